@@ -1,0 +1,62 @@
+"""The from-scratch core: hand-derived formulas in the lecture's letters, NumPy only.
+
+op            what an op is: a formula pair, its kinks, its subdifferential
+activations   scalar activations;  layers: affine maps, softmax, max, products, branches
+divergences   Div(Y, d) and its gradient;  network: named nodes;  case: a network with numbers
+backprop      the forward and backward pass, giving a `Trace`;  scalar: the same, unit by unit
+bounded       the arithmetic that carries a rounding bound through the same formulas
+descent       gradient descent and stationary points;  training: backprop in a loop
+"""
+
+from .activations import (
+    ELU,
+    GELU,
+    SELU,
+    Hardtanh,
+    Identity,
+    LeakyReLU,
+    RandomizedLeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
+from .backprop import backprop
+from .bounded import Bounded, Rounding
+from .case import Case
+from .divergences import (
+    KL,
+    L2,
+    BinaryCrossEntropy,
+    BinaryKL,
+    CrossEntropy,
+    Divergence,
+    InnerProduct,
+)
+from .layers import (
+    Add,
+    Affine,
+    Concatenate,
+    LogSoftmax,
+    Max,
+    Maxout,
+    MaxSubsets,
+    Multiply,
+    Products,
+    Softmax,
+    Take,
+    VectorActivation,
+)
+from .network import Edge, Network, Node, layered
+from .op import Activation, Compound, Kink, Kinked, Op, Slopes, Ties
+from .trace import Trace
+
+__all__ = [
+    "ELU", "GELU", "KL", "L2", "SELU", "Activation", "Add", "Affine", "BinaryCrossEntropy",
+    "BinaryKL", "Bounded", "Case", "Compound", "Concatenate", "CrossEntropy", "Divergence", "Edge",
+    "Hardtanh", "Identity", "InnerProduct", "Kink", "Kinked", "LeakyReLU", "LogSoftmax", "Max",
+    "MaxSubsets", "Maxout", "Multiply", "Network", "Node", "Op", "Products", "RandomizedLeakyReLU",
+    "ReLU", "Rounding", "SiLU", "Sigmoid", "Slopes", "Softmax", "Softplus", "Take", "Tanh", "Ties",
+    "Trace", "VectorActivation", "backprop", "layered",
+]  # fmt: skip

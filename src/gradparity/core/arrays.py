@@ -1,0 +1,78 @@
+"""The few array functions the formulas need and NumPy lacks.
+
+Every formula in `core` is written once and evaluated in several arithmetics: plain arrays of any
+float dtype, object arrays of high-precision numbers, and `Bounded` arrays.  Hence three rules:
+nothing writes in place, nothing forces float64, and whatever NumPy cannot dispatch stands here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+__all__ = ["Array", "affine", "erf", "scatter_add", "wider"]
+
+
+def _erf_of(x: Any) -> Any:
+    return x.erf() if hasattr(x, "erf") else math.erf(x)
+
+
+#: A ufunc (so that `Bounded` can take part), with object output (so that `erf` restores the dtype).
+erf_ufunc = np.frompyfunc(_erf_of, 1, 1)
+
+
+def erf(x: Array) -> Array:
+    """The error function 2/sqrt(pi) int_0^x exp(-t^2) dt, elementwise, accurate to float64.
+
+    >>> erf(np.array([0.0, 0.5], dtype=np.float32))
+    array([0.       , 0.5204999], dtype=float32)
+    """
+    y: Any = erf_ufunc(x)
+    return y.astype(x.dtype) if isinstance(x, np.ndarray) else y
+
+
+def affine(y: Array, W: Array, b: Array) -> Array:
+    """y W + b, shapes (T, n) (n, m) (m,): the bias is one more term of the same sum.
+
+    Implementations start the sum from the bias or add it last; a bound has to admit both, so
+    `Bounded` evaluates the lecture's extended notation, w_0j = b_j with y_0 = 1.
+
+    >>> affine(np.ones((1, 2)), np.eye(2), np.array([1.0, 2.0]))
+    array([[2., 3.]])
+    """
+    if hasattr(y, "affine"):
+        return y.affine(W, b)  # type: ignore[no-any-return]
+    return y @ W + b  # type: ignore[no-any-return]
+
+
+def scatter_add(values: Array, indices: tuple[int, ...], width: int) -> Array:
+    """Sum columns back to where they were taken from: out[:, l] = sum over {k: indices[k] = l}.
+
+    It is the transpose of ``x[:, indices]``; values (T, len(indices)), result (T, width).
+
+    >>> scatter_add(np.array([[1.0, 2.0, 4.0]]), (0, 2, 0), 3)
+    array([[5., 0., 2.]])
+    """
+    if hasattr(values, "scatter_add"):  # Bounded sums values and bounds alike
+        return values.scatter_add(indices, width)  # type: ignore[no-any-return]
+    columns = np.zeros((width, values.shape[0]), dtype=values.dtype)
+    np.add.at(columns, list(indices), values.T)
+    return columns.T
+
+
+def wider(form: Array, other: Callable[[], Array]) -> Array:
+    """The value of `form`, with a bound that also admits the mathematically equal `other`.
+
+    Two correct implementations may round quite differently (1 - y against sigma(-z)); where neither
+    written form is the less stable one everywhere, the formula gives both.  On ordinary arrays
+    `other` is never evaluated.
+    """
+    if hasattr(form, "admit"):
+        return form.admit(other())  # type: ignore[no-any-return]
+    return form

@@ -1,0 +1,410 @@
+"""`Bounded`: a value and a bound on the rounding error of any correct way to compute it.
+
+Evaluated on `Bounded` arrays, the formulas of `core` return the reference (in float64) *and* how far
+a correct implementation at a given precision may be from it.  The rules are those of running error
+analysis (Wilkinson; Higham, Accuracy and Stability of Numerical Algorithms, chapters 3 and 4):
+
+====================  ==========================================================================
+operation             what it adds to the bound (u: unit roundoff)
+====================  ==========================================================================
+a + b                 e_a + e_b + u |a + b|
+a b                   |a| e_b + |b| e_a + e_a e_b + u |a b|
+a / b                 (e_a + |a/b| e_b) / (|b| - e_b) + 2 u |a/b|   (2: as a (1/b), as XLA does)
+sum of n terms t      sum e_t + gamma_{n} sum |t|                  gamma_n = n u / (1 - n u)
+A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
+exp, tanh, erf, ...   the image of [a - e, a + e], + 8 u |f(a)|
+====================  ==========================================================================
+
+Every operation also adds the smallest normal number, because results below it may be flushed to
+zero; a constant that is not a short binary fraction (0.01, 1/T) is rounded data, +- u of itself.
+
+The bound holds for every order of summation.  A `Rounding` that is ``statistical`` replaces gamma_n
+by 10 sigma of a model in which the roundings of a sum are independent: about sqrt(n) u, up to 500
+times sharper, for sums and matrix products only (everything else stays worst case).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from .arrays import Array, erf_ufunc
+
+__all__ = ["Bounded", "Rounding"]
+
+#: Elementary functions: the worst measured is 6.8 u (XLA's tanh); see docs/bounds.md.
+ELEMENTARY = 8.0
+#: Width of the statistical bound in standard deviations; 7.4 is the worst that was measured.
+SIGMAS = 10.0
+#: Variance of one rounding error in units of u^2: uniform, at the worst mantissa.
+VARIANCE = 1.0 / 3.0
+#: Below this many terms the worst case is the sharper one.
+FEW = 16
+#: Runs of consecutive terms whose partial sums are looked at by the statistical bound.
+RUNS = 8
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The arithmetic an implementation is entitled to.
+
+    Parameters
+    ----------
+    u : unit roundoff (2^-24 for float32), with the reference's own 2^-53 included.
+    tiny : smallest normal number of the dtype; anything below it may be flushed to zero.
+    largest : largest finite number of the dtype.
+    statistical : 10 sigma instead of the worst case for the roundings inside sums.
+    """
+
+    u: float
+    tiny: float
+    largest: float
+    statistical: bool = False
+
+    @classmethod
+    def of(cls, dtype: Any, *, statistical: bool = False) -> Rounding:
+        """The rounding of a NumPy float dtype, judged against a float64 reference.
+
+        >>> Rounding.of("float32").u == 2.0**-24 + 2.0**-53
+        True
+        """
+        info = np.finfo(dtype)
+        u = 0.5 * float(info.eps) + 2.0**-53
+        return cls(u, float(info.tiny), float(info.max), statistical)
+
+    def gamma(self, n: int) -> float:
+        """gamma_n = n u / (1 - n u), the relative error of n successive roundings."""
+        return n * self.u / (1.0 - n * self.u) if n * self.u < 1.0 else np.inf
+
+    def accumulation(self, n: int, magnitude: Any, squares: Any, spread: Any) -> Array:
+        """Bound on the rounding inside a sum of n terms t.
+
+        `magnitude` is sum |t| and `squares` sum t^2; `spread` is how far the partial sums range when
+        the terms come in their own order, so that an order which builds a large partial sum and
+        takes it down again (all positive terms first) is not mistaken for a random one.  The last
+        three are functions, because only one side of the choice is ever needed.
+        """
+        if not self.statistical or n <= FEW:
+            return self.gamma(n) * magnitude() + n * self.tiny  # type: ignore[no-any-return]
+        variance = VARIANCE * ((n / 6 + 1) * squares() + (n / 3 + 1) * spread() ** 2)
+        return SIGMAS * self.u * np.sqrt(variance) + n * self.tiny  # type: ignore[no-any-return]
+
+
+class Bounded(NDArrayOperatorsMixin):
+    """A float64 array `value` with an elementwise bound `error` >= 0 on the rounding error.
+
+    >>> x = Bounded.exactly(np.array([1.0, 2.0], np.float32), Rounding.of("float32"))
+    >>> y = np.exp(x) * x
+    >>> bool(np.all(y.error <= 10 * x.rounding.u * np.abs(y.value)))
+    True
+    """
+
+    __slots__ = ("error", "rounding", "value")
+    __array_priority__ = 1000
+
+    def __init__(self, value: Array, error: Any, rounding: Rounding) -> None:
+        self.value = value
+        self.error = error  # an array of value's shape, or the float 0.0 for "exact"
+        self.rounding = rounding
+
+    @classmethod
+    def exactly(cls, x: Array, rounding: Rounding) -> Bounded:
+        """Given data: exact, except that a subnormal may be read as zero (XLA on CPU does)."""
+        value = np.asarray(x, dtype=np.float64)
+        magnitude = np.abs(value)
+        subnormal = (magnitude < rounding.tiny) & (magnitude > 0.0)
+        error = np.where(subnormal, magnitude, 0.0) if subnormal.any() else 0.0
+        return cls(value, error, rounding)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    def full_error(self) -> Array:
+        """The bound as an array of the value's shape."""
+        return np.broadcast_to(np.asarray(self.error, dtype=np.float64), self.value.shape)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "a Bounded array was about to be turned into a plain one, which would lose its bound; "
+            "write the formula with the NumPy functions that keep it: " + ", ".join(supported())
+        )
+
+    def __getitem__(self, index: Any) -> Bounded:
+        error = self.error if np.ndim(self.error) == 0 else self.full_error()[index]
+        return Bounded(self.value[index], error, self.rounding)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        rule = UFUNCS.get(ufunc)
+        if rule is None or method != "__call__" or kwargs:
+            raise TypeError(f"no rounding bound for np.{ufunc.__name__}; use {supported()}")
+        with np.errstate(all="ignore"):
+            return rule(*(_lift(x, self.rounding) for x in inputs))
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        rule = FUNCTIONS.get(func)
+        if rule is None:
+            raise TypeError(f"no rounding bound for np.{func.__name__}; use {supported()}")
+        with np.errstate(all="ignore"):
+            return rule(self.rounding, *args, **kwargs)
+
+    def sum(self, axis: int, keepdims: bool = False) -> Bounded:
+        with np.errstate(all="ignore"):
+            return _sum(self.rounding, self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: int, keepdims: bool = False) -> Bounded:
+        error = np.max(self.full_error(), axis=axis, keepdims=keepdims)
+        return Bounded(np.max(self.value, axis=axis, keepdims=keepdims), error, self.rounding)
+
+    def reshape(self, *shape: int) -> Bounded:
+        error = self.full_error().reshape(*shape) if np.ndim(self.error) else self.error
+        return Bounded(self.value.reshape(*shape), error, self.rounding)
+
+    @property
+    def T(self) -> Bounded:
+        error = self.error if np.ndim(self.error) == 0 else self.full_error().T
+        return Bounded(self.value.T, error, self.rounding)
+
+    def affine(self, W: Bounded, b: Bounded) -> Bounded:
+        """See `gradparity.core.arrays.affine`."""
+        bias = Bounded(np.ones((*self.shape[:-1], 1)), 0.0, self.rounding)
+        y: Bounded = np.concatenate([bias, self], axis=-1)  # type: ignore[call-overload]
+        extended: Bounded = np.concatenate([b.reshape(1, -1), W], axis=0)  # type: ignore[call-overload]
+        return y @ extended  # type: ignore[no-any-return]
+
+    def scatter_add(self, indices: tuple[int, ...], width: int) -> Bounded:
+        """See `gradparity.core.arrays.scatter_add`."""
+
+        def scattered(columns: Array) -> Array:
+            out = np.zeros((width, columns.shape[0]))
+            np.add.at(out, list(indices), columns.T)
+            return out.T
+
+        terms = int(np.bincount(indices, minlength=width).max(initial=1))
+        gamma = self.rounding.gamma(terms - 1)
+        error = scattered(self.full_error() + gamma * np.abs(self.value)) + self.rounding.tiny
+        return Bounded(scattered(self.value), error, self.rounding)
+
+    def admit(self, other: Bounded) -> Bounded:
+        """This value, with a bound that covers both this form and `other`."""
+        error = np.maximum(self.error, np.abs(self.value - other.value) + other.error)
+        return Bounded(self.value, error, self.rounding)
+
+
+def supported() -> list[str]:
+    """The NumPy functions a formula may use."""
+    return sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
+
+
+def _lift(x: Any, rounding: Rounding) -> Bounded:
+    if isinstance(x, Bounded):
+        return x
+    if isinstance(x, float):
+        # A constant such as 0.01 is rounded when it meets the implementation's dtype; a short
+        # binary fraction (0.5, 2.0) is not.
+        with np.errstate(over="ignore"):
+            short = float(np.float16(x)) == x
+        return Bounded(np.asarray(x), 0.0 if short else rounding.u * abs(x), rounding)
+    return Bounded.exactly(x, rounding)
+
+
+def _rounded(value: Array, inherited: Any, rounding: Rounding, units: float = 1.0) -> Bounded:
+    error = inherited + (units * rounding.u) * np.abs(value) + rounding.tiny
+    return Bounded(value, error, rounding)
+
+
+def _add(a: Bounded, b: Bounded) -> Bounded:
+    return _rounded(a.value + b.value, a.error + b.error, a.rounding)
+
+
+def _subtract(a: Bounded, b: Bounded) -> Bounded:
+    return _rounded(a.value - b.value, a.error + b.error, a.rounding)
+
+
+def _times_error(a: Bounded, b: Bounded, product: Callable[[Any, Any], Any]) -> Any:
+    """|a| e_b + e_a |b| + e_a e_b, leaving out what is exact (so that inf times 0 never shows)."""
+    error: Any = 0.0
+    if np.ndim(b.error) or b.error:
+        error = error + product(np.abs(a.value), b.full_error())
+    if np.ndim(a.error) or a.error:
+        error = error + product(a.full_error(), np.abs(b.value) + b.error)
+    return error
+
+
+def _multiply(a: Bounded, b: Bounded) -> Bounded:
+    return _rounded(a.value * b.value, _times_error(a, b, np.multiply), a.rounding)
+
+
+def _divide(a: Bounded, b: Bounded) -> Bounded:
+    value = a.value / b.value
+    room = np.abs(b.value) - b.error
+    inherited = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
+    return _rounded(value, inherited, a.rounding, 2.0)
+
+
+def _negative(a: Bounded) -> Bounded:
+    return Bounded(-a.value, a.error, a.rounding)
+
+
+def _absolute(a: Bounded) -> Bounded:
+    return Bounded(np.abs(a.value), a.error, a.rounding)
+
+
+def _square(a: Bounded) -> Bounded:
+    return _multiply(a, a)
+
+
+def _extremum(ufunc: Any) -> Callable[..., Bounded]:
+    def rule(a: Bounded, b: Bounded) -> Bounded:
+        return Bounded(ufunc(a.value, b.value), np.maximum(a.error, b.error), a.rounding)
+
+    return rule
+
+
+def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..., Bounded]:
+    """The rule of an increasing elementary function: the image of [a - e, a + e], and 8 u."""
+
+    def rule(a: Bounded) -> Bounded:
+        value = np.asarray(f(a.value), dtype=np.float64)
+        if not np.any(a.error):
+            return _rounded(value, 0.0, a.rounding, ELEMENTARY)
+        above = np.asarray(f(a.value + a.error), dtype=np.float64) - value
+        below = value - np.asarray(f(np.maximum(a.value - a.error, lowest)), dtype=np.float64)
+        inherited = np.where(a.full_error() > 0, np.maximum(above, below), 0.0)
+        return _rounded(value, inherited, a.rounding, ELEMENTARY)
+
+    return rule
+
+
+def _compare(ufunc: Any) -> Callable[..., Any]:
+    return lambda a, b: ufunc(a.value, b.value)
+
+
+def _matmul(a: Bounded, b: Bounded) -> Bounded:
+    n, rounding = a.value.shape[-1], a.rounding
+    partial = _partial_products(a.value, b.value) if rounding.statistical and n > FEW else None
+    value = a.value @ b.value if partial is None else partial[-1]
+    error = rounding.accumulation(
+        n,
+        magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
+        squares=lambda: (a.value * a.value) @ (b.value * b.value),
+        spread=lambda: _range(partial),
+    )
+    return Bounded(value, error + _times_error(a, b, np.matmul), rounding)
+
+
+def _partial_products(a: Array, b: Array) -> Array:
+    """A @ B summed over the first 1/8, 2/8, ... of the inner index; the last is the product."""
+    cuts = np.linspace(0, a.shape[-1], RUNS + 1).astype(int)
+    runs = [a[..., lo:hi] @ b[..., lo:hi, :] for lo, hi in zip(cuts[:-1], cuts[1:], strict=True)]
+    return np.cumsum(np.stack(runs), axis=0)
+
+
+def _range(partial: Any) -> Array:
+    """Largest sum of consecutive terms seen in the partial sums (the empty sum included)."""
+    highest = np.maximum(np.max(partial, axis=0), 0.0)
+    return highest - np.minimum(np.min(partial, axis=0), 0.0)  # type: ignore[no-any-return]
+
+
+def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
+    def total(terms: Array) -> Array:
+        return np.sum(terms, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def spread() -> Array:
+        partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)
+        return np.expand_dims(_range(partial), axis) if keepdims else _range(partial)
+
+    error = rounding.accumulation(
+        x.value.shape[axis],
+        magnitude=lambda: total(np.abs(x.value)),
+        squares=lambda: total(x.value * x.value),
+        spread=spread,
+    )
+    if np.ndim(x.error) or x.error:
+        error = error + total(x.full_error())
+    return Bounded(total(x.value), error, rounding)
+
+
+def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+def _where(rounding: Rounding, condition: Array, a: Any, b: Any) -> Bounded:
+    a, b = _lift(a, rounding), _lift(b, rounding)
+    error = np.where(condition, a.error, b.error)
+    return Bounded(np.where(condition, a.value, b.value), error, rounding)
+
+
+def _joined(func: Any) -> Callable[..., Bounded]:
+    def rule(rounding: Rounding, parts: Sequence[Any], axis: int = 0) -> Bounded:
+        lifted = [_lift(x, rounding) for x in parts]
+        value = func([x.value for x in lifted], axis=axis)
+        if not any(np.any(x.error) for x in lifted):
+            return Bounded(value, 0.0, rounding)
+        return Bounded(value, func([x.full_error() for x in lifted], axis=axis), rounding)
+
+    return rule
+
+
+def _shaped(func: Any) -> Callable[..., Bounded]:
+    """Functions that only move elements about."""
+
+    def rule(rounding: Rounding, x: Bounded, *args: Any, **kwargs: Any) -> Bounded:
+        error = func(x.full_error(), *args, **kwargs) if np.ndim(x.error) else x.error
+        return Bounded(func(x.value, *args, **kwargs), error, rounding)
+
+    return rule
+
+
+def _constant_like(func: Any) -> Callable[..., Bounded]:
+    return lambda rounding, x: Bounded(func(x.value), 0.0, rounding)
+
+
+UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.add: _add,
+    np.subtract: _subtract,
+    np.multiply: _multiply,
+    np.divide: _divide,
+    np.matmul: _matmul,
+    np.negative: _negative,
+    np.absolute: _absolute,
+    np.square: _square,
+    np.maximum: _extremum(np.maximum),
+    np.minimum: _extremum(np.minimum),
+    np.exp: _increasing(np.exp),
+    np.expm1: _increasing(np.expm1),
+    np.log: _increasing(np.log, 0.0),
+    np.log1p: _increasing(np.log1p, -1.0),
+    np.sqrt: _increasing(np.sqrt, 0.0),
+    np.tanh: _increasing(np.tanh),
+    erf_ufunc: _increasing(erf_ufunc),
+    **{f: _compare(f) for f in (np.greater, np.greater_equal, np.less, np.less_equal)},
+    **{f: _compare(f) for f in (np.equal, np.not_equal)},
+}
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.sum: _sum,
+    np.max: _max,
+    np.where: _where,
+    np.concatenate: _joined(np.concatenate),
+    np.stack: _joined(np.stack),
+    np.reshape: _shaped(np.reshape),
+    np.repeat: _shaped(np.repeat),
+    np.swapaxes: _shaped(np.swapaxes),
+    np.expand_dims: _shaped(np.expand_dims),
+    np.take: _shaped(np.take),
+    np.zeros_like: _constant_like(np.zeros_like),
+    np.ones_like: _constant_like(np.ones_like),
+}

@@ -1,0 +1,173 @@
+"""A case: a network with parameters, inputs and desired outputs, everything checked on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array
+from .network import Network
+
+__all__ = ["Case"]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What every implementation is given: the same network, the same numbers.
+
+    Parameters
+    ----------
+    network : the network.
+    params : every parameter by name, shapes as in ``network.parameter_shapes``.
+    x : inputs, shape (T, D_0), a float dtype; the case's dtype.
+    d : desired outputs: floats of the same dtype (T, L), or class labels, integers (T,).
+    name : shown in reports.
+
+    The arrays are copied and made read-only.
+
+    Raises
+    ------
+    TypeError, ValueError : wrong names, shapes or dtypes, mixed dtypes, integers where floats belong,
+        NaN or inf, an empty batch, labels out of range, targets that are no probabilities; the
+        message gives the value received and the remedy.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(4, 3), ReLU()], L2()), batch=5, seed=0)
+    >>> case.x.shape, case.dtype.name
+    ((5, 4), 'float64')
+    """
+
+    network: Network
+    params: Mapping[str, Array]
+    x: Array
+    d: Array
+    name: str = "case"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, Network):
+            raise TypeError(f"network is {type(self.network).__name__}; give a Network")
+        x = _float_array("x", self.x)
+        if x.ndim != 2 or not x.shape[0] or not x.shape[1]:
+            raise ValueError(
+                f"x has shape {x.shape}; give (T, D_0) with at least one instance and one input"
+            )
+        params = self._checked_params(x.dtype)
+        widths = self.network.widths(x.shape[1])
+        d = np.array(self.d)
+        if d.ndim not in (1, 2) or d.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"d has shape {d.shape}; x has {x.shape[0]} instances, give as many rows"
+            )
+        if d.dtype.kind not in "iu":
+            d = _float_array("d", d)
+            _one_dtype("d", d, x.dtype)
+        set_field = object.__setattr__
+        desired = self.network.divergence.desired(d, widths[self.network.output], x.dtype)
+        for array in (x, d, desired, *params.values()):
+            array.flags.writeable = False
+        set_field(self, "x", x)
+        set_field(self, "d", d)
+        set_field(self, "params", params)
+        set_field(self, "widths", widths)
+        set_field(self, "desired", desired)
+
+    #: Width of every value by name, and the desired outputs as floats (T, L); set on construction.
+    widths = None  # type: Any
+    desired = None  # type: Any
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The one float dtype of x, the parameters and everything computed."""
+        return self.x.dtype
+
+    @property
+    def T(self) -> int:
+        """Number of instances."""
+        return int(self.x.shape[0])
+
+    def astype(self, dtype: Any) -> Case:
+        """The same case with every number rounded to `dtype`; class labels stay integers."""
+        dtype = np.dtype(dtype)
+        d = self.d if self.d.dtype.kind in "iu" else self.d.astype(dtype)
+        params = {name: p.astype(dtype) for name, p in self.params.items()}
+        return Case(self.network, params, self.x.astype(dtype), d, self.name)
+
+    @classmethod
+    def random(
+        cls,
+        network: Network,
+        *,
+        batch: int = 32,
+        seed: int = 0,
+        width: int | None = None,
+        dtype: Any = np.float64,
+        name: str = "case",
+    ) -> Case:
+        """Normal inputs, weights of variance 2 / n_in, and targets that fit the divergence.
+
+        Parameters
+        ----------
+        batch : number of instances T.
+        seed : of NumPy's default generator.
+        width : D_0, where no op that takes x says it.
+
+        >>> from gradparity.core import *
+        >>> Case.random(layered([Softmax()], InnerProduct()), batch=2, width=3).x.shape
+        (2, 3)
+        """
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; give at least one instance")
+        width = network.input_width() if width is None else width
+        if width is None:
+            raise ValueError("no op that takes x says its width; give Case.random(..., width=D_0)")
+        rng = np.random.default_rng(seed)
+        params = {
+            p: rng.standard_normal(shape) * (np.sqrt(2 / shape[0]) if len(shape) == 2 else 0.1)
+            for p, shape in network.parameter_shapes.items()
+        }
+        x = rng.standard_normal((batch, width))
+        d = network.divergence.random(rng, batch, network.widths(width)[network.output])
+        return cls(network, params, x, d, name).astype(dtype)
+
+    def _checked_params(self, dtype: np.dtype[Any]) -> dict[str, Array]:
+        shapes = self.network.parameter_shapes
+        if set(self.params) != set(shapes):
+            missing, extra = (
+                sorted(set(shapes) - set(self.params)),
+                sorted(set(self.params) - set(shapes)),
+            )
+            raise ValueError(
+                f"params: missing {missing}, unknown {extra}; names are {sorted(shapes)}"
+            )
+        params = {}
+        for name, shape in shapes.items():
+            p = _float_array(name, self.params[name])
+            if p.shape != shape:
+                raise ValueError(f"{name} has shape {p.shape}, expected {shape}")
+            _one_dtype(name, p, dtype)
+            params[name] = p
+        return params
+
+
+def _float_array(name: str, value: Any) -> Array:
+    """A copy of a finite float array; anything else is refused."""
+    array = np.array(value)
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; give floats, such as {name}.astype(np.float64)"
+        )
+    if not np.isfinite(array).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name}{list(index)} is {array[index]}; every number must be finite")
+    return array
+
+
+def _one_dtype(name: str, array: Array, dtype: np.dtype[Any]) -> None:
+    if array.dtype != dtype:
+        raise TypeError(
+            f"{name} has dtype {array.dtype} and x {dtype}; give one dtype to all, "
+            f"such as {name}.astype(np.{dtype})"
+        )

@@ -1,0 +1,275 @@
+"""Divergences (lecture, section 3): Div(Y, d) of each instance, and dDiv/dY.
+
+`forward` gives Div, shape (T,), from outputs y (T, L) and desired outputs d (T, L); `backward` takes
+the gradient with respect to each instance's Div and gives the one with respect to y.  A divergence
+on logits contains the output activation and is computed stably from z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .activations import Sigmoid, Softplus
+from .arrays import Array, wider
+from .layers import log_softmax
+
+__all__ = [
+    "KL",
+    "L2",
+    "BinaryCrossEntropy",
+    "BinaryKL",
+    "CrossEntropy",
+    "Divergence",
+    "InnerProduct",
+]
+
+
+class Divergence:
+    """Div(Y, d) of one instance and its gradient; subclasses are frozen dataclasses."""
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def desired(self, d: Array, width: int, dtype: Any) -> Array:
+        """Desired outputs as an array (T, width) of `dtype`; raises ValueError if they cannot be."""
+        if d.shape[1:] != (width,):
+            raise ValueError(
+                f"{self.name}: d has shape {d.shape}, expected (T, {width}) like the output"
+            )
+        return d.astype(dtype)
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        """Desired outputs for a random case."""
+        return rng.standard_normal((T, width))
+
+    def forward(self, y: Array, d: Array) -> Array:
+        """Div, shape (T,)."""
+        raise NotImplementedError
+
+    def backward(self, dDiv: Array, y: Array, d: Array, Div: Array) -> Array:
+        """dErr/dy, shape (T, L), from dErr/dDiv, shape (T,)."""
+        return np.expand_dims(dDiv, -1) * self.gradient(y, d)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        """dDiv/dy of each instance, shape (T, L)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class L2(Divergence):
+    """Div = 1/2 sum_i (y_i - d_i)^2;  dDiv/dy_i = y_i - d_i."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        r = y - d
+        return 0.5 * (r * r).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return y - d
+
+
+@dataclass(frozen=True)
+class InnerProduct(Divergence):
+    """Div = sum_i d_i y_i;  dDiv/dy_i = d_i: any cotangent one likes, for testing one op alone."""
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        return rng.choice([-1.0, 1.0], (T, width)) * rng.uniform(0.5, 1.5, (T, width))
+
+    def forward(self, y: Array, d: Array) -> Array:
+        return (d * y).sum(axis=-1)  # type: ignore[no-any-return]
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return d + 0 * y
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Divergence):
+    """Div = sum_i -d_i log Y_i - (1 - d_i) log(1 - Y_i), 0 <= d_i <= 1.
+
+    On probabilities y = Y: dDiv/dy = -d/y + (1 - d)/(1 - y).  On logits Y = sigmoid(z):
+    Div = sum_i max(z, 0) - d z + log(1 + e^-|z|), dDiv/dz = Y - d.
+
+    Parameters
+    ----------
+    on : "logits" or "probabilities".
+    """
+
+    on: str = "logits"
+
+    def __post_init__(self) -> None:
+        _logits_or_probabilities(self)
+
+    def desired(self, d: Array, width: int, dtype: Any) -> Array:
+        d = d[:, np.newaxis] if d.ndim == 1 and width == 1 else d
+        d = super().desired(d, width, dtype)
+        _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
+        return d
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        return rng.integers(0, 2, (T, width)).astype(np.float64)
+
+    def forward(self, y: Array, d: Array) -> Array:
+        if self.on == "logits":
+            softplus = Softplus().f
+            div = np.maximum(y, 0) - d * y + np.log1p(np.exp(-abs(y)))
+            return wider(div, lambda: d * softplus(-y) + (1 - d) * softplus(y)).sum(axis=-1)  # type: ignore[no-any-return]
+        return -(_d_log(d, y) + _d_log(1 - d, 1 - y)).sum(axis=-1)  # type: ignore[no-any-return]
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        if self.on == "logits":
+            return Sigmoid().f(y) - d
+        g = np.where(d < 1, (1 - d) / (1 - y), 0) - np.where(d > 0, d / y, 0)
+        return wider(g, lambda: (y - d) / (y * (1 - y)))
+
+
+@dataclass(frozen=True)
+class BinaryKL(BinaryCrossEntropy):
+    """KL(d || Y) = binary cross-entropy minus the entropy of d: same gradient, another value."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        entropy = -(_d_log(d, d) + _d_log(1 - d, 1 - d)).sum(axis=-1)
+        return super().forward(y, d) - entropy
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Divergence):
+    """Div = -sum_i t_i log y_i, with label smoothing t_i = d_i - eps (K d_i - 1).
+
+    For a one-hot d: t_c = 1 - (K-1) eps at the class and eps elsewhere.  On probabilities:
+    dDiv/dy_i = -t_i / y_i.  On logits, y = softmax(z): dDiv/dz_i = y_i sum_j t_j - t_i.
+
+    Parameters
+    ----------
+    eps : mass given to each wrong class, in [0, 1/K].  Others write it differently, see
+        `from_uniform` (PyTorch, Optax, Keras: a/K on every class) and `from_others` (a/(K-1) on
+        each wrong class).
+    on : "logits" or "probabilities".
+    """
+
+    eps: float = 0.0
+    on: str = "logits"
+
+    def __post_init__(self) -> None:
+        _logits_or_probabilities(self)
+        if isinstance(self.eps, str) or not 0.0 <= self.eps <= 0.5:
+            raise ValueError(f"{self.name}(eps={self.eps!r}): {_EPS_RANGE}")
+
+    @classmethod
+    def from_uniform(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
+        """From PyTorch's, Optax's and Keras' form (1 - a) d + a/K: eps = a / K.
+
+        >>> CrossEntropy.from_uniform(0.1, K=10)
+        CrossEntropy(eps=0.01, on='logits')
+        """
+        return cls(a / K, on)
+
+    @classmethod
+    def from_others(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
+        """From the form with 1 - a on the class and a/(K-1) on each wrong one: eps = a / (K-1)."""
+        return cls(a / (K - 1), on)
+
+    def uniform(self, K: int) -> float:
+        """The a of the form (1 - a) d + a/K (PyTorch's ``label_smoothing``): a = K eps.
+
+        >>> CrossEntropy(eps=0.02).uniform(K=5)
+        0.1
+        """
+        return K * self.eps
+
+    def others(self, K: int) -> float:
+        """The a of the form 1 - a on the class and a/(K-1) on each wrong one: a = (K-1) eps."""
+        return (K - 1) * self.eps
+
+    def desired(self, d: Array, width: int, dtype: Any) -> Array:
+        if self.eps > 1 / width:
+            raise ValueError(
+                f"{self.name}(eps={self.eps!r}) with K = {width} classes: {_EPS_RANGE}"
+            )
+        if d.ndim == 1:
+            return one_hot(d, width, dtype)
+        if d.dtype.kind not in "f":
+            raise ValueError(
+                f"{self.name}: d of shape {d.shape} has dtype {d.dtype}; class indices have shape "
+                "(T,), distributions are floats (T, K)"
+            )
+        d = super().desired(d, width, dtype)
+        _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
+        total = d.sum(axis=-1)
+        worst = int(np.argmax(np.abs(total - 1)))
+        if abs(total[worst] - 1) > width * np.finfo(d.dtype).eps:
+            raise ValueError(
+                f"{self.name}: row {worst} of d sums to {float(total[worst])!r}; divide each row by "
+                "its sum (probabilities sum to one)"
+            )
+        return d
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        return rng.integers(0, width, T)
+
+    def smoothed(self, d: Array) -> Array:
+        """The target t (T, K): d with eps on each wrong class."""
+        K = d.shape[-1]
+        return d - self.eps * (K * d - 1) if self.eps else d
+
+    def forward(self, y: Array, d: Array) -> Array:
+        t = self.smoothed(d)
+        if self.on == "logits":
+            return -(t * log_softmax(y)).sum(axis=-1)  # type: ignore[no-any-return]
+        return -_d_log(t, y).sum(axis=-1)  # type: ignore[no-any-return]
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        t = self.smoothed(d)
+        if self.on == "logits":
+            return np.exp(log_softmax(y)) * t.sum(axis=-1, keepdims=True) - t
+        return np.where(t > 0, -t / y, 0)
+
+
+@dataclass(frozen=True)
+class KL(CrossEntropy):
+    """KL(t || y) = cross-entropy minus the entropy of t: same gradient, another value."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        t = self.smoothed(d)
+        return super().forward(y, d) + _d_log(t, t).sum(axis=-1)  # type: ignore[no-any-return]
+
+
+_EPS_RANGE = (
+    "give eps in [0, 1/K]; at 1/K the target is uniform, and above it the true class would be the "
+    "least probable one (eps is the mass of each wrong class: PyTorch's label_smoothing is K eps)"
+)
+
+
+def one_hot(labels: Array, K: int, dtype: Any) -> Array:
+    """Rows of the identity: integer labels (T,) in [0, K) to (T, K)."""
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels of shape {labels.shape} have dtype {labels.dtype}; give integers")
+    if labels.size and not (labels.min() >= 0 and labels.max() < K):
+        bad = labels[(labels < 0) | (labels >= K)][0]
+        raise ValueError(f"label {bad} is out of range: {K} outputs have labels 0 to {K - 1}")
+    return np.eye(K, dtype=dtype)[labels]
+
+
+def _d_log(d: Array, y: Array) -> Array:
+    """d log y with 0 log 0 = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(d > 0, d * np.log(y), 0)
+
+
+def _logits_or_probabilities(divergence: Any) -> None:
+    if divergence.on not in ("logits", "probabilities"):
+        raise ValueError(
+            f"{divergence.name}(on={divergence.on!r}): give 'logits' or 'probabilities'"
+        )
+
+
+def _within(divergence: Divergence, what: str, x: Array, low: float, high: float, why: str) -> None:
+    outside = (x < low) | (x > high)
+    if outside.any():
+        value, index = float(x[outside][0]), tuple(int(i) for i in np.argwhere(outside)[0])
+        raise ValueError(
+            f"{divergence.name}: {what}[{', '.join(map(str, index))}] = {value!r} is outside "
+            f"[{low:g}, {high:g}]; {why}"
+        )

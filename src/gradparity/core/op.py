@@ -1,0 +1,184 @@
+"""What an op is: one hand-derived formula pair, its kinks, and its subdifferential there.
+
+The letters are the lecture's: an op takes values ``y`` and gives ``z``; the gradient of the
+divergence arrives as ``dz`` and leaves as one ``dy`` per input.  Values are (T, D): one instance a
+row, so every formula works along the last axis and never mixes instances (parameters aside).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .arrays import Array
+
+__all__ = ["Activation", "Compound", "Kink", "Kinked", "Op", "Params", "Slopes", "Ties"]
+
+Params = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Kink:
+    """A point where a scalar function has two one-sided slopes.
+
+    Its subdifferential (Clarke's, the convex hull of the limits of nearby derivatives) is the
+    interval between them.
+    """
+
+    at: float
+    left: float
+    right: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return min(self.left, self.right), max(self.left, self.right)
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Where an elementwise op is at a kink, and which slopes are valid there: arrays (T, D)."""
+
+    at: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Which inputs share the maximum of their group (T, D), and the sizes of the groups.
+
+    Valid are weights that are >= 0, sum to one in each group, and are zero off the tied inputs.
+    """
+
+    winners: Array
+    sizes: tuple[int, ...]
+
+
+class Op:
+    """One formula pair.  Subclasses are frozen dataclasses, so an op is a value.
+
+    `forward` and `backward` must be written with the NumPy functions that `Bounded` supports, must
+    not write in place, and must return the dtype they are given.
+    """
+
+    #: How many values the op takes; None means two or more.
+    n_inputs: ClassVar[int | None] = 1
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter, by the lecture's letter; an op without any has none."""
+        return {}
+
+    def width(self, *widths: int) -> int:
+        """Number of outputs for these numbers of inputs; raises ValueError if they do not fit."""
+        return widths[0]
+
+    def forward(self, p: Params, *y: Array) -> Array:
+        """The value z of shape (T, width)."""
+        raise NotImplementedError
+
+    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        """dDiv/dy for every input, given dz = dDiv/dz and what the forward pass stored."""
+        raise NotImplementedError
+
+    def gradients(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> Params:
+        """dDiv/dp for every parameter."""
+        return {}
+
+    def subdifferential(self, y: Array, tiny: float) -> Slopes | Ties | None:
+        """Where the op is not differentiable at the input y, and what is valid there.
+
+        Numbers below `tiny`, the smallest normal number, count as zero: XLA flushes them.
+        """
+        return None
+
+    def observed(self, y: Array, z: Array) -> Op:
+        """The op whose free draws are those seen in (y, z); only a random op differs from itself."""
+        return self
+
+
+class Activation(Op):
+    """An op on one value: ``y = f(z)`` and ``dz = df(dy, z, y)``, in the letters of section 2."""
+
+    def f(self, z: Array) -> Array:
+        raise NotImplementedError
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def forward(self, p: Params, *y: Array) -> Array:
+        return self.f(y[0])
+
+    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return (self.df(dz, y[0], z),)
+
+
+@dataclass(frozen=True)
+class Kinked(Activation):
+    """A scalar activation with kinks; ``subgradient`` names the element it takes there.
+
+    Parameters
+    ----------
+    subgradient : "right" or "left" for that one-sided slope, or the slope itself, which must lie in
+        the subdifferential.  For ReLU, "right" is the lecture's equation (1 at 0) and "left" the
+        choice of the frameworks' `relu` (0).
+    """
+
+    subgradient: float | str = field(default="right", kw_only=True)
+
+    def __post_init__(self) -> None:
+        for kink in self.kinks:
+            low, high = kink.interval
+            if isinstance(self.subgradient, str):
+                valid = self.subgradient in ("left", "right")
+            else:
+                valid = low <= self.subgradient <= high
+            if not valid:
+                raise ValueError(
+                    f"{self.name}(subgradient={self.subgradient!r}): at {kink.at:g} give 'left' "
+                    f"({kink.left:g}), 'right' ({kink.right:g}) or a number in [{low:g}, {high:g}]"
+                )
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        """The points where the one-sided slopes differ."""
+        raise NotImplementedError
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        """dDiv/dz away from the kinks."""
+        raise NotImplementedError
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        dz = self.slope(dy, z, y)
+        for kink in self.kinks:
+            dz = np.where(z == kink.at, self.taken_at(kink) * dy, dz)
+        return dz
+
+    def taken_at(self, kink: Kink) -> float:
+        """The slope this op takes at the kink."""
+        if isinstance(self.subgradient, str):
+            return kink.left if self.subgradient == "left" else kink.right
+        return self.subgradient
+
+    def subdifferential(self, y: Array, tiny: float) -> Slopes | None:
+        at: Any = np.zeros(y.shape, dtype=bool)
+        low, high = np.zeros(y.shape), np.zeros(y.shape)
+        for kink in self.kinks:
+            here = np.abs(y) < tiny if kink.at == 0.0 else y == kink.at
+            at = at | here
+            low = np.where(here, kink.interval[0], low)
+            high = np.where(here, kink.interval[1], high)
+        return Slopes(at, low, high) if at.any() else None
+
+
+class Compound:
+    """An op with an inner kink, expanded into a chain of ops so that each is judged on its own."""
+
+    def chain(self) -> tuple[tuple[str, Op], ...]:
+        """(suffix of the node's name, op) in order; the last suffix is empty."""
+        raise NotImplementedError
