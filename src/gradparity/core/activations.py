@@ -175,12 +175,14 @@ class RandomizedLeakyReLU(Kinked):
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
         return np.where(z > 0, dy, self.slopes(z) * dy)
 
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        # The left slope at the kink is the one drawn there, not the lowest of the range.
+        return self.slope(dy, z, y) if self.subgradient == "left" else super().df(dy, z, y)
+
     def observed(self, y: Array, z: Array) -> RandomizedLeakyReLU:
         if not self.training:
             return self
-        with np.errstate(all="ignore"):
-            ratio = np.asarray(z, np.float64) / np.asarray(y, np.float64)
-        slopes = np.where(np.isfinite(ratio), np.clip(ratio, self.l, self.u), self.l)
+        slopes = np.minimum(np.maximum(z / np.where(y < 0, y, 1), self.l), self.u)
         return replace(self, drawn=slopes)
 
 
@@ -231,7 +233,7 @@ class ELU(Kinked):
         return _kink_at_zero(self.a, 1.0)
 
     def f(self, z: Array) -> Array:
-        return np.where(z > 0, z, self.a * np.expm1(np.minimum(z, 0)))
+        return np.where(z >= 0, z, self.a * np.expm1(-abs(z)))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
         return np.where(z > 0, dy, (y + self.a) * dy)
@@ -246,7 +248,7 @@ class SELU(Kinked):
         return _kink_at_zero(SELU_SCALE * SELU_A, SELU_SCALE)
 
     def f(self, z: Array) -> Array:
-        return SELU_SCALE * np.where(z > 0, z, SELU_A * np.expm1(np.minimum(z, 0)))
+        return SELU_SCALE * np.where(z >= 0, z, SELU_A * np.expm1(-abs(z)))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
         return np.where(z > 0, SELU_SCALE * dy, (y + SELU_SCALE * SELU_A) * dy)
@@ -327,11 +329,13 @@ def _finite(op: Activation, *names: str) -> None:
     for name in names:
         value = getattr(op, name)
         if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
+            isinstance(value, bool | np.bool_)
+            or not isinstance(value, int | float | np.integer | np.floating)
             or not math.isfinite(value)
         ):
             raise ValueError(f"{op.name}({name}={value!r}): give a finite number")
+        # A NumPy scalar would force its own dtype on the formula.
+        object.__setattr__(op, name, float(value))
 
 
 def _one_of(op: Activation, name: str, choices: tuple[str, ...]) -> None:

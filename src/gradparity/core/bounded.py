@@ -7,14 +7,16 @@ analysis (Wilkinson; Higham, Accuracy and Stability of Numerical Algorithms, cha
 ====================  ==========================================================================
 operation             what it adds to the bound (u: unit roundoff)
 ====================  ==========================================================================
-a + b                 e_a + e_b + u |a + b|
-a b                   |a| e_b + |b| e_a + e_a e_b + u |a b|
-a / b                 (e_a + |a/b| e_b) / (|b| - e_b) + 2 u |a/b|   (2: as a (1/b), as XLA does)
+a + b                 e_a + e_b + 2 u |a + b|
+a b                   |a| e_b + |b| e_a + e_a e_b + 2 u |a b|
+a / b                 (e_a + |a/b| e_b) / (|b| - e_b) + 3 u |a/b|
 sum of n terms t      sum e_t + gamma_{n} sum |t|                  gamma_n = n u / (1 - n u)
 A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
 exp, tanh, erf, ...   the image of [a - e, a + e], + 8 u |f(a)|
 ====================  ==========================================================================
 
+One of the 2 u is the operation's own rounding; the other is the freedom of implementations to
+associate and fuse, (g + g y)(1 - y) for g (1 - y^2), or s (a x) for (s a) x; a / b is often a (1/b).
 Every operation also adds the smallest normal number, because results below it may be flushed to
 zero; a constant that is not a short binary fraction (0.01, 1/T) is rounded data, +- u of itself.
 
@@ -54,12 +56,14 @@ class Rounding:
 
     Parameters
     ----------
-    u : unit roundoff (2^-24 for float32), with the reference's own 2^-53 included.
+    unit : unit roundoff of the dtype, 2^-24 for float32.
+    u : the same with the reference's own 2^-53 added: what the rules charge.
     tiny : smallest normal number of the dtype; anything below it may be flushed to zero.
     largest : largest finite number of the dtype.
     statistical : 10 sigma instead of the worst case for the roundings inside sums.
     """
 
+    unit: float
     u: float
     tiny: float
     largest: float
@@ -73,12 +77,16 @@ class Rounding:
         True
         """
         info = np.finfo(dtype)
-        u = 0.5 * float(info.eps) + 2.0**-53
-        return cls(u, float(info.tiny), float(info.max), statistical)
+        unit = 0.5 * float(info.eps)
+        return cls(unit, unit + 2.0**-53, float(info.tiny), float(info.max), statistical)
 
     def gamma(self, n: int) -> float:
-        """gamma_n = n u / (1 - n u), the relative error of n successive roundings."""
-        return n * self.u / (1.0 - n * self.u) if n * self.u < 1.0 else np.inf
+        """gamma_n = n u / (1 - n u), the relative error of n successive roundings.
+
+        Where n u is no longer small, e^(n u) - 1 >= (1 + u)^n - 1 holds too and stays finite.
+        """
+        nu = n * self.u
+        return nu / (1.0 - nu) if nu < 0.5 else float(np.expm1(nu))
 
     def accumulation(self, n: int, magnitude: Any, squares: Any, spread: Any) -> Array:
         """Bound on the rounding inside a sum of n terms t.
@@ -119,6 +127,12 @@ class Bounded(NDArrayOperatorsMixin):
         subnormal = (magnitude < rounding.tiny) & (magnitude > 0.0)
         error = np.where(subnormal, magnitude, 0.0) if subnormal.any() else 0.0
         return cls(value, error, rounding)
+
+    @classmethod
+    def rounded(cls, x: Array, rounding: Rounding) -> Bounded:
+        """A computed result, of which the implementation may hold the unrounded form (fused)."""
+        value = np.asarray(x, dtype=np.float64)
+        return cls(value, rounding.u * np.abs(value) + rounding.tiny, rounding)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -194,7 +208,8 @@ class Bounded(NDArrayOperatorsMixin):
 
         terms = int(np.bincount(indices, minlength=width).max(initial=1))
         gamma = self.rounding.gamma(terms - 1)
-        error = scattered(self.full_error() + gamma * np.abs(self.value)) + self.rounding.tiny
+        own = self.full_error()
+        error = scattered(own + gamma * (np.abs(self.value) + own)) + self.rounding.tiny
         return Bounded(scattered(self.value), error, self.rounding)
 
     def admit(self, other: Bounded) -> Bounded:
@@ -220,8 +235,8 @@ def _lift(x: Any, rounding: Rounding) -> Bounded:
     return Bounded.exactly(x, rounding)
 
 
-def _rounded(value: Array, inherited: Any, rounding: Rounding, units: float = 1.0) -> Bounded:
-    error = inherited + (units * rounding.u) * np.abs(value) + rounding.tiny
+def _rounded(value: Array, inherited: Any, rounding: Rounding, units: float = 2.0) -> Bounded:
+    error = inherited + (units * rounding.u) * (np.abs(value) + inherited) + rounding.tiny
     return Bounded(value, error, rounding)
 
 
@@ -251,7 +266,7 @@ def _divide(a: Bounded, b: Bounded) -> Bounded:
     value = a.value / b.value
     room = np.abs(b.value) - b.error
     inherited = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
-    return _rounded(value, inherited, a.rounding, 2.0)
+    return _rounded(value, inherited, a.rounding, 3.0)
 
 
 def _negative(a: Bounded) -> Bounded:
@@ -302,7 +317,8 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
         squares=lambda: (a.value * a.value) @ (b.value * b.value),
         spread=lambda: _range(partial),
     )
-    return Bounded(value, error + _times_error(a, b, np.matmul), rounding)
+    inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
+    return Bounded(value, error + inherited, rounding)
 
 
 def _partial_products(a: Array, b: Array) -> Array:
@@ -333,7 +349,7 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
         spread=spread,
     )
     if np.ndim(x.error) or x.error:
-        error = error + total(x.full_error())
+        error = error + (1.0 + rounding.gamma(x.value.shape[axis])) * total(x.full_error())
     return Bounded(total(x.value), error, rounding)
 
 

@@ -121,7 +121,7 @@ class BinaryCrossEntropy(Divergence):
     def gradient(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
             return Sigmoid().f(y) - d
-        g = np.where(d < 1, (1 - d) / (1 - y), 0) - np.where(d > 0, d / y, 0)
+        g = _over(1 - d, 1 - y) - _over(d, y)
         return wider(g, lambda: (y - d) / (y * (1 - y)))
 
 
@@ -156,6 +156,8 @@ class CrossEntropy(Divergence):
         _logits_or_probabilities(self)
         if isinstance(self.eps, str) or not 0.0 <= self.eps <= 0.5:
             raise ValueError(f"{self.name}(eps={self.eps!r}): {_EPS_RANGE}")
+        # A NumPy scalar would force its own dtype on the formula.
+        object.__setattr__(self, "eps", float(self.eps))
 
     @classmethod
     def from_uniform(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
@@ -224,7 +226,7 @@ class CrossEntropy(Divergence):
         t = self.smoothed(d)
         if self.on == "logits":
             return np.exp(log_softmax(y)) * t.sum(axis=-1, keepdims=True) - t
-        return np.where(t > 0, -t / y, 0)
+        return -_over(t, y)
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,12 @@ def _d_log(d: Array, y: Array) -> Array:
     """d log y with 0 log 0 = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(d > 0, d * np.log(y), 0)
+
+
+def _over(d: Array, y: Array) -> Array:
+    """d / y with 0 / 0 = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(d > 0, d / y, 0)
 
 
 def _logits_or_probabilities(divergence: Any) -> None:

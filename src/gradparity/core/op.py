@@ -98,7 +98,7 @@ class Op:
         return None
 
     def observed(self, y: Array, z: Array) -> Op:
-        """The op whose free draws are those seen in (y, z); only a random op differs from itself."""
+        """The op whose free draws are those seen in (y, z); only a random op is not itself."""
         return self
 
 
@@ -138,6 +138,8 @@ class Kinked(Activation):
                 valid = self.subgradient in ("left", "right")
             else:
                 valid = low <= self.subgradient <= high
+                # A NumPy scalar would force its own dtype on the formula.
+                object.__setattr__(self, "subgradient", float(self.subgradient))
             if not valid:
                 raise ValueError(
                     f"{self.name}(subgradient={self.subgradient!r}): at {kink.at:g} give 'left' "

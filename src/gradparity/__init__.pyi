@@ -1,0 +1,31 @@
+from . import adapters as adapters
+from . import comparisons as comparisons
+from . import core as core
+from .adapters import adapter as adapter
+from .comparisons import Report as Report
+from .comparisons import Verdict as Verdict
+from .comparisons import check as check
+from .comparisons import judge as judge
+from .core import Case as Case
+from .core import Network as Network
+from .core import Node as Node
+from .core import Trace as Trace
+from .core import backprop as backprop
+from .core import layered as layered
+
+__all__ = [
+    "Case",
+    "Network",
+    "Node",
+    "Report",
+    "Trace",
+    "Verdict",
+    "adapter",
+    "adapters",
+    "backprop",
+    "check",
+    "comparisons",
+    "core",
+    "judge",
+    "layered",
+]

@@ -1,0 +1,123 @@
+"""The adapter protocol, and how adapters are found."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from ..core.case import Case
+from ..core.network import INPUT, Edge, Network, Step
+from ..core.trace import Trace
+
+__all__ = ["Adapter", "AdapterError", "adapter", "available", "walk"]
+
+GROUP = "gradparity.adapters"
+
+#: What to install for the frameworks of our own adapters.
+INSTALL = {"torch": 'pip install "gradparity[torch]"', "jax": 'pip install "gradparity[jax]"'}
+
+
+class AdapterError(RuntimeError):
+    """An adapter is unknown, its framework is missing, or it cannot express an op."""
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """What an adapter offers.  Only `run`, `name` and `versions` are needed to check a case."""
+
+    name: str
+
+    def versions(self) -> dict[str, str]:
+        """Name and version of the framework and what matters beside it."""
+        ...
+
+    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        """What the framework computes for the case, in `dtype` (the case's own by default)."""
+        ...
+
+    def run_all(
+        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
+    ) -> list[Trace]:
+        """The traces of many cases, compiled together where that is cheaper."""
+        ...
+
+    def build(self, network: Network, params: Mapping[str, Any]) -> Any:
+        """The native network a user would migrate to, holding exactly these parameters."""
+        ...
+
+    def export(self, network: Network, native: Any) -> dict[str, Any]:
+        """The parameters of a native network, as NumPy arrays under the network's names."""
+        ...
+
+
+Value = TypeVar("Value")
+
+
+def walk(
+    network: Network,
+    x: Value,
+    call: Callable[[Step, list[Value]], Value],
+    see: Callable[[str | Edge, Value], Value] = lambda key, value: value,
+) -> Value:
+    """The forward pass of a native network, shared by the adapters: no formula, only the order.
+
+    `call` evaluates one node natively.  `see` is shown every value by name and every use of it by
+    edge, and returns what is passed on: the identity in use, a tap when tracing.
+    """
+    value = {INPUT: see(INPUT, x)}
+    for step in network.steps:
+        inputs = [see(edge, value[edge.source]) for edge in step.edges]
+        value[step.name] = see(step.name, call(step, inputs))
+    return see(Edge(network.output, "Div"), value[network.output])
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def available() -> list[str]:
+    """Names of the registered adapters, installed frameworks or not, in alphabetical order.
+
+    >>> available()[-2:]
+    ['jax', 'torch']
+    """
+    return sorted(_entry_points())
+
+
+@cache
+def adapter(name: str) -> Adapter:
+    """The adapter registered under this name.
+
+    Raises
+    ------
+    AdapterError : no such adapter, or its framework is not installed; the message says what to do.
+    """
+    points = _entry_points()
+    if name not in points:
+        raise AdapterError(f"no adapter is called {name!r}; registered are {available()}")
+    try:
+        found = points[name].load()()
+    except ImportError as error:
+        remedy = INSTALL.get(name, f"install what the package of {points[name].value!r} needs")
+        raise AdapterError(f"the adapter {name!r} is not usable ({error}); {remedy}") from error
+    if not isinstance(found, Adapter):
+        missing = [m for m in ("name", "versions", "run", "run_all", "build", "export")
+                   if not hasattr(found, m)]  # fmt: skip
+        raise AdapterError(f"the adapter {name!r} ({points[name].value}) lacks {missing}")
+    return found
+
+
+def installed() -> dict[str, Adapter]:
+    """Every adapter that can be used; one that is broken warns and is left out."""
+    found = {}
+    for name in available():
+        try:
+            found[name] = adapter(name)
+        except AdapterError as error:
+            if name not in INSTALL:  # ours may simply not be installed; another's is reported
+                warnings.warn(str(error), stacklevel=2)
+    return found

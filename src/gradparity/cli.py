@@ -1,0 +1,166 @@
+"""The command line: `gradparity check`, `list`, `formulas`, `train`."""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gradparity")
+def main() -> None:
+    """Do two implementations of a neural network compute the same gradient?
+
+    Exit codes: 0 parity, 1 a difference, 2 unknown, nothing compared, or a usage error.
+    """
+
+
+@main.command()
+@click.argument("target", required=False)
+@click.option("--adapter", "adapters", multiple=True, help="Use this adapter (repeatable).")
+@click.option("--dtype", "dtypes", multiple=True, help="float64 or float32 (repeatable).")
+@click.option("--case", "patterns", multiple=True, help="Only cases whose name contains this.")
+@click.option("--device", help="Device, as the framework calls it.")
+@click.option("--detail", type=click.Choice(["auto", "all", "none"]), default="auto",
+              help="Node by node for few cases and digits, for all, or for none.")  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the report as JSON to this file, '-' for standard output.")  # fmt: skip
+def check(
+    target: str | None,
+    adapters: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    patterns: tuple[str, ...],
+    device: str | None,
+    detail: str,
+    json_path: Path | None,
+) -> None:
+    """Check the built-in cases, or TARGET: package.module:object, a Case or a Network of yours.
+
+    The object may also be a list of cases, or a function without arguments that returns any of
+    these.
+    """
+    from .adapters.base import AdapterError
+    from .comparisons.check import DTYPES
+    from .comparisons.check import check as run_check
+
+    try:
+        cases, about = _load(target) if target else _builtin(patterns)
+        with _progress() as say:
+            report = run_check(
+                cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say, about=about
+            )
+    except (AdapterError, ValueError, TypeError) as error:
+        raise click.UsageError(str(error)) from error
+    if json_path is not None:
+        document = report.to_json()
+        if str(json_path) == "-":
+            click.echo(document)
+        else:
+            json_path.write_text(document + "\n", encoding="utf-8")
+    if json_path is None or str(json_path) != "-":
+        _print(report, detail)
+    sys.exit(report.exit_code)
+
+
+@main.command("list")
+def list_() -> None:
+    """List the built-in cases and the adapters."""
+    from .adapters.base import AdapterError, adapter, available
+    from .comparisons.suite import builtin_cases
+
+    for name, case in builtin_cases().items():
+        click.echo(f"{name:<40} {case.about}")
+    click.echo()
+    for name in available():
+        try:
+            found = " · ".join(f"{k} {v}" for k, v in adapter(name).versions().items())
+        except AdapterError as error:
+            found = str(error)
+        click.echo(f"adapter {name:<32} {found}")
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+def formulas(names: tuple[str, ...]) -> None:
+    """Print every formula with its derivative, read off the code (or only those NAMES)."""
+    from .comparisons.formulas import formulas as all_formulas
+
+    chosen = [
+        f for f in all_formulas() if not names or f.name.lower() in {n.lower() for n in names}
+    ]
+    if not chosen:
+        raise click.UsageError(
+            f"no formula is called {', '.join(names)}; see `gradparity formulas`"
+        )
+    for formula in chosen:
+        click.echo(f"{formula.name}: {formula.statement}")
+        for kind, lines in (("forward", formula.forward), ("backward", formula.backward)):
+            for i, line in enumerate(lines):
+                click.echo(f"    {kind if not i else '':<9} {line}")
+        click.echo()
+
+
+def _builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
+    from .comparisons.suite import builtin_cases
+
+    chosen = {
+        name: b
+        for name, b in builtin_cases().items()
+        if not patterns or any(pattern in name for pattern in patterns)
+    }
+    if not chosen:
+        raise ValueError(
+            f"no built-in case contains {' or '.join(patterns)}; see `gradparity list`"
+        )
+    return [b.make() for b in chosen.values()], {name: b.about for name, b in chosen.items()}
+
+
+def _load(target: str) -> tuple[Any, dict[str, str]]:
+    """The object that ``package.module:object`` names, called if it is a function."""
+    if ":" not in target:
+        raise ValueError(f"{target!r} names no object; write package.module:object")
+    sys.path.insert(0, "")  # as `python -m` does: modules of the current directory count
+    try:
+        found = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot load {target!r}: {error}") from error
+    return (found() if callable(found) else found), {}
+
+
+def _print(report: Any, detail: str) -> None:
+    """To a terminal in colour and at its width; plain and 80 wide when piped."""
+    from rich.console import Console
+
+    from .comparisons.render import renderable, text
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(renderable(report, detail))
+    else:
+        click.echo(text(report, detail))
+
+
+class _progress:
+    """A line on the terminal that says what is being done; nothing when piped."""
+
+    def __enter__(self) -> Callable[[str], None]:
+        from rich.console import Console
+
+        self.status = Console(stderr=True).status("starting") if sys.stderr.isatty() else None
+        if self.status is None:
+            return lambda message: None
+        self.status.start()
+        return lambda message: self.status.update(message)  # type: ignore[union-attr]
+
+    def __exit__(self, *exc: object) -> None:
+        if self.status is not None:
+            self.status.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A finding: the verdict on one quantity that one implementation computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["SUM", "Census", "Finding", "Verdict", "exit_code"]
+
+
+#: The "op" of a finding that tests the distributed chain rule.
+SUM = "sum over uses"
+
+
+class Verdict(StrEnum):
+    """The whole vocabulary, best first."""
+
+    EXACT = "exact"
+    ROUNDING = "rounding"
+    SUBGRADIENT = "subgradient"
+    VACUOUS = "vacuous"
+    INCONCLUSIVE = "inconclusive"
+    IMPRECISE = "imprecise"
+    CONVENTION = "convention"
+    MISMATCH = "mismatch"
+
+    @property
+    def parity(self) -> bool | None:
+        """True for the first three, False for the last three, None where nothing is known."""
+        if self in (Verdict.VACUOUS, Verdict.INCONCLUSIVE):
+            return None
+        return self in (Verdict.EXACT, Verdict.ROUNDING, Verdict.SUBGRADIENT)
+
+    @property
+    def badness(self) -> int:
+        """Position in the vocabulary: the worst of several verdicts has the largest."""
+        return list(Verdict).index(self)
+
+
+@dataclass(frozen=True)
+class Census:
+    """The kinks met in one gradient: how many, what was taken there, and what is valid.
+
+    Attributes
+    ----------
+    count : elements (or tied groups) exactly at a kink.
+    taken : what the implementation took -> how often; slopes such as "0" or "0.5", or the rule
+        "first", "last", "even", "mixed" for ties.
+    reference : what the network's op takes.
+    valid : the subdifferential in words, such as "[0, 1]".
+    undetermined : those where the gradient arriving is zero, so that any choice gives the same.
+    """
+
+    count: int
+    taken: dict[str, int]
+    reference: str
+    valid: str
+    undetermined: int = 0
+
+    def __str__(self) -> str:
+        taken = ", ".join(f"{n} take {what}" for what, n in self.taken.items())
+        unknown = f"{self.undetermined} undetermined" if self.undetermined else ""
+        said = ", ".join(part for part in (taken, unknown) if part)
+        return f"{self.count} at a kink: {said} (the network names {self.reference}; valid {self.valid})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on one quantity.
+
+    Attributes
+    ----------
+    quantity : "value z1", "grad W1", "grad z1 -> y1" (through one use), "grad y1" (the sum over its
+        uses), "Div", "Err".
+    node : the node whose formula was tested, "Div" or "Err": the place to look.
+    op : its op, as written.
+    elements, outside : how many were compared, and how many lie outside their bound.
+    index, got, expected : the element nearest to (or furthest beyond) its bound.
+    error, bound : there, in units of roundoff: 1 u is the unit roundoff times the largest
+        element of the tensor.
+    kinks : the census, where the op met any.
+    note : an explanation in words.
+    """
+
+    quantity: str
+    node: str
+    op: str
+    verdict: Verdict
+    elements: int
+    outside: int = 0
+    index: tuple[int, ...] | None = None
+    got: float = 0.0
+    expected: float = 0.0
+    error: float = 0.0
+    bound: float = 0.0
+    kinks: Census | None = field(default=None)
+    note: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.verdict.upper() if self.verdict.parity is False else self.verdict}  "
+        text += f"{self.quantity}: {self.error:.2g} u (bound {self.bound:.2g} u)"
+        if self.outside:
+            place = list(self.index or ())
+            text += (
+                f", {self.outside} of {self.elements} elements outside, worst {place}: "
+                f"{self.got:.9g}, the formula of {self.op} at {self.node!r} gives {self.expected:.9g}"
+            )
+        if self.kinks:
+            text += f"; {self.kinks}"
+        return f"{text}; {self.note}" if self.note else text
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """0 parity, 1 a difference, 2 unknown (inconclusive, only vacuous, or nothing compared)."""
+    parities = {finding.verdict.parity for finding in findings}
+    if False in parities:
+        return 1
+    if True not in parities or any(f.verdict is Verdict.INCONCLUSIVE for f in findings):
+        return 2
+    return 0

@@ -1,0 +1,209 @@
+"""A report as text and as JSON: pure functions of the report."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .finding import SUM, Finding, Verdict
+from .report import Report, Run
+
+__all__ = ["SCHEMA", "renderable", "text", "to_json"]
+
+SCHEMA = "gradparity/report/1"
+STYLE = {True: "green", False: "bold red", None: "yellow"}
+WIDTH = 80
+#: Differences told in full before the rest is only counted.
+TOLD = 20
+
+
+def text(report: Report, detail: str = "auto") -> str:
+    """Plain text, 80 columns wide."""
+    console = Console(file=io.StringIO(), width=WIDTH, no_color=True, highlight=False)
+    console.print(renderable(report, detail))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in written.splitlines())
+
+
+def renderable(report: Report, detail: str = "auto") -> RenderableType:
+    """What `rich` prints.
+
+    `detail` is "all" (every case node by node), "none" (one row per case), or "auto": node by node
+    where there are few cases, and for the digits.
+    """
+    parts: list[RenderableType] = [_header(report), Text()]
+    cases = list(dict.fromkeys(run.case for run in report.runs))
+    few = len(cases) <= 3
+    shown = [
+        c
+        for c in cases
+        if detail == "all" or (detail == "auto" and (few or c.startswith("digits")))
+    ]
+    for case in shown:
+        parts += [_nodes([run for run in report.runs if run.case == case]), Text()]
+    others = [c for c in cases if c not in shown]
+    if others:
+        parts += [_summary(report, others), Text()]
+    parts += _kinks(report)
+    parts += _told(report)
+    parts += _pairs(report)
+    parts.append(_conclusion(report))
+    return Group(*parts)
+
+
+def _header(report: Report) -> Text:
+    e = dict(report.environment)
+    said = [f"gradparity {e.pop('gradparity', '')}", *(f"{k} {v}" for k, v in e.items())]
+    skipped = [f"{name}: {why}" for name, why in report.skipped.items()]
+    return Text(" · ".join([*said, *skipped]), style="dim")
+
+
+def _nodes(runs: list[Run]) -> Table:
+    """One case: a row per quantity, a column per implementation and dtype."""
+    about = f": {runs[0].about}" if runs[0].about else ""
+    table = _table(f"{runs[0].case}{about}", "error/bound in u", runs)
+    for findings in zip(*(run.findings for run in runs), strict=True):
+        # A value used once has its use's gradient; the row would only repeat the one above.
+        if any(f.op != SUM or f.verdict is not Verdict.EXACT for f in findings):
+            table.add_row(findings[0].quantity, *(_cell(f) for f in findings))
+    return table
+
+
+def _summary(report: Report, cases: list[str]) -> Table:
+    """Many cases: a row each, with the worst verdict and the largest share of a bound used."""
+    runs = {(run.case, run.column): run for run in report.runs if run.case in cases}
+    columns = list(dict.fromkeys(column for _, column in runs))
+    first = [runs[cases[0], column] for column in columns]
+    table = _table("worst verdict of each case", "and share of the bound used", first)
+    for case in cases:
+        cells = []
+        for column in columns:
+            run = runs[case, column]
+            cells.append(_colour(run.verdict, f"{run.verdict} {100 * min(run.nearest, 9.99):.0f}%"))
+        table.add_row(case, *cells)
+    return table
+
+
+def _table(title: str, legend: str, runs: list[Run]) -> Table:
+    table = Table(
+        title=f"{title}  ({legend})", title_justify="left", title_style="bold", box=None,
+        pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("", overflow="fold")
+    for run in runs:
+        table.add_column(f"{run.adapter} {run.dtype.replace('float', 'f')}", overflow="fold")
+    return table
+
+
+def _cell(finding: Finding) -> Text:
+    said = str(finding.verdict)
+    if finding.verdict in (Verdict.ROUNDING, Verdict.MISMATCH):
+        said += f" {_number(finding.error)}/{_number(finding.bound)}"
+    return _colour(finding.verdict, said)
+
+
+def _number(x: float) -> str:
+    return f"{x:.1f}" if x < 9.95 else f"{x:.0f}" if x < 9999.5 else f"{x:.0e}".replace("+0", "")
+
+
+def _colour(verdict: Verdict, said: str) -> Text:
+    return Text(said, style=STYLE[verdict.parity])
+
+
+def _kinks(report: Report) -> Iterable[RenderableType]:
+    """Who took which element of the subdifferential, one line per node and choice."""
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for run, finding in report.findings():
+        if finding.kinks is None:
+            continue
+        k = finding.kinks
+        taken = " and ".join(f"{what} ({n}x)" for what, n in k.taken.items()) or "undetermined"
+        where = (run.case, finding.quantity, f"network: {k.reference}, valid: {k.valid}")
+        lines.setdefault(where, []).append(f"{run.column.replace('float', 'f')} {taken}")
+    if not lines:
+        return
+    yield Text("exactly at a kink (what each took there)", style="bold")
+    for (case, quantity, said), took in lines.items():
+        yield Text(f"{case}, {quantity}: {'; '.join(took)} [{said}]")
+    yield Text()
+
+
+def _told(report: Report) -> Iterable[RenderableType]:
+    bad = [
+        (run, f)
+        for run, f in report.findings()
+        if f.verdict.parity is False or f.verdict is Verdict.INCONCLUSIVE
+    ]
+    for run, finding in bad[:TOLD]:
+        yield Text(f"{run.case}, {run.column}: {finding}", style=STYLE[finding.verdict.parity])
+    if len(bad) > TOLD:
+        yield Text(f"... and {len(bad) - TOLD} more (all of them in the JSON report)")
+    if bad:
+        yield Text()
+
+
+def _pairs(report: Report) -> Iterable[RenderableType]:
+    pairs = dict.fromkeys((d.first, d.second, d.dtype) for d in report.differences)
+    for first, second, dtype in pairs:
+        mine = [
+            d for d in report.differences if (d.first, d.second, d.dtype) == (first, second, dtype)
+        ]
+        agree = sum(d.parity is True for d in mine)
+        most = max(mine, key=lambda d: d.units)
+        yield Text(
+            f"{first} against {second}, {dtype}: parity in {agree} of {len(mine)} cases, by the two "
+            f"verdicts; final gradients differ most in {most.case}, {most.quantity}: {most.units:.2g} u"
+        )
+    if pairs:
+        yield Text()
+
+
+def _conclusion(report: Report) -> Text:
+    findings = [finding for _, finding in report.findings()]
+    count = {v: sum(f.verdict is v for f in findings) for v in Verdict}
+    said = ", ".join(f"{n} {v}" for v, n in count.items() if n)
+    elements = sum(f.elements for f in findings)
+    word = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}[report.exit_code]
+    if not findings:
+        said = "nothing was compared"
+    style = STYLE[{0: True, 1: False, 2: None}[report.exit_code]]
+    return Text(
+        f"{word}  {len(findings)} quantities in {len(report.runs)} runs, {elements} elements: {said}",
+        style=style,
+    )
+
+
+def to_json(report: Report) -> str:
+    """JSON with a versioned schema; numbers that JSON has no literal for are strings."""
+    runs = [
+        {**asdict(run), "verdict": str(run.verdict), "findings": [asdict(f) for f in run.findings]}
+        for run in report.runs
+    ]
+    document = {
+        "schema": SCHEMA,
+        "exit_code": report.exit_code,
+        "parity": {0: True, 1: False, 2: None}[report.exit_code],
+        "environment": report.environment,
+        "skipped": report.skipped,
+        "runs": runs,
+        "differences": [asdict(d) for d in report.differences],
+    }
+    return json.dumps(_finite(document), allow_nan=False, indent=1)
+
+
+def _finite(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {key: _finite(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [_finite(value) for value in x]
+    if isinstance(x, float) and not math.isfinite(x):
+        return str(x)
+    return x

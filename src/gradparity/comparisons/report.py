@@ -1,0 +1,123 @@
+"""A report: the findings of every run, what they were found with, and what follows."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from .finding import Finding, Verdict, exit_code
+
+__all__ = ["Difference", "Report", "Run", "environment"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One case, one implementation, one dtype."""
+
+    case: str
+    adapter: str
+    dtype: str
+    findings: tuple[Finding, ...]
+    about: str = ""
+
+    @property
+    def column(self) -> str:
+        return f"{self.adapter} {self.dtype}"
+
+    @property
+    def worst(self) -> Finding:
+        """The finding with the worst verdict, and among those the one nearest to its bound."""
+        return max(self.findings, key=lambda f: (f.verdict.badness, _ratio(f)))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict; vacuous only if nothing else was found (it is a note per quantity)."""
+        telling = [f.verdict for f in self.findings if f.verdict is not Verdict.VACUOUS]
+        return max(telling, key=lambda v: v.badness, default=Verdict.VACUOUS)
+
+    @property
+    def nearest(self) -> float:
+        """The largest share of its bound that any quantity used."""
+        return max((_ratio(f) for f in self.findings), default=0.0)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two implementations side by side: a conclusion from their verdicts, and the plain difference.
+
+    Attributes
+    ----------
+    parity : both agree with the hand-derived gradient, hence with each other; None if unknown.
+    quantity, units : the final gradient that differs most, in u of its largest element.
+    """
+
+    case: str
+    dtype: str
+    first: str
+    second: str
+    parity: bool | None
+    quantity: str
+    units: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything `check` found.  ``bool(report)`` is parity; ``print(report)`` is the diagnosis.
+
+    Attributes
+    ----------
+    runs : one per case, implementation and dtype.
+    differences : implementation against implementation.
+    skipped : adapter -> why it was not used.
+    environment : versions and threads.
+    """
+
+    runs: tuple[Run, ...]
+    differences: tuple[Difference, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 parity; 1 a mismatch, convention or imprecise; 2 unknown, or nothing was compared."""
+        codes = [exit_code(list(run.findings)) for run in self.runs]
+        if 1 in codes:
+            return 1
+        return 2 if not codes or 2 in codes else 0
+
+    def __bool__(self) -> bool:
+        return self.exit_code == 0
+
+    def findings(self) -> list[tuple[Run, Finding]]:
+        """Every finding with the run it belongs to."""
+        return [(run, finding) for run in self.runs for finding in run.findings]
+
+    def __str__(self) -> str:
+        from .render import text
+
+        return text(self)
+
+    __repr__ = __str__
+
+    def to_json(self) -> str:
+        """The report as JSON, schema ``gradparity/report/1``; see docs/json.md."""
+        from .render import to_json
+
+        return to_json(self)
+
+
+def environment() -> dict[str, str]:
+    """Versions and threads, without importing anything."""
+    return {
+        "gradparity": version("gradparity"),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpus": str(os.cpu_count()),
+    }
+
+
+def _ratio(finding: Finding) -> float:
+    return finding.error / finding.bound if finding.bound else (1.0 if finding.error else 0.0)

@@ -1,0 +1,52 @@
+"""A trace is checked for completeness before it is judged: nothing is skipped in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.case import Case
+from ..core.network import INPUT
+from ..core.trace import Trace
+
+__all__ = ["check_trace"]
+
+
+def check_trace(case: Case, trace: Trace) -> None:
+    """Every quantity there, of the right shape and dtype.
+
+    Raises
+    ------
+    TypeError : not a Trace, or an array of another dtype than the case.
+    ValueError : a quantity is missing, or has another shape.
+    """
+    if not isinstance(trace, Trace):
+        raise TypeError(f"an implementation returned {type(trace).__name__}; return a Trace")
+    network, T = case.network, case.T
+    values = {node.name: (T, case.widths[node.name]) for node in network.nodes}
+    grads = {INPUT: case.x.shape, "Div": (T,), **values, **network.parameter_shapes}
+    edges = {edge: (T, case.widths[edge.source]) for edge in network.edges}
+    _check(trace.adapter, "value", trace.value, values, case.dtype)
+    _check(trace.adapter, "grad", trace.grad, grads, case.dtype)
+    _check(trace.adapter, "edge_grad", trace.edge_grad, edges, case.dtype)
+    _check(trace.adapter, "Div", {"Div": trace.Div}, {"Div": (T,)}, case.dtype)
+
+
+def _check(adapter: str, kind: str, arrays: Any, shapes: Any, dtype: np.dtype[Any]) -> None:
+    missing = [name for name in shapes if name not in arrays]
+    if missing:
+        raise ValueError(f"the trace of {adapter!r} has no {kind} of {missing[0]!r}")
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if not isinstance(array, np.ndarray) or array.shape != tuple(shape):
+            received = getattr(array, "shape", type(array).__name__)
+            raise ValueError(
+                f"the trace of {adapter!r}: {kind} of {name!r} has shape {received}, "
+                f"expected {tuple(shape)}"
+            )
+        if array.dtype != dtype:
+            raise TypeError(
+                f"the trace of {adapter!r}: {kind} of {name!r} has dtype {array.dtype}, the case "
+                f"{dtype}; an implementation must compute in the case's dtype"
+            )

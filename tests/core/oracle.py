@@ -1,0 +1,270 @@
+"""Test equipment: numbers of 60 digits, every op with fitting inputs, one evaluator for all kinds.
+
+`evaluate` walks a network with the package's own formulas in whatever arithmetic its arrays carry:
+plain floats, `Real` objects (truth) or `Bounded` (reference and bound).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from gradparity.core import *
+from gradparity.core.activations import SELU_A, SELU_SCALE
+from gradparity.core.backprop import forward, risk, risk_gradient, total
+
+MP = mpmath.MPContext()
+MP.dps = 60
+
+#: The floats in the formulas that stand for irrational (or multiplied) numbers.
+CONSTANTS = {
+    math.sqrt(0.5): MP.sqrt(MP.mpf(1) / 2),
+    math.sqrt(2 / math.pi): MP.sqrt(2 / MP.pi),
+    SELU_SCALE * SELU_A: MP.mpf(SELU_SCALE) * MP.mpf(SELU_A),
+    3 * 0.044715: 3 * MP.mpf(0.044715),
+}
+
+
+def _mpf(x: Any) -> Any:
+    if isinstance(x, Real):
+        return x.v
+    if isinstance(x, np.longdouble):
+        high = float(x)
+        return MP.mpf(high) + MP.mpf(float(x - high))
+    if isinstance(x, bool | int | np.integer | np.bool_):
+        return MP.mpf(int(x))
+    return CONSTANTS.get(float(x), MP.mpf(float(x)))
+
+
+class Real:
+    """A number of 60 digits that NumPy's functions accept inside an object array."""
+
+    __slots__ = ("v",)
+
+    def __init__(self, x: Any) -> None:
+        self.v = _mpf(x)
+
+    @classmethod
+    def of(cls, v: Any) -> Real:
+        self = object.__new__(cls)
+        self.v = v
+        return self
+
+    @classmethod
+    def array(cls, x: Any) -> Any:
+        """The object array of the exact values of a float array."""
+        x = np.asarray(x)
+        out = np.empty(x.shape, dtype=object)
+        for index in np.ndindex(*x.shape):
+            out[index] = cls(x[index])
+        return out
+
+    def __repr__(self) -> str:
+        return f"Real({MP.nstr(self.v, 20)})"
+
+    def __float__(self) -> float:
+        return float(self.v)
+
+    def __add__(self, o): return Real.of(self.v + _mpf(o))
+    def __sub__(self, o): return Real.of(self.v - _mpf(o))
+    def __mul__(self, o): return Real.of(self.v * _mpf(o))
+    def __truediv__(self, o): return Real.of(_quotient(self.v, _mpf(o)))
+    def __radd__(self, o): return Real.of(_mpf(o) + self.v)
+    def __rsub__(self, o): return Real.of(_mpf(o) - self.v)
+    def __rmul__(self, o): return Real.of(_mpf(o) * self.v)
+    def __rtruediv__(self, o): return Real.of(_quotient(_mpf(o), self.v))
+    def __neg__(self): return Real.of(-self.v)
+    def __abs__(self): return Real.of(abs(self.v))
+    def __eq__(self, o): return bool(self.v == _mpf(o))
+    def __ne__(self, o): return bool(self.v != _mpf(o))
+    def __lt__(self, o): return bool(self.v < _mpf(o))
+    def __le__(self, o): return bool(self.v <= _mpf(o))
+    def __gt__(self, o): return bool(self.v > _mpf(o))
+    def __ge__(self, o): return bool(self.v >= _mpf(o))
+    def __hash__(self): return hash(self.v)
+
+    def exp(self): return Real.of(MP.exp(self.v))
+    def expm1(self): return Real.of(MP.expm1(self.v))
+    def log(self): return Real.of(MP.log(self.v) if self.v else -MP.inf)
+    def log1p(self): return Real.of(MP.log1p(self.v))
+    def tanh(self): return Real.of(MP.tanh(self.v))
+    def sqrt(self): return Real.of(MP.sqrt(self.v))
+    def erf(self): return Real.of(MP.erf(self.v))
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    return a / b if b else MP.nan if not a else MP.inf * a
+
+
+def evaluate(network: Network, params: Any, x: Any, d: Any) -> dict[str, Any]:
+    """Every quantity of a trace by name, in the arithmetic of the arrays given."""
+    with np.errstate(all="ignore"):
+        value = forward(network, params, x)
+        Y = value[network.output]
+        Div = network.divergence.forward(Y, d)
+        out = {f"value {name}": z for name, z in value.items() if name != "x"}
+        out["Div"], out["Err"] = Div, risk(Div, network.reduction)
+        dDiv = risk_gradient(Div, network.reduction)
+        uses: dict[str, list[Any]] = {name: [] for name in value}
+        uses[network.output].append(network.divergence.backward(dDiv, Y, d, Div))
+        out[f"edge {network.output} Div"] = uses[network.output][0]
+        for step in reversed(network.steps):
+            z, y = value[step.name], tuple(value[name] for name in step.inputs)
+            dz = total(uses[step.name]) if uses[step.name] else np.zeros_like(z)
+            out[f"grad {step.name}"] = dz
+            p = {letter: params[name] for letter, name in step.parameters.items()}
+            for letter, gradient in step.op.gradients(dz, p, y, z).items():
+                out[f"grad {step.parameters[letter]}"] = gradient
+            for edge, dy in zip(step.edges, step.op.backward(dz, p, y, z), strict=True):
+                out[f"edge {edge.source} {edge.target}"] = dy
+                uses[edge.source].append(dy)
+        out["grad x"] = total(uses["x"]) if uses["x"] else np.zeros_like(x)
+    return out
+
+
+def flat(trace: Trace) -> dict[str, Any]:
+    """The same names from a trace."""
+    out = {f"value {name}": z for name, z in trace.value.items()}
+    out |= {f"grad {name}": g for name, g in trace.grad.items() if name != "Div"}
+    out |= {f"edge {source} {target}": g for (source, target), g in trace.edge_grad.items()}
+    return out | {"Div": trace.Div, "Err": np.asarray(trace.Err)}
+
+
+def in_reals(case: Case) -> dict[str, Any]:
+    params = {name: Real.array(p) for name, p in case.params.items()}
+    return evaluate(case.network, params, Real.array(case.x), Real.array(case.desired))
+
+
+def in_bounded(case: Case, rounding: Rounding) -> dict[str, Bounded]:
+    params = {name: Bounded.exactly(p, rounding) for name, p in case.params.items()}
+    x, d = Bounded.exactly(case.x, rounding), Bounded.exactly(case.desired, rounding)
+    return evaluate(case.network, params, x, d)
+
+
+def quadratic(z: Any) -> Any:
+    """(z_0^2, z_0 z_1, z_1 + z_2, 3 z_2): more outputs than inputs, with nothing but operators."""
+    z0, z1, z2 = z[..., 0:1], z[..., 1:2], z[..., 2:3]
+    return np.concatenate([z0 * z0, z0 * z1, z1 + z2, 3 * z2], axis=-1)
+
+
+def quadratic_jacobian(z: Any) -> Any:
+    z0, z1, o = z[..., 0:1], z[..., 1:2], 0 * z[..., 0:1]
+    rows = [[2 * z0, o, o], [z1, z0, o], [o, 1 + o, 1 + o], [o, o, 3 + o]]
+    return np.stack([np.concatenate(row, axis=-1) for row in rows], axis=1)
+
+
+def quadratic_vjp(dy: Any, z: Any) -> Any:
+    return (np.expand_dims(dy, 1) @ quadratic_jacobian(z)).reshape(z.shape[0], 3)
+
+
+SCALAR_OPS = [
+    Identity(),
+    Sigmoid(),
+    Tanh(),
+    ReLU(),
+    ReLU(subgradient="left"),
+    ReLU(subgradient=0.25),
+    LeakyReLU(),
+    LeakyReLU(a=1.5, subgradient="left"),
+    RandomizedLeakyReLU(),
+    RandomizedLeakyReLU(subgradient="left"),
+    RandomizedLeakyReLU(training=False, subgradient=0.5),
+    Softplus(),
+    Softplus(threshold=20.0),
+    ELU(),
+    ELU(a=0.7, subgradient=0.8),
+    ELU(a=2.0, subgradient="left"),
+    SELU(),
+    SELU(subgradient="left"),
+    SiLU(),
+    GELU(),
+    GELU("tanh"),
+    Hardtanh(),
+    Hardtanh(subgradient="left"),
+    Hardtanh(subgradient=0.3),
+]
+VECTOR_OPS = [
+    Softmax(),
+    LogSoftmax(),
+    Max(),
+    Max(sizes=(2, 1, 3)),
+    Max(sizes=(3, 3), ties="last"),
+    Max(sizes=(3, 3), ties="even"),
+    Take((2, 0, 2, 5)),
+    Products([(0, 1), (2, 2), (5, 0), (1, 0)]),
+]
+USER_OPS = [
+    VectorActivation(quadratic, jacobian=quadratic_jacobian, n_in=3, n_out=4),
+    VectorActivation(quadratic, vjp=quadratic_vjp, n_in=3, n_out=4),
+]
+OTHER_OPS = [
+    Affine(6, 4),
+    Affine(6, 4, bias=False),
+    Add(),
+    Multiply(),
+    Concatenate(),
+]
+OPS = SCALAR_OPS + VECTOR_OPS + USER_OPS + OTHER_OPS
+DIVERGENCES = [
+    L2(),
+    InnerProduct(),
+    BinaryCrossEntropy(),
+    BinaryCrossEntropy("probabilities"),
+    BinaryKL(),
+    BinaryKL("probabilities"),
+    CrossEntropy(),
+    CrossEntropy(eps=0.01),
+    CrossEntropy(on="probabilities"),
+    CrossEntropy(eps=0.01, on="probabilities"),
+    KL(),
+    KL(eps=0.02),
+    KL(eps=0.02, on="probabilities"),
+]
+
+
+def label(thing: Any) -> str:
+    """A short test id."""
+    if isinstance(thing, VectorActivation):
+        return f"VectorActivation({'vjp' if thing.vjp else 'jacobian'})"
+    return repr(thing).replace("RandomizedLeakyReLU", "RReLU")
+
+
+def width_in(op: Any) -> int:
+    return 3 if isinstance(op, VectorActivation) else 6
+
+
+def alone(op: Any, divergence: Divergence | None = None, reduction: str = "sum") -> Network:
+    """A network of that op alone; one with several inputs takes parts of x."""
+    divergence = divergence or InnerProduct()
+    if op.n_inputs == 1:
+        return Network(Node("y1", op, "x"), divergence=divergence, reduction=reduction)
+    parts = [Node("a", Take((0, 1, 2)), "x"), Node("b", Take((3, 4, 5)), "x")]
+    inputs = ["a", "b"]
+    if op.n_inputs is None:
+        parts.append(Node("c", Take((2, 3, 0)), "x"))
+        inputs.append("c")
+    node = Node("y1", op, *inputs)
+    return Network(*parts, node, divergence=divergence, reduction=reduction)
+
+
+def case_of(
+    network: Network, x: Any, seed: int = 0, d: Any = None, dtype: Any = np.float64
+) -> Case:
+    """A case with these inputs, and random parameters and targets."""
+    x = np.asarray(x, dtype=dtype)
+    case = Case.random(network, batch=x.shape[0], seed=seed, width=x.shape[1], dtype=dtype)
+    return Case(network, case.params, x, case.d if d is None else d)
+
+
+def inside(given: Any, reference: Bounded) -> Any:
+    """Whether each given number lies within the bound of the reference, exactly evaluated."""
+    given = given if getattr(given, "dtype", None) == object else Real.array(np.asarray(given))
+    value, error = Real.array(reference.value), Real.array(reference.full_error())
+    given = np.asarray(given, dtype=object)
+    return np.array(
+        [abs(g - v) <= e for g, v, e in zip(given.flat, value.flat, error.flat, strict=True)],
+        dtype=bool,
+    ).reshape(reference.shape)

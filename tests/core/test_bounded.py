@@ -1,0 +1,469 @@
+"""Every rule of `Bounded` against 60 digits and against float32 in adversarial orders."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gradparity.core import Bounded, Rounding
+from gradparity.core.arrays import affine, erf, scatter_add, wider
+from gradparity.core.bounded import supported
+
+from .oracle import MP, Real, inside
+
+F32, F64 = Rounding.of("float32"), Rounding.of("float64")
+TINY = F32.tiny
+
+
+def exactly(x, rounding=F32):
+    return Bounded.exactly(np.asarray(x), rounding)
+
+
+# --- what is refused -------------------------------------------------------------------------
+
+X = exactly(np.ones((2, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: np.sin(X),
+        lambda: np.add.reduce(X),
+        lambda: np.add(X, X, out=np.zeros((2, 3))),
+        lambda: np.multiply.outer(X, X),
+        lambda: X**2,
+        lambda: X // 2,
+        lambda: np.prod(X, axis=0),
+        lambda: np.einsum("ij->i", X),
+        lambda: np.linalg.norm(X),
+        lambda: np.mean(X),
+        lambda: np.sort(X),
+    ],
+)
+def test_what_has_no_rule_raises_naming_what_has(use):
+    with pytest.raises(TypeError, match=r"no rounding bound for np\.\w+; use .*'expand_dims'.*'where'"):
+        use()
+
+
+def test_it_never_becomes_a_plain_array():
+    for use in (lambda: np.asarray(X), lambda: np.array([X, X]), lambda: np.float64(X)):
+        with pytest.raises(TypeError, match=r"lose its bound.*concatenate"):
+            use()
+    with pytest.raises(TypeError):
+        float(X)
+    with pytest.raises(TypeError):
+        X[0, 0] = 1.0  # nothing writes in place
+    with pytest.raises(TypeError):
+        np.zeros((2, 3))[:] = X
+
+
+def test_augmented_assignment_makes_a_new_array():
+    x = exactly(np.ones(2))
+    before = x
+    x += 1
+    assert before.value.tolist() == [1, 1]
+    assert x.value.tolist() == [2, 2]
+
+
+def test_the_supported_functions_are_listed():
+    assert {"exp", "matmul", "where", "concatenate", "sum"} <= set(supported())
+
+
+# --- data and constants ----------------------------------------------------------------------
+
+
+def test_data_is_exact_but_for_subnormals_which_may_be_flushed():
+    x = exactly(np.array([1.0, 0.1, 0.0, -0.0, TINY, TINY / 4, -TINY / 8], np.float32))
+    assert x.full_error().tolist() == [0, 0, 0, 0, 0, TINY / 4, TINY / 8]
+    assert not np.ndim(exactly(np.ones(3)).error)
+
+
+@pytest.mark.parametrize(
+    ("constant", "rounded"),
+    [(0.01, True), (1 / 3, True), (1e300, True), (0.5, False), (2.0, False), (1, False)],
+)
+def test_constants_are_rounded_data_unless_short(constant, rounded):
+    product = exactly(np.array([1.0])) * constant
+    u = F32.u * abs(constant)
+    # One rounding for the product, one more for a constant that is not a short binary fraction.
+    assert product.full_error()[0] >= (2 * u if rounded else u)
+    assert product.full_error()[0] <= (2.01 * u if rounded else 1.01 * u) + 2 * TINY
+    with np.errstate(over="ignore"):
+        given = np.float32(constant)
+    if np.isfinite(given):
+        assert inside(np.array([given]), product).all()
+
+
+def test_the_two_units_of_a_rounding():
+    assert F32.unit == 2.0**-24
+    assert F32.u == 2.0**-24 + 2.0**-53
+    assert F64.u == 2.0**-52
+    assert F32.gamma(10) == 10 * F32.u / (1 - 10 * F32.u)
+    half = Rounding.of("float16")
+    n = np.arange(1, 6000)
+    gamma = np.array([half.gamma(int(k)) for k in n])
+    assert np.isfinite(gamma).all()
+    assert (gamma >= np.expm1(n * np.log1p(half.u)) * (1 - 1e-12)).all()  # (1 + u)^n - 1
+
+
+# --- the rules, elementwise ------------------------------------------------------------------
+
+
+def uncertain(rng, n, scale):
+    """Float32 numbers an implementation holds, and a reference that knows them up to `error`."""
+    held = (rng.choice([-1, 1], n) * scale * rng.uniform(0.5, 2, n)).astype(np.float32)
+    off = rng.choice([0.0, 1e-7, 1e-3, 0.3], n) * np.abs(held.astype(np.float64))
+    reference = held + rng.choice([-1, 1], n) * off
+    error = np.abs(reference - held)  # exact: both are near each other, or nearly so
+    return held, Bounded(reference, np.nextafter(error, np.inf) * (error > 0), F32)
+
+
+BINARY = {
+    "add": (np.add, lambda a, b: a + b),
+    "subtract": (np.subtract, lambda a, b: a - b),
+    "multiply": (np.multiply, lambda a, b: a * b),
+    "divide": (np.divide, lambda a, b: a / b),
+    "maximum": (np.maximum, max),
+    "minimum": (np.minimum, min),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", BINARY)
+def test_binary_rules(name, seed):
+    ufunc, true = BINARY[name]
+    rng = np.random.default_rng(seed)
+    scales = np.repeat([1e-44, 1e-38, 1e-20, 1.0, 1e15, 1e18], 60)
+    a32, a = uncertain(rng, scales.size, scales)
+    # Scales mixed; in a third of the pairs b is -a but for a few bits: cancellation.
+    b32, b = uncertain(rng, scales.size, rng.permutation(scales))
+    near = rng.random(scales.size) < 0.33
+    b32 = np.where(near, -a32 * (1 + np.float32(2.0**-20)), b32).astype(np.float32)
+    value = np.where(near, b32.astype(np.float64), b.value)
+    b = Bounded(value, np.where(near, 0.0, b.error), F32)
+    with np.errstate(all="ignore"):
+        bounded, computed = ufunc(a, b), ufunc(a32, b32)
+        flushed = np.where(np.abs(computed) < TINY, 0 * computed, computed)
+    pairs = zip(Real.array(a.value), Real.array(b.value), strict=True)
+    truth = np.array([true(p, q) for p, q in pairs], dtype=object)
+    fits = np.isfinite(computed)
+    assert fits.sum() > 200
+    assert inside(truth, bounded)[fits].all()
+    assert inside(computed, bounded)[fits].all()
+    assert inside(flushed, bounded)[fits].all()
+
+
+def test_the_bound_of_a_cancellation_is_that_of_its_terms():
+    """1 + x - 1 keeps the error of 1 + x, of whatever size x is."""
+    x = np.array([1e-3, 1e-6, 1e-9, 0.0], np.float32)
+    difference = (1 + exactly(x)) - 1
+    assert (difference.full_error() >= F32.u).all()
+    assert inside((np.float32(1) + x) - np.float32(1), difference).all()
+
+
+def test_a_divisor_that_may_be_zero_has_no_bound():
+    one = exactly(np.ones(2))
+    quotient = one / Bounded(np.array([1e-3, 1.0]), np.array([1e-3, 0.5]), F32)
+    assert quotient.full_error()[0] == np.inf
+    assert quotient.full_error()[1] >= 1.0  # 1 / 0.5 - 1
+    subnormal = one / exactly(np.array([TINY / 2, 1.0]))  # flushed: 1 / 0
+    assert np.isinf(subnormal.full_error()).tolist() == [True, False]
+
+
+UNARY = {
+    "exp": (np.exp, lambda r: r.exp(), -100, 88),
+    "expm1": (np.expm1, lambda r: r.expm1(), -100, 88),
+    "log": (np.log, lambda r: r.log(), 1e-37, 1e37),
+    "log1p": (np.log1p, lambda r: r.log1p(), -0.999, 1e30),
+    "sqrt": (np.sqrt, lambda r: r.sqrt(), 1e-37, 1e37),
+    "tanh": (np.tanh, lambda r: r.tanh(), -30, 30),
+    "erf": (erf, lambda r: r.erf(), -8, 8),
+    "negative": (np.negative, lambda r: -r, -1e30, 1e30),
+    "absolute": (np.absolute, abs, -1e30, 1e30),
+    "square": (np.square, lambda r: r * r, -1e15, 1e15),
+}
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_unary_rules(name):
+    f, true, low, high = UNARY[name]
+    rng = np.random.default_rng(8)
+    held = np.concatenate(
+        [rng.uniform(max(low, -5), min(high, 5), 80), rng.uniform(low, high, 40), [0.5, 1.0, 1e-20]]
+    ).astype(np.float32)
+    off = rng.choice([0.0, 1e-7, 1e-3], held.size) * np.abs(held.astype(np.float64))
+    reference = np.clip(held + rng.choice([-1, 1], held.size) * off, low, high)
+    error = np.abs(reference - held)
+    a = Bounded(reference, np.nextafter(error, np.inf) * (error > 0), F32)
+    bounded = f(a)
+    truth = np.array([true(r) for r in Real.array(a.value)], dtype=object)
+    assert inside(truth, bounded).all()
+    with np.errstate(over="ignore", under="ignore"):
+        computed = np.asarray(f(held), dtype=np.float32)
+    fits = np.isfinite(computed)
+    assert fits.sum() >= 0.9 * held.size
+    assert inside(computed, bounded)[fits].all()
+
+
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sqrt", "tanh", "erf"])
+def test_float64_elementary_functions_are_within_their_units(name):
+    f, true, low, high = UNARY[name]
+    z = np.random.default_rng(0).uniform(max(low, -20), min(high, 20), 300)
+    z = np.concatenate([z, [1e-300, 1e-9, 0.5, 1.0]])
+    bounded = f(exactly(z, F64))
+    assert inside(np.array([true(r) for r in Real.array(z)], dtype=object), bounded).all()
+
+
+def test_where_takes_the_bound_of_the_chosen_side_and_comparisons_are_plain():
+    a = Bounded(np.array([1.0, 2.0]), np.array([0.1, 0.2]), F32)
+    chosen = np.where(a > 1.5, a, 0.0)
+    assert chosen.value.tolist() == [0, 2]
+    assert chosen.full_error().tolist() == [0, 0.2]
+    assert (a == 1.0).tolist() == [True, False]
+    assert (a != 1.0).tolist() == [False, True]
+    assert (a <= 1.0).tolist() == [True, False]
+    assert (a >= 2.0).tolist() == [False, True]
+    assert (a < 1.0).tolist() == [False, False]
+
+
+def test_moving_elements_moves_their_bounds():
+    value = np.arange(6.0).reshape(2, 3)
+    a = Bounded(value, value / 10, F32)
+    for move in (
+        lambda x: x[:, 1:],
+        lambda x: x[..., ::-1],
+        lambda x: x.T,
+        lambda x: x.reshape(3, 2),
+        lambda x: np.reshape(x, (6, 1)),
+        lambda x: np.take(x, (2, 0), axis=-1),
+        lambda x: np.expand_dims(x, 1),
+        lambda x: np.swapaxes(x, 0, 1),
+        lambda x: np.repeat(x, 2, axis=0),
+        lambda x: np.concatenate([x, x], axis=1),
+        lambda x: np.stack([x, x]),
+        lambda x: x.max(axis=-1, keepdims=True) if x is value else x[:, 2:],
+    ):
+        assert np.array_equal(move(a).value, move(value))
+        assert np.array_equal(move(a).full_error(), move(value / 10))
+    assert np.ones_like(a).full_error().max() == 0
+    assert np.zeros_like(a).value.max() == 0
+
+
+def test_max_may_take_the_value_of_any_input():
+    a = Bounded(np.array([[1.0, 0.95]]), np.array([[0.0, 0.2]]), F32)
+    highest = a.max(axis=-1)
+    assert highest.value.tolist() == [1.0]
+    assert 0.95 + 0.2 <= highest.value[0] + highest.full_error()[0]
+
+
+def test_wider_covers_both_forms():
+    y = exactly(np.linspace(0.001, 0.999, 50, dtype=np.float32))
+    near, far = 1 - y * y, (1 - y) * (1 + y)
+    both = wider(far, lambda: near)
+    assert (both.value == far.value).all()
+    assert (both.full_error() >= np.maximum(far.error, near.error)).all()
+    plain = np.ones(3)
+    assert wider(plain, lambda: 1 / 0) is plain  # never evaluated on ordinary arrays
+
+
+# --- sums and products -----------------------------------------------------------------------
+
+
+def sequential(t):
+    s = np.zeros(t.shape[:-1], np.float32)
+    for k in range(t.shape[-1]):
+        s = s + t[..., k]
+    return s
+
+
+def positives_first(t):
+    return sequential(-np.sort(-t, axis=-1))
+
+
+def by_size(t):
+    order = np.argsort(np.abs(t), axis=-1)
+    return sequential(np.take_along_axis(t, order, axis=-1))
+
+
+def largest_first(t):
+    order = np.argsort(-np.abs(t), axis=-1)
+    return sequential(np.take_along_axis(t, order, axis=-1))
+
+
+def pairwise(t):
+    while t.shape[-1] > 1:
+        if t.shape[-1] % 2:
+            t = np.concatenate([t, np.zeros((*t.shape[:-1], 1), np.float32)], axis=-1)
+        t = t[..., ::2] + t[..., 1::2]
+    return t[..., 0]
+
+
+ORDERS = {
+    "sequential": sequential,
+    "reversed": lambda t: sequential(t[..., ::-1]),
+    "positives first": positives_first,
+    "smallest first": by_size,
+    "largest first": largest_first,
+    "pairwise": pairwise,
+    "numpy": lambda t: t.sum(axis=-1),
+    "blas": lambda t: t @ np.ones(t.shape[-1], np.float32),
+}
+
+
+def terms(kind, n, rng):
+    """Rows of n float32 terms."""
+    T = 20
+    if kind == "normal":
+        t = rng.standard_normal((T, n))
+    elif kind == "positive":
+        t = rng.uniform(0, 1, (T, n))
+    elif kind == "cancelling":  # half the terms take back the other half
+        half = rng.standard_normal((T, n // 2)) * np.exp(3 * rng.standard_normal((T, n // 2)))
+        t = np.concatenate([half, -half, np.full((T, n - 2 * (n // 2)), 1e-6)], axis=-1)
+        t = rng.permuted(t, axis=-1)
+    elif kind == "spread":
+        t = rng.standard_normal((T, n)) * 10 ** rng.uniform(-12, 12, (T, n))
+    elif kind == "constant":
+        t = np.full((T, n), 0.1)
+    elif kind == "subnormal":
+        t = rng.standard_normal((T, n)) * 1e-42
+    else:
+        t = rng.standard_normal((T, n)) * 1e33
+    return t.astype(np.float32)
+
+
+KINDS = ["normal", "positive", "cancelling", "spread", "constant", "subnormal", "huge"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 64, 700])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_worst_case_bound_holds_in_every_order(kind, n):
+    t = terms(kind, n, np.random.default_rng(n))
+    bounded = exactly(t).sum(axis=-1)
+    for order, total in ORDERS.items():
+        assert inside(total(t), bounded).all(), order
+    truth = np.array([Real.of(MP.fsum([r.v for r in row])) for row in Real.array(t)], dtype=object)
+    assert inside(truth, bounded).all()
+
+
+@pytest.mark.parametrize("n", [17, 64, 700, 3000])
+@pytest.mark.parametrize("kind", ["normal", "positive", "cancelling", "spread", "huge"])
+@pytest.mark.parametrize("arranged", ["as drawn", "ascending", "descending"])
+def test_the_statistical_bound_holds_in_natural_orders(kind, n, arranged):
+    """Sorted data make the natural order 'all positive terms first', and reversed 'all negative'."""
+    t = terms(kind, n, np.random.default_rng(n + 1))
+    if arranged != "as drawn":
+        t = np.sort(t, axis=-1) * np.float32(1)
+    if arranged == "descending":
+        t = t[..., ::-1].copy()
+    bounded = exactly(t, Rounding.of("float32", statistical=True)).sum(axis=-1)
+    for order in ("sequential", "reversed", "pairwise", "numpy", "blas"):
+        assert inside(ORDERS[order](t), bounded).all(), order
+
+
+def test_the_statistical_bound_is_the_sharper_one_where_it_is_used():
+    t = terms("normal", 3000, np.random.default_rng(0))
+    worst = exactly(t).sum(axis=-1).full_error()
+    sharp = exactly(t, Rounding.of("float32", statistical=True)).sum(axis=-1).full_error()
+    # gamma_n sum|t| against 10 u sqrt(n/18 + ...) |t|: of the order of sqrt(n) / 3 = 18, less the
+    # spread of the partial sums.
+    assert (worst / sharp > 3).all()
+
+
+def test_the_statistical_bound_is_the_worst_case_below_16_terms():
+    t = terms("normal", 16, np.random.default_rng(0))
+    sharp = exactly(t, Rounding.of("float32", statistical=True)).sum(axis=-1)
+    assert np.array_equal(sharp.full_error(), exactly(t).sum(axis=-1).full_error())
+
+
+@pytest.mark.parametrize("statistical", [False, True], ids=["worst", "statistical"])
+@pytest.mark.parametrize("shape", [(3, 5, 2), (4, 300, 6), (2, 2000, 3)])
+def test_matrix_products(shape, statistical):
+    T, n, m = shape
+    rng = np.random.default_rng(n)
+    rounding = Rounding.of("float32", statistical=statistical)
+    for scale in (1.0, 1e-22, 1e15):
+        a = (rng.standard_normal((T, n)) * scale).astype(np.float32)
+        b = (rng.standard_normal((n, m)) * scale).astype(np.float32)
+        bounded = exactly(a, rounding) @ exactly(b, rounding)
+        products = a[:, None, :] * b.T[None]  # each rounded, then summed in several orders
+        for order in ("sequential", "reversed", "pairwise", "numpy"):
+            assert inside(ORDERS[order](products), bounded).all(), order
+        if not statistical:
+            assert inside(positives_first(products), bounded).all()
+        assert inside(a @ b, bounded).all()
+        exact = Real.array(a[:1]) @ Real.array(b[:, :1])
+        assert inside(exact, bounded[:1, :1]).all()
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_uncertain_factors_of_a_product_and_terms_of_a_sum(n):
+    """All inputs at the end of their interval that does most harm, then summed in float32."""
+    rng = np.random.default_rng(n)
+    for relative in (1e-6, 0.5, 10.0):
+        value_a = rng.standard_normal((4, n)).astype(np.float32).astype(np.float64)
+        value_b = rng.standard_normal((n, 2)).astype(np.float32).astype(np.float64)
+        error_a = np.float32(relative) * np.ones((4, n))
+        error_b = np.float32(relative) * np.ones((n, 2))
+        a, b = Bounded(value_a, error_a, F32), Bounded(value_b, error_b, F32)
+        for sign in (1, -1):
+            with np.errstate(all="ignore"):
+                held_a = np.sign(value_a) * (np.abs(value_a) + sign * error_a)
+                held_b = np.sign(value_b) * (np.abs(value_b) + sign * error_b)
+            a32 = np.nextafter(held_a.astype(np.float32), value_a.astype(np.float32))
+            b32 = np.nextafter(held_b.astype(np.float32), value_b.astype(np.float32))
+            products = a32[:, None, :] * b32.T[None]
+            for total in (sequential, pairwise, positives_first):
+                assert inside(total(products), a @ b).all()
+                assert inside(total(a32), a.sum(axis=-1)).all()
+
+
+def test_inputs_known_to_be_zero_but_for_their_error():
+    """A sum of n zeros, each +- e: the rounding of the sum of the e is covered too."""
+    n = 1001
+    held = np.full((1, n), np.float32(0.1))
+    a = Bounded(np.zeros((1, n)), held.astype(np.float64), F32)
+    for total in (sequential, pairwise):
+        assert inside(total(held), a.sum(axis=-1)).all()
+    one = exactly(np.ones((n, 1), np.float32))
+    assert inside(sequential(held)[:, None], a @ one).all()
+    assert inside(np.float32([0.1 + 0.7]), Bounded(np.zeros(1), np.float64([np.float32(0.1)]), F32) + exactly(np.float32([0.7]))).all()
+
+
+@pytest.mark.parametrize("bias", ["last", "first"])
+def test_the_bias_may_be_added_first_or_last(bias):
+    rng = np.random.default_rng(3)
+    y, W = rng.standard_normal((3, 40)), rng.standard_normal((40, 2))
+    b = np.array([1e4, -1e-4])
+    y, W, b = (v.astype(np.float32) for v in (y, W, b))
+    bounded = affine(exactly(y), exactly(W), exactly(b))
+    products = y[:, None, :] * W.T[None]
+    if bias == "last":
+        z = sequential(products) + b
+    else:
+        start = np.broadcast_to(b[None, :, None], (3, 2, 1))
+        z = sequential(np.concatenate([start, products], axis=-1))
+    assert inside(z, bounded).all()
+
+
+def test_scatter_add_sums_values_and_bounds_in_any_order():
+    rng = np.random.default_rng(0)
+    v = rng.standard_normal((3, 200)).astype(np.float32)
+    indices = tuple(int(i) for i in rng.integers(0, 3, 200))
+    bounded = exactly(v).scatter_add(indices, 4)
+    for order in (slice(None), slice(None, None, -1)):
+        z = scatter_add(v[:, order], indices[order], 4)
+        assert inside(z, bounded).all()
+    for column in range(3):
+        own = v[:, [k for k, i in enumerate(indices) if i == column]]
+        assert inside(positives_first(own), bounded[:, column]).all()
+    assert bounded.full_error()[:, 3].max() <= TINY  # nothing was added there
+
+
+def test_infinity_does_not_turn_exact_zeros_into_nan():
+    x = exactly(np.array([[0.0, 1.0]]))
+    w = exactly(np.array([[1.0], [2.0]]))
+    assert np.isfinite((x @ w).full_error()).all()
+    assert math.isfinite(float((x * 0).full_error().max()))

@@ -1,0 +1,215 @@
+"""Every formula checks itself in 60 digits, and its floats lie inside the bound `Bounded` gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradparity.core import *
+from gradparity.core.arrays import erf
+
+from .oracle import (
+    DIVERGENCES,
+    MP,
+    OPS,
+    Real,
+    alone,
+    case_of,
+    evaluate,
+    in_bounded,
+    in_reals,
+    inside,
+    label,
+    width_in,
+)
+
+H = Real.of(MP.mpf(10) ** -20)
+#: A central difference errs by h^2 f'''/6 (40 digits down) and 10^-60 |f| / h (40 digits down).
+TOLERANCE = MP.mpf(10) ** -30
+
+#: Away from every kink, tie and threshold.
+ORDINARY = np.array(
+    [[0.3, -0.7, 1.9, 0.31, -1.2, 0.1], [-2.3, 0.45, -0.2, 2.7, 0.9, -0.95], [3, -3, 5, -6, 7, 8]]
+)
+
+
+def shifted(array, index, h):
+    moved = array.copy()
+    moved[index] = moved[index] + h
+    return moved
+
+
+def check_derivative(network, params, x, d, name):
+    """The backward formula against (Err(p + h) - Err(p - h)) / 2h, element by element."""
+    gradient = evaluate(network, params, x, d)[f"grad {name}"]
+
+    def err(h, index):
+        if name == "x":
+            return evaluate(network, params, shifted(x, index, h), d)["Err"]
+        moved = params | {name: shifted(params[name], index, h)}
+        return evaluate(network, moved, x, d)["Err"]
+
+    array = x if name == "x" else params[name]
+    for index in np.ndindex(*array.shape):
+        difference = (err(H, index) - err(-H, index)) / (2 * H)
+        size = max(abs(difference), abs(gradient[index] + Real(0)), Real(1))
+        assert abs(difference - gradient[index]) <= Real.of(TOLERANCE) * size, (name, index)
+
+
+@pytest.mark.parametrize("op", OPS, ids=label)
+def test_the_backward_formula_is_the_derivative_of_the_forward_formula(op):
+    network = alone(op)
+    case = case_of(network, ORDINARY[:, : width_in(op)], seed=3)
+    params = {name: Real.array(p) for name, p in case.params.items()}
+    x, d = Real.array(case.x), Real.array(case.desired)
+    for name in ("x", *params):
+        check_derivative(network, params, x, d, name)
+
+
+PROBABILITIES = np.array([[0.2, 0.5, 0.3], [0.01, 0.9, 0.09], [0.125, 0.25, 0.625]])
+LOGITS = np.array([[0.2, -1.5, 0.3], [3.0, -4.0, 0.5], [20.0, -20.0, 1.0]])
+HARD = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+SOFT = np.array([[0.25, 0.5, 0.25], [0.0, 0.125, 0.875], [1.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("d", [HARD, SOFT], ids=["hard", "soft"])
+@pytest.mark.parametrize("divergence", DIVERGENCES, ids=label)
+def test_the_gradient_of_a_divergence_is_its_derivative(divergence, d):
+    y = PROBABILITIES if getattr(divergence, "on", "") == "probabilities" else LOGITS
+    network = alone(Identity(), divergence)
+    check_derivative(network, {}, Real.array(y), Real.array(d), "x")
+
+
+def test_the_check_finds_a_factor_of_one_in_1e20():
+    class Wrong(Tanh):
+        def df(self, dy, z, y):
+            return super().df(dy, z, y) * Real.of(1 + MP.mpf(10) ** -20)
+
+    x = Real.array(ORDINARY)
+    with pytest.raises(AssertionError, match="x"):
+        check_derivative(alone(Wrong()), {}, x, Real.array(ORDINARY), "x")
+
+
+# --- inside the bound ------------------------------------------------------------------------
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 30.0, -30.0, 88.0, -89.0, 104.0, -104.0, 300.0, -300.0]
+TINY = [1e-8, -1e-8, 1e-20, -1e-20, 1e-38, -1e-38, 1e-40, -1e-45, 1e-300, -5e-324]
+
+
+def points(width, dtype):
+    """Rows of ordinary, saturated, signed-zero and tiny numbers, and mixtures of them."""
+    rng = np.random.default_rng(5)
+    ordinary = rng.standard_normal((12, width)) * rng.choice([0.1, 1, 4], (12, 1))
+    special = rng.permutation(SPECIAL + TINY)
+    special = np.resize(special, (-(-len(special) // width), width))
+    mixed = np.where(rng.random((6, width)) < 0.5, rng.choice(SPECIAL + TINY, (6, width)), 1.5)
+    with np.errstate(under="ignore"):
+        return np.concatenate([ordinary, special, mixed]).astype(dtype)
+
+
+def check_inside(case, rounding):
+    """Floats in the dtype, and the reference itself, against the truth and the bound."""
+    truth, reference = in_reals(case), in_bounded(case, rounding)
+    given = evaluate(case.network, case.params, case.x, case.desired)
+    assert truth.keys() == reference.keys() == given.keys()
+    for name, bounded in reference.items():
+        assert np.isfinite(bounded.full_error()).all(), f"no finite bound on {name}"
+        true = np.asarray(truth[name], dtype=object)
+        for what, z in (("truth", true), ("computed", given[name])):
+            ok = inside(z, bounded)
+            assert ok.all(), (
+                f"{name}: {what} {np.asarray(z)[~ok][:3]} against {bounded.value[~ok][:3]} "
+                f"+- {bounded.full_error()[~ok][:3]}"
+            )
+        # And the computed value is as near to the truth itself.
+        off = np.asarray(Real.array(given[name])).reshape(true.shape) - true
+        error = Real.array(bounded.full_error())
+        near = [abs(o) <= e for o, e in zip(np.ravel(off), np.ravel(error), strict=True)]
+        assert all(near), f"{name}: {np.ravel(off)[~np.array(near)][:3]}"
+
+
+@pytest.mark.parametrize("statistical", [False, True], ids=["worst", "statistical"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("op", OPS, ids=label)
+def test_floats_lie_inside_the_bound(op, dtype, statistical):
+    network = alone(op)
+    case = case_of(network, points(width_in(op), dtype), seed=7, dtype=dtype)
+    if isinstance(op, RandomizedLeakyReLU):  # an implementation draws its own slopes
+        seen = op.observed(case.x, op.f(case.x))
+        case = Case(alone(seen), case.params, case.x, case.d)
+    check_inside(case, Rounding.of(dtype, statistical=statistical))
+
+
+def test_saturated_logits_of_300_and_1000_classes():
+    """Softmax and cross-entropy with sums long enough for the statistical bound to be used."""
+    rng = np.random.default_rng(2)
+    for dtype in ("float64", "float32"):
+        for op, div in ((Softmax(), InnerProduct()), (Identity(), CrossEntropy(eps=0.001))):
+            x = rng.standard_normal((2, 300)) * np.array([[3.0], [100.0]])
+            case = case_of(alone(op, div), x, dtype=dtype)
+            check_inside(case, Rounding.of(dtype, statistical=True))
+
+
+@pytest.mark.parametrize("statistical", [False, True], ids=["worst", "statistical"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("divergence", DIVERGENCES, ids=label)
+def test_divergences_lie_inside_the_bound(divergence, dtype, statistical):
+    rng = np.random.default_rng(11)
+    if getattr(divergence, "on", "") == "probabilities":
+        x = np.concatenate([PROBABILITIES, rng.dirichlet(np.ones(3), 4), [[1e-30, 0.5, 0.5]]])
+    else:
+        x = points(3, dtype)
+    hard, soft = np.eye(3)[rng.integers(0, 3, len(x))], rng.dirichlet(np.ones(3), len(x))
+    for d in (hard, soft.astype(dtype)):
+        case = case_of(alone(Identity(), divergence), x, d=d.astype(dtype), dtype=dtype)
+        check_inside(case, Rounding.of(dtype, statistical=statistical))
+
+
+def test_a_probability_of_zero_with_no_mass_on_it_is_exact():
+    """0 log 0 = 0 and 0 / 0 = 0, in the bound as well as in the value."""
+    x, d = np.array([[0.0, 1.0, 0.5]]), np.array([[0.0, 1.0, 0.0]])
+    case = Case(alone(Identity(), CrossEntropy(on="probabilities")), {}, x, d)
+    check_inside(case, Rounding.of("float64"))
+
+
+#: Other correct ways to compute a derivative, met in frameworks: the bound must admit them.
+ADMISSIBLE = [
+    ("ELU' from e^z", ELU(), lambda z, y: np.where(z > 0, 1, np.exp(np.minimum(z, 0)))),
+    ("ELU' as y + 1", ELU(), lambda z, y: np.where(z > 0, 1, y + 1)),
+    ("sigmoid' as y (1 - y)", Sigmoid(), lambda z, y: y * (1 - y)),
+    ("sigmoid' as s(z) s(-z)", Sigmoid(), lambda z, y: y * Sigmoid().f(-z)),
+    ("tanh' as 1 - y^2", Tanh(), lambda z, y: 1 - y * y),
+    ("tanh' as (1 - y)(1 + y)", Tanh(), lambda z, y: (1 - y) * (1 + y)),
+    ("softplus' as e^(z - y)", Softplus(), lambda z, y: np.exp(z - y)),
+    ("softplus' as sigmoid", Softplus(), lambda z, y: Sigmoid().f(z)),
+    ("softplus' as 1 - e^-y", Softplus(), lambda z, y: -np.expm1(-y)),
+    ("SiLU' as s (1 + z (1 - s))", SiLU(), lambda z, y: _silu_slope(z)),
+    ("SiLU' as s + y (1 - s)", SiLU(), lambda z, y: Sigmoid().f(z) + y * (1 - Sigmoid().f(z))),
+]
+
+
+def _silu_slope(z):
+    s = Sigmoid().f(z)
+    return s * (1 + z * (1 - s))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("op", "slope"), [a[1:] for a in ADMISSIBLE], ids=[a[0] for a in ADMISSIBLE]
+)
+def test_the_bound_admits_other_correct_forms(op, slope, dtype):
+    rounding = Rounding.of(dtype)
+    z = np.concatenate([points(6, dtype).ravel(), np.linspace(-40, 40, 801).astype(dtype)])[None]
+    bounded = Bounded.exactly(z, rounding)
+    reference = op.df(Bounded.exactly(np.ones_like(z), rounding), bounded, op.f(bounded))
+    with np.errstate(under="ignore"):
+        given = np.asarray(slope(z, op.f(z)), dtype=dtype)
+    ok = np.abs(given - reference.value) <= reference.full_error()
+    assert ok.all(), (z[~ok][:5], given[~ok][:5], reference.value[~ok][:5])
+
+
+def test_erf_is_accurate_to_float64():
+    z = np.concatenate([np.linspace(-6, 6, 101), [1e-300, -1e-8, 27.0]])
+    true = np.array([float(Real(v).erf()) for v in z])
+    # math.erf is the C library's, within one ulp; the truth rounded is within half of one.
+    np.testing.assert_array_max_ulp(erf(z), true, maxulp=2)
