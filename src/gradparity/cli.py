@@ -50,7 +50,7 @@ def check(
 
     try:
         cases, about = _load(target) if target else _builtin(patterns)
-        with _progress() as say:
+        with Progress() as say:
             report = run_check(
                 cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say, about=about
             )
@@ -145,7 +145,7 @@ def _print(report: Any, detail: str) -> None:
         click.echo(text(report, detail))
 
 
-class _progress:
+class Progress:
     """A line on the terminal that says what is being done; nothing when piped."""
 
     def __enter__(self) -> Callable[[str], None]:

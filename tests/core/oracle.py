@@ -12,7 +12,43 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from gradparity.core import *
+from gradparity.core import (
+    ELU,
+    GELU,
+    KL,
+    L2,
+    SELU,
+    Add,
+    Affine,
+    BinaryCrossEntropy,
+    BinaryKL,
+    Bounded,
+    Case,
+    Concatenate,
+    CrossEntropy,
+    Divergence,
+    Hardtanh,
+    Identity,
+    InnerProduct,
+    LeakyReLU,
+    LogSoftmax,
+    Max,
+    Multiply,
+    Network,
+    Node,
+    Products,
+    RandomizedLeakyReLU,
+    ReLU,
+    Rounding,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Take,
+    Tanh,
+    Trace,
+    VectorActivation,
+)
 from gradparity.core.activations import SELU_A, SELU_SCALE
 from gradparity.core.backprop import forward, risk, risk_gradient, total
 
@@ -68,31 +104,77 @@ class Real:
     def __float__(self) -> float:
         return float(self.v)
 
-    def __add__(self, o): return Real.of(self.v + _mpf(o))
-    def __sub__(self, o): return Real.of(self.v - _mpf(o))
-    def __mul__(self, o): return Real.of(self.v * _mpf(o))
-    def __truediv__(self, o): return Real.of(_quotient(self.v, _mpf(o)))
-    def __radd__(self, o): return Real.of(_mpf(o) + self.v)
-    def __rsub__(self, o): return Real.of(_mpf(o) - self.v)
-    def __rmul__(self, o): return Real.of(_mpf(o) * self.v)
-    def __rtruediv__(self, o): return Real.of(_quotient(_mpf(o), self.v))
-    def __neg__(self): return Real.of(-self.v)
-    def __abs__(self): return Real.of(abs(self.v))
-    def __eq__(self, o): return bool(self.v == _mpf(o))
-    def __ne__(self, o): return bool(self.v != _mpf(o))
-    def __lt__(self, o): return bool(self.v < _mpf(o))
-    def __le__(self, o): return bool(self.v <= _mpf(o))
-    def __gt__(self, o): return bool(self.v > _mpf(o))
-    def __ge__(self, o): return bool(self.v >= _mpf(o))
-    def __hash__(self): return hash(self.v)
+    def __add__(self, o):
+        return Real.of(self.v + _mpf(o))
 
-    def exp(self): return Real.of(MP.exp(self.v))
-    def expm1(self): return Real.of(MP.expm1(self.v))
-    def log(self): return Real.of(MP.log(self.v) if self.v else -MP.inf)
-    def log1p(self): return Real.of(MP.log1p(self.v))
-    def tanh(self): return Real.of(MP.tanh(self.v))
-    def sqrt(self): return Real.of(MP.sqrt(self.v))
-    def erf(self): return Real.of(MP.erf(self.v))
+    def __sub__(self, o):
+        return Real.of(self.v - _mpf(o))
+
+    def __mul__(self, o):
+        return Real.of(self.v * _mpf(o))
+
+    def __truediv__(self, o):
+        return Real.of(_quotient(self.v, _mpf(o)))
+
+    def __radd__(self, o):
+        return Real.of(_mpf(o) + self.v)
+
+    def __rsub__(self, o):
+        return Real.of(_mpf(o) - self.v)
+
+    def __rmul__(self, o):
+        return Real.of(_mpf(o) * self.v)
+
+    def __rtruediv__(self, o):
+        return Real.of(_quotient(_mpf(o), self.v))
+
+    def __neg__(self):
+        return Real.of(-self.v)
+
+    def __abs__(self):
+        return Real.of(abs(self.v))
+
+    def __eq__(self, o):
+        return bool(self.v == _mpf(o))
+
+    def __ne__(self, o):
+        return bool(self.v != _mpf(o))
+
+    def __lt__(self, o):
+        return bool(self.v < _mpf(o))
+
+    def __le__(self, o):
+        return bool(self.v <= _mpf(o))
+
+    def __gt__(self, o):
+        return bool(self.v > _mpf(o))
+
+    def __ge__(self, o):
+        return bool(self.v >= _mpf(o))
+
+    def __hash__(self):
+        return hash(self.v)
+
+    def exp(self):
+        return Real.of(MP.exp(self.v))
+
+    def expm1(self):
+        return Real.of(MP.expm1(self.v))
+
+    def log(self):
+        return Real.of(MP.log(self.v) if self.v else -MP.inf)
+
+    def log1p(self):
+        return Real.of(MP.log1p(self.v))
+
+    def tanh(self):
+        return Real.of(MP.tanh(self.v))
+
+    def sqrt(self):
+        return Real.of(MP.sqrt(self.v))
+
+    def erf(self):
+        return Real.of(MP.erf(self.v))
 
 
 def _quotient(a: Any, b: Any) -> Any:
@@ -261,7 +343,11 @@ def case_of(
 
 def inside(given: Any, reference: Bounded) -> Any:
     """Whether each given number lies within the bound of the reference, exactly evaluated."""
-    given = given if getattr(given, "dtype", None) == object else Real.array(np.asarray(given))
+    given = (
+        given
+        if getattr(given, "dtype", None) == np.dtype(object)
+        else Real.array(np.asarray(given))
+    )
     value, error = Real.array(reference.value), Real.array(reference.full_error())
     given = np.asarray(given, dtype=object)
     return np.array(

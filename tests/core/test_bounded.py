@@ -43,7 +43,9 @@ X = exactly(np.ones((2, 3), np.float32))
     ],
 )
 def test_what_has_no_rule_raises_naming_what_has(use):
-    with pytest.raises(TypeError, match=r"no rounding bound for np\.\w+; use .*'expand_dims'.*'where'"):
+    with pytest.raises(
+        TypeError, match=r"no rounding bound for np\.\w+; use .*'expand_dims'.*'where'"
+    ):
         use()
 
 
@@ -59,12 +61,11 @@ def test_it_never_becomes_a_plain_array():
         np.zeros((2, 3))[:] = X
 
 
-def test_augmented_assignment_makes_a_new_array():
+def test_augmented_assignment_is_refused():
     x = exactly(np.ones(2))
-    before = x
-    x += 1
-    assert before.value.tolist() == [1, 1]
-    assert x.value.tolist() == [2, 2]
+    with pytest.raises(TypeError, match="no rounding bound"):
+        x += 1
+    assert x.value.tolist() == [1, 1]
 
 
 def test_the_supported_functions_are_listed():
@@ -86,10 +87,12 @@ def test_data_is_exact_but_for_subnormals_which_may_be_flushed():
 )
 def test_constants_are_rounded_data_unless_short(constant, rounded):
     product = exactly(np.array([1.0])) * constant
-    u = F32.u * abs(constant)
-    # One rounding for the product, one more for a constant that is not a short binary fraction.
-    assert product.full_error()[0] >= (2 * u if rounded else u)
-    assert product.full_error()[0] <= (2.01 * u if rounded else 1.01 * u) + 2 * TINY
+    exact = exactly(np.array([1.0])) * exactly(np.array([float(constant)]))
+    more = product.full_error()[0] - exact.full_error()[0]
+    if rounded:  # +- u of the constant, and what multiplying makes of that
+        assert 1.0 <= more / (F32.u * abs(constant)) <= 1.0 + 4 * F32.u + 1e-6
+    else:
+        assert more == 0
     with np.errstate(over="ignore"):
         given = np.float32(constant)
     if np.isfinite(given):
@@ -152,7 +155,8 @@ def test_binary_rules(name, seed):
     assert fits.sum() > 200
     assert inside(truth, bounded)[fits].all()
     assert inside(computed, bounded)[fits].all()
-    assert inside(flushed, bounded)[fits].all()
+    if name not in ("maximum", "minimum"):  # those compute nothing that could be flushed
+        assert inside(flushed, bounded)[fits].all()
 
 
 def test_the_bound_of_a_cancellation_is_that_of_its_terms():
@@ -255,7 +259,7 @@ def test_max_may_take_the_value_of_any_input():
     a = Bounded(np.array([[1.0, 0.95]]), np.array([[0.0, 0.2]]), F32)
     highest = a.max(axis=-1)
     assert highest.value.tolist() == [1.0]
-    assert 0.95 + 0.2 <= highest.value[0] + highest.full_error()[0]
+    assert highest.value[0] + highest.full_error()[0] >= 0.95 + 0.2
 
 
 def test_wider_covers_both_forms():
@@ -429,7 +433,6 @@ def test_inputs_known_to_be_zero_but_for_their_error():
         assert inside(total(held), a.sum(axis=-1)).all()
     one = exactly(np.ones((n, 1), np.float32))
     assert inside(sequential(held)[:, None], a @ one).all()
-    assert inside(np.float32([0.1 + 0.7]), Bounded(np.zeros(1), np.float64([np.float32(0.1)]), F32) + exactly(np.float32([0.7]))).all()
 
 
 @pytest.mark.parametrize("bias", ["last", "first"])

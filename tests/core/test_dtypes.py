@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradparity.core import *
+from gradparity.core import (
+    ELU,
+    Affine,
+    CrossEntropy,
+    Identity,
+    LeakyReLU,
+    RandomizedLeakyReLU,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    backprop,
+    layered,
+)
 from gradparity.core.backprop import training_gradients
 
 from .oracle import DIVERGENCES, OPS, alone, case_of, evaluate, label, width_in
@@ -66,9 +79,7 @@ def test_a_numpy_scalar_as_eps_forces_no_dtype(number):
     divergence = CrossEntropy(eps=number(0.125))
     check(case_of(alone(Identity(), divergence), X, dtype="float32"), "float32")
     check(
-        case_of(
-            alone(Identity(), CrossEntropy.from_uniform(number(0.5), K=6)), X, dtype="float32"
-        ),
+        case_of(alone(Identity(), CrossEntropy.from_uniform(number(0.5), K=6)), X, dtype="float32"),
         "float32",
     )
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradparity.core import *
+from gradparity.core import (
+    ELU,
+    Bounded,
+    Case,
+    CrossEntropy,
+    Identity,
+    InnerProduct,
+    RandomizedLeakyReLU,
+    Rounding,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from gradparity.core.arrays import erf
 
 from .oracle import (
@@ -92,7 +106,22 @@ def test_the_check_finds_a_factor_of_one_in_1e20():
 
 # --- inside the bound ------------------------------------------------------------------------
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 30.0, -30.0, 88.0, -89.0, 104.0, -104.0, 300.0, -300.0]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    20.0,
+    -20.0,
+    30.0,
+    -30.0,
+    88.0,
+    -89.0,
+    104.0,
+    -104.0,
+    300.0,
+    -300.0,
+]
 TINY = [1e-8, -1e-8, 1e-20, -1e-20, 1e-38, -1e-38, 1e-40, -1e-45, 1e-300, -5e-324]
 
 

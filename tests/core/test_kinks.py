@@ -5,7 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradparity.core import *
+from gradparity.core import (
+    ELU,
+    GELU,
+    SELU,
+    Affine,
+    Case,
+    Hardtanh,
+    InnerProduct,
+    LeakyReLU,
+    Max,
+    Maxout,
+    MaxSubsets,
+    Network,
+    Node,
+    Products,
+    RandomizedLeakyReLU,
+    ReLU,
+    Softplus,
+    Take,
+    backprop,
+)
 
 from .oracle import SCALAR_OPS, label
 
@@ -93,7 +113,11 @@ def test_the_lecture_takes_1_at_0_and_the_frameworks_relu_0(zero):
         (Hardtanh, -1.0, (0.0, 1.0, 0.5)),
         (Hardtanh, 1.0, (1.0, 0.0, 0.5)),
         (lambda **k: ELU(a=0.5, **k), 0.0, (0.5, 1.0, 0.75)),
-        (lambda **k: RandomizedLeakyReLU(training=False, **k), 0.0, ((1 / 8 + 1 / 3) / 2, 1.0, 0.5)),
+        (
+            lambda **k: RandomizedLeakyReLU(training=False, **k),
+            0.0,
+            ((1 / 8 + 1 / 3) / 2, 1.0, 0.5),
+        ),
     ],
 )
 def test_what_is_taken_at_a_kink(op, at, slopes):

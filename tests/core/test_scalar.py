@@ -9,7 +9,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.core import *
+from gradparity.core import (
+    ELU,
+    GELU,
+    L2,
+    SELU,
+    Add,
+    Affine,
+    BinaryCrossEntropy,
+    Case,
+    Concatenate,
+    CrossEntropy,
+    Divergence,
+    Hardtanh,
+    Identity,
+    InnerProduct,
+    LeakyReLU,
+    LogSoftmax,
+    Max,
+    MaxSubsets,
+    Multiply,
+    Network,
+    Node,
+    Op,
+    Products,
+    RandomizedLeakyReLU,
+    ReLU,
+    Rounding,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Take,
+    Tanh,
+    backprop,
+    layered,
+)
 from gradparity.core.scalar import scalar_backprop
 
 from .oracle import (

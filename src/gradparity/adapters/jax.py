@@ -15,7 +15,7 @@ import optax
 
 from .. import core
 from ..core.case import Case
-from ..core.network import INPUT, Edge, Network, Step
+from ..core.network import INPUT, Edge, Network
 from ..core.trace import Trace
 from .base import AdapterError, walk
 
@@ -96,7 +96,7 @@ class JaxAdapter:
         }
         edges = {_tap_name(edge): edge for edge in network.edges}
         grad |= {name: g for name, g in taps.items() if name not in edges}
-        edge_grad = {edge: taps[name] for name, edge in edges.items()}
+        edge_grad: dict[Any, Any] = {edge: taps[name] for name, edge in edges.items()}
         grad[INPUT] = x
         return Trace(float(Err), Div, value, grad, edge_grad, self.name, self.versions())
 
@@ -168,7 +168,7 @@ def _calls(network: Network) -> dict[str, Callable[..., Any]]:
     return {step.name: _function(step.op) for step in network.steps}
 
 
-def _function(op: core.Op) -> Callable[..., Any]:
+def _function(op: core.Op) -> Any:
     """JAX's own function for an op, as (parameters, *inputs) -> value, along the last axis."""
     if isinstance(op, core.Affine):
         return _affine
@@ -180,7 +180,7 @@ def _affine(p: Any, y: Any) -> Any:
     return y @ p["kernel"] + p["bias"] if "bias" in p else y @ p["kernel"]
 
 
-def _parameterless(op: core.Op) -> Callable[..., Any]:
+def _parameterless(op: core.Op) -> Any:
     match op:
         case core.Identity():
             return lambda z: z
@@ -251,7 +251,7 @@ def _take(indices: tuple[int, ...], z: Any) -> Any:
     return z[..., np.array(indices)]
 
 
-def _divergence(divergence: core.Divergence) -> Callable[[Any, Any], Any]:
+def _divergence(divergence: core.Divergence) -> Any:
     """Optax's own loss, per instance: (Y, d) -> Div, shape (T,)."""
     match divergence:
         case core.L2():

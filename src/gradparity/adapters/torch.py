@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812  (its universal name)
 from torch import Tensor, nn
 
 from .. import core
 from ..core.case import Case
-from ..core.network import INPUT, Edge, Network, Step
+from ..core.network import Edge, Network, Step
 from ..core.trace import Trace
 from .base import AdapterError, walk
 

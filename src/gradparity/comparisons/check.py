@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,7 @@ def _evidence(
             found = known[i]
         return {finding.quantity: finding for finding in found}
 
-    return [lambda i=i: of(i) for i in range(len(cases))]
+    return [partial(of, i) for i in range(len(cases))]
 
 
 def _difference(
@@ -149,7 +149,8 @@ def _difference(
         units = apart / scale if scale else (0.0 if apart == 0.0 else float("inf"))
         if not units <= worst:
             worst, where = units, f"grad {name}"
-    return Difference(case.name, str(case.dtype), *names, parity, where, worst)
+    took = [{f.quantity: f.kinks.taken for f in found if f.kinks} for found in findings]
+    return Difference(case.name, str(case.dtype), *names, parity, where, worst, took[0] != took[1])
 
 
 def _cases(cases: Case | Network | Iterable[Case]) -> list[Case]:

@@ -61,7 +61,7 @@ class Census:
         taken = ", ".join(f"{n} take {what}" for what, n in self.taken.items())
         unknown = f"{self.undetermined} undetermined" if self.undetermined else ""
         said = ", ".join(part for part in (taken, unknown) if part)
-        return f"{self.count} at a kink: {said} (the network names {self.reference}; valid {self.valid})"
+        return f"{self.count} at a kink: {said} (network: {self.reference}; valid: {self.valid})"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ class Finding:
             place = list(self.index or ())
             text += (
                 f", {self.outside} of {self.elements} elements outside, worst {place}: "
-                f"{self.got:.9g}, the formula of {self.op} at {self.node!r} gives {self.expected:.9g}"
+                f"{self.got:.9g}, the formula of {self.op} at {self.node!r} gives "
+                f"{self.expected:.9g}"
             )
         if self.kinks:
             text += f"; {self.kinks}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -71,27 +71,15 @@ def _places(
     """Every place where a formula is tested: (node, op, what is expected there)."""
     network = case.network
     for step in network.steps:
-        yield (
-            step.name,
-            repr(step.op),
-            lambda rounding, step=step: expected_at_node(step, case, trace, rounding),
-        )
-        yield step.name, SUM, _sum_at(step.name, case, trace)
-    yield (
-        "Div",
-        repr(network.divergence),
-        lambda rounding: expected_at_divergence(case, trace, rounding),
-    )
-    yield INPUT, SUM, _sum_at(INPUT, case, trace)
-
-
-def _sum_at(name: str, case: Case, trace: Trace) -> Callable[[Rounding], list[Expected]]:
-    return lambda rounding: expected_sum(name, case, trace, rounding)
+        yield step.name, repr(step.op), partial(expected_at_node, step, case, trace)
+        yield step.name, SUM, partial(expected_sum, step.name, case, trace)
+    yield "Div", repr(network.divergence), partial(expected_at_divergence, case, trace)
+    yield INPUT, SUM, partial(expected_sum, INPUT, case, trace)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Elementwise, in float64: how far from what is valid, how far one may be, and what was meant."""
+    """Elementwise, in float64: how far from what is valid, and how far one may be."""
 
     error: Array
     bound: Array

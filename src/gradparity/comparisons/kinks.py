@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -140,7 +141,7 @@ def _rule(weights: Array, tied: Array, tolerance: float) -> str:
 
 def _groups(valid: Ties) -> list[slice]:
     cuts = np.cumsum((0, *valid.sizes))
-    return [slice(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
 
 
 def _slope(s: float) -> str:

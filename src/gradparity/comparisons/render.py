@@ -157,11 +157,14 @@ def _pairs(report: Report) -> Iterable[RenderableType]:
             d for d in report.differences if (d.first, d.second, d.dtype) == (first, second, dtype)
         ]
         agree = sum(d.parity is True for d in mine)
-        most = max(mine, key=lambda d: d.units)
-        yield Text(
-            f"{first} against {second}, {dtype}: parity in {agree} of {len(mine)} cases, by the two "
-            f"verdicts; final gradients differ most in {most.case}, {most.quantity}: {most.units:.2g} u"
-        )
+        same = [d for d in mine if not d.subgradients]
+        said = f"{first} against {second}, {dtype}: parity in {agree} of {len(mine)} cases"
+        if same:
+            most = max(same, key=lambda d: d.units)
+            said += f"; final gradients differ by at most {most.units:.2g} u ({most.case})"
+        if len(same) < len(mine):
+            said += f", but for {len(mine) - len(same)} with different subgradients at a kink"
+        yield Text(said)
     if pairs:
         yield Text()
 
@@ -172,13 +175,11 @@ def _conclusion(report: Report) -> Text:
     said = ", ".join(f"{n} {v}" for v, n in count.items() if n)
     elements = sum(f.elements for f in findings)
     word = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}[report.exit_code]
-    if not findings:
-        said = "nothing was compared"
     style = STYLE[{0: True, 1: False, 2: None}[report.exit_code]]
-    return Text(
-        f"{word}  {len(findings)} quantities in {len(report.runs)} runs, {elements} elements: {said}",
-        style=style,
-    )
+    if not findings:
+        return Text(f"{word}  nothing was compared", style=style)
+    what = f"{len(findings)} quantities in {len(report.runs)} runs, {elements} elements"
+    return Text(f"{word}  {what}: {said}", style=style)
 
 
 def to_json(report: Report) -> str:

@@ -7,7 +7,8 @@ Each op is met where implementations differ: at +-0, exactly at its kinks and ti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from ..core import (
 )
 from ..core.arrays import Array
 
-__all__ = ["OPS", "builtin_cases", "case_names"]
+__all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
 
 #: Points every scalar activation is evaluated at: zeros of both signs, kinks, saturation.
 POINTS = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-3, -1e-3, 20.0, -20.0, 20.5, 40.0, -40.0, 90.0,
@@ -134,7 +135,11 @@ class Builtin:
 
     name: str
     about: str
-    make: Callable[[], Case]
+    unnamed: Callable[[], Case]
+
+    def make(self) -> Case:
+        """The case, under its name."""
+        return replace(self.unnamed(), name=self.name)
 
 
 def builtin_cases() -> dict[str, Builtin]:
@@ -143,60 +148,44 @@ def builtin_cases() -> dict[str, Builtin]:
     return {b.name: b for b in made}
 
 
-def case_names() -> list[str]:
-    return list(builtin_cases())
-
-
 def _digits() -> Iterable[Builtin]:
     from .digits import digits_case
 
     for problem, about in (
-        ("two", "'2 or not 2': one sigmoid output, binary cross-entropy"),
-        ("ten", "ten classes, softmax cross-entropy"),
+        ("two", "'2 or not 2', one sigmoid output"),
+        ("ten", "ten classes"),
         ("eleven", "ten digits and none of the above"),
     ):
         for eps in (0.0,) if problem == "two" else (0.0, 0.01):
             name = f"digits-{problem}" + (f"-eps-{eps:g}" if eps else "")
-            said = f"{about}, eps = {eps:g}" if problem != "two" else about
-            yield Builtin(
-                name,
-                f"real handwritten digits, {said}",
-                lambda problem=problem, eps=eps, name=name: _named(digits_case(problem, eps), name),
-            )
+            said = f"real handwritten digits: {about}" + (f", eps = {eps:g}" if eps else "")
+            yield Builtin(name, said, partial(digits_case, problem, eps))
 
 
 def _ops() -> Iterable[Builtin]:
     for name, (op, width) in OPS.items():
-        yield Builtin(
-            f"op-{name}",
-            f"{type(op).__name__} alone, at its special points",
-            lambda op=op, width=width, name=name: _alone(op, width, f"op-{name}"),
-        )
-        yield Builtin(
-            f"net-{name}",
-            f"{type(op).__name__} between two affine maps, batch of one",
-            lambda op=op, width=width, name=name: _between(op, width, f"net-{name}"),
-        )
+        what = type(op).__name__
+        yield Builtin(f"op-{name}", f"{what} at its special points", partial(_alone, op, width))
+        yield Builtin(f"net-{name}", f"{what} in a network, batch 1", partial(_between, op, width))
 
 
 def _losses() -> Iterable[Builtin]:
     for name, (divergence, output, width) in LOSSES.items():
         for reduction in ("mean", "sum"):
+            network = layered([Affine(4, width), *output], divergence, reduction=reduction)
             yield Builtin(
                 f"loss-{name}-{reduction}",
-                f"{divergence!r} on an affine map, {reduction} over instances",
-                lambda d=divergence, o=output, w=width, r=reduction, name=name: Case.random(
-                    layered([Affine(4, w), *o], d, reduction=r), batch=6, seed=3,
-                    name=f"loss-{name}-{r}",
-                ),
-            )  # fmt: skip
+                f"{divergence!r}, {reduction} over instances",
+                partial(Case.random, network, batch=6, seed=3),
+            )
 
 
 def _networks() -> Iterable[Builtin]:
-    yield Builtin("wide", "1024 units wide", lambda: _random(
-        [Affine(64, 1024), ReLU(), Affine(1024, 10)], batch=16, name="wide"))  # fmt: skip
-    yield Builtin("deep", "20 layers deep", lambda: _random(
-        [op for _ in range(20) for op in (Affine(16, 16), Tanh())], batch=8, name="deep"))  # fmt: skip
+    wide = [Affine(64, 1024), ReLU(), Affine(1024, 10)]
+    deep = [op for _ in range(20) for op in (Affine(16, 16), Tanh())]
+    for name, about, ops in (("wide", "1024 units wide", wide), ("deep", "20 layers deep", deep)):
+        network = layered(ops, CrossEntropy(eps=0.01))
+        yield Builtin(name, about, partial(Case.random, network, batch=16, seed=17))
     yield Builtin("gated", "a value with several consumers: gate, residual, concatenation", gated)
     yield Builtin("shared-zero", "two consumers of the same kink", shared_zero)
 
@@ -214,7 +203,7 @@ def gated() -> Case:
         Node("z2", Affine(16, 4), "c1"),
         divergence=CrossEntropy(eps=0.01),
     )
-    return Case.random(network, batch=8, seed=5, name="gated")
+    return Case.random(network, batch=8, seed=5)
 
 
 def shared_zero() -> Case:
@@ -229,32 +218,24 @@ def shared_zero() -> Case:
     case = Case.random(network, batch=4, seed=7)
     x = np.round(2 * case.x)  # small whole numbers and an identity: many exact zeros
     params = {"W1": np.eye(3), "b1": np.zeros(3)}
-    return Case(network, params, x, case.d, "shared-zero")
+    return Case(network, params, x, case.d)
 
 
-def _alone(op: core.Op | core.Compound, width: int, name: str) -> Case:
+def _alone(op: core.Op | core.Compound, width: int) -> Case:
     """The op on its own, at the special points and at random ones, cotangents of random sign."""
     network = layered([op], InnerProduct())
-    random = Case.random(network, batch=40, seed=11, width=width, name=name)
+    random = Case.random(network, batch=40, seed=11, width=width)
     rng = np.random.default_rng(12)
     x = random.x * rng.choice([1.0, 5.0, 30.0], (40, 1))
     if isinstance(op, core.Activation) and network.widths(width)[network.output] == width:
-        x[:24] = np.resize(rng.permutation(np.resize(POINTS, 24 * width)), (24, width))
+        x[:24] = rng.permutation(np.resize(POINTS, 24 * width)).reshape(24, width)
     else:
         x[:20] = np.round(x[:20] / 10)  # ties, exact zeros
-    return Case(network, random.params, x, random.d, name)
+    return Case(network, random.params, x, random.d)
 
 
-def _between(op: core.Op | core.Compound, width: int, name: str) -> Case:
-    out = layered([op], InnerProduct())
-    m = out.widths(width)[out.output]
+def _between(op: core.Op | core.Compound, width: int) -> Case:
+    alone = layered([op], InnerProduct())
+    m = alone.widths(width)[alone.output]
     network = layered([Affine(3, width), op, Affine(m, 4)], CrossEntropy(eps=0.01))
-    return Case.random(network, batch=1, seed=13, name=name)
-
-
-def _random(ops: list[core.Op | core.Compound], batch: int, name: str) -> Case:
-    return Case.random(layered(ops, CrossEntropy(eps=0.01)), batch=batch, seed=17, name=name)
-
-
-def _named(case: Case, name: str) -> Case:
-    return Case(case.network, case.params, case.x, case.d, name)
+    return Case.random(network, batch=1, seed=13)

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+#: A real array, in contrast to:
+NDArray: TypeAlias = npt.NDArray[Any]
 
-__all__ = ["Array", "affine", "erf", "scatter_add", "wider"]
+#: What a formula takes and returns: an ndarray of any float dtype, one of objects, or a `Bounded`.
+Array: TypeAlias = Any
+
+__all__ = ["Array", "NDArray", "affine", "erf", "scatter_add", "wider"]
 
 
 def _erf_of(x: Any) -> Any:
@@ -47,8 +51,8 @@ def affine(y: Array, W: Array, b: Array) -> Array:
     array([[2., 3.]])
     """
     if hasattr(y, "affine"):
-        return y.affine(W, b)  # type: ignore[no-any-return]
-    return y @ W + b  # type: ignore[no-any-return]
+        return y.affine(W, b)
+    return y @ W + b
 
 
 def scatter_add(values: Array, indices: tuple[int, ...], width: int) -> Array:
@@ -60,7 +64,7 @@ def scatter_add(values: Array, indices: tuple[int, ...], width: int) -> Array:
     array([[5., 0., 2.]])
     """
     if hasattr(values, "scatter_add"):  # Bounded sums values and bounds alike
-        return values.scatter_add(indices, width)  # type: ignore[no-any-return]
+        return values.scatter_add(indices, width)
     columns = np.zeros((width, values.shape[0]), dtype=values.dtype)
     np.add.at(columns, list(indices), values.T)
     return columns.T
@@ -74,5 +78,5 @@ def wider(form: Array, other: Callable[[], Array]) -> Array:
     `other` is never evaluated.
     """
     if hasattr(form, "admit"):
-        return form.admit(other())  # type: ignore[no-any-return]
+        return form.admit(other())
     return form

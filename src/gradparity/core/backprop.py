@@ -22,7 +22,7 @@ __all__ = ["backprop", "forward", "risk", "risk_gradient", "total", "training_gr
 def risk(Div: Array, reduction: str) -> Array:
     """Err = (1/T) sum_t Div_t, or the sum alone."""
     Err = Div.sum(axis=0)
-    return Err / Div.shape[0] if reduction == "mean" else Err  # type: ignore[no-any-return]
+    return Err / Div.shape[0] if reduction == "mean" else Err
 
 
 def risk_gradient(Div: Array, reduction: str) -> Array:
@@ -33,7 +33,7 @@ def risk_gradient(Div: Array, reduction: str) -> Array:
 
 def total(parts: list[Array]) -> Array:
     """The sum over the uses of a value."""
-    return parts[0] if len(parts) == 1 else np.stack(parts).sum(axis=0)  # type: ignore[no-any-return]
+    return parts[0] if len(parts) == 1 else np.stack(parts).sum(axis=0)
 
 
 def forward(network: Network, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
@@ -46,7 +46,7 @@ def forward(network: Network, params: Mapping[str, Array], x: Array) -> dict[str
 
 
 def backprop(case: Case) -> Trace:
-    """Everything the lecture derives: Err, Div, every value, and the gradient of Err by all of them.
+    """Everything the lecture derives: Err, Div, every value, and the gradient by each of them.
 
     Parameters
     ----------

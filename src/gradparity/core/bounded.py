@@ -1,8 +1,8 @@
 """`Bounded`: a value and a bound on the rounding error of any correct way to compute it.
 
-Evaluated on `Bounded` arrays, the formulas of `core` return the reference (in float64) *and* how far
-a correct implementation at a given precision may be from it.  The rules are those of running error
-analysis (Wilkinson; Higham, Accuracy and Stability of Numerical Algorithms, chapters 3 and 4):
+Evaluated on `Bounded` arrays, the formulas of `core` return the reference (in float64) *and* how
+far a correct implementation at a given precision may be from it.  The rules are those of running
+error analysis (Wilkinson; Higham, Accuracy and Stability of Numerical Algorithms, chapters 3, 4):
 
 ====================  ==========================================================================
 operation             what it adds to the bound (u: unit roundoff)
@@ -16,7 +16,7 @@ exp, tanh, erf, ...   the image of [a - e, a + e], + 8 u |f(a)|
 ====================  ==========================================================================
 
 One of the 2 u is the operation's own rounding; the other is the freedom of implementations to
-associate and fuse, (g + g y)(1 - y) for g (1 - y^2), or s (a x) for (s a) x; a / b is often a (1/b).
+associate and fuse: (g + g y)(1 - y) for g (1 - y^2), s (a x) for (s a) x, a (1/b) for a / b.
 Every operation also adds the smallest normal number, because results below it may be flushed to
 zero; a constant that is not a short binary fraction (0.01, 1/T) is rounded data, +- u of itself.
 
@@ -29,12 +29,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from .arrays import Array, erf_ufunc
+from .arrays import Array, NDArray, erf_ufunc
 
 __all__ = ["Bounded", "Rounding"]
 
@@ -91,15 +92,15 @@ class Rounding:
     def accumulation(self, n: int, magnitude: Any, squares: Any, spread: Any) -> Array:
         """Bound on the rounding inside a sum of n terms t.
 
-        `magnitude` is sum |t| and `squares` sum t^2; `spread` is how far the partial sums range when
-        the terms come in their own order, so that an order which builds a large partial sum and
+        `magnitude` is sum |t| and `squares` sum t^2; `spread` is how far the partial sums range
+        when the terms come in their own order, so that an order which builds a large partial sum and
         takes it down again (all positive terms first) is not mistaken for a random one.  The last
         three are functions, because only one side of the choice is ever needed.
         """
         if not self.statistical or n <= FEW:
-            return self.gamma(n) * magnitude() + n * self.tiny  # type: ignore[no-any-return]
+            return self.gamma(n) * magnitude() + n * self.tiny
         variance = VARIANCE * ((n / 6 + 1) * squares() + (n / 3 + 1) * spread() ** 2)
-        return SIGMAS * self.u * np.sqrt(variance) + n * self.tiny  # type: ignore[no-any-return]
+        return SIGMAS * self.u * np.sqrt(variance) + n * self.tiny
 
 
 class Bounded(NDArrayOperatorsMixin):
@@ -114,7 +115,7 @@ class Bounded(NDArrayOperatorsMixin):
     __slots__ = ("error", "rounding", "value")
     __array_priority__ = 1000
 
-    def __init__(self, value: Array, error: Any, rounding: Rounding) -> None:
+    def __init__(self, value: NDArray, error: Any, rounding: Rounding) -> None:
         self.value = value
         self.error = error  # an array of value's shape, or the float 0.0 for "exact"
         self.rounding = rounding
@@ -194,9 +195,9 @@ class Bounded(NDArrayOperatorsMixin):
     def affine(self, W: Bounded, b: Bounded) -> Bounded:
         """See `gradparity.core.arrays.affine`."""
         bias = Bounded(np.ones((*self.shape[:-1], 1)), 0.0, self.rounding)
-        y: Bounded = np.concatenate([bias, self], axis=-1)  # type: ignore[call-overload]
-        extended: Bounded = np.concatenate([b.reshape(1, -1), W], axis=0)  # type: ignore[call-overload]
-        return y @ extended  # type: ignore[no-any-return]
+        join = _joined(np.concatenate)
+        y = join(self.rounding, [bias, self], axis=-1)
+        return _matmul(y, join(self.rounding, [b.reshape(1, -1), W], axis=0))
 
     def scatter_add(self, indices: tuple[int, ...], width: int) -> Bounded:
         """See `gradparity.core.arrays.scatter_add`."""
@@ -324,19 +325,19 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
 def _partial_products(a: Array, b: Array) -> Array:
     """A @ B summed over the first 1/8, 2/8, ... of the inner index; the last is the product."""
     cuts = np.linspace(0, a.shape[-1], RUNS + 1).astype(int)
-    runs = [a[..., lo:hi] @ b[..., lo:hi, :] for lo, hi in zip(cuts[:-1], cuts[1:], strict=True)]
+    runs = [a[..., lo:hi] @ b[..., lo:hi, :] for lo, hi in pairwise(cuts)]
     return np.cumsum(np.stack(runs), axis=0)
 
 
 def _range(partial: Any) -> Array:
     """Largest sum of consecutive terms seen in the partial sums (the empty sum included)."""
     highest = np.maximum(np.max(partial, axis=0), 0.0)
-    return highest - np.minimum(np.min(partial, axis=0), 0.0)  # type: ignore[no-any-return]
+    return highest - np.minimum(np.min(partial, axis=0), 0.0)
 
 
 def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
     def total(terms: Array) -> Array:
-        return np.sum(terms, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        return np.sum(terms, axis=axis, keepdims=keepdims)
 
     def spread() -> Array:
         partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)

@@ -1,14 +1,14 @@
-"""A case: a network with parameters, inputs and desired outputs, everything checked on the way in."""
+"""A case: a network with parameters, inputs and desired outputs, checked on the way in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import NDArray
 from .network import Network
 
 __all__ = ["Case"]
@@ -30,7 +30,7 @@ class Case:
 
     Raises
     ------
-    TypeError, ValueError : wrong names, shapes or dtypes, mixed dtypes, integers where floats belong,
+    TypeError, ValueError : wrong names, shapes or dtypes, mixed dtypes, integers for floats,
         NaN or inf, an empty batch, labels out of range, targets that are no probabilities; the
         message gives the value received and the remedy.
 
@@ -41,10 +41,13 @@ class Case:
     """
 
     network: Network
-    params: Mapping[str, Array]
-    x: Array
-    d: Array
+    params: Mapping[str, NDArray]
+    x: NDArray
+    d: NDArray
     name: str = "case"
+    #: Width of every value by name, and the desired outputs as floats (T, L).
+    widths: dict[str, int] = field(init=False, repr=False)
+    desired: NDArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, Network):
@@ -73,10 +76,6 @@ class Case:
         set_field(self, "params", params)
         set_field(self, "widths", widths)
         set_field(self, "desired", desired)
-
-    #: Width of every value by name, and the desired outputs as floats (T, L); set on construction.
-    widths = None  # type: Any
-    desired = None  # type: Any
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -132,7 +131,7 @@ class Case:
         d = network.divergence.random(rng, batch, network.widths(width)[network.output])
         return cls(network, params, x, d, name).astype(dtype)
 
-    def _checked_params(self, dtype: np.dtype[Any]) -> dict[str, Array]:
+    def _checked_params(self, dtype: np.dtype[Any]) -> dict[str, NDArray]:
         shapes = self.network.parameter_shapes
         if set(self.params) != set(shapes):
             missing, extra = (
@@ -152,7 +151,7 @@ class Case:
         return params
 
 
-def _float_array(name: str, value: Any) -> Array:
+def _float_array(name: str, value: Any) -> NDArray:
     """A copy of a finite float array; anything else is refused."""
     array = np.array(value)
     if array.dtype.kind != "f":
@@ -165,7 +164,7 @@ def _float_array(name: str, value: Any) -> Array:
     return array
 
 
-def _one_dtype(name: str, array: Array, dtype: np.dtype[Any]) -> None:
+def _one_dtype(name: str, array: NDArray, dtype: np.dtype[Any]) -> None:
     if array.dtype != dtype:
         raise TypeError(
             f"{name} has dtype {array.dtype} and x {dtype}; give one dtype to all, "

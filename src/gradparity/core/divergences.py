@@ -1,8 +1,8 @@
 """Divergences (lecture, section 3): Div(Y, d) of each instance, and dDiv/dY.
 
-`forward` gives Div, shape (T,), from outputs y (T, L) and desired outputs d (T, L); `backward` takes
-the gradient with respect to each instance's Div and gives the one with respect to y.  A divergence
-on logits contains the output activation and is computed stably from z.
+`forward` gives Div, shape (T,), from outputs y (T, L) and desired outputs d (T, L); `backward`
+takes the gradient with respect to each instance's Div and gives the one with respect to y.  A
+divergence on logits contains the output activation and is computed stably from z.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Divergence:
         return type(self).__name__
 
     def desired(self, d: Array, width: int, dtype: Any) -> Array:
-        """Desired outputs as an array (T, width) of `dtype`; raises ValueError if they cannot be."""
+        """Desired outputs (T, width) of `dtype`; raises ValueError if they cannot be."""
         if d.shape[1:] != (width,):
             raise ValueError(
                 f"{self.name}: d has shape {d.shape}, expected (T, {width}) like the output"
@@ -79,7 +79,7 @@ class InnerProduct(Divergence):
         return rng.choice([-1.0, 1.0], (T, width)) * rng.uniform(0.5, 1.5, (T, width))
 
     def forward(self, y: Array, d: Array) -> Array:
-        return (d * y).sum(axis=-1)  # type: ignore[no-any-return]
+        return (d * y).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         return d + 0 * y
@@ -115,8 +115,8 @@ class BinaryCrossEntropy(Divergence):
         if self.on == "logits":
             softplus = Softplus().f
             div = np.maximum(y, 0) - d * y + np.log1p(np.exp(-abs(y)))
-            return wider(div, lambda: d * softplus(-y) + (1 - d) * softplus(y)).sum(axis=-1)  # type: ignore[no-any-return]
-        return -(_d_log(d, y) + _d_log(1 - d, 1 - y)).sum(axis=-1)  # type: ignore[no-any-return]
+            return wider(div, lambda: d * softplus(-y) + (1 - d) * softplus(y)).sum(axis=-1)
+        return -(_d_log(d, y) + _d_log(1 - d, 1 - y)).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
@@ -201,10 +201,12 @@ class CrossEntropy(Divergence):
         _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
         total = d.sum(axis=-1)
         worst = int(np.argmax(np.abs(total - 1)))
-        if abs(total[worst] - 1) > width * np.finfo(d.dtype).eps:
+        # A target of a wider dtype may have been rounded to float32 on its way here.
+        eps = max(float(np.finfo(d.dtype).eps), 2.0**-23)
+        if abs(total[worst] - 1) > width * eps:
             raise ValueError(
-                f"{self.name}: row {worst} of d sums to {float(total[worst])!r}; divide each row by "
-                "its sum (probabilities sum to one)"
+                f"{self.name}: row {worst} of d sums to {float(total[worst])!r}; divide each row "
+                "by its sum (probabilities sum to one)"
             )
         return d
 
@@ -219,8 +221,8 @@ class CrossEntropy(Divergence):
     def forward(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
         if self.on == "logits":
-            return -(t * log_softmax(y)).sum(axis=-1)  # type: ignore[no-any-return]
-        return -_d_log(t, y).sum(axis=-1)  # type: ignore[no-any-return]
+            return -(t * log_softmax(y)).sum(axis=-1)
+        return -_d_log(t, y).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
@@ -235,7 +237,7 @@ class KL(CrossEntropy):
 
     def forward(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
-        return super().forward(y, d) + _d_log(t, t).sum(axis=-1)  # type: ignore[no-any-return]
+        return super().forward(y, d) + _d_log(t, t).sum(axis=-1)
 
 
 _EPS_RANGE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -130,7 +131,7 @@ class Max(Activation):
     def groups(self, z: Array) -> list[Array]:
         """The groups of z, as slices of its columns."""
         cuts = np.cumsum((0, *(self.sizes or (z.shape[-1],))))
-        return [z[..., lo:hi] for lo, hi in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [z[..., lo:hi] for lo, hi in pairwise(cuts)]
 
     def f(self, z: Array) -> Array:
         return np.concatenate([g.max(axis=-1, keepdims=True) for g in self.groups(z)], axis=-1)
@@ -341,7 +342,7 @@ class Add(Op):
         return widths[0]
 
     def forward(self, p: Params, *y: Array) -> Array:
-        return np.stack(y).sum(axis=0)  # type: ignore[no-any-return]
+        return np.stack(y).sum(axis=0)
 
     def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         return (dz,) * len(y)
@@ -378,7 +379,7 @@ class Concatenate(Op):
 
     def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         cuts = np.cumsum([0, *(x.shape[-1] for x in y)])
-        return tuple(dz[..., lo:hi] for lo, hi in zip(cuts[:-1], cuts[1:], strict=True))
+        return tuple(dz[..., lo:hi] for lo, hi in pairwise(cuts))
 
 
 def _positive(op: Op | Compound, name: str) -> None:

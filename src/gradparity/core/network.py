@@ -239,7 +239,7 @@ def _in_order(nodes: list[Node]) -> tuple[Node, ...]:
     try:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        cycle = " -> ".join(reversed(error.args[1]))
+        cycle = " -> ".join(error.args[1])
         raise ValueError(f"the network has a cycle: {cycle}; unroll it into nodes") from None
     if all(_before(node, by_name, nodes) for node in nodes):
         return tuple(nodes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import NDArray
 from .network import Edge
 
 __all__ = ["Trace"]
@@ -30,10 +30,10 @@ class Trace:
     """
 
     Err: float
-    Div: Array
-    value: dict[str, Array]
-    grad: dict[str, Array]
-    edge_grad: Mapping[Edge | tuple[str, str], Array]
+    Div: NDArray
+    value: dict[str, NDArray]
+    grad: dict[str, NDArray]
+    edge_grad: Mapping[Edge | tuple[str, str], NDArray]
     adapter: str = "numpy"
     versions: dict[str, str] = field(default_factory=dict)
 

@@ -153,7 +153,7 @@ def train(
 
     Notes
     -----
-    A `RandomizedLeakyReLU` draws from its own seed: the same slopes in every step.
+    A `RandomizedLeakyReLU` draws from its own seed: the same slopes in every step of one size.
 
     >>> from gradparity.core import *
     >>> xor = layered([Affine(2, 4), Tanh(), Affine(4, 1)], BinaryCrossEntropy())
