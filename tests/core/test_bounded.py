@@ -172,6 +172,8 @@ def test_a_divisor_that_may_be_zero_has_no_bound():
     quotient = one / Bounded(np.array([1e-3, 1.0]), np.array([1e-3, 0.5]), F32)
     assert quotient.full_error()[0] == np.inf
     assert quotient.full_error()[1] >= 1.0  # 1 / 0.5 - 1
+    maybe = one / Bounded(np.array([1e-4, -1e-4]), np.array([1e-3, 1e-3]), F32)
+    assert np.isinf(maybe.full_error()).all()  # its sign is not even known
     subnormal = one / exactly(np.array([TINY / 2, 1.0]))  # flushed: 1 / 0
     assert np.isinf(subnormal.full_error()).tolist() == [True, False]
 
@@ -356,7 +358,7 @@ def test_the_worst_case_bound_holds_in_every_order(kind, n):
 @pytest.mark.parametrize("kind", ["normal", "positive", "cancelling", "spread", "huge"])
 @pytest.mark.parametrize("arranged", ["as drawn", "ascending", "descending"])
 def test_the_statistical_bound_holds_in_natural_orders(kind, n, arranged):
-    """Sorted data make the natural order 'all positive terms first', and reversed 'all negative'."""
+    """Sorted data make the natural order 'all positive terms first', or all negative ones."""
     t = terms(kind, n, np.random.default_rng(n + 1))
     if arranged != "as drawn":
         t = np.sort(t, axis=-1) * np.float32(1)

@@ -140,7 +140,7 @@ def test_eps_up_to_1_over_K_and_why_not_above():
 
 def test_bad_choices_of_a_divergence():
     for divergence in (CrossEntropy, BinaryCrossEntropy, KL, BinaryKL):
-        with pytest.raises(ValueError, match="on='scores'.*'logits' or 'probabilities'"):
+        with pytest.raises(ValueError, match=r"on='scores'.*'logits' or 'probabilities'"):
             divergence(on="scores")
 
 

@@ -7,15 +7,20 @@ import pytest
 
 from gradparity.core import (
     ELU,
+    L2,
+    Add,
     Affine,
     CrossEntropy,
     Identity,
     LeakyReLU,
+    Network,
+    Node,
     RandomizedLeakyReLU,
     ReLU,
     Sigmoid,
     Softmax,
     Softplus,
+    Tanh,
     backprop,
     layered,
 )
@@ -54,6 +59,18 @@ def test_every_divergence(divergence, dtype):
     if getattr(divergence, "on", "") == "probabilities":
         ops.append(Softmax() if isinstance(divergence, CrossEntropy) else Sigmoid())
     check(case_of(layered(ops, divergence), X, dtype=dtype), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dead_ends_and_values_used_twice(dtype):
+    nodes = [Node("dead", Affine(6, 2), "x"), Node("a", Tanh(), "x"), Node("m", Add(), "a", "a")]
+    network = Network(*nodes, divergence=L2(), output="m")
+    case = case_of(network, X, dtype=dtype)
+    trace = backprop(case)
+    for name in ("dead", "W_dead", "b_dead", "a", "m", "x"):
+        assert trace.grad[name].dtype == dtype, name
+    unused = Network(Node("dead", Tanh(), "x"), Node("c", Identity(), "x"), divergence=L2())
+    check(case_of(unused, X, dtype=dtype), dtype)
 
 
 NUMPY_NUMBERS = {

@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from ..core.case import Case
 from ..core.network import INPUT, Edge, Network, Step
 from ..core.trace import Trace
 
-__all__ = ["Adapter", "AdapterError", "adapter", "available", "walk"]
+__all__ = ["Adapter", "AdapterError", "Trainer", "adapter", "available", "walk"]
 
 GROUP = "gradparity.adapters"
 
@@ -24,9 +24,24 @@ class AdapterError(RuntimeError):
     """An adapter is unknown, its framework is missing, or it cannot express an op."""
 
 
+class Trainer(NamedTuple):
+    """A framework's own training loop, one update at a time: W <- W - eta dErr/dW.
+
+    ``step(rows)`` makes the update on these instances of the case, and returns their Err before it;
+    ``params()`` are the parameters now, as NumPy arrays under the network's names.
+    """
+
+    step: Callable[[Any], float]
+    params: Callable[[], dict[str, Any]]
+
+
 @runtime_checkable
 class Adapter(Protocol):
-    """What an adapter offers.  Only `run`, `name` and `versions` are needed to check a case."""
+    """What an adapter offers.  Only `run`, `name` and `versions` are needed to check a case.
+
+    Optional, for `gradparity train`: ``trainer(case, eta)`` returns a `Trainer` that starts from
+    the case's parameters, whose instances are the training set.
+    """
 
     name: str
 

@@ -17,7 +17,7 @@ from .. import core
 from ..core.case import Case
 from ..core.network import INPUT, Edge, Network
 from ..core.trace import Trace
-from .base import AdapterError, walk
+from .base import AdapterError, Trainer, walk
 
 __all__ = ["JaxAdapter", "JaxNetwork"]
 
@@ -86,6 +86,29 @@ class JaxAdapter:
                 traces[i] = self._trace(cases[i].network, auxiliary, gradients)
         return [traces[i] for i in range(len(cases))]
 
+    def trainer(self, case: Case, eta: float) -> Trainer:
+        """Training with a compiled step, `jax.value_and_grad` and plain SGD; see `Trainer`."""
+        network, native = case.network, self.build(case.network, case.params)
+        with _precision(case.dtype):
+            params, x, d = _arguments(case)
+
+        def err(params: Any, x: Any, d: Any) -> Any:
+            Div = native.divergence(native.apply(params, x), d)
+            return Div.mean() if network.reduction == "mean" else Div.sum()
+
+        @jax.jit
+        def update(params: Any, x: Any, d: Any, rows: Any) -> Any:
+            Err, gradient = jax.value_and_grad(err)(params, x[rows], d[rows])
+            return Err, jax.tree.map(lambda p, g: p - eta * g, params, gradient)
+
+        def step(rows: Any) -> float:
+            nonlocal params
+            with _precision(case.dtype):
+                Err, params = update(params, x, d, rows)
+            return float(Err)
+
+        return Trainer(step, lambda: self.export(network, params))
+
     def _trace(self, network: Network, auxiliary: Any, gradients: Any) -> Trace:
         Err, Div, value = auxiliary
         params, x, taps = gradients
@@ -129,13 +152,14 @@ def _traced(network: Network, params: Any, x: Any, d: Any) -> Any:
             # Adding a zero that is differentiated shows the gradient that passes here.
             if key == INPUT:
                 return y
-            y = y + taps[_tap_name(key)] if taps else y
+            # The barrier keeps XLA from computing the value anew, rounded otherwise, where it is used.
+            y = jax.lax.optimization_barrier(y + taps[_tap_name(key)]) if taps else y
             value[_tap_name(key)] = y
             return y
 
         Y = walk(network, x, lambda step, y: call[step.name](params.get(step.name), *y), see)
         Div = divergence(Y, d)
-        Div = Div + taps["Div"] if taps else Div
+        Div = jax.lax.optimization_barrier(Div + taps["Div"]) if taps else Div
         Err = Div.mean() if network.reduction == "mean" else Div.sum()
         return Err, (Err, Div, {**value, "Div": Div})
 

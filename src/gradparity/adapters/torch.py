@@ -16,7 +16,7 @@ from .. import core
 from ..core.case import Case
 from ..core.network import Edge, Network, Step
 from ..core.trace import Trace
-from .base import AdapterError, walk
+from .base import AdapterError, Trainer, walk
 
 __all__ = ["TorchAdapter", "TorchNetwork"]
 
@@ -98,6 +98,24 @@ class TorchAdapter:
         self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
     ) -> list[Trace]:
         return [self.run(case, dtype=dtype, device=device) for case in cases]
+
+    def trainer(self, case: Case, eta: float) -> Trainer:
+        """Eager training with `torch.optim.SGD`; see `Trainer`."""
+        network, module = case.network, self.build(case.network, case.params)
+        x, d = _tensor(case.x, None), _target(case, None)
+        optimizer = torch.optim.SGD(module.parameters(), lr=eta)
+
+        def step(rows: Any) -> float:
+            chosen = torch.tensor(rows)
+            with torch.enable_grad():
+                Div = module.divergence(module(x[chosen]), d[chosen])
+                Err = Div.mean() if network.reduction == "mean" else Div.sum()
+            optimizer.zero_grad()
+            Err.backward()
+            optimizer.step()
+            return Err.item()
+
+        return Trainer(step, lambda: self.export(network, module))
 
 
 class TorchNetwork(nn.Module):

@@ -150,7 +150,8 @@ def _difference(
         if not units <= worst:
             worst, where = units, f"grad {name}"
     took = [{f.quantity: f.kinks.taken for f in found if f.kinks} for found in findings]
-    return Difference(case.name, str(case.dtype), *names, parity, where, worst, took[0] != took[1])
+    choices = took[0] != took[1] or any(step.op.random for step in case.network.steps)
+    return Difference(case.name, str(case.dtype), *names, parity, where, worst, choices)
 
 
 def _cases(cases: Case | Network | Iterable[Case]) -> list[Case]:

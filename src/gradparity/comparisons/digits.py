@@ -200,7 +200,8 @@ def _load() -> tuple[Array, Array]:
         raise ImportError(
             'the digits come with scikit-learn: pip install "gradparity[digits]"'
         ) from None
-    return load_digits(return_X_y=True)
+    pixels, labels = load_digits(return_X_y=True)
+    return pixels, labels
 
 
 def _split(labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:

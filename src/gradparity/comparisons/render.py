@@ -73,7 +73,7 @@ def _nodes(runs: list[Run]) -> Table:
     for findings in zip(*(run.findings for run in runs), strict=True):
         # A value used once has its use's gradient; the row would only repeat the one above.
         if any(f.op != SUM or f.verdict is not Verdict.EXACT for f in findings):
-            table.add_row(findings[0].quantity, *(_cell(f) for f in findings))
+            table.add_row(findings[0].quantity.replace(" -> ", "→"), *(_cell(f) for f in findings))
     return table
 
 
@@ -111,7 +111,7 @@ def _cell(finding: Finding) -> Text:
 
 
 def _number(x: float) -> str:
-    return f"{x:.1f}" if x < 9.95 else f"{x:.0f}" if x < 9999.5 else f"{x:.0e}".replace("+0", "")
+    return f"{x:.1f}".removeprefix("0") if x < 9.95 else f"{x:.0f}" if x < 9999.5 else f"{x:.0e}".replace("+0", "")
 
 
 def _colour(verdict: Verdict, said: str) -> Text:
@@ -157,29 +157,30 @@ def _pairs(report: Report) -> Iterable[RenderableType]:
             d for d in report.differences if (d.first, d.second, d.dtype) == (first, second, dtype)
         ]
         agree = sum(d.parity is True for d in mine)
-        same = [d for d in mine if not d.subgradients]
+        same = [d for d in mine if not d.choices]
         said = f"{first} against {second}, {dtype}: parity in {agree} of {len(mine)} cases"
         if same:
             most = max(same, key=lambda d: d.units)
             said += f"; final gradients differ by at most {most.units:.2g} u ({most.case})"
         if len(same) < len(mine):
-            said += f", but for {len(mine) - len(same)} with different subgradients at a kink"
+            said += f", but for {len(mine) - len(same)} that took different subgradients or random slopes"
         yield Text(said)
     if pairs:
         yield Text()
 
 
-def _conclusion(report: Report) -> Text:
+def _conclusion(report: Report) -> RenderableType:
+    """How often each verdict fell, and in one last line what follows."""
     findings = [finding for _, finding in report.findings()]
-    count = {v: sum(f.verdict is v for f in findings) for v in Verdict}
-    said = ", ".join(f"{n} {v}" for v, n in count.items() if n)
-    elements = sum(f.elements for f in findings)
     word = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}[report.exit_code]
     style = STYLE[{0: True, 1: False, 2: None}[report.exit_code]]
     if not findings:
         return Text(f"{word}  nothing was compared", style=style)
-    what = f"{len(findings)} quantities in {len(report.runs)} runs, {elements} elements"
-    return Text(f"{word}  {what}: {said}", style=style)
+    count = {v: sum(f.verdict is v for f in findings) for v in Verdict}
+    said = ", ".join(f"{n} {v}" for v, n in count.items() if n)
+    elements = sum(f.elements for f in findings)
+    last = f"{word}  {len(findings)} quantities in {len(report.runs)} runs, {elements} elements"
+    return Group(Text(said), Text(last, style=style))
 
 
 def to_json(report: Report) -> str:

@@ -51,7 +51,7 @@ class Difference:
     ----------
     parity : both agree with the hand-derived gradient, hence with each other; None if unknown.
     quantity, units : the final gradient that differs most, in u of its largest element.
-    subgradients : they took different (valid) choices at a kink, which is no rounding.
+    choices : they took different valid choices, at a kink or of a random slope: no rounding.
     """
 
     case: str
@@ -61,7 +61,7 @@ class Difference:
     parity: bool | None
     quantity: str
     units: float
-    subgradients: bool
+    choices: bool
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,10 @@ class RandomizedLeakyReLU(Kinked):
         # Any drawn slope is a left slope: the hull of them all with the right one.
         return _kink_at_zero(self.l if self.l < 1.0 else self.u, 1.0)
 
+    @property
+    def random(self) -> bool:
+        return self.training
+
     def slopes(self, z: Array) -> Array:
         """The slope of every element for z < 0: shape and dtype of z."""
         if not self.training:
@@ -318,7 +322,7 @@ class Hardtanh(Kinked):
         return np.minimum(np.maximum(z, -1), 1)
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        return np.where(abs(z) < 1, dy, 0)
+        return np.where((z > -1) & (z <= 1), dy, 0)
 
 
 def _kink_at_zero(left: float, right: float) -> tuple[Kink, ...]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from .arrays import Array
 from .case import Case
-from .divergences import Divergence
 from .network import INPUT, Edge, Network, Step
 from .trace import Trace
 
@@ -99,9 +98,9 @@ def training_gradients(
     ``divergence.desired`` returned.
     """
     value = forward(network, params, x)
-    divergence: Divergence = network.divergence
-    Div = divergence.forward(value[network.output], d)
-    dY = divergence.backward(risk_gradient(Div, network.reduction), value[network.output], d, Div)
+    Div, dY = network.divergence.forward_and_gradient(value[network.output], d)
+    if network.reduction == "mean":
+        dY = dY * (Div.dtype.type(1) / Div.shape[0])
     uses = {network.output: [dY]}
     grad: dict[str, Array] = {}
     for step in reversed(network.steps):

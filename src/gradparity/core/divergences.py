@@ -58,6 +58,10 @@ class Divergence:
         """dDiv/dy of each instance, shape (T, L)."""
         raise NotImplementedError
 
+    def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
+        """Both, sharing what they have in common: for the training loop."""
+        return self.forward(y, d), self.gradient(y, d)
+
 
 @dataclass(frozen=True)
 class L2(Divergence):
@@ -115,12 +119,15 @@ class BinaryCrossEntropy(Divergence):
         if self.on == "logits":
             softplus = Softplus().f
             div = np.maximum(y, 0) - d * y + np.log1p(np.exp(-abs(y)))
-            return wider(div, lambda: d * softplus(-y) + (1 - d) * softplus(y)).sum(axis=-1)
+            div = wider(div, lambda: d * softplus(-y) + (1 - d) * softplus(y))
+            # PyTorch's form: for large -z, (1 - d) z cancels.
+            return wider(div, lambda: (1 - d) * y + softplus(-y)).sum(axis=-1)
         return -(_d_log(d, y) + _d_log(1 - d, 1 - y)).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
-            return Sigmoid().f(y) - d
+            # Optax differentiates softplus: each term with the error of e^(z - softplus(z)).
+            return wider(Sigmoid().f(y) - d, lambda: (1 - d) * _slope(y) - d * _slope(-y))
         g = _over(1 - d, 1 - y) - _over(d, y)
         return wider(g, lambda: (y - d) / (y * (1 - y)))
 
@@ -221,14 +228,20 @@ class CrossEntropy(Divergence):
     def forward(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
         if self.on == "logits":
-            return -(t * log_softmax(y)).sum(axis=-1)
+            return _from_log(t, log_softmax(y))
         return -_d_log(t, y).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
         if self.on == "logits":
-            return np.exp(log_softmax(y)) * t.sum(axis=-1, keepdims=True) - t
+            return _from_log_gradient(t, log_softmax(y))
         return -_over(t, y)
+
+    def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
+        if self.on != "logits" or type(self) is not CrossEntropy:
+            return super().forward_and_gradient(y, d)
+        t, log_y = self.smoothed(d), log_softmax(y)
+        return _from_log(t, log_y), _from_log_gradient(t, log_y)
 
 
 @dataclass(frozen=True)
@@ -256,6 +269,16 @@ def one_hot(labels: Array, K: int, dtype: Any) -> Array:
     return np.eye(K, dtype=dtype)[labels]
 
 
+def _from_log(t: Array, log_y: Array) -> Array:
+    """-sum_i t_i log y_i."""
+    return -(t * log_y).sum(axis=-1)
+
+
+def _from_log_gradient(t: Array, log_y: Array) -> Array:
+    """The gradient of -sum_i t_i log softmax(z)_i by z: y_i sum_j t_j - t_i."""
+    return np.exp(log_y) * t.sum(axis=-1, keepdims=True) - t
+
+
 def _d_log(d: Array, y: Array) -> Array:
     """d log y with 0 log 0 = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -266,6 +289,11 @@ def _over(d: Array, y: Array) -> Array:
     """d / y with 0 / 0 = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(d > 0, d / y, 0)
+
+
+def _slope(z: Array) -> Array:
+    """The slope of softplus, e^(z - softplus(z))."""
+    return np.exp(z - Softplus().f(z))
 
 
 def _logits_or_probabilities(divergence: Any) -> None:

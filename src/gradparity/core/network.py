@@ -37,6 +37,7 @@ RESERVED = frozenset(
 class Node:
     """A named value: an op applied to the values named.
 
+    >>> from gradparity.core import ReLU
     >>> Node("y1", ReLU(), "z1").inputs
     ('z1',)
     """

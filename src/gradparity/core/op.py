@@ -70,6 +70,11 @@ class Op:
     def name(self) -> str:
         return type(self).__name__
 
+    @property
+    def random(self) -> bool:
+        """Whether every implementation draws numbers of its own; see `observed`."""
+        return False
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each parameter, by the lecture's letter; an op without any has none."""
         return {}
@@ -152,13 +157,14 @@ class Kinked(Activation):
         raise NotImplementedError
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        """dDiv/dz away from the kinks."""
+        """dDiv/dz away from the kinks, and with the left slope at them."""
         raise NotImplementedError
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         dz = self.slope(dy, z, y)
         for kink in self.kinks:
-            dz = np.where(z == kink.at, self.taken_at(kink) * dy, dz)
+            if self.taken_at(kink) != kink.left:  # `slope` takes the left one
+                dz = np.where(z == kink.at, self.taken_at(kink) * dy, dz)
         return dz
 
     def taken_at(self, kink: Kink) -> float:

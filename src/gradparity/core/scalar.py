@@ -15,7 +15,7 @@ import numpy as np
 from . import activations as act
 from . import divergences as div
 from . import layers as lay
-from .arrays import Array
+from .arrays import NDArray
 from .case import Case
 from .network import INPUT, Edge
 from .op import Activation, Kinked, Op
@@ -79,8 +79,8 @@ def scalar_backprop(case: Case) -> Trace:
 
     # Backward: dDiv/dY, then for k = N..1; a value with several uses sums over them.
     grad: dict[str, Rows] = {name: zeros(rows) for name, rows in value.items()}
-    grad_p: dict[str, Array] = {}
-    edge_grad: dict[Edge | tuple[str, str], Array] = {}
+    grad_p: dict[str, NDArray] = {}
+    edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
 
     def use(edge: Edge, dy: Rows) -> None:
         edge_grad[edge] = np.array(dy)

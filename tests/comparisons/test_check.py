@@ -1,0 +1,170 @@
+"""check: the flow from cases to a report, its truth value, its exit codes, its renderings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from gradparity.adapters.base import AdapterError
+from gradparity.comparisons import Finding, Report, Run, Verdict, check
+from gradparity.comparisons.finding import exit_code
+from gradparity.core import Affine, Case, CrossEntropy, ReLU, Tanh, backprop, layered
+
+
+def small() -> Case:
+    return Case.random(layered([Affine(4, 3), Tanh(), Affine(3, 2)], CrossEntropy()), batch=3)
+
+
+def wrong(case: Case) -> gp.Trace:
+    trace = backprop(case)
+    trace.grad["W1"] = trace.grad["W1"] * case.T  # the sum, not the mean
+    return trace
+
+
+def test_parity_is_true_and_exit_code_zero():
+    report = check(small(), "torch", "jax")
+    assert bool(report) is True
+    assert report.exit_code == 0
+    assert [run.column for run in report.runs] == [
+        "torch float64",
+        "jax float64",
+        "torch float32",
+        "jax float32",
+    ]
+
+
+def test_a_mismatch_is_false_and_named_with_both_values():
+    report = check(small(), wrong)
+    assert bool(report) is False
+    assert report.exit_code == 1
+    told = [line for line in str(report).splitlines() if "MISMATCH" in line]
+    assert "grad W1" in told[0]
+    assert str(report).splitlines()[-1].startswith("NO PARITY")
+    worst = report.runs[0].worst
+    assert worst.got == pytest.approx(3 * worst.expected)
+
+
+def test_a_fault_in_float32_alone_is_told_apart_from_rounding():
+    def low(case: Case) -> gp.Trace:
+        trace = backprop(case)
+        if case.dtype == np.float32:
+            trace.grad["b1"][0] *= np.float32(1.0001)
+        return trace
+
+    report = check(small(), low)
+    assert [r.verdict for r in report.runs if r.dtype == "float64"] != [Verdict.MISMATCH]
+    assert report.exit_code == 1
+
+
+def test_float64_is_asked_even_if_only_float32_was_wanted():
+    asked = []
+
+    def slow(case: Case) -> gp.Trace:
+        asked.append(case.dtype.name)
+        trace = backprop(case)
+        if case.dtype == np.float32:  # all elements, between 10 sigma and the worst case
+            trace.value["z1"] = trace.value["z1"] * np.float32(1 + 2e-5)
+        return trace
+
+    case = Case.random(layered([Affine(2048, 32)], CrossEntropy()), batch=16)
+    check(case, slow, dtypes=["float32"])
+    assert asked in (["float32"], ["float32", "float64"])
+
+
+def test_torch_against_jax_is_a_conclusion_from_both():
+    (difference, *_) = check(small(), "torch", "jax").differences
+    assert (difference.first, difference.second, difference.parity) == ("torch", "jax", True)
+    (difference, *_) = check(small(), "torch", wrong).differences
+    assert difference.parity is False
+    assert difference.quantity == "grad W1"
+    assert difference.units > 1e10
+
+
+def test_different_subgradients_are_not_called_rounding():
+    case = Case(layered([ReLU()], gp.core.InnerProduct()), {}, np.zeros((1, 2)), np.ones((1, 2)))
+    report = check(case, "torch", backprop)
+    assert report.exit_code == 0
+    assert report.differences[0].choices
+    assert Verdict.SUBGRADIENT in {f.verdict for _, f in report.findings()}
+    assert "network: 1, valid: [0, 1]" in str(report)
+
+
+def finding(verdict: Verdict) -> Finding:
+    return Finding("grad W1", "z1", "Affine(4, 3)", verdict, 12)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [
+        ([], 2),
+        ([Verdict.VACUOUS], 2),
+        ([Verdict.EXACT, Verdict.VACUOUS], 0),
+        ([Verdict.ROUNDING, Verdict.SUBGRADIENT], 0),
+        ([Verdict.ROUNDING, Verdict.INCONCLUSIVE], 2),
+        ([Verdict.INCONCLUSIVE, Verdict.MISMATCH], 1),
+        ([Verdict.IMPRECISE, Verdict.EXACT], 1),
+        ([Verdict.CONVENTION, Verdict.VACUOUS], 1),
+    ],
+)
+def test_exit_codes(verdicts, code):
+    findings = [finding(v) for v in verdicts]
+    assert exit_code(findings) == code
+    report = Report((Run("case", "torch", "float64", tuple(findings)),) if findings else ())
+    assert report.exit_code == code
+    assert bool(report) is (code == 0)
+    assert str(report)
+
+
+def test_nothing_compared_is_no_parity():
+    report = check([], "torch")
+    assert report.exit_code == 2
+    assert "nothing was compared" in str(report)
+
+
+def test_text_fits_eighty_columns_and_has_no_escape_codes():
+    text = str(check([small(), dataclasses.replace(small(), name="other")], "torch", "jax"))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+
+
+def test_json_is_versioned_and_has_no_nan_literals():
+    def broken(case: Case) -> gp.Trace:
+        trace = backprop(case)
+        trace.grad["W1"][0, 0] = np.nan
+        return trace
+
+    def refuse(literal: str) -> None:
+        raise AssertionError(f"{literal} is not JSON")
+
+    document = json.loads(check(small(), broken).to_json(), parse_constant=refuse)
+    assert document["schema"] == "gradparity/report/1"
+    assert document["exit_code"] == 1
+    assert document["parity"] is False
+    nans = [f for f in document["runs"][0]["findings"] if f["got"] == "nan"]
+    assert nans[0]["quantity"] == "grad W1"
+    assert document["environment"]["gradparity"]
+
+
+def test_check_is_reproducible():
+    assert check(small(), "torch").to_json() == check(small(), "torch").to_json()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: check(small(), "tensorfloat"), AdapterError, "tensorfloat"),
+        (lambda: check(small(), dtypes=["float16"]), ValueError, "float16"),
+        (lambda: check("digits"), TypeError, "str"),
+        (lambda: check(small(), 3), TypeError, "3"),
+        (lambda: check([small(), small()], "torch"), ValueError, "two cases are named 'case'"),
+        (lambda: check(small(), lambda case: {"Err": 1.0}), TypeError, "return a Trace"),
+    ],
+)
+def test_bad_input_is_named(call, error, says):
+    with pytest.raises(error) as raised:
+        call()
+    assert says in str(raised.value)

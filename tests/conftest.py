@@ -1,0 +1,24 @@
+"""Shared set-up: the helpers in tests/ are importable, Hypothesis is reproducible."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_per_pool() -> None:
+    """Three thread pools on two cores only wait for each other; the results do not change."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)
