@@ -48,6 +48,8 @@ def check(
     from .comparisons.check import DTYPES
     from .comparisons.check import check as run_check
 
+    if target and patterns:
+        raise click.UsageError(f"--case chooses among the built-in cases; leave it out of {target}")
     try:
         cases, about = _load(target) if target else _builtin(patterns)
         with Progress() as say:
@@ -61,7 +63,10 @@ def check(
         if str(json_path) == "-":
             click.echo(document)
         else:
-            json_path.write_text(document + "\n", encoding="utf-8")
+            try:
+                json_path.write_text(document + "\n", encoding="utf-8")
+            except OSError as error:
+                raise click.UsageError(f"cannot write {json_path}: {error}") from error
     if json_path is None or str(json_path) != "-":
         _print(report, detail)
     sys.exit(report.exit_code)
@@ -90,14 +95,11 @@ def formulas(names: tuple[str, ...]) -> None:
     """Print every formula with its derivative, read off the code (or only those NAMES)."""
     from .comparisons.formulas import formulas as all_formulas
 
-    chosen = [
-        f for f in all_formulas() if not names or f.name.lower() in {n.lower() for n in names}
-    ]
-    if not chosen:
-        raise click.UsageError(
-            f"no formula is called {', '.join(names)}; see `gradparity formulas`"
-        )
-    for formula in chosen:
+    known = {formula.name.lower(): formula for formula in all_formulas()}
+    for name in names:
+        if name.lower() not in known:
+            raise click.UsageError(f"no formula is called {name!r}; see `gradparity formulas`")
+    for formula in [known[name.lower()] for name in names] or known.values():
         click.echo(f"{formula.name}: {formula.statement}")
         for kind, lines in (("forward", formula.forward), ("backward", formula.backward)):
             for i, line in enumerate(lines):

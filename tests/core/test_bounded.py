@@ -472,3 +472,13 @@ def test_infinity_does_not_turn_exact_zeros_into_nan():
     w = exactly(np.array([[1.0], [2.0]]))
     assert np.isfinite((x @ w).full_error()).all()
     assert math.isfinite(float((x * 0).full_error().max()))
+
+
+@pytest.mark.parametrize("n", [64, 700, 4096, 60000])
+def test_equal_terms_summed_one_by_one_stay_inside_the_statistical_bound(n):
+    # Their roundings are all alike, so no random walk: sequential float32, as XLA may do.
+    rounding = Rounding.of("float32", statistical=True)
+    for term in np.float32([0.1, 1 / 3, 0.7, 1.1]):
+        total = np.cumsum(np.full(n, term), dtype=np.float32)[-1]
+        want = Bounded.exactly(np.full((n, 1), term), rounding).sum(axis=0)
+        assert abs(float(total) - want.value[0]) <= want.full_error()[0]

@@ -116,7 +116,7 @@ def adapter(name: str) -> Adapter:
         raise AdapterError(f"no adapter is called {name!r}; registered are {available()}")
     try:
         found = points[name].load()()
-    except ImportError as error:
+    except Exception as error:  # another's code may raise anything when it is loaded
         remedy = INSTALL.get(name, f"install what the package of {points[name].value!r} needs")
         raise AdapterError(f"the adapter {name!r} is not usable ({error}); {remedy}") from error
     if not isinstance(found, Adapter):
@@ -133,6 +133,7 @@ def installed() -> dict[str, Adapter]:
         try:
             found[name] = adapter(name)
         except AdapterError as error:
-            if name not in INSTALL:  # ours may simply not be installed; another's is reported
+            # That ours has no framework here is no news; anything else is.
+            if name not in INSTALL or not isinstance(error.__cause__, ModuleNotFoundError):
                 warnings.warn(str(error), stacklevel=2)
     return found

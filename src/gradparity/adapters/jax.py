@@ -75,11 +75,9 @@ class JaxAdapter:
         traces: dict[int, Trace] = {}
         for each in sorted({case.dtype for case in cases}, key=str):
             chosen = [i for i, case in enumerate(cases) if case.dtype == each]
-            place = (
-                jax.default_device(jax.devices(device)[0]) if device else contextlib.nullcontext()
-            )
-            with _precision(each), place:
-                program = _program(tuple(cases[i].network for i in chosen))
+            with _precision(each), _place(device):
+                on_cpu = jax.devices(device)[0].platform == "cpu"
+                program = _program(tuple(cases[i].network for i in chosen), on_cpu)
                 out = program([_arguments(cases[i]) for i in chosen])
                 out = jax.tree.map(np.array, out)
             for i, (auxiliary, gradients) in zip(chosen, out, strict=True):
@@ -131,14 +129,26 @@ def _precision(dtype: np.dtype[Any]) -> Iterator[None]:
         yield
 
 
+def _place(device: str | None) -> contextlib.AbstractContextManager[Any]:
+    """The first device of this platform; raises AdapterError if JAX has none here."""
+    if device is None:
+        return contextlib.nullcontext()
+    try:
+        return jax.default_device(jax.devices(device)[0])  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        raise AdapterError(f"jax cannot use the device {device!r}: {error}") from error
+
+
 @functools.lru_cache(maxsize=64)
-def _program(networks: tuple[Network, ...]) -> Any:
+def _program(networks: tuple[Network, ...], on_cpu: bool) -> Any:
     """One compiled function for all the networks: (arguments, ...) -> (values, gradients), ..."""
 
     def everything(arguments: list[Any]) -> list[Any]:
         return [_traced(n, *a) for n, a in zip(networks, arguments, strict=True)]
 
-    return jax.jit(everything)
+    # On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.
+    keep = {"xla_disable_hlo_passes": "cse_barrier_expander"} if on_cpu else None
+    return jax.jit(everything, compiler_options=keep)
 
 
 def _traced(network: Network, params: Any, x: Any, d: Any) -> Any:

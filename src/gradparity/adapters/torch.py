@@ -47,9 +47,7 @@ class TorchAdapter:
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
         case = case if dtype is None else case.astype(dtype)
-        network = case.network
-        module = self.build(network, case.params, device=device)
-        x = _tensor(case.x, device).requires_grad_()
+        network, random = case.network, _generators(device)
         seen: dict[str | Edge, Tensor] = {}
 
         def see(key: str | Edge, value: Tensor) -> Tensor:
@@ -57,7 +55,10 @@ class TorchAdapter:
             seen[key] = value.view_as(value) if isinstance(key, Edge) else value
             return seen[key]
 
-        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(random):
+            module = self.build(network, case.params, device=device)
+            # Not a leaf: there PyTorch itself refuses what is in place, naming no node.
+            x = _tensor(case.x, device).requires_grad_().clone()
             Y = module.trace(x, see)
             Div = module.divergence(Y, _target(case, device))
             Err = Div.mean() if network.reduction == "mean" else Div.sum()
@@ -126,6 +127,7 @@ class TorchNetwork(nn.Module):
 
     def __init__(self, network: Network, params: Mapping[str, Any], device: str | None) -> None:
         super().__init__()
+        device = device or str(torch.get_default_device())
         self.network = network
         self.divergence = _divergence(network.divergence)
         dtype = next((_tensor(p, device).dtype for p in params.values()), None)
@@ -137,13 +139,13 @@ class TorchNetwork(nn.Module):
                 tensor.copy_(_tensor(_layout(letter, array), device))
 
     def forward(self, x: Tensor) -> Tensor:
-        return walk(self.network, x, self._call)
+        return walk(self.network, x, lambda step, y: self.get_submodule(step.name)(*y))
 
     def trace(self, x: Tensor, see: Callable[[str | Edge, Tensor], Tensor]) -> Tensor:
         """The forward pass, with every value and every use of it shown to `see`."""
-        return walk(self.network, x, self._call, see)
+        return walk(self.network, x, self._out_of_place, see)
 
-    def _call(self, step: Step, inputs: list[Tensor]) -> Tensor:
+    def _out_of_place(self, step: Step, inputs: list[Tensor]) -> Tensor:
         before = [t._version for t in inputs]
         out: Tensor = self.get_submodule(step.name)(*inputs)
         if [t._version for t in inputs] != before:
@@ -173,7 +175,7 @@ def _module(op: core.Op, dtype: Any, device: str | None) -> nn.Module:
     match op:
         case core.Affine():
             shape = {"in_features": op.n_in, "out_features": op.n_out, "bias": op.bias}
-            return nn.utils.skip_init(nn.Linear, **shape, dtype=dtype, device=device or "cpu")
+            return nn.utils.skip_init(nn.Linear, **shape, dtype=dtype, device=device)
         case core.Identity():
             return nn.Identity()
         case core.Sigmoid():
@@ -277,6 +279,21 @@ def _cross_entropy_from_log(divergence: core.CrossEntropy, y: Tensor, d: Tensor)
     if isinstance(divergence, core.KL):
         return F.kl_div(log_y, t, reduction="none").sum(-1)
     return -(t * log_y).sum(-1)
+
+
+def _generators(device: str | None) -> list[torch.device]:
+    """The devices, other than the CPU, whose random state a run has to leave as it was.
+
+    Raises
+    ------
+    AdapterError : PyTorch has no such device here.
+    """
+    try:
+        place = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        raise AdapterError(f"torch cannot use the device {device!r}: {said}") from error
+    return [place] if place.type == "cuda" else []
 
 
 def _parameters(network: Network, module: nn.Module) -> list[tuple[Step, str, Tensor]]:

@@ -6,7 +6,6 @@ lockstep, and `Twins` says how far apart correct implementations may be by then.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 
 from ..adapters.base import AdapterError, Trainer, adapter, available, installed
 from ..core.arrays import Array
-from ..core.backprop import forward, risk, training_gradients
+from ..core.backprop import forward, risk, risk_gradient, total
 from ..core.bounded import Bounded, Rounding
 from ..core.case import Case
-from ..core.network import Network
+from ..core.network import INPUT, Network
 from ..core.op import Kinked
 from ..core.training import accuracy, minibatches, sgd_step
 from .digits import RECIPES, digits, digits_case
@@ -156,51 +155,31 @@ class Twins:
         return push
 
     def _step(self, params: dict[str, Array], rows: Array, given: Any, seen: Any) -> float:
-        """`sgd_step` with every formula evaluated on ``given(inputs)`` and shown to `seen`."""
-        network = _through(self.case.network, given, seen)
-        Div, grad = training_gradients(network, params, self.x[rows], self.desired[rows])
-        Err = seen(risk(given(Div), network.reduction))
-        for name, gradient in grad.items():
+        """`sgd_step`, each formula evaluated on ``given(its inputs)``, and shown to `seen`."""
+        network, d = self.case.network, given(self.desired[rows])
+        value = {INPUT: self.x[rows]}
+        own = {s.name: {k: given(params[full]) for k, full in s.parameters.items()} for s in network.steps}
+        for s in network.steps:
+            value[s.name] = seen(s.op.forward(own[s.name], *(given(value[i]) for i in s.inputs)))
+        y, divergence = given(value[network.output]), network.divergence
+        Div = given(seen(divergence.forward(y, d)))
+        Err = seen(risk(Div, network.reduction))
+        dDiv = given(seen(risk_gradient(Div, network.reduction)))
+        uses = {network.output: [seen(divergence.backward(dDiv, y, d, Div))]}
+        gradients = {}
+        for s in reversed(network.steps):
+            if s.name not in uses or not (s.parameters or s.needs):
+                continue
+            z, dz = given(value[s.name]), given(total(uses[s.name]))
+            inputs = tuple(given(value[i]) for i in s.inputs)
+            for letter, gradient in s.op.gradients(dz, own[s.name], inputs, z).items():
+                gradients[s.parameters[letter]] = seen(gradient)
+            if s.needs:
+                for source, dy in zip(s.inputs, s.op.backward(dz, own[s.name], inputs, z), strict=True):
+                    uses.setdefault(source, []).append(seen(dy))
+        for name, gradient in gradients.items():
             params[name] = seen(given(params[name]) - self.eta * given(gradient))
         return float(Err)
-
-
-class _Through:
-    """An op or a divergence evaluated locally: on ``given(inputs)``, its results shown to `seen`."""
-
-    def __init__(self, formula: Any, given: Any, seen: Any) -> None:
-        self.formula, self.given, self.seen = formula, given, seen
-
-    def gradients(self, dz: Array, p: Any, y: tuple[Array, ...], z: Array) -> dict[str, Array]:
-        found = self.formula.gradients(*self._given(dz, p, y, z))
-        return {letter: self.seen(gradient) for letter, gradient in found.items()}
-
-    def _given(self, *arguments: Any) -> list[Any]:
-        return [
-            {k: self.given(v) for k, v in a.items()}
-            if isinstance(a, dict)
-            else tuple(map(self.given, a))
-            if isinstance(a, tuple)
-            else self.given(a)
-            for a in arguments
-        ]
-
-    def forward(self, *arguments: Any) -> Any:
-        return self.seen(self.formula.forward(*self._given(*arguments)))
-
-    def backward(self, *arguments: Any) -> Any:
-        found = self.formula.backward(*self._given(*arguments))
-        return tuple(map(self.seen, found)) if isinstance(found, tuple) else self.seen(found)
-
-
-def _through(network: Network, given: Any, seen: Any) -> Network:
-    local = copy.copy(network)
-    local.steps = tuple(
-        replace(step, op=_Through(step.op, given, seen))  # type: ignore[arg-type]
-        for step in network.steps
-    )
-    local.divergence = _Through(network.divergence, given, seen)  # type: ignore[assignment]
-    return local
 
 
 def _recorder(bounds: list[Any]) -> Callable[[Bounded], Array]:

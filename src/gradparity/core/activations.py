@@ -157,8 +157,8 @@ class RandomizedLeakyReLU(Kinked):
     def kinks(self) -> tuple[Kink, ...]:
         if not self.training:
             return _kink_at_zero((self.l + self.u) / 2, 1.0)
-        # Any drawn slope is a left slope: the hull of them all with the right one.
-        return _kink_at_zero(self.l if self.l < 1.0 else self.u, 1.0)
+        # Any slope that can be drawn is a left slope.
+        return (Kink(0.0, self.l, 1.0, others=(self.u,)),)
 
     @property
     def random(self) -> bool:

@@ -93,14 +93,18 @@ class Rounding:
         """Bound on the rounding inside a sum of n terms t.
 
         `magnitude` is sum |t| and `squares` sum t^2; `spread` is how far the partial sums range
-        when the terms come in their own order, so that an order which builds a large partial sum and
-        takes it down again (all positive terms first) is not mistaken for a random one.  The last
-        three are functions, because only one side of the choice is ever needed.
+        when the terms come in their own order, so that an order which builds a large partial
+        sum and takes it down again (all positive terms first) is not mistaken for a random one.
+        The last three are functions, because only one side of the choice is ever needed.
         """
         if not self.statistical or n <= FEW:
             return self.gamma(n) * magnitude() + n * self.tiny
-        variance = VARIANCE * ((n / 6 + 1) * squares() + (n / 3 + 1) * spread() ** 2)
-        return SIGMAS * self.u * np.sqrt(variance) + n * self.tiny
+        sum2, most2 = squares(), spread() ** 2
+        sigma = self.u * np.sqrt(VARIANCE * ((n / 6 + 1) * sum2 + (n / 3 + 1) * most2))
+        # Equal terms (Cauchy-Schwarz holds with equality) are rounded alike, not independently.
+        alike = n * sum2 <= most2 * (1 + (8 * n * self.u) ** 2)
+        bound = np.where(alike, self.gamma(n) * np.sqrt(most2), SIGMAS * sigma)
+        return bound + n * self.tiny
 
 
 class Bounded(NDArrayOperatorsMixin):

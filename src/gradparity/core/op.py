@@ -30,10 +30,12 @@ class Kink:
     at: float
     left: float
     right: float
+    others: tuple[float, ...] = ()  # slopes that are valid too: those of a random function
 
     @property
     def interval(self) -> tuple[float, float]:
-        return min(self.left, self.right), max(self.left, self.right)
+        slopes = (self.left, self.right, *self.others)
+        return min(slopes), max(slopes)
 
 
 @dataclass(frozen=True)
