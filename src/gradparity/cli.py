@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +123,27 @@ def _builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
 
 
 def _load(target: str) -> tuple[Any, dict[str, str]]:
-    """The object that ``package.module:object`` names, called if it is a function."""
+    """The cases that ``package.module:object`` names; a function is called."""
+    from .core import Case, Network
+
     if ":" not in target:
         raise ValueError(f"{target!r} names no object; write package.module:object")
     sys.path.insert(0, "")  # as `python -m` does: modules of the current directory count
     try:
         found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot load {target!r}: {error}") from error
-    return (found() if callable(found) else found), {}
+        found = found() if callable(found) else found
+        if isinstance(found, Case | Network):
+            return found, {}
+        cases = list(found) if isinstance(found, Iterable) else [found]
+    except Exception as error:  # the target's own code may raise anything; exit 1 is a difference
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"cannot load {target!r}: {said}") from error
+    for case in cases:
+        if not isinstance(case, Case):
+            raise ValueError(
+                f"{target!r} gives {type(case).__name__}; give a Case, a Network or a list of cases"
+            )
+    return cases, {}
 
 
 def _print(report: Any, detail: str) -> None:

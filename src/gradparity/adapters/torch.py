@@ -316,7 +316,7 @@ def _array(tensor: Tensor) -> Any:
 
 
 def _tensor(array: Any, device: str | None) -> Tensor:
-    return torch.tensor(np.asarray(array), device=device)  # a copy, always
+    return torch.tensor(np.ascontiguousarray(array), device=device)  # a copy, always
 
 
 def _target(case: Case, device: str | None) -> Tensor:

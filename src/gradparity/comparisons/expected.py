@@ -25,7 +25,7 @@ __all__ = ["Expected", "expected_at_divergence", "expected_at_node", "expected_s
 class Expected:
     """One quantity: what was got, what is wanted, and what is valid at kinks.
 
-    `upstream` is the gradient that arrives at the op, where `valid` is not None.
+    `upstream` is the gradient that arrives at the op, for the gradient by an input of it.
     """
 
     quantity: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -53,16 +54,50 @@ def judge(case: Case, trace: Trace, float64: Evidence | None = None) -> list[Fin
     True
     """
     check_trace(case, trace)
-    statistical = case.dtype == np.float32
-    sharp = Rounding.of(case.dtype, statistical=statistical)
-    worst = Rounding.of(case.dtype)
+    roundings = _roundings(case.dtype)
     findings = []
     for node, op, expected in _places(case, trace):
-        worst_case = cache(lambda expected=expected: {e.quantity: e for e in expected(worst)})
-        for quantity in expected(sharp):
-            slack = (lambda q=quantity, w=worst_case: w()[q.quantity]) if statistical else None
-            findings.append(_verdict(node, op, quantity, sharp, slack, float64))
+        found = _Levels(expected, roundings)
+        for quantity in found.quantities():
+            findings.append(_verdict(node, op, quantity, found, float64))
     return findings
+
+
+def _roundings(dtype: Any) -> tuple[Rounding, ...]:
+    """From the sharpest bound to the widest; the next is asked where an error is beyond one.
+
+    float64 is judged by the worst case alone, which is sharp enough there.
+    """
+    if dtype != np.float32:
+        return (Rounding.of(dtype),)
+    return (
+        Rounding.of(dtype, statistical=True, random_order=True),
+        Rounding.of(dtype, statistical=True),
+        Rounding.of(dtype),
+    )
+
+
+class _Levels:
+    """What is expected at one place, under each rounding that was asked for."""
+
+    def __init__(
+        self, expected: Callable[[Rounding], list[Expected]], roundings: tuple[Rounding, ...]
+    ) -> None:
+        self.expected, self.roundings = expected, roundings
+        self.asked: list[dict[str, Expected]] = []
+
+    def quantities(self) -> list[str]:
+        return list(self.at(0))
+
+    def at(self, level: int) -> dict[str, Expected]:
+        while len(self.asked) <= level:
+            found = self.expected(self.roundings[len(self.asked)])
+            self.asked.append({e.quantity: e for e in found})
+        return self.asked[level]
+
+    def measured(self, quantity: str, level: int) -> tuple[Expected, Measured]:
+        e = self.at(level)[quantity]
+        return e, _measure(e, self.roundings[level])
 
 
 def _places(
@@ -83,58 +118,66 @@ class Measured:
 
     error: Array
     bound: Array
-    undecidable: Array  # nothing finite can be expected of this dtype here
+    undecidable: Array  # nothing finite can be expected of this dtype here; often just False
 
-    @property
+    @cached_property
     def outside(self) -> Array:
         return ~(self.error <= self.bound) & ~self.undecidable
 
-    @property
+    @cached_property
     def ratio(self) -> Array:
         """error / bound, infinite for a NaN; 0 where nothing can be decided."""
         with np.errstate(all="ignore"):
-            ratio = np.where(self.error == 0, 0.0, self.error / self.bound)
-        return np.where(self.undecidable, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+            ratio = self.error / np.maximum(self.bound, SMALLEST)
+        if np.isnan(ratio.max()) or np.any(self.undecidable):
+            ratio = np.where(np.isnan(ratio), np.inf, ratio)
+            return np.where(self.undecidable, 0.0, ratio)
+        return ratio
+
+
+#: Stands for a bound of zero in a quotient.
+SMALLEST = 5e-324
 
 
 def _measure(e: Expected, rounding: Rounding) -> Measured:
-    got = np.asarray(e.got, dtype=np.float64)
-    bound = np.array(e.want.full_error())
+    got, want = np.asarray(e.got, dtype=np.float64), e.want.value
+    bound = e.want.full_error()
     with np.errstate(all="ignore"):
-        error = np.abs(got - e.want.value)
-        error = np.where(got == e.want.value, 0.0, error)  # equal infinities
-        undecidable = ~(np.abs(e.want.value) + bound < rounding.largest)
+        error = np.abs(got - want)
+        undecidable = np.False_
+        if not np.abs(want).max() + bound.max() < rounding.largest:
+            undecidable = ~(np.abs(want) + bound < rounding.largest)
+            error = np.where(got == want, 0.0, error)  # equal infinities
         if e.valid is not None and e.upstream is not None:
             error, bound = distance_from_valid(e, error, bound, rounding)
     return Measured(error, bound, undecidable)
 
 
 def _verdict(
-    node: str,
-    op: str,
-    e: Expected,
-    rounding: Rounding,
-    slack: Callable[[], Expected] | None,
-    float64: Evidence | None,
+    node: str, op: str, quantity: str, levels: _Levels, float64: Evidence | None
 ) -> Finding:
-    measured = _measure(e, rounding)
     note = ""
-    if slack is not None and measured.outside.any():
-        measured, note = _second_opinion(e, measured, slack(), rounding, float64)
+    e, measured = levels.measured(quantity, 0)
+    if measured.outside.any() and len(levels.roundings) > 1:
+        e, measured = levels.measured(quantity, 1)
+        if measured.outside.any():
+            _, worst = levels.measured(quantity, 2)
+            measured, note = _second_opinion(quantity, measured, worst, float64)
+    rounding = levels.roundings[0]
     kinks = census(e, rounding) if e.valid is not None else None
-    verdict = _named(e, measured, kinks is not None and bool(kinks.other), note)
+    verdict = _named(e, measured, kinks is not None and kinks.other, note)
     if verdict is Verdict.VACUOUS:
         note = note or "the signal is zero, or below its own bound"
     if verdict is Verdict.INCONCLUSIVE:
         note = note or "any implementation at this dtype overflows here"
-    where = _worst(measured)
+    where = tuple(map(int, np.unravel_index(int(np.argmax(measured.ratio)), e.got.shape)))
     unit = _unit(e, rounding)
     return Finding(
-        quantity=e.quantity,
+        quantity=quantity,
         node=node,
         op=op,
         verdict=verdict,
-        elements=int(measured.error.size),
+        elements=int(e.got.size),
         outside=int(measured.outside.sum()),
         index=where,
         got=float(e.got[where]),
@@ -147,30 +190,26 @@ def _verdict(
 
 
 def _named(e: Expected, m: Measured, other_subgradient: bool, note: str) -> Verdict:
-    if note.startswith(ASK):
+    if note == ASK:
         return Verdict.INCONCLUSIVE
     if m.outside.any():
         return Verdict.MISMATCH
-    if m.undecidable.any():
+    if np.any(m.undecidable):
         return Verdict.INCONCLUSIVE
     if other_subgradient:
         return Verdict.SUBGRADIENT
     if not (np.abs(e.want.value) > m.bound).any():
         return Verdict.VACUOUS
     with np.errstate(all="ignore"):
-        exact = e.want.value.astype(e.got.dtype) == e.got
-    return Verdict.EXACT if exact.all() else Verdict.ROUNDING
+        exact = (e.want.value.astype(e.got.dtype) == e.got).all()
+    return Verdict.EXACT if exact else Verdict.ROUNDING
 
 
 ASK = "beyond 10 sigma, inside the worst case: check in float64 too"
 
 
 def _second_opinion(
-    e: Expected,
-    sharp: Measured,
-    slack: Expected,
-    rounding: Rounding,
-    float64: Evidence | None,
+    quantity: str, sharp: Measured, worst: Measured, float64: Evidence | None
 ) -> tuple[Measured, str]:
     """Settle what lies beyond 10 sigma: a fault, or an order of summation no model foresaw?
 
@@ -178,35 +217,30 @@ def _second_opinion(
     tensor, so an element that stands out from the others is a fault as well.  What is left is a
     fault exactly if the same quantity is wrong in float64, where the worst case is sharp enough.
     """
-    worst = _measure(slack, rounding)
     if worst.outside.any():
-        return Measured(sharp.error, worst.bound, sharp.undecidable), ""
-    if sharp.ratio.size >= COMPANY:
-        # In units of its own model the rest of the tensor scatters by `scale` (1 if it is right).
-        scale = (
-            max(1.0, float(np.median(sharp.ratio[~sharp.outside])) * 10 / MEDIAN)
-            if (~sharp.outside).sum() * 2 > sharp.ratio.size
-            else np.inf
-        )
-        if float(sharp.ratio.max()) > scale:
+        return worst, ""
+    furthest = float(sharp.ratio.max())
+    inside = sharp.ratio[~sharp.outside]
+    if sharp.ratio.size >= COMPANY and 2 * inside.size > sharp.ratio.size:
+        # Bounds are 10 sigma: if the model is right, the median of the others is MEDIAN / 10.
+        scale = max(1.0, float(np.median(inside)) * 10 / MEDIAN)
+        if furthest > scale:
             return sharp, "stands out of its tensor by far more than rounding scatters"
     if float64 is None:
         return sharp, ASK
-    other = float64().get(e.quantity)
+    other = float64().get(quantity)
     if other is None or other.verdict is Verdict.MISMATCH:
         return sharp, "wrong in float64 too"
-    sigmas = 10 * float(sharp.ratio.max())
-    return worst, f"{sigmas:.0f} sigma for a usual order of summation; right in float64"
-
-
-def _worst(m: Measured) -> tuple[int, ...]:
-    """Index of the element nearest to its bound, or furthest beyond it."""
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(m.ratio)), m.error.shape))
+    return worst, f"{10 * furthest:.0f} sigma for a usual order of summation; right in float64"
 
 
 def _unit(e: Expected, rounding: Rounding) -> float:
-    finite = np.abs(e.want.value[np.isfinite(e.want.value)])
-    return rounding.unit * float(finite.max(initial=0.0))
+    """One u of this tensor: the unit roundoff times its largest element."""
+    magnitude = np.abs(e.want.value)
+    largest = float(magnitude.max(initial=0.0))
+    if not np.isfinite(largest):
+        largest = float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
+    return rounding.unit * largest
 
 
 def _in_units(x: float, unit: float) -> float:

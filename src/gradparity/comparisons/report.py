@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 
 from .finding import Finding, Verdict, exit_code
@@ -110,15 +111,21 @@ class Report:
         return to_json(self)
 
 
-def environment() -> dict[str, str]:
-    """Versions and threads, without importing anything."""
-    return {
+@cache
+def _environment() -> tuple[tuple[str, str], ...]:
+    found = {
         "gradparity": version("gradparity"),
         "python": platform.python_version(),
         "numpy": version("numpy"),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpus": str(os.cpu_count()),
     }
+    return tuple(found.items())
+
+
+def environment() -> dict[str, str]:
+    """Versions and threads, without importing anything."""
+    return dict(_environment())
 
 
 def _ratio(finding: Finding) -> float:

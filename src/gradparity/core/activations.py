@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .arrays import Array, erf, wider
+from .arrays import Array, absorb, erf, wider
 from .op import Activation, Kink, Kinked
 
 __all__ = [
@@ -34,6 +34,12 @@ def _sigmoid(z: Array) -> Array:
     """1 / (1 + e^-z), from e^-|z| so that nothing overflows."""
     t = np.exp(-abs(z))
     return np.where(z >= 0, 1 / (1 + t), t / (1 + t))
+
+
+def softplus_slope(z: Array) -> Array:
+    """sigmoid(z) as e^(z - softplus(z)), which is how JAX differentiates softplus."""
+    y = absorb(np.maximum(z, 0), np.log1p(np.exp(-abs(z))))
+    return np.clip(np.exp(z - y), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,8 @@ class RandomizedLeakyReLU(Kinked):
         if not self.training:
             return _kink_at_zero((self.l + self.u) / 2, 1.0)
         # Any slope that can be drawn is a left slope.
-        return (Kink(0.0, self.l, 1.0, others=(self.u,)),)
+        smooth = self.l == self.u == 1.0
+        return () if smooth else (Kink(0.0, self.l, 1.0, others=(self.u,)),)
 
     @property
     def random(self) -> bool:
@@ -186,7 +193,7 @@ class RandomizedLeakyReLU(Kinked):
     def observed(self, y: Array, z: Array) -> RandomizedLeakyReLU:
         if not self.training:
             return self
-        slopes = np.minimum(np.maximum(z / np.where(y < 0, y, 1), self.l), self.u)
+        slopes = np.clip(z / np.where(y < 0, y, 1), self.l, self.u)
         return replace(self, drawn=slopes)
 
 
@@ -211,7 +218,7 @@ class Softplus(Activation):
         return y if self.threshold is None else np.where(z > self.threshold, z, y)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        dz = dy * wider(_sigmoid(z), lambda: np.exp(z - y))
+        dz = dy * wider(_sigmoid(z), lambda: softplus_slope(z))
         return dz if self.threshold is None else np.where(z > self.threshold, dy, dz)
 
 

@@ -20,7 +20,7 @@ NDArray: TypeAlias = npt.NDArray[Any]
 #: What a formula takes and returns: an ndarray of any float dtype, one of objects, or a `Bounded`.
 Array: TypeAlias = Any
 
-__all__ = ["Array", "NDArray", "affine", "erf", "scatter_add", "wider"]
+__all__ = ["Array", "absorb", "NDArray", "affine", "erf", "scatter_add", "wider"]
 
 
 def _erf_of(x: Any) -> Any:
@@ -52,7 +52,20 @@ def affine(y: Array, W: Array, b: Array) -> Array:
     """
     if hasattr(y, "affine"):
         return y.affine(W, b)
-    return y @ W + b
+    z = y @ W
+    z += b  # its own fresh array
+    return z
+
+
+def absorb(a: Array, b: Array) -> Array:
+    """a + b by this one addition: a is a float itself, so rounding moves a + b by |b| at most.
+
+    >>> float(absorb(np.float32(300), np.float32(1e-6)))
+    300.0
+    """
+    if hasattr(a, "absorb"):
+        return a.absorb(b)
+    return a + b
 
 
 def scatter_add(values: Array, indices: tuple[int, ...], width: int) -> Array:

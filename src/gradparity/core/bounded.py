@@ -62,6 +62,8 @@ class Rounding:
     tiny : smallest normal number of the dtype; anything below it may be flushed to zero.
     largest : largest finite number of the dtype.
     statistical : 10 sigma instead of the worst case for the roundings inside sums.
+    random_order : with `statistical`, terms are taken to come in a random order, which is cheaper
+        to bound and sharper, and wrong for sorted data: ask again without it before accusing.
     """
 
     unit: float
@@ -69,9 +71,12 @@ class Rounding:
     tiny: float
     largest: float
     statistical: bool = False
+    random_order: bool = False
 
     @classmethod
-    def of(cls, dtype: Any, *, statistical: bool = False) -> Rounding:
+    def of(
+        cls, dtype: Any, *, statistical: bool = False, random_order: bool = False
+    ) -> Rounding:
         """The rounding of a NumPy float dtype, judged against a float64 reference.
 
         >>> Rounding.of("float32").u == 2.0**-24 + 2.0**-53
@@ -79,7 +84,8 @@ class Rounding:
         """
         info = np.finfo(dtype)
         unit = 0.5 * float(info.eps)
-        return cls(unit, unit + 2.0**-53, float(info.tiny), float(info.max), statistical)
+        limits = float(info.tiny), float(info.max)
+        return cls(unit, unit + 2.0**-53, *limits, statistical, random_order)
 
     def gamma(self, n: int) -> float:
         """gamma_n = n u / (1 - n u), the relative error of n successive roundings.
@@ -99,11 +105,13 @@ class Rounding:
         """
         if not self.statistical or n <= FEW:
             return self.gamma(n) * magnitude() + n * self.tiny
-        sum2, most2 = squares(), spread() ** 2
-        sigma = self.u * np.sqrt(VARIANCE * ((n / 6 + 1) * sum2 + (n / 3 + 1) * most2))
+        sum2, most2 = squares(), np.square(spread())
+        bound = np.sqrt((n / 6 + 1) * sum2 + (n / 3 + 1) * most2)
+        bound *= SIGMAS * self.u * VARIANCE**0.5
         # Equal terms (Cauchy-Schwarz holds with equality) are rounded alike, not independently.
-        alike = n * sum2 <= most2 * (1 + (8 * n * self.u) ** 2)
-        bound = np.where(alike, self.gamma(n) * np.sqrt(most2), SIGMAS * sigma)
+        alike = sum2 <= most2 * ((1 + (8 * n * self.u) ** 2) / n)
+        if np.any(alike):
+            bound = np.where(alike, self.gamma(n) * np.sqrt(most2), bound)
         return bound + n * self.tiny
 
 
@@ -116,13 +124,16 @@ class Bounded(NDArrayOperatorsMixin):
     True
     """
 
-    __slots__ = ("error", "rounding", "value")
+    __slots__ = ("error", "fresh", "rounding", "value")
     __array_priority__ = 1000
 
-    def __init__(self, value: NDArray, error: Any, rounding: Rounding) -> None:
+    def __init__(
+        self, value: NDArray, error: Any, rounding: Rounding, fresh: bool = False
+    ) -> None:
         self.value = value
         self.error = error  # an array of value's shape, or the float 0.0 for "exact"
         self.rounding = rounding
+        self.fresh = fresh  # its error is one rounding of its own: one more in any sum
 
     @classmethod
     def exactly(cls, x: Array, rounding: Rounding) -> Bounded:
@@ -137,7 +148,7 @@ class Bounded(NDArrayOperatorsMixin):
     def rounded(cls, x: Array, rounding: Rounding) -> Bounded:
         """A computed result, of which the implementation may hold the unrounded form (fused)."""
         value = np.asarray(x, dtype=np.float64)
-        return cls(value, rounding.u * np.abs(value) + rounding.tiny, rounding)
+        return cls(value, rounding.u * np.abs(value) + rounding.tiny, rounding, fresh=True)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -194,7 +205,7 @@ class Bounded(NDArrayOperatorsMixin):
     @property
     def T(self) -> Bounded:
         error = self.error if np.ndim(self.error) == 0 else self.full_error().T
-        return Bounded(self.value.T, error, self.rounding)
+        return Bounded(self.value.T, error, self.rounding, self.fresh)
 
     def affine(self, W: Bounded, b: Bounded) -> Bounded:
         """See `gradparity.core.arrays.affine`."""
@@ -216,6 +227,15 @@ class Bounded(NDArrayOperatorsMixin):
         own = self.full_error()
         error = scattered(own + gamma * (np.abs(self.value) + own)) + self.rounding.tiny
         return Bounded(scattered(self.value), error, self.rounding)
+
+    def absorb(self, other: Bounded) -> Bounded:
+        """See `gradparity.core.arrays.absorb`."""
+        value, inherited = self.value + other.value, self.error + other.error
+        # Twice, because the reference is such a sum too.
+        own = 2.0 * np.minimum(
+            self.rounding.u * (np.abs(value) + inherited), np.abs(other.value) + other.error
+        )
+        return Bounded(value, inherited + own + self.rounding.tiny, self.rounding)
 
     def admit(self, other: Bounded) -> Bounded:
         """This value, with a bound that covers both this form and `other`."""
@@ -311,14 +331,23 @@ def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..
     return rule
 
 
+def _erf(a: Bounded) -> Bounded:
+    """PyTorch's GELU has it as 1 - p(x) e^(-x^2), right to 11 u of one and not of itself."""
+    image = _increasing(erf_ufunc)(a)
+    return Bounded(image.value, image.error + 2.0 * ELEMENTARY * a.rounding.u, a.rounding)
+
+
 def _compare(ufunc: Any) -> Callable[..., Any]:
     return lambda a, b: ufunc(a.value, b.value)
 
 
 def _matmul(a: Bounded, b: Bounded) -> Bounded:
     n, rounding = a.value.shape[-1], a.rounding
-    partial = _partial_products(a.value, b.value) if rounding.statistical and n > FEW else None
-    value = a.value @ b.value if partial is None else partial[-1]
+    in_runs = rounding.statistical and not rounding.random_order and n > FEW
+    partial = _partial_products(a.value, b.value) if in_runs else (a.value @ b.value)[np.newaxis]
+    value = partial[-1]
+    n += a.fresh + b.fresh
+    a, b = _without_fresh(a), _without_fresh(b)
     error = rounding.accumulation(
         n,
         magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
@@ -327,6 +356,11 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
     )
     inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
     return Bounded(value, error + inherited, rounding)
+
+
+def _without_fresh(x: Bounded) -> Bounded:
+    """The same without a fresh error, which a sum counts as one more rounding."""
+    return Bounded.exactly(x.value, x.rounding) if x.fresh else x
 
 
 def _partial_products(a: Array, b: Array) -> Array:
@@ -338,6 +372,8 @@ def _partial_products(a: Array, b: Array) -> Array:
 
 def _range(partial: Any) -> Array:
     """Largest sum of consecutive terms seen in the partial sums (the empty sum included)."""
+    if len(partial) == 1:
+        return np.abs(partial[0])
     highest = np.maximum(np.max(partial, axis=0), 0.0)
     return highest - np.minimum(np.min(partial, axis=0), 0.0)
 
@@ -347,22 +383,36 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
         return np.sum(terms, axis=axis, keepdims=keepdims)
 
     def spread() -> Array:
+        if rounding.random_order:
+            return np.abs(value)
         partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)
         return np.expand_dims(_range(partial), axis) if keepdims else _range(partial)
 
+    x, n = _without_fresh(x), x.value.shape[axis] + x.fresh
+    value = total(x.value)
     error = rounding.accumulation(
-        x.value.shape[axis],
+        n,
         magnitude=lambda: total(np.abs(x.value)),
         squares=lambda: total(x.value * x.value),
         spread=spread,
     )
     if np.ndim(x.error) or x.error:
-        error = error + (1.0 + rounding.gamma(x.value.shape[axis])) * total(x.full_error())
-    return Bounded(total(x.value), error, rounding)
+        error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
+    return Bounded(value, error, rounding)
 
 
 def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
     return x.max(axis=axis, keepdims=keepdims)
+
+
+def _clip(rounding: Rounding, x: Bounded, low: float, high: float) -> Bounded:
+    """However badly x is known, what is clipped lies in [low, high]."""
+    bottom, top = _lift(low, rounding), _lift(high, rounding)
+    value = np.clip(x.value, low, high)
+    above = np.minimum(x.value + x.error, high) - value
+    below = value - np.maximum(x.value - x.error, low)
+    error = np.maximum(np.maximum(above, below), 0.0) + np.maximum(bottom.error, top.error)
+    return Bounded(value, error, rounding)
 
 
 def _where(rounding: Rounding, condition: Array, a: Any, b: Any) -> Bounded:
@@ -413,7 +463,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.log1p: _increasing(np.log1p, -1.0),
     np.sqrt: _increasing(np.sqrt, 0.0),
     np.tanh: _increasing(np.tanh),
-    erf_ufunc: _increasing(erf_ufunc),
+    erf_ufunc: _erf,
     **{f: _compare(f) for f in (np.greater, np.greater_equal, np.less, np.less_equal)},
     **{f: _compare(f) for f in (np.equal, np.not_equal)},
 }
@@ -421,6 +471,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: _sum,
     np.max: _max,
+    np.clip: _clip,
     np.where: _where,
     np.concatenate: _joined(np.concatenate),
     np.stack: _joined(np.stack),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .activations import Sigmoid, Softplus
+from .activations import Sigmoid, Softplus, softplus_slope
 from .arrays import Array, wider
 from .layers import log_softmax
 
@@ -126,8 +126,9 @@ class BinaryCrossEntropy(Divergence):
 
     def gradient(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
-            # Optax differentiates softplus: each term with the error of e^(z - softplus(z)).
-            return wider(Sigmoid().f(y) - d, lambda: (1 - d) * _slope(y) - d * _slope(-y))
+            # Optax differentiates softplus(z) and softplus(-z), each with an error of its own.
+            slope = softplus_slope
+            return wider(Sigmoid().f(y) - d, lambda: (1 - d) * slope(y) - d * slope(-y))
         g = _over(1 - d, 1 - y) - _over(d, y)
         return wider(g, lambda: (y - d) / (y * (1 - y)))
 
@@ -276,7 +277,7 @@ def _from_log(t: Array, log_y: Array) -> Array:
 
 def _from_log_gradient(t: Array, log_y: Array) -> Array:
     """The gradient of -sum_i t_i log softmax(z)_i by z: y_i sum_j t_j - t_i."""
-    return np.exp(log_y) * t.sum(axis=-1, keepdims=True) - t
+    return np.clip(np.exp(log_y), 0, 1) * t.sum(axis=-1, keepdims=True) - t
 
 
 def _d_log(d: Array, y: Array) -> Array:
@@ -289,11 +290,6 @@ def _over(d: Array, y: Array) -> Array:
     """d / y with 0 / 0 = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(d > 0, d / y, 0)
-
-
-def _slope(z: Array) -> Array:
-    """The slope of softplus, e^(z - softplus(z))."""
-    return np.exp(z - Softplus().f(z))
 
 
 def _logits_or_probabilities(divergence: Any) -> None:

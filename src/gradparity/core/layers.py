@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .arrays import Array, affine, scatter_add
+from .arrays import Array, absorb, affine, scatter_add
 from .op import Activation, Compound, Op, Params, Ties
 
 __all__ = [
@@ -81,7 +81,7 @@ class Softmax(Activation):
 def log_softmax(z: Array) -> Array:
     """z_i - log sum_j e^{z_j}, the largest z taken out of the exponential; shape (T, K)."""
     m = z.max(axis=-1, keepdims=True)
-    return z - (m + np.log(np.exp(z - m).sum(axis=-1, keepdims=True)))
+    return z - absorb(m, np.log(np.exp(z - m).sum(axis=-1, keepdims=True)))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class LogSoftmax(Activation):
         return log_softmax(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
+        return dy - np.clip(np.exp(y), 0, 1) * dy.sum(axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)

@@ -176,14 +176,15 @@ class Kinked(Activation):
         return self.subgradient
 
     def subdifferential(self, y: Array, tiny: float) -> Slopes | None:
-        at: Any = np.zeros(y.shape, dtype=bool)
-        low, high = np.zeros(y.shape), np.zeros(y.shape)
-        for kink in self.kinks:
-            here = np.abs(y) < tiny if kink.at == 0.0 else y == kink.at
-            at = at | here
-            low = np.where(here, kink.interval[0], low)
-            high = np.where(here, kink.interval[1], high)
-        return Slopes(at, low, high) if at.any() else None
+        met = [
+            (kink, np.abs(y) < tiny if kink.at == 0.0 else y == kink.at) for kink in self.kinks
+        ]
+        if not any(here.any() for _, here in met):
+            return None
+        at = np.any([here for _, here in met], axis=0)
+        low = sum(np.where(here, kink.interval[0], 0.0) for kink, here in met)
+        high = sum(np.where(here, kink.interval[1], 0.0) for kink, here in met)
+        return Slopes(at, low, high)
 
 
 class Compound:

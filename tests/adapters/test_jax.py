@@ -1,0 +1,239 @@
+"""What only JAX has: pure functions under its transformations, a pytree, and float64 on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+pytest.importorskip("optax")
+
+import jax.numpy as jnp  # noqa: E402
+
+from gradparity.adapters import adapter  # noqa: E402
+from gradparity.adapters.jax import JaxNetwork  # noqa: E402
+from gradparity.comparisons.suite import OPS, builtin_cases, gated  # noqa: E402
+from gradparity.core import (  # noqa: E402
+    L2,
+    Affine,
+    Case,
+    CrossEntropy,
+    InnerProduct,
+    Max,
+    Network,
+    Node,
+    RandomizedLeakyReLU,
+    ReLU,
+    Tanh,
+    layered,
+)
+
+JAX: Any = adapter("jax")
+
+
+def precision(dtype: str) -> Any:
+    return jax.enable_x64(dtype == "float64")
+
+
+def run_at(op: Any, x: Any, d: Any, dtype: str) -> np.ndarray:
+    """dx, with the output's gradient d."""
+    x, d = np.array(x, dtype), np.array(d, dtype)
+    net = layered([op], InnerProduct(), reduction="sum")
+    return JAX.run(Case(net, {}, x, d)).grad["x"]
+
+
+def autograd_at(function: Callable[[Any], Any], x: Any, d: Any, dtype: str) -> np.ndarray:
+    """The same, straight from JAX."""
+    with precision(dtype):
+        _, pullback = jax.vjp(function, jnp.array(np.array(x, dtype)))
+        return np.array(pullback(jnp.array(np.array(d, dtype)))[0])
+
+
+class TestTheNetwork:
+    def test_parameters_are_a_pytree_by_node(self) -> None:
+        net = Network(
+            Node("z1", Affine(4, 3), "x"),
+            Node("y1", Tanh(), "z1"),
+            Node("hidden", Affine(3, 5, bias=False), "y1"),
+            divergence=L2(),
+        )
+        case = Case.random(net, dtype=np.float32)
+        native = JAX.build(net, case.params)
+        assert isinstance(native, JaxNetwork)
+        shapes = jax.tree.map(lambda p: p.shape, native.params)
+        assert shapes == {"z1": {"kernel": (4, 3), "bias": (3,)}, "hidden": {"kernel": (3, 5)}}
+        assert all(isinstance(p, jax.Array) for p in jax.tree.leaves(native.params))
+        np.testing.assert_array_equal(native.params["z1"]["kernel"], case.params["W1"])
+
+    def test_export_takes_the_pytree_or_the_network(self) -> None:
+        case = gated()
+        native = JAX.build(case.network, case.params)
+        doubled = jax.tree.map(lambda p: p.astype(jnp.float32), native.params)
+        whole, tree = JAX.export(case.network, native), JAX.export(case.network, doubled)
+        for key, p in case.params.items():
+            np.testing.assert_array_equal(whole[key], p)
+            np.testing.assert_array_equal(tree[key], p.astype(np.float32), strict=True)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_computes_the_output_of_the_trace_under_jit(self, dtype: str) -> None:
+        names = ["gated", *(f"op-{op}" for op in ("softplus", "softmax", "maxout", "products"))]
+        cases = [builtin_cases()[name].make().astype(dtype) for name in names]
+        natives = [JAX.build(case.network, case.params) for case in cases]
+        with precision(dtype):
+            everything = jax.jit(
+                lambda params, xs: [
+                    n.apply(p, x) for n, p, x in zip(natives, params, xs, strict=True)
+                ]
+            )
+            out = everything([n.params for n in natives], [jnp.array(c.x) for c in cases])
+            out = [np.array(Y) for Y in out]
+        u = np.finfo(dtype).eps
+        for name, case, Y, trace in zip(names, cases, out, JAX.run_all(cases), strict=True):
+            expected = trace.value[case.network.output]
+            assert Y.dtype == dtype
+            np.testing.assert_allclose(
+                Y, expected, rtol=64 * u, atol=64 * u * np.abs(expected).max(), err_msg=name
+            )
+
+    def test_takes_one_instance_so_that_vmap_gives_the_batch(self) -> None:
+        case = gated().astype(np.float32)
+        native = JAX.build(case.network, case.params)
+        x = jnp.array(case.x)
+        batch = native.apply(native.params, x)
+        alone = native.apply(native.params, x[0])
+        assert alone.shape == (4,)
+        mapped = jax.jit(jax.vmap(native.apply, in_axes=(None, 0)))(native.params, x)
+        np.testing.assert_allclose(mapped, batch, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(alone, batch[0], rtol=1e-5, atol=1e-5)
+
+    def test_every_op_takes_one_instance(self) -> None:
+        for name, (_, width) in OPS.items():
+            case = builtin_cases()[f"op-{name}"].make().astype(np.float32)
+            native = JAX.build(case.network, case.params)
+            x = jax.ShapeDtypeStruct((width,), np.float32)
+            out = jax.eval_shape(native.apply, native.params, x)
+            assert out.shape == (case.widths[case.network.output],), name
+
+    def test_is_differentiated_by_grad_as_in_the_trace(self) -> None:
+        case = gated()
+        native = JAX.build(case.network, case.params)
+
+        def err(params: Any, x: Any, d: Any) -> Any:
+            return native.divergence(native.apply(params, x), d).mean()
+
+        with precision("float64"):
+            x, d = jnp.array(case.x), jnp.array(case.d)
+            value, (dp, dx) = jax.jit(jax.value_and_grad(err, argnums=(0, 1)))(native.params, x, d)
+            gradients = JAX.export(case.network, dp)
+            dx = np.array(dx)
+        trace = JAX.run(case)
+        assert float(value) == pytest.approx(trace.Err, rel=1e-14)
+        np.testing.assert_allclose(dx, trace.grad["x"], rtol=1e-11, atol=1e-14)
+        for key in case.params:
+            np.testing.assert_allclose(gradients[key], trace.grad[key], rtol=1e-11, atol=1e-14)
+
+    def test_gradients_per_instance_come_from_vmap(self) -> None:
+        case = Case.random(layered([Affine(3, 2)], L2()), batch=4, dtype=np.float32)
+        native = JAX.build(case.network, case.params)
+
+        def div(params: Any, x: Any, d: Any) -> Any:
+            return native.divergence(native.apply(params, x), d)
+
+        each = jax.vmap(jax.grad(div), in_axes=(None, 0, 0))(native.params, case.x, case.d)
+        mean = JAX.export(case.network, jax.tree.map(lambda g: g.mean(0), each))
+        np.testing.assert_allclose(mean["W1"], JAX.run(case).grad["W1"], rtol=1e-4, atol=1e-6)
+
+    def test_is_not_changed_by_an_update_of_its_parameters(self) -> None:
+        case = Case.random(layered([Affine(3, 2)], L2()), dtype=np.float32)
+        native = JAX.build(case.network, case.params)
+        jax.tree.map(lambda p: p - 1, native.params)
+        donate = jax.jit(lambda p: jax.tree.map(lambda q: q + 1, p), donate_argnums=0)
+        donate(jax.tree.map(jnp.copy, native.params))
+        np.testing.assert_array_equal(native.params["z1"]["kernel"], case.params["W1"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+class TestSpellings:
+    """JAX's functions differ at a kink: measured here, never written down."""
+
+    X = ((0.0, -0.0, 1.5, -1.5), (-0.0, 0.0, -2.0, 2.0))
+    D = ((1.0, 2.0, -3.0, 5.0), (-1.0, -4.0, 1.0, 7.0))
+
+    @pytest.mark.parametrize(
+        ("spelling", "function"),
+        [
+            ("relu", jax.nn.relu),
+            ("maximum", lambda z: jnp.maximum(z, 0)),
+            ("clamp", lambda z: jnp.clip(z, 0)),
+        ],
+        ids=["relu", "maximum", "clamp"],
+    )
+    def test_of_relu_take_the_slope_that_this_jax_takes(
+        self, spelling: str, function: Any, dtype: str
+    ) -> None:
+        got = run_at(ReLU(spelling=spelling), self.X, self.D, dtype)
+        np.testing.assert_array_equal(got, autograd_at(function, self.X, self.D, dtype))
+        assert 0.0 <= got[0, 0] / self.D[0][0] <= 1.0
+
+    def test_of_max_take_the_winner_that_this_jax_takes(self, dtype: str) -> None:
+        x = [[1.0, 1.0, 0.0, 1.0], [0.0, -0.0, -1.0, 0.0], [2.0, 3.0, 3.0, -1.0]]
+        d = [[1.0], [-2.0], [0.5]]
+        expected = autograd_at(lambda z: jnp.max(z, axis=-1, keepdims=True), x, d, dtype)
+        for spelling in ("max", "amax"):
+            np.testing.assert_array_equal(run_at(Max(spelling=spelling), x, d, dtype), expected)
+        np.testing.assert_allclose(expected.sum(-1), np.ravel(d), rtol=1e-6)
+
+    def test_of_max_over_groups_too(self, dtype: str) -> None:
+        x = [[1.0, 1.0, 4.0, 4.0, 4.0]]
+        got = run_at(Max((2, 3)), x, [[1.0, 1.0]], dtype)
+        top = lambda z: jnp.max(z, axis=-1, keepdims=True)  # noqa: E731
+        alone = [autograd_at(top, [g], [[1.0]], dtype) for g in (x[0][:2], x[0][2:])]
+        np.testing.assert_array_equal(got, np.concatenate(alone, -1))
+
+
+class TestGlobalState:
+    @pytest.mark.parametrize("enabled", [True, False])
+    def test_of_float64_stays_and_does_not_matter(self, enabled: bool) -> None:
+        case = Case.random(layered([Affine(3, 2), Tanh()], L2()), batch=2)
+        with jax.enable_x64(enabled):
+            double, single = JAX.run_all([case, case.astype(np.float32)])
+            assert jax.config.jax_enable_x64 is enabled
+            native = JAX.build(case.network, case.params)
+            assert jax.config.jax_enable_x64 is enabled
+        assert (double.dtype, single.dtype) == (np.float64, np.float32)
+        assert native.params["z1"]["kernel"].dtype == np.float64
+        again = JAX.run(case)
+        np.testing.assert_array_equal(double.grad["W1"], again.grad["W1"])
+        assert not jax.config.jax_enable_x64
+
+    def test_of_float64_stays_when_a_run_fails(self) -> None:
+        before = jax.config.jax_enable_x64
+        case = Case.random(layered([Affine(3, 2)], L2()))
+        with pytest.raises(RuntimeError):
+            JAX.run(case, device="abacus")
+        assert jax.config.jax_enable_x64 is before
+
+    def test_of_everything_else_stays(self) -> None:
+        before = dict(jax.config.values)
+        JAX.run(Case.random(layered([Affine(3, 2)], L2())), device="cpu")
+        assert dict(jax.config.values) == before
+
+    def test_random_slopes_are_those_of_the_ops_seed(self) -> None:
+        cases = [
+            Case.random(layered([RandomizedLeakyReLU(seed=s)], InnerProduct()), batch=4, width=4)
+            for s in (0, 0, 1)
+        ]
+        a, b, c = (t.value["y1"] for t in JAX.run_all(cases))
+        np.testing.assert_array_equal(a, b)
+        assert (a != c).any()
+
+
+def test_labels_and_float64_meet_without_a_warning() -> None:
+    """JAX warns when it truncates an int64; warnings are errors in this suite."""
+    net = layered([Affine(3, 4)], CrossEntropy())
+    case = Case.random(net, batch=3, dtype=np.float32)
+    assert case.d.dtype == np.int64
+    assert JAX.run(case).dtype == np.float32
