@@ -22,6 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -43,12 +44,14 @@ ETA = 0.01
 def mlp(widths: tuple[int, ...]) -> gp.Network:
     """Affine maps with ReLU between them, cross-entropy on logits."""
     ops: list = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         ops += [Affine(n_in, n_out), ReLU(subgradient="left")]
     return gp.layered(ops[:-1], CrossEntropy())
 
 
-def race(contestants: dict[str, Callable[[], object]], turns: int, least: float) -> dict[str, float]:
+def race(
+    contestants: dict[str, Callable[[], object]], turns: int, least: float
+) -> dict[str, float]:
     """Median seconds per call; every turn calls each contestant for at least `least` seconds."""
     calls = {}
     for name, call in contestants.items():
@@ -173,7 +176,7 @@ def jax_check_grads(case: Case) -> Callable[[], object]:
 
 
 def check_cost() -> None:
-    print("One full check of one network, in plain forward-backward passes of the framework checked")
+    print("One full check of one network, in plain forward-backward passes of the framework")
     print("(one thread, compilation shown apart; the other checkers in float64, as they need it)")
     for name, widths in NETWORKS.items():
         for batch in BATCHES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from faults import faulty, with_op
 
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.suite import OPS, builtin_cases
@@ -22,6 +21,8 @@ from gradparity.core import (
     backprop,
     layered,
 )
+
+from faults import faulty, with_op
 
 CASES = {name: case for name, case in builtin_cases().items() if name.startswith("net-")}
 

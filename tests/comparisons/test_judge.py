@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from faults import faulty, with_op
 
 from gradparity.comparisons import Verdict, judge
 from gradparity.core import (
@@ -19,6 +18,8 @@ from gradparity.core import (
     backprop,
     layered,
 )
+
+from faults import faulty, with_op
 
 
 def wide(dtype: str = "float32", n: int = 1024) -> Case:

@@ -21,6 +21,10 @@ from .base import AdapterError, Trainer, walk
 __all__ = ["TorchAdapter", "TorchNetwork"]
 
 
+#: PyTorch's names for the parameters of a linear layer; its weight is W transposed.
+NATIVE = {"W": "weight", "b": "bias"}
+
+
 class TorchAdapter:
     """Builds and traces networks in PyTorch."""
 
@@ -130,13 +134,12 @@ class TorchNetwork(nn.Module):
         device = device or str(torch.get_default_device())
         self.network = network
         self.divergence = _divergence(network.divergence)
-        dtype = next((_tensor(p, device).dtype for p in params.values()), None)
         for step in network.steps:
-            self.add_module(step.name, _module(step.op, dtype, device))
-        with torch.no_grad():
-            for step, letter, tensor in _parameters(network, self):
-                array = np.asarray(params[step.parameters[letter]])
-                tensor.copy_(_tensor(_layout(letter, array), device))
+            layer = _module(step.op)
+            for letter, full in step.parameters.items():
+                weight = _tensor(_layout(letter, np.asarray(params[full])), device)
+                setattr(layer, NATIVE[letter], nn.Parameter(weight))
+            self.add_module(step.name, layer)
 
     def forward(self, x: Tensor) -> Tensor:
         return walk(self.network, x, lambda step, y: self.get_submodule(step.name)(*y))
@@ -170,12 +173,11 @@ class Function(nn.Module):
         return self.label
 
 
-def _module(op: core.Op, dtype: Any, device: str | None) -> nn.Module:
+def _module(op: core.Op) -> nn.Module:
     """PyTorch's own layer for an op; where there is none, its smallest primitives."""
     match op:
         case core.Affine():
-            shape = {"in_features": op.n_in, "out_features": op.n_out, "bias": op.bias}
-            return nn.utils.skip_init(nn.Linear, **shape, dtype=dtype, device=device)
+            return nn.Linear(op.n_in, op.n_out, op.bias, device="meta")  # no numbers yet
         case core.Identity():
             return nn.Identity()
         case core.Sigmoid():
@@ -297,10 +299,9 @@ def _generators(device: str | None) -> list[torch.device]:
 
 
 def _parameters(network: Network, module: nn.Module) -> list[tuple[Step, str, Tensor]]:
-    """(node, letter, tensor) for every parameter: the one place that maps letters to layers."""
-    native = {"W": "weight", "b": "bias"}
+    """(node, letter, tensor) for every parameter."""
     return [
-        (step, letter, module.get_parameter(f"{step.name}.{native[letter]}"))
+        (step, letter, module.get_parameter(f"{step.name}.{NATIVE[letter]}"))
         for step in network.steps
         for letter in step.parameters
     ]

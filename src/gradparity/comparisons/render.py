@@ -111,7 +111,10 @@ def _cell(finding: Finding) -> Text:
 
 
 def _number(x: float) -> str:
-    return f"{x:.1f}".removeprefix("0") if x < 9.95 else f"{x:.0f}" if x < 9999.5 else f"{x:.0e}".replace("+0", "")
+    """At most four characters, so that four columns fit."""
+    if x < 9.95:
+        return f"{x:.1f}".removeprefix("0")
+    return f"{x:.0f}" if x < 9999.5 else f"{x:.0e}".replace("+0", "")
 
 
 def _colour(verdict: Verdict, said: str) -> Text:
@@ -163,7 +166,8 @@ def _pairs(report: Report) -> Iterable[RenderableType]:
             most = max(same, key=lambda d: d.units)
             said += f"; final gradients differ by at most {most.units:.2g} u ({most.case})"
         if len(same) < len(mine):
-            said += f", but for {len(mine) - len(same)} that took different subgradients or random slopes"
+            chose = len(mine) - len(same)
+            said += f", but for {chose} that took different subgradients or random slopes"
         yield Text(said)
     if pairs:
         yield Text()

@@ -22,7 +22,7 @@ from .digits import RECIPES, digits, digits_case
 from .report import environment
 from .twins import Twins
 
-__all__ = ["Run", "Follower", "Trajectories", "hand_core", "train_digits", "trajectories"]
+__all__ = ["Follower", "Run", "Trajectories", "hand_core", "train_digits", "trajectories"]
 
 CORE = "core"
 BARS = "▁▂▃▄▅▆▇█"

@@ -20,7 +20,7 @@ NDArray: TypeAlias = npt.NDArray[Any]
 #: What a formula takes and returns: an ndarray of any float dtype, one of objects, or a `Bounded`.
 Array: TypeAlias = Any
 
-__all__ = ["Array", "absorb", "NDArray", "affine", "erf", "scatter_add", "wider"]
+__all__ = ["Array", "NDArray", "absorb", "affine", "erf", "scatter_add", "wider"]
 
 
 def _erf_of(x: Any) -> Any:

@@ -8,7 +8,7 @@ row, so every formula works along the last axis and never mixes instances (param
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 

@@ -1,0 +1,261 @@
+"""What docs/architecture says of the source is read off the source.
+
+core <- adapters <- comparisons <- cli: nothing imports to its right.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import gradparity
+
+SRC = Path(gradparity.__file__).parents[1]
+PACKAGE = SRC / "gradparity"
+FILES = sorted(SRC.rglob("*.py"))
+#: Lower may not import higher; what is not named here is at the top, where the command line is.
+RANK = {"core": 0, "adapters": 1, "comparisons": 2}
+TOP = 3
+FRAMEWORKS = {"torch": {"torch"}, "jax": {"jax", "optax"}}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SRC).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, absolute name) of everything imported in a file, at any depth."""
+    package = path.relative_to(SRC).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            for alias in node.names:
+                yield node.lineno, ".".join([*base, alias.name])
+
+
+def rank(module: str) -> int:
+    """Of one of our modules; the package itself only hands on names, from all of them."""
+    parts = module.split(".")
+    return RANK.get(parts[1], TOP) if len(parts) > 1 else TOP
+
+
+def ours(name: str) -> bool:
+    return name.split(".")[0] == "gradparity"
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(SRC)}:{line}"
+
+
+def test_there_is_something_to_look_at() -> None:
+    modules = {module_of(path) for path in FILES}
+    assert {"gradparity", "gradparity.core.op", "gradparity.adapters.torch"} <= modules
+    assert {"gradparity.comparisons.check", "gradparity.cli"} <= modules
+    found = {name for _, name in imports(PACKAGE / "adapters" / "torch.py")}
+    assert {"torch", "numpy", "gradparity.core", "gradparity.adapters.base.walk"} <= found
+
+
+class TestDirection:
+    def test_nothing_imports_upwards(self) -> None:
+        wrong = [
+            f"{where(path, line)} imports {name}"
+            for path in FILES
+            for line, name in imports(path)
+            if ours(name) and rank(name) > rank(module_of(path))
+        ]
+        assert not wrong
+
+    def test_only_the_command_line_is_above_the_comparisons(self) -> None:
+        wrong = [
+            f"{where(path, line)} imports {name}"
+            for path in FILES
+            for line, name in imports(path)
+            if ours(name) and name.startswith("gradparity.cli") and "cli" not in path.stem
+        ]
+        assert not wrong
+
+    def test_core_needs_numpy_and_the_standard_library_only(self) -> None:
+        allowed = {"numpy", "gradparity", *sys.stdlib_module_names}
+        wrong = [
+            f"{where(path, line)} imports {name}"
+            for path in (PACKAGE / "core").rglob("*.py")
+            for line, name in imports(path)
+            if name.split(".")[0] not in allowed
+            or (ours(name) and not name.startswith("gradparity.core"))
+        ]
+        assert not wrong
+
+    def test_an_adapter_needs_its_own_framework_and_core(self) -> None:
+        for path in (PACKAGE / "adapters").rglob("*.py"):
+            allowed = {"numpy", "gradparity", *sys.stdlib_module_names}
+            allowed |= FRAMEWORKS.get(path.stem, set())
+            wrong = [
+                f"{where(path, line)} imports {name}"
+                for line, name in imports(path)
+                if name.split(".")[0] not in allowed
+            ]
+            assert not wrong
+
+    def test_adapters_do_not_know_each_other(self) -> None:
+        for path in (PACKAGE / "adapters").rglob("*.py"):
+            others = {f"gradparity.adapters.{name}" for name in FRAMEWORKS if name != path.stem}
+            used = {name for _, name in imports(path)}
+            assert not [u for u in used if any(u.startswith(other) for other in others)], path
+
+    def test_no_framework_is_imported_elsewhere_when_a_module_is(self) -> None:
+        """Inside a function, as in a case that is also written natively, is something else."""
+        frameworks = set().union(*FRAMEWORKS.values())
+        for path in FILES:
+            if path.parent.name == "adapters":
+                continue
+            top = ast.parse(path.read_text(encoding="utf-8")).body
+            for node in top:
+                names = (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else [node.module or ""]
+                    if isinstance(node, ast.ImportFrom)
+                    else []
+                )
+                assert not {n.split(".")[0] for n in names} & frameworks, where(path, node.lineno)
+
+
+class TestWhoDifferentiates:
+    """Core by hand, the frameworks by themselves: neither borrows from the other."""
+
+    def test_core_calls_no_derivative_of_anybodys(self) -> None:
+        banned = {"autograd", "value_and_grad", "jacfwd", "jacrev", "autodiff", "custom_vjp",
+                  "derivative", "approx_fprime", "check_grad", "deriv", "polyder"}  # fmt: skip
+        for path in (PACKAGE / "core").rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute):
+                    assert node.attr not in banned, where(path, node.lineno)
+                    of_numpy = isinstance(node.value, ast.Name) and node.value.id == "np"
+                    assert not (of_numpy and node.attr == "gradient"), where(path, node.lineno)
+                if isinstance(node, ast.Name):
+                    assert node.id not in banned, where(path, node.lineno)
+
+    def test_adapters_evaluate_no_formula_of_the_core(self) -> None:
+        formulas = {"backward", "gradients", "df", "f", "slope", "slopes", "gradient", "risk",
+                    "subdifferential", "forward", "backprop", "taken_at", "kinks"}  # fmt: skip
+        for path in (PACKAGE / "adapters").rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+            for call in calls:
+                if isinstance(call.func, ast.Attribute) and call.func.attr in formulas:
+                    # Err.backward() is PyTorch's own.
+                    assert ast.unparse(call.func) == "Err.backward", where(path, call.lineno)
+            assert not [n for _, n in imports(path) if "backprop" in n or "divergences" in n]
+
+    def test_adapters_register_no_derivative(self) -> None:
+        for path in (PACKAGE / "adapters").rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            for banned in ("custom_vjp", "custom_jvp", "autograd.Function", "register_hook",
+                           "defvjp", "defjvp", "stop_gradient", ".backward_hook"):  # fmt: skip
+                assert banned not in text, f"{path.name} has {banned}"
+
+
+def run_python(code: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+class TestWeight:
+    """What an import costs: the pytest entry point pays it in every run of every project."""
+
+    @pytest.mark.parametrize(
+        ("module", "without"),
+        [
+            ("gradparity", ["numpy", "torch", "jax", "click", "rich", "optax", "sklearn"]),
+            ("gradparity.core", ["torch", "jax", "optax", "sklearn", "click", "rich"]),
+            ("gradparity.comparisons", ["torch", "jax", "optax", "sklearn", "click"]),
+            ("gradparity.adapters.base", ["torch", "jax", "optax", "rich", "click"]),
+            ("gradparity.cli", ["numpy", "torch", "jax", "optax", "sklearn", "rich"]),
+        ],
+    )
+    def test_of_an_import(self, module: str, without: list[str]) -> None:
+        code = f"import sys, {module}; print([m for m in {without} if m in sys.modules])"
+        assert run_python(code).strip() == "[]"
+
+    def test_of_a_name(self) -> None:
+        code = "import sys, gradparity as gp; gp.Case; gp.check; print('torch' in sys.modules)"
+        assert run_python(code).strip() == "False"
+
+
+PACKAGES = [
+    importlib.import_module(name)
+    for name in ("gradparity", "gradparity.core", "gradparity.adapters", "gradparity.comparisons")
+]
+
+
+class TestPublicNames:
+    @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.__name__)
+    def test_all_resolve_and_none_is_twice(self, package: ModuleType) -> None:
+        names = package.__all__
+        assert len(names) == len(set(names))
+        for name in names:
+            assert getattr(package, name, None) is not None, name
+            assert not name.startswith("_")
+
+    def test_of_every_module_resolve(self) -> None:
+        for path in FILES:
+            module = module_of(path)
+            if path.parent.name == "adapters" and path.stem in FRAMEWORKS:
+                pytest.importorskip(path.stem)
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            if "__all__" in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:
+                loaded = importlib.import_module(module)
+                missing = [name for name in loaded.__all__ if not hasattr(loaded, name)]
+                assert not missing, module
+
+    def test_are_those_of_the_stub(self) -> None:
+        tree = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+        (stub,) = (
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        assert sorted(gradparity.__all__) == sorted(stub)
+        bound = [
+            alias.asname or alias.name
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        ]
+        assert sorted(bound) == sorted(stub)
+        assert set(stub) <= set(dir(gradparity))
+
+    @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.__name__)
+    def test_are_documented(self, package: ModuleType) -> None:
+        assert package.__doc__
+        for name in package.__all__:
+            thing = getattr(package, name)
+            if not (inspect.isclass(thing) or inspect.isfunction(thing)):
+                continue
+            said = thing.__doc__ or ""
+            # A dataclass without a docstring is given its signature as one.
+            assert said.strip(), name
+            assert not said.startswith(f"{name}("), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
+def test_a_file_is_short_enough_to_read(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 400, f"{len(lines)} lines; split it"
+    assert path.name == "__main__.py" or ast.get_docstring(ast.parse("\n".join(lines)))
