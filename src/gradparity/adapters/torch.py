@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,12 +113,12 @@ class TorchAdapter:
 
         def step(rows: Any) -> float:
             chosen = torch.tensor(rows)
-            with torch.enable_grad():
+            with torch.enable_grad(), _one_thread():
                 Div = module.divergence(module(x[chosen]), d[chosen])
                 Err = Div.mean() if network.reduction == "mean" else Div.sum()
-            optimizer.zero_grad()
-            Err.backward()
-            optimizer.step()
+                optimizer.zero_grad()
+                Err.backward()
+                optimizer.step()
             return Err.item()
 
         return Trainer(step, lambda: self.export(network, module))

@@ -122,20 +122,25 @@ def _colour(verdict: Verdict, said: str) -> Text:
 
 
 def _kinks(report: Report) -> Iterable[RenderableType]:
-    """Who took which element of the subdifferential, one line per node and choice."""
-    lines: dict[tuple[str, str, str], list[str]] = {}
+    """Who took which element of the subdifferential: a line per place, grouped by the choice."""
+    places: dict[tuple[str, str], dict[str, list[str]]] = {}
     for run, finding in report.findings():
         if finding.kinks is None:
             continue
         k = finding.kinks
-        taken = " and ".join(f"{what} ({n}x)" for what, n in k.taken.items()) or "undetermined"
-        where = (run.case, finding.quantity, f"network: {k.reference}, valid: {k.valid}")
-        lines.setdefault(where, []).append(f"{run.column.replace('float', 'f')} {taken}")
-    if not lines:
+        place = (f"{run.case}, {finding.quantity}", f"network: {k.reference}, valid: {k.valid}")
+        took = " and ".join(f"{what} ({n}x)" for what, n in k.taken.items()) or "any (undetermined)"
+        places.setdefault(place, {}).setdefault(took, []).append(run.column)
+    if not places:
         return
-    yield Text("exactly at a kink (what each took there)", style="bold")
-    for (case, quantity, said), took in lines.items():
-        yield Text(f"{case}, {quantity}: {'; '.join(took)} [{said}]")
+    yield Text("exactly at a kink: what each took there", style="bold")
+    columns = len({run.column for run in report.runs})
+    for (where, said), choices in places.items():
+        told = (
+            f"{took}: {'all' if len(who) == columns else ', '.join(who).replace('float', 'f')}"
+            for took, who in choices.items()
+        )
+        yield Text(f"{where}: {'; '.join(told)} [{said}]")
     yield Text()
 
 
