@@ -140,7 +140,9 @@ class TestParameters:
         params["W1"] = np.resize(np.array(awkward, dtype), (4, 3))
         native = adapter(name).build(net, params)
         back = adapter(name).export(net, native)
-        assert set(back) == set(params) == {"W1", "b1", "W_hidden", "W_most_pieces", "b_most_pieces"}
+        assert (
+            set(back) == set(params) == {"W1", "b1", "W_hidden", "W_most_pieces", "b_most_pieces"}
+        )
         for key, array in params.items():
             assert isinstance(back[key], np.ndarray)
             assert back[key].dtype == dtype

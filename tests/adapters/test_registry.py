@@ -91,12 +91,12 @@ class TestOurOwn:
         declared = project["project"]["entry-points"]["gradparity.adapters"]
         assert declared.items() <= registered.items()
 
-    def test_have_no_name_in_the_code_that_finds_them(
-        self, only: Callable[..., None]
-    ) -> None:
+    def test_have_no_name_in_the_code_that_finds_them(self, only: Callable[..., None]) -> None:
         only()
         assert available() == []
-        with pytest.raises(AdapterError, match=r"no adapter is called 'torch'; registered are \[\]"):
+        with pytest.raises(
+            AdapterError, match=r"no adapter is called 'torch'; registered are \[\]"
+        ):
             adapter("torch")
 
     @pytest.mark.parametrize("name", ["torch", "jax"])

@@ -180,7 +180,9 @@ class TestSpellings:
     def test_of_max_over_groups_too(self, dtype: str) -> None:
         x, d = [[1.0, 1.0, 4.0, 4.0, 4.0]], [[1.0, 1.0]]
         for spelling in ("max", "amax"):
-            alone = [run_at(Max(spelling=spelling), [g], [[1.0]], dtype) for g in (x[0][:2], x[0][2:])]
+            alone = [
+                run_at(Max(spelling=spelling), [g], [[1.0]], dtype) for g in (x[0][:2], x[0][2:])
+            ]
             got = run_at(Max((2, 3), spelling=spelling), x, d, dtype)
             np.testing.assert_array_equal(got, np.concatenate(alone, -1))
 
@@ -200,7 +202,9 @@ class TestInPlace:
     def test_functions_are_refused_with_their_node(self, before: tuple[Any, ...]) -> None:
         case = Case.random(layered([*before, in_place(3)], L2()), batch=2)
         name = case.network.output
-        with pytest.raises(AdapterError, match=rf"node '{name}' changed its input in place.*out-of"):
+        with pytest.raises(
+            AdapterError, match=rf"node '{name}' changed its input in place.*out-of"
+        ):
             TORCH.run(case)
 
     def test_on_a_value_used_elsewhere_is_refused_too(self) -> None:

@@ -94,15 +94,16 @@ class JaxAdapter:
             Div = native.divergence(native.apply(params, x), d)
             return Div.mean() if network.reduction == "mean" else Div.sum()
 
-        @jax.jit
         def update(params: Any, x: Any, d: Any, rows: Any) -> Any:
             Err, gradient = jax.value_and_grad(err)(params, x[rows], d[rows])
             return Err, jax.tree.map(lambda p, g: p - eta * g, params, gradient)
 
+        compiled = jax.jit(update)
+
         def step(rows: Any) -> float:
             nonlocal params
             with _precision(case.dtype):
-                Err, params = update(params, x, d, rows)
+                Err, params = compiled(params, x, d, rows)
             return float(Err)
 
         return Trainer(step, lambda: self.export(network, params))
@@ -162,7 +163,7 @@ def _traced(network: Network, params: Any, x: Any, d: Any) -> Any:
             # Adding a zero that is differentiated shows the gradient that passes here.
             if key == INPUT:
                 return y
-            # The barrier keeps XLA from computing the value anew, rounded otherwise, where it is used.
+            # The barrier keeps XLA from computing the value anew, rounded otherwise, at its uses.
             y = jax.lax.optimization_barrier(y + taps[_tap_name(key)]) if taps else y
             value[_tap_name(key)] = y
             return y

@@ -61,6 +61,7 @@ class TorchAdapter:
             return seen[key]
 
         with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(random):
+            torch.manual_seed(next((s.op.seed for s in network.steps if s.op.random), 0))
             module = self.build(network, case.params, device=device)
             # Not a leaf: there PyTorch itself refuses what is in place, naming no node.
             x = _tensor(case.x, device).requires_grad_().clone()
@@ -119,7 +120,7 @@ class TorchAdapter:
                 optimizer.zero_grad()
                 Err.backward()
                 optimizer.step()
-            return Err.item()
+            return float(Err.detach())
 
         return Trainer(step, lambda: self.export(network, module))
 
@@ -172,6 +173,17 @@ class Function(nn.Module):
 
     def extra_repr(self) -> str:
         return self.label
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """For tiny steps: on a busy machine threads that wait for each other cost 20 times the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _module(op: core.Op) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter, adapter, available, installed
+from ..adapters.base import Adapter, AdapterError, adapter, available, installed
 from ..core.case import Case
 from ..core.network import INPUT, Network
 from ..core.trace import Trace
@@ -75,7 +75,7 @@ def check(
         rounded = [case.astype(dtype) for case in cases]
         for each in chosen:
             progress(f"{each.name} {dtype}")
-            traces[each.name] = each.run_all(rounded, device=device)
+            traces[each.name] = _run_all(each, rounded, device)
             evidence = _evidence(each, cases, findings.get((each.name, "float64")), device)
             findings[each.name, dtype] = [
                 judge(case, trace, evidence[i])
@@ -94,6 +94,17 @@ def check(
                 )
     versions = {k: v for each in chosen for k, v in each.versions().items()}
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions})
+
+
+def _run_all(each: Any, cases: list[Case], device: str | None) -> list[Trace]:
+    """Whatever an implementation raises is its own: it is named, and no verdict is given."""
+    try:
+        return list(each.run_all(cases, device=device))
+    except AdapterError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise AdapterError(f"the implementation {each.name!r} failed with {said}") from error
 
 
 class Function:

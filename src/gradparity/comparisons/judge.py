@@ -148,6 +148,10 @@ def _measure(e: Expected, rounding: Rounding) -> Measured:
         if not np.abs(want).max() + bound.max() < rounding.largest:
             undecidable = ~(np.abs(want) + bound < rounding.largest)
             error = np.where(got == want, 0.0, error)  # equal infinities
+        if e.upstream is not None and not np.isfinite(e.upstream).all():
+            # 0 times inf: whoever multiplies by a slope of zero gets NaN, whoever selects does not.
+            lost = ~np.isfinite(e.upstream).all(axis=-1, keepdims=True)
+            undecidable = undecidable | np.broadcast_to(lost, got.shape)
         if e.valid is not None and e.upstream is not None:
             error, bound = distance_from_valid(e, error, bound, rounding)
     return Measured(error, bound, undecidable)

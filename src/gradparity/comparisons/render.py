@@ -23,11 +23,15 @@ STYLE = {True: "green", False: "bold red", None: "yellow"}
 WIDTH = 80
 #: Differences told in full before the rest is only counted.
 TOLD = 20
+#: Different choices listed one by one before only their range is.
+SEVERAL = 3
 
 
 def text(report: Report, detail: str = "auto") -> str:
     """Plain text, 80 columns wide."""
-    console = Console(file=io.StringIO(), width=WIDTH, no_color=True, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, highlight=False
+    )
     console.print(renderable(report, detail))
     written = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in written.splitlines())
@@ -129,7 +133,9 @@ def _kinks(report: Report) -> Iterable[RenderableType]:
             continue
         k = finding.kinks
         place = (f"{run.case}, {finding.quantity}", f"network: {k.reference}, valid: {k.valid}")
-        took = " and ".join(f"{what} ({n}x)" for what, n in k.taken.items()) or "any (undetermined)"
+        took = " and ".join(f"{what} ({n}x)" for what, n in k.taken.items()) or "undetermined"
+        if len(k.taken) > SEVERAL:
+            took = f"{len(k.taken)} values from {min(k.taken)} to {max(k.taken)}"
         places.setdefault(place, {}).setdefault(took, []).append(run.column)
     if not places:
         return

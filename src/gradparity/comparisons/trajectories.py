@@ -1,7 +1,7 @@
 """Whole training runs side by side: the hand core, PyTorch, JAX, one minibatch after another.
 
-`train_digits` makes the case and the trainers; `trajectories` trains them in lockstep.  `Twins` says
-how far apart correct implementations may be by then, `Follower` what each is compared with.
+`train_digits` makes the case and the trainers; `trajectories` trains them in lockstep.  `Twins`
+says how far apart correct ones may be by then, `Follower` what each is compared with.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 
 from ..adapters.base import Trainer, adapter, available, installed
 from ..core.arrays import Array
-from ..core.backprop import risk
 from ..core.case import Case
-from ..core.training import accuracy, minibatches, sgd_step
+from ..core.training import accuracy, minibatches
 from .digits import RECIPES, digits, digits_case
 from .report import environment
-from .twins import Twins
+from .twins import Follower, Twins, hand_core
 
-__all__ = ["Follower", "Run", "Trajectories", "hand_core", "train_digits", "trajectories"]
+__all__ = ["Run", "Trajectories", "train_digits", "trajectories"]
 
 CORE = "core"
 BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 80
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +104,13 @@ class Trajectories:
 
     @property
     def exit_code(self) -> int:
-        """0: every run inside the bound; 1: a run outside; 2: nothing compared, or not judged."""
+        """0: every run inside; 1: a run outside; 2: nothing compared, or no update judged.
+
+        The loss of step 0 is before the first update.  Of a core that diverges nothing is said.
+        """
         if any(self.outside(run) is not None for run in self.runs):
             return 1
-        return 0 if self.runs and self.judged else 2
+        return 0 if self.runs and self.judged > 1 and np.isfinite(self.core).all() else 2
 
     def __bool__(self) -> bool:
         return self.exit_code == 0
@@ -201,6 +204,7 @@ def trajectories(
     ValueError, TypeError : as `minibatches`; another dtype, or a network with an op that picks
         winners or draws numbers, whose branches are not followed here.
 
+    >>> from gradparity.comparisons.twins import hand_core
     >>> from gradparity.core import *
     >>> net = layered([Affine(3, 8), ReLU(), Affine(8, 2)], L2())
     >>> case = Case.random(net, batch=20, dtype="float32")
@@ -223,75 +227,18 @@ def trajectories(
                 follower.step(t, rows, at_kinks)
             if (t + 1) * 100 // len(batches) > t * 100 // len(batches):
                 progress((t + 1) / len(batches))
-    runs = tuple(follower.run() for follower in followers)
+    runs = tuple(_run(follower, case.dtype) for follower in followers)
     found = {CORE: core.params(), **{run.name: run.params for run in runs}} if test else {}
     accuracies = {name: accuracy(case.network, p, *test) for name, p in found.items()}  # type: ignore[misc]
     bound = np.maximum.accumulate(bound)
     return Trajectories(losses, runs, bound, core.params(), skipped or {}, accuracies, about)
 
 
-def hand_core(case: Case, eta: float) -> Trainer:
-    """The core's own training; ``params()`` are its live arrays."""
-    params = {name: p.copy() for name, p in case.params.items()}
-    eta = case.dtype.type(eta)
-
-    def step(rows: Array) -> float:
-        Div = sgd_step(case.network, params, case.x[rows], case.desired[rows], eta)
-        return float(risk(Div, case.network.reduction))
-
-    return Trainer(step, lambda: params)
-
-
-class Follower:
-    """The core that follows one implementation: what its losses are compared with, step by step.
-
-    It starts where all start.  Two correct runs part for good where rounding puts a ReLU on the
-    other side of 0: a whole term of a gradient comes or goes, and from there on the two losses say
-    nothing about each other.  So the following core then takes over the implementation's parameters
-    and goes on from them: before the step in which a unit is on another side than its own (which is
-    a fault where the unit is farther from its kink than rounding has ever moved one, `Twins.room`),
-    and after a step in which a unit is so near its kink that it may have gone either way
-    (`Twins.grain`), whose update is then not judged.
-    """
-
-    def __init__(self, name: str, trainer: Trainer, case: Case, eta: float, twins: Twins) -> None:
-        self.name, self.trainer, self.twins = name, trainer, twins
-        self.core = hand_core(case, eta)
-        self.losses: list[float] = []
-        self.followed: list[float] = []
-        self.takeovers: list[int] = []
-        self.branch: int | None = None
-        self.strayed: int | None = None
-        self.either_way = False
-        self.dtype = case.dtype
-
-    def step(self, t: int, rows: Array, core_at_kinks: Mapping[str, Array]) -> None:
-        """One update of the implementation and of the core that follows it."""
-        params = self.trainer.params()
-        theirs = self.twins.at_kinks(params, rows)
-        if self.branch is None and self.twins.crossed(core_at_kinks, theirs):
-            self.branch = t
-        if self.either_way:
-            self._take_over(t, params)
-        crossed = self.twins.crossed(self.twins.at_kinks(self.core.params(), rows), theirs)
-        if any(distance > self.twins.room[name] for name, distance in crossed.items()):
-            self.strayed = t if self.strayed is None else self.strayed
-        elif crossed:
-            self._take_over(t, params)
-        self.either_way = self.twins.undecided(theirs)
-        self.losses.append(self.trainer.step(rows))
-        self.followed.append(self.core.step(rows))
-
-    def _take_over(self, t: int, params: Mapping[str, Array]) -> None:
-        self.takeovers.append(t)
-        for name, p in self.core.params().items():
-            p[...] = params[name]
-
-    def run(self) -> Run:
-        return Run(
-            self.name, np.array(self.losses, self.dtype), np.array(self.followed, self.dtype),
-            self.branch, tuple(self.takeovers), self.strayed, self.trainer.params(),
-        )  # fmt: skip
+def _run(f: Follower, dtype: Any) -> Run:
+    losses, followed = np.array(f.losses, dtype), np.array(f.followed, dtype)
+    return Run(
+        f.name, losses, followed, f.branch, tuple(f.takeovers), f.strayed, f.trainer.params()
+    )
 
 
 def _apart(a: Array, b: Array) -> Array:
@@ -303,34 +250,84 @@ def _first(where: Array) -> int | None:
 
 
 def _text(found: Trajectories) -> Iterator[str]:
-    """80 columns: losses of selected steps, the curves, who parted where, and the verdict."""
+    """80 columns: the losses of some steps, the curves, who parted where, and the verdict."""
     yield from (line for said in found.about for line in textwrap.wrap(said, WIDTH))
-    for name, why in found.skipped.items():
-        yield f"skipped: {name} {why}"
+    yield from (f"skipped: {name} {why}" for name, why in found.skipped.items())
     curves = {CORE: found.core, **{run.name: run.losses for run in found.runs}}
     digits = 9 if found.core.dtype == np.float32 else 13
-    yield ""
-    yield f"{'Err at step':<11}" + "".join(f"{name[:14]:>16}" for name in curves) + f"{'bound':>10}"
+    names = "".join(f"{name[:15]:>17}" for name in curves)
+    yield f"\n{'Err at step':<12}{names}{'bound':>11}"
     for t in _selected(len(found.core)):
-        row = "".join(f"{float(curve[t]):>16.{digits}g}" for curve in curves.values())
-        yield f"{t:<11}{row}{found.bound[t]:>10.1e}"
+        row = "".join(f"{float(curve[t]):>17.{digits}g}" for curve in curves.values())
+        yield f"{t:<12}{row}{found.bound[t]:>11.1e}"
     yield ""
-    yield from (f"{name[:14]:<15}{_sparkline(curve, curves)}" for name, curve in curves.items())
+    yield from (f"{name[:14]:<15}{line}" for name, line in _sparklines(curves))
     yield ""
     for run in found.runs:
-        yield from _told(found, run)
+        yield from textwrap.wrap(_told(found, run), WIDTH, subsequent_indent="  ")
     if found.accuracy:
-        said = ", ".join(f"{name} {100 * a:.2f} %" for name, a in found.accuracy.items())
-        yield f"held-out accuracy: {said}"
-    yield _verdict(found)
+        accuracies = (f"{name} {100 * a:.2f} %" for name, a in found.accuracy.items())
+        yield f"held-out accuracy: {', '.join(accuracies)}"
+    yield from textwrap.wrap(_verdict(found), WIDTH)
 
 
-def _told(found: Trajectories, run: Run) -> Iterator[str]:
-    apart = _apart(run.losses, found.core)
-    bitwise = _first(run.losses != found.core)
-    where = "never" if bitwise is None else f"at step {bitwise}"
-    branch = "never" if run.branch is None else f"at step {run.branch}"
-    yield (
-        f"{run.name}: first loss not bitwise the core's {where}; first unit on the other side of "
-        f"its kink {branch}"
+def _told(found: Trajectories, run: Run) -> str:
+    def at(step: int | None) -> str:
+        return "never" if step is None else f"at step {step}"
+
+    ratios = found.ratios(run)
+    share = f"{ratios.max():.3g} of the bound at step {ratios.argmax()}" if ratios.size else "none"
+    after = len(run.takeovers)
+    return (
+        f"{run.name}: largest difference {share}. From the core's own run: first loss not bitwise "
+        f"equal {at(_first(run.losses != found.core))}, first unit on the other side of its kink "
+        f"{at(run.branch)}, at most {_apart(run.losses, found.core).max():.1e} apart; the core "
+        f"took its parameters over {after} time{'s' * (after != 1)}"
     )
+
+
+def _verdict(found: Trajectories) -> str:
+    if not found.runs:
+        return "UNKNOWN  nothing was compared"
+    if found.exit_code == 2:
+        return "UNKNOWN  the core diverged, or the bound says nothing about any update"
+    if found.exit_code == 1:
+        left = [(run.name, found.outside(run)) for run in found.runs]
+        return "PART  " + ", ".join(
+            f"{n} leaves the bound at step {t}" for n, t in left if t is not None
+        )
+    steps = len(found.core)
+    every = f"each of {steps} steps" if found.judged == steps else (
+        f"steps 0 to {found.judged - 1} of {steps}; after them the bound says nothing"
+    )  # fmt: skip
+    names = ", ".join(run.name for run in found.runs)
+    jumps = any(run.takeovers for run in found.runs)
+    tail = (
+        ", which goes on from their own parameters where a unit may change sides" if jumps else ""
+    )
+    return f"AGREE  {names}: within the bound of the core at {every}{tail}"
+
+
+def _selected(steps: int) -> list[int]:
+    """0, 1, 2, 5, 10, 20, 50, ... and the last."""
+    marks = [m * 10**e for e in range(9) for m in (1, 2, 5) if m * 10**e < steps - 1]
+    return sorted({0, *marks, steps - 1})
+
+
+def _sparklines(curves: Mapping[str, Array]) -> Iterator[tuple[str, str]]:
+    """One line each, all on one scale (log, where positive); a bar is the mean of its steps."""
+    parts = min(WIDTH - 15, len(curves[CORE]))
+    means = {
+        name: np.array([part.mean(dtype=np.float64) for part in np.array_split(curve, parts)])
+        for name, curve in curves.items()
+    }
+    finite = np.concatenate(list(means.values()))
+    finite = finite[np.isfinite(finite)]
+    if (finite > 0.0).all():
+        means = {name: np.log(mean) for name, mean in means.items()}
+        finite = np.log(finite)
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    for name, mean in means.items():
+        height = (mean - low) / (high - low) if high > low else np.zeros(parts)
+        bars = (BARS[int(7.99 * h)] if np.isfinite(h) else "?" for h in height)
+        yield name, "".join(bars)

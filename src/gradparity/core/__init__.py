@@ -25,6 +25,7 @@ from .activations import (
 from .backprop import backprop
 from .bounded import Bounded, Rounding
 from .case import Case
+from .descent import classify_stationary_point, first_order_check, gradient_descent
 from .divergences import (
     KL,
     L2,
@@ -50,7 +51,9 @@ from .layers import (
 )
 from .network import Edge, Network, Node, layered
 from .op import Activation, Compound, Kink, Kinked, Op, Slopes, Ties
+from .scalar import scalar_backprop
 from .trace import Trace
+from .training import Training, accuracy, minibatches, train
 
 __all__ = [
     "ELU", "GELU", "KL", "L2", "SELU", "Activation", "Add", "Affine", "BinaryCrossEntropy",
@@ -58,5 +61,6 @@ __all__ = [
     "Hardtanh", "Identity", "InnerProduct", "Kink", "Kinked", "LeakyReLU", "LogSoftmax", "Max",
     "MaxSubsets", "Maxout", "Multiply", "Network", "Node", "Op", "Products", "RandomizedLeakyReLU",
     "ReLU", "Rounding", "SiLU", "Sigmoid", "Slopes", "Softmax", "Softplus", "Take", "Tanh", "Ties",
-    "Trace", "VectorActivation", "backprop", "layered",
+    "Trace", "Training", "VectorActivation", "accuracy", "backprop", "classify_stationary_point",
+    "first_order_check", "gradient_descent", "layered", "minibatches", "scalar_backprop", "train",
 ]  # fmt: skip

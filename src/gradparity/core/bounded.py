@@ -95,23 +95,24 @@ class Rounding:
         nu = n * self.u
         return nu / (1.0 - nu) if nu < 0.5 else float(np.expm1(nu))
 
-    def accumulation(self, n: int, magnitude: Any, squares: Any, spread: Any) -> Array:
+    def accumulation(
+        self, n: int, magnitude: Any, squares: Any, spread: Any, alike: Any
+    ) -> Array:
         """Bound on the rounding inside a sum of n terms t.
 
         `magnitude` is sum |t| and `squares` sum t^2; `spread` is how far the partial sums range
         when the terms come in their own order, so that an order which builds a large partial
         sum and takes it down again (all positive terms first) is not mistaken for a random one.
-        The last three are functions, because only one side of the choice is ever needed.
+        `alike` says where the terms take few values: equal terms are rounded alike, up to half of
+        gamma_n when they are added one by one.  All are functions, because few are ever needed.
         """
         if not self.statistical or n <= FEW:
             return self.gamma(n) * magnitude() + n * self.tiny
         sum2, most2 = squares(), np.square(spread())
         bound = np.sqrt((n / 6 + 1) * sum2 + (n / 3 + 1) * most2)
         bound *= SIGMAS * self.u * VARIANCE**0.5
-        # Equal terms (Cauchy-Schwarz holds with equality) are rounded alike, not independently.
-        alike = sum2 <= most2 * ((1 + (8 * n * self.u) ** 2) / n)
-        if np.any(alike):
-            bound = np.where(alike, self.gamma(n) * np.sqrt(most2), bound)
+        if not self.random_order:
+            bound += np.where(alike(), 0.5 * self.gamma(n) * np.sqrt(most2), 0.0)
         return bound + n * self.tiny
 
 
@@ -353,6 +354,9 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
         magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
         squares=lambda: (a.value * a.value) @ (b.value * b.value),
         spread=lambda: _range(partial),
+        alike=lambda: (
+            FEW * _distinct(a.value, -1, rounding) * _distinct(b.value, -2, rounding) <= n
+        ),
     )
     inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
     return Bounded(value, error + inherited, rounding)
@@ -361,6 +365,13 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
 def _without_fresh(x: Bounded) -> Bounded:
     """The same without a fresh error, which a sum counts as one more rounding."""
     return Bounded.exactly(x.value, x.rounding) if x.fresh else x
+
+
+def _distinct(x: NDArray, axis: int, rounding: Rounding) -> NDArray:
+    """How many values occur along the axis, which is kept; those a few u apart count once."""
+    ordered = np.sort(x, axis=axis)
+    apart = FEW * rounding.u * np.abs(ordered).max(axis=axis, keepdims=True)
+    return 1 + np.sum(np.diff(ordered, axis=axis) > apart, axis=axis, keepdims=True)
 
 
 def _partial_products(a: Array, b: Array) -> Array:
@@ -395,6 +406,7 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
         magnitude=lambda: total(np.abs(x.value)),
         squares=lambda: total(x.value * x.value),
         spread=spread,
+        alike=lambda: FEW * np.reshape(_distinct(x.value, axis, rounding), value.shape) <= n,
     )
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())

@@ -162,7 +162,8 @@ class CrossEntropy(Divergence):
 
     def __post_init__(self) -> None:
         _logits_or_probabilities(self)
-        if isinstance(self.eps, str) or not 0.0 <= self.eps <= 0.5:
+        real = isinstance(self.eps, int | float | np.number)
+        if not real or not 0.0 <= self.eps <= 0.5:
             raise ValueError(f"{self.name}(eps={self.eps!r}): {_EPS_RANGE}")
         # A NumPy scalar would force its own dtype on the formula.
         object.__setattr__(self, "eps", float(self.eps))
@@ -174,12 +175,12 @@ class CrossEntropy(Divergence):
         >>> CrossEntropy.from_uniform(0.1, K=10)
         CrossEntropy(eps=0.01, on='logits')
         """
-        return cls(a / K, on)
+        return cls(a / _classes(K), on)
 
     @classmethod
     def from_others(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
         """From the form with 1 - a on the class and a/(K-1) on each wrong one: eps = a / (K-1)."""
-        return cls(a / (K - 1), on)
+        return cls(a / (_classes(K) - 1), on)
 
     def uniform(self, K: int) -> float:
         """The a of the form (1 - a) d + a/K (PyTorch's ``label_smoothing``): a = K eps.
@@ -258,6 +259,12 @@ _EPS_RANGE = (
     "give eps in [0, 1/K]; at 1/K the target is uniform, and above it the true class would be the "
     "least probable one (eps is the mass of each wrong class: PyTorch's label_smoothing is K eps)"
 )
+
+
+def _classes(K: int) -> int:
+    if isinstance(K, bool) or not isinstance(K, int | np.integer) or K < 2:
+        raise ValueError(f"K = {K!r} classes: give a whole number >= 2")
+    return int(K)
 
 
 def one_hot(labels: Array, K: int, dtype: Any) -> Array:

@@ -1,0 +1,369 @@
+"""Training runs side by side: correct trainers stay inside the bound, faults leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from gradparity.adapters.base import Trainer
+from gradparity.cli import main
+from gradparity.comparisons.digits import RECIPES
+from gradparity.comparisons.trajectories import Trajectories, train_digits, trajectories
+from gradparity.comparisons.twins import Twins, hand_core
+from gradparity.core import (
+    Affine,
+    Case,
+    CrossEntropy,
+    LeakyReLU,
+    MaxSubsets,
+    Network,
+    ReLU,
+    Sigmoid,
+    layered,
+)
+from gradparity.core.backprop import training_gradients
+
+ETA = 0.25
+DTYPES = ["float32", "float64"]
+
+
+class StraightThrough(ReLU):
+    """A ReLU whose gradient passes everywhere: wrong."""
+
+    def df(self, dy: Any, z: Any, y: Any) -> Any:
+        return dy
+
+
+def make(hidden: Any = None, dtype: str = "float32", seed: int = 0, T: int = 64) -> Case:
+    ops = [Affine(6, 24), hidden or ReLU(), Affine(24, 3)]
+    return Case.random(layered(ops, CrossEntropy(eps=0.01)), batch=T, seed=seed, dtype=dtype)
+
+
+def train(case: Case, trainer: Trainer, epochs: int = 10, **kwargs: Any) -> Trajectories:
+    return trajectories(case, {"it": trainer}, eta=ETA, batch_size=8, epochs=epochs, **kwargs)
+
+
+def faulty(case: Case, change: Callable[[int, dict[str, Any], int], None]) -> Trainer:
+    """The hand core, whose gradients ``change(step, gradients, rows)`` alters before the update."""
+    params = {name: p.copy() for name, p in case.params.items()}
+    steps = 0
+
+    def step(rows: Any) -> float:
+        nonlocal steps
+        x, d = case.x[rows], case.desired[rows]
+        Div, grad = training_gradients(case.network, params, x, d)
+        change(steps, grad, len(rows))
+        for name, gradient in grad.items():
+            params[name] -= case.dtype.type(ETA) * gradient
+        steps += 1
+        return float(Div.mean())
+
+    return Trainer(step, lambda: params)
+
+
+def reordered(case: Case, seed: int) -> Trainer:
+    """A correct implementation that sums in another order: inputs and hidden units permuted."""
+    rng = np.random.default_rng(seed)
+    i, h = rng.permutation(6), rng.permutation(24)
+    back_i, back_h = np.argsort(i), np.argsort(h)
+    p = case.params
+    params = {"W1": p["W1"][i][:, h], "b1": p["b1"][h], "W2": p["W2"][h], "b2": p["b2"]}
+    core = hand_core(Case(case.network, params, case.x[:, i], case.d), ETA)
+
+    def original() -> dict[str, Any]:
+        q = core.params()
+        W1 = q["W1"][:, back_h][back_i]
+        return {"W1": W1, "b1": q["b1"][back_h], "W2": q["W2"][back_h], "b2": q["b2"]}
+
+    return Trainer(core.step, original)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_correct_trainer_stays_inside(dtype: str, seed: int) -> None:
+    case = make(dtype=dtype, seed=seed)
+    found = train(case, reordered(case, seed), epochs=25, seed=seed)
+    (run,) = found.runs
+    assert found, found
+    assert found.judged == len(found.core) == 200
+    assert (run.losses != found.core).any()  # it does round otherwise
+    assert 0 < found.ratios(run).max() < 0.5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_framework_stays_inside(name: str, dtype: str) -> None:
+    pytest.importorskip(name)
+    from gradparity.adapters.base import adapter
+
+    case = make(dtype=dtype, T=60)  # minibatches of 8 and of 7
+    found = train(case, adapter(name).trainer(case, ETA))  # type: ignore[attr-defined]
+    assert found.exit_code == 0, found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_trainer_starts_from_the_parameters_and_leaves_them(name: str, dtype: str) -> None:
+    pytest.importorskip(name)
+    from gradparity.adapters.base import adapter
+
+    case = make(dtype=dtype)
+    before = {k: p.copy() for k, p in case.params.items()}
+    trainer = adapter(name).trainer(case, ETA)  # type: ignore[attr-defined]
+    for k, p in trainer.params().items():
+        np.testing.assert_array_equal(p, before[k])
+        assert p.dtype == case.dtype
+    trainer.step(np.arange(8))
+    for k, p in trainer.params().items():
+        assert (p != before[k]).any()
+        np.testing.assert_array_equal(case.params[k], before[k])
+
+
+def scaled_w1(step: int, grad: dict[str, Any], rows: int) -> None:
+    grad["W1"] = grad["W1"] * grad["W1"].dtype.type(1.001)
+
+
+def summed(step: int, grad: dict[str, Any], rows: int) -> None:
+    for name in grad:
+        grad[name] = grad[name] * grad[name].dtype.type(rows)
+
+
+def late(step: int, grad: dict[str, Any], rows: int) -> None:
+    if step >= 150:
+        scaled_w1(step, grad, rows)
+
+
+def without_bias(step: int, grad: dict[str, Any], rows: int) -> None:
+    grad["b1"] = grad["b1"] * 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("fault", [scaled_w1, summed, late, without_bias])
+def test_a_wrong_gradient_leaves_the_bound(fault: Any, seed: int, dtype: str) -> None:
+    case = make(dtype=dtype, seed=seed)
+    found = train(case, faulty(case, fault), epochs=25, seed=seed)
+    left = found.outside(found.runs[0])
+    assert found.exit_code == 1
+    assert left is not None
+    assert left < 20 + (150 if fault is late else 0)
+    assert left > 150 or fault is not late
+    assert f"PART  it leaves the bound at step {left}" in str(found)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("wrong", [StraightThrough(), LeakyReLU(0.01), LeakyReLU(1e-3)], ids=repr)
+def test_a_wrong_relu_leaves_the_bound(wrong: Any, dtype: str) -> None:
+    case = make(dtype=dtype)
+    other = Case(make(wrong, dtype).network, case.params, case.x, case.d)
+    found = train(case, hand_core(other, ETA))
+    assert found.exit_code == 1
+
+
+def test_a_sum_for_the_mean_leaves_the_bound_at_once() -> None:
+    case = make()
+    n = case.network
+    summing = Network(*n.nodes, divergence=n.divergence, reduction="sum")
+    found = train(case, hand_core(Case(summing, case.params, case.x, case.d), ETA))
+    assert found.outside(found.runs[0]) == 0
+    assert found.exit_code == 1
+
+
+def test_another_order_of_minibatches_leaves_the_bound() -> None:
+    case = make()
+    core = hand_core(case, ETA)
+    found = train(case, Trainer(lambda rows: core.step(rows[::-1][1:]), core.params))
+    assert found.exit_code == 1
+
+
+def test_a_trainer_that_stops_being_finite_leaves_the_bound() -> None:
+    case = make()
+
+    def spoil(step: int, grad: dict[str, Any], rows: int) -> None:
+        if step == 20:
+            grad["W2"] = grad["W2"] * np.nan
+
+    found = train(case, faulty(case, spoil))
+    assert found.outside(found.runs[0]) == 21
+    assert "?" in str(found)
+
+
+def test_a_unit_far_on_the_other_side_has_strayed() -> None:
+    case = make()
+
+    def jump(step: int, grad: dict[str, Any], rows: int) -> None:
+        if step == 20:  # b1 of one unit is moved, so that it is on its other side everywhere
+            grad["b1"] = grad["b1"].copy()
+            grad["b1"][0] += 1000.0
+
+    found = train(case, faulty(case, jump))
+    assert found.runs[0].strayed is not None
+    assert found.exit_code == 1
+
+
+@pytest.mark.parametrize("taken", ["left", 0.5])
+def test_another_subgradient_at_the_kink_is_followed(taken: Any) -> None:
+    """Units exactly at 0 for every instance: each implementation may take another slope."""
+    case = make()
+    W1, b1 = case.params["W1"].copy(), case.params["b1"].copy()
+    W1[:, :3], b1[:3] = 0.0, 0.0
+    case = replace(case, params={**case.params, "W1": W1, "b1": b1})
+    other = Case(make(ReLU(subgradient=taken)).network, case.params, case.x, case.d)
+    found = train(case, hand_core(other, ETA))
+    (run,) = found.runs
+    assert found.exit_code == 0, found
+    assert run.branch in (1, 2)  # both move these units, if at all, by different amounts
+    assert run.takeovers[0] == 1
+    assert np.abs(run.losses - found.core).max() > found.bound[-1]  # the runs themselves part
+
+
+def test_the_bound_is_one_of_rounding() -> None:
+    """It grows with the roundoff, never falls, and is far below what one tells apart."""
+    bounds = [train(make(dtype=d), hand_core(make(dtype=d), ETA)).bound for d in DTYPES]
+    for bound in bounds:
+        assert (np.diff(bound) >= 0).all()
+    ratio = bounds[0] / bounds[1]
+    assert 1e7 < ratio.min() <= ratio.max() < 1e9
+    assert bounds[0][-1] < 1e-4
+
+
+def test_the_twins_stay_on_the_sides_of_the_core() -> None:
+    case = make()
+    twins, core = Twins(case, ETA, seed=0), hand_core(case, ETA)
+    for _ in range(30):
+        rows = np.arange(8)
+        Errs = twins.step(rows, core.params())
+        assert len(set(Errs)) == 4
+        core.step(rows)
+    assert 0 < twins.grain["z1"] <= twins.room["z1"] < 1e-3
+
+
+def test_it_is_reproducible() -> None:
+    runs = [train(make(), reordered(make(), 1), seed=3) for _ in range(2)]
+    for a, b in [(r.core, r.bound) for r in runs], [(r.runs[0].losses, r.judged) for r in runs]:
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+    assert str(runs[0]) == str(runs[1])
+
+
+def test_nothing_compared_is_unknown() -> None:
+    found = trajectories(make(), {}, eta=ETA, skipped={"mine": "has no trainer"})
+    assert found.exit_code == 2
+    assert not found
+    assert "nothing was compared" in str(found)
+    assert "skipped: mine has no trainer" in str(found)
+
+
+def test_where_the_core_diverges_it_is_unknown() -> None:
+    case = make()
+    found = trajectories(case, {"it": hand_core(case, 1e30)}, eta=1e30, batch_size=8, epochs=2)
+    assert found.judged < 3
+    assert found.exit_code == 2
+    assert "UNKNOWN" in str(found)
+
+
+def test_a_smooth_network_has_no_branches() -> None:
+    case = make(Sigmoid())
+    (run,) = train(case, reordered(case, 0)).runs
+    assert (run.branch, run.takeovers) == (None, ())
+
+
+def test_what_is_not_followed_is_refused() -> None:
+    ops = [Affine(4, 4), MaxSubsets(((0, 1), (2, 3))), Affine(2, 2)]
+    case = Case.random(layered(ops, CrossEntropy()), batch=8)
+    with pytest.raises(ValueError, match="branches of scalar activations"):
+        trajectories(case, {}, eta=ETA)
+    with pytest.raises(ValueError, match="give float32 or float64"):
+        trajectories(make(dtype="float16"), {}, eta=ETA)
+
+
+def test_progress_is_told_up_to_the_end() -> None:
+    told: list[float] = []
+    train(make(), hand_core(make(), ETA), progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_the_text_fits_80_columns() -> None:
+    case = make(dtype="float64")
+    names = ["jax", "torch"]
+    found = trajectories(
+        case, {n: reordered(case, i) for i, n in enumerate(names)}, eta=ETA, batch_size=8,
+        epochs=20, about=("x " * 100,), test=(case.x, case.d),
+    )  # fmt: skip
+    lines = str(found).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert set(found.accuracy) == {"core", "jax", "torch"}
+    assert any(line.startswith("AGREE  jax, torch: within the bound") for line in lines)
+
+
+def test_the_command_line() -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch")
+    arguments = ["train", "digits", "--problem", "two", "--adapter", "torch", "--epochs", "2"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "AGREE  torch" in result.stdout
+    assert "held-out accuracy: core" in result.stdout
+    assert "digits-two float32" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_fault_on_the_command_line_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch")
+    from gradparity.adapters.torch import TorchAdapter
+
+    original = TorchAdapter.trainer
+    monkeypatch.setattr(
+        TorchAdapter, "trainer", lambda self, case, eta: original(self, case, eta * 1.001)
+    )
+    arguments = ["train", "digits", "--adapter", "torch", "--epochs", "1"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1, result.output
+    assert "PART  torch leaves the bound" in result.stdout
+
+
+def test_an_adapter_without_a_trainer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch")
+    from gradparity.adapters.torch import TorchAdapter
+
+    monkeypatch.delattr(TorchAdapter, "trainer")
+    arguments = ["train", "digits", "--adapter", "torch", "--problem", "two", "--epochs", "1"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "skipped: torch has no trainer" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--problem", "two", "--eps", "0.1"], "no classes to smooth"),
+        (["--adapter", "nothing"], "no adapter is called"),
+        (["--problem", "twelve"], "twelve"),
+        (["--epochs", "0"], "epochs"),
+    ],
+)
+def test_usage_errors(arguments: list[str], said: str) -> None:
+    pytest.importorskip("sklearn")
+    result = CliRunner().invoke(main, ["train", "digits", *arguments])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("problem", RECIPES)
+def test_the_digits_are_learned_alike(problem: str, dtype: str) -> None:
+    for name in ("sklearn", "torch", "jax"):
+        pytest.importorskip(name)
+    found = train_digits(problem, dtype=dtype)
+    assert found.exit_code == 0, found
+    assert found.judged == len(found.core)
+    assert min(found.accuracy.values()) >= 0.97
