@@ -61,7 +61,9 @@ class TorchAdapter:
             return seen[key]
 
         with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(random):
-            torch.manual_seed(next((s.op.seed for s in network.steps if s.op.random), 0))
+            torch.manual_seed(
+                next((getattr(s.op, "seed", 0) for s in network.steps if s.op.random), 0)
+            )
             module = self.build(network, case.params, device=device)
             # Not a leaf: there PyTorch itself refuses what is in place, naming no node.
             x = _tensor(case.x, device).requires_grad_().clone()

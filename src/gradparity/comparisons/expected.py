@@ -12,10 +12,11 @@ import numpy as np
 
 from ..core.arrays import Array
 from ..core.backprop import risk, risk_gradient, total
-from ..core.bounded import Bounded, Rounding
+from ..core.bounded import Bounded
 from ..core.case import Case
 from ..core.network import INPUT, Edge, Step
 from ..core.op import Slopes, Ties
+from ..core.rounding import Rounding
 from ..core.trace import Trace
 
 __all__ = ["Expected", "expected_at_divergence", "expected_at_node", "expected_sum"]

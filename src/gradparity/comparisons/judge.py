@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Array
-from ..core.bounded import Rounding
 from ..core.case import Case
 from ..core.network import INPUT
+from ..core.rounding import Rounding
 from ..core.trace import Trace
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
 from .finding import SUM, Finding, Verdict
@@ -28,6 +28,8 @@ __all__ = ["judge"]
 
 #: A second opinion on one tensor needs company: fewer elements say nothing about each other.
 COMPANY = 8
+#: In units of 10 sigma: twice the worst that was measured (7.4), for tensors without company.
+ALONE = 1.5
 #: The median of |N(0, 1)|: what turns a median error into a standard deviation.
 MEDIAN = 0.6745
 
@@ -144,7 +146,7 @@ def _measure(e: Expected, rounding: Rounding) -> Measured:
     bound = e.want.full_error()
     with np.errstate(all="ignore"):
         error = np.abs(got - want)
-        undecidable = np.False_
+        undecidable: Array = np.False_
         if not np.abs(want).max() + bound.max() < rounding.largest:
             undecidable = ~(np.abs(want) + bound < rounding.largest)
             error = np.where(got == want, 0.0, error)  # equal infinities
@@ -230,6 +232,8 @@ def _second_opinion(
         scale = max(1.0, float(np.median(inside)) * 10 / MEDIAN)
         if furthest > scale:
             return sharp, "stands out of its tensor by far more than rounding scatters"
+    elif sharp.ratio.size < COMPANY and furthest > ALONE:
+        return sharp, "further off than any usual order of summation"
     if float64 is None:
         return sharp, ASK
     other = float64().get(quantity)

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.arrays import Array
-from ..core.bounded import Rounding
 from ..core.op import Slopes, Ties
+from ..core.rounding import Rounding
 from .expected import Expected
 from .finding import Census
 

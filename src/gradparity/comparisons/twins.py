@@ -10,11 +10,12 @@ import numpy as np
 from ..adapters.base import Trainer
 from ..core.arrays import Array
 from ..core.backprop import forward, risk, risk_gradient, total
-from ..core.bounded import Bounded, Rounding
+from ..core.bounded import Bounded
 from ..core.case import Case
-from ..core.layers import Max
+from ..core.maxima import Max
 from ..core.network import INPUT
 from ..core.op import Kinked
+from ..core.rounding import Rounding
 from ..core.training import sgd_step
 
 __all__ = ["Follower", "Twins", "hand_core"]

@@ -1,10 +1,10 @@
 """The from-scratch core: hand-derived formulas in the lecture's letters, NumPy only.
 
 op            what an op is: a formula pair, its kinks, its subdifferential
-activations   scalar activations;  layers: affine maps, softmax, max, products, branches
+activations   scalar activations;  layers: affine maps, softmax, products, branches;  maxima
 divergences   Div(Y, d) and its gradient;  network: named nodes;  case: a network with numbers
 backprop      the forward and backward pass, giving a `Trace`;  scalar: the same, unit by unit
-bounded       the arithmetic that carries a rounding bound through the same formulas
+bounded       the arithmetic that carries a rounding bound through the same formulas;  rounding
 descent       gradient descent and stationary points;  training: backprop in a loop
 """
 
@@ -23,7 +23,7 @@ from .activations import (
     Tanh,
 )
 from .backprop import backprop
-from .bounded import Bounded, Rounding
+from .bounded import Bounded
 from .case import Case
 from .descent import classify_stationary_point, first_order_check, gradient_descent
 from .divergences import (
@@ -40,17 +40,15 @@ from .layers import (
     Affine,
     Concatenate,
     LogSoftmax,
-    Max,
-    Maxout,
-    MaxSubsets,
     Multiply,
     Products,
     Softmax,
-    Take,
     VectorActivation,
 )
+from .maxima import Max, Maxout, MaxSubsets, Take
 from .network import Edge, Network, Node, layered
 from .op import Activation, Compound, Kink, Kinked, Op, Slopes, Ties
+from .rounding import Rounding
 from .scalar import scalar_backprop
 from .trace import Trace
 from .training import Training, accuracy, minibatches, train

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .arguments import finite, one_of
 from .arrays import Array, absorb, erf, wider
 from .op import Activation, Kink, Kinked
 
@@ -94,7 +95,7 @@ class ReLU(Kinked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of(self, "spelling", ("relu", "maximum", "clamp"))
+        one_of(self, "spelling", ("relu", "maximum", "clamp"))
 
     @property
     def kinks(self) -> tuple[Kink, ...]:
@@ -119,7 +120,7 @@ class LeakyReLU(Kinked):
     a: float = 0.01
 
     def __post_init__(self) -> None:
-        _finite(self, "a")
+        finite(self, "a")
         super().__post_init__()
 
     @property
@@ -154,7 +155,7 @@ class RandomizedLeakyReLU(Kinked):
     drawn: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _finite(self, "l", "u")
+        finite(self, "l", "u")
         if self.l > self.u:
             raise ValueError(f"RandomizedLeakyReLU(l={self.l}, u={self.u}): give l <= u")
         super().__post_init__()
@@ -211,7 +212,7 @@ class Softplus(Activation):
 
     def __post_init__(self) -> None:
         if self.threshold is not None:
-            _finite(self, "threshold")
+            finite(self, "threshold")
 
     def f(self, z: Array) -> Array:
         y = np.maximum(z, 0) + np.log1p(np.exp(-abs(z)))
@@ -234,7 +235,7 @@ class ELU(Kinked):
     a: float = 1.0
 
     def __post_init__(self) -> None:
-        _finite(self, "a")
+        finite(self, "a")
         if self.a <= 0:
             raise ValueError(f"ELU(a={self.a}): give a > 0")
         super().__post_init__()
@@ -295,7 +296,7 @@ class GELU(Activation):
     approximate: str = "none"
 
     def __post_init__(self) -> None:
-        _one_of(self, "approximate", ("none", "tanh"))
+        one_of(self, "approximate", ("none", "tanh"))
 
     def f(self, z: Array) -> Array:
         return z * (0.5 * (1 + self._t(z)))
@@ -334,21 +335,3 @@ class Hardtanh(Kinked):
 
 def _kink_at_zero(left: float, right: float) -> tuple[Kink, ...]:
     return (Kink(0.0, left, right),) if left != right else ()
-
-
-def _finite(op: Activation, *names: str) -> None:
-    for name in names:
-        value = getattr(op, name)
-        if (
-            isinstance(value, bool | np.bool_)
-            or not isinstance(value, int | float | np.integer | np.floating)
-            or not math.isfinite(value)
-        ):
-            raise ValueError(f"{op.name}({name}={value!r}): give a finite number")
-        # A NumPy scalar would force its own dtype on the formula.
-        object.__setattr__(op, name, float(value))
-
-
-def _one_of(op: Activation, name: str, choices: tuple[str, ...]) -> None:
-    if getattr(op, name) not in choices:
-        raise ValueError(f"{op.name}({name}={getattr(op, name)!r}): give one of {choices}")

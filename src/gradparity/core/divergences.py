@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .activations import Sigmoid, Softplus, softplus_slope
+from .arguments import one_of
 from .arrays import Array, wider
 from .layers import log_softmax
 
@@ -104,7 +105,7 @@ class BinaryCrossEntropy(Divergence):
     on: str = "logits"
 
     def __post_init__(self) -> None:
-        _logits_or_probabilities(self)
+        one_of(self, "on", ("logits", "probabilities"))
 
     def desired(self, d: Array, width: int, dtype: Any) -> Array:
         d = d[:, np.newaxis] if d.ndim == 1 and width == 1 else d
@@ -161,7 +162,7 @@ class CrossEntropy(Divergence):
     on: str = "logits"
 
     def __post_init__(self) -> None:
-        _logits_or_probabilities(self)
+        one_of(self, "on", ("logits", "probabilities"))
         real = isinstance(self.eps, int | float | np.number)
         if not real or not 0.0 <= self.eps <= 0.5:
             raise ValueError(f"{self.name}(eps={self.eps!r}): {_EPS_RANGE}")
@@ -297,13 +298,6 @@ def _over(d: Array, y: Array) -> Array:
     """d / y with 0 / 0 = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(d > 0, d / y, 0)
-
-
-def _logits_or_probabilities(divergence: Any) -> None:
-    if divergence.on not in ("logits", "probabilities"):
-        raise ValueError(
-            f"{divergence.name}(on={divergence.on!r}): give 'logits' or 'probabilities'"
-        )
 
 
 def _within(divergence: Divergence, what: str, x: Array, low: float, high: float, why: str) -> None:

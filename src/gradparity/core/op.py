@@ -176,9 +176,7 @@ class Kinked(Activation):
         return self.subgradient
 
     def subdifferential(self, y: Array, tiny: float) -> Slopes | None:
-        met = [
-            (kink, np.abs(y) < tiny if kink.at == 0.0 else y == kink.at) for kink in self.kinks
-        ]
+        met = [(kink, np.abs(y) < tiny if kink.at == 0.0 else y == kink.at) for kink in self.kinks]
         if not any(here.any() for _, here in met):
             return None
         at = np.any([here for _, here in met], axis=0)

@@ -15,6 +15,7 @@ import numpy as np
 from . import activations as act
 from . import divergences as div
 from . import layers as lay
+from . import maxima
 from .arrays import NDArray
 from .case import Case
 from .network import INPUT, Edge
@@ -27,7 +28,7 @@ Row = list[float]  # one instance: a number per unit
 Rows = list[Row]  # a row per instance, per input, or of a matrix
 
 SELU_A, SELU_S = 1.6732632423543772, 1.0507009873554805
-VECTOR = (lay.Softmax, lay.LogSoftmax, lay.Max, lay.Take, lay.Products, lay.VectorActivation)
+VECTOR = (lay.Softmax, lay.LogSoftmax, maxima.Max, maxima.Take, lay.Products, lay.VectorActivation)
 
 
 def scalar_backprop(case: Case) -> Trace:
@@ -226,7 +227,7 @@ def vector(op: Op, z: Row) -> tuple[Row, Rows]:
         case lay.LogSoftmax():  # dy_i/dz_j = delta_ij - e^{y_j}
             y = [z_i - log_sum_exp(z) for z_i in z]
             return y, [[delta(i, j) - math.exp(y[j]) for j in units] for i in units]
-        case lay.Max():  # 1 for the largest of the group; at a tie the weights that the op names
+        case maxima.Max():  # 1 for the largest of the group; at a tie the weights that the op names
             y, J = [], []
             sizes = (len(z),) if op.sizes is None else op.sizes
             for k in range(len(sizes)):
@@ -236,7 +237,7 @@ def vector(op: Op, z: Row) -> tuple[Row, Rows]:
                 won = {"first": tied[:1], "last": tied[-1:], "even": tied}[op.ties]
                 J.append([1 / len(won) if i in won else 0.0 for i in units])
             return y, J
-        case lay.Take():
+        case maxima.Take():
             return [z[k] for k in op.indices], [[delta(k, i) for i in units] for k in op.indices]
         case lay.Products():  # d(z_j z_k)/dz_j = z_k and d(z_j z_k)/dz_k = z_j; 2 z_j where k = j
             J = [[delta(i, j) * z[k] + delta(i, k) * z[j] for i in units] for j, k in op.pairs]

@@ -1,0 +1,56 @@
+"""What the arguments of an op must be: each check names the value received and the remedy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+__all__ = ["finite", "fits", "of_shape", "one_of", "positive", "same"]
+
+
+def positive(op: Any, name: str) -> None:
+    """A whole number >= 1."""
+    value = getattr(op, name)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{type(op).__name__}({name}={value!r}): give a whole number >= 1")
+
+
+def finite(op: Any, *names: str) -> None:
+    """Finite real numbers; kept as Python floats, for a NumPy scalar would force its dtype."""
+    for name in names:
+        value = getattr(op, name)
+        real = isinstance(value, int | float | np.integer | np.floating)
+        if isinstance(value, bool) or not real or not math.isfinite(value):
+            raise ValueError(f"{type(op).__name__}({name}={value!r}): give a finite number")
+        object.__setattr__(op, name, float(value))
+
+
+def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:
+    """One of a few words."""
+    if getattr(op, name) not in choices:
+        raise ValueError(
+            f"{type(op).__name__}({name}={getattr(op, name)!r}): give one of {choices}"
+        )
+
+
+def fits(op: Any, received: int, expected: int) -> None:
+    """A value of the width an op takes."""
+    if received != expected:
+        raise ValueError(f"{op.name} takes a value of width {expected}, received width {received}")
+
+
+def same(op: Any, widths: tuple[int, ...]) -> None:
+    """Values of one width."""
+    if len(set(widths)) != 1:
+        raise ValueError(f"{op.name} takes values of one width, received widths {widths}")
+
+
+def of_shape(x: Any, shape: tuple[int, ...], what: str) -> Any:
+    """What a user's function returned."""
+    if x.shape != shape:
+        raise ValueError(
+            f"VectorActivation: {what} returned shape {x.shape}, expected {shape} (T first)"
+        )
+    return x
