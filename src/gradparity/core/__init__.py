@@ -8,6 +8,7 @@ bounded       the arithmetic that carries a rounding bound through the same form
 descent       gradient descent and stationary points;  training: backprop in a loop
 """
 
+from . import bounded_rules as bounded_rules  # fills the tables of `bounded`
 from .activations import (
     ELU,
     GELU,

@@ -30,9 +30,8 @@ def finite(op: Any, *names: str) -> None:
 def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:
     """One of a few words."""
     if getattr(op, name) not in choices:
-        raise ValueError(
-            f"{type(op).__name__}({name}={getattr(op, name)!r}): give one of {choices}"
-        )
+        words = " or ".join(map(repr, choices))
+        raise ValueError(f"{type(op).__name__}({name}={getattr(op, name)!r}): give {words}")
 
 
 def fits(op: Any, received: int, expected: int) -> None:

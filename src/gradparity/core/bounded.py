@@ -1,46 +1,26 @@
 """`Bounded`: a value and a bound on the rounding error of any correct way to compute it.
 
 Evaluated on `Bounded` arrays, the formulas of `core` return the reference (in float64) *and* how
-far a correct implementation at a given precision may be from it.  The rules are those of running
-error analysis (Wilkinson; Higham, Accuracy and Stability of Numerical Algorithms, chapters 3, 4):
-
-====================  ==========================================================================
-operation             what it adds to the bound (u: unit roundoff)
-====================  ==========================================================================
-a + b                 e_a + e_b + 2 u |a + b|
-a b                   |a| e_b + |b| e_a + e_a e_b + 2 u |a b|
-a / b                 (e_a + |a/b| e_b) / (|b| - e_b) + 3 u |a/b|
-sum of n terms t      sum e_t + gamma_{n} sum |t|                  gamma_n = n u / (1 - n u)
-A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
-exp, tanh, erf, ...   the image of [a - e, a + e], + 8 u |f(a)|
-====================  ==========================================================================
-
-One of the 2 u is the operation's own rounding; the other is the freedom of implementations to
-associate and fuse: (g + g y)(1 - y) for g (1 - y^2), s (a x) for (s a) x, a (1/b) for a / b.
-Every operation also adds the smallest normal number, because results below it may be flushed to
-zero; a constant that is not a short binary fraction (0.01, 1/T) is rounded data, +- u of itself.
-
-What sums and matrix products are charged is for `gradparity.core.rounding` to say.
+far a correct implementation at a given precision may be from it.  `gradparity.core.bounded_rules`
+says how each NumPy function carries the bound along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from .arrays import Array, NDArray, erf_ufunc
-from .rounding import FEW, Rounding
+from .arrays import Array, NDArray
+from .rounding import Rounding
 
 __all__ = ["Bounded", "supported"]
 
-#: Elementary functions: the worst measured is 6.8 u (XLA's tanh); see docs/bounds.md.
-ELEMENTARY = 8.0
-#: Runs of consecutive terms whose partial sums are looked at by the statistical bound.
-RUNS = 8
+#: How each NumPy function carries a bound along: filled by `gradparity.core.bounded_rules`.
+UFUNCS: dict[Any, Callable[..., Any]] = {}
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 
 class Bounded(NDArrayOperatorsMixin):
@@ -76,6 +56,19 @@ class Bounded(NDArrayOperatorsMixin):
         value = np.asarray(x, dtype=np.float64)
         return cls(value, rounding.u * np.abs(value) + rounding.tiny, rounding, fresh=True)
 
+    @classmethod
+    def lift(cls, x: Any, rounding: Rounding) -> Bounded:
+        """An operand of a formula: itself, given data, or a constant."""
+        if isinstance(x, Bounded):
+            return x
+        if isinstance(x, float):
+            # A constant such as 0.01 is rounded when it meets the implementation's dtype; a short
+            # binary fraction (0.5, 2.0) is not.
+            with np.errstate(over="ignore"):
+                short = float(np.float16(x)) == x
+            return cls(np.asarray(x), 0.0 if short else rounding.u * abs(x), rounding)
+        return cls.exactly(x, rounding)
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
@@ -107,7 +100,7 @@ class Bounded(NDArrayOperatorsMixin):
         if rule is None or method != "__call__" or kwargs:
             raise TypeError(f"no rounding bound for np.{ufunc.__name__}; use {supported()}")
         with np.errstate(all="ignore"):
-            return rule(*(_lift(x, self.rounding) for x in inputs))
+            return rule(*(Bounded.lift(x, self.rounding) for x in inputs))
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         rule = FUNCTIONS.get(func)
@@ -117,8 +110,7 @@ class Bounded(NDArrayOperatorsMixin):
             return rule(self.rounding, *args, **kwargs)
 
     def sum(self, axis: int, keepdims: bool = False) -> Bounded:
-        with np.errstate(all="ignore"):
-            return _sum(self.rounding, self, axis=axis, keepdims=keepdims)
+        return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
     def max(self, axis: int, keepdims: bool = False) -> Bounded:
         error = np.max(self.full_error(), axis=axis, keepdims=keepdims)
@@ -133,12 +125,11 @@ class Bounded(NDArrayOperatorsMixin):
         error = self.error if np.ndim(self.error) == 0 else self.full_error().T
         return Bounded(self.value.T, error, self.rounding, self.fresh)
 
-    def affine(self, W: Bounded, b: Bounded) -> Bounded:
+    def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arrays.affine`."""
-        bias = Bounded(np.ones((*self.shape[:-1], 1)), 0.0, self.rounding)
-        join = _joined(np.concatenate)
-        y = join(self.rounding, [bias, self], axis=-1)
-        return _matmul(y, join(self.rounding, [b.reshape(1, -1), W], axis=0))
+        y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
+        w: list[Array] = [b.reshape(1, -1), W]
+        return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=0)
 
     def scatter_add(self, indices: tuple[int, ...], width: int) -> Bounded:
         """See `gradparity.core.arrays.scatter_add`."""
@@ -175,248 +166,3 @@ class Bounded(NDArrayOperatorsMixin):
 def supported() -> list[str]:
     """The NumPy functions a formula may use."""
     return sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
-
-
-def _lift(x: Any, rounding: Rounding) -> Bounded:
-    if isinstance(x, Bounded):
-        return x
-    if isinstance(x, float):
-        # A constant such as 0.01 is rounded when it meets the implementation's dtype; a short
-        # binary fraction (0.5, 2.0) is not.
-        with np.errstate(over="ignore"):
-            short = float(np.float16(x)) == x
-        return Bounded(np.asarray(x), 0.0 if short else rounding.u * abs(x), rounding)
-    return Bounded.exactly(x, rounding)
-
-
-def _rounded(value: Array, inherited: Any, rounding: Rounding, units: float = 2.0) -> Bounded:
-    error = inherited + (units * rounding.u) * (np.abs(value) + inherited) + rounding.tiny
-    return Bounded(value, error, rounding)
-
-
-def _add(a: Bounded, b: Bounded) -> Bounded:
-    return _rounded(a.value + b.value, a.error + b.error, a.rounding)
-
-
-def _subtract(a: Bounded, b: Bounded) -> Bounded:
-    return _rounded(a.value - b.value, a.error + b.error, a.rounding)
-
-
-def _times_error(a: Bounded, b: Bounded, product: Callable[[Any, Any], Any]) -> Any:
-    """|a| e_b + e_a |b| + e_a e_b, leaving out what is exact (so that inf times 0 never shows)."""
-    error: Any = 0.0
-    if np.ndim(b.error) or b.error:
-        error = error + product(np.abs(a.value), b.full_error())
-    if np.ndim(a.error) or a.error:
-        error = error + product(a.full_error(), np.abs(b.value) + b.error)
-    return error
-
-
-def _multiply(a: Bounded, b: Bounded) -> Bounded:
-    return _rounded(a.value * b.value, _times_error(a, b, np.multiply), a.rounding)
-
-
-def _divide(a: Bounded, b: Bounded) -> Bounded:
-    value = a.value / b.value
-    room = np.abs(b.value) - b.error
-    inherited = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
-    return _rounded(value, inherited, a.rounding, 3.0)
-
-
-def _negative(a: Bounded) -> Bounded:
-    return Bounded(-a.value, a.error, a.rounding)
-
-
-def _absolute(a: Bounded) -> Bounded:
-    return Bounded(np.abs(a.value), a.error, a.rounding)
-
-
-def _square(a: Bounded) -> Bounded:
-    return _multiply(a, a)
-
-
-def _extremum(ufunc: Any) -> Callable[..., Bounded]:
-    def rule(a: Bounded, b: Bounded) -> Bounded:
-        return Bounded(ufunc(a.value, b.value), np.maximum(a.error, b.error), a.rounding)
-
-    return rule
-
-
-def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..., Bounded]:
-    """The rule of an increasing elementary function: the image of [a - e, a + e], and 8 u."""
-
-    def rule(a: Bounded) -> Bounded:
-        value = np.asarray(f(a.value), dtype=np.float64)
-        if not np.any(a.error):
-            return _rounded(value, 0.0, a.rounding, ELEMENTARY)
-        above = np.asarray(f(a.value + a.error), dtype=np.float64) - value
-        below = value - np.asarray(f(np.maximum(a.value - a.error, lowest)), dtype=np.float64)
-        inherited = np.where(a.full_error() > 0, np.maximum(above, below), 0.0)
-        return _rounded(value, inherited, a.rounding, ELEMENTARY)
-
-    return rule
-
-
-def _erf(a: Bounded) -> Bounded:
-    """PyTorch's GELU has it as 1 - p(x) e^(-x^2), right to 11 u of one and not of itself."""
-    image = _increasing(erf_ufunc)(a)
-    return Bounded(image.value, image.error + 2.0 * ELEMENTARY * a.rounding.u, a.rounding)
-
-
-def _compare(ufunc: Any) -> Callable[..., Any]:
-    return lambda a, b: ufunc(a.value, b.value)
-
-
-def _matmul(a: Bounded, b: Bounded) -> Bounded:
-    n, rounding = a.value.shape[-1], a.rounding
-    in_runs = rounding.statistical and not rounding.random_order and n > FEW
-    partial = _partial_products(a.value, b.value) if in_runs else (a.value @ b.value)[np.newaxis]
-    value = partial[-1]
-    n += a.fresh + b.fresh
-    a, b = _without_fresh(a), _without_fresh(b)
-    error = rounding.accumulation(
-        n,
-        magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
-        squares=lambda: (a.value * a.value) @ (b.value * b.value),
-        spread=lambda: _range(partial),
-        alike=lambda: (
-            FEW * _distinct(a.value, -1, rounding) * _distinct(b.value, -2, rounding) <= n
-        ),
-    )
-    inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
-    return Bounded(value, error + inherited, rounding)
-
-
-def _without_fresh(x: Bounded) -> Bounded:
-    """The same without a fresh error, which a sum counts as one more rounding."""
-    return Bounded.exactly(x.value, x.rounding) if x.fresh else x
-
-
-def _distinct(x: NDArray, axis: int, rounding: Rounding) -> NDArray:
-    """How many values occur along the axis, which is kept; those a few u apart count once."""
-    ordered = np.sort(x, axis=axis)
-    apart = FEW * rounding.u * np.abs(ordered).max(axis=axis, keepdims=True)
-    return 1 + np.sum(np.diff(ordered, axis=axis) > apart, axis=axis, keepdims=True)
-
-
-def _partial_products(a: Array, b: Array) -> Array:
-    """A @ B summed over the first 1/8, 2/8, ... of the inner index; the last is the product."""
-    cuts = np.linspace(0, a.shape[-1], RUNS + 1).astype(int)
-    runs = [a[..., lo:hi] @ b[..., lo:hi, :] for lo, hi in pairwise(cuts)]
-    return np.cumsum(np.stack(runs), axis=0)
-
-
-def _range(partial: Any) -> Array:
-    """Largest sum of consecutive terms seen in the partial sums (the empty sum included)."""
-    if len(partial) == 1:
-        return np.abs(partial[0])
-    highest = np.maximum(np.max(partial, axis=0), 0.0)
-    return highest - np.minimum(np.min(partial, axis=0), 0.0)
-
-
-def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
-    def total(terms: Array) -> Array:
-        return np.sum(terms, axis=axis, keepdims=keepdims)
-
-    def spread() -> Array:
-        if rounding.random_order:
-            return np.abs(value)
-        partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)
-        return np.expand_dims(_range(partial), axis) if keepdims else _range(partial)
-
-    x, n = _without_fresh(x), x.value.shape[axis] + x.fresh
-    value = total(x.value)
-    error = rounding.accumulation(
-        n,
-        magnitude=lambda: total(np.abs(x.value)),
-        squares=lambda: total(x.value * x.value),
-        spread=spread,
-        alike=lambda: FEW * np.reshape(_distinct(x.value, axis, rounding), value.shape) <= n,
-    )
-    if np.ndim(x.error) or x.error:
-        error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
-    return Bounded(value, error, rounding)
-
-
-def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
-    return x.max(axis=axis, keepdims=keepdims)
-
-
-def _clip(rounding: Rounding, x: Bounded, low: float, high: float) -> Bounded:
-    """However badly x is known, what is clipped lies in [low, high]."""
-    bottom, top = _lift(low, rounding), _lift(high, rounding)
-    value = np.clip(x.value, low, high)
-    above = np.minimum(x.value + x.error, high) - value
-    below = value - np.maximum(x.value - x.error, low)
-    error = np.maximum(np.maximum(above, below), 0.0) + np.maximum(bottom.error, top.error)
-    return Bounded(value, error, rounding)
-
-
-def _where(rounding: Rounding, condition: Array, a: Any, b: Any) -> Bounded:
-    a, b = _lift(a, rounding), _lift(b, rounding)
-    error = np.where(condition, a.error, b.error)
-    return Bounded(np.where(condition, a.value, b.value), error, rounding)
-
-
-def _joined(func: Any) -> Callable[..., Bounded]:
-    def rule(rounding: Rounding, parts: Sequence[Any], axis: int = 0) -> Bounded:
-        lifted = [_lift(x, rounding) for x in parts]
-        value = func([x.value for x in lifted], axis=axis)
-        if not any(np.any(x.error) for x in lifted):
-            return Bounded(value, 0.0, rounding)
-        return Bounded(value, func([x.full_error() for x in lifted], axis=axis), rounding)
-
-    return rule
-
-
-def _shaped(func: Any) -> Callable[..., Bounded]:
-    """Functions that only move elements about."""
-
-    def rule(rounding: Rounding, x: Bounded, *args: Any, **kwargs: Any) -> Bounded:
-        error = func(x.full_error(), *args, **kwargs) if np.ndim(x.error) else x.error
-        return Bounded(func(x.value, *args, **kwargs), error, rounding)
-
-    return rule
-
-
-def _constant_like(func: Any) -> Callable[..., Bounded]:
-    return lambda rounding, x: Bounded(func(x.value), 0.0, rounding)
-
-
-UFUNCS: dict[Any, Callable[..., Any]] = {
-    np.add: _add,
-    np.subtract: _subtract,
-    np.multiply: _multiply,
-    np.divide: _divide,
-    np.matmul: _matmul,
-    np.negative: _negative,
-    np.absolute: _absolute,
-    np.square: _square,
-    np.maximum: _extremum(np.maximum),
-    np.minimum: _extremum(np.minimum),
-    np.exp: _increasing(np.exp),
-    np.expm1: _increasing(np.expm1),
-    np.log: _increasing(np.log, 0.0),
-    np.log1p: _increasing(np.log1p, -1.0),
-    np.sqrt: _increasing(np.sqrt, 0.0),
-    np.tanh: _increasing(np.tanh),
-    erf_ufunc: _erf,
-    **{f: _compare(f) for f in (np.greater, np.greater_equal, np.less, np.less_equal)},
-    **{f: _compare(f) for f in (np.equal, np.not_equal)},
-}
-
-FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    np.sum: _sum,
-    np.max: _max,
-    np.clip: _clip,
-    np.where: _where,
-    np.concatenate: _joined(np.concatenate),
-    np.stack: _joined(np.stack),
-    np.reshape: _shaped(np.reshape),
-    np.repeat: _shaped(np.repeat),
-    np.swapaxes: _shaped(np.swapaxes),
-    np.expand_dims: _shaped(np.expand_dims),
-    np.take: _shaped(np.take),
-    np.zeros_like: _constant_like(np.zeros_like),
-    np.ones_like: _constant_like(np.ones_like),
-}
