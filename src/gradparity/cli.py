@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ def check(
     from .comparisons.check import DTYPES
     from .comparisons.check import check as run_check
 
-    if json_path is not None and not json_path.parent.is_dir():
-        raise click.UsageError(f"cannot write {json_path}: {json_path.parent} is no folder")
+    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
+        raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")
     if target and patterns:
         raise click.UsageError(f"--case chooses among the built-in cases; leave it out of {target}")
     try:
@@ -81,14 +82,14 @@ def list_() -> None:
     from .comparisons.suite import builtin_cases
 
     for name, case in builtin_cases().items():
-        click.echo(f"{name:<40} {case.about}")
+        click.echo(textwrap.shorten(f"{name:<29} {case.about}", 80, placeholder="..."))
     click.echo()
     for name in available():
         try:
             found = " · ".join(f"{k} {v}" for k, v in adapter(name).versions().items())
         except AdapterError as error:
             found = str(error)
-        click.echo(f"adapter {name:<32} {found}")
+        click.echo(f"adapter {name:<21} {found}")
 
 
 @main.command()
@@ -103,10 +104,16 @@ def formulas(names: tuple[str, ...]) -> None:
             raise click.UsageError(f"no formula is called {name!r}; see `gradparity formulas`")
     for formula in [known[name.lower()] for name in names] or known.values():
         click.echo(f"{formula.name}: {formula.statement}")
-        for kind, lines in (("forward", formula.forward), ("backward", formula.backward)):
-            for i, line in enumerate(lines):
+        for kind in ("forward", "backward", "kinks", "where"):
+            for i, line in enumerate(getattr(formula, kind)):
                 click.echo(f"    {kind if not i else '':<9} {line}")
         click.echo()
+    click.echo(LEGEND)
+
+
+LEGEND = """\
+affine(y, W, b) = y W + b;  absorb(a, b) = a + b;  scatter_add sums columns back to where `take`
+took them;  wider(form, other) is form: `other` is an equal form whose rounding is admitted too."""
 
 
 def _builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
@@ -134,17 +141,19 @@ def _load(target: str) -> tuple[Any, dict[str, str]]:
     try:
         found = pkgutil.resolve_name(target)
         found = found() if callable(found) else found
-        if isinstance(found, Case | Network):
-            return found, {}
-        cases = list(found) if isinstance(found, Iterable) else [found]
-    except Exception as error:  # the target's own code may raise anything; exit 1 is a difference
+        alone = isinstance(found, Case | Network) or not isinstance(found, Iterable)
+        cases = [found] if alone else list(found)
+    except (Exception, SystemExit) as error:  # the target's own code may do anything
         said = f"{type(error).__name__}: {error}"
         raise ValueError(f"cannot load {target!r}: {said}") from error
-    for case in cases:
-        if not isinstance(case, Case):
+    for i, case in enumerate(cases):
+        if not isinstance(case, Case | Network):
             raise ValueError(
-                f"{target!r} gives {type(case).__name__}; give a Case, a Network or a list of cases"
+                f"{target!r} gives {type(case).__name__}; give a Case, a Network or a list of them"
             )
+        if isinstance(case, Network):
+            name = target if alone else f"{target}[{i}]"
+            cases[i] = Case.random(case, name=name)
     return cases, {}
 
 

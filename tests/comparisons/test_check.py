@@ -160,7 +160,8 @@ def test_check_is_reproducible():
         (lambda: check(small(), dtypes=["float16"]), ValueError, "float16"),
         (lambda: check("digits"), TypeError, "str"),
         (lambda: check(small(), 3), TypeError, "3"),
-        (lambda: check([small(), small()], "torch"), ValueError, "two cases are named 'case'"),
+        (lambda: check(small().astype("float16")), ValueError, "float16"),
+        (lambda: check(small(), dtypes=["foo"]), ValueError, "foo"),
         (lambda: check(small(), lambda case: {"Err": 1.0}), TypeError, "return a Trace"),
     ],
 )
@@ -168,3 +169,68 @@ def test_bad_input_is_named(call, error, says):
     with pytest.raises(error) as raised:
         call()
     assert says in str(raised.value)
+
+
+def test_zero_gradients_everywhere_are_unknown_however_right_they_are():
+    net = layered([Affine(4, 3), Tanh()], gp.core.InnerProduct())
+    case = Case.random(net, batch=3)
+    report = check(Case(net, case.params, case.x, 0 * case.d), backprop)
+    assert report.exit_code == 2
+    assert "not tested" in str(report)
+
+
+def test_an_implementation_cannot_hide_behind_the_name_of_another():
+    def bad(case: Case) -> gp.Trace:
+        return wrong(case)
+
+    for pair in ((bad, backprop), (backprop, bad)):
+        functions = [lambda case, f=f: f(case) for f in pair]
+        report = check(small(), *functions)
+        assert report.exit_code == 1
+        assert len({run.column for run in report.runs}) == 4
+
+    class Torch:
+        name = "torch"
+        run = staticmethod(wrong)
+
+    report = check(small(), Torch(), "jax", "jax")
+    assert report.exit_code == 1
+    assert len(report.runs) == 4
+
+
+def test_names_are_no_markup():
+    report = check(dataclasses.replace(small(), name="[bold]a[/zz]"), "torch")
+    assert "[bold]a[/zz]" in str(report)
+
+
+def test_an_implementation_that_fails_is_named():
+    def quits(case: Case) -> gp.Trace:
+        raise SystemExit(0)
+
+    with pytest.raises(AdapterError, match="'quits' failed with SystemExit: 0"):
+        check(small(), quits)
+
+
+def test_outputs_that_are_no_probabilities_are_refused_with_the_remedy():
+    net = layered([Affine(4, 3)], CrossEntropy(on="probabilities"))
+    with pytest.raises(ValueError, match=r"the output y.*Softmax\(\), or give on='logits'"):
+        check(Case.random(net), "torch")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "hint"),
+    [
+        (lambda g: 3 * g, "every element is 3 times the formula"),
+        (lambda g: -g, "every element is -1 times the formula"),
+        (lambda g: 0 * g, "every element is zero"),
+        (lambda g: g[:, ::-1].copy(), "columns reversed"),
+        (lambda g: np.roll(g, 1, 0), "rows shifted by one"),
+    ],
+)
+def test_why_it_is_wrong_is_said(spoil, hint):
+    def spoilt(case: Case) -> gp.Trace:
+        trace = backprop(case)
+        trace.grad["W1"] = spoil(trace.grad["W1"])
+        return trace
+
+    assert hint in " ".join(str(check(small(), spoilt, dtypes=["float64"])).split())

@@ -154,3 +154,14 @@ def test_an_incomplete_trace_is_refused_before_anything_is_judged(spoil, error, 
 def test_something_else_than_a_trace_is_refused():
     with pytest.raises(TypeError, match="return a Trace"):
         judge(wide(), {"Err": 1.0})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_zero_padded_batches_are_summed_alike_and_not_accused(seed):
+    net = layered([Affine(8, 5)], CrossEntropy())
+    case = Case.random(net, batch=2048, seed=seed)
+    x, d = case.x.copy(), case.d.copy()
+    x[1024:], d[1024:] = 0, 0
+    case = Case(net, case.params, x, d).astype("float32")
+    found = judge(case, backprop(case), float64_findings(case))
+    assert not [f for f in found if f.verdict is Verdict.MISMATCH]

@@ -75,7 +75,7 @@ def test_an_input_that_is_not_floats(x):
         ({"b1": np.array([0, np.nan, 0])}, ValueError, r"b1\[1\] is nan; every number"),
         ({"W1": np.full((2, 3), np.inf)}, ValueError, r"W1\[0, 0\] is inf"),
         ({"b1": np.zeros(3, int)}, TypeError, "b1 has dtype int64; give floats"),
-        ({"b1": np.zeros(3, "f4")}, TypeError, "b1 has dtype float32 and x float64.*astype"),
+        ({"b1": np.zeros(3, "f4")}, TypeError, "b1 has dtype float32 and W1 float64.*astype"),
         ({"b2": np.zeros(3)}, ValueError, r"unknown \['b2'\]; names are \['W1', 'b1'\]"),
     ],
 )

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from ..core import VectorActivation
 from ..core.case import Case
 from ..core.network import INPUT, Edge, Network, Step
 from ..core.trace import Trace
@@ -66,6 +67,24 @@ class Adapter(Protocol):
     def export(self, network: Network, native: Any) -> dict[str, Any]:
         """The parameters of a native network, as NumPy arrays under the network's names."""
         ...
+
+
+def native_function(op: VectorActivation, framework: str) -> Callable[[Any], Any]:
+    """The user's function for a framework; what it raises is told with the remedy."""
+    if framework in op.native:
+        return op.native[framework]
+
+    def function(z: Any) -> Any:
+        try:
+            return op.function(z)
+        except Exception as error:
+            raise AdapterError(
+                f"the function of a VectorActivation does not run on {framework} values "
+                f"({type(error).__name__}); give the same function written for it: "
+                f"VectorActivation(..., native={{{framework!r}: ...}})"
+            ) from error
+
+    return function
 
 
 Value = TypeVar("Value")

@@ -14,10 +14,10 @@ import numpy as np
 import optax
 
 from .. import core
-from ..core.case import Case
+from ..core.case import Case, checked_params
 from ..core.network import INPUT, Edge, Network
 from ..core.trace import Trace
-from .base import AdapterError, Trainer, walk
+from .base import AdapterError, Trainer, native_function, walk
 
 __all__ = ["JaxAdapter", "JaxNetwork"]
 
@@ -45,7 +45,12 @@ class JaxAdapter:
         return {"jax": jax.__version__, "optax": optax.__version__}
 
     def build(self, network: Network, params: Mapping[str, Any]) -> JaxNetwork:
-        """A pure function and its parameters; usable under jit, grad and vmap."""
+        """A pure function and its parameters; usable under jit, grad and vmap.
+
+        The parameters keep their dtype: float64 ones need ``jax.enable_x64(True)`` around their
+        use, so give ``case.astype("float32").params`` where that is not meant.
+        """
+        params = checked_params(network, params)
         call = _calls(network)
 
         def apply(params: Any, x: Any) -> Any:
@@ -259,7 +264,7 @@ def _parameterless(op: core.Op) -> Any:
             j, l = op.sides  # noqa: E741
             return lambda z: _take(j, z) * _take(l, z)
         case core.VectorActivation():
-            return op.native.get("jax", op.function)
+            return native_function(op, "jax")
         case core.Add():
             return lambda *y: functools.reduce(operator.add, y)
         case core.Multiply():

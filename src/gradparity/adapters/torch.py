@@ -14,10 +14,10 @@ import torch.nn.functional as F  # noqa: N812  (its universal name)
 from torch import Tensor, nn
 
 from .. import core
-from ..core.case import Case
+from ..core.case import Case, checked_params
 from ..core.network import Edge, Network, Step
 from ..core.trace import Trace
-from .base import AdapterError, Trainer, walk
+from .base import AdapterError, Trainer, native_function, walk
 
 __all__ = ["TorchAdapter", "TorchNetwork"]
 
@@ -41,7 +41,7 @@ class TorchAdapter:
 
         Parameters of node `z1` live in ``module.z1.weight``, shape (out, in): W transposed.
         """
-        return TorchNetwork(network, params, device)
+        return TorchNetwork(network, checked_params(network, params), device)
 
     def export(self, network: Network, native: nn.Module) -> dict[str, Any]:
         """The parameters by the network's names, W as (in, out); a bitwise copy."""
@@ -237,7 +237,7 @@ def _module(op: core.Op) -> nn.Module:
             j, l = op.sides  # noqa: E741
             return Function(lambda z: _take(j, z) * _take(l, z), repr(op))
         case core.VectorActivation():
-            return Function(op.native.get("torch", op.function), "the user's function")
+            return Function(native_function(op, "torch"), "the user's function")
         case core.Add():
             return Function(lambda *y: functools.reduce(operator.add, y), "y1 + y2 + ...")
         case core.Multiply():

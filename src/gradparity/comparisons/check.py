@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from ..adapters.base import Adapter, AdapterError, adapter, available, installed
+from ..core.backprop import forward
 from ..core.case import Case
+from ..core.divergences import Divergence
 from ..core.network import INPUT, Network
 from ..core.trace import Trace
 from .finding import Finding, exit_code
@@ -25,7 +28,7 @@ Implementation = str | Adapter | Callable[[Case], Trace]
 
 
 def check(
-    cases: Case | Network | Sequence[Case],
+    cases: Case | Network | Sequence[Case | Network],
     *implementations: Implementation,
     dtypes: Sequence[Any] = DTYPES,
     device: str | None = None,
@@ -62,7 +65,7 @@ def check(
     """
     cases = _cases(cases)
     dtypes = _dtypes(dtypes)
-    chosen = [_implementation(i) for i in implementations] or list(installed().values())
+    chosen = _chosen(implementations)
     skipped = {}
     if not implementations:
         present = {a.name for a in chosen}
@@ -72,7 +75,7 @@ def check(
     findings: dict[tuple[str, str], list[list[Finding]]] = {}
     for dtype in dtypes:
         traces: dict[str, list[Trace]] = {}
-        rounded = [case.astype(dtype) for case in cases]
+        rounded = [_rounded(case, dtype) for case in cases]
         for each in chosen:
             progress(f"{each.name} {dtype}")
             traces[each.name] = _run_all(each, rounded, device)
@@ -99,12 +102,14 @@ def check(
 def _run_all(each: Any, cases: list[Case], device: str | None) -> list[Trace]:
     """Whatever an implementation raises is its own: it is named, and no verdict is given."""
     try:
-        return list(each.run_all(cases, device=device))
+        traces = list(each.run_all(cases, device=device))
     except AdapterError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {error}"
         raise AdapterError(f"the implementation {each.name!r} failed with {said}") from error
+    # A function may have started from another's trace: what is wrong with it is its own.
+    return [replace(t, adapter=each.name) if isinstance(t, Trace) else t for t in traces]
 
 
 class Function:
@@ -165,26 +170,71 @@ def _difference(
     return Difference(case.name, str(case.dtype), *names, parity, where, worst, choices)
 
 
-def _cases(cases: Case | Network | Iterable[Case]) -> list[Case]:
-    if isinstance(cases, Network):
-        return [Case.random(cases)]
-    found = [cases] if isinstance(cases, Case) else list(cases)
-    for case in found:
-        if not isinstance(case, Case):
-            raise TypeError(f"check was given {type(case).__name__}; give a Case or a Network")
+def _cases(given: Case | Network | Iterable[Case | Network]) -> list[Case]:
+    """The cases, each under a name of its own; a network is given random numbers."""
+    if not isinstance(given, Case | Network | Iterable):
+        raise TypeError(f"check was given {type(given).__name__}; give a Case or a Network")
+    alone = isinstance(given, Case | Network)
+    found: list[Case] = []
+    for each in [given] if alone else list(given):  # type: ignore[arg-type]
+        if not isinstance(each, Case | Network):
+            raise TypeError(f"check was given {type(each).__name__}; give a Case or a Network")
+        case = Case.random(each) if isinstance(each, Network) else each
+        if case.dtype not in DTYPES:
+            raise ValueError(
+                f"{case.name!r} has dtype {case.dtype}, which cannot be judged yet; "
+                "give case.astype('float64') or 'float32'"
+            )
+        found.append(case)
     names = [case.name for case in found]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two cases are named {twice!r}; give each a name of its own")
-    return found
+    return [
+        replace(case, name=f"{case.name} ({i + 1})") if names.count(case.name) > 1 else case
+        for i, case in enumerate(found)
+    ]
+
+
+def _rounded(case: Case, dtype: str) -> Case:
+    """The case in another dtype; its divergence must be defined for its outputs."""
+    case = case.astype(dtype)
+    divergence = case.network.divergence
+    if type(divergence).check_output is not Divergence.check_output:
+        with np.errstate(all="ignore"):
+            value = forward(case.network, case.params, case.x)
+        divergence.check_output(value[case.network.output])
+    return case
 
 
 def _dtypes(dtypes: Sequence[Any]) -> list[str]:
-    names = [np.dtype(d).name for d in ([dtypes] if isinstance(dtypes, str) else dtypes)]
+    names = []
+    for given in [dtypes] if isinstance(dtypes, str | type | np.dtype) else dtypes:
+        try:
+            names.append(np.dtype(given).name)
+        except TypeError:
+            names.append(str(given))
     for name in names:
         if name not in DTYPES:
             raise ValueError(f"dtype {name!r} cannot be judged yet; give any of {DTYPES}")
     return [d for d in DTYPES if d in names]  # float64 first
+
+
+def _chosen(implementations: Sequence[Implementation]) -> list[Any]:
+    """The implementations, each under a name of its own; one given twice is run once."""
+    if not implementations:
+        return list(installed().values())
+    chosen: list[Any] = []
+    for given in implementations:
+        each = _implementation(given)
+        if any(each is other for other in chosen):
+            continue
+        names = [other.name for other in chosen]
+        if each.name in names:
+            if not isinstance(each, Function):
+                raise ValueError(f"two implementations are named {each.name!r}; rename one")
+            each.name = next(
+                name for i in itertools.count(2) if (name := f"{each.name} ({i})") not in names
+            )
+        chosen.append(each)
+    return chosen
 
 
 def _implementation(given: Implementation) -> Any:

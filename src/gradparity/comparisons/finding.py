@@ -96,6 +96,13 @@ class Finding:
     kinks: Census | None = field(default=None)
     note: str = ""
 
+    @property
+    def final(self) -> bool:
+        """Whether it is the gradient of a parameter or of the input x: what a user trains with."""
+        name = self.quantity.removeprefix("grad ")
+        inner = self.op == SUM and name != "x"
+        return name != self.quantity and "->" not in name and name != "Div" and not inner
+
     def __str__(self) -> str:
         text = f"{self.verdict.upper() if self.verdict.parity is False else self.verdict}  "
         text += f"{self.quantity}: {self.error:.2g} u (bound {self.bound:.2g} u)"

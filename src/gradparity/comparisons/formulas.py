@@ -22,55 +22,116 @@ class Formula:
     Attributes
     ----------
     name : of the class in `gradparity.core`.
-    statement : the first line of its docstring, the formula as the lecture writes it.
+    statement : the first lines of its docstring, the formula as the lecture writes it.
     forward, backward : the code, one line per statement.
+    kinks : where it is not differentiable, what is valid there, and what it takes.
+    where : the functions of the core that the code calls.
     """
 
     name: str
     statement: str
     forward: tuple[str, ...]
     backward: tuple[str, ...]
+    kinks: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
 
 
 def formulas() -> list[Formula]:
     """Every op, compound and divergence of the core, in alphabetical order.
 
-    >>> next(f for f in formulas() if f.name == "Sigmoid").backward
-    ('dz = dy * (y * (1 - y))',)
+    >>> next(f for f in formulas() if f.name == "Tanh").backward
+    ('dz = dy * (1 - y * y)',)
     """
-    return sorted(_all(), key=lambda f: f.name.lower())
-
-
-def _all() -> Iterator[Formula]:
     bases = (Op, Activation, Kinked, Compound, Divergence)
-    for name in core.__all__:
-        thing = getattr(core, name)
-        if not inspect.isclass(thing) or thing in bases or not issubclass(thing, bases):
-            continue
-        statement = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
-        if issubclass(thing, Compound):
-            yield Formula(name, statement, _lines(thing.chain, "chain"), ())
-        elif issubclass(thing, Divergence):
-            yield Formula(
-                name, statement, _lines(thing.forward, "Div"), _lines(thing.gradient, "dy")
-            )
-        elif issubclass(thing, Activation):
-            backward = thing.slope if issubclass(thing, Kinked) else thing.df
-            yield Formula(name, statement, _lines(thing.f, "y"), _lines(backward, "dz"))
-        else:
-            gradients = () if thing.gradients is Op.gradients else _lines(thing.gradients, "dp")
-            backward_lines = _lines(thing.backward, "dy") + gradients
-            yield Formula(name, statement, _lines(thing.forward, "z"), backward_lines)
+    kinds = (getattr(core, name) for name in core.__all__)
+    found = [t for t in kinds if inspect.isclass(t) and issubclass(t, bases) and t not in bases]
+    return sorted((_formula(kind) for kind in found), key=lambda f: f.name.lower())
 
 
-def _lines(function: Any, result: str) -> tuple[str, ...]:
-    """The statements of a function without docstring, `self.` and NumPy's prefix."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    body = tree.body[0].body  # type: ignore[attr-defined]
-    lines: list[str] = []
-    for statement in body:
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-            continue
-        said = ast.unparse(statement).replace("self.", "").replace("np.", "")
-        lines += [line.replace("return ", f"{result} = ", 1) for line in said.splitlines()]
-    return tuple(lines)
+def _formula(kind: Any) -> Formula:
+    forward, backward = _methods(kind)
+    statement = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+    return Formula(
+        kind.__name__,
+        statement,
+        tuple(line for result, method in forward for line in _lines(method, result)),
+        tuple(line for result, method in backward for line in _lines(method, result)),
+        tuple(_kinks(kind)),
+        tuple(_where(kind, [method for _, method in forward + backward])),
+    )
+
+
+def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """(what is computed, the method) of the forward and the backward pass."""
+    if issubclass(kind, Compound):
+        return [("chain", kind.chain)], []
+    if issubclass(kind, Divergence):
+        return [("Div", kind.forward)], [("dy", kind.gradient)]
+    if issubclass(kind, Activation):
+        return [("y", kind.f)], [("dz", kind.slope if issubclass(kind, Kinked) else kind.df)]
+    parameters = [] if kind.gradients is Op.gradients else [("dp", kind.gradients)]
+    return [("z", kind.forward)], [("dy", kind.backward), *parameters]
+
+
+def _kinks(kind: Any) -> Iterator[str]:
+    if not issubclass(kind, Kinked):
+        return
+    op = kind()
+    for kink in op.kinks:
+        low, high = kink.interval
+        yield (
+            f"at z = {kink.at:g} any slope in [{low:.5g}, {high:.5g}] is valid; "
+            f"subgradient={op.subgradient!r} takes {op.taken_at(kink):.5g}"
+        )
+
+
+def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
+    """The helpers that the code calls, each once, in the order of their calls."""
+    waiting, seen = [_tree(method) for method in methods], set[str]()
+    module = inspect.getmodule(kind)
+    while waiting:
+        for node in ast.walk(waiting.pop(0)):
+            name = getattr(node, "attr", getattr(node, "id", ""))
+            helper = getattr(kind, name, getattr(module, name, None))
+            if name in seen or not inspect.isfunction(helper) or name in METHODS:
+                continue
+            if (helper.__module__ or "").startswith("gradparity.core.") and name not in ARITHMETIC:
+                seen.add(name)
+                waiting.append(_tree(helper))
+                given = ", ".join(a for a in inspect.signature(helper).parameters if a != "self")
+                yield from _lines(helper, f"{name}({given})")
+
+
+#: Methods shown under a name of their own, and array functions that are no formula.
+METHODS = frozenset({"f", "df", "slope", "forward", "backward", "gradient", "gradients", "chain"})
+ARITHMETIC = frozenset({"wider", "erf", "affine", "absorb", "scatter_add", "of_shape"})
+
+
+def _tree(function: Any) -> Any:
+    return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+
+
+def _lines(function: Any, result: str) -> list[str]:
+    """The statements of a function as equations, without docstring, `self.` and `np.`."""
+    said = ast.unparse(ast.Module(_branched(_tree(function).body), []))
+    for word in ("self.", "np."):
+        said = said.replace(word, "")
+    return [line.replace("return ", f"{result} = ", 1) for line in said.splitlines()]
+
+
+def _branched(body: list[Any]) -> list[Any]:
+    """What follows an `if` that returns is its `else`: returns become equations.
+
+    Docstrings and checks of the arguments are no part of a formula.
+    """
+    kept = [
+        s
+        for s in body
+        if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        and not (isinstance(s, ast.If) and isinstance(s.body[-1], ast.Raise))
+    ]
+    for i, statement in enumerate(kept):
+        if isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Return):
+            statement.orelse = statement.orelse or _branched(kept[i + 1 :])
+            return kept[: i + 1]
+    return [part for s in kept for part in (s.body if isinstance(s, ast.With) else [s])]

@@ -21,6 +21,7 @@ from ..core.rounding import Rounding
 from ..core.trace import Trace
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
 from .finding import SUM, Finding, Verdict
+from .hints import hint
 from .kinks import census, distance_from_valid
 from .traces import check_trace
 
@@ -172,6 +173,8 @@ def _verdict(
     rounding = levels.roundings[0]
     kinks = census(e, rounding) if e.valid is not None else None
     verdict = _named(e, measured, kinks is not None and kinks.other, note)
+    if verdict is Verdict.MISMATCH and e.valid is None:
+        note = "; ".join(filter(None, (hint(e.got, e.want.value, measured.bound), note)))
     if verdict is Verdict.VACUOUS:
         note = note or "the signal is zero, or below its own bound"
     if verdict is Verdict.INCONCLUSIVE:

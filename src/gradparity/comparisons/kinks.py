@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.arrays import Array
+from ..core.bounded import Bounded
 from ..core.op import Slopes, Ties
 from ..core.rounding import Rounding
 from .expected import Expected
@@ -32,17 +33,17 @@ def distance_from_valid(
     got = np.asarray(e.got, dtype=np.float64)
     dz = np.asarray(e.upstream, dtype=np.float64)
     if isinstance(e.valid, Slopes):
-        low, high = _hull(e.valid, dz)
+        arrives = Bounded.exactly(dz, rounding)
+        one, other = (
+            Bounded.rounded(slope, rounding) * arrives for slope in (e.valid.low, e.valid.high)
+        )
+        low, high = np.minimum(one.value, other.value), np.maximum(one.value, other.value)
         away = np.maximum(np.maximum(low - got, got - high), 0.0)
         away = np.where(np.isnan(got), np.nan, away)
-        allowed = 2 * rounding.u * np.maximum(np.abs(low), np.abs(high)) + rounding.tiny
+        allowed = np.maximum(one.full_error(), other.full_error())
         return np.where(e.valid.at, away, error), np.where(e.valid.at, allowed, bound)
     assert isinstance(e.valid, Ties)
     return _distance_from_simplex(e.valid, got, dz, error, bound, rounding)
-
-
-def _hull(valid: Slopes, dz: Array) -> tuple[Array, Array]:
-    return np.minimum(valid.low * dz, valid.high * dz), np.maximum(valid.low * dz, valid.high * dz)
 
 
 def _distance_from_simplex(
@@ -55,10 +56,10 @@ def _distance_from_simplex(
         several = tied.sum(axis=-1, keepdims=True) > 1
         low, high = np.minimum(arrives, 0.0), np.maximum(arrives, 0.0)
         away = np.where(tied, np.maximum(np.maximum(low - g, g - high), 0.0), np.abs(g))
-        # A sum that is off is charged to every tied input of the group.
-        n = g.shape[-1]
-        excess = np.abs(g.sum(axis=-1, keepdims=True) - arrives)
-        allowed = rounding.gamma(n + 1) * np.abs(arrives) + (n + 1) * rounding.tiny
+        # Each share is a rounded product; a sum that is off is charged to every tied input.
+        total = Bounded.rounded(g, rounding).sum(axis=-1, keepdims=True)
+        excess = np.abs(total.value - arrives)
+        allowed = total.full_error() + Bounded.rounded(arrives, rounding).error
         away = np.where(tied, np.maximum(away, np.where(excess > allowed, excess, 0.0)), away)
         away = np.where(np.isnan(g), np.nan, away)
         errors.append(np.where(several, away, error[:, group]))

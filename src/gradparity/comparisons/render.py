@@ -58,6 +58,7 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         parts += [_summary(report, others), Text()]
     parts += _kinks(report)
     parts += _told(report)
+    parts += _vacuous(report)
     parts += _pairs(report)
     parts.append(_conclusion(report))
     return Group(*parts)
@@ -77,7 +78,8 @@ def _nodes(runs: list[Run]) -> Table:
     for findings in zip(*(run.findings for run in runs), strict=True):
         # A value used once has its use's gradient; the row would only repeat the one above.
         if any(f.op != SUM or f.verdict is not Verdict.EXACT for f in findings):
-            table.add_row(findings[0].quantity.replace(" -> ", "→"), *(_cell(f) for f in findings))
+            name = Text(findings[0].quantity.replace(" -> ", "→"))
+            table.add_row(name, *(_cell(f) for f in findings))
     return table
 
 
@@ -91,19 +93,20 @@ def _summary(report: Report, cases: list[str]) -> Table:
         cells = []
         for column in columns:
             run = runs[case, column]
-            cells.append(_colour(run.verdict, f"{run.verdict} {100 * min(run.nearest, 9.99):.0f}%"))
-        table.add_row(case, *cells)
+            share = f" {100 * run.nearest:.0f}%" if run.verdict is Verdict.ROUNDING else ""
+            cells.append(_colour(run.verdict, f"{run.verdict}{share}"))
+        table.add_row(Text(case), *cells)
     return table
 
 
 def _table(title: str, legend: str, runs: list[Run]) -> Table:
     table = Table(
-        title=f"{title}  ({legend})", title_justify="left", title_style="bold", box=None,
+        title=Text(f"{title}  ({legend})"), title_justify="left", title_style="bold", box=None,
         pad_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     table.add_column("", overflow="fold")
     for run in runs:
-        table.add_column(f"{run.adapter} {run.dtype.replace('float', 'f')}", overflow="fold")
+        table.add_column(Text(f"{run.adapter} {run.dtype.replace('float', 'f')}"), overflow="fold")
     return table
 
 
@@ -154,13 +157,32 @@ def _told(report: Report) -> Iterable[RenderableType]:
     bad = [
         (run, f)
         for run, f in report.findings()
-        if f.verdict.parity is False or f.verdict is Verdict.INCONCLUSIVE
+        if f.verdict.parity is False
+        or f.verdict is Verdict.INCONCLUSIVE
+        or (f.verdict is Verdict.ROUNDING and f.note)
     ]
     for run, finding in bad[:TOLD]:
         yield Text(f"{run.case}, {run.column}: {finding}", style=STYLE[finding.verdict.parity])
     if len(bad) > TOLD:
         yield Text(f"... and {len(bad) - TOLD} more (all of them in the JSON report)")
     if bad:
+        yield Text()
+
+
+def _vacuous(report: Report) -> Iterable[RenderableType]:
+    """What was not tested: the gradients that are zero, or below their own bound."""
+    silent: dict[str, list[str]] = {}
+    for run, finding in report.findings():
+        if finding.verdict is Verdict.VACUOUS:
+            quantities = silent.setdefault(run.case, [])
+            if finding.quantity not in quantities:
+                quantities.append(finding.quantity)
+    for case, quantities in list(silent.items())[:TOLD]:
+        yield Text(
+            f"{case}, not tested (zero, or below its own bound): {', '.join(quantities)}",
+            style=STYLE[None],
+        )
+    if silent:
         yield Text()
 
 
@@ -172,14 +194,13 @@ def _pairs(report: Report) -> Iterable[RenderableType]:
         ]
         agree = sum(d.parity is True for d in mine)
         same = [d for d in mine if not d.choices]
-        said = f"{first} against {second}, {dtype}: parity in {agree} of {len(mine)} cases"
+        said = [f"{first} against {second}, {dtype}: parity in {agree} of {len(mine)} cases"]
         if same:
             most = max(same, key=lambda d: d.units)
-            said += f"; final gradients differ by at most {most.units:.2g} u ({most.case})"
+            said.append(f"final gradients differ by at most {most.units:.2g} u ({most.case})")
         if len(same) < len(mine):
-            chose = len(mine) - len(same)
-            said += f", but for {chose} that took different subgradients or random slopes"
-        yield Text(said)
+            said.append(f"{len(mine) - len(same)} took different subgradients or random slopes")
+        yield Text("; ".join(said))
     if pairs:
         yield Text()
 

@@ -39,6 +39,14 @@ class Run:
         return max(telling, key=lambda v: v.badness, default=Verdict.VACUOUS)
 
     @property
+    def exit_code(self) -> int:
+        """As `Report.exit_code`; a run none of whose final gradients is above zero tested none."""
+        code = exit_code(list(self.findings))
+        final = {f.verdict for f in self.findings if f.final}
+        chosen = any(f.verdict is Verdict.SUBGRADIENT for f in self.findings)
+        return 2 if code == 0 and final == {Verdict.VACUOUS} and not chosen else code
+
+    @property
     def nearest(self) -> float:
         """The largest share of its bound that any quantity used."""
         return max((_ratio(f) for f in self.findings), default=0.0)
@@ -85,7 +93,7 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0 parity; 1 a mismatch, convention or imprecise; 2 unknown, or nothing was compared."""
-        codes = [exit_code(list(run.findings)) for run in self.runs]
+        codes = [run.exit_code for run in self.runs]
         if 1 in codes:
             return 1
         return 2 if not codes or 2 in codes else 0

@@ -26,6 +26,11 @@ __all__ = ["Run", "Trajectories", "train_digits", "trajectories"]
 CORE = "core"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 80
+FOLLOWING = (
+    "In percent of the bound: how far each is from a core that follows it. That core is trained "
+    "by the same steps, and takes over the other's parameters where rounding may have put a unit "
+    "on another side of its kink: from there on two correct runs part, each to losses of its own."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,11 +260,18 @@ def _text(found: Trajectories) -> Iterator[str]:
     yield from (f"skipped: {name} {why}" for name, why in found.skipped.items())
     curves = {CORE: found.core, **{run.name: run.losses for run in found.runs}}
     digits = 9 if found.core.dtype == np.float32 else 13
-    names = "".join(f"{name[:15]:>17}" for name in curves)
-    yield f"\n{'Err at step':<12}{names}{'bound':>11}"
+    wide = digits + 3
+    shares = {run.name: found.ratios(run) for run in found.runs}
+    names = "".join(f"{name[:11]:>{wide}}{'':5}" for name in shares)
+    yield f"\n{'Err at step':<12}{CORE:>{wide}}{names}{'bound':>9}"
     for t in _selected(len(found.core)):
-        row = "".join(f"{float(curve[t]):>17.{digits}g}" for curve in curves.values())
-        yield f"{t:<12}{row}{found.bound[t]:>11.1e}"
+        row = f"{t:<12}{float(found.core[t]):>{wide}.{digits}g}"
+        for run in found.runs:
+            share = shares[run.name]
+            used = f"{100 * share[t]:.0f}%" if t < len(share) else "?"
+            row += f"{float(run.losses[t]):>{wide}.{digits}g}{used:>5}"
+        yield f"{row}{found.bound[t]:>9.1e}"
+    yield from textwrap.wrap(FOLLOWING, WIDTH)
     yield ""
     yield from (f"{name[:14]:<15}{line}" for name, line in _sparklines(curves))
     yield ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,10 @@ class Twins:
         _supported(case)
         self.case, self.eta = case, eta
         self.rounding = Rounding.of(case.dtype, statistical=case.dtype == np.float32)
-        self.rng = np.random.default_rng([seed, 1])  # not the minibatches' stream
-        self.signs = self.rng.choice([-1.0, 1.0], SIGNS)
+        rng = np.random.default_rng([seed, 1])  # not the minibatches' stream
+        longest = max(case.T * max(case.widths.values()), *(p.size for p in case.params.values()))
+        self.signs = rng.choice([-1.0, 1.0], max(SIGNS, 2 * longest))
+        self.random = Random(seed)
         self.x, self.d = case.x.astype(np.float64), case.desired.astype(np.float64)
         self.params = [self._exact(case.params) for _ in range(k)]
         self.kinks = {
@@ -129,13 +132,10 @@ class Twins:
     def _bounded(self, array: Array) -> Bounded:
         return Bounded.exactly(array, self.rounding)
 
-    def _signs(self, shape: tuple[int, ...]) -> Array:
+    def _signs(self, like: Array) -> Array:
         """Random signs, from a random place of a long list: drawing them all anew costs more."""
-        size = int(np.prod(shape))
-        if size > SIGNS // 2:
-            return self.rng.choice([-1.0, 1.0], shape)
-        start = int(self.rng.integers(SIGNS - size))
-        return self.signs[start : start + size].reshape(shape)
+        start = self.random.randrange(self.signs.size - like.size)
+        return self.signs[start : start + like.size].reshape(like.shape)
 
     def _push(self, seen: list[tuple[Array, Array | None]]) -> Seen:
         """Moves what it is shown, in the order of `seen`, each element by + or - its bound."""
@@ -144,7 +144,7 @@ class Twins:
         def push(value: Array, name: str = "") -> Array:
             at, bound = next(core)
             if bound is not None:
-                value = value + self._signs(value.shape) * bound
+                value = value + self._signs(value) * bound
             if name in self.kinks:
                 self.room[name] = max(self.room[name], float(np.abs(value - at).max()))
                 for kink in self.kinks[name]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["finite", "fits", "of_shape", "one_of", "positive", "same"]
+__all__ = ["finite", "fits", "index_rows", "indices", "of_shape", "one_of", "positive", "same"]
 
 
 def positive(op: Any, name: str) -> None:
@@ -25,6 +26,29 @@ def finite(op: Any, *names: str) -> None:
         if isinstance(value, bool) or not real or not math.isfinite(value):
             raise ValueError(f"{type(op).__name__}({name}={value!r}): give a finite number")
         object.__setattr__(op, name, float(value))
+
+
+def indices(op: Any, name: str, values: Any) -> tuple[int, ...]:
+    """At least one index >= 0, as a tuple."""
+    good = isinstance(values, Iterable) and not isinstance(values, str)
+    found = tuple(values) if good else ()
+    if not found or not all(
+        isinstance(i, int | np.integer) and not isinstance(i, bool) and i >= 0 for i in found
+    ):
+        raise ValueError(
+            f"{type(op).__name__}({name}={values!r}): give one or more whole numbers >= 0"
+        )
+    return tuple(int(i) for i in found)
+
+
+def index_rows(op: Any, name: str) -> tuple[tuple[int, ...], ...]:
+    """At least one row of indices, as a tuple of tuples."""
+    values = getattr(op, name)
+    if not isinstance(values, Iterable) or isinstance(values, str) or not tuple(values):
+        raise ValueError(
+            f"{type(op).__name__}({name}={values!r}): give one or more rows of indices"
+        )
+    return tuple(indices(op, name, row) for row in values)
 
 
 def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:

@@ -86,7 +86,11 @@ def backprop(case: Case) -> Trace:
         grad[INPUT] = total(uses[INPUT]) if uses[INPUT] else np.zeros_like(case.x)
         del value[INPUT]
         Err = float(risk(Div, network.reduction))
-    return Trace(Err, Div, value, grad, edge_grad, "numpy", {"numpy": np.__version__})
+    # Copies, for one array may stand for several things: the gradient through the only use of a
+    # value is that of the value.
+    own = {key: array.copy() for key, array in edge_grad.items()}
+    value = {name: array.copy() for name, array in value.items()}
+    return Trace(Err, Div, value, grad, own, "numpy", {"numpy": np.__version__})
 
 
 def training_gradients(

@@ -165,4 +165,4 @@ class Bounded(NDArrayOperatorsMixin):
 
 def supported() -> list[str]:
     """The NumPy functions a formula may use."""
-    return sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS)})
+    return sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS) if hasattr(np, f.__name__)})

@@ -11,7 +11,8 @@ a b                   |a| e_b + |b| e_a + e_a e_b + 2 u |a b|
 a / b                 (e_a + |a/b| e_b) / (|b| - e_b) + 3 u |a/b|
 sum of n terms t      sum e_t + gamma_{n} sum |t|                  gamma_n = n u / (1 - n u)
 A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
-exp, tanh, erf, ...   the image of [a - e, a + e], + 8 u |f(a)|
+exp, tanh, log, ...   the image of [a - e, a + e], + 8 u |f(a)|
+erf                   the same, + 16 u of one
 ====================  ==========================================================================
 
 One of the 2 u is the operation's own rounding; the other is the freedom of implementations to
@@ -87,6 +88,17 @@ def _square(a: Bounded) -> Bounded:
     return _multiply(a, a)
 
 
+def _power(a: Bounded, n: Bounded) -> Bounded:
+    """a ** n for a whole number n >= 0: a product of n factors."""
+    exponent = float(n.value) if n.value.ndim == 0 else -1.0
+    if exponent < 0 or exponent != int(exponent):
+        raise TypeError(f"no rounding bound for ** {n.value}; use whole numbers >= 0, or products")
+    product = Bounded(np.ones_like(a.value), 0.0, a.rounding)
+    for _ in range(int(exponent)):
+        product = _multiply(product, a)
+    return product
+
+
 def _extremum(ufunc: Any) -> Callable[..., Bounded]:
     def rule(a: Bounded, b: Bounded) -> Bounded:
         return Bounded(ufunc(a.value, b.value), np.maximum(a.error, b.error), a.rounding)
@@ -131,8 +143,8 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
         magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
         squares=lambda: (a.value * a.value) @ (b.value * b.value),
         spread=lambda: _range(partial),
-        alike=lambda: (
-            FEW * _distinct(a.value, -1, rounding) * _distinct(b.value, -2, rounding) <= n
+        repeats=lambda: np.minimum(
+            _repeats(a.value, -1, rounding), _repeats(b.value, -2, rounding)
         ),
     )
     inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
@@ -144,11 +156,21 @@ def _without_fresh(x: Bounded) -> Bounded:
     return Bounded.exactly(x.value, x.rounding) if x.fresh else x
 
 
-def _distinct(x: NDArray, axis: int, rounding: Rounding) -> Array:
-    """How many values occur along the axis, which is kept; those a few u apart count once."""
-    ordered = np.sort(x, axis=axis)
-    apart = FEW * rounding.u * np.abs(ordered).max(axis=axis, keepdims=True)
-    return 1 + np.sum(np.diff(ordered, axis=axis) > apart, axis=axis, keepdims=True)
+def _repeats(x: NDArray, axis: int, rounding: Rounding) -> Array:
+    """How often the most frequent value other than zero occurs along the axis, which is kept.
+
+    Values that differ by less than the sum of them all resolves, n u of the largest, count as one.
+    """
+    x = np.moveaxis(x, axis, 0)
+    n = len(x)
+    grain = max(n, FEW) * rounding.u * np.abs(x).max(axis=0)
+    ordered = np.sort(np.rint(x / np.where(grain > 0, grain, 1)), axis=0)
+    at = np.arange(n).reshape(-1, *[1] * (x.ndim - 1))
+    starts = np.ones(ordered.shape, bool)
+    starts[1:] = ordered[1:] != ordered[:-1]
+    run = at - np.maximum.accumulate(np.where(starts, at, 0), axis=0) + 1
+    most = np.where(ordered == 0, 0, run).max(axis=0)
+    return np.expand_dims(most, axis)
 
 
 def _partial_products(a: Array, b: Array) -> Array:
@@ -183,7 +205,7 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
         magnitude=lambda: total(np.abs(x.value)),
         squares=lambda: total(x.value * x.value),
         spread=spread,
-        alike=lambda: FEW * np.reshape(_distinct(x.value, axis, rounding), value.shape) <= n,
+        repeats=lambda: np.reshape(_repeats(x.value, axis, rounding), value.shape),
     )
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
@@ -244,6 +266,7 @@ UFUNCS |= {
     np.negative: _negative,
     np.absolute: _absolute,
     np.square: _square,
+    np.power: _power,
     np.maximum: _extremum(np.maximum),
     np.minimum: _extremum(np.minimum),
     np.exp: _increasing(np.exp),

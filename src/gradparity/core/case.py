@@ -11,7 +11,7 @@ import numpy as np
 from .arrays import NDArray
 from .network import Network
 
-__all__ = ["Case"]
+__all__ = ["Case", "checked_params"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,9 @@ class Case:
             raise ValueError(
                 f"x has shape {x.shape}; give (T, D_0) with at least one instance and one input"
             )
-        params = self._checked_params(x.dtype)
+        params = checked_params(self.network, self.params)
+        for p, array in params.items():
+            _one_dtype(p, array, x.dtype, "x")
         widths = self.network.widths(x.shape[1])
         d = np.array(self.d)
         if d.ndim not in (1, 2) or d.shape[0] != x.shape[0]:
@@ -66,7 +68,7 @@ class Case:
             )
         if d.dtype.kind not in "iu":
             d = _float_array("d", d)
-            _one_dtype("d", d, x.dtype)
+            _one_dtype("d", d, x.dtype, "x")
         set_field = object.__setattr__
         desired = self.network.divergence.desired(d, widths[self.network.output], x.dtype)
         for array in (x, d, desired, *params.values()):
@@ -90,9 +92,9 @@ class Case:
     def astype(self, dtype: Any) -> Case:
         """The same case with every number rounded to `dtype`; class labels stay integers."""
         dtype = np.dtype(dtype)
-        d = self.d if self.d.dtype.kind in "iu" else self.d.astype(dtype)
-        params = {name: p.astype(dtype) for name, p in self.params.items()}
-        return Case(self.network, params, self.x.astype(dtype), d, self.name)
+        d = self.d if self.d.dtype.kind in "iu" else _rounded("d", self.d, dtype)
+        params = {name: _rounded(name, p, dtype) for name, p in self.params.items()}
+        return Case(self.network, params, _rounded("x", self.x, dtype), d, self.name)
 
     @classmethod
     def random(
@@ -131,24 +133,29 @@ class Case:
         d = network.divergence.random(rng, batch, network.widths(width)[network.output])
         return cls(network, params, x, d, name).astype(dtype)
 
-    def _checked_params(self, dtype: np.dtype[Any]) -> dict[str, NDArray]:
-        shapes = self.network.parameter_shapes
-        if set(self.params) != set(shapes):
-            missing, extra = (
-                sorted(set(shapes) - set(self.params)),
-                sorted(set(self.params) - set(shapes)),
-            )
-            raise ValueError(
-                f"params: missing {missing}, unknown {extra}; names are {sorted(shapes)}"
-            )
-        params = {}
-        for name, shape in shapes.items():
-            p = _float_array(name, self.params[name])
-            if p.shape != shape:
-                raise ValueError(f"{name} has shape {p.shape}, expected {shape}")
-            _one_dtype(name, p, dtype)
-            params[name] = p
-        return params
+
+def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDArray]:
+    """Copies of a network's parameters: names, shapes, one float dtype, every number finite.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the parameter, what was received and what was expected.
+    """
+    shapes = network.parameter_shapes
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is {type(params).__name__}; give a dict with {sorted(shapes)}")
+    if set(params) != set(shapes):
+        missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
+        raise ValueError(f"params: missing {missing}, unknown {extra}; names are {sorted(shapes)}")
+    checked: dict[str, NDArray] = {}
+    for name, shape in shapes.items():
+        p = _float_array(name, params[name])
+        if p.shape != shape:
+            raise ValueError(f"{name} has shape {p.shape}, expected {shape}")
+        first = next(iter(checked.values()), p)
+        _one_dtype(name, p, first.dtype, next(iter(checked), name))
+        checked[name] = p
+    return checked
 
 
 def _float_array(name: str, value: Any) -> NDArray:
@@ -164,9 +171,22 @@ def _float_array(name: str, value: Any) -> NDArray:
     return array
 
 
-def _one_dtype(name: str, array: NDArray, dtype: np.dtype[Any]) -> None:
+def _one_dtype(name: str, array: NDArray, dtype: np.dtype[Any], other: str) -> None:
     if array.dtype != dtype:
         raise TypeError(
-            f"{name} has dtype {array.dtype} and x {dtype}; give one dtype to all, "
+            f"{name} has dtype {array.dtype} and {other} {dtype}; give one dtype to all, "
             f"such as {name}.astype(np.{dtype})"
         )
+
+
+def _rounded(name: str, array: NDArray, dtype: np.dtype[Any]) -> NDArray:
+    """The array in another dtype, which must be able to hold it."""
+    with np.errstate(over="ignore"):
+        rounded = array.astype(dtype)
+    if not np.isfinite(rounded).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(rounded))[0])
+        raise ValueError(
+            f"{name}{list(index)} = {array[index]} is beyond the largest {dtype}, "
+            f"{np.finfo(dtype).max:.4g}; scale it, or leave out this dtype"
+        )
+    return rounded

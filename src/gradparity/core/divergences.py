@@ -8,7 +8,7 @@ divergence on logits contains the output activation and is computed stably from 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,9 @@ __all__ = [
 class Divergence:
     """Div(Y, d) of one instance and its gradient; subclasses are frozen dataclasses."""
 
+    #: Whether desired outputs may be whole numbers: labels, or 0 and 1.
+    labels: ClassVar[bool] = False
+
     @property
     def name(self) -> str:
         return type(self).__name__
@@ -41,7 +44,14 @@ class Divergence:
             raise ValueError(
                 f"{self.name}: d has shape {d.shape}, expected (T, {width}) like the output"
             )
+        if d.dtype.kind not in "f" and not self.labels:
+            raise TypeError(
+                f"{self.name}: d has dtype {d.dtype}; give floats, such as d.astype(np.float64)"
+            )
         return d.astype(dtype)
+
+    def check_output(self, y: Array) -> None:
+        """Raises ValueError where Div is not defined for these outputs, shape (T, L)."""
 
     def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
         """Desired outputs for a random case."""
@@ -103,6 +113,7 @@ class BinaryCrossEntropy(Divergence):
     """
 
     on: str = "logits"
+    labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         one_of(self, "on", ("logits", "probabilities"))
@@ -112,6 +123,10 @@ class BinaryCrossEntropy(Divergence):
         d = super().desired(d, width, dtype)
         _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
         return d
+
+    def check_output(self, y: Array) -> None:
+        if self.on == "probabilities":
+            _within(self, "the output y", y, 0.0, 1.0, "end in Sigmoid(), or give on='logits'")
 
     def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
         return rng.integers(0, 2, (T, width)).astype(np.float64)
@@ -160,10 +175,11 @@ class CrossEntropy(Divergence):
 
     eps: float = 0.0
     on: str = "logits"
+    labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         one_of(self, "on", ("logits", "probabilities"))
-        real = isinstance(self.eps, int | float | np.number)
+        real = isinstance(self.eps, int | float | np.floating) and self.eps is not False
         if not real or not 0.0 <= self.eps <= 0.5:
             raise ValueError(f"{self.name}(eps={self.eps!r}): {_EPS_RANGE}")
         # A NumPy scalar would force its own dtype on the formula.
@@ -176,12 +192,20 @@ class CrossEntropy(Divergence):
         >>> CrossEntropy.from_uniform(0.1, K=10)
         CrossEntropy(eps=0.01, on='logits')
         """
-        return cls(a / _classes(K), on)
+        return cls._of(a, a / _classes(K), K, on)
 
     @classmethod
     def from_others(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
         """From the form with 1 - a on the class and a/(K-1) on each wrong one: eps = a / (K-1)."""
-        return cls(a / (_classes(K) - 1), on)
+        return cls._of(a, a / (_classes(K) - 1), K, on)
+
+    @classmethod
+    def _of(cls, a: float, eps: float, K: int, on: str) -> CrossEntropy:
+        if 0.0 <= eps <= (1.0 + 2.0**-50) / K:  # the conversion itself is rounded
+            eps = min(eps, 1.0 / K)
+        else:
+            raise ValueError(f"a = {a!r} with K = {K} classes is eps = {eps!r}: {_EPS_RANGE}")
+        return cls(eps, on)
 
     def uniform(self, K: int) -> float:
         """The a of the form (1 - a) d + a/K (PyTorch's ``label_smoothing``): a = K eps.
@@ -220,18 +244,28 @@ class CrossEntropy(Divergence):
             )
         return d
 
+    def check_output(self, y: Array) -> None:
+        if self.on == "probabilities":
+            _within(self, "the output y", y, 0.0, 1.0, "end in Softmax(), or give on='logits'")
+
     def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
         return rng.integers(0, width, T)
 
     def smoothed(self, d: Array) -> Array:
         """The target t (T, K): d with eps on each wrong class."""
+        if d.ndim < 2:
+            raise ValueError(
+                f"{self.name}: d has shape {d.shape}, expected (T, K); "
+                "`desired(labels, K, dtype)` makes it from class labels"
+            )
         K = d.shape[-1]
         return d - self.eps * (K * d - 1) if self.eps else d
 
     def forward(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
         if self.on == "logits":
-            return _from_log(t, log_softmax(y))
+            log_y = log_softmax(y)
+            return wider(_from_log(t, log_y), lambda: _from_lse(t, y, log_y))
         return -_d_log(t, y).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
@@ -281,6 +315,12 @@ def one_hot(labels: Array, K: int, dtype: Any) -> Array:
 def _from_log(t: Array, log_y: Array) -> Array:
     """-sum_i t_i log y_i."""
     return -(t * log_y).sum(axis=-1)
+
+
+def _from_lse(t: Array, z: Array, log_y: Array) -> Array:
+    """The same as log sum_j e^{z_j} sum_i t_i - sum_i t_i z_i."""
+    lse = z[..., 0] - log_y[..., 0]
+    return lse * t.sum(axis=-1) - (t * z).sum(axis=-1)
 
 
 def _from_log_gradient(t: Array, log_y: Array) -> Array:

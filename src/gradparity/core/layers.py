@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .arguments import fits, of_shape, positive, same
+from .arguments import fits, index_rows, of_shape, positive, same
 from .arrays import Array, absorb, affine, scatter_add
 from .op import Activation, Op, Params
 
@@ -43,6 +43,8 @@ class Affine(Op):
     def __post_init__(self) -> None:
         for name in ("n_in", "n_out"):
             positive(self, name)
+        if not isinstance(self.bias, bool):
+            raise ValueError(f"Affine(bias={self.bias!r}): give True or False")
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {"W": (self.n_in, self.n_out)}
@@ -102,8 +104,10 @@ class Products(Activation):
     pairs: Sequence[tuple[int, int]]
 
     def __post_init__(self) -> None:
-        if not len(self.pairs) or any(len(pair) != 2 or min(pair) < 0 for pair in self.pairs):
+        pairs = index_rows(self, "pairs")
+        if any(len(pair) != 2 for pair in pairs):
             raise ValueError(f"Products(pairs={self.pairs}): give pairs (j, l) of indices >= 0")
+        object.__setattr__(self, "pairs", pairs)
 
     @property
     def sides(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

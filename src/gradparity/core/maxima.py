@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .arguments import fits, one_of, positive
+from .arguments import fits, index_rows, indices, one_of, positive
 from .arrays import Array, scatter_add
 from .layers import Affine
 from .op import Activation, Compound, Op, Ties
@@ -39,8 +39,11 @@ class Max(Activation):
     spelling: str = field(default="max", kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.sizes is not None and (not self.sizes or min(self.sizes) < 1):
-            raise ValueError(f"Max(sizes={self.sizes}): give positive sizes, or None for one group")
+        if self.sizes is not None:
+            sizes = indices(self, "sizes", self.sizes)
+            if min(sizes) < 1:
+                raise ValueError(f"Max(sizes={sizes}): give sizes >= 1, or None for one group")
+            object.__setattr__(self, "sizes", sizes)
         one_of(self, "ties", ("first", "last", "even"))
         one_of(self, "spelling", ("max", "amax"))
 
@@ -96,8 +99,7 @@ class Take(Activation):
     indices: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not self.indices or min(self.indices) < 0:
-            raise ValueError(f"Take(indices={self.indices}): give at least one index, none below 0")
+        object.__setattr__(self, "indices", indices(self, "indices", self.indices))
 
     def width(self, *widths: int) -> int:
         if max(self.indices) >= widths[0]:
@@ -132,8 +134,8 @@ class MaxSubsets(Compound):
     spelling: str = field(default="max", kw_only=True)
 
     def __post_init__(self) -> None:
-        if not len(self.subsets):
-            raise ValueError("MaxSubsets: give at least one subset")
+        subsets = index_rows(self, "subsets")
+        object.__setattr__(self, "subsets", subsets)
         for i, subset in enumerate(self.subsets):
             if not len(subset) or len(set(subset)) != len(subset):
                 raise ValueError(
@@ -142,7 +144,7 @@ class MaxSubsets(Compound):
         self.chain()
 
     def chain(self) -> tuple[tuple[str, Op], ...]:
-        taken = Take(tuple(int(i) for subset in self.subsets for i in subset))
+        taken = Take(tuple(i for subset in self.subsets for i in subset))
         sizes = tuple(len(subset) for subset in self.subsets)
         return ("_subsets", taken), ("", Max(sizes, ties=self.ties, spelling=self.spelling))
 

@@ -126,6 +126,11 @@ class Network:
     ) -> None:
         if not nodes:
             raise ValueError("a network needs at least one node")
+        for node in nodes:
+            if not isinstance(node, Node):
+                raise TypeError(
+                    f"{node!r} is no Node; give Node(name, op, *inputs), or use layered"
+                )
         if not isinstance(divergence, Divergence):
             raise TypeError(
                 f"divergence is {divergence!r}; give one such as CrossEntropy() or L2()"
@@ -199,7 +204,11 @@ def layered(
     """
     nodes: list[Node] = []
     k, before = 0, INPUT
+    if not isinstance(ops, Sequence):
+        raise TypeError(f"layered takes a list of ops, received {ops!r}")
     for op in ops:
+        if not isinstance(op, Op | Compound):
+            raise TypeError(f"layered: {op!r} is no op; give one such as ReLU() or Affine(4, 3)")
         parts = op.chain() if isinstance(op, Compound) else (("", op),)
         for suffix, part in parts:
             if part.parameter_shapes():

@@ -66,14 +66,16 @@ class Rounding:
         nu = n * self.u
         return nu / (1.0 - nu) if nu < 0.5 else float(np.expm1(nu))
 
-    def accumulation(self, n: int, magnitude: Any, squares: Any, spread: Any, alike: Any) -> Array:
+    def accumulation(
+        self, n: int, magnitude: Any, squares: Any, spread: Any, repeats: Any
+    ) -> Array:
         """Bound on the rounding inside a sum of n terms t.
 
         `magnitude` is sum |t| and `squares` sum t^2; `spread` is how far the partial sums range
         when the terms come in their own order, so that an order which builds a large partial
         sum and takes it down again (all positive terms first) is not mistaken for a random one.
-        `alike` says where the terms take few values: equal terms are rounded alike, up to half of
-        gamma_n when they are added one by one.  All are functions, because few are ever needed.
+        `repeats` is how many terms may be equal: added one by one they are rounded alike, each by
+        up to half a unit of the partial sum.  All are functions, because few are ever needed.
         """
         if not self.statistical or n <= FEW:
             return self.gamma(n) * magnitude() + n * self.tiny
@@ -81,5 +83,7 @@ class Rounding:
         bound = np.sqrt((n / 6 + 1) * sum2 + (n / 3 + 1) * most2)
         bound *= SIGMAS * self.u * VARIANCE**0.5
         if not self.random_order:
-            bound += np.where(alike(), 0.5 * self.gamma(n) * np.sqrt(most2), 0.0)
+            equal = repeats()
+            alike = np.where(equal >= FEW, equal, 0) * (0.5 * self.u)
+            bound += alike * np.sqrt(most2)
         return bound + n * self.tiny

@@ -1,0 +1,345 @@
+"""Random networks: what is right is never accused, and what is wrong is named where it is wrong.
+
+The quick tests are part of every run; the wide ones are for ``pytest -m slow -s`` on this file.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity import core
+from gradparity.adapters import adapter
+from gradparity.comparisons import Verdict, check, judge
+from gradparity.comparisons.expected import (
+    Expected,
+    expected_at_divergence,
+    expected_at_node,
+    expected_sum,
+)
+from gradparity.comparisons.finding import SUM
+from gradparity.core import Affine, Case, Rounding, Softmax, Take, Ties, Trace, backprop
+from gradparity.core.network import INPUT, Step
+from random_cases import random_dag, random_layered
+
+from faults import faulty, with_op
+
+DTYPES = ("float64", "float32")
+#: Kinds of numbers whose elements are of comparable sizes, so that 1e-5 of the largest is a signal.
+ORDINARY = ("normal", "halves", "integers", "sparse", "saturated", "big", "small", "duplicates")
+#: A single wrong element is off by this share of the largest of its tensor.
+STEP = {"float64": 1e-11, "float32": 1e-5}
+
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+# No false alarm ---------------------------------------------------------------------------------
+
+#: Everything that is judged by a formula of its own; a compound is judged as its parts.
+FORMULAS = {
+    t.__name__
+    for t in (getattr(core, name) for name in core.__all__)
+    if isinstance(t, type)
+    and issubclass(t, core.Op | core.Divergence)
+    and t not in (core.Op, core.Activation, core.Kinked, core.Divergence)
+} | {SUM}
+
+
+def compared(cases: list[Case], implementation: Any) -> Counter[tuple[str, str]]:
+    """How many quantities are at parity, by dtype and formula; a false alarm fails the test."""
+    # A census of ties divides infinite gradients: see the test that is expected to fail.
+    with np.errstate(invalid="ignore"):
+        report = check(cases, implementation)
+    found = report.findings()
+    alarms = [f"{run.case}, {run.column}: {f}" for run, f in found if f.verdict.parity is False]
+    assert not alarms, "\n".join(alarms)
+    unknown = sum(f.verdict is Verdict.INCONCLUSIVE for _, f in found)
+    assert unknown <= 0.1 * len(found)  # float32 overflows in some
+    return Counter((run.dtype, f.op.split("(")[0]) for run, f in found if f.verdict.parity)
+
+
+def of_every_formula(count: Counter[tuple[str, str]], least: int) -> None:
+    few = {(d, op): count[d, op] for d in DTYPES for op in FORMULAS if count[d, op] < least}
+    assert not few
+
+
+def quick_cases() -> list[Case]:
+    return [random_dag(s) for s in range(150)] + [random_layered(s) for s in range(20)]
+
+
+def test_no_false_alarm_for_the_core_itself():
+    count = compared(quick_cases(), backprop)
+    of_every_formula(count, 8)
+    assert count.total() > 8000
+
+
+def test_no_false_alarm_for_torch():
+    pytest.importorskip("torch")
+    count = compared(quick_cases(), "torch")
+    of_every_formula(count, 8)
+    assert count.total() > 8000
+
+
+def test_no_false_alarm_for_jax():
+    pytest.importorskip("jax")
+    count = compared([random_dag(s) for s in range(1000, 1012)], "jax")
+    assert len({op for _, op in count}) > 20
+    assert count.total() > 600
+
+
+@pytest.mark.xfail(raises=RuntimeWarning, reason="the census of ties divides inf by inf")
+def test_a_tie_that_an_infinite_gradient_reaches_is_judged_without_a_warning():
+    pytest.importorskip("torch")
+    check([random_dag(143)], "torch")
+
+
+#: A false alarm that is not mended yet, left out of the wide sweep by its seed and tested here.
+HALF_OF_WHAT_OVERFLOWS = 11_584
+
+
+@pytest.mark.xfail(raises=AssertionError, reason="r r overflows in float32, r r / 2 would not")
+def test_an_overflow_halfway_is_not_a_mismatch():
+    pytest.importorskip("torch")
+    report = check([random_dag(HALF_OF_WHAT_OVERFLOWS)], "torch")
+    assert not [f for _, f in report.findings() if f.verdict.parity is False]
+
+
+def blocks(total: int, size: int) -> Iterator[range]:
+    return (range(a, min(a + size, total)) for a in range(0, total, size))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shape", "total"), [("dag", 3000), ("layered", 600), ("wide", 60), ("deep", 100)]
+)
+def test_no_false_alarm_for_torch_on_thousands(shape, total):
+    pytest.importorskip("torch")
+    count: Counter[tuple[str, str]] = Counter()
+    for seeds in blocks(total, 30):
+        known = (HALF_OF_WHAT_OVERFLOWS,) if shape == "dag" else ()
+        chosen = [10_000 + s for s in seeds if 10_000 + s not in known]
+        count += compared([of_shape(shape, s) for s in chosen], "torch")
+    print(f"\n{total} {shape}: {count.total()} quantities, {sorted(count.items())}")
+    assert count.total() > 15 * total
+    if shape == "dag":
+        of_every_formula(count, 200)
+
+
+@pytest.mark.slow
+def test_no_false_alarm_for_jax_on_many():
+    jax = pytest.importorskip("jax")
+    count: Counter[tuple[str, str]] = Counter()
+    for seeds in blocks(150, 15):
+        count += compared([random_dag(20_000 + s) for s in seeds], "jax")
+        jax.clear_caches()
+    print(f"\n150 dag: {count.total()} quantities, {sorted(count.items())}")
+    of_every_formula(count, 6)
+
+
+def of_shape(shape: str, seed: int) -> Case:
+    if shape == "dag":
+        return random_dag(seed)
+    return random_layered(seed, wide=shape == "wide", deep=shape == "deep")
+
+
+# Structural faults ------------------------------------------------------------------------------
+
+FAULTS = {
+    "doubled": lambda right, dz, p, y, z: tuple(2 * g for g in right(dz, p, y, z)),
+    "0.1 % off": lambda right, dz, p, y, z: tuple(1.001 * g for g in right(dz, p, y, z)),
+    "sign": lambda right, dz, p, y, z: tuple(-g for g in right(dz, p, y, z)),
+    "zero": lambda right, dz, p, y, z: tuple(np.zeros_like(g) for g in right(dz, p, y, z)),
+    "rows": lambda right, dz, p, y, z: tuple(np.roll(g, 1, 0) for g in right(dz, p, y, z)),
+    "columns": lambda right, dz, p, y, z: tuple(np.roll(g, 1, 1) for g in right(dz, p, y, z)),
+    "stale input": lambda right, dz, p, y, z: right(dz, p, tuple(np.roll(v, 1, 0) for v in y), z),
+    "stale output": lambda right, dz, p, y, z: right(dz, p, y, np.roll(z, 1, 0)),
+    "first row": lambda right, dz, p, y, z: right(dz * (np.arange(len(dz)) > 0)[:, None], p, y, z),
+}
+#: Mistakes that only one op invites.
+OWN_FAULTS = {
+    Affine: lambda right, dz, p, y, z: (dz @ p["W"],),  # not transposed; only where W is square
+    Softmax: lambda right, dz, p, y, z: (dz * z * (1 - z),),  # the diagonal of the Jacobian alone
+    Take: lambda right, dz, p, y, z: right(np.roll(dz, 1, -1), p, y, z),
+}
+
+
+def faults_of(step: Step, rng: np.random.Generator) -> dict[str, Any]:
+    """Two of the faults every op may have, and its own."""
+    chosen = {str(name): FAULTS[name] for name in rng.permutation(list(FAULTS))[:2]}
+    own = OWN_FAULTS.get(type(step.op))
+    square = not isinstance(step.op, Affine) or step.op.n_in == step.op.n_out
+    return chosen | ({"own": own} if own and square else {})
+
+
+def surely_wrong(case: Case, trace: Trace, step: Step) -> set[str]:
+    """Gradients that leave the node further from the right ones than any rounding explains.
+
+    The right ones are what the right op makes of the numbers the trace has there.  They are within
+    the bound themselves, so twice the bound is enough.  Elements at a kink do not count, because
+    other gradients are valid there, nor those beside which something overflowed.
+    """
+    rounding = Rounding.of(case.dtype)
+    y = tuple(case.x if name == INPUT else trace.value[name] for name in step.inputs)
+    p = {letter: case.params[name] for letter, name in step.parameters.items()}
+    dz = trace.grad[step.name]
+    if not np.isfinite(dz).all():
+        return set()
+    expected = {e.quantity: e for e in expected_at_node(step, case, trace, rounding)}
+    wrong = set()
+    with np.errstate(all="ignore"):
+        right = step.op.backward(dz, p, y, trace.value[step.name])
+        for edge, g in zip(step.edges, right, strict=True):
+            e = expected[f"grad {edge.source} -> {edge.target}"]
+            bound = e.want.full_error()
+            far = np.abs(trace.edge_grad[edge].astype(float) - g) > 2 * bound
+            far &= np.abs(e.want.value) + bound < rounding.largest
+            if (far & ~at_kink(e)).any():
+                wrong.add(e.quantity)
+    return wrong
+
+
+def at_kink(e: Expected) -> np.ndarray:
+    """Where more than one gradient is valid; of ties, the whole row."""
+    if e.valid is None:
+        return np.zeros(e.got.shape, bool)
+    if isinstance(e.valid, Ties):
+        tied = e.valid.winners.sum(-1, keepdims=True) > len(e.valid.sizes)
+        return np.broadcast_to(tied, e.got.shape)
+    return e.valid.at
+
+
+def plant_structural(case: Case, seed: int) -> Counter[str]:
+    """Every node of the case with a wrong backward pass: the node and its edges are named."""
+    rng = np.random.default_rng(seed)
+    count: Counter[str] = Counter()
+    for step in case.network.steps:
+        edges = {(step.name, f"grad {e.source} -> {e.target}") for e in step.edges}
+        for fault, backward in faults_of(step, rng).items():
+            trace = backprop(with_op(case, step.name, faulty(step.op, backward=backward)))
+            wrong = {(step.name, quantity) for quantity in surely_wrong(case, trace, step)}
+            with np.errstate(invalid="ignore"):
+                findings = judge(case, trace)
+            named = {(f.node, f.quantity) for f in findings if f.verdict is Verdict.MISMATCH}
+            assert wrong <= named <= edges, (case.name, step, fault, named, wrong)
+            count[fault if wrong else "equivalent"] += 1
+    return count
+
+
+def structural(seeds: Iterable[int], dtype: str) -> Counter[str]:
+    count: Counter[str] = Counter()
+    for s in seeds:
+        make = random_layered if s % 5 == 0 else random_dag
+        count += plant_structural(make(s).astype(dtype), s)
+    return count
+
+
+@each_dtype
+def test_a_wrong_backward_pass_names_its_node_and_edges(dtype):
+    count = structural(range(2000, 2035), dtype)
+    assert min(count[fault] for fault in (*FAULTS, "own")) >= 2, count
+    assert count.total() - count["equivalent"] > 250, count
+
+
+@pytest.mark.slow
+@each_dtype
+def test_a_wrong_backward_pass_names_its_node_and_edges_on_thousands(dtype):
+    count = structural(range(30_000, 31_500), dtype)
+    print(f"\n{dtype}: {count.total()} planted, {count}")
+    assert min(count[fault] for fault in (*FAULTS, "own")) >= 40, count
+
+
+# A single element -------------------------------------------------------------------------------
+
+
+def expected_everywhere(case: Case, trace: Trace, rounding: Rounding) -> dict[str, Expected]:
+    """What is wanted of every quantity, random slopes apart: those are free."""
+    found = [
+        *expected_at_divergence(case, trace, rounding),
+        *expected_sum(INPUT, case, trace, rounding),
+    ]
+    for step in case.network.steps:
+        found += expected_sum(step.name, case, trace, rounding)
+        if not step.op.random:
+            found += expected_at_node(step, case, trace, rounding)
+    return {e.quantity: e for e in found if e.quantity != "Err"}
+
+
+def own_bound(e: Expected, sharp: Expected) -> np.ndarray:
+    """What is allowed each element: the worst case, in float32 15 sigma if that is less."""
+    return np.minimum(e.want.full_error(), 1.5 * sharp.want.full_error())
+
+
+def arrays(trace: Trace) -> dict[str, np.ndarray]:
+    """The arrays of the trace by quantity: writing into one changes the trace."""
+    edges = {f"grad {e[0]} -> {e[1]}": g for e, g in trace.edge_grad.items()}
+    values = {f"value {name}": z for name, z in trace.value.items()}
+    grads = {f"grad {name}": g for name, g in trace.grad.items()}
+    return {"Div": trace.Div} | values | grads | edges
+
+
+def plant_elements(case64: Case, seed: int, each: int = 5) -> Counter[tuple[str, str]]:
+    """One wrong element in some quantities of PyTorch's trace: how many are caught, by dtype."""
+    rng = np.random.default_rng(seed)
+    count: Counter[tuple[str, str]] = Counter()
+    torch = adapter("torch")
+    clean = {f.quantity: f for f in judge(case64, torch.run(case64))}
+    for dtype in DTYPES:
+        case = case64.astype(dtype)
+        trace = torch.run(case)
+        worst = expected_everywhere(case, trace, Rounding.of(dtype))
+        sharp = worst
+        if dtype == "float32":
+            sharp = expected_everywhere(case, trace, Rounding.of(dtype, statistical=True))
+        for quantity in rng.permutation(sorted(worst))[:each]:
+            e = worst[quantity]
+            largest = float(np.abs(e.got).max())
+            smooth = np.argwhere(~at_kink(e))
+            if not 0 < largest < np.inf or not len(smooth):
+                continue
+            where = tuple(rng.choice(smooth))
+            wrong = copy.deepcopy(trace)
+            # Away from the formula: it shall not undo a rounding that was there.
+            away = 1 if float(e.got[where]) >= e.want.value[where] else -1
+            arrays(wrong)[quantity][where] += away * STEP[dtype] * largest
+            moved = abs(float(arrays(wrong)[quantity][where]) - float(e.got[where]))
+            if not moved > own_bound(e, sharp[quantity])[where]:
+                count[dtype, "within its bound"] += 1
+                continue
+            found = {f.quantity: f for f in judge(case, wrong, lambda: clean)}[quantity]
+            assert found.verdict is Verdict.MISMATCH, f"{case.name} {dtype} {where}: {found}"
+            count[dtype, "caught"] += 1
+    return count
+
+
+def elements(seeds: Iterable[int]) -> Counter[tuple[str, str]]:
+    pytest.importorskip("torch")
+    count: Counter[tuple[str, str]] = Counter()
+    for s in seeds:
+        case = random_layered(s) if s % 5 == 0 else random_dag(s, ORDINARY[s % len(ORDINARY)])
+        if case.name.rpartition("-")[2] in ORDINARY:
+            count += plant_elements(case, s)
+    return count
+
+
+def nearly_all_caught(count: Counter[tuple[str, str]], least: int) -> None:
+    """Every one beyond its own bound is caught, or `plant_elements` fails; few are not beyond."""
+    for dtype in DTYPES:
+        caught, hidden = count[dtype, "caught"], count[dtype, "within its bound"]
+        assert caught > least, count
+        assert caught >= 0.95 * (caught + hidden), count
+
+
+def test_a_single_wrong_element_is_caught():
+    nearly_all_caught(elements(range(4000, 4070)), 200)
+
+
+@pytest.mark.slow
+def test_a_single_wrong_element_is_caught_in_thousands_of_networks():
+    count = elements(range(40_000, 42_000))
+    print(f"\n{count}")
+    nearly_all_caught(count, 5000)
