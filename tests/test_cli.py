@@ -245,7 +245,9 @@ class TestATarget:
         ("target", "names"),
         [
             ("case", {"just-this"}),
-            ("network", {"case"}),
+            ("network", {"my_targets:network"}),
+            ("networks", {"my_targets:networks[0]"}),
+            ("twice", {"just-this (1)", "just-this (2)"}),
             ("cases", {"just-this", "and-that"}),
             ("make", {"just-this"}),
             ("several", {"just-this", "and-that"}),
@@ -266,14 +268,12 @@ class TestATarget:
             ("my_targets:no_such_name", ["no_such_name"]),
             ("my_targets:five", ["'my_targets:five'", "int", "give a Case"]),
             ("my_targets:text", ["'my_targets:text'", "str", "give a Case"]),
-            ("my_targets:networks", ["'my_targets:networks'", "Network"]),
             ("my_targets:nothing", ["'my_targets:nothing'", "NoneType"]),
             ("my_targets:needy", ["'my_targets:needy'", "'batch'"]),
             ("my_targets:bad", ["'my_targets:bad'", "RuntimeError", "no disk left"]),
             ("my_targets:", ["'my_targets:'", "module"]),
             ("my targets:case", ["'my targets:case'"]),
             (":case", ["':case'"]),
-            ("my_targets:twice", ["'just-this'"]),
         ],
     )
     def test_that_is_something_else_is_refused_by_name(self, target: str, words: list[str]) -> None:
@@ -327,7 +327,9 @@ class TestList:
         assert set(shown) == set(available()) >= {"torch", "jax", "right", "wrong"}
         assert shown["right"].endswith("right 1.2")
         for name, case in builtin_cases().items():
-            assert any(line.startswith(f"{name} ") and case.about in line for line in lines)
+            mine = next(line for line in lines if line.startswith(f"{name} "))
+            assert case.about[:20] in mine
+        assert max(map(len, lines)) <= 80
 
     def test_says_of_a_missing_framework_what_to_install(self, monkeypatch: Any) -> None:
         monkeypatch.setitem(sys.modules, "gradparity.adapters.torch", None)
@@ -372,7 +374,9 @@ class TestFormulas:
         refused(run("formulas", *names), "'Sigmund'")
 
     def test_have_both_directions(self) -> None:
-        for block in run("formulas").stdout.strip().split("\n\n"):
+        *blocks, legend = run("formulas").stdout.rstrip().split("\n\n")
+        assert "wider(form, other)" in legend
+        for block in blocks:
             assert "    forward " in block, block
             one_way = block.startswith(("Maxout:", "MaxSubsets:"))  # chains of ops
             assert one_way or "    backward " in block, block

@@ -112,8 +112,9 @@ def formulas(names: tuple[str, ...]) -> None:
 
 
 LEGEND = """\
-affine(y, W, b) = y W + b;  absorb(a, b) = a + b;  scatter_add sums columns back to where `take`
-took them;  wider(form, other) is form: `other` is an equal form whose rounding is admitted too."""
+  affine(y, W, b) = y W + b;  absorb(a, b) = a + b;  scatter_add sums columns
+  back to where `take` took them;  wider(form, other) is form: `other` is an
+  equal form, whose rounding is admitted too."""
 
 
 def _builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:

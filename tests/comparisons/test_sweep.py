@@ -25,9 +25,9 @@ from gradparity.comparisons.expected import (
 from gradparity.comparisons.finding import SUM
 from gradparity.core import Affine, Case, Rounding, Softmax, Take, Ties, Trace, backprop
 from gradparity.core.network import INPUT, Step
-from random_cases import random_dag, random_layered
 
 from faults import faulty, with_op
+from random_cases import random_dag, random_layered
 
 DTYPES = ("float64", "float32")
 #: Kinds of numbers whose elements are of comparable sizes, so that 1e-5 of the largest is a signal.
@@ -52,9 +52,7 @@ FORMULAS = {
 
 def compared(cases: list[Case], implementation: Any) -> Counter[tuple[str, str]]:
     """How many quantities are at parity, by dtype and formula; a false alarm fails the test."""
-    # A census of ties divides infinite gradients: see the test that is expected to fail.
-    with np.errstate(invalid="ignore"):
-        report = check(cases, implementation)
+    report = check(cases, implementation)
     found = report.findings()
     alarms = [f"{run.case}, {run.column}: {f}" for run, f in found if f.verdict.parity is False]
     assert not alarms, "\n".join(alarms)
@@ -92,20 +90,15 @@ def test_no_false_alarm_for_jax():
     assert count.total() > 600
 
 
-@pytest.mark.xfail(raises=RuntimeWarning, reason="the census of ties divides inf by inf")
 def test_a_tie_that_an_infinite_gradient_reaches_is_judged_without_a_warning():
     pytest.importorskip("torch")
     check([random_dag(143)], "torch")
 
 
-#: A false alarm that is not mended yet, left out of the wide sweep by its seed and tested here.
-HALF_OF_WHAT_OVERFLOWS = 11_584
-
-
-@pytest.mark.xfail(raises=AssertionError, reason="r r overflows in float32, r r / 2 would not")
 def test_an_overflow_halfway_is_not_a_mismatch():
+    # r r overflows in float32 and r r / 2 would not.
     pytest.importorskip("torch")
-    report = check([random_dag(HALF_OF_WHAT_OVERFLOWS)], "torch")
+    report = check([random_dag(11_584)], "torch")
     assert not [f for _, f in report.findings() if f.verdict.parity is False]
 
 
@@ -121,9 +114,7 @@ def test_no_false_alarm_for_torch_on_thousands(shape, total):
     pytest.importorskip("torch")
     count: Counter[tuple[str, str]] = Counter()
     for seeds in blocks(total, 30):
-        known = (HALF_OF_WHAT_OVERFLOWS,) if shape == "dag" else ()
-        chosen = [10_000 + s for s in seeds if 10_000 + s not in known]
-        count += compared([of_shape(shape, s) for s in chosen], "torch")
+        count += compared([of_shape(shape, 10_000 + s) for s in seeds], "torch")
     print(f"\n{total} {shape}: {count.total()} quantities, {sorted(count.items())}")
     assert count.total() > 15 * total
     if shape == "dag":
@@ -222,8 +213,7 @@ def plant_structural(case: Case, seed: int) -> Counter[str]:
         for fault, backward in faults_of(step, rng).items():
             trace = backprop(with_op(case, step.name, faulty(step.op, backward=backward)))
             wrong = {(step.name, quantity) for quantity in surely_wrong(case, trace, step)}
-            with np.errstate(invalid="ignore"):
-                findings = judge(case, trace)
+            findings = judge(case, trace)
             named = {(f.node, f.quantity) for f in findings if f.verdict is Verdict.MISMATCH}
             assert wrong <= named <= edges, (case.name, step, fault, named, wrong)
             count[fault if wrong else "equivalent"] += 1

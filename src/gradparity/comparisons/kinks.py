@@ -109,7 +109,7 @@ def _census_of_ties(e: Expected, valid: Ties, got: Array, dz: Array, rounding: R
         tied = valid.winners[:, group]
         for t in np.flatnonzero(tied.sum(axis=-1) > 1):
             count += 1
-            if not abs(dz[t, i]) >= rounding.tiny:
+            if not rounding.tiny <= abs(dz[t, i]) <= rounding.largest:
                 undetermined += 1
                 continue
             tolerance = 4 * rounding.u

@@ -44,6 +44,13 @@ RUNS = 8
 
 def _rounded(value: Array, inherited: Any, rounding: Rounding, units: float = 2.0) -> Bounded:
     error = inherited + (units * rounding.u) * (np.abs(value) + inherited) + rounding.tiny
+    return _in_range(value, error, rounding)
+
+
+def _in_range(value: Array, error: Array, rounding: Rounding) -> Bounded:
+    """A result, of which nothing is known where it may have overflowed on the way."""
+    if not max(np.max(value, initial=0.0), -np.min(value, initial=0.0)) <= rounding.largest:
+        error = np.where(np.abs(value) <= rounding.largest, error, np.inf)
     return Bounded(value, error, rounding)
 
 
@@ -148,7 +155,7 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
         ),
     )
     inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
-    return Bounded(value, error + inherited, rounding)
+    return _in_range(value, error + inherited, rounding)
 
 
 def _without_fresh(x: Bounded) -> Bounded:
@@ -209,7 +216,7 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
     )
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
-    return Bounded(value, error, rounding)
+    return _in_range(value, error, rounding)
 
 
 def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
