@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,26 +24,20 @@ from gradparity.core import (  # noqa: E402
     CrossEntropy,
     InnerProduct,
     Max,
-    Network,
-    Node,
     RandomizedLeakyReLU,
     ReLU,
     Tanh,
     layered,
 )
 
+from .frameworks import AT_A_KINK, each_dtype, gradient_at, with_a_named_layer  # noqa: E402
+
 JAX: Any = adapter("jax")
+run_at = partial(gradient_at, JAX)
 
 
 def precision(dtype: str) -> Any:
     return jax.enable_x64(dtype == "float64")
-
-
-def run_at(op: Any, x: Any, d: Any, dtype: str) -> np.ndarray:
-    """dx, with the output's gradient d."""
-    x, d = np.array(x, dtype), np.array(d, dtype)
-    net = layered([op], InnerProduct(), reduction="sum")
-    return JAX.run(Case(net, {}, x, d)).grad["x"]
 
 
 def autograd_at(function: Callable[[Any], Any], x: Any, d: Any, dtype: str) -> np.ndarray:
@@ -54,12 +49,7 @@ def autograd_at(function: Callable[[Any], Any], x: Any, d: Any, dtype: str) -> n
 
 class TestTheNetwork:
     def test_parameters_are_a_pytree_by_node(self) -> None:
-        net = Network(
-            Node("z1", Affine(4, 3), "x"),
-            Node("y1", Tanh(), "z1"),
-            Node("hidden", Affine(3, 5, bias=False), "y1"),
-            divergence=L2(),
-        )
+        net = with_a_named_layer()
         case = Case.random(net, dtype=np.float32)
         native = JAX.build(net, case.params)
         assert isinstance(native, JaxNetwork)
@@ -77,7 +67,7 @@ class TestTheNetwork:
             np.testing.assert_array_equal(whole[key], p)
             np.testing.assert_array_equal(tree[key], p.astype(np.float32), strict=True)
 
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @each_dtype
     def test_computes_the_output_of_the_trace_under_jit(self, dtype: str) -> None:
         names = ["gated", *(f"op-{op}" for op in ("softplus", "softmax", "maxout", "products"))]
         cases = [builtin_cases()[name].make().astype(dtype) for name in names]
@@ -155,12 +145,11 @@ class TestTheNetwork:
         np.testing.assert_array_equal(native.params["z1"]["kernel"], case.params["W1"])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each_dtype
 class TestSpellings:
     """JAX's functions differ at a kink: measured here, never written down."""
 
-    X = ((0.0, -0.0, 1.5, -1.5), (-0.0, 0.0, -2.0, 2.0))
-    D = ((1.0, 2.0, -3.0, 5.0), (-1.0, -4.0, 1.0, 7.0))
+    X, D = AT_A_KINK
 
     @pytest.mark.parametrize(
         ("spelling", "function"),

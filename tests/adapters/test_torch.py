@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from gradparity.core import (  # noqa: E402
     Affine,
     Case,
     CrossEntropy,
-    InnerProduct,
     Max,
     Network,
     Node,
@@ -30,14 +30,10 @@ from gradparity.core import (  # noqa: E402
     layered,
 )
 
+from .frameworks import AT_A_KINK, each_dtype, gradient_at, with_a_named_layer  # noqa: E402
+
 TORCH: Any = adapter("torch")
-
-
-def run_at(op: Any, x: Any, d: Any, dtype: str) -> np.ndarray:
-    """dx, with the output's gradient d."""
-    x, d = np.array(x, dtype), np.array(d, dtype)
-    net = layered([op], InnerProduct(), reduction="sum")
-    return TORCH.run(Case(net, {}, x, d)).grad["x"]
+run_at = partial(gradient_at, TORCH)
 
 
 def autograd_at(function: Callable[[Any], Any], x: Any, d: Any, dtype: str) -> np.ndarray:
@@ -49,12 +45,7 @@ def autograd_at(function: Callable[[Any], Any], x: Any, d: Any, dtype: str) -> n
 
 class TestTheModule:
     def test_names_and_layouts_are_what_a_torch_user_expects(self) -> None:
-        net = Network(
-            Node("z1", Affine(4, 3), "x"),
-            Node("y1", Tanh(), "z1"),
-            Node("hidden", Affine(3, 5, bias=False), "y1"),
-            divergence=L2(),
-        )
+        net = with_a_named_layer()
         case = Case.random(net)
         module = TORCH.build(net, case.params)
         state = module.state_dict()
@@ -85,7 +76,7 @@ class TestTheModule:
             own["z1"](x).detach().numpy(), TORCH.run(case).value["z1"], strict=True
         )
 
-    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @each_dtype
     def test_computes_the_output_of_the_trace(self, dtype: str) -> None:
         for name in (*(f"net-{op}" for op in OPS), "gated", "shared-zero"):
             case = builtin_cases()[name].make().astype(dtype)
@@ -135,12 +126,11 @@ class TestTheModule:
         np.testing.assert_array_equal(TORCH.export(net, other)["W1"], case.params["W1"])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each_dtype
 class TestSpellings:
     """PyTorch's functions differ at a kink, and some changed: measured here, never written down."""
 
-    X = ((0.0, -0.0, 1.5, -1.5), (-0.0, 0.0, -2.0, 2.0))
-    D = ((1.0, 2.0, -3.0, 5.0), (-1.0, -4.0, 1.0, 7.0))
+    X, D = AT_A_KINK
 
     @pytest.mark.parametrize(
         ("spelling", "function"),

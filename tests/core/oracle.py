@@ -12,40 +12,16 @@ from typing import Any
 import mpmath
 import numpy as np
 
+from gradparity import core
 from gradparity.core import (
-    ELU,
-    GELU,
-    KL,
-    L2,
-    SELU,
-    Add,
-    Affine,
-    BinaryCrossEntropy,
-    BinaryKL,
     Bounded,
     Case,
-    Concatenate,
-    CrossEntropy,
     Divergence,
-    Hardtanh,
-    Identity,
     InnerProduct,
-    LeakyReLU,
-    LogSoftmax,
-    Max,
-    Multiply,
     Network,
     Node,
-    Products,
-    RandomizedLeakyReLU,
-    ReLU,
     Rounding,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
     Take,
-    Tanh,
     Trace,
     VectorActivation,
 )
@@ -54,6 +30,9 @@ from gradparity.core.backprop import forward, risk, risk_gradient, total
 
 MP = mpmath.MPContext()
 MP.dps = 60
+
+F32, F64 = Rounding.of("float32"), Rounding.of("float64")
+TINY = F32.tiny
 
 #: The floats in the formulas that stand for irrational (or multiplied) numbers.
 CONSTANTS = {
@@ -220,6 +199,11 @@ def in_reals(case: Case) -> dict[str, Any]:
     return evaluate(case.network, params, Real.array(case.x), Real.array(case.desired))
 
 
+def exactly(x: Any, rounding: Rounding = F32) -> Bounded:
+    """These numbers as data, without an error."""
+    return Bounded.exactly(np.asarray(x), rounding)
+
+
 def in_bounded(case: Case, rounding: Rounding) -> dict[str, Bounded]:
     params = {name: Bounded.exactly(p, rounding) for name, p in case.params.items()}
     x, d = Bounded.exactly(case.x, rounding), Bounded.exactly(case.desired, rounding)
@@ -243,67 +227,67 @@ def quadratic_vjp(dy: Any, z: Any) -> Any:
 
 
 SCALAR_OPS = [
-    Identity(),
-    Sigmoid(),
-    Tanh(),
-    ReLU(),
-    ReLU(subgradient="left"),
-    ReLU(subgradient=0.25),
-    LeakyReLU(),
-    LeakyReLU(a=1.5, subgradient="left"),
-    RandomizedLeakyReLU(),
-    RandomizedLeakyReLU(subgradient="left"),
-    RandomizedLeakyReLU(training=False, subgradient=0.5),
-    Softplus(),
-    Softplus(threshold=20.0),
-    ELU(),
-    ELU(a=0.7, subgradient=0.8),
-    ELU(a=2.0, subgradient="left"),
-    SELU(),
-    SELU(subgradient="left"),
-    SiLU(),
-    GELU(),
-    GELU("tanh"),
-    Hardtanh(),
-    Hardtanh(subgradient="left"),
-    Hardtanh(subgradient=0.3),
+    core.Identity(),
+    core.Sigmoid(),
+    core.Tanh(),
+    core.ReLU(),
+    core.ReLU(subgradient="left"),
+    core.ReLU(subgradient=0.25),
+    core.LeakyReLU(),
+    core.LeakyReLU(a=1.5, subgradient="left"),
+    core.RandomizedLeakyReLU(),
+    core.RandomizedLeakyReLU(subgradient="left"),
+    core.RandomizedLeakyReLU(training=False, subgradient=0.5),
+    core.Softplus(),
+    core.Softplus(threshold=20.0),
+    core.ELU(),
+    core.ELU(a=0.7, subgradient=0.8),
+    core.ELU(a=2.0, subgradient="left"),
+    core.SELU(),
+    core.SELU(subgradient="left"),
+    core.SiLU(),
+    core.GELU(),
+    core.GELU("tanh"),
+    core.Hardtanh(),
+    core.Hardtanh(subgradient="left"),
+    core.Hardtanh(subgradient=0.3),
 ]
 VECTOR_OPS = [
-    Softmax(),
-    LogSoftmax(),
-    Max(),
-    Max(sizes=(2, 1, 3)),
-    Max(sizes=(3, 3), ties="last"),
-    Max(sizes=(3, 3), ties="even"),
-    Take((2, 0, 2, 5)),
-    Products([(0, 1), (2, 2), (5, 0), (1, 0)]),
+    core.Softmax(),
+    core.LogSoftmax(),
+    core.Max(),
+    core.Max(sizes=(2, 1, 3)),
+    core.Max(sizes=(3, 3), ties="last"),
+    core.Max(sizes=(3, 3), ties="even"),
+    core.Take((2, 0, 2, 5)),
+    core.Products([(0, 1), (2, 2), (5, 0), (1, 0)]),
 ]
 USER_OPS = [
-    VectorActivation(quadratic, jacobian=quadratic_jacobian, n_in=3, n_out=4),
-    VectorActivation(quadratic, vjp=quadratic_vjp, n_in=3, n_out=4),
+    core.VectorActivation(quadratic, jacobian=quadratic_jacobian, n_in=3, n_out=4),
+    core.VectorActivation(quadratic, vjp=quadratic_vjp, n_in=3, n_out=4),
 ]
 OTHER_OPS = [
-    Affine(6, 4),
-    Affine(6, 4, bias=False),
-    Add(),
-    Multiply(),
-    Concatenate(),
+    core.Affine(6, 4),
+    core.Affine(6, 4, bias=False),
+    core.Add(),
+    core.Multiply(),
+    core.Concatenate(),
 ]
 OPS = SCALAR_OPS + VECTOR_OPS + USER_OPS + OTHER_OPS
 DIVERGENCES = [
-    L2(),
-    InnerProduct(),
-    BinaryCrossEntropy(),
-    BinaryCrossEntropy("probabilities"),
-    BinaryKL(),
-    BinaryKL("probabilities"),
-    CrossEntropy(),
-    CrossEntropy(eps=0.01),
-    CrossEntropy(on="probabilities"),
-    CrossEntropy(eps=0.01, on="probabilities"),
-    KL(),
-    KL(eps=0.02),
-    KL(eps=0.02, on="probabilities"),
+    core.L2(),
+    core.InnerProduct(),
+    core.BinaryCrossEntropy(),
+    core.BinaryCrossEntropy("probabilities"),
+    core.BinaryKL(),
+    core.BinaryKL("probabilities"),
+    core.CrossEntropy(),
+    core.CrossEntropy(eps=0.01),
+    core.CrossEntropy(on="probabilities"),
+    core.CrossEntropy(eps=0.01, on="probabilities"),
+    core.KL(),
+    core.KL(eps=0.02),
+    core.KL(eps=0.02, on="probabilities"),
 ]
 
 

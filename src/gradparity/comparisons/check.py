@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from itertools import combinations, count
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..core.divergences import Divergence
 from ..core.network import INPUT, Network
 from ..core.trace import Trace
 from .finding import Finding, exit_code
-from .judge import judge
+from .judge import Evidence, judge
 from .report import Difference, Report, Run, environment
 
 __all__ = ["check"]
@@ -72,31 +72,36 @@ def check(
         skipped = {name: "not installed" for name in available() if name not in present}
     runs: list[Run] = []
     differences: list[Difference] = []
-    findings: dict[tuple[str, str], list[list[Finding]]] = {}
+    in_float64: dict[str, list[list[Finding]]] = {}
     for dtype in dtypes:
-        traces: dict[str, list[Trace]] = {}
         rounded = [_rounded(case, dtype) for case in cases]
+        judged = []
         for each in chosen:
             progress(f"{each.name} {dtype}")
-            traces[each.name] = _run_all(each, rounded, device)
-            evidence = _evidence(each, cases, findings.get((each.name, "float64")), device)
-            findings[each.name, dtype] = [
-                judge(case, trace, evidence[i])
-                for i, (case, trace) in enumerate(zip(rounded, traces[each.name], strict=True))
-            ]
-        for i, case in enumerate(cases):
+            evidence = _evidence(each, cases, in_float64.get(each.name), device)
+            judged.append(_judged(each, rounded, evidence, device))
+            if dtype == "float64":
+                in_float64[each.name] = judged[-1].findings
+        for i, case in enumerate(rounded):
             said = (about or {}).get(case.name, "")
-            runs += [
-                Run(case.name, each.name, dtype, tuple(findings[each.name, dtype][i]), said)
-                for each in chosen
-            ]
-            for a, b in itertools.combinations([each.name for each in chosen], 2):
-                both = findings[a, dtype][i], findings[b, dtype][i]
-                differences.append(
-                    _difference(rounded[i], (a, b), (traces[a][i], traces[b][i]), both)
-                )
+            runs += [Run(case.name, j.name, dtype, tuple(j.findings[i]), said) for j in judged]
+            differences += [_difference(case, i, a, b) for a, b in combinations(judged, 2)]
     versions = {k: v for each in chosen for k, v in each.versions().items()}
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions})
+
+
+class Judged(NamedTuple):
+    """One implementation in one dtype: a trace and its findings for every case."""
+
+    name: str
+    traces: list[Trace]
+    findings: list[list[Finding]]
+
+
+def _judged(each: Any, cases: list[Case], evidence: list[Evidence], device: str | None) -> Judged:
+    traces = _run_all(each, cases, device)
+    judged = zip(cases, traces, evidence, strict=True)
+    return Judged(each.name, traces, [judge(*one) for one in judged])
 
 
 def _run_all(each: Any, cases: list[Case], device: str | None) -> list[Trace]:
@@ -132,7 +137,7 @@ class Function:
 
 def _evidence(
     each: Any, cases: list[Case], known: list[list[Finding]] | None, device: str | None
-) -> list[Callable[[], dict[str, Finding]]]:
+) -> list[Evidence]:
     """The float64 findings of an implementation, computed only if somebody asks."""
 
     @cache
@@ -147,18 +152,15 @@ def _evidence(
     return [partial(of, i) for i in range(len(cases))]
 
 
-def _difference(
-    case: Case,
-    names: tuple[str, str],
-    traces: tuple[Trace, Trace],
-    findings: tuple[list[Finding], list[Finding]],
-) -> Difference:
+def _difference(case: Case, i: int, first: Judged, second: Judged) -> Difference:
+    """Two implementations of case number i: both right, hence equal; and how far apart."""
+    findings = first.findings[i], second.findings[i]
     codes = {exit_code(f) for f in findings}
     parity = False if 1 in codes else None if 2 in codes else True
     unit = 0.5 * float(np.finfo(case.dtype).eps)
     worst, where = 0.0, "none"
     for name in (*case.network.parameter_shapes, INPUT):
-        a, b = (np.asarray(t.grad[name], np.float64) for t in traces)
+        a, b = (j.traces[i].grad[name].astype(np.float64) for j in (first, second))
         scale = float(np.abs(a).max(initial=0.0)) * unit
         with np.errstate(all="ignore"):
             apart = float(np.abs(a - b).max(initial=0.0))
@@ -167,6 +169,7 @@ def _difference(
             worst, where = units, f"grad {name}"
     took = [{f.quantity: f.kinks.taken for f in found if f.kinks} for found in findings]
     choices = took[0] != took[1] or any(step.op.random for step in case.network.steps)
+    names = first.name, second.name
     return Difference(case.name, str(case.dtype), *names, parity, where, worst, choices)
 
 
@@ -230,9 +233,7 @@ def _chosen(implementations: Sequence[Implementation]) -> list[Any]:
         if each.name in names:
             if not isinstance(each, Function):
                 raise ValueError(f"two implementations are named {each.name!r}; rename one")
-            each.name = next(
-                name for i in itertools.count(2) if (name := f"{each.name} ({i})") not in names
-            )
+            each.name = next(name for i in count(2) if (name := f"{each.name} ({i})") not in names)
         chosen.append(each)
     return chosen
 

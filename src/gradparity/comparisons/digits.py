@@ -92,8 +92,8 @@ def digits(problem: str = "ten", dtype: Any = np.float64, seed: int = 0) -> Digi
     The images are those of 13 writers, who are not told apart, so every writer is on both sides of
     the split: the accuracy on held-out images is one on new images, not on new writers.
 
-    >>> data = digits("two", np.float32)  # doctest: +SKIP
-    >>> data.x_train.shape, data.d_train.shape, data.x_test.shape  # doctest: +SKIP
+    >>> data = digits("two", np.float32)
+    >>> data.x_train.shape, data.d_train.shape, data.x_test.shape
     ((1347, 64), (1347, 1), (450, 64))
     """
     _known(problem)
@@ -138,7 +138,7 @@ def digits_case(
     ------
     ImportError, TypeError, ValueError : as `digits`; eps with "two"; a batch that there is not.
 
-    >>> digits_case("ten", eps=0.01).network.parameter_shapes  # doctest: +SKIP
+    >>> digits_case("ten", eps=0.01).network.parameter_shapes
     {'W1': (64, 32), 'b1': (32,), 'W2': (32, 10), 'b2': (10,)}
     """
     network = _network(problem, eps, hidden)
@@ -153,7 +153,7 @@ def digits_case(
 def none_of_the_above(count: int = N_NONE, seed: int = 0) -> Array:
     """Images that are no digits, made of random strokes; pixels 0 to 16, shape (count, 64).
 
-        An image is made as those of the digits were: on a 32x32 bitmap, of which the "on" points in
+    An image is made as those of the digits were: on a 32x32 bitmap, of which the "on" points in
     each 4x4 block are counted.  On are the points within 2 of any of seven straight strokes, whose
     centres are uniform in [2, 30]^2, lengths uniform in [6, 16] and directions uniform.  That is
     the ink of a digit (the median sum of pixels is 312, a digit's 313) without its shape.  No image
@@ -162,8 +162,8 @@ def none_of_the_above(count: int = N_NONE, seed: int = 0) -> Array:
     is never farther than 2.01.
 
     >>> images = none_of_the_above(3, seed=0)
-        >>> images.shape, int(images.min()), int(images.max())
-        ((3, 64), 0, 16)
+    >>> images.shape, int(images.min()), int(images.max())
+    ((3, 64), 0, 16)
     """
     if count < 1:
         raise ValueError(f"count is {count}; give at least one image")

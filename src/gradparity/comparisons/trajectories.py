@@ -151,8 +151,8 @@ def train_digits(
     AdapterError : an adapter named here is unknown or its framework is missing.
     ImportError, ValueError, TypeError : as `digits_case` and `trajectories`.
 
-    >>> run = train_digits("two", "torch", "jax", epochs=1)  # doctest: +SKIP
-    >>> run.exit_code  # doctest: +SKIP
+    >>> run = train_digits("two", "torch", "jax", epochs=1)
+    >>> run.exit_code
     0
     """
     data = digits(problem, dtype, seed)

@@ -40,7 +40,7 @@ def _sigmoid(z: Array) -> Array:
 def softplus_slope(z: Array) -> Array:
     """sigmoid(z) as e^(z - softplus(z)), which is how JAX differentiates softplus."""
     y = absorb(np.maximum(z, 0), np.log1p(np.exp(-abs(z))))
-    return np.clip(np.exp(z - y), 0, 1)
+    return np.minimum(np.exp(z - y), 1)
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,15 @@ def _power(a: Bounded, n: Bounded) -> Bounded:
 
 def _extremum(ufunc: Any) -> Callable[..., Bounded]:
     def rule(a: Bounded, b: Bounded) -> Bounded:
-        return Bounded(ufunc(a.value, b.value), np.maximum(a.error, b.error), a.rounding)
+        value = ufunc(a.value, b.value)
+        if not (np.any(a.error) or np.any(b.error)):
+            return Bounded(value, 0.0, a.rounding)
+        # The image of both intervals: however badly a is known, min(a, 1) is at most 1.
+        above = ufunc(a.value + a.error, b.value + b.error) - value
+        below = value - ufunc(a.value - a.error, b.value - b.error)
+        error = np.maximum(above, below)
+        either = np.maximum(a.error, b.error)
+        return Bounded(value, np.where(np.isnan(error), either, error), a.rounding)
 
     return rule
 

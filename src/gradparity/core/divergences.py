@@ -325,7 +325,7 @@ def _from_lse(t: Array, z: Array, log_y: Array) -> Array:
 
 def _from_log_gradient(t: Array, log_y: Array) -> Array:
     """The gradient of -sum_i t_i log softmax(z)_i by z: y_i sum_j t_j - t_i."""
-    return np.clip(np.exp(log_y), 0, 1) * t.sum(axis=-1, keepdims=True) - t
+    return np.minimum(np.exp(log_y), 1) * t.sum(axis=-1, keepdims=True) - t
 
 
 def _d_log(d: Array, y: Array) -> Array:

@@ -91,7 +91,7 @@ class LogSoftmax(Activation):
         return log_softmax(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return dy - np.clip(np.exp(y), 0, 1) * dy.sum(axis=-1, keepdims=True)
+        return dy - np.minimum(np.exp(y), 1) * dy.sum(axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)
