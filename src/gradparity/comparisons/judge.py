@@ -171,7 +171,8 @@ def _verdict(
             _, worst = levels.measured(quantity, 2)
             measured, note = _second_opinion(quantity, measured, worst, float64)
     rounding = levels.roundings[0]
-    kinks = census(e, rounding) if e.valid is not None else None
+    with np.errstate(all="ignore"):  # infinite gradients are compared too
+        kinks = census(e, rounding) if e.valid is not None else None
     verdict = _named(e, measured, kinks is not None and kinks.other, note)
     if verdict is Verdict.MISMATCH and e.valid is None:
         note = "; ".join(filter(None, (hint(e.got, e.want.value, measured.bound), note)))
