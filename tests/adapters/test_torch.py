@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -302,3 +303,15 @@ class TestGlobalState:
         np.testing.assert_array_equal(trace.grad["W1"], expected.grad["W1"])
         assert {p.device.type for p in module.parameters()} == {"cpu"}
         assert {p.device.type for p in lost.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", [n for n in OPS if n != "vector-activation"])
+def test_a_module_can_be_pickled(name: str) -> None:
+    op, width = OPS[name]
+    case = Case.random(layered([op], L2()), batch=3, width=width)
+    module = adapter("torch").build(case.network, case.params).eval()
+    again = pickle.loads(pickle.dumps(module))
+    x = torch.tensor(case.x)
+    assert torch.equal(again(x), module(x))
+    d = torch.tensor(case.desired)
+    assert torch.equal(again.divergence(again(x), d), module.divergence(module(x), d))

@@ -202,9 +202,9 @@ def _module(op: core.Op) -> nn.Module:
         case core.ReLU(spelling="relu"):
             return nn.ReLU()
         case core.ReLU(spelling="maximum"):
-            return Function(lambda z: torch.maximum(z, z.new_zeros(())), "maximum(z, 0)")
+            return Function(_maximum, "maximum(z, 0)")
         case core.ReLU(spelling="clamp"):
-            return Function(lambda z: torch.clamp(z, min=0), "clamp(z, min=0)")
+            return Function(functools.partial(torch.clamp, min=0), "clamp(z, min=0)")
         case core.LeakyReLU():
             return nn.LeakyReLU(op.a)
         case core.RandomizedLeakyReLU():
@@ -212,7 +212,7 @@ def _module(op: core.Op) -> nn.Module:
             return nn.RReLU(op.l, op.u).train(op.training)
         case core.Softplus(threshold=None):
             # nn.Softplus is another function: the identity above its threshold.
-            return Function(lambda z: torch.logaddexp(z, z.new_zeros(())), "logaddexp(z, 0)")
+            return Function(_softplus, "logaddexp(z, 0)")
         case core.Softplus():
             return nn.Softplus(threshold=op.threshold)
         case core.ELU():
@@ -234,16 +234,15 @@ def _module(op: core.Op) -> nn.Module:
         case core.Take():
             return Function(functools.partial(_take, op.indices), repr(op))
         case core.Products():
-            j, l = op.sides  # noqa: E741
-            return Function(lambda z: _take(j, z) * _take(l, z), repr(op))
+            return Function(functools.partial(_products, *op.sides), repr(op))
         case core.VectorActivation():
             return Function(native_function(op, "torch"), "the user's function")
         case core.Add():
-            return Function(lambda *y: functools.reduce(operator.add, y), "y1 + y2 + ...")
+            return Function(_add, "y1 + y2 + ...")
         case core.Multiply():
             return Function(operator.mul, "y1 * y2")
         case core.Concatenate():
-            return Function(lambda *y: torch.cat(y, -1), "cat(y, -1)")
+            return Function(_concatenate, "cat(y, -1)")
     raise AdapterError(f"the torch adapter has no layer for {op.name}")
 
 
@@ -254,36 +253,69 @@ def _max(sizes: tuple[int, ...] | None, spelling: str, z: Tensor) -> Tensor:
     return torch.cat([g.max(-1, keepdim=True).values for g in parts], -1)
 
 
+# Functions of this module rather than lambdas, so that a module can be pickled.
+
+
+def _maximum(z: Tensor) -> Tensor:
+    return torch.maximum(z, z.new_zeros(()))
+
+
+def _softplus(z: Tensor) -> Tensor:
+    return torch.logaddexp(z, z.new_zeros(()))
+
+
 def _take(indices: tuple[int, ...], z: Tensor) -> Tensor:
     return z.index_select(-1, torch.tensor(indices, device=z.device))
+
+
+def _products(j: tuple[int, ...], l: tuple[int, ...], z: Tensor) -> Tensor:  # noqa: E741
+    return _take(j, z) * _take(l, z)
+
+
+def _add(*y: Tensor) -> Tensor:
+    return functools.reduce(operator.add, y)
+
+
+def _concatenate(*y: Tensor) -> Tensor:
+    return torch.cat(y, -1)
 
 
 def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tensor]:
     """PyTorch's own loss, per instance: (Y, d) -> Div, shape (T,)."""
     match divergence:
         case core.L2():
-            return lambda y, d: 0.5 * F.mse_loss(y, d, reduction="none").sum(-1)
+            return _l2
         case core.InnerProduct():
-            return lambda y, d: (d * y).sum(-1)
+            return _inner_product
         case core.BinaryCrossEntropy():  # and BinaryKL
-            on_logits = divergence.on == "logits"
-            loss = F.binary_cross_entropy_with_logits if on_logits else F.binary_cross_entropy
-            minus_entropy = isinstance(divergence, core.BinaryKL)
-
-            def binary(y: Tensor, d: Tensor) -> Tensor:
-                div = loss(y, d, reduction="none")
-                if minus_entropy:
-                    div = div + torch.xlogy(d, d) + torch.xlogy(1 - d, 1 - d)
-                return div.sum(-1)
-
-            return binary
+            return functools.partial(_binary, divergence)
         case core.CrossEntropy(on="logits") if not isinstance(divergence, core.KL):
-            return lambda z, d: F.cross_entropy(
-                z, d, reduction="none", label_smoothing=divergence.uniform(z.shape[-1])
-            )
+            return functools.partial(_cross_entropy, divergence)
         case core.CrossEntropy():
             return functools.partial(_cross_entropy_from_log, divergence)
     raise AdapterError(f"the torch adapter has no loss for {divergence.name}")
+
+
+def _l2(y: Tensor, d: Tensor) -> Tensor:
+    return 0.5 * F.mse_loss(y, d, reduction="none").sum(-1)
+
+
+def _inner_product(y: Tensor, d: Tensor) -> Tensor:
+    return (d * y).sum(-1)
+
+
+def _binary(divergence: core.BinaryCrossEntropy, y: Tensor, d: Tensor) -> Tensor:
+    on_logits = divergence.on == "logits"
+    loss = F.binary_cross_entropy_with_logits if on_logits else F.binary_cross_entropy
+    div = loss(y, d, reduction="none")
+    if isinstance(divergence, core.BinaryKL):
+        div = div + torch.xlogy(d, d) + torch.xlogy(1 - d, 1 - d)
+    return div.sum(-1)
+
+
+def _cross_entropy(divergence: core.CrossEntropy, z: Tensor, d: Tensor) -> Tensor:
+    a = divergence.uniform(z.shape[-1])
+    return F.cross_entropy(z, d, reduction="none", label_smoothing=a)
 
 
 def _cross_entropy_from_log(divergence: core.CrossEntropy, y: Tensor, d: Tensor) -> Tensor:
