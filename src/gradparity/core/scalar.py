@@ -95,15 +95,8 @@ def scalar_backprop(case: Case) -> Trace:
         p = {letter: params[name] for letter, name in step.parameters.items()}
         dz = grad[step.name]
         if isinstance(step.op, lay.Affine):
-            y0, W = value[step.inputs[0]], case.params[step.parameters["W"]]
-            dW = [
-                [sum(y0[t][i] * dz[t][j] for t in instances) for j in range(W.shape[1])]
-                for i in range(W.shape[0])
-            ]
-            grad_p[step.parameters["W"]] = np.array(dW)
-            if step.op.bias:
-                db = [sum(dz[t][j] for t in instances) for j in range(W.shape[1])]
-                grad_p[step.parameters["b"]] = np.array(db)
+            dp = affine_gradients(step.op, value[step.inputs[0]], dz)
+            grad_p |= {step.parameters[letter]: np.array(g) for letter, g in dp.items()}
         dy = [
             backward(step.op, p, [value[s][t] for s in step.inputs], dz[t], negative[step.name][t])
             for t in instances
@@ -116,6 +109,14 @@ def scalar_backprop(case: Case) -> Trace:
     values = {name: np.array(rows) for name, rows in value.items() if name != INPUT}
     versions = {"numpy": np.__version__}
     return Trace(Err, np.array(Div), values, gradients, edge_grad, "numpy scalar", versions)
+
+
+def affine_gradients(op: lay.Affine, y: Rows, dz: Rows) -> dict[str, Any]:
+    """dDiv/dw_ij = sum_t y_i dz_j and dDiv/db_j = sum_t dz_j."""
+    instances, ins, outs = range(len(y)), range(op.n_in), range(op.n_out)
+    dW = [[sum(y[t][i] * dz[t][j] for t in instances) for j in outs] for i in ins]
+    db = [sum(dz[t][j] for t in instances) for j in outs]
+    return {"W": dW, "b": db} if op.bias else {"W": dW}
 
 
 def forward(op: Op, p: dict[str, Any], y: Rows, a: Row) -> Row:
