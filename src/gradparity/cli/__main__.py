@@ -1,0 +1,5 @@
+"""``python -m gradparity.cli``."""
+
+from . import main
+
+main(prog_name="gradparity")

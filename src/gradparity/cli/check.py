@@ -1,0 +1,79 @@
+"""`gradparity check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .progress import Progress
+from .targets import builtin, load
+
+
+@click.command("check")
+@click.argument("target", required=False)
+@click.option("--adapter", "adapters", multiple=True, help="Use this adapter (repeatable).")
+@click.option("--dtype", "dtypes", multiple=True, help="float64 or float32 (repeatable).")
+@click.option("--case", "patterns", multiple=True, help="Only cases whose name contains this.")
+@click.option("--device", help="Device, as the framework calls it.")
+@click.option("--detail", type=click.Choice(["auto", "all", "none"]), default="auto",
+              help="Node by node for few cases and digits, for all, or for none.")  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the report as JSON to this file, '-' for standard output.")  # fmt: skip
+def command(
+    target: str | None,
+    adapters: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    patterns: tuple[str, ...],
+    device: str | None,
+    detail: str,
+    json_path: Path | None,
+) -> None:
+    """Check the built-in cases, or TARGET: package.module:object, a Case or a Network of yours.
+
+    The object may also be a list of cases, or a function without arguments that returns any of
+    these.
+    """
+    from ..adapters.base import AdapterError
+    from ..comparisons.check import DTYPES
+    from ..comparisons.check import check as run_check
+
+    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
+        raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")
+    if target and patterns:
+        raise click.UsageError(f"--case chooses among the built-in cases; leave it out of {target}")
+    try:
+        cases, about = load(target) if target else builtin(patterns)
+        with Progress() as say:
+            report = run_check(
+                cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say, about=about
+            )
+    except (AdapterError, ValueError, TypeError) as error:
+        raise click.UsageError(str(error)) from error
+    if json_path is not None:
+        document = report.to_json()
+        if str(json_path) == "-":
+            click.echo(document)
+        else:
+            try:
+                json_path.write_text(document + "\n", encoding="utf-8")
+            except OSError as error:
+                raise click.UsageError(f"cannot write {json_path}: {error}") from error
+    if json_path is None or str(json_path) != "-":
+        _print(report, detail)
+    sys.exit(report.exit_code)
+
+
+def _print(report: Any, detail: str) -> None:
+    """To a terminal in colour and at its width; plain and 80 wide when piped."""
+    from rich.console import Console
+
+    from ..comparisons.render import renderable, text
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(renderable(report, detail))
+    else:
+        click.echo(text(report, detail))

@@ -1,0 +1,30 @@
+"""`gradparity formulas`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("formulas")
+@click.argument("names", nargs=-1)
+def command(names: tuple[str, ...]) -> None:
+    """Print every formula with its derivative, read off the code (or only those NAMES)."""
+    from ..comparisons.formulas import formulas as all_formulas
+
+    known = {formula.name.lower(): formula for formula in all_formulas()}
+    for name in names:
+        if name.lower() not in known:
+            raise click.UsageError(f"no formula is called {name!r}; see `gradparity formulas`")
+    for formula in [known[name.lower()] for name in names] or known.values():
+        click.echo(f"{formula.name}: {formula.statement}")
+        for kind in ("forward", "backward", "kinks", "where"):
+            for i, line in enumerate(getattr(formula, kind)):
+                click.echo(f"    {kind if not i else '':<9} {line}")
+        click.echo()
+    click.echo(LEGEND)
+
+
+LEGEND = """\
+  affine(y, W, b) = y W + b;  absorb(a, b) = a + b;  scatter_add sums columns
+  back to where `take` took them;  wider(form, other) is form: `other` is an
+  equal form, whose rounding is admitted too."""

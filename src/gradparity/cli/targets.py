@@ -1,0 +1,51 @@
+"""What a command is given: the built-in cases, or ``package.module:object``."""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["builtin", "load"]
+
+
+def builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
+    from ..comparisons.suite import builtin_cases
+
+    chosen = {
+        name: b
+        for name, b in builtin_cases().items()
+        if not patterns or any(pattern in name for pattern in patterns)
+    }
+    if not chosen:
+        raise ValueError(
+            f"no built-in case contains {' or '.join(patterns)}; see `gradparity list`"
+        )
+    return [b.make() for b in chosen.values()], {name: b.about for name, b in chosen.items()}
+
+
+def load(target: str) -> tuple[Any, dict[str, str]]:
+    """The cases that ``package.module:object`` names; a function is called."""
+    from ..core import Case, Network
+
+    if ":" not in target:
+        raise ValueError(f"{target!r} names no object; write package.module:object")
+    sys.path.insert(0, "")  # as `python -m` does: modules of the current directory count
+    try:
+        found = pkgutil.resolve_name(target)
+        found = found() if callable(found) else found
+        alone = isinstance(found, Case | Network) or not isinstance(found, Iterable)
+        cases = [found] if alone else list(found)
+    except (Exception, SystemExit) as error:  # the target's own code may do anything
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"cannot load {target!r}: {said}") from error
+    for i, case in enumerate(cases):
+        if not isinstance(case, Case | Network):
+            raise ValueError(
+                f"{target!r} gives {type(case).__name__}; give a Case, a Network or a list of them"
+            )
+        if isinstance(case, Network):
+            name = target if alone else f"{target}[{i}]"
+            cases[i] = Case.random(case, name=name)
+    return cases, {}
