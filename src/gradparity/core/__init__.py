@@ -5,6 +5,7 @@ activations   scalar activations;  layers: affine maps, softmax, products, branc
 divergences   Div(Y, d) and its gradient;  network: named nodes;  case: a network with numbers
 backprop      the forward and backward pass, giving a `Trace`;  scalar: the same, unit by unit
 bounded       the arithmetic that carries a rounding bound through the same formulas;  rounding
+precision     the number formats
 descent       gradient descent and stationary points;  training: backprop in a loop
 """
 
@@ -49,17 +50,68 @@ from .layers import (
 from .maxima import Max, Maxout, MaxSubsets, Take
 from .network import Edge, Network, Node, layered
 from .op import Activation, Compound, Kink, Kinked, Op, Slopes, Ties
+from .precision import PRECISIONS, Precision
 from .rounding import Rounding
 from .scalar import scalar_backprop
 from .trace import Trace
 from .training import Training, accuracy, minibatches, train
 
 __all__ = [
-    "ELU", "GELU", "KL", "L2", "SELU", "Activation", "Add", "Affine", "BinaryCrossEntropy",
-    "BinaryKL", "Bounded", "Case", "Compound", "Concatenate", "CrossEntropy", "Divergence", "Edge",
-    "Hardtanh", "Identity", "InnerProduct", "Kink", "Kinked", "LeakyReLU", "LogSoftmax", "Max",
-    "MaxSubsets", "Maxout", "Multiply", "Network", "Node", "Op", "Products", "RandomizedLeakyReLU",
-    "ReLU", "Rounding", "SiLU", "Sigmoid", "Slopes", "Softmax", "Softplus", "Take", "Tanh", "Ties",
-    "Trace", "Training", "VectorActivation", "accuracy", "backprop", "classify_stationary_point",
-    "first_order_check", "gradient_descent", "layered", "minibatches", "scalar_backprop", "train",
+    "ELU",
+    "GELU",
+    "KL",
+    "L2",
+    "PRECISIONS",
+    "SELU",
+    "Activation",
+    "Add",
+    "Affine",
+    "BinaryCrossEntropy",
+    "BinaryKL",
+    "Bounded",
+    "Case",
+    "Compound",
+    "Concatenate",
+    "CrossEntropy",
+    "Divergence",
+    "Edge",
+    "Hardtanh",
+    "Identity",
+    "InnerProduct",
+    "Kink",
+    "Kinked",
+    "LeakyReLU",
+    "LogSoftmax",
+    "Max",
+    "MaxSubsets",
+    "Maxout",
+    "Multiply",
+    "Network",
+    "Node",
+    "Op",
+    "Precision",
+    "Products",
+    "RandomizedLeakyReLU",
+    "ReLU",
+    "Rounding",
+    "SiLU",
+    "Sigmoid",
+    "Slopes",
+    "Softmax",
+    "Softplus",
+    "Take",
+    "Tanh",
+    "Ties",
+    "Trace",
+    "Training",
+    "VectorActivation",
+    "accuracy",
+    "backprop",
+    "classify_stationary_point",
+    "first_order_check",
+    "gradient_descent",
+    "layered",
+    "minibatches",
+    "scalar_backprop",
+    "train",
 ]  # fmt: skip

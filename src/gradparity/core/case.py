@@ -10,6 +10,7 @@ import numpy as np
 
 from .arrays import NDArray
 from .network import Network
+from .precision import Precision
 
 __all__ = ["Case", "checked_params"]
 
@@ -25,14 +26,16 @@ class Case:
     x : inputs, shape (T, D_0), a float dtype; the case's dtype.
     d : desired outputs: floats of the same dtype (T, L), or class labels, integers (T,).
     name : shown in reports.
+    precision : the number format, by default that of x's dtype; "bfloat16" is stored as float32,
+        "tf32" is float32 whose matrix products round their operands.
 
     The arrays are copied and made read-only.
 
     Raises
     ------
     TypeError, ValueError : wrong names, shapes or dtypes, mixed dtypes, integers for floats,
-        NaN or inf, an empty batch, labels out of range, targets that are no probabilities; the
-        message gives the value received and the remedy.
+        NaN or inf, an empty batch, labels out of range, targets that are no probabilities, numbers
+        that the precision has not; the message gives the value received and the remedy.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(4, 3), ReLU()], L2()), batch=5, seed=0)
@@ -45,6 +48,7 @@ class Case:
     x: NDArray
     d: NDArray
     name: str = "case"
+    precision: Precision = None  # type: ignore[assignment]  # always set below
     #: Width of every value by name, and the desired outputs as floats (T, L).
     widths: dict[str, int] = field(init=False, repr=False)
     desired: NDArray = field(init=False, repr=False)
@@ -57,6 +61,7 @@ class Case:
             raise ValueError(
                 f"x has shape {x.shape}; give (T, D_0) with at least one instance and one input"
             )
+        precision = Precision.of(x.dtype if self.precision is None else self.precision)
         params = checked_params(self.network, self.params)
         for p, array in params.items():
             _one_dtype(p, array, x.dtype, "x")
@@ -70,12 +75,16 @@ class Case:
             d = _float_array("d", d)
             _one_dtype("d", d, x.dtype, "x")
         set_field = object.__setattr__
-        desired = self.network.divergence.desired(d, widths[self.network.output], x.dtype)
+        desired = self.network.divergence.desired(d, widths[self.network.output], precision)
+        desired = precision.round(desired)
+        for name, array in {"x": x, "d": d, **params}.items():
+            _representable(name, array, precision)
         for array in (x, d, desired, *params.values()):
             array.flags.writeable = False
         set_field(self, "x", x)
         set_field(self, "d", d)
         set_field(self, "params", params)
+        set_field(self, "precision", precision)
         set_field(self, "widths", widths)
         set_field(self, "desired", desired)
 
@@ -89,12 +98,18 @@ class Case:
         """Number of instances."""
         return int(self.x.shape[0])
 
-    def astype(self, dtype: Any) -> Case:
-        """The same case with every number rounded to `dtype`; class labels stay integers."""
-        dtype = np.dtype(dtype)
-        d = self.d if self.d.dtype.kind in "iu" else _rounded("d", self.d, dtype)
-        params = {name: _rounded(name, p, dtype) for name, p in self.params.items()}
-        return Case(self.network, params, _rounded("x", self.x, dtype), d, self.name)
+    def astype(self, precision: Any) -> Case:
+        """The same case with every number rounded to this format; class labels stay integers.
+
+        Parameters
+        ----------
+        precision : a NumPy float dtype, or the name of a `Precision` such as "bfloat16".
+        """
+        precision = Precision.of(precision)
+        d = self.d if self.d.dtype.kind in "iu" else _rounded("d", self.d, precision)
+        params = {name: _rounded(name, p, precision) for name, p in self.params.items()}
+        x = _rounded("x", self.x, precision)
+        return Case(self.network, params, x, d, self.name, precision)
 
     @classmethod
     def random(
@@ -179,14 +194,29 @@ def _one_dtype(name: str, array: NDArray, dtype: np.dtype[Any], other: str) -> N
         )
 
 
-def _rounded(name: str, array: NDArray, dtype: np.dtype[Any]) -> NDArray:
-    """The array in another dtype, which must be able to hold it."""
-    with np.errstate(over="ignore"):
-        rounded = array.astype(dtype)
+def _representable(name: str, array: NDArray, precision: Precision) -> None:
+    if array.dtype.kind not in "f":
+        return  # class labels
+    if array.dtype != precision.dtype:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; {precision.name} is stored as {precision.dtype}"
+        )
+    other = precision.round(array) != array
+    if other.any():
+        index = tuple(int(i) for i in np.argwhere(other)[0])
+        raise ValueError(
+            f"{name}{list(index)} = {array[index]} is no {precision.name} number; build the case "
+            f"in float32 and give case.astype({precision.name!r})"
+        )
+
+
+def _rounded(name: str, array: NDArray, precision: Precision) -> NDArray:
+    """The array in another format, which must be able to hold it."""
+    rounded: NDArray = precision.round(array)
     if not np.isfinite(rounded).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(rounded))[0])
         raise ValueError(
-            f"{name}{list(index)} = {array[index]} is beyond the largest {dtype}, "
-            f"{np.finfo(dtype).max:.4g}; scale it, or leave out this dtype"
+            f"{name}{list(index)} = {array[index]} is beyond the largest {precision.name}, "
+            f"{precision.largest:.4g}; scale it, or leave out this dtype"
         )
     return rounded

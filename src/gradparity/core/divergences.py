@@ -16,6 +16,7 @@ from .activations import Sigmoid, Softplus, softplus_slope
 from .arguments import one_of
 from .arrays import Array, wider
 from .layers import log_softmax
+from .precision import Precision
 
 __all__ = [
     "KL",
@@ -48,7 +49,7 @@ class Divergence:
             raise TypeError(
                 f"{self.name}: d has dtype {d.dtype}; give floats, such as d.astype(np.float64)"
             )
-        return d.astype(dtype)
+        return d.astype(Precision.of(dtype).dtype)
 
     def check_output(self, y: Array) -> None:
         """Raises ValueError where Div is not defined for these outputs, shape (T, L)."""
@@ -236,7 +237,7 @@ class CrossEntropy(Divergence):
         total = d.sum(axis=-1)
         worst = int(np.argmax(np.abs(total - 1)))
         # A target of a wider dtype may have been rounded to float32 on its way here.
-        eps = max(float(np.finfo(d.dtype).eps), 2.0**-23)
+        eps = max(2 * Precision.of(dtype).unit, 2.0**-23)
         if abs(total[worst] - 1) > width * eps:
             raise ValueError(
                 f"{self.name}: row {worst} of d sums to {float(total[worst])!r}; divide each row "
@@ -309,7 +310,7 @@ def one_hot(labels: Array, K: int, dtype: Any) -> Array:
     if labels.size and not (labels.min() >= 0 and labels.max() < K):
         bad = labels[(labels < 0) | (labels >= K)][0]
         raise ValueError(f"label {bad} is out of range: {K} outputs have labels 0 to {K - 1}")
-    return np.eye(K, dtype=dtype)[labels]
+    return np.eye(K, dtype=Precision.of(dtype).dtype)[labels]
 
 
 def _from_log(t: Array, log_y: Array) -> Array:
