@@ -26,7 +26,8 @@ from gradparity.core import (
     VectorActivation,
 )
 from gradparity.core.activations import SELU_A, SELU_SCALE
-from gradparity.core.backprop import forward, risk, risk_gradient, total
+from gradparity.core.arrays import total
+from gradparity.core.backprop import forward, risk, risk_gradient
 
 MP = mpmath.MPContext()
 MP.dps = 60
@@ -167,8 +168,8 @@ def evaluate(network: Network, params: Any, x: Any, d: Any) -> dict[str, Any]:
         Y = value[network.output]
         Div = network.divergence.forward(Y, d)
         out = {f"value {name}": z for name, z in value.items() if name != "x"}
-        out["Div"], out["Err"] = Div, risk(Div, network.reduction)
-        dDiv = risk_gradient(Div, network.reduction)
+        out["Div"], out["Err"] = Div, risk(Div, network)
+        dDiv = risk_gradient(Div, network)
         uses: dict[str, list[Any]] = {name: [] for name in value}
         uses[network.output].append(network.divergence.backward(dDiv, Y, d, Div))
         out[f"edge {network.output} Div"] = uses[network.output][0]

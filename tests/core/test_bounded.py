@@ -98,7 +98,7 @@ def test_the_two_units_of_a_rounding():
     n = np.arange(1, 6000)
     gamma = np.array([half.gamma(int(k)) for k in n])
     assert np.isfinite(gamma).all()
-    assert (gamma >= np.expm1(n * np.log1p(half.u)) * (1 - 1e-12)).all()  # (1 + u)^n - 1
+    assert (gamma >= np.expm1(n * np.log1p(half.u_sum)) * (1 - 1e-12)).all()  # (1 + u)^n - 1
 
 
 # --- the rules, elementwise ------------------------------------------------------------------

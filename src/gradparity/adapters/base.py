@@ -108,6 +108,12 @@ def walk(
     return see(Edge(network.output, "Div"), value[network.output])
 
 
+def risk(network: Network, Div: Any) -> Any:
+    """Err of a framework's Div, with its own mean or sum."""
+    Err = Div.mean() if network.reduction == "mean" else Div.sum()
+    return Err if network.scale == 1.0 else network.scale * Err
+
+
 @cache
 def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}

@@ -17,7 +17,8 @@ from .. import core
 from ..core.case import Case, checked_params
 from ..core.network import INPUT, Edge, Network
 from ..core.trace import Trace
-from .base import AdapterError, Trainer, native_function, walk
+from .base import AdapterError, Trainer, native_function, risk, walk
+from .kinks import Kinks
 
 __all__ = ["JaxAdapter", "JaxNetwork"]
 
@@ -78,16 +79,23 @@ class JaxAdapter:
         """All cases of one dtype in a single compilation."""
         cases = [case if dtype is None else case.astype(dtype) for case in cases]
         traces: dict[int, Trace] = {}
-        for each in sorted({case.dtype for case in cases}, key=str):
-            chosen = [i for i, case in enumerate(cases) if case.dtype == each]
-            with _precision(each), _place(device):
+        for each in dict.fromkeys(case.precision for case in cases):
+            chosen = [i for i, case in enumerate(cases) if case.precision == each]
+            with _precision(each.dtype), _place(device):
                 on_cpu = jax.devices(device)[0].platform == "cpu"
-                program = _program(tuple(cases[i].network for i in chosen), on_cpu)
+                networks = tuple(cases[i].network for i in chosen)
+                program = _program(networks, on_cpu, each.name == "tf32")
                 out = program([_arguments(cases[i]) for i in chosen])
-                out = jax.tree.map(np.array, out)
+                out = jax.tree.map(_array, out)
             for i, (auxiliary, gradients) in zip(chosen, out, strict=True):
-                traces[i] = self._trace(cases[i].network, auxiliary, gradients)
+                traces[i] = self._trace(cases[i], auxiliary, gradients)
         return [traces[i] for i in range(len(cases))]
+
+    def kinks(self) -> Kinks:
+        """JAX's own spellings of kinks, for `gradparity probe`."""
+        from .jax_kinks import JaxKinks
+
+        return JaxKinks()
 
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Training with a compiled step, `jax.value_and_grad` and plain SGD; see `Trainer`."""
@@ -97,7 +105,7 @@ class JaxAdapter:
 
         def err(params: Any, x: Any, d: Any) -> Any:
             Div = native.divergence(native.apply(params, x), d)
-            return Div.mean() if network.reduction == "mean" else Div.sum()
+            return risk(network, Div)
 
         def update(params: Any, x: Any, d: Any, rows: Any) -> Any:
             Err, gradient = jax.value_and_grad(err)(params, x[rows], d[rows])
@@ -113,7 +121,8 @@ class JaxAdapter:
 
         return Trainer(step, lambda: self.export(network, params))
 
-    def _trace(self, network: Network, auxiliary: Any, gradients: Any) -> Trace:
+    def _trace(self, case: Case, auxiliary: Any, gradients: Any) -> Trace:
+        network = case.network
         Err, Div, value = auxiliary
         params, x, taps = gradients
         grad = {
@@ -125,7 +134,9 @@ class JaxAdapter:
         grad |= {name: g for name, g in taps.items() if name not in edges}
         edge_grad: dict[Any, Any] = {edge: taps[name] for name, edge in edges.items()}
         grad[INPUT] = x
-        return Trace(float(Err), Div, value, grad, edge_grad, self.name, self.versions())
+        return Trace(
+            float(Err), Div, value, grad, edge_grad, self.name, self.versions(), case.precision.name
+        )
 
 
 @contextlib.contextmanager
@@ -145,20 +156,27 @@ def _place(device: str | None) -> contextlib.AbstractContextManager[Any]:
         raise AdapterError(f"jax cannot use the device {device!r}: {error}") from error
 
 
+def _array(x: Any) -> Any:
+    """A copy; NumPy has no bfloat16 of its own, float32 holds every number of it."""
+    return np.array(x, dtype=np.float32 if x.dtype == jnp.bfloat16 else x.dtype)
+
+
 @functools.lru_cache(maxsize=64)
-def _program(networks: tuple[Network, ...], on_cpu: bool) -> Any:
+def _program(networks: tuple[Network, ...], on_cpu: bool, tf32: bool) -> Any:
     """One compiled function for all the networks: (arguments, ...) -> (values, gradients), ..."""
 
     def everything(arguments: list[Any]) -> list[Any]:
-        return [_traced(n, *a) for n, a in zip(networks, arguments, strict=True)]
+        with jax.default_matmul_precision("tensorfloat32") if tf32 else contextlib.nullcontext():
+            pairs = zip(networks, arguments, strict=True)
+            return [_traced(n, tf32 and on_cpu, *a) for n, a in pairs]
 
     # On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.
     keep = {"xla_disable_hlo_passes": "cse_barrier_expander"} if on_cpu else None
     return jax.jit(everything, compiler_options=keep)
 
 
-def _traced(network: Network, params: Any, x: Any, d: Any) -> Any:
-    call = _calls(network)
+def _traced(network: Network, emulate_tf32: bool, params: Any, x: Any, d: Any) -> Any:
+    call = _calls(network, _affine_in_tf32 if emulate_tf32 else _affine)
     divergence = _divergence(network.divergence)
 
     def err(params: Any, x: Any, taps: Any) -> Any:
@@ -176,7 +194,7 @@ def _traced(network: Network, params: Any, x: Any, d: Any) -> Any:
         Y = walk(network, x, lambda step, y: call[step.name](params.get(step.name), *y), see)
         Div = divergence(Y, d)
         Div = jax.lax.optimization_barrier(Div + taps["Div"]) if taps else Div
-        Err = Div.mean() if network.reduction == "mean" else Div.sum()
+        Err = risk(network, Div)
         return Err, (Err, Div, {**value, "Div": Div})
 
     shapes = jax.eval_shape(err, params, x, None)[1][2]
@@ -193,31 +211,61 @@ def _tap_name(key: str | Edge) -> str:
 def _arguments(case: Case) -> tuple[Any, Any, Any]:
     labels = isinstance(case.network.divergence, core.CrossEntropy) and case.d.ndim == 1
     d = case.d.astype(np.int32) if labels else case.desired
-    return _nested(case.network, case.params), jnp.array(case.x), jnp.array(d)
+    dtype = jnp.bfloat16 if case.precision.name == "bfloat16" else case.dtype
+    x, d = jnp.array(case.x, dtype), jnp.array(d, None if labels else dtype)
+    return _nested(case.network, case.params, dtype), x, d
 
 
-def _nested(network: Network, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _nested(
+    network: Network, params: Mapping[str, Any], dtype: Any = None
+) -> dict[str, dict[str, Any]]:
     return {
-        step.name: {NATIVE[l]: jnp.array(params[full]) for l, full in step.parameters.items()}  # noqa: E741
+        step.name: {
+            NATIVE[p]: jnp.array(params[full], dtype) for p, full in step.parameters.items()
+        }
         for step in network.steps
         if step.parameters
     }
 
 
-def _calls(network: Network) -> dict[str, Callable[..., Any]]:
-    return {step.name: _function(step.op) for step in network.steps}
+def _calls(network: Network, affine: Any = None) -> dict[str, Callable[..., Any]]:
+    return {step.name: _function(step.op, affine or _affine) for step in network.steps}
 
 
-def _function(op: core.Op) -> Any:
+def _function(op: core.Op, affine: Any) -> Any:
     """JAX's own function for an op, as (parameters, *inputs) -> value, along the last axis."""
     if isinstance(op, core.Affine):
-        return _affine
+        return affine
     function = _parameterless(op)
     return lambda p, *y: function(*y)
 
 
 def _affine(p: Any, y: Any) -> Any:
     return y @ p["kernel"] + p["bias"] if "bias" in p else y @ p["kernel"]
+
+
+def _affine_in_tf32(p: Any, y: Any) -> Any:
+    """Where the platform has no TF32: every operand rounded to it, the arriving gradient too."""
+    product = _tf32_gradient(_straight_through(y) @ _straight_through(p["kernel"]))
+    return product + p["bias"] if "bias" in p else product
+
+
+def _straight_through(t: Any) -> Any:
+    """Rounded to TF32, differentiated as if it were not: t + (rounded - t) is exact."""
+    return t + jax.lax.stop_gradient(_to_tf32(t) - t)
+
+
+def _to_tf32(t: Any) -> Any:
+    return jax.lax.reduce_precision(t, exponent_bits=8, mantissa_bits=10)
+
+
+@jax.custom_vjp  # type: ignore[untyped-decorator]
+def _tf32_gradient(z: Any) -> Any:
+    """The identity; the gradient that passes is rounded to TF32."""
+    return z
+
+
+_tf32_gradient.defvjp(lambda z: (z, None), lambda _, dz: (_to_tf32(dz),))
 
 
 def _parameterless(op: core.Op) -> Any:

@@ -17,7 +17,9 @@ from .. import core
 from ..core.case import Case, checked_params
 from ..core.network import Edge, Network, Step
 from ..core.trace import Trace
-from .base import AdapterError, Trainer, native_function, walk
+from .base import AdapterError, Trainer, native_function, risk, walk
+from .kinks import Kinks
+from .torch_precision import matrix_products, native_dtype
 
 __all__ = ["TorchAdapter", "TorchNetwork"]
 
@@ -60,16 +62,22 @@ class TorchAdapter:
             seen[key] = value.view_as(value) if isinstance(key, Edge) else value
             return seen[key]
 
-        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(random):
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.random.fork_rng(random),
+            matrix_products(case) as prepare,
+        ):
             torch.manual_seed(
                 next((getattr(s.op, "seed", 0) for s in network.steps if s.op.random), 0)
             )
-            module = self.build(network, case.params, device=device)
+            module = self.build(network, case.params, device=device).to(native_dtype(case))
+            prepare(module)
             # Not a leaf: there PyTorch itself refuses what is in place, naming no node.
-            x = _tensor(case.x, device).requires_grad_().clone()
+            x = _tensor(case.x, device).to(native_dtype(case)).requires_grad_().clone()
             Y = module.trace(x, see)
             Div = module.divergence(Y, _target(case, device))
-            Err = Div.mean() if network.reduction == "mean" else Div.sum()
+            Err = risk(network, Div)
             parameters = _parameters(network, module)
             wanted = [*seen.values(), Div, *(tensor for _, _, tensor in parameters)]
             gradients = torch.autograd.grad(Err, wanted, allow_unused=True)
@@ -77,17 +85,18 @@ class TorchAdapter:
                 torch.zeros_like(tensor) if gradient is None else gradient
                 for tensor, gradient in zip(wanted, gradients, strict=True)
             ]
-        return self._trace(network, seen, Div, Err, found)
+        return self._trace(case, seen, Div, Err, found)
 
     def _trace(
         self,
-        network: Network,
+        case: Case,
         seen: dict[str | Edge, Tensor],
         Div: Tensor,
         Err: Tensor,
         gradients: list[Tensor],
     ) -> Trace:
         """The same as NumPy arrays; gradients come as those of `seen`, Div, and the parameters."""
+        network = case.network
         letters = [(letter, full) for s in network.steps for letter, full in s.parameters.items()]
         keys = [*seen, "Div", *(full for _, full in letters)]
         found = dict(zip(keys, map(_array, gradients), strict=True))
@@ -96,6 +105,7 @@ class TorchAdapter:
         return Trace(
             Err=float(Err.detach()),
             Div=_array(Div),
+            precision=case.precision.name,
             value={step.name: _array(seen[step.name]) for step in network.steps},
             grad={key: g for key, g in found.items() if not isinstance(key, Edge)},
             edge_grad={key: g for key, g in found.items() if isinstance(key, Edge)},
@@ -108,6 +118,12 @@ class TorchAdapter:
     ) -> list[Trace]:
         return [self.run(case, dtype=dtype, device=device) for case in cases]
 
+    def kinks(self) -> Kinks:
+        """PyTorch's own spellings of kinks, for `gradparity probe`."""
+        from .torch_kinks import TorchKinks
+
+        return TorchKinks()
+
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Eager training with `torch.optim.SGD`; see `Trainer`."""
         network, module = case.network, self.build(case.network, case.params)
@@ -118,7 +134,7 @@ class TorchAdapter:
             chosen = torch.tensor(rows)
             with torch.enable_grad(), _one_thread():
                 Div = module.divergence(module(x[chosen]), d[chosen])
-                Err = Div.mean() if network.reduction == "mean" else Div.sum()
+                Err = risk(network, Div)
                 optimizer.zero_grad()
                 Err.backward()
                 optimizer.step()
@@ -360,7 +376,9 @@ def _layout(letter: str, array: Any) -> Any:
 
 
 def _array(tensor: Tensor) -> Any:
-    return tensor.detach().cpu().numpy().copy()
+    tensor = tensor.detach().cpu()
+    # NumPy has no bfloat16; float32 holds every number of it.
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().copy()
 
 
 def _tensor(array: Any, device: str | None) -> Tensor:
@@ -370,4 +388,6 @@ def _tensor(array: Any, device: str | None) -> Tensor:
 def _target(case: Case, device: str | None) -> Tensor:
     """Class labels stay labels (PyTorch has a path of its own for them); the rest is (T, L)."""
     labels = isinstance(case.network.divergence, core.CrossEntropy) and case.d.ndim == 1
-    return _tensor(case.d.astype(np.int64) if labels else case.desired, device)
+    if labels:
+        return _tensor(case.d.astype(np.int64), device)
+    return _tensor(case.desired, device).to(native_dtype(case))

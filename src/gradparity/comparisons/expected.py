@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.arrays import Array
-from ..core.backprop import risk, risk_gradient, total
+from ..core.arrays import Array, total
+from ..core.backprop import risk, risk_gradient
 from ..core.bounded import Bounded
 from ..core.case import Case
 from ..core.network import INPUT, Edge, Step
@@ -71,8 +71,8 @@ def expected_at_divergence(case: Case, trace: Trace, rounding: Rounding) -> list
         dDiv = Bounded.rounded(trace.grad["Div"], rounding)
         dy = network.divergence.backward(dDiv, y, d, Div)
         got_Div = Bounded.exactly(trace.Div, rounding)
-        Err = risk(got_Div, network.reduction)
-        want_dDiv = risk_gradient(got_Div, network.reduction)
+        Err = risk(got_Div, network)
+        want_dDiv = risk_gradient(got_Div, network)
     return [
         Expected("Div", trace.Div, Div),
         Expected("Err", np.asarray(trace.Err, case.dtype), Err),

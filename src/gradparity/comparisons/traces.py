@@ -26,6 +26,11 @@ def check_trace(case: Case, trace: Trace) -> None:
         raise TypeError(f"an implementation returned {type(trace).__name__}; return a Trace")
     if not isinstance(trace.Err, float | np.floating):
         raise TypeError(f"the trace of {trace.adapter!r}: Err is {trace.Err!r}; give a float")
+    if trace.precision not in ("", case.precision.name):
+        raise TypeError(
+            f"the trace of {trace.adapter!r} is of {trace.precision}, the case of "
+            f"{case.precision.name}; compute in the case's precision"
+        )
     for kind in ("value", "grad", "edge_grad"):
         if not isinstance(getattr(trace, kind), Mapping):
             said = type(getattr(trace, kind)).__name__

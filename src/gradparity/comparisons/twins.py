@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..adapters.base import Trainer
-from ..core.arrays import Array
-from ..core.backprop import forward, risk, risk_gradient, total
+from ..core.arrays import Array, total
+from ..core.backprop import forward, risk, risk_gradient
 from ..core.bounded import Bounded
 from ..core.case import Case
 from ..core.maxima import Max
@@ -170,8 +170,8 @@ class Twins:
             value[s.name] = given(seen(z, s.name))
         y = value[network.output]
         Div = given(seen(divergence.forward(y, d)))
-        Err = seen(risk(Div, network.reduction))
-        dDiv = given(seen(risk_gradient(Div, network.reduction)))
+        Err = seen(risk(Div, network))
+        dDiv = given(seen(risk_gradient(Div, network)))
         uses = {network.output: [given(seen(divergence.backward(dDiv, y, d, Div)))]}
         for s in reversed(network.steps):
             if s.name not in uses or not (s.parameters or s.needs):
@@ -195,7 +195,7 @@ def hand_core(case: Case, eta: float) -> Trainer:
 
     def step(rows: Array) -> float:
         Div = sgd_step(case.network, params, case.x[rows], case.desired[rows], eta)
-        return float(risk(Div, case.network.reduction))
+        return float(risk(Div, case.network))
 
     return Trainer(step, lambda: params)
 

@@ -8,7 +8,7 @@ nothing writes in place, nothing forces float64, and whatever NumPy cannot dispa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ NDArray: TypeAlias = npt.NDArray[Any]
 #: What a formula takes and returns: an ndarray of any float dtype, one of objects, or a `Bounded`.
 Array: TypeAlias = Any
 
-__all__ = ["Array", "NDArray", "absorb", "affine", "erf", "scatter_add", "wider"]
+__all__ = ["Array", "NDArray", "absorb", "affine", "erf", "scatter_add", "total", "wider"]
 
 
 def _erf_of(x: Any) -> Any:
@@ -66,6 +66,14 @@ def absorb(a: Array, b: Array) -> Array:
     if hasattr(a, "absorb"):
         return a.absorb(b)
     return a + b
+
+
+def total(parts: Sequence[Array]) -> Array:
+    """The sum of several arrays of one shape, added one by one, each partial sum stored."""
+    if len(parts) == 1:
+        return parts[0]
+    bounded = next((part for part in parts if hasattr(part, "total")), None)
+    return np.stack(parts).sum(axis=0) if bounded is None else bounded.total(parts)
 
 
 def scatter_add(values: Array, indices: tuple[int, ...], width: int) -> Array:

@@ -6,41 +6,44 @@ the gradient through that use.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, total
 from .case import Case
 from .network import INPUT, Edge, Network, Step
 from .trace import Trace
 
-__all__ = ["backprop", "forward", "risk", "risk_gradient", "total", "training_gradients"]
+__all__ = ["backprop", "forward", "risk", "risk_gradient", "training_gradients"]
 
 
-def risk(Div: Array, reduction: str) -> Array:
-    """Err = (1/T) sum_t Div_t, or the sum alone."""
+def risk(Div: Array, network: Network) -> Array:
+    """Err = (1/T) sum_t Div_t, or the sum alone; times the network's scale."""
     Err = Div.sum(axis=0)
-    return Err / Div.shape[0] if reduction == "mean" else Err
+    Err = Err / Div.shape[0] if network.reduction == "mean" else Err
+    return Err if network.scale == 1.0 else network.scale * Err
 
 
-def risk_gradient(Div: Array, reduction: str) -> Array:
-    """dErr/dDiv_t = 1/T, or 1; shape (T,)."""
-    ones = np.ones_like(Div)
-    return ones / Div.shape[0] if reduction == "mean" else ones
+def risk_gradient(Div: Array, network: Network) -> Array:
+    """dErr/dDiv_t = 1/T, or 1; times the network's scale; shape (T,)."""
+    gradient = np.ones_like(Div)
+    gradient = gradient if network.scale == 1.0 else network.scale * gradient
+    return gradient / Div.shape[0] if network.reduction == "mean" else gradient
 
 
-def total(parts: list[Array]) -> Array:
-    """The sum over the uses of a value."""
-    return parts[0] if len(parts) == 1 else np.stack(parts).sum(axis=0)
-
-
-def forward(network: Network, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
+def forward(
+    network: Network,
+    params: Mapping[str, Array],
+    x: Array,
+    store: Callable[[Array], Array] = lambda array: array,
+) -> dict[str, Array]:
     """The value of every node by name, and of "x"."""
     value = {INPUT: x}
     for step in network.steps:
         inputs = [value[name] for name in step.inputs]
-        value[step.name] = step.op.forward(_own(step, params), *inputs)
+        value[step.name] = store(step.op.forward(_own(step, params), *inputs))
     return value
 
 
@@ -62,35 +65,63 @@ def backprop(case: Case) -> Trace:
     >>> trace.Err, trace.grad["W1"], trace.grad["x"]
     (0.125, array([[0.5]]), array([[1.]]))
     """
-    network, params = case.network, case.params
+    network, (params, x, desired), store = case.network, *_widened(case)
     with np.errstate(all="ignore"):
-        value = forward(network, params, case.x)
-        Div = network.divergence.forward(value[network.output], case.desired)
-        grad = {"Div": risk_gradient(Div, network.reduction)}
+        value = forward(network, params, x, store)
+        Div = store(network.divergence.forward(value[network.output], desired))
+        grad = {"Div": store(risk_gradient(Div, network))}
         uses: dict[str, list[Array]] = {name: [] for name in value}
         edge_grad: dict[Edge | tuple[str, str], Array] = {}
 
-        dY = network.divergence.backward(grad["Div"], value[network.output], case.desired, Div)
+        dY = network.divergence.backward(grad["Div"], value[network.output], desired, Div)
+        dY = store(dY)
         edge_grad[Edge(network.output, "Div")] = dY
         uses[network.output].append(dY)
         for step in reversed(network.steps):
             parts = uses[step.name]
             z = value[step.name]
-            dz = grad[step.name] = total(parts) if parts else np.zeros_like(z)
+            dz = grad[step.name] = store(total(parts)) if parts else np.zeros_like(z)
             p, y = _own(step, params), tuple(value[name] for name in step.inputs)
             for letter, gradient in step.op.gradients(dz, p, y, z).items():
-                grad[step.parameters[letter]] = gradient
-            for edge, dy in zip(step.edges, step.op.backward(dz, p, y, z), strict=True):
+                grad[step.parameters[letter]] = store(gradient)
+            for edge, dy in zip(step.edges, map(store, step.op.backward(dz, p, y, z)), strict=True):
                 edge_grad[edge] = dy
                 uses[edge.source].append(dy)
-        grad[INPUT] = total(uses[INPUT]) if uses[INPUT] else np.zeros_like(case.x)
+        grad[INPUT] = store(total(uses[INPUT])) if uses[INPUT] else np.zeros_like(x)
         del value[INPUT]
-        Err = float(risk(Div, network.reduction))
+        Err = float(store(risk(Div, network)))
+
     # Copies, for one array may stand for several things: the gradient through the only use of a
     # value is that of the value.
-    own = {key: array.copy() for key, array in edge_grad.items()}
-    value = {name: array.copy() for name, array in value.items()}
-    return Trace(Err, Div, value, grad, own, "numpy", {"numpy": np.__version__})
+    def own(arrays: Mapping[Any, Array]) -> dict[Any, Array]:
+        with np.errstate(over="ignore"):
+            return {key: array.astype(case.dtype) for key, array in arrays.items()}
+
+    versions = {"numpy": np.__version__}
+    return Trace(
+        Err,
+        own({"Div": Div})["Div"],
+        own(value),
+        own(grad),
+        own(edge_grad),
+        "numpy",
+        versions,
+        case.precision.name,
+    )
+
+
+def _widened(case: Case) -> tuple[Any, Callable[[Array], Array]]:
+    """(params, x, desired) to compute with, and how each result is stored.
+
+    In low precision sums have the digits of float32, and every result is rounded once.
+    """
+    precision = case.precision
+    if precision.sums == precision.digits:
+        return (case.params, case.x, case.desired), lambda array: array
+    wide = np.float32
+    params = {name: p.astype(wide) for name, p in case.params.items()}
+    given = params, case.x.astype(wide), case.desired.astype(wide)
+    return given, lambda array: np.asarray(precision.round(array), dtype=wide)
 
 
 def training_gradients(
@@ -103,8 +134,9 @@ def training_gradients(
     """
     value = forward(network, params, x)
     Div, dY = network.divergence.forward_and_gradient(value[network.output], d)
-    if network.reduction == "mean":
-        dY = dY * (Div.dtype.type(1) / Div.shape[0])
+    weight = network.scale / Div.shape[0] if network.reduction == "mean" else network.scale
+    if weight != 1.0:
+        dY = dY * Div.dtype.type(weight)
     uses = {network.output: [dY]}
     grad: dict[str, Array] = {}
     for step in reversed(network.steps):

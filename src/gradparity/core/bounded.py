@@ -7,7 +7,7 @@ says how each NumPy function carries the bound along.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arrays.affine`."""
+        if self.rounding.u > self.rounding.u_sum or self.rounding.mode != "none":
+            return self @ W + b  # the product is rounded on its own, or its operands are
         y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
         w: list[Array] = [b.reshape(1, -1), W]
         return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=0)
@@ -140,7 +142,7 @@ class Bounded(NDArrayOperatorsMixin):
             return out.T
 
         terms = int(np.bincount(indices, minlength=width).max(initial=1))
-        gamma = self.rounding.gamma(terms - 1)
+        gamma = self.rounding.summing_in_storage().gamma(terms - 1)
         own = self.full_error()
         error = scattered(own + gamma * (np.abs(self.value) + own)) + self.rounding.tiny
         return Bounded(scattered(self.value), error, self.rounding)
@@ -153,6 +155,13 @@ class Bounded(NDArrayOperatorsMixin):
             self.rounding.u * (np.abs(value) + inherited), np.abs(other.value) + other.error
         )
         return Bounded(value, inherited + own + self.rounding.tiny, self.rounding)
+
+    def total(self, parts: Sequence[Any]) -> Bounded:
+        """See `gradparity.core.arrays.total`."""
+        stacked: Bounded = np.stack([Bounded.lift(part, self.rounding) for part in parts])  # type: ignore[call-overload]
+        stacked.rounding = self.rounding.summing_in_storage()
+        added = stacked.sum(axis=0)
+        return Bounded(added.value, added.error, self.rounding)
 
     def admit(self, other: Bounded) -> Bounded:
         """This value, with a bound that covers both this form and `other`."""

@@ -19,7 +19,8 @@ One of the 2 u is the operation's own rounding; the other is the freedom of impl
 associate and fuse: (g + g y)(1 - y) for g (1 - y^2), s (a x) for (s a) x, a (1/b) for a / b.
 Every operation also adds the smallest normal number, because results below it may be flushed to
 zero; a constant that is not a short binary fraction (0.01, 1/T) is rounded data, +- u of itself.
-What sums and matrix products are charged is for `gradparity.core.rounding` to say.
+What sums and matrix products are charged is for `gradparity.core.rounding` to say; in low precision
+they are added up with more digits and then stored: gamma_n of float32, and + u |A @ B|.
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ from .rounding import FEW, Rounding
 
 __all__: list[str] = []
 
-#: Elementary functions: the worst measured is 6.8 u (XLA's tanh); see docs/bounds.md.
-ELEMENTARY = 8.0
 #: Runs of consecutive terms whose partial sums are looked at by the statistical bound.
 RUNS = 8
 
 
-def _rounded(value: Array, inherited: Any, rounding: Rounding, units: float = 2.0) -> Bounded:
-    error = inherited + (units * rounding.u) * (np.abs(value) + inherited) + rounding.tiny
+def _rounded(
+    value: Array, inherited: Any, rounding: Rounding, relative: float | None = None
+) -> Bounded:
+    relative = 2.0 * rounding.u if relative is None else relative
+    error = inherited + relative * (np.abs(value) + inherited) + rounding.tiny
     return _in_range(value, error, rounding)
 
 
@@ -80,7 +82,7 @@ def _divide(a: Bounded, b: Bounded) -> Bounded:
     value = a.value / b.value
     room = np.abs(b.value) - b.error
     inherited = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
-    return _rounded(value, inherited, a.rounding, 3.0)
+    return _rounded(value, inherited, a.rounding, 3.0 * a.rounding.u)
 
 
 def _negative(a: Bounded) -> Bounded:
@@ -127,11 +129,11 @@ def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..
     def rule(a: Bounded) -> Bounded:
         value = np.asarray(f(a.value), dtype=np.float64)
         if not np.any(a.error):
-            return _rounded(value, 0.0, a.rounding, ELEMENTARY)
+            return _rounded(value, 0.0, a.rounding, a.rounding.elementary)
         above = np.asarray(f(a.value + a.error), dtype=np.float64) - value
         below = value - np.asarray(f(np.maximum(a.value - a.error, lowest)), dtype=np.float64)
         inherited = np.where(a.full_error() > 0, np.maximum(above, below), 0.0)
-        return _rounded(value, inherited, a.rounding, ELEMENTARY)
+        return _rounded(value, inherited, a.rounding, a.rounding.elementary)
 
     return rule
 
@@ -139,7 +141,7 @@ def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..
 def _erf(a: Bounded) -> Bounded:
     """PyTorch's GELU has it as 1 - p(x) e^(-x^2), right to 11 u of one and not of itself."""
     image = _increasing(erf_ufunc)(a)
-    return Bounded(image.value, image.error + 2.0 * ELEMENTARY * a.rounding.u, a.rounding)
+    return Bounded(image.value, image.error + 2.0 * a.rounding.elementary, a.rounding)
 
 
 def _compare(ufunc: Any) -> Callable[..., Any]:
@@ -149,10 +151,10 @@ def _compare(ufunc: Any) -> Callable[..., Any]:
 def _matmul(a: Bounded, b: Bounded) -> Bounded:
     n, rounding = a.value.shape[-1], a.rounding
     in_runs = rounding.statistical and not rounding.random_order and n > FEW
+    n += a.fresh + b.fresh
+    a, b = _operand(a), _operand(b)
     partial = _partial_products(a.value, b.value) if in_runs else (a.value @ b.value)[np.newaxis]
     value = partial[-1]
-    n += a.fresh + b.fresh
-    a, b = _without_fresh(a), _without_fresh(b)
     error = rounding.accumulation(
         n,
         magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
@@ -163,12 +165,26 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
         ),
     )
     inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
-    return _in_range(value, error + inherited, rounding)
+    if rounding.operands:
+        inherited = inherited + rounding.operands * (np.abs(a.value) @ np.abs(b.value))
+    return _in_range(value, error + inherited + rounding.stored(value), rounding)
 
 
 def _without_fresh(x: Bounded) -> Bounded:
     """The same without a fresh error, which a sum counts as one more rounding."""
-    return Bounded.exactly(x.value, x.rounding) if x.fresh else x
+    if not x.fresh:
+        return x
+    if x.rounding.u > x.rounding.u_sum:  # there the rounding is larger than those of the sum
+        return Bounded(x.value, x.error, x.rounding)
+    return Bounded.exactly(x.value, x.rounding)
+
+
+def _operand(x: Bounded) -> Bounded:
+    """What enters a matrix product: the same without a fresh error, rounded where operands are."""
+    x = _without_fresh(x)
+    if x.rounding.mode in ("none", "any"):
+        return x
+    return Bounded(x.rounding.operand(x.value), x.error, x.rounding)
 
 
 def _repeats(x: NDArray, axis: int, rounding: Rounding) -> Array:
@@ -224,7 +240,7 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
     )
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
-    return _in_range(value, error, rounding)
+    return _in_range(value, error + rounding.stored(value), rounding)
 
 
 def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:

@@ -102,6 +102,7 @@ class Network:
     divergence : Div(Y, d) of one instance.
     output : name of the node that is Y; the last one by default.
     reduction : Err is the "mean" (lecture) or "sum" of Div over instances.
+    scale : a factor of Err, as in mixed-precision training (loss scaling).
 
     A parameter is named by its letter and its node: `W1`, `b1` at node `z1`, and `W_hidden` at a
     node `hidden`.
@@ -123,6 +124,7 @@ class Network:
         divergence: Divergence,
         output: str | None = None,
         reduction: str = "mean",
+        scale: float = 1.0,
     ) -> None:
         if not nodes:
             raise ValueError("a network needs at least one node")
@@ -137,11 +139,14 @@ class Network:
             )
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction is {reduction!r}; give 'mean' or 'sum'")
+        if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+            raise ValueError(f"scale is {scale!r}; give a positive number, such as 2.0**14")
         last = nodes[-1].name
         self.nodes = _in_order([node for given in nodes for node in given.expanded()])
         self.divergence = divergence
         self.output = last if output is None else output
         self.reduction = reduction
+        self.scale = float(scale)
         if self.output not in {node.name for node in self.nodes}:
             raise ValueError(f"output is {output!r}; nodes are {[n.name for n in self.nodes]}")
         self.steps = _steps(self.nodes)
@@ -149,7 +154,9 @@ class Network:
 
     def __repr__(self) -> str:
         chain = ", ".join(f"{n.name}={n.op!r}" for n in self.nodes)
-        return f"Network({chain}, divergence={self.divergence!r}, reduction={self.reduction!r})"
+        risk = f"reduction={self.reduction!r}"
+        risk += f", scale={self.scale!r}" if self.scale != 1.0 else ""
+        return f"Network({chain}, divergence={self.divergence!r}, {risk})"
 
     @property
     def edges(self) -> tuple[Edge, ...]:
@@ -191,7 +198,11 @@ class Network:
 
 
 def layered(
-    ops: Sequence[Op | Compound], divergence: Divergence, *, reduction: str = "mean"
+    ops: Sequence[Op | Compound],
+    divergence: Divergence,
+    *,
+    reduction: str = "mean",
+    scale: float = 1.0,
 ) -> Network:
     """A chain of ops under the lecture's names: z1, y1, z2, ... with W1, b1, W2, ...
 
@@ -221,7 +232,7 @@ def layered(
                 k += 1
             nodes.append(Node(f"{letter}{k}", part, before))
             before = nodes[-1].name
-    return Network(*nodes, divergence=divergence, reduction=reduction)
+    return Network(*nodes, divergence=divergence, reduction=reduction, scale=scale)
 
 
 def _in_order(nodes: list[Node]) -> tuple[Node, ...]:

@@ -7,12 +7,13 @@ instead of n u, up to 500 times sharper, for sums and matrix products (the rest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array
+from .precision import Precision, rounded_to
 
 __all__ = ["FEW", "Rounding"]
 
@@ -32,38 +33,79 @@ class Rounding:
     ----------
     unit : unit roundoff of the dtype, 2^-24 for float32.
     u : the same with the reference's own 2^-53 added: what the rules charge.
+    u_sum : the same of partial sums and inside functions; smaller than u in low precision.
     tiny : smallest normal number of the dtype; anything below it may be flushed to zero.
     largest : largest finite number of the dtype.
     statistical : 10 sigma instead of the worst case for the roundings inside sums.
     random_order : with `statistical`, terms are taken to come in a random order, which is cheaper
         to bound and sharper, and wrong for sorted data: ask again without it before accusing.
+    factors, mode : bits of the operands of matrix products, and how they are rounded to them:
+        "nearest" and "toward zero" are done exactly, as the implementation did; "any" bounds every
+        way; "none" leaves them as they are.
     """
 
     unit: float
     u: float
+    u_sum: float
     tiny: float
     largest: float
     statistical: bool = False
     random_order: bool = False
+    factors: int = 53
+    mode: str = "none"
 
     @classmethod
-    def of(cls, dtype: Any, *, statistical: bool = False, random_order: bool = False) -> Rounding:
-        """The rounding of a NumPy float dtype, judged against a float64 reference.
+    def of(
+        cls,
+        precision: Any,
+        *,
+        statistical: bool = False,
+        random_order: bool = False,
+        mode: str = "any",
+    ) -> Rounding:
+        """The rounding of a `Precision`, its name or NumPy dtype, against a float64 reference.
 
         >>> Rounding.of("float32").u == 2.0**-24 + 2.0**-53
         True
         """
-        info = np.finfo(dtype)
-        unit = 0.5 * float(info.eps)
-        limits = float(info.tiny), float(info.max)
-        return cls(unit, unit + 2.0**-53, *limits, statistical, random_order)
+        p = Precision.of(precision)
+        u, u_sum = p.unit + 2.0**-53, 2.0**-p.sums + 2.0**-53
+        mode = mode if p.factors < p.digits else "none"
+        return cls(p.unit, u, u_sum, p.tiny, p.largest, statistical, random_order, p.factors, mode)
+
+    def summing_in_storage(self) -> Rounding:
+        """The same where partial sums have no more digits than what is stored."""
+        return replace(self, u_sum=self.u)
+
+    @property
+    def elementary(self) -> float:
+        """What an elementary function is charged: 8 u (the worst measured is 6.8 u, XLA's tanh).
+
+        In low precision it is computed with the digits of sums, and then stored.
+        """
+        return max(8.0 * self.u_sum, 2.0 * self.u)
+
+    def stored(self, value: Any) -> Any:
+        """The rounding of a sum's result; with the digits of sums, it is one of the sum's own."""
+        return self.u * np.abs(value) if self.u > self.u_sum else 0.0
+
+    def operand(self, x: Any) -> Any:
+        """An operand of a matrix product, as it enters it."""
+        if self.mode in ("none", "any"):
+            return x
+        return np.asarray(rounded_to(x, self.factors, self.mode), dtype=np.float64)
+
+    @property
+    def operands(self) -> float:
+        """Relative bound on the product of two operands rounded in any way: (1 + 2 unit)^2 - 1."""
+        return (1.0 + 2.0 * 2.0**-self.factors) ** 2 - 1.0 if self.mode == "any" else 0.0
 
     def gamma(self, n: int) -> float:
         """gamma_n = n u / (1 - n u), the relative error of n successive roundings.
 
         Where n u is no longer small, e^(n u) - 1 >= (1 + u)^n - 1 holds too and stays finite.
         """
-        nu = n * self.u
+        nu = n * self.u_sum
         return nu / (1.0 - nu) if nu < 0.5 else float(np.expm1(nu))
 
     def accumulation(
@@ -81,9 +123,9 @@ class Rounding:
             return self.gamma(n) * magnitude() + n * self.tiny
         sum2, most2 = squares(), np.square(spread())
         bound = np.sqrt((n / 6 + 1) * sum2 + (n / 3 + 1) * most2)
-        bound *= SIGMAS * self.u * VARIANCE**0.5
+        bound *= SIGMAS * self.u_sum * VARIANCE**0.5
         if not self.random_order:
             equal = repeats()
-            alike = np.where(equal >= FEW, equal, 0) * (0.5 * self.u)
+            alike = np.where(equal >= FEW, equal, 0) * (0.5 * self.u_sum)
             bound += alike * np.sqrt(most2)
         return bound + n * self.tiny

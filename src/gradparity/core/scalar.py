@@ -75,8 +75,8 @@ def scalar_backprop(case: Case) -> Trace:
     Y = value[network.output]
     Divs = [divergence(network.divergence, Y[t], d[t]) for t in instances]
     Div = [Div_t for Div_t, _ in Divs]
-    dDiv = 1 / case.T if network.reduction == "mean" else 1.0
-    Err = sum(Div) / case.T if network.reduction == "mean" else sum(Div)
+    dDiv = network.scale / (case.T if network.reduction == "mean" else 1.0)
+    Err = dDiv * sum(Div)
 
     # Backward: dDiv/dY, then for k = N..1; a value with several uses sums over them.
     grad: dict[str, Rows] = {name: zeros(rows) for name, rows in value.items()}

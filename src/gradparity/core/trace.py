@@ -27,6 +27,8 @@ class Trace:
     edge_grad : (source, target) -> gradient through that one use of the value, shape (T, D); a
         node's own gradient is the sum over its uses.
     adapter, versions : who computed it.
+    precision : the name of the number format; by default that of Div's dtype.  bfloat16 is stored
+        as float32.
     """
 
     Err: float
@@ -36,6 +38,7 @@ class Trace:
     edge_grad: Mapping[Edge | tuple[str, str], NDArray]
     adapter: str = "numpy"
     versions: dict[str, str] = field(default_factory=dict)
+    precision: str = ""
 
     @property
     def dtype(self) -> np.dtype[Any]:

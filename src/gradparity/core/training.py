@@ -179,13 +179,13 @@ def train(
     for step, rows in enumerate(batches):
         with np.errstate(all="ignore"):
             Divs.append(sgd_step(network, own, case.x[rows], case.desired[rows], eta_at(step)))
-            losses.append(risk(Divs[-1], network.reduction))
+            losses.append(risk(Divs[-1], network))
         if on_step:
             on_step(step, float(losses[-1]))
         if not np.isfinite(losses[-1]):
             stopped_by = "diverged"
         elif (step + 1) % per_epoch == 0:
-            epoch_losses.append(risk(np.concatenate(Divs), network.reduction))
+            epoch_losses.append(risk(np.concatenate(Divs), network))
             Divs.clear()
             stopped_by = _stopped(own, epoch_losses, tolerance)
             if on_epoch:
