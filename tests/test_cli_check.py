@@ -175,7 +175,7 @@ class TestUsageErrors:
         result = check("--case", "net-tanh", adapters=("tensorflow",))
         refused(result, "'tensorflow'", "'right'", "'torch'")
 
-    @pytest.mark.parametrize("dtype", ["float31", "float16", "int32", "complex64"])
+    @pytest.mark.parametrize("dtype", ["float31", "longdouble", "int32", "complex64"])
     def test_name_an_unknown_dtype_and_the_known(self, dtype: str) -> None:
         refused(check("--case", "net-tanh", "--dtype", dtype), dtype)
 

@@ -18,6 +18,7 @@ from ..core.case import Case, checked_params
 from ..core.network import INPUT, Edge, Network
 from ..core.trace import Trace
 from .base import AdapterError, Trainer, native_function, risk, walk
+from .jax_precision import affine_in_tf32
 from .kinks import Kinks
 
 __all__ = ["JaxAdapter", "JaxNetwork"]
@@ -176,7 +177,7 @@ def _program(networks: tuple[Network, ...], on_cpu: bool, tf32: bool) -> Any:
 
 
 def _traced(network: Network, emulate_tf32: bool, params: Any, x: Any, d: Any) -> Any:
-    call = _calls(network, _affine_in_tf32 if emulate_tf32 else _affine)
+    call = _calls(network, affine_in_tf32 if emulate_tf32 else _affine)
     divergence = _divergence(network.divergence)
 
     def err(params: Any, x: Any, taps: Any) -> Any:
@@ -242,30 +243,6 @@ def _function(op: core.Op, affine: Any) -> Any:
 
 def _affine(p: Any, y: Any) -> Any:
     return y @ p["kernel"] + p["bias"] if "bias" in p else y @ p["kernel"]
-
-
-def _affine_in_tf32(p: Any, y: Any) -> Any:
-    """Where the platform has no TF32: every operand rounded to it, the arriving gradient too."""
-    product = _tf32_gradient(_straight_through(y) @ _straight_through(p["kernel"]))
-    return product + p["bias"] if "bias" in p else product
-
-
-def _straight_through(t: Any) -> Any:
-    """Rounded to TF32, differentiated as if it were not: t + (rounded - t) is exact."""
-    return t + jax.lax.stop_gradient(_to_tf32(t) - t)
-
-
-def _to_tf32(t: Any) -> Any:
-    return jax.lax.reduce_precision(t, exponent_bits=8, mantissa_bits=10)
-
-
-@jax.custom_vjp  # type: ignore[untyped-decorator]
-def _tf32_gradient(z: Any) -> Any:
-    """The identity; the gradient that passes is rounded to TF32."""
-    return z
-
-
-_tf32_gradient.defvjp(lambda z: (z, None), lambda _, dz: (_to_tf32(dz),))
 
 
 def _parameterless(op: core.Op) -> Any:

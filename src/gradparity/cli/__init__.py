@@ -9,7 +9,14 @@ import click
 __all__ = ["COMMANDS", "main"]
 
 #: Command -> its file here, in the order of `gradparity --help`.
-COMMANDS = {"check": "check", "list": "listing", "formulas": "formulas", "train": "train"}
+COMMANDS = {
+    "check": "check",
+    "list": "listing",
+    "formulas": "formulas",
+    "train": "train",
+    "selftest": "selftest",
+    "probe": "probe",
+}
 
 
 class Commands(click.Group):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["SUM", "Census", "Finding", "Verdict", "exit_code"]
+__all__ = ["SUM", "Census", "Finding", "Power", "Verdict", "exit_code"]
 
 
 #: The "op" of a finding that tests the distributed chain rule.
@@ -37,6 +37,10 @@ class Verdict(StrEnum):
         return list(Verdict).index(self)
 
 
+#: Choices that are no longer listed one by one.
+MANY = 4
+
+
 @dataclass(frozen=True)
 class Census:
     """The kinks met in one gradient: how many, what was taken there, and what is valid.
@@ -49,6 +53,7 @@ class Census:
     reference : what the network's op takes.
     valid : the subdifferential in words, such as "[0, 1]".
     undetermined : those where the gradient arriving is zero, so that any choice gives the same.
+    usual : what the framework takes at such a kink anywhere, as measured; "" if that is unknown.
     """
 
     count: int
@@ -56,12 +61,37 @@ class Census:
     reference: str
     valid: str
     undetermined: int = 0
+    usual: str = ""
+
+    @property
+    def choice(self) -> str:
+        """What was taken, in a few words."""
+        return " or ".join(self.taken) if len(self.taken) < MANY else f"{len(self.taken)} values"
 
     def __str__(self) -> str:
         taken = ", ".join(f"{n} take {what}" for what, n in self.taken.items())
         unknown = f"{self.undetermined} undetermined" if self.undetermined else ""
         said = ", ".join(part for part in (taken, unknown) if part)
-        return f"{self.count} at a kink: {said} (network: {self.reference}; valid: {self.valid})"
+        known = f"network: {self.reference}; valid: {self.valid}"
+        known += f"; usual there: {self.usual}" if self.usual else ""
+        return f"{self.count} at a kink: {said} ({known})"
+
+
+@dataclass(frozen=True)
+class Power:
+    """The smallest relative faults that a comparison would have caught.
+
+    Attributes
+    ----------
+    median, worst : in a single element, over the elements of the tensor.
+    tensor : in the whole tensor, multiplied by one factor.
+    untested : elements of which no fault below 1 would have been seen: smaller than their bound.
+    """
+
+    median: float
+    worst: float
+    tensor: float
+    untested: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +110,9 @@ class Finding:
         element of the tensor.
     kinks : the census, where the op met any.
     note : an explanation in words.
+    power : what would have been caught, where there is parity.
+    convention : the name of the alternative that explains it, such as "sum".
+    declared : the user said that this convention is expected.
     """
 
     quantity: str
@@ -95,6 +128,14 @@ class Finding:
     bound: float = 0.0
     kinks: Census | None = field(default=None)
     note: str = ""
+    power: Power | None = None
+    convention: str = ""
+    declared: bool = False
+
+    @property
+    def parity(self) -> bool | None:
+        """That of the verdict; a convention that was declared as expected is parity."""
+        return True if self.declared else self.verdict.parity
 
     @property
     def final(self) -> bool:
@@ -104,7 +145,8 @@ class Finding:
         return name != self.quantity and "->" not in name and name != "Div" and not inner
 
     def __str__(self) -> str:
-        text = f"{self.verdict.upper() if self.verdict.parity is False else self.verdict}  "
+        text = f"{self.verdict.upper() if self.parity is False else self.verdict}"
+        text += " (expected)  " if self.declared else "  "
         text += f"{self.quantity}: {self.error:.2g} u (bound {self.bound:.2g} u)"
         if self.outside:
             place = list(self.index or ())
@@ -120,7 +162,7 @@ class Finding:
 
 def exit_code(findings: list[Finding]) -> int:
     """0 parity, 1 a difference, 2 unknown (inconclusive, only vacuous, or nothing compared)."""
-    parities = {finding.verdict.parity for finding in findings}
+    parities = {finding.parity for finding in findings}
     if False in parities:
         return 1
     if True not in parities or any(f.verdict is Verdict.INCONCLUSIVE for f in findings):

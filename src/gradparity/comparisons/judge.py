@@ -1,55 +1,59 @@
 """The judge: from what an implementation computed (a trace) to a verdict on every quantity.
 
-Read from the top: `judge` walks the network, `_verdict` decides one quantity, `_measure` says how
-far each element is from what is valid there, and `_second_opinion` settles what float32 alone
-cannot: an error beyond 10 sigma yet inside the worst case of some order of summation.
+Read from the top: `judge` walks the network; at every place the formula says what a correct
+implementation may have there (`gradparity.comparisons.expected`), under arithmetics from the
+sharpest to the widest (`levels`).  `_finding` decides one quantity: inside a bound it is parity;
+beyond, `_suspicion` says whether it is a fault at all; and a fault is a named convention, a lack of
+precision, or a mismatch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from ..core.arrays import Array
 from ..core.case import Case
-from ..core.network import INPUT
+from ..core.network import INPUT, Step
 from ..core.rounding import Rounding
 from ..core.trace import Trace
+from .conventions import Convention, conventions, declared, parse_expected
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
 from .finding import SUM, Finding, Verdict
 from .hints import hint
-from .kinks import census, distance_from_valid
+from .kinks import census
+from .levels import COMPANY, Levels, Measured, stands_out
+from .power import power
 from .traces import check_trace
 
 __all__ = ["judge"]
 
-#: A second opinion on one tensor needs company: fewer elements say nothing about each other.
-COMPANY = 8
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors without company.
 ALONE = 1.5
-#: The median of |N(0, 1)|: what turns a median error into a standard deviation.
-MEDIAN = 0.6745
 
 Evidence = Callable[[], Mapping[str, Finding]]
 
 
-def judge(case: Case, trace: Trace, float64: Evidence | None = None) -> list[Finding]:
+def judge(
+    case: Case, trace: Trace, float64: Evidence | None = None, expected: Sequence[str] = ()
+) -> list[Finding]:
     """Verdicts on everything in a trace, node by node, each on the implementation's own inputs.
 
     Parameters
     ----------
-    case : the case, in the trace's dtype.
+    case : the case, in the trace's precision.
     trace : what the implementation computed.
     float64 : gives the findings of the same implementation in float64, by quantity; asked only when
-        a float32 error is beyond 10 sigma but inside the worst case.
+        an error is beyond what is usual at this precision.
+    expected : conventions that are meant, such as "sum" or "weight-decay=0.001": they pass.
 
     Raises
     ------
-    ValueError, TypeError : the trace lacks a quantity, or has one of another shape or dtype.
+    ValueError, TypeError : the trace lacks a quantity, or has one of another shape or dtype; an
+        unknown convention.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2), Tanh()], L2()), batch=4)
@@ -57,151 +61,75 @@ def judge(case: Case, trace: Trace, float64: Evidence | None = None) -> list[Fin
     True
     """
     check_trace(case, trace)
-    roundings = _roundings(case.dtype)
+    parse_expected(expected)
     findings = []
-    for node, op, expected in _places(case, trace):
-        found = _Levels(expected, roundings)
-        for quantity in found.quantities():
-            findings.append(_verdict(node, op, quantity, found, float64))
+    for place in _places(case, trace):
+        levels = Levels(place.expected, case.precision)
+        for quantity in levels.quantities():
+            findings.append(_finding(place, quantity, levels, float64, expected))
     return findings
 
 
-def _roundings(dtype: Any) -> tuple[Rounding, ...]:
-    """From the sharpest bound to the widest; the next is asked where an error is beyond one.
+class _Place(NamedTuple):
+    """Where a formula is tested, and what is expected there under a rounding."""
 
-    float64 is judged by the worst case alone, which is sharp enough there.
-    """
-    if dtype != np.float32:
-        return (Rounding.of(dtype),)
-    return (
-        Rounding.of(dtype, statistical=True, random_order=True),
-        Rounding.of(dtype, statistical=True),
-        Rounding.of(dtype),
-    )
+    node: str
+    op: str
+    expected: Callable[[Rounding], list[Expected]]
+    conventions: Callable[[str, Expected], Iterable[Convention]] = lambda quantity, e: ()
 
 
-class _Levels:
-    """What is expected at one place, under each rounding that was asked for."""
-
-    def __init__(
-        self, expected: Callable[[Rounding], list[Expected]], roundings: tuple[Rounding, ...]
-    ) -> None:
-        self.expected, self.roundings = expected, roundings
-        self.asked: list[dict[str, Expected]] = []
-
-    def quantities(self) -> list[str]:
-        return list(self.at(0))
-
-    def at(self, level: int) -> dict[str, Expected]:
-        while len(self.asked) <= level:
-            found = self.expected(self.roundings[len(self.asked)])
-            self.asked.append({e.quantity: e for e in found})
-        return self.asked[level]
-
-    def measured(self, quantity: str, level: int) -> tuple[Expected, Measured]:
-        e = self.at(level)[quantity]
-        return e, _measure(e, self.roundings[level])
-
-
-def _places(
-    case: Case, trace: Trace
-) -> Iterator[tuple[str, str, Callable[[Rounding], list[Expected]]]]:
-    """Every place where a formula is tested: (node, op, what is expected there)."""
+def _places(case: Case, trace: Trace) -> Iterator[_Place]:
     network = case.network
+
+    def named(step: Step | None) -> Callable[[str, Expected], Iterable[Convention]]:
+        return lambda quantity, e: conventions(step, quantity, case, trace, e)
+
     for step in network.steps:
-        yield step.name, repr(step.op), partial(expected_at_node, step, case, trace)
-        yield step.name, SUM, partial(expected_sum, step.name, case, trace)
-    yield "Div", repr(network.divergence), partial(expected_at_divergence, case, trace)
-    yield INPUT, SUM, partial(expected_sum, INPUT, case, trace)
+        here = partial(expected_at_node, step, case, trace)
+        yield _Place(step.name, repr(step.op), here, named(step))
+        yield _Place(step.name, SUM, partial(expected_sum, step.name, case, trace))
+    at_divergence = partial(expected_at_divergence, case, trace)
+    yield _Place("Div", repr(network.divergence), at_divergence, named(None))
+    yield _Place(INPUT, SUM, partial(expected_sum, INPUT, case, trace))
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Elementwise, in float64: how far from what is valid, and how far one may be."""
-
-    error: Array
-    bound: Array
-    undecidable: Array  # nothing finite can be expected of this dtype here; often just False
-
-    @cached_property
-    def outside(self) -> Array:
-        return ~(self.error <= self.bound) & ~self.undecidable
-
-    @cached_property
-    def ratio(self) -> Array:
-        """error / bound, infinite for a NaN; 0 where nothing can be decided."""
-        with np.errstate(all="ignore"):
-            ratio = self.error / np.maximum(self.bound, SMALLEST)
-        if np.isnan(ratio.max()) or np.any(self.undecidable):
-            ratio = np.where(np.isnan(ratio), np.inf, ratio)
-            return np.where(self.undecidable, 0.0, ratio)
-        return ratio
-
-
-#: Stands for a bound of zero in a quotient.
-SMALLEST = 5e-324
-
-
-def _measure(e: Expected, rounding: Rounding) -> Measured:
-    got, want = np.asarray(e.got, dtype=np.float64), e.want.value
-    bound = e.want.full_error()
-    with np.errstate(all="ignore"):
-        error = np.abs(got - want)
-        undecidable: Array = np.False_
-        if not np.abs(want).max() + bound.max() < rounding.largest:
-            undecidable = ~(np.abs(want) + bound < rounding.largest)
-            error = np.where(got == want, 0.0, error)  # equal infinities
-        if e.upstream is not None and not np.isfinite(e.upstream).all():
-            # 0 times inf: whoever multiplies by a slope of zero gets NaN, whoever selects does not.
-            lost = ~np.isfinite(e.upstream).all(axis=-1, keepdims=True)
-            undecidable = undecidable | np.broadcast_to(lost, got.shape)
-        if e.valid is not None and e.upstream is not None:
-            error, bound = distance_from_valid(e, error, bound, rounding)
-    return Measured(error, bound, undecidable)
-
-
-def _verdict(
-    node: str, op: str, quantity: str, levels: _Levels, float64: Evidence | None
+def _finding(
+    place: _Place,
+    quantity: str,
+    levels: Levels,
+    float64: Evidence | None,
+    expected: Sequence[str],
 ) -> Finding:
+    """The verdict on one quantity, and why."""
+    e, measured = levels.sharpest(quantity)
     note = ""
-    e, measured = levels.measured(quantity, 0)
-    if measured.outside.any() and len(levels.roundings) > 1:
-        e, measured = levels.measured(quantity, 1)
-        if measured.outside.any():
-            _, worst = levels.measured(quantity, 2)
-            measured, note = _second_opinion(quantity, measured, worst, float64)
-    rounding = levels.roundings[0]
+    if measured.outside.any():
+        measured, note = _suspicion(quantity, levels, measured, float64)
     with np.errstate(all="ignore"):  # infinite gradients are compared too
-        kinks = census(e, rounding) if e.valid is not None else None
-    verdict = _named(e, measured, kinks is not None and kinks.other, note)
-    if verdict is Verdict.MISMATCH and e.valid is None:
-        note = "; ".join(filter(None, (hint(e.got, e.want.value, measured.bound), note)))
-    if verdict is Verdict.VACUOUS:
-        note = note or "the signal is zero, or below its own bound"
-    if verdict is Verdict.INCONCLUSIVE:
-        note = note or "any implementation at this dtype overflows here"
-    where = tuple(map(int, np.unravel_index(int(np.argmax(measured.ratio)), e.got.shape)))
-    unit = _unit(e, rounding)
-    return Finding(
+        kinks = census(e, levels.roundings[0]) if e.valid is not None else None
+    found = Finding(
         quantity=quantity,
-        node=node,
-        op=op,
-        verdict=verdict,
+        node=place.node,
+        op=place.op,
+        verdict=_verdict(e, measured, kinks is not None and kinks.other, levels),
         elements=int(e.got.size),
-        outside=int(measured.outside.sum()),
-        index=where,
-        got=float(e.got[where]),
-        expected=float(e.want.value[where]),
-        error=_in_units(measured.error[where], unit),
-        bound=_in_units(measured.bound[where], unit),
         kinks=kinks.census if kinks else None,
         note=note,
     )
-
-
-def _named(e: Expected, m: Measured, other_subgradient: bool, note: str) -> Verdict:
+    found = _located(found, e, measured, levels.precision.unit)
     if note == ASK:
-        return Verdict.INCONCLUSIVE
+        return replace(found, verdict=Verdict.INCONCLUSIVE)
+    if found.verdict is Verdict.MISMATCH:
+        return _explained(found, place, e, measured, levels, float64, expected)
+    if found.verdict is Verdict.VACUOUS:
+        return replace(found, note=note or "the signal is zero, or below its own bound")
+    if found.verdict is Verdict.INCONCLUSIVE:
+        return replace(found, note=note or "any implementation at this dtype overflows here")
+    return replace(found, power=power(e, measured))
+
+
+def _verdict(e: Expected, m: Measured, other_subgradient: bool, levels: Levels) -> Verdict:
     if m.outside.any():
         return Verdict.MISMATCH
     if np.any(m.undecidable):
@@ -211,48 +139,99 @@ def _named(e: Expected, m: Measured, other_subgradient: bool, note: str) -> Verd
     if not (np.abs(e.want.value) > m.bound).any():
         return Verdict.VACUOUS
     with np.errstate(all="ignore"):
-        exact = (e.want.value.astype(e.got.dtype) == e.got).all()
+        exact = (levels.precision.round(e.want.value) == e.got).all()
     return Verdict.EXACT if exact else Verdict.ROUNDING
 
 
 ASK = "beyond 10 sigma, inside the worst case: check in float64 too"
 
 
-def _second_opinion(
-    quantity: str, sharp: Measured, worst: Measured, float64: Evidence | None
+def _suspicion(
+    quantity: str, levels: Levels, sharp: Measured, float64: Evidence | None
 ) -> tuple[Measured, str]:
-    """Settle what lies beyond 10 sigma: a fault, or an order of summation no model foresaw?
+    """Settle what lies beyond the sharp bound: a fault, or an order of summation no model foresaw?
 
     Outside the worst case it is a fault.  Inside it, an unusual order would show in the whole
     tensor, so an element that stands out from the others is a fault as well.  What is left is a
     fault exactly if the same quantity is wrong in float64, where the worst case is sharp enough.
     """
-    if worst.outside.any():
+    worst = levels.worst_case(quantity)
+    if worst.outside.any() or len(levels.roundings) == 1:
         return worst, ""
     furthest = float(sharp.ratio.max())
-    inside = sharp.ratio[~sharp.outside]
-    if sharp.ratio.size >= COMPANY and 2 * inside.size > sharp.ratio.size:
-        # Bounds are 10 sigma: if the model is right, the median of the others is MEDIAN / 10.
-        scale = max(1.0, float(np.median(inside)) * 10 / MEDIAN)
-        if furthest > scale:
-            return sharp, "stands out of its tensor by far more than rounding scatters"
-    elif sharp.ratio.size < COMPANY and furthest > ALONE:
+    if stands_out(sharp):
+        return sharp, "stands out of its tensor by far more than rounding scatters"
+    if sharp.ratio.size < COMPANY and furthest > ALONE:
         return sharp, "further off than any usual order of summation"
     if float64 is None:
         return sharp, ASK
-    other = float64().get(quantity)
-    if other is None or other.verdict is Verdict.MISMATCH:
+    if not _right(quantity, float64):
         return sharp, "wrong in float64 too"
     return worst, f"{10 * furthest:.0f} sigma for a usual order of summation; right in float64"
 
 
-def _unit(e: Expected, rounding: Rounding) -> float:
-    """One u of this tensor: the unit roundoff times its largest element."""
+def _right(quantity: str, float64: Evidence) -> bool:
+    """Whether there is parity in float64; what is zero there is not wrong."""
+    found = float64().get(quantity)
+    return found is not None and found.parity is not False
+
+
+def _explained(
+    found: Finding,
+    place: _Place,
+    e: Expected,
+    measured: Measured,
+    levels: Levels,
+    float64: Evidence | None,
+    expected: Sequence[str],
+) -> Finding:
+    """A fault by its name: a convention, a lack of precision, or else a mismatch."""
+    named = list(place.conventions(found.quantity, e))
+    if named:  # several names may say the same: eps = 0.01 is a = 0.1 of another form
+        return replace(
+            found,
+            verdict=Verdict.CONVENTION,
+            convention=named[0].name,
+            declared=any(declared(convention, expected) for convention in named),
+            note=named[0].said,
+        )
+    explanation = next(levels.explanations(found.quantity), "")
+    if float64 is not None and _right(found.quantity, float64):
+        times = float(measured.ratio.max())
+        said = f"right in float64; {times:.3g} times what {_entitled(levels)} can be off"
+        if explanation:
+            said += f", as far as {explanation}"
+            return replace(found, verdict=Verdict.IMPRECISE, note=said)
+        return replace(found, note=_joined(said, found.note))
+    reason = hint(e.got, e.want.value, measured.bound) if e.valid is None else ""
+    as_far = f"as far off as {explanation} is" if explanation else ""
+    return replace(found, note=_joined(reason, found.note, as_far))
+
+
+def _entitled(levels: Levels) -> str:
+    """The arithmetic that a correct implementation has at this precision."""
+    p = levels.precision
+    return f"{p.name} with sums in float32" if p.sums > p.digits else p.name
+
+
+def _joined(*said: str) -> str:
+    return "; ".join(filter(None, said))
+
+
+def _located(found: Finding, e: Expected, measured: Measured, unit: float) -> Finding:
+    """Where it is nearest to (or furthest beyond) its bound, in u of the tensor's largest."""
+    where = tuple(map(int, np.unravel_index(int(np.argmax(measured.ratio)), e.got.shape)))
     magnitude = np.abs(e.want.value)
-    largest = float(magnitude.max(initial=0.0))
-    if not np.isfinite(largest):
-        largest = float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
-    return rounding.unit * largest
+    u = unit * float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
+    return replace(
+        found,
+        outside=int(measured.outside.sum()),
+        index=where,
+        got=float(e.got[where]),
+        expected=float(e.want.value[where]),
+        error=_in_units(measured.error[where], u),
+        bound=_in_units(measured.bound[where], u),
+    )
 
 
 def _in_units(x: float, unit: float) -> float:

@@ -15,7 +15,7 @@ from ..core.rounding import Rounding
 from .expected import Expected
 from .finding import Census
 
-__all__ = ["Kinks", "census", "distance_from_valid"]
+__all__ = ["Kinks", "at_kink", "census", "distance_from_valid"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,15 @@ class Kinks:
 
     census: Census
     other: bool
+
+
+def at_kink(valid: Slopes | Ties) -> Array:
+    """The elements where more than one gradient is valid, (T, D)."""
+    if isinstance(valid, Slopes):
+        return valid.at
+    tied = [valid.winners[:, group] for group in _groups(valid)]
+    several = [group & (group.sum(axis=-1, keepdims=True) > 1) for group in tied]
+    return np.concatenate(several, axis=-1)
 
 
 def distance_from_valid(

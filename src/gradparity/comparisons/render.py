@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .finding import SUM, Finding, Verdict
+from .power import worst_of
 from .report import Report, Run
 
 __all__ = ["SCHEMA", "renderable", "text", "to_json"]
@@ -106,15 +107,19 @@ def _table(title: str, legend: str, runs: list[Run]) -> Table:
     )  # fmt: skip
     table.add_column("", overflow="fold")
     for run in runs:
-        table.add_column(Text(f"{run.adapter} {run.dtype.replace('float', 'f')}"), overflow="fold")
+        table.add_column(Text(f"{run.adapter} {_short(run.dtype)}"), overflow="fold")
     return table
+
+
+def _short(dtype: str) -> str:
+    return dtype.replace("bfloat", "bf").replace("float", "f")
 
 
 def _cell(finding: Finding) -> Text:
     said = str(finding.verdict)
     if finding.verdict in (Verdict.ROUNDING, Verdict.MISMATCH):
         said += f" {_number(finding.error)}/{_number(finding.bound)}"
-    return _colour(finding.verdict, said)
+    return Text(said, style=STYLE[finding.parity])
 
 
 def _number(x: float) -> str:
@@ -157,12 +162,12 @@ def _told(report: Report) -> Iterable[RenderableType]:
     bad = [
         (run, f)
         for run, f in report.findings()
-        if f.verdict.parity is False
+        if f.verdict.parity is False  # a convention is told even where it is expected
         or f.verdict is Verdict.INCONCLUSIVE
         or (f.verdict is Verdict.ROUNDING and f.note)
     ]
     for run, finding in bad[:TOLD]:
-        yield Text(f"{run.case}, {run.column}: {finding}", style=STYLE[finding.verdict.parity])
+        yield Text(f"{run.case}, {run.column}: {finding}", style=STYLE[finding.parity])
     if len(bad) > TOLD:
         yield Text(f"... and {len(bad) - TOLD} more (all of them in the JSON report)")
     if bad:
@@ -201,6 +206,10 @@ def _pairs(report: Report) -> Iterable[RenderableType]:
         if len(same) < len(mine):
             said.append(f"{len(mine) - len(same)} took different subgradients or random slopes")
         yield Text("; ".join(said))
+        why = [f"  {d.case}: {said}" for d in mine for said in d.why]
+        yield from map(Text, why[:TOLD])
+        if len(why) > TOLD:
+            yield Text(f"  ... and {len(why) - TOLD} more (all of them in the JSON report)")
     if pairs:
         yield Text()
 
@@ -216,7 +225,20 @@ def _conclusion(report: Report) -> RenderableType:
     said = ", ".join(f"{n} {v}" for v, n in count.items() if n)
     elements = sum(f.elements for f in findings)
     last = f"{word}  {len(findings)} quantities in {len(report.runs)} runs, {elements} elements"
-    return Group(Text(said), Text(last, style=style))
+    return Group(Text(said), *_power(report), Text(last, style=style))
+
+
+def _power(report: Report) -> Iterable[RenderableType]:
+    """What would have been seen: a line per dtype."""
+    for dtype in dict.fromkeys(run.dtype for run in report.runs):
+        powers = [f.power for run, f in report.findings() if run.dtype == dtype and f.power]
+        if powers:
+            most = worst_of(powers)
+            yield Text(
+                f"{dtype}: a relative fault of {most.median:.1g} in a single element would have "
+                f"been seen (median), of {most.tensor:.1g} in any whole tensor; {most.untested} "
+                "elements are below their own bound"
+            )
 
 
 def to_json(report: Report) -> str:

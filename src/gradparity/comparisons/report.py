@@ -61,6 +61,7 @@ class Difference:
     parity : both agree with the hand-derived gradient, hence with each other; None if unknown.
     quantity, units : the final gradient that differs most, in u of its largest element.
     choices : they took different valid choices, at a kink or of a random slope: no rounding.
+    why : in words, where they took different choices at a kink.
     """
 
     case: str
@@ -71,6 +72,7 @@ class Difference:
     quantity: str
     units: float
     choices: bool
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -150,16 +150,15 @@ def _compare(ufunc: Any) -> Callable[..., Any]:
 
 def _matmul(a: Bounded, b: Bounded) -> Bounded:
     n, rounding = a.value.shape[-1], a.rounding
-    in_runs = rounding.statistical and not rounding.random_order and n > FEW
+    in_runs = rounding.statistical and n > FEW
     n += a.fresh + b.fresh
     a, b = _operand(a), _operand(b)
-    partial = _partial_products(a.value, b.value) if in_runs else (a.value @ b.value)[np.newaxis]
-    value = partial[-1]
+    value, spread = _in_runs(a.value, b.value) if in_runs else (a.value @ b.value, None)
     error = rounding.accumulation(
         n,
         magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
         squares=lambda: (a.value * a.value) @ (b.value * b.value),
-        spread=lambda: _range(partial),
+        spread=lambda: np.abs(value) if spread is None else spread,
         repeats=lambda: np.minimum(
             _repeats(a.value, -1, rounding), _repeats(b.value, -2, rounding)
         ),
@@ -204,19 +203,23 @@ def _repeats(x: NDArray, axis: int, rounding: Rounding) -> Array:
     return np.expand_dims(most, axis)
 
 
-def _partial_products(a: Array, b: Array) -> Array:
-    """A @ B summed over the first 1/8, 2/8, ... of the inner index; the last is the product."""
+def _in_runs(a: Array, b: Array) -> tuple[Array, Array]:
+    """A @ B added up over the first 1/8, 2/8, ... of the inner index; and how far that ranges.
+
+    The range is the largest sum of consecutive terms seen in the partial sums, of which the empty
+    sum is one.
+    """
     cuts = np.linspace(0, a.shape[-1], RUNS + 1).astype(int)
-    runs = [a[..., lo:hi] @ b[..., lo:hi, :] for lo, hi in pairwise(cuts)]
-    return np.cumsum(np.stack(runs), axis=0)
+    running, low, high = (np.zeros(()) for _ in range(3))
+    for lo, hi in pairwise(cuts):
+        running = running + a[..., lo:hi] @ b[..., lo:hi, :]
+        low, high = np.minimum(low, running), np.maximum(high, running)
+    return running, high - low
 
 
-def _range(partial: Any) -> Array:
-    """Largest sum of consecutive terms seen in the partial sums (the empty sum included)."""
-    if len(partial) == 1:
-        return np.abs(partial[0])
-    highest = np.maximum(np.max(partial, axis=0), 0.0)
-    return highest - np.minimum(np.min(partial, axis=0), 0.0)
+def _range(partial: Array) -> Array:
+    """The same of partial sums along the first axis."""
+    return np.maximum(partial.max(axis=0), 0.0) - np.minimum(partial.min(axis=0), 0.0)
 
 
 def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
@@ -224,8 +227,6 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
         return np.sum(terms, axis=axis, keepdims=keepdims)
 
     def spread() -> Array:
-        if rounding.random_order:
-            return np.abs(value)
         partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)
         return np.expand_dims(_range(partial), axis) if keepdims else _range(partial)
 

@@ -37,8 +37,6 @@ class Rounding:
     tiny : smallest normal number of the dtype; anything below it may be flushed to zero.
     largest : largest finite number of the dtype.
     statistical : 10 sigma instead of the worst case for the roundings inside sums.
-    random_order : with `statistical`, terms are taken to come in a random order, which is cheaper
-        to bound and sharper, and wrong for sorted data: ask again without it before accusing.
     factors, mode : bits of the operands of matrix products, and how they are rounded to them:
         "nearest" and "toward zero" are done exactly, as the implementation did; "any" bounds every
         way; "none" leaves them as they are.
@@ -50,7 +48,6 @@ class Rounding:
     tiny: float
     largest: float
     statistical: bool = False
-    random_order: bool = False
     factors: int = 53
     mode: str = "none"
 
@@ -60,7 +57,6 @@ class Rounding:
         precision: Any,
         *,
         statistical: bool = False,
-        random_order: bool = False,
         mode: str = "any",
     ) -> Rounding:
         """The rounding of a `Precision`, its name or NumPy dtype, against a float64 reference.
@@ -71,7 +67,7 @@ class Rounding:
         p = Precision.of(precision)
         u, u_sum = p.unit + 2.0**-53, 2.0**-p.sums + 2.0**-53
         mode = mode if p.factors < p.digits else "none"
-        return cls(p.unit, u, u_sum, p.tiny, p.largest, statistical, random_order, p.factors, mode)
+        return cls(p.unit, u, u_sum, p.tiny, p.largest, statistical, p.factors, mode)
 
     def summing_in_storage(self) -> Rounding:
         """The same where partial sums have no more digits than what is stored."""
@@ -124,8 +120,6 @@ class Rounding:
         sum2, most2 = squares(), np.square(spread())
         bound = np.sqrt((n / 6 + 1) * sum2 + (n / 3 + 1) * most2)
         bound *= SIGMAS * self.u_sum * VARIANCE**0.5
-        if not self.random_order:
-            equal = repeats()
-            alike = np.where(equal >= FEW, equal, 0) * (0.5 * self.u_sum)
-            bound += alike * np.sqrt(most2)
+        equal = repeats()
+        bound += np.where(equal >= FEW, equal, 0) * (0.5 * self.u_sum) * np.sqrt(most2)
         return bound + n * self.tiny

@@ -1,0 +1,51 @@
+"""Tables in Markdown, the stamp under them, and the place in a document they are put into."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["markdown", "stamp", "write"]
+
+PACKAGES = ("gradparity", "numpy", "torch", "jax", "chex")
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def stamp(quick: bool, seeds: str) -> str:
+    """What the numbers were measured with; no date, so that the same run gives the same text."""
+    size = "quick run" if quick else "full run"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = f"Python {platform.python_version()} on {platform.machine()}, {cores} cores"
+    return f"{size}; {', '.join(map(_version, PACKAGES))}; {python}; {seeds}"
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} not installed"
+
+
+def write(path: Path, what: str, tables: str) -> None:
+    """Replace what stands between the markers of a section.
+
+    Raises
+    ------
+    ValueError : the document has no such markers.
+    """
+    begin, end = f"<!-- evidence:{what} -->", f"<!-- /evidence:{what} -->"
+    text = path.read_text(encoding="utf-8")
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"{path} has no section between {begin} and {end}")
+    whole = f"{begin}\n{tables.strip()}\n{end}"
+    path.write_text(pattern.sub(lambda _: whole, text), encoding="utf-8")

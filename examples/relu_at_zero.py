@@ -1,0 +1,358 @@
+"""How often does the choice of ReLU'(0) matter?  A published table, re-run on small data.
+
+    python examples/relu_at_zero.py                          # by depth, about a minute
+    python examples/relu_at_zero.py --by width --runs 20     # by width
+    python examples/relu_at_zero.py --by all --runs 1000     # everything: hours
+
+Bertoin, Bolte, Gerchinovitz and Pauwels, "Numerical influence of ReLU'(0) on backpropagation"
+(NeurIPS 2021), drew 1000 networks per setting and counted those for which ReLU'(0) = 0 and
+ReLU'(0) = 1 give different gradients on some minibatch of one pass over MNIST, parameters fixed.
+
+A difference arises exactly where a pre-activation is exactly zero and a nonzero gradient arrives
+there: then one choice lets it through and the other does not.  Everywhere else both compute the same
+numbers in the same order.  So a forward pass looks for zeros, and only a minibatch that has one is
+differentiated.  On a sample both gradients are computed and compared bit by bit, and the zeros are
+counted a second time, by the census of the judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import gradparity as gp
+from gradparity.adapters.torch import TorchAdapter
+from gradparity.adapters.torch_precision import native_dtype
+from gradparity.comparisons.digits import digits
+from gradparity.comparisons.judge import judge
+from gradparity.core import Affine, Case, CrossEntropy, Network, ReLU, layered
+
+#: Hidden layers -> how many of 1000 networks, by precision; from the authors' repository.
+BY_DEPTH = {
+    (256,) * depth: {"float16": bits16, "float32": bits32, "float64": 0}
+    for depth, bits16, bits32 in (
+        (1, 871, 54),
+        (2, 999, 258),
+        (3, 1000, 463),
+        (5, 1000, 647),
+        (6, 1000, 697),
+    )
+}
+BY_WIDTH = {
+    (width,) * 3: {"float16": bits16, "float32": bits32, "float64": 0}
+    for width, bits16, bits32 in (
+        (16, 333, 21),
+        (64, 1000, 163),
+        (256, 1000, 478),
+        (512, 1000, 582),
+        (1024, 1000, 873),
+    )
+}
+PRECISIONS = ("float16", "bfloat16", "float32", "float64")
+MNIST = 60_000  # images in the pass of the paper
+BATCH = 256  # images in a minibatch, as there
+SAMPLE = 5  # minibatches with zeros, by row, on which the shortcut is checked
+
+
+class ReLUWithSlope(torch.nn.Module):
+    """max(z, 0) in PyTorch, with a chosen slope at 0; `torch.relu` has 0 and no other.
+
+    With ``overwrite`` the gradient at 0 *becomes* the slope, instead of being multiplied by it:
+    ``grad_input[input == 0] = alpha``, as every stored version of the authors' code has it.
+    """
+
+    def __init__(self, slope: float, overwrite: bool = False) -> None:
+        super().__init__()
+        self.slope, self.overwrite = slope, overwrite
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return _WithSlope.apply(z, self.slope, self.overwrite)
+
+
+class _WithSlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: torch.Tensor, slope: float, overwrite: bool) -> torch.Tensor:
+        ctx.save_for_backward(z)
+        ctx.slope, ctx.overwrite = slope, overwrite
+        return z.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (z,) = ctx.saved_tensors
+        at_zero = torch.full_like(dy, ctx.slope) if ctx.overwrite else ctx.slope * dy
+        return (
+            torch.where(z > 0, dy, torch.where(z == 0, at_zero, torch.zeros_like(dy))),
+            None,
+            None,
+        )
+
+
+class TorchWithSlope(TorchAdapter):
+    """The package's PyTorch adapter, with another layer where the network has a ReLU."""
+
+    def __init__(self, slope: float, overwrite: bool = False) -> None:
+        self.name = f"torch, {'dz := ' if overwrite else ''}{slope:g} at 0"
+        self.layer = slope, overwrite
+
+    def build(self, network: Network, params: Any, **options: Any) -> Any:
+        module = super().build(network, params, **options)
+        for step in network.steps:
+            if isinstance(step.op, ReLU):
+                setattr(module, step.name, ReLUWithSlope(*self.layer))
+        return module
+
+
+def relu_network(hidden: Sequence[int], n_in: int = 64, subgradient: str = "left") -> Network:
+    """n_in - hidden - 10, with ReLU'(0) = 0 ("left") or 1 ("right")."""
+    ops: list[Any] = []
+    for width in hidden:
+        ops += [Affine(n_in, width), ReLU(subgradient=subgradient)]
+        n_in = width
+    return layered([*ops, Affine(n_in, 10)], CrossEntropy(0.0))
+
+
+def default_parameters(network: Network, seed: Sequence[int]) -> dict[str, np.ndarray]:
+    """As `torch.nn.Linear` draws them: U(-a, a) with a = 1 / sqrt(n_in), biases too; float32."""
+    rng = np.random.default_rng(seed)
+    shapes, params = network.parameter_shapes, {}
+    for name, shape in shapes.items():
+        a = 1 / math.sqrt(shapes[name.replace("b", "W")][0])
+        params[name] = rng.uniform(-a, a, shape).astype(np.float32)
+    return params
+
+
+def minibatches(images: int | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """One pass over the 1797 digits (pixels k / 16), in minibatches; float32."""
+    data = digits(dtype=np.float32)
+    x = np.concatenate([data.x_train, data.x_test])[:images]
+    d = np.concatenate([data.d_train, data.d_test])[:images]
+    return [(x[i : i + BATCH], d[i : i + BATCH]) for i in range(0, len(x), BATCH)]
+
+
+def zeros_met(module: Any, x: torch.Tensor) -> int:
+    """Pre-activations of a ReLU that are exactly zero; a forward pass of the native module."""
+    value: dict[Any, torch.Tensor] = {}
+
+    def see(key: Any, z: torch.Tensor) -> torch.Tensor:
+        value[key] = z
+        return z
+
+    with torch.no_grad():
+        module.trace(x, see)
+    return sum(int((value[z] == 0).sum()) for z, _ in _relus(module.network))
+
+
+def makes_a_difference(case: Case, trace: gp.Trace) -> bool:
+    """The shortcut: whether a nonzero gradient arrives at a pre-activation that is exactly zero.
+
+    It needs one trace only, of either choice: at the highest layer where this happens, everything
+    above is the same for both.
+    """
+    return any(
+        bool(((trace.value[z] == 0) & (trace.grad[y] != 0)).any()) for z, y in _relus(case.network)
+    )
+
+
+def gradients_differ(case: Case) -> bool:
+    """The literal comparison: any bit of any parameter's gradient, ReLU'(0) = 0 against 1."""
+    right = _with_subgradient(case, "right")
+    one, other = TorchAdapter().run(case), TorchWithSlope(1.0).run(right)
+    return any(
+        not np.array_equal(one.grad[name], other.grad[name], equal_nan=True) for name in case.params
+    )
+
+
+def zeros_in_census(case: Case) -> int:
+    """The same zeros as the judge counts them."""
+    findings = judge(case, TorchAdapter().run(case))
+    return sum(finding.kinks.count for finding in findings if finding.kinks)
+
+
+@dataclass
+class Row:
+    """One setting in one precision: what was found."""
+
+    hidden: tuple[int, ...]
+    precision: str
+    published: int | None
+    runs: int = 0
+    differ: int = 0
+    zeros: int = 0
+    activations: int = 0
+    checked: int = 0
+    agreed: int = 0
+    disagreements: list[str] = field(default_factory=list)
+
+    def check(self, what: str, one: Any, other: Any) -> None:
+        """Count a comparison of the shortcut with the long way."""
+        self.checked += 1
+        self.agreed += one == other
+        if one != other:
+            self.disagreements.append(f"{what}: {one} against {other}")
+
+
+def count(row: Row, batches: Sequence[tuple[np.ndarray, np.ndarray]], runs: int, seed: int) -> Row:
+    """Draw `runs` networks and pass over the data once with each."""
+    network = relu_network(row.hidden, batches[0][0].shape[1])
+    torch_adapter, sampled = TorchAdapter(), 0
+    template = Case(network, default_parameters(network, [seed]), *batches[0]).astype(row.precision)
+    dtype = native_dtype(template)
+    inputs = [torch.tensor(x).to(dtype) for x, _ in batches]
+    for run in range(runs):
+        params = default_parameters(network, [seed, run])
+        module = torch_adapter.build(network, params).to(dtype)
+        found = [zeros_met(module, x) for x in inputs]
+        row.runs += 1
+        row.zeros += sum(found)
+        row.activations += sum(len(x) for x in inputs) * sum(row.hidden)
+        for (x, d), zeros in zip(batches, found, strict=True):
+            if not zeros:
+                continue
+            case = Case(network, params, x, d).astype(row.precision)
+            differ = makes_a_difference(case, torch_adapter.run(case))
+            if sampled < SAMPLE:
+                row.check("gradients", differ, gradients_differ(case))
+                if not sampled:
+                    row.check("census", zeros, zeros_in_census(case))
+                sampled += 1
+            if differ:
+                row.differ += 1
+                break
+        if run == 0 and not found[0]:
+            case = Case(network, params, *batches[0]).astype(row.precision)
+            row.check("no zero", False, gradients_differ(case))
+    return row
+
+
+def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """A 95 % interval for a binomial proportion.
+
+    >>> [round(p, 3) for p in wilson(0, 40)]
+    [0.0, 0.088]
+    """
+    centre, spread = k + z * z / 2, z * math.sqrt(k * (n - k) / n + z * z / 4)
+    return max(0.0, (centre - spread) / (n + z * z)), min(1.0, (centre + spread) / (n + z * z))
+
+
+def scaled(published: int, images: int) -> str:
+    """The published share if their pass had so few images: 1 - (1 - p)^(images / 60000).
+
+    As if zeros fell independently from image to image; where all 1000 differ only a bound is left.
+    """
+    if published == 1000:
+        return f"> {1 - 0.001 ** (images / MNIST):.2f}"
+    return f"{1 - (1 - published / 1000) ** (images / MNIST):.4f}"
+
+
+def table(rows: Sequence[Row], images: int) -> Iterator[str]:
+    """The rows as Markdown."""
+    yield (
+        "| hidden | precision | published, of 1000 | scaled to our pass | ours | n | 95 % interval "
+        "| exact zeros | per 10^9 |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        said = "-" if row.published is None else f"{row.published / 1000:.3f}"
+        small = "-" if row.published is None else scaled(row.published, images)
+        low, high = wilson(row.differ, row.runs)
+        rate = 1e9 * row.zeros / row.activations
+        yield (
+            f"| {len(row.hidden)} x {row.hidden[0]} | {row.precision} | {said} | {small} "
+            f"| {row.differ / row.runs:.3f} | {row.runs} | {low:.3f} to {high:.3f} "
+            f"| {row.zeros} | {rate:.2g} |"
+        )
+
+
+def published_code_judged() -> str:
+    """What the judge says of the authors' backward pass, at a planted zero."""
+    case = planted_zero()
+    said = []
+    for adapter in (TorchWithSlope(1.0), TorchWithSlope(1.0, overwrite=True)):
+        findings = judge(case, adapter.run(case))
+        finding = next(f for f in findings if f.kinks)
+        said.append(f"* {adapter.name}: {finding.verdict}; {finding.kinks}")
+    return "\n".join(said)
+
+
+def planted_zero(seed: int = 0) -> Case:
+    """A network whose hidden unit 3 is exactly zero: a zero column of W1 and a zero bias."""
+    network = relu_network((8,), n_in=6, subgradient="right")
+    case = Case.random(network, batch=4, seed=seed)
+    params = {name: array.copy() for name, array in case.params.items()}
+    params["W1"][:, 3], params["b1"][3] = 0.0, 0.0
+    return replace(case, params=params)
+
+
+def write_between_markers(path: Path, text: str, name: str = "relu_at_zero") -> None:
+    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->`` in a file."""
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = path.read_text().partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{path} has no lines {start} and {end} to write between")
+    path.write_text(f"{before}{start}\n{text}\n{end}{after}")
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Row]:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=20, help="networks by setting (default: 20)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--by", choices=("depth", "width", "all"), default="depth")
+    parser.add_argument("--precision", choices=PRECISIONS, action="append", help="only this one")
+    parser.add_argument("--largest", type=int, default=1024, help="leave out wider layers")
+    parser.add_argument("--images", type=int, help="a shorter pass")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="between its markers too")
+    given = parser.parse_args(arguments)
+    start, batches = time.perf_counter(), minibatches(given.images)
+    settings = {"depth": [BY_DEPTH], "width": [BY_WIDTH], "all": [BY_DEPTH, BY_WIDTH]}[given.by]
+    tables, rows = [], []
+    for setting in settings:
+        done = [
+            count(Row(hidden, p, published.get(p)), batches, given.runs, given.seed)
+            for hidden, published in setting.items()
+            for p in given.precision or PRECISIONS
+            if max(hidden) <= given.largest
+        ]
+        tables.append("\n".join(table(done, sum(len(x) for x, _ in batches))))
+        rows += done
+    text = "\n\n".join([*tables, summary(rows, batches), published_code_judged()])
+    print(f"{text}\n\n{time.perf_counter() - start:.0f} s")
+    if given.write:
+        write_between_markers(given.write, text)
+    return rows
+
+
+def summary(rows: Sequence[Row], batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
+    """What was run, and whether the shortcut held."""
+    checked, agreed = sum(r.checked for r in rows), sum(r.agreed for r in rows)
+    lines = [
+        f"{sum(len(x) for x, _ in batches)} images in {len(batches)} minibatches, torch "
+        f"{torch.__version__}; the shortcut agreed with the literal comparison of gradients and with "
+        f"the judge's census in {agreed} of {checked} checks."
+    ]
+    lines += [f"{r.precision} {r.hidden}: {said}" for r in rows for said in r.disagreements]
+    return "\n".join(lines)
+
+
+def _relus(network: Network) -> list[tuple[str, str]]:
+    """(pre-activation, activation) of every ReLU, by name."""
+    return [(s.inputs[0], s.name) for s in network.steps if isinstance(s.op, ReLU)]
+
+
+def _with_subgradient(case: Case, subgradient: str) -> Case:
+    hidden = [case.widths[z] for z, _ in _relus(case.network)]
+    network = relu_network(hidden, case.x.shape[1], subgradient)
+    return Case(network, case.params, case.x, case.d, case.name, case.precision)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,0 +1,30 @@
+"""TF32 in JAX where the platform has none: the operands of matrix products are rounded to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+__all__ = ["affine_in_tf32"]
+
+
+def affine_in_tf32(p: Any, y: Any) -> Any:
+    """Where the platform has no TF32: every operand rounded to it, the arriving gradient too."""
+    product = _tf32_gradient(_straight_through(y) @ _straight_through(p["kernel"]))
+    return product + p["bias"] if "bias" in p else product
+
+
+def _straight_through(t: Any) -> Any:
+    """Rounded to TF32, differentiated as if it were not: t + (rounded - t) is exact."""
+    return t + jax.lax.stop_gradient(_to_tf32(t) - t)
+
+
+def _to_tf32(t: Any) -> Any:
+    return jax.lax.reduce_precision(t, exponent_bits=8, mantissa_bits=10)
+
+
+def _tf32_gradient(z: Any) -> Any:
+    """The value z (again an exact sum), through a rounding that the gradient passes too."""
+    rounded = _to_tf32(z)
+    return rounded + jax.lax.stop_gradient(z - rounded)

@@ -1,0 +1,58 @@
+"""`gradparity selftest`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .progress import Progress
+from .targets import load
+
+
+@click.command("selftest")
+@click.argument("target", required=False)
+@click.option("--adapter", "adapters", multiple=True, help="Use this adapter (repeatable).")
+@click.option("--dtype", "dtypes", multiple=True, help="float64 or float32 (repeatable).")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the random inputs.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the results as JSON to this file, '-' for standard output.")  # fmt: skip
+def command(
+    target: str | None,
+    adapters: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    seed: int,
+    json_path: Path | None,
+) -> None:
+    """Plant faults and report which were caught: in every op and adapter, or in your own TARGET.
+
+    TARGET is package.module:object, a Case or a Network of yours, as for `gradparity check`: would
+    a wrong gradient have been noticed on it?
+
+    Exit codes: 0 every fault was caught; 1 some survived, or something was accused without a fault;
+    2 nothing was planted, or a usage error.
+    """
+    from ..adapters.base import AdapterError
+    from ..comparisons.selftest import DTYPES
+    from ..comparisons.selftest import selftest as run_selftest
+
+    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
+        raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")
+    try:
+        cases = load(target)[0] if target else None
+        with Progress() as say:
+            found = run_selftest(cases, *adapters, dtypes=dtypes or DTYPES, seed=seed, progress=say)
+    except (AdapterError, ValueError, TypeError) as error:
+        raise click.UsageError(str(error)) from error
+    if json_path is None:
+        click.echo(str(found))
+    elif str(json_path) == "-":
+        click.echo(found.to_json())
+    else:
+        try:
+            json_path.write_text(found.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise click.UsageError(f"cannot write {json_path}: {error}") from error
+        click.echo(str(found))
+    sys.exit(found.exit_code)

@@ -1,0 +1,206 @@
+"""The atlas of kinks: what every framework was measured to take, as data.  See `probe`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["SCHEMA", "Atlas", "Change", "Entry", "point_name"]
+
+SCHEMA = "gradparity/atlas/1"
+
+
+def point_name(point: tuple[float, ...]) -> str:
+    """As it is printed and compared; the sign of a zero counts.
+
+    >>> point_name((-0.0,)), point_name((1.0, 1.0, 0.0))
+    ('-0', '1 1 0')
+    """
+    return " ".join(f"{p:g}" for p in point)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one implementation takes at one kink, in one mode and dtype.
+
+    Attributes
+    ----------
+    adapter, spelling : who, and which function.
+    core : whether it is the adapter's twin of an op of the core, or a spelling of its own.
+    point : the kink, one number; or the input at which elements tie.
+    mode : "trace" (what `check` sees), or a way to differentiate that the adapter names.
+    dtype : "float32" or "float64".
+    taken : the slope at the kink (several if the same number gave several), or the weight of each
+        input of a tie; empty where there is no answer.
+    interval : the slopes measured just beside the kink, sorted; None for ties.
+    valid : whether `taken` is in the subdifferential; None where there is none, or no answer.
+    rule : "left", "right", "half", "between", "outside", "smooth" (no kink), "jump" (the value
+        jumps), "singular" (no finite slope on one side); for ties "first", "last", "even", "mixed",
+        "all" (one to each), "single" (no tie for this function), "outside".
+    note : "unsupported: ..." where there is no answer.
+    """
+
+    adapter: str
+    spelling: str
+    core: bool
+    point: tuple[float, ...]
+    mode: str
+    dtype: str
+    taken: tuple[float, ...] = ()
+    interval: tuple[float, float] | None = None
+    valid: bool | None = None
+    rule: str = ""
+    note: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What an entry of another atlas must share to be its counterpart."""
+        kind = "op" if self.core else "spelling"
+        where = point_name(self.point)
+        return self.adapter, kind, self.spelling, where, self.mode, self.dtype
+
+    @property
+    def said(self) -> str:
+        """What was taken, to six digits: more depends on the processor.
+
+        >>> Entry("a", "relu", True, (0.0,), "trace", "float32", (0.5,), (0.0, 1.0), True).said
+        '0.5'
+        """
+        if self.note:
+            return self.note.partition(":")[0]
+        numbers = " ".join(f"{t + 0.0:.6g}" for t in self.taken)
+        told = numbers if self.interval else f"{self.rule} ({numbers})"
+        return told + (" OUTSIDE" if self.valid is False else "")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A difference between two atlases: an entry before and after, None where there is none."""
+
+    before: Entry | None
+    after: Entry | None
+
+    def __str__(self) -> str:
+        one = self.before or self.after
+        assert one is not None
+        where = f"{one.adapter}: {one.spelling} at {point_name(one.point)}, {one.mode} {one.dtype}"
+        if self.before is None:
+            return f"{where}: appeared, {one.said}"
+        if self.after is None:
+            return f"{where}: disappeared, was {one.said}"
+        if self.before.said != self.after.said:
+            return f"{where}: {self.before.said} -> {self.after.said}"
+        return f"{where}: {one.said}, valid {_valid(self.before)} -> {_valid(self.after)}"
+
+
+def _valid(entry: Entry) -> str:
+    if entry.interval is None:
+        return {True: "yes", False: "no", None: "unknown"}[entry.valid]
+    return "[{:.6g}, {:.6g}]".format(*(x + 0.0 for x in entry.interval))
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Every entry, stamped with the versions it was measured with.
+
+    Attributes
+    ----------
+    versions : adapter -> name -> version, as the adapter gives them.
+    machine : the processor's architecture.
+    compile : whether slow compilers were asked too.
+    entries : in the order they were asked.
+    """
+
+    versions: Mapping[str, Mapping[str, str]]
+    machine: str
+    compile: bool
+    entries: tuple[Entry, ...]
+
+    def to_json(self) -> str:
+        """JSON, an entry a line, so that two files can also be compared by eye.
+
+        Infinities and NaN, for which JSON has no literal, are strings.
+        """
+        head = {
+            "schema": SCHEMA,
+            "versions": {name: dict(found) for name, found in self.versions.items()},
+            "machine": self.machine,
+            "compile": self.compile,
+        }
+        lines = [json.dumps(_finite(asdict(e)), allow_nan=False) for e in self.entries]
+        opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
+        return f'{opened},\n "entries": [\n' + ",\n".join(lines) + "\n ]\n}"
+
+    @classmethod
+    def from_json(cls, text: str) -> Atlas:
+        """The atlas that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError : it is no JSON, has another schema, or its fields are not those of an atlas.
+
+        >>> atlas = Atlas({"mine": {"mine": "1.0"}}, "x86_64", False, ())
+        >>> Atlas.from_json(atlas.to_json()) == atlas
+        True
+        """
+        document = json.loads(text)
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(f"its schema is {schema!r}; give an atlas, schema {SCHEMA!r}")
+        try:
+            return cls(
+                {name: dict(found) for name, found in document["versions"].items()},
+                str(document["machine"]),
+                bool(document["compile"]),
+                tuple(_entry(each) for each in document["entries"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            said = f"{type(error).__name__}: {error}"
+            raise ValueError(f"it is not a whole atlas ({said}); write it anew") from error
+
+    def diff(self, other: Atlas) -> list[Change]:
+        """What `other` takes differently, in the order of this atlas; what is new comes last.
+
+        Numbers are compared to six digits: beyond, processors differ.
+
+        Raises
+        ------
+        ValueError : the atlases are of different adapters, or only one was measured with compilers.
+        """
+        if set(self.versions) != set(other.versions):
+            raise ValueError(
+                f"one atlas is of {sorted(self.versions)}, the other of {sorted(other.versions)}"
+            )
+        if self.compile != other.compile:
+            raise ValueError("one atlas was measured with --compile, the other without")
+        before, after = ({e.key: e for e in a.entries} for a in (self, other))
+        pairs = [Change(before.get(key), after.get(key)) for key in {**before, **after}]
+        return [pair for pair in pairs if _told(pair.before) != _told(pair.after)]
+
+
+def _told(entry: Entry | None) -> tuple[str, ...]:
+    return () if entry is None else (entry.said, _valid(entry))
+
+
+def _entry(document: Any) -> Entry:
+    known = {field.name for field in fields(Entry)}
+    if set(document) != known:
+        raise KeyError(*sorted(set(document) ^ known))
+    interval = document["interval"]
+    numbers = {
+        "point": tuple(map(float, document["point"])),
+        "taken": tuple(map(float, document["taken"])),
+        "interval": None if interval is None else (float(interval[0]), float(interval[1])),
+    }
+    return Entry(**{**document, **numbers})
+
+
+def _finite(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {key: _finite(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [_finite(value) for value in x]
+    return str(x) if isinstance(x, float) and not math.isfinite(x) else x

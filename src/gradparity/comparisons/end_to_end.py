@@ -1,0 +1,294 @@
+"""Judging an implementation that returns only some final results, such as a user's own code.
+
+Nothing is known of what it had on the way, so the whole network's rounding counts: the core's
+formulas are evaluated with the variance of every element (`gradparity.core.noise`), whose scale is
+checked by a few random draws of the same roundings.  Read from the top: `judge_end_to_end` decides,
+`_explained` tries the kinks; `gradparity.comparisons.whole` has what is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..core.arrays import Array, NDArray
+from ..core.case import Case
+from ..core.network import INPUT
+from ..core.rounding import SIGMAS
+from .branches import NETWORK, RULES, Branches, Chosen, reach
+from .finding import SUM, Finding, Verdict
+from .hints import hint
+from .multipliers import solve
+from .results import checked_results
+from .whole import SMALLEST, Measured, Reference
+
+__all__ = ["judge_end_to_end"]
+
+#: An order of summation no model foresaw reaches 65 sigma (all positive terms first): within these
+#: times the bound an error that float64 has not is rounding, beyond them it is imprecision.
+UNUSUAL = 8.0
+#: An error this much larger than what is usual in its tensor is no rounding.
+STANDS_OUT = 8.0
+#: Least squares bring the sum of squares down, not the largest: only beyond these times the bound
+#: is a gradient without any fitting multipliers a fault.
+UNFIT = 8.0
+
+Evidence = Callable[[], Mapping[str, Finding]]
+
+
+def judge_end_to_end(
+    case: Case, results: Mapping[str, Any], float64: Evidence | None = None
+) -> list[Finding]:
+    """One verdict per result, with the rounding of the whole network allowed for.
+
+    Parameters
+    ----------
+    case : the case, in the precision the results were computed in.
+    results : any of "Err", "Div" (T,), "value <node>" (T, D), and "grad <name>" for a parameter, a
+        node, "x" or "Div", as NumPy arrays of the case's dtype.  Values of the inputs of kinked ops
+        settle which branches were taken.
+    float64 : gives the findings of the same implementation in float64, by quantity; asked only
+        where a result is beyond its bound.
+
+    Returns
+    -------
+    list of Finding, in the order of the results.
+
+    Raises
+    ------
+    ValueError, TypeError : an unknown name, another shape or dtype, or nothing at all.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2), Tanh()], L2()), batch=4, dtype="float32")
+    >>> finding, = judge_end_to_end(case, {"grad W1": backprop(case).grad["W1"]})
+    >>> str(finding.verdict)
+    'rounding'
+    """
+    got = checked_results(case, results)
+    if any(step.op.random for step in case.network.steps):
+        return [_unknowable(case, q, a) for q, a in got.items()]
+    reference = Reference(case, got)
+    named = reference.outcome({})
+    if not any(m.off for m in named.values()):
+        return [_finding(case, q, m, _inside(m, case)) for q, m in named.items()]
+    reference = Reference(case, got, ordered=True)
+    named = reference.outcome({})
+    branches = reference.branches() if any(m.off for m in named.values()) else []
+    other = _explained(reference, branches) if branches else _Explanation({}, named)
+    middle = reach(reference.passed, branches) if branches else {}
+    evidence = dict(float64()) if float64 and any(m.off for m in named.values()) else None
+    found = []
+    for q, m in named.items():
+        away = other.outcome[q]
+        if not m.off:
+            verdict = _inside(m, case)
+        elif not away.off:
+            m, verdict = away, other.verdict
+        else:
+            best = min((m, away), key=lambda one: one.furthest)
+            verdict = _undecided(q, m, middle, other) or _accused(q, best, evidence)
+            m = best
+        found.append(_finding(case, q, m, verdict))
+    return found
+
+
+@dataclass(frozen=True)
+class _Explanation:
+    """The best choice at the kinks, what it leaves, and how to put it.
+
+    `settled` : every other choice is worse.
+    """
+
+    ops: Mapping[str, Chosen]
+    outcome: dict[str, Measured]
+    verdict: tuple[Verdict, str] = (Verdict.SUBGRADIENT, "")
+    settled: bool = False
+
+
+def _score(outcome: Mapping[str, Measured]) -> tuple[int, int]:
+    return sum(m.off for m in outcome.values()), sum(int(m.outside.sum()) for m in outcome.values())
+
+
+def _explained(reference: Reference, branches: list[Branches]) -> _Explanation:
+    """The network's choice on the implementation's own branches, named ones, then any in [0, 1]."""
+    flips = sum(b.flips for b in branches)
+    rules: dict[str, tuple[str, str]] = {b.step.name: (NETWORK, NETWORK) for b in branches}
+    side = f"{flips} units on the other side of a kink by rounding, as its own values show"
+    best = _taken(reference, branches, rules)
+    best = replace(best, verdict=(Verdict.ROUNDING, side))
+    if any(b.exact.any() for b in branches):
+        for one in _named_rules(branches, rules):
+            if not _score(best.outcome)[0]:
+                break
+            tried = _taken(reference, branches, one)
+            if _score(tried.outcome) < _score(best.outcome):
+                best, rules = tried, one
+    if not _score(best.outcome)[0]:
+        return best
+    return _solved(reference, branches, best) or best
+
+
+def _named_rules(
+    branches: list[Branches], network: Mapping[str, tuple[str, str]]
+) -> Iterator[dict[str, tuple[str, str]]]:
+    """One convention for all ops, then one for each kind of op while the rest stay as they are."""
+    ties = any(b.sizes is not None for b in branches)
+    slopes = any(b.sizes is None for b in branches)
+    rules = [r for r in RULES if (ties or r[1] == "first") and (slopes or r[0] == "left")]
+    for rule in rules:
+        yield dict.fromkeys(network, rule)
+    kinds = {repr(b.step.op): [] for b in branches}  # type: dict[str, list[str]]
+    for b in branches:
+        kinds[repr(b.step.op)].append(b.step.name)
+    if len(kinds) > 1:
+        for names in kinds.values():
+            for rule in rules:
+                yield {**network, **dict.fromkeys(names, rule)}
+
+
+def _taken(
+    reference: Reference, branches: list[Branches], rules: Mapping[str, tuple[str, str]]
+) -> _Explanation:
+    ops = {b.step.name: b.rule(*rules[b.step.name]) for b in branches}
+    words = {
+        f"{b.step.name}: {rules[b.step.name][0 if b.sizes is None else 1]}"
+        for b in branches
+        if b.exact.any() and rules[b.step.name][0] != NETWORK
+    }
+    note = f"explained by another choice at the kinks, at {', '.join(sorted(words))}"
+    return _Explanation(ops, reference.outcome(ops), (Verdict.SUBGRADIENT, note))
+
+
+def _solved(
+    reference: Reference, branches: list[Branches], best: _Explanation
+) -> _Explanation | None:
+    """Multipliers found by least squares, if they are few."""
+    gradients = {
+        q: m
+        for q, m in best.outcome.items()
+        if q.startswith("grad ") and not m.undecidable.any() and np.isfinite(m.got).all()
+    }
+    found = solve(
+        reference.passed,
+        branches,
+        best.ops,
+        {q: m.got - m.want for q, m in gradients.items()},
+        {q: np.maximum(m.bound, SMALLEST) for q, m in gradients.items()},
+    )
+    if found is None:
+        return None
+    exact = any(b.exact.any() for b in branches)
+    verdict = Verdict.SUBGRADIENT if exact else Verdict.ROUNDING
+    where = "at" if exact else "within rounding of"
+    note = f"explained by the slopes of {found.count} units {where} a kink, found by least squares"
+    outcome = reference.outcome(found.ops)
+    if _score(outcome) > _score(best.outcome):
+        return replace(best, settled=found.settled)
+    return _Explanation(found.ops, outcome, (verdict, note), found.settled)
+
+
+RETURN_VALUES = (
+    'it may be the kinks: return "value ..." of the kinked ops\' inputs too or a Trace, or try '
+    "another seed or float64"
+)
+
+
+def _undecided(
+    q: str, m: Measured, middle: Mapping[str, Any], other: _Explanation
+) -> tuple[Verdict, str] | None:
+    """Whether some choice at the kinks, tried or not, could explain the deviation."""
+    best = other.outcome[q]
+    if not q.startswith("grad ") or (other.settled and best.furthest > UNFIT):
+        return None
+    interval = middle.get(q.removeprefix("grad "))
+    if interval is None or not np.any(interval.error):
+        return None
+    with np.errstate(all="ignore"):
+        room = m.bound + (1 + 1 / SIGMAS) * interval.full_error()
+        possible = (np.abs(m.got - interval.value) <= room) | m.undecidable
+    return (Verdict.INCONCLUSIVE, RETURN_VALUES) if possible.all() else None
+
+
+def _accused(q: str, m: Measured, evidence: Mapping[str, Finding] | None) -> tuple[Verdict, str]:
+    """Beyond the bound, and no kink explains it: a fault, unless float64 knows better."""
+    words = hint(m.got, m.want, m.bound)
+    if not np.isfinite(m.got[~m.undecidable]).all():
+        return Verdict.MISMATCH, words
+    sigmas = f"{SIGMAS * m.furthest:.3g} sigma"
+    other = evidence.get(q) if evidence else None
+    if other is not None and other.verdict.parity:
+        if m.furthest <= UNUSUAL:
+            return Verdict.ROUNDING, f"{sigmas} for a usual order of summation; right in float64"
+        return Verdict.IMPRECISE, f"{sigmas} off; right in float64"
+    if other is not None and other.verdict.parity is False:
+        return Verdict.MISMATCH, "; ".join(filter(None, (words, "wrong in float64 too")))
+    if m.furthest <= UNUSUAL and not _stands_out(m):
+        return Verdict.INCONCLUSIVE, f"{sigmas} off, all of it alike: check in float64 too"
+    return Verdict.MISMATCH, words
+
+
+def _stands_out(m: Measured) -> bool:
+    """Whether few elements are off, or all by one factor: no order of summation does that."""
+    typical = float(np.median(m.ratio))
+    if m.average > 1.0 or m.ratio.max() > STANDS_OUT * typical:
+        return True
+    with np.errstate(all="ignore"):
+        factor = float(np.sum(m.got * m.want) / np.sum(m.want * m.want))
+        return bool(np.all(np.abs(m.got - factor * m.want) <= m.bound))
+
+
+def _inside(m: Measured, case: Case) -> tuple[Verdict, str]:
+    if m.undecidable.any():
+        return Verdict.INCONCLUSIVE, "any implementation at this dtype overflows here"
+    if m.vacuous:
+        return Verdict.VACUOUS, "the signal is zero, or below its own bound"
+    exact = np.array_equal(np.asarray(case.precision.round(m.want), dtype=np.float64), m.got)
+    return (Verdict.EXACT if exact else Verdict.ROUNDING), ""
+
+
+def _unknowable(case: Case, q: str, got: NDArray) -> Finding:
+    note = "an op draws numbers of its own, which only a Trace shows"
+    return _finding(case, q, Measured(got, got, np.zeros(got.shape)), (Verdict.INCONCLUSIVE, note))
+
+
+def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> Finding:
+    node, op = _owner(case, q)
+    where = tuple(map(int, np.unravel_index(int(np.argmax(m.ratio)), m.got.shape)))
+    magnitude = np.abs(m.want)
+    largest = float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
+    unit = case.precision.unit * largest
+    return Finding(
+        quantity=q,
+        node=node,
+        op=op,
+        verdict=verdict[0],
+        elements=int(m.got.size),
+        outside=int(m.outside.sum()),
+        index=where,
+        got=float(m.got[where]),
+        expected=float(m.want[where]),
+        error=_in_units(m.error[where], unit),
+        bound=_in_units(m.bound[where], unit),
+        note=verdict[1],
+    )
+
+
+def _in_units(x: Array, unit: float) -> float:
+    if x == 0.0:
+        return 0.0
+    return float(x / unit) if unit > 0.0 else float("inf")
+
+
+def _owner(case: Case, q: str) -> tuple[str, str]:
+    """The node that owns a quantity, and its op; a node's gradient is a sum over its uses."""
+    kind, _, name = q.partition(" ")
+    network = case.network
+    if name in ("", "Div"):
+        return "Div", repr(network.divergence)
+    for step in network.steps:
+        if name in step.parameters.values() or (name == step.name and kind == "value"):
+            return step.name, repr(step.op)
+    return (name if name != INPUT else INPUT), SUM

@@ -1,0 +1,342 @@
+"""`probe`: what every framework takes at every kink, measured and judged; nothing is looked up.
+
+What is valid is measured too.  For a function of one number it is the interval between the slopes
+just beside the kink; for ties, weights >= 0 that sum to one over the elements that are the value.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import core
+from ..adapters.base import Adapter, AdapterError, adapter, installed
+from ..adapters.kinks import TIES, Answer, Kinks, Question
+from ..core.case import Case
+from ..core.network import INPUT, layered
+from ..core.op import Compound, Kinked, Op
+from .atlas import SCHEMA, Atlas, Change, Entry, point_name
+from .atlas_rules import slope_rule, tie_rule
+
+__all__ = ["SCHEMA", "Atlas", "Change", "Entry", "core_sites", "point_name", "probe", "usual"]
+
+DTYPES = ("float64", "float32")
+#: Below the smallest normal number.
+SUBNORMAL = {"float64": 5e-310, "float32": 1e-39}
+#: Every point is asked in many places at once: vector units and leftovers have code of their own.
+SHAPE = (12, 8)
+#: Ties of one width are asked as so many rows: one shape for all, compiled once.
+ROWS = 8
+
+
+@dataclass(frozen=True)
+class Site:
+    """A function and where it has kinks: of the core, or a framework's own spelling."""
+
+    name: str
+    core: bool
+    points: tuple[float, ...] = ()
+    ties: tuple[tuple[float, ...], ...] = ()
+    #: The op for inputs of this width; or the native function.
+    op: Callable[[int], Op | Compound] | None = field(default=None, compare=False)
+    function: Callable[[Any], Any] | None = field(default=None, compare=False)
+
+
+class Asked(NamedTuple):
+    """One question about a site: an input, (T, k)."""
+
+    site: Site
+    z: Any
+
+
+def probe(
+    *adapters: str | Adapter,
+    compile: bool = False,
+    names: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda message: None,
+) -> Atlas:
+    """Measure what these adapters take at every kink of the core, and of their own spellings.
+
+    Parameters
+    ----------
+    *adapters : names or adapters; every installed one by default.  Any adapter is asked through
+        `run`; one with ``kinks()`` (`gradparity.adapters.kinks.Kinks`) in all its modes.
+    compile : whether slow compilers, such as `torch.compile`, are asked too.
+    names : only functions whose name contains one of these; all by default.
+    progress : told what is being done.
+
+    Raises
+    ------
+    AdapterError : an adapter named here is unknown or its framework is missing.
+    ValueError : two adapters have one name.
+
+    >>> class Mine:
+    ...     name, versions = "mine", lambda self: {"mine": "1.0"}
+    ...     def run(self, case, *, dtype=None, device=None):
+    ...         return core.backprop(case)
+    >>> relu = next(e for e in probe(Mine()).entries if e.spelling == "ReLU")
+    >>> relu.taken, relu.interval, relu.rule, relu.valid
+    ((1.0,), (0.0, 1.0), 'right', True)
+    """
+    chosen = [adapter(a) if isinstance(a, str) else a for a in adapters]
+    chosen = chosen or [*installed().values()]
+    called = [each.name for each in chosen]
+    if len(set(called)) != len(called):
+        raise ValueError(f"the adapters are called {called}; give each once")
+    entries: list[Entry] = []
+    for each in chosen:
+        for dtype in DTYPES:
+            progress(f"{each.name} {dtype}")
+            entries += _measured(each, dtype, compile, names)
+    versions = {each.name: _versions(each) for each in chosen}
+    return Atlas(versions, platform.machine(), compile, tuple(entries))
+
+
+def _versions(each: Adapter) -> dict[str, str]:
+    # How many threads there are is no version: the same atlas on a smaller machine.
+    return {k: v for k, v in each.versions().items() if not k.endswith("threads")}
+
+
+def usual(adapter: Adapter, op: Op | Compound) -> dict[float, float] | str | None:
+    """What this adapter's framework takes at the kinks of an op, measured where it is run.
+
+    Returns
+    -------
+    kink -> slope in float64; for an op with ties the name of its rule ("first", "last", "even",
+    "mixed", ...); None where there is no kink, nothing can be measured, or the two dtypes differ.
+    Kept per adapter's name and op.
+
+    >>> class Mine:
+    ...     name = "mine"
+    ...     def run(self, case, *, dtype=None, device=None):
+    ...         return core.backprop(case)
+    >>> usual(Mine(), core.Hardtanh()), usual(Mine(), core.Max(ties="even"))
+    ({-1.0: 1.0, 1.0: 1.0}, 'even')
+    """
+    key = adapter.name, repr(op)
+    if key not in _USUAL:
+        _USUAL[key] = _usual(adapter, op)
+    found = _USUAL[key]
+    return dict(found) if isinstance(found, dict) else found
+
+
+_USUAL: dict[tuple[str, str], dict[float, float] | str | None] = {}
+
+
+def _usual(adapter: Adapter, op: Op | Compound) -> dict[float, float] | str | None:
+    site = _site_of(op)
+    if site is None:
+        return None
+    entries = [e for dtype in DTYPES for e in _traced(adapter, [site], dtype)]
+    if any(e.note or len(set(e.taken)) > 1 for e in entries if site.points) or not entries:
+        return None
+    if site.ties:
+        rules = {e.rule for e in entries if e.rule != "single"}
+        return None if "" in rules else rules.pop() if len(rules) == 1 else "mixed"
+    found: dict[float, float] = {}
+    for at in site.points:
+        double, single = (e.taken[0] for e in entries if e.point == (at,) and _positive(e))
+        if not np.isclose(double, single, rtol=1e-6, atol=0, equal_nan=True):
+            return None
+        found[at] = double
+    return found
+
+
+def _positive(entry: Entry) -> bool:
+    """Not the zero with a minus sign, which is another entry but the same number."""
+    return point_name(entry.point) != "-0"
+
+
+def _site_of(op: Op | Compound) -> Site | None:
+    if isinstance(op, core.Max | core.MaxSubsets | core.Maxout):
+        whole = core.Max(ties=op.ties, spelling=op.spelling)
+        return Site(_name(op), True, ties=TIES, op=lambda width: whole)
+    if isinstance(op, Kinked) and op.kinks and not op.random:
+        return Site(_name(op), True, tuple(k.at for k in op.kinks), op=lambda width: op)
+    return None
+
+
+def core_sites() -> list[Site]:
+    """Every op of the core with a kink or ties, found by its class.
+
+    >>> [site.name for site in core_sites()][:3]
+    ['ELU(a=2)', 'Hardtanh', 'LeakyReLU']
+    """
+    made: dict[type, list[Op]] = {
+        core.ReLU: [core.ReLU(spelling=s) for s in ("relu", "maximum", "clamp")],
+        core.ELU: [core.ELU(2.0)],
+        core.RandomizedLeakyReLU: [core.RandomizedLeakyReLU(training=False)],
+    }
+    kinds = [
+        kind for _, kind in sorted(vars(core).items())
+        if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
+    ]  # fmt: skip
+    ops = [op for kind in kinds for op in made.get(kind) or [kind()]]
+    ops += [core.Max(), core.Max(spelling="amax")]
+    sites = [site for op in ops if (site := _site_of(op))]
+    subsets = Site("MaxSubsets", True, ties=TIES, op=lambda k: core.MaxSubsets([range(k)]))
+    return [*sites, subsets]
+
+
+def _name(op: Any) -> str:
+    """The op with what is not its default."""
+    said = []
+    for each in fields(op):
+        value = getattr(op, each.name)
+        if each.default is not MISSING and value != each.default:
+            said.append(f"{each.name}={value:g}" if type(value) is float
+                        else f"{each.name}={value!r}")  # fmt: skip
+    return type(op).__name__ + (f"({', '.join(said)})" if said else "")
+
+
+def _measured(each: Adapter, dtype: str, compile: bool, names: Sequence[str]) -> Iterator[Entry]:
+    """All modes of one adapter in one dtype."""
+    sites = _wanted(core_sites(), names)
+    yield from _traced(each, sites, dtype)
+    offer = getattr(each, "kinks", None)
+    if offer is None:
+        return
+    native: Kinks = offer()
+    own = [
+        Site(kink.name, False, tuple(kink.points), tuple(kink.ties), function=kink.function)
+        for kink in native.spellings
+    ]
+    asked = _asked([*sites, *_wanted(own, names)], dtype)
+    functions = [_function(each, native, one) for one in asked]
+    possible = [
+        Question(function, one.z, bool(one.site.points))
+        for one, function in zip(asked, functions, strict=True)
+        if not isinstance(function, Exception)
+    ]
+    for mode in native.modes(compile):
+        answers = iter(native.answers(possible, mode))
+        for one, function in zip(asked, functions, strict=True):
+            answer = function if isinstance(function, Exception) else next(answers)
+            yield from _entries(each.name, one, answer, mode, dtype)
+
+
+def _wanted(sites: Sequence[Site], names: Sequence[str]) -> list[Site]:
+    return [site for site in sites if not names or any(name in site.name for name in names)]
+
+
+def _asked(sites: Iterable[Site], dtype: str) -> list[Asked]:
+    return [Asked(site, z) for site in sites for z in _inputs(site, dtype)]
+
+
+def _inputs(site: Site, dtype: str) -> list[Any]:
+    if site.ties:
+        widths = sorted({len(tied) for tied in site.ties})
+        alike = [[tied for tied in site.ties if len(tied) == k] for k in widths]
+        return [
+            np.resize(np.array(rows, dtype), (-(-len(rows) // ROWS) * ROWS, len(rows[0])))
+            for rows in alike
+        ]
+    near = [z for at in site.points for z in (*_points(at, dtype), *_beside(at, dtype))]
+    # An odd number, repeated, meets every place in a vector unit.
+    return [np.resize(np.array(near + near[: 1 - len(near) % 2], dtype), SHAPE)]
+
+
+def _points(at: float, dtype: str) -> tuple[float, ...]:
+    tiny = SUBNORMAL[dtype]
+    return (0.0, -0.0, tiny, -tiny) if at == 0 else (at,)
+
+
+def _beside(at: float, dtype: str) -> tuple[float, float]:
+    """So close that the slope is that of the limit; at zero not so close that squares vanish."""
+    step = 2.0**-60 if at == 0 else 4 * abs(at) * float(np.finfo(dtype).eps)
+    return at - step, at + step
+
+
+def _function(each: Adapter, native: Kinks, one: Asked) -> Any:
+    """What is to be differentiated, or what the adapter raised when asked to build it."""
+    if one.site.function is not None:
+        return one.site.function
+    assert one.site.op is not None
+    network = layered([one.site.op(one.z.shape[1])], core.InnerProduct(), reduction="sum")
+    try:
+        return native.function(each.build(network, {}))
+    except Exception as error:
+        return error
+
+
+def _traced(each: Adapter, sites: Sequence[Site], dtype: str) -> Iterator[Entry]:
+    """What `check` sees: a network of this one op, and a cotangent of one."""
+    asked = _asked(sites, dtype)
+    cases = [_case(one) for one in asked]
+    answers: list[Any]
+    try:
+        answers = list(each.run_all(cases))
+    except Exception:  # one of them is at fault: which?
+        answers = []
+        for case in cases:
+            try:
+                answers.append(each.run(case))
+            except Exception as error:
+                answers.append(error)
+    for one, case, answer in zip(asked, cases, answers, strict=True):
+        if not isinstance(answer, Exception):
+            answer = Answer(answer.value[case.network.output], answer.grad[INPUT])
+        yield from _entries(each.name, one, answer, "trace", dtype)
+
+
+def _case(one: Asked) -> Case:
+    assert one.site.op is not None
+    T, k = one.z.shape
+    network = layered([one.site.op(k)], core.InnerProduct(), reduction="sum")
+    width = network.widths(k)[network.output]
+    return Case(network, {}, one.z, np.ones((T, width), one.z.dtype), name=one.site.name)
+
+
+def _entries(
+    name: str, one: Asked, answer: Answer | Exception, mode: str, dtype: str
+) -> Iterator[Entry]:
+    blank = Entry(name, one.site.name, one.site.core, (), mode, dtype)
+    if not isinstance(answer, Exception):
+        y, dz = (np.asarray(a, np.float64) for a in answer)
+        if dz.shape == one.z.shape and y.size == (dz.size if one.site.points else len(dz)):
+            judged = _slopes if one.site.points else _weights
+            yield from judged(blank, one, y.reshape(-1), dz)
+            return
+        answer = AdapterError(f"shapes {y.shape} and {dz.shape} for an input {one.z.shape}")
+    note = f"unsupported: {_reason(answer)}"
+    if one.site.ties:
+        points = [tied for tied in one.site.ties if len(tied) == one.z.shape[1]]
+    else:
+        points = [(p,) for at in one.site.points for p in _points(at, dtype)]
+    yield from (replace(blank, point=point, note=note) for point in points)
+
+
+def _reason(error: Exception) -> str:
+    said = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {said}"[:200]
+
+
+def _slopes(blank: Entry, one: Asked, y: Any, dz: Any) -> Iterator[Entry]:
+    """An entry for each point: the slope there against those just beside it."""
+    z, dz = one.z.reshape(-1), dz.reshape(-1)
+
+    def there(array: Any, at: float) -> tuple[float, ...]:
+        x = z.dtype.type(at)
+        same = array[(z == x) & (np.signbit(z) == np.signbit(x))]
+        return tuple(np.unique(same + 0.0).tolist())
+
+    for at in one.site.points:
+        beside = _beside(at, blank.dtype)
+        sides = [there(dz, x) for x in beside]
+        values = [there(y, x)[0] for x in beside]
+        for point in _points(at, blank.dtype):
+            found = slope_rule(there(dz, point), sides, values, blank.dtype)
+            yield replace(blank, point=(point,), **found)
+
+
+def _weights(blank: Entry, one: Asked, y: Any, dz: Any) -> Iterator[Entry]:
+    """An entry for each tied input: the weights of its elements."""
+    wanted = [tied for tied in one.site.ties if len(tied) == one.z.shape[1]]
+    for row, point in enumerate(wanted):
+        rule, valid = tie_rule(dz[row], one.z[row] == y[row], blank.dtype)
+        taken = tuple((dz[row] + 0.0).tolist())
+        yield replace(blank, point=point, taken=taken, rule=rule, valid=valid)
