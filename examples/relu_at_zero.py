@@ -1,18 +1,18 @@
 """How often does the choice of ReLU'(0) matter?  A published table, re-run on small data.
 
-    python examples/relu_at_zero.py                          # by depth, about a minute
-    python examples/relu_at_zero.py --by width --runs 20     # by width
-    python examples/relu_at_zero.py --by all --runs 1000     # everything: hours
+    python examples/relu_at_zero.py                      # by depth, 2.5 seconds a row
+    python examples/relu_at_zero.py --by width           # by width
+    python examples/relu_at_zero.py --by all --seconds 0 # 1000 networks a row: hours
 
 Bertoin, Bolte, Gerchinovitz and Pauwels, "Numerical influence of ReLU'(0) on backpropagation"
 (NeurIPS 2021), drew 1000 networks per setting and counted those for which ReLU'(0) = 0 and
 ReLU'(0) = 1 give different gradients on some minibatch of one pass over MNIST, parameters fixed.
 
 A difference arises exactly where a pre-activation is exactly zero and a nonzero gradient arrives
-there: then one choice lets it through and the other does not.  Everywhere else both compute the same
-numbers in the same order.  So a forward pass looks for zeros, and only a minibatch that has one is
-differentiated.  On a sample both gradients are computed and compared bit by bit, and the zeros are
-counted a second time, by the census of the judge.
+there: then one choice lets it through and the other does not.  Everywhere else both compute the
+same numbers in the same order.  So a forward pass looks for zeros, and only a minibatch that has
+one is differentiated.  On a sample both gradients are computed and compared bit by bit, and the
+zeros are counted a second time, by the census of the judge.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ import torch
 
 import gradparity as gp
 from gradparity.adapters.torch import TorchAdapter
-from gradparity.adapters.torch_precision import native_dtype
 from gradparity.comparisons.digits import digits
 from gradparity.comparisons.judge import judge
 from gradparity.core import Affine, Case, CrossEntropy, Network, ReLU, layered
@@ -59,7 +58,8 @@ BY_WIDTH = {
 PRECISIONS = ("float16", "bfloat16", "float32", "float64")
 MNIST = 60_000  # images in the pass of the paper
 BATCH = 256  # images in a minibatch, as there
-SAMPLE = 5  # minibatches with zeros, by row, on which the shortcut is checked
+Batches = Sequence[tuple[np.ndarray, np.ndarray]]  # (x, d) each
+SAMPLE = 5  # checks of the shortcut in a row: its first minibatch, then those with zeros
 
 
 class ReLUWithSlope(torch.nn.Module):
@@ -129,11 +129,18 @@ def default_parameters(network: Network, seed: Sequence[int]) -> dict[str, np.nd
     return params
 
 
-def minibatches(images: int | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """One pass over the 1797 digits (pixels k / 16), in minibatches; float32."""
+def minibatches(images: int | None = None, jitter: bool = False) -> Batches:
+    """One pass over the 1797 digits (pixels k / 16), in minibatches; float32.
+
+    With ``jitter`` a pixel that is not zero is moved by U(-1/32, 1/32), for k / 16 has so few
+    digits that a sum of products can vanish exactly, which a photograph's pixels hardly do.
+    """
     data = digits(dtype=np.float32)
     x = np.concatenate([data.x_train, data.x_test])[:images]
     d = np.concatenate([data.d_train, data.d_test])[:images]
+    if jitter:
+        moved = x + np.random.default_rng(0).uniform(-1 / 32, 1 / 32, x.shape)
+        x = np.where(x > 0, np.clip(moved, 0, 1), 0).astype(np.float32)
     return [(x[i : i + BATCH], d[i : i + BATCH]) for i in range(0, len(x), BATCH)]
 
 
@@ -189,6 +196,7 @@ class Row:
     activations: int = 0
     checked: int = 0
     agreed: int = 0
+    census: bool = False  # whether the judge has counted too
     disagreements: list[str] = field(default_factory=list)
 
     def check(self, what: str, one: Any, other: Any) -> None:
@@ -199,37 +207,44 @@ class Row:
             self.disagreements.append(f"{what}: {one} against {other}")
 
 
-def count(row: Row, batches: Sequence[tuple[np.ndarray, np.ndarray]], runs: int, seed: int) -> Row:
-    """Draw `runs` networks and pass over the data once with each."""
+def count(row: Row, batches: Batches, runs: int, seed: int, seconds: float = 0.0) -> Row:
+    """Draw networks and pass over the data once with each, until `seconds` are over (0: never)."""
     network = relu_network(row.hidden, batches[0][0].shape[1])
-    torch_adapter, sampled = TorchAdapter(), 0
-    template = Case(network, default_parameters(network, [seed]), *batches[0]).astype(row.precision)
-    dtype = native_dtype(template)
-    inputs = [torch.tensor(x).to(dtype) for x, _ in batches]
+    started, checking = time.perf_counter(), 0.0
     for run in range(runs):
-        params = default_parameters(network, [seed, run])
-        module = torch_adapter.build(network, params).to(dtype)
-        found = [zeros_met(module, x) for x in inputs]
+        if seconds and run and time.perf_counter() - started - checking > seconds:
+            break
+        params = default_parameters(network, [seed, run, *row.hidden])
+        cases, found = _cases(network, params, batches, row.precision)
         row.runs += 1
         row.zeros += sum(found)
-        row.activations += sum(len(x) for x in inputs) * sum(row.hidden)
-        for (x, d), zeros in zip(batches, found, strict=True):
-            if not zeros:
+        row.activations += sum(len(x) for x, _ in batches) * sum(row.hidden)
+        for i, zeros in enumerate(found):
+            if not zeros and (run or i):
                 continue
-            case = Case(network, params, x, d).astype(row.precision)
-            differ = makes_a_difference(case, torch_adapter.run(case))
-            if sampled < SAMPLE:
+            case = cases(i)
+            differ = zeros > 0 and makes_a_difference(case, TorchAdapter().run(case))
+            if row.checked < SAMPLE:
+                before = time.perf_counter()
                 row.check("gradients", differ, gradients_differ(case))
-                if not sampled:
+                if zeros and not row.census:
+                    row.census = True
                     row.check("census", zeros, zeros_in_census(case))
-                sampled += 1
+                checking += time.perf_counter() - before
             if differ:
                 row.differ += 1
                 break
-        if run == 0 and not found[0]:
-            case = Case(network, params, *batches[0]).astype(row.precision)
-            row.check("no zero", False, gradients_differ(case))
     return row
+
+
+def _cases(
+    network: Network, params: dict[str, np.ndarray], batches: Batches, precision: str
+) -> tuple[Callable[[int], Case], list[int]]:
+    """The case of each minibatch, made when it is asked for, and how many zeros each meets."""
+    dtype = getattr(torch, precision)
+    module = TorchAdapter().build(network, params).to(dtype)
+    found = [zeros_met(module, torch.tensor(x).to(dtype)) for x, _ in batches]
+    return lambda i: Case(network, params, *batches[i]).astype(precision), found
 
 
 def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -252,22 +267,35 @@ def scaled(published: int, images: int) -> str:
     return f"{1 - (1 - published / 1000) ** (images / MNIST):.4f}"
 
 
+def implied(published: int, units: int) -> str:
+    """Zeros in 10^9 pre-activations that would give the published share, if independent."""
+    if published == 1000:
+        return f"> {_figure(-1e9 * math.log(0.001) / (MNIST * units))}"
+    return _figure(-1e9 * math.log(1 - published / 1000) / (MNIST * units))
+
+
+def _figure(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 20 or not rate else f"{rate:.2g}"
+
+
 def table(rows: Sequence[Row], images: int) -> Iterator[str]:
     """The rows as Markdown."""
     yield (
         "| hidden | precision | published, of 1000 | scaled to our pass | ours | n | 95 % interval "
-        "| exact zeros | per 10^9 |"
+        "| exact zeros | per 10^9, theirs | ours |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
-        said = "-" if row.published is None else f"{row.published / 1000:.3f}"
-        small = "-" if row.published is None else scaled(row.published, images)
+        published, units = row.published, sum(row.hidden)
+        share = small = rate = "-"
+        if published is not None:
+            share, small = f"{published / 1000:.3f}", scaled(published, images)
+            rate = implied(published, units)
         low, high = wilson(row.differ, row.runs)
-        rate = 1e9 * row.zeros / row.activations
         yield (
-            f"| {len(row.hidden)} x {row.hidden[0]} | {row.precision} | {said} | {small} "
+            f"| {len(row.hidden)} x {row.hidden[0]} | {row.precision} | {share} | {small} "
             f"| {row.differ / row.runs:.3f} | {row.runs} | {low:.3f} to {high:.3f} "
-            f"| {row.zeros} | {rate:.2g} |"
+            f"| {row.zeros} | {rate} | {_figure(1e9 * row.zeros / row.activations)} |"
         )
 
 
@@ -291,7 +319,7 @@ def planted_zero(seed: int = 0) -> Case:
     return replace(case, params=params)
 
 
-def write_between_markers(path: Path, text: str, name: str = "relu_at_zero") -> None:
+def write_between_markers(path: Path, text: str, name: str) -> None:
     """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->`` in a file."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, found, rest = path.read_text().partition(start)
@@ -303,20 +331,23 @@ def write_between_markers(path: Path, text: str, name: str = "relu_at_zero") -> 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=20, help="networks by setting (default: 20)")
+    parser.add_argument("--runs", type=int, default=1000, help="networks in a row at most")
+    parser.add_argument("--seconds", type=float, default=2.5, help="in a row at most; 0: no limit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--by", choices=("depth", "width", "all"), default="depth")
     parser.add_argument("--precision", choices=PRECISIONS, action="append", help="only this one")
     parser.add_argument("--largest", type=int, default=1024, help="leave out wider layers")
+    parser.add_argument("--jitter", action="store_true", help="pixels of many digits, not k / 16")
     parser.add_argument("--images", type=int, help="a shorter pass")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="between its markers too")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write there too")
+    parser.add_argument("--marker", default="relu_at_zero", help="between these markers")
     given = parser.parse_args(arguments)
-    start, batches = time.perf_counter(), minibatches(given.images)
+    start, batches = time.perf_counter(), minibatches(given.images, given.jitter)
     settings = {"depth": [BY_DEPTH], "width": [BY_WIDTH], "all": [BY_DEPTH, BY_WIDTH]}[given.by]
     tables, rows = [], []
     for setting in settings:
         done = [
-            count(Row(hidden, p, published.get(p)), batches, given.runs, given.seed)
+            count(Row(hidden, p, published.get(p)), batches, given.runs, given.seed, given.seconds)
             for hidden, published in setting.items()
             for p in given.precision or PRECISIONS
             if max(hidden) <= given.largest
@@ -326,20 +357,28 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     text = "\n\n".join([*tables, summary(rows, batches), published_code_judged()])
     print(f"{text}\n\n{time.perf_counter() - start:.0f} s")
     if given.write:
-        write_between_markers(given.write, text)
+        write_between_markers(given.write, text, given.marker)
     return rows
 
 
-def summary(rows: Sequence[Row], batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
+def summary(rows: Sequence[Row], batches: Batches) -> str:
     """What was run, and whether the shortcut held."""
     checked, agreed = sum(r.checked for r in rows), sum(r.agreed for r in rows)
     lines = [
         f"{sum(len(x) for x, _ in batches)} images in {len(batches)} minibatches, torch "
-        f"{torch.__version__}; the shortcut agreed with the literal comparison of gradients and with "
-        f"the judge's census in {agreed} of {checked} checks."
+        f"{torch.__version__}; the shortcut agreed with the literal comparison of gradients and "
+        f"with the judge's census in {agreed} of {checked} checks.\n"
     ]
+    for precision in dict.fromkeys(row.precision for row in rows):
+        zeros, met = _pooled(rows, precision)
+        lines.append(f"* {precision}, all rows: {zeros} zeros in {met:.3g} pre-activations.")
     lines += [f"{r.precision} {r.hidden}: {said}" for r in rows for said in r.disagreements]
     return "\n".join(lines)
+
+
+def _pooled(rows: Sequence[Row], precision: str) -> tuple[int, int]:
+    chosen = [row for row in rows if row.precision == precision]
+    return sum(row.zeros for row in chosen), sum(row.activations for row in chosen)
 
 
 def _relus(network: Network) -> list[tuple[str, str]]:

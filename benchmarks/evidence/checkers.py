@@ -165,9 +165,7 @@ def check_grads(case: Case, gradients: Gradients) -> str:
             return (jax.tree.map(lambda g: upstream * g, nested),)
 
         loss.defvjp(lambda params: (compiled(params, x, d), None), backward)
-        return _passes(
-            lambda: jax.test_util.check_grads(loss, (params,), order=1, modes=["rev"])
-        )
+        return _passes(lambda: jax.test_util.check_grads(loss, (params,), order=1, modes=["rev"]))
 
 
 @lru_cache(maxsize=64)

@@ -13,12 +13,12 @@ from zlib import crc32
 import numpy as np
 
 from gradparity.core import (
+    L2,
     Add,
     Affine,
     Case,
     Concatenate,
     CrossEntropy,
-    L2,
     Multiply,
     Network,
     Node,
@@ -121,7 +121,9 @@ def _dag(rng: Rng, depth: int, width: int, scale: float) -> Network:
 
 def case_of(a: Architecture, seed: int) -> Case:
     """Numbers for an architecture, every one a float32: the same in either precision."""
-    case = Case.random(a.network, batch=a.batch, seed=seed, dtype="float32", name=f"{a.kind}-{seed}")
+    case = Case.random(
+        a.network, batch=a.batch, seed=seed, dtype="float32", name=f"{a.kind}-{seed}"
+    )
     rng = np.random.default_rng([crc32(a.kind.encode()), seed, 1])
     params, x, d = dict(case.params), case.x, case.d
     if a.kind == "all-positive":

@@ -25,7 +25,9 @@ class Tally:
 
     def of(self, checker: str, what: str, kind: str | None = None) -> int:
         return sum(
-            n for (k, c, w), n in self.count.items() if (c, w) == (checker, what) and kind in (None, k)
+            n
+            for (k, c, w), n in self.count.items()
+            if (c, w) == (checker, what) and kind in (None, k)
         )
 
     def cell(self, checker: str, kind: str | None = None) -> str:

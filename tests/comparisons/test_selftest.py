@@ -276,4 +276,4 @@ def test_the_documentation_shows_every_row_of_the_table():
         assert any(line.startswith(row[:28]) for line in lines), row
     counts = [word.split("/") for line in lines for word in line.split() if word.count("/") == 1]
     assert counts
-    assert all(caught == planted for caught, planted in counts)
+    assert all(a == b for a, b in counts if a.isdigit() and b.isdigit())

@@ -32,6 +32,8 @@ __all__ = ["judge_end_to_end"]
 UNUSUAL = 8.0
 #: An error this much larger than what is usual in its tensor is no rounding.
 STANDS_OUT = 8.0
+#: Fewer different elements say nothing about each other.
+COMPANY = 8
 #: Least squares bring the sum of squares down, not the largest: only beyond these times the bound
 #: is a gradient without any fitting multipliers a fault.
 UNFIT = 8.0
@@ -225,6 +227,8 @@ def _accused(q: str, m: Measured, evidence: Mapping[str, Finding] | None) -> tup
         return Verdict.IMPRECISE, f"{sigmas} off; right in float64"
     if other is not None and other.verdict.parity is False:
         return Verdict.MISMATCH, "; ".join(filter(None, (words, "wrong in float64 too")))
+    if m.furthest <= UNUSUAL and m.vacuous:
+        return Verdict.VACUOUS, "the signal is below its own bound; what was returned is rounding"
     if m.furthest <= UNUSUAL and not _stands_out(m):
         return Verdict.INCONCLUSIVE, f"{sigmas} off, all of it alike: check in float64 too"
     return Verdict.MISMATCH, words
@@ -232,6 +236,8 @@ def _accused(q: str, m: Measured, evidence: Mapping[str, Finding] | None) -> tup
 
 def _stands_out(m: Measured) -> bool:
     """Whether few elements are off, or all by one factor: no order of summation does that."""
+    if len(np.unique(m.want)) < COMPANY:
+        return False  # equal elements are rounded alike
     typical = float(np.median(m.ratio))
     if m.average > 1.0 or m.ratio.max() > STANDS_OUT * typical:
         return True

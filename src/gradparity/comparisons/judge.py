@@ -173,7 +173,7 @@ def _suspicion(
 def _right(quantity: str, float64: Evidence) -> bool:
     """Whether there is parity in float64; what is zero there is not wrong."""
     found = float64().get(quantity)
-    return found is not None and found.parity is not False
+    return found is not None and found.verdict.parity is not False
 
 
 def _explained(
@@ -185,7 +185,18 @@ def _explained(
     float64: Evidence | None,
     expected: Sequence[str],
 ) -> Finding:
-    """A fault by its name: a convention, a lack of precision, or else a mismatch."""
+    """A fault by its name: a lack of precision, a convention, or else a mismatch.
+
+    What is right in float64 is no convention, for that would persist there.
+    """
+    explanation = next(levels.explanations(found.quantity), "")
+    if float64 is not None and _right(found.quantity, float64):
+        times = float(measured.ratio.max())
+        said = f"right in float64; {times:.3g} times what {_entitled(levels)} can be off"
+        if explanation:
+            said += f", as far as {explanation}"
+            return replace(found, verdict=Verdict.IMPRECISE, note=said)
+        return replace(found, note=_joined(said, found.note))
     named = list(place.conventions(found.quantity, e))
     if named:  # several names may say the same: eps = 0.01 is a = 0.1 of another form
         return replace(
@@ -195,14 +206,6 @@ def _explained(
             declared=any(declared(convention, expected) for convention in named),
             note=named[0].said,
         )
-    explanation = next(levels.explanations(found.quantity), "")
-    if float64 is not None and _right(found.quantity, float64):
-        times = float(measured.ratio.max())
-        said = f"right in float64; {times:.3g} times what {_entitled(levels)} can be off"
-        if explanation:
-            said += f", as far as {explanation}"
-            return replace(found, verdict=Verdict.IMPRECISE, note=said)
-        return replace(found, note=_joined(said, found.note))
     reason = hint(e.got, e.want.value, measured.bound) if e.valid is None else ""
     as_far = f"as far off as {explanation} is" if explanation else ""
     return replace(found, note=_joined(reason, found.note, as_far))

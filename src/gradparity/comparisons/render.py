@@ -22,6 +22,8 @@ __all__ = ["SCHEMA", "renderable", "text", "to_json"]
 SCHEMA = "gradparity/report/1"
 STYLE = {True: "green", False: "bold red", None: "yellow"}
 WIDTH = 80
+#: Implementations and dtypes side by side.
+COLUMNS = 4
 #: Differences told in full before the rest is only counted.
 TOLD = 20
 #: Different choices listed one by one before only their range is.
@@ -53,10 +55,13 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         if detail == "all" or (detail == "auto" and (few or c.startswith("digits")))
     ]
     for case in shown:
-        parts += [_nodes([run for run in report.runs if run.case == case]), Text()]
+        mine = [run for run in report.runs if run.case == case]
+        parts += [part for runs in _batches(mine) for part in (_nodes(runs), Text())]
     others = [c for c in cases if c not in shown]
     if others:
-        parts += [_summary(report, others), Text()]
+        columns = list(dict.fromkeys(run.column for run in report.runs))
+        for some in _batches(columns):
+            parts += [_summary(report, others, some), Text()]
     parts += _kinks(report)
     parts += _told(report)
     parts += _vacuous(report)
@@ -72,22 +77,27 @@ def _header(report: Report) -> Text:
     return Text(" · ".join([*said, *skipped]), style="dim")
 
 
+def _batches(columns: list[Any]) -> list[list[Any]]:
+    """As many side by side as 80 columns of text hold."""
+    return [columns[i : i + COLUMNS] for i in range(0, len(columns), COLUMNS)]
+
+
 def _nodes(runs: list[Run]) -> Table:
     """One case: a row per quantity, a column per implementation and dtype."""
     about = f": {runs[0].about}" if runs[0].about else ""
     table = _table(f"{runs[0].case}{about}", "error/bound in u", runs)
-    for findings in zip(*(run.findings for run in runs), strict=True):
+    found = [{f.quantity: f for f in run.findings} for run in runs]
+    for quantity in dict.fromkeys(q for quantities in found for q in quantities):
+        row = [quantities.get(quantity) for quantities in found]
         # A value used once has its use's gradient; the row would only repeat the one above.
-        if any(f.op != SUM or f.verdict is not Verdict.EXACT for f in findings):
-            name = Text(findings[0].quantity.replace(" -> ", "→"))
-            table.add_row(name, *(_cell(f) for f in findings))
+        if any(f and (f.op != SUM or f.verdict is not Verdict.EXACT) for f in row):
+            table.add_row(Text(quantity.replace(" -> ", "→")), *map(_cell, row))
     return table
 
 
-def _summary(report: Report, cases: list[str]) -> Table:
+def _summary(report: Report, cases: list[str], columns: list[str]) -> Table:
     """Many cases: a row each, with the worst verdict and the largest share of a bound used."""
     runs = {(run.case, run.column): run for run in report.runs if run.case in cases}
-    columns = list(dict.fromkeys(column for _, column in runs))
     first = [runs[cases[0], column] for column in columns]
     table = _table("worst verdict of each case", "and share of the bound used", first)
     for case in cases:
@@ -115,7 +125,9 @@ def _short(dtype: str) -> str:
     return dtype.replace("bfloat", "bf").replace("float", "f")
 
 
-def _cell(finding: Finding) -> Text:
+def _cell(finding: Finding | None) -> Text:
+    if finding is None:  # this implementation did not give it
+        return Text("-")
     said = str(finding.verdict)
     if finding.verdict in (Verdict.ROUNDING, Verdict.MISMATCH):
         said += f" {_number(finding.error)}/{_number(finding.bound)}"

@@ -171,11 +171,7 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
 
 def _without_fresh(x: Bounded) -> Bounded:
     """The same without a fresh error, which a sum counts as one more rounding."""
-    if not x.fresh:
-        return x
-    if x.rounding.u > x.rounding.u_sum:  # there the rounding is larger than those of the sum
-        return Bounded(x.value, x.error, x.rounding)
-    return Bounded.exactly(x.value, x.rounding)
+    return Bounded.exactly(x.value, x.rounding) if x.fresh else x
 
 
 def _operand(x: Bounded) -> Bounded:

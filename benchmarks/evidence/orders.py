@@ -1,0 +1,88 @@
+"""A NumPy network that adds up the terms of its matrix products in an order of its own.
+
+Every order is a right one: the sum of the same terms, each rounded as it is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from gradparity.comparisons.faults import faulty
+from gradparity.core import Affine, Case, Network, Node, Trace, backprop
+
+__all__ = ["ORDERS", "summing"]
+
+Sum = Callable[[np.ndarray], np.ndarray]
+
+
+def _one_by_one(terms: np.ndarray) -> np.ndarray:
+    return np.add.accumulate(terms, axis=-1)[..., -1]
+
+
+def _sorted_by(key: Callable[[np.ndarray], np.ndarray]) -> Sum:
+    def added(terms: np.ndarray) -> np.ndarray:
+        order = np.argsort(key(terms), axis=-1, kind="stable")
+        return _one_by_one(np.take_along_axis(terms, order, axis=-1))
+
+    return added
+
+
+def _blocked(terms: np.ndarray, size: int = 16) -> np.ndarray:
+    starts = range(0, terms.shape[-1], size)
+    parts = [_one_by_one(terms[..., a : a + size]) for a in starts]
+    return _one_by_one(np.stack(parts, axis=-1))
+
+
+def _pairwise(terms: np.ndarray) -> np.ndarray:
+    while terms.shape[-1] > 1:
+        odd = terms[..., -1:] if terms.shape[-1] % 2 else terms[..., :0]
+        even = terms[..., : terms.shape[-1] // 2 * 2]
+        terms = np.concatenate([even[..., ::2] + even[..., 1::2], odd], axis=-1)
+    return terms[..., 0]
+
+
+ORDERS: dict[str, Sum] = {
+    "positive terms first": _sorted_by(lambda terms: terms <= 0),
+    "largest first": _sorted_by(lambda terms: -terms),
+    "reversed": lambda terms: _one_by_one(terms[..., ::-1]),
+    "blocks of 16": _blocked,
+    "pairwise": _pairwise,
+}
+
+
+def summing(order: str) -> Callable[[Case], Trace]:
+    """The implementation: a function of a case, as `gradparity.check` takes it."""
+    add = ORDERS[order]
+
+    def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """a b, one column of b at a time: the terms of all at once would not fit."""
+        columns = [add(a * b[:, j]) for j in range(b.shape[1])]
+        return np.stack(columns, axis=-1)
+
+    def ordered(op: Affine) -> Affine:
+        return faulty(
+            op,
+            forward=lambda right, p, *y: times(y[0], p["W"]) + p["b"],
+            backward=lambda right, dz, p, y, z: (times(dz, p["W"].T),),
+            gradients=lambda right, dz, p, y, z: {"W": times(y[0].T, dz), "b": add(dz.T)},
+        )
+
+    def run(case: Case) -> Trace:
+        network = case.network
+        nodes = [
+            Node(n.name, ordered(n.op) if isinstance(n.op, Affine) else n.op, *n.inputs)
+            for n in network.nodes
+        ]
+        changed = Network(
+            *nodes,
+            divergence=network.divergence,
+            output=network.output,
+            reduction=network.reduction,
+            scale=network.scale,
+        )
+        return backprop(replace(case, network=changed))
+
+    return run
