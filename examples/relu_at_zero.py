@@ -66,7 +66,7 @@ class ReLUWithSlope(torch.nn.Module):
     """max(z, 0) in PyTorch, with a chosen slope at 0; `torch.relu` has 0 and no other.
 
     With ``overwrite`` the gradient at 0 *becomes* the slope, instead of being multiplied by it:
-    ``grad_input[input == 0] = alpha``, as every stored version of the authors' code has it.
+    ``grad_input[input == 0] = alpha``, as the authors' `my_relu.py` and `relu.py` have it.
     """
 
     def __init__(self, slope: float, overwrite: bool = False) -> None:
@@ -271,7 +271,7 @@ def implied(published: int, units: int) -> str:
     """Zeros in 10^9 pre-activations that would give the published share, if independent."""
     if published == 1000:
         return f"> {_figure(-1e9 * math.log(0.001) / (MNIST * units))}"
-    return _figure(-1e9 * math.log(1 - published / 1000) / (MNIST * units))
+    return _figure(-1e9 * math.log(1 - published / 1000) / (MNIST * units) + 0.0)  # never -0
 
 
 def _figure(rate: float) -> str:

@@ -1,1 +1,1 @@
-"""The evidence: faults planted, alarms raised, and what it costs, beside other gradient checkers."""
+"""The evidence: faults planted, alarms raised and what it costs, beside other checkers."""

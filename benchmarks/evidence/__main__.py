@@ -19,8 +19,11 @@ WHAT = ("faults", "alarms", "cost")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.evidence",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("what", choices=(*WHAT, "all"))
     parser.add_argument("--quick", action="store_true", help="fewer networks, under a minute each")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this file")

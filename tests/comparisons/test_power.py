@@ -60,10 +60,10 @@ def test_of_a_single_element_and_of_a_whole_tensor(dtype, name, seed):
             missed += 1
     assert missed == 1
 
-    over = [planted(case, trace, name, np.full(got.shape, 1 + s * found.power.tensor * (1 + margin)))
-            for s in (1, -1)]  # fmt: skip
-    under = [planted(case, trace, name, np.full(got.shape, 1 + s * found.power.tensor * (1 - margin)))
-             for s in (1, -1)]  # fmt: skip
+    def whole(fault: float) -> list[bool]:
+        return [planted(case, trace, name, np.full(got.shape, 1 + f)) for f in (fault, -fault)]
+
+    over, under = (whole(found.power.tensor * f) for f in (1 + margin, 1 - margin))
     assert all(over)
     assert not all(under)
 
@@ -87,12 +87,9 @@ def test_the_median_element_exactly(dtype):
     index = np.unravel_index(np.argsort(needed, axis=None)[needed.size // 2], needed.shape)
     toward = np.sign((e.got - e.want.value)[index] * e.want.value[index]) or 1.0
     margin = 2 * np.finfo(dtype).eps / needed[index] + 0.02
-    for fault, seen in (
-        (needed[index] * (1 + margin), True),
-        (needed[index] * (1 - margin), False),
-    ):
+    for share, seen in ((1 + margin, True), (1 - margin, False)):
         factor = np.ones(size.shape)
-        factor[index] -= toward * fault
+        factor[index] -= toward * needed[index] * share
         assert planted(case, trace, "W1", factor) is seen
 
 

@@ -70,9 +70,8 @@ def test_a_wrong_gradient_is_found_in_every_precision(precision, fault):
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
 def test_bias_gradients_that_jax_sums_in_storage_are_imprecise_with_the_factor(precision):
-    """Found by the judge in JAX itself, at a batch large enough to tell."""
-    wide = Case.random(layered([Affine(6, 8), Tanh(), Affine(8, 4)], CrossEntropy()), batch=512)
-    report = check(wide, "jax", dtypes=["float64", precision])
+    """Found by the judge in JAX itself."""
+    report = check(case_of("float64"), "jax", dtypes=["float64", precision])
     assert report.exit_code == 1
     imprecise = {f.quantity: f for _, f in report.findings() if f.verdict is Verdict.IMPRECISE}
     assert "grad b1" in imprecise
@@ -82,8 +81,9 @@ def test_bias_gradients_that_jax_sums_in_storage_are_imprecise_with_the_factor(p
     assert f"as far as summing in {precision}" in note
     assert "right in float64" in note
     factor = float(note.split("; ")[1].split(" times")[0])
+    assert factor > 1
     assert factor == pytest.approx(
-        imprecise["grad b1"].error / imprecise["grad b1"].bound, rel=1e-2
+        imprecise["grad b1"].error / imprecise["grad b1"].bound, rel=0.01
     )
 
 

@@ -126,6 +126,7 @@ def with_network(
         divergence=old.divergence if divergence is None else divergence,
         output=old.output,
         reduction=old.reduction if reduction is None else reduction,
+        scale=old.scale,
     )
     return replace(case, network=network)
 

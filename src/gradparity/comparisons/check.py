@@ -136,7 +136,7 @@ def _findings(
 ) -> list[Finding]:
     """Node by node where there is a trace, end to end where there are only final results."""
     if isinstance(result, Mapping):
-        return judge_end_to_end(case, result, float64)
+        return judge_end_to_end(case, result, float64, expected)
     return judge(case, result, float64, expected)
 
 

@@ -8,7 +8,7 @@ bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -18,14 +18,16 @@ from ..core.bounded import Bounded
 from ..core.case import Case
 from ..core.divergences import CrossEntropy
 from ..core.network import INPUT, Step
+from ..core.precision import PRECISIONS, Precision
 from ..core.rounding import Rounding
 from ..core.trace import Trace
-from .alternatives import decays, plus_decay, scales, with_network
+from .alternatives import Alternative, decays, plus_decay, scales, with_network
 from .choices import other_divergences, other_ops, solve
 from .expected import Expected, expected_at_divergence, expected_at_node
+from .finding import Finding, Verdict
 from .levels import measure, roundings
 
-__all__ = ["NAMES", "Convention", "conventions", "declared", "parse_expected"]
+__all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_expected"]
 
 #: Every name, and what it means.
 NAMES = (
@@ -231,6 +233,21 @@ def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> Iterator[tuple[f
     yield t / K, n
 
 
+def distinct(
+    precision: Precision, quantity: str, float64: Callable[[], Mapping[str, Finding]] | None
+) -> bool:
+    """Whether a convention may be named at this precision: float64 must have named one too.
+
+    Without its findings float32 is believed; low precision is too coarse to tell one from another.
+    """
+    if precision.name == "float64":
+        return True
+    if float64 is None:
+        return precision.digits == PRECISIONS["float32"].digits
+    found = float64().get(quantity)
+    return found is not None and found.verdict is Verdict.CONVENTION
+
+
 # --- what the user expects ------------------------------------------------------------------------
 
 
@@ -262,7 +279,7 @@ def parse_expected(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]
     return tuple(parsed)
 
 
-def declared(convention: Convention, expected: Iterable[str]) -> bool:
+def declared(convention: Convention | Alternative, expected: Iterable[str]) -> bool:
     """Whether the user said so: by name, and by parameter if one was given.
 
     Of a combination such as "sum+half" every part has to be declared; a parameter is its last's.

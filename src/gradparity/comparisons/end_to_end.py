@@ -8,7 +8,7 @@ checked by a few random draws of the same roundings.  Read from the top: `judge_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +19,13 @@ from ..core.case import Case
 from ..core.network import INPUT
 from ..core.rounding import SIGMAS
 from .branches import NETWORK, RULES, Branches, Chosen, reach
+from .conventions import distinct, parse_expected
 from .finding import SUM, Finding, Verdict
 from .hints import hint
 from .multipliers import solve
 from .results import checked_results
 from .whole import SMALLEST, Measured, Reference
+from .whole_conventions import Named, named_alternatives, straightened
 
 __all__ = ["judge_end_to_end"]
 
@@ -42,7 +44,10 @@ Evidence = Callable[[], Mapping[str, Finding]]
 
 
 def judge_end_to_end(
-    case: Case, results: Mapping[str, Any], float64: Evidence | None = None
+    case: Case,
+    results: Mapping[str, Any],
+    float64: Evidence | None = None,
+    expected: Sequence[str] = (),
 ) -> list[Finding]:
     """One verdict per result, with the rounding of the whole network allowed for.
 
@@ -54,6 +59,7 @@ def judge_end_to_end(
         settle which branches were taken.
     float64 : gives the findings of the same implementation in float64, by quantity; asked only
         where a result is beyond its bound.
+    expected : conventions that are meant, such as "sum" or "weight-decay=0.001": they pass.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def judge_end_to_end(
 
     Raises
     ------
-    ValueError, TypeError : an unknown name, another shape or dtype, or nothing at all.
+    ValueError, TypeError : an unknown name, another shape or dtype, nothing at all, or an unknown
+        convention.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2), Tanh()], L2()), batch=4, dtype="float32")
@@ -69,7 +76,16 @@ def judge_end_to_end(
     >>> str(finding.verdict)
     'rounding'
     """
-    got = checked_results(case, results)
+    parse_expected(expected)
+    straight, turned = straightened(case, results)
+    found = _judged(case, checked_results(case, straight), float64, expected)
+    layout = Named("transposed", "the formula transposed, (out, in)", "transposed" in expected)
+    return [_renamed(f, layout) if f.quantity in turned and f.parity else f for f in found]
+
+
+def _judged(
+    case: Case, got: dict[str, NDArray], float64: Evidence | None, expected: Sequence[str]
+) -> list[Finding]:
     if any(step.op.random for step in case.network.steps):
         return [_unknowable(case, q, a) for q, a in got.items()]
     reference = Reference(case, got)
@@ -82,7 +98,7 @@ def judge_end_to_end(
     other = _explained(reference, branches) if branches else _Explanation({}, named)
     middle = reach(reference.passed, branches) if branches else {}
     evidence = dict(float64()) if float64 and any(m.off for m in named.values()) else None
-    found = []
+    found, accused = [], {}
     for q, m in named.items():
         away = other.outcome[q]
         if not m.off:
@@ -93,8 +109,24 @@ def judge_end_to_end(
             best = min((m, away), key=lambda one: one.furthest)
             verdict = _undecided(q, m, middle, other) or _accused(q, best, evidence)
             m = best
+        if verdict[0] is Verdict.MISMATCH:
+            accused[q] = m
         found.append(_finding(case, q, m, verdict))
-    return found
+    if not accused:
+        return found
+    accused = {q: m for q, m in accused.items() if distinct(case.precision, q, float64)}
+    why = named_alternatives(case, got, accused, other.ops, expected)
+    return [_renamed(f, why[f.quantity]) if f.quantity in why else f for f in found]
+
+
+def _renamed(found: Finding, why: Named) -> Finding:
+    return replace(
+        found,
+        verdict=Verdict.CONVENTION,
+        convention=why.name,
+        declared=why.declared,
+        note=why.said,
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..core.case import Case
 from ..core.network import INPUT, Step
 from ..core.rounding import Rounding
 from ..core.trace import Trace
-from .conventions import Convention, conventions, declared, parse_expected
+from .conventions import Convention, conventions, declared, distinct, parse_expected
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
 from .finding import SUM, Finding, Verdict
 from .hints import hint
@@ -187,7 +187,8 @@ def _explained(
 ) -> Finding:
     """A fault by its name: a lack of precision, a convention, or else a mismatch.
 
-    What is right in float64 is no convention, for that would persist there.
+    What is right in float64 is no convention, for that would persist there; and what has no name
+    there has none here, where bounds are wider.
     """
     explanation = next(levels.explanations(found.quantity), "")
     if float64 is not None and _right(found.quantity, float64):
@@ -197,7 +198,9 @@ def _explained(
             said += f", as far as {explanation}"
             return replace(found, verdict=Verdict.IMPRECISE, note=said)
         return replace(found, note=_joined(said, found.note))
-    named = list(place.conventions(found.quantity, e))
+    named = []
+    if distinct(levels.precision, found.quantity, float64):
+        named = list(place.conventions(found.quantity, e))
     if named:  # several names may say the same: eps = 0.01 is a = 0.1 of another form
         return replace(
             found,

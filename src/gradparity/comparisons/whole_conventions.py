@@ -1,0 +1,105 @@
+"""Which named alternative explains final results that are wrong as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.arrays import NDArray
+from ..core.backprop import backprop
+from ..core.bounded import Bounded
+from ..core.case import Case
+from ..core.op import Op
+from ..core.rounding import Rounding
+from .alternatives import Alternative, alternatives, transposed_shape
+from .conventions import declared
+from .whole import Measured, Reference
+
+__all__ = ["Named", "named_alternatives", "straightened"]
+
+
+class Named(NamedTuple):
+    """The first alternative that fits a quantity, and whether any that fits was declared."""
+
+    name: str
+    said: str
+    declared: bool
+
+
+def named_alternatives(
+    case: Case,
+    got: Mapping[str, NDArray],
+    accused: Mapping[str, Measured],
+    ops: Mapping[str, Op],
+    expected: Sequence[str],
+) -> dict[str, Named]:
+    """By quantity, for those of the accused that an alternative explains inside its own bound.
+
+    `ops` are the choices at kinks that explained the results best.
+    """
+    found: dict[str, Named] = {}
+    for alternative in alternatives(case, got):
+        for q in _fitting(case, alternative, got, accused, ops):
+            first = found.get(q, Named(alternative.name, alternative.said, False))
+            was_meant = first.declared or declared(alternative, expected)
+            found[q] = first._replace(declared=was_meant)
+    return found
+
+
+def _fitting(
+    case: Case,
+    alternative: Alternative,
+    got: Mapping[str, NDArray],
+    accused: Mapping[str, Measured],
+    ops: Mapping[str, Op],
+) -> list[str]:
+    if alternative.case is not None:
+        near = _near(alternative.case, accused)
+        if not near:
+            return []
+        reference = Reference(alternative.case, {q: got[q] for q in near}, ordered=True)
+        return [q for q, m in reference.outcome(ops).items() if not m.off and not m.vacuous]
+    assert alternative.transform is not None
+    rounding, fitting = Rounding.of(case.precision), []
+    for q, m in accused.items():
+        name = q.removeprefix("grad ")
+        if q == name or name not in case.params:
+            continue
+        other = alternative.transform(name, Bounded(m.want, m.bound, rounding))
+        if other is None or other.shape != m.got.shape:
+            continue
+        instead = Measured(m.got, other.value, np.asarray(other.full_error()))
+        if not instead.off and not instead.vacuous:
+            fitting.append(q)
+    return fitting
+
+
+def _near(case: Case, accused: Mapping[str, Measured]) -> list[str]:
+    """The quantities worth the dearer question: those that one plain pass comes near to."""
+    trace = backprop(case.astype("float64"))
+    plain = {"Err": np.asarray(trace.Err), "Div": trace.Div}
+    plain |= {f"value {name}": value for name, value in trace.value.items()}
+    plain |= {f"grad {name}": gradient for name, gradient in trace.grad.items()}
+    close = case.precision.unit**0.5
+    with np.errstate(all="ignore"):
+        return [
+            q
+            for q, m in accused.items()
+            if np.abs(m.got - plain[q]).max() <= close * np.abs(plain[q]).max()
+        ]
+
+
+def straightened(
+    case: Case, results: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The results with weights' gradients of shape (out, in) as (in, out), and which those were."""
+    if not isinstance(results, Mapping):
+        return results, frozenset()
+    turned = {}
+    for name, shape in case.network.parameter_shapes.items():
+        given = results.get(f"grad {name}")
+        if isinstance(given, np.ndarray) and given.shape == transposed_shape(shape) != shape:
+            turned[f"grad {name}"] = given.T
+    return {**results, **turned}, frozenset(turned)
