@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -17,7 +17,7 @@ from .planted import FAULTS, KIND_OF_NETWORK, planted
 from .tables import markdown, stamp
 from .tally import Tally
 
-__all__ = ["DTYPES", "measure", "tables"]
+__all__ = ["DTYPES", "cases", "measure", "tables"]
 
 DTYPES = ("float32", "float64")
 #: Stands for no fault: whoever objects raises a false alarm.
@@ -46,11 +46,13 @@ def _power(scale: float) -> str:
     return f"2^{int(np.log2(scale))}"
 
 
-def cases(networks: int) -> Iterator[tuple[str, float, int, Case]]:
+def cases(
+    networks: int, kinds: Collection[str] = KINDS, scales: Sequence[float] = SCALES
+) -> Iterator[tuple[str, float, int, Case]]:
     """(kind, loss scale, seed, case): the same numbers under every scale."""
-    for kind in KINDS:
+    for kind in kinds:
         for seed in range(number_of(kind, networks)):
-            for scale in SCALES:
+            for scale in scales:
                 yield kind, scale, seed, case_of(architecture(kind, seed, scale), seed)
 
 
@@ -59,17 +61,17 @@ def number_of(kind: str, networks: int) -> int:
     return 3 * networks if kind in KIND_OF_NETWORK.values() else networks
 
 
-def measure(networks: int, ends: Collection[str] = KINDS) -> Planted:
-    """Every fault in every network, under every loss scale, in both dtypes.
+def measure(given: Iterable[tuple[str, float, int, Case]], ends: Collection[str]) -> Planted:
+    """Every fault in every case, in both dtypes.
 
     Parameters
     ----------
-    networks : of every kind.
+    given : what `cases` gives.
     ends : kinds whose first network is judged end to end as well.
     """
     counted = Planted()
     torch = gp.adapter("torch")
-    for kind, scale, seed, case in cases(networks):
+    for kind, scale, seed, case in given:
         both = {dtype: case.astype(dtype) for dtype in DTYPES}
         right = {dtype: torch.run(both[dtype]) for dtype in DTYPES}
         want = {dtype: reference(both[dtype]) for dtype in DTYPES}
@@ -87,8 +89,8 @@ def measure(networks: int, ends: Collection[str] = KINDS) -> Planted:
                     counted.equivalent[dtype, fault] += 1
                     continue
                 in_float64 = (both["float64"], cache(lambda t=wrong["float64"]: t))
-                given = both[dtype], trace, want[dtype], in_float64
-                for checker, what in verdicts(*given, kind in ends and seed == 0, kind == "small"):
+                asked = both[dtype], trace, want[dtype], in_float64
+                for checker, what in verdicts(*asked, kind in ends and seed == 0, kind == "small"):
                     counted.add(dtype, fault, scale, checker, what)
     return counted
 
@@ -123,7 +125,7 @@ def verdicts(
 
 def tables(quick: bool) -> str:
     networks = 1 if quick else 3
-    counted = measure(networks, ("ReLU", "small") if quick else KINDS)
+    counted = measure(cases(networks), ("ReLU", "small") if quick else KINDS)
     parts = [f"Wrong gradients called wrong, of those planted ({stamp(quick, _seeds(networks))})."]
     for dtype in DTYPES:
         equivalent = ("equivalent", lambda fault, d=dtype: _equivalent(counted, d, fault))

@@ -11,6 +11,7 @@ import pytest
 from gradparity.comparisons.alternatives import with_network
 from gradparity.comparisons.choices import Scaled, other_divergences
 from gradparity.comparisons.conventions import (
+    NAMES,
     Convention,
     conventions,
     declared,
@@ -398,3 +399,11 @@ def test_a_fault_in_div_is_not_explained_away(dtype, fault):
         found = first(named(case, trace))["Div"]
         # Twice the Div of L2 is what it is without the 1/2; only the gradient says otherwise.
         assert found == (("half", None) if (fault, divergence) == ("twice", L2()) else ("", None))
+
+
+def test_the_document_lists_every_name():
+    from pathlib import Path
+
+    document = (Path(__file__).parents[2] / "docs" / "conventions.md").read_text(encoding="utf-8")
+    rows = [line for line in document.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{name}` | {meaning} |" for name, meaning in NAMES]

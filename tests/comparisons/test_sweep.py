@@ -214,7 +214,7 @@ def plant_structural(case: Case, seed: int) -> Counter[str]:
             trace = backprop(with_op(case, step.name, faulty(step.op, backward=backward)))
             wrong = {(step.name, quantity) for quantity in surely_wrong(case, trace, step)}
             findings = judge(case, trace)
-            named = {(f.node, f.quantity) for f in findings if f.verdict is Verdict.MISMATCH}
+            named = {(f.node, f.quantity) for f in findings if f.parity is False}
             assert wrong <= named <= edges, (case.name, step, fault, named, wrong)
             count[fault if wrong else "equivalent"] += 1
     return count
@@ -301,7 +301,7 @@ def plant_elements(case64: Case, seed: int, each: int = 5) -> Counter[tuple[str,
                 count[dtype, "within its bound"] += 1
                 continue
             found = {f.quantity: f for f in judge(case, wrong, lambda: clean)}[quantity]
-            assert found.verdict is Verdict.MISMATCH, f"{case.name} {dtype} {where}: {found}"
+            assert found.parity is False, f"{case.name} {dtype} {where}: {found}"
             count[dtype, "caught"] += 1
     return count
 

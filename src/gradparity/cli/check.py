@@ -15,8 +15,15 @@ from .targets import builtin, load
 @click.command("check")
 @click.argument("target", required=False)
 @click.option("--adapter", "adapters", multiple=True, help="Use this adapter (repeatable).")
-@click.option("--dtype", "dtypes", multiple=True, help="float64 or float32 (repeatable).")
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    help="float64, float32, tf32, float16 or bfloat16 (repeatable).",
+)
 @click.option("--case", "patterns", multiple=True, help="Only cases whose name contains this.")
+@click.option("--expect", "expected", multiple=True,
+              help="A convention that is meant: sum, weight-decay=0.001, ... (repeatable).")  # fmt: skip
 @click.option("--device", help="Device, as the framework calls it.")
 @click.option("--detail", type=click.Choice(["auto", "all", "none"]), default="auto",
               help="Node by node for few cases and digits, for all, or for none.")  # fmt: skip
@@ -27,6 +34,7 @@ def command(
     adapters: tuple[str, ...],
     dtypes: tuple[str, ...],
     patterns: tuple[str, ...],
+    expected: tuple[str, ...],
     device: str | None,
     detail: str,
     json_path: Path | None,
@@ -48,8 +56,9 @@ def command(
         cases, about = load(target) if target else builtin(patterns)
         with Progress() as say:
             report = run_check(
-                cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say, about=about
-            )
+                cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say,
+                about=about, expected=expected,
+            )  # fmt: skip
     except (AdapterError, ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
     if json_path is not None:

@@ -158,7 +158,7 @@ class Bounded(NDArrayOperatorsMixin):
 
     def total(self, parts: Sequence[Any]) -> Bounded:
         """See `gradparity.core.arrays.total`."""
-        stacked: Any = np.stack([Bounded.lift(part, self.rounding) for part in parts])  # type: ignore[call-overload]
+        stacked: Any = np.stack([Bounded.lift(part, self.rounding) for part in parts])
         stacked.rounding = self.rounding.summing_in_storage()
         added = stacked.sum(axis=0)
         return Bounded(added.value, added.error, self.rounding)
