@@ -156,7 +156,10 @@ def test_a_planted_fault_is_a_mismatch_and_nothing_else_is(
     case = mlp(depth, 16, act, dtype)
     results = finals(case, backprop(case))
     results[quantity] = planted(kind, results[quantity], relative, case)
-    found = judged(case, results)
+    wide = case.astype("float64")
+    there = finals(wide, backprop(wide))
+    there[quantity] = planted(kind, there[quantity], relative, wide)
+    found = judged(case, results, float64=lambda: judged(wide, there))
     named = kind == "sum for mean"
     assert found[quantity].verdict is (Verdict.CONVENTION if named else Verdict.MISMATCH)
     assert found[quantity].convention == ("sum" if named else "")

@@ -23,7 +23,7 @@ from .targets import builtin, load
 )
 @click.option("--case", "patterns", multiple=True, help="Only cases whose name contains this.")
 @click.option("--expect", "expected", multiple=True,
-              help="A convention that is meant: sum, weight-decay=0.001, ... (repeatable).")  # fmt: skip
+              help="A convention that is meant, such as sum (repeatable).")  # fmt: skip
 @click.option("--device", help="Device, as the framework calls it.")
 @click.option("--detail", type=click.Choice(["auto", "all", "none"]), default="auto",
               help="Node by node for few cases and digits, for all, or for none.")  # fmt: skip
