@@ -234,3 +234,63 @@ def test_why_it_is_wrong_is_said(spoil, hint):
         return trace
 
     assert hint in " ".join(str(check(small(), spoilt, dtypes=["float64"])).split())
+
+
+def clamped(case: Case) -> Case:
+    """A row of zeros in front of a clamp without bias: exactly at its kink."""
+    x = np.array(case.x)
+    x[0] = 0.0
+    return Case(case.network, case.params, x, case.d, "clamped")
+
+
+def test_it_is_said_who_took_what_at_a_kink_and_whether_that_is_usual():
+    ops = [Affine(4, 3, bias=False), ReLU(spelling="clamp"), Affine(3, 2)]
+    case = clamped(Case.random(layered(ops, CrossEntropy()), batch=5, dtype="float64"))
+    report = check(case, "torch", "jax", dtypes="float64")
+    assert report.exit_code == 0
+    kinks = {run.adapter: f.kinks for run, f in report.findings() if f.kinks}
+    assert {name: k.count for name, k in kinks.items()} == {"torch": 3, "jax": 3}
+    for k in kinks.values():
+        assert list(k.taken) == [k.usual]  # measured elsewhere, and the same
+    (difference,) = report.differences
+    took = {name: next(iter(k.taken)) for name, k in kinks.items()}
+    if took["torch"] != took["jax"]:  # they differ up to torch 2.13
+        (why,) = difference.why
+        assert why.startswith("3 elements of grad z1 -> y1 differ at the kink of ReLU(")
+        assert f"torch takes {took['torch']} and jax {took['jax']}" in why
+        assert why.split(" differ")[0] in str(report)
+    else:
+        assert not difference.why
+
+
+def test_an_unusual_choice_at_a_kink_is_told_from_the_usual_one():
+    """An adapter that takes another slope in this network than it does anywhere else."""
+
+    class Moody:
+        name = "moody"
+
+        def versions(self) -> dict[str, str]:
+            return {}
+
+        def run(self, case, *, dtype=None, device=None):
+            case = case if dtype is None else case.astype(dtype)
+            if case.name != "clamped":
+                return backprop(case)
+            ops = [Affine(4, 3, bias=False), ReLU(spelling="clamp", subgradient=0.25), Affine(3, 2)]
+            return backprop(Case(layered(ops, CrossEntropy()), case.params, case.x, case.d))
+
+        def run_all(self, cases, *, dtype=None, device=None):
+            return [self.run(case, dtype=dtype) for case in cases]
+
+        def build(self, network, params):
+            return dict(params)
+
+        def export(self, network, native):
+            return dict(native)
+
+    ops = [Affine(4, 3, bias=False), ReLU(spelling="clamp"), Affine(3, 2)]
+    case = clamped(Case.random(layered(ops, CrossEntropy()), batch=5))
+    report = check(case, Moody(), dtypes="float64")
+    (kinks,) = [f.kinks for _, f in report.findings() if f.kinks]
+    assert (list(kinks.taken), kinks.usual) == (["0.25"], "1")
+    assert report.runs[0].verdict is Verdict.SUBGRADIENT

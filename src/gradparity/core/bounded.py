@@ -69,6 +69,9 @@ class Bounded(NDArrayOperatorsMixin):
             return cls(np.asarray(x), 0.0 if short else rounding.u * abs(x), rounding)
         return cls.exactly(x, rounding)
 
+    def __len__(self) -> int:
+        return len(self.value)
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.value.shape

@@ -120,6 +120,9 @@ class Varied(NDArrayOperatorsMixin):
         """Whether nothing has been rounded yet."""
         return np.ndim(self.spread) == 0 and not self.spread
 
+    def __len__(self) -> int:
+        return len(self.value)
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.value.shape

@@ -1,0 +1,169 @@
+"""End to end through `check`: a named alternative is named, declared, and hides nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from gradparity.comparisons import Verdict, check
+from gradparity.core import (
+    GELU,
+    KL,
+    L2,
+    Affine,
+    Case,
+    CrossEntropy,
+    LeakyReLU,
+    ReLU,
+    Tanh,
+    VectorActivation,
+    backprop,
+    layered,
+)
+
+OPS = [Affine(6, 5), Tanh(), Affine(5, 4)]
+
+
+def case_of(divergence=None, ops=OPS) -> Case:
+    return Case.random(layered(ops, divergence or CrossEntropy(eps=0.02)), batch=12, seed=1)
+
+
+def finals(case: Case) -> dict[str, np.ndarray]:
+    trace = backprop(case)
+    found = {f"grad {p}": trace.grad[p] for p in case.network.parameter_shapes}
+    return {"Err": trace.Err, **found}
+
+
+def instead(case: Case, **changed) -> Case:
+    """The case with another divergence, reduction or ops, its numbers unchanged."""
+    old = case.network
+    ops = changed.pop("ops", [node.op for node in old.nodes])
+    given = {"divergence": old.divergence, "reduction": old.reduction, **changed}
+    return dataclasses.replace(case, network=layered(ops, **given))
+
+
+def computing(**changed):
+    def mine(case: Case) -> dict[str, np.ndarray]:
+        return finals(instead(case, **changed))
+
+    return mine
+
+
+def with_gradients(change):
+    def mine(case: Case) -> dict[str, np.ndarray]:
+        found = finals(case)
+        return {
+            q: change(case, q.removeprefix("grad "), g) if "grad W" in q else g
+            for q, g in found.items()
+        }
+
+    return mine
+
+
+def decayed(case, p, g):
+    return g + g.dtype.type(1e-3) * case.params[p]
+
+
+PLANTED = {
+    "sum": (case_of(), computing(reduction="sum")),
+    "smoothing-uniform": (case_of(), computing(divergence=CrossEntropy(eps=0.02 / 4))),
+    "half": (case_of(L2()), with_gradients(lambda case, p, g: 2 * g)),
+    "weight-decay": (case_of(), with_gradients(decayed)),
+    "transposed": (case_of(), with_gradients(lambda case, p, g: g.T.copy())),
+    "gelu-tanh": (
+        case_of(ops=[Affine(6, 5), GELU(), Affine(5, 4)]),
+        computing(ops=[Affine(6, 5), GELU("tanh"), Affine(5, 4)]),
+    ),
+    "leaky-slope": (
+        case_of(ops=[Affine(6, 5), LeakyReLU(0.01), Affine(5, 4)]),
+        computing(ops=[Affine(6, 5), LeakyReLU(0.2), Affine(5, 4)]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_it_is_named_in_both_dtypes_and_passes_only_where_declared(name):
+    case, mine = PLANTED[name]
+    report = check(case, mine)
+    wrong = [f for _, f in report.findings() if f.verdict.parity is False]
+    assert wrong
+    assert {f.verdict for f in wrong} == {Verdict.CONVENTION}
+    assert {f.convention for f in wrong} == {name}
+    assert report.exit_code == 1
+    meant = check(case, mine, expected=[name])
+    assert meant.exit_code == 0
+    assert "CONVENTION" not in str(meant)
+    assert "convention" in str(meant)
+    assert check(case, mine, expected=["bits"]).exit_code == 1
+
+
+def test_a_parameter_that_was_declared_has_to_be_that_one():
+    case, mine = PLANTED["weight-decay"]
+    assert check(case, mine, expected=["weight-decay=0.001"]).exit_code == 0
+    assert check(case, mine, expected=["weight-decay=0.002"]).exit_code == 1
+
+
+def test_a_declared_convention_hides_no_other_fault():
+    case, mine = PLANTED["sum"]
+
+    def other(case: Case):
+        found = mine(case)
+        found["grad W2"] = found["grad W2"] * found["grad W2"].dtype.type(1.01)
+        return found
+
+    report = check(case, other, expected=["sum"])
+    assert report.exit_code == 1
+    assert {f.quantity for _, f in report.findings() if f.parity is False} == {"grad W2"}
+
+
+def test_the_loss_of_kl_is_named_and_its_gradient_is_right():
+    case = case_of(CrossEntropy(eps=0.02))
+    report = check(case, computing(divergence=KL(eps=0.02)))
+    assert {f.quantity: f.convention for _, f in report.findings() if f.convention} == {"Err": "kl"}
+
+
+@pytest.mark.parametrize("slope", ["left", 0.5])
+def test_a_choice_at_a_kink_is_a_subgradient_and_no_convention(slope):
+    ops = [Affine(6, 5), ReLU(subgradient="right"), Affine(5, 4)]
+    case = case_of(ops=ops)
+    W, x = dict(case.params), np.array(case.x)
+    W["b1"] = np.zeros(5)
+    x[3] = 0.0  # a row of padding: five zeros in z1
+    case = Case(case.network, W, x, case.d)
+    report = check(case, computing(ops=[ops[0], ReLU(subgradient=slope), ops[2]]))
+    assert report.exit_code == 0
+    assert Verdict.SUBGRADIENT in {f.verdict for _, f in report.findings()}
+    assert not any(f.convention for _, f in report.findings())
+
+
+@pytest.mark.parametrize("implementation", ["numpy", "torch", "jax"])
+def test_a_structural_zero_is_vacuous_and_noise_there_is_no_fault(implementation):
+    """A number added to all units in front of what takes their mean off: its gradient is zero."""
+    centring = np.eye(5) - 0.2
+
+    def jacobian(z):
+        return np.broadcast_to(centring.astype(z.dtype), (len(z), 5, 5))
+
+    centre = VectorActivation(
+        lambda z: z - z.sum(-1)[:, None] / 5, jacobian=jacobian, n_in=5, n_out=5
+    )
+    network = layered([Affine(6, 1), Affine(1, 5), centre, Tanh(), Affine(5, 4)], CrossEntropy())
+    given = Case.random(network, batch=12, seed=3)
+    case = Case(network, {**given.params, "W2": np.ones((1, 5))}, given.x, given.d)
+
+    def mine(case: Case):
+        if implementation == "numpy":
+            return finals(case)
+        trace = gp.adapter(implementation).run(case)
+        return {f"grad {p}": trace.grad[p] for p in case.params}
+
+    report = check(case, mine)
+    found = {(run.dtype, f.quantity): f for run, f in report.findings()}
+    for dtype in ("float64", "float32"):
+        assert found[dtype, "grad b1"].verdict is Verdict.VACUOUS
+        assert found[dtype, "grad W1"].verdict is Verdict.VACUOUS
+        assert found[dtype, f"grad {max(case.params)}"].parity is True
+    assert report.exit_code == 0
