@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons import Verdict, judge
-from gradparity.comparisons import selftest as module
 from gradparity.comparisons.faults import ARRAY, BACKWARD, DIVERGENCE, GRADIENTS, Place, nudged
 from gradparity.comparisons.planting import mutants, plant, quantity, replay, spots
 from gradparity.comparisons.selftest import SelfTest, selftest
@@ -76,7 +75,7 @@ def all_rounding(case, trace, float64=None):
 
 
 def test_a_blind_judge_fails(monkeypatch):
-    monkeypatch.setattr(module, "judge", all_rounding)
+    monkeypatch.setattr(sys.modules[selftest.__module__], "judge", all_rounding)
     found = selftest(smooth_case(), backprop)
     assert found.exit_code == 1
     assert not found
@@ -91,7 +90,7 @@ def test_a_judge_that_is_blind_in_one_place_fails_there_alone(monkeypatch):
         return [replace(f, verdict=Verdict.ROUNDING) if f.quantity == "grad b1" else f
                 for f in findings]  # fmt: skip
 
-    monkeypatch.setattr(module, "judge", blind_to_b1)
+    monkeypatch.setattr(sys.modules[selftest.__module__], "judge", blind_to_b1)
     found = selftest(smooth_case(), backprop)
     assert found.exit_code == 1
     assert {r.quantity for r in found.survivors} == {"grad b1"}
@@ -101,7 +100,7 @@ def test_a_judge_that_accuses_the_wrong_place_is_told(monkeypatch):
     def elsewhere(case, trace, float64=None):
         return [replace(f, node="z1") for f in judge(case, trace, float64)]
 
-    monkeypatch.setattr(module, "judge", elsewhere)
+    monkeypatch.setattr(sys.modules[selftest.__module__], "judge", elsewhere)
     found = selftest(smooth_case(), backprop, dtypes=["float64"])
     assert all(r.named_rightly == (r.node == "z1") for r in found.results if r.caught)
 
