@@ -401,7 +401,7 @@ def test_an_op_that_draws_its_own_numbers_is_inconclusive() -> None:
         ({"W1": np.zeros((3, 2), SINGLE)}, ValueError, "unknown result 'W1'.*'grad W1'"),
         ({"grad W1": np.zeros((2, 2), SINGLE)}, ValueError, r"shape \(2, 2\), expected \(3, 2\)"),
         ({"grad W1": np.zeros((3, 2))}, TypeError, "float64, the case float32"),
-        ({"grad W1": [[0.0]]}, TypeError, "is a list; give a NumPy array"),
+        ({"grad W1": [[0.0]]}, TypeError, "is a list; give an array"),
     ],
 )
 def test_results_that_cannot_be_judged_are_refused(
@@ -410,3 +410,30 @@ def test_results_that_cannot_be_judged_are_refused(
     case = Case.random(layered([Affine(3, 2)], L2()), batch=4, dtype=SINGLE)
     with pytest.raises(error, match=message):
         judge_end_to_end(case, results)
+
+
+def test_arrays_of_the_frameworks_are_taken() -> None:
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    case = mlp(2, 4, Tanh, "bfloat16")
+    results = finals(case, backprop(case))
+    native = {
+        "grad W1": torch.tensor(results["grad W1"]).to(torch.bfloat16).requires_grad_(),
+        "grad W2": jnp.asarray(results["grad W2"], jnp.bfloat16),
+    }
+    for q, finding in judged(case, native).items():
+        assert finding.verdict is judged(case, results)[q].verdict
+        assert finding.parity is True
+        assert finding.power is not None
+
+
+def test_a_wrong_slope_at_a_kink_is_said_to_be_at_the_kink() -> None:
+    """Two rows of padding in front of units without bias."""
+    case = Case.random(layered([Affine(4, 6, bias=False), ReLU(), Affine(6, 3)], CrossEntropy()))
+    x = np.array(case.x)
+    x[[3, 7]] = 0.0
+    case = Case(case.network, case.params, x, case.d)
+    trace = backprop(case)
+    trace.grad["x"][[3, 7]] *= 1.7
+    found = judged(case, {"grad x": trace.grad["x"]})["grad x"]
+    assert found.verdict is Verdict.MISMATCH
+    assert "12 at y1" in found.note

@@ -23,6 +23,7 @@ from .conventions import distinct, parse_expected
 from .finding import SUM, Finding, Verdict
 from .hints import hint
 from .multipliers import solve
+from .power import power_of
 from .results import checked_results
 from .whole import SMALLEST, Measured, Reference
 from .whole_conventions import Named, named_alternatives, straightened
@@ -73,10 +74,21 @@ def judge_end_to_end(
     'rounding'
     """
     parse_expected(expected)
+    if case.precision.name == "float64":
+        float64 = None  # it settles itself
     straight, turned = straightened(case, results)
     found = _judged(case, checked_results(case, straight), float64, expected)
     layout = Named("transposed", "the formula transposed, (out, in)", "transposed" in expected)
-    return [_renamed(f, layout) if f.quantity in turned and f.parity else f for f in found]
+    return [_turned(f, layout) if f.quantity in turned else f for f in found]
+
+
+def _turned(found: Finding, layout: Named) -> Finding:
+    """A gradient that came as (out, in), and may be another convention besides."""
+    if found.verdict is Verdict.CONVENTION:
+        both = f"{found.note}; and it is {layout.said}"
+        name, meant = f"transposed+{found.convention}", found.declared and layout.declared
+        return replace(found, convention=name, declared=meant, note=both)
+    return _renamed(found, layout) if found.parity else found
 
 
 def _judged(
@@ -104,9 +116,9 @@ def _judged(
         else:
             best = min((m, away), key=lambda one: one.furthest)
             verdict = _undecided(q, m, middle, other) or _accused(q, best, evidence)
-            m = best
+            verdict = _with_kinks(verdict, q, middle, branches)
         if verdict[0] is Verdict.MISMATCH:
-            accused[q] = m
+            accused[q] = best
         found.append(_finding(case, q, m, verdict))
     if not accused:
         return found
@@ -242,6 +254,20 @@ def _undecided(
     return (Verdict.INCONCLUSIVE, RETURN_VALUES) if possible.all() else None
 
 
+def _with_kinks(
+    verdict: tuple[Verdict, str], q: str, middle: Mapping[str, Any], branches: list[Branches]
+) -> tuple[Verdict, str]:
+    """A mismatch that units at a kink have a part in says so."""
+    interval = middle.get(q.removeprefix("grad ")) if q.startswith("grad ") else None
+    if verdict[0] is not Verdict.MISMATCH or interval is None or not np.any(interval.error):
+        return verdict
+    at = [f"{int(b.exact.sum())} at {b.step.name}" for b in branches if b.exact.any()]
+    if not at:
+        return verdict
+    said = f"no valid choice explains it at the units that are exactly at a kink ({', '.join(at)})"
+    return verdict[0], "; ".join(filter(None, (verdict[1], said)))
+
+
 def _accused(q: str, m: Measured, evidence: Mapping[str, Finding] | None) -> tuple[Verdict, str]:
     """Beyond the bound, and no kink explains it: a fault, unless float64 knows better."""
     words = hint(m.got, m.want, m.bound)
@@ -295,6 +321,7 @@ def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> F
         error=_in_units(m.error[where], unit),
         bound=_in_units(m.bound[where], unit),
         note=verdict[1],
+        power=power_of(m.got, m.want, m.bound, ~m.undecidable) if verdict[0].parity else None,
     )
 
 

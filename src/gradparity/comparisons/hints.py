@@ -35,13 +35,24 @@ def _hints(got: Array, want: Array, bound: Array) -> Iterator[str]:
     ratio = got[telling] / want[telling]
     factor = float(np.median(ratio))
     if telling.sum() > 1 and np.all(np.abs(got - factor * want) <= 4 * np.abs(factor) * bound):
-        yield f"every element is {factor:.6g} times the formula"
+        yield f"every element is {_factor(factor)} times the formula"
     for what, other in _rearranged(want):
         if other.shape == got.shape and np.all(np.abs(got - other) <= 4 * bound.max()):
             yield f"it is the formula {what}"
     beyond = int((np.abs(got - want) > bound).sum())
     if beyond == 1 < got.size:
         yield "all other elements are right"
+
+
+def _factor(factor: float) -> str:
+    """In six digits, or by what it differs from one.
+
+    >>> _factor(3.0), _factor(1 + 1e-10)
+    ('3', '(1 + 1.0e-10)')
+    """
+    if f"{factor:.6g}" != "1":
+        return f"{factor:.6g}"
+    return f"(1 {'+' if factor > 1 else '-'} {abs(factor - 1):.1e})"
 
 
 def _rearranged(want: Array) -> Iterator[tuple[str, Array]]:

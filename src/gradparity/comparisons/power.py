@@ -10,7 +10,7 @@ from .finding import Power
 from .kinks import at_kink
 from .levels import Measured
 
-__all__ = ["power"]
+__all__ = ["power", "power_of", "worst_of"]
 
 
 def power(e: Expected, measured: Measured) -> Power | None:
@@ -29,14 +29,19 @@ def power(e: Expected, measured: Measured) -> Power | None:
     >>> power(Expected("grad W1", want.value, want), measured)
     Power(median=0.000625, worst=0.001, tensor=0.00025, untested=0)
     """
-    want = e.want.value
-    tells = (want != 0.0) & np.isfinite(want) & np.isfinite(measured.bound) & ~measured.undecidable
+    decided = ~measured.undecidable
     if e.valid is not None:
-        tells &= ~at_kink(e.valid)
+        decided = decided & ~at_kink(e.valid)
+    return power_of(np.asarray(e.got, np.float64), e.want.value, measured.bound, decided)
+
+
+def power_of(got: Array, want: Array, bound: Array, decided: Array) -> Power | None:
+    """The same of plain arrays; `decided` are the elements that have one right value."""
+    tells = (want != 0.0) & np.isfinite(want) & np.isfinite(bound) & decided
     if not tells.any():
         return None
-    size, bound = np.abs(want[tells]), measured.bound[tells]
-    signed = (np.asarray(e.got, np.float64)[tells] - want[tells]) * np.sign(want[tells])
+    size, bound = np.abs(want[tells]), bound[tells]
+    signed = (got[tells] - want[tells]) * np.sign(want[tells])
     seen = bound + np.abs(signed) < size
     if not seen.any():
         return None

@@ -176,7 +176,7 @@ def _told(report: Report) -> Iterable[RenderableType]:
         for run, f in report.findings()
         if f.verdict.parity is False  # a convention is told even where it is expected
         or f.verdict is Verdict.INCONCLUSIVE
-        or (f.verdict is Verdict.ROUNDING and f.note)
+        or (f.verdict in (Verdict.ROUNDING, Verdict.SUBGRADIENT) and f.note)
     ]
     for run, finding in bad[:TOLD]:
         yield Text(f"{run.case}, {run.column}: {finding}", style=STYLE[finding.parity])
@@ -247,9 +247,9 @@ def _power(report: Report) -> Iterable[RenderableType]:
         if powers:
             most = worst_of(powers)
             yield Text(
-                f"{dtype}: a relative fault of {most.median:.1g} in a single element would have "
-                f"been seen (median), of {most.tensor:.1g} in any whole tensor; {most.untested} "
-                "elements are below their own bound"
+                f"{dtype}: a relative fault of {most.median:.1g} in one element would have been "
+                f"seen in half of the elements of half of the tensors, one of {most.tensor:.1g} "
+                f"in any whole tensor; {most.untested} elements are below their own bound"
             )
 
 

@@ -59,10 +59,9 @@ def _shapes(case: Case) -> dict[str, tuple[int, ...]]:
 def _checked(case: Case, name: str, result: Any, shape: tuple[int, ...]) -> NDArray:
     if name == "Err" and isinstance(result, float):  # such as loss.item()
         return np.asarray(result, dtype=np.float64)
-    if not isinstance(result, np.ndarray | np.generic):
-        said = type(result).__name__
-        raise TypeError(f"{name!r} is a {said}; give a NumPy array, such as np.asarray(...)")
-    array = np.asarray(result)
+    array = _array(name, result)
+    if array.dtype.name == case.precision.name == "bfloat16":  # JAX's, in NumPy
+        array = array.astype(np.float32)
     if array.dtype != case.dtype:
         raise TypeError(
             f"{name!r} has dtype {array.dtype}, the case {case.precision.name} is stored as "
@@ -71,3 +70,16 @@ def _checked(case: Case, name: str, result: Any, shape: tuple[int, ...]) -> NDAr
     if array.shape != shape:
         raise ValueError(f"{name!r} has shape {array.shape}, expected {shape}")
     return array
+
+
+def _array(name: str, result: Any) -> NDArray:
+    """A NumPy array of a NumPy, JAX or PyTorch one."""
+    if hasattr(result, "detach"):
+        result = result.detach().cpu()
+        if str(result.dtype) == "torch.bfloat16":  # NumPy has none; float32 holds all its numbers
+            result = result.float()
+        return np.asarray(result)
+    if not hasattr(result, "__array__"):
+        said = type(result).__name__
+        raise TypeError(f"{name!r} is a {said}; give an array, such as np.asarray(...)")
+    return np.asarray(result)

@@ -347,7 +347,7 @@ def _of_function(each: Callable[[Case], Trace]) -> _Implementation:
 
 
 def _dtypes(given: Sequence[str]) -> list[str]:
-    names = [np.dtype(d).name for d in ([given] if isinstance(given, str) else given)]
+    names = [Precision.of(d).name for d in ([given] if isinstance(given, str) else given)]
     if not names or not set(names) <= set(DTYPES):
         raise ValueError(f"dtypes are {names}; a self-test plants faults in any of {DTYPES}")
     return [d for d in DTYPES if d in names]
