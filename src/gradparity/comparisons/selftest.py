@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..adapters.base import Adapter, AdapterError, adapter, installed
-from ..core import Case, Network, Trace, backprop
+from ..core import Case, Network, Precision, Trace, backprop
 from .finding import Finding, Verdict
 from .judge import judge
 from .planting import Spot, mutants, plant, quantity, replay, spots
