@@ -294,3 +294,54 @@ def test_an_unusual_choice_at_a_kink_is_told_from_the_usual_one():
     (kinks,) = [f.kinks for _, f in report.findings() if f.kinks]
     assert (list(kinks.taken), kinks.usual) == (["0.25"], "1")
     assert report.runs[0].verdict is Verdict.SUBGRADIENT
+
+
+def test_an_implementation_that_writes_to_its_input_changes_nothing_but_its_own():
+    """PyTorch ignores that an array of NumPy is read-only."""
+    torch = pytest.importorskip("torch")
+
+    def trains_first(case: Case) -> dict[str, np.ndarray]:
+        with pytest.warns(UserWarning, match="not writable"):
+            torch.from_numpy(case.x).sub_(1.0)
+        return {f"grad {p}": backprop(case).grad[p] for p in case.params}
+
+    case = small()
+    before = case.x.copy()
+    report = check(case, trains_first, backprop, dtypes="float64")
+    assert np.array_equal(case.x, before)
+    assert {run.adapter: run.exit_code for run in report.runs} == {"trains_first": 1, "backprop": 0}
+
+
+def test_a_sum_that_is_meant_is_excused_once():
+    def squared(case: Case) -> gp.Trace:
+        network = gp.Network(*case.network.nodes, divergence=CrossEntropy(), reduction="sum")
+        trace = backprop(Case(network, case.params, case.x, case.d))
+        trace.grad["W1"] = trace.grad["W1"] * case.T
+        return trace
+
+    case = Case.random(small().network, batch=6)
+    report = check(case, squared, dtypes="float64", expected=["sum"])
+    assert report.exit_code == 1
+    assert [f.quantity for _, f in report.findings() if f.parity is False] == ["grad W1"]
+
+
+def test_an_implementation_without_float64_gives_no_evidence():
+    def single(case: Case) -> dict[str, np.ndarray]:
+        if case.precision.name == "float64":
+            raise RuntimeError("no float64")
+        g = backprop(case).grad
+        return {f"grad {p}": g[p] * np.float32(1 + 3e-6) for p in case.params}
+
+    report = check(small(), single, dtypes=["float32"])
+    assert report.exit_code in (1, 2)
+
+
+def test_a_fault_in_low_precision_alone_is_no_lack_of_precision_end_to_end():
+    def negated(case: Case) -> dict[str, np.ndarray]:
+        g = backprop(case).grad
+        sign = g["W1"].dtype.type(1 if case.precision.name == "float64" else -1)
+        return {"grad W1": sign * g["W1"]}
+
+    for dtype in ("float32", "bfloat16"):
+        report = check(small(), negated, dtypes=["float64", dtype])
+        assert [r.verdict for r in report.runs] == [report.runs[0].verdict, Verdict.MISMATCH]

@@ -181,7 +181,8 @@ LOW = 11
 
 def _called(each: Any, cases: list[Case], device: str | None) -> list[Any]:
     try:
-        results = list(each.run_all(cases, device=device))
+        # A copy for each, for some write through the arrays they are given.
+        results = list(each.run_all([replace(case) for case in cases], device=device))
     except AdapterError:
         raise
     except (Exception, SystemExit) as error:
@@ -222,7 +223,11 @@ def _evidence(
     def of(i: int) -> dict[str, Finding]:
         if known is None:
             case = cases[i].astype(np.float64)
-            found = _findings(case, each.run(case, device=device), None, expected)
+            try:
+                (result,) = _called(each, [case], device)
+            except AdapterError:
+                return {}  # it has no float64: no evidence
+            found = _findings(case, result, None, expected)
         else:
             found = known[i]
         return {finding.quantity: finding for finding in found}

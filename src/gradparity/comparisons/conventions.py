@@ -242,10 +242,10 @@ def distinct(
     """
     if precision.name == "float64":
         return True
-    if float64 is None:
+    found = None if float64 is None else float64().get(quantity)
+    if found is None:
         return precision.digits == PRECISIONS["float32"].digits
-    found = float64().get(quantity)
-    return found is not None and found.verdict is Verdict.CONVENTION
+    return found.verdict is Verdict.CONVENTION
 
 
 # --- what the user expects ------------------------------------------------------------------------
@@ -262,11 +262,13 @@ def parse_expected(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]
     >>> parse_expected(["sum", "weight-decay=0.001"])
     (('sum', None), ('weight-decay', 0.001))
     """
-    if isinstance(names, str):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise TypeError(f"expected is {names!r}; give a list of names, such as [{names!r}]")
     known = [name for name, _ in NAMES]
     parsed = []
     for given in names:
+        if not isinstance(given, str):
+            raise TypeError(f"convention {given!r} is no name; there are {', '.join(known)}")
         name, equals, value = given.partition("=")
         if name not in known:
             raise ValueError(f"convention {given!r} is unknown; there are {', '.join(known)}")

@@ -22,6 +22,7 @@ from .branches import NETWORK, RULES, Branches, Chosen, reach
 from .conventions import distinct, parse_expected
 from .finding import SUM, Finding, Verdict
 from .hints import hint
+from .levels import COMPANY
 from .multipliers import solve
 from .power import power_of
 from .results import checked_results
@@ -33,6 +34,10 @@ __all__ = ["judge_end_to_end"]
 #: An order of summation no model foresaw reaches 65 sigma (all positive terms first): within these
 #: times the bound an error that float64 has not is rounding, beyond them it is imprecision.
 UNUSUAL = 8.0
+#: An error this much larger than what is usual in its tensor is no rounding.
+STANDS_OUT = 8.0
+#: What is off by more of its tensor's largest element is wrong, however coarse the arithmetic.
+SMALL = 0.25
 #: Least squares bring the sum of squares down, not the largest: only beyond these times the bound
 #: is a gradient without any fitting multipliers a fault.
 UNFIT = 8.0
@@ -276,9 +281,15 @@ def _accused(q: str, m: Measured, evidence: Mapping[str, Finding] | None) -> tup
     sigmas = f"{SIGMAS * m.furthest:.3g} sigma"
     other = evidence.get(q) if evidence else None
     if other is not None and other.verdict.parity:
+        alone = _stands_out(m)
+        if m.furthest <= UNUSUAL and alone:
+            return Verdict.INCONCLUSIVE, f"{sigmas}, far more than the rest; right in float64"
         if m.furthest <= UNUSUAL:
             return Verdict.ROUNDING, f"{sigmas} for a usual order of summation; right in float64"
-        return Verdict.IMPRECISE, f"{sigmas} off; right in float64"
+        said = f"{sigmas} off; right in float64"
+        if alone or m.error.max() > SMALL * np.abs(m.want).max():
+            return Verdict.MISMATCH, "; ".join(filter(None, (words, said)))
+        return Verdict.IMPRECISE, said
     if other is not None and other.verdict.parity is False:
         return Verdict.MISMATCH, "; ".join(filter(None, (words, "wrong in float64 too")))
     if m.furthest <= UNUSUAL and m.vacuous:
@@ -286,6 +297,13 @@ def _accused(q: str, m: Measured, evidence: Mapping[str, Finding] | None) -> tup
     if m.furthest <= UNUSUAL:
         return Verdict.INCONCLUSIVE, f"{sigmas} off, as an unusual order of summation can be"
     return Verdict.MISMATCH, words
+
+
+def _stands_out(m: Measured) -> bool:
+    """Whether few elements are off by far more than the rest: rounding scatters in all of them."""
+    if len(np.unique(m.want)) < COMPANY:
+        return False  # equal elements are rounded alike
+    return bool(m.ratio.max() > STANDS_OUT * float(np.median(m.ratio)))
 
 
 def _inside(m: Measured, case: Case) -> tuple[Verdict, str]:

@@ -69,7 +69,26 @@ def judge(
         levels = Levels(place.expected, case.precision)
         for quantity in levels.quantities():
             findings.append(_finding(place, quantity, levels, float64, expected))
-    return findings
+    return _meant_once(findings)
+
+
+#: Conventions that multiply everything upstream of where they are.
+REDUCTIONS = frozenset({"sum", "mean", "mean-elements"})
+
+
+def _meant_once(findings: list[Finding]) -> list[Finding]:
+    """A sum for the mean is excused at the risk, or else in parameters: both would be T^2."""
+
+    def at_risk(f: Finding) -> bool:
+        return f.node == "Div"
+
+    taken = any(f.declared and f.convention in REDUCTIONS and at_risk(f) for f in findings)
+    return [
+        replace(f, declared=False)
+        if f.declared and f.convention in REDUCTIONS and not at_risk(f) and (taken or not f.final)
+        else f
+        for f in findings
+    ]
 
 
 class _Place(NamedTuple):
@@ -165,17 +184,18 @@ def _suspicion(
         return sharp, "stands out of its tensor by far more than rounding scatters"
     if sharp.ratio.size < COMPANY and furthest > ALONE:
         return sharp, "further off than any usual order of summation"
-    if float64 is None:
+    right = None if float64 is None else _right(quantity, float64)
+    if right is None:
         return sharp, ASK
-    if not _right(quantity, float64):
+    if not right:
         return sharp, "wrong in float64 too"
     return worst, f"{10 * furthest:.0f} sigma for a usual order of summation; right in float64"
 
 
-def _right(quantity: str, float64: Evidence) -> bool:
-    """Whether there is parity in float64; what is zero there is not wrong."""
+def _right(quantity: str, float64: Evidence) -> bool | None:
+    """Whether there is parity in float64; what is zero there is not wrong.  None if unknown."""
     found = float64().get(quantity)
-    return found is not None and found.verdict.parity is not False
+    return None if found is None else found.verdict.parity is not False
 
 
 def _explained(

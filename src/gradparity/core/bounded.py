@@ -115,6 +115,9 @@ class Bounded(NDArrayOperatorsMixin):
     def sum(self, axis: int, keepdims: bool = False) -> Bounded:
         return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
+    def mean(self, axis: int, keepdims: bool = False) -> Bounded:
+        return self.sum(axis=axis, keepdims=keepdims) / self.shape[axis]  # type: ignore[no-any-return]
+
     def max(self, axis: int, keepdims: bool = False) -> Bounded:
         error = np.max(self.full_error(), axis=axis, keepdims=keepdims)
         return Bounded(np.max(self.value, axis=axis, keepdims=keepdims), error, self.rounding)

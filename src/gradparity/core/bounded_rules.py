@@ -310,6 +310,7 @@ UFUNCS |= {
 
 FUNCTIONS |= {
     np.sum: _sum,
+    np.mean: lambda rounding, x, axis, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
     np.max: _max,
     np.clip: _clip,
     np.where: _where,

@@ -345,6 +345,7 @@ UFUNCS |= {
 
 FUNCTIONS |= {
     np.sum: _sum,
+    np.mean: lambda noise, x, axis, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
     np.max: _max,
     np.clip: _clip,
     np.where: _where,

@@ -175,6 +175,9 @@ class Varied(NDArrayOperatorsMixin):
     def sum(self, axis: int, keepdims: bool = False) -> Varied:
         return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
+    def mean(self, axis: int, keepdims: bool = False) -> Varied:
+        return self.sum(axis=axis, keepdims=keepdims) / self.shape[axis]  # type: ignore[no-any-return]
+
     def max(self, axis: int, keepdims: bool = False) -> Varied:
         return np.max(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
