@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import Array, NDArray
+from ..core.backprop import Forward, backward_pass
 from ..core.bounded import Bounded
 from ..core.maxima import Max
 from ..core.network import Step
-from ..core.noise import Forward, backward_pass
 from ..core.op import Kinked, Op, Params
 from ..core.rounding import SIGMAS, Rounding
 
@@ -228,4 +228,4 @@ def reach(passed: Forward, branches: Sequence[Branches]) -> dict[str, Bounded]:
     Interval arithmetic: sound, and too wide where a kink lies behind another.
     """
     bounded = passed.map(lambda v: Bounded(v.value, 0.0, EXACT))
-    return backward_pass(bounded, {b.step.name: b.anything() for b in branches})
+    return backward_pass(bounded, {b.step.name: b.anything() for b in branches}).grad

@@ -1,7 +1,7 @@
 """Judging an implementation that returns only some final results, such as a user's own code.
 
 Nothing is known of what it had on the way, so the whole network's rounding counts: the core's
-formulas are evaluated with the variance of every element (`gradparity.core.noise`), whose scale is
+formulas are evaluated with the variance of every element (`gradparity.core.varied`), whose scale is
 checked by a few random draws of the same roundings.  Read from the top: `judge_end_to_end` decides,
 `_explained` tries the kinks; `gradparity.comparisons.whole` has what is expected.
 """

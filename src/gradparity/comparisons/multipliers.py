@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arrays import NDArray
-from ..core.noise import Forward, backward_pass
+from ..core.backprop import Forward, backward_pass
 from ..core.rounding import SIGMAS
 from .branches import Branches, Chosen
 
@@ -139,7 +139,7 @@ def _position(m: _Multiplier, ops: Mapping[str, Chosen]) -> float:
 def _gradients(
     plain: Forward, ops: Mapping[str, Chosen], picked: Mapping[str, NDArray]
 ) -> dict[str, NDArray]:
-    grad = backward_pass(plain, ops)
+    grad = backward_pass(plain, ops).grad
     return {q: grad[q.removeprefix("grad ")].ravel()[i] for q, i in picked.items()}
 
 
@@ -155,7 +155,7 @@ def _effect(
     for s in (0.0, 1.0):
         mine = {name: chosen.of(m.t) for name, chosen in ops.items()}
         mine[m.name] = ops[m.name].of(m.t, m.slopes(ops[m.name].slopes, s))
-        grads.append(backward_pass(row, mine))
+        grads.append(backward_pass(row, mine).grad)
     parts = []
     for q, i in picked.items():
         name = q.removeprefix("grad ")

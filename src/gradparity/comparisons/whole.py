@@ -1,6 +1,6 @@
 """What is expected of final results, and how far the rounding of the whole network may move them.
 
-The variances of `gradparity.core.noise` give the shape of the error; a few draws of the same
+The variances of `gradparity.core.varied` give the shape of the error; a few draws of the same
 roundings, pooled over each tensor, its scale, because errors that are shared add up.
 """
 
@@ -13,10 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from ..core.arrays import NDArray
+from ..core.backprop import Forward, backward_pass
 from ..core.case import Case
-from ..core.noise import Forward, Noise, Varied, backward_pass, forward_pass
 from ..core.op import Op
 from ..core.rounding import SIGMAS
+from ..core.varied import Noise, Varied
+from ..core.varied_rules import varied_pass
 from .branches import Branches, find
 
 __all__ = ["SMALLEST", "Measured", "Reference"]
@@ -83,7 +85,7 @@ class Reference:
 
     def __init__(self, case: Case, got: Mapping[str, NDArray], *, ordered: bool = False) -> None:
         self.case, self.got, self.ordered = case, got, ordered
-        self.passed = forward_pass(case, Noise.of(case.precision, ordered=ordered))
+        self.passed = varied_pass(case, Noise.of(case.precision, ordered=ordered))
         self.draws = _Draws()
         # float64 is judged by a reference that has the same errors itself.
         self.widen = np.sqrt(2.0) if case.precision.digits >= np.finfo(float).nmant else 1.0
@@ -98,7 +100,7 @@ class Reference:
         for name, value in passed.value.items():
             yield f"value {name}", value
         if any(q.startswith("grad ") for q in self.got):
-            for name, gradient in backward_pass(passed, ops).items():
+            for name, gradient in backward_pass(passed, ops).grad.items():
                 if f"grad {name}" in self.got:
                     yield f"grad {name}", gradient
 
@@ -108,7 +110,7 @@ class Reference:
         want = dict(self._all(self.passed, ops))
         for seed in range(self.draws.n, draws):
             noise = Noise.of(self.case.precision, seed, ordered=self.ordered)
-            for q, drawn in self._all(forward_pass(self.case, noise), ops):
+            for q, drawn in self._all(varied_pass(self.case, noise), ops):
                 self.draws.add(q, drawn, want[q])
         self.draws.n = draws
 

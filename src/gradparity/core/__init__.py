@@ -5,6 +5,7 @@ activations   scalar activations;  layers: affine maps, softmax, products, branc
 divergences   Div(Y, d) and its gradient;  network: named nodes;  case: a network with numbers
 backprop      the forward and backward pass, giving a `Trace`;  scalar: the same, unit by unit
 bounded       the arithmetic that carries a rounding bound through the same formulas;  rounding
+varied        the same for variances and draws of the rounding;  carried: what both share
 precision     the number formats
 descent       gradient descent and stationary points;  training: backprop in a loop
 """

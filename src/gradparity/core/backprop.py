@@ -7,16 +7,28 @@ the gradient through that use.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import Array, total
 from .case import Case
 from .network import INPUT, Edge, Network, Step
+from .op import Op
 from .trace import Trace
 
-__all__ = ["backprop", "forward", "risk", "risk_gradient", "training_gradients"]
+__all__ = [
+    "Forward",
+    "Gradients",
+    "backprop",
+    "backward_pass",
+    "forward",
+    "forward_pass",
+    "risk",
+    "risk_gradient",
+    "training_gradients",
+]
 
 
 def risk(Div: Array, network: Network) -> Array:
@@ -33,11 +45,15 @@ def risk_gradient(Div: Array, network: Network) -> Array:
     return gradient / Div.shape[0] if network.reduction == "mean" else gradient
 
 
+def _as_it_is(array: Array) -> Array:
+    return array
+
+
 def forward(
     network: Network,
     params: Mapping[str, Array],
     x: Array,
-    store: Callable[[Array], Array] = lambda array: array,
+    store: Callable[[Array], Array] = _as_it_is,
 ) -> dict[str, Array]:
     """The value of every node by name, and of "x"."""
     value = {INPUT: x}
@@ -45,6 +61,85 @@ def forward(
         inputs = [value[name] for name in step.inputs]
         value[step.name] = store(step.op.forward(_own(step, params), *inputs))
     return value
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What a forward pass leaves for the backward pass, in any arithmetic.
+
+    `value` has "x" too; `dDiv` is dErr/dDiv, shape (T,).
+    """
+
+    network: Network
+    params: Mapping[str, Array]
+    desired: Array
+    value: Mapping[str, Array]
+    Div: Array
+    dDiv: Array
+    Err: Array
+
+    def map(self, f: Callable[[Any], Any], params: Callable[[Any], Any] | None = None) -> Forward:
+        """The same in another arithmetic, or of other instances (`params` for the parameters)."""
+        own = {name: (params or f)(p) for name, p in self.params.items()}
+        value = {name: f(v) for name, v in self.value.items()}
+        rest = (f(self.desired), value, f(self.Div), f(self.dDiv), self.Err)
+        return Forward(self.network, own, *rest)
+
+
+class Gradients(NamedTuple):
+    """dErr by every node, parameter, "x" and "Div"; and through every use of a value."""
+
+    grad: dict[str, Array]
+    edge_grad: dict[Edge | tuple[str, str], Array]
+
+
+def forward_pass(
+    network: Network,
+    params: Mapping[str, Array],
+    x: Array,
+    desired: Array,
+    store: Callable[[Array], Array] = _as_it_is,
+) -> Forward:
+    """Values, Div and Err; `store` rounds every result to what is kept of it."""
+    with np.errstate(all="ignore"):
+        value = forward(network, params, x, store)
+        Div = store(network.divergence.forward(value[network.output], desired))
+        dDiv, Err = store(risk_gradient(Div, network)), store(risk(Div, network))
+    return Forward(network, params, desired, value, Div, dDiv, Err)
+
+
+def backward_pass(
+    passed: Forward,
+    ops: Mapping[str, Op] | None = None,
+    store: Callable[[Array], Array] = _as_it_is,
+) -> Gradients:
+    """The distributed chain rule; `ops` replaces the ops of the nodes named."""
+    network, value, ops = passed.network, passed.value, ops or {}
+    uses: dict[str, list[Array]] = {name: [] for name in value}
+    grad: dict[str, Array] = {"Div": passed.dDiv}
+    edge_grad: dict[Edge | tuple[str, str], Array] = {}
+
+    def use(edge: Edge, dy: Array) -> None:
+        edge_grad[edge] = store(dy)
+        uses[edge.source].append(edge_grad[edge])
+
+    def over_uses(name: str) -> Array:
+        return store(total(uses[name])) if uses[name] else np.zeros_like(value[name])
+
+    with np.errstate(all="ignore"):
+        Y = value[network.output]
+        dY = network.divergence.backward(passed.dDiv, Y, passed.desired, passed.Div)
+        use(Edge(network.output, "Div"), dY)
+        for step in reversed(network.steps):
+            op, z = ops.get(step.name, step.op), value[step.name]
+            dz = grad[step.name] = over_uses(step.name)
+            p, y = _own(step, passed.params), tuple(value[name] for name in step.inputs)
+            for letter, gradient in op.gradients(dz, p, y, z).items():
+                grad[step.parameters[letter]] = store(gradient)
+            for edge, dy in zip(step.edges, op.backward(dz, p, y, z), strict=True):
+                use(edge, dy)
+        grad[INPUT] = over_uses(INPUT)
+    return Gradients(grad, edge_grad)
 
 
 def backprop(case: Case) -> Trace:
@@ -65,31 +160,9 @@ def backprop(case: Case) -> Trace:
     >>> trace.Err, trace.grad["W1"], trace.grad["x"]
     (0.125, array([[0.5]]), array([[1.]]))
     """
-    network, (params, x, desired), store = case.network, *_widened(case)
-    with np.errstate(all="ignore"):
-        value = forward(network, params, x, store)
-        Div = store(network.divergence.forward(value[network.output], desired))
-        grad = {"Div": store(risk_gradient(Div, network))}
-        uses: dict[str, list[Array]] = {name: [] for name in value}
-        edge_grad: dict[Edge | tuple[str, str], Array] = {}
-
-        dY = network.divergence.backward(grad["Div"], value[network.output], desired, Div)
-        dY = store(dY)
-        edge_grad[Edge(network.output, "Div")] = dY
-        uses[network.output].append(dY)
-        for step in reversed(network.steps):
-            parts = uses[step.name]
-            z = value[step.name]
-            dz = grad[step.name] = store(total(parts)) if parts else np.zeros_like(z)
-            p, y = _own(step, params), tuple(value[name] for name in step.inputs)
-            for letter, gradient in step.op.gradients(dz, p, y, z).items():
-                grad[step.parameters[letter]] = store(gradient)
-            for edge, dy in zip(step.edges, map(store, step.op.backward(dz, p, y, z)), strict=True):
-                edge_grad[edge] = dy
-                uses[edge.source].append(dy)
-        grad[INPUT] = store(total(uses[INPUT])) if uses[INPUT] else np.zeros_like(x)
-        del value[INPUT]
-        Err = float(store(risk(Div, network)))
+    (params, x, desired), store = _widened(case)
+    passed = forward_pass(case.network, params, x, desired, store)
+    grad, edge_grad = backward_pass(passed, store=store)
 
     # Copies, for one array may stand for several things: the gradient through the only use of a
     # value is that of the value.
@@ -97,16 +170,17 @@ def backprop(case: Case) -> Trace:
         with np.errstate(over="ignore"):
             return {key: array.astype(case.dtype) for key, array in arrays.items()}
 
-    versions = {"numpy": np.__version__}
+    value = own(passed.value)
+    del value[INPUT]
     return Trace(
-        Err,
-        own({"Div": Div})["Div"],
-        own(value),
-        own(grad),
-        own(edge_grad),
-        "numpy",
-        versions,
-        case.precision.name,
+        Err=float(passed.Err),
+        Div=own({"Div": passed.Div})["Div"],
+        value=value,
+        grad=own(grad),
+        edge_grad=own(edge_grad),
+        adapter="numpy",
+        versions={"numpy": np.__version__},
+        precision=case.precision.name,
     )
 
 
@@ -117,7 +191,7 @@ def _widened(case: Case) -> tuple[Any, Callable[[Array], Array]]:
     """
     precision = case.precision
     if precision.sums == precision.digits:
-        return (case.params, case.x, case.desired), lambda array: array
+        return (case.params, case.x, case.desired), _as_it_is
     wide = np.float32
     params = {name: p.astype(wide) for name, p in case.params.items()}
     given = params, case.x.astype(wide), case.desired.astype(wide)

@@ -7,23 +7,19 @@ says how each NumPy function carries the bound along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .arrays import Array, NDArray
+from .carried import COMPARISONS, SHAPES, Carried, scattered
 from .rounding import Rounding
 
 __all__ = ["Bounded", "supported"]
 
-#: How each NumPy function carries a bound along: filled by `gradparity.core.bounded_rules`.
-UFUNCS: dict[Any, Callable[..., Any]] = {}
-FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
-
-class Bounded(NDArrayOperatorsMixin):
+class Bounded(Carried):
     """A float64 array `value` with an elementwise bound `error` >= 0 on the rounding error.
 
     >>> x = Bounded.exactly(np.array([1.0, 2.0], np.float32), Rounding.of("float32"))
@@ -32,13 +28,13 @@ class Bounded(NDArrayOperatorsMixin):
     True
     """
 
-    __slots__ = ("error", "fresh", "rounding", "value")
-    __array_priority__ = 1000
+    __slots__ = ("fresh",)
+    #: Filled by `gradparity.core.bounded_rules`.
+    UFUNCS: ClassVar = {**COMPARISONS}
+    FUNCTIONS: ClassVar = {**SHAPES}
 
     def __init__(self, value: NDArray, error: Any, rounding: Rounding, fresh: bool = False) -> None:
-        self.value = value
-        self.error = error  # an array of value's shape, or the float 0.0 for "exact"
-        self.rounding = rounding
+        super().__init__(value, error, rounding)
         self.fresh = fresh  # its error is one rounding of its own: one more in any sum
 
     @classmethod
@@ -57,36 +53,29 @@ class Bounded(NDArrayOperatorsMixin):
         return cls(value, rounding.u * np.abs(value) + rounding.tiny, rounding, fresh=True)
 
     @classmethod
-    def lift(cls, x: Any, rounding: Rounding) -> Bounded:
-        """An operand of a formula: itself, given data, or a constant."""
-        if isinstance(x, Bounded):
-            return x
-        if isinstance(x, float):
-            # A constant such as 0.01 is rounded when it meets the implementation's dtype; a short
-            # binary fraction (0.5, 2.0) is not.
-            with np.errstate(over="ignore"):
-                short = float(np.float16(x)) == x
-            return cls(np.asarray(x), 0.0 if short else rounding.u * abs(x), rounding)
-        return cls.exactly(x, rounding)
+    def constant(cls, x: float, rounding: Rounding) -> float:
+        return rounding.u * abs(x)
 
-    def __len__(self) -> int:
-        return len(self.value)
+    @classmethod
+    def unknown(cls, name: str) -> TypeError:
+        return TypeError(f"no rounding bound for np.{name}; use {supported()}")
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
+    def error(self) -> Any:
+        """The bound: an array of the value's shape, or the float 0.0 for "exact"."""
+        return self.companion
 
     @property
-    def ndim(self) -> int:
-        return self.value.ndim
+    def rounding(self) -> Rounding:
+        return self.arithmetic  # type: ignore[no-any-return]
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.value.dtype
+    def exact(self) -> bool:
+        return not np.any(self.error)
 
     def full_error(self) -> Array:
         """The bound as an array of the value's shape."""
-        return np.broadcast_to(np.asarray(self.error, dtype=np.float64), self.value.shape)
+        return self.full()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -94,64 +83,26 @@ class Bounded(NDArrayOperatorsMixin):
             "write the formula with the NumPy functions that keep it: " + ", ".join(supported())
         )
 
-    def __getitem__(self, index: Any) -> Bounded:
-        error = self.error if np.ndim(self.error) == 0 else self.full_error()[index]
-        return Bounded(self.value[index], error, self.rounding)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        rule = UFUNCS.get(ufunc)
-        if rule is None or method != "__call__" or kwargs:
-            raise TypeError(f"no rounding bound for np.{ufunc.__name__}; use {supported()}")
-        with np.errstate(all="ignore"):
-            return rule(*(Bounded.lift(x, self.rounding) for x in inputs))
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        rule = FUNCTIONS.get(func)
-        if rule is None:
-            raise TypeError(f"no rounding bound for np.{func.__name__}; use {supported()}")
-        with np.errstate(all="ignore"):
-            return rule(self.rounding, *args, **kwargs)
-
-    def sum(self, axis: int, keepdims: bool = False) -> Bounded:
-        return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def mean(self, axis: int, keepdims: bool = False) -> Bounded:
-        return self.sum(axis=axis, keepdims=keepdims) / self.shape[axis]  # type: ignore[no-any-return]
-
-    def max(self, axis: int, keepdims: bool = False) -> Bounded:
-        error = np.max(self.full_error(), axis=axis, keepdims=keepdims)
-        return Bounded(np.max(self.value, axis=axis, keepdims=keepdims), error, self.rounding)
-
-    def reshape(self, *shape: int) -> Bounded:
-        error = self.full_error().reshape(*shape) if np.ndim(self.error) else self.error
-        return Bounded(self.value.reshape(*shape), error, self.rounding)
-
     @property
     def T(self) -> Bounded:
-        error = self.error if np.ndim(self.error) == 0 else self.full_error().T
-        return Bounded(self.value.T, error, self.rounding, self.fresh)
+        turned = super().T
+        turned.fresh = self.fresh
+        return turned
 
     def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arrays.affine`."""
         if self.rounding.u > self.rounding.u_sum or self.rounding.mode != "none":
             return self @ W + b  # the product is rounded on its own, or its operands are
-        y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
-        w: list[Array] = [b.reshape(1, -1), W]
-        return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=0)
+        return super().affine(W, b)
 
     def scatter_add(self, indices: tuple[int, ...], width: int) -> Bounded:
         """See `gradparity.core.arrays.scatter_add`."""
-
-        def scattered(columns: Array) -> Array:
-            out = np.zeros((width, columns.shape[0]))
-            np.add.at(out, list(indices), columns.T)
-            return out.T
-
         terms = int(np.bincount(indices, minlength=width).max(initial=1))
         gamma = self.rounding.summing_in_storage().gamma(terms - 1)
         own = self.full_error()
-        error = scattered(own + gamma * (np.abs(self.value) + own)) + self.rounding.tiny
-        return Bounded(scattered(self.value), error, self.rounding)
+        error = scattered(own + gamma * (np.abs(self.value) + own), indices, width)
+        value = scattered(self.value, indices, width)
+        return Bounded(value, error + self.rounding.tiny, self.rounding)
 
     def absorb(self, other: Bounded) -> Bounded:
         """See `gradparity.core.arrays.absorb`."""
@@ -165,8 +116,8 @@ class Bounded(NDArrayOperatorsMixin):
     def total(self, parts: Sequence[Any]) -> Bounded:
         """See `gradparity.core.arrays.total`."""
         stacked: Any = np.stack([Bounded.lift(part, self.rounding) for part in parts])
-        stacked.rounding = self.rounding.summing_in_storage()
-        added = stacked.sum(axis=0)
+        in_storage = self.rounding.summing_in_storage()
+        added = Bounded(stacked.value, stacked.error, in_storage).sum(axis=0)
         return Bounded(added.value, added.error, self.rounding)
 
     def admit(self, other: Bounded) -> Bounded:
@@ -180,4 +131,6 @@ class Bounded(NDArrayOperatorsMixin):
 
 def supported() -> list[str]:
     """The NumPy functions a formula may use."""
-    return sorted({f.__name__ for f in (*UFUNCS, *FUNCTIONS) if hasattr(np, f.__name__)})
+    return sorted(
+        {f.__name__ for f in (*Bounded.UFUNCS, *Bounded.FUNCTIONS) if hasattr(np, f.__name__)}
+    )

@@ -25,17 +25,18 @@ they are added up with more digits and then stored: gamma_n of float32, and + u 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array, NDArray, erf_ufunc
-from .bounded import FUNCTIONS, UFUNCS, Bounded
+from .bounded import Bounded
+from .carried import whole_exponent
 from .rounding import FEW, Rounding
 
-__all__: list[str] = []
+__all__ = ["in_runs", "partial_range", "repeats_of"]
 
 #: Runs of consecutive terms whose partial sums are looked at by the statistical bound.
 RUNS = 8
@@ -99,11 +100,8 @@ def _square(a: Bounded) -> Bounded:
 
 def _power(a: Bounded, n: Bounded) -> Bounded:
     """a ** n for a whole number n >= 0: a product of n factors."""
-    exponent = float(n.value) if n.value.ndim == 0 else -1.0
-    if exponent < 0 or exponent != int(exponent):
-        raise TypeError(f"no rounding bound for ** {n.value}; use whole numbers >= 0, or products")
     product = Bounded(np.ones_like(a.value), 0.0, a.rounding)
-    for _ in range(int(exponent)):
+    for _ in range(whole_exponent(n)):
         product = _multiply(product, a)
     return product
 
@@ -144,23 +142,19 @@ def _erf(a: Bounded) -> Bounded:
     return Bounded(image.value, image.error + 2.0 * a.rounding.elementary, a.rounding)
 
 
-def _compare(ufunc: Any) -> Callable[..., Any]:
-    return lambda a, b: ufunc(a.value, b.value)
-
-
 def _matmul(a: Bounded, b: Bounded) -> Bounded:
     n, rounding = a.value.shape[-1], a.rounding
-    in_runs = rounding.statistical and n > FEW
+    sharp = rounding.statistical and n > FEW
     n += a.fresh + b.fresh
     a, b = _operand(a), _operand(b)
-    value, spread = _in_runs(a.value, b.value) if in_runs else (a.value @ b.value, None)
+    value, spread = in_runs(a.value, b.value) if sharp else (a.value @ b.value, None)
     error = rounding.accumulation(
         n,
         magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
         squares=lambda: (a.value * a.value) @ (b.value * b.value),
         spread=lambda: np.abs(value) if spread is None else spread,
         repeats=lambda: np.minimum(
-            _repeats(a.value, -1, rounding), _repeats(b.value, -2, rounding)
+            repeats_of(a.value, -1, rounding), repeats_of(b.value, -2, rounding)
         ),
     )
     inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
@@ -182,7 +176,7 @@ def _operand(x: Bounded) -> Bounded:
     return Bounded(x.rounding.operand(x.value), x.error, x.rounding)
 
 
-def _repeats(x: NDArray, axis: int, rounding: Rounding) -> Array:
+def repeats_of(x: NDArray, axis: int, rounding: Rounding) -> Array:
     """How often the most frequent value other than zero occurs along the axis, which is kept.
 
     Values that differ by less than the sum of them all resolves, n u of the largest, count as one.
@@ -199,7 +193,7 @@ def _repeats(x: NDArray, axis: int, rounding: Rounding) -> Array:
     return np.expand_dims(most, axis)
 
 
-def _in_runs(a: Array, b: Array) -> tuple[Array, Array]:
+def in_runs(a: Array, b: Array) -> tuple[Array, Array]:
     """A @ B added up over the first 1/8, 2/8, ... of the inner index; and how far that ranges.
 
     The range is the largest sum of consecutive terms seen in the partial sums, of which the empty
@@ -213,7 +207,7 @@ def _in_runs(a: Array, b: Array) -> tuple[Array, Array]:
     return running, high - low
 
 
-def _range(partial: Array) -> Array:
+def partial_range(partial: Array) -> Array:
     """The same of partial sums along the first axis."""
     return np.maximum(partial.max(axis=0), 0.0) - np.minimum(partial.min(axis=0), 0.0)
 
@@ -224,7 +218,7 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
 
     def spread() -> Array:
         partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)
-        return np.expand_dims(_range(partial), axis) if keepdims else _range(partial)
+        return np.expand_dims(partial_range(partial), axis) if keepdims else partial_range(partial)
 
     x, n = _without_fresh(x), x.value.shape[axis] + x.fresh
     value = total(x.value)
@@ -233,7 +227,7 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
         magnitude=lambda: total(np.abs(x.value)),
         squares=lambda: total(x.value * x.value),
         spread=spread,
-        repeats=lambda: np.reshape(_repeats(x.value, axis, rounding), value.shape),
+        repeats=lambda: np.reshape(repeats_of(x.value, axis, rounding), value.shape),
     )
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
@@ -241,7 +235,8 @@ def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> B
 
 
 def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
-    return x.max(axis=axis, keepdims=keepdims)
+    error = np.max(x.full_error(), axis=axis, keepdims=keepdims)
+    return Bounded(np.max(x.value, axis=axis, keepdims=keepdims), error, rounding)
 
 
 def _clip(rounding: Rounding, x: Bounded, low: float, high: float) -> Bounded:
@@ -260,32 +255,7 @@ def _where(rounding: Rounding, condition: Array, a: Any, b: Any) -> Bounded:
     return Bounded(np.where(condition, a.value, b.value), error, rounding)
 
 
-def _joined(func: Any) -> Callable[..., Bounded]:
-    def rule(rounding: Rounding, parts: Sequence[Any], axis: int = 0) -> Bounded:
-        lifted = [Bounded.lift(x, rounding) for x in parts]
-        value = func([x.value for x in lifted], axis=axis)
-        if not any(np.any(x.error) for x in lifted):
-            return Bounded(value, 0.0, rounding)
-        return Bounded(value, func([x.full_error() for x in lifted], axis=axis), rounding)
-
-    return rule
-
-
-def _shaped(func: Any) -> Callable[..., Bounded]:
-    """Functions that only move elements about."""
-
-    def rule(rounding: Rounding, x: Bounded, *args: Any, **kwargs: Any) -> Bounded:
-        error = func(x.full_error(), *args, **kwargs) if np.ndim(x.error) else x.error
-        return Bounded(func(x.value, *args, **kwargs), error, rounding)
-
-    return rule
-
-
-def _constant_like(func: Any) -> Callable[..., Bounded]:
-    return lambda rounding, x: Bounded(func(x.value), 0.0, rounding)
-
-
-UFUNCS |= {
+Bounded.UFUNCS |= {
     np.add: _add,
     np.subtract: _subtract,
     np.multiply: _multiply,
@@ -304,23 +274,11 @@ UFUNCS |= {
     np.sqrt: _increasing(np.sqrt, 0.0),
     np.tanh: _increasing(np.tanh),
     erf_ufunc: _erf,
-    **{f: _compare(f) for f in (np.greater, np.greater_equal, np.less, np.less_equal)},
-    **{f: _compare(f) for f in (np.equal, np.not_equal)},
 }
 
-FUNCTIONS |= {
+Bounded.FUNCTIONS |= {
     np.sum: _sum,
-    np.mean: lambda rounding, x, axis, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
     np.max: _max,
     np.clip: _clip,
     np.where: _where,
-    np.concatenate: _joined(np.concatenate),
-    np.stack: _joined(np.stack),
-    np.reshape: _shaped(np.reshape),
-    np.repeat: _shaped(np.repeat),
-    np.swapaxes: _shaped(np.swapaxes),
-    np.expand_dims: _shaped(np.expand_dims),
-    np.take: _shaped(np.take),
-    np.zeros_like: _constant_like(np.zeros_like),
-    np.ones_like: _constant_like(np.ones_like),
 }

@@ -1,4 +1,4 @@
-"""How each NumPy function spreads rounding errors, in `Varied` arithmetic, and whole passes in it.
+"""How each NumPy function spreads rounding errors, in `Varied` arithmetic.
 
 Own variances, with v = 1/3 (a uniform error at the worst mantissa), u the roundoff of a stored
 result, u_s that of partial sums, u_f that of rounded factors:
@@ -19,89 +19,36 @@ at like arguments, so a draw gives all elements of one call the same sign.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, erf_ufunc, total
-from .backprop import forward, risk, risk_gradient
-from .bounded_rules import _in_runs, _range, _repeats
+from .arrays import Array, erf_ufunc
+from .backprop import Forward, forward_pass
+from .bounded_rules import in_runs, partial_range, repeats_of
+from .carried import whole_exponent
 from .case import Case
-from .network import INPUT, Network
-from .op import Op
 from .rounding import FEW, SIGMAS, VARIANCE, Rounding
-from .variance import FUNCTIONS, UFUNCS, Noise, Varied
+from .varied import Noise, Varied
 
-__all__ = ["Forward", "Noise", "Varied", "backward_pass", "forward_pass"]
+__all__ = ["varied_pass"]
 
 #: Of elementary functions, in u: 10 sigma of it (17 u) are twice the worst measured, 6.8 u.
 ELEMENTARY = 3.0
 
 
-@dataclass(frozen=True)
-class Forward:
-    """What a forward pass leaves for the backward pass, in any arithmetic.
-
-    `value` has "x" too; `dDiv` is dErr/dDiv, shape (T,).
-    """
-
-    network: Network
-    params: Mapping[str, Array]
-    desired: Array
-    value: Mapping[str, Array]
-    Div: Array
-    dDiv: Array
-    Err: Array
-
-    def map(self, f: Callable[[Any], Any], params: Callable[[Any], Any] | None = None) -> Forward:
-        """The same in another arithmetic, or of other instances (`params` for the parameters)."""
-        own = {name: (params or f)(p) for name, p in self.params.items()}
-        value = {name: f(v) for name, v in self.value.items()}
-        rest = (f(self.desired), value, f(self.Div), f(self.dDiv), self.Err)
-        return Forward(self.network, own, *rest)
-
-
-def forward_pass(case: Case, noise: Noise) -> Forward:
-    """The case's forward pass, every value with its spread.
+def varied_pass(case: Case, noise: Noise) -> Forward:
+    """The case's forward pass, every value with its spread; see `backward_pass`.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4, dtype="float32")
-    >>> forward_pass(case, Noise.of("float32")).value["z1"].sigma.shape
+    >>> varied_pass(case, Noise.of("float32")).value["z1"].sigma.shape
     (4, 2)
     """
-    network = case.network
     params = {name: Varied.exactly(p, noise) for name, p in case.params.items()}
-    desired = Varied.exactly(case.desired, noise)
-    with np.errstate(all="ignore"):
-        value = forward(network, params, Varied.exactly(case.x, noise))
-        Div = network.divergence.forward(value[network.output], desired)
-        dDiv = risk_gradient(Div, network)
-        return Forward(network, params, desired, value, Div, dDiv, risk(Div, network))
-
-
-def backward_pass(passed: Forward, ops: Mapping[str, Op] | None = None) -> dict[str, Array]:
-    """dErr by every node, parameter, "x" and "Div"; `ops` replaces the ops of the nodes named."""
-    network, value, ops = passed.network, passed.value, ops or {}
-    grad: dict[str, Array] = {"Div": passed.dDiv}
-    uses: dict[str, list[Array]] = {name: [] for name in value}
-    Y = value[network.output]
-    with np.errstate(all="ignore"):
-        dY = network.divergence.backward(passed.dDiv, Y, passed.desired, passed.Div)
-        uses[network.output].append(dY)
-        for step in reversed(network.steps):
-            op, z = ops.get(step.name, step.op), value[step.name]
-            dz = total(uses[step.name]) if uses[step.name] else np.zeros_like(z)
-            grad[step.name] = dz
-            p = {letter: passed.params[name] for letter, name in step.parameters.items()}
-            y = tuple(value[name] for name in step.inputs)
-            for letter, gradient in op.gradients(dz, p, y, z).items():
-                grad[step.parameters[letter]] = gradient
-            for source, dy in zip(step.inputs, op.backward(dz, p, y, z), strict=True):
-                uses[source].append(dy)
-        grad[INPUT] = total(uses[INPUT]) if uses[INPUT] else np.zeros_like(value[INPUT])
-    return grad
+    x, desired = (Varied.exactly(a, noise) for a in (case.x, case.desired))
+    return forward_pass(case.network, params, x, desired)
 
 
 def _result(
@@ -166,9 +113,7 @@ def _square(a: Varied) -> Varied:
 
 def _power(a: Varied, n: Varied) -> Varied:
     """a ** n for a whole number n >= 0: a product of n factors."""
-    exponent = float(n.value) if n.value.ndim == 0 else -1.0
-    if exponent < 0 or exponent != int(exponent):
-        raise TypeError(f"no spread is known for ** {n.value}; use whole numbers >= 0")
+    exponent = whole_exponent(n)
     value = a.value**exponent
     slope = exponent * a.value ** max(exponent - 1, 0)
     return _result(value, [(a, slope)], exponent * _stored(value, a.noise))
@@ -209,10 +154,6 @@ def _erf_slope(x: Array, y: Array) -> Array:
     return 2 / np.sqrt(np.pi) * np.exp(-np.square(x))
 
 
-def _compare(ufunc: Any) -> Callable[..., Any]:
-    return lambda a, b: ufunc(a.value, b.value)
-
-
 def accumulation(
     n: int, noise: Noise, squares: Array, value: Array, spread: Any, repeats: Any, factors: float
 ) -> Array:
@@ -242,8 +183,8 @@ def _matmul(a: Varied, b: Varied) -> Varied:
         noise,
         np.square(a.value) @ np.square(b.value),
         value,
-        lambda: _in_runs(a.value, b.value)[1],
-        lambda: np.minimum(_repeats(a.value, -1, grain), _repeats(b.value, -2, grain)),
+        lambda: in_runs(a.value, b.value)[1],
+        lambda: np.minimum(repeats_of(a.value, -1, grain), repeats_of(b.value, -2, grain)),
         noise.factors,
     )
     spread = noise.own(variance)
@@ -259,13 +200,13 @@ def _sum(noise: Noise, x: Varied, axis: int, keepdims: bool = False) -> Varied:
         return np.sum(a, axis=axis, keepdims=keepdims)
 
     def spread_of() -> Array:
-        partial = _range(np.cumsum(np.moveaxis(x.value, axis, 0), axis=0))
+        partial = partial_range(np.cumsum(np.moveaxis(x.value, axis, 0), axis=0))
         return np.expand_dims(partial, axis) if keepdims else partial
 
     n, value = x.value.shape[axis], np.asarray(total_of(x.value))
     if n == 1:
         return x.moved(total_of)
-    repeats = lambda: np.reshape(_repeats(x.value, axis, _grain(noise)), value.shape)  # noqa: E731
+    repeats = lambda: np.reshape(repeats_of(x.value, axis, _grain(noise)), value.shape)  # noqa: E731
     squares = total_of(np.square(x.value))
     spread = noise.own(accumulation(n, noise, squares, value, spread_of, repeats, 0.0))
     if not x.exact:
@@ -300,27 +241,7 @@ def _where(noise: Noise, condition: Array, a: Any, b: Any) -> Varied:
     return Varied(np.where(condition, a.value, b.value), spread, noise)
 
 
-def _joined(func: Any) -> Callable[..., Varied]:
-    def rule(noise: Noise, parts: Sequence[Any], axis: int = 0) -> Varied:
-        lifted = [Varied.lift(x, noise) for x in parts]
-        value = func([x.value for x in lifted], axis=axis)
-        if all(x.exact for x in lifted):
-            return Varied(value, 0.0, noise)
-        return Varied(value, func([x.full_spread() for x in lifted], axis=axis), noise)
-
-    return rule
-
-
-def _shaped(func: Any) -> Callable[..., Varied]:
-    """Functions that only move elements about."""
-    return lambda noise, x, *args, **kwargs: x.moved(lambda a: func(a, *args, **kwargs))
-
-
-def _constant_like(func: Any) -> Callable[..., Varied]:
-    return lambda noise, x: Varied(func(x.value), 0.0, noise)
-
-
-UFUNCS |= {
+Varied.UFUNCS |= {
     np.add: _add,
     np.subtract: _subtract,
     np.multiply: _multiply,
@@ -339,23 +260,11 @@ UFUNCS |= {
     np.sqrt: _elementary(np.sqrt, lambda x, y: 0.5 / y),
     np.tanh: _elementary(np.tanh, lambda x, y: 1 - y * y),
     erf_ufunc: _elementary(erf_ufunc, _erf_slope, 2 * ELEMENTARY),
-    **{f: _compare(f) for f in (np.greater, np.greater_equal, np.less, np.less_equal)},
-    **{f: _compare(f) for f in (np.equal, np.not_equal)},
 }
 
-FUNCTIONS |= {
+Varied.FUNCTIONS |= {
     np.sum: _sum,
-    np.mean: lambda noise, x, axis, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
     np.max: _max,
     np.clip: _clip,
     np.where: _where,
-    np.concatenate: _joined(np.concatenate),
-    np.stack: _joined(np.stack),
-    np.reshape: _shaped(np.reshape),
-    np.repeat: _shaped(np.repeat),
-    np.swapaxes: _shaped(np.swapaxes),
-    np.expand_dims: _shaped(np.expand_dims),
-    np.take: _shaped(np.take),
-    np.zeros_like: _constant_like(np.zeros_like),
-    np.ones_like: _constant_like(np.ones_like),
 }

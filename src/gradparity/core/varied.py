@@ -8,27 +8,22 @@ Worst-case bounds explode with depth; the spread of *independent* roundings does
   with a random sign for every rounding.  It knows what variances forget: that errors are shared.
 
 Branches (the sign at a ReLU, the winner of a max) are always those of the reference.
-`gradparity.core.noise` says how each NumPy function carries the spread along.
+`gradparity.core.varied_rules` says how each NumPy function carries the spread along.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .arrays import Array, NDArray
+from .carried import COMPARISONS, SHAPES, Carried, scattered
 from .precision import Precision
 from .rounding import VARIANCE
 
 __all__ = ["Noise", "Varied"]
-
-#: How each NumPy function carries a spread along: filled by `gradparity.core.noise`.
-UFUNCS: dict[Any, Callable[..., Any]] = {}
-FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +35,8 @@ class Noise:
     out, sums, factors : unit roundoff of a stored result, of a partial sum, and of the operands of
         matrix products (0 where they need no rounding).
     tiny, largest : range of the format.
-    ordered : do not take the terms of a sum to come in a random order; see `noise.accumulation`.
+    ordered : do not take the terms of a sum to come in a random order; see
+        `varied_rules.accumulation`.
     rng : None for variances, a generator for draws.
     """
 
@@ -78,7 +74,7 @@ class Noise:
         return np.sqrt(variance) * signs
 
 
-class Varied(NDArrayOperatorsMixin):
+class Varied(Carried):
     """A float64 array `value` and its `spread`: variances, or one draw of the error.
 
     >>> x = Varied.exactly(np.array([1.0, 2.0], np.float32), Noise.of("float32"))
@@ -87,13 +83,13 @@ class Varied(NDArrayOperatorsMixin):
     True
     """
 
-    __slots__ = ("noise", "spread", "value")
-    __array_priority__ = 1000
+    __slots__ = ()
+    #: Filled by `gradparity.core.varied_rules`.
+    UFUNCS: ClassVar = {**COMPARISONS}
+    FUNCTIONS: ClassVar = {**SHAPES}
 
     def __init__(self, value: NDArray, spread: Any, noise: Noise) -> None:
-        self.value = np.asarray(value)
-        self.spread = spread  # an array of value's shape, or the float 0.0 for "exact"
-        self.noise = noise
+        super().__init__(np.asarray(value), spread, noise)
 
     @classmethod
     def exactly(cls, x: Array, noise: Noise) -> Varied:
@@ -104,36 +100,21 @@ class Varied(NDArrayOperatorsMixin):
         return cls(value, spread, noise)
 
     @classmethod
-    def lift(cls, x: Any, noise: Noise) -> Varied:
-        """An operand of a formula: itself, given data, or a constant."""
-        if isinstance(x, Varied):
-            return x
-        if isinstance(x, float):
-            with np.errstate(over="ignore"):
-                short = float(np.float16(x)) == x
-            own = 0.0 if short else noise.own(VARIANCE * (noise.out * x) ** 2)
-            return cls(np.asarray(x), own, noise)
-        return cls.exactly(x, noise)
+    def constant(cls, x: float, noise: Noise) -> Any:
+        return noise.own(VARIANCE * (noise.out * x) ** 2)
+
+    @classmethod
+    def unknown(cls, name: str) -> TypeError:
+        return TypeError(f"no spread is known for np.{name}")
 
     @property
-    def exact(self) -> bool:
-        """Whether nothing has been rounded yet."""
-        return np.ndim(self.spread) == 0 and not self.spread
-
-    def __len__(self) -> int:
-        return len(self.value)
+    def spread(self) -> Any:
+        """An array of the value's shape, or a number for all; 0.0 for "exact"."""
+        return self.companion
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.value.ndim
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.value.dtype
+    def noise(self) -> Noise:
+        return self.arithmetic  # type: ignore[no-any-return]
 
     @property
     def sigma(self) -> Array:
@@ -144,72 +125,22 @@ class Varied(NDArrayOperatorsMixin):
 
     def full_spread(self) -> Array:
         """The spread as an array of the value's shape."""
-        return np.broadcast_to(np.asarray(self.spread, dtype=np.float64), self.value.shape)
-
-    def moved(self, move: Callable[[Any], Any]) -> Varied:
-        """The same elements elsewhere."""
-        return Varied(move(self.value), 0.0 if self.exact else move(self.full_spread()), self.noise)
+        return self.full()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             "a Varied array was about to be turned into a plain one, which would lose its spread"
         )
 
-    def __getitem__(self, index: Any) -> Varied:
-        return self.moved(lambda a: a[index])
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        rule = UFUNCS.get(ufunc)
-        if rule is None or method != "__call__" or kwargs:
-            raise TypeError(f"no spread is known for np.{ufunc.__name__}")
-        with np.errstate(all="ignore"):
-            return rule(*(Varied.lift(x, self.noise) for x in inputs))
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        rule = FUNCTIONS.get(func)
-        if rule is None:
-            raise TypeError(f"no spread is known for np.{func.__name__}")
-        with np.errstate(all="ignore"):
-            return rule(self.noise, *args, **kwargs)
-
-    def sum(self, axis: int, keepdims: bool = False) -> Varied:
-        return np.sum(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def mean(self, axis: int, keepdims: bool = False) -> Varied:
-        return self.sum(axis=axis, keepdims=keepdims) / self.shape[axis]  # type: ignore[no-any-return]
-
-    def max(self, axis: int, keepdims: bool = False) -> Varied:
-        return np.max(self, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
-
-    def reshape(self, *shape: int) -> Varied:
-        return self.moved(lambda a: a.reshape(*shape))
-
-    @property
-    def T(self) -> Varied:
-        return self.moved(lambda a: a.T)
-
-    def affine(self, W: Array, b: Array) -> Array:
-        """See `gradparity.core.arrays.affine`."""
-        y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
-        w: list[Array] = [b.reshape(1, -1), W]
-        return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=0)
-
     def scatter_add(self, indices: tuple[int, ...], width: int) -> Varied:
         """See `gradparity.core.arrays.scatter_add`."""
-
-        def scattered(columns: Array) -> Array:
-            out = np.zeros((width, columns.shape[0]))
-            np.add.at(out, list(indices), columns.T)
-            return out.T
-
-        value, noise = scattered(self.value), self.noise
+        noise = self.noise
         terms = np.bincount(indices, minlength=width)
-        roundings = np.where(terms > 1, terms, 0) * scattered(self.value**2)
-        return Varied(
-            value,
-            scattered(self.full_spread()) + noise.own(VARIANCE * noise.out**2 * roundings),
-            noise,
-        )
+        squares = scattered(self.value**2, indices, width)
+        roundings = np.where(terms > 1, terms, 0) * squares
+        inherited = scattered(self.full_spread(), indices, width)
+        own = noise.own(VARIANCE * noise.out**2 * roundings)
+        return Varied(scattered(self.value, indices, width), inherited + own, noise)
 
     def absorb(self, other: Varied) -> Varied:
         """See `gradparity.core.arrays.absorb`."""
