@@ -31,7 +31,7 @@ import torch
 import gradparity as gp
 from gradparity.adapters.torch import TorchAdapter
 from gradparity.comparisons.digits import digits
-from gradparity.comparisons.judge import judge
+from gradparity.comparisons.nodes.judge import judge
 from gradparity.core import Affine, Case, CrossEntropy, Network, ReLU, layered
 
 #: Hidden layers -> how many of 1000 networks, by precision; from the authors' repository.

@@ -12,7 +12,7 @@ import numpy as np
 
 import gradparity as gp
 from gradparity.comparisons.finding import Finding, Verdict
-from gradparity.comparisons.planting import quantity, spots
+from gradparity.comparisons.selftest.planting import quantity, spots
 from gradparity.core import Case, Trace, backprop
 
 from .checkers import (

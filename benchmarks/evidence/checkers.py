@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 import gradparity as gp
-from gradparity.comparisons.end_to_end import judge_end_to_end
 from gradparity.comparisons.finding import Finding
-from gradparity.comparisons.judge import judge
+from gradparity.comparisons.nodes.judge import judge
+from gradparity.comparisons.whole.end_to_end import judge_end_to_end
 from gradparity.core import Case, Network, Trace, backprop
 from gradparity.core.backprop import forward, risk
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradparity.comparisons.planting import Spot, mutants, quantity, replay, spots
+from gradparity.comparisons.selftest.planting import Spot, mutants, quantity, replay, spots
 from gradparity.core import Affine, Case, Trace
 from gradparity.core.precision import rounded_to
 

@@ -7,9 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from gradparity.comparisons.alternatives import alternatives, transposed_shape, with_network
-from gradparity.comparisons.choices import Scaled
-from gradparity.comparisons.conventions import NAMES, Convention, declared, parse_expected
+from gradparity.comparisons.conventions.alternatives import (
+    alternatives,
+    transposed_shape,
+    with_network,
+)
+from gradparity.comparisons.conventions.choices import Scaled
+from gradparity.comparisons.conventions.local import NAMES, Convention, declared, parse_expected
 from gradparity.core import (
     ELU,
     GELU,

@@ -8,16 +8,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from gradparity.comparisons.alternatives import with_network
-from gradparity.comparisons.choices import Scaled, other_divergences
-from gradparity.comparisons.conventions import (
+from gradparity.comparisons.conventions.alternatives import with_network
+from gradparity.comparisons.conventions.choices import Scaled, other_divergences
+from gradparity.comparisons.conventions.local import (
     NAMES,
     Convention,
     conventions,
     declared,
 )
-from gradparity.comparisons.expected import expected_at_divergence, expected_at_node
-from gradparity.comparisons.levels import Levels, measure
+from gradparity.comparisons.nodes.expected import expected_at_divergence, expected_at_node
+from gradparity.comparisons.nodes.levels import Levels, measure
 from gradparity.core import (
     ELU,
     GELU,

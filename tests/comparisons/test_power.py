@@ -73,8 +73,8 @@ def test_the_median_element_exactly(dtype):
     """Planted in the very element whose figure is the median."""
     case = case_of(dtype, 3)
     trace = backprop(case)
-    from gradparity.comparisons.expected import expected_at_node
-    from gradparity.comparisons.levels import Levels
+    from gradparity.comparisons.nodes.expected import expected_at_node
+    from gradparity.comparisons.nodes.levels import Levels
 
     step = case.network.steps[0]
     levels = Levels(lambda r: expected_at_node(step, case, trace, r), case.precision)

@@ -15,10 +15,10 @@ import pytest
 from gradparity import core
 from gradparity.adapters.base import adapter
 from gradparity.adapters.kinks import TIES, Answer, NativeKink
-from gradparity.comparisons.atlas import SCHEMA, Atlas, Entry
-from gradparity.comparisons.atlas_rules import slope_rule, tie_rule
-from gradparity.comparisons.atlas_text import changes_text, text
-from gradparity.comparisons.probe import core_sites, probe, usual
+from gradparity.comparisons.atlas.atlas import SCHEMA, Atlas, Entry
+from gradparity.comparisons.atlas.probe import core_sites, probe, usual
+from gradparity.comparisons.atlas.rules import slope_rule, tie_rule
+from gradparity.comparisons.atlas.text import changes_text, text
 from gradparity.core.op import Kinked
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "kinks.md"

@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons import Verdict, judge
-from gradparity.comparisons.faults import ARRAY, BACKWARD, DIVERGENCE, GRADIENTS, Place, nudged
-from gradparity.comparisons.planting import mutants, plant, quantity, replay, spots
-from gradparity.comparisons.selftest import SelfTest, selftest
-from gradparity.comparisons.selftest_text import SCHEMA
-from gradparity.comparisons.subjects import builtin_subjects
+from gradparity.comparisons.selftest.faults import (
+    ARRAY,
+    BACKWARD,
+    DIVERGENCE,
+    GRADIENTS,
+    Place,
+    nudged,
+)
+from gradparity.comparisons.selftest.planting import mutants, plant, quantity, replay, spots
+from gradparity.comparisons.selftest.selftest import SelfTest, selftest
+from gradparity.comparisons.selftest.subjects import builtin_subjects
+from gradparity.comparisons.selftest.text import SCHEMA
 from gradparity.comparisons.suite import LOSSES, OPS, gated
 from gradparity.core import L2, Affine, Case, InnerProduct, ReLU, Tanh, backprop, layered
 
@@ -259,7 +266,7 @@ def test_the_table_fits_and_the_json_is_versioned():
 
 def test_importing_it_imports_no_framework():
     code = (
-        "import sys, gradparity.comparisons.selftest;"
+        "import sys, gradparity.comparisons.selftest.selftest;"
         "print(sorted({'torch', 'jax', 'click'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,13 +16,13 @@ import pytest
 from gradparity import core
 from gradparity.adapters import adapter
 from gradparity.comparisons import Verdict, check, judge
-from gradparity.comparisons.expected import (
+from gradparity.comparisons.finding import SUM
+from gradparity.comparisons.nodes.expected import (
     Expected,
     expected_at_divergence,
     expected_at_node,
     expected_sum,
 )
-from gradparity.comparisons.finding import SUM
 from gradparity.core import Affine, Case, Rounding, Softmax, Take, Ties, Trace, backprop
 from gradparity.core.network import INPUT, Step
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from gradparity.adapters.base import Trainer
 from gradparity.cli import main
 from gradparity.comparisons.digits import RECIPES
-from gradparity.comparisons.trajectories import Trajectories, train_digits, trajectories
-from gradparity.comparisons.twins import Twins, hand_core
+from gradparity.comparisons.training.trajectories import Trajectories, train_digits, trajectories
+from gradparity.comparisons.training.twins import Twins, hand_core
 from gradparity.core import (
     Affine,
     Case,

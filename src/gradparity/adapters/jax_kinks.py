@@ -11,14 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .kinks import TIES, Answer, NativeKink, Question, each, joined, tangents
+from .kinks import (
+    LOWEST,
+    MIDDLE,
+    TIES,
+    Answer,
+    NativeKink,
+    Question,
+    each,
+    joined,
+    spelled,
+    tangents,
+)
 
 __all__ = ["JaxKinks"]
-
-#: For functions that take the smallest element.
-LOWEST = tuple(tuple(-z for z in tied) for tied in TIES)
-#: A middle element that ties.
-MIDDLE = ((1.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
 
 
 class JaxKinks:
@@ -26,9 +32,7 @@ class JaxKinks:
 
     @property
     def spellings(self) -> Sequence[NativeKink]:
-        lines = [NativeKink(name, function, points) for name, points, function in POINTS]
-        ties = [NativeKink(name, function, ties=tied) for name, tied, function in TIED]
-        return [*lines, *ties]
+        return spelled(POINTS, TIED)
 
     def modes(self, compile: bool) -> Sequence[str]:
         return "reverse", "forward", "jit reverse", "jit forward"

@@ -12,7 +12,19 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-__all__ = ["TIES", "Answer", "Kinks", "NativeKink", "Question", "each", "joined", "tangents"]
+__all__ = [
+    "LOWEST",
+    "MIDDLE",
+    "TIES",
+    "Answer",
+    "Kinks",
+    "NativeKink",
+    "Question",
+    "each",
+    "joined",
+    "spelled",
+    "tangents",
+]
 
 #: Inputs whose largest elements tie: two, three and four of them, side by side and not.
 TIES = (
@@ -25,6 +37,10 @@ TIES = (
     (1.0, 0.0, 1.0, 1.0),
     (1.0, 1.0, 1.0, 1.0),
 )
+#: For functions that take the smallest element.
+LOWEST = tuple(tuple(-z for z in tied) for tied in TIES)
+#: A middle element that ties.
+MIDDLE = ((1.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
 
 
 class NativeKink(NamedTuple):
@@ -41,6 +57,12 @@ class NativeKink(NamedTuple):
     function: Callable[[Any], Any]
     points: tuple[float, ...] = ()
     ties: tuple[tuple[float, ...], ...] = ()
+
+
+def spelled(points: Sequence[Any], tied: Sequence[Any]) -> list[NativeKink]:
+    """From (name, points, function) of elementwise functions, and (name, ties, function)."""
+    lines = [NativeKink(name, function, at) for name, at, function in points]
+    return [*lines, *(NativeKink(name, function, ties=at) for name, at, function in tied)]
 
 
 class Question(NamedTuple):

@@ -26,7 +26,7 @@ def command(
     Exit codes: 0; with --diff, 1 if anything changed; 2 a usage error.
     """
     from ..adapters.base import AdapterError
-    from ..comparisons.probe import probe
+    from ..comparisons.atlas.probe import probe
 
     to_stdout = str(json_path) == "-"
     if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
@@ -43,7 +43,7 @@ def command(
     if json_path is not None:
         _write(json_path, atlas.to_json())
     if stored is not None:
-        from ..comparisons.atlas_text import changes_text
+        from ..comparisons.atlas.text import changes_text
 
         click.echo(changes_text(changes, stored, atlas))
     elif not to_stdout:
@@ -53,7 +53,7 @@ def command(
 
 def _stored(path: Path) -> Any:
     """The atlas to compare with, read before anything is measured."""
-    from ..comparisons.atlas import Atlas
+    from ..comparisons.atlas.atlas import Atlas
 
     try:
         return Atlas.from_json(path.read_text(encoding="utf-8"))
@@ -79,7 +79,7 @@ def _print(atlas: Any) -> None:
     """To a terminal in colour and at its width; plain and 80 wide when piped."""
     from rich.console import Console
 
-    from ..comparisons.atlas_text import renderable, text
+    from ..comparisons.atlas.text import renderable, text
 
     console = Console(highlight=False)
     if console.is_terminal:

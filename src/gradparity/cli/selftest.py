@@ -34,8 +34,8 @@ def command(
     2 nothing was planted, or a usage error.
     """
     from ..adapters.base import AdapterError
-    from ..comparisons.selftest import DTYPES
-    from ..comparisons.selftest import selftest as run_selftest
+    from ..comparisons.selftest.selftest import DTYPES
+    from ..comparisons.selftest.selftest import selftest as run_selftest
 
     if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
         raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")

@@ -18,12 +18,12 @@ from ..core.divergences import Divergence
 from ..core.network import INPUT, Edge, Network
 from ..core.precision import PRECISIONS, Precision
 from ..core.trace import Trace
-from .conventions import parse_expected
-from .end_to_end import judge_end_to_end
+from .atlas.probe import usual
+from .conventions.local import parse_expected
 from .finding import Finding, Verdict, exit_code
-from .judge import Evidence, judge
-from .probe import usual
+from .nodes.judge import Evidence, judge
 from .report import Difference, Report, Run, environment
+from .whole.end_to_end import judge_end_to_end
 
 __all__ = ["check"]
 

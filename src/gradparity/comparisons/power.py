@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.arrays import Array
-from .expected import Expected
 from .finding import Power
-from .kinks import at_kink
-from .levels import Measured
+from .nodes.expected import Expected
+from .nodes.kinks import at_kink
+from .nodes.levels import Measured
 
 __all__ = ["power", "power_of", "worst_of"]
 

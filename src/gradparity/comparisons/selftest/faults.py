@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import core
-from ..core import Case, Divergence, Network, Node, Op, Ties
-from ..core.arrays import Array, NDArray, scatter_add
-from ..core.precision import rounded_to
+from ... import core
+from ...core import Case, Divergence, Network, Node, Op, Ties
+from ...core.arrays import Array, NDArray, scatter_add
+from ...core.precision import rounded_to
 
 __all__ = ["ARRAY", "BACKWARD", "DIVERGENCE", "GRADIENTS", "Place", "faulty", "nudged", "with_op"]
 

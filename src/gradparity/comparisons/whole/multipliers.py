@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..core.backprop import Forward, backward_pass
-from ..core.rounding import SIGMAS
+from ...core.arrays import NDArray
+from ...core.backprop import Forward, backward_pass
+from ...core.rounding import SIGMAS
 from .branches import Branches, Chosen
 
 __all__ = ["Solution", "box_least_squares", "solve"]

@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..core.arrays import Array
-from ..core.bounded import Bounded
-from ..core.op import Slopes, Ties
-from ..core.rounding import Rounding
+from ...core.arrays import Array
+from ...core.bounded import Bounded
+from ...core.op import Slopes, Ties
+from ...core.rounding import Rounding
+from ..finding import Census
 from .expected import Expected
-from .finding import Census
 
 __all__ = ["Kinks", "at_kink", "census", "distance_from_valid"]
 

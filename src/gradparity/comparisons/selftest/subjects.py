@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core import (
+from ...core import (
     Affine,
     Case,
     Compound,
@@ -22,7 +22,7 @@ from ..core import (
     backprop,
     layered,
 )
-from .suite import LOSSES, OPS, gated, shared_zero
+from ..suite import LOSSES, OPS, gated, shared_zero
 
 __all__ = ["Subject", "builtin_subjects", "elsewhere"]
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Trainer
-from ..core.arrays import Array, total
-from ..core.backprop import forward, risk, risk_gradient
-from ..core.bounded import Bounded
-from ..core.case import Case
-from ..core.maxima import Max
-from ..core.network import INPUT
-from ..core.op import Kinked
-from ..core.rounding import Rounding
-from ..core.training import sgd_step
+from ...adapters.base import Trainer
+from ...core.arrays import Array, total
+from ...core.backprop import forward, risk, risk_gradient
+from ...core.bounded import Bounded
+from ...core.case import Case
+from ...core.maxima import Max
+from ...core.network import INPUT
+from ...core.op import Kinked
+from ...core.rounding import Rounding
+from ...core.training import sgd_step
 
 __all__ = ["Follower", "Twins", "hand_core"]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter, AdapterError, adapter, installed
-from ..core import Case, Network, Precision, Trace, backprop
-from .finding import Finding, Verdict
-from .judge import judge
+from ...adapters.base import Adapter, AdapterError, adapter, installed
+from ...core import Case, Network, Precision, Trace, backprop
+from ..finding import Finding, Verdict
+from ..nodes.judge import judge
+from ..report import environment
 from .planting import Spot, mutants, plant, quantity, replay, spots
-from .report import environment
 from .subjects import Subject, builtin_subjects, elsewhere
 
 __all__ = ["DTYPES", "Result", "SelfTest", "selftest"]
@@ -95,13 +95,13 @@ class SelfTest:
         return self.exit_code == 0
 
     def __str__(self) -> str:
-        from .selftest_text import text
+        from .text import text
 
         return text(self)
 
     def to_json(self) -> str:
         """JSON under the schema "gradparity/selftest/1"."""
-        from .selftest_text import to_json
+        from .text import to_json
 
         return to_json(self)
 

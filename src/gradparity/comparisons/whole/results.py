@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..core.case import Case
-from ..core.network import INPUT
+from ...core.arrays import NDArray
+from ...core.case import Case
+from ...core.network import INPUT
 
 __all__ = ["checked_results"]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.activations import ELU, GELU, LeakyReLU, RandomizedLeakyReLU, ReLU, Sigmoid, Softplus
-from ..core.arrays import Array
-from ..core.divergences import KL, L2, BinaryCrossEntropy, BinaryKL, CrossEntropy, Divergence
-from ..core.layers import Softmax
-from ..core.op import Activation, Op
+from ...core.activations import ELU, GELU, LeakyReLU, RandomizedLeakyReLU, ReLU, Sigmoid, Softplus
+from ...core.arrays import Array
+from ...core.divergences import KL, L2, BinaryCrossEntropy, BinaryKL, CrossEntropy, Divergence
+from ...core.layers import Softmax
+from ...core.op import Activation, Op
 
 __all__ = ["ENOUGH", "Choice", "other_divergences", "other_ops", "solve", "spelled"]
 

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import core
-from ..adapters.base import Adapter, AdapterError, adapter, installed
-from ..adapters.kinks import TIES, Answer, Kinks, Question
-from ..core.case import Case
-from ..core.network import INPUT, layered
-from ..core.op import Compound, Kinked, Op
+from ... import core
+from ...adapters.base import Adapter, AdapterError, adapter, installed
+from ...adapters.kinks import TIES, Answer, Kinks, Question
+from ...core.case import Case
+from ...core.network import INPUT, layered
+from ...core.op import Compound, Kinked, Op
 from .atlas import SCHEMA, Atlas, Change, Entry, point_name
-from .atlas_rules import slope_rule, tie_rule
+from .rules import slope_rule, tie_rule
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "core_sites", "point_name", "probe", "usual"]
 

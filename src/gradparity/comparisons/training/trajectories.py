@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Trainer, adapter, available, installed
-from ..core.arrays import Array
-from ..core.case import Case
-from ..core.training import accuracy, minibatches
-from .digits import RECIPES, digits, digits_case
-from .report import environment
+from ...adapters.base import Trainer, adapter, available, installed
+from ...core.arrays import Array
+from ...core.case import Case
+from ...core.training import accuracy, minibatches
+from ..digits import RECIPES, digits, digits_case
+from ..report import environment
 from .twins import Follower, Twins, hand_core
 
 __all__ = ["Run", "Trajectories", "train_digits", "trajectories"]
@@ -209,7 +209,7 @@ def trajectories(
     ValueError, TypeError : as `minibatches`; another dtype, or a network with an op that picks
         winners or draws numbers, whose branches are not followed here.
 
-    >>> from gradparity.comparisons.twins import hand_core
+    >>> from gradparity.comparisons.training.twins import hand_core
     >>> from gradparity.core import *
     >>> net = layered([Affine(3, 8), ReLU(), Affine(8, 2)], L2())
     >>> case = Case.random(net, batch=20, dtype="float32")

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..core.backprop import backprop
-from ..core.bounded import Bounded
-from ..core.case import Case
-from ..core.op import Op
-from ..core.rounding import Rounding
+from ...core.arrays import NDArray
+from ...core.backprop import backprop
+from ...core.bounded import Bounded
+from ...core.case import Case
+from ...core.op import Op
+from ...core.rounding import Rounding
+from ..whole.reference import Measured, Reference
 from .alternatives import Alternative, alternatives, transposed_shape
-from .conventions import declared
-from .whole import Measured, Reference
+from .local import declared
 
 __all__ = ["Named", "named_alternatives", "straightened"]
 

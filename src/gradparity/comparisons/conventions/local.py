@@ -1,8 +1,7 @@
 """Conventions: where a quantity is wrong as asked, but exactly right for a named alternative.
 
-The alternatives are those of `gradparity.comparisons.choices` and `alternatives`; each is evaluated
-by the same formulas, on the implementation's own inputs, and must explain every element inside its
-bound.
+The alternatives are those of `choices` and `alternatives`; each is evaluated by the same formulas,
+on the implementation's own inputs, and must explain every element inside its bound.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from functools import cache, partial
 
 import numpy as np
 
-from ..core.bounded import Bounded
-from ..core.case import Case
-from ..core.divergences import CrossEntropy
-from ..core.network import INPUT, Step
-from ..core.precision import PRECISIONS, Precision
-from ..core.rounding import Rounding
-from ..core.trace import Trace
+from ...core.bounded import Bounded
+from ...core.case import Case
+from ...core.divergences import CrossEntropy
+from ...core.network import INPUT, Step
+from ...core.precision import PRECISIONS, Precision
+from ...core.rounding import Rounding
+from ...core.trace import Trace
+from ..finding import Finding, Verdict
+from ..nodes.expected import Expected, expected_at_divergence, expected_at_node
+from ..nodes.levels import measure, roundings
 from .alternatives import Alternative, decays, plus_decay, scales, with_network
 from .choices import other_divergences, other_ops, solve
-from .expected import Expected, expected_at_divergence, expected_at_node
-from .finding import Finding, Verdict
-from .levels import measure, roundings
 
 __all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_expected"]
 

@@ -3,7 +3,7 @@
 Nothing is known of what it had on the way, so the whole network's rounding counts: the core's
 formulas are evaluated with the variance of every element (`gradparity.core.varied`), whose scale is
 checked by a few random draws of the same roundings.  Read from the top: `judge_end_to_end` decides,
-`_explained` tries the kinks; `gradparity.comparisons.whole` has what is expected.
+`_explained` tries the kinks; `gradparity.comparisons.whole.reference` has what is expected.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Array, NDArray
-from ..core.case import Case
-from ..core.network import INPUT
-from ..core.rounding import SIGMAS
+from ...core.arrays import Array, NDArray
+from ...core.case import Case
+from ...core.network import INPUT
+from ...core.rounding import SIGMAS
+from ..conventions.local import distinct, parse_expected
+from ..conventions.whole import Named, named_alternatives, straightened
+from ..finding import SUM, Finding, Verdict
+from ..hints import hint
+from ..nodes.levels import COMPANY
+from ..power import power_of
 from .branches import NETWORK, RULES, Branches, Chosen, reach
-from .conventions import distinct, parse_expected
-from .finding import SUM, Finding, Verdict
-from .hints import hint
-from .levels import COMPANY
 from .multipliers import solve
-from .power import power_of
+from .reference import SMALLEST, Measured, Reference
 from .results import checked_results
-from .whole import SMALLEST, Measured, Reference
-from .whole_conventions import Named, named_alternatives, straightened
 
 __all__ = ["judge_end_to_end"]
 

@@ -1,7 +1,7 @@
 """Other choices that people make in good faith: another mean or sum, smoothing form, weight decay.
 
-`gradparity.comparisons.choices` lists the alternatives to an op and to a divergence; here are those
-to a reduction and to a single tensor, and all of them for results judged from end to end.
+`choices` lists the alternatives to an op and to a divergence; here are those to a reduction and to
+a single tensor, and all of them for results judged from end to end.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.arrays import Array
-from ..core.backprop import backprop
-from ..core.bounded import Bounded
-from ..core.case import Case
-from ..core.divergences import CrossEntropy, Divergence
-from ..core.network import Network, Node
-from ..core.op import Activation, Op
+from ...core.arrays import Array
+from ...core.backprop import backprop
+from ...core.bounded import Bounded
+from ...core.case import Case
+from ...core.divergences import CrossEntropy, Divergence
+from ...core.network import Network, Node
+from ...core.op import Activation, Op
 from .choices import ENOUGH, other_divergences, other_ops, solve, spelled
 
 __all__ = [

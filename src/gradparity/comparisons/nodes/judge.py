@@ -1,7 +1,7 @@
 """The judge: from what an implementation computed (a trace) to a verdict on every quantity.
 
 Read from the top: `judge` walks the network; at every place the formula says what a correct
-implementation may have there (`gradparity.comparisons.expected`), under arithmetics from the
+implementation may have there (`gradparity.comparisons.nodes.expected`), under arithmetics from the
 sharpest to the widest (`levels`).  `_finding` decides one quantity: inside a bound it is parity;
 beyond, `_suspicion` says whether it is a fault at all; and a fault is a named convention, a lack of
 precision, or a mismatch.
@@ -16,17 +16,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.case import Case
-from ..core.network import INPUT, Step
-from ..core.rounding import Rounding
-from ..core.trace import Trace
-from .conventions import Convention, conventions, declared, distinct, parse_expected
+from ...core.case import Case
+from ...core.network import INPUT, Step
+from ...core.rounding import Rounding
+from ...core.trace import Trace
+from ..conventions.local import Convention, conventions, declared, distinct, parse_expected
+from ..finding import SUM, Finding, Verdict
+from ..hints import hint
+from ..power import power
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
-from .finding import SUM, Finding, Verdict
-from .hints import hint
 from .kinks import census
 from .levels import COMPANY, Levels, Measured, stands_out
-from .power import power
 from .traces import check_trace
 
 __all__ = ["judge"]

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.arrays import Array, total
-from ..core.backprop import risk, risk_gradient
-from ..core.bounded import Bounded
-from ..core.case import Case
-from ..core.network import INPUT, Edge, Step
-from ..core.op import Slopes, Ties
-from ..core.rounding import Rounding
-from ..core.trace import Trace
+from ...core.arrays import Array, total
+from ...core.backprop import risk, risk_gradient
+from ...core.bounded import Bounded
+from ...core.case import Case
+from ...core.network import INPUT, Edge, Step
+from ...core.op import Slopes, Ties
+from ...core.rounding import Rounding
+from ...core.trace import Trace
 
 __all__ = ["Expected", "expected_at_divergence", "expected_at_node", "expected_sum"]
 

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ..core.arrays import Array
-from ..core.precision import Precision
-from ..core.rounding import Rounding
+from ...core.arrays import Array
+from ...core.precision import Precision
+from ...core.rounding import Rounding
 from .expected import Expected
 from .kinks import distance_from_valid
 

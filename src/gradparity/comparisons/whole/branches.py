@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arrays import Array, NDArray
-from ..core.backprop import Forward, backward_pass
-from ..core.bounded import Bounded
-from ..core.maxima import Max
-from ..core.network import Step
-from ..core.op import Kinked, Op, Params
-from ..core.rounding import SIGMAS, Rounding
+from ...core.arrays import Array, NDArray
+from ...core.backprop import Forward, backward_pass
+from ...core.bounded import Bounded
+from ...core.maxima import Max
+from ...core.network import Step
+from ...core.op import Kinked, Op, Params
+from ...core.rounding import SIGMAS, Rounding
 
 __all__ = ["NETWORK", "RULES", "Branches", "Chosen", "find", "reach"]
 

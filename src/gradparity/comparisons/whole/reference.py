@@ -12,13 +12,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ..core.arrays import NDArray
-from ..core.backprop import Forward, backward_pass
-from ..core.case import Case
-from ..core.op import Op
-from ..core.rounding import SIGMAS
-from ..core.varied import Noise, Varied
-from ..core.varied_rules import varied_pass
+from ...core.arrays import NDArray
+from ...core.backprop import Forward, backward_pass
+from ...core.case import Case
+from ...core.op import Op
+from ...core.rounding import SIGMAS
+from ...core.varied import Noise, Varied
+from ...core.varied_rules import varied_pass
 from .branches import Branches, find
 
 __all__ = ["SMALLEST", "Measured", "Reference"]

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import Case, Trace
-from ..core.arrays import NDArray, total
-from ..core.backprop import risk
-from ..core.network import INPUT, Edge, Step
-from ..core.op import Slopes, Ties
+from ...core import Case, Trace
+from ...core.arrays import NDArray, total
+from ...core.backprop import risk
+from ...core.network import INPUT, Edge, Step
+from ...core.op import Slopes, Ties
 from .faults import ARRAY, BACKWARD, DIVERGENCE, GRADIENTS, Place
 
 __all__ = ["Spot", "mutants", "plant", "quantity", "replay", "spots"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.case import Case
-from ..core.network import INPUT
-from ..core.trace import Trace
+from ...core.case import Case
+from ...core.network import INPUT
+from ...core.trace import Trace
 
 __all__ = ["check_trace"]
 

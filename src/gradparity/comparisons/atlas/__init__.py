@@ -1,0 +1,1 @@
+"""What the frameworks take at kinks, measured and compared with a stored measurement."""
