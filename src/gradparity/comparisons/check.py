@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from itertools import combinations, count
-from typing import Any, NamedTuple
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from ..adapters.base import Adapter, AdapterError, adapter, available, installed
-from ..core.arrays import NDArray
+from ..adapters.base import available
 from ..core.backprop import forward
 from ..core.case import Case
 from ..core.divergences import Divergence
-from ..core.network import INPUT, Edge, Network
+from ..core.network import Network
 from ..core.precision import PRECISIONS, Precision
 from ..core.trace import Trace
 from .atlas.probe import usual
 from .conventions.local import parse_expected
-from .finding import Finding, Verdict, exit_code
-from .nodes.judge import Evidence, judge
+from .differences import Judged, difference
+from .finding import Finding, Verdict
+from .implementations import Function, Implementation, Outcome, outcomes, resolved
+from .nodes.judge import Evidence
+from .partial import judge_results, judge_trace, named_arrays
 from .report import Difference, Report, Run, environment
-from .whole.end_to_end import judge_end_to_end
+from .whole.results import EVERYTHING
 
 __all__ = ["check"]
 
 DTYPES = ("float64", "float32")
-
-#: What an implementation gives: everything, or some of the final results by name.
-Result = Trace | Mapping[str, Any]
-Implementation = str | Adapter | Callable[[Case], Result]
 
 
 def check(
@@ -49,8 +47,8 @@ def check(
     ----------
     cases : a case, several, or a network (which is given random numbers).
     *implementations : names of adapters, adapters, or functions from a `Case` to a `Trace`, or to
-        some final results such as ``{"Err": ..., "grad W1": ...}``, which are judged end to end;
-        every installed adapter by default.
+        some results such as ``{"Err": ..., "value z1": ..., "grad W1": ...}``, which are judged
+        node by node where they allow it and else end to end; every installed adapter by default.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
     device : as the framework calls it; its default if None.
     progress : told what is being done.
@@ -64,8 +62,10 @@ def check(
     Raises
     ------
     AdapterError : an implementation named here is unknown or its framework is missing.
-    ValueError, TypeError : a dtype that is not supported, or an implementation that returned
-        something else than a complete trace.
+    ValueError, TypeError : a dtype that is not supported, or something that is no implementation.
+
+    An implementation that raises, returns what cannot be compared, or writes into what it was given
+    is told by a finding, and the rest is judged.
 
     >>> from gradparity.core import *
     >>> from gradparity.core import backprop
@@ -76,7 +76,7 @@ def check(
     parse_expected(expected)
     cases = _cases(cases)
     dtypes = _dtypes(dtypes)
-    chosen = _chosen(implementations)
+    chosen = resolved(implementations)
     skipped = {}
     if not implementations:
         present = {a.name for a in chosen}
@@ -96,17 +96,9 @@ def check(
         for i, case in enumerate(rounded):
             said = (about or {}).get(case.name, "")
             runs += [Run(case.name, j.name, dtype, tuple(j.findings[i]), said) for j in judged]
-            differences += [_difference(case, i, a, b) for a, b in combinations(judged, 2)]
+            differences += [difference(case, i, a, b) for a, b in combinations(judged, 2)]
     versions = {k: v for each in chosen for k, v in each.versions().items()}
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions})
-
-
-class Judged(NamedTuple):
-    """One implementation in one dtype: what it gave and its findings, for every case."""
-
-    name: str
-    results: list[Result | None]
-    findings: list[list[Finding]]
 
 
 def _judged(
@@ -116,28 +108,26 @@ def _judged(
     device: str | None,
     expected: Sequence[str],
 ) -> Judged:
-    results = _run_all(each, cases, device)
+    ran = outcomes(each, cases, device)
     found = [
-        [_not_run(result)]
-        if isinstance(result, AdapterError)
-        else _findings(case, result, float64, expected)
-        for case, result, float64 in zip(cases, results, evidence, strict=True)
+        [_with_usual(f, case, each) for f in _findings(case, outcome, float64, expected)]
+        for case, outcome, float64 in zip(cases, ran, evidence, strict=True)
     ]
-    found = [
-        [_with_usual(finding, case, each) for finding in findings]
-        for case, findings in zip(cases, found, strict=True)
-    ]
-    given = [None if isinstance(result, AdapterError) else result for result in results]
-    return Judged(each.name, given, found)
+    pairs = zip(cases, ran, strict=True)
+    return Judged(each.name, [named_arrays(case, outcome.result) for case, outcome in pairs], found)
 
 
 def _findings(
-    case: Case, result: Result, float64: Evidence | None, expected: Sequence[str]
+    case: Case, ran: Outcome, float64: Evidence | None, expected: Sequence[str]
 ) -> list[Finding]:
-    """Node by node where there is a trace, end to end where there are only final results."""
-    if isinstance(result, Mapping):
-        return judge_end_to_end(case, result, float64, expected)
-    return judge(case, result, float64, expected)
+    """Of whatever came of running it; results that are there are judged, whatever else is wrong."""
+    found = []
+    if ran.changed:
+        found.append(Finding("inputs", "", "", Verdict.MISMATCH, 0, note=ran.changed))
+    if ran.failed:
+        return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=ran.failed)]
+    judged = judge_trace if isinstance(ran.result, Trace) else judge_results
+    return [*found, *judged(case, ran.result, float64, expected)]
 
 
 def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:
@@ -150,64 +140,6 @@ def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:
         return finding
     said = taken if isinstance(taken, str) else " or ".join(f"{s:.4g}" for s in set(taken.values()))
     return replace(finding, kinks=replace(finding.kinks, usual=said))
-
-
-def _not_run(why: AdapterError) -> Finding:
-    return Finding("everything", "", "", Verdict.INCONCLUSIVE, 0, note=str(why))
-
-
-def _run_all(each: Any, cases: list[Case], device: str | None) -> list[Result | AdapterError]:
-    """Whatever an implementation raises is its own: it is named, and no verdict is given.
-
-    Where a framework has no such op in low precision, the other cases are judged all the same.
-    """
-    try:
-        results = _called(each, cases, device)
-    except AdapterError:
-        if cases[0].precision.digits > LOW or len(cases) == 1:
-            raise
-        results = []
-        for case in cases:
-            try:
-                results += _called(each, [case], device)
-            except AdapterError as error:
-                results.append(error)
-    return results
-
-
-#: Digits of float16, the most that frameworks leave ops out of.
-LOW = 11
-
-
-def _called(each: Any, cases: list[Case], device: str | None) -> list[Any]:
-    try:
-        # A copy for each, for some write through the arrays they are given.
-        results = list(each.run_all([replace(case) for case in cases], device=device))
-    except AdapterError:
-        raise
-    except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise AdapterError(f"the implementation {each.name!r} failed with {said}") from error
-    # A function may have started from another's trace: what is wrong with it is its own.
-    return [replace(t, adapter=each.name) if isinstance(t, Trace) else t for t in results]
-
-
-class Function:
-    """A user's function from a case to what it computed, as an adapter."""
-
-    def __init__(self, function: Callable[[Case], Result], name: str) -> None:
-        self.function, self.name = function, name
-
-    def versions(self) -> dict[str, str]:
-        return {}
-
-    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Result:
-        return self.function(case if dtype is None else case.astype(dtype))
-
-    def run_all(
-        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
-    ) -> list[Result]:
-        return [self.run(case, dtype=dtype) for case in cases]
 
 
 def _evidence(
@@ -223,68 +155,13 @@ def _evidence(
     def of(i: int) -> dict[str, Finding]:
         if known is None:
             case = cases[i].astype(np.float64)
-            try:
-                (result,) = _called(each, [case], device)
-            except AdapterError:
-                return {}  # it has no float64: no evidence
-            found = _findings(case, result, None, expected)
+            (ran,) = outcomes(each, [case], device)
+            found = _findings(case, ran, None, expected)
         else:
             found = known[i]
         return {finding.quantity: finding for finding in found}
 
     return [partial(of, i) for i in range(len(cases))]
-
-
-def _difference(case: Case, i: int, first: Judged, second: Judged) -> Difference:
-    """Two implementations of case number i: both right, hence equal; and how far apart."""
-    findings = first.findings[i], second.findings[i]
-    codes = {exit_code(f) for f in findings}
-    parity = False if 1 in codes else None if 2 in codes else True
-    unit = case.precision.unit
-    worst, where = 0.0, "none"
-    for name in (*case.network.parameter_shapes, INPUT):
-        a, b = (_gradient(j.results[i], name) for j in (first, second))
-        if a is None or b is None or a.shape != b.shape:
-            continue
-        scale = float(np.abs(a).max(initial=0.0)) * unit
-        with np.errstate(all="ignore"):
-            apart = float(np.abs(a - b).max(initial=0.0))
-        units = apart / scale if scale else (0.0 if apart == 0.0 else float("inf"))
-        if not units <= worst:
-            worst, where = units, f"grad {name}"
-    names = first.name, second.name
-    why = tuple(_attributed(case, i, first, second))
-    choices = bool(why) or any(step.op.random for step in case.network.steps)
-    return Difference(case.name, case.precision.name, *names, parity, where, worst, choices, why)
-
-
-def _attributed(case: Case, i: int, first: Judged, second: Judged) -> Iterator[str]:
-    """In words: which gradients differ because the two took something else at a kink."""
-    kinks = {f.quantity: f for f in second.findings[i] if f.kinks}
-    edges = {f"grad {edge.source} -> {edge.target}": edge for edge in case.network.edges}
-    for f in first.findings[i]:
-        other = kinks.get(f.quantity)
-        if f.kinks is None or other is None or other.kinks is None:
-            continue
-        same = f.kinks.taken == other.kinks.taken
-        if same or f.quantity not in edges or "Random" in f.op:  # drawn, not chosen
-            continue
-        a, b = (_edge(j.results[i], edges[f.quantity]) for j in (first, second))
-        tells = f" where {first.name} takes {f.kinks.choice} and {second.name} {other.kinks.choice}"
-        n = int((a != b).sum())
-        yield f"{n} elements of {f.quantity} differ at the kink of {f.op},{tells}"
-
-
-def _edge(result: Result | None, edge: Edge) -> NDArray:
-    assert isinstance(result, Trace)  # only there a kink is seen
-    return result.edge_grad[edge]
-
-
-def _gradient(result: Result | None, name: str) -> NDArray | None:
-    """A final gradient as float64, where it was given."""
-    given = result.grad if isinstance(result, Trace) else result or {}
-    found = given.get(name if isinstance(result, Trace) else f"grad {name}")
-    return None if found is None else np.asarray(found, dtype=np.float64)
 
 
 def _cases(given: Case | Network | Iterable[Case | Network]) -> list[Case]:
@@ -328,33 +205,3 @@ def _dtypes(dtypes: Sequence[Any]) -> list[str]:
         if name not in PRECISIONS:
             raise ValueError(f"dtype {given!r} cannot be judged; give any of {tuple(PRECISIONS)}")
     return [name for name in PRECISIONS if name in names]  # float64 first
-
-
-def _chosen(implementations: Sequence[Implementation]) -> list[Any]:
-    """The implementations, each under a name of its own; one given twice is run once."""
-    if not implementations:
-        return list(installed().values())
-    chosen: list[Any] = []
-    for given in implementations:
-        each = _implementation(given)
-        if any(each is other for other in chosen):
-            continue
-        names = [other.name for other in chosen]
-        if each.name in names:
-            if not isinstance(each, Function):
-                raise ValueError(f"two implementations are named {each.name!r}; rename one")
-            each.name = next(name for i in count(2) if (name := f"{each.name} ({i})") not in names)
-        chosen.append(each)
-    return chosen
-
-
-def _implementation(given: Implementation) -> Any:
-    if isinstance(given, str):
-        return adapter(given)
-    if isinstance(given, Adapter):
-        return given
-    if hasattr(given, "run"):  # the one method that counts
-        return Function(given.run, getattr(given, "name", type(given).__name__))
-    if callable(given):
-        return Function(given, getattr(given, "__name__", type(given).__name__))
-    raise TypeError(f"implementation is {given!r}; give a name, an adapter or a function of a case")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["SUM", "Census", "Finding", "Power", "Verdict", "exit_code"]
+from ..core.network import INPUT, Network
+
+__all__ = ["SUM", "Census", "Finding", "Power", "Verdict", "exit_code", "is_final"]
 
 
 #: The "op" of a finding that tests the distributed chain rule.
@@ -113,6 +115,7 @@ class Finding:
     power : what would have been caught, where there is parity.
     convention : the name of the alternative that explains it, such as "sum".
     declared : the user said that this convention is expected.
+    final : it is the gradient of a parameter or of the input x: what a user trains with.
     """
 
     quantity: str
@@ -131,22 +134,18 @@ class Finding:
     power: Power | None = None
     convention: str = ""
     declared: bool = False
+    final: bool = False
 
     @property
     def parity(self) -> bool | None:
         """That of the verdict; a convention that was declared as expected is parity."""
         return True if self.declared else self.verdict.parity
 
-    @property
-    def final(self) -> bool:
-        """Whether it is the gradient of a parameter or of the input x: what a user trains with."""
-        name = self.quantity.removeprefix("grad ")
-        inner = self.op == SUM and name != "x"
-        return name != self.quantity and "->" not in name and name != "Div" and not inner
-
     def __str__(self) -> str:
         text = f"{self.verdict.upper() if self.parity is False else self.verdict}"
         text += " (expected)  " if self.declared else "  "
+        if not self.elements:  # there was nothing to compare
+            return f"{text}{self.quantity}: {self.note}"
         text += f"{self.quantity}: {self.error:.2g} u (bound {self.bound:.2g} u)"
         if self.outside:
             place = list(self.index or ())
@@ -158,6 +157,11 @@ class Finding:
         if self.kinks:
             text += f"; {self.kinks}"
         return f"{text}; {self.note}" if self.note else text
+
+
+def is_final(network: Network, quantity: str) -> bool:
+    """Whether it is the gradient of a parameter or of x."""
+    return quantity in {f"grad {name}" for name in (*network.parameter_shapes, INPUT)}
 
 
 def exit_code(findings: list[Finding]) -> int:

@@ -27,7 +27,6 @@ __all__ = [
     "decays",
     "plus_decay",
     "scales",
-    "transposed_shape",
     "with_network",
 ]
 
@@ -98,15 +97,6 @@ def plus_decay(want: Bounded, W: Array, lam: float) -> Bounded:
     """The gradient of a parameter with weight decay: want + lambda W."""
     decayed: Bounded = want + Bounded.exactly(W, want.rounding) * lam
     return decayed
-
-
-def transposed_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a weight's gradient in the layout (out, in).
-
-    >>> transposed_shape((4, 3))
-    (3, 4)
-    """
-    return shape[::-1]
 
 
 # --- whole cases ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 from ...core.bounded import Bounded
 from ...core.case import Case
 from ...core.divergences import CrossEntropy
-from ...core.network import INPUT, Step
+from ...core.network import INPUT, Edge, Step
 from ...core.precision import PRECISIONS, Precision
 from ...core.rounding import Rounding
 from ...core.trace import Trace
@@ -147,12 +147,12 @@ def _of_op(step: Step, quantity: str, case: Case, trace: Trace) -> Iterator[Conv
         return
     widest = roundings(case.precision)[-1]
     y = case.x if step.inputs[0] == INPUT else trace.value[step.inputs[0]]
-    value = f"value {step.name}"
-    for c in other_ops(step.op, y, trace.value[step.name]):
+    value, z = f"value {step.name}", trace.value.get(step.name)
+    for c in other_ops(step.op, y, z):
         if c.instead == step.op:
             continue
         there = cache(partial(expected_at_node, replace(step, op=c.instead), case, trace))
-        if quantity == value or _fits(partial(_one, value, there), widest):
+        if z is None or quantity == value or _fits(partial(_one, value, there), widest):
             yield Convention(c.name, c.parameter, c.said, partial(_one, quantity, there))
 
 
@@ -211,20 +211,23 @@ def _of_divergence(quantity: str, case: Case, trace: Trace) -> Iterator[Conventi
             if c.instead == divergence:
                 continue
             there = cache(partial(expected_at_divergence, with_network(case, c.instead), trace))
-            if quantity == "Div" or _fits(partial(_one, "Div", there), widest):
+            told = trace.Div is not None and quantity != "Div"
+            if not told or _fits(partial(_one, "Div", there), widest):
                 yield Convention(c.name, c.parameter, c.said, partial(_one, quantity, there))
 
 
 def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> Iterator[tuple[float, int]]:
     """eps as the gradient has it, which is linear in it."""
     divergence, K = case.network.divergence, case.widths[case.network.output]
-    if not isinstance(divergence, CrossEntropy) or K < 2:
+    edge = Edge(case.network.output, "Div")
+    if not isinstance(divergence, CrossEntropy) or K < 2 or edge not in trace.edge_grad:
         yield 0.0, 0
         return
     ends = []
     for eps in (0.0, 1.0 / K):
         changed = with_network(case, replace(divergence, eps=eps))
-        ends.append(expected_at_divergence(changed, trace, rounding)[-1])
+        there = partial(expected_at_divergence, changed, trace)
+        ends.append(_one(f"grad {edge.source} -> {edge.target}", there, rounding))
     low, high = (end.want.value for end in ends)
     with np.errstate(all="ignore"):
         residual = np.asarray(ends[0].got, np.float64) - low

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,11 +14,12 @@ from ...core.bounded import Bounded
 from ...core.case import Case
 from ...core.op import Op
 from ...core.rounding import Rounding
+from ..finding import Finding, Verdict
 from ..whole.reference import Measured, Reference
-from .alternatives import Alternative, alternatives, transposed_shape
+from .alternatives import Alternative, alternatives
 from .local import declared
 
-__all__ = ["Named", "named_alternatives", "straightened"]
+__all__ = ["Named", "named_alternatives", "renamed", "with_layout"]
 
 
 class Named(NamedTuple):
@@ -82,6 +84,7 @@ def _near(case: Case, accused: Mapping[str, Measured]) -> list[str]:
     plain = {"Err": np.asarray(trace.Err), "Div": trace.Div}
     plain |= {f"value {name}": value for name, value in trace.value.items()}
     plain |= {f"grad {name}": gradient for name, gradient in trace.grad.items()}
+    plain |= {f"grad {a} -> {b}": gradient for (a, b), gradient in trace.edge_grad.items()}
     close = case.precision.unit**0.5
     with np.errstate(all="ignore"):
         return [
@@ -91,15 +94,28 @@ def _near(case: Case, accused: Mapping[str, Measured]) -> list[str]:
         ]
 
 
-def straightened(
-    case: Case, results: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], frozenset[str]]:
-    """The results with weights' gradients of shape (out, in) as (in, out), and which those were."""
-    if not isinstance(results, Mapping):
-        return results, frozenset()
-    turned = {}
-    for name, shape in case.network.parameter_shapes.items():
-        given = results.get(f"grad {name}")
-        if isinstance(given, np.ndarray) and given.shape == transposed_shape(shape) != shape:
-            turned[f"grad {name}"] = given.T
-    return {**results, **turned}, frozenset(turned)
+def renamed(found: Finding, why: Named) -> Finding:
+    """The finding of a fault that has a name."""
+    return replace(
+        found,
+        verdict=Verdict.CONVENTION,
+        convention=why.name,
+        declared=why.declared,
+        note=why.said,
+    )
+
+
+def with_layout(
+    findings: Sequence[Finding], turned: frozenset[str], expected: Sequence[str]
+) -> list[Finding]:
+    """With those named that came as (out, in), and may be another convention besides."""
+    layout = Named("transposed", "the formula transposed, (out, in)", "transposed" in expected)
+    return [_turned(f, layout) if f.quantity in turned else f for f in findings]
+
+
+def _turned(found: Finding, layout: Named) -> Finding:
+    if found.verdict is Verdict.CONVENTION:
+        both = f"{found.note}; and it is {layout.said}"
+        name, meant = f"transposed+{found.convention}", found.declared and layout.declared
+        return replace(found, convention=name, declared=meant, note=both)
+    return renamed(found, layout) if found.parity else found

@@ -1,7 +1,8 @@
 """What a correct implementation may have computed at one node, given what it had there.
 
 The core's formulas are evaluated in `Bounded` arithmetic on the implementation's own inputs, so no
-error of another node enters: parity by induction.
+error of another node enters: parity by induction.  What a trace lacks, and what rests on that, is
+left out.
 """
 
 from __future__ import annotations
@@ -38,57 +39,72 @@ class Expected:
 
 def expected_at_node(step: Step, case: Case, trace: Trace, rounding: Rounding) -> list[Expected]:
     """The node's value, the gradient through each of its inputs, and its parameters' gradients."""
-    given = [case.x if name == INPUT else trace.value[name] for name in step.inputs]
+    given = [case.x if name == INPUT else trace.value.get(name) for name in step.inputs]
+    got_z, got_dz = trace.value.get(step.name), trace.grad.get(step.name)
+    if any(array is None for array in given) or (step.op.random and got_z is None):
+        return []
     y = tuple(Bounded.exactly(array, rounding) for array in given)
     p = {
         letter: Bounded.exactly(case.params[name], rounding)
         for letter, name in step.parameters.items()
     }
-    got_z, got_dz = trace.value[step.name], trace.grad[step.name]
-    dz = Bounded.rounded(got_dz, rounding)
+    op = step.op
     with np.errstate(all="ignore"):
-        op = step.op.observed(y[0], Bounded.rounded(got_z, rounding))
+        if got_z is not None:
+            op = op.observed(y[0], Bounded.rounded(got_z, rounding))
         z = op.forward(p, *y)
-        dy = op.backward(dz, p, y, z)
-        dp = op.gradients(dz, p, y, z)
-        valid = op.subdifferential(given[0], rounding.tiny)
     found = [Expected(f"value {step.name}", got_z, z)]
-    for edge, dy_i in zip(step.edges, dy, strict=True):
-        found.append(Expected(_grad(edge), trace.edge_grad[edge], dy_i, valid, got_dz))
-    for letter, name in step.parameters.items():
-        found.append(Expected(f"grad {name}", trace.grad[name], dp[letter]))
-    return found
+    if got_dz is not None:
+        dz = Bounded.rounded(got_dz, rounding)
+        with np.errstate(all="ignore"):
+            dy = op.backward(dz, p, y, z)
+            dp = op.gradients(dz, p, y, z)
+            valid = op.subdifferential(given[0], rounding.tiny)
+        for edge, dy_i in zip(step.edges, dy, strict=True):
+            found.append(Expected(_grad(edge), trace.edge_grad.get(edge), dy_i, valid, got_dz))
+        for letter, name in step.parameters.items():
+            found.append(Expected(f"grad {name}", trace.grad.get(name), dp[letter]))
+    return _there(found)
 
 
 def expected_at_divergence(case: Case, trace: Trace, rounding: Rounding) -> list[Expected]:
     """Div and Err, and the gradients with respect to them and through the output's use by Div."""
     network = case.network
     edge = Edge(network.output, "Div")
-    got_y = trace.value[network.output]
+    got_y, got_dDiv = trace.value.get(network.output), trace.grad.get("Div")
+    found = []
     with np.errstate(all="ignore"):
-        y, d = Bounded.exactly(got_y, rounding), Bounded.exactly(case.desired, rounding)
-        Div = network.divergence.forward(y, d)
-        dDiv = Bounded.rounded(trace.grad["Div"], rounding)
-        dy = network.divergence.backward(dDiv, y, d, Div)
-        got_Div = Bounded.exactly(trace.Div, rounding)
-        Err = risk(got_Div, network)
-        want_dDiv = risk_gradient(got_Div, network)
-    return [
-        Expected("Div", trace.Div, Div),
-        Expected("Err", np.asarray(trace.Err, case.dtype), Err),
-        Expected("grad Div", trace.grad["Div"], want_dDiv),
-        Expected(_grad(edge), trace.edge_grad[edge], dy),
-    ]
+        want_dDiv = risk_gradient(Bounded.exactly(np.ones(case.T), rounding), network)
+        Div = None if trace.Div is None else Bounded.exactly(trace.Div, rounding)
+        if got_y is not None:
+            y, d = Bounded.exactly(got_y, rounding), Bounded.exactly(case.desired, rounding)
+            want_Div = network.divergence.forward(y, d)
+            dDiv = want_dDiv if got_dDiv is None else Bounded.rounded(got_dDiv, rounding)
+            dy = network.divergence.backward(dDiv, y, d, want_Div)
+            found += [Expected("Div", trace.Div, want_Div)]
+            Div = want_Div if Div is None else Div
+        if Div is not None and trace.Err is not None:
+            found += [Expected("Err", np.asarray(trace.Err, case.dtype), risk(Div, network))]
+        found += [Expected("grad Div", got_dDiv, want_dDiv)]
+        if got_y is not None:
+            found += [Expected(_grad(edge), trace.edge_grad.get(edge), dy)]
+    return _there(found)
 
 
 def expected_sum(name: str, case: Case, trace: Trace, rounding: Rounding) -> list[Expected]:
     """The gradient of a value is the sum over its uses: the distributed chain rule."""
-    got = trace.grad[name]
-    uses = [
-        Bounded.exactly(trace.edge_grad[edge], rounding) for edge in case.network.consumers(name)
-    ]
+    got = trace.grad.get(name)
+    given = [trace.edge_grad.get(edge) for edge in case.network.consumers(name)]
+    if got is None or any(array is None for array in given):
+        return []
+    uses = [Bounded.exactly(array, rounding) for array in given]
     want = total(uses) if uses else Bounded(np.zeros(got.shape), 0.0, rounding)
     return [Expected(f"grad {name}", got, want)]
+
+
+def _there(found: list[Expected]) -> list[Expected]:
+    """Without what the trace has not."""
+    return [e for e in found if e.got is not None]
 
 
 def _grad(edge: Edge) -> str:

@@ -21,7 +21,7 @@ from ...core.network import INPUT, Step
 from ...core.rounding import Rounding
 from ...core.trace import Trace
 from ..conventions.local import Convention, conventions, declared, distinct, parse_expected
-from ..finding import SUM, Finding, Verdict
+from ..finding import SUM, Finding, Verdict, is_final
 from ..hints import hint
 from ..power import power
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
@@ -29,7 +29,7 @@ from .kinks import census
 from .levels import COMPANY, Levels, Measured, stands_out
 from .traces import check_trace
 
-__all__ = ["judge"]
+__all__ = ["judge", "judge_what_is_there"]
 
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors without company.
 ALONE = 1.5
@@ -61,6 +61,13 @@ def judge(
     True
     """
     check_trace(case, trace)
+    return judge_what_is_there(case, trace, float64, expected)
+
+
+def judge_what_is_there(
+    case: Case, trace: Trace, float64: Evidence | None = None, expected: Sequence[str] = ()
+) -> list[Finding]:
+    """As `judge`, for a trace that may lack anything: what rests on it is left out."""
     parse_expected(expected)
     if case.precision.name == "float64":
         float64 = None  # it settles itself
@@ -68,7 +75,8 @@ def judge(
     for place in _places(case, trace):
         levels = Levels(place.expected, case.precision)
         for quantity in levels.quantities():
-            findings.append(_finding(place, quantity, levels, float64, expected))
+            found = _finding(place, quantity, levels, float64, expected)
+            findings.append(replace(found, final=is_final(case.network, quantity)))
     return _meant_once(findings)
 
 
@@ -77,18 +85,18 @@ REDUCTIONS = frozenset({"sum", "mean", "mean-elements"})
 
 
 def _meant_once(findings: list[Finding]) -> list[Finding]:
-    """A sum for the mean is excused at the risk, or else in parameters: both would be T^2."""
+    """A sum for the mean is excused at the risk, or else in parameters: both would be T^2.
 
-    def at_risk(f: Finding) -> bool:
-        return f.node == "Div"
+    Unless the one undoes the other: sums on the way, and the mean taken in the parameters.
+    """
+    reduced = [f for f in findings if f.declared and f.convention in REDUCTIONS]
+    at_risk = {f.convention for f in reduced if f.node == "Div"}
 
-    taken = any(f.declared and f.convention in REDUCTIONS and at_risk(f) for f in findings)
-    return [
-        replace(f, declared=False)
-        if f.declared and f.convention in REDUCTIONS and not at_risk(f) and (taken or not f.final)
-        else f
-        for f in findings
-    ]
+    def excused(f: Finding) -> bool:
+        undone = {f.convention, *at_risk} == {"sum", "mean"}
+        return f.node == "Div" or (f.final and (undone or not at_risk))
+
+    return [replace(f, declared=False) if f in reduced and not excused(f) else f for f in findings]
 
 
 class _Place(NamedTuple):

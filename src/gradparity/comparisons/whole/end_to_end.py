@@ -19,8 +19,8 @@ from ...core.case import Case
 from ...core.network import INPUT
 from ...core.rounding import SIGMAS
 from ..conventions.local import distinct, parse_expected
-from ..conventions.whole import Named, named_alternatives, straightened
-from ..finding import SUM, Finding, Verdict
+from ..conventions.whole import named_alternatives, renamed, with_layout
+from ..finding import SUM, Finding, Verdict, is_final
 from ..hints import hint
 from ..nodes.levels import COMPANY
 from ..power import power_of
@@ -29,7 +29,7 @@ from .multipliers import solve
 from .reference import SMALLEST, Measured, Reference
 from .results import checked_results
 
-__all__ = ["judge_end_to_end"]
+__all__ = ["judge_end_to_end", "judge_final"]
 
 #: An order of summation no model foresaw reaches 65 sigma (all positive terms first): within these
 #: times the bound an error that float64 has not is rounding, beyond them it is imprecision.
@@ -69,8 +69,7 @@ def judge_end_to_end(
 
     Raises
     ------
-    ValueError, TypeError : an unknown name, another shape or dtype, nothing at all, or an unknown
-        convention.
+    ValueError : an unknown name, another shape or dtype, nothing at all, or an unknown convention.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2), Tanh()], L2()), batch=4, dtype="float32")
@@ -78,27 +77,21 @@ def judge_end_to_end(
     >>> str(finding.verdict)
     'rounding'
     """
+    given = checked_results(case, results)
+    found = judge_final(case, given.arrays, float64, expected)
+    return with_layout(found, given.turned, expected)
+
+
+def judge_final(
+    case: Case,
+    got: dict[str, NDArray],
+    float64: Evidence | None = None,
+    expected: Sequence[str] = (),
+) -> list[Finding]:
+    """As `judge_end_to_end`, for results that have been looked over."""
     parse_expected(expected)
     if case.precision.name == "float64":
         float64 = None  # it settles itself
-    straight, turned = straightened(case, results)
-    found = _judged(case, checked_results(case, straight), float64, expected)
-    layout = Named("transposed", "the formula transposed, (out, in)", "transposed" in expected)
-    return [_turned(f, layout) if f.quantity in turned else f for f in found]
-
-
-def _turned(found: Finding, layout: Named) -> Finding:
-    """A gradient that came as (out, in), and may be another convention besides."""
-    if found.verdict is Verdict.CONVENTION:
-        both = f"{found.note}; and it is {layout.said}"
-        name, meant = f"transposed+{found.convention}", found.declared and layout.declared
-        return replace(found, convention=name, declared=meant, note=both)
-    return _renamed(found, layout) if found.parity else found
-
-
-def _judged(
-    case: Case, got: dict[str, NDArray], float64: Evidence | None, expected: Sequence[str]
-) -> list[Finding]:
     if any(step.op.random for step in case.network.steps):
         return [_unknowable(case, q, a) for q, a in got.items()]
     reference = Reference(case, got)
@@ -129,17 +122,7 @@ def _judged(
         return found
     accused = {q: m for q, m in accused.items() if distinct(case.precision, q, float64)}
     why = named_alternatives(case, got, accused, other.ops, expected)
-    return [_renamed(f, why[f.quantity]) if f.quantity in why else f for f in found]
-
-
-def _renamed(found: Finding, why: Named) -> Finding:
-    return replace(
-        found,
-        verdict=Verdict.CONVENTION,
-        convention=why.name,
-        declared=why.declared,
-        note=why.said,
-    )
+    return [renamed(f, why[f.quantity]) if f.quantity in why else f for f in found]
 
 
 @dataclass(frozen=True)
@@ -340,6 +323,7 @@ def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> F
         bound=_in_units(m.bound[where], unit),
         note=verdict[1],
         power=power_of(m.got, m.want, m.bound, ~m.undecidable) if verdict[0].parity else None,
+        final=is_final(case.network, q),
     )
 
 
@@ -353,9 +337,10 @@ def _owner(case: Case, q: str) -> tuple[str, str]:
     """The node that owns a quantity, and its op; a node's gradient is a sum over its uses."""
     kind, _, name = q.partition(" ")
     network = case.network
-    if name in ("", "Div"):
+    if name in ("", "Div", f"{network.output} -> Div"):
         return "Div", repr(network.divergence)
     for step in network.steps:
-        if name in step.parameters.values() or (name == step.name and kind == "value"):
+        used = any(name == f"{e.source} -> {e.target}" for e in step.edges)
+        if used or name in step.parameters.values() or (name == step.name and kind == "value"):
             return step.name, repr(step.op)
     return (name if name != INPUT else INPUT), SUM

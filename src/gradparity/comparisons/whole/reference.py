@@ -100,7 +100,9 @@ class Reference:
         for name, value in passed.value.items():
             yield f"value {name}", value
         if any(q.startswith("grad ") for q in self.got):
-            for name, gradient in backward_pass(passed, ops).grad.items():
+            found = backward_pass(passed, ops)
+            uses = {f"{source} -> {target}": g for (source, target), g in found.edge_grad.items()}
+            for name, gradient in {**found.grad, **uses}.items():
                 if f"grad {name}" in self.got:
                     yield f"grad {name}", gradient
 

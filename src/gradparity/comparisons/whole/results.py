@@ -1,85 +1,168 @@
-"""The results an implementation returned are checked by name, shape and dtype before judging."""
+"""The results an implementation returned, by name, are looked over before they are judged."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core.arrays import NDArray
 from ...core.case import Case
 from ...core.network import INPUT
+from ..finding import Finding, Verdict, is_final
 
-__all__ = ["checked_results"]
+__all__ = [
+    "EVERYTHING",
+    "Results",
+    "checked_results",
+    "problem",
+    "shapes_of_results",
+    "sorted_results",
+]
 
 
-def checked_results(case: Case, results: Mapping[str, Any]) -> dict[str, NDArray]:
-    """The results as arrays of the case's dtype.
+#: The quantity of a finding about all that was returned, or was not.
+EVERYTHING = "everything"
 
-    Raises
-    ------
-    TypeError : no dict, no NumPy arrays, or another dtype than the case's.
-    ValueError : nothing, an unknown name, or another shape.
+
+class Results(NamedTuple):
+    """What can be judged, and what was returned that cannot.
+
+    arrays : by name, of the case's dtype and the expected shape.
+    turned : names of weights' gradients that came as (out, in).
+    problems : a finding for everything that cannot be compared, saying what it is instead.
+    """
+
+    arrays: dict[str, NDArray]
+    turned: frozenset[str]
+    problems: dict[str, Finding]
+
+
+def sorted_results(case: Case, results: Any) -> Results:
+    """Sort what an implementation returned into what can be judged and what cannot.
+
+    Nothing is raised: a wrong name is `inconclusive`, for nothing was compared; a wrong shape,
+    dtype or type is a `mismatch`.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
-    >>> checked_results(case, {"grad W": np.zeros((3, 2))})
-    Traceback (most recent call last):
-    ...
-    ValueError: unknown result 'grad W'; there are 'Err', 'Div', 'grad Div', 'grad W1', ...
+    >>> print(sorted_results(case, {"grad W": np.zeros((3, 2))}).problems["grad W"])
+    inconclusive  grad W: no such result, nothing was compared; did you mean 'grad W1'? There...
     """
+    shapes = shapes_of_results(case)
+    there = ", ".join(map(repr, shapes))
     if not isinstance(results, Mapping):
-        said = type(results).__name__
-        raise TypeError(f'results are a {said}; give a dict such as {{"grad W1": dW1}}')
-    shapes = _shapes(case)
+        said = f'it returned {_what(results)}; return a Trace or a dict such as {{"grad W1": dW1}}'
+        return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
     if not results:
-        raise ValueError(f"no result was returned; give any of {', '.join(map(repr, shapes))}")
-    got = {}
+        said = f"no result was returned; give any of {there}"
+        return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
+    arrays: dict[str, NDArray] = {}
+    turned: set[str] = set()
+    problems: dict[str, Finding] = {}
     for name, result in results.items():
         if name not in shapes:
-            there = ", ".join(map(repr, shapes))
-            raise ValueError(f"unknown result {name!r}; there are {there}")
-        got[name] = _checked(case, name, result, shapes[name])
-    return got
+            said = f"no such result, nothing was compared;{_meant(name, shapes)} There are {there}"
+            problems[str(name)] = problem(case, str(name), said)
+            continue
+        try:
+            array = _of_dtype(case, name, result)
+            layout = array.shape == shapes[name][::-1] != shapes[name]
+            if layout and name.removeprefix("grad ") in case.params:
+                turned.add(name)
+                array = array.T
+            arrays[name] = _of_shape(array, shapes[name])
+        except TypeError as error:
+            problems[name] = problem(case, name, str(error), Verdict.MISMATCH)
+    return Results(arrays, frozenset(turned), problems)
 
 
-def _shapes(case: Case) -> dict[str, tuple[int, ...]]:
+def checked_results(case: Case, results: Mapping[str, Any]) -> Results:
+    """The same, where everything has to be fit to be judged.
+
+    Raises
+    ------
+    ValueError : the first thing that is not, and what it is instead.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
+    >>> checked_results(case, {"grad W1": np.zeros((2, 2))})
+    Traceback (most recent call last):
+    ...
+    ValueError: grad W1: has shape (2, 2), expected (3, 2)
+    """
+    found = sorted_results(case, results)
+    for problem in found.problems.values():
+        raise ValueError(f"{problem.quantity}: {problem.note}")
+    return found
+
+
+def problem(case: Case, name: str, said: str, verdict: Verdict = Verdict.INCONCLUSIVE) -> Finding:
+    """The finding of something that cannot be compared, and why."""
+    return Finding(name, "", "", verdict, 0, note=said, final=is_final(case.network, name))
+
+
+def shapes_of_results(case: Case) -> dict[str, tuple[int, ...]]:
+    """Every result there is, by name, with its shape."""
     T = case.T
     nodes = {node.name: (T, case.widths[node.name]) for node in case.network.nodes}
     grads = {"Div": (T,), **case.network.parameter_shapes, INPUT: case.x.shape, **nodes}
+    edges = {f"{e.source} -> {e.target}": (T, case.widths[e.source]) for e in case.network.edges}
     return {
         "Err": (),
         "Div": (T,),
         **{f"grad {name}": tuple(shape) for name, shape in grads.items()},
         **{f"value {name}": shape for name, shape in nodes.items()},
+        **{f"grad {edge}": shape for edge, shape in edges.items()},
     }
 
 
-def _checked(case: Case, name: str, result: Any, shape: tuple[int, ...]) -> NDArray:
+def _meant(name: Any, shapes: Mapping[str, Any]) -> str:
+    near = [f"{kind} {name}" for kind in ("grad", "value") if f"{kind} {name}" in shapes]
+    near += difflib.get_close_matches(str(name), shapes, n=1, cutoff=0.5)
+    return f" did you mean {near[0]!r}?" if near else ""
+
+
+def _what(result: Any) -> str:
+    if result is None:
+        return "None"
+    said = repr(result) if isinstance(result, str | int | float) else ""
+    return f"a {type(result).__name__}{f', {said}' if said else ''}"
+
+
+def _of_dtype(case: Case, name: str, result: Any) -> NDArray:
     if name == "Err" and isinstance(result, float):  # such as loss.item()
-        return np.asarray(result, dtype=np.float64)
-    array = _array(name, result)
+        return np.asarray(result, dtype=np.float64).astype(case.dtype)
+    array = _array(result)
     if array.dtype.name == case.precision.name == "bfloat16":  # JAX's, in NumPy
         array = array.astype(np.float32)
     if array.dtype != case.dtype:
+        name = case.precision.name
+        stored = "" if name == case.dtype.name else f", which {name} is stored as"
         raise TypeError(
-            f"{name!r} has dtype {array.dtype}, the case {case.precision.name} is stored as "
-            f"{case.dtype}; compute in the case's dtype, which x and the parameters have"
+            f"has dtype {array.dtype}, expected {case.dtype}{stored}; compute in the dtype of x "
+            "and the parameters (JAX has float64 only inside jax.enable_x64(True))"
         )
-    if array.shape != shape:
-        raise ValueError(f"{name!r} has shape {array.shape}, expected {shape}")
     return array
 
 
-def _array(name: str, result: Any) -> NDArray:
+def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
+    if array.shape != shape:
+        raise TypeError(f"has shape {array.shape}, expected {shape}")
+    return array
+
+
+def _array(result: Any) -> NDArray:
     """A NumPy array of a NumPy, JAX or PyTorch one."""
     if hasattr(result, "detach"):
         result = result.detach().cpu()
         if str(result.dtype) == "torch.bfloat16":  # NumPy has none; float32 holds all its numbers
             result = result.float()
         return np.asarray(result)
+    if result is None:
+        raise TypeError("is None, expected an array; did the backward pass get here?")
     if not hasattr(result, "__array__"):
-        said = type(result).__name__
-        raise TypeError(f"{name!r} is a {said}; give an array, such as np.asarray(...)")
+        raise TypeError(f"is {_what(result)}, expected an array, such as np.asarray(...)")
     return np.asarray(result)
