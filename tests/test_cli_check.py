@@ -84,7 +84,7 @@ class TestAMismatch:
     def test_what_a_trace_lacks_is_unknown_and_no_mismatch(self) -> None:
         result = check("--case", "net-tanh", adapters=("careless",))
         assert result.exit_code == 2
-        assert "inconclusive  grad W1: the trace lacks it" in " ".join(result.stdout.split())
+        assert "inconclusive grad W1: the trace lacks it" in " ".join(result.stdout.split())
         assert last(result).startswith("UNKNOWN")
 
 
