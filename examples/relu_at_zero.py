@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pages import write_between_markers
 
 import gradparity as gp
 from gradparity.adapters.torch import TorchAdapter
@@ -317,16 +318,6 @@ def planted_zero(seed: int = 0) -> Case:
     params = {name: array.copy() for name, array in case.params.items()}
     params["W1"][:, 3], params["b1"][3] = 0.0, 0.0
     return replace(case, params=params)
-
-
-def write_between_markers(path: Path, text: str, name: str) -> None:
-    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->`` in a file."""
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, found, rest = path.read_text().partition(start)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise SystemExit(f"{path} has no lines {start} and {end} to write between")
-    path.write_text(f"{before}{start}\n{text}\n{end}{after}")
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:

@@ -22,11 +22,13 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
     """`examples/relu_at_zero.py` as a module."""
+    sys.path.insert(0, str(EXAMPLES))  # as a script has it
     spec = importlib.util.spec_from_file_location("relu_at_zero", EXAMPLES / "relu_at_zero.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["relu_at_zero"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     yield module
+    sys.path.remove(str(EXAMPLES))
     del sys.modules["relu_at_zero"]
 
 
