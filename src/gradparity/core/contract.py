@@ -1,7 +1,7 @@
-"""What the formulas of an op of one's own must return, and errors that name the node and the formula.
+"""What the formulas of an op of one's own must return, and errors that name node and formula.
 
-An op from outside the package is evaluated once on a few random numbers when a case is made of its
-network: a shape, a dtype or a letter that does not fit is told there, not far away as a wrong gradient.
+An op from outside the package is evaluated once, on a few random numbers, when a case is made of
+its network: a shape, a dtype or a letter that does not fit is told there, and not far away.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def value_of(step: Step, p: Params, y: tuple[Array, ...]) -> Array:
     >>> step = layered([Sine()], L2()).steps[0]
     >>> value_of(step, {}, (Bounded.exactly(np.ones((1, 1)), Rounding.of("float32")),))
     Traceback (most recent call last):
-    gradparity.core.contract.FormulaError: node 'y1', Sine.forward: TypeError: no rounding bound for np.sin; ...
+    gradparity.core.contract.FormulaError: node 'y1', Sine.forward: TypeError: no rounding ...
     """
     try:
         return step.op.forward(p, *y)
@@ -72,7 +72,7 @@ def shares(
     except Exception as error:
         raise _failed(_where(step, formula), error) from error
     if not isinstance(dy, tuple | list) or len(dy) != len(y):
-        got = len(dy) if isinstance(dy, tuple | list) else type(dy).__name__
+        got: Any = len(dy) if isinstance(dy, tuple | list) else type(dy).__name__
         raise FormulaError(
             f"{_where(step, 'backward')} returned {got}; return a tuple of {len(y)}, one gradient "
             "per input"

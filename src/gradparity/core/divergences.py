@@ -34,7 +34,7 @@ __all__ = [
 class Divergence:
     """Div(Y, d) of one instance and its gradient; subclasses are frozen dataclasses.
 
-    Anybody may write one: `forward` and `gradient`, with the NumPy functions that `Bounded` supports.
+    Anybody may write one, `forward` and `gradient`, with the NumPy functions `Bounded` supports.
     """
 
     #: Whether desired outputs may be whole numbers: labels, or 0 and 1.

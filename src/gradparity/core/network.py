@@ -289,8 +289,8 @@ def _check_letter(letter: str, step: Step) -> None:
     good = isinstance(letter, str) and letter.isidentifier() and not letter.startswith("_")
     if not good or letter in RESERVED or keyword.iskeyword(letter):
         raise ValueError(
-            f"node {step.name!r}: {step.op.name} has a parameter {letter!r}, which is no name or is "
-            "reserved; give a letter or a word, such as 'W' or 'beta'"
+            f"node {step.name!r}: {step.op.name} has a parameter {letter!r}, which is no name or "
+            "is reserved; give a letter or a word, such as 'W' or 'beta'"
         )
 
 
