@@ -48,7 +48,8 @@ class JaxAdapter:
         Parameters
         ----------
         natives : name of a node or class of op -> ``f(*y, *parameters)`` on JAX arrays, such as a
-            function with a `custom_vjp`; "Div" or a class of divergence -> ``f(y, d)``.
+            function with a derivative rule of its own; "Div" or a class of divergence ->
+            ``f(y, d)``.
         name : of the new adapter, in reports.
 
         Raises

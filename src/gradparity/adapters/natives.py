@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..core import Affine, CrossEntropy, VectorActivation
+from ..core import Affine, CrossEntropy, Divergence, VectorActivation
 from ..core.case import Case
-from ..core.divergences import Divergence
 from ..core.network import Network, Step
 from ..core.op import Compound, Op
 from .base import AdapterError
@@ -198,7 +197,7 @@ def loss_of(divergence: Divergence, natives: Natives, framework: str) -> Called 
     if function is None:
         function = divergence.native_function(framework)
     if function is not None:
-        return Called(function, f"{divergence.name}: {label(function)} failed")
+        return Called(function, f"the {framework} function of {divergence.name} failed")
     if _changed(type(divergence), ("forward",)):
         raise no_function(divergence, framework, "loss")
     return None

@@ -35,8 +35,8 @@ class TorchAdapter:
         Parameters
         ----------
         natives : name of a node or class of op -> ``f(*y, *parameters)`` on tensors, such as the
-            `apply` of a `torch.autograd.Function` or a module without parameters; "Div" or a class
-            of divergence -> ``f(y, d)``.  W is (n_in, n_out).
+            `apply` of an autograd `Function` of one's own or a module without parameters; "Div" or
+            a class of divergence -> ``f(y, d)``.  W is (n_in, n_out).
         name : of the new adapter, in reports.
 
         Raises
