@@ -185,9 +185,9 @@ class Huber(Divergence):
 
     def forward(self, y, d):
         r = abs(y - d)
-        return np.where(
-            r <= self.delta, 0.5 * (r * r), self.delta * (r - 0.5 * self.delta)
-        ).sum(axis=-1)
+        return np.where(r <= self.delta, 0.5 * (r * r), self.delta * (r - 0.5 * self.delta)).sum(
+            axis=-1
+        )
 
     def gradient(self, y, d):
         r = y - d
