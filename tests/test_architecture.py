@@ -71,7 +71,8 @@ def test_there_is_something_to_look_at() -> None:
     assert {"gradparity", "gradparity.core.op", "gradparity.adapters.torch"} <= modules
     assert {"gradparity.comparisons.check", "gradparity.cli"} <= modules
     found = {name for _, name in imports(PACKAGE / "adapters" / "torch.py")}
-    assert {"torch", "numpy", "gradparity.core", "gradparity.adapters.base.walk"} <= found
+    ours = {"gradparity.core.case.Case", "gradparity.adapters.base.walk"}
+    assert {"torch", "numpy", *ours} <= found
 
 
 class TestDirection:

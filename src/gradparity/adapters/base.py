@@ -8,7 +8,6 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from ..core import VectorActivation
 from ..core.case import Case
 from ..core.network import INPUT, Edge, Network, Step
 from ..core.trace import Trace
@@ -40,8 +39,20 @@ class Trainer(NamedTuple):
 class Adapter(Protocol):
     """What an adapter offers.  Only `run`, `name` and `versions` are needed to check a case.
 
-    Optional, for `gradparity train`: ``trainer(case, eta)`` returns a `Trainer` that starts from
-    the case's parameters, whose instances are the training set.
+    Optional:
+
+    * ``trainer(case, eta)``, for `gradparity train`: a `Trainer` that starts from the case's
+      parameters, whose instances are the training set;
+    * ``kinks()``, for `gradparity probe`: see `gradparity.adapters.kinks.Kinks`;
+    * ``replacing(natives, name=None)``: a new adapter of the same framework that uses these
+      functions in place of its own, by name of a node or class of op; see
+      `gradparity.adapters.natives`;
+    * ``vjp(function, arguments, dz)``, for one function alone: (z, gradients), the framework having
+      differentiated ``z = function(*arguments)`` against the cotangent dz.  All are NumPy arrays,
+      gradients a tuple with one for each argument; what does not depend on an argument has zeros.
+
+    An adapter asks an op for its own function first (`Op.native_function`, with the adapter's
+    framework), and only then looks for a layer of its own.
     """
 
     name: str
@@ -67,24 +78,6 @@ class Adapter(Protocol):
     def export(self, network: Network, native: Any) -> dict[str, Any]:
         """The parameters of a native network, as NumPy arrays under the network's names."""
         ...
-
-
-def native_function(op: VectorActivation, framework: str) -> Callable[[Any], Any]:
-    """The user's function for a framework; what it raises is told with the remedy."""
-    if framework in op.native:
-        return op.native[framework]
-
-    def function(z: Any) -> Any:
-        try:
-            return op.function(z)
-        except Exception as error:
-            raise AdapterError(
-                f"the function of a VectorActivation does not run on {framework} values "
-                f"({type(error).__name__}); give the same function written for it: "
-                f"VectorActivation(..., native={{{framework!r}: ...}})"
-            ) from error
-
-    return function
 
 
 Value = TypeVar("Value")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,18 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .. import core
 from ..core.case import Case, checked_params
 from ..core.network import INPUT, Edge, Network
+from ..core.precision import Precision
 from ..core.trace import Trace
-from .base import AdapterError, Trainer, native_function, risk, walk
+from .base import AdapterError, Trainer, risk, walk
+from .jax_functions import NATIVE, affine, function, loss
 from .jax_precision import affine_in_tf32
 from .kinks import Kinks
+from .natives import NONE, Natives, described, label, native_name, takes_labels
 
 __all__ = ["JaxAdapter", "JaxNetwork"]
-
-#: Flax's names for the parameters of a dense layer; W keeps the lecture's layout (in, out).
-NATIVE = {"W": "kernel", "b": "bias"}
 
 
 class JaxNetwork(NamedTuple):
@@ -41,7 +39,66 @@ class JaxNetwork(NamedTuple):
 class JaxAdapter:
     """Builds and traces networks in JAX."""
 
-    name = "jax"
+    def __init__(self, natives: Natives = NONE, name: str = "jax") -> None:
+        self.natives, self.name = natives, name
+
+    def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> JaxAdapter:
+        """A new adapter that uses these functions in place of JAX's own.
+
+        Parameters
+        ----------
+        natives : name of a node or class of op -> ``f(*y, *parameters)`` on JAX arrays, such as a
+            function with a derivative rule of its own; "Div" or a class of divergence ->
+            ``f(y, d)``.
+        name : of the new adapter, in reports.
+
+        Raises
+        ------
+        TypeError : a key that is neither, or a value that cannot be called.
+
+        >>> from gradparity.adapters import adapter
+        >>> from gradparity.core import ReLU
+        >>> adapter("jax").replacing({ReLU: jax.nn.relu}, name="mine").name
+        'mine'
+        """
+        merged = self.natives.with_(natives)
+        return JaxAdapter(merged, merged.called("jax") if name is None else name)
+
+    def vjp(
+        self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any, *, dtype: Any = None
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """z = function(*arguments) and its gradients against the cotangent dz, by `jax.vjp`.
+
+        Parameters
+        ----------
+        function : of JAX arrays; gives one array of dz's shape.
+        arguments, dz : float arrays, of which the function is given copies.
+        dtype : a number format to compute in, such as "bfloat16", if not the arrays' own.
+
+        Returns
+        -------
+        z, gradients : NumPy arrays (bfloat16 as float32), one gradient per argument.
+
+        Raises
+        ------
+        AdapterError : the function returned something else.
+
+        >>> a, b = np.array([2.0]), np.array([3.0])
+        >>> JaxAdapter().vjp(lambda a, b: a * b, (a, b), np.array([1.0]))
+        (array([6.]), (array([3.]), array([2.])))
+        """
+        given = [np.asarray(array) for array in (*arguments, dz)]
+        native = None if dtype is None else getattr(jnp, Precision.of(dtype).name)
+        with _precision(max((a.dtype for a in given), key=lambda t: t.itemsize)):
+            *inputs, cotangent = (jnp.array(array, native) for array in given)
+            z, pull = jax.vjp(function, *inputs)
+            if getattr(z, "shape", None) != cotangent.shape:
+                raise AdapterError(
+                    f"{label(function)} returned {described(z)}; return one array of shape "
+                    f"{cotangent.shape}"
+                )
+            gradients = pull(cotangent.astype(z.dtype))
+            return _array(z), tuple(map(_array, gradients))
 
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__, "optax": optax.__version__}
@@ -53,20 +110,21 @@ class JaxAdapter:
         use, so give ``case.astype("float32").params`` where that is not meant.
         """
         params = checked_params(network, params)
-        call = _calls(network)
+        call = _calls(network, self.natives)
 
         def apply(params: Any, x: Any) -> Any:
             return walk(network, x, lambda step, y: call[step.name](params.get(step.name), *y))
 
         dtypes = {np.asarray(p).dtype for p in params.values()}
         with _precision(max(dtypes, key=lambda t: t.itemsize, default=np.dtype(np.float32))):
-            return JaxNetwork(apply, _nested(network, params), _divergence(network.divergence))
+            divergence = loss(network.divergence, self.natives)
+            return JaxNetwork(apply, _nested(network, params), divergence)
 
     def export(self, network: Network, native: Any) -> dict[str, Any]:
         """The parameters by the network's names; `native` is the pytree or a `JaxNetwork`."""
         tree = native.params if isinstance(native, JaxNetwork) else native
         return {
-            full: np.array(tree[step.name][NATIVE[letter]])
+            full: np.array(tree[step.name][native_name(step.op, letter, NATIVE)])
             for step in network.steps
             for letter, full in step.parameters.items()
         }
@@ -85,8 +143,8 @@ class JaxAdapter:
             with _precision(each.dtype), _place(device):
                 on_cpu = jax.devices(device)[0].platform == "cpu"
                 networks = tuple(cases[i].network for i in chosen)
-                program = _program(networks, on_cpu, each.name == "tf32")
-                out = program([_arguments(cases[i]) for i in chosen])
+                program = _program(networks, self.natives, on_cpu, each.name == "tf32")
+                out = program([self._arguments(cases[i]) for i in chosen])
                 out = jax.tree.map(_array, out)
             for i, (auxiliary, gradients) in zip(chosen, out, strict=True):
                 traces[i] = self._trace(cases[i], auxiliary, gradients)
@@ -102,7 +160,7 @@ class JaxAdapter:
         """Training with a compiled step, `jax.value_and_grad` and plain SGD; see `Trainer`."""
         network, native = case.network, self.build(case.network, case.params)
         with _precision(case.dtype):
-            params, x, d = _arguments(case)
+            params, x, d = self._arguments(case)
 
         def err(params: Any, x: Any, d: Any) -> Any:
             Div = native.divergence(native.apply(params, x), d)
@@ -122,12 +180,19 @@ class JaxAdapter:
 
         return Trainer(step, lambda: self.export(network, params))
 
+    def _arguments(self, case: Case) -> tuple[Any, Any, Any]:
+        labels = takes_labels(case, self.natives, "jax")
+        d = case.d.astype(np.int32) if labels else case.desired
+        dtype = jnp.bfloat16 if case.precision.name == "bfloat16" else case.dtype
+        x, d = jnp.array(case.x, dtype), jnp.array(d, None if labels else dtype)
+        return _nested(case.network, case.params, dtype), x, d
+
     def _trace(self, case: Case, auxiliary: Any, gradients: Any) -> Trace:
         network = case.network
         Err, Div, value = auxiliary
         params, x, taps = gradients
         grad = {
-            full: params[step.name][NATIVE[letter]]
+            full: params[step.name][native_name(step.op, letter, NATIVE)]
             for step in network.steps
             for letter, full in step.parameters.items()
         }
@@ -163,22 +228,24 @@ def _array(x: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _program(networks: tuple[Network, ...], on_cpu: bool, tf32: bool) -> Any:
+def _program(networks: tuple[Network, ...], natives: Natives, on_cpu: bool, tf32: bool) -> Any:
     """One compiled function for all the networks: (arguments, ...) -> (values, gradients), ..."""
 
     def everything(arguments: list[Any]) -> list[Any]:
         with jax.default_matmul_precision("tensorfloat32") if tf32 else contextlib.nullcontext():
             pairs = zip(networks, arguments, strict=True)
-            return [_traced(n, tf32 and on_cpu, *a) for n, a in pairs]
+            return [_traced(n, natives, tf32 and on_cpu, *a) for n, a in pairs]
 
     # On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.
     keep = {"xla_disable_hlo_passes": "cse_barrier_expander"} if on_cpu else None
     return jax.jit(everything, compiler_options=keep)
 
 
-def _traced(network: Network, emulate_tf32: bool, params: Any, x: Any, d: Any) -> Any:
-    call = _calls(network, affine_in_tf32 if emulate_tf32 else _affine)
-    divergence = _divergence(network.divergence)
+def _traced(
+    network: Network, natives: Natives, emulate_tf32: bool, params: Any, x: Any, d: Any
+) -> Any:
+    call = _calls(network, natives, affine_in_tf32 if emulate_tf32 else affine)
+    divergence = loss(network.divergence, natives)
 
     def err(params: Any, x: Any, taps: Any) -> Any:
         value = {}
@@ -209,153 +276,19 @@ def _tap_name(key: str | Edge) -> str:
     return f"{key.source} -> {key.target}" if isinstance(key, Edge) else key
 
 
-def _arguments(case: Case) -> tuple[Any, Any, Any]:
-    labels = isinstance(case.network.divergence, core.CrossEntropy) and case.d.ndim == 1
-    d = case.d.astype(np.int32) if labels else case.desired
-    dtype = jnp.bfloat16 if case.precision.name == "bfloat16" else case.dtype
-    x, d = jnp.array(case.x, dtype), jnp.array(d, None if labels else dtype)
-    return _nested(case.network, case.params, dtype), x, d
-
-
 def _nested(
     network: Network, params: Mapping[str, Any], dtype: Any = None
 ) -> dict[str, dict[str, Any]]:
     return {
         step.name: {
-            NATIVE[p]: jnp.array(params[full], dtype) for p, full in step.parameters.items()
+            native_name(step.op, p, NATIVE): jnp.array(params[full], dtype)
+            for p, full in step.parameters.items()
         }
         for step in network.steps
         if step.parameters
     }
 
 
-def _calls(network: Network, affine: Any = None) -> dict[str, Callable[..., Any]]:
-    return {step.name: _function(step.op, affine or _affine) for step in network.steps}
-
-
-def _function(op: core.Op, affine: Any) -> Any:
-    """JAX's own function for an op, as (parameters, *inputs) -> value, along the last axis."""
-    if isinstance(op, core.Affine):
-        return affine
-    function = _parameterless(op)
-    return lambda p, *y: function(*y)
-
-
-def _affine(p: Any, y: Any) -> Any:
-    return y @ p["kernel"] + p["bias"] if "bias" in p else y @ p["kernel"]
-
-
-def _parameterless(op: core.Op) -> Any:
-    match op:
-        case core.Identity():
-            return lambda z: z
-        case core.Sigmoid():
-            return jax.nn.sigmoid
-        case core.Tanh():
-            return jnp.tanh
-        case core.ReLU(spelling="relu"):
-            return jax.nn.relu
-        case core.ReLU(spelling="maximum"):
-            return lambda z: jnp.maximum(z, 0)
-        case core.ReLU(spelling="clamp"):
-            return lambda z: jnp.clip(z, 0)
-        case core.LeakyReLU():
-            return lambda z: jax.nn.leaky_relu(z, op.a)
-        case core.RandomizedLeakyReLU():
-            return functools.partial(_randomized_leaky_relu, op)
-        case core.Softplus(threshold=None):
-            return jax.nn.softplus
-        case core.Softplus():
-            return lambda z: jnp.where(z > op.threshold, z, jax.nn.softplus(z))
-        case core.ELU():
-            return lambda z: jax.nn.elu(z, op.a)
-        case core.SELU():
-            return jax.nn.selu
-        case core.SiLU():
-            return jax.nn.silu
-        case core.GELU():
-            return lambda z: jax.nn.gelu(z, approximate=op.approximate == "tanh")
-        case core.Hardtanh():
-            return jax.nn.hard_tanh
-        case core.Softmax():
-            return jax.nn.softmax
-        case core.LogSoftmax():
-            return jax.nn.log_softmax
-        case core.Max():
-            return functools.partial(_max, op.sizes)
-        case core.Take():
-            return functools.partial(_take, op.indices)
-        case core.Products():
-            j, l = op.sides  # noqa: E741
-            return lambda z: _take(j, z) * _take(l, z)
-        case core.VectorActivation():
-            return native_function(op, "jax")
-        case core.Add():
-            return lambda *y: functools.reduce(operator.add, y)
-        case core.Multiply():
-            return operator.mul
-        case core.Concatenate():
-            return lambda *y: jnp.concatenate(y, axis=-1)
-    raise AdapterError(f"the jax adapter has no function for {op.name}")
-
-
-def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
-    """JAX has none of its own; composed, the slopes drawn by JAX."""
-    if not op.training:
-        return jax.nn.leaky_relu(z, (op.l + op.u) / 2)
-    slopes = jax.random.uniform(jax.random.key(op.seed), z.shape, z.dtype, op.l, op.u)
-    return jnp.where(z > 0, z, slopes * z)
-
-
-def _max(sizes: tuple[int, ...] | None, z: Any) -> Any:
-    parts = jnp.split(z, np.cumsum(sizes)[:-1], axis=-1) if sizes else [z]
-    return jnp.concatenate([g.max(axis=-1, keepdims=True) for g in parts], axis=-1)
-
-
-def _take(indices: tuple[int, ...], z: Any) -> Any:
-    return z[..., np.array(indices)]
-
-
-def _divergence(divergence: core.Divergence) -> Any:
-    """Optax's own loss, per instance: (Y, d) -> Div, shape (T,)."""
-    match divergence:
-        case core.L2():
-            return lambda y, d: optax.l2_loss(y, d).sum(-1)
-        case core.InnerProduct():
-            return lambda y, d: (d * y).sum(-1)
-        case core.BinaryCrossEntropy():  # and BinaryKL
-            return functools.partial(_binary, divergence)
-        case core.CrossEntropy():  # and KL
-            return functools.partial(_cross_entropy, divergence)
-    raise AdapterError(f"the jax adapter has no loss for {divergence.name}")
-
-
-def _binary(divergence: core.BinaryCrossEntropy, y: Any, d: Any) -> Any:
-    if divergence.on == "logits":
-        div = optax.sigmoid_binary_cross_entropy(y, d)
-    else:  # Optax has it on logits only
-        log_y, log_not = _log_where(d > 0, y), _log_where(d < 1, 1 - y)
-        div = -(d * log_y + (1 - d) * log_not)
-    if isinstance(divergence, core.BinaryKL):
-        div = div + jax.scipy.special.xlogy(d, d) + jax.scipy.special.xlogy(1 - d, 1 - d)
-    return div.sum(-1)
-
-
-def _cross_entropy(divergence: core.CrossEntropy, y: Any, d: Any) -> Any:
-    K, is_kl = y.shape[-1], isinstance(divergence, core.KL)
-    labels = jnp.issubdtype(d.dtype, jnp.integer)
-    if labels and divergence.on == "logits" and not divergence.eps and not is_kl:
-        return optax.softmax_cross_entropy_with_integer_labels(y, d)
-    t = jax.nn.one_hot(d, K, dtype=y.dtype) if labels else d
-    t = optax.smooth_labels(t, divergence.uniform(K)) if divergence.eps else t
-    if divergence.on == "logits":
-        if is_kl:
-            return optax.losses.kl_divergence(jax.nn.log_softmax(y), t)
-        return optax.softmax_cross_entropy(y, t)
-    log_y = _log_where(t > 0, y)
-    return optax.losses.kl_divergence(log_y, t) if is_kl else -(t * log_y).sum(-1)
-
-
-def _log_where(needed: Any, y: Any) -> Any:
-    """log y where it is needed, for the gradient too: 0 log 0 = 0."""
-    return jnp.log(jnp.where(needed, y, 1))
+def _calls(network: Network, natives: Natives, affine: Any = affine) -> dict[str, Any]:
+    natives.check(network)
+    return {step.name: function(step, natives, affine) for step in network.steps}

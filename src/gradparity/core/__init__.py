@@ -6,7 +6,7 @@ divergences   Div(Y, d) and its gradient;  network: named nodes;  case: a networ
 backprop      the forward and backward pass, giving a `Trace`;  scalar: the same, unit by unit
 bounded       the arithmetic that carries a rounding bound through the same formulas;  rounding
 varied        the same for variances and draws of the rounding;  carried: what both share
-precision     the number formats
+precision     the number formats;  contract: what the formulas of an op of one's own must return
 descent       gradient descent and stationary points;  training: backprop in a loop
 """
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .arrays import Array, total
 from .case import Case
+from .contract import shares, value_of
 from .network import INPUT, Edge, Network, Step
 from .op import Op
 from .trace import Trace
@@ -58,8 +59,8 @@ def forward(
     """The value of every node by name, and of "x"."""
     value = {INPUT: x}
     for step in network.steps:
-        inputs = [value[name] for name in step.inputs]
-        value[step.name] = store(step.op.forward(_own(step, params), *inputs))
+        inputs = tuple(value[name] for name in step.inputs)
+        value[step.name] = store(value_of(step, _own(step, params), inputs))
     return value
 
 
@@ -134,9 +135,10 @@ def backward_pass(
             op, z = ops.get(step.name, step.op), value[step.name]
             dz = grad[step.name] = over_uses(step.name)
             p, y = _own(step, passed.params), tuple(value[name] for name in step.inputs)
-            for letter, gradient in op.gradients(dz, p, y, z).items():
+            dys, dps = shares(step, op, dz, p, y, z)
+            for letter, gradient in dps.items():
                 grad[step.parameters[letter]] = store(gradient)
-            for edge, dy in zip(step.edges, op.backward(dz, p, y, z), strict=True):
+            for edge, dy in zip(step.edges, dys, strict=True):
                 use(edge, dy)
         grad[INPUT] = over_uses(INPUT)
     return Gradients(grad, edge_grad)

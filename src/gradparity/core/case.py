@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import NDArray
+from .contract import check_own_formulas
 from .network import Network
 from .precision import Precision
 
@@ -79,6 +80,7 @@ class Case:
         desired = precision.round(desired)
         for name, array in {"x": x, "d": d, **params}.items():
             _representable(name, array, precision)
+        check_own_formulas(self.network, widths, desired, x.dtype)
         for array in (x, d, desired, *params.values()):
             array.flags.writeable = False
         set_field(self, "x", x)

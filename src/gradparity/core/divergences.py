@@ -7,6 +7,7 @@ divergence on logits contains the output activation and is computed stably from 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from .activations import Sigmoid, Softplus, softplus_slope
 from .arguments import one_of
 from .arrays import Array, wider
 from .layers import log_softmax
+from .op import attributes
 from .precision import Precision
 
 __all__ = [
@@ -30,10 +32,17 @@ __all__ = [
 
 
 class Divergence:
-    """Div(Y, d) of one instance and its gradient; subclasses are frozen dataclasses."""
+    """Div(Y, d) of one instance and its gradient; subclasses are frozen dataclasses.
+
+    Anybody may write one, `forward` and `gradient`, with the NumPy functions `Bounded` supports.
+    """
 
     #: Whether desired outputs may be whole numbers: labels, or 0 and 1.
     labels: ClassVar[bool] = False
+
+    def __repr__(self) -> str:
+        given = (f"{name}={value!r}" for name, value in attributes(self).items())
+        return f"{self.name}({', '.join(given)})"
 
     @property
     def name(self) -> str:
@@ -73,6 +82,14 @@ class Divergence:
     def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
         """Both, sharing what they have in common: for the training loop."""
         return self.forward(y, d), self.gradient(y, d)
+
+    def native_function(self, framework: str) -> Callable[[Any, Any], Any] | None:
+        """The divergence's own function of a framework's values, or None where it has none.
+
+        ``Div = f(y, d)``, shape (T,), from outputs and desired outputs (T, L), both floats; see
+        `Op.native_function`.
+        """
+        return None
 
 
 @dataclass(frozen=True)

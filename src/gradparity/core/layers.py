@@ -164,6 +164,9 @@ class VectorActivation(Activation):
     def f(self, z: Array) -> Array:
         return of_shape(self.function(z), (z.shape[0], self.n_out), "function")
 
+    def native_function(self, framework: str) -> Callable[[Any], Any]:
+        return self.native.get(framework, self.function)
+
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         if self.vjp is not None:
             return of_shape(self.vjp(dy, z), (z.shape[0], self.n_in), "vjp")

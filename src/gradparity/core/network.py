@@ -189,6 +189,7 @@ class Network:
         taken = {node.name for node in self.nodes}
         for step in self.steps:
             for letter, shape in step.op.parameter_shapes().items():
+                _check_letter(letter, step)
                 name = step.parameters[letter]
                 if name in taken:
                     raise ValueError(f"the name {name!r} of a parameter of {step.name!r} is taken")
@@ -280,6 +281,16 @@ def _check_name(name: str) -> None:
         raise ValueError(
             f"node name {name!r} is reserved (by the lecture or by a framework's modules); "
             f"choose another, such as {name.strip('_')!r} followed by a number"
+        )
+
+
+def _check_letter(letter: str, step: Step) -> None:
+    """A parameter's letter is the name of an attribute in a framework's module."""
+    good = isinstance(letter, str) and letter.isidentifier() and not letter.startswith("_")
+    if not good or letter in RESERVED or keyword.iskeyword(letter):
+        raise ValueError(
+            f"node {step.name!r}: {step.op.name} has a parameter {letter!r}, which is no name or "
+            "is reserved; give a letter or a word, such as 'W' or 'beta'"
         )
 
 

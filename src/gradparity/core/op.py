@@ -7,14 +7,25 @@ row, so every formula works along the last axis and never mixes instances (param
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .arrays import Array
 
-__all__ = ["Activation", "Compound", "Kink", "Kinked", "Op", "Params", "Slopes", "Ties"]
+__all__ = [
+    "Activation",
+    "Compound",
+    "Kink",
+    "Kinked",
+    "Op",
+    "Params",
+    "Slopes",
+    "Ties",
+    "attributes",
+]
 
 Params = dict[str, Array]
 
@@ -58,15 +69,36 @@ class Ties:
     sizes: tuple[int, ...]
 
 
+def attributes(thing: Any) -> dict[str, Any]:
+    """What an op or a divergence was given, by name; it need not be a dataclass."""
+    slots = (getattr(kind, "__slots__", ()) for kind in reversed(type(thing).__mro__))
+    names = [name for slot in slots for name in ([slot] if isinstance(slot, str) else slot)]
+    kept = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
+    return kept | getattr(thing, "__dict__", {})
+
+
 class Op:
     """One formula pair.  Subclasses are frozen dataclasses, so an op is a value.
 
     `forward` and `backward` must be written with the NumPy functions that `Bounded` supports, must
-    not write in place, and must return the dtype they are given.
+    not write in place, and must return the dtype they are given.  Anybody may write a subclass:
+    docs/own-op.md shows how.
+
+    >>> class Cube(Op):
+    ...     def forward(self, p, *y):
+    ...         return y[0] ** 3
+    ...     def backward(self, dz, p, y, z):
+    ...         return (dz * (3 * y[0] ** 2),)
+    >>> Cube().backward(np.ones((1, 1)), {}, (np.full((1, 1), 2.0),), np.full((1, 1), 8.0))
+    (array([[12.]]),)
     """
 
     #: How many values the op takes; None means two or more.
     n_inputs: ClassVar[int | None] = 1
+
+    def __repr__(self) -> str:
+        given = (f"{name}={value!r}" for name, value in attributes(self).items())
+        return f"{self.name}({', '.join(given)})"
 
     @property
     def name(self) -> str:
@@ -100,13 +132,26 @@ class Op:
     def subdifferential(self, y: Array, tiny: float) -> Slopes | Ties | None:
         """Where the op is not differentiable at the input y, and what is valid there.
 
-        Numbers below `tiny`, the smallest normal number, count as zero: XLA flushes them.
+        Only an op of one input may have such points.  Numbers below `tiny`, the smallest normal
+        number, count as zero: XLA flushes them.
         """
         return None
 
     def observed(self, y: Array, z: Array) -> Op:
         """The op whose free draws are those seen in (y, z); only a random op is not itself."""
         return self
+
+    def native_function(self, framework: str) -> Callable[..., Any] | None:
+        """The op's own function of a framework's values, or None where it has none.
+
+        ``z = f(*y, *parameters)``, the parameters in the order of `parameter_shapes` and in the
+        lecture's layout.  The framework differentiates it.  Adapters ask it before they look for a
+        layer of their own; `framework` is the adapter's: "torch", "jax", ...
+
+        >>> Op().native_function("torch") is None
+        True
+        """
+        return None
 
 
 class Activation(Op):

@@ -325,4 +325,7 @@ def zeros(rows: Rows) -> Rows:
 
 
 def no_scalar_form(op: Op | div.Divergence) -> TypeError:
-    return TypeError(f"{op.name} has no scalar form; give one of gradparity.core")
+    return TypeError(
+        f"{op.name} has no scalar form: it is written for the ops and divergences of "
+        "gradparity.core alone; use `backprop`, which takes any"
+    )

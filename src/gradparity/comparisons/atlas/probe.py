@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -101,14 +102,14 @@ def _versions(each: Adapter) -> dict[str, str]:
     return {k: v for k, v in each.versions().items() if not k.endswith("threads")}
 
 
-def usual(adapter: Adapter, op: Op | Compound) -> dict[float, float] | str | None:
+def usual(adapter: Adapter, op: Op | Compound) -> Taken:
     """What this adapter's framework takes at the kinks of an op, measured where it is run.
 
     Returns
     -------
     kink -> slope in float64; for an op with ties the name of its rule ("first", "last", "even",
     "mixed", ...); None where there is no kink, nothing can be measured, or the two dtypes differ.
-    Kept per adapter's name and op.
+    Kept per adapter and op.
 
     >>> class Mine:
     ...     name = "mine"
@@ -117,21 +118,34 @@ def usual(adapter: Adapter, op: Op | Compound) -> dict[float, float] | str | Non
     >>> usual(Mine(), core.Hardtanh()), usual(Mine(), core.Max(ties="even"))
     ({-1.0: 1.0, 1.0: 1.0}, 'even')
     """
-    key = adapter.name, repr(op)
-    if key not in _USUAL:
-        _USUAL[key] = _usual(adapter, op)
-    found = _USUAL[key]
+    try:
+        kept = _USUAL.setdefault(adapter, {})
+    except TypeError:  # one that cannot be kept: not hashable
+        kept = {}
+    key = type(op), repr(op), getattr(op, "kinks", ())
+    if key not in kept:
+        kept[key] = _usual(adapter, op)
+    found = kept[key]
     return dict(found) if isinstance(found, dict) else found
 
 
-_USUAL: dict[tuple[str, str], dict[float, float] | str | None] = {}
+Taken = dict[float, float] | str | None
+_USUAL: WeakKeyDictionary[Adapter, dict[Any, Taken]] = WeakKeyDictionary()
 
 
-def _usual(adapter: Adapter, op: Op | Compound) -> dict[float, float] | str | None:
-    site = _site_of(op)
+def _usual(adapter: Adapter, op: Op | Compound) -> Taken:
+    natives = getattr(adapter, "natives", None)
+    if natives is not None and natives.names:
+        return None  # it takes something else at some of the nodes
+    try:
+        site = _site_of(op)
+        entries = [] if site is None else [
+            e for dtype in DTYPES for e in _traced(adapter, [site], dtype)
+        ]  # fmt: skip
+    except ValueError:  # an op of one's own that takes values of one width
+        return None
     if site is None:
         return None
-    entries = [e for dtype in DTYPES for e in _traced(adapter, [site], dtype)]
     if any(e.note or len(set(e.taken)) > 1 for e in entries if site.points) or not entries:
         return None
     if site.ties:
@@ -152,10 +166,11 @@ def _positive(entry: Entry) -> bool:
 
 
 def _site_of(op: Op | Compound) -> Site | None:
-    if isinstance(op, core.Max | core.MaxSubsets | core.Maxout):
+    maxima = core.Max | core.MaxSubsets | core.Maxout
+    if isinstance(op, maxima) and type(op).__module__ == core.Max.__module__:
         whole = core.Max(ties=op.ties, spelling=op.spelling)
         return Site(_name(op), True, ties=TIES, op=lambda width: whole)
-    if isinstance(op, Kinked) and op.kinks and not op.random:
+    if isinstance(op, Kinked) and op.kinks and not op.random and not op.parameter_shapes():
         return Site(_name(op), True, tuple(k.at for k in op.kinks), op=lambda width: op)
     return None
 

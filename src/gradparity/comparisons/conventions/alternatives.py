@@ -173,9 +173,14 @@ def _eps_of(case: Case, results: Mapping[str, Array]) -> tuple[float, int]:
 
 def _ops_of(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
     """Another op at every node that has the same one."""
-    for op in dict.fromkeys(s.op for s in case.network.steps if isinstance(s.op, Activation)):
-        nodes = [s for s in case.network.steps if s.op == op]
-        for c in other_ops(op):
+    tried: list[Op] = []
+    for op in (s.op for s in case.network.steps if isinstance(s.op, Activation)):
+        others = list(other_ops(op))
+        if not others or op in tried:  # an op of one's own, which need not be comparable
+            continue
+        tried.append(op)
+        nodes = [s for s in case.network.steps if type(s.op) is type(op) and s.op == op]
+        for c in others:
             if c.instead != op:
                 changed = with_network(case, ops={s.name: c.instead for s in nodes})
                 yield Alternative(c.name, c.parameter, c.said, changed)

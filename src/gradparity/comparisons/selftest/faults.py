@@ -16,6 +16,7 @@ import numpy as np
 from ... import core
 from ...core import Case, Divergence, Network, Node, Op, Ties
 from ...core.arrays import Array, NDArray, scatter_add
+from ...core.op import attributes
 from ...core.precision import rounded_to
 
 __all__ = ["ARRAY", "BACKWARD", "DIVERGENCE", "GRADIENTS", "Place", "faulty", "nudged", "with_op"]
@@ -37,8 +38,8 @@ def faulty(op: Op, **methods: Callable[..., Any]) -> Op:
     kind = type(op)
     body = {name: wrong(name, method) for name, method in methods.items()}
     twin: Op = object.__new__(type(f"Faulty{kind.__name__}", (kind,), body))
-    for field in dataclasses.fields(op):  # type: ignore[arg-type]
-        object.__setattr__(twin, field.name, getattr(op, field.name))
+    for field, value in attributes(op).items():
+        object.__setattr__(twin, field, value)
     return twin
 
 
@@ -194,7 +195,7 @@ def _wrong_weight(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
     if isinstance(valid, Ties):
         return (np.where(valid.winners, np.repeat(dz, valid.sizes, axis=-1), 0),)
     slope = (valid.high + 0.7).astype(dz.dtype)
-    return (np.where(valid.at, slope * dz, right[0]),)
+    return (np.where(valid.at, slope * dz, right[0]), *right[1:])
 
 
 def _term_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
@@ -272,7 +273,7 @@ BACKWARD: dict[str, Backward] = {
 
 def _axis_of_b(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Mapping[str, Array]:
     """The sum over features, as far as it fits, or of everything."""
-    if "b" not in p:
+    if not isinstance(op, core.Affine) or not op.bias:
         return {}
     over = dz.sum(axis=1) if dz.shape[0] == dz.shape[1] else dz.sum()
     return {"b": np.broadcast_to(over, p["b"].shape)}
@@ -280,13 +281,15 @@ def _axis_of_b(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Mapping[str, Arra
 
 def _other_way_round(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Mapping[str, Array]:
     """dz^T y for y^T dz."""
-    square = "W" in p and p["W"].shape[0] == p["W"].shape[1]
+    square = isinstance(op, core.Affine) and op.n_in == op.n_out
     return {"W": dz.T @ y[0]} if square else {}
 
 
 def _stale_gradient(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Mapping[str, Array]:
-    """Only of W: the sum over instances in another order is right."""
-    return {"W": op.gradients(_previous(dz), p, y, z)["W"]} if "W" in p else {}
+    """Not of b, nor of any that does not look at y: another order of the instances is right."""
+    stale, right = op.gradients(_previous(dz), p, y, z), op.gradients(dz, p, y, z)
+    alone = op.gradients(dz, p, tuple(map(_previous, y)), _previous(z))
+    return {letter: g for letter, g in stale.items() if (alone[letter] != right[letter]).any()}
 
 
 #: Faults of dDiv/dp, for every parameter of an op.

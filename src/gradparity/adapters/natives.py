@@ -1,0 +1,251 @@
+"""Functions of others in place of an adapter's own: an op's `native_function`, or `replacing`.
+
+All have one calling convention, ``z = f(*y, *parameters)``: the parameters in the order of
+``op.parameter_shapes()`` and in the lecture's layout, W being (n_in, n_out).  In place of a loss it
+is ``Div = f(y, d)``, from outputs and desired outputs (T, L).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..core import Affine, CrossEntropy, Divergence, VectorActivation
+from ..core.case import Case
+from ..core.network import Network, Step
+from ..core.op import Compound, Op
+from .base import AdapterError
+
+__all__ = [
+    "NONE",
+    "Called",
+    "Natives",
+    "described",
+    "function_at",
+    "label",
+    "loss_of",
+    "native_name",
+    "no_function",
+    "takes_labels",
+]
+
+#: The key of the divergence, as its edges are called in a trace.
+DIV = "Div"
+
+
+class Natives:
+    """Functions by name of a node or class of op; no two are equal, whatever they hold.
+
+    So what was compiled with one is never taken for another's.
+
+    Parameters
+    ----------
+    given : node's name or class -> function; "Div" or a class of divergence for the loss.  A name
+        wins over a class, and a class over its own base classes.
+
+    Raises
+    ------
+    TypeError : a key that is neither, or a value that is no function.
+
+    >>> from gradparity.core import *
+    >>> natives = Natives({ReLU: abs, "y2": max})
+    >>> [natives.at(step) for step in layered([Affine(1, 1), ReLU()], L2()).steps]
+    [None, <built-in function abs>]
+    """
+
+    def __init__(self, given: Mapping[Any, Any] | None = None) -> None:
+        given = {} if given is None else given
+        if not isinstance(given, Mapping):
+            raise TypeError(f"natives is {given!r}; give a dict such as {{ReLU: MyReLU.apply}}")
+        for key, function in given.items():
+            _check_key(key)
+            _check_function(key, function)
+        self.given: dict[str | type, Callable[..., Any]] = dict(given)
+
+    def with_(self, given: Mapping[Any, Any]) -> Natives:
+        """These and others, which win."""
+        return Natives({**self.given, **Natives(given).given})
+
+    def at(self, step: Step) -> Callable[..., Any] | None:
+        return self.given.get(step.name) or self._of_class(type(step.op))
+
+    def of(self, divergence: Divergence) -> Callable[..., Any] | None:
+        return self.given.get(DIV) or self._of_class(type(divergence))
+
+    def _of_class(self, kind: type) -> Callable[..., Any] | None:
+        return next((self.given[k] for k in kind.__mro__ if k in self.given), None)
+
+    @property
+    def names(self) -> list[str]:
+        """The nodes that are named."""
+        return [key for key in self.given if isinstance(key, str) and key != DIV]
+
+    def check(self, network: Network) -> None:
+        """Raises AdapterError for the name of a node that the network has not."""
+        nodes = [step.name for step in network.steps]
+        unknown = [name for name in self.names if name not in nodes]
+        if unknown:
+            raise AdapterError(
+                f"there is no node {unknown[0]!r} to replace; the nodes are {nodes} and 'Div'"
+            )
+
+    def called(self, name: str) -> str:
+        """A name for an adapter that uses them: "torch with MyReLU"."""
+        said = dict.fromkeys(_short(key, function) for key, function in self.given.items())
+        return f"{name} with {', '.join(said)}" if said else name
+
+
+#: Of an adapter as it comes.
+NONE = Natives()
+
+
+def _check_key(key: Any) -> None:
+    kind = key if isinstance(key, type) else type(None)
+    if issubclass(kind, Compound):
+        raise TypeError(
+            f"{kind.__name__} is expanded into ops of its own; name one of those, or a node"
+        )
+    if not isinstance(key, str) and not issubclass(kind, Op | Divergence):
+        raise TypeError(
+            f"cannot replace {key!r}; give the name of a node such as 'y1', a class of op such as "
+            "ReLU, 'Div', or a class of divergence"
+        )
+
+
+def _check_function(key: Any, function: Any) -> None:
+    where = key if isinstance(key, str) else key.__name__
+    if isinstance(function, type):
+        kind = function.__name__
+        remedy = f"{kind}.apply" if hasattr(function, "setup_context") else f"an instance, {kind}()"
+        raise TypeError(f"{where}: {kind} is a class; give {remedy}")
+    if not callable(function):
+        raise TypeError(
+            f"{where}: {function!r} cannot be called; give a function z = f(*y, *parameters)"
+        )
+
+
+def label(function: Any) -> str:
+    """What a function is called: of `MyReLU.apply`, "MyReLU"."""
+    while isinstance(function, partial):
+        function = function.func
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, type):
+        return owner.__name__
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _short(key: Any, function: Any) -> str:
+    name, where = label(function), key if isinstance(key, str) else key.__name__
+    if isinstance(key, str) or name == "<lambda>":
+        return f"{name.strip('<>')} for {where}"
+    return name
+
+
+def native_name(op: Op, letter: str, known: Mapping[str, str]) -> str:
+    """A parameter's name in a framework: `known` has those of a linear layer."""
+    return known[letter] if isinstance(op, Affine) else letter
+
+
+@dataclass(frozen=True)
+class Called:
+    """Another's function; what it raises is told with its place, and with the remedy."""
+
+    function: Callable[..., Any]
+    said: str
+    remedy: str = ""
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            found = self.function(*arguments)
+        except AdapterError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            raise AdapterError(
+                "; ".join(filter(None, (f"{self.said} ({why})", self.remedy)))
+            ) from error
+        if not hasattr(found, "shape") or not hasattr(found, "dtype"):
+            raise AdapterError(f"{self.said} returned {described(found)}; return one array")
+        return found
+
+
+def function_at(step: Step, natives: Natives, framework: str) -> Called | None:
+    """The function to use at a node in place of the adapter's own, or None.
+
+    Raises
+    ------
+    AdapterError : an op of another's that changed the formula of the core's op it is derived from,
+        and has no function for this framework.
+    """
+    op, function = step.op, natives.at(step)
+    if function is not None:
+        return Called(function, f"node {step.name!r}: {label(function)} failed")
+    function = op.native_function(framework)
+    if function is not None:
+        _check_function(f"{op.name}.native_function({framework!r})", function)
+        return Called(function, *_of_op(step, framework))
+    if _changed(type(op), ("forward", "f")):
+        raise no_function(op, framework, "layer" if framework == "torch" else "function")
+    return None
+
+
+def loss_of(divergence: Divergence, natives: Natives, framework: str) -> Called | None:
+    """The same for the divergence."""
+    function = natives.of(divergence)
+    if function is None:
+        function = divergence.native_function(framework)
+    if function is not None:
+        return Called(function, f"the {framework} function of {divergence.name} failed")
+    if _changed(type(divergence), ("forward",)):
+        raise no_function(divergence, framework, "loss")
+    return None
+
+
+def _changed(kind: type, formulas: tuple[str, ...]) -> bool:
+    """Whether the formula is another's: what the adapter has for the core's is not its own."""
+    owner = next((k for k in kind.__mro__ if any(f in vars(k) for f in formulas)), kind)
+    return not owner.__module__.startswith("gradparity.")
+
+
+def _of_op(step: Step, framework: str) -> tuple[str, str]:
+    """What to say when it fails, and the remedy."""
+    op = step.op
+    if not isinstance(op, VectorActivation):
+        said = f"node {step.name!r}: the {framework} function of {op.name} failed"
+        return said, f"see {op.name}.native_function({framework!r})"
+    said = f"the function of a VectorActivation does not run on {framework} values"
+    given = f"VectorActivation(..., native={{{framework!r}: ...}})"
+    return said, f"give the same function written for it: {given}"
+
+
+def described(found: Any) -> str:
+    """What a function returned, for a message.
+
+    >>> described((1.0, None))
+    'a tuple of 2 (float, NoneType)'
+    """
+    if isinstance(found, tuple | list):
+        kinds = ", ".join(type(each).__name__ for each in found)
+        return f"a {type(found).__name__} of {len(found)} ({kinds})"
+    if hasattr(found, "shape"):
+        return f"{type(found).__name__} of shape {tuple(found.shape)}"
+    return type(found).__name__
+
+
+def no_function(thing: Op | Divergence, framework: str, what: str) -> AdapterError:
+    """An op or a divergence that an adapter does not know, with what to add."""
+    takes = "Div = f(y, d)" if isinstance(thing, Divergence) else "z = f(*y, *parameters)"
+    return AdapterError(
+        f"the {framework} adapter has no {what} for {thing.name}; give it one: a method "
+        f"native_function(self, framework) of {thing.name} that returns, for {framework!r}, "
+        f"{takes} on {framework}'s values; or adapter.replacing({{{thing.name}: f}})"
+    )
+
+
+def takes_labels(case: Case, natives: Natives, framework: str) -> bool:
+    """Whether class labels are handed over as they are, for the framework's own path for them."""
+    divergence = case.network.divergence
+    own = isinstance(divergence, CrossEntropy) and case.d.ndim == 1
+    return own and loss_of(divergence, natives, framework) is None
