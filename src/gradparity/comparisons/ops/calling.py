@@ -14,7 +14,7 @@ import numpy as np
 from ...core.arrays import NDArray
 from ..finding import Finding, Verdict
 from .setting import Setting, Z
-from .widths import positional
+from .widths import required
 
 __all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "wrong"]
 
@@ -71,12 +71,12 @@ class Pair:
     @property
     def differentiated(self) -> bool:
         """Whether a framework differentiates the forward function."""
-        return not callable(self.backward)
+        return hasattr(self.backward, "vjp")
 
     @property
     def stateful(self) -> bool:
         """Whether backward takes dz alone, the rest having been stored by forward."""
-        return not self.differentiated and positional(self.backward) == 1
+        return not self.differentiated and required(self.backward) == 1
 
     def run(self, setting: Setting, layout: Layout = copied) -> Outcome:
         """Forward, then backward; a problem for whatever was raised or is not as expected."""

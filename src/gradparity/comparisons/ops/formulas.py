@@ -43,11 +43,9 @@ def batch_of_one(task: Task) -> Iterator[Finding]:
 
 def non_contiguous(task: Task) -> Iterator[Finding]:
     """y, dz and the parameters in Fortran order, or as slices of larger arrays."""
+    setting = task.points.random(5)
     for what, layout in (("in Fortran order", _fortran), ("as strided slices", _strided)):
-        for found in _judged(task, task.points.random(5), layout):
-            bad = found.parity is not True and found.verdict is not Verdict.VACUOUS
-            said = f"with y, dz and parameters {what}" if bad else ""
-            yield replace(found, note="; ".join(filter(None, (said, found.note))))
+        yield from _told(task, setting, f"with y, dz and parameters {what}", layout)
 
 
 def read_only(task: Task) -> Iterator[Finding]:
@@ -56,7 +54,23 @@ def read_only(task: Task) -> Iterator[Finding]:
     if not _runs(task, setting, _read_only) and _runs(task, setting, copied):
         yield _writes(task, setting.astype(task.precision))
     else:
-        yield from _judged(task, setting, _read_only)
+        yield from _told(task, setting, "with arrays that cannot be written into", _read_only)
+
+
+def _told(task: Task, setting: Setting, said: str, layout: Layout) -> Iterator[Finding]:
+    """The verdicts in a layout; where one is bad, whether the layout has to do with it."""
+
+    @cache
+    def plain() -> dict[str, Finding]:
+        return {f.quantity: f for f in _judged(task, setting)}
+
+    for found in _judged(task, setting, layout):
+        if found.parity is True or found.verdict is Verdict.VACUOUS:
+            yield found
+            continue
+        usual = plain().get(found.quantity)
+        alike = usual is not None and usual.verdict is found.verdict
+        yield replace(found, note=f"{'on ordinary arrays too' if alike else said}; {found.note}")
 
 
 def _runs(task: Task, setting: Setting, layout: Layout) -> bool:

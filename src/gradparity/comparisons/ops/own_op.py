@@ -129,13 +129,12 @@ class OwnOp:
     def _report(
         self, name: str, check: Check, precisions: Sequence[Precision], seed: int
     ) -> Report:
-        about = inspect.getdoc(check) or ""
         runs = []
         for precision in precisions:
             points = Points(self.like, self.widths, precision, seed)
             task = Task(self.pair, points, precision, self.expected)
             found = tuple(_worst_of_each(check(task)))
-            runs.append(Run(name, self.name, precision.name, found, about.rstrip(".")))
+            runs.append(Run(name, self.name, precision.name, found))
         versions = self.backward.versions() if self.pair.differentiated else {}
         return Report(tuple(runs), (), {}, {**environment(), **versions})
 
@@ -184,11 +183,23 @@ def check_op(
     """
     own = OwnOp(forward, backward, like=like, name=name, width=width, expected=expected)
     reports = [check() for check in own.checks(dtypes, seed).values()]
-    return replace(
-        reports[0],
-        runs=tuple(run for report in reports for run in report.runs),
-        skipped=own.skipped(),
-    )
+    runs = [run for report in reports for run in report.runs]
+    return replace(reports[0], runs=tuple(_told_once(runs)), skipped=own.skipped())
+
+
+def _told_once(runs: Sequence[Run]) -> Iterator[Run]:
+    """What was raised or returned wrongly at once is not told again with every check."""
+    seen: dict[tuple[str, str], str] = {}  # (dtype, note) -> the check that tells it
+    for run in runs:
+        findings = []
+        for f in run.findings:
+            known = next((c for (d, n), c in seen.items() if d == run.dtype and n in f.note), "")
+            if known and known != run.case:
+                f = replace(f, note=f"as in {known}")
+            elif f.parity is not True and not f.bound and f.note:
+                seen.setdefault((run.dtype, f.note), run.case)
+            findings.append(f)
+        yield replace(run, findings=tuple(findings))
 
 
 def _worst_of_each(findings: Iterable[Finding]) -> list[Finding]:

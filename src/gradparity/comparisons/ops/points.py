@@ -17,7 +17,9 @@ __all__ = ["Points"]
 
 #: Cotangents are whole multiples of this: sums of two are exact in every format.
 GRID = 2.0**-5
-#: Below this many tries a batch is drawn again that says nothing of its first instance.
+#: And where the exponential of float64 overflows, too.
+SPECIAL = (*POINTS, 800.0, -800.0)
+#: So often a batch is drawn again in which the first instance has no gradient.
 TRIES = 50
 
 
@@ -43,9 +45,9 @@ class Points:
     def special(self) -> Setting:
         """Zeros of both signs, kinks, saturation and tiny numbers, among random ones."""
         rng = np.random.default_rng((self.seed, 1))
-        T = 32
+        n, T = len(SPECIAL), len(SPECIAL) + 8
         x = rng.standard_normal((T, self.width)) * rng.choice([1.0, 5.0, 30.0], (T, 1))
-        x[:24] = rng.permutation(np.resize(POINTS, 24 * self.width)).reshape(24, self.width)
+        x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
         return self._setting(rng, x, "at special points")
 
     def kinks(self) -> Setting | None:

@@ -12,7 +12,7 @@ import numpy as np
 from ...core import Op
 from .setting import network_of
 
-__all__ = ["positional", "widths_of"]
+__all__ = ["required", "widths_of"]
 
 #: Tried in this order; unequal ones first, so that what is mixed up does not fit.
 UNEQUAL = (3, 2, 4)
@@ -21,15 +21,16 @@ TRIED = (4, 5, 3, 2, 1, *range(6, 65))
 FEW = TRIED[:8]
 
 
-def positional(function: Callable[..., Any]) -> int | None:
-    """How many positional arguments a function takes at most; None if any number, or unknown."""
+def required(function: Callable[..., Any]) -> int | None:
+    """How many positional arguments a function needs; None if it takes any number, or unknown."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # built into a framework
         return None
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return None
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return sum(p.default is p.empty for p in by_place)
 
 
 def widths_of(
@@ -52,8 +53,8 @@ def widths_of(
 
 def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
     """Of an op that takes two or more: as many as the function does, or three."""
-    most = positional(forward)
-    return 3 if most is None else max(2, most - len(op.parameter_shapes()))
+    needed = required(forward)
+    return 3 if needed is None else max(2, needed - len(op.parameter_shapes()))
 
 
 def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
