@@ -17,8 +17,8 @@ __all__ = ["Points"]
 
 #: Cotangents are whole multiples of this: sums of two are exact in every format.
 GRID = 2.0**-5
-#: And where the exponential of float64 overflows, too.
-SPECIAL = (*POINTS, 800.0, -800.0)
+#: And where the exponential of float64 overflows; far below, many clip what hardly counts.
+SPECIAL = (*POINTS, 800.0)
 #: So often a batch is drawn again in which the first instance has no gradient.
 TRIES = 50
 
