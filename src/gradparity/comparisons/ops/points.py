@@ -19,6 +19,8 @@ __all__ = ["Points"]
 GRID = 2.0**-5
 #: And where the exponential of float64 overflows; far below, many clip what hardly counts.
 SPECIAL = (*POINTS, 800.0)
+#: No batch need be larger.
+LARGE = 64
 #: So often a batch is drawn again in which the first instance has no gradient.
 TRIES = 50
 
@@ -29,7 +31,7 @@ class Points:
     def __init__(self, op: Op, widths: Sequence[int], precision: Precision, seed: int) -> None:
         self.op, self.precision, self.seed = op, precision, seed
         self.network, self.width = network_of(op, widths), sum(widths)
-        self.square = max(3, widths[0])
+        self.square = min(max(3, widths[0]), LARGE)
 
     def random(self, T: int, draw: int = 0) -> Setting:
         """Normal inputs and weights, T instances, of which the first has a gradient."""
