@@ -2,9 +2,11 @@ from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
 from .adapters import adapter as adapter
+from .comparisons import OwnOp as OwnOp
 from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
 from .comparisons import check as check
+from .comparisons import check_op as check_op
 from .comparisons import judge as judge
 from .core import Case as Case
 from .core import Network as Network
@@ -17,6 +19,7 @@ __all__ = [
     "Case",
     "Network",
     "Node",
+    "OwnOp",
     "Report",
     "Trace",
     "Verdict",
@@ -24,6 +27,7 @@ __all__ = [
     "adapters",
     "backprop",
     "check",
+    "check_op",
     "comparisons",
     "core",
     "judge",

@@ -1,6 +1,7 @@
 """The comparison suite: Case -> adapter -> Trace -> judge -> Findings -> Report.
 
 check         every case through every implementation and dtype
+ops/          one op of a user's own: `check_op`
 nodes/        node by node: from a trace to a verdict on every quantity, each on its own inputs
 whole/        end to end: from some final results to a verdict on each
 conventions/  which named alternative explains a quantity
@@ -16,6 +17,7 @@ from .atlas.probe import probe
 from .check import check
 from .finding import Census, Finding, Power, Verdict
 from .nodes.judge import judge
+from .ops.own_op import OwnOp, check_op
 from .report import Difference, Report, Run
 from .selftest.selftest import selftest
 from .whole.end_to_end import judge_end_to_end
@@ -24,11 +26,13 @@ __all__ = [
     "Census",
     "Difference",
     "Finding",
+    "OwnOp",
     "Power",
     "Report",
     "Run",
     "Verdict",
     "check",
+    "check_op",
     "judge",
     "judge_end_to_end",
     "probe",

@@ -1,0 +1,87 @@
+"""Two results that are to be equal, up to what both may be off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ...core.arrays import Array, NDArray
+from ..finding import Finding, Verdict
+from .setting import Setting, Z
+
+__all__ = ["compared", "first_of"]
+
+#: (quantity, want, got, index of the first that is off) -> what is wrong, in words.
+Why = Callable[[str, NDArray, NDArray, tuple[int, ...]], str]
+
+
+def compared(
+    setting: Setting,
+    name: str,
+    want: NDArray,
+    got: NDArray,
+    allowed: Array,
+    why: Why,
+    *,
+    zero: bool = False,
+) -> Finding:
+    """Two results that are to be equal, up to what both may be off.
+
+    `why` says in words what it means that they are not; `zero`: they are to be zero.
+    """
+    a, b = np.asarray(want, np.float64), np.asarray(got, np.float64)
+    with np.errstate(all="ignore"):
+        error = np.where(a == b, 0.0, np.abs(a - b))
+        error = np.where(np.isnan(error), np.inf, error)
+    largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
+    unit = setting.case.precision.unit * largest
+    outside = ~(error <= allowed)
+    at = first_of(outside) if outside.any() else _largest(error)
+    found = Finding(
+        name,
+        Z,
+        repr(setting.op),
+        Verdict.EXACT,
+        got.size,
+        index=at,
+        got=float(b[at]),
+        expected=float(a[at]),
+        error=_in_units(float(error[at]), unit),
+        bound=_in_units(float(np.broadcast_to(allowed, a.shape)[at]), unit),
+    )
+    return _decided(found, why, outside, error, a, b, largest == 0.0 and not zero)
+
+
+def _decided(
+    found: Finding,
+    why: Why,
+    outside: NDArray,
+    error: NDArray,
+    a: NDArray,
+    b: NDArray,
+    silent: bool,
+) -> Finding:
+    if outside.any():
+        note = why(found.quantity, a, b, found.index or ())
+        note += f" ({int(outside.sum())} of {b.size} elements)" if b.size > 1 else ""
+        return replace(found, verdict=Verdict.MISMATCH, note=note)
+    if silent:
+        return replace(found, verdict=Verdict.VACUOUS, note="the signal is zero")
+    return replace(found, verdict=Verdict.ROUNDING if error.any() else Verdict.EXACT)
+
+
+def _in_units(x: float, unit: float) -> float:
+    if x == 0.0:
+        return 0.0
+    return x / unit if unit > 0.0 else float("inf")
+
+
+def first_of(mask: NDArray) -> tuple[int, ...]:
+    """The index of the first element that is true."""
+    return tuple(int(i) for i in np.argwhere(mask)[0])
+
+
+def _largest(error: NDArray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))

@@ -1,0 +1,281 @@
+"""`check_op`: a forward and a backward function of one's own, held against an op's formulas."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...adapters.base import adapter
+from ...core import Compound, Op
+from ...core.precision import PRECISIONS, Precision
+from ..conventions.local import parse_expected
+from ..finding import Finding, Verdict
+from ..report import Report, Run, environment
+from . import algebra, formulas
+from .algebra import Task
+from .calling import Pair
+from .points import Points
+from .widths import widths_of
+
+__all__ = ["OwnOp", "check_op"]
+
+DTYPES = ("float64", "float32")
+
+Check = Callable[[Task], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class OwnOp:
+    """A forward and a backward function of one's own, and the op they are to compute.
+
+    Parameters
+    ----------
+    forward : ``z = forward(*y, *parameters)``: `relu(z)`, `multiply(y1, y2)`, `linear(y, W, b)`;
+        values are (T, D), W is (n_in, n_out) and b (n_out,).
+    backward : ``backward(dz, *y, *parameters)``, the gradients in the same order: an array, or a
+        tuple if there are several; one that takes dz alone is called as ``backward(dz)``, after
+        forward, as that of a layer which has stored its inputs.  Or "torch", "jax" or an adapter,
+        whose framework then differentiates `forward`.
+    like : the op, such as ``ReLU()`` or ``Affine(4, 3)``.
+    name : in reports; by default that of the forward function.
+    width : of the input values, a tuple if there are several of different widths; by default what
+        the op says, or the first that fits it.
+    expected : conventions that are meant, such as "mean" or "weight-decay=0.001": they pass.
+
+    Raises
+    ------
+    TypeError, ValueError : `like` is no op, or stands for several; a function that is none, or
+        takes another number of arguments; a width that does not fit; an unknown convention.
+    AdapterError : no such adapter, or its framework is not installed.
+
+    >>> from gradparity.core import Tanh
+    >>> own = OwnOp(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), like=Tanh())
+    >>> list(own.checks())[:4]
+    ['shape_and_dtype', 'inputs_unchanged', 'determinism', 'zero_cotangent']
+    >>> bool(own.checks()["linearity"]())
+    True
+    """
+
+    forward: Callable[..., Any]
+    backward: Any
+    _: KW_ONLY
+    like: Op
+    name: str = ""
+    width: int | Sequence[int] | None = None
+    expected: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        _check_like(self.like)
+        parse_expected(self.expected)
+        _check_callable("forward", self.forward)
+        if isinstance(self.backward, str):
+            object.__setattr__(self, "backward", adapter(self.backward))
+        if not hasattr(self.backward, "vjp"):
+            _check_callable("backward", self.backward)
+        object.__setattr__(self, "width", widths_of(self.like, self.forward, self.width))
+        object.__setattr__(self, "name", self.name or _name(self.forward, self.like))
+        letters = [f"y{i}" for i in range(1, len(self.widths) + 1)] if self.widths[1:] else ["y"]
+        letters += self.like.parameter_shapes()
+        _check_signature("forward", self.forward, letters)
+        if not self.pair.differentiated and not self.pair.stateful:
+            _check_signature("backward", self.backward, ["dz", *letters])
+
+    @property
+    def pair(self) -> Pair:
+        return Pair(self.forward, self.backward)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of every input value."""
+        return self.width  # type: ignore[return-value]  # set above
+
+    def skipped(self) -> dict[str, str]:
+        """Checks that this op cannot be held to -> why."""
+        found = {}
+        if self.like.random:
+            why = f"{self.like.name} draws new numbers at every call"
+            found = {name: why for name, (_, random) in algebra.CHECKS.items() if not random}
+        if Points(self.like, self.widths, PRECISIONS["float64"], 0).kinks() is None:
+            found["at_kinks"] = f"{self.like.name} has no kinks"
+        return found
+
+    def checks(
+        self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
+    ) -> dict[str, Callable[[], Report]]:
+        """Every check that applies by its name, the cheapest first; each gives a report.
+
+        Parameters
+        ----------
+        dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
+        seed : of the numbers the op is tested on.
+        """
+        precisions = _precisions(dtypes)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
+        every: dict[str, Check] = {name: check for name, (check, _) in algebra.CHECKS.items()}
+        every |= formulas.CHECKS
+        left_out = self.skipped()
+        return {
+            name: partial(self._report, name, check, precisions, int(seed))
+            for name, check in every.items()
+            if name not in left_out
+        }
+
+    def _report(
+        self, name: str, check: Check, precisions: Sequence[Precision], seed: int
+    ) -> Report:
+        runs = []
+        for precision in precisions:
+            points = Points(self.like, self.widths, precision, seed)
+            task = Task(self.pair, points, precision, self.expected)
+            found = tuple(_worst_of_each(check(task)))
+            runs.append(Run(name, self.name, precision.name, found))
+        versions = self.backward.versions() if self.pair.differentiated else {}
+        return Report(tuple(runs), (), {}, {**environment(), **versions})
+
+
+def check_op(
+    forward: Callable[..., Any],
+    backward: Any,
+    *,
+    like: Op,
+    dtypes: Sequence[Any] = DTYPES,
+    seed: int = 0,
+    width: int | Sequence[int] | None = None,
+    expected: Sequence[str] = (),
+    name: str = "",
+) -> Report:
+    """Do a forward and a backward function of one's own compute an op and its gradient?
+
+    First what holds for every op: shapes and dtypes, arguments left as they are, determinism, a
+    zero cotangent, linearity in dz, instances on their own.  Then the op's formulas, at random and
+    special points, exactly at its kinks, with a batch of one, and on arrays that are not
+    contiguous or cannot be written into.
+
+    Parameters
+    ----------
+    forward, backward, like, width, expected, name : as for `OwnOp`.
+    dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
+    seed : of the numbers the op is tested on.
+
+    Returns
+    -------
+    Report : true exactly if every check passes; one run per check and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError, AdapterError : as for `OwnOp`, or an unknown dtype.  What the functions
+        themselves raise is a finding.
+
+    >>> from gradparity.core import ReLU
+    >>> def relu(y):
+    ...     return np.maximum(y, 0)
+    >>> bool(check_op(relu, lambda dz, y: dz * (y > 0), like=ReLU()))
+    True
+    >>> report = check_op(relu, lambda dz, y: np.maximum(dz, 0) * (y > 0), like=ReLU())
+    >>> next(f.note for run, f in report.findings() if run.case == "linearity" and f.note)
+    'backward(-dz) is not -backward(dz) at [...]: 0 and ...; it treats negative cotangents ...'
+    """
+    own = OwnOp(forward, backward, like=like, name=name, width=width, expected=expected)
+    reports = [check() for check in own.checks(dtypes, seed).values()]
+    runs = [run for report in reports for run in report.runs]
+    return replace(reports[0], runs=tuple(_told_once(runs)), skipped=own.skipped())
+
+
+def _told_once(runs: Sequence[Run]) -> Iterator[Run]:
+    """What was raised or returned wrongly at once is not told again with every check."""
+    seen: dict[tuple[str, str], str] = {}  # (dtype, note) -> the check that tells it
+    for run in runs:
+        findings = []
+        for f in run.findings:
+            known = next((c for (d, n), c in seen.items() if d == run.dtype and n in f.note), "")
+            if known and known != run.case:
+                f = replace(f, note=f"as in {known}")
+            elif f.parity is not True and not f.bound and f.note:
+                seen.setdefault((run.dtype, f.note), run.case)
+            findings.append(f)
+        yield replace(run, findings=tuple(findings))
+
+
+def _worst_of_each(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding per quantity: the worst; what says nothing only where nothing else was said."""
+    found: dict[str, Finding] = {}
+    for finding in findings:
+        kept = found.get(finding.quantity)
+        if kept is None or _badness(finding) > _badness(kept):
+            found[finding.quantity] = finding
+    return list(found.values())
+
+
+def _badness(finding: Finding) -> tuple[int, float]:
+    if finding.verdict is Verdict.VACUOUS:
+        return -1, 0.0
+    if finding.parity is not True:
+        return finding.verdict.badness, 0.0  # the first that is wrong tells best
+    badness = 0 if finding.declared else finding.verdict.badness
+    return badness, finding.error / finding.bound if finding.bound else 0.0
+
+
+def _precisions(dtypes: Any) -> list[Precision]:
+    """float64 first, each once."""
+    alone = isinstance(dtypes, str | type | np.dtype | Precision)
+    given = [dtypes] if alone else list(dtypes)
+    names = [Precision.of(each).name for each in given]
+    unknown = [each for each, name in zip(given, names, strict=True) if name not in PRECISIONS]
+    if unknown or not given:
+        received = f"dtype {unknown[0]!r} cannot be judged" if unknown else "no dtype was given"
+        raise ValueError(f"{received}; give any of {tuple(PRECISIONS)}")
+    return [precision for name, precision in PRECISIONS.items() if name in names]
+
+
+def _check_like(like: Any) -> None:
+    if isinstance(like, Compound):
+        parts = " and ".join(f"like={op!r}" for _, op in like.chain())
+        raise TypeError(
+            f"{like!r} stands for a chain of ops, each with inner kinks of its own; "
+            f"check them one by one: {parts}"
+        )
+    if inspect.isclass(like) and issubclass(like, Op):
+        raise TypeError(f"like is the class {like.__name__}; give an op, such as {like.__name__}()")
+    if not isinstance(like, Op):
+        raise TypeError(f"like is {like!r}; give an op such as ReLU() or Affine(4, 3)")
+
+
+def _check_callable(what: str, given: Any) -> None:
+    if callable(given):
+        return
+    if hasattr(given, "run"):
+        raise TypeError(
+            f"{what} is the adapter {getattr(given, 'name', given)!r}, which cannot differentiate "
+            "a function (it has no vjp); give a backward function"
+        )
+    other = ', or "torch", "jax" or an adapter' if what == "backward" else ""
+    raise TypeError(f"{what} is {given!r}; give a function{other}")
+
+
+def _check_signature(what: str, function: Callable[..., Any], letters: list[str]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # built into a framework
+        return
+    try:
+        signature.bind(*letters)
+    except TypeError as error:
+        alone = ", or as backward(dz)" if what == "backward" else ""
+        raise TypeError(
+            f"{what} is called as {what}({', '.join(letters)}){alone}, but takes "
+            f"{signature} ({error})"
+        ) from None
+
+
+def _name(forward: Any, like: Op) -> str:
+    owner = getattr(forward, "__self__", None)
+    if inspect.ismethod(forward) and owner is not None:
+        return type(owner).__name__
+    name = getattr(forward, "__name__", "")
+    return name if name.isidentifier() else f"own {like.name}"

@@ -1,0 +1,121 @@
+"""The numbers an op is tested on: random, special, and exactly at its kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ...core import Case, Kinked, Op
+from ...core.arrays import NDArray
+from ...core.precision import Precision
+from ...core.rounding import Rounding
+from ..suite import POINTS
+from .setting import Setting, network_of
+
+__all__ = ["Points"]
+
+#: Cotangents are whole multiples of this: sums of two are exact in every format.
+GRID = 2.0**-5
+#: And where the exponential of float64 overflows; far below, many clip what hardly counts.
+SPECIAL = (*POINTS, 800.0)
+#: No batch need be larger.
+LARGE = 64
+#: So often a batch is drawn again in which the first instance has no gradient.
+TRIES = 50
+
+
+class Points:
+    """Settings of one op: float64 numbers in which the op is finite in `precision` too."""
+
+    def __init__(self, op: Op, widths: Sequence[int], precision: Precision, seed: int) -> None:
+        self.op, self.precision, self.seed = op, precision, seed
+        self.network, self.width = network_of(op, widths), sum(widths)
+        self.square = min(max(3, widths[0]), LARGE)
+
+    def random(self, T: int, draw: int = 0) -> Setting:
+        """Normal inputs and weights, T instances, of which the first has a gradient."""
+        where = f"at random points, {T} instance{'s' if T > 1 else ''}"
+        for i in range(TRIES):
+            rng = np.random.default_rng((self.seed, T, draw, i))
+            found = self._setting(rng, rng.standard_normal((T, self.width)), where)
+            edges = [found.core.edge_grad[edge] for edge in found.step.edges]
+            if all(np.any(dy[0]) for dy in edges):
+                break
+        return found
+
+    def special(self) -> Setting:
+        """Zeros of both signs, kinks, saturation and tiny numbers, among random ones."""
+        rng = np.random.default_rng((self.seed, 1))
+        n, T = len(SPECIAL), len(SPECIAL) + 8
+        x = rng.standard_normal((T, self.width)) * rng.choice([1.0, 5.0, 30.0], (T, 1))
+        x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
+        return self._setting(rng, x, "at special points")
+
+    def kinks(self) -> Setting | None:
+        """Small whole numbers, and exactly the kinks; None if the op has none there."""
+        rng = np.random.default_rng((self.seed, 2))
+        at = [kink.at for kink in self.op.kinks] if isinstance(self.op, Kinked) else []
+        at = [a for a in at if float(self.precision.round(a)) == a]
+        x = rng.choice([-2.0, -1.0, 0.0, -0.0, 1.0, 2.0, *at * 3], (24, self.width))
+        x[0], x[1] = 0.0, -0.0
+        found = self._setting(rng, x, "at kinks")
+        y = next(iter(found.arguments.values()))
+        valid = self.op.subdifferential(y, self.precision.tiny)
+        return None if valid is None else found
+
+    def _setting(self, rng: np.random.Generator, x: NDArray, where: str) -> Setting:
+        T = len(x)
+        params = {
+            name: rng.standard_normal(shape) * (np.sqrt(2 / shape[0]) if len(shape) == 2 else 0.5)
+            for name, shape in self.network.parameter_shapes.items()
+        }
+        shape = T, self.network.widths(self.width)[self.network.output]
+        d = rng.choice([-1.0, 1.0], shape) * np.round(rng.uniform(0.5, 1.5, shape) / GRID) * GRID
+
+        def setting(x: NDArray) -> Setting:
+            return Setting(Case(self.network, params, x, d), where)
+
+        return self._finite(setting, x, rng)
+
+    def _finite(
+        self, setting: Callable[[NDArray], Setting], x: NDArray, rng: np.random.Generator
+    ) -> Setting:
+        """With other numbers where the op has no value or gradient in this precision.
+
+        A logarithm of a negative number, or what overflows, would say nothing of anybody's code.
+        """
+        for other, rows in self._others(x, rng):
+            found = setting(x)
+            lost = self._lost(found)
+            if not lost.any():
+                return found
+            x = np.where(lost.any(axis=-1, keepdims=True) if rows else lost, other, x)
+        found = setting(x)
+        if self._lost(found).any():
+            raise ValueError(
+                f"{self.op!r} gives no finite numbers in {self.precision.name} even for inputs "
+                "between 0 and 1; give like= an op that does"
+            )
+        return found
+
+    @staticmethod
+    def _others(x: NDArray, rng: np.random.Generator) -> Iterator[tuple[NDArray, bool]]:
+        """Other numbers to try in turn, and whether for whole rows."""
+        yield np.abs(x), False
+        yield rng.standard_normal(x.shape), False
+        yield rng.standard_normal(x.shape), True
+        yield rng.uniform(0.05, 0.95, x.shape), True
+
+    def _lost(self, setting: Setting) -> NDArray:
+        """The numbers in x, (T, D_0), for which something is not finite."""
+        rounding = Rounding.of(self.precision)
+        lost = np.zeros(setting.case.x.shape, dtype=bool)
+        inputs = {f"grad {name}" for name in setting.inputs}
+        with np.errstate(all="ignore"):
+            for name, want in setting.bounds(rounding).items():
+                bad = ~(np.abs(want.value) + want.full_error() < rounding.largest)
+                if name in inputs or name == "value z":
+                    alone = bad.shape == lost.shape and name != "grad y1"
+                    lost |= bad if alone else bad.any(axis=-1, keepdims=True)
+        return lost

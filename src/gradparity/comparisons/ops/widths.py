@@ -1,0 +1,96 @@
+"""Of which width the inputs of an op are, where nobody says: the op itself, or the first to fit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ...core import Op
+from .setting import network_of
+
+__all__ = ["required", "widths_of"]
+
+#: Tried in this order; unequal ones first, so that what is mixed up does not fit.
+UNEQUAL = (3, 2, 4)
+TRIED = (4, 5, 3, 2, 1, *range(6, 65))
+#: Of the same, for ops of several inputs, where every combination is tried.
+FEW = TRIED[:8]
+
+
+def required(function: Callable[..., Any]) -> int | None:
+    """How many positional arguments a function needs; None if it takes any number, or unknown."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # built into a framework
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return sum(p.default is p.empty for p in by_place)
+
+
+def widths_of(
+    op: Op, forward: Callable[..., Any], width: int | Sequence[int] | None
+) -> tuple[int, ...]:
+    """The width of every input.
+
+    Raises
+    ------
+    ValueError, TypeError : `width` does not fit the op, or none was found that does.
+    """
+    if width is not None:
+        return _given(op, width)
+    n = op.n_inputs or _n_inputs(op, forward)
+    found = next((widths for widths in _candidates(op, n) if _fits(op, widths)), None)
+    if found is None:
+        raise ValueError(f"no width was found that {op!r} takes; give check_op(..., width=)")
+    return found
+
+
+def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
+    """Of an op that takes two or more: as many as the function does, or three."""
+    needed = required(forward)
+    return 3 if needed is None else max(2, needed - len(op.parameter_shapes()))
+
+
+def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
+    n = op.n_inputs
+    given = (width,) * (n or 2) if isinstance(width, int | np.integer) else tuple(width)
+    whole = all(isinstance(w, int | np.integer) and w > 0 for w in given)
+    if not whole or not (len(given) == n or (n is None and len(given) >= 2)):
+        takes = f"{n} value(s)" if n else "two or more values"
+        raise ValueError(f"width is {width!r}; {op!r} takes {takes}, give a whole number for each")
+    try:
+        op.width(*given)
+    except ValueError as error:
+        raise ValueError(f"width is {width!r}: {error}") from None
+    return tuple(int(w) for w in given)
+
+
+def _candidates(op: Op, n: int) -> Iterator[tuple[int, ...]]:
+    said = getattr(op, "n_in", None)
+    if n == 1:
+        yield from [(said,)] if isinstance(said, int) else []
+        yield from ((w,) for w in TRIED)
+        return
+    yield tuple(np.resize(UNEQUAL, n).tolist())
+    yield from ((w,) * n for w in TRIED)
+    yield from product(FEW, repeat=min(n, 3)) if n <= 3 else ()
+
+
+def _fits(op: Op, widths: tuple[int, ...]) -> bool:
+    """Whether the op says so, and its formula gives a value of the width it says."""
+    rng = np.random.default_rng(0)
+    y = [rng.uniform(0.5, 1.5, (2, w)) for w in widths]
+    p = {name: rng.uniform(0.5, 1.5, shape) for name, shape in op.parameter_shapes().items()}
+    try:
+        network_of(op, widths).widths(sum(widths))
+        with np.errstate(all="ignore"):
+            z = op.forward(p, *y)
+    except (ValueError, IndexError):
+        return False
+    return np.shape(z) == (2, op.width(*widths))
