@@ -1,6 +1,7 @@
 from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
+from . import testing as testing
 from .adapters import adapter as adapter
 from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
@@ -12,11 +13,13 @@ from .core import Node as Node
 from .core import Trace as Trace
 from .core import backprop as backprop
 from .core import layered as layered
+from .testing import OwnNetwork as OwnNetwork
 
 __all__ = [
     "Case",
     "Network",
     "Node",
+    "OwnNetwork",
     "Report",
     "Trace",
     "Verdict",
@@ -28,4 +31,5 @@ __all__ = [
     "core",
     "judge",
     "layered",
+    "testing",
 ]

@@ -1,0 +1,182 @@
+"""From the reports of tests, gathered from every worker, to the terminal, JUnit and one file.
+
+A worker sends text and numbers only; imports neither NumPy nor pytest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..comparisons.report import Report
+
+__all__ = ["SCHEMA", "add", "document", "lines", "packed", "properties", "write"]
+
+SCHEMA = "gradparity/pytest/1"
+#: Rows of the terminal summary.
+TOLD = 5
+#: What a test comes to, worst first: a later phase can only make it worse.
+OUTCOMES = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
+
+Tests = Mapping[str, dict[str, Any]]
+
+
+def packed(reports: list[Report], full: bool) -> str:
+    """What one phase of a test found, as text: a row per run; the reports too if they are asked for."""
+    rows = [
+        {
+            "case": run.case,
+            "adapter": run.adapter,
+            "dtype": run.dtype,
+            "exit_code": run.exit_code,
+            "badness": worst.verdict.badness,
+            "verdict": str(worst.verdict),
+            "quantity": worst.quantity,
+            "error": float(worst.error),
+            "bound": float(worst.bound),
+            "counts": Counter(str(f.verdict) for f in run.findings),
+        }
+        for report in reports
+        for run in report.runs
+        for worst in [run.worst]
+    ]
+    skipped = {name: why for report in reports for name, why in report.skipped.items()}
+    # An empty report stands for a test that was skipped.
+    whole = [json.loads(report.to_json()) for report in reports if full and report.runs]
+    return json.dumps({"rows": rows, "skipped": skipped, "reports": whole})
+
+
+def properties(reports: list[Report]) -> list[tuple[str, str | int | float]]:
+    """Of a test, for JUnit: flat, and of builtin types, for nothing else passes between workers."""
+    runs = [run for report in reports for run in report.runs]
+    if not runs:
+        return []
+    worst = max(runs, key=lambda run: (run.exit_code == 1, run.worst.verdict.badness, run.nearest))
+    found = {
+        "parity": {0: "yes", 1: "no", 2: "unknown"}[max((r.exit_code for r in runs), key=_rank)],
+        "runs": len(runs),
+        "quantities": sum(len(run.findings) for run in runs),
+        "implementations": ",".join(dict.fromkeys(run.adapter for run in runs)),
+        "dtypes": ",".join(dict.fromkeys(run.dtype for run in runs)),
+        "verdict": str(worst.worst.verdict),
+        "where": f"{worst.case}, {worst.adapter}, {worst.dtype}: {worst.worst.quantity}",
+        "error_u": float(worst.worst.error),
+        "bound_u": float(worst.worst.bound),
+    }
+    return [(f"gradparity.{name}", value) for name, value in found.items()]
+
+
+def _rank(exit_code: int) -> int:
+    """Parity, unknown, a difference."""
+    return (0, 2, 1)[exit_code]
+
+
+def add(tests: dict[str, dict[str, Any]], report: Any, text: str | None) -> None:
+    """Take in what a phase of a test has sent; a test that is run again starts anew."""
+    if text is not None:
+        sent = json.loads(text)
+        known = tests.get(report.nodeid)
+        if known is None or report.when in known["phases"]:
+            known = tests[report.nodeid] = {
+                "outcome": "passed", "phases": {}, "skipped": {}
+            }  # fmt: skip
+        known["phases"][report.when] = sent
+        known["skipped"].update(sent["skipped"])
+    test = tests[report.nodeid]
+    test["outcome"] = min(test["outcome"], _outcome(report), key=OUTCOMES.index)
+
+
+def _outcome(report: Any) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    failed_outside = report.failed and report.when != "call"
+    return "error" if failed_outside else str(report.outcome)
+
+
+def document(tests: Tests) -> str:
+    """Every report as one JSON object, sorted by test; see docs/json.md."""
+    found = [
+        {
+            "nodeid": nodeid,
+            "outcome": tests[nodeid]["outcome"],
+            "skipped": tests[nodeid]["skipped"],
+            "reports": [r for sent in tests[nodeid]["phases"].values() for r in sent["reports"]],
+        }
+        for nodeid in sorted(tests)
+    ]
+    return json.dumps({"schema": SCHEMA, "tests": found}, allow_nan=False, indent=1) + "\n"
+
+
+def write(tests: Tests, path: Path) -> None:
+    """The document, whole or not at all: it takes the place of the file when it is complete."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(document(tests))
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it for its owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def lines(tests: Tests, path: str) -> Iterator[str]:
+    """Of the terminal's summary."""
+    rows = [
+        {**row, "test": nodeid, "outcome": test["outcome"]}
+        for nodeid, test in tests.items()
+        for sent in test["phases"].values()
+        for row in sent["rows"]
+    ]
+    if rows:
+        counts: Counter[str] = sum((Counter(row["counts"]) for row in rows), Counter())
+        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        ran = len({row["test"] for row in rows})
+        yield f"{ran} test{'s' * (ran > 1)}, {len(rows)} runs, {counts.total()} quantities: {told}"
+        yield from _worst(rows)
+    absent: dict[str, list[str]] = {}
+    for test in tests.values():
+        for name, why in test["skipped"].items():
+            absent.setdefault(f"{name}: {why}", []).append(name)
+    for said, times in absent.items():
+        yield f"skipped in {len(times)} test{'s' * (len(times) > 1)}: {said}"
+    if path:
+        yield f"every report is in {path}"
+
+
+def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The runs without parity; where there is none, the quantity nearest to its bound."""
+    ordered = sorted(
+        rows, key=lambda row: (-_rank(row["exit_code"]), -row["badness"], -_share(row))
+    )
+    bad = [row for row in ordered if row["exit_code"]]
+    for row in bad[:TOLD]:
+        outcome = "" if row["outcome"] == "failed" else f" ({row['outcome']})"
+        yield (
+            f"{row['test']}{outcome}: {row['verdict']} in {row['quantity']}, {_run(row)}: "
+            f"{row['error']:.3g} u, bound {row['bound']:.3g} u"
+        )
+    if len(bad) > TOLD:
+        yield f"... and {len(bad) - TOLD} more runs without parity"
+    if not bad:
+        row = max(rows, key=_share)
+        yield (
+            f"nearest to its bound: {row['quantity']}, {_run(row)}, at {100 * _share(row):.0f}% "
+            f"({row['test']})"
+        )
+
+
+def _run(row: dict[str, Any]) -> str:
+    return f"{row['adapter']}, {row['dtype']}, case {row['case']!r}"
+
+
+def _share(row: dict[str, Any]) -> float:
+    return float(row["error"] / row["bound"]) if row["bound"] else float(row["error"] > 0)
