@@ -40,9 +40,8 @@ class Checker:
     ) -> Report:
         __tracebackhide__ = True
         settings = self.settings
-        known = {
-            n for n, p in inspect.signature(check).parameters.items() if p.kind is p.KEYWORD_ONLY
-        }
+        parameters = inspect.signature(check).parameters.values()
+        known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         if unknown := sorted(set(options) - known):
             raise TypeError(f"gradparity is given {', '.join(unknown)}; it takes the keywords "
                             f"{', '.join(sorted(known | {'seed'}))}")  # fmt: skip

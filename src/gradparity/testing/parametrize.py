@@ -173,9 +173,8 @@ def _refuse_unknown(found: list[_Found], settings: Settings, expected: Expected 
 def _settings(dtypes: Any, seed: Any) -> Settings:
     """Those of the run of pytest that is going on, and over them what is given."""
     plugin = sys.modules.get("_gradparity_pytestplugin")
-    settings = (
-        of_config(plugin.configs[-1]) if plugin is not None and plugin.configs else Settings()
-    )
+    configs = plugin.configs if plugin is not None else []
+    settings = of_config(configs[-1]) if configs else Settings()
     given = {"dtypes": dtypes, "seed": seed}
     return replace(settings, **{n: PARSERS[n](v) for n, v in given.items() if v is not None})
 

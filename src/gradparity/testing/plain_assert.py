@@ -18,11 +18,14 @@ __all__ = ["explain"]
 
 def explain(report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     """Add to a failed test what is wrong in each report that its failing statement asserts."""
-    if not excinfo.errisinstance(AssertionError) or not hasattr(report.longrepr, "addsection"):
+    shown: Any = report.longrepr
+    if not excinfo.errisinstance(AssertionError) or not hasattr(shown, "addsection"):
         return
     entry = excinfo.traceback[-1]
+    if entry.ishidden(excinfo):
+        return  # raised by us, with the diagnosis
     for asserted in _asserted(entry):
-        report.longrepr.addsection("gradient parity", diagnosis(asserted))
+        shown.addsection("gradient parity", diagnosis(asserted))
 
 
 def _asserted(entry: Any) -> list[Report]:

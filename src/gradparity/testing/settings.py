@@ -124,8 +124,8 @@ def report_path(config: pytest.Config) -> Path:
     """Of the command line from where pytest was started, of the file from the root of the tests."""
     given = config.getoption("gradparity_report")
     if given is None:
-        return config.rootpath / str(config.getini("gradparity_report"))
-    return config.invocation_params.dir / given
+        return Path(config.rootpath, config.getini("gradparity_report"))
+    return Path(config.invocation_params.dir, given)
 
 
 def _refuse_unwritable(source: str, value: str, path: Path) -> None:

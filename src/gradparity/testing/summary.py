@@ -28,7 +28,7 @@ Tests = Mapping[str, dict[str, Any]]
 
 
 def packed(reports: list[Report], full: bool) -> str:
-    """What one phase of a test found, as text: a row per run; the reports too if they are asked for."""
+    """What one phase of a test found, as text: a row per run; if asked for, the reports too."""
     rows = [
         {
             "case": run.case,
@@ -52,13 +52,13 @@ def packed(reports: list[Report], full: bool) -> str:
     return json.dumps({"rows": rows, "skipped": skipped, "reports": whole})
 
 
-def properties(reports: list[Report]) -> list[tuple[str, str | int | float]]:
+def properties(reports: list[Report]) -> list[tuple[str, object]]:
     """Of a test, for JUnit: flat, and of builtin types, for nothing else passes between workers."""
     runs = [run for report in reports for run in report.runs]
     if not runs:
         return []
     worst = max(runs, key=lambda run: (run.exit_code == 1, run.worst.verdict.badness, run.nearest))
-    found = {
+    found: dict[str, object] = {
         "parity": {0: "yes", 1: "no", 2: "unknown"}[max((r.exit_code for r in runs), key=_rank)],
         "runs": len(runs),
         "quantities": sum(len(run.findings) for run in runs),
@@ -132,7 +132,7 @@ def lines(tests: Tests, path: str) -> Iterator[str]:
     """Of the terminal's summary."""
     rows = [
         {**row, "test": nodeid, "outcome": test["outcome"]}
-        for nodeid, test in tests.items()
+        for nodeid, test in sorted(tests.items())
         for sent in test["phases"].values()
         for row in sent["rows"]
     ]
@@ -154,10 +154,8 @@ def lines(tests: Tests, path: str) -> Iterator[str]:
 
 def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
     """The runs without parity; where there is none, the quantity nearest to its bound."""
-    ordered = sorted(
-        rows, key=lambda row: (-_rank(row["exit_code"]), -row["badness"], -_share(row))
-    )
-    bad = [row for row in ordered if row["exit_code"]]
+    rows = sorted(rows, key=_badness)
+    bad = [row for row in rows if row["exit_code"]]
     for row in bad[:TOLD]:
         outcome = "" if row["outcome"] == "failed" else f" ({row['outcome']})"
         yield (
@@ -167,11 +165,16 @@ def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
     if len(bad) > TOLD:
         yield f"... and {len(bad) - TOLD} more runs without parity"
     if not bad:
-        row = max(rows, key=_share)
+        row = rows[0]
         yield (
             f"nearest to its bound: {row['quantity']}, {_run(row)}, at {100 * _share(row):.0f}% "
             f"({row['test']})"
         )
+
+
+def _badness(row: dict[str, Any]) -> tuple[float, ...]:
+    """What is worst comes first: a difference, what is unknown, the largest share of a bound."""
+    return -_rank(row["exit_code"]), -row["badness"] if row["exit_code"] else 0, -_share(row)
 
 
 def _run(row: dict[str, Any]) -> str:
