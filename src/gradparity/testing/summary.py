@@ -6,6 +6,7 @@ A worker sends text and numbers only; imports neither NumPy nor pytest.
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections import Counter
@@ -182,4 +183,6 @@ def _run(row: dict[str, Any]) -> str:
 
 
 def _share(row: dict[str, Any]) -> float:
-    return float(row["error"] / row["bound"]) if row["bound"] else float(row["error"] > 0)
+    """Of its bound; what is not a number is beyond all others."""
+    share = row["error"] / row["bound"] if row["bound"] else float(row["error"] > 0)
+    return math.inf if math.isnan(share) else float(share)
