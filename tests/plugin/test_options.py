@@ -139,7 +139,10 @@ class TestAdapters:
             def test_marked(gradparity_adapter):
                 assert gradparity_adapter.name == "fake"
 
-            @parametrize_with_checks(["absent", OwnNetwork(NET, "fake")],
+            def test_op(gradparity):
+                gradparity.check_op(abs, "absent", like=ReLU())
+
+            @parametrize_with_checks(["absent", OwnNetwork(NET, "fake"), OwnNetwork(NET, "absent")],
                                      expected_failed_checks={"not-known-yet": "it is not here"})
             def test_checks(implementation, check):
                 check(implementation)
@@ -147,13 +150,14 @@ class TestAdapters:
         result = pytester.runpytest_subprocess(
             "--gradparity-adapters=fake,absent", "--gradparity-report=r.json", "-rs", "-v",
         )  # fmt: skip
-        result.assert_outcomes(passed=5, skipped=3)
+        result.assert_outcomes(passed=5, skipped=5)
         result.stdout.fnmatch_lines([
             "*::test_each[[]fake[]] PASSED*",
             "*::test_each[[]absent[]] SKIPPED*",
             "*::test_checks[[]absent-not_installed[]] SKIPPED*",
+            "*::test_checks[[]absent-2-not_installed[]] SKIPPED*",
             "4 tests, 4 runs, *",
-            "skipped in 4 tests: absent: the adapter 'absent' is not usable (No module named*",
+            "skipped in 6 tests: absent: the adapter 'absent' is not usable (No module named*",
             "every report is in r.json",
             "SKIPPED [[]1[]] test_it.py:*: the adapter 'absent' is not usable (No module*",
         ])  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,7 +17,7 @@ from ..core.network import Network
 from .failure import concluded, record
 from .settings import PARSERS, Settings
 
-__all__ = ["Checker", "accepted", "one_adapter", "present"]
+__all__ = ["Checker", "accepted", "one_adapter", "present", "skip"]
 
 
 class Checker:
@@ -48,8 +48,7 @@ class Checker:
         seed = settings.seed if seed is None else PARSERS["seed"](seed)
         chosen, absent = present(implementations or settings.names, settings.required)
         if not chosen:
-            record(Report((), skipped=absent))
-            pytest.skip("; ".join(absent.values()))
+            skip(absent)
         report = check(with_numbers(cases, seed), *chosen, **{**settings.options, **options})
         return concluded(replace(report, skipped={**report.skipped, **absent}))
 
@@ -58,6 +57,8 @@ class Checker:
         __tracebackhide__ = True
         import gradparity
 
+        if isinstance(backward, str):  # an adapter, whose framework differentiates `forward`
+            backward = one_adapter(backward, self.settings.required)
         check_op: Callable[..., Report] = gradparity.check_op
         return concluded(check_op(forward, backward, **{**self._for(check_op), **options}))
 
@@ -111,12 +112,18 @@ def present(
     return chosen, absent
 
 
+def skip(absent: dict[str, str]) -> NoReturn:
+    """Skip the test for want of these adapters, which the summary tells too."""
+    __tracebackhide__ = True
+    record(Report((), skipped=absent))
+    pytest.skip("; ".join(absent.values()))
+
+
 def one_adapter(name: str, required: Iterable[str]) -> Adapter:
     """The adapter of this name; the test is skipped if it is merely not installed."""
     __tracebackhide__ = True
     chosen, absent = present([name], required)
     if absent:
-        record(Report((), skipped=absent))
-        pytest.skip(absent[name])
+        skip(absent)
     found: Adapter = chosen[0]
     return found

@@ -14,8 +14,9 @@ import pytest
 from ..adapters.base import Adapter
 from ..comparisons.report import Report
 from ..core.precision import PRECISIONS
-from .checker import accepted, present
-from .failure import concluded, record
+from .checker import accepted, present, skip
+from .failure import concluded
+from .own_network import OwnNetwork
 from .settings import PARSERS, Settings, of_config
 
 __all__ = ["Check", "parametrize_with_checks"]
@@ -112,10 +113,11 @@ class _Found(NamedTuple):
 
     @classmethod
     def of(cls, given: Any, settings: Settings, expected: Expected | None) -> _Found:
-        chosen, absent = present([given], settings.required)
+        name = given.implementation if isinstance(given, OwnNetwork) else given
+        chosen, absent = present([name], settings.required)
         if absent:  # one test that is skipped, so that it is seen
-            return cls(given, {NOT_INSTALLED: partial(_skip, absent)}, {}, absent=True)
-        each = chosen[0]
+            return cls(given, {NOT_INSTALLED: partial(skip, absent)}, {}, absent=True)
+        each = given if isinstance(given, OwnNetwork) else chosen[0]
         checks = _checks(each, settings)
         if not checks:
             raise ValueError(f"{_name(each)!r} has no check")
@@ -128,12 +130,6 @@ class _Found(NamedTuple):
 
 #: The name of the one test of an adapter whose framework is missing.
 NOT_INSTALLED = "not_installed"
-
-
-def _skip(absent: dict[str, str]) -> None:
-    __tracebackhide__ = True
-    record(Report((), skipped=absent))
-    pytest.skip("; ".join(absent.values()))
 
 
 def _checks(implementation: Any, settings: Settings) -> dict[str, Callable[[], Any]]:
