@@ -40,14 +40,13 @@ class TestVerdict:
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines([
             ">       gradparity(NET, wrong)",
-            "E       AssertionError: mismatch in grad W1 at node 'z1': wrong, float64, *1 more)",
+            "E       AssertionError: mismatch in grad W1 at node 'z1': wrong, float64, case 'case'",
             "E       grad W1, at node 'z1', op Affine(n_in=3, n_out=4, bias=True)",
-            "E         run         wrong, float64, case 'case'",
+            "E         run         wrong, float64, case 'case'; mismatch in float32 too",
             "E         verdict     MISMATCH, 12 of 12 elements outside their bound",
             "E         worst       index [[]*, *[]]: got *, the formula gives *",
             "E         error       * u, bound * u",
             "E         why         every element is 1.5 times the formula",
-            "E         run         wrong, float32, case 'case'",
             "E       NO PARITY  2 of 36 quantities are not right, in 2 of 2 runs",
             "test_it.py:*: AssertionError",
             "*= gradient parity =*",
@@ -202,6 +201,19 @@ class TestSettings:
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines([f"*@pytest.mark.gradparity in test_it.py::test_that*{said}"])
 
+    def test_a_bad_marker_is_seen_when_its_adapters_are_collected(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project("""
+            @pytest.mark.gradparity(adapters=["tensorflow"])
+            def test_each(gradparity_adapter):
+                pass
+        """)
+        result = pytester.runpytest()
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["*@pytest.mark.gradparity in *: no adapter is called 'tens*"])
+        assert "Traceback" not in result.stdout.str()
+
     def test_a_bad_argument_says_what_there_is(
         self, pytester: pytest.Pytester, project: Project
     ) -> None:
@@ -227,7 +239,7 @@ class TestOtherChecks:
             import sys, types
 
             def fake_check_op(forward, backward, *, like, dtypes=("float64", "float32"), seed=0):
-                assert (forward, backward, like, seed) == ("f", "b", "op", 3)
+                assert (forward, backward, like, seed) == (abs, abs, "op", 3)
                 return gp.check(NET, wrong, dtypes=dtypes)
 
             def fake_check_adapter(adapter, dtypes=None):
@@ -236,7 +248,7 @@ class TestOtherChecks:
             def test_op(gradparity, monkeypatch):
                 monkeypatch.setattr(gp, "check_op", fake_check_op, raising=False)
                 with pytest.raises(AssertionError, match="1 of 18 quantities is not right"):
-                    gradparity.check_op("f", "b", like="op")
+                    gradparity.check_op(abs, abs, like="op")
 
             def test_adapter(gradparity, monkeypatch):
                 fake = types.ModuleType("gradparity.testing.conformance")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+
+from gradparity.testing.summary import add
 
 Project = Callable[..., Path]
 
@@ -164,3 +168,28 @@ def test_junit_has_plain_properties(pytester: pytest.Pytester, project: Project)
         assert float(wrong["gradparity.error_u"]) > float(wrong["gradparity.bound_u"]) > 0
         right = found["test_right"]
         assert (right["gradparity.parity"], right["gradparity.runs"]) == ("yes", "4")
+
+
+class TestRunAgain:
+    """As pytest-rerunfailures and subtests send it."""
+
+    def sent(self, tests: dict[str, Any], outcome: str, phase: str = "call", rows: int = 1) -> None:
+        report = SimpleNamespace(
+            nodeid="t", when=phase, outcome=outcome, failed=outcome == "failed", skipped=False
+        )
+        text = {"rows": [{}] * rows, "skipped": {}, "reports": []}
+        add(tests, report, json.dumps(text) if rows else None)
+
+    def test_what_is_run_again_is_forgotten(self) -> None:
+        tests: dict[str, Any] = {}
+        self.sent(tests, "rerun")
+        assert tests == {}
+        self.sent(tests, "passed")
+        assert (tests["t"]["outcome"], len(tests["t"]["sent"])) == ("passed", 1)
+
+    def test_parts_of_one_test_are_together(self) -> None:
+        tests: dict[str, Any] = {}
+        self.sent(tests, "failed")
+        self.sent(tests, "passed")
+        self.sent(tests, "passed", "teardown", rows=0)
+        assert (tests["t"]["outcome"], len(tests["t"]["sent"])) == ("failed", 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from .finding import Finding, Verdict
 from .report import Report, Run
@@ -37,7 +38,7 @@ def diagnosis(report: Report) -> str:
     bad = _bad(report)
     untested = _untested(report)
     parts = [headline(report)]
-    parts += [_told(run, finding) for run, finding in bad[:TOLD]]
+    parts += [_told(wrong) for wrong in bad[:TOLD]]
     if len(bad) > TOLD:
         parts.append(f"... and {len(bad) - TOLD} more")
     if untested:
@@ -52,7 +53,7 @@ def headline(report: Report) -> str:
     bad = _bad(report)
     untested = _untested(report)
     if bad:
-        run, f = bad[0]
+        run, f, _ = bad[0]
         place = f" at node {f.node!r}" if f.node else ""
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         return f"{f.verdict} in {f.quantity}{place}: {_name(run)}{more}"
@@ -61,14 +62,25 @@ def headline(report: Report) -> str:
     return "there is parity" if report else "nothing was compared"
 
 
-def _bad(report: Report) -> list[tuple[Run, Finding]]:
-    """Every finding that is in the way of parity, the worst verdict first."""
-    bad = [
-        (run, f)
-        for run, f in report.findings()
-        if f.parity is False or f.verdict is Verdict.INCONCLUSIVE
-    ]
-    return sorted(bad, key=lambda found: -found[1].verdict.badness)
+class Wrong(NamedTuple):
+    """A finding that is in the way of parity, and the other dtypes in which it is the same."""
+
+    run: Run
+    finding: Finding
+    too: list[str]
+
+
+def _bad(report: Report) -> list[Wrong]:
+    """The worst verdict first; one quantity in several dtypes is told once."""
+    found: dict[tuple[str, ...], Wrong] = {}
+    for run, f in report.findings():
+        if f.parity is False or f.verdict is Verdict.INCONCLUSIVE:
+            key = (run.case, run.adapter, f.quantity, f.node, f.op, f.verdict, f.convention)
+            if key in found:
+                found[key].too.append(run.dtype)
+            else:
+                found[key] = Wrong(run, f, [])
+    return sorted(found.values(), key=lambda wrong: -wrong.finding.verdict.badness)
 
 
 def _untested(report: Report) -> list[str]:
@@ -80,17 +92,18 @@ def _untested(report: Report) -> list[str]:
     ]
 
 
-def _told(run: Run, f: Finding) -> str:
+def _told(wrong: Wrong) -> str:
     """One quantity: where, which run, what was there and what belongs there, and why."""
+    f = wrong.finding
     place = f", at node {f.node!r}" if f.node else ""
     place += f", op {f.op}" if f.op else ""
-    return "\n".join(
-        [f"{f.quantity}{place}", *(f"  {label:<11} {said}" for label, said in _rows(run, f))]
-    )
+    rows = (f"  {label:<11} {said}" for label, said in _rows(wrong))
+    return "\n".join([f"{f.quantity}{place}", *rows])
 
 
-def _rows(run: Run, f: Finding) -> Iterator[tuple[str, str]]:
-    yield "run", _name(run)
+def _rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
+    run, f, too = wrong
+    yield "run", _name(run) + (f"; {f.verdict} in {', '.join(too)} too" if too else "")
     outside = f", {f.outside} of {f.elements} elements outside their bound" if f.outside else ""
     name = f" {f.convention}" if f.convention else ""
     yield "verdict", f"{f.verdict.upper()}{name}{outside}"
@@ -111,14 +124,15 @@ def _name(run: Run) -> str:
     return f"{run.adapter}, {run.dtype}, case {run.case!r}"
 
 
-def _conclusion(report: Report, bad: list[tuple[Run, Finding]]) -> str:
+def _conclusion(report: Report, bad: list[Wrong]) -> str:
     word = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}[report.exit_code]
     if not report.runs:
         return f"{word}  nothing was compared"
     runs = sum(run.exit_code != 0 for run in report.runs)
     total = len(report.findings())
-    verb = "is" if len(bad) == 1 else "are"
+    wrong = sum(1 + len(each.too) for each in bad)
+    verb = "is" if wrong == 1 else "are"
     return (
-        f"{word}  {len(bad)} of {total} quantities {verb} not right, "
+        f"{word}  {wrong} of {total} quantities {verb} not right, "
         f"in {runs} of {len(report.runs)} runs"
     )

@@ -31,6 +31,9 @@ class Checker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    def __repr__(self) -> str:
+        return f"<gradparity with {self.settings}>"
+
     def __call__(
         self,
         cases: Any,

@@ -61,6 +61,9 @@ class OwnNetwork:
             or getattr(implementation, "name", type(implementation).__name__)
         )
 
+    def __repr__(self) -> str:
+        return f"OwnNetwork({self.name!r}, {len(self.cases)} case{'s' * (len(self.cases) > 1)})"
+
     def checks(
         self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
     ) -> dict[str, Callable[[], Report]]:

@@ -79,16 +79,15 @@ def _rank(exit_code: int) -> int:
 
 
 def add(tests: dict[str, dict[str, Any]], report: Any, text: str | None) -> None:
-    """Take in what a phase of a test has sent; a test that is run again starts anew."""
+    """Take in what a phase of a test has sent, and what the test has come to."""
     if text is not None:
         sent = json.loads(text)
-        known = tests.get(report.nodeid)
-        if known is None or report.when in known["phases"]:
-            known = tests[report.nodeid] = {
-                "outcome": "passed", "phases": {}, "skipped": {}
-            }  # fmt: skip
-        known["phases"][report.when] = sent
-        known["skipped"].update(sent["skipped"])
+        test = tests.setdefault(report.nodeid, {"outcome": "passed", "sent": [], "skipped": {}})
+        test["sent"].append(sent)
+        test["skipped"].update(sent["skipped"])
+    if report.outcome == "rerun":  # by pytest-rerunfailures: what counts is still to come
+        tests.pop(report.nodeid)
+        return
     test = tests[report.nodeid]
     test["outcome"] = min(test["outcome"], _outcome(report), key=OUTCOMES.index)
 
@@ -107,7 +106,7 @@ def document(tests: Tests) -> str:
             "nodeid": nodeid,
             "outcome": tests[nodeid]["outcome"],
             "skipped": tests[nodeid]["skipped"],
-            "reports": [r for sent in tests[nodeid]["phases"].values() for r in sent["reports"]],
+            "reports": [r for sent in tests[nodeid]["sent"] for r in sent["reports"]],
         }
         for nodeid in sorted(tests)
     ]
@@ -134,7 +133,7 @@ def lines(tests: Tests, path: str) -> Iterator[str]:
     rows = [
         {**row, "test": nodeid, "outcome": test["outcome"]}
         for nodeid, test in sorted(tests.items())
-        for sent in test["phases"].values()
+        for sent in test["sent"]
         for row in sent["rows"]
     ]
     if rows:
