@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = "pytester"
+
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("command_line", "tests.adapters.frameworks")
 

@@ -94,6 +94,11 @@ class TestDirection:
         ]
         assert not wrong
 
+    def test_pytest_is_needed_by_the_plugin_and_what_it_calls_alone(self) -> None:
+        needed = {path for path in FILES for _, name in imports(path) if name == "pytest"}
+        wrong = {path for path in needed if path.parent.name != "testing"}
+        assert wrong == {SRC / "_gradparity_pytestplugin.py"}
+
     def test_core_needs_numpy_and_the_standard_library_only(self) -> None:
         allowed = {"numpy", "gradparity", *sys.stdlib_module_names}
         wrong = [
@@ -198,6 +203,11 @@ class TestWeight:
             ("gradparity.comparisons", ["torch", "jax", "optax", "sklearn", "click"]),
             ("gradparity.adapters.base", ["torch", "jax", "optax", "rich", "click"]),
             ("gradparity.cli", ["numpy", "torch", "jax", "optax", "sklearn", "rich"]),
+            ("_gradparity_pytestplugin", ["gradparity", "lazy_loader", "numpy", "rich", "click"]),
+            ("gradparity.testing", ["pytest", "numpy", "torch", "jax", "rich", "click"]),
+            ("gradparity.testing.settings", ["numpy", "torch", "jax", "rich", "click"]),
+            ("gradparity.testing.summary", ["pytest", "numpy", "torch", "jax", "rich", "click"]),
+            ("gradparity.testing.own_network", ["pytest", "torch", "jax", "click"]),
         ],
     )
     def test_of_an_import(self, module: str, without: list[str]) -> None:
@@ -211,7 +221,13 @@ class TestWeight:
 
 PACKAGES = [
     importlib.import_module(name)
-    for name in ("gradparity", "gradparity.core", "gradparity.adapters", "gradparity.comparisons")
+    for name in (
+        "gradparity",
+        "gradparity.core",
+        "gradparity.adapters",
+        "gradparity.comparisons",
+        "gradparity.testing",
+    )
 ]
 
 

@@ -1,6 +1,7 @@
 from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
+from . import testing as testing
 from .adapters import adapter as adapter
 from .comparisons import OwnOp as OwnOp
 from .comparisons import Report as Report
@@ -14,11 +15,13 @@ from .core import Node as Node
 from .core import Trace as Trace
 from .core import backprop as backprop
 from .core import layered as layered
+from .testing import OwnNetwork as OwnNetwork
 
 __all__ = [
     "Case",
     "Network",
     "Node",
+    "OwnNetwork",
     "OwnOp",
     "Report",
     "Trace",
@@ -32,4 +35,5 @@ __all__ = [
     "core",
     "judge",
     "layered",
+    "testing",
 ]

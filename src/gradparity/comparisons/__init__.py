@@ -6,6 +6,7 @@ nodes/        node by node: from a trace to a verdict on every quantity, each on
 whole/        end to end: from some final results to a verdict on each
 conventions/  which named alternative explains a quantity
 report        the findings together;  finding: one of them;  render: as text and JSON
+diagnosis     what is wrong, in words
 power         what would have been caught;  hints: what a mismatch looks like
 suite         the built-in cases;  digits: real images;  formulas: read off the code
 atlas/        `probe`: what the frameworks take at kinks, measured

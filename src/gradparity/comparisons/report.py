@@ -77,7 +77,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything `check` found.  ``bool(report)`` is parity; ``print(report)`` is the diagnosis.
+    """Everything `check` found.  ``bool(report)`` is parity; ``print(report)`` tells all.
 
     Attributes
     ----------
@@ -112,7 +112,10 @@ class Report:
 
         return text(self)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        from .diagnosis import headline
+
+        return f"<Report: {headline(self)}>"
 
     def to_json(self) -> str:
         """The report as JSON, schema ``gradparity/report/1``; see docs/json.md."""

@@ -1,0 +1,138 @@
+"""What is wrong in a report, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .finding import Finding, Verdict
+from .report import Report, Run
+
+__all__ = ["diagnosis", "headline"]
+
+#: Quantities told before the rest is counted.
+TOLD = 10
+
+
+def diagnosis(report: Report) -> str:
+    """What is wrong, where and why: the worst first, the conclusion last.
+
+    >>> import gradparity as gp
+    >>> from gradparity.core import Affine, L2
+    >>> def mine(case):
+    ...     given = gp.backprop(case)
+    ...     given.grad["b1"] *= 3
+    ...     return given
+    >>> print(diagnosis(gp.check(gp.layered([Affine(3, 2)], L2()), mine, dtypes=["float64"])))
+    mismatch in grad b1 at node 'z1': mine, float64, case 'case'
+    <BLANKLINE>
+    grad b1, at node 'z1', op Affine(n_in=3, n_out=2, bias=True)
+      run         mine, float64, case 'case'
+      verdict     MISMATCH, 2 of 2 elements outside their bound
+      worst       index [0]: got 0.560506011, the formula gives 0.186835337
+      error       1.8e+16 u, bound 366 u
+      why         every element is 3 times the formula
+    <BLANKLINE>
+    NO PARITY  1 of 10 quantities is not right, in 1 of 1 runs
+    """
+    bad = _bad(report)
+    untested = _untested(report)
+    parts = [headline(report)]
+    parts += [_told(wrong) for wrong in bad[:TOLD]]
+    if len(bad) > TOLD:
+        parts.append(f"... and {len(bad) - TOLD} more")
+    if untested:
+        parts.append("\n".join(untested))
+    if report.skipped:
+        parts.append("\n".join(f"skipped {name}: {why}" for name, why in report.skipped.items()))
+    return "\n\n".join([*parts, _conclusion(report, bad)])
+
+
+def headline(report: Report) -> str:
+    """The worst in one line: for pytest's short summary, and as the repr of a report."""
+    bad = _bad(report)
+    untested = _untested(report)
+    if bad:
+        run, f, _ = bad[0]
+        place = f" at node {f.node!r}" if f.node else ""
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        return f"{f.verdict} in {f.quantity}{place}: {_name(run)}{more}"
+    if untested:
+        return untested[0]
+    return "there is parity" if report else "nothing was compared"
+
+
+class Wrong(NamedTuple):
+    """A finding that is in the way of parity, and the other dtypes in which it is the same."""
+
+    run: Run
+    finding: Finding
+    too: list[str]
+
+
+def _bad(report: Report) -> list[Wrong]:
+    """The worst verdict first; one quantity in several dtypes is told once."""
+    found: dict[tuple[str, ...], Wrong] = {}
+    for run, f in report.findings():
+        if f.parity is False or f.verdict is Verdict.INCONCLUSIVE:
+            key = (run.case, run.adapter, f.quantity, f.node, f.op, f.verdict, f.convention)
+            if key in found:
+                found[key].too.append(run.dtype)
+            else:
+                found[key] = Wrong(run, f, [])
+    return sorted(found.values(), key=lambda wrong: -wrong.finding.verdict.badness)
+
+
+def _untested(report: Report) -> list[str]:
+    """Runs in which nothing is wrong and nothing was tested."""
+    return [
+        f"{_name(run)}: nothing was tested, for every final gradient is zero or below its own bound"
+        for run in report.runs
+        if run.exit_code == 2 and not any(f.verdict is Verdict.INCONCLUSIVE for f in run.findings)
+    ]
+
+
+def _told(wrong: Wrong) -> str:
+    """One quantity: where, which run, what was there and what belongs there, and why."""
+    f = wrong.finding
+    place = f", at node {f.node!r}" if f.node else ""
+    place += f", op {f.op}" if f.op else ""
+    rows = (f"  {label:<11} {said}" for label, said in _rows(wrong))
+    return "\n".join([f"{f.quantity}{place}", *rows])
+
+
+def _rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
+    run, f, too = wrong
+    yield "run", _name(run) + (f"; {f.verdict} in {', '.join(too)} too" if too else "")
+    outside = f", {f.outside} of {f.elements} elements outside their bound" if f.outside else ""
+    name = f" {f.convention}" if f.convention else ""
+    yield "verdict", f"{f.verdict.upper()}{name}{outside}"
+    if f.index is not None:
+        got, expected = (f"{value:.9g}" for value in (f.got, f.expected))
+        if got == expected and f.got != f.expected:
+            got, expected = (f"{value:.17g}" for value in (f.got, f.expected))
+        yield "worst", f"index {list(f.index)}: got {got}, the formula gives {expected}"
+    if f.bound or f.error:
+        yield "error", f"{f.error:.3g} u, bound {f.bound:.3g} u"
+    if f.kinks:
+        yield "kinks", str(f.kinks)
+    if f.note:
+        yield "why", f.note
+
+
+def _name(run: Run) -> str:
+    return f"{run.adapter}, {run.dtype}, case {run.case!r}"
+
+
+def _conclusion(report: Report, bad: list[Wrong]) -> str:
+    word = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}[report.exit_code]
+    if not report.runs:
+        return f"{word}  nothing was compared"
+    runs = sum(run.exit_code != 0 for run in report.runs)
+    total = len(report.findings())
+    wrong = sum(1 + len(each.too) for each in bad)
+    verb = "is" if wrong == 1 else "are"
+    return (
+        f"{word}  {wrong} of {total} quantities {verb} not right, "
+        f"in {runs} of {len(report.runs)} runs"
+    )

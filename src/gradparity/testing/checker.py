@@ -1,0 +1,132 @@
+"""What the fixture `gradparity` is, and what becomes of an adapter that is not installed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import pytest
+
+from ..adapters.base import Adapter, AdapterError, adapter
+from ..comparisons.check import check
+from ..comparisons.report import Report
+from ..core.case import Case
+from ..core.network import Network
+from .failure import concluded, record
+from .settings import PARSERS, Settings
+
+__all__ = ["Checker", "accepted", "one_adapter", "present", "skip"]
+
+
+class Checker:
+    """Checks with the settings of a test; without parity it fails with a diagnosis.
+
+    ``gradparity(cases, *implementations, **options)`` is `gradparity.check` with these settings:
+    the `Report` if there is parity, and an AssertionError with the diagnosis otherwise.  Without
+    implementations it checks the chosen adapters.  `seed` is of the numbers a network is given.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def __repr__(self) -> str:
+        return f"<gradparity with {self.settings}>"
+
+    def __call__(
+        self,
+        cases: Any,
+        *implementations: Any,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Report:
+        __tracebackhide__ = True
+        settings = self.settings
+        parameters = inspect.signature(check).parameters.values()
+        known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if unknown := sorted(set(options) - known):
+            raise TypeError(f"gradparity is given {', '.join(unknown)}; it takes the keywords "
+                            f"{', '.join(sorted(known | {'seed'}))}")  # fmt: skip
+        seed = settings.seed if seed is None else PARSERS["seed"](seed)
+        chosen, absent = present(implementations or settings.names, settings.required)
+        if not chosen:
+            skip(absent)
+        report = check(with_numbers(cases, seed), *chosen, **{**settings.options, **options})
+        return concluded(replace(report, skipped={**report.skipped, **absent}))
+
+    def check_op(self, forward: Any, backward: Any, **options: Any) -> Report:
+        """`gradparity.check_op`, with these settings where nothing else is said."""
+        __tracebackhide__ = True
+        import gradparity
+
+        if isinstance(backward, str):  # an adapter, whose framework differentiates `forward`
+            backward = one_adapter(backward, self.settings.required)
+        check_op: Callable[..., Report] = gradparity.check_op
+        return concluded(check_op(forward, backward, **{**self._for(check_op), **options}))
+
+    def check_adapter(self, adapter: Any, **options: Any) -> Any:
+        """`gradparity.testing.check_adapter`, with these settings where nothing else is said."""
+        __tracebackhide__ = True
+        from .conformance import check_adapter
+
+        found = check_adapter(adapter, **{**self._for(check_adapter), **options})
+        return concluded(found) if isinstance(found, Report) else found
+
+    def _for(self, function: Callable[..., Any]) -> dict[str, Any]:
+        return accepted(function, {**self.settings.options, "seed": self.settings.seed})
+
+
+def with_numbers(cases: Any, seed: int) -> Any:
+    """Every network as a case, with numbers of this seed; anything else as it is."""
+    if isinstance(cases, Network):
+        return Case.random(cases, seed=seed)
+    if isinstance(cases, Iterable):
+        return [with_numbers(case, seed) for case in cases]
+    return cases
+
+
+def accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that a function takes."""
+    parameters = inspect.signature(function).parameters
+    every = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return {name: value for name, value in options.items() if every or name in parameters}
+
+
+def present(
+    implementations: Iterable[Any], required: Iterable[str] = ()
+) -> tuple[list[Any], dict[str, str]]:
+    """The implementations that can be run; and name -> why, of the adapters that are not there.
+
+    Raises
+    ------
+    AdapterError : an adapter is unknown or broken; or it is required, and missing.
+    """
+    __tracebackhide__ = True
+    chosen: list[Any] = []
+    absent: dict[str, str] = {}
+    for each in implementations:
+        try:
+            chosen.append(adapter(each) if isinstance(each, str) else each)
+        except AdapterError as error:
+            if each in required or not isinstance(error.__cause__, ModuleNotFoundError):
+                raise
+            absent[each] = str(error)
+    return chosen, absent
+
+
+def skip(absent: dict[str, str]) -> NoReturn:
+    """Skip the test for want of these adapters, which the summary tells too."""
+    __tracebackhide__ = True
+    record(Report((), skipped=absent))
+    pytest.skip("; ".join(absent.values()))
+
+
+def one_adapter(name: str, required: Iterable[str]) -> Adapter:
+    """The adapter of this name; the test is skipped if it is merely not installed."""
+    __tracebackhide__ = True
+    chosen, absent = present([name], required)
+    if absent:
+        skip(absent)
+    found: Adapter = chosen[0]
+    return found

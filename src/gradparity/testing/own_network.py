@@ -1,0 +1,86 @@
+"""An implementation of one's own, with the cases it is checked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ..comparisons.check import DTYPES, Implementation, check
+from ..comparisons.report import Report
+from ..core.case import Case
+from ..core.network import Network
+
+__all__ = ["OwnNetwork"]
+
+
+class OwnNetwork:
+    """An implementation of networks, as one object with one check per case and dtype.
+
+    Parameters
+    ----------
+    cases : a case, several, or a network (which is given random numbers).
+    implementation : as for `gradparity.check`: a function from a case to what it computed, an
+        adapter or its name.
+    name : of the implementation, in the names of tests; by default its own.
+    expected : conventions that are meant.
+
+    Raises
+    ------
+    TypeError, ValueError : something else than cases, or none.
+
+    >>> import gradparity as gp
+    >>> from gradparity.core import Affine, L2
+    >>> own = OwnNetwork(gp.layered([Affine(3, 2)], L2()), gp.backprop)
+    >>> own.name, list(own.checks(dtypes=["float64"]))
+    ('backprop', ['case-float64'])
+    >>> bool(own.checks()["case-float32"]())
+    True
+    """
+
+    def __init__(
+        self,
+        cases: Case | Network | Sequence[Case | Network],
+        implementation: Implementation,
+        name: str | None = None,
+        expected: Sequence[str] = (),
+    ) -> None:
+        given = [cases] if isinstance(cases, Case | Network) else list(cases)
+        for case in given:
+            if not isinstance(case, Case | Network):
+                said = f"OwnNetwork was given {type(case).__name__}"
+                raise TypeError(f"{said}; give a Case, a Network or a list of them")
+        if not given:
+            raise ValueError("OwnNetwork was given no case; give a Case or a Network")
+        self.cases, self.implementation, self.expected = given, implementation, expected
+        self.name = name or (
+            implementation
+            if isinstance(implementation, str)
+            else getattr(implementation, "__name__", None)
+            or getattr(implementation, "name", type(implementation).__name__)
+        )
+
+    def __repr__(self) -> str:
+        return f"OwnNetwork({self.name!r}, {len(self.cases)} case{'s' * (len(self.cases) > 1)})"
+
+    def checks(
+        self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
+    ) -> dict[str, Callable[[], Report]]:
+        """Name -> check, one per case and dtype, such as "case-float64"; each gives a `Report`."""
+        numbered = [
+            Case.random(each, seed=seed) if isinstance(each, Network) else each
+            for each in self.cases
+        ]
+        names = [case.name for case in numbered]
+        if len(set(names)) < len(names):
+            numbered = [replace(c, name=f"{c.name}-{i + 1}") for i, c in enumerate(numbered)]
+        return {
+            f"{case.name}-{dtype}": partial(self._check, case, dtype)
+            for case in numbered
+            for dtype in dtypes
+        }
+
+    def _check(self, case: Case, dtype: Any) -> Report:
+        __tracebackhide__ = True
+        return check(case, self.implementation, dtypes=[dtype], expected=self.expected)

@@ -1,0 +1,187 @@
+"""From the reports of tests, gathered from every worker, to the terminal, JUnit and one file.
+
+A worker sends text and numbers only; imports neither NumPy nor pytest.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..comparisons.report import Report
+
+__all__ = ["SCHEMA", "add", "document", "lines", "packed", "properties", "write"]
+
+SCHEMA = "gradparity/pytest/1"
+#: Rows of the terminal summary.
+TOLD = 5
+#: What a test comes to, worst first: a later phase can only make it worse.
+OUTCOMES = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
+
+Tests = Mapping[str, dict[str, Any]]
+
+
+def packed(reports: list[Report], full: bool) -> str:
+    """What one phase of a test found, as text: a row per run; if asked for, the reports too."""
+    rows = [
+        {
+            "case": run.case,
+            "adapter": run.adapter,
+            "dtype": run.dtype,
+            "exit_code": run.exit_code,
+            "badness": worst.verdict.badness,
+            "verdict": str(worst.verdict),
+            "quantity": worst.quantity,
+            "error": float(worst.error),
+            "bound": float(worst.bound),
+            "counts": Counter(str(f.verdict) for f in run.findings),
+        }
+        for report in reports
+        for run in report.runs
+        for worst in [run.worst]
+    ]
+    skipped = {name: why for report in reports for name, why in report.skipped.items()}
+    # An empty report stands for a test that was skipped.
+    whole = [json.loads(report.to_json()) for report in reports if full and report.runs]
+    return json.dumps({"rows": rows, "skipped": skipped, "reports": whole})
+
+
+def properties(reports: list[Report]) -> list[tuple[str, object]]:
+    """Of a test, for JUnit: flat, and of builtin types, for nothing else passes between workers."""
+    runs = [run for report in reports for run in report.runs]
+    if not runs:
+        return []
+    worst = max(runs, key=lambda run: (run.exit_code == 1, run.worst.verdict.badness, run.nearest))
+    found: dict[str, object] = {
+        "parity": {0: "yes", 1: "no", 2: "unknown"}[max((r.exit_code for r in runs), key=_rank)],
+        "runs": len(runs),
+        "quantities": sum(len(run.findings) for run in runs),
+        "implementations": ",".join(dict.fromkeys(run.adapter for run in runs)),
+        "dtypes": ",".join(dict.fromkeys(run.dtype for run in runs)),
+        "verdict": str(worst.worst.verdict),
+        "where": f"{worst.case}, {worst.adapter}, {worst.dtype}: {worst.worst.quantity}",
+        "error_u": float(worst.worst.error),
+        "bound_u": float(worst.worst.bound),
+    }
+    return [(f"gradparity.{name}", value) for name, value in found.items()]
+
+
+def _rank(exit_code: int) -> int:
+    """Parity, unknown, a difference."""
+    return (0, 2, 1)[exit_code]
+
+
+def add(tests: dict[str, dict[str, Any]], report: Any, text: str | None) -> None:
+    """Take in what a phase of a test has sent, and what the test has come to."""
+    if text is not None:
+        sent = json.loads(text)
+        test = tests.setdefault(report.nodeid, {"outcome": "passed", "sent": [], "skipped": {}})
+        test["sent"].append(sent)
+        test["skipped"].update(sent["skipped"])
+    if report.outcome == "rerun":  # by pytest-rerunfailures: what counts is still to come
+        tests.pop(report.nodeid)
+        return
+    test = tests[report.nodeid]
+    test["outcome"] = min(test["outcome"], _outcome(report), key=OUTCOMES.index)
+
+
+def _outcome(report: Any) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    failed_outside = report.failed and report.when != "call"
+    return "error" if failed_outside else str(report.outcome)
+
+
+def document(tests: Tests) -> str:
+    """Every report as one JSON object, sorted by test; see docs/json.md."""
+    found = [
+        {
+            "nodeid": nodeid,
+            "outcome": tests[nodeid]["outcome"],
+            "skipped": tests[nodeid]["skipped"],
+            "reports": [r for sent in tests[nodeid]["sent"] for r in sent["reports"]],
+        }
+        for nodeid in sorted(tests)
+    ]
+    return json.dumps({"schema": SCHEMA, "tests": found}, allow_nan=False, indent=1) + "\n"
+
+
+def write(tests: Tests, path: Path) -> None:
+    """The document, whole or not at all: it takes the place of the file when it is complete."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(document(tests))
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it for its owner alone
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def lines(tests: Tests, path: str) -> Iterator[str]:
+    """Of the terminal's summary."""
+    rows = [
+        {**row, "test": nodeid, "outcome": test["outcome"]}
+        for nodeid, test in sorted(tests.items())
+        for sent in test["sent"]
+        for row in sent["rows"]
+    ]
+    if rows:
+        counts: Counter[str] = sum((Counter(row["counts"]) for row in rows), Counter())
+        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        ran = len({row["test"] for row in rows})
+        yield f"{ran} test{'s' * (ran > 1)}, {len(rows)} runs, {counts.total()} quantities: {told}"
+        yield from _worst(rows)
+    absent: dict[str, list[str]] = {}
+    for test in tests.values():
+        for name, why in test["skipped"].items():
+            absent.setdefault(f"{name}: {why}", []).append(name)
+    for said, times in absent.items():
+        yield f"skipped in {len(times)} test{'s' * (len(times) > 1)}: {said}"
+    if path:
+        yield f"every report is in {path}"
+
+
+def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """The runs without parity; where there is none, the quantity nearest to its bound."""
+    rows = sorted(rows, key=_badness)
+    bad = [row for row in rows if row["exit_code"]]
+    for row in bad[:TOLD]:
+        outcome = "" if row["outcome"] == "failed" else f" ({row['outcome']})"
+        yield (
+            f"{row['test']}{outcome}: {row['verdict']} in {row['quantity']}, {_run(row)}: "
+            f"{row['error']:.3g} u, bound {row['bound']:.3g} u"
+        )
+    if len(bad) > TOLD:
+        yield f"... and {len(bad) - TOLD} more runs without parity"
+    if not bad:
+        row = rows[0]
+        yield (
+            f"nearest to its bound: {row['quantity']}, {_run(row)}, at {100 * _share(row):.0f}% "
+            f"({row['test']})"
+        )
+
+
+def _badness(row: dict[str, Any]) -> tuple[float, ...]:
+    """What is worst comes first: a difference, what is unknown, the largest share of a bound."""
+    return -_rank(row["exit_code"]), -row["badness"] if row["exit_code"] else 0, -_share(row)
+
+
+def _run(row: dict[str, Any]) -> str:
+    return f"{row['adapter']}, {row['dtype']}, case {row['case']!r}"
+
+
+def _share(row: dict[str, Any]) -> float:
+    """Of its bound; what is not a number is beyond all others."""
+    share = row["error"] / row["bound"] if row["bound"] else float(row["error"] > 0)
+    return math.inf if math.isnan(share) else float(share)

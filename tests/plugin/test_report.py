@@ -1,0 +1,195 @@
+"""What is gathered from the tests: the file, the summary, JUnit; with and without xdist."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from gradparity.testing.summary import add
+
+Project = Callable[..., Path]
+
+MIXED = """
+    import numpy as np
+
+    @pytest.fixture
+    def found(gradparity):
+        return gradparity(NET, right, dtypes=["float64"])
+
+    def test_in_setup(found):
+        assert found
+
+    def test_right(gradparity):
+        gradparity(NET, right)
+        gradparity(gp.Case.random(NET, name="second"), right)
+
+    def test_wrong(gradparity):
+        gradparity(NET, wrong)
+
+    def test_not_finite(gradparity):
+        def nan(case):
+            trace = gp.backprop(case)
+            trace.grad["b2"] = np.full(2, np.nan, dtype=case.dtype)
+            return trace
+        gradparity(NET, nan)
+
+    @pytest.mark.xfail(reason="known", strict=True)
+    def test_known(gradparity):
+        gradparity(NET, wrong)
+
+    @pytest.fixture
+    def torn(gradparity):
+        yield gradparity
+        raise OSError("while cleaning up")
+
+    def test_torn(torn):
+        torn(NET, right)
+
+    @pytest.mark.parametrize("batch", range(6))
+    def test_batch(gradparity, batch):
+        gradparity(gp.Case.random(NET, batch=batch + 1), right)
+
+    @parametrize_with_checks([OwnNetwork(NET, right), OwnNetwork(NET, wrong)])
+    def test_checks(implementation, check):
+        check(implementation)
+
+    def test_without():
+        pass
+"""
+OUTCOMES = {"passed": 12, "failed": 4, "xfailed": 1, "errors": 1}
+
+
+class TestFile:
+    def test_is_the_same_twice_and_under_xdist(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project(MIXED)
+        written = []
+        for options in (["-n0"], ["-n2"], ["-n2"]):
+            result = pytester.runpytest_subprocess("--gradparity-report=r.json", *options)
+            result.assert_outcomes(**OUTCOMES)
+            written.append((pytester.path / "r.json").read_bytes())
+            (pytester.path / "r.json").unlink()
+        assert len(set(written)) == 1
+
+    def test_says_what_every_test_found(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(MIXED)
+        pytester.runpytest("--gradparity-report=r.json")
+        text = (pytester.path / "r.json").read_text(encoding="utf-8")
+        document = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+        assert document["schema"] == "gradparity/pytest/1"
+        assert list(document) == ["schema", "tests"]
+        nodeids = [test["nodeid"] for test in document["tests"]]
+        assert nodeids == sorted(nodeids)
+        assert "test_it.py::test_without" not in nodeids
+        tests = {test["nodeid"].partition("::")[2]: test for test in document["tests"]}
+        outcomes = {name: test["outcome"] for name, test in tests.items()}
+        assert outcomes["test_right"] == outcomes["test_in_setup"] == "passed"
+        assert outcomes["test_wrong"] == outcomes["test_checks[wrong-case-float32]"] == "failed"
+        assert outcomes["test_known"] == "xfailed"
+        assert outcomes["test_torn"] == "error"
+        assert [len(tests[n]["reports"]) for n in ("test_right", "test_in_setup")] == [2, 1]
+        (report,) = tests["test_wrong"]["reports"]
+        assert report["schema"] == "gradparity/report/1"
+        assert [run["verdict"] for run in report["runs"]] == ["mismatch", "mismatch"]
+
+    def test_is_written_where_nothing_was_checked_but_not_when_collecting(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project("def test_without(): pass")
+        path = pytester.path / "r.json"
+        pytester.runpytest("--gradparity-report=r.json", "--co")
+        assert not path.exists()
+        result = pytester.runpytest("--gradparity-report=r.json")
+        assert json.loads(path.read_text())["tests"] == []
+        assert "gradient parity" not in result.stdout.str()
+
+    def test_takes_the_place_of_the_old_one_at_once(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project("def test_right(gradparity): gradparity(NET, right)")
+        path = pytester.path / "r.json"
+        path.write_text("old")
+        pytester.runpytest("--gradparity-report", str(path))
+        assert len(json.loads(path.read_text())["tests"]) == 1
+        assert [p.name for p in pytester.path.glob("*r.json*")] == ["r.json"]
+
+
+class TestSummary:
+    def test_counts_and_tells_the_worst(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(MIXED)
+        lines = [
+            "*= gradient parity =*",
+            "16 tests, 29 runs, 522 quantities: * exact, * rounding, * mismatch",
+            "test_it.py::test_not_finite: mismatch in grad b2, nan, float64, *: nan u, bound * u",
+            "... and 3 more runs without parity",
+        ]
+        for options in ((), ("-n2",)):
+            pytester.runpytest_subprocess(*options).stdout.fnmatch_lines(lines)
+
+    def test_of_parity_says_how_near_it_was(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project("def test_right(gradparity): gradparity(NET, right)")
+        pytester.runpytest().stdout.fnmatch_lines([
+            "1 test, 2 runs, 36 quantities: *",
+            "nearest to its bound: *, right, float*, case 'case', at *% (test_it.py::test_right)",
+        ])  # fmt: skip
+
+    def test_is_silent_where_nothing_ran(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("def test_one(): pass")
+        assert "gradient parity" not in pytester.runpytest().stdout.str()
+
+    def test_the_header_has_the_versions(self, pytester: pytest.Pytester) -> None:
+        result = pytester.runpytest()
+        result.stdout.fnmatch_lines(["gradparity: *.* (numpy *.*, torch *, jax *)"])
+
+
+def test_junit_has_plain_properties(pytester: pytest.Pytester, project: Project) -> None:
+    project(MIXED)
+    for options in ((), ("-n2",)):
+        pytester.runpytest_subprocess("--junitxml=j.xml", *options)
+        found = {
+            case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
+            for case in ElementTree.parse(pytester.path / "j.xml").iter("testcase")
+        }
+        assert found["test_without"] == {}
+        wrong = found["test_wrong"]
+        assert {name.partition(".")[0] for name in wrong} == {"gradparity"}
+        assert wrong["gradparity.parity"] == "no"
+        assert wrong["gradparity.where"] == "case, wrong, float64: grad W1"
+        assert wrong["gradparity.dtypes"] == "float64,float32"
+        assert float(wrong["gradparity.error_u"]) > float(wrong["gradparity.bound_u"]) > 0
+        right = found["test_right"]
+        assert (right["gradparity.parity"], right["gradparity.runs"]) == ("yes", "4")
+
+
+class TestRunAgain:
+    """As pytest-rerunfailures and subtests send it."""
+
+    def sent(self, tests: dict[str, Any], outcome: str, phase: str = "call", rows: int = 1) -> None:
+        report = SimpleNamespace(
+            nodeid="t", when=phase, outcome=outcome, failed=outcome == "failed", skipped=False
+        )
+        text = {"rows": [{}] * rows, "skipped": {}, "reports": []}
+        add(tests, report, json.dumps(text) if rows else None)
+
+    def test_what_is_run_again_is_forgotten(self) -> None:
+        tests: dict[str, Any] = {}
+        self.sent(tests, "rerun")
+        assert tests == {}
+        self.sent(tests, "passed")
+        assert (tests["t"]["outcome"], len(tests["t"]["sent"])) == ("passed", 1)
+
+    def test_parts_of_one_test_are_together(self) -> None:
+        tests: dict[str, Any] = {}
+        self.sent(tests, "failed")
+        self.sent(tests, "passed")
+        self.sent(tests, "passed", "teardown", rows=0)
+        assert (tests["t"]["outcome"], len(tests["t"]["sent"])) == ("failed", 2)
