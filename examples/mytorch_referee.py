@@ -1,7 +1,7 @@
 """A course's own network against the hand-derived formulas: ten lines, and three mistakes found.
 
-    python examples/mytorch_referee.py                             # the diagnoses
-    python examples/mytorch_referee.py --write examples/README.md  # and into this page
+python examples/mytorch_referee.py                             # the diagnoses
+python examples/mytorch_referee.py --write examples/README.md  # and into this page
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from functools import partial
 
 from mytorch import MLP, Linear, LinearAveragingTwice, ReLU, ReLUOfItsOutput, Tanh, TanhOfItsInput
-from pages import main
 
 import gradparity as gp
 from gradparity import core
 from gradparity.testing import diagnosis
+
+from pages import main
 
 NETWORK = gp.layered(
     [core.Affine(8, 16), core.ReLU(), core.Affine(16, 16), core.Tanh(), core.Affine(16, 4)],

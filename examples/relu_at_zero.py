@@ -27,13 +27,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from pages import write_between_markers
 
 import gradparity as gp
 from gradparity.adapters.torch import TorchAdapter
 from gradparity.comparisons.digits import digits
 from gradparity.comparisons.nodes.judge import judge
 from gradparity.core import Affine, Case, CrossEntropy, Network, ReLU, layered
+
+from pages import write_between_markers
 
 #: Hidden layers -> how many of 1000 networks, by precision; from the authors' repository.
 BY_DEPTH = {
