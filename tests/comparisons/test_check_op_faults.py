@@ -16,6 +16,7 @@ from gradparity.core import (
     Affine,
     Concatenate,
     Hardtanh,
+    Identity,
     LeakyReLU,
     LogSoftmax,
     Max,
@@ -224,6 +225,30 @@ def gelu_without_density(dz: Array, y: Array) -> Array:
     return dz * normal_cdf(y)
 
 
+def remembering() -> Any:
+    """A layer that makes its mask once for every shape."""
+    masks: dict[Any, Array] = {}
+    last: list[Any] = []
+
+    def forward(y: Array) -> Array:
+        last[:] = [(y.shape, y.dtype)]
+        masks.setdefault(last[0], y > 0)
+        return relu(y)
+
+    return forward, lambda dz: dz * masks[last[0]]
+
+
+def running() -> Any:
+    """What was seen before moves the next result a little."""
+    state = [0.0]
+
+    def forward(y: Array) -> Array:
+        state[0] = 0.9 * state[0] + 0.1 * float(y.mean())
+        return y + 1e-6 * state[0]
+
+    return forward, lambda dz: dz
+
+
 GELU_FORWARD = own_ops()["gelu"].forward
 
 FAULTS: dict[str, tuple[Own, str, str]] = {
@@ -279,6 +304,12 @@ FAULTS: dict[str, tuple[Own, str, str]] = {
     "y (1 - y) of the input": (
         Own(sigmoid, lambda dz, y: dz * y * (1 - y), Sigmoid()), "random_points", "grad y"),
     "tanh' clipped": (Own(tanh, clipped, Tanh()), "linearity", "grad y"),
+    "clipped at a million": (
+        Own(relu, lambda dz, y: np.clip(dz * (y > 0), -1e6, 1e6), ReLU()), "linearity", "grad y"),
+    "divided by a norm with an epsilon": (
+        Own(tanh, lambda dz, y: dz * (1 - tanh(y) ** 2) * (
+            np.abs(dz).max() / (np.abs(dz).max() + 1e-13)), Tanh()), "linearity", "grad y"),
+    "the first batch remembered": (Own(*remembering(), ReLU()), "permutation", "grad y"),
     "tanh that overflows": (
         Own(lambda y: np.sinh(4 * y) / np.cosh(4 * y) * tanh(y) / tanh(4 * y + 1e-300),
             lambda dz, y: dz * (1 - tanh(y) ** 2), Tanh()), "special_points", "value z"),
@@ -335,6 +366,7 @@ FAULTS: dict[str, tuple[Own, str, str]] = {
             np.split(dz, np.cumsum([e.shape[1] for e in y])[:-1], axis=1)), Concatenate()),
         "random_points", "value z"),
     "normalised": (Own(relu, normalised, ReLU()), "linearity", "grad y"),
+    "a running mean": (Own(*running(), Identity()), "determinism", "value z"),
     "noise": (
         Own(relu, lambda dz, y: relu_backward(dz, y) + 1e-9 * np.random.default_rng().random(
             dz.shape), ReLU()), "determinism", "grad y"),
@@ -365,7 +397,12 @@ def test_a_planted_fault_is_caught_and_named(fault: str) -> None:
 
 
 #: What is smaller than the rounding of float32.
-FINE = {"one element of dW off by 1e-11", "silu of a batch that is shifted by 1e-9", "noise"}
+FINE = {
+    "one element of dW off by 1e-11",
+    "silu of a batch that is shifted by 1e-9",
+    "noise",
+    "divided by a norm with an epsilon",
+}
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in FINE])

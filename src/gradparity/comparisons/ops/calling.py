@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...adapters.base import AdapterError
 from ...core.arrays import NDArray
 from ..finding import Finding, Verdict
 from .setting import Setting, Z
@@ -33,7 +34,9 @@ class CallError(Exception):
     """What a user's function raised, in words; `error` is the exception itself."""
 
     def __init__(self, function: str, error: BaseException) -> None:
-        super().__init__(f"{function} raised {type(error).__name__}: {error} ({_place(error)})")
+        said = f"{type(error).__name__}: {error} ({_place(error)})"
+        said = str(error) if isinstance(error, AdapterError) else said  # already in words
+        super().__init__(f"{function} raised {said}")
         self.function, self.error = function, error
 
 

@@ -52,9 +52,11 @@ def widths_of(
 
 
 def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
-    """Of an op that takes two or more: as many as the function does, or three."""
+    """Of an op that takes two or more: as many as the function does; three if it takes any."""
     needed = required(forward)
-    return 3 if needed is None else max(2, needed - len(op.parameter_shapes()))
+    if needed is None:  # a framework's own often says that it takes any, and takes two
+        return 3 if inspect.isfunction(forward) else 2
+    return max(2, needed - len(op.parameter_shapes()))
 
 
 def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
