@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..comparisons.check import DTYPES, Implementation, check
+from ..comparisons.check import DTYPES, check
+from ..comparisons.implementations import Implementation
 from ..comparisons.report import Report
 from ..core.case import Case
 from ..core.network import Network

@@ -27,6 +27,7 @@ from ..power import power
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
 from .kinks import census
 from .levels import COMPANY, Levels, Measured, stands_out
+from .mistakes import mistake
 from .traces import check_trace
 
 __all__ = ["judge", "judge_what_is_there"]
@@ -106,6 +107,7 @@ class _Place(NamedTuple):
     op: str
     expected: Callable[[Rounding], list[Expected]]
     conventions: Callable[[str, Expected], Iterable[Convention]] = lambda quantity, e: ()
+    mistake: Callable[[str, Expected, Measured], str] = lambda quantity, e, measured: ""
 
 
 def _places(case: Case, trace: Trace) -> Iterator[_Place]:
@@ -114,12 +116,15 @@ def _places(case: Case, trace: Trace) -> Iterator[_Place]:
     def named(step: Step | None) -> Callable[[str, Expected], Iterable[Convention]]:
         return lambda quantity, e: conventions(step, quantity, case, trace, e)
 
+    def mistaken(quantity: str, e: Expected, measured: Measured) -> str:
+        return mistake(case, trace, quantity, e.got, measured.bound)
+
     for step in network.steps:
         here = partial(expected_at_node, step, case, trace)
-        yield _Place(step.name, repr(step.op), here, named(step))
+        yield _Place(step.name, repr(step.op), here, named(step), mistaken)
         yield _Place(step.name, SUM, partial(expected_sum, step.name, case, trace))
     at_divergence = partial(expected_at_divergence, case, trace)
-    yield _Place("Div", repr(network.divergence), at_divergence, named(None))
+    yield _Place("Div", repr(network.divergence), at_divergence, named(None), mistaken)
     yield _Place(INPUT, SUM, partial(expected_sum, INPUT, case, trace))
 
 
@@ -240,6 +245,7 @@ def _explained(
             note=named[0].said,
         )
     reason = hint(e.got, e.want.value, measured.bound) if e.valid is None else ""
+    reason = reason or place.mistake(found.quantity, e, measured)
     as_far = f"as far off as {explanation} is" if explanation else ""
     return replace(found, note=_joined(reason, found.note, as_far))
 

@@ -253,6 +253,11 @@ def _other_formula(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
     return other.backward(dz, p, y, other.forward(p, *y))
 
 
+def _derivative_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+    same = len(y) == 1 and y[0].shape == z.shape and not isinstance(op, core.Affine)
+    return (dz,) if same else None
+
+
 Backward = Callable[[Op, Array, Any, tuple[Array, ...], Array], Any]
 
 #: Faults of dDiv/dy.
@@ -263,6 +268,7 @@ BACKWARD: dict[str, Backward] = {
     "an instance left out": lambda op, dz, p, y, z: op.backward(_first_left_out(dz), p, y, z),
     "an output left out": _output_left_out,
     "input and output exchanged": _exchanged,
+    "the derivative left out": _derivative_left_out,
     "a term left out": _term_left_out,
     "another's formula": _other_formula,
     "matrix not transposed": _not_transposed,

@@ -21,7 +21,7 @@ from ...core.network import INPUT, Edge, Step
 from ...core.op import Slopes, Ties
 from .faults import ARRAY, BACKWARD, DIVERGENCE, GRADIENTS, Place
 
-__all__ = ["Spot", "mutants", "plant", "quantity", "replay", "spots"]
+__all__ = ["Spot", "mistaken", "mutants", "plant", "quantity", "replay", "spots"]
 
 
 class Spot(NamedTuple):
@@ -81,10 +81,15 @@ def mutants(case: Case, trace: Trace, spot: Spot) -> Iterator[tuple[str, NDArray
             uses = [trace.edge_grad[edge] for edge in case.network.consumers(spot.key)]
             if len(uses) > 1:
                 yield "a use left out", _if_other(total(uses[:-1]), right)
-        elif spot.kind == "edge" and spot.step is None:
-            yield from _of_divergence(case, trace, spot)
-        elif spot.kind in ("edge", "parameter"):
-            yield from _of_formula(case, trace, spot)
+        yield from mistaken(case, trace, spot)
+
+
+def mistaken(case: Case, trace: Trace, spot: Spot) -> Iterator[tuple[str, NDArray | None]]:
+    """The same for the faults of a formula alone: derivations that are easily got wrong."""
+    if spot.kind == "edge" and spot.step is None:
+        yield from _of_divergence(case, trace, spot)
+    elif spot.kind in ("edge", "parameter"):
+        yield from _of_formula(case, trace, spot)
 
 
 def _if_other(wrong: Any, right: NDArray) -> NDArray | None:
