@@ -135,7 +135,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Hand what was found to the collector, by attributes that survive a process boundary."""
+    """Hand on what was found, in attributes that survive the way from a worker."""
     if not found:
         report = yield
     else:
