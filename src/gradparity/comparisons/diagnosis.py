@@ -63,21 +63,22 @@ def headline(report: Report) -> str:
 
 
 class Wrong(NamedTuple):
-    """A finding that is in the way of parity, and the other dtypes in which it is the same."""
+    """A finding that is in the way of parity, and the other runs in which it is the same."""
 
     run: Run
     finding: Finding
-    too: list[str]
+    too: list[Run]
 
 
 def _bad(report: Report) -> list[Wrong]:
-    """The worst verdict first; one quantity in several dtypes is told once."""
+    """The worst verdict first; one quantity of one op in several dtypes and cases is told once."""
     found: dict[tuple[str, ...], Wrong] = {}
     for run, f in report.findings():
         if f.parity is False or f.verdict is Verdict.INCONCLUSIVE:
-            key = (run.case, run.adapter, f.quantity, f.node, f.op, f.verdict, f.convention)
+            case = "" if f.op else run.case  # what has no place is told of every case
+            key = (case, run.adapter, f.quantity, f.node, f.op, f.verdict, f.convention)
             if key in found:
-                found[key].too.append(run.dtype)
+                found[key].too.append(run)
             else:
                 found[key] = Wrong(run, f, [])
     return sorted(found.values(), key=lambda wrong: -wrong.finding.verdict.badness)
@@ -103,7 +104,13 @@ def _told(wrong: Wrong) -> str:
 
 def _rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
     run, f, too = wrong
-    yield "run", _name(run) + (f"; {f.verdict} in {', '.join(too)} too" if too else "")
+    yield "run", _name(run)
+    dtypes = [other.dtype for other in too if other.case == run.case]
+    cases = dict.fromkeys(other.case for other in too if other.case != run.case)
+    also = [*dtypes, *(f"case {case!r}" for case in cases)]
+    if also:
+        more = f" and {len(also) - TOLD} more" if len(also) > TOLD else ""
+        yield "also", ", ".join(also[:TOLD]) + more
     outside = f", {f.outside} of {f.elements} elements outside their bound" if f.outside else ""
     name = f" {f.convention}" if f.convention else ""
     yield "verdict", f"{f.verdict.upper()}{name}{outside}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from dataclasses import dataclass, field
@@ -142,4 +143,6 @@ def environment() -> dict[str, str]:
 
 
 def _ratio(finding: Finding) -> float:
+    if math.isnan(finding.error):
+        return math.inf
     return finding.error / finding.bound if finding.bound else (1.0 if finding.error else 0.0)
