@@ -1,4 +1,4 @@
-"""The way into check_op: ops of a user's own, widths, arguments, conventions, the list of checks."""
+"""The way into check_op: own ops, widths, arguments, conventions, the list of checks."""
 
 from __future__ import annotations
 
