@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import gradparity as gp
 from gradparity import core
+from gradparity.comparisons import Report, Verdict
 from gradparity.comparisons.suite import OPS
 from gradparity.core import Compound, Op
 
@@ -277,3 +279,28 @@ def of_the_core(like: Op) -> tuple[Callable[..., Any], Callable[..., Any]]:
 def missing() -> set[str]:
     """Ops of the suite that no pair is written for."""
     return {name for name, (op, _) in OPS.items() if not isinstance(op, Compound)} - set(own_ops())
+
+
+def complaints(report: Report) -> list[str]:
+    """What is not parity, in words; what says nothing is no complaint."""
+    quiet = (Verdict.VACUOUS,)
+    bad = [(r, f) for r, f in report.findings() if f.parity is not True and f.verdict not in quiet]
+    return [f"{r.case}, {r.dtype}: {f}" for r, f in bad]
+
+
+def report_of(own: Own, check: str, dtypes: Any = "float64", seed: int = 0) -> Report:
+    op = gp.OwnOp(own.forward, own.backward, like=own.like, width=own.width)
+    return op.checks(dtypes, seed)[check]()
+
+
+def caught(report: Report, quantity: str) -> str:
+    """The note of the finding that says what is wrong with a quantity."""
+    bad = [f for _, f in report.findings() if f.parity is False]
+    assert not report
+    assert quantity in {f.quantity for f in bad}, [str(f) for f in bad]
+    return next(f.note for f in bad if f.quantity == quantity)
+
+
+def decayed(dz: Array, y: Array, W: Array, b: Array) -> Any:
+    dy, dW, db = linear_backward(dz, y, W, b)
+    return dy, dW + 0.01 * W, db

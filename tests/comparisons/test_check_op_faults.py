@@ -34,7 +34,9 @@ from gradparity.core import (
 
 from own_layers import (
     Own,
+    caught,
     concatenate,
+    decayed,
     linear,
     linear_backward,
     log_softmax,
@@ -45,6 +47,7 @@ from own_layers import (
     products_backward,
     relu,
     relu_backward,
+    report_of,
     sigmoid,
     softmax,
     softmax_backward,
@@ -53,115 +56,6 @@ from own_layers import (
 
 Array = Any
 AFFINE = Affine(4, 3)
-
-
-def report_of(own: Own, check: str, dtypes: Any = "float64", seed: int = 0) -> Report:
-    op = gp.OwnOp(own.forward, own.backward, like=own.like, width=own.width)
-    return op.checks(dtypes, seed)[check]()
-
-
-def caught(report: Report, quantity: str) -> str:
-    """The note of the finding that says what is wrong with a quantity."""
-    bad = [f for _, f in report.findings() if f.parity is False]
-    assert not report
-    assert quantity in {f.quantity for f in bad}, [str(f) for f in bad]
-    return next(f.note for f in bad if f.quantity == quantity)
-
-
-# One per check -----------------------------------------------------------------------------------
-
-
-class Adding:
-    """A layer whose gradient is added to that of the call before."""
-
-    def __init__(self) -> None:
-        self.dW = np.zeros((4, 3))
-
-    def forward(self, y: Array, W: Array, b: Array) -> Array:
-        self.y, self.W = y, W
-        return y @ W + b
-
-    def backward(self, dz: Array) -> Any:
-        self.dW = self.dW + self.y.T @ dz
-        return dz @ self.W.T, self.dW, dz.sum(0)
-
-
-def in_place(y: Array) -> Array:
-    y[y < 0] = 0
-    return y
-
-
-def from_memory(a: Array) -> Array:
-    """Reads what lies between the elements, as code that takes a pointer would."""
-    return a.base.ravel()[: a.size].reshape(a.shape) if a.base is not None else a
-
-
-def decayed(dz: Array, y: Array, W: Array, b: Array) -> Any:
-    dy, dW, db = linear_backward(dz, y, W, b)
-    return dy, dW + 0.01 * W, db
-
-
-def mean_over_batch(dz: Array, y: Array, W: Array, b: Array) -> Any:
-    dy, dW, db = linear_backward(dz, y, W, b)
-    return dy, dW, db / len(dz)
-
-
-def by_place(dz: Array, y: Array) -> Array:
-    return dz * (y > 0) * (1 + 1e-6 * np.arange(len(y)))[:, None]
-
-
-_adding = Adding()
-ZOO = {
-    "shape_and_dtype": (Own(relu, lambda dz, y: (dz * (y > 0)).T, ReLU()), "grad y"),
-    "inputs_unchanged": (Own(in_place, relu_backward, ReLU()), "argument y of forward"),
-    "determinism": (Own(_adding.forward, _adding.backward, AFFINE), "grad W"),
-    "zero_cotangent": (Own(linear, decayed, AFFINE), "grad W"),
-    "linearity": (Own(relu, lambda dz, y: dz.clip(0) * (y > 0), ReLU()), "grad y"),
-    "batch_split": (Own(linear, mean_over_batch, AFFINE), "grad b"),
-    "permutation": (Own(relu, by_place, ReLU()), "grad y"),
-    "random_points": (Own(tanh, lambda dz, y: dz * (1 - tanh(y)), Tanh()), "grad y"),
-    "special_points": (
-        Own(lambda y: np.exp(y) / (1 + np.exp(y)), lambda dz, y: dz * sigmoid(y) * sigmoid(-y),
-            Sigmoid()), "value z"),
-    "at_kinks": (Own(relu, lambda dz, y: dz * ((y > 0) + 1.7 * (y == 0)), ReLU()), "grad y"),
-    "batch_of_one": (Own(lambda y: relu(y) * (1 if len(y) > 1 else 2), relu_backward, ReLU()),
-                     "value z"),
-    "non_contiguous": (Own(relu, lambda dz, y: from_memory(dz) * (y > 0), ReLU()), "grad y"),
-    "read_only": (Own(in_place, relu_backward, ReLU()), "gradients"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("check", ZOO)
-def test_every_check_has_a_fault_that_it_catches(check: str) -> None:
-    own, quantity = ZOO[check]
-    assert caught(report_of(own, check), quantity)
-
-
-def test_the_zoo_has_one_of_each() -> None:
-    assert list(ZOO) == list(gp.OwnOp(relu, relu_backward, like=ReLU()).checks())
-
-
-@pytest.mark.parametrize(
-    ("check", "words"),
-    [
-        ("shape_and_dtype", r"returned dy of shape \(4, 7\), expected \(7, 4\); transposed\?"),
-        ("inputs_unchanged", r"forward writes into the y it is given: at \[0, 0\] -.* became 0"),
-        ("determinism", "adds to the gradient of the call before"),
-        ("zero_cotangent", r"backward\(0\) gives .*weight decay"),
-        ("linearity", r"backward\(-dz\) is not -backward\(dz\) at \[0, 1\]: 0 and .*guided"),
-        ("batch_split", "sum over instances .is it divided by their number"),
-        ("permutation", "depends on where in the batch"),
-        ("at_kinks", "at kinks"),
-        ("non_contiguous", "as strided slices"),
-        ("read_only", r"writes into y: forward raised ValueError: .*read-only .test_check_op_fau"),
-    ],
-)
-def test_in_words(check: str, words: str) -> None:
-    import re
-
-    own, quantity = ZOO[check]
-    note = caught(report_of(own, check), quantity)
-    assert re.search(words, note), note
 
 
 # Mistakes of students and of optimisers ----------------------------------------------------------
