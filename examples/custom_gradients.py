@@ -11,13 +11,13 @@ alone, at every point where implementations differ, and inside a network, node b
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import torch
-from pages import main
 
 import gradparity as gp
 from gradparity.core import Affine, CrossEntropy, SiLU
 from gradparity.testing import diagnosis
+
+from pages import main
 
 
 class LeanSiLU(torch.autograd.Function):

@@ -75,7 +75,8 @@ class TestVerdict:
                     trace = gp.backprop(case)
                     trace.grad = {name: 3 * g for name, g in trace.grad.items()}
                     return trace
-                gradparity([NET, NET, NET], nothing_right)
+                other = gp.layered([gp.core.Affine(5, 2)], gp.core.L2())
+                gradparity([NET, other, NET], nothing_right)
         """)
         result = pytester.runpytest()
         text = result.stdout.str()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ..adapters.base import Adapter
+from ..adapters.base import Adapter, AdapterError
 from ..comparisons.report import Report
 from ..core.precision import PRECISIONS
 from .checker import accepted, present, skip
@@ -42,7 +42,12 @@ class Check:
                 f"the check {self.name!r} is of {_name(self.implementation)!r}, and was given "
                 f"{implementation!r}; give it the implementation that came with it"
             )
-        found = self.run()
+        try:
+            found = self.run()
+        except AdapterError as error:
+            if not isinstance(error.__cause__, ModuleNotFoundError):
+                raise
+            skip({_name(implementation): str(error)})  # merely not installed
         return concluded(found) if isinstance(found, Report) else found
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import adapter
+from ...adapters.base import adapter, available
 from ...core import Compound, Op
 from ...core.precision import PRECISIONS, Precision
 from ..conventions.local import parse_expected
@@ -74,20 +74,24 @@ class OwnOp:
         parse_expected(self.expected)
         _check_callable("forward", self.forward)
         if isinstance(self.backward, str):
-            object.__setattr__(self, "backward", adapter(self.backward))
-        if not hasattr(self.backward, "vjp"):
+            if self.backward not in available():
+                adapter(self.backward)  # which says what there is
+        elif not hasattr(self.backward, "vjp"):
             _check_callable("backward", self.backward)
         object.__setattr__(self, "width", widths_of(self.like, self.forward, self.width))
         object.__setattr__(self, "name", self.name or _name(self.forward, self.like))
         letters = [f"y{i}" for i in range(1, len(self.widths) + 1)] if self.widths[1:] else ["y"]
         letters += self.like.parameter_shapes()
         _check_signature("forward", self.forward, letters)
-        if not self.pair.differentiated and not self.pair.stateful:
+        by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
+        if by_hand and not self.pair.stateful:
             _check_signature("backward", self.backward, ["dz", *letters])
 
     @property
     def pair(self) -> Pair:
-        return Pair(self.forward, self.backward)
+        """The two functions; an adapter is looked up by its name only here, when it is needed."""
+        named = isinstance(self.backward, str)
+        return Pair(self.forward, adapter(self.backward) if named else self.backward)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -135,7 +139,8 @@ class OwnOp:
             task = Task(self.pair, points, precision, self.expected)
             found = tuple(_worst_of_each(check(task)))
             runs.append(Run(name, self.name, precision.name, found))
-        versions = self.backward.versions() if self.pair.differentiated else {}
+        pair = self.pair
+        versions = pair.backward.versions() if pair.differentiated else {}
         return Report(tuple(runs), (), {}, {**environment(), **versions})
 
 
