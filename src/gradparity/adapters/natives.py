@@ -69,10 +69,12 @@ class Natives:
         return Natives({**self.given, **Natives(given).given})
 
     def at(self, step: Step) -> Callable[..., Any] | None:
-        return self.given.get(step.name) or self._of_class(type(step.op))
+        named = self.given.get(step.name)
+        return self._of_class(type(step.op)) if named is None else named
 
     def of(self, divergence: Divergence) -> Callable[..., Any] | None:
-        return self.given.get(DIV) or self._of_class(type(divergence))
+        named = self.given.get(DIV)
+        return self._of_class(type(divergence)) if named is None else named
 
     def _of_class(self, kind: type) -> Callable[..., Any] | None:
         return next((self.given[k] for k in kind.__mro__ if k in self.given), None)
