@@ -1,8 +1,8 @@
 """A gradient written by hand in PyTorch, its twin in JAX, and one mistake in both.
 
-`torch.autograd.Function` and `jax.custom_vjp` replace what the framework would derive by what one has
-derived oneself; here SiLU, which keeps its input and nothing else.  Each is held against the formula
-alone, at every point where implementations differ, and inside a network, node by node.
+`torch.autograd.Function` and `jax.custom_vjp` replace what the framework would derive by what one
+has derived oneself; here SiLU, which keeps its input and nothing else.  Each is held against the
+formula alone, where implementations differ, and inside a network, node by node.
 
     python examples/custom_gradients.py                             # the diagnoses
     python examples/custom_gradients.py --write examples/README.md  # and into this page

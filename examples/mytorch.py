@@ -1,8 +1,8 @@
 """A network as a course on deep learning has its students write it: classes, and NumPy alone.
 
 Each layer stores what its backward pass needs.  As the course has them, a weight W has shape
-(out, in) and a bias b (out, 1); backward gives the gradient by the layer's input and leaves those by
-its parameters in dLdW and dLdb.  Below are three mistakes that students make.
+(out, in) and a bias b (out, 1); backward gives the gradient by the layer's input and leaves those
+by its parameters in dLdW and dLdb.  Below are three mistakes that students make.
 """
 
 from __future__ import annotations

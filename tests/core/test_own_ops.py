@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons import judge_end_to_end
+from gradparity.comparisons.formulas import formulas
 from gradparity.comparisons.selftest.faults import faulty
 from gradparity.core import L2, Activation, Affine, Case, Divergence, Op, backprop, layered
 from gradparity.core import scalar_backprop as by_units
@@ -135,3 +136,14 @@ class TestWithoutADataclass:
     def test_the_scalar_form_says_what_to_do(self) -> None:
         with pytest.raises(TypeError, match=r"Cube has no scalar form: .* use `backprop`"):
             by_units(Case.random(layered([Cube()], L2()), width=2))
+
+
+class TestItsFormulas:
+    def test_are_read_off_its_code(self) -> None:
+        norm, huber = formulas(LayerNorm, Huber)
+        assert norm.backward[-1].startswith("dp = {'g': (dz * _normal(y[0])[0]).sum(axis=0)")
+        assert norm.forward == ("z = p['g'] * _normal(y[0])[0] + p['b']",)
+        assert any("_normal(y)" in line for line in norm.where)
+        assert huber.name == "Huber"
+        with pytest.raises(TypeError, match="is no class of op"):
+            formulas(int)

@@ -39,8 +39,12 @@ class JaxNetwork(NamedTuple):
 class JaxAdapter:
     """Builds and traces networks in JAX."""
 
-    def __init__(self, natives: Natives = NONE, name: str = "jax") -> None:
-        self.natives, self.name = natives, name
+    name = "jax"
+
+    def __init__(self, natives: Natives = NONE, name: str | None = None) -> None:
+        self.natives = natives
+        if name is not None:
+            self.name = name
 
     def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> JaxAdapter:
         """A new adapter that uses these functions in place of JAX's own.
@@ -62,7 +66,7 @@ class JaxAdapter:
         'mine'
         """
         merged = self.natives.with_(natives)
-        return JaxAdapter(merged, merged.called("jax") if name is None else name)
+        return type(self)(merged, merged.called(type(self).name) if name is None else name)
 
     def vjp(
         self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any, *, dtype: Any = None

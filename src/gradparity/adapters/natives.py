@@ -69,10 +69,12 @@ class Natives:
         return Natives({**self.given, **Natives(given).given})
 
     def at(self, step: Step) -> Callable[..., Any] | None:
-        return self.given.get(step.name) or self._of_class(type(step.op))
+        named = self.given.get(step.name)
+        return self._of_class(type(step.op)) if named is None else named
 
     def of(self, divergence: Divergence) -> Callable[..., Any] | None:
-        return self.given.get(DIV) or self._of_class(type(divergence))
+        named = self.given.get(DIV)
+        return self._of_class(type(divergence)) if named is None else named
 
     def _of_class(self, kind: type) -> Callable[..., Any] | None:
         return next((self.given[k] for k in kind.__mro__ if k in self.given), None)
@@ -150,11 +152,16 @@ def native_name(op: Op, letter: str, known: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Called:
-    """Another's function; what it raises is told with its place, and with the remedy."""
+    """Another's function, held to its place: what it raises or returns wrongly is told with it.
+
+    `op` and `n`, the number of its inputs, say what shape its value has; None for a divergence.
+    """
 
     function: Callable[..., Any]
-    said: str
+    who: str
     remedy: str = ""
+    op: Op | None = None
+    n: int = 1
 
     def __call__(self, *arguments: Any) -> Any:
         try:
@@ -163,11 +170,15 @@ class Called:
             raise
         except Exception as error:
             why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            said = f"{self.who} failed ({why})"
+            raise AdapterError("; ".join(filter(None, (said, self.remedy)))) from error
+        widths = [y.shape[-1] for y in arguments[: self.n]]
+        last = () if self.op is None else (self.op.width(*widths),)
+        expected = (*arguments[0].shape[:-1], *last)
+        if not hasattr(found, "dtype") or tuple(found.shape) != expected:
             raise AdapterError(
-                "; ".join(filter(None, (f"{self.said} ({why})", self.remedy)))
-            ) from error
-        if not hasattr(found, "shape") or not hasattr(found, "dtype"):
-            raise AdapterError(f"{self.said} returned {described(found)}; return one array")
+                f"{self.who} returned {described(found)}; return one array of shape {expected}"
+            )
         return found
 
 
@@ -181,11 +192,13 @@ def function_at(step: Step, natives: Natives, framework: str) -> Called | None:
     """
     op, function = step.op, natives.at(step)
     if function is not None:
-        return Called(function, f"node {step.name!r}: {label(function)} failed")
+        who = f"node {step.name!r}: {label(function)}"
+        return Called(function, who, op=op, n=len(step.inputs))
     function = op.native_function(framework)
     if function is not None:
         _check_function(f"{op.name}.native_function({framework!r})", function)
-        return Called(function, *_of_op(step, framework))
+        who = f"node {step.name!r}: the {framework} function of {op.name}"
+        return Called(function, who, _remedy(op, framework), op, len(step.inputs))
     if _changed(type(op), ("forward", "f")):
         raise no_function(op, framework, "layer" if framework == "torch" else "function")
     return None
@@ -197,7 +210,7 @@ def loss_of(divergence: Divergence, natives: Natives, framework: str) -> Called 
     if function is None:
         function = divergence.native_function(framework)
     if function is not None:
-        return Called(function, f"the {framework} function of {divergence.name} failed")
+        return Called(function, f"the {framework} function of {divergence.name}")
     if _changed(type(divergence), ("forward",)):
         raise no_function(divergence, framework, "loss")
     return None
@@ -209,15 +222,11 @@ def _changed(kind: type, formulas: tuple[str, ...]) -> bool:
     return not owner.__module__.startswith("gradparity.")
 
 
-def _of_op(step: Step, framework: str) -> tuple[str, str]:
-    """What to say when it fails, and the remedy."""
-    op = step.op
+def _remedy(op: Op, framework: str) -> str:
     if not isinstance(op, VectorActivation):
-        said = f"node {step.name!r}: the {framework} function of {op.name} failed"
-        return said, f"see {op.name}.native_function({framework!r})"
-    said = f"the function of a VectorActivation does not run on {framework} values"
+        return f"see {op.name}.native_function({framework!r})"
     given = f"VectorActivation(..., native={{{framework!r}: ...}})"
-    return said, f"give the same function written for it: {given}"
+    return f"give the same function written for it: {given}"
 
 
 def described(found: Any) -> str:

@@ -26,8 +26,12 @@ __all__ = ["TorchAdapter", "TorchNetwork"]
 class TorchAdapter:
     """Builds and traces networks in PyTorch."""
 
-    def __init__(self, natives: Natives = NONE, name: str = "torch") -> None:
-        self.natives, self.name = natives, name
+    name = "torch"
+
+    def __init__(self, natives: Natives = NONE, name: str | None = None) -> None:
+        self.natives = natives
+        if name is not None:
+            self.name = name
 
     def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> TorchAdapter:
         """A new adapter that uses these functions in place of PyTorch's own.
@@ -51,7 +55,7 @@ class TorchAdapter:
         merged = self.natives.with_(natives)
         for key, function in merged.given.items():
             without_parameters(key if isinstance(key, str) else key.__name__, function)
-        return TorchAdapter(merged, merged.called("torch") if name is None else name)
+        return type(self)(merged, merged.called(type(self).name) if name is None else name)
 
     def vjp(
         self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any, *, dtype: Any = None

@@ -36,13 +36,23 @@ class Formula:
     where: tuple[str, ...] = ()
 
 
-def formulas() -> list[Formula]:
-    """Every op, compound and divergence of the core, in alphabetical order.
+def formulas(*classes: type) -> list[Formula]:
+    """Every op, compound and divergence of the core, in alphabetical order; or of these classes.
+
+    Raises
+    ------
+    TypeError : a class that is no op and no divergence.
+    OSError : Python cannot find the source of a class, such as one typed at a prompt.
 
     >>> next(f for f in formulas() if f.name == "Tanh").backward
     ('dz = dy * (1 - y * y)',)
     """
     bases = (Op, Activation, Kinked, Compound, Divergence)
+    if classes:
+        for kind in classes:
+            if not (inspect.isclass(kind) and issubclass(kind, bases)):
+                raise TypeError(f"{kind!r} is no class of op or divergence")
+        return [_formula(kind) for kind in classes]
     kinds = (getattr(core, name) for name in core.__all__)
     found = [t for t in kinds if inspect.isclass(t) and issubclass(t, bases) and t not in bases]
     return sorted((_formula(kind) for kind in found), key=lambda f: f.name.lower())
@@ -67,7 +77,7 @@ def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
         return [("chain", kind.chain)], []
     if issubclass(kind, Divergence):
         return [("Div", kind.forward)], [("dy", kind.gradient)]
-    if issubclass(kind, Activation):
+    if issubclass(kind, Activation) and kind.forward is Activation.forward:
         return [("y", kind.f)], [("dz", kind.slope if issubclass(kind, Kinked) else kind.df)]
     parameters = [] if kind.gradients is Op.gradients else [("dp", kind.gradients)]
     return [("z", kind.forward)], [("dy", kind.backward), *parameters]
@@ -76,7 +86,10 @@ def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
 def _kinks(kind: Any) -> Iterator[str]:
     if not issubclass(kind, Kinked):
         return
-    op = kind()
+    try:
+        op = kind()
+    except TypeError:  # its kinks depend on what it is given
+        return
     for kink in op.kinks:
         low, high = kink.interval
         yield (
@@ -95,7 +108,8 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
             helper = getattr(kind, name, getattr(module, name, None))
             if name in seen or not inspect.isfunction(helper) or name in METHODS:
                 continue
-            if (helper.__module__ or "").startswith("gradparity.core.") and name not in ARITHMETIC:
+            home = ("gradparity.core.", kind.__module__)
+            if (helper.__module__ or "").startswith(home) and name not in ARITHMETIC:
                 seen.add(name)
                 waiting.append(_tree(helper))
                 given = ", ".join(a for a in inspect.signature(helper).parameters if a != "self")

@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import Array, total
 from .case import Case
-from .contract import shares, value_of
+from .contract import formula_of, shares, value_of
 from .network import INPUT, Edge, Network, Step
 from .op import Op
 from .trace import Trace
@@ -60,7 +60,7 @@ def forward(
     value = {INPUT: x}
     for step in network.steps:
         inputs = tuple(value[name] for name in step.inputs)
-        value[step.name] = store(value_of(step, _own(step, params), inputs))
+        value[step.name] = store(value_of(step, step.op, _own(step, params), inputs))
     return value
 
 
@@ -104,7 +104,8 @@ def forward_pass(
     """Values, Div and Err; `store` rounds every result to what is kept of it."""
     with np.errstate(all="ignore"):
         value = forward(network, params, x, store)
-        Div = store(network.divergence.forward(value[network.output], desired))
+        with formula_of(network.divergence, "forward"):
+            Div = store(network.divergence.forward(value[network.output], desired))
         dDiv, Err = store(risk_gradient(Div, network)), store(risk(Div, network))
     return Forward(network, params, desired, value, Div, dDiv, Err)
 
@@ -129,7 +130,8 @@ def backward_pass(
 
     with np.errstate(all="ignore"):
         Y = value[network.output]
-        dY = network.divergence.backward(passed.dDiv, Y, passed.desired, passed.Div)
+        with formula_of(network.divergence, "gradient"):
+            dY = network.divergence.backward(passed.dDiv, Y, passed.desired, passed.Div)
         use(Edge(network.output, "Div"), dY)
         for step in reversed(network.steps):
             op, z = ops.get(step.name, step.op), value[step.name]

@@ -6,7 +6,8 @@ its network: a shape, a dtype or a letter that does not fit is told there, and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from .divergences import Divergence
 from .network import Network, Step
 from .op import Op, Params
 
-__all__ = ["FormulaError", "check_own_formulas", "shares", "value_of"]
+__all__ = ["FormulaError", "check_own_formulas", "formula_of", "shares", "value_of"]
 
 #: Instances to try a formula on.
 FEW = 3
@@ -26,14 +27,27 @@ class FormulaError(TypeError, ValueError):
     """A formula of an op or a divergence raised, or returned what does not fit; says which."""
 
 
-def _failed(where: str, error: Exception) -> Exception:
-    """What to raise instead: the same, with the place in front."""
-    if isinstance(error, FormulaError | NotImplementedError):
-        return error
+def _failed(where: str, error: Exception) -> FormulaError:
+    """The same error, with the place in front."""
     return FormulaError(f"{where}: {type(error).__name__}: {error}")
 
 
-def value_of(step: Step, p: Params, y: tuple[Array, ...]) -> Array:
+#: What is raised as it is: it names its place already, or a formula that nobody has written.
+KNOWN = (FormulaError, NotImplementedError)
+
+
+@contextmanager
+def formula_of(divergence: Divergence, formula: str) -> Iterator[None]:
+    """Raises FormulaError for whatever is raised inside, naming the divergence and the formula."""
+    try:
+        yield
+    except KNOWN:
+        raise
+    except Exception as error:
+        raise _failed(f"{divergence.name}.{formula}", error) from error
+
+
+def value_of(step: Step, op: Op, p: Params, y: tuple[Array, ...]) -> Array:
     """z of a node, in any arithmetic.
 
     Raises
@@ -45,12 +59,14 @@ def value_of(step: Step, p: Params, y: tuple[Array, ...]) -> Array:
     ...     def f(self, z):
     ...         return np.sin(z)
     >>> step = layered([Sine()], L2()).steps[0]
-    >>> value_of(step, {}, (Bounded.exactly(np.ones((1, 1)), Rounding.of("float32")),))
+    >>> value_of(step, step.op, {}, (Bounded.exactly(np.ones((1, 1)), Rounding.of("float32")),))
     Traceback (most recent call last):
     gradparity.core.contract.FormulaError: node 'y1', Sine.forward: TypeError: no rounding ...
     """
     try:
-        return step.op.forward(p, *y)
+        return op.forward(p, *y)
+    except KNOWN:
+        raise
     except Exception as error:
         raise _failed(_where(step, "forward"), error) from error
 
@@ -69,6 +85,8 @@ def shares(
         dy = op.backward(dz, p, y, z)
         formula = "gradients"
         dp = op.gradients(dz, p, y, z)
+    except KNOWN:
+        raise
     except Exception as error:
         raise _failed(_where(step, formula), error) from error
     if not isinstance(dy, tuple | list) or len(dy) != len(y):
@@ -117,7 +135,7 @@ def _check_op(step: Step, ins: list[int], out: int, dtype: np.dtype[Any]) -> Non
     p = {name: rng.uniform(0.5, 1.5, shape).astype(dtype) for name, shape in shapes.items()}
     with np.errstate(all="ignore"):
         try:
-            z = value_of(step, p, y)
+            z = value_of(step, step.op, p, y)
             _fits(_where(step, "forward"), "z", z, (FEW, out), dtype)
             dz = rng.standard_normal((FEW, out)).astype(dtype)
             dy, dp = shares(step, step.op, dz, p, y, z)
@@ -133,16 +151,14 @@ def _check_op(step: Step, ins: list[int], out: int, dtype: np.dtype[Any]) -> Non
 def _check_divergence(divergence: Divergence, width: int, d: Array) -> None:
     T = len(d)
     y = np.random.default_rng(0).standard_normal((T, width)).astype(d.dtype)
-    formula = "forward"
-    with np.errstate(all="ignore"):
-        try:
-            Div = divergence.forward(y, d)
-            formula = "gradient"
-            dy = divergence.backward(np.ones(T, d.dtype), y, d, Div)
-        except NotImplementedError:
-            return
-        except Exception as error:
-            raise _failed(f"{divergence.name}.{formula}", error) from error
+    try:
+        with np.errstate(all="ignore"):
+            with formula_of(divergence, "forward"):
+                Div = divergence.forward(y, d)
+            with formula_of(divergence, "gradient"):
+                dy = divergence.backward(np.ones(T, d.dtype), y, d, Div)
+    except NotImplementedError:
+        return
     _fits(f"{divergence.name}.forward", "Div", Div, (T,), d.dtype)
     _fits(f"{divergence.name}.gradient", "dy", dy, (T, width), d.dtype)
 
