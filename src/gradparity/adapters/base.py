@@ -12,7 +12,7 @@ from ..core.case import Case
 from ..core.network import INPUT, Edge, Network, Step
 from ..core.trace import Trace
 
-__all__ = ["Adapter", "AdapterError", "Trainer", "adapter", "available", "walk"]
+__all__ = ["Adapter", "AdapterError", "DeviceError", "Trainer", "adapter", "available", "walk"]
 
 GROUP = "gradparity.adapters"
 
@@ -22,6 +22,10 @@ INSTALL = {"torch": 'pip install "gradparity[torch]"', "jax": 'pip install "grad
 
 class AdapterError(RuntimeError):
     """An adapter is unknown, its framework is missing, or it cannot express an op."""
+
+
+class DeviceError(AdapterError):
+    """There is no such device here: nothing can be run on it."""
 
 
 class Trainer(NamedTuple):

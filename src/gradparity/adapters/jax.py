@@ -16,7 +16,7 @@ from ..core.case import Case, checked_params
 from ..core.network import INPUT, Edge, Network
 from ..core.precision import Precision
 from ..core.trace import Trace
-from .base import AdapterError, Trainer, risk, walk
+from .base import AdapterError, DeviceError, Trainer, risk, walk
 from .jax_functions import NATIVE, affine, function, loss
 from .jax_precision import affine_in_tf32
 from .kinks import Kinks
@@ -223,7 +223,7 @@ def _place(device: str | None) -> contextlib.AbstractContextManager[Any]:
     try:
         return jax.default_device(jax.devices(device)[0])  # type: ignore[no-any-return]
     except RuntimeError as error:
-        raise AdapterError(f"jax cannot use the device {device!r}: {error}") from error
+        raise DeviceError(f"jax cannot use the device {device!r}: {error}") from error
 
 
 def _array(x: Any) -> Any:

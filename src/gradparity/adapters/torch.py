@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..core.case import Case, checked_params
 from ..core.network import Edge, Network, Step
 from ..core.trace import Trace
-from .base import AdapterError, Trainer, risk, walk
+from .base import AdapterError, DeviceError, Trainer, risk, walk
 from .kinks import Kinks
 from .natives import NONE, Natives, native_name, takes_labels
 from .torch_layers import NATIVE, layer, layout, loss, without_parameters
@@ -243,7 +243,7 @@ def _generators(device: str | None) -> list[torch.device]:
         place = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         said = str(error).splitlines()[0]
-        raise AdapterError(f"torch cannot use the device {device!r}: {said}") from error
+        raise DeviceError(f"torch cannot use the device {device!r}: {said}") from error
     return [place] if place.type == "cuda" else []
 
 

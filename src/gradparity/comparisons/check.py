@@ -15,7 +15,7 @@ from ..core.backprop import forward
 from ..core.case import Case
 from ..core.divergences import Divergence
 from ..core.network import Network
-from ..core.precision import PRECISIONS, Precision
+from ..core.precision import PRECISIONS, precisions
 from ..core.trace import Trace
 from .atlas.probe import usual
 from .conventions.local import parse_expected
@@ -61,7 +61,8 @@ def check(
 
     Raises
     ------
-    AdapterError : an implementation named here is unknown or its framework is missing.
+    AdapterError : an implementation named here is unknown, its framework is missing, or it has no
+        such device.
     ValueError, TypeError : a dtype that is not supported, or something that is no implementation.
 
     An implementation that raises, returns what cannot be compared, or writes into what it was given
@@ -75,7 +76,7 @@ def check(
     """
     parse_expected(expected)
     cases = _cases(cases)
-    dtypes = _dtypes(dtypes)
+    names = [precision.name for precision in precisions(dtypes)]
     chosen = resolved(implementations)
     skipped = {}
     if not implementations:
@@ -84,7 +85,7 @@ def check(
     runs: list[Run] = []
     differences: list[Difference] = []
     in_float64: dict[str, list[list[Finding]]] = {}
-    for dtype in dtypes:
+    for dtype in names:
         rounded = [_rounded(case, dtype) for case in cases]
         judged = []
         for each in chosen:
@@ -196,12 +197,3 @@ def _rounded(case: Case, dtype: str) -> Case:
             value = forward(case.network, case.params, case.x)
         divergence.check_output(value[case.network.output])
     return case
-
-
-def _dtypes(dtypes: Sequence[Any]) -> list[str]:
-    alone = isinstance(dtypes, str | type | np.dtype | Precision)
-    names = [Precision.of(given).name for given in ([dtypes] if alone else dtypes)]
-    for name, given in zip(names, [dtypes] if alone else dtypes, strict=True):
-        if name not in PRECISIONS:
-            raise ValueError(f"dtype {given!r} cannot be judged; give any of {tuple(PRECISIONS)}")
-    return [name for name in PRECISIONS if name in names]  # float64 first

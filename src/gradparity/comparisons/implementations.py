@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..adapters.base import Adapter, AdapterError, adapter, installed
+from ..adapters.base import Adapter, AdapterError, DeviceError, adapter, installed
 from ..core.arrays import NDArray
 from ..core.case import Case
 from ..core.trace import Trace
@@ -92,6 +92,8 @@ def outcomes(each: Any, cases: Sequence[Case], device: str | None = None) -> lis
     if not isinstance(each, Function) and len(cases) > 1:
         try:
             return _together(each, cases, device)
+        except DeviceError:
+            raise
         except (Exception, SystemExit):
             pass  # whose fault it is shows one by one
     return [_alone(each, case, device) for case in cases]
@@ -104,6 +106,8 @@ def _alone(each: Any, case: Case, device: str | None) -> Outcome:
             result = each.run(lent.case)
         else:
             (result,) = each.run_all([lent.case], device=device)
+    except DeviceError:
+        raise
     except AdapterError as error:  # its message says it all
         return Outcome(failed=str(error), changed=lent.changed())
     except (Exception, SystemExit) as error:

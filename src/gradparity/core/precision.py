@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PRECISIONS", "Precision", "rounded_to"]
+__all__ = ["PRECISIONS", "Precision", "precisions", "rounded_to"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,26 @@ class Precision:
             x = np.asarray(x).astype(self.dtype)[()]
         native = np.finfo(self.dtype).nmant + 1
         return x if self.digits == native else rounded_to(x, self.digits)
+
+
+def precisions(given: Any) -> list[Precision]:
+    """Formats that can be judged, by name or dtype, one or several: float64 first, each once.
+
+    Raises
+    ------
+    ValueError : none was given, or one that cannot be judged.
+
+    >>> [p.name for p in precisions(["float32", np.float64])]
+    ['float64', 'float32']
+    """
+    alone = isinstance(given, str | type | np.dtype | Precision)
+    several = [given] if alone else list(given)
+    names = [Precision.of(each).name for each in several]
+    unknown = [each for each, name in zip(several, names, strict=True) if name not in PRECISIONS]
+    if unknown or not several:
+        received = f"dtype {unknown[0]!r} cannot be judged" if unknown else "no dtype was given"
+        raise ValueError(f"{received}; give any of {tuple(PRECISIONS)}")
+    return [precision for name, precision in PRECISIONS.items() if name in names]
 
 
 def rounded_to(x: Any, digits: int, mode: str = "nearest") -> Any:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +12,11 @@ import numpy as np
 from ...adapters.base import AdapterError
 from ...core.arrays import NDArray
 from ..finding import Finding, Verdict
+from ..raised import raised
 from .setting import Setting, Z
 from .widths import required
 
 __all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "wrong"]
-
-OURS = str(Path(__file__).parents[2])
 
 #: How the arrays that are handed to a user's functions are laid out.
 Layout = Callable[[str, NDArray], NDArray]
@@ -34,18 +31,9 @@ class CallError(Exception):
     """What a user's function raised, in words; `error` is the exception itself."""
 
     def __init__(self, function: str, error: BaseException) -> None:
-        said = f"{type(error).__name__}: {error} ({_place(error)})"
-        said = str(error) if isinstance(error, AdapterError) else said  # already in words
-        super().__init__(f"{function} raised {said}")
+        in_words = isinstance(error, AdapterError)
+        super().__init__(f"{function} {f'raised {error}' if in_words else raised(error)}")
         self.function, self.error = function, error
-
-
-def _place(error: BaseException) -> str:
-    """file:line of the user's own code, the innermost that is no library's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not f.filename.startswith(OURS)] or list(frames)
-    own = [f for f in theirs if "site-packages" not in f.filename] or theirs
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}"
 
 
 @dataclass

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...adapters.base import adapter, available
 from ...core import Compound, Op
-from ...core.precision import PRECISIONS, Precision
+from ...core.precision import PRECISIONS, Precision, precisions
 from ..conventions.local import parse_expected
 from ..finding import Finding, Verdict
 from ..report import Report, Run, environment
@@ -118,23 +118,21 @@ class OwnOp:
         dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
         seed : of the numbers the op is tested on.
         """
-        precisions = _precisions(dtypes)
+        chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
         every: dict[str, Check] = {name: check for name, (check, _) in algebra.CHECKS.items()}
         every |= formulas.CHECKS
         left_out = self.skipped()
         return {
-            name: partial(self._report, name, check, precisions, int(seed))
+            name: partial(self._report, name, check, chosen, int(seed))
             for name, check in every.items()
             if name not in left_out
         }
 
-    def _report(
-        self, name: str, check: Check, precisions: Sequence[Precision], seed: int
-    ) -> Report:
+    def _report(self, name: str, check: Check, chosen: Sequence[Precision], seed: int) -> Report:
         runs = []
-        for precision in precisions:
+        for precision in chosen:
             points = Points(self.like, self.widths, precision, seed)
             task = Task(self.pair, points, precision, self.expected)
             found = tuple(_worst_of_each(check(task)))
@@ -224,18 +222,6 @@ def _badness(finding: Finding) -> tuple[int, float]:
         return finding.verdict.badness, 0.0  # the first that is wrong tells best
     badness = 0 if finding.declared else finding.verdict.badness
     return badness, finding.error / finding.bound if finding.bound else 0.0
-
-
-def _precisions(dtypes: Any) -> list[Precision]:
-    """float64 first, each once."""
-    alone = isinstance(dtypes, str | type | np.dtype | Precision)
-    given = [dtypes] if alone else list(dtypes)
-    names = [Precision.of(each).name for each in given]
-    unknown = [each for each, name in zip(given, names, strict=True) if name not in PRECISIONS]
-    if unknown or not given:
-        received = f"dtype {unknown[0]!r} cannot be judged" if unknown else "no dtype was given"
-        raise ValueError(f"{received}; give any of {tuple(PRECISIONS)}")
-    return [precision for name, precision in PRECISIONS.items() if name in names]
 
 
 def _check_like(like: Any) -> None:
