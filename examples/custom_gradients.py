@@ -114,4 +114,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    main(__doc__, "custom_gradients", text)
+    main(__doc__, custom_gradients=text)

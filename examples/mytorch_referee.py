@@ -6,6 +6,7 @@ python examples/mytorch_referee.py --write examples/README.md  # and into this p
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 
 from mytorch import MLP, Linear, LinearAveragingTwice, ReLU, ReLUOfItsOutput, Tanh, TanhOfItsInput
@@ -63,5 +64,10 @@ def text() -> str:
     return "\n\n".join(parts)
 
 
+def lines() -> str:
+    """The function that is given to the referee, as it stands here."""
+    return f"```python\n{inspect.getsource(course).strip()}\n```"
+
+
 if __name__ == "__main__":
-    main(__doc__, "mytorch", text)
+    main(__doc__, mytorch=text, mytorch_lines=lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -17,13 +17,13 @@ def write_between_markers(path: Path, text: str, name: str) -> None:
     path.write_text(f"{before}{start}\n{text}\n{end}{after}")
 
 
-def main(
-    about: str, name: str, text: Callable[[], str], arguments: Sequence[str] | None = None
-) -> None:
-    """Print what `text` says, and write it between the markers of that name if asked to."""
+def main(about: str, /, **texts: Callable[[], str]) -> None:
+    """Print what each says, and write it between the markers of its name if asked to."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--write", type=Path, metavar="FILE", help="write there too")
-    given, said = parser.parse_args(arguments), text()
-    print(said)
-    if given.write:
-        write_between_markers(given.write, said, name)
+    given = parser.parse_args()
+    for name, text in texts.items():
+        said = text()
+        print(said)
+        if given.write:
+            write_between_markers(given.write, said, name)

@@ -1,0 +1,108 @@
+"""Examples of one's own code: the right one passes, each mistake is named, the page is up to date."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import gradparity as gp
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def example(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The example of this name, imported as a script has it."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(EXAMPLES))
+    yield importlib.import_module(request.param)
+    sys.path.remove(str(EXAMPLES))
+    for name in set(sys.modules) - before & {"mytorch", "mytorch_referee", "custom_gradients"}:
+        sys.modules.pop(name)
+
+
+def bad(report: gp.Report) -> dict[tuple[str, str], str]:
+    """(quantity, node) of what is not right -> why."""
+    return {(f.quantity, f.node): f.note for _, f in report.findings() if not f.parity}
+
+
+def masked(text: str) -> str:
+    """Without digits, which the last bits of another machine's arithmetic may change."""
+    return re.sub(r"[-+]?\d[\d.e+-]*", "0", text)
+
+
+def written(name: str) -> str:
+    """What stands in the page between the markers of this name."""
+    return PAGE.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
+
+
+@pytest.mark.parametrize("example", ["mytorch_referee"], indirect=True)
+class TestMytorch:
+    def test_the_right_network_passes_and_each_mistake_is_named(self, example: ModuleType) -> None:
+        right, twice, mask, inner = example.diagnoses().values()
+        assert right
+        assert set(bad(twice)) == {("grad b1", "z1"), ("grad b2", "z2"), ("grad b3", "z3")}
+        assert all("divided by the batch of 32 once more" in why for why in bad(twice).values())
+        exchanged = "exactly what this mistake gives: input and output exchanged"
+        assert bad(mask) == {("grad z1", "y1"): exchanged}
+        assert bad(inner) == {("grad z2", "y2"): exchanged}
+
+    def test_ten_lines_are_ten(self, example: ModuleType) -> None:
+        _, body = example.lines().split(":\n", 1)
+        assert len(body.removesuffix("\n```").splitlines()) == 10
+
+    def test_the_page_says_what_is_said(self, example: ModuleType) -> None:
+        assert written("mytorch_lines") == example.lines()
+        assert masked(written("mytorch")) == masked(example.text())
+
+
+@pytest.mark.parametrize("example", ["custom_gradients"], indirect=True)
+class TestCustomGradients:
+    @pytest.fixture(autouse=True)
+    def _frameworks(self) -> None:
+        pytest.importorskip("torch")
+        pytest.importorskip("jax")
+
+    def test_alone(self, example: ModuleType) -> None:
+        for name, report in example.alone().items():
+            assert bool(report) == ("ean" in name), report
+            if not report:
+                assert {place for place in bad(report)} == {("grad y", "z")}
+                assert any("a term left out" in why for why in bad(report).values())
+
+    def test_in_a_network(self, example: ModuleType) -> None:
+        lean, forgetful = example.in_a_network().values()
+        assert lean
+        assert set(bad(forgetful)) == {("grad z1 -> y1", "y1")}
+        assert {run.adapter for run in forgetful.runs if run.exit_code == 1} == {
+            "torch, forgetful",
+            "jax, forgetful",
+        }
+
+    def test_from_end_to_end(self, example: ModuleType) -> None:
+        assert gp.check(example.NETWORK, example.my_model)
+
+    def test_the_page_says_what_is_said(self, example: ModuleType) -> None:
+        assert masked(written("custom_gradients")) == masked(example.text())
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_the_pytest_project(options: tuple[str, ...], tmp_path: Path) -> None:
+    """As its README says, but for what is written into the folder."""
+    report = tmp_path / "report.json"
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options,
+         f"--gradparity-report={report}"],
+        cwd=EXAMPLES / "pytest_project", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "34 passed, 7 xfailed" in run.stdout
+    assert report.read_text().startswith('{\n "schema": "gradparity/pytest/1"')
