@@ -36,7 +36,7 @@ def accused(report: gp.Report) -> list[gp.comparisons.Finding]:
 
 
 each_network = pytest.mark.parametrize("network", list(NETWORKS))
-BATCHES = (8, 33, 1)
+BATCHES = (33, 1)
 
 
 @each_framework

@@ -97,10 +97,10 @@ class TestAnOwnReLU:
     def test_passes_if_it_is_right(self, name: str) -> None:
         right = OWN[name](lambda z: z > 0)
         ours = gp.adapter(name).replacing({ReLU: right})
-        report = gp.check(relu_nets(), ours, dtypes=["float64", "float32", "float16", "bfloat16"])
-        assert not accused(report) - {"z1", "z2", "z3"}, report  # where JAX sums b in bfloat16
         report = gp.check(relu_nets(), ours)
         assert report, report
+        report = gp.check(relu_nets()[0], ours, dtypes=["bfloat16"])
+        assert not accused(report) - {"z1", "z2", "z3"}, report  # where JAX sums b in bfloat16
 
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("wrong", list(slopes("jax")))
@@ -113,7 +113,9 @@ class TestAnOwnReLU:
         for at, valid in ((0.0, True), (0.5, True), (1.0, True), (1.7, False), (-0.1, False)):
             where = WHERE[name]
             own = OWN[name](lambda z, at=at, where=where: where(z == 0, at, where(z > 0, 1.0, 0.0)))
-            report = gp.check(shared_zero(), gp.adapter(name).replacing({ReLU: own}, f"at {at}"))
+            report = gp.check(
+                shared_zero(), gp.adapter(name).replacing({ReLU: own}), dtypes=["float64"]
+            )
             assert bool(report) is valid, (at, report)
             assert all(finding.op.startswith("ReLU") for _, finding in report.findings()
                        if finding.parity is False)  # fmt: skip
@@ -130,16 +132,18 @@ class TestAnOwnReLU:
     def test_two_sets_are_never_confused(self, name: str) -> None:
         """JAX compiles once per network: not once for several functions."""
         case = relu_nets()[0]
+        before = gp.adapter(name).run(case).grad["x"]
         right, wrong = (OWN[name](s) for s in (lambda z: z > 0, lambda z: z > -9))
         for own, same in ((right, True), (wrong, False), (right, True)):
             trace = gp.adapter(name).replacing({ReLU: own}).run(case)
-            alike = np.array_equal(trace.grad["x"], gp.adapter(name).run(case).grad["x"])
+            alike = np.array_equal(trace.grad["x"], before)
             assert alike is same
 
     def test_the_adapter_itself_stays_as_it_was(self, name: str) -> None:
-        before = gp.adapter(name).run(gated())
-        gp.adapter(name).replacing({ReLU: OWN[name](lambda z: z > 9)}).run(gated())
-        assert_same(gp.adapter(name).run(gated()), before)
+        case = relu_nets()[0]
+        before = gp.adapter(name).run(case)
+        gp.adapter(name).replacing({ReLU: OWN[name](lambda z: z > 9)}).run(case)
+        assert_same(gp.adapter(name).run(case), before)
 
     def test_replacing_twice_adds_up(self, name: str) -> None:
         first = gp.adapter(name).replacing({ReLU: OWN[name](lambda z: z > 9)})
@@ -188,7 +192,8 @@ class TestKeys:
         right = gp.adapter(name).replacing({Multiply: lambda a, b: a * b})
         assert gp.check(gated(), right)
         wrong = gp.adapter(name).replacing({Multiply: lambda a, b: a * b + 1e-3 * a})
-        assert accused(gp.check(gated(), wrong)) == {"m1", "q1"}  # both are products
+        report = gp.check(gated(), wrong, dtypes=["float64"])
+        assert accused(report) == {"m1", "q1"}  # both are products
 
     @pytest.mark.parametrize("key", ["Div", CrossEntropy])
     def test_the_divergence(self, name: str, key: Any) -> None:
@@ -256,7 +261,7 @@ class TestNames:
         jaxs = gp.adapter("jax").replacing({ReLU: own_jax_relu(lambda z: z > 0)})
         assert jaxs.name == "jax with my_relu"
         assert jaxs.replacing({Tanh: jnp.tanh}).name == "jax with my_relu, tanh"
-        assert jaxs.run(gated()).adapter == "jax with my_relu"
+        assert jaxs.run(shared_zero()).adapter == "jax with my_relu"
 
     def test_two_of_a_framework_stand_side_by_side(self) -> None:
         own = own_torch_relu(lambda z: z > 0)

@@ -40,11 +40,10 @@ class JaxAdapter:
     """Builds and traces networks in JAX."""
 
     name = "jax"
+    natives = NONE
 
     def __init__(self, natives: Natives = NONE, name: str | None = None) -> None:
-        self.natives = natives
-        if name is not None:
-            self.name = name
+        self.natives, self.name = natives, type(self).name if name is None else name
 
     def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> JaxAdapter:
         """A new adapter that uses these functions in place of JAX's own.

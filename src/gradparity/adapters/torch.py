@@ -27,11 +27,10 @@ class TorchAdapter:
     """Builds and traces networks in PyTorch."""
 
     name = "torch"
+    natives = NONE
 
     def __init__(self, natives: Natives = NONE, name: str | None = None) -> None:
-        self.natives = natives
-        if name is not None:
-            self.name = name
+        self.natives, self.name = natives, type(self).name if name is None else name
 
     def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> TorchAdapter:
         """A new adapter that uses these functions in place of PyTorch's own.
