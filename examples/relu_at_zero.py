@@ -64,21 +64,6 @@ Batches = Sequence[tuple[np.ndarray, np.ndarray]]  # (x, d) each
 SAMPLE = 5  # checks of the shortcut in a row: its first minibatch, then those with zeros
 
 
-class ReLUWithSlope(torch.nn.Module):
-    """max(z, 0) in PyTorch, with a chosen slope at 0; `torch.relu` has 0 and no other.
-
-    With ``overwrite`` the gradient at 0 *becomes* the slope, instead of being multiplied by it:
-    ``grad_input[input == 0] = alpha``, as the authors' `my_relu.py` and `relu.py` have it.
-    """
-
-    def __init__(self, slope: float, overwrite: bool = False) -> None:
-        super().__init__()
-        self.slope, self.overwrite = slope, overwrite
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return _WithSlope.apply(z, self.slope, self.overwrite)
-
-
 class _WithSlope(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: torch.Tensor, slope: float, overwrite: bool) -> torch.Tensor:
@@ -97,19 +82,19 @@ class _WithSlope(torch.autograd.Function):
         )
 
 
-class TorchWithSlope(TorchAdapter):
-    """The package's PyTorch adapter, with another layer where the network has a ReLU."""
+def torch_with_slope(slope: float, overwrite: bool = False) -> TorchAdapter:
+    """The package's PyTorch adapter, with max(z, 0) of a chosen slope at 0 for the network's ReLU.
 
-    def __init__(self, slope: float, overwrite: bool = False) -> None:
-        self.name = f"torch, {'dz := ' if overwrite else ''}{slope:g} at 0"
-        self.layer = slope, overwrite
+    `torch.relu` has 0 and no other.  With ``overwrite`` the gradient at 0 *becomes* the slope,
+    instead of being multiplied by it: ``grad_input[input == 0] = alpha``, as the authors'
+    `my_relu.py` and `relu.py` have it.
+    """
 
-    def build(self, network: Network, params: Any, **options: Any) -> Any:
-        module = super().build(network, params, **options)
-        for step in network.steps:
-            if isinstance(step.op, ReLU):
-                setattr(module, step.name, ReLUWithSlope(*self.layer))
-        return module
+    def relu(z: torch.Tensor) -> torch.Tensor:
+        return _WithSlope.apply(z, slope, overwrite)
+
+    name = f"torch, {'dz := ' if overwrite else ''}{slope:g} at 0"
+    return TorchAdapter().replacing({ReLU: relu}, name)
 
 
 def relu_network(hidden: Sequence[int], n_in: int = 64, subgradient: str = "left") -> Network:
@@ -173,7 +158,7 @@ def makes_a_difference(case: Case, trace: gp.Trace) -> bool:
 def gradients_differ(case: Case) -> bool:
     """The literal comparison: any bit of any parameter's gradient, ReLU'(0) = 0 against 1."""
     right = _with_subgradient(case, "right")
-    one, other = TorchAdapter().run(case), TorchWithSlope(1.0).run(right)
+    one, other = TorchAdapter().run(case), torch_with_slope(1.0).run(right)
     return any(
         not np.array_equal(one.grad[name], other.grad[name], equal_nan=True) for name in case.params
     )
@@ -305,7 +290,7 @@ def published_code_judged() -> str:
     """What the judge says of the authors' backward pass, at a planted zero."""
     case = planted_zero()
     said = []
-    for adapter in (TorchWithSlope(1.0), TorchWithSlope(1.0, overwrite=True)):
+    for adapter in (torch_with_slope(1.0), torch_with_slope(1.0, overwrite=True)):
         findings = judge(case, adapter.run(case))
         finding = next(f for f in findings if f.kinks)
         said.append(f"* {adapter.name}: {finding.verdict}; {finding.kinks}")

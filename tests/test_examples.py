@@ -87,11 +87,11 @@ def test_the_shortcut_is_the_literal_comparison(example, precision):
 
 def test_the_adapter_with_a_slope_is_torch_and_the_published_code_is_no_subgradient(example):
     case = example.planted_zero()
-    assert gp.check(case, example.TorchWithSlope(1.0), dtypes=["float64"])
-    report = gp.check(case, example.TorchWithSlope(1.0, overwrite=True), dtypes=["float64"])
+    assert gp.check(case, example.torch_with_slope(1.0), dtypes=["float64"])
+    report = gp.check(case, example.torch_with_slope(1.0, overwrite=True), dtypes=["float64"])
     wrong = [f for _, f in report.findings() if f.verdict == gp.Verdict.MISMATCH]
     assert {f.node for f in wrong} == {"y1"}
-    harmless = example.TorchWithSlope(0.0, overwrite=True)  # 0 times anything is 0
+    harmless = example.torch_with_slope(0.0, overwrite=True)  # 0 times anything is 0
     assert gp.check(case, harmless, dtypes=["float64"])
 
 

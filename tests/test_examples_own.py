@@ -1,4 +1,4 @@
-"""Examples of one's own code: the right one passes, each mistake is named, the page is up to date."""
+"""Examples of one's own code: what is right passes, each mistake is named, the page is current."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class TestCustomGradients:
         for name, report in example.alone().items():
             assert bool(report) == ("ean" in name), report
             if not report:
-                assert {place for place in bad(report)} == {("grad y", "z")}
+                assert set(bad(report)) == {("grad y", "z")}
                 assert any("a term left out" in why for why in bad(report).values())
 
     def test_in_a_network(self, example: ModuleType) -> None:
