@@ -1,0 +1,1 @@
+"""Tests of other people's code, as tests: the conformance suite for adapters."""
