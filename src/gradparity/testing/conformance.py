@@ -218,7 +218,10 @@ class AdapterConformance:
         found = checks(asked.adapter)
         metafunc.parametrize(
             "conformance_check",
-            [pytest.param(check, id=name, marks=marks.get(name, ())) for name, check in found.items()],
+            [
+                pytest.param(check, id=name, marks=marks.get(name, ()))
+                for name, check in found.items()
+            ],
         )
 
     def test_conforms(self, conformance_check: Callable[[], None]) -> None:

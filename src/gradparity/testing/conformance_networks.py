@@ -87,7 +87,12 @@ def loss(name: str, subject: Subject) -> None:
     subject.has_parity(cases)
 
 
-CLASSIFIERS = (CrossEntropy(), CrossEntropy(0.02), CrossEntropy(0.02, on="probabilities"), core.KL())
+CLASSIFIERS = (
+    CrossEntropy(),
+    CrossEntropy(0.02),
+    CrossEntropy(0.02, on="probabilities"),
+    core.KL(),
+)
 
 
 def class_labels(subject: Subject) -> None:
@@ -172,7 +177,8 @@ def kinks(subject: Subject) -> None:
     largest = Case(layered([core.Max()], InnerProduct()), {}, ties, d, "ties")
     x = np.array([[0.0, -0.0, 1.0, -1.0], [-0.0, 0.0, -1.0, 1.0]])
     bends = Network(
-        Node("a", ReLU(), "x"), Node("b", core.LeakyReLU(0.1), "x"), Node("c", core.Hardtanh(), "x"),
+        Node("a", ReLU(), "x"), Node("b", core.LeakyReLU(0.1), "x"),
+        Node("c", core.Hardtanh(), "x"),
         Node("s", Add(), "a", "b", "c"), divergence=InnerProduct(),
     )  # fmt: skip
     d = np.array([[1.0, -0.5, 1.5, -1.0], [-1.25, 0.75, 0.5, 1.0]])
