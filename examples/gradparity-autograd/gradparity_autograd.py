@@ -112,7 +112,7 @@ def _target(case: Case) -> Any:
 
 
 def _function(op: core.Op) -> Callable[..., Any]:
-    """autograd's own function for an op, of its inputs and then its parameters, along the last axis."""
+    """autograd's own function for an op, of its inputs and then its parameters, by rows."""
     match op:
         case core.Affine():
             return lambda y, W, b=None: anp.dot(y, W) if b is None else anp.dot(y, W) + b

@@ -14,7 +14,7 @@ import gradparity
 from gradparity.adapters.base import GROUP
 from gradparity.comparisons.suite import LOSSES, OPS
 from gradparity.core import Add, Concatenate, Multiply
-from gradparity.testing import conformance_boundary, conformance_subject
+from gradparity.testing import conformance_subject, conformance_trace
 from gradparity.testing.conformance import (
     AdapterConformance,
     CheckResult,
@@ -45,7 +45,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import entry_points
 
     points = [*entry_points(group=GROUP), EntryPoint("sound", "broken_adapters:Sound", GROUP)]
-    for module in (conformance_boundary, conformance_subject):
+    for module in (conformance_subject, conformance_trace):
         monkeypatch.setattr(module, "entry_points", lambda group: points)
 
 

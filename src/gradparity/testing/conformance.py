@@ -3,7 +3,8 @@
 The author of an adapter calls `check_adapter`, or writes a test class on `AdapterConformance`;
 `checks` are the single checks both are made of.  Nothing here knows a framework.
 
-boundary    the protocol, the trace, copies, errors, global state
+subject     the adapter under examination;  trace: the protocol, and what a trace has to show
+boundary    copies, running, errors, global state
 networks    every op and divergence, branches, kinks, number formats
 """
 
@@ -17,13 +18,14 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..adapters.base import AdapterError
-from . import conformance_boundary, conformance_networks
+from . import conformance_boundary, conformance_networks, conformance_trace
 from .conformance_subject import Subject
 
 __all__ = ["AdapterConformance", "CheckResult", "CheckResults", "check_adapter", "checks"]
 
 #: Every check by name, in the order in which an author needs them.
 CHECKS: dict[str, Callable[[Subject], None]] = {
+    **conformance_trace.CHECKS,
     **conformance_boundary.CHECKS,
     **conformance_networks.CHECKS,
 }

@@ -17,7 +17,7 @@ from ..comparisons.report import Report
 from ..core import Affine, Case, CrossEntropy, Tanh, Trace, layered
 from ..core.arrays import NDArray
 
-__all__ = ["Subject", "arrays", "expect", "small"]
+__all__ = ["Subject", "array_fault", "arrays", "diagnosis", "expect", "small"]
 
 
 class Subject:
@@ -134,3 +134,14 @@ def arrays(trace: Trace) -> dict[str, NDArray]:
     found |= {f"grad {name}": array for name, array in trace.grad.items()}
     found |= {f"grad {a} -> {b}": array for (a, b), array in trace.edge_grad.items()}
     return {name: np.asarray(array) for name, array in found.items()}
+
+
+def array_fault(found: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    """What is wrong with an array of a trace, and what to do; empty where nothing is."""
+    if type(found) is not np.ndarray:
+        return f"is a {type(found).__module__}.{type(found).__name__}; give np.array(...)"
+    if found.dtype != dtype:
+        return f"has dtype {found.dtype}, expected {dtype}: compute in the case's own"
+    if found.shape != shape:
+        return f"has shape {found.shape}, expected {shape}"
+    return ""
