@@ -15,7 +15,7 @@ from gradparity.adapters.base import GROUP
 from gradparity.comparisons.suite import LOSSES, OPS
 from gradparity.core import Add, Concatenate, Multiply
 from gradparity.testing import conformance_subject, conformance_trace
-from gradparity.testing.conformance import (
+from gradparity.testing import (
     AdapterConformance,
     CheckResult,
     CheckResults,
@@ -210,7 +210,7 @@ class TestTheReport:
 FILE = """
 import gradparity.core
 from gradparity.adapters.base import AdapterError
-from gradparity.testing.conformance import AdapterConformance
+from gradparity.testing import AdapterConformance
 from broken_adapters import Sound, refusing
 
 class WithoutGelu(refusing(gradparity.core.GELU())):

@@ -90,25 +90,26 @@ class CheckResults(list[CheckResult]):
     """A list of results; ``print`` shows it as a table, what is missing first."""
 
     def __str__(self) -> str:
+        ordered = sorted(self, key=lambda r: _ORDER.index(r.status))
         counts = {s: sum(r.status == s for r in self) for s in _ORDER}
         lines = [", ".join(f"{n} {status}" for status, n in counts.items() if n)]
-        lines += [line for status in _ORDER[:-1] for r in self if r.status == status
-                  for line in _lines(r)]  # fmt: skip
+        told: dict[str, str] = {}  # message -> the check that said it first
+        for result in ordered:
+            if result.status != "passed":
+                lines += _lines(result, told.setdefault(result.message, result.check))
         return "\n".join(lines)
 
 
 _ORDER = ("failed", "xpass", "xfail", "skipped", "passed")
 
 
-def _lines(result: CheckResult) -> list[str]:
-    told = result.message if result.status != "xpass" else (
-        "passed, though it was expected to fail: take it out of expected_failed_checks"
-    )  # fmt: skip
-    first, *rest = told.splitlines() or [""]
-    lines = [f"{result.status:<8}{result.check:<24}{first}", *(" " * 32 + more for more in rest)]
-    if result.reason:
-        lines.append(" " * 32 + f"expected: {result.reason}")
-    return lines
+def _lines(result: CheckResult, told_by: str) -> list[str]:
+    said = result.message if told_by == result.check else f"as {told_by}"
+    if result.status == "xpass":
+        said = "passed, though it was expected to fail: take it out of expected_failed_checks"
+    first, *rest = said.splitlines() or [""]
+    rest += [f"expected: {result.reason}"] if result.reason else []
+    return [f"{result.status:<8}{result.check:<24}{first}", *(" " * 32 + more for more in rest)]
 
 
 def check_adapter(

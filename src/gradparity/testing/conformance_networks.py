@@ -27,7 +27,6 @@ from ..core import (
     Network,
     Node,
     ReLU,
-    Tanh,
     backprop,
     layered,
 )
@@ -67,8 +66,8 @@ def _not_for_a_framework(z: Any) -> Any:
 def several_values(op: core.Op, subject: Subject) -> None:
     """An op of two values, each of which has a gradient of its own."""
     net = Network(
-        Node("z1", Affine(3, 4), "x"), Node("y1", Tanh(), "z1"), Node("m1", op, "y1", "z1"),
-        divergence=L2(),
+        Node("z1", Affine(3, 4), "x"), Node("z2", Affine(4, 4), "z1"),
+        Node("m1", op, "z2", "z1"), divergence=L2(),
     )  # fmt: skip
     subject.has_parity([Case.random(net, batch=4, name=op.name)])
 
@@ -139,7 +138,7 @@ def branch_dead_end(subject: Subject) -> None:
     """A value that does not reach Div: it is shown, and its gradient is zero."""
     net = Network(
         Node("z1", Affine(3, 4), "x"), Node("aside", Affine(4, 2), "z1"),
-        Node("y1", Tanh(), "aside"), Node("z2", Affine(4, 3), "z1"),
+        Node("y1", ReLU(), "aside"), Node("z2", Affine(4, 3), "z1"),
         divergence=L2(), output="z2",
     )  # fmt: skip
     case = Case.random(net, batch=4, name="dead end").astype(subject.dtypes[0])
