@@ -14,13 +14,14 @@ import gradparity
 from gradparity.adapters.base import GROUP
 from gradparity.comparisons.suite import LOSSES, OPS
 from gradparity.core import Add, Concatenate, Multiply
-from gradparity.testing import conformance_subject, conformance_trace
 from gradparity.testing import (
     AdapterConformance,
     CheckResult,
     CheckResults,
     check_adapter,
     checks,
+    conformance_subject,
+    conformance_trace,
 )
 
 pytest_plugins = ["pytester"]
