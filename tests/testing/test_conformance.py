@@ -56,8 +56,18 @@ class TestTorch(AdapterConformance):
 
 
 def _jax() -> list[Any]:
-    """Every op is compiled for itself, so all of them are a matter of minutes."""
-    slow = ("op-", "loss-")
+    """Each network is compiled for itself, which takes minutes; others judge them together."""
+    slow = (
+        "op-",
+        "loss-",
+        "targets-",
+        "branch-",
+        "dtype-f",
+        "dtype-b",
+        "dtype-t",
+        "kinks",
+        "batch",
+    )
     return [
         pytest.param(name, marks=pytest.mark.slow if name.startswith(slow) else ())
         for name in NAMES
