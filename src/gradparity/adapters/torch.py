@@ -63,7 +63,7 @@ class TorchAdapter:
         return vjp(function, arguments, dz, dtype)
 
     def versions(self) -> dict[str, str]:
-        return {"torch": torch.__version__, "torch threads": str(torch.get_num_threads())}
+        return {"torch": str(torch.__version__), "torch threads": str(torch.get_num_threads())}
 
     def build(
         self, network: Network, params: Mapping[str, Any], *, device: str | None = None

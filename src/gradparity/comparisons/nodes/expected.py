@@ -15,6 +15,7 @@ from ...core.arrays import Array, total
 from ...core.backprop import risk, risk_gradient
 from ...core.bounded import Bounded
 from ...core.case import Case
+from ...core.contract import formula_of, shares, value_of
 from ...core.network import INPUT, Edge, Step
 from ...core.op import Slopes, Ties
 from ...core.rounding import Rounding
@@ -52,13 +53,12 @@ def expected_at_node(step: Step, case: Case, trace: Trace, rounding: Rounding) -
     with np.errstate(all="ignore"):
         if got_z is not None:
             op = op.observed(y[0], Bounded.rounded(got_z, rounding))
-        z = op.forward(p, *y)
+        z = value_of(step, op, p, y)
     found = [Expected(f"value {step.name}", got_z, z)]
     if got_dz is not None:
         dz = Bounded.rounded(got_dz, rounding)
         with np.errstate(all="ignore"):
-            dy = op.backward(dz, p, y, z)
-            dp = op.gradients(dz, p, y, z)
+            dy, dp = shares(step, op, dz, p, y, z)
             valid = op.subdifferential(given[0], rounding.tiny)
         for edge, dy_i in zip(step.edges, dy, strict=True):
             found.append(Expected(_grad(edge), trace.edge_grad.get(edge), dy_i, valid, got_dz))
@@ -78,9 +78,11 @@ def expected_at_divergence(case: Case, trace: Trace, rounding: Rounding) -> list
         Div = None if trace.Div is None else Bounded.exactly(trace.Div, rounding)
         if got_y is not None:
             y, d = Bounded.exactly(got_y, rounding), Bounded.exactly(case.desired, rounding)
-            want_Div = network.divergence.forward(y, d)
+            with formula_of(network.divergence, "forward"):
+                want_Div = network.divergence.forward(y, d)
             dDiv = want_dDiv if got_dDiv is None else Bounded.rounded(got_dDiv, rounding)
-            dy = network.divergence.backward(dDiv, y, d, want_Div)
+            with formula_of(network.divergence, "gradient"):
+                dy = network.divergence.backward(dDiv, y, d, want_Div)
             found += [Expected("Div", trace.Div, want_Div)]
             Div = want_Div if Div is None else Div
         if Div is not None and trace.Err is not None:

@@ -1,0 +1,241 @@
+"""HIPS autograd as an adapter of gradparity: functions of `autograd.numpy`, and their trace."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import make_vjp
+from autograd.scipy import special
+from autograd.tracer import getval
+
+from gradparity import Case, Network, Trace, core
+from gradparity.adapters.base import AdapterError, native_function, risk, walk
+from gradparity.core.case import checked_params
+
+__all__ = ["AutogradAdapter", "AutogradNetwork"]
+
+
+class AutogradNetwork(NamedTuple):
+    """The native twin: ``apply(params, x)`` is Y, ``divergence(Y, d)`` is Div, shape (T,)."""
+
+    apply: Callable[[Mapping[str, Any], Any], Any]
+    params: dict[str, Any]
+    divergence: Callable[[Any, Any], Any]
+
+
+class AutogradAdapter:
+    """Builds and traces networks in autograd."""
+
+    name = "autograd"
+
+    def versions(self) -> dict[str, str]:
+        return {"autograd": version("autograd"), "scipy": version("scipy")}
+
+    def build(self, network: Network, params: Mapping[str, Any]) -> AutogradNetwork:
+        """A pure function and its parameters, under the network's own names."""
+        call = {step.name: _function(step.op) for step in network.steps}
+
+        def apply(params: Mapping[str, Any], x: Any, see: Any = lambda key, y: y) -> Any:
+            def node(step: Any, y: list[Any]) -> Any:
+                return call[step.name](*y, *(params[full] for full in step.parameters.values()))
+
+            return walk(network, x, node, see)
+
+        params = checked_params(network, params)  # copies
+        return AutogradNetwork(apply, params, _divergence(network.divergence))
+
+    def export(self, network: Network, native: AutogradNetwork) -> dict[str, Any]:
+        """Copies of the parameters."""
+        return {name: np.array(native.params[name]) for name in network.parameter_shapes}
+
+    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        case = case if dtype is None else case.astype(dtype)
+        if device not in (None, "cpu"):
+            raise AdapterError(f"autograd cannot use the device {device!r}: it is NumPy, on 'cpu'")
+        if case.precision.name not in ("float64", "float32"):
+            raise AdapterError(f"autograd has no {case.precision.name}; give float64 or float32")
+        network, native = case.network, self.build(case.network, case.params)
+        Div, value = None, {}
+
+        def err(given: dict[Any, Any]) -> Any:
+            nonlocal Div
+
+            def see(key: Any, y: Any) -> Any:
+                # Adding a zero that is differentiated shows the gradient that passes here.
+                if key != "x":
+                    y = y + given[key]
+                    value[key] = getval(y)
+                return y
+
+            Y = native.apply(given, given["x"], see)
+            Div = native.divergence(Y, _target(case)) + given["Div"]
+            return risk(network, Div)
+
+        # NumPy warns of what overflows and is then not used, as log(1 + e^z) at 1000.
+        with np.errstate(all="ignore"):
+            differentiate, Err = make_vjp(err)({**native.params, "x": case.x, **_taps(case)})
+            grad = differentiate(case.dtype.type(1))
+        return Trace(
+            Err=float(Err),
+            Div=np.array(getval(Div)),
+            value={step.name: np.array(value[step.name]) for step in network.steps},
+            grad={key: np.array(g) for key, g in grad.items() if key not in network.edges},
+            edge_grad={edge: np.array(grad[edge]) for edge in network.edges},
+            adapter=self.name,
+            versions=self.versions(),
+            precision=case.precision.name,
+        )
+
+    def run_all(
+        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
+    ) -> list[Trace]:
+        return [self.run(case, dtype=dtype, device=device) for case in cases]
+
+
+def _taps(case: Case) -> dict[Any, Any]:
+    """A zero for every value, every use of one (an edge), and Div."""
+    width = {edge: case.widths[edge.source] for edge in case.network.edges}
+    width |= {step.name: case.widths[step.name] for step in case.network.steps}
+    taps = {key: np.zeros((case.T, n), case.dtype) for key, n in width.items()}
+    return {**taps, "Div": np.zeros(case.T, case.dtype)}
+
+
+def _target(case: Case) -> Any:
+    """Desired outputs as floats (T, L): autograd has no losses, hence none for class labels."""
+    return np.array(case.desired)
+
+
+def _function(op: core.Op) -> Callable[..., Any]:
+    """autograd's own function for an op, of its inputs and then its parameters, by rows."""
+    match op:
+        case core.Affine():
+            return lambda y, W, b=None: anp.dot(y, W) if b is None else anp.dot(y, W) + b
+        case core.Identity():
+            return lambda z: z
+        case core.Sigmoid():
+            return special.expit
+        case core.Tanh():
+            return anp.tanh
+        case core.ReLU(spelling="relu" | "maximum"):  # its examples write relu so
+            return lambda z: anp.maximum(0, z)
+        case core.ReLU(spelling="clamp"):
+            return lambda z: anp.clip(z, 0, np.inf)
+        case core.LeakyReLU():
+            return lambda z: anp.where(z > 0, z, op.a * z)
+        case core.RandomizedLeakyReLU():
+            return functools.partial(_randomized_leaky_relu, op)
+        case core.Softplus():
+            return functools.partial(_softplus, op.threshold)
+        case core.ELU():
+            return lambda z: anp.where(z > 0, z, op.a * _expm1_where(z <= 0, z))
+        case core.SELU():
+            return _selu
+        case core.SiLU():
+            return lambda z: z * special.expit(z)
+        case core.GELU(approximate="none"):
+            return lambda z: z * (0.5 * (1 + special.erf(z * 0.5**0.5)))
+        case core.GELU():
+            return lambda z: z * (0.5 * (1 + anp.tanh((2 / np.pi) ** 0.5 * (z + 0.044715 * z**3))))
+        case core.Hardtanh():
+            return lambda z: anp.clip(z, -1, 1)
+        case core.Softmax():
+            return lambda z: anp.exp(_log_softmax(z))
+        case core.LogSoftmax():
+            return _log_softmax
+        case core.Max():
+            return functools.partial(_max, op.sizes)
+        case core.Take():
+            return functools.partial(_take, op.indices)
+        case core.Products():
+            j, l = op.sides  # noqa: E741
+            return lambda z: _take(j, z) * _take(l, z)
+        case core.VectorActivation():
+            return native_function(op, "autograd")
+        case core.Add():
+            return lambda *y: functools.reduce(operator.add, y)
+        case core.Multiply():
+            return operator.mul
+        case core.Concatenate():
+            return lambda *y: anp.concatenate(y, axis=-1)
+    raise AdapterError(f"the autograd adapter has no function for {op.name}")
+
+
+def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
+    """The slopes are drawn by a generator of its own, so that nobody's random numbers move."""
+    slopes: Any = (op.l + op.u) / 2
+    if op.training:
+        draw = np.random.default_rng(op.seed).uniform(op.l, op.u, z.shape)
+        slopes = draw.astype(getval(z).dtype)
+    return anp.where(z > 0, z, slopes * z)
+
+
+def _softplus(threshold: float | None, z: Any) -> Any:
+    y = anp.logaddexp(z, 0)
+    return y if threshold is None else anp.where(z > threshold, z, y)
+
+
+def _selu(z: Any) -> Any:
+    a, s = 1.6732632423543772, 1.0507009873554805
+    return s * anp.where(z > 0, z, a * _expm1_where(z <= 0, z))
+
+
+def _expm1_where(needed: Any, z: Any) -> Any:
+    """e^z - 1 where it is needed; `minimum(z, 0)` would do it too, with half the slope at 0."""
+    return anp.expm1(anp.where(needed, z, 0))
+
+
+def _log_softmax(z: Any) -> Any:
+    return z - special.logsumexp(z, axis=-1, keepdims=True)
+
+
+def _max(sizes: tuple[int, ...] | None, z: Any) -> Any:
+    parts = anp.split(z, np.cumsum(sizes)[:-1], axis=-1) if sizes else [z]
+    return anp.concatenate([anp.max(g, axis=-1, keepdims=True) for g in parts], axis=-1)
+
+
+def _take(indices: tuple[int, ...], z: Any) -> Any:
+    return z[..., np.array(indices)]
+
+
+def _divergence(divergence: core.Divergence) -> Callable[[Any, Any], Any]:
+    """Per instance, (Y, d) -> Div, shape (T,): composed, for autograd has no losses of its own."""
+    match divergence:
+        case core.L2():
+            return lambda y, d: 0.5 * anp.sum((y - d) ** 2, axis=-1)
+        case core.InnerProduct():
+            return lambda y, d: anp.sum(d * y, axis=-1)
+        case core.BinaryCrossEntropy():  # and BinaryKL
+            return functools.partial(_binary, divergence)
+        case core.CrossEntropy():  # and KL
+            return functools.partial(_cross_entropy, divergence)
+    raise AdapterError(f"the autograd adapter has no loss for {divergence.name}")
+
+
+def _binary(divergence: core.BinaryCrossEntropy, y: Any, d: Any) -> Any:
+    if divergence.on == "logits":
+        div = d * anp.logaddexp(0, -y) + (1 - d) * anp.logaddexp(0, y)
+    else:
+        div = -(d * _log_where(d > 0, y) + (1 - d) * _log_where(d < 1, 1 - y))
+    if isinstance(divergence, core.BinaryKL):
+        div = div + d * _log_where(d > 0, d) + (1 - d) * _log_where(d < 1, 1 - d)
+    return anp.sum(div, axis=-1)
+
+
+def _cross_entropy(divergence: core.CrossEntropy, y: Any, d: Any) -> Any:
+    K, a = y.shape[-1], divergence.uniform(y.shape[-1])
+    t = (1 - a) * d + a / K if a else d
+    log_y = _log_softmax(y) if divergence.on == "logits" else _log_where(t > 0, y)
+    if isinstance(divergence, core.KL):
+        log_y = log_y - _log_where(t > 0, t)
+    return -anp.sum(t * log_y, axis=-1)
+
+
+def _log_where(needed: Any, y: Any) -> Any:
+    """log y where it is needed, for the gradient too: 0 log 0 = 0."""
+    return anp.log(anp.where(needed, y, 1))

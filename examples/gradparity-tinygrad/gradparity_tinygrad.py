@@ -1,0 +1,292 @@
+"""tinygrad as an adapter of gradparity: methods of `Tensor`, and their trace."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+from tinygrad import Device, Tensor
+from tinygrad.helpers import DEV, Context
+
+from gradparity import Case, Network, Trace, core
+from gradparity.adapters.base import AdapterError, native_function, risk, walk
+from gradparity.core.case import checked_params
+
+__all__ = ["TinygradAdapter", "TinygradNetwork"]
+
+#: The names of `tinygrad.nn.Linear`; its weight is W transposed.
+NATIVE = {"W": "weight", "b": "bias"}
+
+
+class TinygradNetwork(NamedTuple):
+    """The native twin: ``apply(x)`` is Y, ``divergence(Y, d)`` is Div, shape (T,).
+
+    `params` is ``{"z1": {"weight": ..., "bias": ...}, ...}``, as `nn.state.get_state_dict` has it.
+    """
+
+    apply: Callable[..., Tensor]
+    params: dict[str, dict[str, Tensor]]
+    divergence: Callable[[Tensor, Tensor], Tensor]
+
+
+class TinygradAdapter:
+    """Builds and traces networks in tinygrad."""
+
+    name = "tinygrad"
+
+    def versions(self) -> dict[str, str]:
+        return {"tinygrad": version("tinygrad"), "tinygrad device": _opened(DEV.device)}
+
+    def build(self, network: Network, params: Mapping[str, Any]) -> TinygradNetwork:
+        """A function and its parameters; that of node `z1` is ``params["z1"]["weight"]``."""
+        params = checked_params(network, params)
+        with _on(None):
+            tensors = {
+                step.name: {
+                    NATIVE[letter]: _tensor(_layout(letter, params[full]))
+                    for letter, full in step.parameters.items()
+                }
+                for step in network.steps
+                if step.parameters
+            }
+        call = {step.name: _function(step.op) for step in network.steps}
+
+        def apply(x: Tensor, see: Callable[..., Tensor] = lambda key, y: y) -> Tensor:
+            def node(step: Any, y: list[Tensor]) -> Tensor:
+                return call[step.name](*y, **tensors.get(step.name, {}))
+
+            return walk(network, x, node, see)
+
+        return TinygradNetwork(apply, tensors, _divergence(network.divergence))
+
+    def export(self, network: Network, native: TinygradNetwork) -> dict[str, Any]:
+        """The parameters by the network's names, W as (in, out); a bitwise copy."""
+        return {
+            full: _layout(letter, _array(native.params[step.name][NATIVE[letter]]))
+            for step in network.steps
+            for letter, full in step.parameters.items()
+        }
+
+    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        case = case if dtype is None else case.astype(dtype)
+        if case.precision.name not in ("float64", "float32"):
+            raise AdapterError(f"no {case.precision.name} here; give float64 or float32")
+        with _on(device):
+            return self._traced(case)
+
+    def _traced(self, case: Case) -> Trace:
+        network = case.network
+        native, zeros = self.build(network, case.params), _zeros(case)
+        value: dict[Any, Tensor] = {}
+
+        def see(key: Any, y: Tensor) -> Tensor:
+            # Adding a zero that is differentiated shows the gradient that passes here; stored, lest
+            # tinygrad fuse the value into its uses and compute it anew there, rounded otherwise.
+            if key != "x":
+                value[key] = y = (y + zeros[key]).contiguous()
+            return y
+
+        x = _tensor(case.x)
+        Div = native.divergence(native.apply(x, see), _target(case)) + zeros["Div"]
+        Err = risk(network, Div)
+        wanted = {"x": x, **zeros}
+        for step in network.steps:
+            for letter, full in step.parameters.items():
+                wanted[full] = native.params[step.name][NATIVE[letter]]
+        found = dict(zip(wanted, Err.gradient(*wanted.values()), strict=True))
+        # A gradient that is constant has no memory yet, and numpy() would look for a CPU for it.
+        found = {key: g.clone(Device.DEFAULT) for key, g in found.items()}
+        Err.realize(Div, *value.values(), *found.values())
+        grad = {key: _array(g) for key, g in found.items()}
+        for step in network.steps:
+            for letter, full in step.parameters.items():
+                grad[full] = _layout(letter, grad[full])
+        return Trace(
+            Err=float(Err.item()),
+            Div=_array(Div),
+            value={step.name: _array(value[step.name]) for step in network.steps},
+            grad={key: g for key, g in grad.items() if key not in network.edges},
+            edge_grad={edge: grad[edge] for edge in network.edges},
+            adapter=self.name,
+            versions=self.versions(),
+            precision=case.precision.name,
+        )
+
+    def run_all(
+        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
+    ) -> list[Trace]:
+        return [self.run(case, dtype=dtype, device=device) for case in cases]
+
+
+@contextlib.contextmanager
+def _on(device: str | None) -> Iterator[None]:
+    """New tensors go to this device; the user's setting stays as it is."""
+    with Context(DEV=_opened(device or DEV.device)):
+        yield
+
+
+@functools.cache
+def _opened(device: str) -> str:
+    """The device itself, or where none is named tinygrad's choice; its interpreter, which needs
+    no compiler, where it finds none.
+
+    Raises
+    ------
+    AdapterError : tinygrad cannot open this device here.
+    """
+    try:
+        name = Device.canonicalize(device or Device.DEFAULT)
+        Device[name]
+    except Exception as error:  # whatever its parts raise: no module, no compiler, no driver
+        if not device:
+            return "PYTHON"
+        raise AdapterError(f"tinygrad cannot use the device {device!r}: {error}") from error
+    return name
+
+
+def _zeros(case: Case) -> dict[Any, Tensor]:
+    """A zero for every value, every use of one (an edge), and Div."""
+    width = {edge: case.widths[edge.source] for edge in case.network.edges}
+    width |= {step.name: case.widths[step.name] for step in case.network.steps}
+    zeros = {key: _tensor(np.zeros((case.T, n), case.dtype)) for key, n in width.items()}
+    return {**zeros, "Div": _tensor(np.zeros(case.T, case.dtype))}
+
+
+def _layout(letter: str, array: Any) -> Any:
+    """Between the lecture's W, (in, out), and tinygrad's weight, (out, in); its own inverse."""
+    return array.T.copy() if letter == "W" else array
+
+
+def _array(tensor: Tensor) -> Any:
+    return np.array(tensor.numpy())
+
+
+def _tensor(array: Any) -> Tensor:
+    return Tensor(np.array(array)).realize()
+
+
+def _target(case: Case) -> Tensor:
+    """Class labels stay labels (tinygrad has a path of its own for them); the rest is (T, L)."""
+    labels = isinstance(case.network.divergence, core.CrossEntropy) and case.d.ndim == 1
+    return _tensor(case.d.astype(np.int32) if labels else case.desired)
+
+
+def _function(op: core.Op) -> Callable[..., Tensor]:
+    """tinygrad's own function for an op, of its inputs and its parameters by tinygrad's names."""
+    match op:
+        case core.Affine():
+            return lambda y, weight, bias=None: y.linear(weight.transpose(), bias)
+        case core.Identity():
+            return lambda z: z
+        case core.Sigmoid():
+            return Tensor.sigmoid
+        case core.Tanh():
+            return Tensor.tanh
+        case core.ReLU(spelling="relu"):
+            return Tensor.relu
+        case core.ReLU(spelling="maximum"):
+            return lambda z: z.maximum(0)
+        case core.ReLU(spelling="clamp"):
+            return lambda z: z.clamp(min_=0)
+        case core.LeakyReLU():
+            return lambda z: z.leaky_relu(op.a)
+        case core.RandomizedLeakyReLU():
+            return functools.partial(_randomized_leaky_relu, op)
+        case core.Softplus(threshold=None):
+            return Tensor.softplus
+        case core.Softplus():
+            return lambda z: (z > op.threshold).where(z, z.softplus())
+        case core.ELU():
+            return lambda z: z.elu(op.a)
+        case core.SELU():
+            return Tensor.selu
+        case core.SiLU():
+            return Tensor.silu
+        case core.GELU():
+            return lambda z: z.gelu(op.approximate)
+        case core.Hardtanh():
+            return Tensor.hardtanh
+        case core.Softmax():
+            return Tensor.softmax
+        case core.LogSoftmax():
+            return Tensor.log_softmax
+        case core.Max():
+            return functools.partial(_max, op.sizes)
+        case core.Take():
+            return functools.partial(_take, op.indices)
+        case core.Products():
+            j, l = op.sides  # noqa: E741
+            return lambda z: _take(j, z) * _take(l, z)
+        case core.VectorActivation():
+            return native_function(op, "tinygrad")
+        case core.Add():
+            return lambda *y: functools.reduce(operator.add, y)
+        case core.Multiply():
+            return operator.mul
+        case core.Concatenate():
+            return lambda *y: Tensor.cat(*y, dim=-1)
+    raise AdapterError(f"the tinygrad adapter has no function for {op.name}")
+
+
+def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Tensor) -> Tensor:
+    """The slopes are drawn by NumPy: `Tensor.rand` would move the user's random numbers."""
+    slopes: Any = (op.l + op.u) / 2
+    if op.training:
+        draw = np.random.default_rng(op.seed).uniform(op.l, op.u, z.shape)
+        slopes = _tensor(draw).cast(z.dtype)
+    return (z > 0).where(z, slopes * z)
+
+
+def _max(sizes: tuple[int, ...] | None, z: Tensor) -> Tensor:
+    parts = z.split(list(sizes), dim=-1) if sizes else [z]
+    return Tensor.cat(*(g.max(axis=-1, keepdim=True) for g in parts), dim=-1)
+
+
+def _take(indices: tuple[int, ...], z: Tensor) -> Tensor:
+    return z[:, list(indices)]
+
+
+def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tensor]:
+    """tinygrad's own loss, per instance: (Y, d) -> Div, shape (T,)."""
+    match divergence:
+        case core.L2():
+            return lambda y, d: 0.5 * (y - d).square().sum(-1)
+        case core.InnerProduct():
+            return lambda y, d: (d * y).sum(-1)
+        case core.BinaryCrossEntropy():  # and BinaryKL
+            return functools.partial(_binary, divergence)
+        case core.CrossEntropy():  # and KL
+            return functools.partial(_cross_entropy, divergence)
+    raise AdapterError(f"the tinygrad adapter has no loss for {divergence.name}")
+
+
+def _binary(divergence: core.BinaryCrossEntropy, y: Tensor, d: Tensor) -> Tensor:
+    on_logits = divergence.on == "logits"
+    loss = y.binary_crossentropy_logits if on_logits else y.binary_crossentropy
+    div = loss(d, reduction="none")
+    if isinstance(divergence, core.BinaryKL):
+        div = div + d * _log_where(d > 0, d) + (1 - d) * _log_where(d < 1, 1 - d)
+    return div.sum(-1)
+
+
+def _cross_entropy(divergence: core.CrossEntropy, y: Tensor, d: Tensor) -> Tensor:
+    K, a = y.shape[-1], divergence.uniform(y.shape[-1])
+    if divergence.on == "logits" and not isinstance(divergence, core.KL):
+        return y.cross_entropy(d, reduction="none", label_smoothing=a)
+    # tinygrad has the others not at all: its smallest primitives.
+    t = d if d.is_floating_point() else d.one_hot(K).cast(y.dtype)
+    t = (1 - a) * t + a / K if a else t
+    log_y = y.log_softmax() if divergence.on == "logits" else _log_where(t > 0, y)
+    if isinstance(divergence, core.KL):
+        log_y = log_y - _log_where(t > 0, t)
+    return -(t * log_y).sum(-1)
+
+
+def _log_where(needed: Tensor, y: Tensor) -> Tensor:
+    """log y where it is needed, for the gradient too: 0 log 0 = 0."""
+    return needed.where(y, 1).log()

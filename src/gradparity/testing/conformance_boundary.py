@@ -1,0 +1,288 @@
+"""What an adapter promises at its boundary: copies, running, errors, global state."""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..adapters.base import AdapterError
+from ..core import (
+    L2,
+    Activation,
+    Affine,
+    Case,
+    Divergence,
+    Maxout,
+    Network,
+    Node,
+    RandomizedLeakyReLU,
+    Trace,
+    layered,
+)
+from .conformance_subject import Subject, array_fault, arrays, expect, small
+
+__all__ = ["CHECKS"]
+
+
+def copies_trace(subject: Subject) -> None:
+    """No two quantities of a trace share memory, and writing into them reaches no later trace."""
+    case = subject.small()
+    trace = subject.run(case)
+    found, kept = arrays(trace), {}
+    for key, array in found.items():
+        kept[key] = array.copy()
+        expect(array.flags.writeable, f"{key} is read-only: a view of another's memory; copy it")
+    names = list(found)
+    shared = [
+        f"{a} and {b}"
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+        if np.shares_memory(found[a], found[b])
+    ]
+    expect(not shared, f"these share their memory, give each a copy: {', '.join(shared)}")
+    for array in found.values():
+        array += 1
+    again = arrays(subject.run(case))
+    changed = [key for key in kept if not np.array_equal(again[key], kept[key])]
+    expect(not changed, f"writing into a trace changed a later one: {changed}; return copies")
+
+
+def copies_case(subject: Subject) -> None:
+    """The case's arrays are neither changed nor handed out."""
+    case = subject.small()
+    given = {"x": case.x, "d": case.d, "desired": case.desired, **case.params}
+    before = {name: array.tobytes() for name, array in given.items()}
+    found = arrays(subject.run(case))
+    changed = [name for name, array in given.items() if array.tobytes() != before[name]]
+    expect(not changed, f"running changed {changed} of the case; copy what you are given")
+    shared = [
+        f"{key} of the trace and {name} of the case"
+        for key, array in found.items()
+        for name, other in given.items()
+        if np.shares_memory(array, other)
+    ]
+    expect(not shared, f"these share their memory, copy them: {', '.join(shared)}")
+
+
+def copies_build(subject: Subject) -> None:
+    """What was built shares no memory with what it was built from, nor with what is exported."""
+    case = subject.small()
+    params = {name: p.copy() for name, p in case.params.items()}
+    native = subject.adapter.build(case.network, params)
+    for p in params.values():
+        p.fill(7.0)
+    exported = subject.adapter.export(case.network, native)
+    _same_parameters(exported, case.params, "writing into the parameters given to build reached it")
+    for p in exported.values():
+        p.fill(7.0)
+    again = subject.adapter.export(case.network, native)
+    _same_parameters(again, case.params, "writing into exported parameters reached what was built")
+
+
+def round_trip(subject: Subject) -> None:
+    """build and export hand the parameters over bit by bit, zeros' signs and subnormals too."""
+    net = Network(
+        Node("z1", Affine(4, 3), "x"),
+        Node("hidden", Affine(3, 5, bias=False), "z1"),
+        Node("most", Maxout(5, 2, pieces=2), "hidden"),
+        divergence=L2(),
+    )
+    for dtype in subject.dtypes:
+        params = dict(Case.random(net, seed=2, dtype=dtype).params)
+        info = np.finfo(dtype)
+        awkward = [-0.0, 0.0, info.tiny, -info.tiny / 4, info.max, info.smallest_subnormal]
+        params["W1"] = np.resize(np.array(awkward, dtype), (4, 3))
+        back = subject.adapter.export(net, subject.adapter.build(net, params))
+        _same_parameters(back, params, f"{dtype}: export(build(params)) is not params")
+
+
+def _same_parameters(got: Any, expected: Any, said: str) -> None:
+    expect(
+        isinstance(got, dict) and set(got) == set(expected),
+        f"export returned {sorted(got) if isinstance(got, dict) else type(got).__name__}, "
+        f"expected a dict with {sorted(expected)}",
+    )
+    for name, p in expected.items():
+        fault = array_fault(got[name], p.shape, p.dtype)
+        expect(not fault, f"{said}: {name} {fault}")
+        expect(got[name].tobytes() == p.tobytes(), f"{said}: {name} is {got[name]}, expected {p}")
+
+
+def deterministic(subject: Subject) -> None:
+    """The same case gives the same bits."""
+    case = Case.random(layered([Affine(3, 4), RandomizedLeakyReLU()], L2()), batch=4)
+    case = case.astype(subject.dtypes[0])
+    _same_bits(subject.run(case), subject.run(case), "the same case, run twice")
+
+
+def _same_bits(a: Trace, b: Trace, said: str) -> None:
+    first, second = arrays(a), arrays(b)
+    expect(set(first) == set(second), f"{said}: {sorted(set(first) ^ set(second))} in one only")
+    differ = [
+        key
+        for key in first
+        if first[key].dtype != second[key].dtype
+        or not np.array_equal(first[key], second[key], equal_nan=True)
+    ]
+    expect(not differ and a.Err == b.Err, f"{said}, differ in {differ or 'Err'}")
+
+
+def dtype_argument(subject: Subject) -> None:
+    """run(case, dtype=) is run(case.astype(dtype)), and so is run_all."""
+    for dtype in subject.dtypes:
+        other = small("float32" if dtype == "float64" else "float64")
+        plain = subject.run(other.astype(dtype))
+        for said, given in (("a name", dtype), ("a NumPy dtype", np.dtype(dtype))):
+            asked = subject.run(other, dtype=given)
+            _same_bits(asked, plain, f"run(case, dtype={given!r}) ({said}) and run(case.astype())")
+        (asked,) = subject.adapter.run_all([other], dtype=dtype)
+        _same_bits(asked, plain, f"run_all([case], dtype={dtype!r}) and run(case.astype())")
+
+
+def run_all(subject: Subject) -> None:
+    """run_all gives the traces of the cases in their order, in their own dtypes."""
+    found = subject.adapter.run_all([])
+    expect(isinstance(found, list) and not found, f"run_all([]) is {found!r}; return []")
+    mixed = [small(dtype, batch) for batch in (5, 3) for dtype in subject.dtypes]
+    together = subject.adapter.run_all(mixed)
+    expect(len(together) == len(mixed), f"{len(mixed)} cases gave {len(together)} traces")
+    for i, (case, trace) in enumerate(zip(mixed, together, strict=True)):
+        got = trace.Div.dtype, trace.Div.shape
+        expect(
+            got == (case.dtype, (case.T,)),
+            f"trace {i} of run_all has Div of {got}, its case has {case.dtype} and T = {case.T}: "
+            "keep the order and each case's dtype",
+        )
+        _nearly_same(trace, subject.run(case), f"trace {i} of run_all and run(case {i})")
+
+
+def _nearly_same(a: Trace, b: Trace, said: str) -> None:
+    """Compiled together may be rounded otherwise, but not to half the digits."""
+    first, second = arrays(a), arrays(b)
+    for key, x in first.items():
+        apart = float(np.abs(x - second[key]).max(initial=0.0))
+        near = math.sqrt(np.finfo(x.dtype).eps) * float(np.abs(x).max(initial=0.0))
+        expect(apart <= near, f"{said} differ in {key} by {apart:.3g}")
+
+
+@dataclass(frozen=True)
+class Unheard(Activation):
+    """y = z^3: an op that no adapter has heard of."""
+
+    def f(self, z: Any) -> Any:
+        return z * z * z
+
+    def df(self, dy: Any, z: Any, y: Any) -> Any:
+        return 3 * z * z * dy
+
+
+@dataclass(frozen=True)
+class UnheardDivergence(Divergence):
+    """Div = sum_i y_i: a divergence that no adapter has heard of."""
+
+    def forward(self, y: Any, d: Any) -> Any:
+        return y.sum(axis=-1)
+
+    def gradient(self, y: Any, d: Any) -> Any:
+        return 1 + 0 * y
+
+
+def unknown_op(subject: Subject) -> None:
+    """An op it does not know is an AdapterError that names it, when run and when built."""
+    case = Case.random(layered([Affine(2, 2), Unheard()], L2())).astype(subject.dtypes[0])
+    _refuses(lambda: subject.adapter.run(case), "run", "Unheard", "an op it has not")
+    _refuses(
+        lambda: subject.adapter.build(case.network, case.params), "build", "Unheard",
+        "an op it has not",
+    )  # fmt: skip
+
+
+def unknown_divergence(subject: Subject) -> None:
+    """A divergence it does not know is an AdapterError that names it."""
+    case = Case.random(layered([Affine(2, 2)], UnheardDivergence())).astype(subject.dtypes[0])
+    _refuses(
+        lambda: subject.adapter.run(case), "run", "UnheardDivergence", "a divergence it has not"
+    )
+
+
+def device(subject: Subject) -> None:
+    """A device that is not there is an AdapterError that names it."""
+    case = subject.small()
+    _refuses(lambda: subject.adapter.run(case, device="abacus"), "run", "abacus", "no such device")
+
+
+def _refuses(attempt: Callable[[], Any], method: str, what: str, why: str) -> None:
+    remedy = f"raise AdapterError naming {what!r} ({why})"
+    try:
+        attempt()
+    except AdapterError as error:
+        expect(what in str(error), f"{method} refused with {str(error)!r}; {remedy}")
+    except Exception as error:
+        said = f"{method} raised {type(error).__name__}: {error}; {remedy}"
+        raise AssertionError(said) from error
+    else:
+        raise AssertionError(f"{method} accepted {what!r}; {remedy}")
+
+
+#: A framework's own global number settings, where it is loaded.
+DEFAULTS: dict[str, Callable[[Any], Any]] = {
+    "torch": lambda m: (m.get_default_dtype(), m.get_num_threads(), repr(m.get_rng_state())),
+    "jax": lambda m: (m.config.jax_enable_x64, m.config.jax_default_matmul_precision),
+    "tinygrad": lambda m: (m.dtypes.default_float, m.Tensor._seed),
+}
+
+
+def global_state(subject: Subject) -> None:
+    """Random numbers, error handling, default dtypes and warning filters stay as they were."""
+    case = Case.random(layered([Affine(3, 3), RandomizedLeakyReLU()], L2()), batch=2)
+    with np.errstate(divide="raise", over="warn", under="ignore", invalid="raise"):
+        before = dict(_state())
+        case = case.astype(subject.dtypes[0])  # asking for them may be the first run of all
+        subject.run(case)
+        subject.adapter.build(case.network, case.params)
+        after = dict(_state())
+    changed = [what for what, state in before.items() if after[what] != state]
+    expect(not changed, f"running changed {', '.join(changed)}; use a context, or put it back")
+
+
+def _state() -> Iterator[tuple[str, Any]]:
+    yield "Python's random numbers", random.getstate()
+    yield "NumPy's random numbers", repr(np.random.get_state())
+    yield "NumPy's error handling (np.seterr)", np.geterr()
+    yield "NumPy's printing options", repr(np.get_printoptions())
+    yield "the warning filters", list(warnings.filters)
+    for name, read in DEFAULTS.items():
+        if name in sys.modules:
+            yield f"the global settings of {name}", read(sys.modules[name])
+
+
+def float32_after_float64(subject: Subject) -> None:
+    """A run in float64 changes nothing for the next one in float32."""
+    if len(subject.dtypes) < 2:
+        return
+    first = [subject.run(small("float32")) for _ in range(2)][-1]  # asked after float32 itself
+    subject.run(small("float64"))
+    _same_bits(subject.run(small("float32")), first, "float32 before and after a run in float64")
+
+
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    "copies-trace": copies_trace,
+    "copies-case": copies_case,
+    "copies-build": copies_build,
+    "round-trip": round_trip,
+    "deterministic": deterministic,
+    "dtype-argument": dtype_argument,
+    "run-all": run_all,
+    "unknown-op": unknown_op,
+    "unknown-divergence": unknown_divergence,
+    "unknown-device": device,
+    "global-state": global_state,
+    "float32-after-float64": float32_after_float64,
+}

@@ -1,0 +1,290 @@
+"""What an adapter computes: every op and divergence, branches, kinks, number formats, options."""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import core
+from ..adapters.base import AdapterError, Trainer
+from ..adapters.kinks import Kinks
+from ..comparisons.finding import Verdict
+from ..comparisons.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
+from ..core import (
+    L2,
+    Add,
+    Affine,
+    Case,
+    Concatenate,
+    CrossEntropy,
+    InnerProduct,
+    Multiply,
+    Network,
+    Node,
+    ReLU,
+    backprop,
+    layered,
+)
+from .conformance_subject import Subject, diagnosis, expect, small
+
+__all__ = ["CHECKS"]
+
+BUILTIN = builtin_cases()
+
+
+def op(name: str, subject: Subject) -> None:
+    """One op, alone at its special points and in a network, is what the formulas say."""
+    subject.has_parity([BUILTIN[f"op-{name}"].make(), BUILTIN[f"net-{name}"].make()])
+
+
+def vector_activation(subject: Subject) -> None:
+    """The user's function runs: one of operators alone, and one given for this framework."""
+    cube = _cube(lambda z: z * z * z)
+    native = _cube(_not_for_a_framework, native={subject.name: lambda z: z * z * z})
+    for each in (cube, native):
+        net = layered([Affine(3, 2), each], L2())
+        subject.has_parity([Case.random(net, batch=3, name="the user's function")])
+
+
+def _cube(function: Callable[[Any], Any], **how: Any) -> core.VectorActivation:
+    vjp = lambda dy, z: 3 * z * z * dy  # noqa: E731
+    return core.VectorActivation(function, vjp=vjp, n_in=2, n_out=2, **how)
+
+
+def _not_for_a_framework(z: Any) -> Any:
+    """For NumPy and the judge's own arrays; anything else was to use the native function."""
+    if type(z).__module__.split(".")[0] not in ("numpy", "gradparity"):
+        raise TypeError("the op has a native function for this framework: call that one")
+    return z * z * z
+
+
+def several_values(op: core.Op, subject: Subject) -> None:
+    """An op of two values, each of which has a gradient of its own."""
+    net = Network(
+        Node("z1", Affine(3, 4), "x"), Node("z2", Affine(4, 4), "z1"),
+        Node("m1", op, "z2", "z1"), divergence=L2(),
+    )  # fmt: skip
+    subject.has_parity([Case.random(net, batch=4, name=op.name)])
+
+
+def loss(name: str, subject: Subject) -> None:
+    """One divergence: the mean, the sum, and Err scaled as in mixed-precision training."""
+    divergence, output, width = LOSSES[name]
+    ways = {"mean": {}, "sum": {"reduction": "sum"}, "scale=2^10": {"scale": 2.0**10}}
+    cases = [
+        Case.random(
+            layered([Affine(4, width), *output], divergence, **how),  # type: ignore[arg-type]
+            batch=6, seed=3, name=f"{name} {way}",
+        )
+        for way, how in ways.items()
+    ]  # fmt: skip
+    subject.has_parity(cases)
+
+
+CLASSIFIERS = (
+    CrossEntropy(),
+    CrossEntropy(0.02),
+    CrossEntropy(0.02, on="probabilities"),
+    core.KL(),
+)
+
+
+def class_labels(subject: Subject) -> None:
+    """Desired outputs as class labels, of any integer dtype."""
+    for dtype in ("int64", "int32", "uint8"):
+        labels = np.array([2, 0, 4, 4, 1, 3], dtype)
+        subject.has_parity([_classifier(each, labels) for each in CLASSIFIERS])
+
+
+def soft_targets(subject: Subject) -> None:
+    """Desired outputs as distributions, with zeros in them."""
+    d = np.abs(np.random.default_rng(4).standard_normal((6, 5)))
+    d[0], d[1, 2:] = [0, 1, 0, 0, 0], 0
+    d /= d.sum(1, keepdims=True)
+    cases = [_classifier(each, d) for each in CLASSIFIERS]
+    binary = layered([Affine(4, 5), core.Sigmoid()], core.BinaryKL(on="probabilities"))
+    random = Case.random(binary, batch=6, seed=3)
+    subject.has_parity([*cases, Case(binary, random.params, random.x, d, "BinaryKL")])
+
+
+def _classifier(divergence: CrossEntropy, d: Any) -> Case:
+    output = [core.Softmax()] if divergence.on == "probabilities" else []
+    net = layered([Affine(4, 5), *output], divergence)
+    random = Case.random(net, batch=len(d), seed=3)
+    return Case(net, random.params, random.x, d, repr(divergence))
+
+
+def branch_several_uses(subject: Subject) -> None:
+    """A value with several consumers: a gate, a residual, a concatenation, and x used directly."""
+    subject.has_parity([replace(gated(), name="gated")])
+
+
+def branch_used_twice(subject: Subject) -> None:
+    """A value that one node takes twice: each use has a gradient of its own."""
+    net = Network(
+        Node("z1", Affine(3, 4), "x"), Node("q1", Multiply(), "z1", "z1"),
+        Node("s1", Add(), "q1", "q1", "z1"), Node("c1", Concatenate(), "s1", "s1"),
+        divergence=InnerProduct(),
+    )  # fmt: skip
+    subject.has_parity([Case.random(net, batch=4, name="used twice")])
+
+
+def branch_dead_end(subject: Subject) -> None:
+    """A value that does not reach Div: it is shown, and its gradient is zero."""
+    net = Network(
+        Node("z1", Affine(3, 4), "x"), Node("aside", Affine(4, 2), "z1"),
+        Node("y1", ReLU(), "aside"), Node("z2", Affine(4, 3), "z1"),
+        divergence=L2(), output="z2",
+    )  # fmt: skip
+    case = Case.random(net, batch=4, name="dead end").astype(subject.dtypes[0])
+    grad = subject.run(case).grad
+    wrong = [key for key in ("aside", "y1", "W_aside", "b_aside") if grad[key].any()]
+    expect(not wrong, f"{wrong} do not reach Div, their gradients are zero; got others")
+    subject.has_parity([case])
+
+
+def branch_input(subject: Subject) -> None:
+    """x used directly by several nodes, and as the only value there is."""
+    net = Network(
+        Node("z1", Affine(3, 3), "x"), Node("m1", Multiply(), "x", "z1"),
+        Node("s1", Add(), "x", "m1", "x"), divergence=L2(),
+    )  # fmt: skip
+    alone = layered([ReLU()], InnerProduct())
+    subject.has_parity(
+        [Case.random(net, batch=4, name="x directly"), Case.random(alone, width=3, name="x alone")]
+    )
+
+
+def batch_of_one(subject: Subject) -> None:
+    """One instance is a batch as well."""
+    subject.has_parity([replace(small(batch=1), name="batch of one"), _one(gated())])
+
+
+def _one(case: Case) -> Case:
+    return Case(case.network, case.params, case.x[:1], case.d[:1], "gated, batch of one")
+
+
+def kinks(subject: Subject) -> None:
+    """Exactly at kinks and ties: what is taken lies in the subdifferential, at every single use."""
+    ties = np.array([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [-1.0, -1.0, -1.0], [3.0, 0.0, -0.0]])
+    d = np.array([[1.5], [-0.5], [1.0], [-1.25]])
+    largest = Case(layered([core.Max()], InnerProduct()), {}, ties, d, "ties")
+    x = np.array([[0.0, -0.0, 1.0, -1.0], [-0.0, 0.0, -1.0, 1.0]])
+    bends = Network(
+        Node("a", ReLU(), "x"), Node("b", core.LeakyReLU(0.1), "x"),
+        Node("c", core.Hardtanh(), "x"),
+        Node("s", Add(), "a", "b", "c"), divergence=InnerProduct(),
+    )  # fmt: skip
+    d = np.array([[1.0, -0.5, 1.5, -1.0], [-1.25, 0.75, 0.5, 1.0]])
+    subject.has_parity(
+        [replace(shared_zero(), name="shared zero"), largest, Case(bends, {}, x, d, "kinks")]
+    )
+
+
+def number_format(precision: str, subject: Subject) -> None:
+    """What a format gives is judged; one that the adapter refuses is told, by what it says."""
+    cases = [each.astype(precision) for each in (small(), gated())]
+    try:
+        traces = subject.adapter.run_all(cases)
+    except AdapterError as error:
+        raise unittest.SkipTest(f"not supported: {error}") from error
+    said = [trace.precision or trace.dtype.name for trace in traces]
+    expect(set(said) == {precision}, f"a {precision} case gave traces of {said}; say precision=")
+    if precision in subject.dtypes:
+        subject.has_parity(cases, [precision])
+        return
+    # How precise low precision is, is what `gradparity check --dtype` says; wrong it must not be.
+    from ..comparisons.check import check
+
+    report = check(cases, subject.adapter, dtypes=[*subject.dtypes, precision])
+    wrong = {f.verdict for _, f in report.findings()} & {Verdict.MISMATCH, Verdict.CONVENTION}
+    expect(not wrong, diagnosis(report))
+
+
+def trainer(subject: Subject) -> None:
+    """One update of the trainer is W - eta dErr/dW."""
+    make = _optional(subject, "trainer", "needed for `gradparity train`")
+    case, eta, rows = subject.small(), 0.5, np.array([3, 0, 4])
+    training = make(case, eta)
+    expect(isinstance(training, Trainer), f"trainer() is {training!r}; return a Trainer")
+    start = {key: p.copy() for key, p in training.params().items()}
+    expect(
+        all(np.array_equal(start[key], p) for key, p in case.params.items()),
+        "the trainer does not start from the case's parameters",
+    )
+    hand = backprop(Case(case.network, case.params, case.x[rows], case.d[rows]))
+    near = np.sqrt(np.finfo(case.dtype).eps)
+    Err = training.step(rows)
+    expect(abs(Err - hand.Err) <= near * abs(hand.Err), f"step() is {Err}, Err was {hand.Err}")
+    for key, p in training.params().items():
+        by_hand = start[key] - eta * hand.grad[key]
+        apart = float(np.abs(p - by_hand).max())
+        expect(apart <= near, f"after a step {key} is {apart:.3g} off {key} - eta dErr/d{key}")
+
+
+def native_kinks(subject: Subject) -> None:
+    """kinks() offers what `gradparity probe` asks."""
+    found = _optional(subject, "kinks", "needed for `gradparity probe`")()
+    expect(isinstance(found, Kinks), f"kinks() is {found!r}; see gradparity.adapters.kinks.Kinks")
+
+
+def vjp(subject: Subject) -> None:
+    """vjp(function, arguments, dz) differentiates any function: (z, one gradient per argument)."""
+    differentiate = _optional(subject, "vjp", "needed to differentiate a user's function")
+    dtype = subject.dtypes[0]  # small whole numbers: every product and sum is exact
+    a, b, dz = (np.array(rows, dtype) for rows in ([[1, -2]], [[3, 5]], [[2, -1]]))
+    z, gradients = differentiate(lambda a, b: a * b + a, (a, b), dz)
+    found = {"z": z, **dict(zip(("da", "db"), gradients, strict=True))}
+    for name, expected in {"z": a * b + a, "da": dz * (b + 1), "db": dz * a}.items():
+        got = found[name]
+        plain = type(got) is np.ndarray and got.dtype == a.dtype and np.array_equal(got, expected)
+        expect(plain, f"vjp of a b + a: {name} is {got!r}, expected {expected!r}")
+
+
+def replacing(subject: Subject) -> None:
+    """replacing({op or node: function}) gives an adapter that uses that function instead."""
+    replace_by = _optional(subject, "replacing", "needed to check a user's function in a network")
+    right = replace_by({Multiply: lambda y1, y2: y1 * y2})
+    Subject(right).has_parity([gated()])
+    case = gated().astype(subject.dtypes[0])
+    wrong = replace_by({"m1": lambda y1, y2: y1 * y2 + y1}).run(case)
+    by_hand = wrong.value["y1"] * wrong.value["g1"] + wrong.value["y1"]
+    expect(
+        np.allclose(wrong.value["m1"], by_hand), "replacing({'m1': ...}) did not use the function"
+    )
+
+
+def _optional(subject: Subject, method: str, what_for: str) -> Any:
+    found = getattr(subject.adapter, method, None)
+    if found is None:
+        raise unittest.SkipTest(f"optional, absent: {method}() ({what_for})")
+    return found
+
+
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    "dtype-float64": partial(number_format, "float64"),
+    "dtype-float32": partial(number_format, "float32"),
+    **{f"op-{name}": partial(op, name) for name in OPS if name != "vector-activation"},
+    "op-vector-activation": vector_activation,
+    **{f"op-{o.name.lower()}": partial(several_values, o)
+       for o in (Add(), Multiply(), Concatenate())},
+    **{f"loss-{name}": partial(loss, name) for name in LOSSES},
+    "targets-labels": class_labels,
+    "targets-soft": soft_targets,
+    "branch-several-uses": branch_several_uses,
+    "branch-used-twice": branch_used_twice,
+    "branch-dead-end": branch_dead_end,
+    "branch-input": branch_input,
+    "batch-of-one": batch_of_one,
+    "kinks": kinks,
+    **{f"dtype-{name}": partial(number_format, name) for name in ("float16", "bfloat16", "tf32")},
+    "optional-trainer": trainer,
+    "optional-kinks": native_kinks,
+    "optional-vjp": vjp,
+    "optional-replacing": replacing,
+}  # fmt: skip

@@ -1,0 +1,283 @@
+"""The conformance suite: our adapters pass it, and each broken one fails the check meant for it."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gradparity
+from gradparity.adapters.base import GROUP
+from gradparity.comparisons.suite import LOSSES, OPS
+from gradparity.core import Add, Concatenate, Multiply
+from gradparity.testing import (
+    AdapterConformance,
+    CheckResult,
+    CheckResults,
+    check_adapter,
+    checks,
+    conformance_subject,
+    conformance_trace,
+)
+
+pytest_plugins = ["pytester"]
+
+
+def _load(name: str) -> Any:
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # entry points load it by its name
+    spec.loader.exec_module(module)
+    return module
+
+
+zoo = _load("broken_adapters")
+Sound = zoo.Sound
+NAMES = list(checks("torch"))
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Sound` is registered under its name, beside ours."""
+    from importlib.metadata import entry_points
+
+    points = [*entry_points(group=GROUP), EntryPoint("sound", "broken_adapters:Sound", GROUP)]
+    for module in (conformance_subject, conformance_trace):
+        monkeypatch.setattr(module, "entry_points", lambda group: points)
+
+
+@pytest.mark.skipif(not find_spec("torch"), reason="no torch")
+class TestTorch(AdapterConformance):
+    adapter = "torch"
+
+
+def _jax() -> list[Any]:
+    """Each network is compiled for itself, which takes minutes; others judge them together."""
+    slow = (
+        "op-",
+        "loss-",
+        "targets-",
+        "branch-",
+        "dtype-f",
+        "dtype-b",
+        "dtype-t",
+        "kinks",
+        "batch",
+    )
+    return [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith(slow) else ())
+        for name in NAMES
+    ]
+
+
+@pytest.mark.skipif(not find_spec("jax"), reason="no jax")
+@pytest.mark.parametrize("name", _jax())
+def test_jax(name: str) -> None:
+    checks("jax")[name]()
+
+
+class TestAnAdapterThatKeepsEveryPromise:
+    def test_passes_every_check(self) -> None:
+        results = check_adapter(Sound())
+        assert [r.check for r in results] == NAMES
+        statuses = {r.check: r.status for r in results if r.status != "passed"}
+        assert set(statuses.values()) == {"skipped"}
+        assert set(statuses) == {
+            "dtype-float16", "dtype-bfloat16", "dtype-tf32",
+            "optional-trainer", "optional-kinks", "optional-vjp", "optional-replacing",
+        }  # fmt: skip
+
+    def test_is_taken_by_name_by_instance_and_by_class(self) -> None:
+        for given in ("sound", Sound(), Sound):
+            for name in ("protocol", "entry-point", "trace-complete"):
+                checks(given)[name]()
+
+    def test_may_have_optional_parts(self) -> None:
+        found = checks(zoo._Optional())
+        for name in ("optional-trainer", "optional-vjp"):
+            found[name]()
+
+    def test_may_have_float32_alone(self) -> None:
+        results = {r.check: r for r in check_adapter(Narrow(), on_fail=None)}
+        assert results["dtype-float64"].status == "skipped"
+        assert "not supported: only float32" in results["dtype-float64"].message
+        assert {n for n, r in results.items() if not r.ok} == {"entry-point"}  # not Sound itself
+
+
+class Narrow(Sound):
+    """A framework without float64."""
+
+    def computed(self, case: Any) -> Any:
+        if case.precision.name != "float32":
+            raise zoo.AdapterError("only float32")
+        return super().computed(case)
+
+
+class TestABrokenAdapter:
+    @pytest.mark.parametrize("which", zoo.ZOO)
+    def test_fails_the_check_meant_for_it(self, which: str) -> None:
+        broken, message = zoo.ZOO[which]
+        with pytest.raises(AssertionError, match=rf"(?s){message}"):
+            checks(broken())[which.split(":")[0]]()
+
+    @pytest.mark.parametrize("name", [n for n in OPS if n != "vector-activation"])
+    def test_without_an_op_or_wrong_at_it_fails_the_check_of_it(self, name: str) -> None:
+        op, _ = OPS[name]
+        with pytest.raises(AssertionError, match=rf"has no {type(op).__name__}"):
+            checks(zoo.refusing(op)())[f"op-{name}"]()
+        with pytest.raises(AssertionError, match=rf"(op|net)-{name} float64: \w+  grad"):
+            checks(zoo.wrong_at(zoo.nodes_with(op))())[f"op-{name}"]()
+
+    @pytest.mark.parametrize("op", [Add(), Multiply(), Concatenate()], ids=lambda op: op.name)
+    def test_at_an_op_of_several_values(self, op: Any) -> None:
+        for broken in (zoo.refusing(op), zoo.wrong_at(zoo.nodes_with(op))):
+            with pytest.raises(AssertionError, match=op.name):
+                checks(broken())[f"op-{op.name.lower()}"]()
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_without_a_divergence_or_wrong_at_it(self, name: str) -> None:
+        divergence = LOSSES[name][0]
+        with pytest.raises(AssertionError, match=f"has no {type(divergence).__name__}"):
+            checks(zoo.refusing(divergence)())[f"loss-{name}"]()
+        with pytest.raises(AssertionError, match=f"{name} mean float64: .*-> Div"):
+            checks(zoo.wrong_at(lambda network: {"Div"})())[f"loss-{name}"]()
+
+    def test_every_check_has_a_broken_adapter(self) -> None:
+        have = {which.split(":")[0] for which in zoo.ZOO}
+        have |= {f"op-{name}" for name in (*OPS, "add", "multiply", "concatenate")}
+        have |= {f"loss-{name}" for name in LOSSES}
+        assert set(NAMES) - have == {"dtype-tf32"}  # as dtype-bfloat16
+
+
+class TestTheReport:
+    def test_lists_everything_that_is_missing_not_the_first(self) -> None:
+        with pytest.raises(AssertionError) as error:
+            check_adapter(zoo.Incomplete())
+        said = str(error.value)
+        assert "the adapter 'sound' does not conform" in said
+        for name in ("entry-point", "trace-complete", "op-affine", "branch-several-uses"):
+            assert f"failed  {name} " in said
+        assert "passed" not in said
+
+    def test_warns_or_only_returns(self) -> None:
+        with pytest.warns(UserWarning, match="'nobody' does not conform"):
+            check_adapter(zoo.Unregistered(), on_fail="warn")
+        seen: list[CheckResult] = []
+        results = check_adapter(zoo.Unregistered(), on_fail=None, callback=seen.append)
+        assert seen == results
+        assert [r.check for r in results if not r.ok] == ["entry-point"]
+
+    def test_an_expected_failure_is_one_with_its_reason(self) -> None:
+        reasons = {"entry-point": "not installed here", "name": "wrongly expected"}
+        results = check_adapter(zoo.Unregistered(), on_fail=None, expected_failed_checks=reasons)
+        statuses = {r.check: r.status for r in results}
+        assert statuses["entry-point"] == "xfail"
+        assert statuses["name"] == "xpass"
+        text = str(results)
+        assert text.startswith("1 xpass, 1 xfail, 7 skipped, ")
+        assert "passed, though it was expected to fail: take it out" in text
+        assert "expected: not installed here" in text
+        with pytest.raises(AssertionError, match="xpass   name"):
+            check_adapter(zoo.Unregistered(), expected_failed_checks=reasons)
+        assert check_adapter(
+            zoo.Unregistered(), expected_failed_checks={"entry-point": "not installed here"}
+        )
+
+    def test_of_nothing_is_empty(self) -> None:
+        assert str(CheckResults()) == ""
+
+    @pytest.mark.parametrize(
+        ("how", "why"),
+        [
+            ({"on_fail": "shout"}, "on_fail is 'shout'; give 'raise', 'warn' or None"),
+            (
+                {"expected_failed_checks": {"op-relo": "x"}},
+                "names .'op-relo'., which are no checks",
+            ),
+            ({"expected_failed_checks": {"op-relu": " "}}, "say why it fails"),
+        ],
+    )
+    def test_a_wrong_question_is_refused(self, how: Any, why: str) -> None:
+        with pytest.raises(ValueError, match=why):
+            check_adapter(Sound(), **how)
+
+    def test_an_adapter_that_is_not_there_fails_with_the_remedy(self) -> None:
+        with pytest.raises(AssertionError, match=r"no adapter is called 'nowhere'; registered are"):
+            checks("nowhere")["protocol"]()
+
+    def test_what_the_adapter_raises_is_told_with_its_type(self) -> None:
+        class Raising(Sound):
+            def run(self, case: Any, **how: Any) -> Any:
+                raise ZeroDivisionError("oh")
+
+        with pytest.raises(AssertionError, match=r"raised ZeroDivisionError: oh; .*AdapterError"):
+            checks(Raising())["trace-complete"]()
+
+
+FILE = """
+import gradparity.core
+from gradparity.adapters.base import AdapterError
+from gradparity.testing import AdapterConformance
+from broken_adapters import Sound, refusing
+
+class WithoutGelu(refusing(gradparity.core.GELU())):
+    pass
+
+class TestMine(AdapterConformance):
+    adapter = WithoutGelu
+    expected_failed_checks = {expected}
+"""
+
+
+class TestTheClass:
+    def _run(self, pytester: pytest.Pytester, expected: str, *options: str) -> Any:
+        file = FILE.replace("{expected}", expected)
+        pytester.syspathinsert(Path(__file__).parent)
+        pytester.makepyfile(test_mine=file)
+        names = "protocol or op-gelu or optional-vjp"
+        return pytester.runpytest(
+            "-p", "no:cacheprovider", "-W", "error", "-rA", "-k", names, *options
+        )
+
+    def test_shows_every_check_as_a_test(self, pytester: pytest.Pytester) -> None:
+        result = self._run(pytester, "{}")
+        result.assert_outcomes(passed=2, failed=1, skipped=1)
+        text = result.stdout.str()
+        assert "PASSED test_mine.py::TestMine::test_conforms[protocol]" in text
+        assert "FAILED test_mine.py::TestMine::test_conforms[op-gelu]" in text
+        assert "has no GELU" in text
+        assert "optional, absent: vjp()" in text
+
+    def test_takes_expected_failures_strictly(self, pytester: pytest.Pytester) -> None:
+        self._run(pytester, "{'op-gelu': 'no erf'}").assert_outcomes(passed=2, xfailed=1, skipped=1)
+        result = self._run(pytester, "{'op-gelu': 'no erf', 'protocol': 'hm'}")
+        result.assert_outcomes(passed=1, failed=1, xfailed=1, skipped=1)
+        assert "[XPASS(strict)] hm" in result.stdout.str()
+
+    def test_refuses_an_expected_failure_of_no_check(self, pytester: pytest.Pytester) -> None:
+        result = self._run(pytester, "{'op-gelo': 'no erf'}")
+        result.assert_outcomes(errors=1)
+        assert "expected_failed_checks names ['op-gelo'], which are no checks" in (
+            result.stdout.str()
+        )
+
+    def test_itself_is_no_test(self) -> None:
+        assert AdapterConformance.__test__ is False
+
+        class Mine(AdapterConformance):
+            adapter = "mine"
+
+        class Base(AdapterConformance):
+            __test__ = False
+
+        assert Mine.__test__ is True
+        assert Base.__test__ is False
+
+
+def test_the_names_of_the_checks_need_no_framework() -> None:
+    assert set(NAMES) >= {f"op-{name}" for name in OPS} | {f"loss-{name}" for name in LOSSES}
+    assert gradparity.__name__ in sys.modules
