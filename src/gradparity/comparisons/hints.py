@@ -34,7 +34,9 @@ def _hints(got: Array, want: Array, bound: Array) -> Iterator[str]:
         return
     ratio = got[telling] / want[telling]
     factor = float(np.median(ratio))
-    if telling.sum() > 1 and np.all(np.abs(got - factor * want) <= 4 * np.abs(factor) * bound):
+    matters = bool((np.abs(factor - 1) * np.abs(want) > bound).any())
+    alike = bool(np.all(np.abs(got - factor * want) <= 4 * np.abs(factor) * bound))
+    if telling.sum() > 1 and alike and matters:
         yield f"every element is {_factor(factor)} times the formula"
     for what, other in _rearranged(want):
         if other.shape == got.shape and np.all(np.abs(got - other) <= 4 * bound.max()):
