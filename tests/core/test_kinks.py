@@ -53,7 +53,7 @@ INTERVALS = [
 def test_the_subdifferential_of_a_scalar_op(op, intervals):
     assert {kink.at: kink.interval for kink in op.kinks} == intervals
     y = np.array([[-1.0, -0.5, -0.0, 0.0, 0.5, 1.0]])
-    found = op.subdifferential(y, TINY)
+    found = op.subdifferential({}, y, TINY)
     if not intervals:
         assert found is None
         return
@@ -61,12 +61,12 @@ def test_the_subdifferential_of_a_scalar_op(op, intervals):
     for at, (low, high) in intervals.items():
         assert (found.low[y == at] == low).all()
         assert (found.high[y == at] == high).all()
-    assert op.subdifferential(np.array([[0.3, -0.4]]), TINY) is None
+    assert op.subdifferential({}, np.array([[0.3, -0.4]]), TINY) is None
 
 
 @pytest.mark.parametrize("op", [o for o in SCALAR_OPS if not getattr(o, "kinks", ())], ids=label)
 def test_smooth_ops_have_no_kinks(op):
-    assert op.subdifferential(np.array([[0.0, -0.0, 1.0, -1.0]]), TINY) is None
+    assert op.subdifferential({}, np.array([[0.0, -0.0, 1.0, -1.0]]), TINY) is None
 
 
 @pytest.mark.parametrize("op", [o for o in SCALAR_OPS if getattr(o, "kinks", ())], ids=label)
@@ -87,9 +87,9 @@ def test_one_sided_slopes_are_the_limits_of_the_difference_quotients(op):
 
 def test_numbers_that_xla_flushes_count_as_zero():
     y = np.array([[TINY, TINY / 2, -TINY / 2, -TINY]])
-    assert ReLU().subdifferential(y, TINY).at.tolist() == [[False, True, True, False]]
-    assert ReLU().subdifferential(y, 0.0) is None
-    assert Hardtanh().subdifferential(y, TINY) is None
+    assert ReLU().subdifferential({}, y, TINY).at.tolist() == [[False, True, True, False]]
+    assert ReLU().subdifferential({}, y, 0.0) is None
+    assert Hardtanh().subdifferential({}, y, TINY) is None
 
 
 def slope_at(op, at):
@@ -132,7 +132,7 @@ def test_the_left_slope_of_a_randomized_unit_is_the_drawn_one():
     op = RandomizedLeakyReLU(subgradient="left", seed=3)
     z = np.zeros((2, 3))
     assert np.array_equal(op.df(np.ones_like(z), z, z), op.slopes(z))
-    assert op.subdifferential(z, TINY).low.min() <= op.slopes(z).min()
+    assert op.subdifferential({}, z, TINY).low.min() <= op.slopes(z).min()
 
 
 def test_without_a_kink_the_choice_is_never_used():
@@ -195,7 +195,7 @@ def test_ties_first_last_even():
     ],
 )
 def test_which_inputs_share_the_maximum(z, tied):
-    found = Max().subdifferential(np.array([z]), TINY)
+    found = Max().subdifferential({}, np.array([z]), TINY)
     if tied is None:
         assert found is None
     else:
@@ -209,7 +209,7 @@ def test_the_weights_taken_lie_in_the_simplex(ties):
     z = rng.integers(-1, 2, (50, 7)) * 1.0
     z[rng.random(z.shape) < 0.2] = -0.0
     op = Max((3, 1, 3), ties=ties)
-    found = op.subdifferential(z, TINY)
+    found = op.subdifferential({}, z, TINY)
     w = op.df(np.ones((50, 3)), z, op.f(z))
     assert (w >= 0).all()
     assert (w[~found.winners] == 0).all()
@@ -220,7 +220,7 @@ def test_the_weights_taken_lie_in_the_simplex(ties):
 
 def test_ties_are_found_per_group_and_rows_without_one_have_one_winner():
     z = np.array([[1.0, 1.0, 5.0, 4.0], [1.0, 2.0, 3.0, 3.0], [1.0, 2.0, 4.0, 3.0]])
-    found = Max((2, 2)).subdifferential(z, TINY)
+    found = Max((2, 2)).subdifferential({}, z, TINY)
     assert found.winners.tolist() == [
         [True, True, True, False],
         [False, True, True, True],

@@ -8,10 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.comparisons import judge_end_to_end
+import gradparity as gp
+from gradparity.comparisons import Verdict, judge, judge_end_to_end, selftest
 from gradparity.comparisons.formulas import formulas
 from gradparity.comparisons.selftest.faults import faulty
-from gradparity.core import L2, Activation, Affine, Case, Divergence, Op, backprop, layered
+from gradparity.core import (
+    L2,
+    Activation,
+    Affine,
+    Case,
+    CrossEntropy,
+    Divergence,
+    Op,
+    Slopes,
+    backprop,
+    layered,
+)
 from gradparity.core import scalar_backprop as by_units
 from gradparity.core.contract import FormulaError
 
@@ -147,3 +159,74 @@ class TestItsFormulas:
         assert huber.name == "Huber"
         with pytest.raises(TypeError, match="is no class of op"):
             formulas(int)
+
+
+class PReLU(Op):
+    """y if y > 0, else a y, with a trained slope a (n,): its kink depends on a parameter."""
+
+    def __init__(self, n: int, at_zero: str = "right") -> None:
+        self.n, self.at_zero = n, at_zero
+
+    def parameter_shapes(self):
+        return {"a": (self.n,)}
+
+    def forward(self, p, *y):
+        return np.where(y[0] > 0, y[0], p["a"] * y[0])
+
+    def backward(self, dz, p, y, z):
+        above = y[0] >= 0 if self.at_zero == "right" else y[0] > 0
+        return (np.where(above, dz, p["a"] * dz),)
+
+    def gradients(self, dz, p, y, z):
+        return {"a": (dz * np.minimum(y[0], 0)).sum(axis=0)}
+
+    def subdifferential(self, p, y, tiny):
+        at = np.abs(y) < tiny
+        a = np.broadcast_to(p["a"], y.shape)
+        return Slopes(at, np.minimum(a, 1), np.maximum(a, 1)) if at.any() else None
+
+
+class TestAKinkThatDependsOnAParameter:
+    @staticmethod
+    def case(op: Op) -> Case:
+        net = layered([op, Affine(4, 2)], CrossEntropy())
+        case = Case.random(net, batch=6, width=4)
+        x = np.array(case.x)
+        x[3:] = 0.0
+        params = {**case.params, "a1": np.array([0.25, 0.5, -1.0, 2.0])}
+        return Case(net, params, x, case.d)
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_any_slope_between_the_two_is_valid(self, dtype: str) -> None:
+        case = self.case(PReLU(4)).astype(dtype)
+        left = Case(self.case(PReLU(4, "left")).network, case.params, case.x, case.d)
+        verdicts = {f.quantity: f.verdict for f in judge(case, backprop(left))}
+        assert verdicts["grad x -> z1"] is Verdict.SUBGRADIENT
+        assert set(verdicts.values()) <= {Verdict.EXACT, Verdict.ROUNDING, Verdict.SUBGRADIENT}
+
+    def test_a_slope_outside_is_a_mismatch_for_the_unit_it_is_outside_of(self) -> None:
+        case = self.case(PReLU(4))
+        trace = backprop(case)
+        dy = trace.grad["z1"][3:]
+        trace.edge_grad["x", "z1"][3:] = 1.5 * dy  # valid where a is 2, and nowhere else
+        trace.grad["x"] = trace.edge_grad["x", "z1"].copy()
+        found = {f.quantity: f for f in judge(case, trace)}["grad x -> z1"]
+        assert found.verdict is Verdict.MISMATCH
+        assert found.outside == 3 * 3
+
+    def test_check_op_and_the_self_test_know_the_kink(self) -> None:
+        def backward(dz, y, a):
+            return np.where(y > 0, dz, a * dz), (dz * np.minimum(y, 0)).sum(axis=0)
+
+        def steep(dz, y, a):
+            dy, da = backward(dz, y, a)
+            return np.where(y == 0, 3 * dz, dy), da
+
+        def forward(y, a):
+            return np.where(y > 0, y, a * y)
+
+        assert gp.check_op(forward, backward, like=PReLU(4), width=4)
+        report = gp.check_op(forward, steep, like=PReLU(4), width=4)
+        assert {run.case for run in report.runs if run.exit_code} >= {"at_kinks"}
+        assert "at_kinks" not in report.skipped
+        assert selftest(self.case(PReLU(4)), backprop, dtypes=["float64"])

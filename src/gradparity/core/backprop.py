@@ -15,7 +15,7 @@ import numpy as np
 from .arrays import Array, total
 from .case import Case
 from .contract import formula_of, shares, value_of
-from .network import INPUT, Edge, Network, Step
+from .network import INPUT, Edge, Network
 from .op import Op
 from .trace import Trace
 
@@ -60,7 +60,7 @@ def forward(
     value = {INPUT: x}
     for step in network.steps:
         inputs = tuple(value[name] for name in step.inputs)
-        value[step.name] = store(value_of(step, step.op, _own(step, params), inputs))
+        value[step.name] = store(value_of(step, step.op, step.own(params), inputs))
     return value
 
 
@@ -136,7 +136,7 @@ def backward_pass(
         for step in reversed(network.steps):
             op, z = ops.get(step.name, step.op), value[step.name]
             dz = grad[step.name] = over_uses(step.name)
-            p, y = _own(step, passed.params), tuple(value[name] for name in step.inputs)
+            p, y = step.own(passed.params), tuple(value[name] for name in step.inputs)
             dys, dps = shares(step, op, dz, p, y, z)
             for letter, gradient in dps.items():
                 grad[step.parameters[letter]] = store(gradient)
@@ -220,7 +220,7 @@ def training_gradients(
     for step in reversed(network.steps):
         if step.name not in uses or not (step.parameters or step.needs):
             continue
-        z, p = value[step.name], _own(step, params)
+        z, p = value[step.name], step.own(params)
         y = tuple(value[name] for name in step.inputs)
         dz = total(uses[step.name])
         for letter, gradient in step.op.gradients(dz, p, y, z).items():
@@ -229,7 +229,3 @@ def training_gradients(
             for source, dy in zip(step.inputs, step.op.backward(dz, p, y, z), strict=True):
                 uses.setdefault(source, []).append(dy)
     return Div, grad
-
-
-def _own(step: Step, params: Mapping[str, Array]) -> dict[str, Array]:
-    return {letter: params[name] for letter, name in step.parameters.items()}

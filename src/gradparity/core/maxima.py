@@ -11,7 +11,7 @@ import numpy as np
 from .arguments import fits, index_rows, indices, one_of, positive
 from .arrays import Array, scatter_add
 from .layers import Affine
-from .op import Activation, Compound, Op, Ties
+from .op import Activation, Compound, Op, Params, Ties
 
 __all__ = ["Max", "MaxSubsets", "Maxout", "Take"]
 
@@ -80,7 +80,7 @@ class Max(Activation):
     def _first(tied: Array) -> Array:
         return tied & (np.cumsum(tied, axis=-1) == 1)
 
-    def subdifferential(self, y: Array, tiny: float) -> Ties | None:
+    def subdifferential(self, p: Params, y: Array, tiny: float) -> Ties | None:
         flushed = np.where(np.abs(y) < tiny, 0.0, y)
         pairs = zip(self.groups(y), self.groups(flushed), strict=True)
         winners = [

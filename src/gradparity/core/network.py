@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .divergences import Divergence
 from .op import Compound, Op
@@ -91,6 +91,10 @@ class Step:
     edges: tuple[Edge, ...]
     parameters: dict[str, str]  # letter -> full name, {"W": "W1", "b": "b1"}
     needs: bool = field(default=True)  # whether a parameter lies upstream of its inputs
+
+    def own(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Its own parameters by the lecture's letter, of those of the network."""
+        return {letter: params[name] for letter, name in self.parameters.items()}
 
 
 class Network:

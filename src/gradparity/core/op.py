@@ -129,11 +129,11 @@ class Op:
         """dDiv/dp for every parameter."""
         return {}
 
-    def subdifferential(self, y: Array, tiny: float) -> Slopes | Ties | None:
-        """Where the op is not differentiable at the input y, and what is valid there.
+    def subdifferential(self, p: Params, y: Array, tiny: float) -> Slopes | Ties | None:
+        """Where the op is not differentiable at its first input y, and what is valid there.
 
-        Only an op of one input may have such points.  Numbers below `tiny`, the smallest normal
-        number, count as zero: XLA flushes them.
+        A slope may depend on the parameters.  Numbers below `tiny`, the smallest normal number,
+        count as zero: XLA flushes them.
         """
         return None
 
@@ -220,7 +220,7 @@ class Kinked(Activation):
             return kink.left if self.subgradient == "left" else kink.right
         return self.subgradient
 
-    def subdifferential(self, y: Array, tiny: float) -> Slopes | None:
+    def subdifferential(self, p: Params, y: Array, tiny: float) -> Slopes | None:
         met = [(kink, np.abs(y) < tiny if kink.at == 0.0 else y == kink.at) for kink in self.kinks]
         if not any(here.any() for _, here in met):
             return None

@@ -67,7 +67,7 @@ def scalar_backprop(case: Case) -> Trace:
     value: dict[str, Rows] = {INPUT: case.x.tolist()}
     negative: dict[str, Rows] = {}  # the slopes for z < 0, of leaky units
     for step in network.steps:
-        p = {letter: params[name] for letter, name in step.parameters.items()}
+        p = step.own(params)
         a = negative[step.name] = negative_slopes(step.op, value[step.inputs[0]])
         value[step.name] = [
             forward(step.op, p, [value[name][t] for name in step.inputs], a[t]) for t in instances
@@ -92,7 +92,7 @@ def scalar_backprop(case: Case) -> Trace:
     dY = [[dDiv * g for g in dDiv_dy] for _, dDiv_dy in Divs]
     use(Edge(network.output, "Div"), dY)
     for step in reversed(network.steps):
-        p = {letter: params[name] for letter, name in step.parameters.items()}
+        p = step.own(params)
         dz = grad[step.name]
         if isinstance(step.op, lay.Affine):
             dp = affine_gradients(step.op, value[step.inputs[0]], dz)

@@ -45,10 +45,8 @@ def expected_at_node(step: Step, case: Case, trace: Trace, rounding: Rounding) -
     if any(array is None for array in given) or (step.op.random and got_z is None):
         return []
     y = tuple(Bounded.exactly(array, rounding) for array in given)
-    p = {
-        letter: Bounded.exactly(case.params[name], rounding)
-        for letter, name in step.parameters.items()
-    }
+    own = step.own(case.params)
+    p = {letter: Bounded.exactly(array, rounding) for letter, array in own.items()}
     op = step.op
     with np.errstate(all="ignore"):
         if got_z is not None:
@@ -59,9 +57,10 @@ def expected_at_node(step: Step, case: Case, trace: Trace, rounding: Rounding) -
         dz = Bounded.rounded(got_dz, rounding)
         with np.errstate(all="ignore"):
             dy, dp = shares(step, op, dz, p, y, z)
-            valid = op.subdifferential(given[0], rounding.tiny)
-        for edge, dy_i in zip(step.edges, dy, strict=True):
-            found.append(Expected(_grad(edge), trace.edge_grad.get(edge), dy_i, valid, got_dz))
+            valid = [op.subdifferential(own, given[0], rounding.tiny)]
+        valid += [None] * (len(dy) - 1)  # an op has its kinks in its first input
+        for edge, dy_i, at in zip(step.edges, dy, valid, strict=True):
+            found.append(Expected(_grad(edge), trace.edge_grad.get(edge), dy_i, at, got_dz))
         for letter, name in step.parameters.items():
             found.append(Expected(f"grad {name}", trace.grad.get(name), dp[letter]))
     return _there(found)

@@ -61,7 +61,8 @@ class Points:
         x[0], x[1] = 0.0, -0.0
         found = self._setting(rng, x, "at kinks")
         y = next(iter(found.arguments.values()))
-        valid = self.op.subdifferential(y, self.precision.tiny)
+        p = found.step.own(found.case.params)
+        valid = self.op.subdifferential(p, y, self.precision.tiny)
         return None if valid is None else found
 
     def _setting(self, rng: np.random.Generator, x: NDArray, where: str) -> Setting:

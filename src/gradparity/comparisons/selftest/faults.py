@@ -188,7 +188,7 @@ def _output_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
 
 def _wrong_weight(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
     """0.7 above the largest slope that is valid at a kink; at a tie the whole to each winner."""
-    valid = op.subdifferential(y[0], float(np.finfo(dz.dtype).tiny))
+    valid = op.subdifferential(p, y[0], float(np.finfo(dz.dtype).tiny))
     right = op.backward(dz, p, y, z)
     if valid is None:
         return right if isinstance(op, core.Kinked | core.Max) else None

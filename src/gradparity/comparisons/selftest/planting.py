@@ -129,8 +129,7 @@ def _of_formula(case: Case, trace: Trace, spot: Spot) -> Iterator[tuple[str, NDA
 def _given(case: Case, value: dict[str, NDArray], dz: NDArray, step: Step) -> tuple[Any, ...]:
     """(op, dz, p, y, z) as they were at a node; of a random op, the slopes that were drawn."""
     y = tuple(_value(case, value, name) for name in step.inputs)
-    p = {letter: case.params[name] for letter, name in step.parameters.items()}
-    z = value[step.name]
+    p, z = step.own(case.params), value[step.name]
     return step.op.observed(y[0], z), dz, p, y, z
 
 
@@ -146,7 +145,8 @@ def _smooth(case: Case, trace: Trace, spot: Spot) -> NDArray:
     y = _value(case, trace.value, spot.step.inputs[0])
     if spot.kind == "value":
         return np.asarray(y > 0) if spot.step.op.random else everywhere
-    valid = spot.step.op.subdifferential(y, float(np.finfo(case.dtype).tiny))
+    p = spot.step.own(case.params)
+    valid = spot.step.op.subdifferential(p, y, float(np.finfo(case.dtype).tiny))
     if isinstance(valid, Slopes):
         return np.asarray(~valid.at)
     if isinstance(valid, Ties):
@@ -211,10 +211,8 @@ class _Replay:
 
     def _forward(self, step: Step) -> None:
         def z() -> NDArray:
-            p = {letter: self.case.params[name] for letter, name in step.parameters.items()}
-            found: NDArray = step.op.forward(
-                p, *(_value(self.case, self.value, name) for name in step.inputs)
-            )
+            y = (_value(self.case, self.value, name) for name in step.inputs)
+            found: NDArray = step.op.forward(step.own(self.case.params), *y)
             return found
 
         depends = {f"value {name}" for name in step.inputs}
