@@ -12,7 +12,17 @@ from ..core.case import Case
 from ..core.network import INPUT, Edge, Network, Step
 from ..core.trace import Trace
 
-__all__ = ["Adapter", "AdapterError", "DeviceError", "Trainer", "adapter", "available", "walk"]
+__all__ = [
+    "Adapter",
+    "AdapterError",
+    "DeviceError",
+    "InPlaceError",
+    "Trainer",
+    "adapter",
+    "available",
+    "one_line",
+    "walk",
+]
 
 GROUP = "gradparity.adapters"
 
@@ -24,8 +34,26 @@ class AdapterError(RuntimeError):
     """An adapter is unknown, its framework is missing, or it cannot express an op."""
 
 
+class InPlaceError(AdapterError):
+    """A user's function wrote into an array that others still need."""
+
+
 class DeviceError(AdapterError):
     """There is no such device here: nothing can be run on it."""
+
+
+#: Longer messages are cut in the middle, for the reason may stand at either end.
+LONG = 400
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, and not endless.
+
+    >>> one_line(ValueError("two\\n  lines"))
+    'two lines'
+    """
+    said = " ".join(str(error).split())
+    return said if len(said) <= LONG else f"{said[: LONG // 2]} ... {said[-LONG // 2 :]}"
 
 
 class Trainer(NamedTuple):

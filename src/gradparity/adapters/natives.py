@@ -16,7 +16,7 @@ from ..core import Affine, CrossEntropy, Divergence, VectorActivation
 from ..core.case import Case
 from ..core.network import Network, Step
 from ..core.op import Compound, Op
-from .base import AdapterError
+from .base import AdapterError, one_line
 
 __all__ = [
     "NONE",
@@ -85,12 +85,20 @@ class Natives:
         return [key for key in self.given if isinstance(key, str) and key != DIV]
 
     def check(self, network: Network) -> None:
-        """Raises AdapterError for the name of a node that the network has not."""
+        """Raises AdapterError for what is not in the network: none of it would be tested."""
         nodes = [step.name for step in network.steps]
         unknown = [name for name in self.names if name not in nodes]
         if unknown:
             raise AdapterError(
                 f"there is no node {unknown[0]!r} to replace; the nodes are {nodes} and 'Div'"
+            )
+        used = any(self.at(step) for step in network.steps) or self.of(network.divergence)
+        if self.given and not used:
+            ops = sorted({step.op.name for step in network.steps})
+            given = ", ".join(getattr(key, "__name__", str(key)) for key in self.given)
+            raise AdapterError(
+                f"{given} replaces nothing here: the network has {', '.join(ops)}, and "
+                f"{network.divergence.name} as its divergence"
             )
 
     def called(self, name: str) -> str:
@@ -169,8 +177,7 @@ class Called:
         except AdapterError:
             raise
         except Exception as error:
-            why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            said = f"{self.who} failed ({why})"
+            said = f"{self.who} failed ({type(error).__name__}: {one_line(error)})"
             raise AdapterError("; ".join(filter(None, (said, self.remedy)))) from error
         widths = [y.shape[-1] for y in arguments[: self.n]]
         last = () if self.op is None else (self.op.width(*widths),)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.precision import Precision
-from .base import AdapterError
+from .base import AdapterError, InPlaceError
 from .natives import described, label
 
 __all__ = ["to_numpy", "vjp"]
@@ -34,7 +34,8 @@ def vjp(
 
     Raises
     ------
-    AdapterError : the function returned something else, or changed one of the arrays in place.
+    AdapterError : the function returned something else.
+    InPlaceError : it wrote into an argument or the cotangent.
 
     >>> vjp(lambda a, b: a * b, (np.array([2.0]), np.array([3.0])), np.array([1.0]))
     (array([6.]), (array([3.]), array([2.])))
@@ -45,7 +46,7 @@ def vjp(
         *inputs, cotangent = given
         for tensor in inputs:
             tensor.requires_grad_()
-        names = [*(f"argument {i}" for i in range(len(inputs))), "the cotangent"]
+        names = [*(f"argument {i}" for i in range(1, len(inputs) + 1)), "the cotangent"]
         before = [tensor._version for tensor in given]
         z = function(*inputs)
         if not isinstance(z, Tensor) or z.shape != cotangent.shape:
@@ -58,7 +59,7 @@ def vjp(
             gradients = torch.autograd.grad(z, inputs, cotangent.to(z.dtype), allow_unused=True)
         for name, tensor, version in zip(names, given, before, strict=True):
             if tensor._version != version:
-                raise AdapterError(f"{label(function)} changed {name} in place; work on a copy")
+                raise InPlaceError(f"{label(function)} wrote into {name}; work on a copy")
         found = (
             torch.zeros_like(tensor) if gradient is None else gradient
             for tensor, gradient in zip(inputs, gradients, strict=True)

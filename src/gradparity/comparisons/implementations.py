@@ -143,16 +143,20 @@ class _Lent:
 
     def changed(self) -> str:
         """What was written into, in one line."""
-        for name, before in _arrays(self.original).items():
-            after = self.arrays[name]
-            if after.shape != before.shape:
-                return f"it reshaped {name}, which it was given, in place; work on a copy"
-            other = np.argwhere(before != after)
-            if len(other):
-                at = tuple(map(int, other[0]))
-                said = f"{list(at)} was {before[at]:.6g} and is {after[at]:.6g}"
-                return f"it wrote into {name}, which it was given: {said}; work on a copy"
+        before = _arrays(self.original)
+        written = [_written(name, before[name], self.arrays[name]) for name in before]
+        said = "; ".join(filter(None, written))
+        return f"it wrote into what it was given: {said}; work on a copy" if said else ""
+
+
+def _written(name: str, before: NDArray, after: NDArray) -> str:
+    if after.shape != before.shape:
+        return f"{name} has shape {after.shape} and had {before.shape}"
+    other = np.argwhere(before != after)
+    if not len(other):
         return ""
+    at = tuple(map(int, other[0]))
+    return f"{name}{list(at)} was {before[at]:.6g} and is {after[at]:.6g}"
 
 
 def _arrays(case: Case) -> dict[str, NDArray]:

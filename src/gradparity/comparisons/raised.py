@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from ..adapters.base import one_line
+
 __all__ = ["raised"]
 
 #: Frames below here are ours, and those of installed packages are nobody's to mend.
@@ -23,7 +25,7 @@ def raised(error: BaseException) -> str:
     raised TypeError: unsupported operand type(s) for @: 'float' and 'NoneType' (... in layer)
     """
     said = f"raised {type(error).__name__}"
-    said += f": {error}" if str(error) else ""
+    said += f": {one_line(error)}" if str(error) else ""
     frames = traceback.extract_tb(error.__traceback__)
     own = [
         f for f in frames if not f.filename.startswith(OURS) and "site-packages" not in f.filename

@@ -17,7 +17,7 @@ from ...core.rounding import Rounding
 from ..finding import Finding, Verdict
 from .calling import Outcome, Pair, wrong
 from .compared import compared, first_of
-from .points import GRID, Points
+from .points import Points
 from .setting import Setting, Z
 
 __all__ = ["CHECKS", "Task"]
@@ -132,7 +132,7 @@ def linearity(task: Task) -> Iterator[Finding]:
         if not wide and abs(factor) not in (1, 2):
             continue
         yield from _scaled(task, setting, one, label, factor)
-    yield from _additive(task, setting, one)
+    yield from _additive(task, setting)
 
 
 def _scaled(task: Task, setting: Setting, one: Outcome, label: str, c: float) -> Iterator[Finding]:
@@ -159,14 +159,22 @@ def _scaled(task: Task, setting: Setting, one: Outcome, label: str, c: float) ->
             yield compared(scaled, name, want, b, allowed, why)
 
 
-def _additive(task: Task, setting: Setting, one: Outcome) -> Iterator[Finding]:
+#: Cotangents that are added are whole multiples of this: their sum is exact in every format.
+GRID = 2.0**-5
+
+
+def _additive(task: Task, setting: Setting) -> Iterator[Finding]:
     rng = np.random.default_rng((task.points.seed, 3))
-    shape = setting.dz.shape
-    more = rng.choice([-1.0, 1.0], shape) * np.round(rng.uniform(0.5, 1.5, shape) / GRID) * GRID
-    other = setting.with_dz(more.astype(setting.dz.dtype))
+    shape, dtype = setting.dz.shape, setting.dz.dtype
+    ours, more = (
+        rng.choice([-1.0, 1.0], shape) * np.round(rng.uniform(0.5, 1.5, shape) / GRID) * GRID
+        for _ in range(2)
+    )
+    setting, other = (setting.with_dz(dz.astype(dtype)) for dz in (ours, more))
     both = setting.with_dz(setting.dz + other.dz)
+    one = task.pair.run(setting)
     runs = [task.pair.run(s) for s in (other, both)]
-    yield from (problem for run in runs for problem in run.problems)
+    yield from (problem for run in (one, *runs) for problem in run.problems)
     bounds = [s.bounds(task.plain) for s in (setting, other, both)]
 
     def why(name: str, want: NDArray, got: NDArray, at: tuple[int, ...]) -> str:

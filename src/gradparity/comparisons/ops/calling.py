@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import AdapterError
+from ...adapters.base import AdapterError, InPlaceError
 from ...core.arrays import NDArray
 from ..finding import Finding, Verdict
 from ..raised import raised
@@ -31,8 +31,8 @@ class CallError(Exception):
     """What a user's function raised, in words; `error` is the exception itself."""
 
     def __init__(self, function: str, error: BaseException) -> None:
-        in_words = isinstance(error, AdapterError)
-        super().__init__(f"{function} {f'raised {error}' if in_words else raised(error)}")
+        in_words = isinstance(error, AdapterError)  # and names the function
+        super().__init__(str(error) if in_words else f"{function} {raised(error)}")
         self.function, self.error = function, error
 
 
@@ -79,8 +79,10 @@ class Pair:
                 self._call(setting, layout, outcome)
         except CallError as raised:
             quantity = "value z" if raised.function == "forward" else "gradients"
+            in_place = isinstance(raised.error, InPlaceError)
+            verdict = Verdict.MISMATCH if in_place else Verdict.INCONCLUSIVE
             outcome.problems.append(
-                Finding(quantity, Z, repr(setting.op), Verdict.INCONCLUSIVE, 0, note=str(raised))
+                Finding(quantity, Z, repr(setting.op), verdict, 0, note=str(raised))
             )
         return outcome
 

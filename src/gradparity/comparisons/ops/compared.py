@@ -13,6 +13,9 @@ from .setting import Setting, Z
 
 __all__ = ["compared", "first_of"]
 
+#: Roundings of a result itself.
+FEW = 4.0
+
 #: (quantity, want, got, index of the first that is off) -> what is wrong, in words.
 Why = Callable[[str, NDArray, NDArray, tuple[int, ...]], str]
 
@@ -29,10 +32,14 @@ def compared(
 ) -> Finding:
     """Two results that are to be equal, up to what both may be off.
 
-    `why` says in words what it means that they are not; `zero`: they are to be zero.
+    `why` says in words what it means that they are not; `zero`: they are to be zero.  Unless they
+    are to be the same bits, each may also be off by a few roundings of itself: where another
+    function is meant, the formulas' bounds are not about its numbers.
     """
     a, b = np.asarray(want, np.float64), np.asarray(got, np.float64)
     with np.errstate(all="ignore"):
+        if np.any(allowed):
+            allowed = allowed + FEW * setting.case.precision.unit * (np.abs(a) + np.abs(b))
         error = np.where(a == b, 0.0, np.abs(a - b))
         error = np.where(np.isnan(error), np.inf, error)
     largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))

@@ -266,6 +266,8 @@ def _check_signature(what: str, function: Callable[..., Any], letters: list[str]
 
 def _name(forward: Any, like: Op) -> str:
     owner = getattr(forward, "__self__", None)
+    if inspect.isclass(owner):  # MyReLU.apply
+        return owner.__name__
     if inspect.ismethod(forward) and owner is not None:
         return type(owner).__name__
     name = getattr(forward, "__name__", "")

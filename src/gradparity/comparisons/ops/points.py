@@ -15,8 +15,6 @@ from .setting import Setting, network_of
 
 __all__ = ["Points"]
 
-#: Cotangents are whole multiples of this: sums of two are exact in every format.
-GRID = 2.0**-5
 #: And where the exponential of float64 overflows; far below, many clip what hardly counts.
 SPECIAL = (*POINTS, 800.0)
 #: No batch need be larger.
@@ -72,7 +70,7 @@ class Points:
             for name, shape in self.network.parameter_shapes.items()
         }
         shape = T, self.network.widths(self.width)[self.network.output]
-        d = rng.choice([-1.0, 1.0], shape) * np.round(rng.uniform(0.5, 1.5, shape) / GRID) * GRID
+        d = rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
         def setting(x: NDArray) -> Setting:
             return Setting(Case(self.network, params, x, d), where)

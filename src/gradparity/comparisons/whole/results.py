@@ -49,7 +49,7 @@ def sorted_results(case: Case, results: Any) -> Results:
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
     >>> print(sorted_results(case, {"grad W": np.zeros((3, 2))}).problems["grad W"])
-    inconclusive  grad W: no such result, nothing was compared; did you mean 'grad W1'? There...
+    inconclusive  grad W: no such result, so it was not compared; did you mean 'grad W1'? there...
     """
     shapes = shapes_of_results(case)
     there = ", ".join(map(repr, shapes))
@@ -64,8 +64,8 @@ def sorted_results(case: Case, results: Any) -> Results:
     problems: dict[str, Finding] = {}
     for name, result in results.items():
         if name not in shapes:
-            said = f"no such result, nothing was compared;{_meant(name, shapes)} There are {there}"
-            problems[str(name)] = problem(case, str(name), said)
+            said = f"no such result, so it was not compared;{_meant(name, shapes)}"
+            problems[str(name)] = problem(case, str(name), f"{said} there are {there}")
             continue
         try:
             array = _of_dtype(case, name, result)
@@ -120,8 +120,10 @@ def shapes_of_results(case: Case) -> dict[str, tuple[int, ...]]:
 
 
 def _meant(name: Any, shapes: Mapping[str, Any]) -> str:
-    near = [f"{kind} {name}" for kind in ("grad", "value") if f"{kind} {name}" in shapes]
-    near += difflib.get_close_matches(str(name), shapes, n=1, cutoff=0.5)
+    said = str(name).lower()
+    same = [s for s in shapes if s.lower() in (said, f"grad {said}", f"value {said}")]
+    near = same or ["Err"] * (said in ("loss", "cost", "error", "l"))
+    near = near or difflib.get_close_matches(str(name), shapes, n=1, cutoff=0.5)
     return f" did you mean {near[0]!r}?" if near else ""
 
 
