@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 
 from gradparity import core
-from gradparity.adapters.base import AdapterError, Trainer
-from gradparity.core import Case, Compound, Divergence, Network, Op, Trace, backprop
-from gradparity.core.case import checked_params
+from gradparity.adapters import AdapterError, Trainer
+from gradparity.core import (
+    Case,
+    Compound,
+    Divergence,
+    Network,
+    Op,
+    Trace,
+    backprop,
+    checked_params,
+)
 
 ZOO: dict[str, tuple[type, str]] = {}
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import AdapterError
-from ..core import (
+from ...adapters.base import AdapterError
+from ...core import (
     L2,
     Activation,
     Affine,
@@ -26,7 +26,7 @@ from ..core import (
     Trace,
     layered,
 )
-from .conformance_subject import Subject, array_fault, arrays, expect, small
+from .subject import Subject, array_fault, arrays, expect, small
 
 __all__ = ["CHECKS"]
 
