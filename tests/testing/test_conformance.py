@@ -58,19 +58,12 @@ class TestTorch(AdapterConformance):
 
 def _jax() -> list[Any]:
     """Each network is compiled for itself, which takes minutes; others judge them together."""
-    slow = (
-        "op-",
-        "loss-",
-        "targets-",
-        "branch-",
-        "dtype-f",
-        "dtype-b",
-        "dtype-t",
-        "kinks",
-        "batch",
-    )
+    quick = (
+        "protocol", "entry", "name", "versions", "trace", "copies", "round", "unknown", "global",
+        "optional-kinks", "optional-vjp",
+    )  # fmt: skip
     return [
-        pytest.param(name, marks=pytest.mark.slow if name.startswith(slow) else ())
+        pytest.param(name, marks=() if name.startswith(quick) else pytest.mark.slow)
         for name in NAMES
     ]
 
