@@ -201,7 +201,7 @@ class TestTheReport:
                 {"expected_failed_checks": {"op-relo": "x"}},
                 "names .'op-relo'., which are no checks",
             ),
-            ({"expected_failed_checks": {"op-relu": " "}}, "say why it fails"),
+            ({"expected_failed_checks": {"op-relu": " "}}, "say why"),
         ],
     )
     def test_a_wrong_question_is_refused(self, how: Any, why: str) -> None:

@@ -29,7 +29,7 @@ def reasons(
         )
     for name, reason in given.items():
         if not isinstance(reason, str) or not reason.strip():
-            raise ValueError(f"expected_failed_checks[{name!r}] is {reason!r}; say why it fails")
+            raise ValueError(f"expected_failed_checks[{name!r}] is {reason!r}; say why")
     return dict(given)
 
 

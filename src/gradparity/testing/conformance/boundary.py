@@ -242,11 +242,12 @@ DEFAULTS: dict[str, Callable[[Any], Any]] = {
 def global_state(subject: Subject) -> None:
     """Random numbers, error handling, default dtypes and warning filters stay as they were."""
     case = Case.random(layered([Affine(3, 3), RandomizedLeakyReLU()], L2()), batch=2)
+    adapter = subject.adapter  # what importing a framework changes is not the adapter's
     with np.errstate(divide="raise", over="warn", under="ignore", invalid="raise"):
         before = dict(_state())
         case = case.astype(subject.dtypes[0])  # asking for them may be the first run of all
         subject.run(case)
-        subject.adapter.build(case.network, case.params)
+        adapter.build(case.network, case.params)
         after = dict(_state())
     changed = [what for what, state in before.items() if after[what] != state]
     expect(not changed, f"running changed {', '.join(changed)}; use a context, or put it back")
