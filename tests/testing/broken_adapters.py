@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradparity import core
-from gradparity.adapters import AdapterError, Trainer
+from gradparity.adapters import AdapterError, DeviceError, Trainer
 from gradparity.core import (
     Case,
     Compound,
@@ -37,7 +37,7 @@ class Sound:
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
         case = case if dtype is None else case.astype(dtype)
         if device not in (None, "cpu"):
-            raise AdapterError(f"sound cannot use the device {device!r}")
+            raise DeviceError(f"sound cannot use the device {device!r}")
         if case.precision.name not in ("float64", "float32"):
             raise AdapterError(f"sound has no {case.precision.name}")
         self.build(case.network, case.params)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import AdapterError
+from ...adapters.base import AdapterError, DeviceError
 from ...core import (
     L2,
     Activation,
@@ -213,16 +213,25 @@ def unknown_divergence(subject: Subject) -> None:
 
 
 def device(subject: Subject) -> None:
-    """A device that is not there is an AdapterError that names it."""
+    """A device that is not there is a DeviceError that names it: nothing else can be run there."""
     case = subject.small()
-    _refuses(lambda: subject.adapter.run(case, device="abacus"), "run", "abacus", "no such device")
+    _refuses(
+        lambda: subject.adapter.run(case, device="abacus"), "run", "abacus", "no such device",
+        DeviceError,
+    )  # fmt: skip
 
 
-def _refuses(attempt: Callable[[], Any], method: str, what: str, why: str) -> None:
-    remedy = f"raise AdapterError naming {what!r} ({why})"
+def _refuses(
+    attempt: Callable[[], Any],
+    method: str,
+    what: str,
+    why: str,
+    kind: type[AdapterError] = AdapterError,
+) -> None:
+    remedy = f"raise {kind.__name__} naming {what!r} ({why})"
     try:
         attempt()
-    except AdapterError as error:
+    except kind as error:
         expect(what in str(error), f"{method} refused with {str(error)!r}; {remedy}")
     except Exception as error:
         said = f"{method} raised {type(error).__name__}: {error}; {remedy}"
