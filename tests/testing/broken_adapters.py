@@ -352,6 +352,14 @@ class AnyDevice(Sound):
         return super().run(case, dtype=dtype)
 
 
+@fails("unknown-device", "run raised AdapterError: .*; raise DeviceError naming 'abacus'")
+class OtherError(Sound):
+    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        if device is not None:
+            raise AdapterError(f"no {device}")
+        return super().run(case, dtype=dtype)
+
+
 class _Leaving(Sound):
     """Leaves something behind."""
 
