@@ -144,12 +144,12 @@ def products_backward(dz: Array, y: Array) -> Array:
 
 def polynomial(y: Array) -> Array:
     a, b = y.T
-    return np.stack([a * b, a + b, a**2], 1)
+    return np.stack([a * b + b, a**2 + b, b**2 + a], 1)
 
 
 def polynomial_backward(dz: Array, y: Array) -> Array:
     (a, b), (d, e, f) = y.T, dz.T
-    return np.stack([d * b + e + 2 * a * f, d * a + e], 1)
+    return np.stack([d * b + e * 2 * a + f, d * (a + 1) + e + f * 2 * b], 1)
 
 
 def by_slope(left: float, right: float, low: float = -np.inf, high: float = np.inf) -> Any:

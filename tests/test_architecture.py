@@ -38,9 +38,9 @@ def module_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+def imports(path: Path, root: Path = SRC) -> Iterator[tuple[int, str]]:
     """(line, absolute name) of everything imported in a file, at any depth."""
-    package = path.relative_to(SRC).parent.parts
+    package = path.relative_to(root).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -96,7 +96,7 @@ class TestDirection:
 
     def test_pytest_is_needed_by_the_plugin_and_what_it_calls_alone(self) -> None:
         needed = {path for path in FILES for _, name in imports(path) if name == "pytest"}
-        wrong = {path for path in needed if path.parent.name != "testing"}
+        wrong = {path for path in needed if "testing" not in path.parent.parts}
         assert wrong == {SRC / "_gradparity_pytestplugin.py"}
 
     def test_core_needs_numpy_and_the_standard_library_only(self) -> None:
@@ -208,6 +208,7 @@ class TestWeight:
             ("gradparity.testing.settings", ["numpy", "torch", "jax", "rich", "click"]),
             ("gradparity.testing.summary", ["pytest", "numpy", "torch", "jax", "rich", "click"]),
             ("gradparity.testing.own_network", ["pytest", "torch", "jax", "click"]),
+            ("gradparity.testing.conformance", ["pytest", "torch", "jax", "click"]),
         ],
     )
     def test_of_an_import(self, module: str, without: list[str]) -> None:
@@ -227,8 +228,10 @@ PACKAGES = [
         "gradparity.adapters",
         "gradparity.comparisons",
         "gradparity.testing",
+        "gradparity.testing.conformance",
     )
 ]
+EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/gradparity-*/**/*.py"))
 
 
 class TestPublicNames:
@@ -267,6 +270,12 @@ class TestPublicNames:
         ]
         assert sorted(bound) == sorted(stub)
         assert set(stub) <= set(dir(gradparity))
+
+    @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+    def test_are_all_that_an_adapter_of_anothers_needs(self, path: Path) -> None:
+        public = {f"{p.__name__}.{name}" for p in PACKAGES for name in p.__all__}
+        used = {name for _, name in imports(path, Path("/")) if ours(name)}
+        assert used <= public | {"gradparity.core"}
 
     @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.__name__)
     def test_are_documented(self, package: ModuleType) -> None:

@@ -15,8 +15,16 @@ from autograd.scipy import special
 from autograd.tracer import getval
 
 from gradparity import Case, Network, Trace, core
-from gradparity.adapters.base import AdapterError, native_function, risk, walk
-from gradparity.core.case import checked_params
+from gradparity.adapters import (
+    AdapterError,
+    DeviceError,
+    NativeAdapter,
+    Natives,
+    no_function,
+    risk,
+    taps,
+    walk,
+)
 
 __all__ = ["AutogradAdapter", "AutogradNetwork"]
 
@@ -29,17 +37,20 @@ class AutogradNetwork(NamedTuple):
     divergence: Callable[[Any, Any], Any]
 
 
-class AutogradAdapter:
+class AutogradAdapter(NativeAdapter):
     """Builds and traces networks in autograd."""
 
     name = "autograd"
+    natives = Natives("autograd")
 
     def versions(self) -> dict[str, str]:
         return {"autograd": version("autograd"), "scipy": version("scipy")}
 
     def build(self, network: Network, params: Mapping[str, Any]) -> AutogradNetwork:
         """A pure function and its parameters, under the network's own names."""
-        call = {step.name: _function(step.op) for step in network.steps}
+        self.natives.check(network)
+        call = {step.name: self.natives.at(step) or _function(step.op) for step in network.steps}
+        divergence = self.natives.of(network.divergence) or _divergence(network.divergence)
 
         def apply(params: Mapping[str, Any], x: Any, see: Any = lambda key, y: y) -> Any:
             def node(step: Any, y: list[Any]) -> Any:
@@ -47,8 +58,7 @@ class AutogradAdapter:
 
             return walk(network, x, node, see)
 
-        params = checked_params(network, params)  # copies
-        return AutogradNetwork(apply, params, _divergence(network.divergence))
+        return AutogradNetwork(apply, core.checked_params(network, params), divergence)
 
     def export(self, network: Network, native: AutogradNetwork) -> dict[str, Any]:
         """Copies of the parameters."""
@@ -57,7 +67,7 @@ class AutogradAdapter:
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
         case = case if dtype is None else case.astype(dtype)
         if device not in (None, "cpu"):
-            raise AdapterError(f"autograd cannot use the device {device!r}: it is NumPy, on 'cpu'")
+            raise DeviceError(f"autograd cannot use the device {device!r}: it is NumPy, on 'cpu'")
         if case.precision.name not in ("float64", "float32"):
             raise AdapterError(f"autograd has no {case.precision.name}; give float64 or float32")
         network, native = case.network, self.build(case.network, case.params)
@@ -74,12 +84,12 @@ class AutogradAdapter:
                 return y
 
             Y = native.apply(given, given["x"], see)
-            Div = native.divergence(Y, _target(case)) + given["Div"]
+            Div = native.divergence(Y, np.array(case.desired)) + given["Div"]
             return risk(network, Div)
 
         # NumPy warns of what overflows and is then not used, as log(1 + e^z) at 1000.
         with np.errstate(all="ignore"):
-            differentiate, Err = make_vjp(err)({**native.params, "x": case.x, **_taps(case)})
+            differentiate, Err = make_vjp(err)({**native.params, "x": case.x, **taps(case)})
             grad = differentiate(case.dtype.type(1))
         return Trace(
             Err=float(Err),
@@ -92,23 +102,13 @@ class AutogradAdapter:
             precision=case.precision.name,
         )
 
-    def run_all(
-        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
-    ) -> list[Trace]:
-        return [self.run(case, dtype=dtype, device=device) for case in cases]
-
-
-def _taps(case: Case) -> dict[Any, Any]:
-    """A zero for every value, every use of one (an edge), and Div."""
-    width = {edge: case.widths[edge.source] for edge in case.network.edges}
-    width |= {step.name: case.widths[step.name] for step in case.network.steps}
-    taps = {key: np.zeros((case.T, n), case.dtype) for key, n in width.items()}
-    return {**taps, "Div": np.zeros(case.T, case.dtype)}
-
-
-def _target(case: Case) -> Any:
-    """Desired outputs as floats (T, L): autograd has no losses, hence none for class labels."""
-    return np.array(case.desired)
+    def vjp(
+        self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """z = function(*arguments) and its gradients against the cotangent dz."""
+        given = tuple(np.array(array) for array in arguments)
+        differentiate, z = make_vjp(lambda given: function(*given))(given)
+        return np.array(z), tuple(np.array(g) for g in differentiate(np.array(dz)))
 
 
 def _function(op: core.Op) -> Callable[..., Any]:
@@ -155,15 +155,13 @@ def _function(op: core.Op) -> Callable[..., Any]:
         case core.Products():
             j, l = op.sides  # noqa: E741
             return lambda z: _take(j, z) * _take(l, z)
-        case core.VectorActivation():
-            return native_function(op, "autograd")
         case core.Add():
             return lambda *y: functools.reduce(operator.add, y)
         case core.Multiply():
             return operator.mul
         case core.Concatenate():
             return lambda *y: anp.concatenate(y, axis=-1)
-    raise AdapterError(f"the autograd adapter has no function for {op.name}")
+    raise no_function(op, "autograd")
 
 
 def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
@@ -214,7 +212,7 @@ def _divergence(divergence: core.Divergence) -> Callable[[Any, Any], Any]:
             return functools.partial(_binary, divergence)
         case core.CrossEntropy():  # and KL
             return functools.partial(_cross_entropy, divergence)
-    raise AdapterError(f"the autograd adapter has no loss for {divergence.name}")
+    raise no_function(divergence, "autograd")
 
 
 def _binary(divergence: core.BinaryCrossEntropy, y: Any, d: Any) -> Any:

@@ -14,8 +14,16 @@ from tinygrad import Device, Tensor
 from tinygrad.helpers import DEV, Context
 
 from gradparity import Case, Network, Trace, core
-from gradparity.adapters.base import AdapterError, native_function, risk, walk
-from gradparity.core.case import checked_params
+from gradparity.adapters import (
+    AdapterError,
+    DeviceError,
+    NativeAdapter,
+    Natives,
+    no_function,
+    risk,
+    taps,
+    walk,
+)
 
 __all__ = ["TinygradAdapter", "TinygradNetwork"]
 
@@ -34,42 +42,42 @@ class TinygradNetwork(NamedTuple):
     divergence: Callable[[Tensor, Tensor], Tensor]
 
 
-class TinygradAdapter:
+class TinygradAdapter(NativeAdapter):
     """Builds and traces networks in tinygrad."""
 
     name = "tinygrad"
+    natives = Natives("tinygrad")
 
     def versions(self) -> dict[str, str]:
         return {"tinygrad": version("tinygrad"), "tinygrad device": _opened(DEV.device)}
 
     def build(self, network: Network, params: Mapping[str, Any]) -> TinygradNetwork:
         """A function and its parameters; that of node `z1` is ``params["z1"]["weight"]``."""
-        params = checked_params(network, params)
+        self.natives.check(network)
+        call = {step.name: self.natives.at(step) or _function(step.op) for step in network.steps}
+        divergence = self.natives.of(network.divergence) or _divergence(network.divergence)
+        params = core.checked_params(network, params)
+        tensors: dict[str, dict[str, Tensor]] = {step.name: {} for step in network.steps}
         with _on(None):
-            tensors = {
-                step.name: {
-                    NATIVE[letter]: _tensor(_layout(letter, params[full]))
-                    for letter, full in step.parameters.items()
-                }
-                for step in network.steps
-                if step.parameters
-            }
-        call = {step.name: _function(step.op) for step in network.steps}
+            for step in network.steps:
+                for letter, full in step.parameters.items():
+                    array = _layout(step.op, letter, params[full])
+                    tensors[step.name][NATIVE.get(letter, letter)] = _tensor(array)
 
         def apply(x: Tensor, see: Callable[..., Tensor] = lambda key, y: y) -> Tensor:
             def node(step: Any, y: list[Tensor]) -> Tensor:
-                return call[step.name](*y, **tensors.get(step.name, {}))
+                weights = zip(step.parameters, tensors[step.name].values(), strict=True)
+                return call[step.name](*y, *(_layout(step.op, *weight) for weight in weights))
 
             return walk(network, x, node, see)
 
-        return TinygradNetwork(apply, tensors, _divergence(network.divergence))
+        return TinygradNetwork(apply, tensors, divergence)
 
     def export(self, network: Network, native: TinygradNetwork) -> dict[str, Any]:
         """The parameters by the network's names, W as (in, out); a bitwise copy."""
         return {
-            full: _layout(letter, _array(native.params[step.name][NATIVE[letter]]))
-            for step in network.steps
-            for letter, full in step.parameters.items()
+            full: _layout(op, letter, _array(tensor))
+            for full, op, letter, tensor in _parameters(network, native)
         }
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
@@ -81,7 +89,8 @@ class TinygradAdapter:
 
     def _traced(self, case: Case) -> Trace:
         network = case.network
-        native, zeros = self.build(network, case.params), _zeros(case)
+        native = self.build(network, case.params)
+        zeros = {key: _tensor(zero) for key, zero in taps(case).items()}
         value: dict[Any, Tensor] = {}
 
         def see(key: Any, y: Tensor) -> Tensor:
@@ -92,20 +101,18 @@ class TinygradAdapter:
             return y
 
         x = _tensor(case.x)
-        Div = native.divergence(native.apply(x, see), _target(case)) + zeros["Div"]
+        # Class labels stay labels: tinygrad has a path of its own for them.
+        d = case.d.astype(np.int32) if self.natives.take_labels(case) else case.desired
+        Div = native.divergence(native.apply(x, see), _tensor(d)) + zeros["Div"]
         Err = risk(network, Div)
-        wanted = {"x": x, **zeros}
-        for step in network.steps:
-            for letter, full in step.parameters.items():
-                wanted[full] = native.params[step.name][NATIVE[letter]]
+        parameters = _parameters(network, native)
+        wanted = {"x": x, **zeros, **{full: tensor for full, _, _, tensor in parameters}}
         found = dict(zip(wanted, Err.gradient(*wanted.values()), strict=True))
         # A gradient that is constant has no memory yet, and numpy() would look for a CPU for it.
         found = {key: g.clone(Device.DEFAULT) for key, g in found.items()}
         Err.realize(Div, *value.values(), *found.values())
         grad = {key: _array(g) for key, g in found.items()}
-        for step in network.steps:
-            for letter, full in step.parameters.items():
-                grad[full] = _layout(letter, grad[full])
+        grad |= {full: _layout(op, letter, grad[full]) for full, op, letter, _ in parameters}
         return Trace(
             Err=float(Err.item()),
             Div=_array(Div),
@@ -117,10 +124,15 @@ class TinygradAdapter:
             precision=case.precision.name,
         )
 
-    def run_all(
-        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
-    ) -> list[Trace]:
-        return [self.run(case, dtype=dtype, device=device) for case in cases]
+    def vjp(
+        self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """z = function(*arguments) and its gradients against the cotangent dz."""
+        with _on(None):
+            inputs = [_tensor(array) for array in arguments]
+            z = function(*inputs)
+            gradients = z.gradient(*inputs, gradient=_tensor(dz))
+            return _array(z), tuple(_array(g.clone(Device.DEFAULT)) for g in gradients)
 
 
 @contextlib.contextmanager
@@ -137,7 +149,7 @@ def _opened(device: str) -> str:
 
     Raises
     ------
-    AdapterError : tinygrad cannot open this device here.
+    DeviceError : tinygrad cannot open this device here.
     """
     try:
         name = Device.canonicalize(device or Device.DEFAULT)
@@ -145,21 +157,24 @@ def _opened(device: str) -> str:
     except Exception as error:  # whatever its parts raise: no module, no compiler, no driver
         if not device:
             return "PYTHON"
-        raise AdapterError(f"tinygrad cannot use the device {device!r}: {error}") from error
+        raise DeviceError(f"tinygrad cannot use the device {device!r}: {error}") from error
     return name
 
 
-def _zeros(case: Case) -> dict[Any, Tensor]:
-    """A zero for every value, every use of one (an edge), and Div."""
-    width = {edge: case.widths[edge.source] for edge in case.network.edges}
-    width |= {step.name: case.widths[step.name] for step in case.network.steps}
-    zeros = {key: _tensor(np.zeros((case.T, n), case.dtype)) for key, n in width.items()}
-    return {**zeros, "Div": _tensor(np.zeros(case.T, case.dtype))}
+def _parameters(
+    network: Network, native: TinygradNetwork
+) -> list[tuple[str, core.Op, str, Tensor]]:
+    """(the network's name for it, op, letter, tensor) of every parameter."""
+    return [
+        (full, step.op, letter, native.params[step.name][NATIVE.get(letter, letter)])
+        for step in network.steps
+        for letter, full in step.parameters.items()
+    ]
 
 
-def _layout(letter: str, array: Any) -> Any:
-    """Between the lecture's W, (in, out), and tinygrad's weight, (out, in); its own inverse."""
-    return array.T.copy() if letter == "W" else array
+def _layout(op: core.Op, letter: str, array: Any) -> Any:
+    """Between the lecture's W, (in, out), and a linear layer's weight; its own inverse."""
+    return array.T if isinstance(op, core.Affine) and letter == "W" else array
 
 
 def _array(tensor: Tensor) -> Any:
@@ -167,20 +182,14 @@ def _array(tensor: Tensor) -> Any:
 
 
 def _tensor(array: Any) -> Tensor:
-    return Tensor(np.array(array)).realize()
-
-
-def _target(case: Case) -> Tensor:
-    """Class labels stay labels (tinygrad has a path of its own for them); the rest is (T, L)."""
-    labels = isinstance(case.network.divergence, core.CrossEntropy) and case.d.ndim == 1
-    return _tensor(case.d.astype(np.int32) if labels else case.desired)
+    return Tensor(np.array(array, order="C")).realize()
 
 
 def _function(op: core.Op) -> Callable[..., Tensor]:
-    """tinygrad's own function for an op, of its inputs and its parameters by tinygrad's names."""
+    """tinygrad's own function for an op, of its inputs and then its parameters, by rows."""
     match op:
         case core.Affine():
-            return lambda y, weight, bias=None: y.linear(weight.transpose(), bias)
+            return Tensor.linear  # of y, W as (in, out), and b
         case core.Identity():
             return lambda z: z
         case core.Sigmoid():
@@ -222,15 +231,13 @@ def _function(op: core.Op) -> Callable[..., Tensor]:
         case core.Products():
             j, l = op.sides  # noqa: E741
             return lambda z: _take(j, z) * _take(l, z)
-        case core.VectorActivation():
-            return native_function(op, "tinygrad")
         case core.Add():
             return lambda *y: functools.reduce(operator.add, y)
         case core.Multiply():
             return operator.mul
         case core.Concatenate():
             return lambda *y: Tensor.cat(*y, dim=-1)
-    raise AdapterError(f"the tinygrad adapter has no function for {op.name}")
+    raise no_function(op, "tinygrad")
 
 
 def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Tensor) -> Tensor:
@@ -262,7 +269,7 @@ def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tenso
             return functools.partial(_binary, divergence)
         case core.CrossEntropy():  # and KL
             return functools.partial(_cross_entropy, divergence)
-    raise AdapterError(f"the tinygrad adapter has no loss for {divergence.name}")
+    raise no_function(divergence, "tinygrad")
 
 
 def _binary(divergence: core.BinaryCrossEntropy, y: Tensor, d: Tensor) -> Tensor:

@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 
 from gradparity import core
-from gradparity.adapters.base import AdapterError, Trainer
-from gradparity.core import Case, Compound, Divergence, Network, Op, Trace, backprop
-from gradparity.core.case import checked_params
+from gradparity.adapters import AdapterError, DeviceError, Trainer
+from gradparity.core import (
+    Case,
+    Compound,
+    Divergence,
+    Network,
+    Op,
+    Trace,
+    backprop,
+    checked_params,
+)
 
 ZOO: dict[str, tuple[type, str]] = {}
 
@@ -29,7 +37,7 @@ class Sound:
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
         case = case if dtype is None else case.astype(dtype)
         if device not in (None, "cpu"):
-            raise AdapterError(f"sound cannot use the device {device!r}")
+            raise DeviceError(f"sound cannot use the device {device!r}")
         if case.precision.name not in ("float64", "float32"):
             raise AdapterError(f"sound has no {case.precision.name}")
         self.build(case.network, case.params)
@@ -341,6 +349,14 @@ class MutteringDivergence(Sound):
 @fails("unknown-device", "run accepted 'abacus'")
 class AnyDevice(Sound):
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        return super().run(case, dtype=dtype)
+
+
+@fails("unknown-device", "run raised AdapterError: .*; raise DeviceError naming 'abacus'")
+class OtherError(Sound):
+    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        if device is not None:
+            raise AdapterError(f"no {device}")
         return super().run(case, dtype=dtype)
 
 

@@ -14,14 +14,15 @@ import gradparity
 from gradparity.adapters.base import GROUP
 from gradparity.comparisons.suite import LOSSES, OPS
 from gradparity.core import Add, Concatenate, Multiply
-from gradparity.testing import (
+from gradparity.testing.conformance import (
     AdapterConformance,
     CheckResult,
     CheckResults,
     check_adapter,
     checks,
-    conformance_subject,
-    conformance_trace,
+    subject,
+    suite,
+    trace,
 )
 
 pytest_plugins = ["pytester"]
@@ -46,7 +47,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import entry_points
 
     points = [*entry_points(group=GROUP), EntryPoint("sound", "broken_adapters:Sound", GROUP)]
-    for module in (conformance_subject, conformance_trace):
+    for module in (subject, trace):
         monkeypatch.setattr(module, "entry_points", lambda group: points)
 
 
@@ -57,19 +58,12 @@ class TestTorch(AdapterConformance):
 
 def _jax() -> list[Any]:
     """Each network is compiled for itself, which takes minutes; others judge them together."""
-    slow = (
-        "op-",
-        "loss-",
-        "targets-",
-        "branch-",
-        "dtype-f",
-        "dtype-b",
-        "dtype-t",
-        "kinks",
-        "batch",
-    )
+    quick = (
+        "protocol", "entry", "name", "versions", "trace", "copies", "round", "unknown", "global",
+        "optional-kinks", "optional-vjp",
+    )  # fmt: skip
     return [
-        pytest.param(name, marks=pytest.mark.slow if name.startswith(slow) else ())
+        pytest.param(name, marks=() if name.startswith(quick) else pytest.mark.slow)
         for name in NAMES
     ]
 
@@ -129,7 +123,7 @@ class TestABrokenAdapter:
         op, _ = OPS[name]
         with pytest.raises(AssertionError, match=rf"has no {type(op).__name__}"):
             checks(zoo.refusing(op)())[f"op-{name}"]()
-        with pytest.raises(AssertionError, match=rf"(op|net)-{name} float64: \w+  grad"):
+        with pytest.raises(AssertionError, match=rf"(?s) in grad .*'(op|net)-{name}'"):
             checks(zoo.wrong_at(zoo.nodes_with(op))())[f"op-{name}"]()
 
     @pytest.mark.parametrize("op", [Add(), Multiply(), Concatenate()], ids=lambda op: op.name)
@@ -143,7 +137,7 @@ class TestABrokenAdapter:
         divergence = LOSSES[name][0]
         with pytest.raises(AssertionError, match=f"has no {type(divergence).__name__}"):
             checks(zoo.refusing(divergence)())[f"loss-{name}"]()
-        with pytest.raises(AssertionError, match=f"{name} mean float64: .*-> Div"):
+        with pytest.raises(AssertionError, match=rf"(?s)-> Div, at.*'{name} mean'"):
             checks(zoo.wrong_at(lambda network: {"Div"})())[f"loss-{name}"]()
 
     def test_every_check_has_a_broken_adapter(self) -> None:
@@ -154,6 +148,15 @@ class TestABrokenAdapter:
 
 
 class TestTheReport:
+    @pytest.fixture(autouse=True)
+    def _few_checks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A dozen, for what is asked here does not depend on their number."""
+        slow = ("op-", "loss-", "targets-", "branch-", "dtype-")
+        kept = ("op-affine", "op-relu", "branch-several-uses", "dtype-float16")
+        for name in NAMES:
+            if name.startswith(slow) and name not in kept:
+                monkeypatch.delitem(suite.CHECKS, name)
+
     def test_lists_everything_that_is_missing_not_the_first(self) -> None:
         with pytest.raises(AssertionError) as error:
             check_adapter(zoo.Incomplete())
@@ -178,7 +181,7 @@ class TestTheReport:
         assert statuses["entry-point"] == "xfail"
         assert statuses["name"] == "xpass"
         text = str(results)
-        assert text.startswith("1 xpass, 1 xfail, 7 skipped, ")
+        assert text.startswith("1 xpass, 1 xfail, 5 skipped, ")
         assert "passed, though it was expected to fail: take it out" in text
         assert "expected: not installed here" in text
         with pytest.raises(AssertionError, match="xpass   name"):
@@ -198,7 +201,7 @@ class TestTheReport:
                 {"expected_failed_checks": {"op-relo": "x"}},
                 "names .'op-relo'., which are no checks",
             ),
-            ({"expected_failed_checks": {"op-relu": " "}}, "say why it fails"),
+            ({"expected_failed_checks": {"op-relu": " "}}, "say why"),
         ],
     )
     def test_a_wrong_question_is_refused(self, how: Any, why: str) -> None:
@@ -220,7 +223,7 @@ class TestTheReport:
 
 FILE = """
 import gradparity.core
-from gradparity.adapters.base import AdapterError
+from gradparity.adapters import AdapterError
 from gradparity.testing import AdapterConformance
 from broken_adapters import Sound, refusing
 

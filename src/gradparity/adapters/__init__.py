@@ -1,13 +1,39 @@
 """Adapters: anything that turns a case into a trace.  One small file per framework.
 
-base       the protocol, and how adapters are found (entry points in `gradparity.adapters`)
+base       the protocol, how adapters are found (entry points in `gradparity.adapters`), and what
+           makes a trace: `walk`, `taps`, `risk`
 natives    functions of others in place of an adapter's own: `native_function`, `replacing`
 torch      a real `torch.nn.Module` of real `torch.nn` layers
 jax        a pure `apply(params, x)` with a pytree of parameters
 
-No derivative is ever written here, and no expected value ever comes from here.
+The names below are what an adapter of another's is written with, too.  No derivative is ever
+written here, and no expected value ever comes from here.
 """
 
-from .base import Adapter, adapter, available
+from .base import (
+    Adapter,
+    AdapterError,
+    DeviceError,
+    Trainer,
+    adapter,
+    available,
+    risk,
+    taps,
+    walk,
+)
+from .natives import NativeAdapter, Natives, no_function
 
-__all__ = ["Adapter", "adapter", "available"]
+__all__ = [
+    "Adapter",
+    "AdapterError",
+    "DeviceError",
+    "NativeAdapter",
+    "Natives",
+    "Trainer",
+    "adapter",
+    "available",
+    "no_function",
+    "risk",
+    "taps",
+    "walk",
+]

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
+
 from ..core.case import Case
 from ..core.network import INPUT, Edge, Network, Step
 from ..core.trace import Trace
@@ -21,6 +23,8 @@ __all__ = [
     "adapter",
     "available",
     "one_line",
+    "risk",
+    "taps",
     "walk",
 ]
 
@@ -77,8 +81,7 @@ class Adapter(Protocol):
       parameters, whose instances are the training set;
     * ``kinks()``, for `gradparity probe`: see `gradparity.adapters.kinks.Kinks`;
     * ``replacing(natives, name=None)``: a new adapter of the same framework that uses these
-      functions in place of its own, by name of a node or class of op; see
-      `gradparity.adapters.natives`;
+      functions in place of its own, by name of a node or class of op; see `NativeAdapter`;
     * ``vjp(function, arguments, dz)``, for one function alone: (z, gradients), the framework having
       differentiated ``z = function(*arguments)`` against the cotangent dz.  All are NumPy arrays,
       gradients a tuple with one for each argument; what does not depend on an argument has zeros.
@@ -131,6 +134,25 @@ def walk(
         inputs = [see(edge, value[edge.source]) for edge in step.edges]
         value[step.name] = see(step.name, call(step, inputs))
     return see(Edge(network.output, "Div"), value[network.output])
+
+
+def taps(case: Case) -> dict[str | Edge, Any]:
+    """Zeros to add where `walk` shows a value or a use of one, and to Div: differentiated, each
+    has the gradient that passes there.
+
+    Returns
+    -------
+    name of a node, edge, or "Div" -> zeros of shape (T, D), or (T,), in the dtype of the case.
+
+    >>> from gradparity.core import L2, ReLU, layered
+    >>> found = taps(Case.random(layered([ReLU()], L2()), batch=4, width=3))
+    >>> {tuple(key) if isinstance(key, Edge) else key: zero.shape for key, zero in found.items()}
+    {('x', 'y1'): (4, 3), ('y1', 'Div'): (4, 3), 'y1': (4, 3), 'Div': (4,)}
+    """
+    source: dict[str | Edge, str] = {edge: edge.source for edge in case.network.edges}
+    source |= {step.name: step.name for step in case.network.steps}
+    zeros = {key: np.zeros((case.T, case.widths[y]), case.dtype) for key, y in source.items()}
+    return {**zeros, "Div": np.zeros(case.T, case.dtype)}
 
 
 def risk(network: Network, Div: Any) -> Any:

@@ -20,7 +20,7 @@ from .base import AdapterError, DeviceError, Trainer, risk, walk
 from .jax_functions import NATIVE, affine, function, loss
 from .jax_precision import affine_in_tf32
 from .kinks import Kinks
-from .natives import NONE, Natives, described, label, native_name, takes_labels
+from .natives import NativeAdapter, Natives, described, label, native_name
 
 __all__ = ["JaxAdapter", "JaxNetwork"]
 
@@ -36,36 +36,11 @@ class JaxNetwork(NamedTuple):
     divergence: Callable[[Any, Any], Any]
 
 
-class JaxAdapter:
+class JaxAdapter(NativeAdapter):
     """Builds and traces networks in JAX."""
 
     name = "jax"
-    natives = NONE
-
-    def __init__(self, natives: Natives = NONE, name: str | None = None) -> None:
-        self.natives, self.name = natives, type(self).name if name is None else name
-
-    def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> JaxAdapter:
-        """A new adapter that uses these functions in place of JAX's own.
-
-        Parameters
-        ----------
-        natives : name of a node or class of op -> ``f(*y, *parameters)`` on JAX arrays, such as a
-            function with a derivative rule of its own; "Div" or a class of divergence ->
-            ``f(y, d)``.
-        name : of the new adapter, in reports.
-
-        Raises
-        ------
-        TypeError : a key that is neither, or a value that cannot be called.
-
-        >>> from gradparity.adapters import adapter
-        >>> from gradparity.core import ReLU
-        >>> adapter("jax").replacing({ReLU: jax.nn.relu}, name="mine").name
-        'mine'
-        """
-        merged = self.natives.with_(natives)
-        return type(self)(merged, merged.called(type(self).name) if name is None else name)
+    natives = Natives("jax")
 
     def vjp(
         self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any, *, dtype: Any = None
@@ -184,7 +159,7 @@ class JaxAdapter:
         return Trainer(step, lambda: self.export(network, params))
 
     def _arguments(self, case: Case) -> tuple[Any, Any, Any]:
-        labels = takes_labels(case, self.natives, "jax")
+        labels = self.natives.take_labels(case)
         d = case.d.astype(np.int32) if labels else case.desired
         dtype = jnp.bfloat16 if case.precision.name == "bfloat16" else case.dtype
         x, d = jnp.array(case.x, dtype), jnp.array(d, None if labels else dtype)

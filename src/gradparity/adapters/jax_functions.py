@@ -13,7 +13,7 @@ import optax
 
 from .. import core
 from ..core.network import Step
-from .natives import Natives, function_at, loss_of, native_name, no_function
+from .natives import Natives, native_name, no_function
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -31,7 +31,7 @@ def function(step: Step, natives: Natives, affine: Any) -> Any:
     ------
     AdapterError : there is none; the message says what to add.
     """
-    called = function_at(step, natives, "jax")
+    called = natives.at(step)
     if called is not None:
         names = [native_name(step.op, letter, NATIVE) for letter in step.parameters]
         return lambda p, *y: called(*y, *(p[name] for name in names))
@@ -43,7 +43,7 @@ def function(step: Step, natives: Natives, affine: Any) -> Any:
 
 def loss(divergence: core.Divergence, natives: Natives) -> Any:
     """(Y, d) -> Div, shape (T,); as `function`."""
-    return loss_of(divergence, natives, "jax") or _divergence(divergence)
+    return natives.of(divergence) or _divergence(divergence)
 
 
 def affine(p: Any, y: Any) -> Any:
@@ -99,7 +99,7 @@ def _parameterless(op: core.Op) -> Any:
             return operator.mul
         case core.Concatenate():
             return lambda *y: jnp.concatenate(y, axis=-1)
-    raise no_function(op, "jax", "function")
+    raise no_function(op, "jax")
 
 
 def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
@@ -130,7 +130,7 @@ def _divergence(divergence: core.Divergence) -> Any:
             return functools.partial(_binary, divergence)
         case core.CrossEntropy():  # and KL
             return functools.partial(_cross_entropy, divergence)
-    raise no_function(divergence, "jax", "loss")
+    raise no_function(divergence, "jax")
 
 
 def _binary(divergence: core.BinaryCrossEntropy, y: Any, d: Any) -> Any:

@@ -7,28 +7,26 @@ is ``Div = f(y, d)``, from outputs and desired outputs (T, L).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from ..core import Affine, CrossEntropy, Divergence, VectorActivation
 from ..core.case import Case
 from ..core.network import Network, Step
 from ..core.op import Compound, Op
+from ..core.trace import Trace
 from .base import AdapterError, one_line
 
 __all__ = [
-    "NONE",
     "Called",
+    "NativeAdapter",
     "Natives",
     "described",
-    "function_at",
     "label",
-    "loss_of",
     "native_name",
     "no_function",
-    "takes_labels",
 ]
 
 #: The key of the divergence, as its edges are called in a trace.
@@ -36,12 +34,13 @@ DIV = "Div"
 
 
 class Natives:
-    """Functions by name of a node or class of op; no two are equal, whatever they hold.
+    """A framework's functions that are not its adapter's own; no two are equal, whatever they hold.
 
     So what was compiled with one is never taken for another's.
 
     Parameters
     ----------
+    framework : its name, as `Op.native_function` is given it.
     given : node's name or class -> function; "Div" or a class of divergence for the loss.  A name
         wins over a class, and a class over its own base classes.
 
@@ -50,34 +49,71 @@ class Natives:
     TypeError : a key that is neither, or a value that is no function.
 
     >>> from gradparity.core import *
-    >>> natives = Natives({ReLU: abs, "y2": max})
-    >>> [natives.at(step) for step in layered([Affine(1, 1), ReLU()], L2()).steps]
-    [None, <built-in function abs>]
+    >>> natives = Natives("mine", {ReLU: abs})
+    >>> [natives.at(step) for step in layered([Affine(1, 1)], L2()).steps]
+    [None]
+    >>> [natives.at(step).function for step in layered([ReLU()], L2()).steps]
+    [<built-in function abs>]
     """
 
-    def __init__(self, given: Mapping[Any, Any] | None = None) -> None:
+    def __init__(self, framework: str, given: Mapping[Any, Any] | None = None) -> None:
         given = {} if given is None else given
         if not isinstance(given, Mapping):
             raise TypeError(f"natives is {given!r}; give a dict such as {{ReLU: MyReLU.apply}}")
         for key, function in given.items():
             _check_key(key)
             _check_function(key, function)
+        self.framework = framework
         self.given: dict[str | type, Callable[..., Any]] = dict(given)
 
     def with_(self, given: Mapping[Any, Any]) -> Natives:
         """These and others, which win."""
-        return Natives({**self.given, **Natives(given).given})
+        return Natives(self.framework, {**self.given, **Natives(self.framework, given).given})
 
-    def at(self, step: Step) -> Callable[..., Any] | None:
-        named = self.given.get(step.name)
-        return self._of_class(type(step.op)) if named is None else named
+    def at(self, step: Step) -> Called | None:
+        """The function to use at a node in place of the adapter's own, or None.
 
-    def of(self, divergence: Divergence) -> Callable[..., Any] | None:
-        named = self.given.get(DIV)
-        return self._of_class(type(divergence)) if named is None else named
+        Raises
+        ------
+        AdapterError : an op of another's that changed the formula of the core's op it is derived
+            from, and has no function for this framework.
+        """
+        op, function = step.op, self._given(step.name, type(step.op))
+        if function is not None:
+            who = f"node {step.name!r}: {label(function)}"
+            return Called(function, who, op=op, n=len(step.inputs))
+        function = op.native_function(self.framework)
+        if function is not None:
+            _check_function(f"{op.name}.native_function({self.framework!r})", function)
+            who = f"node {step.name!r}: the {self.framework} function of {op.name}"
+            return Called(function, who, _remedy(op, self.framework), op, len(step.inputs))
+        if _changed(type(op), ("forward", "f")):
+            raise no_function(op, self.framework)
+        return None
 
-    def _of_class(self, kind: type) -> Callable[..., Any] | None:
-        return next((self.given[k] for k in kind.__mro__ if k in self.given), None)
+    def of(self, divergence: Divergence) -> Called | None:
+        """The same for the divergence: ``Div = f(y, d)`` with desired outputs (T, L)."""
+        function = self._given(DIV, type(divergence))
+        if function is None:
+            function = divergence.native_function(self.framework)
+        if function is not None:
+            return Called(function, f"the {self.framework} function of {divergence.name}")
+        if _changed(type(divergence), ("forward",)):
+            raise no_function(divergence, self.framework)
+        return None
+
+    def take_labels(self, case: Case) -> bool:
+        """Whether class labels go as they are to the framework's own loss, by its path for them.
+
+        Another's loss is always given desired outputs (T, L).
+        """
+        divergence = case.network.divergence
+        labels = isinstance(divergence, CrossEntropy) and case.d.ndim == 1
+        return labels and self.of(divergence) is None
+
+    def _given(self, name: str, kind: type) -> Callable[..., Any] | None:
+        keys = (name, *kind.__mro__)
+        return next((self.given[key] for key in keys if key in self.given), None)
 
     @property
     def names(self) -> list[str]:
@@ -107,8 +143,52 @@ class Natives:
         return f"{name} with {', '.join(said)}" if said else name
 
 
-#: Of an adapter as it comes.
-NONE = Natives()
+class NativeAdapter:
+    """What the adapters of frameworks share: `replacing`, and `run_all` one by one.
+
+    A subclass sets `name` and `natives`, and writes the rest of `Adapter`.  In its `build` it calls
+    ``self.natives.check(network)``, and has ``self.natives.at(step)`` and
+    ``self.natives.of(divergence)`` go before its own functions.
+    """
+
+    name: str
+    natives: Natives
+
+    def __init__(self, natives: Natives | None = None, name: str | None = None) -> None:
+        self.natives = type(self).natives if natives is None else natives
+        self.name = type(self).name if name is None else name
+
+    def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> Self:
+        """A new adapter of the same framework that uses these functions in place of its own.
+
+        Parameters
+        ----------
+        natives : name of a node or class of op -> ``f(*y, *parameters)`` on the framework's values,
+            such as a function with a derivative of its own; "Div" or a class of divergence ->
+            ``f(y, d)``.  W is (n_in, n_out).
+        name : of the new adapter, in reports.
+
+        Raises
+        ------
+        TypeError : a key that is neither, or a value that cannot be called.
+
+        >>> from gradparity.core import ReLU
+        >>> class MineAdapter(NativeAdapter):
+        ...     name, natives = "mine", Natives("mine")
+        >>> MineAdapter().replacing({ReLU: abs}).name
+        'mine with abs'
+        """
+        merged = self.natives.with_(natives)
+        return type(self)(merged, merged.called(type(self).name) if name is None else name)
+
+    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        raise NotImplementedError
+
+    def run_all(
+        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
+    ) -> list[Trace]:
+        """The traces in order."""
+        return [self.run(case, dtype=dtype, device=device) for case in cases]
 
 
 def _check_key(key: Any) -> None:
@@ -189,40 +269,6 @@ class Called:
         return found
 
 
-def function_at(step: Step, natives: Natives, framework: str) -> Called | None:
-    """The function to use at a node in place of the adapter's own, or None.
-
-    Raises
-    ------
-    AdapterError : an op of another's that changed the formula of the core's op it is derived from,
-        and has no function for this framework.
-    """
-    op, function = step.op, natives.at(step)
-    if function is not None:
-        who = f"node {step.name!r}: {label(function)}"
-        return Called(function, who, op=op, n=len(step.inputs))
-    function = op.native_function(framework)
-    if function is not None:
-        _check_function(f"{op.name}.native_function({framework!r})", function)
-        who = f"node {step.name!r}: the {framework} function of {op.name}"
-        return Called(function, who, _remedy(op, framework), op, len(step.inputs))
-    if _changed(type(op), ("forward", "f")):
-        raise no_function(op, framework, "layer" if framework == "torch" else "function")
-    return None
-
-
-def loss_of(divergence: Divergence, natives: Natives, framework: str) -> Called | None:
-    """The same for the divergence."""
-    function = natives.of(divergence)
-    if function is None:
-        function = divergence.native_function(framework)
-    if function is not None:
-        return Called(function, f"the {framework} function of {divergence.name}")
-    if _changed(type(divergence), ("forward",)):
-        raise no_function(divergence, framework, "loss")
-    return None
-
-
 def _changed(kind: type, formulas: tuple[str, ...]) -> bool:
     """Whether the formula is another's: what the adapter has for the core's is not its own."""
     owner = next((k for k in kind.__mro__ if any(f in vars(k) for f in formulas)), kind)
@@ -250,18 +296,19 @@ def described(found: Any) -> str:
     return type(found).__name__
 
 
-def no_function(thing: Op | Divergence, framework: str, what: str) -> AdapterError:
-    """An op or a divergence that an adapter does not know, with what to add."""
-    takes = "Div = f(y, d)" if isinstance(thing, Divergence) else "z = f(*y, *parameters)"
+def no_function(thing: Op | Divergence, framework: str) -> AdapterError:
+    """The error for an op or a divergence that an adapter does not know, with what to add.
+
+    >>> from gradparity.core import ReLU
+    >>> raise no_function(ReLU(), "mine")
+    Traceback (most recent call last):
+    ...
+    gradparity.adapters.base.AdapterError: the mine adapter has no function for ReLU; ...
+    """
+    is_loss = isinstance(thing, Divergence)
+    what, takes = ("loss", "Div = f(y, d)") if is_loss else ("function", "z = f(*y, *parameters)")
     return AdapterError(
         f"the {framework} adapter has no {what} for {thing.name}; give it one: a method "
         f"native_function(self, framework) of {thing.name} that returns, for {framework!r}, "
         f"{takes} on {framework}'s values; or adapter.replacing({{{thing.name}: f}})"
     )
-
-
-def takes_labels(case: Case, natives: Natives, framework: str) -> bool:
-    """Whether class labels are handed over as they are, for the framework's own path for them."""
-    divergence = case.network.divergence
-    own = isinstance(divergence, CrossEntropy) and case.d.ndim == 1
-    return own and loss_of(divergence, natives, framework) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from ..core.network import Edge, Network, Step
 from ..core.trace import Trace
 from .base import AdapterError, DeviceError, Trainer, risk, walk
 from .kinks import Kinks
-from .natives import NONE, Natives, native_name, takes_labels
+from .natives import NativeAdapter, Natives, native_name
 from .torch_layers import NATIVE, layer, layout, loss, without_parameters
 from .torch_precision import matrix_products, native_dtype
 from .torch_vjp import to_numpy, vjp
@@ -23,38 +23,23 @@ from .torch_vjp import to_numpy, vjp
 __all__ = ["TorchAdapter", "TorchNetwork"]
 
 
-class TorchAdapter:
+class TorchAdapter(NativeAdapter):
     """Builds and traces networks in PyTorch."""
 
     name = "torch"
-    natives = NONE
+    natives = Natives("torch")
 
-    def __init__(self, natives: Natives = NONE, name: str | None = None) -> None:
-        self.natives, self.name = natives, type(self).name if name is None else name
-
-    def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> TorchAdapter:
-        """A new adapter that uses these functions in place of PyTorch's own.
-
-        Parameters
-        ----------
-        natives : name of a node or class of op -> ``f(*y, *parameters)`` on tensors, such as the
-            `apply` of an autograd `Function` of one's own or a module without parameters; "Div" or
-            a class of divergence -> ``f(y, d)``.  W is (n_in, n_out).
-        name : of the new adapter, in reports.
+    def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> Self:
+        """As every adapter's; a function may be the `apply` of an autograd `Function`, or a module.
 
         Raises
         ------
-        TypeError : a key that is neither, or a value that cannot be called or has parameters.
-
-        >>> from gradparity.adapters import adapter
-        >>> from gradparity.core import ReLU
-        >>> adapter("torch").replacing({ReLU: torch.relu}).name
-        'torch with relu'
+        TypeError : also for a module that has parameters of its own.
         """
-        merged = self.natives.with_(natives)
-        for key, function in merged.given.items():
+        adapter = super().replacing(natives, name)
+        for key, function in natives.items():
             without_parameters(key if isinstance(key, str) else key.__name__, function)
-        return type(self)(merged, merged.called(type(self).name) if name is None else name)
+        return adapter
 
     def vjp(
         self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any, *, dtype: Any = None
@@ -145,11 +130,6 @@ class TorchAdapter:
             versions=self.versions(),
         )
 
-    def run_all(
-        self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
-    ) -> list[Trace]:
-        return [self.run(case, dtype=dtype, device=device) for case in cases]
-
     def kinks(self) -> Kinks:
         """PyTorch's own spellings of kinks, for `gradparity probe`."""
         from .torch_kinks import TorchKinks
@@ -186,7 +166,7 @@ class TorchNetwork(nn.Module):
         network: Network,
         params: Mapping[str, Any],
         device: str | None,
-        natives: Natives = NONE,
+        natives: Natives,
     ) -> None:
         super().__init__()
         natives.check(network)
@@ -261,6 +241,6 @@ def _tensor(array: Any, device: str | None) -> Tensor:
 
 def _target(case: Case, device: str | None, natives: Natives) -> Tensor:
     """Class labels stay labels (PyTorch has a path of its own for them); the rest is (T, L)."""
-    if takes_labels(case, natives, "torch"):
+    if natives.take_labels(case):
         return _tensor(case.d.astype(np.int64), device)
     return _tensor(case.desired, device).to(native_dtype(case))

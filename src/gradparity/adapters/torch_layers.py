@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .. import core
 from ..core.network import Step
-from .natives import Called, Natives, function_at, label, loss_of, native_name, no_function
+from .natives import Called, Natives, label, native_name, no_function
 
 __all__ = ["NATIVE", "Foreign", "Function", "layer", "layout", "loss", "without_parameters"]
 
@@ -31,13 +31,13 @@ def layer(step: Step, natives: Natives) -> nn.Module:
     ------
     AdapterError : there is none; the message says what to add.
     """
-    called = function_at(step, natives, "torch")
+    called = natives.at(step)
     return _module(step.op) if called is None else Foreign(called, step)
 
 
 def loss(divergence: core.Divergence, natives: Natives) -> Callable[[Tensor, Tensor], Tensor]:
     """(Y, d) -> Div, shape (T,); as `layer`."""
-    return loss_of(divergence, natives, "torch") or _divergence(divergence)
+    return natives.of(divergence) or _divergence(divergence)
 
 
 def layout(op: core.Op, letter: str, array: Any) -> Any:
@@ -146,7 +146,7 @@ def _module(op: core.Op) -> nn.Module:
             return Function(operator.mul, "y1 * y2")
         case core.Concatenate():
             return Function(_concatenate, "cat(y, -1)")
-    raise no_function(op, "torch", "layer")
+    raise no_function(op, "torch")
 
 
 def _max(sizes: tuple[int, ...] | None, spelling: str, z: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tenso
             return functools.partial(_cross_entropy, divergence)
         case core.CrossEntropy():
             return functools.partial(_cross_entropy_from_log, divergence)
-    raise no_function(divergence, "torch", "loss")
+    raise no_function(divergence, "torch")
 
 
 def _l2(y: Tensor, d: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from .activations import (
 )
 from .backprop import backprop
 from .bounded import Bounded
-from .case import Case
+from .case import Case, checked_params
 from .descent import classify_stationary_point, first_order_check, gradient_descent
 from .divergences import (
     KL,
@@ -108,6 +108,7 @@ __all__ = [
     "VectorActivation",
     "accuracy",
     "backprop",
+    "checked_params",
     "classify_stationary_point",
     "first_order_check",
     "gradient_descent",

@@ -15,6 +15,7 @@ from ..adapters.base import Adapter, AdapterError
 from ..comparisons.report import Report
 from ..core.precision import PRECISIONS
 from .checker import accepted, present, skip
+from .expected import reasons, xfail
 from .failure import concluded
 from .own_network import OwnNetwork
 from .settings import PARSERS, Settings, of_config
@@ -98,9 +99,7 @@ def parametrize_with_checks(
     names = _distinct([_name(each.implementation) for each in found])
     for name, each in zip(names, found, strict=True):
         for check, run in each.checks.items():
-            marks = []
-            if check in each.expected:
-                marks.append(pytest.mark.xfail(reason=each.expected[check], strict=xfail_strict))
+            marks = xfail(each.expected.get(check), xfail_strict)
             one = Check(check, each.implementation, run)
             params.append(
                 pytest.param(each.implementation, one, id=f"{name}-{_word(check)}", marks=marks)
@@ -126,11 +125,7 @@ class _Found(NamedTuple):
         checks = _checks(each, settings)
         if not checks:
             raise ValueError(f"{_name(each)!r} has no check")
-        reasons = dict(expected(each) if callable(expected) else expected or {})
-        for check, reason in reasons.items():
-            if not isinstance(reason, str) or not reason:
-                raise ValueError(f"expected_failed_checks[{check!r}] is {reason!r}; say why")
-        return cls(each, checks, reasons)
+        return cls(each, checks, reasons(expected(each) if callable(expected) else expected))
 
 
 #: The name of the one test of an adapter whose framework is missing.

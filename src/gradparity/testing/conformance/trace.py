@@ -7,11 +7,11 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
-from ..adapters.base import GROUP
-from ..comparisons.suite import gated
-from ..core import Case
-from ..core.network import INPUT
-from .conformance_subject import Subject, array_fault, expect, small
+from ...adapters.base import GROUP
+from ...comparisons.suite import gated
+from ...core import Case
+from ...core.network import INPUT
+from .subject import Subject, array_fault, expect, small
 
 __all__ = ["CHECKS"]
 

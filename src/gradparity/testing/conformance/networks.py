@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import core
-from ..adapters.base import AdapterError, Trainer
-from ..adapters.kinks import Kinks
-from ..comparisons.finding import Verdict
-from ..comparisons.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
-from ..core import (
+from ... import core
+from ...adapters.base import AdapterError, Trainer
+from ...adapters.kinks import Kinks
+from ...comparisons.check import check
+from ...comparisons.diagnosis import diagnosis
+from ...comparisons.finding import Verdict
+from ...comparisons.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
+from ...core import (
     L2,
     Add,
     Affine,
@@ -30,7 +32,7 @@ from ..core import (
     backprop,
     layered,
 )
-from .conformance_subject import Subject, diagnosis, expect, small
+from .subject import Subject, expect, small
 
 __all__ = ["CHECKS"]
 
@@ -199,8 +201,6 @@ def number_format(precision: str, subject: Subject) -> None:
         subject.has_parity(cases, [precision])
         return
     # How precise low precision is, is what `gradparity check --dtype` says; wrong it must not be.
-    from ..comparisons.check import check
-
     report = check(cases, subject.adapter, dtypes=[*subject.dtypes, precision])
     wrong = {f.verdict for _, f in report.findings()} & {Verdict.MISMATCH, Verdict.CONVENTION}
     expect(not wrong, diagnosis(report))

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import AdapterError
-from ..core import (
+from ...adapters.base import AdapterError, DeviceError
+from ...core import (
     L2,
     Activation,
     Affine,
@@ -26,7 +26,7 @@ from ..core import (
     Trace,
     layered,
 )
-from .conformance_subject import Subject, array_fault, arrays, expect, small
+from .subject import Subject, array_fault, arrays, expect, small
 
 __all__ = ["CHECKS"]
 
@@ -213,16 +213,25 @@ def unknown_divergence(subject: Subject) -> None:
 
 
 def device(subject: Subject) -> None:
-    """A device that is not there is an AdapterError that names it."""
+    """A device that is not there is a DeviceError that names it: nothing else can be run there."""
     case = subject.small()
-    _refuses(lambda: subject.adapter.run(case, device="abacus"), "run", "abacus", "no such device")
+    _refuses(
+        lambda: subject.adapter.run(case, device="abacus"), "run", "abacus", "no such device",
+        DeviceError,
+    )  # fmt: skip
 
 
-def _refuses(attempt: Callable[[], Any], method: str, what: str, why: str) -> None:
-    remedy = f"raise AdapterError naming {what!r} ({why})"
+def _refuses(
+    attempt: Callable[[], Any],
+    method: str,
+    what: str,
+    why: str,
+    kind: type[AdapterError] = AdapterError,
+) -> None:
+    remedy = f"raise {kind.__name__} naming {what!r} ({why})"
     try:
         attempt()
-    except AdapterError as error:
+    except kind as error:
         expect(what in str(error), f"{method} refused with {str(error)!r}; {remedy}")
     except Exception as error:
         said = f"{method} raised {type(error).__name__}: {error}; {remedy}"
@@ -242,11 +251,12 @@ DEFAULTS: dict[str, Callable[[Any], Any]] = {
 def global_state(subject: Subject) -> None:
     """Random numbers, error handling, default dtypes and warning filters stay as they were."""
     case = Case.random(layered([Affine(3, 3), RandomizedLeakyReLU()], L2()), batch=2)
+    adapter = subject.adapter  # what importing a framework changes is not the adapter's
     with np.errstate(divide="raise", over="warn", under="ignore", invalid="raise"):
         before = dict(_state())
         case = case.astype(subject.dtypes[0])  # asking for them may be the first run of all
         subject.run(case)
-        subject.adapter.build(case.network, case.params)
+        adapter.build(case.network, case.params)
         after = dict(_state())
     changed = [what for what, state in before.items() if after[what] != state]
     expect(not changed, f"running changed {', '.join(changed)}; use a context, or put it back")

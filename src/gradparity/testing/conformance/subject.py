@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..adapters.base import GROUP, AdapterError, available
-from ..comparisons.check import check
-from ..comparisons.finding import Finding
-from ..comparisons.report import Report
-from ..core import Affine, Case, CrossEntropy, ReLU, Trace, layered
-from ..core.arrays import NDArray
+from ...adapters.base import GROUP, AdapterError, available
+from ...comparisons.check import check
+from ...comparisons.diagnosis import diagnosis
+from ...comparisons.report import Report
+from ...core import Affine, Case, CrossEntropy, ReLU, Trace, layered
+from ...core.arrays import NDArray
 
-__all__ = ["Subject", "array_fault", "arrays", "diagnosis", "expect", "small"]
+__all__ = ["Subject", "array_fault", "arrays", "expect", "small"]
 
 
 class Subject:
@@ -87,27 +87,8 @@ class Subject:
     def has_parity(self, cases: Sequence[Case], dtypes: Sequence[str] | None = None) -> Report:
         """The report on these cases, which must be one of parity."""
         report = check(cases, self.adapter, dtypes=dtypes or self.dtypes)
-        expect(bool(report), diagnosis(report))
+        expect(report, diagnosis(report))
         return report
-
-
-#: Lines of a diagnosis; the first wrong node says most.
-LINES = 3
-
-
-def diagnosis(report: Report) -> str:
-    """Every finding without parity in a line of its own: where, the numbers, the explanation."""
-    told = [
-        f"{run.case} {run.dtype}: {finding}"
-        for run, finding in report.findings()
-        if finding.parity is not True and not _vacuous(finding)
-    ]
-    more = [f"... and {len(told) - LINES} more"] if len(told) > LINES else []
-    return "\n".join([*told[:LINES], *more]) or "nothing was compared"
-
-
-def _vacuous(finding: Finding) -> bool:
-    return str(finding.verdict) == "vacuous"
 
 
 def expect(holds: Any, otherwise: str) -> None:

@@ -1,0 +1,123 @@
+"""All checks of an adapter asked in a row, and what they said as a table."""
+
+from __future__ import annotations
+
+import unittest
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..expected import reasons
+from .suite import CHECKS, checks
+
+__all__ = ["CheckResult", "CheckResults", "check_adapter"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check said.
+
+    Attributes
+    ----------
+    check : its name.
+    status : "passed"; "failed"; "skipped", of what is optional and absent; "xfail", failed as
+        expected; "xpass", passed although it was expected to fail, which is a failure too.
+    message : why it failed or was skipped.
+    reason : why it was expected to fail.
+    """
+
+    check: str
+    status: str
+    message: str = ""
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.status not in ("failed", "xpass")
+
+
+class CheckResults(list[CheckResult]):
+    """A list of results; ``print`` shows it as a table, what is missing first."""
+
+    def __str__(self) -> str:
+        ordered = sorted(self, key=lambda r: _ORDER.index(r.status))
+        counts = {s: sum(r.status == s for r in self) for s in _ORDER}
+        lines = [", ".join(f"{n} {status}" for status, n in counts.items() if n)]
+        told: dict[str, str] = {}  # message -> the check that said it first
+        for result in ordered:
+            if result.status != "passed":
+                lines += _lines(result, told.setdefault(result.message, result.check))
+        return "\n".join(lines)
+
+
+_ORDER = ("failed", "xpass", "xfail", "skipped", "passed")
+
+
+def _lines(result: CheckResult, told_by: str) -> list[str]:
+    # Of a diagnosis: its headline, and the worst quantity.
+    said = "\n".join(result.message.split("\n\n")[:2])
+    said = said if told_by == result.check else f"as {told_by}"
+    if result.status == "xpass":
+        said = "passed, though it was expected to fail: take it out of expected_failed_checks"
+    first, *rest = said.splitlines() or [""]
+    rest += [f"expected: {result.reason}"] if result.reason else []
+    return [f"{result.status:<8}{result.check:<24}{first}", *(" " * 32 + more for more in rest)]
+
+
+def check_adapter(
+    adapter: Any,
+    *,
+    expected_failed_checks: Mapping[str, str] | None = None,
+    on_fail: str | None = "raise",
+    callback: Callable[[CheckResult], None] | None = None,
+) -> CheckResults:
+    """Ask an adapter for everything an adapter promises.
+
+    Parameters
+    ----------
+    adapter : a registered name, an adapter, or its class.
+    expected_failed_checks : check name -> why it fails; one that passes is a failure.
+    on_fail : "raise" one AssertionError, at the end, that lists all that is missing; "warn" the
+        same; or None.
+    callback : told every result when it is there.
+
+    Returns
+    -------
+    CheckResults : a list of `CheckResult`; ``print(results)`` is a table.
+
+    Raises
+    ------
+    AssertionError : ``on_fail="raise"``, and something failed or passed unexpectedly.
+    ValueError : an expected failure names no check, or on_fail is something else.
+    """
+    if on_fail not in ("raise", "warn", None):
+        raise ValueError(f"on_fail is {on_fail!r}; give 'raise', 'warn' or None")
+    expected = reasons(expected_failed_checks, CHECKS)
+    results = CheckResults()
+    for name, check in checks(adapter).items():
+        results.append(_result(name, check, expected.get(name)))
+        if callback is not None:
+            callback(results[-1])
+    missing = CheckResults(r for r in results if not r.ok)
+    if missing and on_fail == "raise":
+        raise AssertionError(f"{_called(adapter)} does not conform:\n{missing}")
+    if missing and on_fail == "warn":
+        warnings.warn(f"{_called(adapter)} does not conform:\n{missing}", stacklevel=2)
+    return results
+
+
+def _called(adapter: Any) -> str:
+    return f"the adapter {getattr(adapter, 'name', adapter)!r}"
+
+
+def _result(name: str, check: Callable[[], None], reason: str | None) -> CheckResult:
+    try:
+        check()
+    except unittest.SkipTest as skip:
+        return CheckResult(name, "skipped", str(skip))
+    except AssertionError as error:
+        found = CheckResult(name, "failed", str(error))
+        return found if reason is None else replace(found, status="xfail", reason=reason)
+    status = "passed" if reason is None else "xpass"
+    return CheckResult(name, status, reason=reason or "")

@@ -1,0 +1,55 @@
+"""Every check of an adapter as a test of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from ..expected import reasons, xfail
+from .suite import CHECKS, checks
+
+__all__ = ["AdapterConformance"]
+
+
+class AdapterConformance:
+    """Every check as a test of its own: ``test_conforms[op-relu]``.
+
+    Write a subclass in a test file, and pytest runs it.  A check that is expected to fail has to
+    (``xfail_strict``), and a name that is no check is an error.
+
+        class TestMine(AdapterConformance):
+            adapter = "mine"
+            expected_failed_checks = {"op-gelu": "mine has no erf"}
+    """
+
+    __test__ = False
+    adapter: ClassVar[Any] = ""
+    expected_failed_checks: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__test__" not in vars(cls):
+            cls.__test__ = True  # pytest would inherit False
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """One test for every check, the expected failures marked; called by pytest."""
+        import pytest
+
+        if "conformance_check" not in metafunc.fixturenames:
+            return
+        asked = type(self)
+        if not asked.adapter:
+            raise ValueError(f"{asked.__name__}.adapter is {asked.adapter!r}; name your adapter")
+        expected = reasons(asked.expected_failed_checks, CHECKS)
+        metafunc.parametrize(
+            "conformance_check",
+            [
+                pytest.param(check, id=name, marks=xfail(expected.get(name), raises=AssertionError))
+                for name, check in checks(asked.adapter).items()
+            ],
+        )
+
+    def test_conforms(self, conformance_check: Callable[[], None]) -> None:
+        """The adapter keeps one promise."""
+        __tracebackhide__ = True
+        conformance_check()
