@@ -2,6 +2,7 @@ from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
 from . import testing as testing
+from .adapters import OwnLayers as OwnLayers
 from .adapters import adapter as adapter
 from .comparisons import OwnOp as OwnOp
 from .comparisons import Report as Report
@@ -21,6 +22,7 @@ __all__ = [
     "Case",
     "Network",
     "Node",
+    "OwnLayers",
     "OwnNetwork",
     "OwnOp",
     "Report",

@@ -3,6 +3,7 @@
 base       the protocol, how adapters are found (entry points in `gradparity.adapters`), and what
            makes a trace: `walk`, `taps`, `risk`
 natives    functions of others in place of an adapter's own: `native_function`, `replacing`
+layers     layers in NumPy with backward passes of their own, as courses have them: `OwnLayers`
 torch      a real `torch.nn.Module` of real `torch.nn` layers
 jax        a pure `apply(params, x)` with a pytree of parameters
 
@@ -21,14 +22,17 @@ from .base import (
     taps,
     walk,
 )
+from .layers import LayerError, OwnLayers
 from .natives import NativeAdapter, Natives, no_function
 
 __all__ = [
     "Adapter",
     "AdapterError",
     "DeviceError",
+    "LayerError",
     "NativeAdapter",
     "Natives",
+    "OwnLayers",
     "Trainer",
     "adapter",
     "available",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -23,6 +24,7 @@ __all__ = [
     "adapter",
     "available",
     "one_line",
+    "required",
     "risk",
     "taps",
     "walk",
@@ -58,6 +60,18 @@ def one_line(error: BaseException) -> str:
     """
     said = " ".join(str(error).split())
     return said if len(said) <= LONG else f"{said[: LONG // 2]} ... {said[-LONG // 2 :]}"
+
+
+def required(function: Callable[..., Any]) -> int | None:
+    """How many positional arguments a function needs; None if it takes any number, or unknown."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # built into a framework
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return sum(p.default is p.empty for p in by_place)
 
 
 class Trainer(NamedTuple):

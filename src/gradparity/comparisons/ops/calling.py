@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import AdapterError, InPlaceError
+from ...adapters.base import AdapterError, InPlaceError, required
 from ...core.arrays import NDArray
 from ..finding import Finding, Verdict
 from ..raised import raised
 from .setting import Setting, Z
-from .widths import required
 
 __all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "wrong"]
 

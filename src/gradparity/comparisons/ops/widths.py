@@ -9,28 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from ...adapters.base import required
 from ...core import Op
 from .setting import network_of
 
-__all__ = ["required", "widths_of"]
+__all__ = ["widths_of"]
 
 #: Tried in this order; unequal ones first, so that what is mixed up does not fit.
 UNEQUAL = (3, 2, 4)
 TRIED = (4, 5, 3, 2, 1, *range(6, 65))
 #: Of the same, for ops of several inputs, where every combination is tried.
 FEW = TRIED[:8]
-
-
-def required(function: Callable[..., Any]) -> int | None:
-    """How many positional arguments a function needs; None if it takes any number, or unknown."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # built into a framework
-        return None
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return None
-    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return sum(p.default is p.empty for p in by_place)
 
 
 def widths_of(
