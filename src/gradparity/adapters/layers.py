@@ -137,6 +137,7 @@ class OwnLayers:
         return Trace(float(Err), Div, value, grad, edge_grad, self.name, versions, precision)
 
     def _results(self, case: Case) -> Iterator[tuple[str, Any]]:
+        _check_chain(case.network)
         layers, loss = self._made(case)
         placed = _placed(case.network, layers)
         for one in placed:
@@ -252,19 +253,21 @@ def _flat(layers: Any) -> list[Any]:
     return [one for each in inner for one in (_flat(each) if hasattr(each, "layers") else [each])]
 
 
-def _placed(network: Network, layers: list[Any]) -> list[Placed]:
-    """Every layer with its node."""
+def _check_chain(network: Network) -> None:
     before = INPUT
     for step in network.steps:
         if step.inputs != (before,):
-            taken = ", ".join(step.inputs)
             raise AdapterError(
-                f"layers in a row are no such network: node {step.name!r} takes {taken} and not "
-                f"{before} alone; return results by name"
+                f"layers in a row are no such network: node {step.name!r} takes "
+                f"{', '.join(step.inputs)} and not {before} alone; return results by name"
             )
         before = step.name
     if network.output != before:
         raise AdapterError(f"the output is {network.output!r} and not the last node, {before!r}")
+
+
+def _placed(network: Network, layers: list[Any]) -> list[Placed]:
+    """Every layer with its node."""
     if len(layers) != len(network.steps):
         nodes = ", ".join(f"{step.name} ({step.op.name})" for step in network.steps)
         there = ", ".join(type(layer).__name__ for layer in layers)

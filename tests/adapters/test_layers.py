@@ -1,0 +1,282 @@
+"""A course's layers as an implementation: many styles, and mistakes named at their node."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from course_layers import (
+    Columns,
+    CrossEntropyLoss,
+    HalfSquares,
+    InOut,
+    Linear,
+    ReLU,
+    Scale,
+    Tanh,
+    Writes,
+    bad,
+    chain,
+    everything,
+    in_columns,
+    label_loss,
+    layers_of,
+    net,
+    styles,
+    two,
+)
+from gradparity import core
+from gradparity.adapters import AdapterError
+from gradparity.comparisons.selftest.selftest import selftest
+
+Array = Any
+
+
+class TestRightOnesPass:
+    @pytest.mark.parametrize("seed", range(40))
+    def test_random_chains(self, seed: int) -> None:
+        case = chain(seed, square=seed % 3 == 0)
+        report = gp.check(case, gp.OwnLayers(layers_of, HalfSquares))
+        assert report.exit_code != 1, report
+        assert all(f.parity is not False for _, f in report.findings())
+        assert {f.quantity for _, f in report.findings()} == everything(case) | {"Err"}
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_of_cross_entropy(self, seed: int) -> None:
+        case = chain(seed, core.CrossEntropy())
+        assert not bad(gp.check(case, gp.OwnLayers(layers_of, CrossEntropyLoss)))
+
+    @pytest.mark.parametrize("bias", [(-1,), (1, -1), (-1, 1)])
+    def test_any_shape_of_a_bias(self, bias: tuple[int, ...]) -> None:
+        own = gp.OwnLayers(partial(layers_of, Affine=partial(Linear, bias=bias)), HalfSquares)
+        assert gp.check(two(), own)
+
+    def test_no_bias(self) -> None:
+        case = net(core.Affine(5, 4, bias=False), core.Tanh())
+        assert gp.check(case, gp.OwnLayers([Linear(5, 4, None), Tanh()], HalfSquares))
+
+    def test_one_of_each_other_style(self) -> None:
+        for name, (case, own) in styles().items():
+            report = gp.check(case, own)
+            assert report, f"{name}\n{report}"
+
+    def test_the_frameworks_of_a_test_suite(self) -> None:
+        own = gp.OwnNetwork(two(), gp.OwnLayers(layers_of, HalfSquares))
+        assert own.name == "layers_of"
+        assert all(check() for check in own.checks().values())
+
+
+class TestInColumns:
+    def test_with_a_mean_in_the_layers(self) -> None:
+        dicts = {"W": ("params.W", "grads.W"), "b": ("params.b", "grads.b")}
+        own = gp.OwnLayers(
+            partial(layers_of, Affine=Columns), in_columns, instances="columns", parameters=dicts
+        )
+        assert gp.check(two(), own, expected=["sum", "mean"])
+        found = gp.check(two(), own)
+        assert {f.convention for _, f in found.findings() if not f.parity} == {"sum", "mean"}
+
+
+# --- mistakes -------------------------------------------------------------------------------------
+
+
+class Averaging(Linear):
+    def backward(self, dLdZ: Array) -> Array:
+        dLdA = super().backward(dLdZ)
+        self.dLdb = self.dLdb / len(dLdZ)
+        return dLdA
+
+
+class Turned(Linear):
+    def backward(self, dLdZ: Array) -> Array:
+        dLdA = super().backward(dLdZ)
+        self.dLdW = self.dLdW.T
+        return dLdA
+
+
+class NoGradient(Linear):
+    def backward(self, dLdZ: Array) -> Array:
+        dLdA = super().backward(dLdZ)
+        self.dLdW = None
+        return dLdA
+
+
+class OfItsOutput(ReLU):
+    def backward(self, dLdA: Array) -> Array:
+        return dLdA * (self.A >= 0)
+
+
+class Halves(Tanh):
+    def forward(self, Z: Array) -> Array:
+        return super().forward(Z) / 2
+
+
+class Slow(Tanh):
+    def backward(self, dLdA: Array) -> Array:
+        return dLdA * (1 - self.A)
+
+
+class Summing(HalfSquares):
+    def backward(self) -> Array:
+        return self.A - self.Y
+
+
+class Tall(Tanh):
+    def forward(self, Z: Array) -> Array:
+        return super().forward(Z).T
+
+
+class Nothing(Tanh):
+    def backward(self, dLdA: Array) -> Array:
+        super().backward(dLdA)
+
+
+class TestMistakes:
+    @pytest.mark.parametrize("square", [False, True])
+    @pytest.mark.parametrize(
+        ("instead", "quantities"),
+        [
+            ({"Affine": Averaging}, {"grad b1": "z1", "grad b2": "z2", "grad b3": "z3"}),
+            ({"Affine": Turned}, {"grad W1": "z1", "grad W2": "z2", "grad W3": "z3"}),
+            ({"ReLU": OfItsOutput}, {"grad z1": "y1"}),
+            ({"Tanh": Halves}, {"value y2": "y2", "grad z2": "y2"}),
+            ({"Tanh": Slow}, {"grad z2": "y2"}),
+        ],
+        ids=lambda p: next(iter(p.values())).__name__ if callable(next(iter(p.values()))) else "",
+    )
+    def test_each_is_named_at_its_node(
+        self, instead: dict[str, Any], quantities: dict[str, str], square: bool
+    ) -> None:
+        widths = [4, 4, 4, 4] if square else [6, 5, 4, 3]
+        relu = core.ReLU(subgradient="left")
+        first, second, third = (core.Affine(*widths[i : i + 2]) for i in range(3))
+        case = net(first, relu, second, core.Tanh(), third)
+        own = gp.OwnLayers(partial(layers_of, **instead), HalfSquares)
+        assert bad(gp.check(case, own)) == quantities
+
+    def test_of_a_loss(self) -> None:
+        report = gp.check(two(), gp.OwnLayers(layers_of, Summing))
+        assert bad(report) == {"grad z2": "Div"}
+        assert "the sum over the batch of 6" in str(report).replace("\n", " ")
+
+    def test_what_comes_before_another_shape_is_judged(self) -> None:
+        case = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
+        report = gp.check(case, gp.OwnLayers(partial(layers_of, Tanh=Tall), HalfSquares))
+        (run, *_) = report.runs
+        assert [(f.quantity, f.parity) for f in run.findings] == [
+            ("value z1", True), ("value y1", False),
+        ]  # fmt: skip
+        assert "has shape (4, 6), expected (6, 4)" in run.findings[-1].note
+
+    def test_nothing_returned(self) -> None:
+        case = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
+        for instead, quantity in (
+            ({"Tanh": Nothing}, "grad z1"),
+            ({"Affine": NoGradient}, "grad W1"),
+        ):
+            report = gp.check(case, gp.OwnLayers(partial(layers_of, **instead), HalfSquares))
+            assert quantity in bad(report)
+            assert "is None, expected an array" in str(report)
+            assert report.exit_code == 1
+
+    def test_another_dtype(self) -> None:
+        wide = net(core.Affine(5, 4), core.ReLU())
+        lists = {"W": ("params.0", "grads.0"), "b": ("params.1", "grads.1")}
+        layers = [InOut(5, 4), ReLU()]
+        own = gp.OwnLayers(layers, HalfSquares, weights="in, out", parameters=lists)
+        assert not bad(gp.check(wide, own, dtypes=["float64"]))
+        report = gp.check(wide, own, dtypes=["float32"])
+        assert set(bad(report)) == {"grad W1", "grad b1"}
+
+    def test_square_weights_are_not_guessed(self) -> None:
+        case = net(core.Affine(4, 4), core.Tanh())
+        found = bad(gp.check(case, gp.OwnLayers(layers_of, HalfSquares, weights="in, out")))
+        assert found["value z1"] == "z1"
+
+
+# --- one run and the next -------------------------------------------------------------------------
+
+
+class Counting(Tanh):
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def forward(self, Z: Array) -> Array:
+        self.calls += 1
+        return super().forward(Z) if self.calls == 1 else Z
+
+
+class TestNothingIsLeft:
+    def test_of_layers_that_are_given(self) -> None:
+        case, layers, loss = (
+            net(core.Affine(5, 4), core.Tanh()),
+            [Linear(5, 4), Counting()],
+            HalfSquares(),
+        )
+        own = gp.OwnLayers(layers, loss)
+        assert gp.check(case, own)
+        assert gp.check(case, own)
+        assert layers[1].calls == 0
+        assert not layers[0].W.any()
+        assert not hasattr(loss, "A")
+
+    def test_of_layers_that_are_made(self) -> None:
+        case = net(core.Affine(5, 4), core.Tanh())
+        assert gp.check(case, gp.OwnLayers(lambda: [Linear(5, 4), Counting()], HalfSquares))
+
+    def test_the_case_is_not_written_into(self) -> None:
+        network = gp.layered([Scale(), core.Affine(4, 3)], core.L2())
+        case = gp.Case.random(network, width=4)
+        own = gp.OwnLayers(
+            [Writes(4), Linear(4, 3)], HalfSquares, parameters={"g": ("weight", "grad")}
+        )
+        report = gp.check(case, own)
+        assert "inputs" in bad(report)  # x is what the first layer is given
+
+    def test_what_cannot_be_copied(self) -> None:
+        relu = ReLU()
+        relu.np = np  # type: ignore[attr-defined]
+        with pytest.raises(
+            AdapterError, match=r"cannot be copied \(.*give functions that make them"
+        ):
+            gp.OwnLayers([Linear(5, 4), relu], HalfSquares)(net(core.Affine(5, 4), core.ReLU()))
+
+
+class TestTrace:
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize(("reduction", "scale"), [("mean", 1.0), ("mean", 4.0), ("sum", 1.0)])
+    def test_is_that_of_the_core(self, dtype: str, reduction: str, scale: float) -> None:
+        case = net(core.Affine(5, 4), core.Tanh(), reduction=reduction, scale=scale).astype(dtype)
+        weight = scale / case.T if reduction == "mean" else scale
+
+        def loss(A: Array, Y: Array) -> tuple[Array, Array]:
+            w = scale / len(A) if reduction == "mean" else scale
+            return w * ((A - Y) ** 2).sum() / 2, w * (A - Y)
+
+        trace, right = gp.OwnLayers(layers_of, loss).trace(case), gp.backprop(case)
+        assert not [f for f in gp.judge(case, trace) if not f.parity]
+        assert trace.dtype == case.dtype
+        assert np.isclose(trace.Err, right.Err)
+        assert set(trace.grad) == set(right.grad)
+        assert set(trace.edge_grad) == set(right.edge_grad)
+        assert np.allclose(trace.grad["Div"], weight)
+
+    def test_of_div_of_each_instance(self) -> None:
+        case = net(core.Affine(5, 4), core.Tanh(), loss=core.CrossEntropy())
+        trace = gp.OwnLayers(layers_of, label_loss, targets="labels").trace(case)
+        assert not [f for f in gp.judge(case, trace) if not f.parity]
+
+    def test_for_a_selftest(self) -> None:
+        found = selftest(two(), gp.OwnLayers(layers_of, HalfSquares).trace, dtypes=["float64"])
+        assert not found.alarms
+        assert {r.fault for r in found.survivors} <= {"wrong weight at a kink"}
+        assert not selftest(two(), gp.OwnLayers(layers_of, Summing).trace, dtypes=["float64"])
+
+    def test_of_what_stops(self) -> None:
+        case = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
+        with pytest.raises(AdapterError, match=r"no trace of 'mine': value z2 was not reached"):
+            gp.OwnLayers(partial(layers_of, Tanh=Tall), HalfSquares, name="mine").trace(case)
