@@ -1,4 +1,4 @@
-"""A network as a course on deep learning has its students write it: classes, and NumPy alone.
+"""Layers as a course on deep learning has its students write them: classes, and NumPy alone.
 
 Each layer stores what its backward pass needs.  As the course has them, a weight W has shape
 (out, in) and a bias b (out, 1); backward gives the gradient by the layer's input and leaves those
@@ -61,23 +61,6 @@ class CrossEntropyLoss:
 
     def backward(self) -> Array:
         return (self.softmax - self.Y) / len(self.Y)
-
-
-class MLP:
-    """Layers in a row, and a loss; what every layer gave and received stays in `A` and `dLdA`."""
-
-    def __init__(self, *layers: Linear | ReLU | Tanh) -> None:
-        self.layers, self.loss = layers, CrossEntropyLoss()
-
-    def forward(self, A: Array, Y: Array) -> float:
-        self.A = [A := layer.forward(A) for layer in self.layers]
-        return self.loss.forward(A, Y)
-
-    def backward(self) -> None:
-        self.dLdA = [self.loss.backward()]
-        for layer in reversed(self.layers):
-            self.dLdA.append(layer.backward(self.dLdA[-1]))
-        self.dLdA.reverse()  # the input's first, then that of what each layer gave
 
 
 # Three mistakes ---------------------------------------------------------------------------------

@@ -93,7 +93,8 @@ class OwnLayers:
         self.loss = loss if _makes(loss, "forward") else _Loss.of(loss)
         self.columns, self.labels = instances == "columns", targets == "labels"
         self.parameters = Parameters(parameters or {}, out_in=weights == "out, in")
-        named = str(getattr(layers, "__name__", "<lambda>"))
+        makes = getattr(layers, "func", layers)  # a partial's
+        named = str(getattr(makes, "__name__", "<lambda>"))
         self.name = name or (type(self).__name__ if named == "<lambda>" else named)
         self.__name__ = self.name  # as a function has one: what it is called in reports
 
