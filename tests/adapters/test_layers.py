@@ -280,3 +280,18 @@ class TestTrace:
         case = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
         with pytest.raises(AdapterError, match=r"no trace of 'mine': value z2 was not reached"):
             gp.OwnLayers(partial(layers_of, Tanh=Tall), HalfSquares, name="mine").trace(case)
+
+
+@pytest.mark.parametrize(("convention", "of"), [("mse", "size"), ("half", "__len__")])
+def test_losses_of_courses(convention: str, of: str) -> None:
+    """As docs/own-network.md has them."""
+
+    def loss(A: Array, Y: Array) -> tuple[Array, Array]:
+        n = A.size if of == "size" else len(A)
+        return ((A - Y) ** 2).sum() / n, 2 * (A - Y) / n
+
+    own = gp.OwnLayers(layers_of, loss)
+    assert gp.check(two(), own, expected=[convention])
+    assert {f.convention for _, f in gp.check(two(), own).findings() if not f.parity} == {
+        convention
+    }
