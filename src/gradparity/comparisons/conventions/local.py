@@ -196,7 +196,8 @@ def _changed(
 
 def _at_divergence(quantity: str, case: Case, trace: Trace, e: Expected) -> Iterator[Convention]:
     here = cache(partial(_one, quantity, partial(expected_at_divergence, case, trace)))
-    if quantity not in ("Err", "grad Div"):
+    # Err is a mean of Div whatever that is, unless only Err was returned.
+    if quantity != "grad Div" and (quantity != "Err" or trace.Div is None):
         yield from _of_divergence(quantity, case, trace)
     if quantity != "Div":  # of each instance: there is nothing to sum
         yield from _scaled(case, here)
