@@ -128,7 +128,11 @@ def _findings(
     if ran.failed:
         return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=ran.failed)]
     judged = judge_trace if isinstance(ran.result, Trace) else judge_results
-    return [*found, *judged(case, ran.result, float64, expected)]
+    found += judged(case, ran.result, float64, expected)
+    if not any(f.quantity.startswith(("grad ", EVERYTHING)) for f in found):
+        said = "none was returned, so none was compared"
+        found.append(Finding("gradients", "", "", Verdict.INCONCLUSIVE, 0, note=said))
+    return found
 
 
 def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:
