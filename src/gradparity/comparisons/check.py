@@ -13,8 +13,9 @@ import numpy as np
 from ..adapters.base import available
 from ..core.backprop import forward
 from ..core.case import Case
+from ..core.contract import FormulaError
 from ..core.divergences import Divergence
-from ..core.network import Network
+from ..core.network import INPUT, Network
 from ..core.precision import PRECISIONS, precisions
 from ..core.trace import Trace
 from .atlas.probe import usual
@@ -96,7 +97,9 @@ def check(
                 in_float64[each.name] = judged[-1].findings
         for i, case in enumerate(rounded):
             said = (about or {}).get(case.name, "")
-            runs += [Run(case.name, j.name, dtype, tuple(j.findings[i]), said) for j in judged]
+            for name, _, findings in judged:
+                found = tuple(findings[i])
+                runs.append(Run(case.name, name, dtype, found, said, _missing(case, found)))
             differences += [difference(case, i, a, b) for a, b in combinations(judged, 2)]
     versions = {k: v for each in chosen for k, v in each.versions().items()}
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions})
@@ -128,11 +131,21 @@ def _findings(
     if ran.failed:
         return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=ran.failed)]
     judged = judge_trace if isinstance(ran.result, Trace) else judge_results
-    found += judged(case, ran.result, float64, expected)
-    if not any(f.quantity.startswith(("grad ", EVERYTHING)) for f in found):
-        said = "none was returned, so none was compared"
+    try:
+        found += judged(case, ran.result, float64, expected)
+    except FormulaError as error:  # the network's own: there is no referee for this case
+        return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=str(error))]
+    if not any(f.final or f.quantity == EVERYTHING for f in found):
+        said = "that of no parameter and not of x was returned, so none was compared"
         found.append(Finding("gradients", "", "", Verdict.INCONCLUSIVE, 0, note=said))
     return found
+
+
+def _missing(case: Case, findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Final gradients without a finding, where there is one of anything else."""
+    there = {f.quantity for f in findings}
+    wanted = [f"grad {name}" for name in (*case.network.parameter_shapes, INPUT)]
+    return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
 
 
 def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:

@@ -16,13 +16,17 @@ __all__ = ["Difference", "Report", "Run", "environment", "share"]
 
 @dataclass(frozen=True)
 class Run:
-    """One case, one implementation, one dtype."""
+    """One case, one implementation, one dtype.
+
+    `missing` : gradients of parameters and of x that were not returned, and so not compared.
+    """
 
     case: str
     adapter: str
     dtype: str
     findings: tuple[Finding, ...]
     about: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def column(self) -> str:
