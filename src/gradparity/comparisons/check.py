@@ -22,7 +22,7 @@ from .atlas.probe import usual
 from .conventions.local import parse_expected
 from .differences import Judged, difference
 from .finding import Finding, Verdict
-from .implementations import Function, Implementation, Outcome, outcomes, resolved
+from .implementations import Function, Implementation, Outcome, is_own, outcomes, resolved
 from .nodes.judge import Evidence
 from .partial import judge_results, judge_trace, named_arrays
 from .report import Difference, Report, Run, environment
@@ -93,6 +93,9 @@ def check(
             progress(f"{each.name} {dtype}")
             evidence = _evidence(each, cases, in_float64.get(each.name), device, expected)
             judged.append(_judged(each, rounded, evidence, device, expected))
+            if dtype == names[0] and rounded and is_own(each):
+                again = _again(each, rounded[0], evidence[0], device, expected)
+                judged[-1].findings[0] += _other(again, judged[-1].findings[0])
             if dtype == "float64":
                 in_float64[each.name] = judged[-1].findings
         for i, case in enumerate(rounded):
@@ -146,6 +149,30 @@ def _missing(case: Case, findings: Sequence[Finding]) -> tuple[str, ...]:
     there = {f.quantity for f in findings}
     wanted = [f"grad {name}" for name in (*case.network.parameter_shapes, INPUT)]
     return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
+
+
+def _again(
+    each: Any, case: Case, float64: Evidence, device: str | None, expected: Sequence[str]
+) -> list[Finding]:
+    """Called a second time with the same numbers: who adds to the gradients of the call before?"""
+    (ran,) = outcomes(each, [case], device)
+    return _findings(case, ran, float64, expected)
+
+
+def _other(second: Iterable[Finding], first: Iterable[Finding]) -> list[Finding]:
+    """What a second call did otherwise than the first."""
+    before = {(f.quantity, f.verdict) for f in first}
+    return [
+        replace(f, quantity=f"{f.quantity}, second call", note=f"{SECOND}; {f.note}", final=False)
+        for f in second
+        if f.parity is False and (f.quantity, f.verdict) not in before
+    ]
+
+
+#: Of what was right at the first call.
+SECOND = (
+    "right at the first call, and not at a second with the same numbers: does it keep something"
+)
 
 
 def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:
