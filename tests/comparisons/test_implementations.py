@@ -294,7 +294,7 @@ class TestASecondCall:
         report = check(small(), forgets_zero_grad, dtypes=["float64"])
         bad = {f.quantity: f for _, f in report.findings() if not f.parity}
         assert set(bad) >= {f"grad {name}, second call" for name in small().params}
-        assert "right at the first call and not at a second" in bad["grad W1, second call"].note
+        assert "right at the first call, and not at a second" in bad["grad W1, second call"].note
 
     def test_of_a_replacing_function_too(self) -> None:
         torch = pytest.importorskip("torch")
