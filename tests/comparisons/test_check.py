@@ -72,7 +72,7 @@ def test_float64_is_asked_even_if_only_float32_was_wanted():
 
     case = Case.random(layered([Affine(2048, 32)], CrossEntropy()), batch=16)
     check(case, slow, dtypes=["float32"])
-    assert asked in (["float32"], ["float32", "float64"])
+    assert asked in (["float32"] * 2, ["float32", "float64", "float32"])  # a second call last
 
 
 def test_torch_against_jax_is_a_conclusion_from_both():

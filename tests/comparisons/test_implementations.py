@@ -280,3 +280,42 @@ def test_an_adapter_that_fails_on_one_case_is_judged_on_the_others() -> None:
     report = check([small(), relu], Picky(), dtypes=["float64"])
     assert [run.exit_code for run in report.runs] == [0, 2]
     assert "it raised NotImplementedError: no relu here" in report.runs[1].findings[0].note
+
+
+class TestASecondCall:
+    def test_that_adds_to_the_first_is_a_mismatch(self) -> None:
+        kept: dict[str, np.ndarray] = {}
+
+        def forgets_zero_grad(case: Case) -> Any:
+            for name, g in finals(case).items():
+                kept[name] = kept.get(name, 0) + g
+            return dict(kept)
+
+        report = check(small(), forgets_zero_grad, dtypes=["float64"])
+        bad = {f.quantity: f for _, f in report.findings() if not f.parity}
+        assert set(bad) >= {f"grad {name}, second call" for name in small().params}
+        assert "right at the first call, and not at a second" in bad["grad W1, second call"].note
+
+    def test_of_a_replacing_function_too(self) -> None:
+        torch = pytest.importorskip("torch")
+        kept: list[Any] = []
+
+        def stale(z: Any) -> Any:
+            kept.append(torch.tanh(z))
+            return kept[0]
+
+        case = Case.random(layered([Affine(4, 3), Tanh()], CrossEntropy()), batch=5)
+        own = gp.adapter("torch").replacing({Tanh: stale})
+        assert not check(case, own, dtypes=["float64"])
+
+    def test_that_is_the_same_is_not_told(self) -> None:
+        calls = []
+
+        def counted(case: Case) -> Any:
+            calls.append(case.name)
+            return finals(case)
+
+        report = check([small(), small(seed=1)], counted)
+        assert report
+        assert not [f for _, f in report.findings() if "second" in f.quantity]
+        assert len(calls) == 2 * 2 + 1  # every case and dtype, and one of them again

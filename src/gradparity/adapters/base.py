@@ -58,7 +58,10 @@ def one_line(error: BaseException) -> str:
     >>> one_line(ValueError("two\\n  lines"))
     'two lines'
     """
-    said = " ".join(str(error).split())
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # somebody's exception that cannot be printed
+        return "its message cannot be printed"
     return said if len(said) <= LONG else f"{said[: LONG // 2]} ... {said[-LONG // 2 :]}"
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
+import numpy as np
+
 from ..core import Affine, CrossEntropy, Divergence, VectorActivation
 from ..core.case import Case
 from ..core.network import Network, Step
@@ -262,9 +264,16 @@ class Called:
         widths = [y.shape[-1] for y in arguments[: self.n]]
         last = () if self.op is None else (self.op.width(*widths),)
         expected = (*arguments[0].shape[:-1], *last)
-        if not hasattr(found, "dtype") or tuple(found.shape) != expected:
+        plain = isinstance(found, np.ndarray) and not isinstance(arguments[0], np.ndarray)
+        if plain or not hasattr(found, "dtype") or tuple(found.shape) != expected:
             raise AdapterError(
-                f"{self.who} returned {described(found)}; return one array of shape {expected}"
+                f"{self.who} returned {described(found)}; return one array of shape {expected}, "
+                "of the framework that it was given"
+            )
+        if found.dtype != arguments[0].dtype:
+            raise AdapterError(
+                f"{self.who} returned {found.dtype}, and was given {arguments[0].dtype}; compute "
+                "in the dtype of what it is given"
             )
         return found
 

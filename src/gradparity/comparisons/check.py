@@ -13,15 +13,16 @@ import numpy as np
 from ..adapters.base import available
 from ..core.backprop import forward
 from ..core.case import Case
+from ..core.contract import FormulaError
 from ..core.divergences import Divergence
-from ..core.network import Network
+from ..core.network import INPUT, Network
 from ..core.precision import PRECISIONS, precisions
 from ..core.trace import Trace
 from .atlas.probe import usual
 from .conventions.local import parse_expected
 from .differences import Judged, difference
 from .finding import Finding, Verdict
-from .implementations import Function, Implementation, Outcome, outcomes, resolved
+from .implementations import Function, Implementation, Outcome, is_own, outcomes, resolved
 from .nodes.judge import Evidence
 from .partial import judge_results, judge_trace, named_arrays
 from .report import Difference, Report, Run, environment
@@ -92,11 +93,16 @@ def check(
             progress(f"{each.name} {dtype}")
             evidence = _evidence(each, cases, in_float64.get(each.name), device, expected)
             judged.append(_judged(each, rounded, evidence, device, expected))
+            if dtype == names[0] and rounded and is_own(each):
+                again = _again(each, rounded[0], evidence[0], device, expected)
+                judged[-1].findings[0] += _other(again, judged[-1].findings[0])
             if dtype == "float64":
                 in_float64[each.name] = judged[-1].findings
         for i, case in enumerate(rounded):
             said = (about or {}).get(case.name, "")
-            runs += [Run(case.name, j.name, dtype, tuple(j.findings[i]), said) for j in judged]
+            for name, _, findings in judged:
+                found = tuple(findings[i])
+                runs.append(Run(case.name, name, dtype, found, said, _missing(case, found)))
             differences += [difference(case, i, a, b) for a, b in combinations(judged, 2)]
     versions = {k: v for each in chosen for k, v in each.versions().items()}
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions})
@@ -128,7 +134,45 @@ def _findings(
     if ran.failed:
         return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=ran.failed)]
     judged = judge_trace if isinstance(ran.result, Trace) else judge_results
-    return [*found, *judged(case, ran.result, float64, expected)]
+    try:
+        found += judged(case, ran.result, float64, expected)
+    except FormulaError as error:  # the network's own: there is no referee for this case
+        return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=str(error))]
+    if not any(f.final or f.quantity == EVERYTHING for f in found):
+        said = "that of no parameter and not of x was returned, so none was compared"
+        found.append(Finding("gradients", "", "", Verdict.INCONCLUSIVE, 0, note=said))
+    return found
+
+
+def _missing(case: Case, findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Final gradients without a finding, where there is one of anything else."""
+    there = {f.quantity for f in findings}
+    wanted = [f"grad {name}" for name in (*case.network.parameter_shapes, INPUT)]
+    return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
+
+
+def _again(
+    each: Any, case: Case, float64: Evidence, device: str | None, expected: Sequence[str]
+) -> list[Finding]:
+    """Called a second time with the same numbers: who adds to the gradients of the call before?"""
+    (ran,) = outcomes(each, [case], device)
+    return _findings(case, ran, float64, expected)
+
+
+def _other(second: Iterable[Finding], first: Iterable[Finding]) -> list[Finding]:
+    """What a second call did otherwise than the first."""
+    before = {(f.quantity, f.verdict) for f in first}
+    return [
+        replace(f, quantity=f"{f.quantity}, second call", note=f"{SECOND}; {f.note}", final=False)
+        for f in second
+        if f.parity is False and (f.quantity, f.verdict) not in before
+    ]
+
+
+#: Of what was right at the first call.
+SECOND = (
+    "right at the first call, and not at a second with the same numbers: does it keep something"
+)
 
 
 def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .finding import Finding, Verdict
-from .report import Report, Run
+from .finding import SUM, Finding, Verdict
+from .report import Report, Run, share
 
 __all__ = ["diagnosis", "headline"]
 
-#: Quantities told before the rest is counted.
-TOLD = 10
+#: Quantities told before the rest is counted, and different reasons given for one.
+TOLD, SEVERAL = 10, 3
 
 
 def diagnosis(report: Report) -> str:
@@ -63,11 +64,11 @@ def headline(report: Report) -> str:
 
 
 class Wrong(NamedTuple):
-    """A finding that is in the way of parity, and the other runs in which it is the same."""
+    """A finding that is in the way of parity, and the others of the same quantity of that op."""
 
     run: Run
     finding: Finding
-    too: list[Run]
+    too: list[tuple[Run, Finding]]
 
 
 def _bad(report: Report) -> list[Wrong]:
@@ -78,10 +79,16 @@ def _bad(report: Report) -> list[Wrong]:
             case = "" if f.op else run.case  # what has no place is told of every case
             key = (case, run.adapter, f.quantity, f.node, f.op, f.verdict, f.convention)
             if key in found:
-                found[key].too.append(run)
+                found[key].too.append((run, f))
             else:
                 found[key] = Wrong(run, f, [])
-    return sorted(found.values(), key=lambda wrong: -wrong.finding.verdict.badness)
+    return sorted(found.values(), key=_rank)
+
+
+def _rank(wrong: Wrong) -> tuple[Any, ...]:
+    """The worst first: by verdict, a cause before the sum over uses that it spoils, by bounds."""
+    f = wrong.finding
+    return -f.verdict.badness, f.op == SUM, -share(f)
 
 
 def _untested(report: Report) -> list[str]:
@@ -105,8 +112,8 @@ def _told(wrong: Wrong) -> str:
 def _rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
     run, f, too = wrong
     yield "run", _name(run)
-    dtypes = [other.dtype for other in too if other.case == run.case]
-    cases = dict.fromkeys(other.case for other in too if other.case != run.case)
+    dtypes = [other.dtype for other, _ in too if other.case == run.case]
+    cases = dict.fromkeys(other.case for other, _ in too if other.case != run.case)
     also = [*dtypes, *(f"case {case!r}" for case in cases)]
     if also:
         more = f" and {len(also) - TOLD} more" if len(also) > TOLD else ""
@@ -123,8 +130,24 @@ def _rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
         yield "error", f"{f.error:.3g} u, bound {f.bound:.3g} u"
     if f.kinks:
         yield "kinks", str(f.kinks)
+    yield from _reasons(wrong)
+
+
+def _reasons(wrong: Wrong) -> Iterator[tuple[str, str]]:
+    """Why, and what else was said of it elsewhere, where that is something else."""
+    f, too = wrong.finding, wrong.too
     if f.note:
         yield "why", f.note
+    seen = {_words(f.note)}
+    for other, g in too:
+        if g.note and _words(g.note) not in seen and len(seen) <= SEVERAL:
+            seen.add(_words(g.note))
+            yield "also", f"{g.note} (case {other.case!r}, {other.dtype})"
+
+
+def _words(note: str) -> str:
+    """Without numbers, and without what is only about where."""
+    return re.sub(r"[-+]?\d[\d.e+-]*|; at .*|on ordinary arrays too; ", "", note)
 
 
 def _name(run: Run) -> str:
@@ -137,6 +160,10 @@ def _conclusion(report: Report, bad: list[Wrong]) -> str:
         return f"{word}  nothing was compared"
     runs = sum(run.exit_code != 0 for run in report.runs)
     total = len(report.findings())
+    if report:
+        meant = dict.fromkeys(f.convention for _, f in report.findings() if f.declared)
+        said = f", expected: {', '.join(meant)}" if meant else ""
+        return f"{word}  {total} quantities in {len(report.runs)} runs{said}"
     wrong = sum(1 + len(each.too) for each in bad)
     verb = "is" if wrong == 1 else "are"
     return (

@@ -127,10 +127,19 @@ def _tree(function: Any) -> Any:
 
 def _lines(function: Any, result: str) -> list[str]:
     """The statements of a function as equations, without docstring, `self.` and `np.`."""
-    said = ast.unparse(ast.Module(_branched(_tree(function).body), []))
+    body = [_Plain().visit(statement) for statement in _branched(_tree(function).body)]
+    said = ast.unparse(ast.Module(body, []))
     for word in ("self.", "np."):
         said = said.replace(word, "")
     return [line.replace("return ", f"{result} = ", 1) for line in said.splitlines()]
+
+
+class _Plain(ast.NodeTransformer):
+    """The formula itself: another form of it that only widens the bound is left out."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        return node.args[0] if ast.unparse(node.func) == "wider" else node
 
 
 def _branched(body: list[Any]) -> list[Any]:

@@ -41,9 +41,13 @@ def _hints(got: Array, want: Array, bound: Array) -> Iterator[str]:
     for what, other in _rearranged(want):
         if other.shape == got.shape and np.all(np.abs(got - other) <= 4 * bound.max()):
             yield f"it is the formula {what}"
-    beyond = int((np.abs(got - want) > bound).sum())
-    if beyond == 1 < got.size:
+    outside = ~(np.abs(got - want) <= bound)
+    if outside.sum() == 1 < got.size:
         yield "all other elements are right"
+    for axis, what in enumerate(("row", "column")[: got.ndim if got.ndim == 2 else 0]):
+        (lines,) = np.nonzero(outside.any(axis=1 - axis))
+        if len(lines) == 1 < got.shape[axis]:
+            yield f"only in {what} {lines[0]}; every other {what} is right"
 
 
 def _factor(factor: float) -> str:

@@ -18,7 +18,7 @@ from ..core.case import Case
 from ..core.trace import Trace
 from .raised import raised
 
-__all__ = ["Function", "Implementation", "Outcome", "Result", "outcomes", "resolved"]
+__all__ = ["Function", "Implementation", "Outcome", "Result", "is_own", "outcomes", "resolved"]
 
 #: What an implementation gives: everything, or some results by name.
 Result = Trace | Mapping[str, Any]
@@ -72,6 +72,11 @@ def _implementation(given: Implementation) -> Any:
     if callable(given):
         return Function(given, getattr(given, "__name__", type(given).__name__))
     raise TypeError(f"implementation is {given!r}; give a name, an adapter or a function of a case")
+
+
+def is_own(each: Any) -> bool:
+    """Whether a user's own code is in it: a function, or functions in an adapter's place."""
+    return isinstance(each, Function) or bool(getattr(getattr(each, "natives", None), "given", {}))
 
 
 class Outcome(NamedTuple):

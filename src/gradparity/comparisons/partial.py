@@ -67,7 +67,8 @@ def judge_results(
         values = {q: a for q, a in given.arrays.items() if q.startswith("value ")}
         judged = judge_final(case, {**values, **rest}, float64, expected)
         found |= {f.quantity: f for f in judged if f.quantity in rest}
-    order = list(map(str, results)) if isinstance(results, Mapping) and results else list(found)
+    everything = EVERYTHING in found
+    order = list(found) if everything else list(map(str, results))
     return with_layout([found[q] for q in order], given.turned, expected)
 
 

@@ -25,7 +25,8 @@ def raised(error: BaseException) -> str:
     raised TypeError: unsupported operand type(s) for @: 'float' and 'NoneType' (... in layer)
     """
     said = f"raised {type(error).__name__}"
-    said += f": {one_line(error)}" if str(error) else ""
+    message = one_line(error)
+    said += f": {message}" if message else ""
     frames = traceback.extract_tb(error.__traceback__)
     own = [
         f for f in frames if not f.filename.startswith(OURS) and "site-packages" not in f.filename

@@ -65,6 +65,7 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
     parts += _kinks(report)
     parts += _told(report)
     parts += _vacuous(report)
+    parts += _not_returned(report)
     parts += _pairs(report)
     parts.append(_conclusion(report))
     return Group(*parts)
@@ -200,6 +201,23 @@ def _vacuous(report: Report) -> Iterable[RenderableType]:
             style=STYLE[None],
         )
     if silent:
+        yield Text()
+
+
+def _not_returned(report: Report) -> Iterable[RenderableType]:
+    """The gradients that somebody did not return: nothing is known of them."""
+    lacking: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for run in report.runs:
+        if run.missing:
+            cases = lacking.setdefault((run.adapter, run.missing), [])
+            cases += [] if run.case in cases else [run.case]
+    for (adapter, missing), cases in list(lacking.items())[:TOLD]:
+        where = cases[0] if len(cases) == 1 else f"{len(cases)} cases"
+        yield Text(
+            f"{where}, {adapter}: not returned, so not compared: {', '.join(missing)}",
+            style=STYLE[None],
+        )
+    if lacking:
         yield Text()
 
 

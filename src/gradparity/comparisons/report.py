@@ -11,18 +11,22 @@ from importlib.metadata import version
 
 from .finding import Finding, Verdict, exit_code
 
-__all__ = ["Difference", "Report", "Run", "environment"]
+__all__ = ["Difference", "Report", "Run", "environment", "share"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One case, one implementation, one dtype."""
+    """One case, one implementation, one dtype.
+
+    `missing` : gradients of parameters and of x that were not returned, and so not compared.
+    """
 
     case: str
     adapter: str
     dtype: str
     findings: tuple[Finding, ...]
     about: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def column(self) -> str:
@@ -31,7 +35,7 @@ class Run:
     @property
     def worst(self) -> Finding:
         """The finding with the worst verdict, and among those the one nearest to its bound."""
-        return max(self.findings, key=lambda f: (f.verdict.badness, _ratio(f)))
+        return max(self.findings, key=lambda f: (f.verdict.badness, share(f)))
 
     @property
     def verdict(self) -> Verdict:
@@ -50,7 +54,7 @@ class Run:
     @property
     def nearest(self) -> float:
         """The largest share of its bound that any quantity used."""
-        return max((_ratio(f) for f in self.findings), default=0.0)
+        return max((share(f) for f in self.findings), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,12 @@ class Report:
 
         return f"<Report: {headline(self)}>"
 
+    def diagnosis(self) -> str:
+        """What is wrong, where and why, in short: the worst first, each fault once."""
+        from .diagnosis import diagnosis
+
+        return diagnosis(self)
+
     def to_json(self) -> str:
         """The report as JSON, schema ``gradparity/report/1``; see docs/json.md."""
         from .render import to_json
@@ -142,7 +152,8 @@ def environment() -> dict[str, str]:
     return dict(_environment())
 
 
-def _ratio(finding: Finding) -> float:
+def share(finding: Finding) -> float:
+    """Of its bound that the error is; infinite for what is not a number."""
     if math.isnan(finding.error):
         return math.inf
     return finding.error / finding.bound if finding.bound else (1.0 if finding.error else 0.0)

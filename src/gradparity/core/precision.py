@@ -7,6 +7,7 @@ matrix products are rounded first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,11 @@ def precisions(given: Any) -> list[Precision]:
     ['float64', 'float32']
     """
     alone = isinstance(given, str | type | np.dtype | Precision)
+    if not alone and not isinstance(given, Iterable):
+        raise ValueError(f"dtypes is {given!r}; give any of {tuple(PRECISIONS)}")
     several = [given] if alone else list(given)
+    if None in several:
+        raise ValueError(f"dtype None cannot be judged; give any of {tuple(PRECISIONS)}")
     names = [Precision.of(each).name for each in several]
     unknown = [each for each, name in zip(several, names, strict=True) if name not in PRECISIONS]
     if unknown or not several:

@@ -228,7 +228,8 @@ def _explained(
     explanation = next(levels.explanations(found.quantity), "")
     if float64 is not None and _right(found.quantity, float64):
         times = float(measured.ratio.max())
-        said = f"right in float64; {times:.3g} times what {_entitled(levels)} can be off"
+        beyond = f"{times:.3g} times what {_entitled(levels)} can be off"
+        said = f"right in float64; {beyond if np.isfinite(times) else 'not finite here'}"
         if explanation:
             said += f", as far as {explanation}"
             return replace(found, verdict=Verdict.IMPRECISE, note=said)

@@ -33,7 +33,7 @@ def mistake(case: Case, trace: Trace, quantity: str, got: Array, bound: Array) -
     spot = next((s for s in spots(case) if s.quantity == quantity), None)
     if spot is None or not _there(case, trace, spot.step):
         return ""
-    got = np.asarray(got, dtype=np.float64)
+    got, found = np.asarray(got, dtype=np.float64), []
     with np.errstate(all="ignore"):
         for name, wrong in mistaken(case, trace, spot):
             if wrong is None or wrong.shape != got.shape:
@@ -41,8 +41,8 @@ def mistake(case: Case, trace: Trace, quantity: str, got: Array, bound: Array) -
             size = np.abs(wrong.astype(np.float64))
             room = bound + FEW * case.precision.unit * (size + size.max(initial=0.0))
             if np.all(np.abs(got - wrong) <= room):
-                return f"exactly what this mistake gives: {name}"
-    return ""
+                found.append(name)
+    return f"exactly what this mistake gives: {', or '.join(found[:2])}" if found else ""
 
 
 def _there(case: Case, trace: Trace, step: Step | None) -> bool:

@@ -123,7 +123,7 @@ def _judged(task: Task, setting: Setting, layout: Layout = copied) -> Iterator[F
         yield replace(problem, note=f"{problem.note}; {setting.where}")
     for found in rounded.judged(outcome.results, float64, task.expected):
         if found.quantity not in bad or found.parity is False:
-            said = setting.where if found.parity is False else ""
+            said = f"{setting.where}{rounded.there(found)}" if found.parity is False else ""
             yield replace(found, note="; ".join(filter(None, (found.note, said))))
 
 

@@ -111,6 +111,15 @@ class Setting:
         named = [replace(f, quantity=self._ours[f.quantity]) for f in mine]
         return [f for f in named if f.quantity in results]
 
+    def there(self, found: Finding) -> str:
+        """The numbers that an element was computed from, where they stand at its own index."""
+        given = {**self.arguments, "dz": self.dz}
+        shape = given[self.inputs[0]].shape
+        at, alike = found.index, {name: a for name, a in given.items() if a.shape == shape}
+        if at is None or len(at) != len(shape) or "dz" not in alike or self.step.parameters:
+            return ""
+        return ", where " + ", ".join(f"{name} = {a[at]:.6g}" for name, a in alike.items())
+
     def evidence(self, findings: Sequence[Finding]) -> dict[str, Finding]:
         """Findings by the names that the judge knows."""
         theirs = {ours: name for name, ours in self._ours.items()}

@@ -172,13 +172,36 @@ def _first_left_out(dz: Array) -> Array:
 
 
 def _exchanged(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
-    """f'(y) for f'(z), or the gradient of one input sent to the other."""
-    if len(y) > 1:
-        parts = op.backward(dz, p, y, z)
-        fits = all(part.shape == parts[0].shape for part in parts)
-        return parts[1:] + parts[:1] if fits else None
+    """f'(y) for f'(z)."""
     same = isinstance(op, core.Activation) and y[0].shape == z.shape
     return op.backward(dz, p, (z,), y[0]) if same else None
+
+
+def _inputs_exchanged(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+    """The gradient of one input sent to the other."""
+    if len(y) < 2:
+        return None
+    parts = op.backward(dz, p, y, z)
+    return parts[1:] + parts[:1] if all(g.shape == parts[0].shape for g in parts) else None
+
+
+def _diagonal_alone(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+    """A Jacobian of which only the diagonal is used."""
+    match op:
+        case core.Softmax():
+            return (dz * z * (1 - z),)
+        case core.LogSoftmax():
+            return (dz * (1 - np.exp(z)),)
+    return None
+
+
+def _square_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+    return (dz * (1 - z),) if isinstance(op, core.Tanh) else None
+
+
+def _sign_of_gradient(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+    """A ReLU whose mask asks the gradient that arrives, not its input."""
+    return (np.maximum(dz, 0),) if isinstance(op, core.ReLU) else None
 
 
 def _output_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
@@ -236,8 +259,6 @@ def _other_formula(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
     match op:
         case core.GELU(approximate=a):
             other: Op = core.GELU("tanh" if a == "none" else "none")
-        case core.Softmax():
-            return (dz * z * (1 - z),)  # the diagonal of the Jacobian alone
         case core.LogSoftmax():
             return core.Softmax().backward(dz, p, y, np.exp(z))
         case core.SELU():
@@ -267,12 +288,16 @@ BACKWARD: dict[str, Backward] = {
     "stale gradient": lambda op, dz, p, y, z: op.backward(_previous(dz), p, y, z),
     "an instance left out": lambda op, dz, p, y, z: op.backward(_first_left_out(dz), p, y, z),
     "an output left out": _output_left_out,
-    "input and output exchanged": _exchanged,
     "the derivative left out": _derivative_left_out,
+    "input and output exchanged": _exchanged,
+    "gradients of the inputs exchanged": _inputs_exchanged,
     "a term left out": _term_left_out,
+    "a square left out": _square_left_out,
+    "the Jacobian's diagonal alone": _diagonal_alone,
     "another's formula": _other_formula,
     "matrix not transposed": _not_transposed,
     "negative gradients cut": _cut,
+    "the sign of the gradient asked": _sign_of_gradient,
     "wrong weight at a kink": _wrong_weight,
 }
 

@@ -12,6 +12,7 @@ from ...core.arrays import NDArray
 from ...core.case import Case
 from ...core.network import INPUT
 from ..finding import Finding, Verdict, is_final
+from ..raised import raised
 
 __all__ = [
     "EVERYTHING",
@@ -25,6 +26,10 @@ __all__ = [
 
 #: The quantity of a finding about all that was returned, or was not.
 EVERYTHING = "everything"
+
+
+class UnfitError(TypeError):
+    """A result that cannot be compared, and what it is instead."""
 
 
 class Results(NamedTuple):
@@ -56,16 +61,21 @@ def sorted_results(case: Case, results: Any) -> Results:
     if not isinstance(results, Mapping):
         said = f'it returned {_what(results)}; return a Trace or a dict such as {{"grad W1": dW1}}'
         return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
-    if not results:
+    try:
+        given = {str(name): result for name, result in results.items()}
+    except Exception as error:  # somebody's mapping may raise anything
+        said = f"reading it {raised(error)}"
+        return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
+    if not given:
         said = f"no result was returned; give any of {there}"
         return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
     arrays: dict[str, NDArray] = {}
     turned: set[str] = set()
     problems: dict[str, Finding] = {}
-    for name, result in results.items():
+    for name, result in given.items():
         if name not in shapes:
             said = f"no such result, so it was not compared;{_meant(name, shapes)}"
-            problems[str(name)] = problem(case, str(name), f"{said} there are {there}")
+            problems[name] = problem(case, name, f"{said} there are {there}")
             continue
         try:
             array = _of_dtype(case, name, result)
@@ -74,8 +84,10 @@ def sorted_results(case: Case, results: Any) -> Results:
                 turned.add(name)
                 array = array.T
             arrays[name] = _of_shape(array, shapes[name])
-        except TypeError as error:
+        except UnfitError as error:
             problems[name] = problem(case, name, str(error), Verdict.MISMATCH)
+        except Exception as error:  # reading somebody's array may raise anything
+            problems[name] = problem(case, name, f"reading it {raised(error)}")
     return Results(arrays, frozenset(turned), problems)
 
 
@@ -143,7 +155,7 @@ def _of_dtype(case: Case, name: str, result: Any) -> NDArray:
     if array.dtype != case.dtype:
         name = case.precision.name
         stored = "" if name == case.dtype.name else f", which {name} is stored as"
-        raise TypeError(
+        raise UnfitError(
             f"has dtype {array.dtype}, expected {case.dtype}{stored}; compute in the dtype of x "
             "and the parameters (JAX has float64 only inside jax.enable_x64(True))"
         )
@@ -152,7 +164,7 @@ def _of_dtype(case: Case, name: str, result: Any) -> NDArray:
 
 def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
     if array.shape != shape:
-        raise TypeError(f"has shape {array.shape}, expected {shape}")
+        raise UnfitError(f"has shape {array.shape}, expected {shape}")
     return array
 
 
@@ -164,7 +176,7 @@ def _array(result: Any) -> NDArray:
             result = result.float()
         return np.asarray(result)
     if result is None:
-        raise TypeError("is None, expected an array; did the backward pass get here?")
+        raise UnfitError("is None, expected an array; did the backward pass get here?")
     if not hasattr(result, "__array__"):
-        raise TypeError(f"is {_what(result)}, expected an array, such as np.asarray(...)")
+        raise UnfitError(f"is {_what(result)}, expected an array, such as np.asarray(...)")
     return np.asarray(result)
