@@ -18,7 +18,7 @@ from ..core.network import INPUT, Edge
 from ..core.trace import Trace
 from .conventions.whole import with_layout
 from .finding import Finding
-from .nodes.judge import judge_what_is_there
+from .nodes.judge import judge_what_is_there, meant_once
 from .nodes.traces import check_trace
 from .whole.end_to_end import judge_final
 from .whole.results import EVERYTHING, problem, shapes_of_results, sorted_results
@@ -66,7 +66,9 @@ def judge_results(
         # Values that were returned settle which branches were taken.
         values = {q: a for q, a in given.arrays.items() if q.startswith("value ")}
         judged = judge_final(case, {**values, **rest}, float64, expected)
-        found |= {f.quantity: f for f in judged if f.quantity in rest}
+        final = [f for f in judged if f.quantity in rest]
+        arrived = [f for f in final if f.quantity.startswith("grad ") and not f.final]
+        found = {f.quantity: f for f in (*meant_once(list(found.values()), arrived), *final)}
     order = list(map(str, results)) if isinstance(results, Mapping) and results else list(found)
     return with_layout([found[q] for q in order], given.turned, expected)
 
