@@ -21,6 +21,7 @@ from .finding import Finding
 from .nodes.judge import judge_what_is_there, meant_once
 from .nodes.traces import check_trace
 from .whole.end_to_end import judge_final
+from .whole.place import placed
 from .whole.results import EVERYTHING, problem, shapes_of_results, sorted_results
 
 __all__ = ["judge_results", "judge_trace", "named_arrays"]
@@ -70,7 +71,8 @@ def judge_results(
         arrived = [f for f in final if f.quantity.startswith("grad ") and not f.final]
         found = {f.quantity: f for f in (*meant_once(list(found.values()), arrived), *final)}
     order = list(map(str, results)) if isinstance(results, Mapping) and results else list(found)
-    return with_layout([found[q] for q in order], given.turned, expected)
+    told = placed(case.network, [found[q] for q in order], rest)
+    return with_layout(told, given.turned, expected)
 
 
 def judge_trace(
