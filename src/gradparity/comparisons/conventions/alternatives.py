@@ -22,6 +22,7 @@ from ...core.op import Activation, Op
 from .choices import ELEMENTS, ENOUGH, Choice, Scaled, other_divergences, other_ops, solve, spelled
 
 __all__ = [
+    "TRANSPOSED",
     "Alternative",
     "Loss",
     "Transform",
@@ -32,6 +33,9 @@ __all__ = [
     "scales",
     "with_network",
 ]
+
+#: What is said of a gradient that came transposed.
+TRANSPOSED = "it is the formula transposed: the numbers agree once it is transposed"
 
 Transform = Callable[[str, Bounded], Bounded | None]
 
@@ -227,7 +231,7 @@ def _tensors(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
     T, K = case.T, case.widths[case.network.output]
     for name, factor, said in scales(T, K, case.network.reduction):
         yield Alternative(name, factor, said, transform=_times(factor))
-    yield Alternative("transposed", None, "it is the formula transposed", transform=_transposed)
+    yield Alternative("transposed", None, TRANSPOSED, transform=_transposed)
     grad = backprop(case).grad
     for p, W in case.params.items():
         got = results.get(f"grad {p}")

@@ -23,7 +23,7 @@ from ...core.trace import Trace
 from ..finding import Finding, Verdict
 from ..nodes.expected import Expected, expected_at_divergence, expected_at_node
 from ..nodes.levels import measure, roundings
-from .alternatives import Alternative, decays, losses, plus_decay, scales, with_network
+from .alternatives import TRANSPOSED, Alternative, decays, losses, plus_decay, scales, with_network
 from .choices import other_ops, solve
 
 __all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_expected"]
@@ -164,7 +164,7 @@ def _of_parameter(
     shape = e.got.shape
     if len(shape) == 2 and shape[0] == shape[1] > 1:
         turned = partial(_changed, here, lambda want: want.T)
-        yield Convention("transposed", None, "it is the formula transposed", turned)
+        yield Convention("transposed", None, TRANSPOSED, turned)
     W = case.params[quantity.removeprefix("grad ")]
     residual = np.asarray(e.got, np.float64) - e.want.value
     for lam, said in decays(residual, W, e.want.full_error()):

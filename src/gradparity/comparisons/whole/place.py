@@ -8,7 +8,7 @@ For a value it goes the other way, along what it is made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...core.network import INPUT, Edge, Network
@@ -135,15 +135,13 @@ class Places:
 
     def _wrong_before(self, node: str) -> bool:
         """Whether a gradient that this node passes something on to is wrong."""
-        before = {INPUT} | set(self._upstream(node))
-        at = {q: self.owner.get(q, q.removeprefix("grad ").split(" -> ")[0]) for q in self.found}
-        return any(q.startswith("grad ") and self.wrong(q) and at[q] in before for q in at)
-
-    def _upstream(self, node: str) -> Iterator[str]:
-        for name in self.steps[node].inputs:
-            if name != INPUT:
-                yield name
-                yield from self._upstream(name)
+        before, todo = set(), [node]
+        while todo:
+            for name in self.steps[todo.pop()].inputs:
+                todo += [name] if name != INPUT and name not in before else []
+                before.add(name)
+        gradients = [q for q in self.found if q.startswith("grad ") and self.wrong(q)]
+        return any(self._at(q) in before for q in gradients)
 
     def _walk(self, edges: Iterable[Edge], found: Suspects) -> None:
         """Along the uses of a value, up to where what arrives is right."""
@@ -215,7 +213,8 @@ class Places:
         found = self.suspects(f.quantity)
         before = self._nearer(f.quantity, found)
         if before:
-            return f"judged from end to end: it follows from {before}, or is wrong itself"
+            behind = f"it follows from the fault behind {before}, or is wrong itself"
+            return f"judged from end to end: {behind}"
         if f.quantity.startswith("grad ") and "Div" in found.passed:
             values = [q for q in self.found if not q.startswith("grad ") and self.wrong(q)]
             if values:
