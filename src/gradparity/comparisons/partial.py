@@ -18,9 +18,10 @@ from ..core.network import INPUT, Edge
 from ..core.trace import Trace
 from .conventions.whole import with_layout
 from .finding import Finding
-from .nodes.judge import judge_what_is_there
+from .nodes.judge import judge_what_is_there, meant_once
 from .nodes.traces import check_trace
 from .whole.end_to_end import judge_final
+from .whole.place import placed
 from .whole.results import EVERYTHING, problem, shapes_of_results, sorted_results
 
 __all__ = ["judge_results", "judge_trace", "named_arrays"]
@@ -66,10 +67,12 @@ def judge_results(
         # Values that were returned settle which branches were taken.
         values = {q: a for q, a in given.arrays.items() if q.startswith("value ")}
         judged = judge_final(case, {**values, **rest}, float64, expected)
-        found |= {f.quantity: f for f in judged if f.quantity in rest}
-    everything = EVERYTHING in found
-    order = list(found) if everything else list(map(str, results))
-    return with_layout([found[q] for q in order], given.turned, expected)
+        final = [f for f in judged if f.quantity in rest]
+        arrived = [f for f in final if f.quantity.startswith("grad ") and not f.final]
+        found = {f.quantity: f for f in (*meant_once(list(found.values()), arrived), *final)}
+    order = list(found) if EVERYTHING in found else list(map(str, results))
+    told = placed(case.network, [found[q] for q in order], rest)
+    return with_layout(told, given.turned, expected)
 
 
 def judge_trace(

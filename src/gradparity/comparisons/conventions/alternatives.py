@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,17 +19,23 @@ from ...core.case import Case
 from ...core.divergences import CrossEntropy, Divergence
 from ...core.network import Network, Node
 from ...core.op import Activation, Op
-from .choices import ENOUGH, other_divergences, other_ops, solve, spelled
+from .choices import ELEMENTS, ENOUGH, Choice, Scaled, other_divergences, other_ops, solve, spelled
 
 __all__ = [
+    "TRANSPOSED",
     "Alternative",
+    "Loss",
     "Transform",
     "alternatives",
     "decays",
+    "losses",
     "plus_decay",
     "scales",
     "with_network",
 ]
+
+#: What is said of a gradient that came transposed.
+TRANSPOSED = "it is the formula transposed: the numbers agree once it is transposed"
 
 Transform = Callable[[str, Bounded], Bounded | None]
 
@@ -65,14 +72,14 @@ def scales(T: int, K: int, reduction: str) -> Iterator[tuple[str, float, str]]:
             yield "mean", 1.0 / T, said
         if K > 1:
             said = f"every element is 1/{K} of the formula: the mean over {T * K} elements, "
-            yield "mean-elements", 1.0 / K, said + f"not over the batch of {T}"
+            yield ELEMENTS, 1.0 / K, said + f"not over the batch of {T}"
         return
     if T > 1:
         said = f"every element is 1/{T} of the formula: the mean over the batch of {T}, "
         yield "mean", 1.0 / T, said + "not the sum"
     if K > 1:
         said = f"every element is 1/{T * K} of the formula: the mean over {T * K} elements"
-        yield "mean-elements", 1.0 / (T * K), f"{said}, not the sum over the batch"
+        yield ELEMENTS, 1.0 / (T * K), f"{said}, not the sum over the batch"
 
 
 def decays(residual: Array, W: Array, bound: Array) -> Iterator[tuple[float, str]]:
@@ -121,6 +128,51 @@ def with_network(
     return replace(case, network=network)
 
 
+class Loss(NamedTuple):
+    """Another divergence, another mean or sum, or both, under their names joined by "+".
+
+    `divergence` is that of each instance, and `case` has it as Err does: over the outputs too.
+    """
+
+    name: str
+    parameter: float | None
+    said: str
+    divergence: Divergence
+    case: Case
+
+
+def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Loss]:
+    """What may be the loss instead, the likeliest first.
+
+    `eps` solves the label smoothing of a case from the data, and says from how many elements.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
+    >>> [loss.name for loss in losses(case, lambda case: (0.0, 0))][:4]
+    ['sum', 'half', 'mse', 'mean-elements']
+    """
+    old, K = case.network.divergence, case.widths[case.network.output]
+    new = "sum" if case.network.reduction == "mean" else "mean"
+    other = with_network(case, reduction=new)
+    scaled = {name: (f, said) for name, f, said in scales(case.T, K, case.network.reduction)}
+
+    def both(name: str, c: Choice, changed: Case) -> Loss:
+        said = f"{scaled[name][1]}; and {c.said}"
+        return Loss(f"{name}+{c.name}", c.parameter, said, c.instead, changed)
+
+    if new in scaled:
+        yield Loss(new, *scaled[new], old, other)
+    for c in other_divergences(old, K, eps(case)):
+        yield Loss(c.name, c.parameter, c.said, c.instead, with_network(case, c.instead))
+    if new in scaled:
+        for c in other_divergences(old, K, eps(other)):
+            yield both(new, c, with_network(other, c.instead))
+    if ELEMENTS in scaled:
+        for c in other_divergences(old, K):
+            if c.name not in (ELEMENTS, "mse"):  # a mean over the outputs already
+                yield both(ELEMENTS, c, with_network(case, Scaled(c.instead, scaled[ELEMENTS][0])))
+
+
 def alternatives(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
     """What results that were computed from end to end may be instead, the likeliest first.
 
@@ -134,20 +186,8 @@ def alternatives(case: Case, results: Mapping[str, Array]) -> Iterator[Alternati
     >>> [a.name for a in alternatives(case, {})][:4]
     ['sum', 'half', 'mse', 'mean-elements']
     """
-    K = case.widths[case.network.output]
-    old = case.network.reduction
-    new = "sum" if old == "mean" else "mean"
-    other = with_network(case, reduction=new)
-    said = next((s for name, _, s in scales(case.T, K, old) if name == new), "")
-    if case.T > 1:
-        yield Alternative(new, float(case.T) if new == "sum" else 1 / case.T, said, other)
-    eps = {base: _eps_of(base, results) for base in (case, other)}
-    for reduced, prefix in ((case, ""), (other, f"{new}+")):
-        for c in other_divergences(case.network.divergence, K, eps[reduced]):
-            if reduced is case or case.T > 1:
-                text = f"{said}; and {c.said}" if prefix else c.said
-                changed = with_network(reduced, c.instead)
-                yield Alternative(prefix + c.name, c.parameter, text, changed)
+    for loss in losses(case, lambda other: _eps_of(other, results)):
+        yield Alternative(loss.name, loss.parameter, loss.said, loss.case)
     yield from _ops_of(case, results)
     yield from _tensors(case, results)
 
@@ -191,7 +231,7 @@ def _tensors(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
     T, K = case.T, case.widths[case.network.output]
     for name, factor, said in scales(T, K, case.network.reduction):
         yield Alternative(name, factor, said, transform=_times(factor))
-    yield Alternative("transposed", None, "it is the formula transposed", transform=_transposed)
+    yield Alternative("transposed", None, TRANSPOSED, transform=_transposed)
     grad = backprop(case).grad
     for p, W in case.params.items():
         got = results.get(f"grad {p}")

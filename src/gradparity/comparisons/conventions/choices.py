@@ -20,8 +20,10 @@ from ...core.divergences import KL, L2, BinaryCrossEntropy, BinaryKL, CrossEntro
 from ...core.layers import Softmax
 from ...core.op import Activation, Op
 
-__all__ = ["ENOUGH", "Choice", "other_divergences", "other_ops", "solve", "spelled"]
+__all__ = ["ELEMENTS", "ENOUGH", "Choice", "other_divergences", "other_ops", "solve", "spelled"]
 
+#: The name of the mean over the outputs, which is another reduction or another divergence.
+ELEMENTS = "mean-elements"
 #: Fewer equations than this fit almost any parameter: only one with two digits is believed.
 ENOUGH = 4
 #: Parameters that differ by less, relatively, may be two spellings of one.
@@ -206,7 +208,7 @@ def other_divergences(
         yield _scaled(base, "bits", 1.0 / math.log(2.0), said)
     if K > 1:
         said = f"every element is 1/{K} of the formula: the mean over the {K} outputs, not the sum"
-        yield _scaled(base, "mean-elements", 1.0 / K, said, parameter=1.0 / K)
+        yield _scaled(base, ELEMENTS, 1.0 / K, said, parameter=1.0 / K)
 
 
 def _scaled(

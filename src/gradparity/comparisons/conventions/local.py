@@ -23,8 +23,8 @@ from ...core.trace import Trace
 from ..finding import Finding, Verdict
 from ..nodes.expected import Expected, expected_at_divergence, expected_at_node
 from ..nodes.levels import measure, roundings
-from .alternatives import Alternative, decays, plus_decay, scales, with_network
-from .choices import other_divergences, other_ops, solve
+from .alternatives import TRANSPOSED, Alternative, decays, losses, plus_decay, scales, with_network
+from .choices import other_ops, solve
 
 __all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_expected"]
 
@@ -164,7 +164,7 @@ def _of_parameter(
     shape = e.got.shape
     if len(shape) == 2 and shape[0] == shape[1] > 1:
         turned = partial(_changed, here, lambda want: want.T)
-        yield Convention("transposed", None, "it is the formula transposed", turned)
+        yield Convention("transposed", None, TRANSPOSED, turned)
     W = case.params[quantity.removeprefix("grad ")]
     residual = np.asarray(e.got, np.float64) - e.want.value
     for lam, said in decays(residual, W, e.want.full_error()):
@@ -195,35 +195,43 @@ def _changed(
 
 
 def _at_divergence(quantity: str, case: Case, trace: Trace, e: Expected) -> Iterator[Convention]:
-    here = cache(partial(_one, quantity, partial(expected_at_divergence, case, trace)))
-    # Err is a mean of Div whatever that is, unless only Err was returned.
+    found: list[Convention] = []
     if quantity != "grad Div" and (quantity != "Err" or trace.Div is None):
-        yield from _of_divergence(quantity, case, trace)
+        found += _of_loss(quantity, case, trace)
     if quantity != "Div":  # of each instance: there is nothing to sum
-        yield from _scaled(case, here)
+        here = cache(partial(_one, quantity, partial(expected_at_divergence, case, trace)))
+        found += _scaled(case, here)
+    yield from sorted(found, key=lambda c: "+" in c.name)
 
 
-def _of_divergence(quantity: str, case: Case, trace: Trace) -> Iterator[Convention]:
-    """Another divergence; its gradient is a convention only if Div is that divergence's too."""
+def _of_loss(quantity: str, case: Case, trace: Trace) -> Iterator[Convention]:
+    """Another loss; its gradient is a convention only if Div is that loss's too.
+
+    Another mean or sum is told where it was made: in grad Div and Err, or in what stands for them.
+    """
     widest = roundings(case.precision)[-1]
-    divergence, K = case.network.divergence, case.widths[case.network.output]
-    for eps in _smoothing(case, trace, widest):
-        for c in other_divergences(divergence, K, eps):
-            if c.instead == divergence:
+    of_instances = quantity == "Div" or (quantity != "Err" and "Div" in trace.grad)
+    for loss in losses(case, lambda other: _smoothing(other, trace, widest)):
+        if loss.divergence == case.network.divergence:
+            continue  # a mean or sum alone is a factor, which `scales` has
+        if "+" in loss.name and of_instances:
+            continue
+        if trace.Div is not None and quantity != "Div":
+            inside = with_network(case, loss.divergence)
+            if not _fits(
+                partial(_one, "Div", partial(expected_at_divergence, inside, trace)), widest
+            ):
                 continue
-            there = cache(partial(expected_at_divergence, with_network(case, c.instead), trace))
-            told = trace.Div is not None and quantity != "Div"
-            if not told or _fits(partial(_one, "Div", there), widest):
-                yield Convention(c.name, c.parameter, c.said, partial(_one, quantity, there))
+        there = cache(partial(expected_at_divergence, loss.case, trace))
+        yield Convention(loss.name, loss.parameter, loss.said, partial(_one, quantity, there))
 
 
-def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> Iterator[tuple[float, int]]:
+def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int]:
     """eps as the gradient has it, which is linear in it."""
     divergence, K = case.network.divergence, case.widths[case.network.output]
     edge = Edge(case.network.output, "Div")
     if not isinstance(divergence, CrossEntropy) or K < 2 or edge not in trace.edge_grad:
-        yield 0.0, 0
-        return
+        return 0.0, 0
     ends = []
     for eps in (0.0, 1.0 / K):
         changed = with_network(case, replace(divergence, eps=eps))
@@ -233,7 +241,7 @@ def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> Iterator[tuple[f
     with np.errstate(all="ignore"):
         residual = np.asarray(ends[0].got, np.float64) - low
         t, n = solve(residual, high - low, ends[0].want.full_error())
-    yield t / K, n
+    return t / K, n
 
 
 def distinct(

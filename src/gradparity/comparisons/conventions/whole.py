@@ -16,7 +16,7 @@ from ...core.op import Op
 from ...core.rounding import Rounding
 from ..finding import Finding, Verdict
 from ..whole.reference import Measured, Reference
-from .alternatives import Alternative, alternatives
+from .alternatives import TRANSPOSED, Alternative, alternatives
 from .local import declared
 
 __all__ = ["Named", "named_alternatives", "renamed", "with_layout"]
@@ -109,13 +109,17 @@ def with_layout(
     findings: Sequence[Finding], turned: frozenset[str], expected: Sequence[str]
 ) -> list[Finding]:
     """With those named that came as (out, in), and may be another convention besides."""
-    layout = Named("transposed", "the formula transposed, (out, in)", "transposed" in expected)
+    said = f"it came as (out, in); {TRANSPOSED}"
+    layout = Named("transposed", said, "transposed" in expected)
     return [_turned(f, layout) if f.quantity in turned else f for f in findings]
 
 
 def _turned(found: Finding, layout: Named) -> Finding:
+    if found.parity and found.verdict is not Verdict.CONVENTION:
+        return renamed(found, layout)
+    compared = "it came as (out, in), and was compared transposed"
+    found = replace(found, note="; ".join(filter(None, (found.note, compared))))
     if found.verdict is Verdict.CONVENTION:
-        both = f"{found.note}; and it is {layout.said}"
         name, meant = f"transposed+{found.convention}", found.declared and layout.declared
-        return replace(found, convention=name, declared=meant, note=both)
-    return renamed(found, layout) if found.parity else found
+        return replace(found, convention=name, declared=meant)
+    return found

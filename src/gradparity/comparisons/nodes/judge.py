@@ -30,7 +30,7 @@ from .levels import COMPANY, Levels, Measured, stands_out
 from .mistakes import mistake
 from .traces import check_trace
 
-__all__ = ["judge", "judge_what_is_there"]
+__all__ = ["judge", "judge_what_is_there", "meant_once"]
 
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors without company.
 ALONE = 1.5
@@ -78,20 +78,27 @@ def judge_what_is_there(
         for quantity in levels.quantities():
             found = _finding(place, quantity, levels, float64, expected)
             findings.append(replace(found, final=is_final(case.network, quantity)))
-    return _meant_once(findings)
+    return meant_once(findings)
 
 
 #: Conventions that multiply everything upstream of where they are.
 REDUCTIONS = frozenset({"sum", "mean", "mean-elements"})
 
 
-def _meant_once(findings: list[Finding]) -> list[Finding]:
+def meant_once(findings: list[Finding], arrived: Iterable[Finding] = ()) -> list[Finding]:
     """A sum for the mean is excused at the risk, or else in parameters: both would be T^2.
 
     Unless the one undoes the other: sums on the way, and the mean taken in the parameters.
+
+    Parameters
+    ----------
+    findings : judged at their nodes.
+    arrived : of gradients that were judged from end to end, and bring what the risk had.
     """
     reduced = [f for f in findings if f.declared and f.convention in REDUCTIONS]
-    at_risk = {f.convention for f in reduced if f.node == "Div"}
+    risk = [f for f in findings if f.node == "Div" and f.quantity.startswith("grad ")]
+    names = (f.convention.split("+") for f in (*risk, *arrived) if f.declared)
+    at_risk = REDUCTIONS & {name for both in names for name in both}
 
     def excused(f: Finding) -> bool:
         undone = {f.convention, *at_risk} == {"sum", "mean"}

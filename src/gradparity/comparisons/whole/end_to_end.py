@@ -16,21 +16,23 @@ import numpy as np
 
 from ...core.arrays import Array, NDArray
 from ...core.case import Case
-from ...core.network import INPUT
 from ...core.rounding import SIGMAS
 from ..conventions.local import distinct, parse_expected
 from ..conventions.whole import named_alternatives, renamed, with_layout
-from ..finding import SUM, Finding, Verdict, is_final
+from ..finding import Finding, Verdict, is_final
 from ..hints import hint
 from ..nodes.levels import COMPANY
 from ..power import power_of
 from .branches import NETWORK, RULES, Branches, Chosen, reach
 from .multipliers import solve
+from .place import placed
 from .reference import SMALLEST, Measured, Reference
 from .results import checked_results
 
 __all__ = ["judge_end_to_end", "judge_final"]
 
+#: The "op" of a value's gradient, which no single op has made.
+WHOLE = "the backward pass"
 #: An order of summation no model foresaw reaches 65 sigma (all positive terms first): within these
 #: times the bound an error that float64 has not is rounding, beyond them it is imprecision.
 UNUSUAL = 8.0
@@ -79,6 +81,7 @@ def judge_end_to_end(
     """
     given = checked_results(case, results)
     found = judge_final(case, given.arrays, float64, expected)
+    found = placed(case.network, found, given.arrays)
     return with_layout(found, given.turned, expected)
 
 
@@ -334,7 +337,7 @@ def _in_units(x: Array, unit: float) -> float:
 
 
 def _owner(case: Case, q: str) -> tuple[str, str]:
-    """The node that owns a quantity, and its op; a node's gradient is a sum over its uses."""
+    """The node that owns a quantity, and its op; a value's gradient is of all that follows it."""
     kind, _, name = q.partition(" ")
     network = case.network
     if name in ("", "Div", f"{network.output} -> Div"):
@@ -343,4 +346,4 @@ def _owner(case: Case, q: str) -> tuple[str, str]:
         used = any(name == f"{e.source} -> {e.target}" for e in step.edges)
         if used or name in step.parameters.values() or (name == step.name and kind == "value"):
             return step.name, repr(step.op)
-    return (name if name != INPUT else INPUT), SUM
+    return name, WHOLE

@@ -1,0 +1,166 @@
+"""Losses as courses write them, node by node and end to end: named, declared, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.comparisons import Report, Verdict, check
+from gradparity.core import L2, Affine, Case, CrossEntropy, Tanh, layered
+
+T, K = 4, 11
+#: Of the sum of squares (T,): Div as the course has it, and what Err is of those.
+MSE: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "mse": (lambda squares: squares / K, np.mean),
+    "half": (lambda squares: squares, np.mean),
+    "sum+half": (lambda squares: squares, np.sum),
+    "sum": (lambda squares: squares / 2, np.sum),
+}
+#: The same of the cross-entropy.
+CROSS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "sum": (lambda losses: losses, np.sum),
+    "mean-elements": (lambda losses: losses, lambda Div: np.mean(Div) / K),
+    "sum+bits": (lambda losses: losses / np.log(2), np.sum),
+    "mean-elements+bits": (lambda losses: losses / np.log(2), lambda Div: np.mean(Div) / K),
+}
+PLACES = ["node by node", "with Div", "end to end"]
+
+
+def case_of(divergence: Any, reduction: str = "mean") -> Case:
+    ops = [Affine(5, 6), Tanh(), Affine(6, K)]
+    return Case.random(layered(ops, divergence, reduction=reduction), batch=T, seed=1)
+
+
+def course(
+    loss: Callable[[Any, Any], Any],
+    of: tuple[Callable[[Any], Any], Callable[[Any], Any]],
+    place: str,
+    factor: float = 1.0,
+    dW: float = 1.0,
+) -> Callable[[Case], dict[str, Any]]:
+    """A network of two layers; `factor` is a mistake in dErr/dz2, `dW` in both dErr/dW."""
+    Div_of, Err_of = of
+
+    def mine(case: Case) -> dict[str, Any]:
+        W1, W2 = case.params["W1"], case.params["W2"]
+        z1 = case.x @ W1 + case.params["b1"]
+        y1 = np.tanh(z1)
+        z2 = y1 @ W2 + case.params["b2"]
+        losses, slope = loss(z2, case.desired)
+        Div = Div_of(losses)
+        weight = factor * Err_of(Div_of(np.ones(case.T))) / case.T
+        dz2 = (slope * weight).astype(case.dtype)
+        dy1 = dz2 @ W2.T
+        dz1 = dy1 * (1 - y1 * y1)
+        last = {"grad W2": dW * y1.T @ dz2, "grad b2": dz2.sum(0)}
+        found = {"Err": np.asarray(Err_of(Div), case.dtype), **last}
+        found |= {"grad W1": dW * case.x.T @ dz1, "grad b1": dz1.sum(0)}
+        if place != "end to end":
+            found |= {"value z1": z1, "value y1": y1, "value z2": z2}
+            found |= {"grad z2": dz2, "grad y1": dy1, "grad z1": dz1}
+        if place == "with Div":
+            found["Div"] = Div.astype(case.dtype)
+        return found
+
+    return mine
+
+
+def squares(A: Any, Y: Any) -> tuple[Any, Any]:
+    return ((A - Y) ** 2).sum(1), 2 * (A - Y)
+
+
+def cross_entropy(z: Any, d: Any) -> tuple[Any, Any]:
+    log_y = z - z.max(1, keepdims=True)
+    log_y = log_y - np.log(np.exp(log_y).sum(1, keepdims=True))
+    return -(d * log_y).sum(1), np.exp(log_y) - d
+
+
+LOSSES = [(squares, L2(), name, of) for name, of in MSE.items()]
+LOSSES += [(cross_entropy, CrossEntropy(), name, of) for name, of in CROSS.items()]
+every_loss = pytest.mark.parametrize(
+    ("loss", "asked", "name", "of"), LOSSES, ids=[f"{at[0].__name__}-{at[2]}" for at in LOSSES]
+)
+
+
+def wrong(report: Report) -> dict[str, str]:
+    return {f.quantity: f.convention for _, f in report.findings() if not f.verdict.parity}
+
+
+@every_loss
+@pytest.mark.parametrize("place", PLACES)
+def test_it_is_named_and_passes_where_it_is_declared(
+    loss: Any, asked: Any, name: str, of: Any, place: str
+) -> None:
+    case, mine = case_of(asked), course(loss, of, place)
+    report = check(case, mine)
+    assert report.exit_code == 1
+    said = wrong(report)
+    gradient = "grad W2" if place == "end to end" else "grad z2"
+    assert said[gradient] == name
+    # Err rests on Div where that was returned, and then is another mean or sum alone.
+    assert place == "with Div" or said["Err"] == name
+    assert {part for names in said.values() for part in names.split("+")} <= set(name.split("+"))
+    assert check(case, mine, expected=name.split("+")).exit_code == 0
+    for part in name.split("+"):
+        others = [each for each in name.split("+") if each != part]
+        assert check(case, mine, expected=others).exit_code == 1
+
+
+@every_loss
+@pytest.mark.parametrize("place", PLACES)
+def test_a_wrong_factor_is_a_mismatch_whatever_is_declared(
+    loss: Any, asked: Any, name: str, of: Any, place: str
+) -> None:
+    report = check(case_of(asked), course(loss, of, place, 3.0), expected=name.split("+"))
+    assert report.exit_code == 1
+    gradient = "grad W2" if place == "end to end" else "grad z2"
+    bad = [f for _, f in report.findings() if f.quantity == gradient]
+    assert {f.verdict for f in bad} == {Verdict.MISMATCH}
+
+
+@pytest.mark.parametrize("name", ["sum+half", "sum"])
+@pytest.mark.parametrize("place", PLACES[:2])
+def test_a_sum_at_the_risk_may_be_undone_in_the_parameters_and_not_done_again(
+    name: str, place: str
+) -> None:
+    meant = [*name.split("+"), "mean"]
+    undone = course(squares, MSE[name], place, dW=1 / T)
+    assert wrong(check(case_of(L2()), undone))["grad W1"] == "mean"
+    assert check(case_of(L2()), undone, expected=meant).exit_code == 0
+    assert check(case_of(L2()), undone, expected=name.split("+")).exit_code == 1
+    again = course(squares, MSE[name], place, dW=T)
+    report = check(case_of(L2()), again, expected=meant)
+    assert report.exit_code == 1
+    assert {f.quantity for _, f in report.findings() if f.parity is False} == {"grad W1", "grad W2"}
+
+
+def test_a_sum_that_arrived_unseen_is_not_excused_again_in_a_parameter() -> None:
+    """What arrives is judged from end to end, and the sum already; its parameters sum again."""
+
+    def mine(case: Case) -> dict[str, Any]:
+        everything = course(squares, MSE["sum"], "node by node", dW=T)(case)
+        return {q: everything[q] for q in ("grad z1", "grad W1")}
+
+    report = check(case_of(L2()), mine, expected=["sum"])
+    assert {f.quantity for _, f in report.findings() if f.parity is False} == {"grad W1"}
+
+
+def test_the_mean_over_everything_where_the_sum_was_asked_for() -> None:
+    for place in PLACES:
+        mine = course(squares, MSE["mse"], place)
+        report = check(case_of(L2(), "sum"), mine)
+        gradient = "grad W2" if place == "end to end" else "grad z2"
+        assert wrong(report)[gradient] == "mean+mse"
+        assert check(case_of(L2(), "sum"), mine, expected=["mean", "mse"])
+
+
+def test_the_mean_over_the_outputs_may_be_in_err_and_not_in_div() -> None:
+    """Div of each instance as it is, and Err the mean over all elements."""
+    mine = course(squares, (lambda div: div, lambda div: np.mean(div) / K), "with Div")
+    assert wrong(check(case_of(L2()), mine)) == {
+        "Div": "half", "Err": "mean-elements", "grad z2": "mean-elements+half",
+    }  # fmt: skip
+    assert check(case_of(L2()), mine, expected=["half", "mean-elements"])
