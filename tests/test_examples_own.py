@@ -51,9 +51,10 @@ class TestMytorch:
         assert right
         assert set(bad(twice)) == {("grad b1", "z1"), ("grad b2", "z2"), ("grad b3", "z3")}
         assert all("divided by the batch of 32 once more" in why for why in bad(twice).values())
-        exchanged = "exactly what this mistake gives: input and output exchanged"
-        assert bad(mask) == {("grad z1", "y1"): exchanged}
-        assert bad(inner) == {("grad z2", "y2"): exchanged}
+        assert set(bad(mask)) == {("grad z1", "y1")}
+        assert set(bad(inner)) == {("grad z2", "y2")}
+        assert "input and output exchanged" in bad(mask)["grad z1", "y1"]
+        assert "input and output exchanged" in bad(inner)["grad z2", "y2"]
 
     def test_two_lines_are_two_and_what_is_shown_is_right(self, example: ModuleType) -> None:
         shown = example.lines().removeprefix("```python\n").removesuffix("\n```")
