@@ -437,3 +437,25 @@ def test_a_wrong_slope_at_a_kink_is_said_to_be_at_the_kink() -> None:
     found = judged(case, {"grad x": trace.grad["x"]})["grad x"]
     assert found.verdict is Verdict.MISMATCH
     assert "12 at y1" in found.note
+
+
+def test_a_slope_that_is_zero_in_the_reference_lets_rounding_through() -> None:
+    """A softmax that cancels to a residue: with a slope of zero the bound there is zero."""
+    ops = [Affine(3, 1), ReLU(subgradient="left"), Affine(1, 4), ReLU(), Affine(4, 3)]
+    accused = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        network = layered(ops, CrossEntropy())
+        params = {
+            name: rng.integers(-1, 2, shape).astype(float)
+            for name, shape in network.parameter_shapes.items()
+        }
+        case = Case(network, params, rng.integers(-1, 2, (5, 3)).astype(float), np.arange(5) % 3)
+        taken = layered(
+            [o if not isinstance(o, ReLU) else ReLU(subgradient=s) for o, s in zip(
+                ops, (None, 0.85, None, 0.3, None), strict=True)], CrossEntropy()
+        )  # fmt: skip
+        theirs = backprop(Case(taken, params, case.x, case.d)).grad["x"]
+        found = judged(case, {"grad x": theirs})["grad x"]
+        accused += [seed] if found.verdict is Verdict.MISMATCH else []
+    assert not accused

@@ -41,7 +41,7 @@ def course(
     factor: float = 1.0,
     dW: float = 1.0,
 ) -> Callable[[Case], dict[str, Any]]:
-    """A network of two layers; `factor` is a mistake in dErr/dz2, `dW` in both dErr/dW."""
+    """A network of two layers; `factor` is a mistake in dErr/dz2, `dW` in the parameters."""
     Div_of, Err_of = of
 
     def mine(case: Case) -> dict[str, Any]:
@@ -55,9 +55,9 @@ def course(
         dz2 = (slope * weight).astype(case.dtype)
         dy1 = dz2 @ W2.T
         dz1 = dy1 * (1 - y1 * y1)
-        last = {"grad W2": dW * y1.T @ dz2, "grad b2": dz2.sum(0)}
+        last = {"grad W2": dW * y1.T @ dz2, "grad b2": dW * dz2.sum(0)}
         found = {"Err": np.asarray(Err_of(Div), case.dtype), **last}
-        found |= {"grad W1": dW * case.x.T @ dz1, "grad b1": dz1.sum(0)}
+        found |= {"grad W1": dW * case.x.T @ dz1, "grad b1": dW * dz1.sum(0)}
         if place != "end to end":
             found |= {"value z1": z1, "value y1": y1, "value z2": z2}
             found |= {"grad z2": dz2, "grad y1": dy1, "grad z1": dz1}
@@ -134,7 +134,9 @@ def test_a_sum_at_the_risk_may_be_undone_in_the_parameters_and_not_done_again(
     again = course(squares, MSE[name], place, dW=T)
     report = check(case_of(L2()), again, expected=meant)
     assert report.exit_code == 1
-    assert {f.quantity for _, f in report.findings() if f.parity is False} == {"grad W1", "grad W2"}
+    assert {f.quantity for _, f in report.findings() if f.parity is False} == {
+        f"grad {p}" for p in ("W1", "W2", "b1", "b2")
+    }
 
 
 def test_a_sum_that_arrived_unseen_is_not_excused_again_in_a_parameter() -> None:

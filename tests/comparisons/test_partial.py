@@ -194,10 +194,11 @@ class TestConventions:
 
     def test_a_sum_in_the_parameters_alone(self) -> None:
         case, results = deep(), everything(deep())
-        results["grad W2"] = results["grad W2"] * case.T
+        names = [f"grad {p}" for p in case.params]
+        results |= {q: results[q] * case.T for q in names}
         found = judged(case, results, expected=["sum"])
-        assert found["grad W2"].convention == "sum"
-        assert found["grad W2"].parity
+        assert {found[q].convention for q in names} == {"sum"}
+        assert all(found[q].parity for q in names)
 
     def test_another_function_needs_no_value_to_be_named(self) -> None:
         case = Case.random(layered([Affine(4, 3), ReLU(), Affine(3, 2)], CrossEntropy()), batch=9)
@@ -224,3 +225,24 @@ def test_float32_asks_float64_under_the_names_of_the_results() -> None:
         return results
 
     assert check(case, one_by_one).exit_code == 0
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["node by node", "end to end"])
+def test_a_sum_in_some_parameters_and_the_mean_in_others_is_nobodys_meaning(near: bool) -> None:
+    def mixed(case: Case) -> dict[str, Any]:
+        results = everything(case)
+        results["grad W1"] = results["grad W1"] * case.T
+        return results if near else {q: results[q] for q in ("grad W1", "grad W2", "grad b2")}
+
+    def alike(case: Case) -> dict[str, Any]:
+        found = mixed(case)
+        names = [f"grad {p}" for p in case.params if p != "W1" and f"grad {p}" in found]
+        return {**found, **{q: found[q] * case.T for q in names}}
+
+    case = Case.random(layered([Affine(4, 3), Tanh(), Affine(3, 2)], CrossEntropy()), batch=5)
+    assert check(case, alike, expected=["sum"])
+    report = check(case, mixed, expected=["sum"], dtypes=["float64"])
+    assert report.exit_code == 1
+    (bad,) = [f for _, f in report.findings() if not f.parity]
+    assert bad.quantity == "grad W1"
+    assert "other parameters are reduced otherwise" in bad.note

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .finding import SUM, Finding, Verdict
+from .finding import FOLLOWS, SUM, Finding, Verdict
 from .report import Report, Run, share
 
 __all__ = ["diagnosis", "headline"]
@@ -88,7 +88,7 @@ def _bad(report: Report) -> list[Wrong]:
 def _rank(wrong: Wrong) -> tuple[Any, ...]:
     """The worst first: by verdict, a cause before the sum over uses that it spoils, by bounds."""
     f = wrong.finding
-    return -f.verdict.badness, f.op == SUM, -share(f)
+    return -f.verdict.badness, f.op == SUM, FOLLOWS in f.note, -share(f)
 
 
 def _untested(report: Report) -> list[str]:

@@ -7,11 +7,15 @@ from enum import StrEnum
 
 from ..core.network import INPUT, Network
 
-__all__ = ["SUM", "Census", "Finding", "Power", "Verdict", "exit_code", "is_final"]
+__all__ = ["FOLLOWS", "SUM", "Census", "Finding", "Power", "Verdict", "exit_code", "is_final"]
 
 
 #: The "op" of a finding that tests the distributed chain rule.
 SUM = "sum over uses"
+
+
+#: The note of a result that only a fault nearer to the loss may have made wrong contains this.
+FOLLOWS = "it follows from"
 
 
 class Verdict(StrEnum):

@@ -18,7 +18,7 @@ from ..core.network import INPUT, Edge
 from ..core.trace import Trace
 from .conventions.whole import with_layout
 from .finding import Finding
-from .nodes.judge import judge_what_is_there, meant_once
+from .nodes.judge import judge_what_is_there, meant_alike, meant_once
 from .nodes.traces import check_trace
 from .whole.end_to_end import judge_final
 from .whole.place import placed
@@ -71,7 +71,7 @@ def judge_results(
         arrived = [f for f in final if f.quantity.startswith("grad ") and not f.final]
         found = {f.quantity: f for f in (*meant_once(list(found.values()), arrived), *final)}
     order = list(found) if EVERYTHING in found else list(map(str, results))
-    told = placed(case.network, [found[q] for q in order], rest)
+    told = placed(case.network, meant_alike([found[q] for q in order]), rest)
     return with_layout(told, given.turned, expected)
 
 

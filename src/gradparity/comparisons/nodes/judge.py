@@ -30,7 +30,7 @@ from .levels import COMPANY, Levels, Measured, stands_out
 from .mistakes import mistake
 from .traces import check_trace
 
-__all__ = ["judge", "judge_what_is_there", "meant_once"]
+__all__ = ["judge", "judge_what_is_there", "meant_alike", "meant_once"]
 
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors without company.
 ALONE = 1.5
@@ -104,7 +104,25 @@ def meant_once(findings: list[Finding], arrived: Iterable[Finding] = ()) -> list
         undone = {f.convention, *at_risk} == {"sum", "mean"}
         return f.node == "Div" or (f.final and (undone or not at_risk))
 
-    return [replace(f, declared=False) if f in reduced and not excused(f) else f for f in findings]
+    found = [replace(f, declared=False) if f in reduced and not excused(f) else f for f in findings]
+    return meant_alike(found)
+
+
+def meant_alike(findings: list[Finding]) -> list[Finding]:
+    """Another mean or sum is excused in all parameters or in none: nobody means a mixture."""
+
+    def reduction(f: Finding) -> frozenset[str]:
+        return REDUCTIONS & set(f.convention.split("+")) if f.declared else frozenset()
+
+    told = [f for f in findings if f.final and f.quantity != f"grad {INPUT}"]
+    told = [f for f in told if f.verdict.parity or f.convention]
+    if len({reduction(f) for f in told}) < 2:
+        return findings
+    mixed = "; the gradients of other parameters are reduced otherwise"
+    return [
+        replace(f, declared=False, note=f.note + mixed) if f in told and reduction(f) else f
+        for f in findings
+    ]
 
 
 class _Place(NamedTuple):

@@ -106,6 +106,7 @@ def judge_final(
     branches = reference.branches() if any(m.off for m in named.values()) else []
     other = _explained(reference, branches) if branches else _Explanation({}, named)
     middle = reach(reference.passed, branches) if branches else {}
+    opened = reference.outcome({b.step.name: b.rule("right", "even") for b in branches})
     evidence = dict(float64()) if float64 and any(m.off for m in named.values()) else None
     found, accused = [], {}
     for q, m in named.items():
@@ -116,7 +117,8 @@ def judge_final(
             m, verdict = away, other.verdict
         else:
             best = min((m, away), key=lambda one: one.furthest)
-            verdict = _undecided(q, m, middle, other) or _accused(q, best, evidence)
+            unknown = _undecided(q, m, middle, other, opened[q].bound)
+            verdict = unknown or _accused(q, best, evidence)
             verdict = _with_kinks(verdict, q, middle, branches)
         if verdict[0] is Verdict.MISMATCH:
             accused[q] = best
@@ -230,17 +232,20 @@ RETURN_VALUES = (
 
 
 def _undecided(
-    q: str, m: Measured, middle: Mapping[str, Any], other: _Explanation
+    q: str, m: Measured, middle: Mapping[str, Any], other: _Explanation, opened: Array
 ) -> tuple[Verdict, str] | None:
-    """Whether some choice at the kinks, tried or not, could explain the deviation."""
+    """Whether some choice at the kinks, tried or not, could explain the deviation.
+
+    `opened` is the bound where every unit at a kink passes its gradient on: a slope of zero lets no
+    rounding through either.
+    """
+    interval = middle.get(q.removeprefix("grad ")) if q.startswith("grad ") else None
     best = other.outcome[q]
-    if not q.startswith("grad ") or (other.settled and best.furthest > UNFIT):
-        return None
-    interval = middle.get(q.removeprefix("grad "))
-    if interval is None or not np.any(interval.error):
+    furthest = replace(best, bound=np.maximum(best.bound, opened)).furthest
+    if interval is None or (other.settled and furthest > UNFIT):
         return None
     with np.errstate(all="ignore"):
-        room = m.bound + (1 + 1 / SIGMAS) * interval.full_error()
+        room = np.maximum(m.bound, opened) + (1 + 1 / SIGMAS) * interval.full_error()
         possible = (np.abs(m.got - interval.value) <= room) | m.undecidable
     return (Verdict.INCONCLUSIVE, RETURN_VALUES) if possible.all() else None
 

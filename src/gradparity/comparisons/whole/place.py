@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...core.network import INPUT, Edge, Network
-from ..finding import Finding, Verdict
+from ..finding import FOLLOWS, Finding, Verdict
 
 __all__ = ["Places", "Suspects", "placed"]
 
@@ -213,7 +213,7 @@ class Places:
         found = self.suspects(f.quantity)
         before = self._nearer(f.quantity, found)
         if before:
-            behind = f"it follows from the fault behind {before}, or is wrong itself"
+            behind = f"{FOLLOWS} the fault behind {before}, or is wrong itself"
             return f"judged from end to end: {behind}"
         if f.quantity.startswith("grad ") and "Div" in found.passed:
             values = [q for q in self.found if not q.startswith("grad ") and self.wrong(q)]
