@@ -81,7 +81,7 @@ def with_numbers(cases: Any, seed: int) -> Any:
     """Every network as a case, with numbers of this seed; anything else as it is."""
     if isinstance(cases, Network):
         return Case.random(cases, seed=seed)
-    if isinstance(cases, Iterable):
+    if isinstance(cases, Iterable) and not isinstance(cases, str):  # a str has no end of them
         return [with_numbers(case, seed) for case in cases]
     return cases
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -125,7 +126,19 @@ class _Found(NamedTuple):
         checks = _checks(each, settings)
         if not checks:
             raise ValueError(f"{_name(each)!r} has no check")
-        return cls(each, checks, reasons(expected(each) if callable(expected) else expected))
+        return cls(each, checks, _reasons(each, expected))
+
+
+def _reasons(implementation: Any, expected: Expected | None) -> dict[str, str]:
+    if not callable(expected):
+        return reasons(expected)
+    found = expected(implementation)
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            f"expected_failed_checks gave {found!r} for {_name(implementation)!r}; return a dict "
+            "of the name of a check -> why it fails, {} where none is expected to"
+        )
+    return reasons(found)
 
 
 #: The name of the one test of an adapter whose framework is missing.
@@ -136,6 +149,9 @@ def _checks(implementation: Any, settings: Settings) -> dict[str, Callable[[], A
     options = {"seed": settings.seed, **settings.options}
     options.pop("expected", None)
     method = getattr(implementation, "checks", None)
+    if isinstance(implementation, type) and method is not None:
+        kind = implementation.__name__
+        raise TypeError(f"{kind} is a class; give an instance, {kind}(...)")
     if callable(method):
         return dict(method(**accepted(method, options)))
     if isinstance(implementation, Adapter):
@@ -193,10 +209,12 @@ def _word(name: str) -> str:
 
 def _distinct(names: list[str]) -> list[str]:
     """
-    >>> _distinct(["a", "b", "a"])
-    ['a', 'b', 'a-2']
+    >>> _distinct(["a", "b", "a", "a-2"])
+    ['a', 'b', 'a-3', 'a-2']
     """
-    return [
-        name if name not in names[:i] else f"{name}-{names[: i + 1].count(name)}"
-        for i, name in enumerate(names)
-    ]
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}-{i}" for i in count(2))
+        free = (other for other in numbered if other not in names and other not in found)
+        found.append(next(free) if name in found else name)
+    return found

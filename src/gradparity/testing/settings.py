@@ -86,10 +86,13 @@ def of_test(node: pytest.Item | Any, config: pytest.Config) -> Settings:
         if unknown:
             pytest.fail(f"{said} is given {', '.join(unknown)}; it takes the keywords "
                         f"{', '.join(MARKER)}", pytrace=False)  # fmt: skip
+        mine, wrong = {}, ""
         try:
             mine = {name: PARSERS[name](value) for name, value in marker.kwargs.items()}
         except (TypeError, ValueError) as error:
-            pytest.fail(f"{said}: {error}", pytrace=False)
+            wrong = str(error)
+        if wrong:  # out here, for what fails inside is shown with the error it stands for
+            pytest.fail(f"{said}: {wrong}", pytrace=False)
         found = mine | found
     return replace(of_config(config), **found)
 
