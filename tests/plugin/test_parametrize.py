@@ -140,7 +140,7 @@ class TestExpectedFailures:
         [
             ("{'case-float46': 'why'}", "*names 'case-float46', and there is no such check; there "
                                         "are case-float32, case-float64"),
-            ("lambda own: {'linearity': 'why'}", "*names 'linearity', and there is no such check*"),
+            ("lambda own: {'linearity': 'why'}", "*names 'linearity', and there is no such *"),
             ("{'case-float64': ''}", "*expected_failed_checks['case-float64'] is ''; say why"),
             ("['case-float64']", "*expected_failed_checks is ['case-float64']; give a dict such as *"),
             ("5", "*expected_failed_checks is 5; give a dict such as *"),
@@ -204,7 +204,7 @@ def test_what_cannot_be_checked_is_an_error(
 def test_dtypes_are_named_alike_however_they_are_given(dtypes: Any) -> None:
     own = OwnNetwork(gp.layered([Affine(3, 2)], L2()), gp.backprop)
     assert list(own.checks(dtypes=dtypes)) == ["case-float32"]
-    with pytest.raises(ValueError, match="dtype 'x' cannot be judged|precision 'x' is unknown"):
+    with pytest.raises(ValueError, match="'x' is unknown; give any of"):
         own.checks(dtypes=["x"])
 
 

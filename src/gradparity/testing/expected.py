@@ -24,7 +24,8 @@ def reasons(
     given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise TypeError(
-            f"expected_failed_checks is {given!r}; give a dict such as {{'op-gelu': 'it has no erf'}}"
+            f"expected_failed_checks is {given!r}; "
+            "give a dict such as {'op-gelu': 'it has no erf'}"
         )
     known = given if checks is None else checks
     unknown = sorted(set(given) - set(known))
