@@ -142,7 +142,7 @@ class TestExpectedFailures:
                                         "are case-float32, case-float64"),
             ("lambda own: {'linearity': 'why'}", "*names 'linearity', and there is no such *"),
             ("{'case-float64': ''}", "*expected_failed_checks['case-float64'] is ''; say why"),
-            ("['case-float64']", "*expected_failed_checks is ['case-float64']; give a dict such as *"),
+            ("['case-float64']", "*expected_failed_checks is ['case-float64']; give a dict *"),
             ("5", "*expected_failed_checks is 5; give a dict such as *"),
             ("lambda own: None", "*expected_failed_checks gave None for 'right'; return a dict *"),
         ],

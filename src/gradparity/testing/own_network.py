@@ -51,7 +51,7 @@ class OwnNetwork:
         expected: Sequence[str] = (),
     ) -> None:
         several = isinstance(cases, Iterable) and not isinstance(cases, str)
-        given = list(cases) if several else [cases]  # type: ignore[arg-type]
+        given: list[Any] = list(cases) if several else [cases]  # type: ignore[arg-type]
         for case in given:
             if not isinstance(case, Case | Network):
                 said = f"OwnNetwork was given {type(case).__name__}"
@@ -86,7 +86,7 @@ class OwnNetwork:
         ValueError : a dtype that cannot be judged.
         """
         formats = [precision.name for precision in precisions(dtypes)]
-        numbered = [
+        numbered: list[Case] = [
             Case.random(each, seed=seed) if isinstance(each, Network) else each
             for each in self.cases
         ]

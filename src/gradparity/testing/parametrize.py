@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,11 +14,11 @@ import pytest
 from ..adapters.base import Adapter, AdapterError
 from ..comparisons.report import Report
 from ..core.precision import PRECISIONS
-from .checker import accepted, present, skip
+from .checker import NOT_INSTALLED, accepted, present, skip
 from .expected import reasons, xfail
 from .failure import concluded
 from .own_network import OwnNetwork
-from .settings import PARSERS, Settings, of_config
+from .settings import PARSERS, Settings, in_force
 
 __all__ = ["Check", "parametrize_with_checks"]
 
@@ -141,10 +140,6 @@ def _reasons(implementation: Any, expected: Expected | None) -> dict[str, str]:
     return reasons(found)
 
 
-#: The name of the one test of an adapter whose framework is missing.
-NOT_INSTALLED = "not_installed"
-
-
 def _checks(implementation: Any, settings: Settings) -> dict[str, Callable[[], Any]]:
     options = {"seed": settings.seed, **settings.options}
     options.pop("expected", None)
@@ -183,12 +178,9 @@ def _refuse_unknown(found: list[_Found], settings: Settings, expected: Expected 
 
 
 def _settings(dtypes: Any, seed: Any) -> Settings:
-    """Those of the run of pytest that is going on, and over them what is given."""
-    plugin = sys.modules.get("_gradparity_pytestplugin")
-    configs = plugin.configs if plugin is not None else []
-    settings = of_config(configs[-1]) if configs else Settings()
+    """Those in force, and over them what is given."""
     given = {"dtypes": dtypes, "seed": seed}
-    return replace(settings, **{n: PARSERS[n](v) for n, v in given.items() if v is not None})
+    return replace(in_force(), **{n: PARSERS[n](v) for n, v in given.items() if v is not None})
 
 
 def _name(implementation: Any) -> str:

@@ -6,6 +6,7 @@ Imports pytest alone; names are looked up only where some are given.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Settings", "of_config", "of_test", "refuse_bad", "report_path"]
+__all__ = ["Settings", "in_force", "of_config", "of_test", "refuse_bad", "report_path"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ def of_config(config: pytest.Config) -> Settings:
             except (TypeError, ValueError) as error:
                 raise pytest.UsageError(f"{source}: {error}") from None
     return found
+
+
+def in_force() -> Settings:
+    """Those of the run of pytest that is going on; the defaults without the plugin."""
+    plugin = sys.modules.get("_gradparity_pytestplugin")
+    configs = plugin.configs if plugin is not None else []
+    return of_config(configs[-1]) if configs else Settings()
 
 
 def of_test(node: pytest.Item | Any, config: pytest.Config) -> Settings:
