@@ -10,7 +10,7 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,8 +59,14 @@ def unusual(which: int) -> Iterator[Callable[[], list[str]]]:
 
 
 def _settings() -> list[Setting]:
-    here = [(name, sys.modules[name]) for name in OF_FRAMEWORKS if name in sys.modules]
-    return [*_of_numpy(), *(s for name, module in here for s in OF_FRAMEWORKS[name](module))]
+    found = list(_of_numpy())
+    for name, settings in OF_FRAMEWORKS.items():
+        if name in sys.modules:
+            with suppress(AttributeError):  # of another version, whose settings we do not know
+                for setting in settings(sys.modules[name]):
+                    setting.write(setting.read())
+                    found.append(setting)
+    return found
 
 
 def _of_numpy() -> Iterator[Setting]:
@@ -129,10 +135,9 @@ def _of_jax(jax: Any) -> Iterator[Setting]:
 
 
 def _of_tinygrad(tinygrad: Any) -> Iterator[Setting]:
-    dtypes, tensor = tinygrad.dtypes, tinygrad.Tensor
     for what, owner, name, values in (
-        ("default dtype", dtypes, "default_float", (dtypes.float32, dtypes.float64)),
-        ("seed", tensor, "_seed", SEEDS),
+        ("seed", tinygrad.Tensor, "_seed", SEEDS),
+        ("default dtype", tinygrad.helpers.DEFAULT_FLOAT, "value", ("float32", "float64")),
     ):
 
         def read(owner: Any = owner, name: str = name) -> Any:
