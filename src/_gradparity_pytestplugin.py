@@ -165,8 +165,24 @@ class Gathered:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.tests: dict[str, dict[str, Any]] = {}
+        #: What was to run and has no result, for a report that tells whether it is complete.
+        self.unfinished: set[str] = set()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:  # what tests are in there nobody knows
+            self.unfinished.add(report.nodeid)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.unfinished.update(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Here the tests are collected by the workers, which send their names."""
+        self.unfinished.update(ids)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":
+            self.unfinished.discard(report.nodeid)
         packed: str | None = getattr(report, "gradparity", None)
         if packed is None and report.nodeid not in self.tests:
             return
@@ -174,17 +190,17 @@ class Gathered:
 
         add(self.tests, report, packed)
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         if _report(self.config) and not self.config.option.collectonly:
             from gradparity.testing.settings import report_path
             from gradparity.testing.summary import write
 
-            write(self.tests, report_path(self.config))
+            write(self.tests, report_path(self.config), int(exitstatus), self.unfinished)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.tests:
             from gradparity.testing.summary import lines
 
             terminalreporter.section("gradient parity")
-            for line in lines(self.tests, _report(self.config)):
+            for line in lines(self.tests, _report(self.config), len(self.unfinished)):
                 terminalreporter.write_line(line)

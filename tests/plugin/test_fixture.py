@@ -202,6 +202,7 @@ class TestSettings:
         result = pytester.runpytest()
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines([f"*@pytest.mark.gradparity in test_it.py::test_that*{said}"])
+        assert "During handling" not in result.stdout.str()
 
     def test_a_bad_marker_is_seen_when_its_adapters_are_collected(
         self, pytester: pytest.Pytester, project: Project
@@ -227,6 +228,8 @@ class TestSettings:
             def test_no_case(gradparity):
                 with pytest.raises(TypeError, match="check was given int"):
                     gradparity(3, right)
+                with pytest.raises(TypeError, match="check was given str"):
+                    gradparity("abc", right)
 
             def test_seed(gradparity):
                 with pytest.raises(ValueError, match="seed is 'x'"):

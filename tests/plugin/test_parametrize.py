@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+import gradparity as gp
+from gradparity.core import L2, Affine
+from gradparity.testing import OwnNetwork
 
 Project = Callable[..., Path]
 
@@ -134,18 +140,21 @@ class TestExpectedFailures:
         [
             ("{'case-float46': 'why'}", "*names 'case-float46', and there is no such check; there "
                                         "are case-float32, case-float64"),
-            ("lambda own: {'linearity': 'why'}", "*names 'linearity', and there is no such check*"),
+            ("lambda own: {'linearity': 'why'}", "*names 'linearity', and there is no such *"),
             ("{'case-float64': ''}", "*expected_failed_checks['case-float64'] is ''; say why"),
+            ("['case-float64']", "*expected_failed_checks is ['case-float64']; give a dict *"),
+            ("5", "*expected_failed_checks is 5; give a dict such as *"),
+            ("lambda own: None", "*expected_failed_checks gave None for 'right'; return a dict *"),
         ],
     )  # fmt: skip
-    def test_that_name_no_check_are_an_error(
+    def test_that_say_nothing_are_an_error(
         self, pytester: pytest.Pytester, project: Project, expected: str, said: str
     ) -> None:
         decorator = "@parametrize_with_checks([OwnNetwork(NET, right)], expected_failed_checks="
         project(f"{decorator}{expected})", TEST)
         result = pytester.runpytest()
         assert result.ret == pytest.ExitCode.INTERRUPTED
-        result.stdout.fnmatch_lines([f"E*ValueError: {said.replace('[', '[[]')}"])
+        result.stdout.fnmatch_lines([f"E*Error: {said.replace('[', '[[]')}"])
 
     def test_of_a_dtype_that_this_run_leaves_out_are_no_error(
         self, pytester: pytest.Pytester, project: Project
@@ -168,6 +177,18 @@ class TestExpectedFailures:
         ("[OwnNetwork(NET, right)], seed=-1", "ValueError: seed is -1; *"),
         ("[OwnNetwork([], right)]", "ValueError: OwnNetwork was given no case; *"),
         ("[OwnNetwork([3], right)]", "TypeError: OwnNetwork was given int; *"),
+        ("[OwnNetwork]", "TypeError: OwnNetwork is a class; give an instance, OwnNetwork(...)"),
+        ("[OwnNetwork(None, right)]", "TypeError: OwnNetwork was given NoneType; give a Case, *"),
+        ("[OwnNetwork('abc', right)]", "TypeError: OwnNetwork was given str; give a Case, *"),
+        (
+            "[OwnNetwork(NET, None)]",
+            "TypeError: OwnNetwork was given None as the implementation; *",
+        ),
+        ("[OwnNetwork(NET, right, expected='sum')]", "TypeError: expected is 'sum'; *"),
+        (
+            "[OwnNetwork(NET, right, expected=['smu'])]",
+            "ValueError: convention 'smu' is unknown; *",
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_an_error(
@@ -177,3 +198,26 @@ def test_what_cannot_be_checked_is_an_error(
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines([f"E*{said}"])
+
+
+@pytest.mark.parametrize("dtypes", ["float32", ["float32"], [np.float32], np.dtype("float32")])
+def test_dtypes_are_named_alike_however_they_are_given(dtypes: Any) -> None:
+    own = OwnNetwork(gp.layered([Affine(3, 2)], L2()), gp.backprop)
+    assert list(own.checks(dtypes=dtypes)) == ["case-float32"]
+    with pytest.raises(ValueError, match="'x' is unknown; give any of"):
+        own.checks(dtypes=["x"])
+
+
+def test_names_given_twice_stay_apart(pytester: pytest.Pytester, project: Project) -> None:
+    project(
+        """
+        OWN = [OwnNetwork(NET, right, name) for name in ("x", "x-2", "x")]
+
+        @parametrize_with_checks(OWN, dtypes=["float64"])
+        """,
+        TEST,
+    )
+    result = pytester.runpytest("-v")
+    result.stdout.fnmatch_lines([
+        f"*test_checks[[]{name}-case-float64[]] PASSED*" for name in ("x", "x-2", "x-3")
+    ])  # fmt: skip

@@ -84,7 +84,8 @@ class TestFile:
         text = (pytester.path / "r.json").read_text(encoding="utf-8")
         document = json.loads(text, parse_constant=lambda name: pytest.fail(name))
         assert document["schema"] == "gradparity/pytest/1"
-        assert list(document) == ["schema", "tests"]
+        assert list(document) == ["schema", "exit_status", "unfinished", "tests"]
+        assert (document["exit_status"], document["unfinished"]) == (1, [])
         nodeids = [test["nodeid"] for test in document["tests"]]
         assert nodeids == sorted(nodeids)
         assert "test_it.py::test_without" not in nodeids
@@ -109,6 +110,72 @@ class TestFile:
         result = pytester.runpytest("--gradparity-report=r.json")
         assert json.loads(path.read_text())["tests"] == []
         assert "gradient parity" not in result.stdout.str()
+
+    def test_names_the_test_whose_worker_died(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project("""
+            import os
+
+            def test_right(gradparity): gradparity(NET, right)
+
+            def test_dies(gradparity):
+                gradparity(NET, right)
+                os._exit(1)
+        """)
+        result = pytester.runpytest_subprocess("--gradparity-report=r.json", "-n2")
+        document = json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
+        assert document["unfinished"] == ["test_it.py::test_dies"]
+        assert [test["nodeid"] for test in document["tests"]] == ["test_it.py::test_right"]
+        result.stdout.fnmatch_lines(["every report is in r.json, but of 1 that did not finish"])
+
+    @pytest.mark.parametrize("options", [(), ("-n1",)])
+    def test_names_what_was_not_reached(
+        self, pytester: pytest.Pytester, project: Project, options: tuple[str, ...]
+    ) -> None:
+        project("""
+            def test_wrong(gradparity): gradparity(NET, wrong)
+            def test_later(gradparity): gradparity(NET, right)
+            def test_last(): pass
+        """)
+        chosen = ("--gradparity-report=r.json", "-x", "-k", "not last")
+        pytester.runpytest_subprocess(*chosen, *options)
+        document = json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
+        assert document["exit_status"] == (2 if options else 1)  # as pytest-xdist has it
+        assert document["unfinished"] == ["test_it.py::test_later"]
+
+    @pytest.mark.parametrize("options", [(), ("-n1",)])
+    def test_names_what_could_not_be_collected(
+        self, pytester: pytest.Pytester, project: Project, options: tuple[str, ...]
+    ) -> None:
+        project("def test_right(gradparity): gradparity(NET, right)")
+        pytester.makepyfile(test_other="import nowhere")
+        chosen = ("--gradparity-report=r.json", "--continue-on-collection-errors")
+        pytester.runpytest_subprocess(*chosen, *options)
+        document = json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
+        assert (document["exit_status"], document["unfinished"]) == (1, ["test_other.py"])
+        assert len(document["tests"]) == 1
+
+    @pytest.mark.parametrize("options", [(), ("-n1",)])
+    def test_says_that_pytest_itself_failed(
+        self, pytester: pytest.Pytester, project: Project, options: tuple[str, ...]
+    ) -> None:
+        project("""
+            import numpy as np
+
+            def test_wrong(gradparity): gradparity(NET, wrong)
+            def test_later(gradparity, record_property):
+                record_property("no text", np.float64(1))
+        """)
+        pytester.makeconftest("""
+            def pytest_runtest_logreport(report):
+                if "later" in report.nodeid:
+                    raise KeyError(report.nodeid)
+        """)
+        pytester.runpytest_subprocess("--gradparity-report=r.json", *options)
+        document = json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
+        assert document["exit_status"] == 3
+        assert document["unfinished"] == ["test_it.py::test_later"]
 
     def test_takes_the_place_of_the_old_one_at_once(
         self, pytester: pytest.Pytester, project: Project
@@ -141,6 +208,17 @@ class TestSummary:
             "1 test, 2 runs, 36 quantities: *",
             "nearest to its bound: *, right, float*, case 'case', at *% (test_it.py::test_right)",
         ])  # fmt: skip
+
+    def test_a_name_stays_on_its_line(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(r"""
+            def test_named(gradparity):
+                mine = lambda case: gp.backprop(case)
+                mine.__name__ = "two\nlines \x1b[31mred"
+                gradparity(NET, mine)
+        """)
+        text = pytester.runpytest("--color=no").stdout.str()
+        assert r", two\nlines \x1b[31mred, float" in text
+        assert "\x1b" not in text
 
     def test_is_silent_where_nothing_ran(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_one(): pass")

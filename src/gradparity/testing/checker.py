@@ -17,7 +17,10 @@ from ..core.network import Network
 from .failure import concluded, record
 from .settings import PARSERS, Settings
 
-__all__ = ["Checker", "accepted", "one_adapter", "present", "skip"]
+__all__ = ["NOT_INSTALLED", "Checker", "accepted", "one_adapter", "present", "skip"]
+
+#: The name of the one test of an adapter whose framework is missing.
+NOT_INSTALLED = "not_installed"
 
 
 class Checker:
@@ -69,7 +72,11 @@ class Checker:
         """`gradparity.testing.check_adapter`, with these settings where nothing else is said."""
         __tracebackhide__ = True
         from .conformance import check_adapter
+        from .conformance.subject import Subject
 
+        absent = Subject(adapter).absent
+        if absent and not set(absent) & set(self.settings.required):
+            skip(absent)
         found = check_adapter(adapter, **{**self._for(check_adapter), **options})
         return concluded(found) if isinstance(found, Report) else found
 
@@ -81,7 +88,7 @@ def with_numbers(cases: Any, seed: int) -> Any:
     """Every network as a case, with numbers of this seed; anything else as it is."""
     if isinstance(cases, Network):
         return Case.random(cases, seed=seed)
-    if isinstance(cases, Iterable):
+    if isinstance(cases, Iterable) and not isinstance(cases, str):  # a str has no end of them
         return [with_numbers(case, seed) for case in cases]
     return cases
 

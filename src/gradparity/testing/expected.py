@@ -15,12 +15,18 @@ def reasons(
 
     Raises
     ------
+    TypeError : something else than a mapping.
     ValueError : saying what is wrong with which.
 
     >>> reasons({"op-gelu": "it has no erf"})
     {'op-gelu': 'it has no erf'}
     """
-    given = given or {}
+    given = {} if given is None else given
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"expected_failed_checks is {given!r}; "
+            "give a dict such as {'op-gelu': 'it has no erf'}"
+        )
     known = given if checks is None else checks
     unknown = sorted(set(given) - set(known))
     if unknown:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..comparisons.check import DTYPES, check
+from ..comparisons.conventions.local import parse_expected
 from ..comparisons.implementations import Implementation
 from ..comparisons.report import Report
 from ..core.case import Case
 from ..core.network import Network
+from ..core.precision import precisions
 
 __all__ = ["OwnNetwork"]
 
@@ -29,7 +31,8 @@ class OwnNetwork:
 
     Raises
     ------
-    TypeError, ValueError : something else than cases, or none.
+    TypeError, ValueError : something else than cases, or none; an implementation that cannot be
+        one; an unknown convention.
 
     >>> import gradparity as gp
     >>> from gradparity.core import Affine, L2
@@ -47,14 +50,22 @@ class OwnNetwork:
         name: str | None = None,
         expected: Sequence[str] = (),
     ) -> None:
-        given = [cases] if isinstance(cases, Case | Network) else list(cases)
+        several = isinstance(cases, Iterable) and not isinstance(cases, str)
+        given: list[Any] = list(cases) if several else [cases]  # type: ignore[arg-type]
         for case in given:
             if not isinstance(case, Case | Network):
                 said = f"OwnNetwork was given {type(case).__name__}"
                 raise TypeError(f"{said}; give a Case, a Network or a list of them")
+        if not (isinstance(implementation, str) or callable(implementation)
+                or hasattr(implementation, "run")):  # fmt: skip
+            raise TypeError(
+                f"OwnNetwork was given {implementation!r} as the implementation; give a function "
+                "of a case, an adapter or its name"
+            )
+        parse_expected(expected)
         if not given:
             raise ValueError("OwnNetwork was given no case; give a Case or a Network")
-        self.cases, self.implementation, self.expected = given, implementation, expected
+        self.cases, self.implementation, self.expected = given, implementation, tuple(expected)
         self.name = name or (
             implementation
             if isinstance(implementation, str)
@@ -66,10 +77,16 @@ class OwnNetwork:
         return f"OwnNetwork({self.name!r}, {len(self.cases)} case{'s' * (len(self.cases) > 1)})"
 
     def checks(
-        self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
+        self, dtypes: Sequence[Any] | str = DTYPES, seed: int = 0
     ) -> dict[str, Callable[[], Report]]:
-        """Name -> check, one per case and dtype, such as "case-float64"; each gives a `Report`."""
-        numbered = [
+        """Name -> check, one per case and dtype, such as "case-float64"; each gives a `Report`.
+
+        Raises
+        ------
+        ValueError : a dtype that cannot be judged.
+        """
+        formats = [precision.name for precision in precisions(dtypes)]
+        numbered: list[Case] = [
             Case.random(each, seed=seed) if isinstance(each, Network) else each
             for each in self.cases
         ]
@@ -79,9 +96,9 @@ class OwnNetwork:
         return {
             f"{case.name}-{dtype}": partial(self._check, case, dtype)
             for case in numbered
-            for dtype in dtypes
+            for dtype in formats
         }
 
-    def _check(self, case: Case, dtype: Any) -> Report:
+    def _check(self, case: Case, dtype: str) -> Report:
         __tracebackhide__ = True
         return check(case, self.implementation, dtypes=[dtype], expected=self.expected)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,11 +14,11 @@ import pytest
 from ..adapters.base import Adapter, AdapterError
 from ..comparisons.report import Report
 from ..core.precision import PRECISIONS
-from .checker import accepted, present, skip
+from .checker import NOT_INSTALLED, accepted, present, skip
 from .expected import reasons, xfail
 from .failure import concluded
 from .own_network import OwnNetwork
-from .settings import PARSERS, Settings, of_config
+from .settings import PARSERS, Settings, in_force
 
 __all__ = ["Check", "parametrize_with_checks"]
 
@@ -125,17 +125,28 @@ class _Found(NamedTuple):
         checks = _checks(each, settings)
         if not checks:
             raise ValueError(f"{_name(each)!r} has no check")
-        return cls(each, checks, reasons(expected(each) if callable(expected) else expected))
+        return cls(each, checks, _reasons(each, expected))
 
 
-#: The name of the one test of an adapter whose framework is missing.
-NOT_INSTALLED = "not_installed"
+def _reasons(implementation: Any, expected: Expected | None) -> dict[str, str]:
+    if not callable(expected):
+        return reasons(expected)
+    found = expected(implementation)
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            f"expected_failed_checks gave {found!r} for {_name(implementation)!r}; return a dict "
+            "of the name of a check -> why it fails, {} where none is expected to"
+        )
+    return reasons(found)
 
 
 def _checks(implementation: Any, settings: Settings) -> dict[str, Callable[[], Any]]:
     options = {"seed": settings.seed, **settings.options}
     options.pop("expected", None)
     method = getattr(implementation, "checks", None)
+    if isinstance(implementation, type) and method is not None:
+        kind = implementation.__name__
+        raise TypeError(f"{kind} is a class; give an instance, {kind}(...)")
     if callable(method):
         return dict(method(**accepted(method, options)))
     if isinstance(implementation, Adapter):
@@ -167,12 +178,9 @@ def _refuse_unknown(found: list[_Found], settings: Settings, expected: Expected 
 
 
 def _settings(dtypes: Any, seed: Any) -> Settings:
-    """Those of the run of pytest that is going on, and over them what is given."""
-    plugin = sys.modules.get("_gradparity_pytestplugin")
-    configs = plugin.configs if plugin is not None else []
-    settings = of_config(configs[-1]) if configs else Settings()
+    """Those in force, and over them what is given."""
     given = {"dtypes": dtypes, "seed": seed}
-    return replace(settings, **{n: PARSERS[n](v) for n, v in given.items() if v is not None})
+    return replace(in_force(), **{n: PARSERS[n](v) for n, v in given.items() if v is not None})
 
 
 def _name(implementation: Any) -> str:
@@ -193,10 +201,12 @@ def _word(name: str) -> str:
 
 def _distinct(names: list[str]) -> list[str]:
     """
-    >>> _distinct(["a", "b", "a"])
-    ['a', 'b', 'a-2']
+    >>> _distinct(["a", "b", "a", "a-2"])
+    ['a', 'b', 'a-3', 'a-2']
     """
-    return [
-        name if name not in names[:i] else f"{name}-{names[: i + 1].count(name)}"
-        for i, name in enumerate(names)
-    ]
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}-{i}" for i in count(2))
+        free = (other for other in numbered if other not in names and other not in found)
+        found.append(next(free) if name in found else name)
+    return found

@@ -6,6 +6,7 @@ Imports pytest alone; names are looked up only where some are given.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Settings", "of_config", "of_test", "refuse_bad", "report_path"]
+__all__ = ["Settings", "in_force", "of_config", "of_test", "refuse_bad", "report_path"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ def of_config(config: pytest.Config) -> Settings:
     return found
 
 
+def in_force() -> Settings:
+    """Those of the run of pytest that is going on; the defaults without the plugin."""
+    plugin = sys.modules.get("_gradparity_pytestplugin")
+    configs = plugin.configs if plugin is not None else []
+    return of_config(configs[-1]) if configs else Settings()
+
+
 def of_test(node: pytest.Item | Any, config: pytest.Config) -> Settings:
     """Of one test: its markers (the closest one wins, keyword by keyword) over the configuration.
 
@@ -86,10 +94,13 @@ def of_test(node: pytest.Item | Any, config: pytest.Config) -> Settings:
         if unknown:
             pytest.fail(f"{said} is given {', '.join(unknown)}; it takes the keywords "
                         f"{', '.join(MARKER)}", pytrace=False)  # fmt: skip
+        mine, wrong = {}, ""
         try:
             mine = {name: PARSERS[name](value) for name, value in marker.kwargs.items()}
         except (TypeError, ValueError) as error:
-            pytest.fail(f"{said}: {error}", pytrace=False)
+            wrong = str(error)
+        if wrong:  # out here, for what fails inside is shown with the error it stands for
+            pytest.fail(f"{said}: {wrong}", pytrace=False)
         found = mine | found
     return replace(of_config(config), **found)
 

@@ -10,7 +10,7 @@ import math
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,7 @@ def _outcome(report: Any) -> str:
     return "error" if failed_outside else str(report.outcome)
 
 
-def document(tests: Tests) -> str:
+def document(tests: Tests, exit_status: int, unfinished: Iterable[str]) -> str:
     """Every report as one JSON object, sorted by test; see docs/json.md."""
     found = [
         {
@@ -110,15 +110,21 @@ def document(tests: Tests) -> str:
         }
         for nodeid in sorted(tests)
     ]
-    return json.dumps({"schema": SCHEMA, "tests": found}, allow_nan=False, indent=1) + "\n"
+    whole = {
+        "schema": SCHEMA,
+        "exit_status": exit_status,
+        "unfinished": sorted(unfinished),
+        "tests": found,
+    }
+    return json.dumps(whole, allow_nan=False, indent=1) + "\n"
 
 
-def write(tests: Tests, path: Path) -> None:
+def write(tests: Tests, path: Path, exit_status: int, unfinished: Iterable[str]) -> None:
     """The document, whole or not at all: it takes the place of the file when it is complete."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "w", encoding="utf-8") as file:
-            file.write(document(tests))
+            file.write(document(tests, exit_status, unfinished))
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it for its owner alone
@@ -128,8 +134,13 @@ def write(tests: Tests, path: Path) -> None:
         raise
 
 
-def lines(tests: Tests, path: str) -> Iterator[str]:
-    """Of the terminal's summary."""
+def lines(tests: Tests, path: str, unfinished: int) -> Iterator[str]:
+    """Of the terminal's summary; whatever names there are, each stays on its line."""
+    for line in _lines(tests, path, unfinished):
+        yield "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def _lines(tests: Tests, path: str, unfinished: int) -> Iterator[str]:
     rows = [
         {**row, "test": nodeid, "outcome": test["outcome"]}
         for nodeid, test in sorted(tests.items())
@@ -149,7 +160,8 @@ def lines(tests: Tests, path: str) -> Iterator[str]:
     for said, times in absent.items():
         yield f"skipped in {len(times)} test{'s' * (len(times) > 1)}: {said}"
     if path:
-        yield f"every report is in {path}"
+        left = f", but of {unfinished} that did not finish" if unfinished else ""
+        yield f"every report is in {path}{left}"
 
 
 def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
-import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +11,6 @@ import numpy as np
 
 from ...adapters.base import AdapterError, DeviceError
 from ...core import (
-    L2,
     Activation,
     Affine,
     Case,
@@ -26,7 +22,8 @@ from ...core import (
     Trace,
     layered,
 )
-from .subject import Subject, array_fault, arrays, expect, small
+from .state import unusual
+from .subject import Subject, array_fault, arrays, expect
 
 __all__ = ["CHECKS"]
 
@@ -86,13 +83,18 @@ def copies_build(subject: Subject) -> None:
     _same_parameters(again, case.params, "writing into exported parameters reached what was built")
 
 
+ROUND_TRIP = (
+    Node("z1", Affine(4, 3), "x"),
+    Node("hidden", Affine(3, 5, bias=False), "z1"),
+    Node("most", Maxout(5, 2, pieces=2), "hidden"),
+)
+
+
 def round_trip(subject: Subject) -> None:
     """build and export hand the parameters over bit by bit, zeros' signs and subnormals too."""
-    net = Network(
-        Node("z1", Affine(4, 3), "x"),
-        Node("hidden", Affine(3, 5, bias=False), "z1"),
-        Node("most", Maxout(5, 2, pieces=2), "hidden"),
-        divergence=L2(),
+    net = subject.buildable(
+        Network(*layers, divergence=subject.divergence)
+        for layers in (ROUND_TRIP, ROUND_TRIP[:2], ROUND_TRIP[:1])
     )
     for dtype in subject.dtypes:
         params = dict(Case.random(net, seed=2, dtype=dtype).params)
@@ -117,9 +119,13 @@ def _same_parameters(got: Any, expected: Any, said: str) -> None:
 
 def deterministic(subject: Subject) -> None:
     """The same case gives the same bits."""
-    case = Case.random(layered([Affine(3, 4), RandomizedLeakyReLU()], L2()), batch=4)
-    case = case.astype(subject.dtypes[0])
+    case = subject.first(_randomized(subject), subject.small())
     _same_bits(subject.run(case), subject.run(case), "the same case, run twice")
+
+
+def _randomized(subject: Subject) -> Case:
+    net = layered([Affine(3, 4), RandomizedLeakyReLU()], subject.divergence)
+    return Case.random(net, batch=4, dtype=subject.dtypes[0])
 
 
 def _same_bits(a: Trace, b: Trace, said: str) -> None:
@@ -137,7 +143,7 @@ def _same_bits(a: Trace, b: Trace, said: str) -> None:
 def dtype_argument(subject: Subject) -> None:
     """run(case, dtype=) is run(case.astype(dtype)), and so is run_all."""
     for dtype in subject.dtypes:
-        other = small("float32" if dtype == "float64" else "float64")
+        other = subject.small("float32" if dtype == "float64" else "float64")
         plain = subject.run(other.astype(dtype))
         for said, given in (("a name", dtype), ("a NumPy dtype", np.dtype(dtype))):
             asked = subject.run(other, dtype=given)
@@ -150,7 +156,7 @@ def run_all(subject: Subject) -> None:
     """run_all gives the traces of the cases in their order, in their own dtypes."""
     found = subject.adapter.run_all([])
     expect(isinstance(found, list) and not found, f"run_all([]) is {found!r}; return []")
-    mixed = [small(dtype, batch) for batch in (5, 3) for dtype in subject.dtypes]
+    mixed = [subject.small(dtype, batch) for batch in (5, 3) for dtype in subject.dtypes]
     together = subject.adapter.run_all(mixed)
     expect(len(together) == len(mixed), f"{len(mixed)} cases gave {len(together)} traces")
     for i, (case, trace) in enumerate(zip(mixed, together, strict=True)):
@@ -196,7 +202,8 @@ class UnheardDivergence(Divergence):
 
 def unknown_op(subject: Subject) -> None:
     """An op it does not know is an AdapterError that names it, when run and when built."""
-    case = Case.random(layered([Affine(2, 2), Unheard()], L2())).astype(subject.dtypes[0])
+    net = layered([Affine(2, 2), Unheard()], subject.divergence)
+    case = Case.random(net, dtype=subject.dtypes[0])
     _refuses(lambda: subject.adapter.run(case), "run", "Unheard", "an op it has not")
     _refuses(
         lambda: subject.adapter.build(case.network, case.params), "build", "Unheard",
@@ -240,46 +247,26 @@ def _refuses(
         raise AssertionError(f"{method} accepted {what!r}; {remedy}")
 
 
-#: A framework's own global number settings, where it is loaded.
-DEFAULTS: dict[str, Callable[[Any], Any]] = {
-    "torch": lambda m: (m.get_default_dtype(), m.get_num_threads(), repr(m.get_rng_state())),
-    "jax": lambda m: (m.config.jax_enable_x64, m.config.jax_default_matmul_precision),
-    "tinygrad": lambda m: (m.dtypes.default_float, m.Tensor._seed),
-}
-
-
 def global_state(subject: Subject) -> None:
     """Random numbers, error handling, default dtypes and warning filters stay as they were."""
-    case = Case.random(layered([Affine(3, 3), RandomizedLeakyReLU()], L2()), batch=2)
+    case = subject.first(_randomized(subject), subject.small())
     adapter = subject.adapter  # what importing a framework changes is not the adapter's
-    with np.errstate(divide="raise", over="warn", under="ignore", invalid="raise"):
-        before = dict(_state())
-        case = case.astype(subject.dtypes[0])  # asking for them may be the first run of all
-        subject.run(case)
-        adapter.build(case.network, case.params)
-        after = dict(_state())
-    changed = [what for what, state in before.items() if after[what] != state]
-    expect(not changed, f"running changed {', '.join(changed)}; use a context, or put it back")
-
-
-def _state() -> Iterator[tuple[str, Any]]:
-    yield "Python's random numbers", random.getstate()
-    yield "NumPy's random numbers", repr(np.random.get_state())
-    yield "NumPy's error handling (np.seterr)", np.geterr()
-    yield "NumPy's printing options", repr(np.get_printoptions())
-    yield "the warning filters", list(warnings.filters)
-    for name, read in DEFAULTS.items():
-        if name in sys.modules:
-            yield f"the global settings of {name}", read(sys.modules[name])
+    for which in (0, 1):
+        with unusual(which) as changed:
+            subject.run(case)
+            adapter.build(case.network, case.params)
+            found = changed()
+        expect(not found, f"running changed {', '.join(found)}; use a context, or put it back")
 
 
 def float32_after_float64(subject: Subject) -> None:
     """A run in float64 changes nothing for the next one in float32."""
     if len(subject.dtypes) < 2:
         return
-    first = [subject.run(small("float32")) for _ in range(2)][-1]  # asked after float32 itself
-    subject.run(small("float64"))
-    _same_bits(subject.run(small("float32")), first, "float32 before and after a run in float64")
+    narrow, wide = subject.small("float32"), subject.small("float64")
+    first = [subject.run(narrow) for _ in range(2)][-1]  # asked after float32 itself
+    subject.run(wide)
+    _same_bits(subject.run(narrow), first, "float32 before and after a run in float64")
 
 
 CHECKS: dict[str, Callable[[Subject], None]] = {

@@ -18,7 +18,6 @@ from ...comparisons.diagnosis import diagnosis
 from ...comparisons.finding import Verdict
 from ...comparisons.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
 from ...core import (
-    L2,
     Add,
     Affine,
     Case,
@@ -32,7 +31,7 @@ from ...core import (
     backprop,
     layered,
 )
-from .subject import Subject, expect, small
+from .subject import Subject, expect
 
 __all__ = ["CHECKS"]
 
@@ -41,7 +40,8 @@ BUILTIN = builtin_cases()
 
 def op(name: str, subject: Subject) -> None:
     """One op, alone at its special points and in a network, is what the formulas say."""
-    subject.has_parity([BUILTIN[f"op-{name}"].make(), BUILTIN[f"net-{name}"].make()])
+    cases = [BUILTIN[f"{where}-{name}"].make() for where in ("op", "net")]
+    subject.has_parity([subject.adapted(case) for case in cases])
 
 
 def vector_activation(subject: Subject) -> None:
@@ -49,7 +49,7 @@ def vector_activation(subject: Subject) -> None:
     cube = _cube(lambda z: z * z * z)
     native = _cube(_not_for_a_framework, native={subject.name: lambda z: z * z * z})
     for each in (cube, native):
-        net = layered([Affine(3, 2), each], L2())
+        net = layered([Affine(3, 2), each], subject.divergence)
         subject.has_parity([Case.random(net, batch=3, name="the user's function")])
 
 
@@ -69,7 +69,7 @@ def several_values(op: core.Op, subject: Subject) -> None:
     """An op of two values, each of which has a gradient of its own."""
     net = Network(
         Node("z1", Affine(3, 4), "x"), Node("z2", Affine(4, 4), "z1"),
-        Node("m1", op, "z2", "z1"), divergence=L2(),
+        Node("m1", op, "z2", "z1"), divergence=subject.divergence,
     )  # fmt: skip
     subject.has_parity([Case.random(net, batch=4, name=op.name)])
 
@@ -98,9 +98,12 @@ CLASSIFIERS = (
 
 def class_labels(subject: Subject) -> None:
     """Desired outputs as class labels, of any integer dtype."""
-    for dtype in ("int64", "int32", "uint8"):
-        labels = np.array([2, 0, 4, 4, 1, 3], dtype)
-        subject.has_parity([_classifier(each, labels) for each in CLASSIFIERS])
+    labels = np.array([2, 0, 4, 4, 1, 3])
+    subject.has_parity([
+        replace(_classifier(each, labels.astype(dtype)), name=f"{each!r}, {dtype}")
+        for dtype in ("int64", "int32", "uint8")
+        for each in CLASSIFIERS
+    ])  # fmt: skip
 
 
 def soft_targets(subject: Subject) -> None:
@@ -123,7 +126,7 @@ def _classifier(divergence: CrossEntropy, d: Any) -> Case:
 
 def branch_several_uses(subject: Subject) -> None:
     """A value with several consumers: a gate, a residual, a concatenation, and x used directly."""
-    subject.has_parity([replace(gated(), name="gated")])
+    subject.has_parity([replace(subject.adapted(gated()), name="gated")])
 
 
 def branch_used_twice(subject: Subject) -> None:
@@ -131,7 +134,7 @@ def branch_used_twice(subject: Subject) -> None:
     net = Network(
         Node("z1", Affine(3, 4), "x"), Node("q1", Multiply(), "z1", "z1"),
         Node("s1", Add(), "q1", "q1", "z1"), Node("c1", Concatenate(), "s1", "s1"),
-        divergence=InnerProduct(),
+        divergence=subject.divergence,
     )  # fmt: skip
     subject.has_parity([Case.random(net, batch=4, name="used twice")])
 
@@ -140,12 +143,12 @@ def branch_dead_end(subject: Subject) -> None:
     """A value that does not reach Div: it is shown, and its gradient is zero."""
     net = Network(
         Node("z1", Affine(3, 4), "x"), Node("aside", Affine(4, 2), "z1"),
-        Node("y1", ReLU(), "aside"), Node("z2", Affine(4, 3), "z1"),
-        divergence=L2(), output="z2",
+        Node("more", Affine(2, 2), "aside"), Node("z2", Affine(4, 3), "z1"),
+        divergence=subject.divergence, output="z2",
     )  # fmt: skip
     case = Case.random(net, batch=4, name="dead end").astype(subject.dtypes[0])
     grad = subject.run(case).grad
-    wrong = [key for key in ("aside", "y1", "W_aside", "b_aside") if grad[key].any()]
+    wrong = [key for key in ("aside", "more", "W_aside", "b_aside") if grad[key].any()]
     expect(not wrong, f"{wrong} do not reach Div, their gradients are zero; got others")
     subject.has_parity([case])
 
@@ -154,9 +157,9 @@ def branch_input(subject: Subject) -> None:
     """x used directly by several nodes, and as the only value there is."""
     net = Network(
         Node("z1", Affine(3, 3), "x"), Node("m1", Multiply(), "x", "z1"),
-        Node("s1", Add(), "x", "m1", "x"), divergence=L2(),
+        Node("s1", Add(), "x", "m1", "x"), divergence=subject.divergence,
     )  # fmt: skip
-    alone = layered([ReLU()], InnerProduct())
+    alone = layered([ReLU()], subject.divergence)
     subject.has_parity(
         [Case.random(net, batch=4, name="x directly"), Case.random(alone, width=3, name="x alone")]
     )
@@ -164,11 +167,26 @@ def branch_input(subject: Subject) -> None:
 
 def batch_of_one(subject: Subject) -> None:
     """One instance is a batch as well."""
-    subject.has_parity([replace(small(batch=1), name="batch of one"), _one(gated())])
+    branches = [_one(case) for case in subject.gated()]
+    subject.has_parity([replace(subject.small(batch=1), name="batch of one"), *branches])
 
 
 def _one(case: Case) -> Case:
     return Case(case.network, case.params, case.x[:1], case.d[:1], "gated, batch of one")
+
+
+def large(subject: Subject) -> None:
+    """More instances and units than blocks of a matrix product have, and another smoothing."""
+    small = subject.small().network
+    between = [node.op for node in small.nodes[1:-1]]
+    smoothed = getattr(small.divergence, "eps", 0) > 0
+    divergence = CrossEntropy(eps=0.03) if smoothed else small.divergence
+    deep = layered([Affine(2, 70), *between, Affine(70, 2)], divergence)
+    wide = layered([Affine(2, 70)], small.divergence)
+    subject.has_parity([
+        Case.random(deep, batch=67, seed=6, name="67 instances"),
+        Case.random(wide, batch=3, seed=6, name="70 outputs"),
+    ])  # fmt: skip
 
 
 def kinks(subject: Subject) -> None:
@@ -183,14 +201,15 @@ def kinks(subject: Subject) -> None:
         Node("s", Add(), "a", "b", "c"), divergence=InnerProduct(),
     )  # fmt: skip
     d = np.array([[1.0, -0.5, 1.5, -1.0], [-1.25, 0.75, 0.5, 1.0]])
-    subject.has_parity(
-        [replace(shared_zero(), name="shared zero"), largest, Case(bends, {}, x, d, "kinks")]
-    )
+    shared = replace(shared_zero(), name="shared zero")
+    cases = [shared, largest, Case(bends, {}, x, d, "kinks")]
+    subject.has_parity([subject.adapted(case) for case in cases])
 
 
 def number_format(precision: str, subject: Subject) -> None:
     """What a format gives is judged; one that the adapter refuses is told, by what it says."""
-    cases = [each.astype(precision) for each in (small(), gated())]
+    cases = [subject.small(), *subject.gated()]
+    cases = [case.astype(precision) for case in cases]
     try:
         traces = subject.adapter.run_all(cases)
     except AdapterError as error:
@@ -250,8 +269,9 @@ def replacing(subject: Subject) -> None:
     """replacing({op or node: function}) gives an adapter that uses that function instead."""
     replace_by = _optional(subject, "replacing", "needed to check a user's function in a network")
     right = replace_by({ReLU: lambda z: z * (z > 0)})
-    Subject(right).has_parity([gated()])
-    case = gated().astype(subject.dtypes[0])
+    case = subject.adapted(gated())
+    Subject(right).has_parity([case])
+    case = case.astype(subject.dtypes[0])
     wrong = replace_by({"m1": lambda y1, y2: y1 * y2 + y1}).run(case)
     by_hand = wrong.value["y1"] * wrong.value["g1"] + wrong.value["y1"]
     expect(
@@ -281,6 +301,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "branch-dead-end": branch_dead_end,
     "branch-input": branch_input,
     "batch-of-one": batch_of_one,
+    "large": large,
     "kinks": kinks,
     **{f"dtype-{name}": partial(number_format, name) for name in ("float16", "bfloat16", "tf32")},
     "optional-trainer": trainer,

@@ -6,10 +6,12 @@ import unittest
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import Any
 
 from ..expected import reasons
-from .suite import CHECKS, checks
+from .subject import Refused, Subject
+from .suite import CHECKS, askable
 
 __all__ = ["CheckResult", "CheckResults", "check_adapter"]
 
@@ -21,9 +23,10 @@ class CheckResult:
     Attributes
     ----------
     check : its name.
-    status : "passed"; "failed"; "skipped", of what is optional and absent; "xfail", failed as
+    status : "passed"; "failed"; "refused", by an AdapterError that names the op or the divergence
+        that the adapter has not; "skipped", of what is optional and absent; "xfail", failed as
         expected; "xpass", passed although it was expected to fail, which is a failure too.
-    message : why it failed or was skipped.
+    message : why it failed, was refused or skipped.
     reason : why it was expected to fail.
     """
 
@@ -41,28 +44,30 @@ class CheckResults(list[CheckResult]):
     """A list of results; ``print`` shows it as a table, what is missing first."""
 
     def __str__(self) -> str:
-        ordered = sorted(self, key=lambda r: _ORDER.index(r.status))
         counts = {s: sum(r.status == s for r in self) for s in _ORDER}
         lines = [", ".join(f"{n} {status}" for status, n in counts.items() if n)]
-        told: dict[str, str] = {}  # message -> the check that said it first
-        for result in ordered:
-            if result.status != "passed":
-                lines += _lines(result, told.setdefault(result.message, result.check))
+        same: dict[tuple[str, ...], list[str]] = {}  # what was said -> the checks that said it
+        for r in sorted(self, key=lambda r: _ORDER.index(r.status)):
+            if r.status != "passed":
+                same.setdefault((r.status, r.message, r.reason), []).append(r.check)
+        for said, names in same.items():
+            lines += _lines(*said, *names)
         return "\n".join(lines)
 
 
-_ORDER = ("failed", "xpass", "xfail", "skipped", "passed")
+_ORDER = ("failed", "xpass", "xfail", "refused", "skipped", "passed")
 
 
-def _lines(result: CheckResult, told_by: str) -> list[str]:
+def _lines(status: str, message: str, reason: str, check: str, *others: str) -> list[str]:
     # Of a diagnosis: its headline, and the worst quantity.
-    said = "\n".join(result.message.split("\n\n")[:2])
-    said = said if told_by == result.check else f"as {told_by}"
-    if result.status == "xpass":
+    said = "\n".join(message.split("\n\n")[:2])
+    if status == "xpass":
         said = "passed, though it was expected to fail: take it out of expected_failed_checks"
     first, *rest = said.splitlines() or [""]
-    rest += [f"expected: {result.reason}"] if result.reason else []
-    return [f"{result.status:<8}{result.check:<24}{first}", *(" " * 32 + more for more in rest)]
+    rest += [f"expected: {reason}"] if reason else []
+    if others:
+        rest += wrap(f"and so {', '.join(others)}", 68, break_on_hyphens=False)
+    return [f"{status:<8}{check:<24}{first}", *(" " * 32 + more for more in rest)]
 
 
 def check_adapter(
@@ -95,7 +100,7 @@ def check_adapter(
         raise ValueError(f"on_fail is {on_fail!r}; give 'raise', 'warn' or None")
     expected = reasons(expected_failed_checks, CHECKS)
     results = CheckResults()
-    for name, check in checks(adapter).items():
+    for name, check in askable(Subject(adapter)).items():
         results.append(_result(name, check, expected.get(name)))
         if callback is not None:
             callback(results[-1])
@@ -114,6 +119,8 @@ def _called(adapter: Any) -> str:
 def _result(name: str, check: Callable[[], None], reason: str | None) -> CheckResult:
     try:
         check()
+    except Refused as refused:
+        return CheckResult(name, "refused", str(refused), reason or "")
     except unittest.SkipTest as skip:
         return CheckResult(name, "skipped", str(skip))
     except AssertionError as error:

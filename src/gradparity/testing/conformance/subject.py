@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unittest
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.metadata import entry_points
-from inspect import isclass
 from typing import Any
 
 import numpy as np
 
-from ...adapters.base import GROUP, AdapterError, available
+from ...adapters.base import (
+    GROUP,
+    INSTALL,
+    AdapterError,
+    DeviceError,
+    InPlaceError,
+    available,
+)
 from ...comparisons.check import check
 from ...comparisons.diagnosis import diagnosis
 from ...comparisons.report import Report
-from ...core import Affine, Case, CrossEntropy, ReLU, Trace, layered
+from ...comparisons.suite import gated
+from ...core import (
+    L2,
+    Affine,
+    Case,
+    CrossEntropy,
+    Divergence,
+    InnerProduct,
+    Network,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    Trace,
+    layered,
+)
 from ...core.arrays import NDArray
 
-__all__ = ["Subject", "array_fault", "arrays", "expect", "small"]
+__all__ = ["Refused", "Subject", "array_fault", "arrays", "expect"]
 
 
 class Subject:
@@ -28,6 +51,7 @@ class Subject:
 
     def __init__(self, given: Any) -> None:
         self.given = given
+        self._known: dict[Divergence, bool] = {}
 
     @cached_property
     def adapter(self) -> Any:
@@ -37,24 +61,48 @@ class Subject:
         ------
         AdapterError : no such adapter, or it cannot be loaded.
         """
-        if not isinstance(self.given, str):
-            return self.given() if isclass(self.given) else self.given
-        points = [p for p in entry_points(group=GROUP) if p.name == self.given]
-        if not points:
-            raise AdapterError(
-                f"no adapter is called {self.given!r}; registered are {available()}: install the "
-                f"package, or declare {self.given!r} under [project.entry-points.{GROUP!r}]"
-            )
+        if not isinstance(self.given, str | type):
+            return self.given
+        if isinstance(self.given, type):
+            make: Callable[[], Any] = self.given
+            where = self.given.__qualname__
+        else:
+            points = [p for p in entry_points(group=GROUP) if p.name == self.given]
+            if not points:
+                raise AdapterError(
+                    f"no adapter is called {self.given!r}; registered are {available()}: install "
+                    f"the package, or declare {self.given!r} under "
+                    f"[project.entry-points.{GROUP!r}]"
+                )
+            make, where = lambda: points[0].load()(), points[0].value
         try:
-            return points[0].load()()
+            return make()
         except Exception as error:  # another's code may raise anything when it is loaded
-            raise AdapterError(f"{points[0].value} cannot be loaded ({error!r})") from error
+            remedy = INSTALL.get(str(self.given), "install what it needs")
+            raise AdapterError(f"{where} cannot be loaded ({error!r}); {remedy}") from error
+
+    @cached_property
+    def unusable(self) -> AdapterError | None:
+        """Why there is no adapter; None if there is."""
+        try:
+            _ = self.adapter
+        except AdapterError as error:
+            return error
+        return None
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Name -> why, of an adapter whose framework is merely not installed; else empty."""
+        error = self.unusable
+        merely = error is not None and isinstance(error.__cause__, ModuleNotFoundError)
+        name = self.given if isinstance(self.given, str) else getattr(self.given, "name", "adapter")
+        return {str(name): str(error)} if merely else {}
 
     @property
     def name(self) -> str:
         return str(getattr(self.adapter, "name", type(self.adapter).__name__))
 
-    @cached_property
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """Those of float64 and float32 that the adapter does not refuse.
 
@@ -62,33 +110,170 @@ class Subject:
         ------
         AssertionError : it refuses both.
         """
-        refused: dict[str, AdapterError] = {}
-        for dtype in ("float64", "float32"):
+        return self._smallest[1]
+
+    def small(self, dtype: str = "", batch: int = 5) -> Case:
+        """A small case of ops that the adapter has; by default in the widest dtype it has."""
+        network, dtypes = self._smallest
+        return Case.random(network, batch=batch, seed=1, dtype=dtype or dtypes[0])
+
+    @cached_property
+    def _smallest(self) -> tuple[Network, tuple[str, ...]]:
+        """The first network that runs, and in which of float64 and float32."""
+        unknown = None
+        for network in _small_networks():
+            refused: dict[str, AdapterError] = {}
             try:
-                self.adapter.run(small(dtype))
-            except AdapterError as error:
-                refused[dtype] = error
-        expect(len(refused) < 2, f"neither float64 nor float32 runs: {list(refused.values())}")
-        return tuple(d for d in ("float64", "float32") if d not in refused)
+                for dtype in ("float64", "float32"):
+                    try:
+                        self.run(Case.random(network, batch=5, seed=1, dtype=dtype))
+                    except AdapterError as error:
+                        refused[dtype] = error
+            except Refused as error:
+                unknown = error
+                continue
+            said = "; ".join(f"{dtype}: {error}" for dtype, error in refused.items())
+            expect(len(refused) < 2, f"neither float64 nor float32 runs: {said}")
+            return network, tuple(d for d in ("float64", "float32") if d not in refused)
+        raise AssertionError(
+            f"not even an Affine with one of the plain divergences runs: {unknown}; "
+            "begin with Affine and InnerProduct"
+        )
+
+    @property
+    def divergence(self) -> Divergence:
+        """One that the adapter has, for outputs of any kind and size where there is such a one."""
+        found = (each for each in (L2(), InnerProduct()) if self.has(each))
+        return next(found, self.small().network.divergence)
+
+    def has(self, divergence: Divergence) -> bool:
+        """Whether the adapter does not refuse this divergence."""
+        if divergence not in self._known:
+            net = layered([node.op for node in self.small().network.nodes], divergence)
+            case = Case.random(net, dtype=self.dtypes[0])
+            self._known[divergence] = bool(self.accepted([case]))
+        return self._known[divergence]
+
+    def adapted(self, case: Case) -> Case:
+        """The case; with InnerProduct or L2 where the adapter has not its divergence."""
+        net = case.network
+        if self.has(net.divergence):
+            return case
+        for divergence in (InnerProduct(), L2()):
+            if self.has(divergence):
+                other = Network(*net.nodes, divergence=divergence, output=net.output)
+                d = np.random.default_rng(8).standard_normal((case.T, case.widths[net.output]))
+                return Case(other, case.params, case.x, d, case.name)
+        return case
+
+    def gated(self) -> list[Case]:
+        """The case of branches; none where the adapter has not the ops for it."""
+        return self.accepted([self.adapted(gated())])
 
     def run(self, case: Case, **how: Any) -> Trace:
-        """The trace of a case."""
-        trace = self.adapter.run(case, **how)
+        """The trace of a case.
+
+        Raises
+        ------
+        Refused : the adapter says that it has not an op or a divergence of the case.
+        AssertionError : it returned something else.
+        """
+        with _refusing(case.network):
+            trace = self.adapter.run(case, **how)
         expect(
             isinstance(trace, Trace),
             f"run returned {type(trace).__name__}; return a gradparity.Trace",
         )
         return trace  # type: ignore[no-any-return]
 
-    def small(self) -> Case:
-        """A small case in the widest dtype the adapter has."""
-        return small(self.dtypes[0])
+    def first(self, *cases: Case) -> Case:
+        """The first case that the adapter does not refuse, or the last."""
+        for case in cases[:-1]:
+            try:
+                self.run(case)
+            except Refused:
+                continue
+            return case
+        return cases[-1]
+
+    def accepted(self, cases: Iterable[Case]) -> list[Case]:
+        """Those of the cases that the adapter does not refuse."""
+        found = []
+        for case in cases:
+            with suppress(Refused):
+                self.run(case.astype(self.dtypes[0]))
+                found.append(case)
+        return found
+
+    def buildable(self, networks: Iterable[Network]) -> Network:
+        """The first that the adapter builds.
+
+        Raises
+        ------
+        Refused : there is none.
+        """
+        refused = Refused("no network")
+        for network in networks:
+            try:
+                with _refusing(network):
+                    self.adapter.build(network, Case.random(network, dtype=self.dtypes[0]).params)
+            except Refused as error:
+                refused = error
+                continue
+            return network
+        raise refused
 
     def has_parity(self, cases: Sequence[Case], dtypes: Sequence[str] | None = None) -> Report:
-        """The report on these cases, which must be one of parity."""
-        report = check(cases, self.adapter, dtypes=dtypes or self.dtypes)
-        expect(report, diagnosis(report))
-        return report
+        """The report on these cases, which must be one of parity.
+
+        Raises
+        ------
+        Refused : the adapter refuses some of them, and there is parity in the rest.
+        """
+        dtypes = dtypes or self.dtypes
+        report = check(cases, self.adapter, dtypes=dtypes)
+        if report:
+            return report
+        kept, refused = [], None
+        for case in cases:  # what was refused or raised is told as such, and not as a difference
+            try:
+                for dtype in dtypes:
+                    self.run(case.astype(dtype))
+                kept.append(case)
+            except Refused as error:
+                refused = error
+        if refused is None:
+            raise AssertionError(diagnosis(report))
+        if kept:
+            self.has_parity(kept, dtypes)
+        raise refused
+
+
+class Refused(unittest.SkipTest):
+    """The adapter says, as it should, that it has not an op or a divergence."""
+
+
+@contextmanager
+def _refusing(network: Network) -> Iterator[None]:
+    """An AdapterError that names an op or the divergence of the network is a refusal of it."""
+    try:
+        yield
+    except (DeviceError, InPlaceError):
+        raise
+    except AdapterError as error:
+        things: list[Any] = [*(node.op for node in network.nodes), network.divergence]
+        things += [step.op for step in network.steps]
+        names = {name for thing in things for name in (thing.name, type(thing).__name__)}
+        if any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in names):
+            raise Refused(str(error)) from error
+        raise
+
+
+def _small_networks() -> Iterator[Network]:
+    """Two layers and a smoothed cross-entropy on class labels; then what is simpler."""
+    for divergence in (CrossEntropy(eps=0.01), CrossEntropy(), L2(), InnerProduct()):
+        for between in ([ReLU()], [Tanh()], [Sigmoid()], []):
+            yield layered([Affine(3, 4), *between, Affine(4, 2)], divergence)
 
 
 def expect(holds: Any, otherwise: str) -> None:
@@ -100,12 +285,6 @@ def expect(holds: Any, otherwise: str) -> None:
     """
     if not holds:
         raise AssertionError(otherwise)
-
-
-def small(dtype: str = "float64", batch: int = 5) -> Case:
-    """Two layers and a smoothed cross-entropy on class labels."""
-    net = layered([Affine(3, 4), ReLU(), Affine(4, 2)], CrossEntropy(eps=0.01))
-    return Case.random(net, batch=batch, seed=1, dtype=dtype)
 
 
 def arrays(trace: Trace) -> dict[str, NDArray]:

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from ...adapters.base import AdapterError
+from ...comparisons.raised import raised
 from . import boundary, networks, trace
 from .subject import Subject
 
-__all__ = ["CHECKS", "checks"]
+__all__ = ["CHECKS", "askable", "checks"]
 
 #: Every check by name, in the order in which an author needs them.
 CHECKS: dict[str, Callable[[Subject], None]] = {
@@ -25,7 +26,8 @@ def checks(adapter: Any) -> dict[str, Callable[[], None]]:
     """The checks of one adapter by name; the names are the same for every adapter.
 
     Each raises AssertionError saying what was returned, what was expected and what to do, and
-    `unittest.SkipTest` where the adapter leaves out what is optional (pytest takes it as a skip).
+    `unittest.SkipTest` (pytest takes it as a skip) where the adapter leaves out what is optional,
+    or refuses an op or a divergence by an AdapterError that names it.
 
     Parameters
     ----------
@@ -34,20 +36,34 @@ def checks(adapter: Any) -> dict[str, Callable[[], None]]:
     >>> list(checks("torch"))[:4]
     ['protocol', 'entry-point', 'name', 'versions']
     """
-    subject = Subject(adapter)
+    return _checks(Subject(adapter))
+
+
+def askable(subject: Subject) -> dict[str, Callable[[], None]]:
+    """The checks; the first alone, which says why, where there is no adapter to ask."""
+    found = _checks(subject)
+    return found if subject.unusable is None else dict([next(iter(found.items()))])
+
+
+def _checks(subject: Subject) -> dict[str, Callable[[], None]]:
     return {name: partial(_ask, check, subject) for name, check in CHECKS.items()}
 
 
 def _ask(check: Callable[[Subject], None], subject: Subject) -> None:
     """One check; whatever the adapter raises is its failure, told with its type."""
+    if subject.unusable is not None:
+        raise AssertionError(str(subject.unusable)) from subject.unusable
     try:
         check(subject)
     except (AssertionError, unittest.SkipTest):
         raise
     except AdapterError as error:
-        raise AssertionError(f"the adapter says that it cannot: {error}") from error
-    except Exception as error:
-        said = f"{type(error).__name__}: {error}"
         raise AssertionError(
-            f"the adapter raised {said}; what it cannot do has to be an AdapterError that names it"
+            f"the adapter {raised(error)}; an AdapterError has to name the op, the divergence, the "
+            "precision or the device that is missing"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise AssertionError(
+            f"the adapter {raised(error)}; "
+            "what it cannot do has to be an AdapterError that names it"
         ) from error

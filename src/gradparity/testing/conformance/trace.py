@@ -8,10 +8,9 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from ...adapters.base import GROUP
-from ...comparisons.suite import gated
 from ...core import Case
 from ...core.network import INPUT
-from .subject import Subject, array_fault, expect, small
+from .subject import Subject, array_fault, expect
 
 __all__ = ["CHECKS"]
 
@@ -121,7 +120,7 @@ def trace_arrays(subject: Subject) -> None:
 def trace_label(subject: Subject) -> None:
     """The trace says who computed it, with which versions and in which precision."""
     for dtype in subject.dtypes:
-        trace = subject.run(small(dtype))
+        trace = subject.run(subject.small(dtype))
         said = {"adapter": trace.adapter, "versions": trace.versions}
         asked = {"adapter": subject.adapter.name, "versions": subject.adapter.versions()}
         said["precision"], asked["precision"] = trace.precision or trace.dtype.name, dtype
@@ -130,7 +129,8 @@ def trace_label(subject: Subject) -> None:
 
 
 def _cases(subject: Subject) -> list[Case]:
-    return [case.astype(dtype) for case in (small(), gated()) for dtype in subject.dtypes]
+    cases = [subject.small(), *subject.gated()]
+    return [case.astype(dtype) for case in cases for dtype in subject.dtypes]
 
 
 def _expected_shapes(case: Case) -> dict[str, dict[Any, tuple[int, ...]]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from ..expected import reasons, xfail
-from .suite import CHECKS, checks
+from .subject import Subject
+from .suite import CHECKS, askable
 
 __all__ = ["AdapterConformance"]
 
@@ -14,12 +16,15 @@ __all__ = ["AdapterConformance"]
 class AdapterConformance:
     """Every check as a test of its own: ``test_conforms[op-relu]``.
 
+    Where the framework is merely not installed there is one test, ``test_conforms[not_installed]``:
+    it is skipped, or fails if ``--gradparity-require`` names the adapter.
+
     Write a subclass in a test file, and pytest runs it.  A check that is expected to fail has to
     (``xfail_strict``), and a name that is no check is an error.
 
         class TestMine(AdapterConformance):
             adapter = "mine"
-            expected_failed_checks = {"op-gelu": "mine has no erf"}
+            expected_failed_checks = {"op-tanh": "2 sigmoid(2z) - 1 cancels near 0"}
     """
 
     __test__ = False
@@ -45,7 +50,7 @@ class AdapterConformance:
             "conformance_check",
             [
                 pytest.param(check, id=name, marks=xfail(expected.get(name), raises=AssertionError))
-                for name, check in checks(asked.adapter).items()
+                for name, check in _asked(asked.adapter).items()
             ],
         )
 
@@ -53,3 +58,13 @@ class AdapterConformance:
         """The adapter keeps one promise."""
         __tracebackhide__ = True
         conformance_check()
+
+
+def _asked(adapter: Any) -> dict[str, Callable[[], None]]:
+    from ..checker import NOT_INSTALLED, skip
+    from ..settings import in_force
+
+    subject = Subject(adapter)
+    if subject.absent and not set(subject.absent) & set(in_force().required):
+        return {NOT_INSTALLED: partial(skip, subject.absent)}
+    return askable(subject)
