@@ -101,7 +101,7 @@ def _names(n: int) -> list[str]:
 
 
 def _version(tensor: Tensor) -> int:
-    return tensor._version
+    return int(tensor._version)
 
 
 def _unchanged(

@@ -60,10 +60,8 @@ def non_contiguous(task: Task) -> Iterator[Finding]:
     together = {"in Fortran order": _fortran, "as strided slices": _strided, "reversed": _reversed}
     for what, layout in together.items():
         yield from _in_layout(task, usual, f"with y, dz and parameters {what}", layout)
-    matrices = [
-        name for name, array in {**usual.arguments, "dz": usual.dz}.items() if array.ndim > 1
-    ]
-    for name in matrices:
+    given = {**usual.arguments, "dz": usual.dz}
+    for name in (name for name, array in given.items() if array.ndim > 1):
         yield from _told(task, usual, f"with {name} alone in Fortran order", _only(name, _fortran))
     rows, ones = np.broadcast_to(usual.dz[:1], usual.dz.shape), np.ones_like(usual.dz)
     for dz, said in ((rows, "whose rows are one"), (ones, "that is one number")):
@@ -84,14 +82,14 @@ def _in_layout(task: Task, setting: Setting, said: str, layout: Layout) -> Itera
     """The verdicts in a layout; at kinks, the same choice as on ordinary arrays."""
     yield from _told(task, setting, said, layout)
     at_kinks = task.at_kinks()
-    if at_kinks is None:
+    if at_kinks is None or at_kinks.op.random:
         return
     bounds = at_kinks.bounds(task.plain)
 
     def why(name: str, a: NDArray, b: NDArray, at: tuple[int, ...]) -> str:
         return (
-            f"{said} it is {b[at]:.6g} at {list(at)}, and {a[at]:.6g} on ordinary arrays"
-            f"{at_kinks.where and '; ' + at_kinks.where}"
+            f"{said} it is {b[at]:.6g} at {list(at)}, and {a[at]:.6g} on ordinary arrays; "
+            f"{at_kinks.where}"
         )
 
     for name, a, b in both(task.pair.run(at_kinks), task.pair.run(at_kinks, layout)):
@@ -135,7 +133,8 @@ def _fortran(name: str, array: NDArray) -> NDArray:
 def _strided(name: str, array: NDArray) -> NDArray:
     """Every second element of an array that is full of NaN in between."""
     larger = np.full(tuple(2 * n for n in array.shape), np.nan, dtype=array.dtype)
-    view = larger[(..., *(slice(None, None, 2) for _ in array.shape))]
+    every_second: Any = (..., *(slice(None, None, 2) for _ in array.shape))
+    view: NDArray = larger[every_second]
     view[...] = array
     return view
 
@@ -148,8 +147,9 @@ def _read_only(name: str, array: NDArray) -> NDArray:
 
 def _reversed(name: str, array: NDArray) -> NDArray:
     """Of negative strides."""
-    backwards = (..., *(slice(None, None, -1) for _ in array.shape))
-    return array[backwards].copy()[backwards]
+    backwards: Any = (..., *(slice(None, None, -1) for _ in array.shape))
+    turned: NDArray = array[backwards].copy()[backwards]
+    return turned
 
 
 def _broadcast(name: str, array: NDArray) -> NDArray:

@@ -19,7 +19,7 @@ from .formulas import judged
 from .setting import Setting
 from .task import Task, both
 
-__all__ = ["CHECKS", "ONCE", "lacking"]
+__all__ = ["CHECKS", "lacking"]
 
 
 def undifferentiated(task: Task) -> Iterator[Finding]:
@@ -79,9 +79,6 @@ NEEDS = {
     "compiled": ("vjp", "compiled"),
     "frozen_arguments": ("vjp", "frozen"),
 }
-
-#: What takes long is done in the first of the dtypes alone.
-ONCE = ("compiled",)
 
 
 def lacking(pair: Pair, like: Op) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...adapters.base import AdapterError, adapter, available
 from ...core import Compound, Divergence, Op
-from ...core.precision import PRECISIONS, Precision, precisions
+from ...core.precision import PRECISIONS, precisions
 from ..conventions.local import parse_expected
 from ..finding import Finding, Verdict
 from ..report import Report, Run, environment
@@ -117,7 +117,7 @@ class OwnOp:
         if self._framework is not None:
             found["results_kept"] = "the framework's results are copied; see independent_calls"
             return {**frameworks.lacking(self._framework, self.like), **found}
-        if self.pair.stateful:
+        if self.pair.stateful and not self.like.random:
             found["independent_calls"] = "backward takes dz alone, so it holds its last input"
         return found
 
@@ -148,19 +148,19 @@ class OwnOp:
         every |= formulas.CHECKS
         every |= {} if self._framework is None else frameworks.CHECKS
         left_out = self.skipped()
+        points = [Points(self.like, self.widths, each, int(seed)) for each in chosen]
         return {
-            name: partial(self._report, name, check, chosen, int(seed))
+            name: partial(self._report, name, check, points)
             for name, check in every.items()
             if name not in left_out
         }
 
-    def _report(self, name: str, check: Check, chosen: Sequence[Precision], seed: int) -> Report:
+    def _report(self, name: str, check: Check, points: Sequence[Points]) -> Report:
         runs = []
-        for precision in chosen[:1] if name in frameworks.ONCE else chosen:
-            points = Points(self.like, self.widths, precision, seed)
-            task = Task(self.pair, points, precision, self.expected)
+        for each in points:
+            task = Task(self.pair, each, each.precision, self.expected)
             found = tuple(_worst_of_each(check(task)))
-            runs.append(Run(name, self.name, precision.name, found))
+            runs.append(Run(name, self.name, each.precision.name, found))
         pair = self.pair
         versions = pair.backward.versions() if pair.differentiated else {}
         return Report(tuple(runs), (), {}, {**environment(), **versions})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -28,14 +29,32 @@ PARTS = (slice(0, 1), slice(1, 3), slice(3, 7))
 TRIES = 50
 
 
+Made = TypeVar("Made")
+
+
+def kept(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Made once: many checks use the same settings, and what is computed there."""
+
+    @wraps(make)
+    def once(self: Points, *arguments: Any) -> Made:
+        key = make.__name__, *arguments
+        if key not in self.made:
+            self.made[key] = make(self, *arguments)
+        return cast(Made, self.made[key])
+
+    return once
+
+
 class Points:
     """Settings of one op: float64 numbers in which the op is finite in `precision` too."""
 
     def __init__(self, op: Op, widths: Sequence[int], precision: Precision, seed: int) -> None:
         self.op, self.precision, self.seed = op, precision, seed
         self.network, self.width = network_of(op, widths), sum(widths)
+        self.made: dict[Any, Any] = {}
         self.square = min(max(3, widths[0]), LARGE)
 
+    @kept
     def random(self, T: int, draw: int = 0) -> Setting:
         """Normal inputs and weights, T instances, of which the first has a gradient."""
         where = f"at random points, {T} instance{'s' if T > 1 else ''}"
@@ -47,6 +66,7 @@ class Points:
                 break
         return found
 
+    @kept
     def special(self) -> Setting:
         """Zeros of both signs, kinks, saturation and tiny numbers, among random ones."""
         rng = np.random.default_rng((self.seed, 1))
@@ -55,6 +75,7 @@ class Points:
         x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
         return self._setting(rng, x, "at special points")
 
+    @kept
     def kinks(self) -> Setting | None:
         """Small whole numbers, and exactly the kinks; None if the op has none there."""
         rng = np.random.default_rng((self.seed, 2))
@@ -63,6 +84,7 @@ class Points:
         found = self._setting(rng, x, "at kinks")
         return found if self._has_kinks(found) else None
 
+    @kept
     def few_at_kinks(self) -> Setting | None:
         """Seven instances at kinks: zeros, then none below zero, then none above it.
 
@@ -83,13 +105,15 @@ class Points:
                 break
         return found
 
-    def zero_parameters(self) -> Iterator[Setting]:
+    @kept
+    def zero_parameters(self) -> list[Setting]:
         """Some parameters 0 or -0, then all of them, where the op is differentiable there."""
         usual = self.random(9)
         case, rng = usual.case, np.random.default_rng((self.seed, 6))
         zero = {name: rng.choice([0.0, -0.0], np.shape(p)) for name, p in case.params.items()}
         some = {name: rng.random(np.shape(p)) < 0.5 for name, p in case.params.items()}
         every = {name: np.ones(np.shape(p), bool) for name, p in case.params.items()}
+        found = []
         for said, chosen in (("some", some), ("all", every)):
 
             def put(h: float, chosen: Any = chosen, said: str = said) -> Setting:
@@ -98,8 +122,10 @@ class Points:
                 return Setting(Case(self.network, params, case.x, case.d), where)
 
             if case.params and self._differentiable(put(0.0), put(NEAR), put(-NEAR)):
-                yield put(0.0)
+                found.append(put(0.0))
+        return found
 
+    @kept
     def equal_inputs(self) -> Setting | None:
         """Several inputs with the same numbers, where the op is differentiable there."""
         usual = self.random(9)
