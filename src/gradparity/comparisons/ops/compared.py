@@ -11,7 +11,7 @@ from ...core.arrays import Array, NDArray
 from ..finding import Finding, Verdict
 from .setting import Setting, Z
 
-__all__ = ["compared", "first_of"]
+__all__ = ["FEW", "compared", "first_of"]
 
 #: Roundings of a result itself.
 FEW = 4.0
