@@ -45,16 +45,6 @@ def last_tied_in_fortran(dz: Array, y: Array) -> Array:
     return maximum_backward(dz, y[:, ::-1])[:, ::-1]
 
 
-def kept_outside() -> Any:
-    state: dict[str, Array] = {}
-
-    def forward(y: Array) -> Array:
-        state["y"] = y
-        return relu(y)
-
-    return forward, lambda dz, y: dz * (state["y"] > 0)
-
-
 def one_buffer() -> Any:
     buffers: dict[Any, Array] = {}
 
@@ -127,7 +117,6 @@ HIDDEN: dict[str, tuple[Own, str, str]] = {
         "permutation", "grad y"),
     "what does not depend on dz, at zero": (
         Own(relu, lambda dz, y: dz * (y > 0) + 0.1 * (y == 0), ReLU()), "zero_cotangent", "grad y"),
-    "the last call's input": (Own(*kept_outside(), ReLU()), "independent_calls", "grad y"),
     "one buffer for dy": (Own(*one_buffer(), ReLU()), "results_kept", "grad y"),
     "backward overwrites z": (Own(*overwritten_value(), ReLU()), "results_kept", "value z"),
     "equal inputs": (

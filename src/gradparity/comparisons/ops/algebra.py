@@ -111,7 +111,7 @@ def _additive(task: Task, setting: Setting) -> Iterator[Finding]:
         got = runs[1].results.get(name)
         if got is not None and name != f"value {Z}" and not _decays(task, name):
             want = a.astype(np.float64) + b
-            # What is added may cancel, after roundings of a choice at a kink that is not the core's.
+            # What is added may cancel, after roundings of a choice at a kink of another kind.
             few = FEW * task.precision.unit * (np.abs(a) + np.abs(b))
             allowed = few + sum(bound[name].full_error() for bound in bounds)
             yield compared(summed, name, want, got, allowed, why)
