@@ -141,7 +141,11 @@ class TestArguments:
             (relu, None, "backward is None; give a function, or"),
             (None, relu_backward, "forward is None; give a function"),
             (relu, 3, "backward is 3"),
-            (linear, relu_backward, r"forward is called as forward\(y\), but takes \(y.*, W"),
+            (
+                linear,
+                relu_backward,
+                r"forward is called as forward\(y\), all by place, but takes \(y.*, W",
+            ),
             (relu, linear_backward, r"backward is called as backward\(dz, y\), or as backward\(dz"),
         ],
     )
@@ -187,7 +191,8 @@ class TestChecks:
     def test_are_listed_by_name_in_a_stable_order(self) -> None:
         names = list(gp.OwnOp(np.tanh, lambda dz, y: dz, like=Tanh()).checks())
         assert names == [
-            *("shape_and_dtype", "inputs_unchanged", "determinism", "zero_cotangent"),
+            *("shape_and_dtype", "finite", "inputs_unchanged", "determinism"),
+            *("independent_calls", "results_kept", "zero_cotangent"),
             *("linearity", "batch_split", "permutation", "random_points", "special_points"),
             *("batch_of_one", "non_contiguous", "read_only"),
         ]

@@ -61,11 +61,35 @@ def by_place(dz: Array, y: Array) -> Array:
     return dz * (y > 0) * (1 + 1e-6 * np.arange(len(y)))[:, None]
 
 
+def kept_outside() -> Any:
+    """Takes y, and uses what the last call of forward stored."""
+    kept: list[Array] = [np.zeros(0)]
+
+    def forward(y: Array) -> Array:
+        kept[0] = y
+        return relu(y)
+
+    return forward, lambda dz, y: dz * (kept[0] > 0)
+
+
+def in_one_buffer() -> Any:
+    """Every call returns the same array."""
+    buffers: dict[Any, Array] = {}
+
+    def forward(y: Array) -> Array:
+        return np.maximum(y, 0, out=buffers.setdefault((y.shape, y.dtype), np.empty_like(y)))
+
+    return forward, relu_backward
+
+
 _adding = Adding()
 ZOO = {
     "shape_and_dtype": (Own(relu, lambda dz, y: (dz * (y > 0)).T, ReLU()), "grad y"),
+    "finite": (Own(tanh, lambda dz, y: dz * np.nan, Tanh()), "grad y"),
     "inputs_unchanged": (Own(in_place, relu_backward, ReLU()), "argument y of forward"),
     "determinism": (Own(_adding.forward, _adding.backward, AFFINE), "grad W"),
+    "independent_calls": (Own(*kept_outside(), ReLU()), "grad y"),
+    "results_kept": (Own(*in_one_buffer(), ReLU()), "value z"),
     "zero_cotangent": (Own(linear, decayed, AFFINE), "grad W"),
     "linearity": (Own(relu, lambda dz, y: dz.clip(0) * (y > 0), ReLU()), "grad y"),
     "batch_split": (Own(linear, mean_over_batch, AFFINE), "grad b"),
@@ -98,6 +122,9 @@ def test_the_zoo_has_one_of_each() -> None:
         ("shape_and_dtype", r"returned dy of shape \(4, 7\), expected \(7, 4\); transposed\?"),
         ("inputs_unchanged", r"forward writes into the y it is given: at \[0, 0\] -.* became 0"),
         ("determinism", "adds to the gradient of the call before"),
+        ("finite", r"it is nan at \[0, 0\], where the formulas are finite .28 of 28"),
+        ("independent_calls", "if forward is called with other numbers before backward"),
+        ("results_kept", "overwritten by a later call"),
         ("zero_cotangent", r"backward\(0\) gives .*weight decay"),
         ("linearity", r"backward\(-dz\) is not -backward\(dz\) at \[0, 1\]: 0 and .*guided"),
         ("batch_split", "sum over instances .is it divided by their number"),

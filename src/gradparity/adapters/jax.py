@@ -43,7 +43,13 @@ class JaxAdapter(NativeAdapter):
     natives = Natives("jax")
 
     def vjp(
-        self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any, *, dtype: Any = None
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        dz: Any,
+        *,
+        dtype: Any = None,
+        compiled: bool = False,
     ) -> tuple[Any, tuple[Any, ...]]:
         """z = function(*arguments) and its gradients against the cotangent dz, by `jax.vjp`.
 
@@ -52,6 +58,7 @@ class JaxAdapter(NativeAdapter):
         function : of JAX arrays; gives one array of dz's shape.
         arguments, dz : float arrays, of which the function is given copies.
         dtype : a number format to compute in, such as "bfloat16", if not the arrays' own.
+        compiled : under `jax.jit`, where the function sees no numbers.
 
         Returns
         -------
@@ -65,18 +72,40 @@ class JaxAdapter(NativeAdapter):
         >>> JaxAdapter().vjp(lambda a, b: a * b, (a, b), np.array([1.0]))
         (array([6.]), (array([3.]), array([2.])))
         """
-        given = [np.asarray(array) for array in (*arguments, dz)]
-        native = None if dtype is None else getattr(jnp, Precision.of(dtype).name)
-        with _precision(max((a.dtype for a in given), key=lambda t: t.itemsize)):
-            *inputs, cotangent = (jnp.array(array, native) for array in given)
+
+        def differentiated(cotangent: Any, *inputs: Any) -> tuple[Any, tuple[Any, ...]]:
             z, pull = jax.vjp(function, *inputs)
             if getattr(z, "shape", None) != cotangent.shape:
                 raise AdapterError(
                     f"{label(function)} returned {described(z)}; return one array of shape "
                     f"{cotangent.shape}"
                 )
-            gradients = pull(cotangent.astype(z.dtype))
-            return _array(z), tuple(map(_array, gradients))
+            return z, pull(cotangent.astype(z.dtype))
+
+        z, gradients = _evaluated(differentiated, (dz, *arguments), dtype, compiled)
+        return z, tuple(gradients)
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        *,
+        dtype: Any = None,
+        compiled: bool = False,
+    ) -> Any:
+        """z = function(*arguments) and no derivative of it, as a NumPy array; otherwise as `vjp`.
+
+        >>> JaxAdapter().call(lambda a, b: a * b, (np.array([2.0]), np.array([3.0])))
+        array([6.])
+        """
+
+        def alone(*inputs: Any) -> Any:
+            z = function(*inputs)
+            if not hasattr(z, "shape"):
+                raise AdapterError(f"{label(function)} returned {described(z)}; return one array")
+            return z
+
+        return _evaluated(alone, arguments, dtype, compiled)
 
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__, "optax": optax.__version__}
@@ -188,6 +217,17 @@ def _precision(dtype: np.dtype[Any]) -> Iterator[None]:
     """float64 only exists inside this context; the user's configuration stays as it is."""
     with jax.enable_x64(dtype.itemsize > 4):
         yield
+
+
+def _evaluated(
+    function: Callable[..., Any], arguments: Sequence[Any], dtype: Any, compiled: bool
+) -> Any:
+    """What a function of JAX arrays gives for NumPy arrays, as NumPy arrays."""
+    given = [np.asarray(array) for array in arguments]
+    native = None if dtype is None else getattr(jnp, Precision.of(dtype).name)
+    with _precision(max((a.dtype for a in given), key=lambda t: t.itemsize)):
+        inputs = [jnp.array(array, native) for array in given]
+        return jax.tree.map(_array, (jax.jit(function) if compiled else function)(*inputs))
 
 
 def _place(device: str | None) -> contextlib.AbstractContextManager[Any]:

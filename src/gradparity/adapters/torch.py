@@ -18,7 +18,7 @@ from .kinks import Kinks
 from .natives import NativeAdapter, Natives, native_name
 from .torch_layers import NATIVE, layer, layout, loss, without_parameters
 from .torch_precision import matrix_products, native_dtype
-from .torch_vjp import to_numpy, vjp
+from .torch_vjp import call, to_numpy, vjp
 
 __all__ = ["TorchAdapter", "TorchNetwork"]
 
@@ -42,10 +42,22 @@ class TorchAdapter(NativeAdapter):
         return adapter
 
     def vjp(
-        self, function: Callable[..., Any], arguments: Sequence[Any], dz: Any, *, dtype: Any = None
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Any],
+        dz: Any,
+        *,
+        dtype: Any = None,
+        frozen: Sequence[int] = (),
     ) -> tuple[Any, tuple[Any, ...]]:
         """Value and gradients of one function of tensors; see `gradparity.adapters.torch_vjp`."""
-        return vjp(function, arguments, dz, dtype)
+        return vjp(function, arguments, dz, dtype, frozen)
+
+    def call(
+        self, function: Callable[..., Any], arguments: Sequence[Any], *, dtype: Any = None
+    ) -> Any:
+        """The value alone, without autograd; see `gradparity.adapters.torch_vjp`."""
+        return call(function, arguments, dtype)
 
     def versions(self) -> dict[str, str]:
         return {"torch": str(torch.__version__), "torch threads": str(torch.get_num_threads())}

@@ -101,7 +101,8 @@ def shares(
             f"{_where(step, 'gradients')} returned {got}; return a dict with a gradient for each "
             f"of the parameters {sorted(step.parameters)}"
         )
-    return tuple(dy), dp
+    # A sum over all axes is a NumPy number and no array.
+    return tuple(dy), {k: np.asarray(g) if isinstance(g, np.generic) else g for k, g in dp.items()}
 
 
 def _where(step: Step, formula: str) -> str:

@@ -197,6 +197,11 @@ class Network:
                 name = step.parameters[letter]
                 if name in taken:
                     raise ValueError(f"the name {name!r} of a parameter of {step.name!r} is taken")
+                if 0 in shape:
+                    raise ValueError(
+                        f"node {step.name!r}: the parameter {letter!r} of {step.op!r} has shape "
+                        f"{shape}, which holds no number; leave it out of parameter_shapes"
+                    )
                 taken.add(name)
                 shapes[name] = shape
         return shapes

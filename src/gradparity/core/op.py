@@ -119,11 +119,17 @@ class Op:
 
     def forward(self, p: Params, *y: Array) -> Array:
         """The value z of shape (T, width)."""
-        raise NotImplementedError
+        raise self._unwritten("forward(self, p, *y)")
 
     def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         """dDiv/dy for every input, given dz = dDiv/dz and what the forward pass stored."""
-        raise NotImplementedError
+        raise self._unwritten("backward(self, dz, p, y, z)")
+
+    def _unwritten(self, formula: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"{self.name} has no formula {formula.partition('(')[0]}; write {formula}, as "
+            "docs/own-op.md shows"
+        )
 
     def gradients(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> Params:
         """dDiv/dp for every parameter."""
@@ -158,10 +164,10 @@ class Activation(Op):
     """An op on one value: ``y = f(z)`` and ``dz = df(dy, z, y)``, in the letters of section 2."""
 
     def f(self, z: Array) -> Array:
-        raise NotImplementedError
+        raise self._unwritten("f(self, z)")
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        raise NotImplementedError
+        raise self._unwritten("df(self, dy, z, y)")
 
     def forward(self, p: Params, *y: Array) -> Array:
         return self.f(y[0])

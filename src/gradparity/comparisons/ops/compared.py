@@ -11,7 +11,7 @@ from ...core.arrays import Array, NDArray
 from ..finding import Finding, Verdict
 from .setting import Setting, Z
 
-__all__ = ["compared", "first_of"]
+__all__ = ["FEW", "compared", "first_of"]
 
 #: Roundings of a result itself.
 FEW = 4.0
@@ -28,19 +28,21 @@ def compared(
     allowed: Array,
     why: Why,
     *,
+    same_bits: bool = False,
     zero: bool = False,
 ) -> Finding:
     """Two results that are to be equal, up to what both may be off.
 
     `why` says in words what it means that they are not; `zero`: they are to be zero.  Unless they
     are to be the same bits, each may also be off by a few roundings of itself: where another
-    function is meant, the formulas' bounds are not about its numbers.
+    function is meant, or another choice at a kink, the formulas' bounds are not about its numbers.
+    NaN is the same as NaN: that a number is not finite, another check says.
     """
     a, b = np.asarray(want, np.float64), np.asarray(got, np.float64)
     with np.errstate(all="ignore"):
-        if np.any(allowed):
+        if not same_bits:
             allowed = allowed + FEW * setting.case.precision.unit * (np.abs(a) + np.abs(b))
-        error = np.where(a == b, 0.0, np.abs(a - b))
+        error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         error = np.where(np.isnan(error), np.inf, error)
     largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
     unit = setting.case.precision.unit * largest
@@ -71,7 +73,10 @@ def _decided(
     silent: bool,
 ) -> Finding:
     if outside.any():
-        note = why(found.quantity, a, b, found.index or ())
+        at = found.index or ()
+        note = why(found.quantity, a, b, at)
+        if np.isfinite(a[at]) and not np.isfinite(b[at]):
+            note = f"it is {b[at]} at {list(at)}, which is no number"
         note += f" ({int(outside.sum())} of {b.size} elements)" if b.size > 1 else ""
         return replace(found, verdict=Verdict.MISMATCH, note=note)
     if silent:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import adapter, available
-from ...core import Compound, Op
-from ...core.precision import PRECISIONS, Precision, precisions
+from ...adapters.base import AdapterError, adapter, available
+from ...core import Compound, Divergence, Op
+from ...core.precision import PRECISIONS, precisions
 from ..conventions.local import parse_expected
 from ..finding import Finding, Verdict
 from ..report import Report, Run, environment
-from . import algebra, formulas
-from .algebra import Task
+from . import algebra, calls, formulas, frameworks
 from .calling import Pair
 from .points import Points
+from .task import Task
 from .widths import widths_of
 
 __all__ = ["OwnOp", "check_op"]
@@ -27,6 +27,9 @@ __all__ = ["OwnOp", "check_op"]
 DTYPES = ("float64", "float32")
 
 Check = Callable[[Task], Iterator[Finding]]
+
+#: What needs no formula; the check, and whether it can hold for an op that draws random numbers.
+CHECKS = {**calls.CHECKS, **algebra.CHECKS}
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,19 @@ class OwnOp:
                 adapter(self.backward)  # which says what there is
         elif not hasattr(self.backward, "vjp"):
             _check_callable("backward", self.backward)
-        object.__setattr__(self, "width", widths_of(self.like, self.forward, self.width))
+        try:
+            object.__setattr__(self, "width", widths_of(self.like, self.forward, self.width))
+            Points(self.like, self.widths, PRECISIONS["float64"], 0).random(1)
+        except NotImplementedError as error:
+            raise TypeError(f"like is {self.like!r}, which cannot be checked: {error}") from None
         object.__setattr__(self, "name", self.name or _name(self.forward, self.like))
         letters = [f"y{i}" for i in range(1, len(self.widths) + 1)] if self.widths[1:] else ["y"]
         letters += self.like.parameter_shapes()
-        _check_signature("forward", self.forward, letters)
+        _check_signature("forward", self.forward, letters, letters)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
-        if by_hand and not self.pair.stateful:
-            _check_signature("backward", self.backward, ["dz", *letters])
+        if by_hand:
+            given = ["dz"] if self.pair.stateful else ["dz", *letters]
+            _check_signature("backward", self.backward, given, letters)
 
     @property
     def pair(self) -> Pair:
@@ -103,10 +111,25 @@ class OwnOp:
         found = {}
         if self.like.random:
             why = f"{self.like.name} draws new numbers at every call"
-            found = {name: why for name, (_, random) in algebra.CHECKS.items() if not random}
+            found = {name: why for name, (_, random) in CHECKS.items() if not random}
         if Points(self.like, self.widths, PRECISIONS["float64"], 0).kinks() is None:
             found["at_kinks"] = f"{self.like.name} has no kinks"
+        if self._framework is not None:
+            found["results_kept"] = "the framework's results are copied; see independent_calls"
+            return {**frameworks.lacking(self._framework, self.like), **found}
+        if self.pair.stateful and not self.like.random:
+            found["independent_calls"] = "backward takes dz alone, so it holds its last input"
         return found
+
+    @property
+    def _framework(self) -> Pair | None:
+        """The pair, if a framework is to differentiate it; it need not be installed."""
+        if not isinstance(self.backward, str):
+            return self.pair if self.pair.differentiated else None
+        try:
+            return self.pair
+        except AdapterError:
+            return Pair(self.forward, self.backward)
 
     def checks(
         self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
@@ -121,22 +144,23 @@ class OwnOp:
         chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
-        every: dict[str, Check] = {name: check for name, (check, _) in algebra.CHECKS.items()}
+        every: dict[str, Check] = {name: check for name, (check, _) in CHECKS.items()}
         every |= formulas.CHECKS
+        every |= {} if self._framework is None else frameworks.CHECKS
         left_out = self.skipped()
+        points = [Points(self.like, self.widths, each, int(seed)) for each in chosen]
         return {
-            name: partial(self._report, name, check, chosen, int(seed))
+            name: partial(self._report, name, check, points)
             for name, check in every.items()
             if name not in left_out
         }
 
-    def _report(self, name: str, check: Check, chosen: Sequence[Precision], seed: int) -> Report:
+    def _report(self, name: str, check: Check, points: Sequence[Points]) -> Report:
         runs = []
-        for precision in chosen:
-            points = Points(self.like, self.widths, precision, seed)
-            task = Task(self.pair, points, precision, self.expected)
+        for each in points:
+            task = Task(self.pair, each, each.precision, self.expected)
             found = tuple(_worst_of_each(check(task)))
-            runs.append(Run(name, self.name, precision.name, found))
+            runs.append(Run(name, self.name, each.precision.name, found))
         pair = self.pair
         versions = pair.backward.versions() if pair.differentiated else {}
         return Report(tuple(runs), (), {}, {**environment(), **versions})
@@ -233,6 +257,11 @@ def _check_like(like: Any) -> None:
         )
     if inspect.isclass(like) and issubclass(like, Op):
         raise TypeError(f"like is the class {like.__name__}; give an op, such as {like.__name__}()")
+    if isinstance(like, Divergence):
+        raise TypeError(
+            f"like is {like!r}, a divergence; give an op such as ReLU().  A loss of your own is "
+            "held against it in a network, by gp.check, as docs/own-network.md shows"
+        )
     if not isinstance(like, Op):
         raise TypeError(f"like is {like!r}; give an op such as ReLU() or Affine(4, 3)")
 
@@ -249,18 +278,21 @@ def _check_callable(what: str, given: Any) -> None:
     raise TypeError(f"{what} is {given!r}; give a function{other}")
 
 
-def _check_signature(what: str, function: Callable[..., Any], letters: list[str]) -> None:
+def _check_signature(
+    what: str, function: Callable[..., Any], given: list[str], letters: list[str]
+) -> None:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # built into a framework
         return
     try:
-        signature.bind(*letters)
+        signature.bind(*given)
     except TypeError as error:
-        alone = ", or as backward(dz)" if what == "backward" else ""
+        called = f"{what}({', '.join(letters)})"
+        if what == "backward":
+            called = f"backward({', '.join(['dz', *letters])}), or as backward(dz)"
         raise TypeError(
-            f"{what} is called as {what}({', '.join(letters)}){alone}, but takes "
-            f"{signature} ({error})"
+            f"{what} is called as {called}, all by place, but takes {signature} ({error})"
         ) from None
 
 

@@ -92,12 +92,16 @@ class Setting:
         return Setting(_like(self.case, self.case.x[rows], self.case.d[rows]), self.where)
 
     def astype(self, precision: Any) -> Setting:
-        return Setting(self.case.astype(precision), self.where)
+        if precision not in self._rounded:
+            self._rounded[precision] = Setting(self.case.astype(precision), self.where)
+        return self._rounded[precision]
 
     def bounds(self, rounding: Rounding) -> dict[str, Bounded]:
         """Every quantity with how far a correct implementation may be off."""
-        expected = expected_at_node(self.step, self.case, self.core, rounding)
-        return {self._ours[e.quantity]: e.want for e in expected}
+        if rounding not in self._bounds:
+            expected = expected_at_node(self.step, self.case, self.core, rounding)
+            self._bounds[rounding] = {self._ours[e.quantity]: e.want for e in expected}
+        return self._bounds[rounding]
 
     def judged(
         self,
@@ -124,6 +128,14 @@ class Setting:
         """Findings by the names that the judge knows."""
         theirs = {ours: name for name, ours in self._ours.items()}
         return {theirs[f.quantity]: f for f in findings if f.quantity in theirs}
+
+    @cached_property
+    def _rounded(self) -> dict[Any, Setting]:
+        return {}
+
+    @cached_property
+    def _bounds(self) -> dict[Rounding, dict[str, Bounded]]:
+        return {}
 
     @cached_property
     def _edges(self) -> dict[str, Edge]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -13,13 +13,33 @@ from ...adapters.base import required
 from ...core import Op
 from .setting import network_of
 
-__all__ = ["widths_of"]
+__all__ = ["takes_dz_alone", "widths_of"]
 
 #: Tried in this order; unequal ones first, so that what is mixed up does not fit.
 UNEQUAL = (3, 2, 4)
 TRIED = (4, 5, 3, 2, 1, *range(6, 65))
 #: Of the same, for ops of several inputs, where every combination is tried.
 FEW = TRIED[:8]
+
+
+def takes_dz_alone(backward: Callable[..., Any], forward: Callable[..., Any]) -> bool:
+    """Whether it is a layer's backward(dz): of what else it takes, all is a switch with a default.
+
+    The values and parameters that the forward function takes are no switches: of
+    ``backward(dz, y=None)`` y is given.
+    """
+    if required(backward) != 1:
+        return False
+    given, further = _names(forward), _names(backward)[1:]
+    return not further or bool(given and not set(given) & set(further))
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
 def widths_of(
@@ -50,7 +70,7 @@ def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
 
 def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
     n = op.n_inputs
-    given = (width,) * (n or 2) if isinstance(width, int | np.integer) else tuple(width)
+    given: Any = tuple(width) if isinstance(width, Iterable) else (width,) * (n or 2)
     whole = all(isinstance(w, int | np.integer) and w > 0 for w in given)
     if not whole or not (len(given) == n or (n is None and len(given) >= 2)):
         takes = f"{n} value(s)" if n else "two or more values"

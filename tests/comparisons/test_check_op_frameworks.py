@@ -1,0 +1,187 @@
+"""Faults of a framework's function that show only in another use of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from gradparity.core import Affine, Identity, Max, Op, ReLU, Softmax, Tanh
+
+from own_layers import complaints
+
+Array = Any
+
+
+def wrong_checks(function: Any, framework: str, like: Op) -> set[str]:
+    report = gp.check_op(function, framework, like=like, dtypes="float64")
+    assert report.exit_code == 1
+    return {run.case for run, f in report.findings() if f.parity is False}
+
+
+class TestTorch:
+    torch: Any = pytest.importorskip("torch")
+
+    def function(self, forward: Any, backward: Any) -> Any:
+        """An autograd.Function with these two methods."""
+        members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+        return type("Mine", (self.torch.autograd.Function,), members).apply
+
+    def test_another_value_without_autograd(self) -> None:
+        def relu(y: Any) -> Any:
+            return y.clamp(min=0) * (1.0 if self.torch.is_grad_enabled() else 1.5)
+
+        assert wrong_checks(relu, "torch", ReLU()) == {"undifferentiated"}
+
+    @pytest.mark.parametrize("how", ["data", "numpy"])
+    @pytest.mark.parametrize("where", ["forward", "backward"])
+    def test_writing_that_counts_no_version(self, where: str, how: str) -> None:
+        def spoil(tensor: Any) -> None:
+            if how == "data":
+                tensor.data.mul_(3.0)
+            else:
+                tensor.detach().numpy()[...] = 0
+
+        def forward(ctx: Any, y: Any) -> Any:
+            ctx.save_for_backward(y.clone())
+            z = y.clamp(min=0)
+            if where == "forward":
+                spoil(y)
+            return z
+
+        def backward(ctx: Any, dz: Any) -> Any:
+            dy = dz * (ctx.saved_tensors[0] > 0)
+            if where == "backward":
+                spoil(dz)
+            return dy
+
+        own = gp.OwnOp(self.function(forward, backward), "torch", like=ReLU())
+        report = own.checks("float64")["inputs_unchanged"]()
+        argument = "argument 1" if where == "forward" else "the cotangent"
+        assert report.exit_code == 1
+        assert any(f"wrote into {argument}" in f.note for _, f in report.findings())
+
+    def test_what_the_last_call_left_behind(self) -> None:
+        kept: list[Any] = []
+
+        def forward(ctx: Any, y: Any) -> Any:
+            kept[:] = [y.detach()]
+            return y.clamp(min=0)
+
+        def backward(ctx: Any, dz: Any) -> Any:
+            return dz * (kept[0] > 0)
+
+        found = wrong_checks(self.function(forward, backward), "torch", ReLU())
+        assert found == {"independent_calls"}
+
+    def test_a_frozen_argument(self) -> None:
+        def forward(ctx: Any, y: Any, W: Any, b: Any) -> Any:
+            ctx.save_for_backward(y, W)
+            return y @ W + b
+
+        def backward(ctx: Any, dz: Any) -> Any:
+            y, W = ctx.saved_tensors
+            factor = 1 if all(ctx.needs_input_grad) else 3
+            return dz @ W.T, factor * (y.T @ dz), dz.sum(0)
+
+        mine = self.function(forward, backward)
+        assert wrong_checks(mine, "torch", Affine(4, 3)) == {"frozen_arguments"}
+
+    def test_only_where_the_others_are_frozen(self) -> None:
+        def forward(ctx: Any, y: Any, W: Any, b: Any) -> Any:
+            ctx.save_for_backward(y, W)
+            return y @ W + b
+
+        def backward(ctx: Any, dz: Any) -> Any:
+            y, W = ctx.saved_tensors
+            return dz @ W.T, y.T @ dz, dz.sum(0) * (2 if sum(ctx.needs_input_grad) == 1 else 1)
+
+        mine = self.function(forward, backward)
+        assert wrong_checks(mine, "torch", Affine(4, 3)) == {"frozen_arguments"}
+
+    def test_a_cotangent_of_stride_0(self) -> None:
+        def forward(ctx: Any, y: Any) -> Any:
+            ctx.save_for_backward(y)
+            return y.clamp(min=0)
+
+        def backward(ctx: Any, dz: Any) -> Any:
+            return dz * (ctx.saved_tensors[0] > 0) * (2 if 0 in dz.stride() else 1)
+
+        assert wrong_checks(self.function(forward, backward), "torch", ReLU()) == {"non_contiguous"}
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_correct_functions(self, seed: int) -> None:
+        torch = self.torch
+        amax = lambda y: y.amax(-1, keepdim=True)  # noqa: E731
+        for function, like in (
+            (torch.relu, ReLU()),
+            (lambda y: y, Identity()),
+            (torch.tanh, Tanh()),
+            (amax, Max()),
+            (lambda y: y.max(-1, keepdim=True).values, Max()),
+            (lambda y, W, b: torch.nn.functional.linear(y, W.T, b), Affine(4, 3)),
+        ):
+            report = gp.check_op(function, "torch", like=like, seed=seed)
+            assert report, complaints(report)
+            assert "compiled" in report.skipped
+
+
+class TestJax:
+    jax: Any = pytest.importorskip("jax")
+
+    def tanh(self, primal: float, traced: float = 1.0) -> Any:
+        """A custom_vjp with these factors, which are 1 where it is right."""
+        jnp = self.jax.numpy
+        f = self.jax.custom_vjp(lambda y: primal * jnp.tanh(y))
+
+        def backward(y: Any, g: Any) -> Any:
+            factor = traced if isinstance(g, self.jax.core.Tracer) else 1.0
+            return (factor * g * (1 - jnp.tanh(y) ** 2),)
+
+        f.defvjp(lambda y: (jnp.tanh(y), y), backward)
+        return f
+
+    def test_another_primal(self) -> None:
+        found = wrong_checks(self.tanh(1.5), "jax", Tanh())
+        assert found == {"undifferentiated", "compiled"}
+
+    def test_another_gradient_when_traced(self) -> None:
+        assert wrong_checks(self.tanh(1.0, 1.001), "jax", Tanh()) == {"compiled"}
+
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_correct_functions(self, seed: int) -> None:
+        jax, jnp = self.jax, self.jax.numpy
+        for function, like in (
+            (self.tanh(1.0), Tanh()),
+            (jax.nn.relu, ReLU()),
+            (lambda y: jnp.maximum(y, 0), ReLU()),
+            (jax.nn.softmax, Softmax()),
+            (lambda y: y.max(-1, keepdims=True), Max()),
+            (lambda y, W, b: y @ W + b, Affine(4, 3)),
+        ):
+            report = gp.check_op(function, "jax", like=like, seed=seed)
+            assert report, complaints(report)
+            assert "frozen_arguments" in report.skipped
+
+
+def test_an_adapter_that_offers_none_of_it() -> None:
+    """What it lacks is said, and the other checks are as always."""
+
+    class Plain:
+        name = "plain"
+
+        def versions(self) -> dict[str, str]:
+            return {}
+
+        def vjp(self, function: Any, arguments: Any, dz: Array) -> Any:
+            return function(*arguments), (dz * (arguments[0] > 0),)
+
+    report = gp.check_op(lambda y: np.maximum(y, 0), Plain(), like=ReLU())
+    assert report, complaints(report)
+    assert report.skipped["undifferentiated"] == "the adapter 'plain' has no call"
+    assert report.skipped["compiled"] == "the adapter 'plain' has no vjp(..., compiled=)"
+    assert set(report.skipped) == {
+        "undifferentiated", "compiled", "frozen_arguments", "results_kept"
+    }  # fmt: skip
