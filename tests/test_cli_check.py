@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -174,6 +175,13 @@ class TestATarget:
 
 
 class TestUsageErrors:
+    def test_say_what_the_digits_come_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from gradparity.comparisons import digits
+
+        monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+        digits._load.cache_clear()
+        refused(check("--case", "digits"), 'pip install "gradparity[digits]"', "--case")
+
     def test_name_an_unknown_adapter_and_the_known(self) -> None:
         result = check("--case", "net-tanh", adapters=("tensorflow",))
         refused(result, "'tensorflow'", "'right'", "'torch'")

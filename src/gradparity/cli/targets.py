@@ -22,7 +22,11 @@ def builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
         raise ValueError(
             f"no built-in case contains {' or '.join(patterns)}; see `gradparity list`"
         )
-    return [b.make() for b in chosen.values()], {name: b.about for name, b in chosen.items()}
+    try:
+        made = [b.make() for b in chosen.values()]
+    except ImportError as error:
+        raise ValueError(f"{error}, or choose other cases with --case") from error
+    return made, {name: b.about for name, b in chosen.items()}
 
 
 def load(target: str) -> tuple[Any, dict[str, str]]:

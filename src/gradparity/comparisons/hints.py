@@ -64,7 +64,8 @@ def _factor(factor: float) -> str:
 def _rearranged(want: Array) -> Iterator[tuple[str, Array]]:
     if want.ndim == 2:
         yield "transposed", want.T
-        yield "with its columns reversed", want[:, ::-1]
+        if want.shape[1] > 1:
+            yield "with its columns reversed", want[:, ::-1]
     for axis, what in enumerate(("rows", "columns")[: want.ndim]):
-        for shift in (1, -1):
+        for shift in (1, -1) if want.shape[axis] > 1 else ():
             yield f"with its {what} shifted by one", np.roll(want, shift, axis)
