@@ -59,7 +59,7 @@ class OwnOp:
     >>> from gradparity.core import Tanh
     >>> own = OwnOp(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), like=Tanh())
     >>> list(own.checks())[:4]
-    ['shape_and_dtype', 'inputs_unchanged', 'determinism', 'zero_cotangent']
+    ['shape_and_dtype', 'finite', 'inputs_unchanged', 'determinism']
     >>> bool(own.checks()["linearity"]())
     True
     """
