@@ -1,6 +1,6 @@
 """A function that a framework differentiates, used in other ways than to differentiate all of it.
 
-What an adapter offers of these is seen from the options of its methods: see `lacking`.
+What an adapter offers of these is seen from the options of its methods: see `offered`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .formulas import judged
 from .setting import Setting
 from .task import Task, both
 
-__all__ = ["CHECKS", "lacking"]
+__all__ = ["offered"]
 
 
 def undifferentiated(task: Task) -> Iterator[Finding]:
@@ -81,16 +81,11 @@ NEEDS = {
 }
 
 
-def lacking(pair: Pair, like: Op) -> dict[str, str]:
-    """Checks that the adapter has no method for, or that say nothing of the op -> why."""
-    name = getattr(pair.backward, "name", pair.backward)
-    found = {
-        check: f"the adapter {name!r} has no {method}" + (f"(..., {option}=)" if option else "")
-        for check, (method, option) in NEEDS.items()
-        if not pair.offers(method, option)
+def offered(pair: Pair, like: Op) -> dict[str, Callable[[Task], Iterator[Finding]]]:
+    """The checks that the adapter has methods for, and that say something of the op."""
+    alone = like.n_inputs == 1 and not like.parameter_shapes()
+    return {
+        name: check
+        for name, check in CHECKS.items()
+        if pair.offers(*NEEDS[name]) and not (name == "frozen_arguments" and (alone or like.random))
     }
-    if like.n_inputs == 1 and not like.parameter_shapes():
-        found.setdefault("frozen_arguments", f"{like.name} takes one argument")
-    if like.random:
-        found["frozen_arguments"] = f"{like.name} draws new numbers at every call"
-    return found

@@ -59,7 +59,7 @@ class OwnOp:
     >>> from gradparity.core import Tanh
     >>> own = OwnOp(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), like=Tanh())
     >>> list(own.checks())[:4]
-    ['shape_and_dtype', 'inputs_unchanged', 'determinism', 'zero_cotangent']
+    ['shape_and_dtype', 'finite', 'inputs_unchanged', 'determinism']
     >>> bool(own.checks()["linearity"]())
     True
     """
@@ -114,22 +114,23 @@ class OwnOp:
             found = {name: why for name, (_, random) in CHECKS.items() if not random}
         if Points(self.like, self.widths, PRECISIONS["float64"], 0).kinks() is None:
             found["at_kinks"] = f"{self.like.name} has no kinks"
-        if self._framework is not None:
-            found["results_kept"] = "the framework's results are copied; see independent_calls"
-            return {**frameworks.lacking(self._framework, self.like), **found}
-        if self.pair.stateful and not self.like.random:
+        by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
+        if by_hand and self.pair.stateful and not self.like.random:
             found["independent_calls"] = "backward takes dz alone, so it holds its last input"
         return found
 
-    @property
-    def _framework(self) -> Pair | None:
-        """The pair, if a framework is to differentiate it; it need not be installed."""
-        if not isinstance(self.backward, str):
-            return self.pair if self.pair.differentiated else None
+    def _all_checks(self) -> dict[str, Check]:
+        """Every check for functions of this kind: by hand, or differentiated by an adapter."""
+        found: dict[str, Check] = {name: check for name, (check, _) in CHECKS.items()}
+        found |= formulas.CHECKS
         try:
-            return self.pair
-        except AdapterError:
-            return Pair(self.forward, self.backward)
+            pair = self.pair
+        except AdapterError:  # not installed, which is said where it is needed
+            return found
+        if pair.differentiated:
+            del found["results_kept"]  # an adapter's are copies; independent_calls sees a buffer
+            found |= frameworks.offered(pair, self.like)
+        return found
 
     def checks(
         self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
@@ -144,14 +145,11 @@ class OwnOp:
         chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
-        every: dict[str, Check] = {name: check for name, (check, _) in CHECKS.items()}
-        every |= formulas.CHECKS
-        every |= {} if self._framework is None else frameworks.CHECKS
         left_out = self.skipped()
         points = [Points(self.like, self.widths, each, int(seed)) for each in chosen]
         return {
             name: partial(self._report, name, check, points)
-            for name, check in every.items()
+            for name, check in self._all_checks().items()
             if name not in left_out
         }
 

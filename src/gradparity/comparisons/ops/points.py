@@ -50,6 +50,7 @@ class Points:
 
     def __init__(self, op: Op, widths: Sequence[int], precision: Precision, seed: int) -> None:
         self.op, self.precision, self.seed = op, precision, seed
+        self.widths = tuple(widths)
         self.network, self.width = network_of(op, widths), sum(widths)
         self.made: dict[Any, Any] = {}
         self.square = min(max(3, widths[0]), LARGE)
@@ -73,7 +74,15 @@ class Points:
         n, T = len(SPECIAL), len(SPECIAL) + 8
         x = rng.standard_normal((T, self.width)) * rng.choice([1.0, 5.0, 30.0], (T, 1))
         x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
-        return self._setting(rng, x, "at special points")
+        return self._setting(rng, self._apart(x, rng), "at special points")
+
+    def _apart(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+        """No two inputs equal: an op may have a kink there that no subdifferential tells."""
+        inputs = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
+        for i, y in enumerate(inputs):
+            for other in (o for o in inputs[:i] if o.shape == y.shape):
+                y[...] = np.where(y == other, rng.standard_normal(y.shape), y)
+        return np.concatenate(inputs, axis=1)
 
     @kept
     def kinks(self) -> Setting | None:
