@@ -102,6 +102,9 @@ class Adapter(Protocol):
     * ``vjp(function, arguments, dz)``, for one function alone: (z, gradients), the framework having
       differentiated ``z = function(*arguments)`` against the cotangent dz.  All are NumPy arrays,
       gradients a tuple with one for each argument; what does not depend on an argument has zeros.
+      Where it can: ``frozen=`` (indices of arguments that require no gradient) and ``compiled=``;
+    * ``call(function, arguments)``: z alone, the framework not asked for a derivative; where it
+      can, ``compiled=``.
 
     An adapter asks an op for its own function first (`Op.native_function`, with the adapter's
     framework), and only then looks for a layer of its own.
