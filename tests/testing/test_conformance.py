@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import re
 import sys
+import warnings
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
+import numpy as np
 import pytest
 
 import gradparity
@@ -52,6 +56,16 @@ def _load(name: str) -> Any:
 zoo = _load("broken_adapters")
 Sound = zoo.Sound
 NAMES = list(checks("torch"))
+
+
+@pytest.fixture(autouse=True)
+def _state() -> Iterator[None]:
+    """What the broken adapters leave changed is put back: other tests run in this process too."""
+    seen, states = random.getstate(), np.random.get_state()
+    with np.printoptions(), np.errstate(), warnings.catch_warnings():
+        yield
+    random.setstate(seen)
+    np.random.set_state(states)
 
 
 @pytest.fixture(autouse=True)
