@@ -21,9 +21,8 @@ from ..core.trace import Trace
 from .atlas.probe import usual
 from .conventions.local import parse_expected
 from .differences import Judged, difference
-from .finding import Finding, Verdict
+from .finding import Evidence, Finding, Verdict
 from .implementations import Function, Implementation, Outcome, is_own, outcomes, resolved
-from .nodes.judge import Evidence
 from .partial import judge_results, judge_trace, named_arrays
 from .report import Difference, Report, Run, environment
 from .whole.results import EVERYTHING

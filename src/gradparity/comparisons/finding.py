@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..core.network import INPUT, Network
 
-__all__ = ["FOLLOWS", "SUM", "Census", "Finding", "Power", "Verdict", "exit_code", "is_final"]
+__all__ = [
+    "FOLLOWS",
+    "SUM",
+    "Census",
+    "Evidence",
+    "Finding",
+    "Power",
+    "Verdict",
+    "exit_code",
+    "is_final",
+]
 
 
 #: The "op" of a finding that tests the distributed chain rule.
@@ -161,6 +172,10 @@ class Finding:
         if self.kinks:
             text += f"; {self.kinks}"
         return f"{text}; {self.note}" if self.note else text
+
+
+#: Gives the findings of the same implementation in float64, by quantity; asked only where needed.
+Evidence = Callable[[], Mapping[str, Finding]]
 
 
 def is_final(network: Network, quantity: str) -> bool:

@@ -8,7 +8,7 @@ judged on is x, a parameter, or itself a result with a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..core.case import Case
 from ..core.network import INPUT, Edge
 from ..core.trace import Trace
 from .conventions.whole import with_layout
-from .finding import Finding
+from .finding import Evidence, Finding
 from .nodes.judge import judge_what_is_there, meant_alike, meant_once
 from .nodes.traces import check_trace
 from .whole.end_to_end import judge_final
@@ -25,8 +25,6 @@ from .whole.place import placed
 from .whole.results import EVERYTHING, problem, shapes_of_results, sorted_results
 
 __all__ = ["judge_results", "judge_trace", "named_arrays"]
-
-Evidence = Callable[[], Mapping[str, Finding]]
 
 
 def judge_results(

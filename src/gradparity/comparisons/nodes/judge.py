@@ -9,7 +9,7 @@ precision, or a mismatch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from ...core.network import INPUT, Step
 from ...core.rounding import Rounding
 from ...core.trace import Trace
 from ..conventions.local import Convention, conventions, declared, distinct, parse_expected
-from ..finding import SUM, Finding, Verdict, is_final
+from ..finding import SUM, Evidence, Finding, Verdict, is_final
 from ..hints import hint
 from ..power import power
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
@@ -34,8 +34,6 @@ __all__ = ["judge", "judge_what_is_there", "meant_alike", "meant_once"]
 
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors without company.
 ALONE = 1.5
-
-Evidence = Callable[[], Mapping[str, Finding]]
 
 
 def judge(

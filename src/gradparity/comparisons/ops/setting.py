@@ -14,9 +14,9 @@ from ...core.arrays import NDArray
 from ...core.bounded import Bounded
 from ...core.network import INPUT, Edge, Step
 from ...core.rounding import Rounding
-from ..finding import SUM, Finding
+from ..finding import SUM, Evidence, Finding
 from ..nodes.expected import expected_at_node
-from ..nodes.judge import Evidence, judge
+from ..nodes.judge import judge
 
 __all__ = ["Setting", "Z", "network_of"]
 

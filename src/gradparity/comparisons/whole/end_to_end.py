@@ -8,7 +8,7 @@ checked by a few random draws of the same roundings.  Read from the top: `judge_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ...core.case import Case
 from ...core.rounding import SIGMAS
 from ..conventions.local import distinct, parse_expected
 from ..conventions.whole import named_alternatives, renamed, with_layout
-from ..finding import Finding, Verdict, is_final
+from ..finding import Evidence, Finding, Verdict, is_final
 from ..hints import hint
 from ..nodes.levels import COMPANY
 from ..power import power_of
@@ -43,8 +43,6 @@ SMALL = 0.25
 #: Least squares bring the sum of squares down, not the largest: only beyond these times the bound
 #: is a gradient without any fitting multipliers a fault.
 UNFIT = 8.0
-
-Evidence = Callable[[], Mapping[str, Finding]]
 
 
 def judge_end_to_end(
