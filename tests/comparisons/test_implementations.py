@@ -308,6 +308,24 @@ class TestASecondCall:
         own = gp.adapter("torch").replacing({Tanh: stale})
         assert not check(case, own, dtypes=["float64"])
 
+    @pytest.mark.parametrize("second", [None, {"Err": 1.0}, RuntimeError("backward twice")])
+    def test_that_fails_is_told(self, second: Any) -> None:
+        calls: list[int] = []
+
+        def once(case: Case) -> Any:
+            calls.append(1)
+            if len(calls) == 1:
+                return finals(case)
+            if isinstance(second, Exception):
+                raise second
+            return second
+
+        report = check(small(), once, dtypes=["float64"])
+        assert report.exit_code != 0
+        told = [f for _, f in report.findings() if not f.parity]
+        assert told
+        assert all("second call" in f.quantity and "not at a second" in f.note for f in told)
+
     def test_that_is_the_same_is_not_told(self) -> None:
         calls = []
 

@@ -246,3 +246,22 @@ def test_a_sum_in_some_parameters_and_the_mean_in_others_is_nobodys_meaning(near
     (bad,) = [f for _, f in report.findings() if not f.parity]
     assert bad.quantity == "grad W1"
     assert "other parameters are reduced otherwise" in bad.note
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        ("grad z1", "grad W1", "grad W2"),
+        ("grad z1", "grad z2", "grad W1", "grad W2"),
+        ("value y1", "grad z2", "grad W2", "grad W1"),
+        ("grad z1", "grad y1", "grad z2", "grad W1", "grad b1", "grad W2", "grad b2"),
+    ],
+)
+def test_a_sum_at_the_loss_is_excused_whatever_is_returned(returned: tuple[str, ...]) -> None:
+    def summed(case: Case) -> dict[str, Any]:
+        found = everything(case)
+        return {q: found[q] * case.T if q.startswith("grad") else found[q] for q in returned}
+
+    case = Case.random(layered([Affine(8, 6), ReLU(), Affine(6, 3)], CrossEntropy()))
+    assert check(case, summed, expected=["sum"])
+    assert not check(case, summed)

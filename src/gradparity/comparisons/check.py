@@ -159,12 +159,24 @@ def _again(
 
 
 def _other(second: Iterable[Finding], first: Iterable[Finding]) -> list[Finding]:
-    """What a second call did otherwise than the first."""
-    before = {(f.quantity, f.verdict) for f in first}
+    """What a second call did otherwise than the first; where it is wrong says nothing new."""
+    second, before = list(second), {(f.quantity, f.verdict) for f in first}
+    bad = [f for f in second if f.parity is not True and f.verdict is not Verdict.VACUOUS]
+    bad = [f for f in bad if (f.quantity, f.verdict) not in before]
+    there = {f.quantity for f in second}
+    if EVERYTHING not in there:
+        gone = [f for f in first if f.quantity not in there]
+        bad += [replace(f, verdict=Verdict.INCONCLUSIVE, note="not returned") for f in gone]
+    said = {f.quantity: f.note.partition("; judged from end to end")[0] for f in bad}
     return [
-        replace(f, quantity=f"{f.quantity}, second call", note=f"{SECOND}; {f.note}", final=False)
-        for f in second
-        if f.parity is False and (f.quantity, f.verdict) not in before
+        replace(
+            f,
+            quantity=f"{f.quantity}, second call",
+            note=f"{SECOND}; {said[f.quantity]}",
+            power=None,
+            final=False,
+        )
+        for f in bad
     ]
 
 
