@@ -129,3 +129,15 @@ class TestErrors:
         maxout = net(core.Affine(5, 4), core.Maxout(4, 3, 2))
         with pytest.raises(AdapterError, match=r"there are 2 layers, Linear, ReLU, and 3 nodes"):
             gp.OwnLayers([Linear(5, 4), ReLU()], HalfSquares)(maxout)
+
+
+def test_a_layer_that_returns_several_things_is_named() -> None:
+    class Several(ReLU):
+        def backward(self, dLdA: Array) -> Any:
+            return super().backward(dLdA), dLdA
+
+    case = gp.Case.random(gp.layered([core.ReLU()], core.L2()), width=3)
+    report = gp.check(case, gp.OwnLayers([Several()], HalfSquares), dtypes=["float64"])
+    assert report.exit_code == 2
+    assert "Several" in str(report)
+    assert "backward returned a tuple of 2; return one array" in " ".join(str(report).split())

@@ -63,6 +63,13 @@ class Broken:
 """
 
 
+@pytest.fixture(autouse=True)
+def _not_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There pytest's short summary is not cut, and shows a diagnosis a second time."""
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Callable[..., Path]:
     """Writes a test file, which starts with a network and two implementations of it."""

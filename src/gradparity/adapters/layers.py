@@ -145,7 +145,7 @@ class OwnLayers:
             self.parameters.set(one, case.params)
         A = self._turned(case.x)
         for one in placed:
-            A = _called(f"{one}, forward", one.method("forward"), A)
+            A = _one_array(f"{one}, forward", _called(f"{one}, forward", one.method("forward"), A))
             yield f"value {one.step.name}", self._kept(A)
             if np.shape(self._turned(A)) != (case.T, case.widths[one.step.name]):
                 return
@@ -155,7 +155,8 @@ class OwnLayers:
         for one in reversed(placed):
             if np.shape(self._turned(dLdA)) != (case.T, case.widths[one.step.name]):
                 return
-            dLdA = _called(f"{one}, backward", one.method("backward"), dLdA)
+            who = f"{one}, backward"
+            dLdA = _one_array(who, _called(who, one.method("backward"), dLdA))
             yield from self.parameters.left_by(one)
             yield f"grad {one.step.inputs[0]}", self._kept(dLdA)
 
@@ -287,6 +288,13 @@ def _placed(network: Network, layers: list[Any]) -> list[Placed]:
                 f"{one} is the layer of node {twin.step.name!r} too; give each its own"
             )
     return placed
+
+
+def _one_array(who: str, found: Any) -> Any:
+    if isinstance(found, tuple | list):
+        said = f"{who} returned a {type(found).__name__} of {len(found)}; return one array"
+        raise LayerError(f"{said} (gradients of parameters are read from attributes)")
+    return found
 
 
 def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
