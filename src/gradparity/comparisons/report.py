@@ -129,7 +129,7 @@ class Report:
         return diagnosis(self)
 
     def to_json(self) -> str:
-        """The report as JSON, schema ``gradparity/report/1``; see docs/json.md."""
+        """The report as JSON, schema ``gradparity/report/1``; see docs/reference/json.md."""
         from .render import to_json
 
         return to_json(self)
