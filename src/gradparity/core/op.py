@@ -82,7 +82,7 @@ class Op:
 
     `forward` and `backward` must be written with the NumPy functions that `Bounded` supports, must
     not write in place, and must return the dtype they are given.  Anybody may write a subclass:
-    docs/own-op.md shows how.
+    docs/how-to/own-op.md shows how.
 
     >>> class Cube(Op):
     ...     def forward(self, p, *y):
@@ -128,7 +128,7 @@ class Op:
     def _unwritten(self, formula: str) -> NotImplementedError:
         return NotImplementedError(
             f"{self.name} has no formula {formula.partition('(')[0]}; write {formula}, as "
-            "docs/own-op.md shows"
+            "docs/how-to/own-op.md shows"
         )
 
     def gradients(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> Params:

@@ -100,7 +100,7 @@ def _outcome(report: Any) -> str:
 
 
 def document(tests: Tests, exit_status: int, unfinished: Iterable[str]) -> str:
-    """Every report as one JSON object, sorted by test; see docs/json.md."""
+    """Every report as one JSON object, sorted by test; see docs/reference/json.md."""
     found = [
         {
             "nodeid": nodeid,

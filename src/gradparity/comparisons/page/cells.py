@@ -1,4 +1,4 @@
-"""What a cell says of some findings: the worst verdict as a sign and a word, the error, its heat."""
+"""What a cell says of some findings: the worst verdict in sign and word, the error, its heat."""
 
 from __future__ import annotations
 

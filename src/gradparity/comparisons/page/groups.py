@@ -63,8 +63,11 @@ def groups(graph: Graph, telling: Collection[str] = (), shown: int = SHOWN) -> l
 
 def _joined(names: list[str], alone: Collection[str]) -> list[list[str]]:
     """Neighbours whose names say that they belong together."""
-    keys = lambda name: (name, "") if name in alone else ("", _belongs(name))
-    return [list(run) for _, run in groupby(names, keys)]
+
+    def key(name: str) -> tuple[str, str]:
+        return (name, "") if name in alone else ("", _belongs(name))
+
+    return [list(run) for _, run in groupby(names, key)]
 
 
 def _belongs(name: str) -> str:

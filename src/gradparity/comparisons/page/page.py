@@ -23,7 +23,7 @@ FEW = 3
 
 
 def html(report: Report, *, title: str = "", notes: Sequence[str] = (), changes: Any = None) -> str:
-    """One self-contained page: no script, nothing from the network, the same bytes for the same report.
+    """One self-contained page, without script or network; the same bytes for the same report.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .groups import Group
 
@@ -113,7 +114,7 @@ def _placed(slots: list[Slot], chains: Mapping[Edge, list[Slot]]) -> dict[Slot, 
     """The centre of each slot: rows from above to below, each ordered by where it comes from."""
     above: dict[Slot, list[Slot]] = {slot: [] for slot in slots}
     for chain in chains.values():
-        for one, next_one in zip(chain, chain[1:], strict=False):
+        for one, next_one in pairwise(chain):
             above[next_one].append(one)
     centre: dict[Slot, float] = {}
     rows: dict[int, list[Slot]] = {}

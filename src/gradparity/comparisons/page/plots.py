@@ -73,9 +73,9 @@ def _words(report: Report, dtype: str) -> str:
     beyond = sum(f.outside > 0 for _, f in there)
     run, f = max(there, key=lambda pair: share(pair[1]))
     return (
-        f"Error against bound in {dtype}, both in u on logarithmic scales: {len(there)} quantities, "
-        f"{beyond} of them beyond their bound; the furthest is {f.quantity} of {run.adapter}, "
-        f"case {run.case}, with an error of {f.error:.2g} u and a bound of {f.bound:.2g} u."
+        f"Error against bound in {dtype}, both in u on logarithmic scales: {len(there)} "
+        f"quantities, {beyond} of them beyond their bound; the furthest is {f.quantity} of "
+        f"{run.adapter}, case {run.case}, with an error of {f.error:.2g} u and a bound of {f.bound:.2g} u."
     )
 
 
