@@ -137,6 +137,12 @@ class Report:
 
         return to_json(self)
 
+    def to_html(self, *, title: str = "") -> str:
+        """The report as one page of HTML, which needs no script and no network."""
+        from .page.page import html
+
+        return html(self, title=title)
+
     @staticmethod
     def from_json(text: str) -> Report:
         """The report that `to_json` wrote; raises ValueError for anything else."""

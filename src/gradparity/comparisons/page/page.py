@@ -40,6 +40,7 @@ def html(report: Report, *, title: str = "", notes: Sequence[str] = (), changes:
     """
     cases = views(report)
     faults, more = sections.fault_views(report)
+    pairs, alike = sections.differences(report)
     anchors = {case.name: case.anchor for case in cases}
     style = _source("style.css")
     word, sentence, compared = sections.in_words(report)
@@ -56,6 +57,8 @@ def html(report: Report, *, title: str = "", notes: Sequence[str] = (), changes:
         verdicts=sections.verdicts(report),
         faults=faults,
         more=more,
+        differences=pairs,
+        alike=alike,
         cases=cases,
         anchors=anchors,
         few=len(cases) <= FEW,

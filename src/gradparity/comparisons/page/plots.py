@@ -33,8 +33,11 @@ COLOURS = {
     SERIES[3]: ("#7d3fb5", "#c79bf0"),
 }
 MARKERS = "osD^vP"
-#: Where zero is drawn on a log scale, relative to the smallest other; digits of a position kept.
-BELOW, KEPT = 0.1, 2
+#: In u: smaller bounds are drawn here, where nobody looks for a difference; smaller errors too, and
+#: an error of zero below them.
+SMALLEST, ZERO = 1e-4, 1e-5
+#: Digits kept of the logarithm of a position.
+KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,11 @@ def _words(report: Report, dtype: str) -> str:
     there = [(run, f) for run, f in report.findings() if run.dtype == dtype and f.elements]
     beyond = sum(f.outside > 0 for _, f in there)
     run, f = max(there, key=lambda pair: share(pair[1]))
+    furthest = f"{f.quantity} of {run.adapter}, case {run.case}"
     return (
         f"Error against bound in {dtype}, both in u on logarithmic scales: {len(there)} "
-        f"quantities, {beyond} of them beyond their bound; the furthest is {f.quantity} of "
-        f"{run.adapter}, case {run.case}, with an error of {f.error:.2g} u and a bound of {f.bound:.2g} u."
+        f"quantities, {beyond} of them beyond their bound; the furthest is {furthest}, "
+        f"with an error of {f.error:.2g} u and a bound of {f.bound:.2g} u."
     )
 
 
@@ -85,9 +89,7 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    errors = [e for points in series.values() for _, e in points if 0 < e < math.inf]
-    floor = BELOW * min(errors, default=1.0)
-    ceiling = 10 * max(errors, default=1.0)
+    ceiling = max((e for p in series.values() for _, e in p if e < math.inf), default=1.0)
     settings = {"svg.hashsalt": "gradparity", "svg.fonttype": "none", "font.size": 10,
                 "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
                 "ytick.color": INK, "axes.edgecolor": FAINT}  # fmt: skip
@@ -96,16 +98,16 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         for i, (name, points) in enumerate(series.items()):
-            there = dict.fromkeys(_rounded(b, e, floor, ceiling) for b, e in points)
+            there = dict.fromkeys(_rounded(b, e, 10 * ceiling) for b, e in points)
             axes.plot(
                 *zip(*there, strict=True), MARKERS[i % len(MARKERS)], label=f"{name} {dtype}",
                 color=SERIES[i % len(SERIES)], markersize=4.5, fillstyle="none",
             )  # fmt: skip
-        bounds = [b for points in series.values() for b, _ in points]
+        bounds = [max(b, SMALLEST) for points in series.values() for b, _ in points]
         ends = [0.5 * min(bounds), 2 * max(bounds)]
         axes.plot(ends, ends, color=LIMIT, linewidth=1.2, label="error = bound")
-        axes.axhline(floor, color=FAINT, linewidth=0.8, linestyle="--")
-        axes.annotate("exact: error 0", (ends[0], floor), xytext=(2, 3),
+        axes.axhline(ZERO, color=FAINT, linewidth=0.8, linestyle="--")
+        axes.annotate("exact: error 0", (ends[0], ZERO), xytext=(2, 3),
                       textcoords="offset points", fontsize=8)  # fmt: skip
         axes.set(xscale="log", yscale="log", xlabel="bound in u", ylabel="error in u", xlim=ends)
         axes.legend(frameon=False, fontsize=9, loc="best")
@@ -116,9 +118,10 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
     return text.getvalue()
 
 
-def _rounded(bound: float, error: float, floor: float, ceiling: float) -> tuple[float, float]:
+def _rounded(bound: float, error: float, ceiling: float) -> tuple[float, float]:
     """Where it is drawn: points that look the same are one, or the page would be large."""
-    error = ceiling if not math.isfinite(error) else max(error, floor)
+    bound = max(bound, SMALLEST)
+    error = ZERO if error == 0.0 else max(error, SMALLEST) if math.isfinite(error) else ceiling
     return tuple(10 ** round(math.log10(x), KEPT) for x in (bound, error))  # type: ignore[return-value]
 
 

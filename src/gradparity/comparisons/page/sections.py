@@ -12,7 +12,7 @@ from ..diagnosis import headline
 from ..elements import Element
 from ..finding import Finding, Power, Verdict
 from ..power import worst_of
-from ..report import Report, Run
+from ..report import Difference, Report, Run
 from .cells import MEANING, SIGN
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "PowerRow",
     "VerdictRow",
     "conventions",
+    "differences",
     "fault_views",
     "in_words",
     "kinks",
@@ -30,8 +31,8 @@ __all__ = [
     "verdicts",
 ]
 
-#: Faults told one by one before the rest is counted.
-TOLD = 40
+#: Faults told one by one before the rest is counted; pairs of implementations that all are shown.
+TOLD, PAIRS = 40, 24
 
 
 def in_words(report: Report) -> tuple[str, str, str]:
@@ -100,6 +101,23 @@ def fault_views(report: Report) -> tuple[list[FaultView], int]:
             FaultView(f.quantity, place, f.verdict, SIGN[f.verdict], rows, f.worst, wrong.run, f)
         )
     return views, len(found) - len(views)
+
+
+def differences(report: Report) -> tuple[list[Difference], int]:
+    """Implementation against implementation; of many, those that tell something, and how many not.
+
+    Without parity, with another choice, or the largest of its pair and dtype.
+    """
+    found = list(report.differences)
+    if len(found) <= PAIRS:
+        return found, 0
+    largest: dict[tuple[str, str, str], Difference] = {}
+    for d in found:
+        pair = d.first, d.second, d.dtype
+        if not d.choices and (pair not in largest or d.units > largest[pair].units):
+            largest[pair] = d
+    telling = [d for d in found if d.parity is not True or d.choices or d in largest.values()]
+    return telling[:TOLD], len(found) - len(telling[:TOLD])
 
 
 @dataclass(frozen=True)
