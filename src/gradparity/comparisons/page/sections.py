@@ -96,9 +96,12 @@ def fault_views(report: Report) -> tuple[list[FaultView], int]:
         f = wrong.finding
         place = f"at node {f.node}" if f.node else ""
         place += f", {f.op}" if f.op else ""
-        rows = tuple((label, said) for label, said in told(wrong) if label != "worst")
+        rows = [(label, said) for label, said in told(wrong) if label != "worst"]
+        rows.sort(key=lambda row: row[0] != "why")  # what a reader wants to know first
         views.append(
-            FaultView(f.quantity, place, f.verdict, SIGN[f.verdict], rows, f.worst, wrong.run, f)
+            FaultView(
+                f.quantity, place, f.verdict, SIGN[f.verdict], tuple(rows), f.worst, wrong.run, f
+            )
         )
     return views, len(found) - len(views)
 
