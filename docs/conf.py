@@ -45,6 +45,8 @@ public_modules = {
         "inverse_time",
     ),
     "gradparity.adapters.kinks": ("Answer", "Kinks", "NativeKink", "Question"),
+    "gradparity.comparisons.elements": ("Element",),
+    "gradparity.comparisons.graph": ("Graph", "GraphNode"),
     "gradparity.comparisons.formulas": ("Formula", "formulas"),
 }
 

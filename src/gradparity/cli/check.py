@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .output import refuse_unwritable, write
 from .progress import Progress
 from .targets import builtin, load
 
@@ -29,6 +30,8 @@ from .targets import builtin, load
               help="Node by node for few cases and digits, for all, or for none.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the report as JSON to this file, '-' for standard output.")  # fmt: skip
+@click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the report as one page of HTML to this file.")  # fmt: skip
 def command(
     target: str | None,
     adapters: tuple[str, ...],
@@ -38,6 +41,7 @@ def command(
     device: str | None,
     detail: str,
     json_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Check the built-in cases, or TARGET: package.module:object, a Case or a Network of yours.
 
@@ -48,8 +52,8 @@ def command(
     from ..comparisons.check import DTYPES
     from ..comparisons.check import check as run_check
 
-    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
-        raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")
+    refuse_unwritable(json_path)
+    refuse_unwritable(report_path)
     if target and patterns:
         raise click.UsageError(f"--case chooses among the built-in cases; leave it out of {target}")
     try:
@@ -62,14 +66,9 @@ def command(
     except (AdapterError, ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
     if json_path is not None:
-        document = report.to_json()
-        if str(json_path) == "-":
-            click.echo(document)
-        else:
-            try:
-                json_path.write_text(document + "\n", encoding="utf-8")
-            except OSError as error:
-                raise click.UsageError(f"cannot write {json_path}: {error}") from error
+        write(json_path, report.to_json())
+    if report_path is not None:
+        write(report_path, report.to_html(title=target or "the built-in cases"))
     if json_path is None or str(json_path) != "-":
         _print(report, detail)
     sys.exit(report.exit_code)

@@ -22,6 +22,7 @@ from .atlas.probe import usual
 from .conventions.local import parse_expected
 from .differences import Judged, difference
 from .finding import Evidence, Finding, Verdict
+from .graph import graph_of
 from .implementations import Function, Implementation, Outcome, is_own, outcomes, resolved
 from .partial import judge_results, judge_trace, named_arrays
 from .report import Difference, Report, Run, environment
@@ -104,7 +105,8 @@ def check(
                 runs.append(Run(case.name, name, dtype, found, said, _missing(case, found)))
             differences += [difference(case, i, a, b) for a, b in combinations(judged, 2)]
     versions = {k: v for each in chosen for k, v in each.versions().items()}
-    return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions})
+    graphs = {case.name: graph_of(case) for case in cases}
+    return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions}, graphs)
 
 
 def _judged(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..core.network import INPUT, Network
+from .elements import Element
 
 __all__ = [
     "FOLLOWS",
@@ -139,6 +140,7 @@ class Finding:
     convention : the name of the alternative that explains it, such as "sum".
     declared : the user said that this convention is expected.
     final : it is the gradient of a parameter or of the input x: what a user trains with.
+    worst : some elements outside their bound, the furthest first.
     """
 
     quantity: str
@@ -158,6 +160,7 @@ class Finding:
     convention: str = ""
     declared: bool = False
     final: bool = False
+    worst: tuple[Element, ...] = ()
 
     @property
     def parity(self) -> bool | None:

@@ -1,12 +1,9 @@
-"""A report as text and as JSON: pure functions of the report."""
+"""A report as text: pure functions of the report."""
 
 from __future__ import annotations
 
 import io
-import json
-import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -17,9 +14,8 @@ from .finding import SUM, Finding, Verdict
 from .power import worst_of
 from .report import Report, Run
 
-__all__ = ["SCHEMA", "renderable", "text", "to_json"]
+__all__ = ["renderable", "text"]
 
-SCHEMA = "gradparity/report/1"
 STYLE = {True: "green", False: "bold red", None: "yellow"}
 WIDTH = 80
 #: Implementations and dtypes side by side.
@@ -269,31 +265,3 @@ def _power(report: Report) -> Iterable[RenderableType]:
                 f"seen in half of the elements of half of the tensors, one of {most.tensor:.1g} "
                 f"in any whole tensor; {most.untested} elements are below their own bound"
             )
-
-
-def to_json(report: Report) -> str:
-    """JSON with a versioned schema; numbers that JSON has no literal for are strings."""
-    runs = [
-        {**asdict(run), "verdict": str(run.verdict), "findings": [asdict(f) for f in run.findings]}
-        for run in report.runs
-    ]
-    document = {
-        "schema": SCHEMA,
-        "exit_code": report.exit_code,
-        "parity": {0: True, 1: False, 2: None}[report.exit_code],
-        "environment": report.environment,
-        "skipped": report.skipped,
-        "runs": runs,
-        "differences": [asdict(d) for d in report.differences],
-    }
-    return json.dumps(_finite(document), allow_nan=False, indent=1)
-
-
-def _finite(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {key: _finite(value) for key, value in x.items()}
-    if isinstance(x, list | tuple):
-        return [_finite(value) for value in x]
-    if isinstance(x, float) and not math.isfinite(x):
-        return str(x)
-    return x

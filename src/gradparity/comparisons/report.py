@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import version
 
 from .finding import Finding, Verdict, exit_code
+from .graph import Graph
 
 __all__ = ["Difference", "Report", "Run", "environment", "share"]
 
@@ -98,12 +99,14 @@ class Report:
     differences : implementation against implementation.
     skipped : adapter -> why it was not used.
     environment : versions and threads.
+    graphs : case -> its network, for a picture.
     """
 
     runs: tuple[Run, ...]
     differences: tuple[Difference, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    graphs: dict[str, Graph] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -138,9 +141,22 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON, schema ``gradparity/report/1``; see docs/reference/json.md."""
-        from .render import to_json
+        from .stored import to_json
 
         return to_json(self)
+
+    def to_html(self, *, title: str = "") -> str:
+        """The report as one page of HTML, which needs no script and no network."""
+        from .page.page import html
+
+        return html(self, title=title)
+
+    @staticmethod
+    def from_json(text: str) -> Report:
+        """The report that `to_json` wrote; raises ValueError for anything else."""
+        from .stored import from_json
+
+        return from_json(text)
 
 
 @cache

@@ -21,6 +21,7 @@ from ...core.network import INPUT, Step
 from ...core.rounding import Rounding
 from ...core.trace import Trace
 from ..conventions.local import Convention, conventions, declared, distinct, parse_expected
+from ..elements import furthest, in_units
 from ..finding import SUM, Evidence, Finding, Verdict, is_final
 from ..hints import hint
 from ..power import power
@@ -295,12 +296,7 @@ def _located(found: Finding, e: Expected, measured: Measured, unit: float) -> Fi
         index=where,
         got=float(e.got[where]),
         expected=float(e.want.value[where]),
-        error=_in_units(measured.error[where], u),
-        bound=_in_units(measured.bound[where], u),
+        error=in_units(measured.error[where], u),
+        bound=in_units(measured.bound[where], u),
+        worst=furthest(e.got, e.want.value, measured.error, measured.bound, measured.outside, u),
     )
-
-
-def _in_units(x: float, unit: float) -> float:
-    if x == 0.0:
-        return 0.0
-    return float(x / unit) if unit > 0.0 else float("inf")

@@ -19,6 +19,7 @@ from ...core.case import Case
 from ...core.rounding import SIGMAS
 from ..conventions.local import distinct, parse_expected
 from ..conventions.whole import named_alternatives, renamed, with_layout
+from ..elements import furthest, in_units
 from ..finding import Evidence, Finding, Verdict, is_final
 from ..hints import hint
 from ..nodes.levels import COMPANY
@@ -325,18 +326,13 @@ def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> F
         index=where,
         got=float(m.got[where]),
         expected=float(m.want[where]),
-        error=_in_units(m.error[where], unit),
-        bound=_in_units(m.bound[where], unit),
+        error=in_units(m.error[where], unit),
+        bound=in_units(m.bound[where], unit),
         note=verdict[1],
         power=power_of(m.got, m.want, m.bound, ~m.undecidable) if verdict[0].parity else None,
         final=is_final(case.network, q),
+        worst=furthest(m.got, m.want, m.error, m.bound, m.outside, unit),
     )
-
-
-def _in_units(x: Array, unit: float) -> float:
-    if x == 0.0:
-        return 0.0
-    return float(x / unit) if unit > 0.0 else float("inf")
 
 
 def _owner(case: Case, q: str) -> tuple[str, str]:

@@ -1,0 +1,39 @@
+"""Files that a command writes: refused before the work begins, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+__all__ = ["refuse_unwritable", "write"]
+
+
+def refuse_unwritable(path: Path | None) -> None:
+    """Raise click.UsageError for a file that cannot be written; "-" is standard output."""
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        raise click.UsageError(f"cannot write {str(path)!r}; give a file in a folder there is")
+
+
+def write(path: Path, document: str) -> None:
+    """To standard output for "-"; else it takes the place of the file when it is complete."""
+    if str(path) == "-":
+        click.echo(document)
+        return
+    part = ""
+    try:
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(document + "\n")
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(part, 0o666 & ~umask)  # mkstemp makes it for its owner alone
+        os.replace(part, path)
+    except OSError as error:
+        if part:
+            Path(part).unlink(missing_ok=True)
+        raise click.UsageError(f"cannot write {path}: {error}") from error
