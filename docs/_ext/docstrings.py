@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 
 __all__ = ["rst"]
 
-SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
+#: Those made of items, and those of text.
+ITEMS = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
+SECTIONS = (*ITEMS, "Examples", "Notes")
 
 
 def rst(lines: Sequence[str]) -> list[str]:
@@ -20,20 +22,21 @@ def rst(lines: Sequence[str]) -> list[str]:
 
 
 def _translated(lines: list[str]) -> Iterator[str]:
-    inside = example = False
+    items = example = False
     for i, line in enumerate(lines):
-        following = lines[i + 1] if i + 1 < len(lines) else ""
+        ruled = set("".join(lines[i + 1 : i + 2])) == {"-"}
         example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
-        if line in SECTIONS and set(following) == {"-"}:
-            inside = True
+        if line in SECTIONS and ruled:
+            items = line in ITEMS
             yield from (f".. rubric:: {line}", "")
-        elif set(line) == {"-"} and inside:
+        elif set(line) == {"-"}:  # under a heading
             continue
         elif example:
             yield line
         else:
-            inside = inside and bool(line.strip())
-            yield from _item(line) if inside and not line.startswith(" ") else [_plain(line)]
+            items = items and bool(line.strip())
+            named = items and " : " in line and not line.startswith(" ")
+            yield from _item(line) if named else [_plain(line)]
 
 
 def _item(line: str) -> Iterator[str]:
