@@ -16,7 +16,14 @@ TOLD = 5
 
 @dataclass(frozen=True)
 class Element:
-    """One element of a quantity: what was there, what belongs there, and in u how far off it is."""
+    """One element of a quantity.
+
+    Attributes
+    ----------
+    index : its place.
+    got, expected : what was there, and what belongs there.
+    error, bound : how far off it is and how far it may be, in u as in `Finding`.
+    """
 
     index: tuple[int, ...]
     got: float

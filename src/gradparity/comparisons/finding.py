@@ -33,13 +33,21 @@ FOLLOWS = "it follows from"
 class Verdict(StrEnum):
     """The whole vocabulary, best first."""
 
+    #: Bitwise what rounding the reference gives.
     EXACT = "exact"
+    #: Inside what a correct implementation at this precision can return.
     ROUNDING = "rounding"
+    #: At a kink: a valid choice, shown, other than the one the network names.
     SUBGRADIENT = "subgradient"
+    #: Says nothing: the signal is zero, or below its own bound.
     VACUOUS = "vacuous"
+    #: Cannot be decided, with the reason.
     INCONCLUSIVE = "inconclusive"
+    #: Right in float64, worse at this dtype than a correct implementation.
     IMPRECISE = "imprecise"
+    #: Exactly right for a named alternative; passes where it is expected.
     CONVENTION = "convention"
+    #: None of these, or non-finite where the formula is finite.
     MISMATCH = "mismatch"
 
     @property

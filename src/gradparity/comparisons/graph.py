@@ -11,7 +11,15 @@ __all__ = ["Graph", "GraphNode", "graph_of"]
 
 @dataclass(frozen=True)
 class GraphNode:
-    """A node: its op as written, the values it takes, and its parameters with their shapes."""
+    """A node.
+
+    Attributes
+    ----------
+    name : of the node, and of its value.
+    op : as written.
+    inputs : the names of the values it takes.
+    parameters : name -> shape.
+    """
 
     name: str
     op: str
@@ -26,7 +34,7 @@ class Graph:
     Attributes
     ----------
     nodes : in topological order.
-    divergence : Div, as written; it takes the value named `output`.
+    divergence, output : Div, as written, and the name of the value it takes.
     instances, width : the shape (T, D) of the input x.
     """
 

@@ -19,7 +19,12 @@ __all__ = ["Difference", "Report", "Run", "environment", "share"]
 class Run:
     """One case, one implementation, one dtype.
 
-    `missing` : gradients of parameters and of x that were not returned, and so not compared.
+    Attributes
+    ----------
+    case, adapter, dtype : the names of the three.
+    findings : one per quantity.
+    about : what the case is for.
+    missing : gradients of parameters and of x that were not returned, and so not compared.
     """
 
     case: str
@@ -31,6 +36,7 @@ class Run:
 
     @property
     def column(self) -> str:
+        """Implementation and dtype, which head a column of the report."""
         return f"{self.adapter} {self.dtype}"
 
     @property
@@ -64,6 +70,8 @@ class Difference:
 
     Attributes
     ----------
+    case, dtype : what both were given.
+    first, second : the names of the two.
     parity : both agree with the hand-derived gradient, hence with each other; None if unknown.
     quantity, units : the final gradient that differs most, in u of its largest element.
     choices : they took different valid choices, at a kink or of a random slope: no rounding.
