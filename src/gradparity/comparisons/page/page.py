@@ -6,10 +6,11 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..changes import Changes
+from ..changes_text import TOLD, told, verdict_line
 from ..report import Report
 from . import plots, sections
 from .cases import views
@@ -22,7 +23,9 @@ __all__ = ["html"]
 FEW = 3
 
 
-def html(report: Report, *, title: str = "", notes: Sequence[str] = (), changes: Any = None) -> str:
+def html(
+    report: Report, *, title: str = "", notes: Sequence[str] = (), changes: Changes | None = None
+) -> str:
     """One self-contained page, without script or network; the same bytes for the same report.
 
     Parameters
@@ -51,6 +54,8 @@ def html(report: Report, *, title: str = "", notes: Sequence[str] = (), changes:
         policy=_policy(style),
         report=report,
         changes=changes,
+        told=told(changes)[:TOLD] if changes else [],
+        changes_line=verdict_line(changes) if changes is not None else "",
         word=word,
         sentence=sentence,
         compared=compared,
