@@ -41,7 +41,7 @@ def test_exit_codes_and_the_last_line(files: tuple[Path, Path]) -> None:
     worse = run(before, after)
     assert worse.exit_code == 1
     assert "exact -> mismatch" in worse.output
-    assert worse.output.splitlines()[-1].startswith("CHANGED  1 worse; 10 quantities in 1 runs")
+    assert worse.output.splitlines()[-1].startswith("CHANGED  1 worse; 10 quantities in 1 run")
 
 
 def test_json_and_the_page(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def _place(c: Change) -> str:
 def _said(f: Finding) -> str:
     said = f"{f.verdict}"
     if f.elements:
-        said += f", error {f.error:.2g} u, bound {f.bound:.2g} u"
+        said += f", error {f.error:.3g} u, bound {f.bound:.3g} u"
     if f.outside:
         said += (
             f"; worst {list(f.index or ())}: got {f.got:.9g}, the formula gives {f.expected:.9g}"
@@ -127,7 +127,8 @@ def _cause(each: Told) -> Iterable[RenderableType]:
 
 def verdict_line(changes: Changes) -> str:
     """What follows, in one line."""
-    compared = f"{changes.quantities} quantities in {changes.runs} runs"
+    plural = "s" * (changes.runs != 1)
+    compared = f"{changes.quantities} quantities in {changes.runs} run{plural}"
     if not changes.quantities:
         return "UNKNOWN  the two reports have no quantity in common"
     if not changes:

@@ -82,8 +82,8 @@ def cell(findings: Iterable[Finding]) -> Cell | None:
 
 
 def number(x: float) -> str:
-    """Two digits, for a table."""
-    return f"{x:.2g}"
+    """Two digits, or all before the point, for a table."""
+    return f"{x:.0f}" if 100 <= x < 1e5 else f"{x:.2g}"
 
 
 def both(e: Element) -> tuple[str, str]:
