@@ -122,3 +122,14 @@ def test_what_pages_import_is_public() -> None:
             assert module in modules, path
             public = modules[module] or __import__(module, fromlist=["x"]).__all__
             assert set(given.split(", ")) <= {*public, "*"}, path
+
+
+def test_every_kind_of_change_and_every_field_of_a_comparison() -> None:
+    from gradparity.comparisons.changes import Change, Changes, Kind
+
+    how_to = (REFERENCE.parent / "how-to" / "compare.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z ]+)` \|", how_to, re.MULTILINE)) == set(Kind)
+    told = page("json").partition("## What changed")[2]
+    for kind in (Change, Changes):
+        for field in dataclasses.fields(kind):
+            assert re.search(rf"`{field.name}(\[\])?`", told), field.name
