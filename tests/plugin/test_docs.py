@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTA
 def test_the_examples_do_what_is_said(pytester: pytest.Pytester) -> None:
     python = [block for language, block in BLOCKS if language == "python"]
     (toml,) = [block for language, block in BLOCKS if language == "toml"]
-    (shown,) = [block for language, block in BLOCKS if language == ""]
+    (shown,) = [block for language, block in BLOCKS if language == "text"]
     assert len(python) == 4
     pytester.makepyfile(test_gradients="\n".join(python))
     # The adapters are another example's; here the run is to need none.
