@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .diagnosis import faults, rows
 from .finding import SUM, Finding, Verdict
 from .power import worst_of
 from .report import Report, Run
@@ -60,6 +61,7 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
             parts += [_summary(report, others, some), Text()]
     parts += _kinks(report)
     parts += _told(report)
+    parts += _noted(report)
     parts += _vacuous(report)
     parts += _not_returned(report)
     parts += _pairs(report)
@@ -168,18 +170,43 @@ def _kinks(report: Report) -> Iterable[RenderableType]:
 
 
 def _told(report: Report) -> Iterable[RenderableType]:
-    bad = [
-        (run, f)
-        for run, f in report.findings()
-        if f.verdict.parity is False  # a convention is told even where it is expected
-        or f.verdict is Verdict.INCONCLUSIVE
-        or (f.verdict in (Verdict.ROUNDING, Verdict.SUBGRADIENT) and f.note)
-    ]
-    for run, finding in bad[:TOLD]:
-        yield Text(f"{run.case}, {run.column}: {finding}", style=STYLE[finding.parity])
-    if len(bad) > TOLD:
-        yield Text(f"... and {len(bad) - TOLD} more (all of them in the JSON report)")
-    if bad:
+    """Each fault once, the worst first, whatever else it is found in."""
+    found = faults(report)
+    for wrong in found[:TOLD]:
+        f = wrong.finding
+        place = f" at node {f.node}, {f.op}" if f.op else f" at {f.node}" if f.node else ""
+        yield Text(f"{f.quantity}{place}", style="bold")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column(width=9)
+        table.add_column(overflow="fold")
+        for label, said in rows(wrong):
+            style = STYLE[f.parity] if label == "verdict" else ""
+            table.add_row(Text(f"  {label}", style="dim"), Text(said, style=style))
+        yield table
+        yield Text()
+    if len(found) > TOLD:
+        yield Text(f"... and {len(found) - TOLD} more (all of them in the JSON report)")
+        yield Text()
+
+
+def _noted(report: Report) -> Iterable[RenderableType]:
+    """What is right and has something to be said of it: expected conventions, unusual orders."""
+    noted: dict[tuple[str, ...], list[tuple[Run, Finding]]] = {}
+    for run, f in report.findings():
+        if f.parity is True and f.note:
+            key = (run.adapter, f.quantity, str(f.verdict), f.convention)
+            noted.setdefault(key, []).append((run, f))
+    for (adapter, quantity, verdict, name), those in list(noted.items())[:TOLD]:
+        run, f = those[0]
+        more = f" (and {len(those) - 1} more)" if len(those) > 1 else ""
+        expected = " (expected)" if f.declared else ""
+        what = f"{verdict} {name}".strip()
+        yield Text(
+            f"{run.case}, {adapter} {run.dtype}, {quantity}: {what}{expected}{more}; {f.note}"
+        )
+    if len(noted) > TOLD:
+        yield Text(f"... and {len(noted) - TOLD} more (all of them in the JSON report)")
+    if noted:
         yield Text()
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..conventions.local import NAMES
-from ..diagnosis import _bad as faults
-from ..diagnosis import _rows as told
-from ..diagnosis import headline
+from ..diagnosis import faults, headline
+from ..diagnosis import rows as told
 from ..elements import Element
 from ..finding import Finding, Power, Verdict
 from ..power import worst_of
