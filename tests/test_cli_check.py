@@ -206,3 +206,28 @@ class TestUsageErrors:
 
     def test_of_the_command(self) -> None:
         refused(run("prove"), "prove")
+
+
+class TestReport:
+    def test_is_a_page_in_its_file_and_the_text_beside_it(self, tmp_path: Path) -> None:
+        result = check("--case", "net-tanh", "--report", "report.html")
+        assert (result.exit_code, last(result)[:6]) == (0, "PARITY")
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert page.startswith("<!doctype html>")
+        assert "net-tanh" in page
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+    def test_alone_on_standard_output(self) -> None:
+        result = check("--case", "net-tanh", "--report", "-")
+        assert result.stdout.startswith("<!doctype html>")
+        assert result.stdout.rstrip().endswith("</html>")
+
+    def test_is_refused_before_the_work(self, tmp_path: Path) -> None:
+        for arguments, said in (
+            (("--report", "none/report.html"), "give a file in a folder there is"),
+            (("--report", str(tmp_path)), "is a directory"),
+            (("--report", "same", "--json", "same"), "give each a file of its own"),
+        ):
+            result = check("--case", "net-tanh", *arguments)
+            assert result.exit_code == 2
+            assert said in " ".join(result.stderr.split())

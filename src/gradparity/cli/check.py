@@ -31,7 +31,7 @@ from .targets import builtin, load
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the report as JSON to this file, '-' for standard output.")  # fmt: skip
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write the report as one page of HTML to this file.")  # fmt: skip
+              help="Write the report as one page of HTML to this file, '-' for standard output.")  # fmt: skip
 def command(
     target: str | None,
     adapters: tuple[str, ...],
@@ -52,8 +52,7 @@ def command(
     from ..comparisons.check import DTYPES
     from ..comparisons.check import check as run_check
 
-    refuse_unwritable(json_path)
-    refuse_unwritable(report_path)
+    refuse_unwritable(json_path, report_path)
     if target and patterns:
         raise click.UsageError(f"--case chooses among the built-in cases; leave it out of {target}")
     try:
@@ -69,7 +68,7 @@ def command(
         write(json_path, report.to_json())
     if report_path is not None:
         write(report_path, report.to_html(title=target or "the built-in cases"))
-    if json_path is None or str(json_path) != "-":
+    if "-" not in (str(json_path), str(report_path)):
         _print(report, detail)
     sys.exit(report.exit_code)
 

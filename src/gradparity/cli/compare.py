@@ -18,7 +18,7 @@ from .output import refuse_unwritable, write
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the changes as JSON to this file, '-' for standard output.")  # fmt: skip
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write AFTER and what changed as one page of HTML to this file.")  # fmt: skip
+              help="Write AFTER and what changed as one page of HTML to this file, '-' for standard output.")  # fmt: skip
 def command(before: Path, after: Path, json_path: Path | None, report_path: Path | None) -> None:
     """Tell what changed from the report BEFORE to the report AFTER.
 
@@ -34,8 +34,7 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
     from ..comparisons.changes_text import to_json
     from ..comparisons.page.page import html
 
-    refuse_unwritable(json_path)
-    refuse_unwritable(report_path)
+    refuse_unwritable(json_path, report_path)
     (schema, old), (other, new) = _stored(before), _stored(after)
     if schema != other:
         raise click.UsageError(
@@ -46,7 +45,7 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
         write(report_path, html(new, title=f"{before} -> {after}", changes=changes))
     if json_path is not None:
         write(json_path, to_json(changes))
-    if str(json_path) != "-":
+    if "-" not in (str(json_path), str(report_path)):
         _print(changes)
     sys.exit(changes.exit_code)
 

@@ -11,12 +11,14 @@ import click
 __all__ = ["refuse_unwritable", "write"]
 
 
-def refuse_unwritable(path: Path | None) -> None:
-    """Raise click.UsageError for a file that cannot be written; "-" is standard output."""
-    if path is None or str(path) == "-":
-        return
-    if path.is_dir() or not path.parent.is_dir():
-        raise click.UsageError(f"cannot write {str(path)!r}; give a file in a folder there is")
+def refuse_unwritable(*paths: Path | None) -> None:
+    """Raise click.UsageError for files that cannot be written; "-" is standard output."""
+    given = [path for path in paths if path is not None]
+    if len(given) != len({path.absolute() for path in given}):
+        raise click.UsageError(f"{str(given[0])!r} is given twice; give each a file of its own")
+    for path in given:
+        if str(path) != "-" and (path.is_dir() or not path.parent.is_dir()):
+            raise click.UsageError(f"cannot write {str(path)!r}; give a file in a folder there is")
 
 
 def write(path: Path, document: str) -> None:
