@@ -31,7 +31,7 @@ from .targets import builtin, load
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the report as JSON to this file, '-' for standard output.")  # fmt: skip
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write the report as one page of HTML to this file, '-' for standard output.")  # fmt: skip
+              help="Write the report as a page of HTML to this file, or '-'.")  # fmt: skip
 def command(
     target: str | None,
     adapters: tuple[str, ...],
