@@ -33,8 +33,8 @@ COLOURS = {
     SERIES[3]: ("#7d3fb5", "#c79bf0"),
 }
 MARKERS = "osD^vP"
-#: In u: smaller bounds are drawn here, where nobody looks for a difference; smaller errors too, and
-#: an error of zero below them.
+#: In u: smaller bounds and errors are drawn here, where nobody looks for a difference between them,
+#: and an error of zero below.
 SMALLEST, ZERO = 1e-4, 1e-5
 #: Digits kept of the logarithm of a position.
 KEPT = 2
@@ -120,7 +120,8 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
 
 def _rounded(bound: float, error: float, ceiling: float) -> tuple[float, float]:
     """Where it is drawn: points that look the same are one, or the page would be large."""
-    bound = max(bound, SMALLEST)
+    if bound < SMALLEST:  # on its side of the line still
+        bound, error = SMALLEST, error * (SMALLEST / bound)
     error = ZERO if error == 0.0 else max(error, SMALLEST) if math.isfinite(error) else ceiling
     return tuple(10 ** round(math.log10(x), KEPT) for x in (bound, error))  # type: ignore[return-value]
 
