@@ -19,7 +19,8 @@ myst_heading_anchors = 4
 highlight_language = "none"
 
 autodoc_member_order = "bysource"
-autodoc_class_signature = "mixed"
+autodoc_preserve_defaults = True
+smartquotes = False  # docstrings are full of code
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 default_role = "py:obj"  # what docstrings have between single backticks

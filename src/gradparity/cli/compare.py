@@ -18,7 +18,7 @@ from .output import refuse_unwritable, write
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the changes as JSON to this file, '-' for standard output.")  # fmt: skip
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write AFTER and what changed as a page of HTML to this file, or '-'.")  # fmt: skip
+              help="Write AFTER and what changed as a page to this file, or '-'.")  # fmt: skip
 def command(before: Path, after: Path, json_path: Path | None, report_path: Path | None) -> None:
     """Tell what changed from the report BEFORE to the report AFTER.
 
