@@ -154,20 +154,24 @@ def selftest(
             for dtype in dtypes:
                 mine = inputs[dtype]
                 alarms += [alarm for one in mine for alarm in one.alarms]
-                for spot in spots(mine[0].case):
+                for spot in _places(subject):
                     results += _plant_all(subject, spot, mine)
                     steps.did(dtype, f"{each.name} {dtype}, planting faults: {subject.name}")
     steps.end()
     return SelfTest(tuple(results), tuple(alarms), {**environment(), **versions})
 
 
+def _places(subject: Subject) -> Iterator[Spot]:
+    """Of its nodes; the sum over the uses of a value that has only one where that is asked for."""
+    case, nodes = subject.cases[0], subject.nodes
+    for spot in spots(case):
+        alone = spot.kind == "sum" and len(case.network.consumers(spot.key)) == 1
+        if (nodes is None or spot.node in nodes) and (subject.sums or not alone):
+            yield spot
+
+
 def _plant_all(subject: Subject, spot: Spot, inputs: list[_Input]) -> Iterator[Result]:
     """Every fault that applies there, until one input decides."""
-    if subject.nodes is not None and spot.node not in subject.nodes:
-        return
-    uses = inputs[0].case.network.consumers(spot.key) if spot.kind == "sum" else ()
-    if len(uses) == 1 and not subject.sums:
-        return
     decided: dict[str, Result] = {}
     for one in inputs:
         if spot.quantity in one.accused:
@@ -304,7 +308,7 @@ class _Implementation:
         cost = COMPILED if self.compiles else 1.0
         n = sum(len(mine) for mine in self._chosen(subjects))
         steps.plan(self.name, n * len(_with_float64(dtypes)), cost)
-        places = sum(len(spots(subject.cases[0])) for subject in subjects)
+        places = sum(len(list(_places(subject))) for subject in subjects)
         for dtype in dtypes:
             steps.plan(dtype, places, PLANTED[dtype])
 
