@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,3 +85,27 @@ class TestBack:
     def test_what_is_no_report_is_refused(self, text: str, said: str) -> None:
         with pytest.raises(ValueError, match=said):
             from_json(text)
+
+
+def test_it_is_the_same_in_every_process() -> None:
+    """Not even the address of a user's function is in it."""
+    code = """
+import numpy as np, gradparity as gp
+from gradparity.core import L2, VectorActivation
+op = VectorActivation(lambda z: z * 2, vjp=lambda dy, z: dy * 2, n_in=3, n_out=3)
+report = gp.check(gp.Case.random(gp.layered([op], L2())), gp.backprop)
+padding = [object() for _ in range({})]
+print(report.to_json(), report.to_html())
+"""
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", code.replace("{}", n)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": n},
+        ).stdout
+        for n in ("1", "77777")
+    ]
+    assert " at 0x" not in ran[0]
+    assert ran[0] == ran[1]

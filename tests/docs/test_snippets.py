@@ -32,7 +32,6 @@ EXITS = {
 #: Commands that take longer than ten seconds, and why they must.
 SLOW = {
     "gradparity probe": "every function, point, mode and dtype of every framework",
-    "gradparity check --case digits --json before.json": "JAX compiles each case for itself",
 }
 #: Commands that are not run, and what runs in their place.
 ELSEWHERE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.case import Case
+from .finding import as_written
 
 __all__ = ["Graph", "GraphNode", "graph_of"]
 
@@ -57,11 +58,11 @@ def graph_of(case: Case) -> Graph:
     nodes = tuple(
         GraphNode(
             step.name,
-            repr(step.op),
+            as_written(step.op),
             step.inputs,
             {name: network.parameter_shapes[name] for name in step.parameters.values()},
         )
         for step in network.steps
     )
     instances, width = case.x.shape
-    return Graph(nodes, repr(network.divergence), network.output, instances, width)
+    return Graph(nodes, as_written(network.divergence), network.output, instances, width)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.arrays import Array, NDArray
 from ..elements import furthest, in_units
-from ..finding import Finding, Verdict
+from ..finding import Finding, Verdict, as_written
 from .setting import Setting, Z
 
 __all__ = ["FEW", "compared", "first_of"]
@@ -52,7 +52,7 @@ def compared(
     found = Finding(
         name,
         Z,
-        repr(setting.op),
+        as_written(setting.op),
         Verdict.EXACT,
         got.size,
         index=at,

@@ -20,7 +20,7 @@ from ...core.rounding import SIGMAS
 from ..conventions.local import distinct, parse_expected
 from ..conventions.whole import named_alternatives, renamed, with_layout
 from ..elements import furthest, in_units
-from ..finding import Evidence, Finding, Verdict, is_final
+from ..finding import Evidence, Finding, Verdict, as_written, is_final
 from ..hints import hint
 from ..nodes.levels import COMPANY
 from ..power import power_of
@@ -340,9 +340,9 @@ def _owner(case: Case, q: str) -> tuple[str, str]:
     kind, _, name = q.partition(" ")
     network = case.network
     if name in ("", "Div", f"{network.output} -> Div"):
-        return "Div", repr(network.divergence)
+        return "Div", as_written(network.divergence)
     for step in network.steps:
         used = any(name == f"{e.source} -> {e.target}" for e in step.edges)
         if used or name in step.parameters.values() or (name == step.name and kind == "value"):
-            return step.name, repr(step.op)
+            return step.name, as_written(step.op)
     return name, WHOLE
