@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from .output import refuse_unwritable, write
+from .output import refuse_unwritable, show, write
 from .progress import Progress
 from .targets import builtin, load
 
@@ -51,6 +50,7 @@ def command(
     from ..adapters.base import AdapterError
     from ..comparisons.check import DTYPES
     from ..comparisons.check import check as run_check
+    from ..comparisons.render import renderable, text
 
     refuse_unwritable(json_path, report_path)
     if target and patterns:
@@ -69,18 +69,5 @@ def command(
     if report_path is not None:
         write(report_path, report.to_html(title=target or "the built-in cases"))
     if "-" not in (str(json_path), str(report_path)):
-        _print(report, detail)
+        show(report, renderable, text, detail)
     sys.exit(report.exit_code)
-
-
-def _print(report: Any, detail: str) -> None:
-    """To a terminal in colour and at its width; plain and 80 wide when piped."""
-    from rich.console import Console
-
-    from ..comparisons.render import renderable, text
-
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(renderable(report, detail))
-    else:
-        click.echo(text(report, detail))

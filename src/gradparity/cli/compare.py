@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .output import refuse_unwritable, write
+from .output import refuse_unwritable, show, write
 
 
 @click.command("compare")
@@ -31,7 +31,7 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
     Example: gradparity compare torch-2.12.json torch-2.13.json
     """
     from ..comparisons.changes import compare
-    from ..comparisons.changes_text import to_json
+    from ..comparisons.changes_text import renderable, text, to_json
     from ..comparisons.page.page import html
 
     refuse_unwritable(json_path, report_path)
@@ -46,7 +46,7 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
     if json_path is not None:
         write(json_path, to_json(changes))
     if "-" not in (str(json_path), str(report_path)):
-        _print(changes)
+        show(changes, renderable, text)
     sys.exit(changes.exit_code)
 
 
@@ -74,16 +74,3 @@ def _stored(path: Path) -> tuple[str, Any]:
         raise click.UsageError(
             f"cannot compare {path}: {error}; give what `gradparity check --json FILE` writes"
         ) from error
-
-
-def _print(changes: Any) -> None:
-    """To a terminal in colour and at its width; plain and 80 wide when piped."""
-    from rich.console import Console
-
-    from ..comparisons.changes_text import renderable, text
-
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(renderable(changes))
-    else:
-        click.echo(text(changes))

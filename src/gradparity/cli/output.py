@@ -1,14 +1,16 @@
-"""Files that a command writes: refused before the work begins, and whole or not at all."""
+"""What a command puts out: on a terminal or piped, and files, whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
-__all__ = ["refuse_unwritable", "write"]
+__all__ = ["refuse_unwritable", "show", "write"]
 
 
 def refuse_unwritable(*paths: Path | None) -> None:
@@ -39,3 +41,14 @@ def write(path: Path, document: str) -> None:
         if part:
             Path(part).unlink(missing_ok=True)
         raise click.UsageError(f"cannot write {path}: {error}") from error
+
+
+def show(result: Any, renderable: Callable[..., Any], text: Callable[..., str], *how: Any) -> None:
+    """To a terminal in colour and at its width; plain and 80 wide when piped."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(renderable(result, *how))
+    else:
+        click.echo(text(result, *how))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .output import refuse_unwritable, write
+from .output import refuse_unwritable, show, write
 from .progress import Progress
 
 
@@ -28,6 +28,7 @@ def command(
     """
     from ..adapters.base import AdapterError
     from ..comparisons.atlas.probe import probe
+    from ..comparisons.atlas.text import renderable, text
 
     to_stdout = str(json_path) == "-"
     refuse_unwritable(json_path)
@@ -47,7 +48,7 @@ def command(
 
         click.echo(changes_text(changes, stored, atlas))
     elif not to_stdout:
-        _print(atlas)
+        show(atlas, renderable, text)
     sys.exit(1 if changes else 0)
 
 
@@ -59,16 +60,3 @@ def _stored(path: Path) -> Any:
         return Atlas.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"cannot compare with {path}: {error}") from error
-
-
-def _print(atlas: Any) -> None:
-    """To a terminal in colour and at its width; plain and 80 wide when piped."""
-    from rich.console import Console
-
-    from ..comparisons.atlas.text import renderable, text
-
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(renderable(atlas))
-    else:
-        click.echo(text(atlas))
