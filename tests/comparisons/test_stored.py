@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,3 +110,12 @@ print(report.to_json(), report.to_html())
     ]
     assert " at 0x" not in ran[0]
     assert ran[0] == ran[1]
+
+
+def test_reports_of_unlike_runs_put_together_are_told() -> None:
+    cases = [replace(CASE, name=f"case-{i}") for i in range(5)]
+    one = gp.check(cases, gp.backprop, dtypes=["float64"])
+    other = gp.check(CASE, wrong, dtypes=["float32"])
+    both = replace(one, runs=one.runs + other.runs)
+    assert "NO PARITY" in str(both)
+    assert "case-4" in both.to_html()

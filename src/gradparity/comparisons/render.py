@@ -97,12 +97,15 @@ def _nodes(runs: list[Run]) -> Table:
 def _summary(report: Report, cases: list[str], columns: list[str]) -> Table:
     """Many cases: a row each, with the worst verdict and the largest share of a bound used."""
     runs = {(run.case, run.column): run for run in report.runs if run.case in cases}
-    first = [runs[cases[0], column] for column in columns]
+    first = [next(run for run in report.runs if run.column == column) for column in columns]
     table = _table("worst verdict of each case", "and share of the bound used", first)
     for case in cases:
         cells = []
         for column in columns:
-            run = runs[case, column]
+            run = runs.get((case, column))
+            if run is None:
+                cells.append(Text("-"))
+                continue
             share = f" {100 * run.nearest:.0f}%" if run.verdict is Verdict.ROUNDING else ""
             cells.append(_colour(run.verdict, f"{run.verdict}{share}"))
         table.add_row(Text(case), *cells)
