@@ -223,9 +223,25 @@ def once(call: Callable[[], object]) -> tuple[float, str]:
     return time.perf_counter() - start, said
 
 
+def page_cost() -> None:
+    """The page about a network of twelve layers, and of a thousand: its size and its time."""
+    print("the HTML report, all adapters, float64 and float32, batch 32:")
+    for layers in (12, 1000):
+        width = 64 if layers == 12 else 4
+        case = Case.random(mlp((width,) * layers + (10,)), batch=32)
+        start = time.perf_counter()
+        report = gp.check(case, *(["torch", "jax"] if layers == 12 else [gp.backprop]))
+        checked = time.perf_counter() - start
+        start = time.perf_counter()
+        size = len(report.to_html().encode())
+        made = time.perf_counter() - start
+        print(f"  {layers} layers: {size / 1e6:.2f} MB, {made:.2f} s, "
+              f"{made / checked:.2f} of the check before it")  # fmt: skip
+
+
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or ["step", "check"]
-    known = {"step": training_step, "check": check_cost}
+    known = {"step": training_step, "check": check_cost, "page": page_cost}
+    wanted = sys.argv[1:] or [*known]
     if not set(wanted) <= set(known):
         sys.exit(f"usage: python benchmarks/run.py [{' | '.join(known)}]; received {wanted}")
     for what in wanted:

@@ -25,7 +25,11 @@ OPTIONS = (
     ("adapters", "NAMES", "the adapters to check, such as torch,jax; every registered one if none"),
     ("dtypes", "NAMES", "the dtypes to check in, such as float64,float32,bfloat16"),
     ("require", "NAMES", "adapters that must be there: a missing one is an error, not a skip"),
-    ("report", "PATH", "write every report to this file; it must end in .json"),
+    (
+        "report",
+        "PATH",
+        "write every report to this file: as JSON to .json, as a page to .html",
+    ),
     ("seed", "N", "of the random numbers that a network is given"),
 )
 

@@ -65,12 +65,12 @@ class TestAMismatch:
         result = check("--case", "net-tanh", adapters=("right", "wrong"))
         assert result.exit_code == 1
         assert last(result).startswith("NO PARITY  ")
-        told = next(line for line in result.stdout.splitlines() if "net-tanh, wrong" in line)
-        assert "MISMATCH" in told
-        assert "grad W1" in result.stdout
         said = " ".join(result.stdout.split())
-        assert re.search(r"net-tanh, wrong float64: MISMATCH grad W1: .* at 'z1' gives", said)
-        assert "net-tanh, right" not in said
+        place = (
+            r"grad W1 at node z1, Affine\([^)]*\) run wrong, float64, case 'net-tanh' also float32"
+        )
+        assert re.search(rf"{place} verdict MISMATCH, .* worst index \[.*\]: got", said)
+        assert "run right" not in said
 
     def test_is_in_the_json_with_its_place(self) -> None:
         result = check("--case", "net-tanh", "--json", "-", adapters=("wrong",))
@@ -85,7 +85,7 @@ class TestAMismatch:
     def test_what_a_trace_lacks_is_unknown_and_no_mismatch(self) -> None:
         result = check("--case", "net-tanh", adapters=("careless",))
         assert result.exit_code == 2
-        assert "inconclusive grad W1: the trace lacks it" in " ".join(result.stdout.split())
+        assert "verdict INCONCLUSIVE why the trace lacks it" in " ".join(result.stdout.split())
         assert last(result).startswith("UNKNOWN")
 
 
@@ -206,3 +206,28 @@ class TestUsageErrors:
 
     def test_of_the_command(self) -> None:
         refused(run("prove"), "prove")
+
+
+class TestReport:
+    def test_is_a_page_in_its_file_and_the_text_beside_it(self, tmp_path: Path) -> None:
+        result = check("--case", "net-tanh", "--report", "report.html")
+        assert (result.exit_code, last(result)[:6]) == (0, "PARITY")
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert page.startswith("<!doctype html>")
+        assert "net-tanh" in page
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+    def test_alone_on_standard_output(self) -> None:
+        result = check("--case", "net-tanh", "--report", "-")
+        assert result.stdout.startswith("<!doctype html>")
+        assert result.stdout.rstrip().endswith("</html>")
+
+    def test_is_refused_before_the_work(self, tmp_path: Path) -> None:
+        for arguments, said in (
+            (("--report", "none/report.html"), "give a file in a folder there is"),
+            (("--report", str(tmp_path)), "is a directory"),
+            (("--report", "same", "--json", "same"), "give each a file of its own"),
+        ):
+            result = check("--case", "net-tanh", *arguments)
+            assert result.exit_code == 2
+            assert said in " ".join(result.stderr.split())

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("jax")
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "evidence.md"
+DOCUMENT = ROOT / "docs" / "explanation" / "evidence.md"
 SECTIONS = ("faults", "alarms", "cost")
 
 
@@ -135,4 +135,4 @@ def test_the_document_has_a_section_and_a_command_for_each_table():
         assert inside, what
         assert "| --- |" in inside[1], f"no table of {what}"
         assert f"python -m benchmarks.evidence {what}" in text
-    assert "python -m benchmarks.evidence all --write docs/evidence.md" in text
+    assert "python -m benchmarks.evidence all --write docs/explanation/evidence.md" in text

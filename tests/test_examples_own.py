@@ -109,3 +109,29 @@ def test_the_pytest_project(options: tuple[str, ...], tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "43 passed, 7 xfailed" in run.stdout
     assert report.read_text().startswith('{\n "schema": "gradparity/pytest/1"')
+
+
+class TestFirstScreen:
+    """What the README opens with is what the example is, and what it prints."""
+
+    README = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("name", ["example", "output"])
+    def test_the_readme_is_current(self, name: str) -> None:
+        sys.path.insert(0, str(EXAMPLES))
+        try:
+            text = getattr(importlib.import_module("first_screen"), name)()
+        finally:
+            sys.path.remove(str(EXAMPLES))
+        found = self.README.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
+        assert masked(found) == masked(text)
+
+    def test_it_names_the_node_and_the_mistake(self) -> None:
+        assert "mismatch in grad z1 at node 'y1'" in self.README
+        assert "the derivative left out" in self.README
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_the_picture_is_there(self, scheme: str) -> None:
+        path = EXAMPLES.parent / "docs" / "_static" / f"report-{scheme}.png"
+        assert f"docs/_static/{path.name}" in self.README
+        assert path.read_bytes().startswith(b"\x89PNG")

@@ -3,7 +3,7 @@
 python -m benchmarks.evidence faults    # wrong gradients planted: who catches them
 python -m benchmarks.evidence alarms    # right gradients: who calls them wrong
 python -m benchmarks.evidence cost      # in plain forward-backward passes
-python -m benchmarks.evidence all --write docs/evidence.md
+python -m benchmarks.evidence all --write docs/explanation/evidence.md
 """
 
 from __future__ import annotations

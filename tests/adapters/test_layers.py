@@ -284,7 +284,7 @@ class TestTrace:
 
 @pytest.mark.parametrize(("convention", "of"), [("mse", "size"), ("half", "__len__")])
 def test_losses_of_courses(convention: str, of: str) -> None:
-    """As docs/own-network.md has them."""
+    """As docs/how-to/own-network.md has them."""
 
     def loss(A: Array, Y: Array) -> tuple[Array, Array]:
         n = A.size if of == "size" else len(A)

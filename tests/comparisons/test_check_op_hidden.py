@@ -357,5 +357,5 @@ class TestEdge:
     def test_a_divergence(self) -> None:
         from gradparity.core import L2
 
-        with pytest.raises(TypeError, match=r"a divergence; .*gp.check, as docs/own-network.md"):
+        with pytest.raises(TypeError, match=r"a divergence; .* as docs/how-to/own-network.md"):
             gp.check_op(relu, relu_backward, like=L2())

@@ -21,7 +21,7 @@ from gradparity.comparisons.atlas.rules import slope_rule, tie_rule
 from gradparity.comparisons.atlas.text import changes_text, text
 from gradparity.core.op import Kinked
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "kinks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "kinks.md"
 
 
 class Hand:

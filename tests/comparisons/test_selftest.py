@@ -27,7 +27,7 @@ from gradparity.comparisons.selftest.text import SCHEMA
 from gradparity.comparisons.suite import LOSSES, OPS, gated
 from gradparity.core import L2, Affine, Case, InnerProduct, ReLU, Tanh, backprop, layered
 
-DOCS = Path(__file__).parents[2] / "docs" / "selftest.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "selftest.md"
 
 
 def smooth_case(**other) -> Case:

@@ -284,7 +284,7 @@ def test_what_is_not_followed_is_refused() -> None:
 
 def test_progress_is_told_up_to_the_end() -> None:
     told: list[float] = []
-    train(make(), hand_core(make(), ETA), progress=told.append)
+    train(make(), hand_core(make(), ETA), progress=lambda message, done: told.append(done))
     assert told == sorted(told)
     assert told[-1] == 1.0
 

@@ -1,4 +1,4 @@
-"""docs/pytest.md: its examples run, and fail as it says."""
+"""docs/how-to/pytest.md: its examples run, and fail as it says."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-TEXT = (Path(__file__).parents[2] / "docs" / "pytest.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "pytest.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
 
 
 def test_the_examples_do_what_is_said(pytester: pytest.Pytester) -> None:
     python = [block for language, block in BLOCKS if language == "python"]
     (toml,) = [block for language, block in BLOCKS if language == "toml"]
-    (shown,) = [block for language, block in BLOCKS if language == ""]
+    (shown,) = [block for language, block in BLOCKS if language == "text"]
     assert len(python) == 4
     pytester.makepyfile(test_gradients="\n".join(python))
     # The adapters are another example's; here the run is to need none.

@@ -71,7 +71,7 @@ class TestRefused:
             ("--gradparity-seed=-3", "seed is '-3'; give a whole number*"),
             ("--gradparity-seed=1.5", "seed is '1.5'; give a whole number*"),
             ("--gradparity-require=mxnet", "no adapter is called 'mxnet'; registered*"),
-            ("--gradparity-report=found.html", "'found.html' does not end in .json*"),
+            ("--gradparity-report=found.xml", "'found.xml' ends in neither .json nor .html*"),
             ("--gradparity-report=there/is/none.json", "cannot write 'there/is/none.json' (No su*"),
             ("--gradparity-report=folder.json", "cannot write 'folder.json' (it is a folder)*"),
         ],

@@ -100,6 +100,33 @@ class TestFile:
         assert report["schema"] == "gradparity/report/1"
         assert [run["verdict"] for run in report["runs"]] == ["mismatch", "mismatch"]
 
+    def test_as_a_page_it_tells_every_test_and_is_the_same_under_xdist(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project(MIXED)
+        written = []
+        for options in (["-n0"], ["-n2"]):
+            result = pytester.runpytest_subprocess("--gradparity-report=r.html", *options)
+            result.assert_outcomes(**OUTCOMES)
+            written.append((pytester.path / "r.html").read_text(encoding="utf-8"))
+        assert written[0] == written[1]
+        page = written[0]
+        assert page.startswith("<!doctype html>")
+        assert "<h1>No parity</h1>" in page
+        assert "Xfailed: test_it.py::test_known." in page
+        assert "test_it.py::test_right, check 2: second" in page
+        assert "test_it.py::test_checks[wrong-case-float32]: case" in page
+        assert "test_without" not in page
+
+    def test_a_page_says_what_it_lacks(self, pytester: pytest.Pytester, project: Project) -> None:
+        project("""
+            def test_wrong(gradparity): gradparity(NET, wrong)
+            def test_later(gradparity): gradparity(NET, right)
+        """)
+        pytester.runpytest("-x", "--gradparity-report=r.html")
+        page = (pytester.path / "r.html").read_text(encoding="utf-8")
+        assert "Without a result: test_it.py::test_later. This report lacks them." in page
+
     def test_is_written_where_nothing_was_checked_but_not_when_collecting(
         self, pytester: pytest.Pytester, project: Project
     ) -> None:

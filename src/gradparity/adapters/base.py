@@ -104,7 +104,9 @@ class Adapter(Protocol):
       gradients a tuple with one for each argument; what does not depend on an argument has zeros.
       Where it can: ``frozen=`` (indices of arguments that require no gradient) and ``compiled=``;
     * ``call(function, arguments)``: z alone, the framework not asked for a derivative; where it
-      can, ``compiled=``.
+      can, ``compiled=``;
+    * ``compiles = True``, where `run_all` compiles and so takes long: for the time left that is
+      shown before any has been measured.
 
     An adapter asks an op for its own function first (`Op.native_function`, with the adapter's
     framework), and only then looks for a layer of its own.

@@ -40,6 +40,7 @@ class JaxAdapter(NativeAdapter):
     """Builds and traces networks in JAX."""
 
     name = "jax"
+    compiles = True
     natives = Natives("jax")
 
     def vjp(

@@ -46,6 +46,8 @@ MIDDLE = ((1.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
 class NativeKink(NamedTuple):
     """A function of a framework, and where it has kinks.
 
+    Attributes
+    ----------
     name : as a user writes it, z the argument.
     function : elementwise, any shape to the same shape; or, where ``ties`` are given, from (T, k)
         to (T,) or (T, 1), one instance a row.

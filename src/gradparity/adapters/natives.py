@@ -184,6 +184,7 @@ class NativeAdapter:
         return type(self)(merged, merged.called(type(self).name) if name is None else name)
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
+        """See `Adapter.run`."""
         raise NotImplementedError
 
     def run_all(

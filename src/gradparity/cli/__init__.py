@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 #: Command -> its file here, in the order of `gradparity --help`.
 COMMANDS = {
     "check": "check",
+    "compare": "compare",
     "list": "listing",
     "formulas": "formulas",
     "train": "train",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
+from .output import refuse_unwritable, show, write
 from .progress import Progress
 from .targets import builtin, load
 
@@ -29,6 +29,8 @@ from .targets import builtin, load
               help="Node by node for few cases and digits, for all, or for none.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the report as JSON to this file, '-' for standard output.")  # fmt: skip
+@click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the report as a page of HTML to this file, or '-'.")  # fmt: skip
 def command(
     target: str | None,
     adapters: tuple[str, ...],
@@ -38,6 +40,7 @@ def command(
     device: str | None,
     detail: str,
     json_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Check the built-in cases, or TARGET: package.module:object, a Case or a Network of yours.
 
@@ -47,9 +50,9 @@ def command(
     from ..adapters.base import AdapterError
     from ..comparisons.check import DTYPES
     from ..comparisons.check import check as run_check
+    from ..comparisons.render import renderable, text
 
-    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
-        raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")
+    refuse_unwritable(json_path, report_path)
     if target and patterns:
         raise click.UsageError(f"--case chooses among the built-in cases; leave it out of {target}")
     try:
@@ -62,27 +65,9 @@ def command(
     except (AdapterError, ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
     if json_path is not None:
-        document = report.to_json()
-        if str(json_path) == "-":
-            click.echo(document)
-        else:
-            try:
-                json_path.write_text(document + "\n", encoding="utf-8")
-            except OSError as error:
-                raise click.UsageError(f"cannot write {json_path}: {error}") from error
-    if json_path is None or str(json_path) != "-":
-        _print(report, detail)
+        write(json_path, report.to_json())
+    if report_path is not None:
+        write(report_path, report.to_html(title=target or "the built-in cases"))
+    if "-" not in (str(json_path), str(report_path)):
+        show(report, renderable, text, detail)
     sys.exit(report.exit_code)
-
-
-def _print(report: Any, detail: str) -> None:
-    """To a terminal in colour and at its width; plain and 80 wide when piped."""
-    from rich.console import Console
-
-    from ..comparisons.render import renderable, text
-
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(renderable(report, detail))
-    else:
-        click.echo(text(report, detail))

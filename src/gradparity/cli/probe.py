@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .output import refuse_unwritable, show, write
 from .progress import Progress
 
 
@@ -27,10 +28,10 @@ def command(
     """
     from ..adapters.base import AdapterError
     from ..comparisons.atlas.probe import probe
+    from ..comparisons.atlas.text import renderable, text
 
     to_stdout = str(json_path) == "-"
-    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
-        raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")
+    refuse_unwritable(json_path)
     if to_stdout and diff_path is not None:
         raise click.UsageError("--json - and --diff both write to standard output; give a file")
     stored = None if diff_path is None else _stored(diff_path)
@@ -41,13 +42,13 @@ def command(
     except (AdapterError, ImportError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     if json_path is not None:
-        _write(json_path, atlas.to_json())
+        write(json_path, atlas.to_json())
     if stored is not None:
         from ..comparisons.atlas.text import changes_text
 
         click.echo(changes_text(changes, stored, atlas))
     elif not to_stdout:
-        _print(atlas)
+        show(atlas, renderable, text)
     sys.exit(1 if changes else 0)
 
 
@@ -59,30 +60,3 @@ def _stored(path: Path) -> Any:
         return Atlas.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise click.UsageError(f"cannot compare with {path}: {error}") from error
-
-
-def _write(path: Path, document: str) -> None:
-    """All of it or nothing: an atlas may be written over the one that others compare with."""
-    if str(path) == "-":
-        click.echo(document)
-        return
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(document + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise click.UsageError(f"cannot write {path}: {error}") from error
-
-
-def _print(atlas: Any) -> None:
-    """To a terminal in colour and at its width; plain and 80 wide when piped."""
-    from rich.console import Console
-
-    from ..comparisons.atlas.text import renderable, text
-
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(renderable(atlas))
-    else:
-        click.echo(text(atlas))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .output import refuse_unwritable, write
 from .progress import Progress
 from .targets import load
 
@@ -37,22 +38,15 @@ def command(
     from ..comparisons.selftest.selftest import DTYPES
     from ..comparisons.selftest.selftest import selftest as run_selftest
 
-    if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
-        raise click.UsageError(f"cannot write {str(json_path)!r}; give a file in a folder there is")
+    refuse_unwritable(json_path)
     try:
         cases = load(target)[0] if target else None
         with Progress() as say:
             found = run_selftest(cases, *adapters, dtypes=dtypes or DTYPES, seed=seed, progress=say)
     except (AdapterError, ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
-    if json_path is None:
-        click.echo(str(found))
-    elif str(json_path) == "-":
-        click.echo(found.to_json())
-    else:
-        try:
-            json_path.write_text(found.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise click.UsageError(f"cannot write {json_path}: {error}") from error
+    if json_path is not None:
+        write(json_path, found.to_json())
+    if str(json_path) != "-":
         click.echo(str(found))
     sys.exit(found.exit_code)

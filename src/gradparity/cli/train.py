@@ -39,7 +39,7 @@ def command(
         with Progress() as say:
             found = train_digits(
                 problem, *adapters, dtype=dtype, epochs=epochs, eps=eps, seed=seed,
-                progress=lambda done: say(f"training, {done:.0%}"),
+                progress=say,
             )  # fmt: skip
     except (AdapterError, ImportError, ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error

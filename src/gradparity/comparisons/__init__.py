@@ -5,7 +5,9 @@ ops/          one op of a user's own: `check_op`
 nodes/        node by node: from a trace to a verdict on every quantity, each on its own inputs
 whole/        end to end: from some final results to a verdict on each
 conventions/  which named alternative explains a quantity
-report        the findings together;  finding: one of them;  render: as text and JSON
+report        the findings together;  finding: one of them;  elements, graph: what it keeps
+render        as text;  stored: as JSON and back;  page/: as one page of HTML
+changes       from one report to another;  changes_text: in words
 diagnosis     what is wrong, in words
 power         what would have been caught;  hints: what a mismatch looks like
 suite         the built-in cases;  digits: real images;  formulas: read off the code
@@ -15,6 +17,7 @@ training/     whole training runs side by side
 """
 
 from .atlas.probe import probe
+from .changes import Changes, compare
 from .check import check
 from .finding import Census, Finding, Power, Verdict
 from .nodes.judge import judge
@@ -25,6 +28,7 @@ from .whole.end_to_end import judge_end_to_end
 
 __all__ = [
     "Census",
+    "Changes",
     "Difference",
     "Finding",
     "OwnOp",
@@ -34,6 +38,7 @@ __all__ = [
     "Verdict",
     "check",
     "check_op",
+    "compare",
     "judge",
     "judge_end_to_end",
     "probe",

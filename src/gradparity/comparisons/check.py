@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import combinations
@@ -22,14 +22,18 @@ from .atlas.probe import usual
 from .conventions.local import parse_expected
 from .differences import Judged, difference
 from .finding import Evidence, Finding, Verdict
+from .graph import graph_of
 from .implementations import Function, Implementation, Outcome, is_own, outcomes, resolved
 from .partial import judge_results, judge_trace, named_arrays
+from .progress import COMPILED, Progress, Steps, silent
 from .report import Difference, Report, Run, environment
 from .whole.results import EVERYTHING
 
 __all__ = ["check"]
 
 DTYPES = ("float64", "float32")
+#: Cases that are run together before the next are: JAX compiles as many in one program.
+TOGETHER = 16
 
 
 def check(
@@ -37,7 +41,7 @@ def check(
     *implementations: Implementation,
     dtypes: Sequence[Any] = DTYPES,
     device: str | None = None,
-    progress: Callable[[str], None] = lambda message: None,
+    progress: Progress = silent,
     about: Mapping[str, str] | None = None,
     expected: Sequence[str] = (),
 ) -> Report:
@@ -51,7 +55,8 @@ def check(
         node by node where they allow it and else end to end; every installed adapter by default.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
     device : as the framework calls it; its default if None.
-    progress : told what is being done.
+    progress : told what is being done, and which part of the whole is: ``progress("jax float64",
+        0.25)``, from 0 to 1 and never falling.
     about : case name -> what it is, for the report.
     expected : conventions that are meant, such as "sum" or "weight-decay=0.001": they pass.
 
@@ -85,13 +90,17 @@ def check(
     runs: list[Run] = []
     differences: list[Difference] = []
     in_float64: dict[str, list[list[Finding]]] = {}
+    steps = Steps(progress)
+    for each in chosen:
+        cost = COMPILED if getattr(each, "compiles", False) else 1.0
+        steps.plan(each.name, len(names) * len(cases), cost)
     for dtype in names:
         rounded = [_rounded(case, dtype) for case in cases]
         judged = []
         for each in chosen:
-            progress(f"{each.name} {dtype}")
+            steps.say(f"{each.name} {dtype}")
             evidence = _evidence(each, cases, in_float64.get(each.name), device, expected)
-            judged.append(_judged(each, rounded, evidence, device, expected))
+            judged.append(_judged(each, rounded, evidence, device, expected, steps))
             if dtype == names[0] and rounded and is_own(each):
                 again = _again(each, rounded[0], evidence[0], device, expected)
                 judged[-1].findings[0] += _other(again, judged[-1].findings[0])
@@ -103,8 +112,10 @@ def check(
                 found = tuple(findings[i])
                 runs.append(Run(case.name, name, dtype, found, said, _missing(case, found)))
             differences += [difference(case, i, a, b) for a, b in combinations(judged, 2)]
+    steps.end()
     versions = {k: v for each in chosen for k, v in each.versions().items()}
-    return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions})
+    graphs = {case.name: graph_of(case) for case in cases}
+    return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions}, graphs)
 
 
 def _judged(
@@ -113,14 +124,23 @@ def _judged(
     evidence: list[Evidence],
     device: str | None,
     expected: Sequence[str],
+    steps: Steps,
 ) -> Judged:
-    ran = outcomes(each, cases, device)
-    found = [
-        [_with_usual(f, case, each) for f in _findings(case, outcome, float64, expected)]
-        for case, outcome, float64 in zip(cases, ran, evidence, strict=True)
-    ]
-    pairs = zip(cases, ran, strict=True)
-    return Judged(each.name, [named_arrays(case, outcome.result) for case, outcome in pairs], found)
+    arrays, found = [], []
+    for some, float64 in _batches(cases, evidence):
+        for case, outcome, wide in zip(some, outcomes(each, some, device), float64, strict=True):
+            findings = _findings(case, outcome, wide, expected)
+            found.append([_with_usual(f, case, each) for f in findings])
+            arrays.append(named_arrays(case, outcome.result))
+        steps.did(each.name, f"{each.name} {some[-1].precision.name}", len(some))
+    return Judged(each.name, arrays, found)
+
+
+def _batches(
+    cases: list[Case], evidence: list[Evidence]
+) -> Iterator[tuple[list[Case], list[Evidence]]]:
+    for i in range(0, len(cases), TOGETHER):
+        yield cases[i : i + TOGETHER], evidence[i : i + TOGETHER]
 
 
 def _findings(

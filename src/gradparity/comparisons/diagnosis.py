@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .finding import FOLLOWS, SUM, Finding, Verdict
 from .report import Report, Run, share
 
-__all__ = ["diagnosis", "headline"]
+__all__ = ["Wrong", "diagnosis", "faults", "headline", "rows"]
 
 #: Quantities told before the rest is counted, and different reasons given for one.
 TOLD, SEVERAL = 10, 3
@@ -36,7 +36,7 @@ def diagnosis(report: Report) -> str:
     <BLANKLINE>
     NO PARITY  1 of 10 quantities is not right, in 1 of 1 runs
     """
-    bad = _bad(report)
+    bad = faults(report)
     untested = _untested(report)
     parts = [headline(report)]
     parts += [_told(wrong) for wrong in bad[:TOLD]]
@@ -51,7 +51,7 @@ def diagnosis(report: Report) -> str:
 
 def headline(report: Report) -> str:
     """The worst in one line: for pytest's short summary, and as the repr of a report."""
-    bad = _bad(report)
+    bad = faults(report)
     untested = _untested(report)
     if bad:
         run, f, _ = bad[0]
@@ -71,7 +71,7 @@ class Wrong(NamedTuple):
     too: list[tuple[Run, Finding]]
 
 
-def _bad(report: Report) -> list[Wrong]:
+def faults(report: Report) -> list[Wrong]:
     """The worst verdict first; one quantity of one op in several dtypes and cases is told once."""
     found: dict[tuple[str, ...], Wrong] = {}
     for run, f in report.findings():
@@ -105,11 +105,12 @@ def _told(wrong: Wrong) -> str:
     f = wrong.finding
     place = f", at node {f.node!r}" if f.node else ""
     place += f", op {f.op}" if f.op else ""
-    rows = (f"  {label:<11} {said}" for label, said in _rows(wrong))
-    return "\n".join([f"{f.quantity}{place}", *rows])
+    lines = (f"  {label:<11} {said}" for label, said in rows(wrong))
+    return "\n".join([f"{f.quantity}{place}", *lines])
 
 
-def _rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
+def rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
+    """(label, text) of what is to be said of it."""
     run, f, too = wrong
     yield "run", _name(run)
     dtypes = [other.dtype for other, _ in too if other.case == run.case]
@@ -147,7 +148,9 @@ def _reasons(wrong: Wrong) -> Iterator[tuple[str, str]]:
 
 def _words(note: str) -> str:
     """Without numbers, and without what is only about where."""
-    return re.sub(r"[-+]?\d[\d.e+-]*|; at .*|on ordinary arrays too; ", "", note)
+    return re.sub(
+        r"[-+]?\d[\d.e+-]*|; at .*|(on ordinary arrays|wrong in float64) too(; )?", "", note
+    )
 
 
 def _name(run: Run) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ..core.network import INPUT, Network
+from .elements import Element
 
 __all__ = [
     "FOLLOWS",
@@ -16,6 +18,7 @@ __all__ = [
     "Finding",
     "Power",
     "Verdict",
+    "as_written",
     "exit_code",
     "is_final",
 ]
@@ -32,13 +35,21 @@ FOLLOWS = "it follows from"
 class Verdict(StrEnum):
     """The whole vocabulary, best first."""
 
+    #: Bitwise what rounding the reference gives.
     EXACT = "exact"
+    #: Inside what a correct implementation at this precision can return.
     ROUNDING = "rounding"
+    #: At a kink: a valid choice, shown, other than the one the network names.
     SUBGRADIENT = "subgradient"
+    #: Says nothing: the signal is zero, or below its own bound.
     VACUOUS = "vacuous"
+    #: Cannot be decided, with the reason.
     INCONCLUSIVE = "inconclusive"
+    #: Right in float64, worse at this dtype than a correct implementation.
     IMPRECISE = "imprecise"
+    #: Exactly right for a named alternative; passes where it is expected.
     CONVENTION = "convention"
+    #: None of these, or non-finite where the formula is finite.
     MISMATCH = "mismatch"
 
     @property
@@ -131,6 +142,7 @@ class Finding:
     convention : the name of the alternative that explains it, such as "sum".
     declared : the user said that this convention is expected.
     final : it is the gradient of a parameter or of the input x: what a user trains with.
+    worst : some elements outside their bound, the furthest first.
     """
 
     quantity: str
@@ -150,6 +162,7 @@ class Finding:
     convention: str = ""
     declared: bool = False
     final: bool = False
+    worst: tuple[Element, ...] = ()
 
     @property
     def parity(self) -> bool | None:
@@ -176,6 +189,15 @@ class Finding:
 
 #: Gives the findings of the same implementation in float64, by quantity; asked only where needed.
 Evidence = Callable[[], Mapping[str, Finding]]
+
+
+def as_written(op: object) -> str:
+    """An op or a divergence, the same in every process: where a function lies is nobody's business.
+
+    >>> as_written(as_written)
+    '<function as_written>'
+    """
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(op))
 
 
 def is_final(network: Network, quantity: str) -> bool:

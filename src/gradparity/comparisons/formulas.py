@@ -118,7 +118,7 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
 
 #: Methods shown under a name of their own, and array functions that are no formula.
 METHODS = frozenset({"f", "df", "slope", "forward", "backward", "gradient", "gradients", "chain"})
-ARITHMETIC = frozenset({"wider", "erf", "affine", "absorb", "scatter_add", "of_shape"})
+ARITHMETIC = frozenset({"wider", "erf", "affine", "absorb", "total", "scatter_add", "of_shape"})
 
 
 def _tree(function: Any) -> Any:

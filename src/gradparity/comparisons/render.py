@@ -1,25 +1,22 @@
-"""A report as text and as JSON: pure functions of the report."""
+"""A report as text: pure functions of the report."""
 
 from __future__ import annotations
 
 import io
-import json
-import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .diagnosis import faults, rows
 from .finding import SUM, Finding, Verdict
 from .power import worst_of
 from .report import Report, Run
 
-__all__ = ["SCHEMA", "renderable", "text", "to_json"]
+__all__ = ["renderable", "text"]
 
-SCHEMA = "gradparity/report/1"
 STYLE = {True: "green", False: "bold red", None: "yellow"}
 WIDTH = 80
 #: Implementations and dtypes side by side.
@@ -64,6 +61,7 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
             parts += [_summary(report, others, some), Text()]
     parts += _kinks(report)
     parts += _told(report)
+    parts += _noted(report)
     parts += _vacuous(report)
     parts += _not_returned(report)
     parts += _pairs(report)
@@ -99,12 +97,15 @@ def _nodes(runs: list[Run]) -> Table:
 def _summary(report: Report, cases: list[str], columns: list[str]) -> Table:
     """Many cases: a row each, with the worst verdict and the largest share of a bound used."""
     runs = {(run.case, run.column): run for run in report.runs if run.case in cases}
-    first = [runs[cases[0], column] for column in columns]
+    first = [next(run for run in report.runs if run.column == column) for column in columns]
     table = _table("worst verdict of each case", "and share of the bound used", first)
     for case in cases:
         cells = []
         for column in columns:
-            run = runs[case, column]
+            run = runs.get((case, column))
+            if run is None:
+                cells.append(Text("-"))
+                continue
             share = f" {100 * run.nearest:.0f}%" if run.verdict is Verdict.ROUNDING else ""
             cells.append(_colour(run.verdict, f"{run.verdict}{share}"))
         table.add_row(Text(case), *cells)
@@ -172,18 +173,43 @@ def _kinks(report: Report) -> Iterable[RenderableType]:
 
 
 def _told(report: Report) -> Iterable[RenderableType]:
-    bad = [
-        (run, f)
-        for run, f in report.findings()
-        if f.verdict.parity is False  # a convention is told even where it is expected
-        or f.verdict is Verdict.INCONCLUSIVE
-        or (f.verdict in (Verdict.ROUNDING, Verdict.SUBGRADIENT) and f.note)
-    ]
-    for run, finding in bad[:TOLD]:
-        yield Text(f"{run.case}, {run.column}: {finding}", style=STYLE[finding.parity])
-    if len(bad) > TOLD:
-        yield Text(f"... and {len(bad) - TOLD} more (all of them in the JSON report)")
-    if bad:
+    """Each fault once, the worst first, whatever else it is found in."""
+    found = faults(report)
+    for wrong in found[:TOLD]:
+        f = wrong.finding
+        place = f" at node {f.node}, {f.op}" if f.op else f" at {f.node}" if f.node else ""
+        yield Text(f"{f.quantity}{place}", style="bold")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column(width=9)
+        table.add_column(overflow="fold")
+        for label, said in rows(wrong):
+            style = STYLE[f.parity] if label == "verdict" else ""
+            table.add_row(Text(f"  {label}", style="dim"), Text(said, style=style))
+        yield table
+        yield Text()
+    if len(found) > TOLD:
+        yield Text(f"... and {len(found) - TOLD} more (all of them in the JSON report)")
+        yield Text()
+
+
+def _noted(report: Report) -> Iterable[RenderableType]:
+    """What is right and has something to be said of it: expected conventions, unusual orders."""
+    noted: dict[tuple[str, ...], list[tuple[Run, Finding]]] = {}
+    for run, f in report.findings():
+        if f.parity is True and f.note:
+            key = (run.adapter, f.quantity, str(f.verdict), f.convention)
+            noted.setdefault(key, []).append((run, f))
+    for (adapter, quantity, verdict, name), those in list(noted.items())[:TOLD]:
+        run, f = those[0]
+        more = f" (and {len(those) - 1} more)" if len(those) > 1 else ""
+        expected = " (expected)" if f.declared else ""
+        what = f"{verdict} {name}".strip()
+        yield Text(
+            f"{run.case}, {adapter} {run.dtype}, {quantity}: {what}{expected}{more}; {f.note}"
+        )
+    if len(noted) > TOLD:
+        yield Text(f"... and {len(noted) - TOLD} more (all of them in the JSON report)")
+    if noted:
         yield Text()
 
 
@@ -269,31 +295,3 @@ def _power(report: Report) -> Iterable[RenderableType]:
                 f"seen in half of the elements of half of the tensors, one of {most.tensor:.1g} "
                 f"in any whole tensor; {most.untested} elements are below their own bound"
             )
-
-
-def to_json(report: Report) -> str:
-    """JSON with a versioned schema; numbers that JSON has no literal for are strings."""
-    runs = [
-        {**asdict(run), "verdict": str(run.verdict), "findings": [asdict(f) for f in run.findings]}
-        for run in report.runs
-    ]
-    document = {
-        "schema": SCHEMA,
-        "exit_code": report.exit_code,
-        "parity": {0: True, 1: False, 2: None}[report.exit_code],
-        "environment": report.environment,
-        "skipped": report.skipped,
-        "runs": runs,
-        "differences": [asdict(d) for d in report.differences],
-    }
-    return json.dumps(_finite(document), allow_nan=False, indent=1)
-
-
-def _finite(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {key: _finite(value) for key, value in x.items()}
-    if isinstance(x, list | tuple):
-        return [_finite(value) for value in x]
-    if isinstance(x, float) and not math.isfinite(x):
-        return str(x)
-    return x

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import version
 
 from .finding import Finding, Verdict, exit_code
+from .graph import Graph
 
 __all__ = ["Difference", "Report", "Run", "environment", "share"]
 
@@ -18,7 +19,12 @@ __all__ = ["Difference", "Report", "Run", "environment", "share"]
 class Run:
     """One case, one implementation, one dtype.
 
-    `missing` : gradients of parameters and of x that were not returned, and so not compared.
+    Attributes
+    ----------
+    case, adapter, dtype : the names of the three.
+    findings : one per quantity.
+    about : what the case is for.
+    missing : gradients of parameters and of x that were not returned, and so not compared.
     """
 
     case: str
@@ -30,6 +36,7 @@ class Run:
 
     @property
     def column(self) -> str:
+        """Implementation and dtype, which head a column of the report."""
         return f"{self.adapter} {self.dtype}"
 
     @property
@@ -63,6 +70,8 @@ class Difference:
 
     Attributes
     ----------
+    case, dtype : what both were given.
+    first, second : the names of the two.
     parity : both agree with the hand-derived gradient, hence with each other; None if unknown.
     quantity, units : the final gradient that differs most, in u of its largest element.
     choices : they took different valid choices, at a kink or of a random slope: no rounding.
@@ -90,12 +99,14 @@ class Report:
     differences : implementation against implementation.
     skipped : adapter -> why it was not used.
     environment : versions and threads.
+    graphs : case -> its network, for a picture.
     """
 
     runs: tuple[Run, ...]
     differences: tuple[Difference, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    graphs: dict[str, Graph] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -129,10 +140,23 @@ class Report:
         return diagnosis(self)
 
     def to_json(self) -> str:
-        """The report as JSON, schema ``gradparity/report/1``; see docs/json.md."""
-        from .render import to_json
+        """The report as JSON, schema ``gradparity/report/1``; see docs/reference/json.md."""
+        from .stored import to_json
 
         return to_json(self)
+
+    def to_html(self, *, title: str = "") -> str:
+        """The report as one page of HTML, which needs no script and no network."""
+        from .page.page import html
+
+        return html(self, title=title)
+
+    @staticmethod
+    def from_json(text: str) -> Report:
+        """The report that `to_json` wrote; raises ValueError for anything else."""
+        from .stored import from_json
+
+        return from_json(text)
 
 
 @cache

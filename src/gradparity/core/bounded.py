@@ -67,6 +67,7 @@ class Bounded(Carried):
 
     @property
     def rounding(self) -> Rounding:
+        """Of which number format the bound is."""
         return self.arithmetic  # type: ignore[no-any-return]
 
     @property
@@ -85,6 +86,7 @@ class Bounded(Carried):
 
     @property
     def T(self) -> Bounded:
+        """The transpose, with its bound."""
         turned = super().T
         turned.fresh = self.fresh
         return turned

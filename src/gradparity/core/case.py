@@ -32,6 +32,11 @@ class Case:
 
     The arrays are copied and made read-only.
 
+    Attributes
+    ----------
+    widths : of every value, by name.
+    desired : the desired outputs as floats, (T, L); label smoothing is not yet in them.
+
     Raises
     ------
     TypeError, ValueError : wrong names, shapes or dtypes, mixed dtypes, integers for floats,
@@ -50,7 +55,6 @@ class Case:
     d: NDArray
     name: str = "case"
     precision: Precision = None  # type: ignore[assignment]  # always set below
-    #: Width of every value by name, and the desired outputs as floats (T, L).
     widths: dict[str, int] = field(init=False, repr=False)
     desired: NDArray = field(init=False, repr=False)
 

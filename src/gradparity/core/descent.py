@@ -19,6 +19,8 @@ Function = Callable[[Any], npt.ArrayLike]
 class Descent:
     """A run of K steps of `gradient_descent`; every array has the dtype of x0.
 
+    Attributes
+    ----------
     x : shape (K+1, *x0.shape), the whole trajectory, x0 first.
     f, gradient_norms : shape (K+1,), f and the Euclidean norm of its gradient at each x.
     steps : shape (K,), the eta_k used.
@@ -41,7 +43,11 @@ class Descent:
 class Stationary:
     """What the Hessian says of a point.
 
-    eigenvalues : shape (n,), float64, ascending; of magnitude <= `threshold`, it counts as zero.
+    Attributes
+    ----------
+    kind : all eigenvalues above zero, all below, both signs, or none of these.
+    eigenvalues : shape (n,), float64, ascending.
+    threshold : an eigenvalue of no larger magnitude counts as zero.
     gradient_norm : None without `grad`. Not small: not stationary, `kind` is the curvature only.
     """
 
@@ -53,8 +59,12 @@ class Stationary:
 
 @dataclass(frozen=True, eq=False)
 class FirstOrder:
-    """Shapes (halvings+1,), longdouble: the norms |d|, and |f(x+d) - f(x) - grad.d| for each.
+    """How fast the first-order remainder falls with the step d.
 
+    Attributes
+    ----------
+    sizes : shape (halvings+1,), longdouble, the norms |d|.
+    remainders : of the same shape, |f(x+d) - f(x) - grad.d| for each.
     order : the power of |d| it falls with, at the smallest |d| where it is twice its rounding: 1 if
         the gradient is wrong; inf if it nowhere is (f is linear along dx), nan if at one |d| only.
     """

@@ -46,6 +46,7 @@ class Divergence:
 
     @property
     def name(self) -> str:
+        """That of its class."""
         return type(self).__name__
 
     def desired(self, d: Array, width: int, dtype: Any) -> Array:

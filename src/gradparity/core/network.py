@@ -37,6 +37,12 @@ RESERVED = frozenset(
 class Node:
     """A named value: an op applied to the values named.
 
+    Parameters
+    ----------
+    name : a Python identifier, such as "y1".
+    op : what is computed.
+    inputs : the names of the values it takes, in the op's order; "x" is the input.
+
     >>> from gradparity.core import ReLU
     >>> Node("y1", ReLU(), "z1").inputs
     ('z1',)

@@ -36,22 +36,38 @@ class Kink:
 
     Its subdifferential (Clarke's, the convex hull of the limits of nearby derivatives) is the
     interval between them.
+
+    Parameters
+    ----------
+    at : the point.
+    left, right : the slopes just before and just after it.
+    others : slopes that are valid too: those of a random function.
+
+    >>> Kink(at=0.0, left=0.0, right=1.0).interval
+    (0.0, 1.0)
     """
 
     at: float
     left: float
     right: float
-    others: tuple[float, ...] = ()  # slopes that are valid too: those of a random function
+    others: tuple[float, ...] = ()
 
     @property
     def interval(self) -> tuple[float, float]:
+        """The smallest and the largest valid slope."""
         slopes = (self.left, self.right, *self.others)
         return min(slopes), max(slopes)
 
 
 @dataclass(frozen=True)
 class Slopes:
-    """Where an elementwise op is at a kink, and which slopes are valid there: arrays (T, D)."""
+    """Where an elementwise op is at a kink, and which slopes are valid there: arrays (T, D).
+
+    Parameters
+    ----------
+    at : True at a kink.
+    low, high : the interval of valid slopes; anything where `at` is False.
+    """
 
     at: Array
     low: Array
@@ -60,9 +76,14 @@ class Slopes:
 
 @dataclass(frozen=True)
 class Ties:
-    """Which inputs share the maximum of their group (T, D), and the sizes of the groups.
+    """Which inputs share the maximum of their group, and the sizes of the groups.
 
     Valid are weights that are >= 0, sum to one in each group, and are zero off the tied inputs.
+
+    Parameters
+    ----------
+    winners : True where an input is the largest of its group, (T, D).
+    sizes : the number of inputs of each group, which lie side by side.
     """
 
     winners: Array
@@ -82,7 +103,7 @@ class Op:
 
     `forward` and `backward` must be written with the NumPy functions that `Bounded` supports, must
     not write in place, and must return the dtype they are given.  Anybody may write a subclass:
-    docs/own-op.md shows how.
+    docs/how-to/own-op.md shows how.
 
     >>> class Cube(Op):
     ...     def forward(self, p, *y):
@@ -102,6 +123,7 @@ class Op:
 
     @property
     def name(self) -> str:
+        """That of its class."""
         return type(self).__name__
 
     @property
@@ -128,7 +150,7 @@ class Op:
     def _unwritten(self, formula: str) -> NotImplementedError:
         return NotImplementedError(
             f"{self.name} has no formula {formula.partition('(')[0]}; write {formula}, as "
-            "docs/own-op.md shows"
+            "docs/how-to/own-op.md shows"
         )
 
     def gradients(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> Params:
@@ -164,9 +186,11 @@ class Activation(Op):
     """An op on one value: ``y = f(z)`` and ``dz = df(dy, z, y)``, in the letters of section 2."""
 
     def f(self, z: Array) -> Array:
+        """The value y of shape (T, width)."""
         raise self._unwritten("f(self, z)")
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
+        """dDiv/dz, given dy = dDiv/dy, what came in and what went out."""
         raise self._unwritten("df(self, dy, z, y)")
 
     def forward(self, p: Params, *y: Array) -> Array:

@@ -42,4 +42,5 @@ class Trace:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Of its arrays."""
         return self.Div.dtype

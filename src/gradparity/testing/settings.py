@@ -140,8 +140,10 @@ def report_path(config: pytest.Config) -> Path:
 
 
 def _refuse_unwritable(source: str, value: str, path: Path) -> None:
-    if path.suffix != ".json":
-        raise pytest.UsageError(f"{source}: {value!r} does not end in .json; only JSON is written")
+    if path.suffix not in (".json", ".html"):
+        raise pytest.UsageError(
+            f"{source}: {value!r} ends in neither .json nor .html, which say what is written"
+        )
     try:
         if path.is_dir():
             raise IsADirectoryError("it is a folder")

@@ -100,7 +100,7 @@ def _outcome(report: Any) -> str:
 
 
 def document(tests: Tests, exit_status: int, unfinished: Iterable[str]) -> str:
-    """Every report as one JSON object, sorted by test; see docs/json.md."""
+    """Every report as one JSON object, sorted by test; see docs/reference/json.md."""
     found = [
         {
             "nodeid": nodeid,
@@ -120,11 +120,16 @@ def document(tests: Tests, exit_status: int, unfinished: Iterable[str]) -> str:
 
 
 def write(tests: Tests, path: Path, exit_status: int, unfinished: Iterable[str]) -> None:
-    """The document, whole or not at all: it takes the place of the file when it is complete."""
+    """As JSON, or as a page for a name that ends in .html; whole or not at all."""
+    text = document(tests, exit_status, unfinished)
+    if path.suffix == ".html":
+        from .merged import page
+
+        text = page(json.loads(text))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "w", encoding="utf-8") as file:
-            file.write(document(tests, exit_status, unfinished))
+            file.write(text)
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it for its owner alone

@@ -7,8 +7,8 @@ just beside the kink; for ties, weights >= 0 that sum to one over the elements t
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -16,12 +16,14 @@ import numpy as np
 
 from ... import core
 from ...adapters.base import Adapter, AdapterError, adapter, installed
-from ...adapters.kinks import TIES, Answer, Kinks, Question
+from ...adapters.kinks import Answer, Kinks, Question
 from ...core.case import Case
 from ...core.network import INPUT, layered
-from ...core.op import Compound, Kinked, Op
+from ...core.op import Compound, Op
+from ..progress import COMPILED, Progress, Steps, silent
 from .atlas import SCHEMA, Atlas, Change, Entry, point_name
 from .rules import slope_rule, tie_rule
+from .sites import Site, core_sites, site_of
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "core_sites", "point_name", "probe", "usual"]
 
@@ -32,19 +34,10 @@ SUBNORMAL = {"float64": 5e-310, "float32": 1e-39}
 SHAPE = (12, 8)
 #: Ties of one width are asked as so many rows: one shape for all, compiled once.
 ROWS = 8
-
-
-@dataclass(frozen=True)
-class Site:
-    """A function and where it has kinks: of the core, or a framework's own spelling."""
-
-    name: str
-    core: bool
-    points: tuple[float, ...] = ()
-    ties: tuple[tuple[float, ...], ...] = ()
-    #: The op for inputs of this width; or the native function.
-    op: Callable[[int], Op | Compound] | None = field(default=None, compare=False)
-    function: Callable[[Any], Any] | None = field(default=None, compare=False)
+#: Questions that are asked together before the next are.
+TOGETHER = 16
+#: What a slow compiler takes for one, in questions that JAX traces or compiles; until it is known.
+SLOW = 10.0
 
 
 class Asked(NamedTuple):
@@ -58,7 +51,7 @@ def probe(
     *adapters: str | Adapter,
     compile: bool = False,
     names: Sequence[str] = (),
-    progress: Callable[[str], None] = lambda message: None,
+    progress: Progress = silent,
 ) -> Atlas:
     """Measure what these adapters take at every kink of the core, and of their own spellings.
 
@@ -68,7 +61,7 @@ def probe(
         `run`; one with ``kinks()`` (`gradparity.adapters.kinks.Kinks`) in all its modes.
     compile : whether slow compilers, such as `torch.compile`, are asked too.
     names : only functions whose name contains one of these; all by default.
-    progress : told what is being done.
+    progress : told what is being done, and which part of the whole is: from 0 to 1.
 
     Raises
     ------
@@ -89,10 +82,13 @@ def probe(
     if len(set(called)) != len(called):
         raise ValueError(f"the adapters are called {called}; give each once")
     entries: list[Entry] = []
+    steps = Steps(progress)
+    for each in chosen:
+        _plan(each, compile, names, steps)
     for each in chosen:
         for dtype in DTYPES:
-            progress(f"{each.name} {dtype}")
-            entries += _measured(each, dtype, compile, names)
+            entries += _measured(each, dtype, compile, names, steps)
+    steps.end()
     versions = {each.name: _versions(each) for each in chosen}
     return Atlas(versions, platform.machine(), compile, tuple(entries))
 
@@ -138,7 +134,7 @@ def _usual(adapter: Adapter, op: Op | Compound) -> Taken:
     if natives is not None and natives.names:
         return None  # it takes something else at some of the nodes
     try:
-        site = _site_of(op)
+        site = site_of(op)
         entries = [] if site is None else [
             e for dtype in DTYPES for e in _traced(adapter, [site], dtype)
         ]  # fmt: skip
@@ -165,73 +161,68 @@ def _positive(entry: Entry) -> bool:
     return point_name(entry.point) != "-0"
 
 
-def _site_of(op: Op | Compound) -> Site | None:
-    maxima = core.Max | core.MaxSubsets | core.Maxout
-    if isinstance(op, maxima) and type(op).__module__ == core.Max.__module__:
-        whole = core.Max(ties=op.ties, spelling=op.spelling)
-        return Site(_name(op), True, ties=TIES, op=lambda width: whole)
-    if isinstance(op, Kinked) and op.kinks and not op.random and not op.parameter_shapes():
-        return Site(_name(op), True, tuple(k.at for k in op.kinks), op=lambda width: op)
-    return None
+def _plan(each: Adapter, compile: bool, names: Sequence[str], steps: Steps) -> None:
+    """Questions in all modes; what a slow compiler takes is known when it has been asked."""
+    ours, own = _sites(each, names)
+    cost = COMPILED if getattr(each, "compiles", False) else 1.0
+    for dtype in DTYPES:
+        steps.plan((each.name, "trace"), len(_asked(ours, dtype)), cost)
+        if (native := _kinks(each)) is not None:
+            n, quick = len(_asked([*ours, *own], dtype)), native.modes(False)
+            for mode in native.modes(compile):
+                steps.plan((each.name, mode), n, cost if mode in quick else SLOW * COMPILED)
 
 
-def core_sites() -> list[Site]:
-    """Every op of the core with a kink or ties, found by its class.
-
-    >>> [site.name for site in core_sites()][:3]
-    ['ELU(a=2)', 'Hardtanh', 'LeakyReLU']
-    """
-    made: dict[type, list[Op]] = {
-        core.ReLU: [core.ReLU(spelling=s) for s in ("relu", "maximum", "clamp")],
-        core.ELU: [core.ELU(2.0)],
-        core.RandomizedLeakyReLU: [core.RandomizedLeakyReLU(training=False)],
-    }
-    kinds = [
-        kind for _, kind in sorted(vars(core).items())
-        if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
-    ]  # fmt: skip
-    ops = [op for kind in kinds for op in made.get(kind) or [kind()]]
-    ops += [core.Max(), core.Max(spelling="amax")]
-    sites = [site for op in ops if (site := _site_of(op))]
-    subsets = Site("MaxSubsets", True, ties=TIES, op=lambda k: core.MaxSubsets([range(k)]))
-    return [*sites, subsets]
-
-
-def _name(op: Any) -> str:
-    """The op with what is not its default."""
-    said = []
-    for each in fields(op):
-        value = getattr(op, each.name)
-        if each.default is not MISSING and value != each.default:
-            said.append(f"{each.name}={value:g}" if type(value) is float
-                        else f"{each.name}={value!r}")  # fmt: skip
-    return type(op).__name__ + (f"({', '.join(said)})" if said else "")
-
-
-def _measured(each: Adapter, dtype: str, compile: bool, names: Sequence[str]) -> Iterator[Entry]:
+def _measured(
+    each: Adapter, dtype: str, compile: bool, names: Sequence[str], steps: Steps
+) -> Iterator[Entry]:
     """All modes of one adapter in one dtype."""
-    sites = _wanted(core_sites(), names)
-    yield from _traced(each, sites, dtype)
-    offer = getattr(each, "kinks", None)
-    if offer is None:
+    ours, own = _sites(each, names)
+    steps.say(f"{each.name} {dtype}")
+    yield from _traced(each, ours, dtype)
+    steps.did((each.name, "trace"), f"{each.name} {dtype}", len(_asked(ours, dtype)))
+    native = _kinks(each)
+    if native is None:
         return
-    native: Kinks = offer()
-    own = [
-        Site(kink.name, False, tuple(kink.points), tuple(kink.ties), function=kink.function)
-        for kink in native.spellings
-    ]
-    asked = _asked([*sites, *_wanted(own, names)], dtype)
+    asked = _asked([*ours, *own], dtype)
     functions = [_function(each, native, one) for one in asked]
+    for mode in native.modes(compile):
+        said = f"{each.name} {dtype}, {mode}"
+        steps.say(said)
+        for i in range(0, len(asked), TOGETHER):
+            some = list(zip(asked, functions, strict=True))[i : i + TOGETHER]
+            for (one, _), answer in zip(some, _answers(native, some, mode), strict=True):
+                yield from _entries(each.name, one, answer, mode, dtype)
+            steps.did((each.name, mode), said, len(some))
+
+
+def _answers(
+    native: Kinks, some: Sequence[tuple[Asked, Any]], mode: str
+) -> Iterator[Answer | Exception]:
+    """In their order; of what could not even be built, what was raised then."""
     possible = [
         Question(function, one.z, bool(one.site.points))
-        for one, function in zip(asked, functions, strict=True)
+        for one, function in some
         if not isinstance(function, Exception)
     ]
-    for mode in native.modes(compile):
-        answers = iter(native.answers(possible, mode))
-        for one, function in zip(asked, functions, strict=True):
-            answer = function if isinstance(function, Exception) else next(answers)
-            yield from _entries(each.name, one, answer, mode, dtype)
+    answers = iter(native.answers(possible, mode))
+    for _, function in some:
+        yield function if isinstance(function, Exception) else next(answers)
+
+
+def _kinks(each: Adapter) -> Kinks | None:
+    offer = getattr(each, "kinks", None)
+    return None if offer is None else offer()
+
+
+def _sites(each: Adapter, names: Sequence[str]) -> tuple[list[Site], list[Site]]:
+    """Those of the core, and the adapter's own spellings."""
+    native = _kinks(each)
+    own = [
+        Site(kink.name, False, tuple(kink.points), tuple(kink.ties), function=kink.function)
+        for kink in (native.spellings if native else ())
+    ]
+    return _wanted(core_sites(), names), _wanted(own, names)
 
 
 def _wanted(sites: Sequence[Site], names: Sequence[str]) -> list[Site]:

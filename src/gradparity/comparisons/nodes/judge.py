@@ -21,7 +21,8 @@ from ...core.network import INPUT, Step
 from ...core.rounding import Rounding
 from ...core.trace import Trace
 from ..conventions.local import Convention, conventions, declared, distinct, parse_expected
-from ..finding import SUM, Evidence, Finding, Verdict, is_final
+from ..elements import furthest, in_units
+from ..finding import SUM, Evidence, Finding, Verdict, as_written, is_final
 from ..hints import hint
 from ..power import power
 from .expected import Expected, expected_at_divergence, expected_at_node, expected_sum
@@ -144,10 +145,10 @@ def _places(case: Case, trace: Trace) -> Iterator[_Place]:
 
     for step in network.steps:
         here = partial(expected_at_node, step, case, trace)
-        yield _Place(step.name, repr(step.op), here, named(step), mistaken)
+        yield _Place(step.name, as_written(step.op), here, named(step), mistaken)
         yield _Place(step.name, SUM, partial(expected_sum, step.name, case, trace))
     at_divergence = partial(expected_at_divergence, case, trace)
-    yield _Place("Div", repr(network.divergence), at_divergence, named(None), mistaken)
+    yield _Place("Div", as_written(network.divergence), at_divergence, named(None), mistaken)
     yield _Place(INPUT, SUM, partial(expected_sum, INPUT, case, trace))
 
 
@@ -295,12 +296,7 @@ def _located(found: Finding, e: Expected, measured: Measured, unit: float) -> Fi
         index=where,
         got=float(e.got[where]),
         expected=float(e.want.value[where]),
-        error=_in_units(measured.error[where], u),
-        bound=_in_units(measured.bound[where], u),
+        error=in_units(measured.error[where], u),
+        bound=in_units(measured.bound[where], u),
+        worst=furthest(e.got, e.want.value, measured.error, measured.bound, measured.outside, u),
     )
-
-
-def _in_units(x: float, unit: float) -> float:
-    if x == 0.0:
-        return 0.0
-    return float(x / unit) if unit > 0.0 else float("inf")

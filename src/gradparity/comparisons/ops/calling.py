@@ -13,7 +13,7 @@ import numpy as np
 
 from ...adapters.base import AdapterError, InPlaceError
 from ...core.arrays import NDArray
-from ..finding import Finding, Verdict
+from ..finding import Finding, Verdict, as_written
 from ..raised import raised
 from .setting import Setting, Z
 from .widths import takes_dz_alone
@@ -164,7 +164,7 @@ def _caught(setting: Setting, calls: Callable[[Outcome], None]) -> Outcome:
         quantity = "value z" if raised.function == "forward" else "gradients"
         verdict = Verdict.MISMATCH if raised.in_place else Verdict.INCONCLUSIVE
         outcome.problems.append(
-            Finding(quantity, Z, repr(setting.op), verdict, 0, note=str(raised))
+            Finding(quantity, Z, as_written(setting.op), verdict, 0, note=str(raised))
         )
         outcome.wrote = raised.in_place
     return outcome
@@ -275,4 +275,4 @@ def _none(got: Any) -> str:
 
 def wrong(setting: Setting, quantity: str, note: str, elements: int = 0) -> Finding:
     """A mismatch that is told in words alone."""
-    return Finding(quantity, Z, repr(setting.op), Verdict.MISMATCH, elements, note=note)
+    return Finding(quantity, Z, as_written(setting.op), Verdict.MISMATCH, elements, note=note)

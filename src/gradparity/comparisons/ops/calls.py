@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ...core.arrays import NDArray
-from ..finding import Finding, Verdict
+from ..finding import Finding, Verdict, as_written
 from .calling import wrong
 from .compared import compared, first_of
 from .setting import Setting, Z
@@ -24,7 +24,7 @@ def shape_and_dtype(task: Task) -> Iterator[Finding]:
     bad = {problem.quantity for problem in outcome.problems}
     for name, got in outcome.results.items():
         if name not in bad:
-            yield Finding(name, Z, repr(setting.op), Verdict.EXACT, got.size)
+            yield Finding(name, Z, as_written(setting.op), Verdict.EXACT, got.size)
 
 
 @everywhere
@@ -35,7 +35,7 @@ def finite(task: Task, setting: Setting) -> Iterator[Finding]:
     for name, got in outcome.results.items():
         lost = ~np.isfinite(got)
         if not lost.any():
-            yield Finding(name, Z, repr(setting.op), Verdict.EXACT, got.size)
+            yield Finding(name, Z, as_written(setting.op), Verdict.EXACT, got.size)
             continue
         at = first_of(lost)
         note = f"it is {got[at]} at {list(at)}, where the formulas are finite"
@@ -52,7 +52,7 @@ def inputs_unchanged(task: Task) -> Iterator[Finding]:
     for what, before, after in outcome.given:
         changed = np.asarray(before != after)
         if not changed.any():
-            yield Finding(f"argument {what}", Z, repr(setting.op), Verdict.EXACT, before.size)
+            yield Finding(f"argument {what}", Z, as_written(setting.op), Verdict.EXACT, before.size)
             continue
         at = first_of(changed)
         note = (

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.arrays import Array, NDArray
-from ..finding import Finding, Verdict
+from ..elements import furthest, in_units
+from ..finding import Finding, Verdict, as_written
 from .setting import Setting, Z
 
 __all__ = ["FEW", "compared", "first_of"]
@@ -51,14 +52,15 @@ def compared(
     found = Finding(
         name,
         Z,
-        repr(setting.op),
+        as_written(setting.op),
         Verdict.EXACT,
         got.size,
         index=at,
         got=float(b[at]),
         expected=float(a[at]),
-        error=_in_units(float(error[at]), unit),
-        bound=_in_units(float(np.broadcast_to(allowed, a.shape)[at]), unit),
+        error=in_units(float(error[at]), unit),
+        bound=in_units(float(np.broadcast_to(allowed, a.shape)[at]), unit),
+        worst=furthest(b, a, error, allowed, outside, unit),
     )
     return _decided(found, why, outside, error, a, b, largest == 0.0 and not zero)
 
@@ -82,12 +84,6 @@ def _decided(
     if silent:
         return replace(found, verdict=Verdict.VACUOUS, note="the signal is zero")
     return replace(found, verdict=Verdict.ROUNDING if error.any() else Verdict.EXACT)
-
-
-def _in_units(x: float, unit: float) -> float:
-    if x == 0.0:
-        return 0.0
-    return x / unit if unit > 0.0 else float("inf")
 
 
 def first_of(mask: NDArray) -> tuple[int, ...]:

@@ -258,7 +258,7 @@ def _check_like(like: Any) -> None:
     if isinstance(like, Divergence):
         raise TypeError(
             f"like is {like!r}, a divergence; give an op such as ReLU().  A loss of your own is "
-            "held against it in a network, by gp.check, as docs/own-network.md shows"
+            "held against it in a network, by gp.check, as docs/how-to/own-network.md shows"
         )
     if not isinstance(like, Op):
         raise TypeError(f"like is {like!r}; give an op such as ReLU() or Affine(4, 3)")

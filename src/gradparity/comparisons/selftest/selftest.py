@@ -17,6 +17,7 @@ from ...adapters.base import Adapter, AdapterError, adapter, installed
 from ...core import Case, Network, Precision, Trace, backprop
 from ..finding import Finding, Verdict
 from ..nodes.judge import judge
+from ..progress import COMPILED, Progress, Steps, silent
 from ..report import environment
 from .planting import Spot, mutants, plant, quantity, replay, spots
 from .subjects import Subject, builtin_subjects, elsewhere
@@ -24,6 +25,9 @@ from .subjects import Subject, builtin_subjects, elsewhere
 __all__ = ["DTYPES", "Result", "SelfTest", "selftest"]
 
 DTYPES = ("float64", "float32")
+
+#: What all faults at one place take to judge, in cases that are run; until it has been measured.
+PLANTED = {"float64": 25.0, "float32": 50.0}
 
 ALLOWED = "what it gives at these kinks is another valid subgradient"
 
@@ -111,7 +115,7 @@ def selftest(
     *adapters: str | Adapter | Callable[[Case], Trace],
     dtypes: Sequence[str] = DTYPES,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda message: None,
+    progress: Progress = silent,
 ) -> SelfTest:
     """Would a wrong gradient have been noticed?
 
@@ -123,7 +127,7 @@ def selftest(
         formulas and every installed adapter.
     dtypes : any of "float64" and "float32".
     seed : of the random inputs.
-    progress : told what is being done.
+    progress : told what is being done, and which part of the whole is: from 0 to 1.
 
     Raises
     ------
@@ -141,39 +145,47 @@ def selftest(
     results: list[Result] = []
     alarms: list[str] = []
     versions: dict[str, str] = {}
-    for each in _implementations(adapters):
+    implementations, steps = _implementations(adapters), Steps(progress)
+    for each in implementations:
+        each.plan(subjects, dtypes, steps)
+    for each in implementations:
         versions |= each.versions
-        for subject, inputs in each.inputs(subjects, dtypes, progress):
+        for subject, inputs in each.inputs(subjects, dtypes, steps):
             for dtype in dtypes:
-                progress(f"{each.name} {dtype}: {subject.name}")
                 mine = inputs[dtype]
                 alarms += [alarm for one in mine for alarm in one.alarms]
-                results += _plant_all(subject, mine, dtype)
+                for spot in _places(subject):
+                    results += _plant_all(subject, spot, mine)
+                    steps.did(dtype, f"{each.name} {dtype}, planting faults: {subject.name}")
+    steps.end()
     return SelfTest(tuple(results), tuple(alarms), {**environment(), **versions})
 
 
-def _plant_all(subject: Subject, inputs: list[_Input], dtype: str) -> Iterator[Result]:
-    """Every fault that applies at every place of the subject, until one input decides."""
-    for spot in spots(inputs[0].case):
-        if subject.nodes is not None and spot.node not in subject.nodes:
-            continue
-        uses = inputs[0].case.network.consumers(spot.key) if spot.kind == "sum" else ()
-        if len(uses) == 1 and not subject.sums:
-            continue
-        decided: dict[str, Result] = {}
-        for one in inputs:
-            if spot.quantity in one.accused:
-                continue  # a fault beside a fault tells nothing
-            for fault, wrong in mutants(one.case, one.trace, spot):
-                if wrong is None:
-                    decided.setdefault(fault, one.unchanged(subject, spot, fault))
-                elif fault not in decided or decided[fault].undecided:
-                    decided[fault] = one.changed(subject, spot, fault, wrong)
-        for fault, result in decided.items():
-            if result.equivalent and subject.own:
-                yield _on_other_inputs(subject, inputs[0], spot, fault, result)
-            else:
-                yield result
+def _places(subject: Subject) -> Iterator[Spot]:
+    """Of its nodes; the sum over the uses of a value that has only one where that is asked for."""
+    case, nodes = subject.cases[0], subject.nodes
+    for spot in spots(case):
+        alone = spot.kind == "sum" and len(case.network.consumers(spot.key)) == 1
+        if (nodes is None or spot.node in nodes) and (subject.sums or not alone):
+            yield spot
+
+
+def _plant_all(subject: Subject, spot: Spot, inputs: list[_Input]) -> Iterator[Result]:
+    """Every fault that applies there, until one input decides."""
+    decided: dict[str, Result] = {}
+    for one in inputs:
+        if spot.quantity in one.accused:
+            continue  # a fault beside a fault tells nothing
+        for fault, wrong in mutants(one.case, one.trace, spot):
+            if wrong is None:
+                decided.setdefault(fault, one.unchanged(subject, spot, fault))
+            elif fault not in decided or decided[fault].undecided:
+                decided[fault] = one.changed(subject, spot, fault, wrong)
+    for fault, result in decided.items():
+        if result.equivalent and subject.own:
+            yield _on_other_inputs(subject, inputs[0], spot, fault, result)
+        else:
+            yield result
 
 
 @dataclass
@@ -289,22 +301,37 @@ class _Implementation:
     versions: dict[str, str] = field(default_factory=dict)
     frugal: bool = True  # running is dear: only the first inputs of a subject
 
+    compiles: bool = False
+
+    def plan(self, subjects: list[Subject], dtypes: Sequence[str], steps: Steps) -> None:
+        """The cases to be run, and the places where faults are planted."""
+        cost = COMPILED if self.compiles else 1.0
+        n = sum(len(mine) for mine in self._chosen(subjects))
+        steps.plan(self.name, n * len(_with_float64(dtypes)), cost)
+        places = sum(len(list(_places(subject))) for subject in subjects)
+        for dtype in dtypes:
+            steps.plan(dtype, places, PLANTED[dtype])
+
     def inputs(
-        self, subjects: list[Subject], dtypes: Sequence[str], progress: Callable[[str], None]
+        self, subjects: list[Subject], dtypes: Sequence[str], steps: Steps
     ) -> Iterator[tuple[Subject, dict[str, list[_Input]]]]:
         """Every subject with its traces by dtype; each case is run once in each."""
-        chosen = [s.cases[:2] if self.frugal else s.cases for s in subjects]
+        chosen = self._chosen(subjects)
         ran: dict[str, Iterator[tuple[Case, Trace]]] = {}
-        for dtype in dict.fromkeys(("float64", *dtypes)):  # float64 is evidence
-            progress(f"{self.name} {dtype}: running")
+        for dtype in _with_float64(dtypes):
+            steps.say(f"{self.name} {dtype}, running")
             cases = [case.astype(dtype) for mine in chosen for case in mine]
             ran[dtype] = zip(cases, self._traces(cases), strict=True)
+            steps.did(self.name, f"{self.name} {dtype}, running", len(cases))
         for subject, mine in zip(subjects, chosen, strict=True):
             wide = [_Input(*next(ran["float64"])) for _ in mine]
             found = {"float64": wide}
             if "float32" in ran:
                 found["float32"] = [_Input(*next(ran["float32"]), one) for one in wide]
             yield subject, found
+
+    def _chosen(self, subjects: list[Subject]) -> list[tuple[Case, ...]]:
+        return [s.cases[:2] if self.frugal else s.cases for s in subjects]
 
     def _traces(self, cases: list[Case]) -> list[Trace]:
         try:
@@ -318,6 +345,10 @@ class _Implementation:
             if not isinstance(t, Trace):
                 raise TypeError(f"{self.name!r} returned {type(t).__name__}; return a Trace")
         return [replace(trace, adapter=self.name) for trace in traces]
+
+
+def _with_float64(dtypes: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(("float64", *dtypes)))  # float64 is evidence
 
 
 def _implementations(given: Sequence[Any]) -> list[_Implementation]:
@@ -338,7 +369,8 @@ def _implementations(given: Sequence[Any]) -> list[_Implementation]:
 
 
 def _of_adapter(each: Adapter) -> _Implementation:
-    return _Implementation(each.name, each.run_all, each.versions())
+    compiles = getattr(each, "compiles", False)
+    return _Implementation(each.name, each.run_all, each.versions(), compiles=compiles)
 
 
 def _of_function(each: Callable[[Case], Trace]) -> _Implementation:

@@ -7,7 +7,7 @@ says how far apart correct ones may be by then, `Follower` what each is compared
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ...core.arrays import Array
 from ...core.case import Case
 from ...core.training import accuracy, minibatches
 from ..digits import RECIPES, digits, digits_case
+from ..progress import Progress, silent
 from ..report import environment
 from .twins import Follower, Twins, hand_core
 
@@ -133,7 +134,7 @@ def train_digits(
     epochs: int | None = None,
     eps: float | None = None,
     seed: int = 0,
-    progress: Callable[[float], object] = lambda done: None,
+    progress: Progress = silent,
 ) -> Trajectories:
     """Train on the digits with the hand core and every adapter, from the same parameters.
 
@@ -144,7 +145,7 @@ def train_digits(
     dtype : "float32" or "float64".
     epochs, eps : other than the problem's recipe, `RECIPES`.
     seed : of the split, the parameters, the minibatches and the twins.
-    progress : told the fraction done.
+    progress : told what is being done, and which part of the steps is: from 0 to 1.
 
     Raises
     ------
@@ -192,7 +193,7 @@ def trajectories(
     seed: int = 0,
     test: tuple[Array, Array] | None = None,
     skipped: Mapping[str, str] | None = None,
-    progress: Callable[[float], object] = lambda done: None,
+    progress: Progress = silent,
     about: tuple[str, ...] = (),
 ) -> Trajectories:
     """Do these trainers go where the hand core goes?  All see the same minibatches.
@@ -231,7 +232,7 @@ def trajectories(
             for follower in followers:
                 follower.step(t, rows, at_kinks)
             if (t + 1) * 100 // len(batches) > t * 100 // len(batches):
-                progress((t + 1) / len(batches))
+                progress(f"training, step {t + 1} of {len(batches)}", (t + 1) / len(batches))
     runs = tuple(_run(follower, case.dtype) for follower in followers)
     found = {CORE: core.params(), **{run.name: run.params for run in runs}} if test else {}
     accuracies = {name: accuracy(case.network, p, *test) for name, p in found.items()}  # type: ignore[misc]

@@ -19,7 +19,8 @@ from ...core.case import Case
 from ...core.rounding import SIGMAS
 from ..conventions.local import distinct, parse_expected
 from ..conventions.whole import named_alternatives, renamed, with_layout
-from ..finding import Evidence, Finding, Verdict, is_final
+from ..elements import furthest, in_units
+from ..finding import Evidence, Finding, Verdict, as_written, is_final
 from ..hints import hint
 from ..nodes.levels import COMPANY
 from ..power import power_of
@@ -325,18 +326,13 @@ def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> F
         index=where,
         got=float(m.got[where]),
         expected=float(m.want[where]),
-        error=_in_units(m.error[where], unit),
-        bound=_in_units(m.bound[where], unit),
+        error=in_units(m.error[where], unit),
+        bound=in_units(m.bound[where], unit),
         note=verdict[1],
         power=power_of(m.got, m.want, m.bound, ~m.undecidable) if verdict[0].parity else None,
         final=is_final(case.network, q),
+        worst=furthest(m.got, m.want, m.error, m.bound, m.outside, unit),
     )
-
-
-def _in_units(x: Array, unit: float) -> float:
-    if x == 0.0:
-        return 0.0
-    return float(x / unit) if unit > 0.0 else float("inf")
 
 
 def _owner(case: Case, q: str) -> tuple[str, str]:
@@ -344,9 +340,9 @@ def _owner(case: Case, q: str) -> tuple[str, str]:
     kind, _, name = q.partition(" ")
     network = case.network
     if name in ("", "Div", f"{network.output} -> Div"):
-        return "Div", repr(network.divergence)
+        return "Div", as_written(network.divergence)
     for step in network.steps:
         used = any(name == f"{e.source} -> {e.target}" for e in step.edges)
         if used or name in step.parameters.values() or (name == step.name and kind == "value"):
-            return step.name, repr(step.op)
+            return step.name, as_written(step.op)
     return name, WHOLE

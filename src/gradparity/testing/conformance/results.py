@@ -37,6 +37,7 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
+        """Whether it counts as no failure."""
         return self.status not in ("failed", "xpass")
 
 

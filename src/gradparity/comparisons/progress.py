@@ -1,0 +1,90 @@
+"""How far a long piece of work has come: the share of its time, learnt as it goes.
+
+Steps differ in cost by orders of magnitude, for a framework that compiles and for one that does
+not.  So what a step of each kind took is measured, and what is left is counted in the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from time import perf_counter
+
+__all__ = ["COMPILED", "Progress", "Steps", "silent"]
+
+#: Is told what is being done and which part of the whole is done: from 0 to 1, never falling.
+Progress = Callable[[str, float], object]
+#: What a step costs where it is compiled first, in steps that are not; until it has been measured.
+COMPILED = 20.0
+
+
+def silent(message: str, done: float) -> None:
+    """Of whoever does not want to know."""
+
+
+@dataclass
+class _Kind:
+    cost: float
+    left: int
+    done: int = 0
+    seconds: float = 0.0
+
+
+class Steps:
+    """The steps of a piece of work, by kind; those of one kind cost about the same.
+
+    >>> told = []
+    >>> seconds = iter([0.0, 1.0, 2.0, 6.0, 10.0])
+    >>> steps = Steps(lambda message, done: told.append((message, done)), lambda: next(seconds))
+    >>> steps.plan("small", 2)
+    >>> steps.plan("large", 2)
+    >>> for kind in ("small", "small", "large", "large"):
+    ...     steps.did(kind, kind)
+    >>> for message, done in told:  # one second each; then four, as is found out
+    ...     print(message, done)
+    small 0.25
+    small 0.5
+    large 0.6
+    large 1.0
+    """
+
+    def __init__(self, progress: Progress, clock: Callable[[], float] = perf_counter) -> None:
+        self.progress, self.clock = progress, clock
+        self.kinds: dict[Hashable, _Kind] = {}
+        self.fraction, self.since = 0.0, clock()
+
+    def plan(self, kind: Hashable, n: int, cost: float = 1.0) -> None:
+        """There are n steps (more) of this kind; `cost` of one is a guess, until one is done."""
+        self.kinds.setdefault(kind, _Kind(cost, 0)).left += n
+
+    def say(self, message: str) -> None:
+        """What is being done now."""
+        self.progress(message, self.fraction)
+
+    def did(self, kind: Hashable, message: str, n: int = 1) -> None:
+        """n steps of this kind are done, since the last time."""
+        mine, now = self.kinds[kind], self.clock()
+        mine.seconds += now - self.since
+        mine.done += n
+        mine.left = max(0, mine.left - n)
+        self.since = now
+        self.fraction = max(self.fraction, self._share())
+        self.say(message)
+
+    def end(self) -> None:
+        """Nothing is left, whatever was planned."""
+        self.fraction = 1.0
+        self.say("done")
+
+    def _share(self) -> float:
+        """Of the seconds spent, among these and those that are still expected."""
+        known = [kind for kind in self.kinds.values() if kind.done]
+        spent = sum(kind.seconds for kind in known)
+        if not spent:
+            return 0.0
+        a_unit = spent / sum(kind.cost * kind.done for kind in known)
+        expected = sum(
+            kind.left * (kind.seconds / kind.done if kind.done else kind.cost * a_unit)
+            for kind in self.kinds.values()
+        )
+        return spent / (spent + expected)

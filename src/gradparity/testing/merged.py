@@ -1,0 +1,65 @@
+"""The reports of a run of pytest as one, whose cases are named by their test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..comparisons.graph import Graph
+from ..comparisons.page.page import html
+from ..comparisons.report import Difference, Report, Run
+from ..comparisons.stored import from_document
+from .summary import SCHEMA
+
+__all__ = ["merged", "page"]
+
+
+def merged(document: Any) -> Report:
+    """One report of all tests; its environment is that of the first, which all share.
+
+    Raises
+    ------
+    ValueError : it is not what ``pytest --gradparity-report=FILE.json`` writes.
+    """
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ValueError("it is not what `pytest --gradparity-report=FILE.json` writes")
+    runs: list[Run] = []
+    differences: list[Difference] = []
+    graphs: dict[str, Graph] = {}
+    environment: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for test, name, report in _reports(document):
+        runs += [replace(run, case=f"{name}{run.case}") for run in report.runs]
+        differences += [replace(d, case=f"{name}{d.case}") for d in report.differences]
+        graphs |= {f"{name}{case}": graph for case, graph in report.graphs.items()}
+        environment = environment or report.environment
+        skipped |= report.skipped | test["skipped"]
+    return Report(tuple(runs), tuple(differences), skipped, environment, graphs)
+
+
+def _reports(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, Report]]:
+    """(test, what its cases are called, one of its reports)."""
+    for test in document["tests"]:
+        found = [from_document(report) for report in test["reports"]]
+        for i, report in enumerate(found, start=1):
+            check = f", check {i}" if len(found) > 1 else ""
+            yield test, f"{test['nodeid']}{check}: ", report
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """The page about a run of pytest, which also tells what it lacks."""
+    return html(merged(document), title="gradient parity under pytest", notes=[*_notes(document)])
+
+
+def _notes(document: Mapping[str, Any]) -> Iterator[str]:
+    by_outcome: dict[str, list[str]] = {}
+    for test in document["tests"]:
+        by_outcome.setdefault(test["outcome"], []).append(test["nodeid"])
+    counted = ", ".join(f"{len(names)} {outcome}" for outcome, names in by_outcome.items())
+    yield f"Tests that checked a gradient: {counted or 'none'}."
+    for outcome in ("xfailed", "xpassed", "skipped", "error"):
+        if outcome in by_outcome:
+            yield f"{outcome.capitalize()}: {', '.join(by_outcome[outcome])}."
+    if document["unfinished"]:
+        yield f"Without a result: {', '.join(document['unfinished'])}. This report lacks them."

@@ -1,0 +1,237 @@
+"""The page about a report: what it says, that nothing breaks out of it, and that it is stable."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from gradparity.comparisons.graph import graph_of
+from gradparity.comparisons.page import plots
+from gradparity.comparisons.page.groups import groups
+from gradparity.comparisons.page.picture import BOX, picture
+from gradparity.core import L2, Add, Affine, CrossEntropy, Multiply, ReLU, Tanh
+
+NET = gp.layered([Affine(6, 5), ReLU(), Affine(5, 3)], CrossEntropy(eps=0.01))
+CASE = gp.Case.random(NET, batch=4, seed=2)
+
+
+def mine(case: gp.Case) -> gp.Trace:
+    given = gp.backprop(case)
+    given.grad["W1"][1, 2] *= 1.5
+    given.grad["b2"] *= 4
+    return given
+
+
+@pytest.fixture(scope="module")
+def wrong() -> gp.Report:
+    return gp.check(CASE, gp.backprop, mine)
+
+
+class Structure(HTMLParser):
+    """Ids, links, headings and everything an element refers to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.urls: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in {"meta", "link", "img", "path", "rect", "br"}:
+            self.open.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on"), name
+            assert name != "style", "the policy would refuse it"
+            if name == "id":
+                self.ids.append(value or "")
+            if name in {"href", "src", "srcset", "action", "data", "poster"}:
+                self.urls.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"path", "rect"}:
+            return
+        assert self.open.pop() == tag
+
+
+class TestWhatItSays:
+    def test_the_verdict_the_node_and_both_values(self, wrong: gp.Report) -> None:
+        page = wrong.to_html()
+        right = gp.backprop(CASE).grad["W1"][1, 2]
+        assert "<h1>No parity</h1>" in page
+        assert f"{right:.9g}" in page
+        assert f"{right * 1.5:.9g}" in page
+        assert "4 times the formula: the sum over the batch" in page
+
+    def test_parity(self) -> None:
+        page = gp.check(CASE, gp.backprop).to_html()
+        assert "<h1>Parity</h1>" in page
+        assert "What is wrong" not in page
+        assert "mismatch</text>" not in page
+
+    def test_nothing_and_unknown(self) -> None:
+        assert "Nothing was compared" in gp.Report(()).to_html()
+
+        def raises(case: gp.Case) -> gp.Trace:
+            raise RuntimeError("out of order")
+
+        page = gp.check(CASE, raises).to_html()
+        assert "<h1>Unknown</h1>" in page
+        assert "out of order" in page
+
+    def test_the_box_of_the_node_and_no_other_is_wrong(self, wrong: gp.Report) -> None:
+        page = wrong.to_html()
+        found = dict(re.findall(r'aria-label="(\w+), [^"]*: ([^"]*)"', page))
+        assert "mismatch" in found["z1"]
+        assert "convention" in found["z2"]
+        assert found["y1"] == "value exact, gradients exact"
+        assert page.count('class="box bad"') == 2
+
+    def test_what_was_not_returned(self) -> None:
+        page = gp.check(CASE, lambda case: {"grad W2": gp.backprop(case).grad["W2"]}).to_html()
+        assert "so not compared: grad W1, grad b1, grad b2, grad x" in page
+
+    def test_who_took_which_subgradient(self) -> None:
+        case = gp.Case.random(gp.layered([ReLU(), Affine(5, 3)], CrossEntropy()), batch=4, width=5)
+        case = replace(case, x=np.zeros_like(case.x))
+        page = gp.check(case, gp.backprop, "torch", dtypes=["float64"]).to_html()
+        assert "<b>1 (20 times)</b>: backprop float64" in page
+        assert re.search(r"<b>0 \(20 times\)</b>: torch float64", page)
+
+    def test_an_op_has_no_network_and_all_its_checks(self) -> None:
+        page = gp.check_op(lambda y: np.maximum(y, 0), lambda dz, y: dz, like=ReLU()).to_html()
+        assert "No parity" in page
+        assert "<svg" not in page
+
+
+class TestNothingBreaksOut:
+    def test_names_are_text(self) -> None:
+        evil = "<script>alert(1)</script>&\"'"
+        case = replace(CASE, name=evil)
+
+        def broken(case: gp.Case) -> gp.Trace:
+            raise RuntimeError(evil)
+
+        page = gp.check(case, broken, about={evil: evil}).to_html(title=evil)
+        assert "<script" not in page
+        assert "&lt;script&gt;" in page
+        Structure(page)
+
+    def test_no_script_no_network_and_a_policy_that_says_so(self, wrong: gp.Report) -> None:
+        page = wrong.to_html()
+        found = Structure(page)
+        assert not {"script", "iframe", "object", "embed", "form", "base"} & set(found.tags)
+        assert all(url.startswith(("#", "data:")) for url in found.urls)
+        assert "http:" not in page
+        assert "https:" not in re.sub(r'"data:image[^"]*"', "", page)
+        policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+        style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+        assert policy
+        assert style
+        digest = base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'" in policy.group(1)
+        assert policy.group(1).startswith("default-src 'none'")
+
+    def test_links_lead_somewhere_and_ids_are_unique(self, wrong: gp.Report) -> None:
+        for report in (wrong, gp.check([CASE, NET, NET, NET], gp.backprop)):
+            found = Structure(report.to_html())
+            assert len(found.ids) == len(set(found.ids))
+            assert {url[1:] for url in found.urls if url.startswith("#")} <= set(found.ids)
+            assert not found.open
+
+
+class TestStable:
+    def test_the_same_bytes_for_the_same_report(self, wrong: gp.Report) -> None:
+        assert wrong.to_html() == wrong.to_html()
+        assert gp.Report.from_json(wrong.to_json()).to_html() == wrong.to_html()
+
+    def test_whatever_the_user_has_configured(self, wrong: gp.Report) -> None:
+        import matplotlib
+
+        plain = wrong.to_html()
+        with matplotlib.rc_context({"lines.linewidth": 9, "axes.grid": True, "font.size": 20}):
+            assert wrong.to_html() == plain
+
+    def test_without_matplotlib_it_says_how_to_get_the_plots(
+        self, wrong: gp.Report, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        page = wrong.to_html()
+        assert plots.HOW.replace('"', "&#34;") in page
+        assert "<img" not in page
+
+    def test_twelve_layers_are_below_two_megabytes(self) -> None:
+        ops = [op for _ in range(11) for op in (Affine(16, 16), ReLU())]
+        case = gp.Case.random(gp.layered([*ops, Affine(16, 10)], CrossEntropy()), batch=8)
+        page = gp.check(case, gp.backprop, "torch", "jax").to_html()
+        assert len(page.encode()) < 2_000_000
+
+
+def random_graph(rng: np.random.Generator, nodes: int) -> gp.Network:
+    made = [gp.Node("v0", Tanh(), "x")]
+    for i in range(1, nodes):
+        names = ["x", *[node.name for node in made]]
+        a, b = rng.choice(names, 2)
+        op = [Tanh(), Add(), Multiply()][rng.integers(3)]
+        made.append(gp.Node(f"v{i}", op, *([a] if isinstance(op, Tanh) else [a, b])))
+    return gp.Network(*made, divergence=L2())
+
+
+class TestPicture:
+    @pytest.mark.parametrize("seed", range(20))
+    def test_no_boxes_overlap_and_every_edge_leads_down(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        graph = graph_of(gp.Case.random(random_graph(rng, int(rng.integers(2, 30))), width=3))
+        made = groups(graph)
+        drawn = picture(made)
+        width, height = BOX
+        for a, b in combinations(drawn.boxes, 2):
+            assert abs(a.x - b.x) >= width or abs(a.y - b.y) >= height
+        for box in drawn.boxes:
+            assert 0 <= box.x <= drawn.width - width + 1e-9
+            assert 0 <= box.y <= drawn.height - height
+        y = {box.name: box.y for box in drawn.boxes}
+        wires = {(w.source, w.target) for w in drawn.wires}
+        assert wires == {(i, g.name) for g in made for i in g.inputs}
+        assert all(y[source] < y[target] for source, target in wires)
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_groups_hold_every_node_once_and_take_only_from_earlier_ones(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        graph = graph_of(gp.Case.random(random_graph(rng, 60), width=3))
+        telling = [f"v{i}" for i in rng.choice(60, 3, replace=False)]
+        made = groups(graph, telling, shown=12)
+        assert len(made) <= 18
+        names = [name for group in made for name in group.nodes]
+        assert sorted(names) == sorted(["x", "Div", *[node.name for node in graph.nodes]])
+        assert set(telling) <= {group.name for group in made}
+        seen: set[str] = set()
+        for group in made:
+            assert set(group.inputs) <= seen
+            seen.add(group.name)
+
+    def test_thousands_of_nodes_stay_readable_and_the_wrong_one_stands_alone(self) -> None:
+        deep = gp.layered([Affine(2, 2), Tanh()] * 1000, L2())
+
+        def off(case: gp.Case) -> gp.Trace:
+            given = gp.backprop(case)
+            given.grad["b990"] = given.grad["b990"] + 1.0
+            return given
+
+        page = gp.check(gp.Case.random(deep, batch=2), off, dtypes=["float64"]).to_html()
+        boxes = re.findall(r'<a href="#[^"]*" aria-label="([^,]*), ', page)
+        assert len(boxes) < 50
+        assert "z990" in boxes
+        assert 'id="case-1-all-y137"' in page

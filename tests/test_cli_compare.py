@@ -1,0 +1,97 @@
+"""`gradparity compare`: exit codes, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import gradparity as gp
+from gradparity.cli import main
+from gradparity.core import L2, Affine
+
+NET = gp.layered([Affine(3, 2)], L2())
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["compare", *map(str, arguments)])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A report of right code, and one of wrong code."""
+    paths = tmp_path / "before.json", tmp_path / "after.json"
+    for path, factor in zip(paths, (1, 3), strict=True):
+
+        def mine(case: gp.Case, factor: int = factor) -> gp.Trace:
+            trace = gp.backprop(case)
+            trace.grad["b1"] *= factor
+            return trace
+
+        path.write_text(gp.check(NET, mine, dtypes=["float64"]).to_json(), encoding="utf-8")
+    return paths
+
+
+def test_exit_codes_and_the_last_line(files: tuple[Path, Path]) -> None:
+    before, after = files
+    same = run(before, before)
+    assert (same.exit_code, same.output.splitlines()[-1][:9]) == (0, "NO CHANGE")
+    worse = run(before, after)
+    assert worse.exit_code == 1
+    assert "exact -> mismatch" in worse.output
+    assert worse.output.splitlines()[-1].startswith("CHANGED  1 worse; 10 quantities in 1 run")
+
+
+def test_json_and_the_page(files: tuple[Path, Path], tmp_path: Path) -> None:
+    found = run(*files, "--json", "-")
+    assert json.loads(found.output)["changes"][0]["quantity"] == "grad b1"
+    page = tmp_path / "page.html"
+    assert run(*files, "--report", page).exit_code == 1
+    assert "What changed" in page.read_text(encoding="utf-8")
+
+
+def test_reports_of_pytest(files: tuple[Path, Path], tmp_path: Path) -> None:
+    paths = []
+    for path in files:
+        tests = [{"nodeid": "test_it.py::test_one", "outcome": "passed", "skipped": {},
+                  "reports": [json.loads(path.read_text(encoding="utf-8"))]}]  # fmt: skip
+        document = {"schema": "gradparity/pytest/1", "unfinished": [], "tests": tests}
+        paths.append(tmp_path / f"pytest-{path.name}")
+        paths[-1].write_text(json.dumps(document), encoding="utf-8")
+    found = run(*paths)
+    assert found.exit_code == 1
+    assert "test_it.py::test_one: case" in found.output
+    mixed = run(files[0], paths[1])
+    assert mixed.exit_code == 2
+    assert "compare two of one kind" in mixed.output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "Expecting property name"),
+        ("[1]", "its schema is None"),
+        ('{"schema": "gradparity/atlas/1"}', "`gradparity probe --diff FILE` compares atlases"),
+        ('{"schema": "gradparity/selftest/1"}', "self-tests are not compared"),
+        ('{"schema": "gradparity/pytest/1"}', "tests"),
+        ('{"schema": "gradparity/report/1", "runs": []}', "lacks something"),
+    ],
+)
+def test_what_is_no_report(files: tuple[Path, Path], tmp_path: Path, text: str, said: str) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text(text, encoding="utf-8")
+    for arguments in ((files[0], bad), (bad, files[0])):
+        found = run(*arguments)
+        assert found.exit_code == 2
+        assert "bad.json" in found.output
+        assert said in found.output
+
+
+def test_files_that_are_not_there_and_cannot_be_written(files: tuple[Path, Path]) -> None:
+    assert "cannot compare" in run(files[0], files[0].parent / "none.json").output
+    assert "cannot compare" in run(files[0], files[0].parent).output
+    refused = run(*files, "--report", files[0].parent / "none" / "page.html")
+    assert refused.exit_code == 2
+    assert "give a file in a folder there is" in refused.output
