@@ -235,3 +235,39 @@ class TestPicture:
         assert len(boxes) < 50
         assert "z990" in boxes
         assert 'id="case-1-all-y137"' in page
+
+
+class TestWhatCannotBeDrawn:
+    @pytest.mark.parametrize("factor", [np.nan, np.inf, 1e300])
+    def test_a_page_is_made_whatever_the_numbers_are(self, factor: float) -> None:
+        net = gp.layered([Affine(1, 1)], L2())
+        params = {"W1": np.ones((1, 1)), "b1": np.zeros(1)}
+        case = gp.Case(net, params, np.array([[2.0]]), np.array([[1.0]]))
+
+        def wrong(case: gp.Case) -> gp.Trace:
+            given = gp.backprop(case)
+            with np.errstate(all="ignore"):
+                given.grad["b1"] = given.grad["b1"] * factor
+            return given
+
+        assert "<h1>No parity</h1>" in gp.check(case, wrong, dtypes=["float64"]).to_html()
+
+    def test_a_bound_of_zero_with_an_error_is_a_point_above_the_line(self) -> None:
+        points = list(plots._points([replace_error(0.0, 2e15), replace_error(0.0, 0.0)]))
+        (point,) = points
+        bound, error = plots._rounded(*point, 1e17)
+        assert error > 1e15 > bound
+
+    def test_a_wrong_shape_is_told_beside_the_picture(self) -> None:
+        def short(case: gp.Case) -> gp.Trace:
+            given = gp.backprop(case)
+            given.grad["W1"] = given.grad["W1"][:2]
+            return given
+
+        page = gp.check(CASE, short, dtypes=["float64"]).to_html()
+        assert "Also wrong, at no node: grad W1" in page
+
+
+def replace_error(bound: float, error: float) -> gp.comparisons.Finding:
+    mismatch = gp.Verdict.MISMATCH
+    return gp.comparisons.Finding("grad W1", "z1", "", mismatch, 1, bound=bound, error=error)

@@ -70,7 +70,7 @@ def _stored(path: Path) -> tuple[str, Any]:
         if schema in OTHERS:
             raise ValueError(OTHERS[schema])
         return schema, (merged if schema == SCHEMA else from_document)(document)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise click.UsageError(
             f"cannot compare {path}: {error}; give what `gradparity check --json FILE` writes"
         ) from error

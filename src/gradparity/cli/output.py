@@ -28,6 +28,10 @@ def write(path: Path, document: str) -> None:
     if str(path) == "-":
         click.echo(document)
         return
+    if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
+        path.write_text(document + "\n", encoding="utf-8")
+        return
+    path = path.resolve()  # a link stays one
     part = ""
     try:
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -37,7 +41,7 @@ def write(path: Path, document: str) -> None:
         os.umask(umask)
         os.chmod(part, 0o666 & ~umask)  # mkstemp makes it for its owner alone
         os.replace(part, path)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         if part:
             Path(part).unlink(missing_ok=True)
         raise click.UsageError(f"cannot write {path}: {error}") from error

@@ -72,7 +72,7 @@ class Changes:
     @property
     def exit_code(self) -> int:
         """0 nothing changed; 1 something did; 2 the reports have nothing in common."""
-        return 2 if not self.quantities else int(bool(self))
+        return 2 if not self.runs else int(bool(self))
 
     def __bool__(self) -> bool:
         return bool(self.changes)

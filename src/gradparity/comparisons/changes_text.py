@@ -129,8 +129,8 @@ def verdict_line(changes: Changes) -> str:
     """What follows, in one line."""
     plural = "s" * (changes.runs != 1)
     compared = f"{changes.quantities} quantities in {changes.runs} run{plural}"
-    if not changes.quantities:
-        return "UNKNOWN  the two reports have no quantity in common"
+    if not changes.runs:
+        return "UNKNOWN  the two reports have no run in common"
     if not changes:
         return f"NO CHANGE  {compared}"
     counts = {kind: sum(c.kind is kind for c in changes.changes) for kind in Kind}

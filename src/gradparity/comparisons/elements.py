@@ -59,4 +59,5 @@ def in_units(x: float, unit: float) -> float:
     """A difference in u; infinite where the tensor has no size to measure it by."""
     if x == 0.0:
         return 0.0
-    return float(x / unit) if unit > 0.0 else float("inf")
+    with np.errstate(over="ignore"):
+        return float(x / unit) if unit > 0.0 else float("inf")

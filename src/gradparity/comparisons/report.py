@@ -178,6 +178,7 @@ def environment() -> dict[str, str]:
 
 def share(finding: Finding) -> float:
     """Of its bound that the error is; infinite for what is not a number."""
-    if math.isnan(finding.error):
-        return math.inf
-    return finding.error / finding.bound if finding.bound else (1.0 if finding.error else 0.0)
+    if not finding.bound:
+        return math.inf if finding.error else 0.0
+    part = finding.error / finding.bound
+    return math.inf if math.isnan(part) else part

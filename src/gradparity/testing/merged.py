@@ -16,7 +16,7 @@ __all__ = ["merged", "page"]
 
 
 def merged(document: Any) -> Report:
-    """One report of all tests; its environment is that of the first, which all share.
+    """One report of all tests; its environment is what any of them had.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def merged(document: Any) -> Report:
         runs += [replace(run, case=f"{name}{run.case}") for run in report.runs]
         differences += [replace(d, case=f"{name}{d.case}") for d in report.differences]
         graphs |= {f"{name}{case}": graph for case, graph in report.graphs.items()}
-        environment = environment or report.environment
+        environment |= report.environment
         skipped |= report.skipped | test["skipped"]
     return Report(tuple(runs), tuple(differences), skipped, environment, graphs)
 

@@ -61,6 +61,7 @@ class CaseView:
     anchor : of its heading.
     runs : its columns.
     missing : implementation -> the gradients it did not return.
+    placeless : what is wrong and belongs to no node of the picture.
     nodes, drawn : the picture, if the network is known.
     heat : a row per group of nodes; `whole`: a row per node, where groups have several.
     quantities : those nearest to their bound, in the network's order; of `total`.
@@ -72,6 +73,7 @@ class CaseView:
     graph: Graph | None
     runs: tuple[Run, ...]
     missing: tuple[tuple[str, str], ...]
+    placeless: tuple[str, ...]
     drawn: Picture | None
     nodes: tuple[NodeView, ...]
     heat: tuple[HeatRow, ...]
@@ -103,15 +105,18 @@ Found = dict[str, list[Finding]]
 def _view(name: str, anchor: str, graph: Graph | None, runs: tuple[Run, ...]) -> CaseView:
     by_node = [_by_node(run.findings) for run in runs]
     drawn, nodes, heat, whole = None, [], [], []
+    placeless: dict[str, None] = {}
     if graph is not None:
         ops = {node.name: node.op for node in graph.nodes}
         ops |= {INPUT: f"T = {graph.instances}, D = {graph.width}", DIV: graph.divergence}
+        nowhere = [(r, f) for r in runs for f in r.findings if f.node not in (*ops, "Err")]
+        placeless |= {f"{f.quantity} ({r.column})": None for r, f in nowhere if f.parity is False}
         telling = {n for n in ops for f in _all(by_node, [n]) if f.parity is False}
         grouped = groups(graph, telling)
         drawn = picture(grouped)
         places = {box.name: box for box in drawn.boxes}
         nodes = [_node(g, places[g.name], anchor, ops, by_node) for g in grouped]
-        heat = [_heat_row(g, anchor, ops, by_node) for g in grouped if _all(by_node, g.nodes)]
+        heat = [_heat_row(g, anchor, ops, by_node) for g in grouped]
         if any(len(group.nodes) > 1 for group in grouped):
             every = [Group(n, (n,), ()) for g in grouped for n in g.nodes]
             whole = [_heat_row(g, f"{anchor}-all", ops, by_node) for g in every]
@@ -119,7 +124,8 @@ def _view(name: str, anchor: str, graph: Graph | None, runs: tuple[Run, ...]) ->
     codes = {run.exit_code for run in runs}
     missing = dict.fromkeys((run.adapter, ", ".join(run.missing)) for run in runs if run.missing)
     return CaseView(
-        name, runs[0].about, anchor, graph, runs, tuple(missing), drawn, tuple(nodes), tuple(heat),
+        name, runs[0].about, anchor, graph, runs, tuple(missing), tuple(placeless), drawn,
+        tuple(nodes), tuple(heat),
         tuple(whole), tuple(_nearest(quantities, runs)), len(quantities),
         1 if 1 in codes else max(codes),
     )  # fmt: skip

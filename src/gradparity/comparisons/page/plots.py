@@ -36,6 +36,8 @@ MARKERS = "osD^vP"
 #: In u: smaller bounds and errors are drawn here, where nobody looks for a difference between them,
 #: and an error of zero below.
 SMALLEST, ZERO = 1e-4, 1e-5
+#: Beyond these nothing is drawn where it is: a bound of zero, a number that no axis can hold.
+TINY, LARGEST = 1e-3, 1e30
 #: Digits kept of the logarithm of a position.
 KEPT = 2
 
@@ -65,10 +67,10 @@ def plots(report: Report) -> list[Plot]:
 
 
 def _points(findings: object) -> Iterator[tuple[float, float]]:
-    """(bound, error) in u of what has both; what has no finite error is drawn at the top."""
+    """(bound, error) in u; a bound of zero with an error is drawn at the left, above the line."""
     for f in findings:  # type: ignore[attr-defined]
-        if f.elements and 0 < f.bound < math.inf:
-            yield f.bound, f.error
+        if f.elements and f.bound < math.inf and (f.bound or f.error):
+            yield min(max(f.bound, SMALLEST * TINY), LARGEST), f.error
 
 
 def _words(report: Report, dtype: str) -> str:
@@ -89,7 +91,8 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    ceiling = max((e for p in series.values() for _, e in p if e < math.inf), default=1.0)
+    points = [point for some in series.values() for point in some]
+    ceiling = max([1.0, *(x for point in points for x in point if x < LARGEST)])
     settings = {"svg.hashsalt": "gradparity", "svg.fonttype": "none", "font.size": 10,
                 "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
                 "ytick.color": INK, "axes.edgecolor": FAINT}  # fmt: skip
@@ -100,7 +103,7 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
         for i, (name, points) in enumerate(series.items()):
             there = dict.fromkeys(_rounded(b, e, 10 * ceiling) for b, e in points)
             axes.plot(
-                *zip(*there, strict=True), MARKERS[i % len(MARKERS)], label=f"{name} {dtype}",
+                *zip(*there, strict=True), MARKERS[i % len(MARKERS)], label=f"{name[:40]} {dtype}",
                 color=SERIES[i % len(SERIES)], markersize=4.5, fillstyle="none",
             )  # fmt: skip
         bounds = [max(b, SMALLEST) for points in series.values() for b, _ in points]
@@ -110,7 +113,9 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
         axes.annotate("exact: error 0", (ends[0], ZERO), xytext=(2, 3),
                       textcoords="offset points", fontsize=8)  # fmt: skip
         axes.set(xscale="log", yscale="log", xlabel="bound in u", ylabel="error in u", xlim=ends)
-        axes.legend(frameon=False, fontsize=9, loc="best")
+        legend = axes.legend(frameon=False, fontsize=9, loc="best")
+        for label in legend.get_texts():
+            label.set_parse_math(False)  # a name may have a dollar in it
         axes.patch.set_alpha(0.0)
         figure.patch.set_alpha(0.0)
         text = io.StringIO()
@@ -121,8 +126,9 @@ def _drawn(series: dict[str, list[tuple[float, float]]], dtype: str) -> str:
 def _rounded(bound: float, error: float, ceiling: float) -> tuple[float, float]:
     """Where it is drawn: points that look the same are one, or the page would be large."""
     if bound < SMALLEST:  # on its side of the line still
-        bound, error = SMALLEST, error * (SMALLEST / bound)
-    error = ZERO if error == 0.0 else max(error, SMALLEST) if math.isfinite(error) else ceiling
+        error *= 1.0 if bound <= SMALLEST * TINY else SMALLEST / bound
+        bound = SMALLEST
+    error = ZERO if error == 0.0 else max(error, SMALLEST) if error < ceiling else ceiling
     return tuple(10 ** round(math.log10(x), KEPT) for x in (bound, error))  # type: ignore[return-value]
 
 

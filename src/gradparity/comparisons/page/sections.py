@@ -119,7 +119,7 @@ def differences(report: Report) -> tuple[list[Difference], int]:
         if not d.choices and (pair not in largest or d.units > largest[pair].units):
             largest[pair] = d
     telling = [d for d in found if d.parity is not True or d.choices or d in largest.values()]
-    return telling[:TOLD], len(found) - len(telling[:TOLD])
+    return telling, len(found) - len(telling)
 
 
 @dataclass(frozen=True)
