@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .changes import Change, Changes, Kind
+from .changes import Change, Changes, Growth, Kind
 from .finding import Finding
 from .stored import finite
 
@@ -33,28 +34,46 @@ class Told:
 
     @property
     def title(self) -> str:
-        """What it is of: a quantity and its node, a run, or a network."""
+        """What it is of: a quantity and its node, several of one op, runs, or networks."""
         c = self.change
         f = c.after or c.before
-        if not c.quantity or f is None:
-            return c.case if not c.adapter else f"{c.case}, {c.adapter} {c.dtype}"
+        if f is None:
+            return self._title_of_runs()
+        quantities = {other.quantity for other in self.also} - {c.quantity}
+        if quantities:
+            return f"{len(self.also) + 1} quantities of {_op(f)}"
         return f"{c.quantity} at node {f.node}" if f.node else c.quantity
+
+    def _title_of_runs(self) -> str:
+        c, n = self.change, len(self.also) + 1
+        if n == 1:
+            return f"{c.case}, {c.adapter} {c.dtype}" if c.adapter else c.case
+        return f"{n} runs of {c.adapter}" if c.adapter else f"the networks of {n} cases"
 
     @property
     def rows(self) -> Iterator[tuple[str, str]]:
         """(label, text) of what is to be said."""
         c = self.change
-        places = [_place(other) for other in (c, *self.also)]
+        everywhere = (c, *self.also)
+        several = len({other.quantity for other in everywhere}) > 1
+        places = [
+            _place(other) + (f": {other.quantity}" if several else "") for other in everywhere
+        ]
         more = f"; and {len(places) - PLACES} more" if len(places) > PLACES else ""
-        if c.adapter:
+        if c.quantity or self.also:
             yield "in", "; ".join(places[:PLACES]) + more
         for label, f in (("before", c.before), ("after", c.after)):
             if f is not None:
                 yield label, _said(f)
 
 
+def _op(f: Finding) -> str:
+    """Its name, without its arguments."""
+    return f.op.partition("(")[0] or "no op"
+
+
 def _place(c: Change) -> str:
-    return f"{c.case}, {c.adapter} {c.dtype}"
+    return f"{c.case}, {c.adapter} {c.dtype}" if c.adapter else c.case
 
 
 def _said(f: Finding) -> str:
@@ -71,12 +90,21 @@ def _said(f: Finding) -> str:
 
 
 def told(changes: Changes) -> list[Told]:
-    """Every cause once: the same quantity of the same op, in several cases and dtypes."""
-    found: dict[tuple[object, ...], list[Change]] = {}
+    """Every cause once: the same quantity of the same op, in several cases and dtypes.
+
+    Where that is still too much to read, all quantities of ops of one name to which the same
+    happened are one.
+    """
+    causes = _grouped(changes, lambda c, f: (c.quantity, f.node, f.op))
+    return causes if len(causes) <= TOLD else _grouped(changes, lambda c, f: (_op(f),))
+
+
+def _grouped(changes: Changes, place: Callable[[Change, Finding], Hashable]) -> list[Told]:
+    found: dict[Hashable, list[Change]] = {}
     for c in changes.changes:
         f = c.after or c.before
-        place = (f.node, f.op) if f is not None else (c.case, c.dtype)
-        found.setdefault((c.kind, c.adapter, c.quantity, place, c.said), []).append(c)
+        where = None if f is None else place(c, f)
+        found.setdefault((c.kind, c.adapter, c.said, where), []).append(c)
     return [Told(first, tuple(rest)) for first, *rest in found.values()]
 
 
@@ -103,6 +131,8 @@ def renderable(changes: Changes) -> RenderableType:
             f"{changes.bits} quantities are bitwise right in one of the two alone; both are right"
         )
         parts += [Text(said), Text()]
+    if changes.growth:
+        parts += [Text(_growth(changes.growth)), Text()]
     style = {0: "green", 1: "bold red", 2: "yellow"}[changes.exit_code]
     return Group(*parts, Text(verdict_line(changes), style=style))
 
@@ -125,19 +155,38 @@ def _cause(each: Told) -> Iterable[RenderableType]:
     yield table
 
 
+def _growth(g: Growth) -> str:
+    return (
+        f"Within its bound, the error of {g.quantity} grew most: from {100 * g.before:.0f}% to "
+        f"{100 * g.after:.0f}% of it ({g.case}, {g.adapter} {g.dtype})"
+    )
+
+
 def verdict_line(changes: Changes) -> str:
-    """What follows, in one line."""
+    """What follows, in one line of 80 columns."""
     plural = "s" * (changes.runs != 1)
     compared = f"{changes.quantities} quantities in {changes.runs} run{plural}"
-    if not changes.runs:
-        return "UNKNOWN  the two reports have no run in common"
+    if changes.exit_code == 2:
+        if not changes.runs:
+            return "UNKNOWN  the two reports have no run in common"
+        return "UNKNOWN  no quantity was compared in both reports"
     if not changes:
         return f"NO CHANGE  {compared}"
-    counts = {kind: sum(c.kind is kind for c in changes.changes) for kind in Kind}
-    return f"CHANGED  {', '.join(f'{n} {kind}' for kind, n in counts.items() if n)}; {compared}"
+    counts = Counter(c.kind for c in changes.changes)
+    said = [f"{counts[kind]} {kind}" for kind in Kind if counts[kind]]
+    line = f"CHANGED  {', '.join(said)}"
+    for end in (f"; {compared}", ""):
+        if len(line + end) <= WIDTH:
+            return line + end
+    while len(f"CHANGED  {', '.join(said)}, ...") > WIDTH:
+        said.pop()
+    return f"CHANGED  {', '.join(said)}, ..."
 
 
 def to_json(changes: Changes) -> str:
     """JSON with a versioned schema; numbers that JSON has no literal for are strings."""
-    document = {"schema": SCHEMA, "exit_code": changes.exit_code, **asdict(changes)}
+    growth = changes.growth._asdict() if changes.growth else None
+    document = {
+        "schema": SCHEMA, "exit_code": changes.exit_code, **asdict(changes), "growth": growth,
+    }  # fmt: skip
     return json.dumps(finite(document), allow_nan=False, indent=1)

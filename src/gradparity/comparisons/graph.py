@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..core.case import Case
 from .finding import as_written
 
-__all__ = ["Graph", "GraphNode", "graph_of"]
+__all__ = ["Graph", "GraphNode", "graph_of", "rewired"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,28 @@ def graph_of(case: Case) -> Graph:
     )
     instances, width = case.x.shape
     return Graph(nodes, as_written(network.divergence), network.output, instances, width)
+
+
+def rewired(old: Graph, new: Graph) -> Iterator[str]:
+    """How a network changed, in words: its nodes, its loss, the shape of x; nothing if it did not.
+
+    >>> from gradparity.core import *
+    >>> nets = [layered([Affine(3, 2), act], L2()) for act in (Tanh(), Sigmoid())]
+    >>> [*rewired(*(graph_of(Case.random(net)) for net in nets))]
+    ['y1: Tanh() -> Sigmoid()']
+    """
+    earlier, later = ({node.name: node for node in graph.nodes} for graph in (old, new))
+    for name in dict.fromkeys([*earlier, *later]):
+        a, b = earlier.get(name), later.get(name)
+        if a is None or b is None:
+            yield f"{name} was not there" if a is None else f"{name} is not there"
+        elif a.op != b.op:
+            yield f"{name}: {a.op} -> {b.op}"
+        elif a != b:
+            yield f"{name}: other inputs or parameters"
+    if {*earlier} == {*later} and [*earlier] != [*later]:
+        yield f"the order {', '.join(earlier)} -> {', '.join(later)}"
+    if (old.divergence, old.output) != (new.divergence, new.output):
+        yield f"Div: {old.divergence} of {old.output} -> {new.divergence} of {new.output}"
+    if (old.instances, old.width) != (new.instances, new.width):
+        yield f"x: {(old.instances, old.width)} -> {(new.instances, new.width)}"

@@ -43,7 +43,7 @@ def _reports(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str,
     for test in document["tests"]:
         found = [from_document(report) for report in test["reports"]]
         for i, report in enumerate(found, start=1):
-            check = f", check {i}" if len(found) > 1 else ""
+            check = f", check {i}" if i > 1 else ""  # so that adding one renames none
             yield test, f"{test['nodeid']}{check}: ", report
 
 
