@@ -68,6 +68,37 @@ def test_reports_of_pytest(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert "compare two of one kind" in mixed.output
 
 
+def test_a_test_that_is_gone_and_a_check_that_came(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """What was checked before keeps its name when a test checks more."""
+    found = json.loads(files[0].read_text(encoding="utf-8"))
+
+    def written(name: str, **reports: list[object]) -> Path:
+        tests = [
+            {"nodeid": f"test_it.py::{test}", "outcome": "passed", "skipped": {}, "reports": some}
+            for test, some in reports.items()
+        ]
+        document = {"schema": "gradparity/pytest/1", "unfinished": [], "tests": tests}
+        (tmp_path / name).write_text(json.dumps(document), encoding="utf-8")
+        return tmp_path / name
+
+    both = written("both.json", test_a=[found], test_b=[found])
+    alone = written("alone.json", test_a=[found])
+    more = written("more.json", test_a=[found, found], test_b=[found])
+    gone = run(both, alone)
+    assert gone.exit_code == 1
+    assert "GONE  test_it.py::test_b: case, mine float64: was run before" in gone.output
+    assert last(gone) == "CHANGED  1 gone; 10 quantities in 1 run"
+    came = run(both, more)
+    assert "NEW  test_it.py::test_a, check 2: case, mine float64" in came.output
+    assert last(came) == "CHANGED  1 new; 20 quantities in 2 runs"
+
+
+def last(result: Result) -> str:
+    return result.output.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -204,7 +204,8 @@ def _networks(
         if graphs[0] is not None and graphs[1] is not None:
             said = [*rewired(graphs[0], graphs[1])]
         else:  # a report about one op has none
-            said = [f"{f.op} -> {g.op}" for f, g in _pairs(a, b) if f.op and g.op and f.op != g.op]
+            ops = [(f.op, g.op) for f, g in _pairs(a, b) if f.op and g.op]
+            said = [f"{op} -> {other}" for op, other in dict.fromkeys(ops) if op != other]
         if said:
             seen.add(b.case)
             more = f", and {len(said) - 1} more" if len(said) > 1 else ""
