@@ -32,7 +32,7 @@ import torch
 
 import gradparity as gp
 from gradparity.core import Affine, Case, CrossEntropy, ReLU
-from gradparity.core.training import sgd_step
+from gradparity.core.lecture.training import sgd_step
 
 torch.set_num_threads(1)
 

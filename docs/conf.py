@@ -34,10 +34,10 @@ public_modules = {
     "gradparity.comparisons": (),
     "gradparity.testing": (),
     "gradparity.testing.conformance": (),
-    "gradparity.core.arrays": ("wider",),
-    "gradparity.core.bounded": ("supported",),
-    "gradparity.core.contract": ("FormulaError",),
-    "gradparity.core.descent": (
+    "gradparity.core.arithmetic.arrays": ("wider",),
+    "gradparity.core.arithmetic.bounded": ("supported",),
+    "gradparity.core.network.contract": ("FormulaError",),
+    "gradparity.core.lecture.descent": (
         "Descent",
         "FirstOrder",
         "Stationary",
@@ -46,9 +46,9 @@ public_modules = {
         "inverse_time",
     ),
     "gradparity.adapters.kinks": ("Answer", "Kinks", "NativeKink", "Question"),
-    "gradparity.comparisons.elements": ("Element",),
-    "gradparity.comparisons.graph": ("Graph", "GraphNode"),
-    "gradparity.comparisons.formulas": ("Formula", "formulas"),
+    "gradparity.comparisons.findings.elements": ("Element",),
+    "gradparity.comparisons.report.graph": ("Graph", "GraphNode"),
+    "gradparity.comparisons.lecture.formulas": ("Formula", "formulas"),
 }
 
 html_theme = "furo"

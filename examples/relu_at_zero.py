@@ -29,9 +29,9 @@ import numpy as np
 import torch
 
 import gradparity as gp
-from gradparity.adapters.torch import TorchAdapter
-from gradparity.comparisons.digits import digits
-from gradparity.comparisons.nodes.judge import judge
+from gradparity.adapters.torch.adapter import TorchAdapter
+from gradparity.comparisons.cases.digits import digits
+from gradparity.comparisons.judge.node_by_node import judge
 from gradparity.core import Affine, Case, CrossEntropy, Network, ReLU, layered
 
 from pages import write_between_markers

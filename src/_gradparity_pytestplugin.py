@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradparity.comparisons.report import Report
+    from gradparity.comparisons.report.report import Report
     from gradparity.testing.checker import Checker
 
 __all__ = ["configs", "found"]
@@ -70,7 +70,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     given = [n for n, _, _ in OPTIONS if config.getoption(f"gradparity_{n}") is not None]
     given += [n for n, _, _ in OPTIONS if config.getini(f"gradparity_{n}")]
     if given and not hasattr(config, "workerinput"):
-        from gradparity.testing.settings import refuse_bad
+        from gradparity.testing.run.settings import refuse_bad
 
         refuse_bad(config)
 
@@ -95,7 +95,7 @@ def gradparity(request: pytest.FixtureRequest) -> Checker:
     ``gradparity(case, *implementations)`` fails the test with a diagnosis unless there is parity.
     """
     from gradparity.testing.checker import Checker
-    from gradparity.testing.settings import of_test
+    from gradparity.testing.run.settings import of_test
 
     return Checker(of_test(request.node, request.config))
 
@@ -103,15 +103,15 @@ def gradparity(request: pytest.FixtureRequest) -> Checker:
 @pytest.fixture
 def gradparity_adapter(request: pytest.FixtureRequest) -> Any:
     """Each of the chosen adapters in turn; skipped where its framework is not installed."""
-    from gradparity.testing.checker import one_adapter
-    from gradparity.testing.settings import of_test
+    from gradparity.testing.run.presence import one_adapter
+    from gradparity.testing.run.settings import of_test
 
     return one_adapter(request.param, of_test(request.node, request.config).required)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "gradparity_adapter" in metafunc.fixturenames:
-        from gradparity.testing.settings import of_test
+        from gradparity.testing.run.settings import of_test
 
         names = of_test(metafunc.definition, metafunc.config).names
         metafunc.parametrize("gradparity_adapter", names, indirect=True)
@@ -120,7 +120,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A marker that nobody can follow is an error, whether or not the test uses a fixture."""
     if item.get_closest_marker("gradparity"):
-        from gradparity.testing.settings import of_test
+        from gradparity.testing.run.settings import of_test
 
         of_test(item, item.config)
 
@@ -151,7 +151,7 @@ def pytest_runtest_makereport(
         report = yield
         report.gradparity = packed(found, full=bool(_report(item.config)))  # type: ignore[attr-defined]
         found.clear()
-    if call.excinfo is not None and "gradparity.comparisons.report" in sys.modules:
+    if call.excinfo is not None and "gradparity.comparisons.report.report" in sys.modules:
         from gradparity.testing.plain_assert import explain
 
         explain(report, call.excinfo)
@@ -196,7 +196,7 @@ class Gathered:
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         if _report(self.config) and not self.config.option.collectonly:
-            from gradparity.testing.settings import report_path
+            from gradparity.testing.run.settings import report_path
             from gradparity.testing.summary import write
 
             write(self.tests, report_path(self.config), int(exitstatus), self.unfinished)

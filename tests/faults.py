@@ -1,5 +1,5 @@
 """Planting faults: an op of the same kind whose backward pass is wrong in a stated way."""
 
-from gradparity.comparisons.selftest.faults import faulty, with_op
+from gradparity.comparisons.explain.faults import faulty, with_op
 
 __all__ = ["faulty", "with_op"]

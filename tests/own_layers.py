@@ -15,7 +15,7 @@ import numpy as np
 import gradparity as gp
 from gradparity import core
 from gradparity.comparisons import Report, Verdict
-from gradparity.comparisons.suite import OPS
+from gradparity.comparisons.cases.suite import OPS
 from gradparity.core import Compound, Op
 
 Array = Any

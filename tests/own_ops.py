@@ -23,7 +23,7 @@ from gradparity.core import (
     Op,
     layered,
 )
-from gradparity.core.arrays import wider
+from gradparity.core.arithmetic.arrays import wider
 
 __all__ = ["NETWORKS", "Gate", "Huber", "LayerNorm", "ShiftedReLU", "Swish", "case_with"]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gradparity import core
-from gradparity.comparisons.suite import OPS, POINTS
+from gradparity.comparisons.cases.suite import OPS, POINTS
 from gradparity.core import Affine, Case, Network, Node, Op, layered
-from gradparity.core.backprop import forward
+from gradparity.core.network.backprop import forward
 
 __all__ = ["KINDS", "random_dag", "random_layered"]
 

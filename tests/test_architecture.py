@@ -1,7 +1,4 @@
-"""The architecture, read off the source.
-
-core <- adapters <- comparisons <- cli: nothing imports to its right.
-"""
+"""The architecture, read off the source and held to the list in docs/how-to/contribute.md."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 
@@ -22,15 +20,13 @@ import gradparity
 SRC = Path(gradparity.__file__).parents[1]
 PACKAGE = SRC / "gradparity"
 FILES = sorted(SRC.rglob("*.py"))
-#: Lower may not import higher; what is not named here is at the top, where the command line is.
-RANK = {"core": 0, "adapters": 1, "comparisons": 2}
-TOP = 3
+CONTRIBUTE = Path(__file__).parents[1] / "docs" / "how-to" / "contribute.md"
 FRAMEWORKS = {"torch": {"torch"}, "jax": {"jax", "optax"}}
 
 
 def framework(path: Path) -> str:
-    """Of a file among the adapters: torch.py and torch_kinks.py are PyTorch's."""
-    return path.stem.split("_")[0]
+    """Of a file among the adapters: what lies in adapters/torch/ is PyTorch's."""
+    return path.relative_to(PACKAGE / "adapters").parts[0]
 
 
 def module_of(path: Path) -> str:
@@ -52,10 +48,34 @@ def imports(path: Path, root: Path = SRC) -> Iterator[tuple[int, str]]:
                 yield node.lineno, ".".join([*base, alias.name])
 
 
-def rank(module: str) -> int:
-    """Of one of our modules; the package itself only hands on names, from all of them."""
-    parts = module.split(".")
-    return RANK.get(parts[1], TOP) if len(parts) > 1 else TOP
+def folder(path: Path) -> str:
+    """Below the package: "core/network"; empty for the package itself and the plugin."""
+    inside = path.parent.is_relative_to(PACKAGE)
+    return path.parent.relative_to(PACKAGE).as_posix().strip(".") if inside else ""
+
+
+def floors() -> list[str]:
+    """The folders as docs/how-to/contribute.md lists them, the top one first."""
+    listed = CONTRIBUTE.read_text(encoding="utf-8").split("<!-- floors -->")[1].split("```")[1]
+    return [line.split("/ ")[0] for line in listed.splitlines()[1:]]
+
+
+def file_of(name: str) -> Path | None:
+    """The file that an imported name lies in; None for other packages and for packages of ours."""
+    for end in (None, -1):
+        path = SRC.joinpath(*name.split(".")[:end]).with_suffix(".py")
+        if path.is_file():
+            return path
+    return None
+
+
+def used_files() -> dict[Path, set[Path]]:
+    """For every file the files it imports from; an `__init__` only hands on names."""
+    return {
+        path: {used for _, name in imports(path) if (used := file_of(name)) and used != path}
+        for path in FILES
+        if path.name != "__init__.py"
+    }
 
 
 def ours(name: str) -> bool:
@@ -68,22 +88,34 @@ def where(path: Path, line: int) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     modules = {module_of(path) for path in FILES}
-    assert {"gradparity", "gradparity.core.op", "gradparity.adapters.torch"} <= modules
-    assert {"gradparity.comparisons.check", "gradparity.cli"} <= modules
-    found = {name for _, name in imports(PACKAGE / "adapters" / "torch.py")}
-    ours = {"gradparity.core.case.Case", "gradparity.adapters.base.walk"}
+    assert {
+        "gradparity",
+        "gradparity.core.formulas.op",
+        "gradparity.adapters.torch.adapter",
+    } <= modules
+    assert {"gradparity.comparisons.check.check", "gradparity.cli"} <= modules
+    found = {name for _, name in imports(PACKAGE / "adapters" / "torch" / "adapter.py")}
+    ours = {"gradparity.core.network.case.Case", "gradparity.adapters.base.walk"}
     assert {"torch", "numpy", *ours} <= found
 
 
 class TestDirection:
-    def test_nothing_imports_upwards(self) -> None:
+    def test_every_folder_is_in_the_list_of_the_documentation(self) -> None:
+        holding = {folder(path) for path in FILES} - {"", "core", "comparisons"}
+        assert sorted(floors()) == sorted(holding)
+
+    def test_no_folder_imports_from_one_above_it(self) -> None:
+        order = floors()
         wrong = [
-            f"{where(path, line)} imports {name}"
-            for path in FILES
-            for line, name in imports(path)
-            if ours(name) and rank(name) > rank(module_of(path))
+            f"{path.relative_to(SRC)} imports {used.relative_to(SRC)}"
+            for path, those in used_files().items()
+            for used in those
+            if folder(path) and order.index(folder(used)) < order.index(folder(path))
         ]
         assert not wrong
+
+    def test_no_files_import_each_other_in_a_circle(self) -> None:
+        list(TopologicalSorter(used_files()).static_order())  # raises CycleError
 
     def test_only_the_command_line_is_above_the_comparisons(self) -> None:
         wrong = [
@@ -133,7 +165,7 @@ class TestDirection:
         """Inside a function, as in a case that is also written natively, is something else."""
         frameworks = set().union(*FRAMEWORKS.values())
         for path in FILES:
-            if path.parent.name == "adapters":
+            if path.is_relative_to(PACKAGE / "adapters"):
                 continue
             top = ast.parse(path.read_text(encoding="utf-8")).body
             for node in top:
@@ -178,7 +210,7 @@ class TestWhoDifferentiates:
         for path in (PACKAGE / "adapters").rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             banned_here = ["custom_vjp", "custom_jvp", "autograd.Function", "defvjp", "defjvp"]
-            if not path.stem.endswith("_precision"):  # there operands of products are rounded
+            if path.stem != "precision":  # there operands of products are rounded
                 banned_here += ["register_hook", "stop_gradient", ".backward_hook"]
             for banned in banned_here:
                 assert banned not in text, f"{path.name} has {banned}"
@@ -205,7 +237,7 @@ class TestWeight:
             ("gradparity.cli", ["numpy", "torch", "jax", "optax", "sklearn", "rich"]),
             ("_gradparity_pytestplugin", ["gradparity", "lazy_loader", "numpy", "rich", "click"]),
             ("gradparity.testing", ["pytest", "numpy", "torch", "jax", "rich", "click"]),
-            ("gradparity.testing.settings", ["numpy", "torch", "jax", "rich", "click"]),
+            ("gradparity.testing.run.settings", ["numpy", "torch", "jax", "rich", "click"]),
             ("gradparity.testing.summary", ["pytest", "numpy", "torch", "jax", "rich", "click"]),
             ("gradparity.testing.own_network", ["pytest", "torch", "jax", "click"]),
             ("gradparity.testing.conformance", ["pytest", "torch", "jax", "click"]),
@@ -246,7 +278,7 @@ class TestPublicNames:
     def test_of_every_module_resolve(self) -> None:
         for path in FILES:
             module = module_of(path)
-            if path.parent.name == "adapters" and framework(path) in FRAMEWORKS:
+            if path.is_relative_to(PACKAGE / "adapters") and framework(path) in FRAMEWORKS:
                 pytest.importorskip(framework(path))
             tree = ast.parse(path.read_text(encoding="utf-8"))
             if "__all__" in {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}:

@@ -15,7 +15,7 @@ import pytest
 from gradparity import core
 from gradparity.adapters import available
 from gradparity.cli import main
-from gradparity.comparisons.suite import builtin_cases
+from gradparity.comparisons.cases.suite import builtin_cases
 
 from command_line import check, elsewhere, refused, run
 

@@ -176,7 +176,7 @@ class TestATarget:
 
 class TestUsageErrors:
     def test_say_what_the_digits_come_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from gradparity.comparisons import digits
+        from gradparity.comparisons.cases import digits
 
         monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
         digits._load.cache_clear()

@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 
 import gradparity as gp
-from gradparity.comparisons.finding import Finding, Verdict
-from gradparity.comparisons.selftest.planting import quantity, spots
+from gradparity.comparisons.explain.fault_sites import quantity, spots
+from gradparity.comparisons.findings.finding import Finding, Verdict
 from gradparity.core import Case, Trace, backprop
 
 from .checkers import (

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 import gradparity as gp
-from gradparity.comparisons.finding import Finding
-from gradparity.comparisons.nodes.judge import judge
-from gradparity.comparisons.whole.end_to_end import judge_end_to_end
+from gradparity.comparisons.findings.finding import Finding
+from gradparity.comparisons.judge.end_to_end import judge_end_to_end
+from gradparity.comparisons.judge.node_by_node import judge
 from gradparity.core import Case, Network, Trace, backprop
-from gradparity.core.backprop import forward, risk
+from gradparity.core.network.backprop import forward, risk
 
 try:
     import chex
@@ -50,7 +50,9 @@ Gradients = Mapping[str, np.ndarray]
 
 def said(findings: Iterable[Finding]) -> str:
     """What gradparity says in all: as its exit code does."""
-    return {0: RIGHT, 1: WRONG, 2: UNDECIDED}[gp.comparisons.finding.exit_code(list(findings))]
+    return {0: RIGHT, 1: WRONG, 2: UNDECIDED}[
+        gp.comparisons.findings.finding.exit_code(list(findings))
+    ]
 
 
 def by_quantity(findings: Iterable[Finding]) -> dict[str, Finding]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradparity.comparisons.selftest.faults import faulty
+from gradparity.comparisons.explain.faults import faulty
 from gradparity.core import Affine, Case, Network, Node, Trace, backprop
 
 __all__ = ["ORDERS", "summing"]

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradparity.comparisons.selftest.planting import Spot, mutants, quantity, replay, spots
+from gradparity.comparisons.explain.fault_sites import Spot, quantity, spots
+from gradparity.comparisons.selftest.replay import mutants, replay
 from gradparity.core import Affine, Case, Trace
-from gradparity.core.precision import rounded_to
+from gradparity.core.arithmetic.precision import rounded_to
 
 __all__ = ["FAULTS", "KIND_OF_NETWORK", "planted"]
 

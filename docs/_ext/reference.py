@@ -119,7 +119,7 @@ def _docstring(
 
 
 def _formulas() -> set[str]:
-    from gradparity.comparisons.formulas import formulas
+    from gradparity.comparisons.lecture.formulas import formulas
 
     return {formula.name for formula in formulas()}
 

@@ -9,7 +9,7 @@ __all__ = ["WRITTEN"]
 
 def formulas() -> Iterator[str]:
     """Every op and divergence: its statement, and the code that evaluates it."""
-    from gradparity.comparisons.formulas import formulas
+    from gradparity.comparisons.lecture.formulas import formulas
 
     for formula in formulas():
         yield f"(formula-{formula.name.lower()})=\n## {formula.name}\n"
@@ -25,7 +25,7 @@ def formulas() -> Iterator[str]:
 def plugin() -> Iterator[str]:
     """The options, the keys of the configuration file and the marker of the pytest plugin."""
     from _gradparity_pytestplugin import OPTIONS
-    from gradparity.testing.settings import MARKER
+    from gradparity.testing.run.settings import MARKER
 
     yield "| option | key in the file | what it says |\n|---|---|---|"
     for name, metavar, said in OPTIONS:

@@ -12,8 +12,8 @@ import pytest
 from gradparity import core
 from gradparity.adapters import adapter
 from gradparity.adapters.base import AdapterError
-from gradparity.comparisons.nodes.traces import check_trace
-from gradparity.comparisons.suite import gated
+from gradparity.comparisons.cases.suite import gated
+from gradparity.comparisons.judge.traces import check_trace
 from gradparity.core import (
     L2,
     Activation,

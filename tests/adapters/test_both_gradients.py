@@ -10,8 +10,8 @@ import pytest
 
 from gradparity import core
 from gradparity.adapters import adapter
-from gradparity.comparisons.nodes.traces import check_trace
-from gradparity.comparisons.suite import LOSSES, OPS, builtin_cases, gated
+from gradparity.comparisons.cases.suite import LOSSES, OPS, builtin_cases, gated
+from gradparity.comparisons.judge.traces import check_trace
 from gradparity.core import (
     L2,
     Add,

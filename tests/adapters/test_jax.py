@@ -15,8 +15,8 @@ pytest.importorskip("optax")
 import jax.numpy as jnp  # noqa: E402
 
 from gradparity.adapters import adapter  # noqa: E402
-from gradparity.adapters.jax import JaxNetwork  # noqa: E402
-from gradparity.comparisons.suite import OPS, builtin_cases, gated  # noqa: E402
+from gradparity.adapters.jax.adapter import JaxNetwork  # noqa: E402
+from gradparity.comparisons.cases.suite import OPS, builtin_cases, gated  # noqa: E402
 from gradparity.core import (  # noqa: E402
     L2,
     Affine,

@@ -31,7 +31,7 @@ from course_layers import (
 )
 from gradparity import core
 from gradparity.adapters import AdapterError
-from gradparity.comparisons.selftest.selftest import selftest
+from gradparity.comparisons.selftest.run import selftest
 
 Array = Any
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp  # noqa: E402
 
 import gradparity as gp  # noqa: E402
 from gradparity.adapters.base import AdapterError  # noqa: E402
-from gradparity.comparisons.suite import builtin_cases, gated, shared_zero  # noqa: E402
+from gradparity.comparisons.cases.suite import builtin_cases, gated, shared_zero  # noqa: E402
 from gradparity.core import (  # noqa: E402
     L2,
     Activation,

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from gradparity.adapters import adapter  # noqa: E402
 from gradparity.adapters.base import AdapterError  # noqa: E402
-from gradparity.comparisons.suite import OPS, builtin_cases, gated  # noqa: E402
+from gradparity.comparisons.cases.suite import OPS, builtin_cases, gated  # noqa: E402
 from gradparity.core import (  # noqa: E402
     L2,
     Affine,

@@ -7,12 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from gradparity.comparisons.conventions.alternatives import (
-    alternatives,
-    with_network,
-)
-from gradparity.comparisons.conventions.choices import Scaled
-from gradparity.comparisons.conventions.local import NAMES, Convention, declared, parse_expected
+from gradparity.comparisons.explain.alternatives import alternatives, with_network
+from gradparity.comparisons.explain.at_node import NAMES, Convention, declared, parse_expected
+from gradparity.comparisons.explain.choices import Scaled
 from gradparity.core import (
     ELU,
     GELU,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import gradparity as gp
 from gradparity.comparisons import compare
-from gradparity.comparisons.changes import Kind
-from gradparity.comparisons.changes_text import text, to_json, told, verdict_line
+from gradparity.comparisons.report.change_records import Kind
+from gradparity.comparisons.report.changes_text import text, to_json, told, verdict_line
 from gradparity.core import Affine, CrossEntropy, ReLU, Tanh
 
 NET = gp.layered([Affine(4, 3), ReLU(), Affine(3, 2)], CrossEntropy(eps=0.01))
@@ -322,7 +322,7 @@ class TestChoices:
         """The strongest upgrade there is: another framework.  All that is no choice is rounding."""
         pytest.importorskip("torch")
         pytest.importorskip("jax")
-        from gradparity.comparisons.suite import builtin_cases
+        from gradparity.comparisons.cases.suite import builtin_cases
 
         some = ("op-relu", "op-hardtanh", "op-max", "op-selu", "op-softmax", "loss-ce", "net-")
         cases = [
@@ -451,7 +451,7 @@ class TestTold:
         assert json.loads(to_json(compare(*map(_used, (0.1, 0.8)))))["growth"]["after"] == 0.8
 
     def test_in_the_page(self) -> None:
-        from gradparity.comparisons.page.page import html
+        from gradparity.comparisons.report.page.html import html
 
         wrong = edited(RIGHT, "grad W1", verdict=gp.Verdict.MISMATCH)
         page = html(wrong, changes=compare(RIGHT, wrong))

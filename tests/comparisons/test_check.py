@@ -10,8 +10,9 @@ import pytest
 
 import gradparity as gp
 from gradparity.adapters.base import AdapterError
-from gradparity.comparisons import Finding, Report, Run, Verdict, check
-from gradparity.comparisons.finding import exit_code
+from gradparity.comparisons import Finding, Report, Run, Verdict
+from gradparity.comparisons.check.check import check
+from gradparity.comparisons.findings.finding import exit_code
 from gradparity.core import Affine, Case, CrossEntropy, ReLU, Tanh, backprop, layered
 
 

@@ -8,16 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from gradparity.comparisons.conventions.alternatives import with_network
-from gradparity.comparisons.conventions.choices import Scaled, other_divergences
-from gradparity.comparisons.conventions.local import (
-    NAMES,
-    Convention,
-    conventions,
-    declared,
-)
-from gradparity.comparisons.nodes.expected import expected_at_divergence, expected_at_node
-from gradparity.comparisons.nodes.levels import Levels, measure
+from gradparity.comparisons.explain.alternatives import with_network
+from gradparity.comparisons.explain.at_node import NAMES, Convention, conventions, declared
+from gradparity.comparisons.explain.choices import Scaled, other_divergences
+from gradparity.comparisons.measure.at_node import expected_at_divergence, expected_at_node
+from gradparity.comparisons.measure.levels import Levels, measure
 from gradparity.core import (
     ELU,
     GELU,

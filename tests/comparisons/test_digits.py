@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from gradparity.comparisons import digits as module
-from gradparity.comparisons.digits import (
+from gradparity.comparisons.cases import digits as module
+from gradparity.comparisons.cases.digits import (
     PROBLEMS,
     RECIPES,
     digits,
@@ -14,7 +14,7 @@ from gradparity.comparisons.digits import (
     none_of_the_above,
 )
 from gradparity.core import backprop
-from gradparity.core.training import accuracy, train
+from gradparity.core.lecture.training import accuracy, train
 
 sklearn_datasets = pytest.importorskip("sklearn.datasets", reason="the digits are scikit-learn's")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import gradparity
-from gradparity.comparisons.finding import Finding, Verdict
-from gradparity.comparisons.whole.end_to_end import judge_end_to_end
+from gradparity.comparisons.findings.finding import Finding, Verdict
+from gradparity.comparisons.judge.end_to_end import judge_end_to_end
 from gradparity.core import (
     L2,
     Affine,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons import Verdict, judge
-from gradparity.comparisons.suite import OPS, builtin_cases
+from gradparity.comparisons.cases.suite import OPS, builtin_cases
 from gradparity.core import (
     Add,
     Affine,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons import Finding, Verdict, check
+from gradparity.comparisons import Finding, Verdict
+from gradparity.comparisons.check.check import check
 from gradparity.core import Affine, Case, CrossEntropy, ReLU, Tanh, backprop, layered
 
 

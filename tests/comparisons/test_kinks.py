@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons import Verdict, judge
-from gradparity.comparisons.suite import shared_zero
+from gradparity.comparisons.cases.suite import shared_zero
 from gradparity.core import (
     ELU,
     SELU,

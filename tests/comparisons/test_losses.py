@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.comparisons import Report, Verdict, check
+from gradparity.comparisons import Report, Verdict
+from gradparity.comparisons.check.check import check
 from gradparity.core import L2, Affine, Case, CrossEntropy, Tanh, layered
 
 T, K = 4, 11

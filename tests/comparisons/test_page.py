@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons.graph import graph_of
-from gradparity.comparisons.page import plots
-from gradparity.comparisons.page.groups import groups
-from gradparity.comparisons.page.picture import BOX, picture
+from gradparity.comparisons.report.graph import graph_of
+from gradparity.comparisons.report.page import plots
+from gradparity.comparisons.report.page.groups import groups
+from gradparity.comparisons.report.page.picture import BOX, picture
 from gradparity.core import L2, Add, Affine, CrossEntropy, Multiply, ReLU, Tanh
 
 NET = gp.layered([Affine(6, 5), ReLU(), Affine(5, 3)], CrossEntropy(eps=0.01))

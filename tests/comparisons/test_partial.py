@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.comparisons import Verdict, check
-from gradparity.comparisons.partial import judge_results
-from gradparity.comparisons.suite import gated, shared_zero
+from gradparity.comparisons import Verdict
+from gradparity.comparisons.cases.suite import gated, shared_zero
+from gradparity.comparisons.check.check import check
+from gradparity.comparisons.judge.by_name import judge_results
 from gradparity.core import (
     Affine,
     Case,

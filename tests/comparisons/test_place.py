@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons import Verdict, check
-from gradparity.comparisons.finding import Finding
-from gradparity.comparisons.partial import judge_results
-from gradparity.comparisons.whole.end_to_end import judge_end_to_end
-from gradparity.comparisons.whole.place import Places, placed
+from gradparity.comparisons import Verdict
+from gradparity.comparisons.check.check import check
+from gradparity.comparisons.findings.finding import Finding
+from gradparity.comparisons.judge.by_name import judge_results
+from gradparity.comparisons.judge.end_to_end import judge_end_to_end
+from gradparity.comparisons.judge.location import Places, placed
 from gradparity.core import (
     L2,
     Add,
@@ -26,7 +27,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.backprop import backward_pass, forward_pass
+from gradparity.core.network.backprop import backward_pass, forward_pass
 
 from random_cases import random_dag
 

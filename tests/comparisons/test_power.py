@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons import Verdict, check, judge
+from gradparity.comparisons import Verdict, judge
+from gradparity.comparisons.check.check import check
 from gradparity.core import Affine, Case, CrossEntropy, ReLU, Tanh, backprop, layered
 
 NETWORK = layered([Affine(40, 24), Tanh(), Affine(24, 16), ReLU(), Affine(16, 6)], CrossEntropy())
@@ -73,8 +74,8 @@ def test_the_median_element_exactly(dtype):
     """Planted in the very element whose figure is the median."""
     case = case_of(dtype, 3)
     trace = backprop(case)
-    from gradparity.comparisons.nodes.expected import expected_at_node
-    from gradparity.comparisons.nodes.levels import Levels
+    from gradparity.comparisons.measure.at_node import expected_at_node
+    from gradparity.comparisons.measure.levels import Levels
 
     step = case.network.steps[0]
     levels = Levels(lambda r: expected_at_node(step, case, trace, r), case.precision)

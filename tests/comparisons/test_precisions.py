@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons import Verdict, check, judge
+from gradparity.comparisons import Verdict, judge
+from gradparity.comparisons.check.check import check
 from gradparity.core import (
     Affine,
     Case,
@@ -19,7 +20,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.precision import PRECISIONS, rounded_to
+from gradparity.core.arithmetic.precision import PRECISIONS, rounded_to
 
 LOW = ["tf32", "float16", "bfloat16"]
 

@@ -15,11 +15,11 @@ import pytest
 from gradparity import core
 from gradparity.adapters.base import adapter
 from gradparity.adapters.kinks import TIES, Answer, NativeKink
-from gradparity.comparisons.atlas.atlas import SCHEMA, Atlas, Entry
+from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.probe import core_sites, probe, usual
 from gradparity.comparisons.atlas.rules import slope_rule, tie_rule
-from gradparity.comparisons.atlas.text import changes_text, text
-from gradparity.core.op import Kinked
+from gradparity.comparisons.atlas.stored import SCHEMA, Atlas, Entry
+from gradparity.core.formulas.op import Kinked
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "kinks.md"
 

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons import Verdict, judge
-from gradparity.comparisons.selftest.faults import (
+from gradparity.comparisons.cases.suite import LOSSES, OPS, gated
+from gradparity.comparisons.explain.fault_sites import quantity, spots
+from gradparity.comparisons.explain.faults import (
     ARRAY,
     BACKWARD,
     DIVERGENCE,
@@ -20,11 +22,11 @@ from gradparity.comparisons.selftest.faults import (
     Place,
     nudged,
 )
-from gradparity.comparisons.selftest.planting import mutants, plant, quantity, replay, spots
-from gradparity.comparisons.selftest.selftest import SelfTest, selftest
-from gradparity.comparisons.selftest.subjects import builtin_subjects
-from gradparity.comparisons.selftest.text import SCHEMA
-from gradparity.comparisons.suite import LOSSES, OPS, gated
+from gradparity.comparisons.selftest.as_text import SCHEMA
+from gradparity.comparisons.selftest.networks import builtin_subjects
+from gradparity.comparisons.selftest.replay import mutants, plant, replay
+from gradparity.comparisons.selftest.results import SelfTest
+from gradparity.comparisons.selftest.run import selftest
 from gradparity.core import L2, Affine, Case, InnerProduct, ReLU, Tanh, backprop, layered
 
 DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "selftest.md"
@@ -266,7 +268,7 @@ def test_the_table_fits_and_the_json_is_versioned():
 
 def test_importing_it_imports_no_framework():
     code = (
-        "import sys, gradparity.comparisons.selftest.selftest;"
+        "import sys, gradparity.comparisons.selftest.run;"
         "print(sorted({'torch', 'jax', 'click'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons.elements import furthest
-from gradparity.comparisons.stored import from_json, to_json
+from gradparity.comparisons.findings.elements import furthest
+from gradparity.comparisons.report.as_json import from_json, to_json
 from gradparity.core import Affine, CrossEntropy, ReLU
 
 NET = gp.layered([Affine(4, 3), ReLU(), Affine(3, 2)], CrossEntropy(eps=0.01))

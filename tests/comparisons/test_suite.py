@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gradparity import core
-from gradparity.comparisons import Verdict, check
-from gradparity.comparisons.suite import LOSSES, OPS, builtin_cases
+from gradparity.comparisons import Verdict
+from gradparity.comparisons.cases.suite import LOSSES, OPS, builtin_cases
+from gradparity.comparisons.check.check import check
 
 BUILTIN = builtin_cases()
 

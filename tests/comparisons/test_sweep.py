@@ -15,16 +15,17 @@ import pytest
 
 from gradparity import core
 from gradparity.adapters import adapter
-from gradparity.comparisons import Verdict, check, judge
-from gradparity.comparisons.finding import SUM
-from gradparity.comparisons.nodes.expected import (
+from gradparity.comparisons import Verdict, judge
+from gradparity.comparisons.check.check import check
+from gradparity.comparisons.findings.finding import SUM
+from gradparity.comparisons.measure.at_node import (
     Expected,
     expected_at_divergence,
     expected_at_node,
     expected_sum,
 )
 from gradparity.core import Affine, Case, Rounding, Softmax, Take, Ties, Trace, backprop
-from gradparity.core.network import INPUT, Step
+from gradparity.core.network.network import INPUT, Step
 
 from faults import faulty, with_op
 from random_cases import random_dag, random_layered

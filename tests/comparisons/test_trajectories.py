@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from gradparity.adapters.base import Trainer
 from gradparity.cli import main
-from gradparity.comparisons.digits import RECIPES
-from gradparity.comparisons.training.trajectories import Trajectories, train_digits, trajectories
-from gradparity.comparisons.training.twins import Twins, hand_core
+from gradparity.comparisons.cases.digits import RECIPES
+from gradparity.comparisons.lecture.perturbed import Twins, hand_core
+from gradparity.comparisons.lecture.trajectories import Trajectories, train_digits, trajectories
 from gradparity.core import (
     Affine,
     Case,
@@ -26,7 +26,7 @@ from gradparity.core import (
     Sigmoid,
     layered,
 )
-from gradparity.core.backprop import training_gradients
+from gradparity.core.network.backprop import training_gradients
 
 ETA = 0.25
 DTYPES = ["float32", "float64"]
@@ -317,7 +317,7 @@ def test_the_command_line() -> None:
 def test_a_fault_on_the_command_line_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("torch")
-    from gradparity.adapters.torch import TorchAdapter
+    from gradparity.adapters.torch.adapter import TorchAdapter
 
     original = TorchAdapter.trainer
     monkeypatch.setattr(
@@ -332,7 +332,7 @@ def test_a_fault_on_the_command_line_is_exit_code_1(monkeypatch: pytest.MonkeyPa
 def test_an_adapter_without_a_trainer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("torch")
-    from gradparity.adapters.torch import TorchAdapter
+    from gradparity.adapters.torch.adapter import TorchAdapter
 
     monkeypatch.delattr(TorchAdapter, "trainer")
     arguments = ["train", "digits", "--adapter", "torch", "--problem", "two", "--epochs", "1"]
@@ -378,7 +378,7 @@ def test_it_is_its_clamped_gradient_that_takes_pytorch_outside(
     """With the same loss written in logarithms PyTorch stays inside."""
     pytest.importorskip("sklearn")
     torch = pytest.importorskip("torch")
-    from gradparity.adapters import torch as module
+    from gradparity.adapters.torch.adapter import adapter as module
 
     def loss(y: Any, d: Any) -> Any:
         return -torch.where(d > 0, torch.log(y), torch.log(1 - y)).sum(-1)

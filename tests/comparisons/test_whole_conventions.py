@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons import Verdict, check
-from gradparity.comparisons.partial import judge_results
+from gradparity.comparisons import Verdict
+from gradparity.comparisons.check.check import check
+from gradparity.comparisons.judge.by_name import judge_results
 from gradparity.core import (
     GELU,
     KL,

@@ -25,9 +25,9 @@ from gradparity.core import (
     Trace,
     VectorActivation,
 )
-from gradparity.core.activations import SELU_A, SELU_SCALE
-from gradparity.core.arrays import total
-from gradparity.core.backprop import forward, risk, risk_gradient
+from gradparity.core.arithmetic.arrays import total
+from gradparity.core.formulas.activations import SELU_A, SELU_SCALE
+from gradparity.core.network.backprop import forward, risk, risk_gradient
 
 MP = mpmath.MPContext()
 MP.dps = 60

@@ -29,7 +29,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.backprop import training_gradients
+from gradparity.core.network.backprop import training_gradients
 
 from .oracle import evaluate, flat
 

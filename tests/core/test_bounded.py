@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradparity.core import Bounded, Rounding
-from gradparity.core.arrays import erf, wider
-from gradparity.core.bounded import supported
+from gradparity.core.arithmetic.arrays import erf, wider
+from gradparity.core.arithmetic.bounded import supported
 
 from .oracle import F32, F64, TINY, Real, exactly, inside
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradparity.core import Bounded, Rounding
-from gradparity.core.arrays import affine, scatter_add
+from gradparity.core.arithmetic.arrays import affine, scatter_add
 
 from .oracle import F32, MP, TINY, Real, exactly, inside
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.core.descent import classify_stationary_point, gradient_descent
+from gradparity.core.lecture.descent import classify_stationary_point, gradient_descent
 
 from .landscapes import DTYPES, OFF, quartic, quartic_grad, rotation, square, square_grad
 

@@ -24,7 +24,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.backprop import training_gradients
+from gradparity.core.network.backprop import training_gradients
 
 from .oracle import DIVERGENCES, OPS, alone, case_of, evaluate, label, width_in
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradparity.core.descent import first_order_check
+from gradparity.core.lecture.descent import first_order_check
 
 from .landscapes import DTYPES, quartic, quartic_grad, square, square_grad
 

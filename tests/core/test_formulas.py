@@ -22,7 +22,7 @@ from gradparity.core import (
     Softplus,
     Tanh,
 )
-from gradparity.core.arrays import erf
+from gradparity.core.arithmetic.arrays import erf
 
 from .oracle import (
     DIVERGENCES,

@@ -27,7 +27,7 @@ from gradparity.core import (
     VectorActivation,
     layered,
 )
-from gradparity.core.network import RESERVED
+from gradparity.core.network.network import RESERVED
 
 
 def chain(*names, op=Tanh()):  # noqa: B008

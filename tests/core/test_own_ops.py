@@ -10,8 +10,8 @@ import pytest
 
 import gradparity as gp
 from gradparity.comparisons import Verdict, judge, judge_end_to_end, selftest
-from gradparity.comparisons.formulas import formulas
-from gradparity.comparisons.selftest.faults import faulty
+from gradparity.comparisons.explain.faults import faulty
+from gradparity.comparisons.lecture.formulas import formulas
 from gradparity.core import (
     L2,
     Activation,
@@ -25,7 +25,7 @@ from gradparity.core import (
     layered,
 )
 from gradparity.core import scalar_backprop as by_units
-from gradparity.core.contract import FormulaError
+from gradparity.core.network.contract import FormulaError
 
 from own_ops import Huber, LayerNorm, Swish
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradparity.core import L2, PRECISIONS, Affine, Case, Precision, Rounding, layered
-from gradparity.core.precision import rounded_to
+from gradparity.core.arithmetic.precision import rounded_to
 
 
 def numbers(n: int = 200_000) -> np.ndarray:

@@ -45,7 +45,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.scalar import scalar_backprop
+from gradparity.core.lecture.scalar import scalar_backprop
 
 from .oracle import (
     DIVERGENCES,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradparity.core.descent import constant, exponential, gradient_descent, inverse_time
+from gradparity.core.lecture.descent import constant, exponential, gradient_descent, inverse_time
 
 from .landscapes import OFF, square, square_grad
 

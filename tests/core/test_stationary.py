@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.core.descent import classify_stationary_point
+from gradparity.core.lecture.descent import classify_stationary_point
 
 from .landscapes import DTYPES, quartic_grad, rotation, square_grad
 

@@ -18,7 +18,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.training import accuracy, minibatches, sgd_step, train
+from gradparity.core.lecture.training import accuracy, minibatches, sgd_step, train
 
 
 def regression(T=12, reduction="mean", dtype=np.float64, affine=Affine):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradparity.comparisons.measure.varied_pass import varied_pass
 from gradparity.core import (
     Affine,
     Case,
@@ -21,10 +22,9 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.backprop import backward_pass
-from gradparity.core.rounding import SIGMAS, VARIANCE
-from gradparity.core.varied import Noise, Varied
-from gradparity.core.varied_rules import varied_pass
+from gradparity.core.arithmetic.rounding import SIGMAS, VARIANCE
+from gradparity.core.arithmetic.varied import Noise, Varied
+from gradparity.core.network.backprop import backward_pass
 
 U = 2.0**-24
 NOISE = Noise.of("float32")

@@ -125,7 +125,7 @@ def test_what_pages_import_is_public() -> None:
 
 
 def test_every_kind_of_change_and_every_field_of_a_comparison() -> None:
-    from gradparity.comparisons.changes import Change, Changes, Kind
+    from gradparity.comparisons.report.change_records import Change, Changes, Kind
 
     how_to = (REFERENCE.parent / "how-to" / "compare.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([a-z ]+)` \|", how_to, re.MULTILINE)) == set(Kind)

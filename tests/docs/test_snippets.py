@@ -41,7 +41,7 @@ ELSEWHERE = {
 #: Blocks that another test holds to the code: how they begin, and which test.
 HELD = {
     "E       AssertionError: convention in grad b2": "tests/plugin/test_docs.py",
-    "src/gradparity/\n  core/": "test_the_house below",
+    "cli/  ": "tests/test_architecture.py",
 }
 #: Output that is pasted by a command: the comment above it, and the test that it is current.
 MARKERS = {
@@ -241,12 +241,3 @@ def test_the_set_up_is_the_readmes() -> None:
         extras = re.search(r'"?\.\[.*\]"?', command)
         assert extras, command
         assert any(extras[0] in each for each in run), command
-
-
-def test_the_house() -> None:
-    """The folders that the map of the code names."""
-    (block,) = [b for b in BLOCKS if b.text.startswith("src/gradparity/\n")]
-    house, *rest = block.text.splitlines()
-    for line in rest:
-        inside = ROOT / house if line.startswith("  ") else ROOT
-        assert (inside / line.split()[0]).exists(), line

@@ -13,7 +13,7 @@ import pytest
 #: which NumPy does not survive.
 for name in ("checker", "parametrize", "plain_assert", "summary"):
     import_module(f"gradparity.testing.{name}")
-import_module("gradparity.comparisons.render")
+import_module("gradparity.comparisons.report.as_text")
 
 PRELUDE = """
 import gradparity as gp

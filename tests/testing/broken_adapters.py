@@ -12,16 +12,7 @@ import numpy as np
 
 from gradparity import core
 from gradparity.adapters import AdapterError, DeviceError, Trainer
-from gradparity.core import (
-    Case,
-    Compound,
-    Divergence,
-    Network,
-    Op,
-    Trace,
-    backprop,
-    checked_params,
-)
+from gradparity.core import Case, Compound, Divergence, Network, Op, Trace, backprop, checked_params
 
 ZOO: dict[str, tuple[type, str]] = {}
 

@@ -10,7 +10,7 @@ from unittest import SkipTest
 import pytest
 
 from gradparity import core
-from gradparity.comparisons.suite import LOSSES, OPS
+from gradparity.comparisons.cases.suite import LOSSES, OPS
 from gradparity.core import (
     L2,
     Add,
@@ -22,11 +22,7 @@ from gradparity.core import (
     ReLU,
     Tanh,
 )
-from gradparity.testing.conformance import (
-    AdapterConformance,
-    check_adapter,
-    checks,
-)
+from gradparity.testing.conformance import AdapterConformance, check_adapter, checks
 
 import broken_adapters as zoo
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import gradparity
-from gradparity.comparisons.suite import LOSSES, OPS
+from gradparity.comparisons.cases.suite import LOSSES, OPS
 from gradparity.testing.conformance import (
     AdapterConformance,
     CheckResult,

@@ -11,18 +11,8 @@ The names below are what an adapter of another's is written with, too.  No deriv
 written here, and no expected value ever comes from here.
 """
 
-from .base import (
-    Adapter,
-    AdapterError,
-    DeviceError,
-    Trainer,
-    adapter,
-    available,
-    risk,
-    taps,
-    walk,
-)
-from .layers import LayerError, OwnLayers
+from .base import Adapter, AdapterError, DeviceError, Trainer, adapter, available, risk, taps, walk
+from .course.layers import LayerError, OwnLayers
 from .natives import NativeAdapter, Natives, no_function
 
 __all__ = [

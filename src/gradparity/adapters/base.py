@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from ..core.case import Case
-from ..core.network import INPUT, Edge, Network, Step
-from ..core.trace import Trace
+from ..core.network.case import Case
+from ..core.network.network import INPUT, Edge, Network, Step
+from ..core.network.trace import Trace
 
 __all__ = [
     "Adapter",

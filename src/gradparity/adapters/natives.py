@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from ..core import Affine, CrossEntropy, Divergence, VectorActivation
-from ..core.case import Case
-from ..core.network import Network, Step
-from ..core.op import Compound, Op
-from ..core.trace import Trace
+from ..core.formulas.op import Compound, Op
+from ..core.network.case import Case
+from ..core.network.network import Network, Step
+from ..core.network.trace import Trace
 from .base import AdapterError, one_line
 
 __all__ = [

@@ -48,9 +48,9 @@ def command(
     these.
     """
     from ..adapters.base import AdapterError
-    from ..comparisons.check import DTYPES
-    from ..comparisons.check import check as run_check
-    from ..comparisons.render import renderable, text
+    from ..comparisons.check.check import DTYPES
+    from ..comparisons.check.check import check as run_check
+    from ..comparisons.report.as_text import renderable, text
 
     refuse_unwritable(json_path, report_path)
     if target and patterns:

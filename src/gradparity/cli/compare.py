@@ -30,9 +30,9 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
 
     Example: gradparity compare torch-2.12.json torch-2.13.json
     """
-    from ..comparisons.changes import compare
-    from ..comparisons.changes_text import renderable, text, to_json
-    from ..comparisons.page.page import html
+    from ..comparisons.report.changes import compare
+    from ..comparisons.report.changes_text import renderable, text, to_json
+    from ..comparisons.report.page.html import html
 
     refuse_unwritable(json_path, report_path)
     (schema, old), (other, new) = _stored(before), _stored(after)
@@ -60,9 +60,9 @@ OTHERS = {
 
 def _stored(path: Path) -> tuple[str, Any]:
     """The schema of a file, and the report in it."""
-    from ..comparisons.stored import from_document
+    from ..comparisons.report.as_json import from_document
+    from ..testing.document import SCHEMA
     from ..testing.merged import merged
-    from ..testing.summary import SCHEMA
 
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

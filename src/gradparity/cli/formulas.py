@@ -9,7 +9,7 @@ import click
 @click.argument("names", nargs=-1)
 def command(names: tuple[str, ...]) -> None:
     """Print every formula with its derivative, read off the code (or only those NAMES)."""
-    from ..comparisons.formulas import formulas as all_formulas
+    from ..comparisons.lecture.formulas import formulas as all_formulas
 
     known = {formula.name.lower(): formula for formula in all_formulas()}
     for name in names:

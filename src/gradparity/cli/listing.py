@@ -11,7 +11,7 @@ import click
 def command() -> None:
     """List the built-in cases and the adapters."""
     from ..adapters.base import AdapterError, adapter, available
-    from ..comparisons.suite import builtin_cases
+    from ..comparisons.cases.suite import builtin_cases
 
     for name, case in builtin_cases().items():
         click.echo(textwrap.shorten(f"{name:<29} {case.about}", 80, placeholder="..."))

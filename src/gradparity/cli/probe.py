@@ -27,8 +27,8 @@ def command(
     Exit codes: 0; with --diff, 1 if anything changed; 2 a usage error.
     """
     from ..adapters.base import AdapterError
+    from ..comparisons.atlas.as_text import renderable, text
     from ..comparisons.atlas.probe import probe
-    from ..comparisons.atlas.text import renderable, text
 
     to_stdout = str(json_path) == "-"
     refuse_unwritable(json_path)
@@ -44,7 +44,7 @@ def command(
     if json_path is not None:
         write(json_path, atlas.to_json())
     if stored is not None:
-        from ..comparisons.atlas.text import changes_text
+        from ..comparisons.atlas.as_text import changes_text
 
         click.echo(changes_text(changes, stored, atlas))
     elif not to_stdout:
@@ -54,7 +54,7 @@ def command(
 
 def _stored(path: Path) -> Any:
     """The atlas to compare with, read before anything is measured."""
-    from ..comparisons.atlas.atlas import Atlas
+    from ..comparisons.atlas.stored import Atlas
 
     try:
         return Atlas.from_json(path.read_text(encoding="utf-8"))

@@ -35,8 +35,8 @@ def command(
     2 nothing was planted, or a usage error.
     """
     from ..adapters.base import AdapterError
-    from ..comparisons.selftest.selftest import DTYPES
-    from ..comparisons.selftest.selftest import selftest as run_selftest
+    from ..comparisons.selftest.run import DTYPES
+    from ..comparisons.selftest.run import selftest as run_selftest
 
     refuse_unwritable(json_path)
     try:

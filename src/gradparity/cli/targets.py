@@ -11,7 +11,7 @@ __all__ = ["builtin", "load"]
 
 
 def builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
-    from ..comparisons.suite import builtin_cases
+    from ..comparisons.cases.suite import builtin_cases
 
     chosen = {
         name: b

@@ -33,7 +33,7 @@ def command(
     nothing was compared, or a usage error.
     """
     from ..adapters.base import AdapterError
-    from ..comparisons.training.trajectories import train_digits
+    from ..comparisons.lecture.trajectories import train_digits
 
     try:
         with Progress() as say:

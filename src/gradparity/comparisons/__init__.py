@@ -1,30 +1,35 @@
 """The comparison suite: Case -> adapter -> Trace -> judge -> Findings -> Report.
 
-check         every case through every implementation and dtype
-ops/          one op of a user's own: `check_op`
-nodes/        node by node: from a trace to a verdict on every quantity, each on its own inputs
-whole/        end to end: from some final results to a verdict on each
-conventions/  which named alternative explains a quantity
-report        the findings together;  finding: one of them;  elements, graph: what it keeps
-render        as text;  stored: as JSON and back;  page/: as one page of HTML
-changes       from one report to another;  changes_text: in words
-diagnosis     what is wrong, in words
-power         what would have been caught;  hints: what a mismatch looks like
-suite         the built-in cases;  digits: real images;  formulas: read off the code
-atlas/        `probe`: what the frameworks take at kinks, measured
-selftest/     faults planted in order to be caught
-training/     whole training runs side by side
+cases/      the built-in cases: a suite, and real images of digits
+findings/   what was found about one quantity
+measure/    references, their bounds, kinks, and what would have been caught
+explain/    which convention, mistake or known fault explains a mismatch
+judge/      from numbers to findings: node by node, by name, end to end
+report/     findings together, as text, JSON and a page; what changed between two reports
+running/    implementations under test, and their progress
+check/      every case through every implementation and dtype;  check_op/: one op of a user's own
+atlas/      `probe`: what the frameworks take at kinks, measured
+selftest/   faults planted in order to be caught
+lecture/    formulas read off the code, and whole training runs side by side
 """
 
 from .atlas.probe import probe
-from .changes import Changes, compare
-from .check import check
-from .finding import Census, Finding, Power, Verdict
-from .nodes.judge import judge
-from .ops.own_op import OwnOp, check_op
-from .report import Difference, Report, Run
-from .selftest.selftest import selftest
-from .whole.end_to_end import judge_end_to_end
+from .check.check import check
+from .check_op.own_op import OwnOp, check_op
+from .findings.finding import Census, Finding, Power, Verdict
+from .judge.end_to_end import judge_end_to_end
+from .judge.node_by_node import judge
+from .report.change_records import Changes
+from .report.changes import compare
+from .report.records import Difference, Run
+from .report.report import Report
+from .selftest.run import selftest
+
+# Each of these registers the printer of a record.
+from .report import as_json as as_json, as_text as as_text, changes_text as changes_text  # isort: skip
+from .report import diagnosis as diagnosis  # isort: skip
+from .report.page import html as html  # isort: skip
+from .selftest import as_text as selftest_text  # isort: skip  # noqa: F401
 
 __all__ = [
     "Census",

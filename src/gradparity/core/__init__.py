@@ -10,8 +10,11 @@ precision     the number formats;  contract: what the formulas of an op of one's
 descent       gradient descent and stationary points;  training: backprop in a loop
 """
 
-from . import bounded_rules as bounded_rules  # fills the tables of `bounded`
-from .activations import (
+from .arithmetic import bounded_rules as bounded_rules  # fills the tables of `bounded`
+from .arithmetic.bounded import Bounded
+from .arithmetic.precision import PRECISIONS, Precision
+from .arithmetic.rounding import Rounding
+from .formulas.activations import (
     ELU,
     GELU,
     SELU,
@@ -25,11 +28,7 @@ from .activations import (
     Softplus,
     Tanh,
 )
-from .backprop import backprop
-from .bounded import Bounded
-from .case import Case, checked_params
-from .descent import classify_stationary_point, first_order_check, gradient_descent
-from .divergences import (
+from .formulas.divergences import (
     KL,
     L2,
     BinaryCrossEntropy,
@@ -38,7 +37,7 @@ from .divergences import (
     Divergence,
     InnerProduct,
 )
-from .layers import (
+from .formulas.layers import (
     Add,
     Affine,
     Concatenate,
@@ -48,14 +47,15 @@ from .layers import (
     Softmax,
     VectorActivation,
 )
-from .maxima import Max, Maxout, MaxSubsets, Take
-from .network import Edge, Network, Node, layered
-from .op import Activation, Compound, Kink, Kinked, Op, Slopes, Ties
-from .precision import PRECISIONS, Precision
-from .rounding import Rounding
-from .scalar import scalar_backprop
-from .trace import Trace
-from .training import Training, accuracy, minibatches, train
+from .formulas.maxima import Max, Maxout, MaxSubsets, Take
+from .formulas.op import Activation, Compound, Kink, Kinked, Op, Slopes, Ties
+from .lecture.descent import classify_stationary_point, first_order_check, gradient_descent
+from .lecture.scalar import scalar_backprop
+from .lecture.training import Training, accuracy, minibatches, train
+from .network.backprop import backprop
+from .network.case import Case, checked_params
+from .network.network import Edge, Network, Node, layered
+from .network.trace import Trace
 
 __all__ = [
     "ELU",

@@ -5,22 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
-import pytest
+from ..comparisons.check.check import check
+from ..comparisons.report.report import Report
+from ..core.network.case import Case
+from ..core.network.network import Network
+from .run.failure import concluded
+from .run.presence import one_adapter, present, skip
+from .run.settings import PARSERS, Settings
 
-from ..adapters.base import Adapter, AdapterError, adapter
-from ..comparisons.check import check
-from ..comparisons.report import Report
-from ..core.case import Case
-from ..core.network import Network
-from .failure import concluded, record
-from .settings import PARSERS, Settings
-
-__all__ = ["NOT_INSTALLED", "Checker", "accepted", "one_adapter", "present", "skip"]
-
-#: The name of the one test of an adapter whose framework is missing.
-NOT_INSTALLED = "not_installed"
+__all__ = ["Checker", "accepted"]
 
 
 class Checker:
@@ -98,42 +93,3 @@ def accepted(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
     parameters = inspect.signature(function).parameters
     every = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     return {name: value for name, value in options.items() if every or name in parameters}
-
-
-def present(
-    implementations: Iterable[Any], required: Iterable[str] = ()
-) -> tuple[list[Any], dict[str, str]]:
-    """The implementations that can be run; and name -> why, of the adapters that are not there.
-
-    Raises
-    ------
-    AdapterError : an adapter is unknown or broken; or it is required, and missing.
-    """
-    __tracebackhide__ = True
-    chosen: list[Any] = []
-    absent: dict[str, str] = {}
-    for each in implementations:
-        try:
-            chosen.append(adapter(each) if isinstance(each, str) else each)
-        except AdapterError as error:
-            if each in required or not isinstance(error.__cause__, ModuleNotFoundError):
-                raise
-            absent[each] = str(error)
-    return chosen, absent
-
-
-def skip(absent: dict[str, str]) -> NoReturn:
-    """Skip the test for want of these adapters, which the summary tells too."""
-    __tracebackhide__ = True
-    record(Report((), skipped=absent))
-    pytest.skip("; ".join(absent.values()))
-
-
-def one_adapter(name: str, required: Iterable[str]) -> Adapter:
-    """The adapter of this name; the test is skipped if it is merely not installed."""
-    __tracebackhide__ = True
-    chosen, absent = present([name], required)
-    if absent:
-        skip(absent)
-    found: Adapter = chosen[0]
-    return found

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..comparisons.graph import Graph
-from ..comparisons.page.page import html
-from ..comparisons.report import Difference, Report, Run
-from ..comparisons.stored import from_document
-from .summary import SCHEMA
+from ..comparisons.report.as_json import from_document
+from ..comparisons.report.graph import Graph
+from ..comparisons.report.page.html import html
+from ..comparisons.report.records import Difference, Run
+from ..comparisons.report.report import Report
+from .document import SCHEMA
 
 __all__ = ["merged", "page"]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..comparisons.check import DTYPES, check
-from ..comparisons.conventions.local import parse_expected
-from ..comparisons.implementations import Implementation
-from ..comparisons.report import Report
-from ..core.case import Case
-from ..core.network import Network
-from ..core.precision import precisions
+from ..comparisons.check.check import DTYPES, check
+from ..comparisons.explain.at_node import parse_expected
+from ..comparisons.report.report import Report
+from ..comparisons.running.implementations import Implementation
+from ..core.arithmetic.precision import precisions
+from ..core.network.case import Case
+from ..core.network.network import Network
 
 __all__ = ["OwnNetwork"]
 

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from ..adapters.base import Adapter, AdapterError
-from ..comparisons.report import Report
-from ..core.precision import PRECISIONS
-from .checker import NOT_INSTALLED, accepted, present, skip
-from .expected import reasons, xfail
-from .failure import concluded
+from ..comparisons.report.report import Report
+from ..core.arithmetic.precision import PRECISIONS
+from .checker import accepted
 from .own_network import OwnNetwork
-from .settings import PARSERS, Settings, in_force
+from .run.failure import concluded
+from .run.presence import NOT_INSTALLED, present, skip
+from .run.settings import PARSERS, Settings, in_force
+from .run.xfail import reasons, xfail
 
 __all__ = ["Check", "parametrize_with_checks"]
 

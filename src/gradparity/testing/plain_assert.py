@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ..comparisons.report import Report
-from .failure import diagnosis
+from ..comparisons.report.report import Report
+from .run.failure import diagnosis
 
 __all__ = ["explain"]
 

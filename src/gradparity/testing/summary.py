@@ -10,22 +10,21 @@ import math
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .document import Tests, document
+
 if TYPE_CHECKING:
-    from ..comparisons.report import Report
+    from ..comparisons.report.report import Report
 
-__all__ = ["SCHEMA", "add", "document", "lines", "packed", "properties", "write"]
+__all__ = ["add", "lines", "packed", "properties", "write"]
 
-SCHEMA = "gradparity/pytest/1"
 #: Rows of the terminal summary.
 TOLD = 5
 #: What a test comes to, worst first: a later phase can only make it worse.
 OUTCOMES = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
-
-Tests = Mapping[str, dict[str, Any]]
 
 
 def packed(reports: list[Report], full: bool) -> str:
@@ -97,26 +96,6 @@ def _outcome(report: Any) -> str:
         return "xfailed" if report.skipped else "xpassed"
     failed_outside = report.failed and report.when != "call"
     return "error" if failed_outside else str(report.outcome)
-
-
-def document(tests: Tests, exit_status: int, unfinished: Iterable[str]) -> str:
-    """Every report as one JSON object, sorted by test; see docs/reference/json.md."""
-    found = [
-        {
-            "nodeid": nodeid,
-            "outcome": tests[nodeid]["outcome"],
-            "skipped": tests[nodeid]["skipped"],
-            "reports": [r for sent in tests[nodeid]["sent"] for r in sent["reports"]],
-        }
-        for nodeid in sorted(tests)
-    ]
-    whole = {
-        "schema": SCHEMA,
-        "exit_status": exit_status,
-        "unfinished": sorted(unfinished),
-        "tests": found,
-    }
-    return json.dumps(whole, allow_nan=False, indent=1) + "\n"
 
 
 def write(tests: Tests, path: Path, exit_status: int, unfinished: Iterable[str]) -> None:

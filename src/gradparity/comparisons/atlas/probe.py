@@ -17,13 +17,13 @@ import numpy as np
 from ... import core
 from ...adapters.base import Adapter, AdapterError, adapter, installed
 from ...adapters.kinks import Answer, Kinks, Question
-from ...core.case import Case
-from ...core.network import INPUT, layered
-from ...core.op import Compound, Op
-from ..progress import COMPILED, Progress, Steps, silent
-from .atlas import SCHEMA, Atlas, Change, Entry, point_name
+from ...core.formulas.op import Compound, Op
+from ...core.network.case import Case
+from ...core.network.network import INPUT, layered
+from ..running.progress import COMPILED, Progress, Steps, silent
+from .kink_points import Site, core_sites, site_of
 from .rules import slope_rule, tie_rule
-from .sites import Site, core_sites, site_of
+from .stored import SCHEMA, Atlas, Change, Entry, point_name
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "core_sites", "point_name", "probe", "usual"]
 

@@ -13,10 +13,10 @@ import numpy as np
 from ... import core
 from ...adapters.base import AdapterError, Trainer
 from ...adapters.kinks import Kinks
-from ...comparisons.check import check
-from ...comparisons.diagnosis import diagnosis
-from ...comparisons.finding import Verdict
-from ...comparisons.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
+from ...comparisons.cases.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
+from ...comparisons.check.check import check
+from ...comparisons.findings.finding import Verdict
+from ...comparisons.report.diagnosis import diagnosis
 from ...core import (
     Add,
     Affine,
@@ -28,9 +28,9 @@ from ...core import (
     Network,
     Node,
     ReLU,
-    backprop,
     layered,
 )
+from ...core.network.backprop import backprop
 from .subject import Subject, expect
 
 __all__ = ["CHECKS"]

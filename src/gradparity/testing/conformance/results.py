@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Any
 
-from ..expected import reasons
+from ..run.xfail import reasons
 from .subject import Refused, Subject
 from .suite import CHECKS, askable
 

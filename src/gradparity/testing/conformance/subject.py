@@ -12,18 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import (
-    GROUP,
-    INSTALL,
-    AdapterError,
-    DeviceError,
-    InPlaceError,
-    available,
-)
-from ...comparisons.check import check
-from ...comparisons.diagnosis import diagnosis
-from ...comparisons.report import Report
-from ...comparisons.suite import gated
+from ...adapters.base import GROUP, INSTALL, AdapterError, DeviceError, InPlaceError, available
+from ...comparisons.cases.suite import gated
+from ...comparisons.check.check import check
+from ...comparisons.report.diagnosis import diagnosis
+from ...comparisons.report.report import Report
 from ...core import (
     L2,
     Affine,
@@ -38,7 +31,7 @@ from ...core import (
     Trace,
     layered,
 )
-from ...core.arrays import NDArray
+from ...core.arithmetic.arrays import NDArray
 
 __all__ = ["Refused", "Subject", "array_fault", "arrays", "expect"]
 

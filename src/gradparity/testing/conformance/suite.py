@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ...adapters.base import AdapterError
-from ...comparisons.raised import raised
+from ...comparisons.running.raised import raised
 from . import boundary, networks, trace
 from .subject import Subject
 

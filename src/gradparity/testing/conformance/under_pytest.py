@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from ..expected import reasons, xfail
+from ..run.xfail import reasons, xfail
 from .subject import Subject
 from .suite import CHECKS, askable
 
@@ -61,8 +61,8 @@ class AdapterConformance:
 
 
 def _asked(adapter: Any) -> dict[str, Callable[[], None]]:
-    from ..checker import NOT_INSTALLED, skip
-    from ..settings import in_force
+    from ..run.presence import NOT_INSTALLED, skip
+    from ..run.settings import in_force
 
     subject = Subject(adapter)
     if subject.absent and not set(subject.absent) & set(in_force().required):

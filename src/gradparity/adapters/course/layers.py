@@ -1,0 +1,326 @@
+"""Layers with a forward and a backward pass of their own, as courses have them written.
+
+Read from the top: `OwnLayers` is called with a case, gives every layer the parameters of its node,
+runs the layers and the loss forward and backward, and returns what each of them gave.
+`layers_parameters` knows where a layer has its parameters, and in which shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...core.network.case import Case
+from ...core.network.network import INPUT, Edge, Network
+from ...core.network.trace import Trace
+from ..base import AdapterError, one_line, required, risk
+from .parameters import Parameters, Placed
+
+__all__ = ["LayerError", "OwnLayers"]
+
+
+class LayerError(RuntimeError):
+    """A layer or a loss raised; the message names it, its node, and what it raised."""
+
+
+class OwnLayers:
+    """Layers in a row and a loss, as an implementation: what `check` and its like are given.
+
+    Parameters
+    ----------
+    layers : one for each node, in order.  A layer has ``forward(A)`` and ``backward(dLdA)``, which
+        returns the gradient by what it was given, and leaves those by its parameters in attributes.
+        A list; an object with ``.layers``, whose own forward and backward are not called; or a
+        function (or class) of nothing, or of the case, that makes either anew for every run.  What
+        is no function is copied for every run, so that nothing is left from one case to the next.
+    loss : ``forward(A, Y)`` gives Err, or Div of each instance, and ``backward()`` dErr/dA, with
+        the 1/T in it.  An object, or a class or function of nothing that makes one; a pair of two
+        functions, of which the second may also take (A, Y), or a 1; or one function of (A, Y) that
+        returns both, (Err, dErr/dA).
+    weights : the axes of every matrix, "out, in" (Z = A W^T) or "in, out" (Z = A W).  Nothing tells
+        them apart in a square one.
+    instances : "rows", A is (T, D); or "columns", A is (D, T).
+    targets : what Y is: "desired", floats (T, L), one-hot where the case has labels; or "labels",
+        whole numbers (T,).
+    parameters : letter -> the names of a parameter and of its gradient in the layers, ``{"W":
+        ("weight", "grad_weight")}``; by default ("W", "dLdW"), ("b", "dLdb") and so on.  A dot
+        leads into an attribute, a dict or a list: ``{"W": ("params.0", "grads.0")}``.  A vector may
+        be (out,), (1, out) or (out, 1), and is given in the shape that the layer has.
+    name : of the implementation; by default that of the function that makes the layers.
+
+    Raises
+    ------
+    TypeError, ValueError : an argument that is none of these.
+    AdapterError : when it is run, if layers and nodes do not fit, or a parameter is missing.
+    LayerError : when it is run, if a layer or the loss raises.
+
+    >>> import gradparity as gp
+    >>> from gradparity.core import L2, ReLU
+    >>> class Rectifier:
+    ...     def forward(self, Z):
+    ...         self.Z = Z
+    ...         return np.maximum(Z, 0)
+    ...     def backward(self, dLdA):
+    ...         return dLdA * (self.Z > 0)
+    >>> def half_squares(A, Y):
+    ...     return ((A - Y) ** 2).sum() / 2 / len(A), (A - Y) / len(A)
+    >>> case = gp.Case.random(gp.layered([ReLU()], L2()), width=3)
+    >>> mine = gp.OwnLayers([Rectifier()], half_squares)
+    >>> list(mine(case))
+    ['value y1', 'Err', 'grad y1', 'grad x']
+    >>> bool(gp.check(case, mine))
+    True
+    """
+
+    def __init__(
+        self,
+        layers: Any,
+        loss: Any,
+        *,
+        weights: str = "out, in",
+        instances: str = "rows",
+        targets: str = "desired",
+        parameters: Mapping[str, tuple[str, str]] | None = None,
+        name: str | None = None,
+    ) -> None:
+        _one_of("instances", instances, ("rows", "columns"))
+        _one_of("targets", targets, ("desired", "labels"))
+        _one_of("weights", weights, ("out, in", "in, out"))
+        self.layers = layers if _makes(layers, "layers") else _flat(layers)
+        self.loss = loss if _makes(loss, "forward") else _Loss.of(loss)
+        self.columns, self.labels = instances == "columns", targets == "labels"
+        self.parameters = Parameters(parameters or {}, out_in=weights == "out, in")
+        makes = getattr(layers, "func", layers)  # a partial's
+        named = str(getattr(makes, "__name__", "<lambda>"))
+        self.name = name or (type(self).__name__ if named == "<lambda>" else named)
+        self.__name__ = self.name  # as a function has one: what it is called in reports
+
+    def __repr__(self) -> str:
+        return f"OwnLayers({self.name!r})"
+
+    def __call__(self, case: Case) -> dict[str, Any]:
+        """Every value, Err or Div, and every gradient by name, in the order they come about.
+
+        After a result of another shape than its node has, nothing more is computed: it is the last.
+        """
+        return dict(self._results(case))
+
+    def trace(self, case: Case) -> Trace:
+        """All of it as a `Trace`, which is what `selftest` takes.
+
+        Where the loss gives Err alone, Div is what it gives for each instance alone; dErr/dDiv,
+        which no such loss computes, is 1/T.
+
+        Raises
+        ------
+        AdapterError : something is missing or has another shape; `check` says which.
+        """
+        results, network = self(case), case.network
+        names = [step.name for step in network.steps]
+        lacking = [q for q in (f"value {network.output}", f"grad {INPUT}") if q not in results]
+        if lacking:
+            said = f"there is no trace of {self.name!r}: {lacking[0]} was not reached"
+            raise AdapterError(f"{said}; gp.check(case, {self.name}) says why")
+        value = {name: results[f"value {name}"] for name in names}
+        Div = results["Div"] if "Div" in results else self._one_by_one(case, value[network.output])
+        Err = results["Err"] if "Err" in results else risk(network, Div)
+        grad = {q.removeprefix("grad "): g for q, g in results.items() if q.startswith("grad ")}
+        each = network.scale / (case.T if network.reduction == "mean" else 1)
+        grad["Div"] = np.full(case.T, each, case.dtype)
+        edge_grad: dict[Edge | tuple[str, str], Any] = {
+            edge: grad[edge.source].copy() for edge in network.edges
+        }
+        versions = {"numpy": np.__version__}
+        precision = case.precision.name
+        return Trace(float(Err), Div, value, grad, edge_grad, self.name, versions, precision)
+
+    def _results(self, case: Case) -> Iterator[tuple[str, Any]]:
+        _check_chain(case.network)
+        layers, loss = self._made(case)
+        placed = _placed(case.network, layers)
+        for one in placed:
+            self.parameters.set(one, case.params)
+        A = self._turned(case.x)
+        for one in placed:
+            A = _one_array(f"{one}, forward", _called(f"{one}, forward", one.method("forward"), A))
+            yield f"value {one.step.name}", self._kept(A)
+            if np.shape(self._turned(A)) != (case.T, case.widths[one.step.name]):
+                return
+        L, dLdA = loss.run(A, self._turned(self._targets(case)), case.dtype)
+        yield _err_or_div(L, case.T)
+        yield f"grad {case.network.output}", self._kept(dLdA)
+        for one in reversed(placed):
+            if np.shape(self._turned(dLdA)) != (case.T, case.widths[one.step.name]):
+                return
+            who = f"{one}, backward"
+            dLdA = _one_array(who, _called(who, one.method("backward"), dLdA))
+            yield from self.parameters.left_by(one)
+            yield f"grad {one.step.inputs[0]}", self._kept(dLdA)
+
+    def _made(self, case: Case) -> tuple[list[Any], _Loss]:
+        """Layers and a loss that nobody has used."""
+        try:  # together, for one may know the other; functions and classes stay themselves
+            layers, loss = deepcopy((self.layers, self.loss))
+        except Exception as error:
+            said = f"the layers or the loss cannot be copied ({one_line(error)})"
+            raise AdapterError(f"{said}; give functions that make them") from error
+        if not isinstance(layers, list):
+            layers = _flat(layers(case) if required(layers) == 1 else layers())
+        return layers, loss if isinstance(loss, _Loss) else _Loss.of(loss())
+
+    def _targets(self, case: Case) -> Any:
+        if not self.labels:
+            return case.desired
+        if case.d.ndim != 1 or case.d.dtype.kind not in "iu":
+            raise AdapterError(
+                f"targets='labels', and d of case {case.name!r} has shape {case.d.shape} and dtype "
+                f"{case.d.dtype}; give a case with class labels (T,), or targets='desired'"
+            )
+        return case.d
+
+    def _one_by_one(self, case: Case, Y: Any) -> Any:
+        """Div (T,), from a loss that gives Err."""
+        _, loss = self._made(case)
+        desired, Div = self._targets(case), np.empty(case.T, case.dtype)
+        for t in range(case.T):
+            one = self._turned(Y[t : t + 1]), self._turned(desired[t : t + 1])
+            Err, _ = loss.run(*one, case.dtype)
+            Div[t] = _scalar(Err) / case.network.scale
+        return Div
+
+    def _turned(self, A: Any) -> Any:
+        """Between instances in rows, as here, and as the layers have them."""
+        return A.T if self.columns and np.ndim(A) == 2 else A
+
+    def _kept(self, A: Any) -> Any:
+        """A copy, for the next layer may write into it; what is no array stays as it is."""
+        return np.array(self._turned(A)) if isinstance(A, np.ndarray) else A
+
+
+class _Loss(NamedTuple):
+    """A loss in any of the forms it may be given in; `backward` is None if `forward` gives both."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any] | None
+
+    @classmethod
+    def of(cls, given: Any) -> _Loss:
+        both = getattr(given, "forward", given), getattr(given, "backward", None)
+        pair = tuple(given) if isinstance(given, tuple | list) else both
+        if len(pair) == 2 and all(map(callable, pair)):
+            return cls(*pair)
+        if callable(given) and required(given) == 2:
+            return cls(given, None)
+        raise TypeError(
+            f"loss is {given!r}; give an object with forward(A, Y) and backward(), a pair of "
+            "functions, or a function of (A, Y) that returns (Err, dErr/dA)"
+        )
+
+    def run(self, A: Any, Y: Any, dtype: Any) -> tuple[Any, Any]:
+        """Err or Div, and dErr/dA."""
+        L = _called("the loss, forward", self.forward, A, Y)
+        if self.backward is None:
+            if not isinstance(L, tuple | list) or len(L) != 2:
+                said = f"the loss returned {type(L).__name__}; return (Err, dErr/dA)"
+                raise AdapterError(f"{said}, or give a pair of functions")
+            return L[0], L[1]
+        arguments = {1: (np.dtype(dtype).type(1),), 2: (A, Y)}.get(required(self.backward) or 0, ())
+        return L, _called("the loss, backward", self.backward, *arguments)
+
+
+def _makes(given: Any, attribute: str) -> bool:
+    """Whether this is a class or function that makes layers or a loss, and not already one."""
+    if isinstance(given, type):
+        return True
+    if not callable(given) or hasattr(given, attribute):
+        return False
+    return attribute == "layers" or required(given) == 0
+
+
+def _flat(layers: Any) -> list[Any]:
+    """The layers of a list, or of an object that has some, however deep."""
+    inner = getattr(layers, "layers", layers)
+    if isinstance(inner, Mapping):
+        inner = inner.values()
+    try:
+        inner = list(inner)
+    except TypeError:
+        raise TypeError(
+            f"layers is {layers!r}; give a list of layers, an object with .layers, or a function "
+            "that makes either"
+        ) from None
+    return [one for each in inner for one in (_flat(each) if hasattr(each, "layers") else [each])]
+
+
+def _check_chain(network: Network) -> None:
+    before = INPUT
+    for step in network.steps:
+        if step.inputs != (before,):
+            raise AdapterError(
+                f"layers in a row are no such network: node {step.name!r} takes "
+                f"{', '.join(step.inputs)} and not {before} alone; return results by name"
+            )
+        before = step.name
+    if network.output != before:
+        raise AdapterError(f"the output is {network.output!r} and not the last node, {before!r}")
+
+
+def _placed(network: Network, layers: list[Any]) -> list[Placed]:
+    """Every layer with its node."""
+    if len(layers) != len(network.steps):
+        nodes = ", ".join(f"{step.name} ({step.op.name})" for step in network.steps)
+        there = ", ".join(type(layer).__name__ for layer in layers)
+        raise AdapterError(
+            f"there are {len(layers)} layers, {there or 'none'}, and {len(network.steps)} nodes, "
+            f"{nodes}; give one layer for each node"
+        )
+    placed = [
+        Placed(i, layer, step)
+        for i, (layer, step) in enumerate(zip(layers, network.steps, strict=True))
+    ]
+    for i, one in enumerate(placed):
+        twin = next((other for other in placed[:i] if other.layer is one.layer), None)
+        if twin is not None and one.step.parameters:
+            raise AdapterError(
+                f"{one} is the layer of node {twin.step.name!r} too; give each its own"
+            )
+    return placed
+
+
+def _one_array(who: str, found: Any) -> Any:
+    if isinstance(found, tuple | list):
+        said = f"{who} returned a {type(found).__name__} of {len(found)}; return one array"
+        raise LayerError(f"{said} (gradients of parameters are read from attributes)")
+    return found
+
+
+def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of the user's returns."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        said = f"{what}: {type(error).__name__}: {one_line(error)}"
+        # With the frames of the user's code, so that their line can be told.
+        raise LayerError(said).with_traceback(error.__traceback__) from error
+
+
+def _err_or_div(L: Any, T: int) -> tuple[str, Any]:
+    """What a loss gave, under its name."""
+    if np.size(L) == 1:
+        return "Err", _scalar(L)
+    if np.shape(L) in ((T,), (1, T), (T, 1)):
+        return "Div", np.array(L).reshape(T)
+    return "Err", L
+
+
+def _scalar(L: Any) -> Any:
+    """A single number, in whatever shape it comes."""
+    return L.reshape(())[()] if isinstance(L, np.ndarray) and L.size == 1 else L
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; give {choices[0]!r} or {choices[1]!r}")

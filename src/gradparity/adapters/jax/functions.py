@@ -1,0 +1,164 @@
+"""JAX's own function for every op, and Optax's own loss for every divergence."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ... import core
+from ...core.network.network import Step
+from ..natives import Natives, native_name, no_function
+
+__all__ = ["NATIVE", "affine", "function", "loss"]
+
+
+#: Flax's names for the parameters of a dense layer; W keeps the lecture's layout (in, out).
+NATIVE = {"W": "kernel", "b": "bias"}
+
+
+def function(step: Step, natives: Natives, affine: Any) -> Any:
+    """The function of a node, (parameters, *inputs) -> value, along the last axis.
+
+    It is another's, or JAX's own; `affine` is that of an affine map.
+
+    Raises
+    ------
+    AdapterError : there is none; the message says what to add.
+    """
+    called = natives.at(step)
+    if called is not None:
+        names = [native_name(step.op, letter, NATIVE) for letter in step.parameters]
+        return lambda p, *y: called(*y, *(p[name] for name in names))
+    if isinstance(step.op, core.Affine):
+        return affine
+    own = _parameterless(step.op)
+    return lambda p, *y: own(*y)
+
+
+def loss(divergence: core.Divergence, natives: Natives) -> Any:
+    """(Y, d) -> Div, shape (T,); as `function`."""
+    return natives.of(divergence) or _divergence(divergence)
+
+
+def affine(p: Any, y: Any) -> Any:
+    return y @ p["kernel"] + p["bias"] if "bias" in p else y @ p["kernel"]
+
+
+def _parameterless(op: core.Op) -> Any:
+    match op:
+        case core.Identity():
+            return lambda z: z
+        case core.Sigmoid():
+            return jax.nn.sigmoid
+        case core.Tanh():
+            return jnp.tanh
+        case core.ReLU(spelling="relu"):
+            return jax.nn.relu
+        case core.ReLU(spelling="maximum"):
+            return lambda z: jnp.maximum(z, 0)
+        case core.ReLU(spelling="clamp"):
+            return lambda z: jnp.clip(z, 0)
+        case core.LeakyReLU():
+            return lambda z: jax.nn.leaky_relu(z, op.a)
+        case core.RandomizedLeakyReLU():
+            return functools.partial(_randomized_leaky_relu, op)
+        case core.Softplus(threshold=None):
+            return jax.nn.softplus
+        case core.Softplus():
+            return lambda z: jnp.where(z > op.threshold, z, jax.nn.softplus(z))
+        case core.ELU():
+            return lambda z: jax.nn.elu(z, op.a)
+        case core.SELU():
+            return jax.nn.selu
+        case core.SiLU():
+            return jax.nn.silu
+        case core.GELU():
+            return lambda z: jax.nn.gelu(z, approximate=op.approximate == "tanh")
+        case core.Hardtanh():
+            return jax.nn.hard_tanh
+        case core.Softmax():
+            return jax.nn.softmax
+        case core.LogSoftmax():
+            return jax.nn.log_softmax
+        case core.Max():
+            return functools.partial(_max, op.sizes)
+        case core.Take():
+            return functools.partial(_take, op.indices)
+        case core.Products():
+            j, l = op.sides  # noqa: E741
+            return lambda z: _take(j, z) * _take(l, z)
+        case core.Add():
+            return lambda *y: functools.reduce(operator.add, y)
+        case core.Multiply():
+            return operator.mul
+        case core.Concatenate():
+            return lambda *y: jnp.concatenate(y, axis=-1)
+    raise no_function(op, "jax")
+
+
+def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
+    """JAX has none of its own; composed, the slopes drawn by JAX."""
+    if not op.training:
+        return jax.nn.leaky_relu(z, (op.l + op.u) / 2)
+    slopes = jax.random.uniform(jax.random.key(op.seed), z.shape, z.dtype, op.l, op.u)
+    return jnp.where(z > 0, z, slopes * z)
+
+
+def _max(sizes: tuple[int, ...] | None, z: Any) -> Any:
+    parts = jnp.split(z, np.cumsum(sizes)[:-1], axis=-1) if sizes else [z]
+    return jnp.concatenate([g.max(axis=-1, keepdims=True) for g in parts], axis=-1)
+
+
+def _take(indices: tuple[int, ...], z: Any) -> Any:
+    return z[..., np.array(indices)]
+
+
+def _divergence(divergence: core.Divergence) -> Any:
+    """Optax's own loss, per instance: (Y, d) -> Div, shape (T,)."""
+    match divergence:
+        case core.L2():
+            return lambda y, d: optax.l2_loss(y, d).sum(-1)
+        case core.InnerProduct():
+            return lambda y, d: (d * y).sum(-1)
+        case core.BinaryCrossEntropy():  # and BinaryKL
+            return functools.partial(_binary, divergence)
+        case core.CrossEntropy():  # and KL
+            return functools.partial(_cross_entropy, divergence)
+    raise no_function(divergence, "jax")
+
+
+def _binary(divergence: core.BinaryCrossEntropy, y: Any, d: Any) -> Any:
+    if divergence.on == "logits":
+        div = optax.sigmoid_binary_cross_entropy(y, d)
+    else:  # Optax has it on logits only
+        log_y, log_not = _log_where(d > 0, y), _log_where(d < 1, 1 - y)
+        div = -(d * log_y + (1 - d) * log_not)
+    if isinstance(divergence, core.BinaryKL):
+        div = div + jax.scipy.special.xlogy(d, d) + jax.scipy.special.xlogy(1 - d, 1 - d)
+    return div.sum(-1)
+
+
+def _cross_entropy(divergence: core.CrossEntropy, y: Any, d: Any) -> Any:
+    K, is_kl = y.shape[-1], isinstance(divergence, core.KL)
+    labels = jnp.issubdtype(d.dtype, jnp.integer)
+    if labels and divergence.on == "logits" and not divergence.eps and not is_kl:
+        return optax.softmax_cross_entropy_with_integer_labels(y, d)
+    t = jax.nn.one_hot(d, K, dtype=y.dtype) if labels else d
+    t = optax.smooth_labels(t, divergence.uniform(K)) if divergence.eps else t
+    if divergence.on == "logits":
+        if is_kl:
+            return optax.losses.kl_divergence(jax.nn.log_softmax(y), t)
+        return optax.softmax_cross_entropy(y, t)
+    log_y = _log_where(t > 0, y)
+    return optax.losses.kl_divergence(log_y, t) if is_kl else -(t * log_y).sum(-1)
+
+
+def _log_where(needed: Any, y: Any) -> Any:
+    """log y where it is needed, for the gradient too: 0 log 0 = 0."""
+    return jnp.log(jnp.where(needed, y, 1))

@@ -1,0 +1,233 @@
+"""PyTorch's own layer for every op, and its own loss for every divergence."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its universal name)
+from torch import Tensor, nn
+
+from ... import core
+from ...core.network.network import Step
+from ..natives import Called, Natives, label, native_name, no_function
+
+__all__ = ["NATIVE", "Foreign", "Function", "layer", "layout", "loss", "without_parameters"]
+
+
+#: PyTorch's names for the parameters of a linear layer; its weight is W transposed.
+NATIVE = {"W": "weight", "b": "bias"}
+
+
+def layer(step: Step, natives: Natives) -> nn.Module:
+    """The layer of a node, its parameters still to be set: another's function, or PyTorch's own.
+
+    Raises
+    ------
+    AdapterError : there is none; the message says what to add.
+    """
+    called = natives.at(step)
+    return _module(step.op) if called is None else Foreign(called, step)
+
+
+def loss(divergence: core.Divergence, natives: Natives) -> Callable[[Tensor, Tensor], Tensor]:
+    """(Y, d) -> Div, shape (T,); as `layer`."""
+    return natives.of(divergence) or _divergence(divergence)
+
+
+def layout(op: core.Op, letter: str, array: Any) -> Any:
+    """Between the lecture's W, (in, out), and a linear layer's weight; its own inverse."""
+    return array.T.copy() if isinstance(op, core.Affine) and letter == "W" else array
+
+
+def without_parameters(where: str, function: Any) -> None:
+    """Raises TypeError for a module with parameters of its own: the case's count, not those."""
+    own = [n for n, _ in function.named_parameters()] if isinstance(function, nn.Module) else []
+    if own:
+        raise TypeError(
+            f"{where}: {type(function).__name__} has parameters of its own ({', '.join(own)}); "
+            "give a function that takes them after the inputs: z = f(*y, *parameters)"
+        )
+
+
+class Foreign(nn.Module):
+    """A function of another's, z = f(*y, *parameters), with the parameters of its node."""
+
+    def __init__(self, called: Called, step: Step) -> None:
+        super().__init__()
+        without_parameters(f"node {step.name!r}", called.function)
+        if isinstance(called.function, nn.Module):  # a copy, for `to` changes its dtype
+            self._module = copy.deepcopy(called.function)
+            called = replace(called, function=self._module)
+        self._called, self._op, self._letters = called, step.op, tuple(step.parameters)
+
+    def forward(self, *y: Tensor) -> Tensor:
+        found: Tensor = self._called(*y, *map(self._parameter, self._letters))
+        return found
+
+    def _parameter(self, letter: str) -> Tensor:
+        """In the lecture's layout; gradients pass through."""
+        tensor = self.get_parameter(native_name(self._op, letter, NATIVE))
+        return tensor.T if isinstance(self._op, core.Affine) and letter == "W" else tensor
+
+    def extra_repr(self) -> str:
+        return label(self._called.function)
+
+
+class Function(nn.Module):
+    """An op that PyTorch has as a function, not as a layer."""
+
+    def __init__(self, function: Callable[..., Tensor], label: str) -> None:
+        super().__init__()
+        self.function, self.label = function, label
+
+    def forward(self, *y: Tensor) -> Tensor:
+        return self.function(*y)
+
+    def extra_repr(self) -> str:
+        return self.label
+
+
+def _module(op: core.Op) -> nn.Module:
+    """PyTorch's own layer for an op; where there is none, its smallest primitives."""
+    match op:
+        case core.Affine():
+            return nn.Linear(op.n_in, op.n_out, op.bias, device="meta")  # no numbers yet
+        case core.Identity():
+            return nn.Identity()
+        case core.Sigmoid():
+            return nn.Sigmoid()
+        case core.Tanh():
+            return nn.Tanh()
+        case core.ReLU(spelling="relu"):
+            return nn.ReLU()
+        case core.ReLU(spelling="maximum"):
+            return Function(_maximum, "maximum(z, 0)")
+        case core.ReLU(spelling="clamp"):
+            return Function(functools.partial(torch.clamp, min=0), "clamp(z, min=0)")
+        case core.LeakyReLU():
+            return nn.LeakyReLU(op.a)
+        case core.RandomizedLeakyReLU():
+            # fork_rng around the trace keeps the user's generator where it was.
+            return nn.RReLU(op.l, op.u).train(op.training)
+        case core.Softplus(threshold=None):
+            # nn.Softplus is another function: the identity above its threshold.
+            return Function(_softplus, "logaddexp(z, 0)")
+        case core.Softplus():
+            return nn.Softplus(threshold=op.threshold)
+        case core.ELU():
+            return nn.ELU(op.a)
+        case core.SELU():
+            return nn.SELU()
+        case core.SiLU():
+            return nn.SiLU()
+        case core.GELU():
+            return nn.GELU(op.approximate)
+        case core.Hardtanh():
+            return nn.Hardtanh()
+        case core.Softmax():
+            return nn.Softmax(-1)
+        case core.LogSoftmax():
+            return nn.LogSoftmax(-1)
+        case core.Max():
+            return Function(functools.partial(_max, op.sizes, op.spelling), repr(op))
+        case core.Take():
+            return Function(functools.partial(_take, op.indices), repr(op))
+        case core.Products():
+            return Function(functools.partial(_products, *op.sides), repr(op))
+        case core.Add():
+            return Function(_add, "y1 + y2 + ...")
+        case core.Multiply():
+            return Function(operator.mul, "y1 * y2")
+        case core.Concatenate():
+            return Function(_concatenate, "cat(y, -1)")
+    raise no_function(op, "torch")
+
+
+def _max(sizes: tuple[int, ...] | None, spelling: str, z: Tensor) -> Tensor:
+    parts = z.split(list(sizes), -1) if sizes else [z]
+    if spelling == "amax":
+        return torch.cat([g.amax(-1, keepdim=True) for g in parts], -1)
+    return torch.cat([g.max(-1, keepdim=True).values for g in parts], -1)
+
+
+# Functions of this module rather than lambdas, so that a module can be pickled.
+
+
+def _maximum(z: Tensor) -> Tensor:
+    return torch.maximum(z, z.new_zeros(()))
+
+
+def _softplus(z: Tensor) -> Tensor:
+    return torch.logaddexp(z, z.new_zeros(()))
+
+
+def _take(indices: tuple[int, ...], z: Tensor) -> Tensor:
+    return z.index_select(-1, torch.tensor(indices, device=z.device))
+
+
+def _products(j: tuple[int, ...], l: tuple[int, ...], z: Tensor) -> Tensor:  # noqa: E741
+    return _take(j, z) * _take(l, z)
+
+
+def _add(*y: Tensor) -> Tensor:
+    return functools.reduce(operator.add, y)
+
+
+def _concatenate(*y: Tensor) -> Tensor:
+    return torch.cat(y, -1)
+
+
+def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tensor]:
+    """PyTorch's own loss, per instance: (Y, d) -> Div, shape (T,)."""
+    match divergence:
+        case core.L2():
+            return _l2
+        case core.InnerProduct():
+            return _inner_product
+        case core.BinaryCrossEntropy():  # and BinaryKL
+            return functools.partial(_binary, divergence)
+        case core.CrossEntropy(on="logits") if not isinstance(divergence, core.KL):
+            return functools.partial(_cross_entropy, divergence)
+        case core.CrossEntropy():
+            return functools.partial(_cross_entropy_from_log, divergence)
+    raise no_function(divergence, "torch")
+
+
+def _l2(y: Tensor, d: Tensor) -> Tensor:
+    return 0.5 * F.mse_loss(y, d, reduction="none").sum(-1)
+
+
+def _inner_product(y: Tensor, d: Tensor) -> Tensor:
+    return (d * y).sum(-1)
+
+
+def _binary(divergence: core.BinaryCrossEntropy, y: Tensor, d: Tensor) -> Tensor:
+    on_logits = divergence.on == "logits"
+    loss = F.binary_cross_entropy_with_logits if on_logits else F.binary_cross_entropy
+    div = loss(y, d, reduction="none")
+    if isinstance(divergence, core.BinaryKL):
+        div = div + torch.xlogy(d, d) + torch.xlogy(1 - d, 1 - d)
+    return div.sum(-1)
+
+
+def _cross_entropy(divergence: core.CrossEntropy, z: Tensor, d: Tensor) -> Tensor:
+    a = divergence.uniform(z.shape[-1])
+    return F.cross_entropy(z, d, reduction="none", label_smoothing=a)
+
+
+def _cross_entropy_from_log(divergence: core.CrossEntropy, y: Tensor, d: Tensor) -> Tensor:
+    """Cross-entropy on probabilities, and KL: PyTorch has them only for log-probabilities."""
+    K, a = y.shape[-1], divergence.uniform(y.shape[-1])
+    t = d if d.is_floating_point() else F.one_hot(d, K).to(y.dtype)
+    t = t * (1 - a) + a / K if a else t
+    # 0 log 0 = 0, for the gradient too: a probability without mass in the target is not looked at.
+    log_y = F.log_softmax(y, -1) if divergence.on == "logits" else torch.where(t > 0, y, 1).log()
+    if isinstance(divergence, core.KL):
+        return F.kl_div(log_y, t, reduction="none").sum(-1)
+    return -(t * log_y).sum(-1)

@@ -1,0 +1,143 @@
+"""PyTorch differentiates one function: tensors laid out as the NumPy arrays were, and copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...core.arithmetic.precision import Precision
+from ..base import AdapterError, InPlaceError
+from ..natives import described, label
+
+__all__ = ["call", "to_numpy", "vjp"]
+
+
+def call(function: Callable[..., Any], arguments: Sequence[Any], dtype: Any = None) -> Any:
+    """z = function(*arguments) under `no_grad`, as a NumPy array; otherwise as `vjp`.
+
+    >>> call(lambda a, b: a * b, (np.array([2.0]), np.array([3.0])))
+    array([6.])
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        given = _tensors(arguments, dtype)
+        before = [tensor.clone() for tensor in given]
+        z = function(*given)
+        if not isinstance(z, Tensor):
+            raise AdapterError(f"{label(function)} returned {described(z)}; return one tensor")
+        value = to_numpy(z)
+        _unchanged(function, _names(len(given)), given, before)
+        return value
+
+
+def vjp(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    dz: Any,
+    dtype: Any = None,
+    frozen: Sequence[int] = (),
+) -> tuple[Any, tuple[Any, ...]]:
+    """z = function(*arguments) and its gradients against the cotangent dz.
+
+    Parameters
+    ----------
+    function : of tensors that require gradients; gives one tensor of dz's shape.
+    arguments : float arrays; each becomes a copy with the same strides, as far as PyTorch has them.
+    dz : the cotangent, an array of z's shape.
+    dtype : a number format to compute in, such as "bfloat16", if not the arrays' own.
+    frozen : which arguments require no gradient, by their index; zeros are returned for them.
+
+    Returns
+    -------
+    z, gradients : NumPy arrays (bfloat16 as float32); of what z does not depend on, zeros.
+
+    Raises
+    ------
+    AdapterError : the function returned something else.
+    InPlaceError : it wrote into an argument or the cotangent.
+
+    >>> vjp(lambda a, b: a * b, (np.array([2.0]), np.array([3.0])), np.array([1.0]))
+    (array([6.]), (array([3.]), array([2.])))
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        given = _tensors((*arguments, dz), dtype)
+        *inputs, cotangent = given
+        names = [*_names(len(inputs)), "the cotangent"]
+        before, versions = ([f(tensor) for tensor in given] for f in (Tensor.clone, _version))
+        free = [i for i in range(len(inputs)) if i not in frozen]
+        for i in free:
+            inputs[i].requires_grad_()
+        z = function(*inputs)
+        if not isinstance(z, Tensor) or z.shape != cotangent.shape:
+            raise AdapterError(
+                f"{label(function)} returned {described(z)}; return one tensor of shape "
+                f"{tuple(cotangent.shape)}"
+            )
+        value, gradients = to_numpy(z), {}
+        if z.requires_grad:
+            wanted = [inputs[i] for i in free]
+            got = torch.autograd.grad(z, wanted, cotangent.to(z.dtype), allow_unused=True)
+            gradients = dict(zip(free, got, strict=True))
+        found = [gradients.get(i) for i in range(len(inputs))]
+        zeros = (torch.zeros_like(tensor) for tensor in inputs)
+        given_back = tuple(
+            to_numpy(zero if gradient is None else gradient)
+            for zero, gradient in zip(zeros, found, strict=True)
+        )
+        _unchanged(function, names, given, before, versions)
+        return value, given_back
+
+
+def _tensors(arrays: Sequence[Any], dtype: Any) -> list[Tensor]:
+    native = None if dtype is None else getattr(torch, Precision.of(dtype).name)
+    return [_laid_out(np.asarray(array), native) for array in arrays]
+
+
+def _names(n: int) -> list[str]:
+    return [f"argument {i}" for i in range(1, n + 1)]
+
+
+def _version(tensor: Tensor) -> int:
+    return int(tensor._version)
+
+
+def _unchanged(
+    function: Callable[..., Any],
+    names: Sequence[str],
+    given: Sequence[Tensor],
+    before: Sequence[Tensor],
+    versions: Sequence[int] | None = None,
+) -> None:
+    """Raises InPlaceError for what was written into; `.data` and `.numpy()` count no versions."""
+    for i, (name, tensor) in enumerate(zip(names, given, strict=True)):
+        now = tensor.detach()
+        same = (now == before[i]) | ((now != now) & (before[i] != before[i]))
+        counted = versions is not None and tensor._version != versions[i]
+        if counted or not bool(same.all()):
+            raise InPlaceError(f"{label(function)} wrote into {name}; work on a copy")
+
+
+def to_numpy(tensor: Tensor) -> Any:
+    """A copy on the CPU; NumPy has no bfloat16, float32 holds every number of it."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().copy()
+
+
+def _laid_out(array: Any, dtype: torch.dtype | None) -> Tensor:
+    """A copy with the array's strides; contiguous where PyTorch has no such strides."""
+    contiguous = torch.tensor(np.array(array, order="C"), dtype=dtype)
+    steps = [stride // array.itemsize for stride in array.strides]
+    exact = all(stride % array.itemsize == 0 for stride in array.strides)
+    if not exact or min(steps, default=0) < 0:
+        return contiguous
+    once = tuple(slice(0, 1) if step == 0 else slice(None) for step in steps)
+    kept = contiguous[once]
+    tensor = torch.empty_strided(kept.shape, steps, dtype=contiguous.dtype)
+    try:
+        tensor.copy_(kept)
+    except RuntimeError:  # windows that overlap
+        return contiguous
+    return tensor.expand(array.shape)

@@ -1,0 +1,1 @@
+"""The built-in cases: synthetic networks (suite) and real handwritten digits (digits)."""

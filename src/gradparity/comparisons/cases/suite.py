@@ -1,0 +1,223 @@
+"""The built-in cases: every op alone and in a network, branches, depth and width, real digits.
+
+Each op is met where implementations differ: at +-0, exactly at its kinks and ties, in saturation
+(|z| up to 300), with a batch of one, and with cotangents of random sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ... import core
+from ...core import (
+    Add,
+    Affine,
+    Case,
+    Concatenate,
+    CrossEntropy,
+    InnerProduct,
+    Multiply,
+    Network,
+    Node,
+    ReLU,
+    Softmax,
+    Tanh,
+    layered,
+)
+from ...core.arithmetic.arrays import Array
+
+__all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
+
+#: Points every scalar activation is evaluated at: zeros of both signs, kinks, saturation.
+POINTS = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-3, -1e-3, 20.0, -20.0, 20.5, 40.0, -40.0, 90.0,
+          -90.0, 300.0, -300.0, 1e-30, -1e-30, 2.0, -2.0, 5.5, -5.5, 11.0)  # fmt: skip
+
+
+def _polynomial(z: Any, columns: Callable[[list[int]], Any] = list) -> Any:
+    """A vector activation with more outputs than inputs: (z1 z2 + z2, z1 z1 + z2, z2 z2 + z1).
+
+    Operators and indices alone, so that nearly every framework runs it as it is.
+    """
+    j, k, l = map(columns, ([0, 0, 1], [1, 0, 1], [1, 1, 0]))  # noqa: E741
+    return z[..., j] * z[..., k] + z[..., l]
+
+
+def _polynomial_jacobian(z: Array) -> Array:
+    a, b = z[:, 0:1], z[:, 1:2]
+    one = np.ones_like(a)
+    rows = [np.concatenate(r, axis=-1) for r in ([b, a + one], [2 * a, one], [one, 2 * b])]
+    return np.stack(rows, axis=1)
+
+
+#: Every op with a width to test it at.
+OPS: dict[str, tuple[core.Op | core.Compound, int]] = {
+    "affine": (Affine(6, 5), 6),
+    "affine-no-bias": (Affine(6, 5, bias=False), 6),
+    "identity": (core.Identity(), 4),
+    "sigmoid": (core.Sigmoid(), 4),
+    "tanh": (Tanh(), 4),
+    "relu": (ReLU(), 4),
+    "relu-left": (ReLU(subgradient="left"), 4),
+    "relu-maximum": (ReLU(spelling="maximum"), 4),
+    "relu-clamp": (ReLU(spelling="clamp"), 4),
+    "leaky-relu": (core.LeakyReLU(0.01), 4),
+    "leaky-relu-steep": (core.LeakyReLU(1.5), 4),
+    "rrelu": (core.RandomizedLeakyReLU(), 4),
+    "rrelu-eval": (core.RandomizedLeakyReLU(training=False), 4),
+    "softplus": (core.Softplus(), 4),
+    "softplus-threshold": (core.Softplus(threshold=20.0), 4),
+    "elu": (core.ELU(), 4),
+    "elu-kinked": (core.ELU(0.5), 4),
+    "selu": (core.SELU(), 4),
+    "silu": (core.SiLU(), 4),
+    "gelu": (core.GELU(), 4),
+    "gelu-tanh": (core.GELU("tanh"), 4),
+    "hardtanh": (core.Hardtanh(), 4),
+    "softmax": (Softmax(), 5),
+    "log-softmax": (core.LogSoftmax(), 5),
+    "max": (core.Max(), 4),
+    "max-even": (core.Max(ties="even", spelling="amax"), 4),
+    "max-subsets": (core.MaxSubsets(((0, 1, 2), (1, 2, 3), (3, 0))), 4),
+    "maxout": (core.Maxout(6, 4, pieces=3), 6),
+    "products": (core.Products(((0, 1), (1, 2), (3, 3), (0, 3))), 4),
+    "vector-activation": (
+        core.VectorActivation(
+            _polynomial,
+            jacobian=_polynomial_jacobian,
+            n_in=2,
+            n_out=3,
+            native={"jax": partial(_polynomial, columns=np.array)},  # it takes no lists
+        ),
+        2,
+    ),
+}
+
+LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
+    "l2": (core.L2(), (), 5),
+    "bce": (core.BinaryCrossEntropy("probabilities"), (core.Sigmoid(),), 3),
+    "bce-logits": (core.BinaryCrossEntropy(), (), 3),
+    "bkl-logits": (core.BinaryKL(), (), 3),
+    "ce": (CrossEntropy(on="probabilities"), (Softmax(),), 5),
+    "ce-smoothed": (CrossEntropy(0.02, on="probabilities"), (Softmax(),), 5),
+    "ce-logits": (CrossEntropy(), (), 5),
+    "ce-logits-smoothed": (CrossEntropy(0.02), (), 5),
+    "kl-logits-smoothed": (core.KL(0.02), (), 5),
+    "kl": (core.KL(on="probabilities"), (Softmax(),), 5),
+}
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """A named case that is made when it is asked for."""
+
+    name: str
+    about: str
+    unnamed: Callable[[], Case]
+
+    def make(self) -> Case:
+        """The case, under its name."""
+        return replace(self.unnamed(), name=self.name)
+
+
+def builtin_cases() -> dict[str, Builtin]:
+    """Every built-in case by name, digits first."""
+    made = [*_digits(), *_ops(), *_losses(), *_networks()]
+    return {b.name: b for b in made}
+
+
+def _digits() -> Iterable[Builtin]:
+    from .digits import digits_case
+
+    for problem, about in (
+        ("two", "'2 or not 2', one sigmoid output"),
+        ("ten", "ten classes"),
+        ("eleven", "ten digits and none of the above"),
+    ):
+        for eps in (0.0,) if problem == "two" else (0.0, 0.01):
+            name = f"digits-{problem}" + (f"-eps-{eps:g}" if eps else "")
+            said = f"real handwritten digits: {about}" + (f", eps = {eps:g}" if eps else "")
+            yield Builtin(name, said, partial(digits_case, problem, eps))
+
+
+def _ops() -> Iterable[Builtin]:
+    for name, (op, width) in OPS.items():
+        what = type(op).__name__
+        yield Builtin(f"op-{name}", f"{what} at its special points", partial(_alone, op, width))
+        yield Builtin(f"net-{name}", f"{what} in a network, batch 1", partial(_between, op, width))
+
+
+def _losses() -> Iterable[Builtin]:
+    for name, (divergence, output, width) in LOSSES.items():
+        for reduction in ("mean", "sum"):
+            network = layered([Affine(4, width), *output], divergence, reduction=reduction)
+            yield Builtin(
+                f"loss-{name}-{reduction}",
+                f"{divergence!r}, {reduction} over instances",
+                partial(Case.random, network, batch=6, seed=3),
+            )
+
+
+def _networks() -> Iterable[Builtin]:
+    wide = [Affine(64, 1024), ReLU(), Affine(1024, 10)]
+    deep = [op for _ in range(20) for op in (Affine(16, 16), Tanh())]
+    for name, about, ops in (("wide", "1024 units wide", wide), ("deep", "20 layers deep", deep)):
+        network = layered(ops, CrossEntropy(eps=0.01))
+        yield Builtin(name, about, partial(Case.random, network, batch=16, seed=17))
+    yield Builtin("gated", "a value with several consumers: gate, residual, concatenation", gated)
+    yield Builtin("shared-zero", "two consumers of the same kink", shared_zero)
+
+
+def gated() -> Case:
+    """A multiplicative gate, a residual and a concatenation over one shared value."""
+    network = Network(
+        Node("z1", Affine(6, 5), "x"),
+        Node("y1", ReLU(), "z1"),
+        Node("g1", core.Sigmoid(), "z1"),
+        Node("m1", Multiply(), "y1", "g1"),
+        Node("r1", Add(), "m1", "z1", "y1"),
+        Node("q1", Multiply(), "r1", "r1"),
+        Node("c1", Concatenate(), "r1", "q1", "x"),
+        Node("z2", Affine(16, 4), "c1"),
+        divergence=CrossEntropy(eps=0.01),
+    )
+    return Case.random(network, batch=8, seed=5)
+
+
+def shared_zero() -> Case:
+    """Pre-activations that are exactly zero, used by two ReLUs: a sum can hide a wrong slope."""
+    network = Network(
+        Node("z1", Affine(3, 3), "x"),
+        Node("y1", ReLU(), "z1"),
+        Node("u1", ReLU(spelling="maximum"), "z1"),
+        Node("s1", Add(), "y1", "u1"),
+        divergence=InnerProduct(),
+    )
+    case = Case.random(network, batch=4, seed=7)
+    x = np.round(2 * case.x)  # small whole numbers and an identity: many exact zeros
+    params = {"W1": np.eye(3), "b1": np.zeros(3)}
+    return Case(network, params, x, case.d)
+
+
+def _alone(op: core.Op | core.Compound, width: int) -> Case:
+    """The op on its own, at the special points and at random ones, cotangents of random sign."""
+    network = layered([op], InnerProduct())
+    random = Case.random(network, batch=40, seed=11, width=width)
+    rng = np.random.default_rng(12)
+    x = random.x * rng.choice([1.0, 5.0, 30.0], (40, 1))
+    if isinstance(op, core.Activation) and network.widths(width)[network.output] == width:
+        x[:24] = rng.permutation(np.resize(POINTS, 24 * width)).reshape(24, width)
+    else:
+        x[:20] = np.round(x[:20] / 10)  # ties, exact zeros
+    return Case(network, random.params, x, random.d)
+
+
+def _between(op: core.Op | core.Compound, width: int) -> Case:
+    alone = layered([op], InnerProduct())
+    m = alone.widths(width)[alone.output]
+    network = layered([Affine(3, width), op, Affine(m, 4)], CrossEntropy(eps=0.01))
+    return Case.random(network, batch=1, seed=13)

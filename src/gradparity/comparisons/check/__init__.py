@@ -1,0 +1,1 @@
+"""Check every case through every implementation and dtype."""

@@ -1,0 +1,214 @@
+"""The results held against the op's own formulas, by the judge: at points of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ..findings.finding import Finding, Verdict
+from .calling import Layout, Outcome, copied, wrong
+from .compared import compared
+from .setting import Setting
+from .task import Task, both
+
+__all__ = ["CHECKS", "judged"]
+
+
+def random_points(task: Task) -> Iterator[Finding]:
+    """Normal inputs; a batch as large as the width, too, in which what is transposed fits."""
+    for setting in (task.points.random(task.points.square), task.points.random(9)):
+        yield from judged(task, setting)
+
+
+def special_points(task: Task) -> Iterator[Finding]:
+    """Zeros of both signs, saturation, numbers from 1e-30 to 300; zero parameters, equal inputs."""
+    yield from judged(task, task.points.special())
+    for setting in task.points.zero_parameters():
+        yield from judged(task, setting)
+    equal = task.points.equal_inputs()
+    if equal is not None:
+        yield from judged(task, equal)
+        same = replace(equal, where="with the same array for all inputs")
+        yield from judged(task, same, _laid(task, _same_array(equal)))
+
+
+def at_kinks(task: Task) -> Iterator[Finding]:
+    """Exactly at the kinks and ties, where any valid choice passes."""
+    setting = task.points.kinks()
+    if setting is not None:
+        yield from judged(task, setting)
+
+
+def batch_of_one(task: Task) -> Iterator[Finding]:
+    """A single instance, which what is squeezed or broadcast does not survive."""
+    settings = [task.points.random(1, draw) for draw in range(2)]
+    at_kinks = task.points.few_at_kinks()
+    if at_kinks is not None:
+        settings += [at_kinks.rows(slice(t, t + 1)) for t in (0, 1, 6)]
+    for setting in settings:
+        yield from judged(task, setting)
+
+
+def non_contiguous(task: Task) -> Iterator[Finding]:
+    """y, dz and the parameters in other layouts: all of them, one alone, and a dz of one number."""
+    usual = task.points.random(5)
+    together = {"in Fortran order": _fortran, "as strided slices": _strided, "reversed": _reversed}
+    for what, layout in together.items():
+        yield from _in_layout(task, usual, f"with y, dz and parameters {what}", layout)
+    given = {**usual.arguments, "dz": usual.dz}
+    for name in (name for name, array in given.items() if array.ndim > 1):
+        yield from _told(task, usual, f"with {name} alone in Fortran order", _only(name, _fortran))
+    rows, ones = np.broadcast_to(usual.dz[:1], usual.dz.shape), np.ones_like(usual.dz)
+    for dz, said in ((rows, "whose rows are one"), (ones, "that is one number")):
+        alike = usual.with_dz(dz.copy())
+        yield from _told(task, alike, f"with a dz {said}, of stride 0", _only("dz", _broadcast))
+
+
+def read_only(task: Task) -> Iterator[Finding]:
+    """y, dz and the parameters may be arrays that cannot be written into."""
+    setting = task.points.random(5)
+    if not _runs(task, setting, _read_only) and _runs(task, setting, copied):
+        yield _writes(task, setting.astype(task.precision))
+    else:
+        yield from _in_layout(task, setting, "with arrays that cannot be written into", _read_only)
+
+
+def _in_layout(task: Task, setting: Setting, said: str, layout: Layout) -> Iterator[Finding]:
+    """The verdicts in a layout; at kinks, the same choice as on ordinary arrays."""
+    yield from _told(task, setting, said, layout)
+    at_kinks = task.at_kinks()
+    if at_kinks is None or at_kinks.op.random:
+        return
+    bounds = at_kinks.bounds(task.plain)
+
+    def why(name: str, a: NDArray, b: NDArray, at: tuple[int, ...]) -> str:
+        return (
+            f"{said} it is {b[at]:.6g} at {list(at)}, and {a[at]:.6g} on ordinary arrays; "
+            f"{at_kinks.where}"
+        )
+
+    for name, a, b in both(task.pair.run(at_kinks), task.pair.run(at_kinks, layout)):
+        yield compared(at_kinks, name, a, b, 2 * bounds[name].full_error(), why)
+
+
+def _told(task: Task, setting: Setting, said: str, layout: Layout) -> Iterator[Finding]:
+    """The verdicts in a layout; where one is bad, whether the layout has to do with it."""
+
+    @cache
+    def plain() -> dict[str, Finding]:
+        return {f.quantity: f for f in judged(task, setting)}
+
+    for found in judged(task, setting, _laid(task, layout)):
+        if found.parity is True or found.verdict is Verdict.VACUOUS:
+            yield found
+            continue
+        usual = plain().get(found.quantity)
+        alike = usual is not None and usual.verdict is found.verdict
+        yield replace(found, note=f"{'on ordinary arrays too' if alike else said}; {found.note}")
+
+
+def _runs(task: Task, setting: Setting, layout: Layout) -> bool:
+    found = task.pair.run(setting.astype(task.precision), layout).problems
+    return not any(problem.verdict is Verdict.INCONCLUSIVE for problem in found)
+
+
+def _writes(task: Task, setting: Setting) -> Finding:
+    """Into which array: the one that alone has to be writable."""
+
+    names = [*setting.arguments, "dz"]
+    into = [name for name in names if not _runs(task, setting, _only(name, _read_only))] or names
+    raised = task.pair.run(setting, _read_only).problems[-1].note
+    return wrong(setting, "gradients", f"it writes into {' and '.join(into)}: {raised}")
+
+
+def _fortran(name: str, array: NDArray) -> NDArray:
+    return np.array(array, order="F")
+
+
+def _strided(name: str, array: NDArray) -> NDArray:
+    """Every second element of an array that is full of NaN in between."""
+    larger = np.full(tuple(2 * n for n in array.shape), np.nan, dtype=array.dtype)
+    every_second: Any = (..., *(slice(None, None, 2) for _ in array.shape))
+    view: NDArray = larger[every_second]
+    view[...] = array
+    return view
+
+
+def _read_only(name: str, array: NDArray) -> NDArray:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def _reversed(name: str, array: NDArray) -> NDArray:
+    """Of negative strides."""
+    backwards: Any = (..., *(slice(None, None, -1) for _ in array.shape))
+    turned: NDArray = array[backwards].copy()[backwards]
+    return turned
+
+
+def _broadcast(name: str, array: NDArray) -> NDArray:
+    """Of stride 0 along the instances, and along the features if all is one number."""
+    one = array[:1, :1] if np.all(array == array.flat[0]) else array[:1]
+    return np.broadcast_to(one.copy(), array.shape)
+
+
+def _only(name: str, layout: Layout) -> Layout:
+    """This layout for one array, and ordinary copies of the others."""
+    return lambda other, array: (layout if other == name else copied)(other, array)
+
+
+def _same_array(setting: Setting) -> Layout:
+    """One array for all inputs, which have the same numbers."""
+    shared: dict[Any, NDArray] = {}
+
+    def same(name: str, array: NDArray) -> NDArray:
+        if name not in setting.inputs:
+            return copied(name, array)
+        return shared.setdefault(array.dtype, array.copy())
+
+    return same
+
+
+def _laid(task: Task, layout: Layout) -> Callable[[Setting], Outcome]:
+    return partial(task.pair.run, layout=layout)
+
+
+def judged(
+    task: Task, setting: Setting, run: Callable[[Setting], Outcome] | None = None
+) -> Iterator[Finding]:
+    """The judge's verdicts in the task's precision; float64 settles what it doubts.
+
+    `run` calls the pair in another way than usual.
+    """
+    run = run or task.pair.run
+
+    @cache
+    def float64() -> dict[str, Finding]:
+        found = setting.judged(run(setting).results, None, task.expected)
+        return setting.evidence(found)
+
+    rounded = setting.astype(task.precision)
+    outcome = run(rounded)
+    bad = {problem.quantity for problem in outcome.problems}
+    for problem in outcome.problems:
+        yield replace(problem, note=f"{problem.note}; {setting.where}")
+    for found in rounded.judged(outcome.results, float64, task.expected):
+        if found.quantity not in bad or found.parity is False:
+            said = f"{setting.where}{rounded.there(found)}" if found.parity is False else ""
+            yield replace(found, note="; ".join(filter(None, (found.note, said))))
+
+
+CHECKS = {
+    "random_points": random_points,
+    "special_points": special_points,
+    "at_kinks": at_kinks,
+    "batch_of_one": batch_of_one,
+    "non_contiguous": non_contiguous,
+    "read_only": read_only,
+}

@@ -1,0 +1,278 @@
+"""The user's functions called, and what they returned looked through."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from ...adapters.base import AdapterError, InPlaceError
+from ...core.arithmetic.arrays import NDArray
+from ..findings.finding import Finding, Verdict, as_written
+from ..running.raised import raised
+from .setting import Setting, Z
+from .widths import takes_dz_alone
+
+__all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "wrong"]
+
+#: How the arrays that are handed to a user's functions are laid out.
+Layout = Callable[[str, NDArray], NDArray]
+
+
+def copied(name: str, array: NDArray) -> NDArray:
+    """An array of its own, that may be written into."""
+    return array.copy()
+
+
+class CallError(Exception):
+    """What a user's function raised, in words; `in_place`: that it wrote into what it was given."""
+
+    def __init__(self, function: str, error: BaseException) -> None:
+        in_words = isinstance(error, AdapterError)  # and names the function
+        super().__init__(str(error) if in_words else f"{function} {raised(error)}")
+        self.function, self.in_place = function, isinstance(error, InPlaceError)
+
+
+@dataclass
+class Outcome:
+    """One forward and backward pass.
+
+    Attributes
+    ----------
+    results : quantity -> array in the case's dtype, for what can be compared.
+    problems : findings on what was returned otherwise than expected.
+    given : (what it is, before, after) for every array that was handed over.
+    wrote : whether a framework found that the function wrote into what it was given.
+    returned : (quantity, the array itself, what was in it) for every array that was returned.
+    """
+
+    results: dict[str, NDArray] = field(default_factory=dict)
+    problems: list[Finding] = field(default_factory=list)
+    given: list[tuple[str, NDArray, NDArray]] = field(default_factory=list)
+    wrote: bool = False
+    returned: list[tuple[str, NDArray, NDArray]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A forward function, and a backward function or an adapter that differentiates the forward."""
+
+    forward: Callable[..., Any]
+    backward: Any
+
+    @property
+    def differentiated(self) -> bool:
+        """Whether a framework differentiates the forward function."""
+        return hasattr(self.backward, "vjp")
+
+    @property
+    def stateful(self) -> bool:
+        """Whether backward takes dz alone, the rest having been stored by forward."""
+        return not self.differentiated and takes_dz_alone(self.backward, self.forward)
+
+    def offers(self, method: str, option: str = "") -> bool:
+        """Whether the adapter that differentiates has this method, with this option."""
+        found = getattr(self.backward, method, None) if self.differentiated else None
+        return found is not None and (not option or option in signature(found).parameters)
+
+    def run(
+        self,
+        setting: Setting,
+        layout: Layout = copied,
+        *,
+        other: Setting | None = None,
+        **options: Any,
+    ) -> Outcome:
+        """Forward, then backward; a problem for whatever was raised or is not as expected.
+
+        `other`: in between, forward is called with other numbers.  `options` are the adapter's own.
+        """
+        if self.differentiated:
+            return _caught(
+                setting, lambda o: self._differentiate(setting, layout, o, other, options)
+            )
+        return _caught(setting, lambda o: self._call(setting, layout, o, other))
+
+    def value(self, setting: Setting, **options: Any) -> Outcome:
+        """z by the framework, differentiated by nothing; for an adapter that has a `call`."""
+
+        def call(outcome: Outcome) -> None:
+            arguments = self._given("forward", setting.arguments, copied, outcome)
+            z = _called("forward", self.backward.call, self.forward, tuple(arguments), **options)
+            _receive_value(setting, z, outcome)
+
+        return _caught(setting, call)
+
+    def _call(
+        self, setting: Setting, layout: Layout, outcome: Outcome, other: Setting | None
+    ) -> None:
+        arguments = self._given("forward", setting.arguments, layout, outcome)
+        z = _called("forward", self.forward, *arguments)
+        # Copied at once: the same buffer may hold something else after the next call.
+        _receive_value(setting, z, outcome)
+        if other is not None:
+            _called("forward", self.forward, *(a.copy() for a in other.arguments.values()))
+        (dz,) = self._given("backward", {"dz": setting.dz}, layout, outcome)
+        if self.stateful:
+            gradients = _called("backward", self.backward, dz)
+        else:
+            arguments = self._given("backward", setting.arguments, layout, outcome)
+            gradients = _called("backward", self.backward, dz, *arguments)
+        _receive_gradients(setting, gradients, outcome)
+
+    def _differentiate(
+        self,
+        setting: Setting,
+        layout: Layout,
+        outcome: Outcome,
+        other: Setting | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        arguments = self._given("forward", setting.arguments, layout, outcome)
+        (dz,) = self._given("vjp", {"dz": setting.dz}, layout, outcome)
+        forward = self.forward if other is None else _called_twice(self.forward)
+        z, gradients = _called("vjp", self._vjp, forward, tuple(arguments), dz, **options)
+        _receive_value(setting, z, outcome)
+        _receive_gradients(setting, gradients, outcome)
+
+    def _vjp(self, *given: Any, **options: Any) -> tuple[Any, tuple[Any, ...]]:
+        got = self.backward.vjp(*given, **options)
+        if not isinstance(got, tuple) or len(got) != 2 or not isinstance(got[1], tuple | list):
+            raise AdapterError(f"vjp returned {got!r}; it must return (z, a tuple of gradients)")
+        return got[0], tuple(got[1])
+
+    @staticmethod
+    def _given(
+        function: str, arrays: Mapping[str, NDArray], layout: Layout, outcome: Outcome
+    ) -> list[NDArray]:
+        handed = {name: layout(name, array) for name, array in arrays.items()}
+        outcome.given += [(f"{name} of {function}", arrays[name], a) for name, a in handed.items()]
+        return list(handed.values())
+
+
+def _caught(setting: Setting, calls: Callable[[Outcome], None]) -> Outcome:
+    """What these calls put into it, and a problem for what one raised."""
+    outcome = Outcome()
+    try:
+        calls(outcome)
+    except CallError as raised:
+        quantity = "value z" if raised.function == "forward" else "gradients"
+        verdict = Verdict.MISMATCH if raised.in_place else Verdict.INCONCLUSIVE
+        outcome.problems.append(
+            Finding(quantity, Z, as_written(setting.op), verdict, 0, note=str(raised))
+        )
+        outcome.wrote = raised.in_place
+    return outcome
+
+
+def _called_twice(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The first result, returned after another call with other numbers."""
+
+    @wraps(function, updated=())
+    def twice(*arguments: Any) -> Any:
+        z = function(*arguments)
+        function(*(a + 1 for a in arguments))
+        return z
+
+    return twice
+
+
+def _called(name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """What a function returns; what it warns of is its own matter, if the numbers are right."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return function(*arguments, **options)
+    except (Exception, SystemExit) as error:
+        raise CallError(name, error) from error
+
+
+def _receive_value(setting: Setting, z: Any, outcome: Outcome) -> None:
+    _receive(setting, f"value {Z}", "forward", "z", z, setting.z_shape, outcome)
+
+
+def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> None:
+    shapes = setting.gradients
+    alone = len(shapes) == 1 and not isinstance(returned, tuple | list)
+    given = [returned] if alone else returned
+    if not isinstance(given, tuple | list) or len(given) != len(shapes):
+        order = ", ".join(f"d{name}" for name in shapes)
+        received = f"{len(given)} things" if isinstance(given, tuple | list) else _kind(given)
+        note = f"backward returned {received}, expected {'' if len(shapes) == 1 else 'the tuple '}"
+        note += f"({order})" if len(shapes) > 1 else order
+        outcome.problems.append(wrong(setting, "gradients", note + _none(given)))
+        return
+    for (name, shape), array in zip(shapes.items(), given, strict=True):
+        _receive(setting, f"grad {name}", "backward", f"d{name}", array, shape, outcome)
+
+
+def _receive(
+    setting: Setting,
+    quantity: str,
+    function: str,
+    letter: str,
+    got: Any,
+    shape: tuple[int, ...],
+    outcome: Outcome,
+) -> None:
+    """Into the results if its numbers can be compared; into the problems if not as expected."""
+    dtype = setting.case.dtype
+    try:
+        array = _array(got, shape)
+    except Exception as error:  # on no device, sparse, or deleted
+        said = f"{function} returned {letter} as {_kind(got)}, which is no array: {raised(error)}"
+        outcome.problems.append(wrong(setting, quantity, said))
+        return
+    notes = list(_objections(array, got, shape, dtype))
+    if notes:
+        said = f"{function} returned {letter} {notes[0]}"
+        outcome.problems.append(wrong(setting, quantity, said))
+    if array is not None and array.dtype.kind in "fiub" and array.shape == shape:
+        with np.errstate(all="ignore"):
+            outcome.results[quantity] = np.array(array, dtype=dtype)
+        outcome.returned.append((quantity, array, array.copy()))
+
+
+def _objections(
+    array: NDArray | None, got: Any, shape: tuple[int, ...], dtype: Any
+) -> Iterator[str]:
+    if array is None:
+        yield f"as {_kind(got)}, expected an array of shape {shape}{_none(got)}"
+        return
+    if array.shape != shape:
+        turned = "; transposed?" if array.shape == shape[::-1] else ""
+        yield f"of shape {array.shape}, expected {shape}{turned}"
+    if array.dtype != dtype:
+        what = "; is there an array or a NumPy number of another dtype in it?"
+        yield f"as {array.dtype}, expected {dtype} as it was given{what}"
+
+
+def _array(got: Any, shape: tuple[int, ...]) -> NDArray | None:
+    """As a NumPy array; None for what is none.  A NumPy number is one without axes."""
+    if isinstance(got, np.ndarray):
+        return np.asarray(got)
+    if hasattr(got, "detach"):
+        got = got.detach().cpu()
+    if isinstance(got, np.generic) and shape == ():
+        return np.asarray(got)
+    if isinstance(got, np.generic) or not hasattr(got, "__array__"):
+        return None
+    return np.asarray(got)
+
+
+def _kind(got: Any) -> str:
+    return "None" if got is None else f"a {type(got).__name__}"
+
+
+def _none(got: Any) -> str:
+    return "; is there no return?" if got is None else ""
+
+
+def wrong(setting: Setting, quantity: str, note: str, elements: int = 0) -> Finding:
+    """A mismatch that is told in words alone."""
+    return Finding(quantity, Z, as_written(setting.op), Verdict.MISMATCH, elements, note=note)

@@ -1,0 +1,306 @@
+"""`check_op`: a forward and a backward function of one's own, held against an op's formulas."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...adapters.base import AdapterError, adapter, available
+from ...core import Compound, Divergence, Op
+from ...core.arithmetic.precision import PRECISIONS, precisions
+from ..explain.at_node import parse_expected
+from ..findings.finding import Finding, Verdict
+from ..report.records import Run, environment
+from ..report.report import Report
+from . import against_formulas as formulas
+from . import algebra, calls, frameworks
+from .calling import Pair
+from .points import Points
+from .task import Task
+from .widths import widths_of
+
+__all__ = ["OwnOp", "check_op"]
+
+DTYPES = ("float64", "float32")
+
+Check = Callable[[Task], Iterator[Finding]]
+
+#: What needs no formula; the check, and whether it can hold for an op that draws random numbers.
+CHECKS = {**calls.CHECKS, **algebra.CHECKS}
+
+
+@dataclass(frozen=True)
+class OwnOp:
+    """A forward and a backward function of one's own, and the op they are to compute.
+
+    Parameters
+    ----------
+    forward : ``z = forward(*y, *parameters)``: `relu(z)`, `multiply(y1, y2)`, `linear(y, W, b)`;
+        values are (T, D), W is (n_in, n_out) and b (n_out,).
+    backward : ``backward(dz, *y, *parameters)``, the gradients in the same order: an array, or a
+        tuple if there are several; one that takes dz alone is called as ``backward(dz)``, after
+        forward, as that of a layer which has stored its inputs.  Or "torch", "jax" or an adapter,
+        whose framework then differentiates `forward`.
+    like : the op, such as ``ReLU()`` or ``Affine(4, 3)``.
+    name : in reports; by default that of the forward function.
+    width : of the input values, a tuple if there are several of different widths; by default what
+        the op says, or the first that fits it.
+    expected : conventions that are meant, such as "mean" or "weight-decay=0.001": they pass.
+
+    Raises
+    ------
+    TypeError, ValueError : `like` is no op, or stands for several; a function that is none, or
+        takes another number of arguments; a width that does not fit; an unknown convention.
+    AdapterError : no such adapter, or its framework is not installed.
+
+    >>> from gradparity.core import Tanh
+    >>> own = OwnOp(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), like=Tanh())
+    >>> list(own.checks())[:4]
+    ['shape_and_dtype', 'finite', 'inputs_unchanged', 'determinism']
+    >>> bool(own.checks()["linearity"]())
+    True
+    """
+
+    forward: Callable[..., Any]
+    backward: Any
+    _: KW_ONLY
+    like: Op
+    name: str = ""
+    width: int | Sequence[int] | None = None
+    expected: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        _check_like(self.like)
+        parse_expected(self.expected)
+        _check_callable("forward", self.forward)
+        if isinstance(self.backward, str):
+            if self.backward not in available():
+                adapter(self.backward)  # which says what there is
+        elif not hasattr(self.backward, "vjp"):
+            _check_callable("backward", self.backward)
+        try:
+            object.__setattr__(self, "width", widths_of(self.like, self.forward, self.width))
+            Points(self.like, self.widths, PRECISIONS["float64"], 0).random(1)
+        except NotImplementedError as error:
+            raise TypeError(f"like is {self.like!r}, which cannot be checked: {error}") from None
+        object.__setattr__(self, "name", self.name or _name(self.forward, self.like))
+        letters = [f"y{i}" for i in range(1, len(self.widths) + 1)] if self.widths[1:] else ["y"]
+        letters += self.like.parameter_shapes()
+        _check_signature("forward", self.forward, letters, letters)
+        by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
+        if by_hand:
+            given = ["dz"] if self.pair.stateful else ["dz", *letters]
+            _check_signature("backward", self.backward, given, letters)
+
+    @property
+    def pair(self) -> Pair:
+        """The two functions; an adapter is looked up by its name only here, when it is needed."""
+        named = isinstance(self.backward, str)
+        return Pair(self.forward, adapter(self.backward) if named else self.backward)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of every input value."""
+        return self.width  # type: ignore[return-value]  # set above
+
+    def skipped(self) -> dict[str, str]:
+        """Checks that this op cannot be held to -> why."""
+        found = {}
+        if self.like.random:
+            why = f"{self.like.name} draws new numbers at every call"
+            found = {name: why for name, (_, random) in CHECKS.items() if not random}
+        if Points(self.like, self.widths, PRECISIONS["float64"], 0).kinks() is None:
+            found["at_kinks"] = f"{self.like.name} has no kinks"
+        by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
+        if by_hand and self.pair.stateful and not self.like.random:
+            found["independent_calls"] = "backward takes dz alone, so it holds its last input"
+        return found
+
+    def _all_checks(self) -> dict[str, Check]:
+        """Every check for functions of this kind: by hand, or differentiated by an adapter."""
+        found: dict[str, Check] = {name: check for name, (check, _) in CHECKS.items()}
+        found |= formulas.CHECKS
+        try:
+            pair = self.pair
+        except AdapterError:  # not installed, which is said where it is needed
+            return found
+        if pair.differentiated:
+            del found["results_kept"]  # an adapter's are copies; independent_calls sees a buffer
+            found |= frameworks.offered(pair, self.like)
+        return found
+
+    def checks(
+        self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
+    ) -> dict[str, Callable[[], Report]]:
+        """Every check that applies by its name, the cheapest first; each gives a report.
+
+        Parameters
+        ----------
+        dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
+        seed : of the numbers the op is tested on.
+        """
+        chosen = precisions(dtypes)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
+        left_out = self.skipped()
+        points = [Points(self.like, self.widths, each, int(seed)) for each in chosen]
+        return {
+            name: partial(self._report, name, check, points)
+            for name, check in self._all_checks().items()
+            if name not in left_out
+        }
+
+    def _report(self, name: str, check: Check, points: Sequence[Points]) -> Report:
+        runs = []
+        for each in points:
+            task = Task(self.pair, each, each.precision, self.expected)
+            found = tuple(_worst_of_each(check(task)))
+            runs.append(Run(name, self.name, each.precision.name, found))
+        pair = self.pair
+        versions = pair.backward.versions() if pair.differentiated else {}
+        return Report(tuple(runs), (), {}, {**environment(), **versions})
+
+
+def check_op(
+    forward: Callable[..., Any],
+    backward: Any,
+    *,
+    like: Op,
+    dtypes: Sequence[Any] = DTYPES,
+    seed: int = 0,
+    width: int | Sequence[int] | None = None,
+    expected: Sequence[str] = (),
+    name: str = "",
+) -> Report:
+    """Do a forward and a backward function of one's own compute an op and its gradient?
+
+    First what holds for every op: shapes and dtypes, arguments left as they are, determinism, a
+    zero cotangent, linearity in dz, instances on their own.  Then the op's formulas, at random and
+    special points, exactly at its kinks, with a batch of one, and on arrays that are not
+    contiguous or cannot be written into.
+
+    Parameters
+    ----------
+    forward, backward, like, width, expected, name : as for `OwnOp`.
+    dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
+    seed : of the numbers the op is tested on.
+
+    Returns
+    -------
+    Report : true exactly if every check passes; one run per check and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError, AdapterError : as for `OwnOp`, or an unknown dtype.  What the functions
+        themselves raise is a finding.
+
+    >>> from gradparity.core import ReLU
+    >>> def relu(y):
+    ...     return np.maximum(y, 0)
+    >>> bool(check_op(relu, lambda dz, y: dz * (y > 0), like=ReLU()))
+    True
+    >>> report = check_op(relu, lambda dz, y: np.maximum(dz, 0) * (y > 0), like=ReLU())
+    >>> next(f.note for run, f in report.findings() if run.case == "linearity" and f.note)
+    'backward(-dz) is not -backward(dz) at [...]: 0 and ...; it treats negative cotangents ...'
+    """
+    own = OwnOp(forward, backward, like=like, name=name, width=width, expected=expected)
+    reports = [check() for check in own.checks(dtypes, seed).values()]
+    runs = [run for report in reports for run in report.runs]
+    return replace(reports[0], runs=tuple(_told_once(runs)), skipped=own.skipped())
+
+
+def _told_once(runs: Sequence[Run]) -> Iterator[Run]:
+    """What was raised or returned wrongly at once is not told again with every check."""
+    seen: dict[tuple[str, str], str] = {}  # (dtype, note) -> the check that tells it
+    for run in runs:
+        findings = []
+        for f in run.findings:
+            known = next((c for (d, n), c in seen.items() if d == run.dtype and n in f.note), "")
+            if known and known != run.case:
+                f = replace(f, note=f"as in {known}")
+            elif f.parity is not True and not f.bound and f.note:
+                seen.setdefault((run.dtype, f.note), run.case)
+            findings.append(f)
+        yield replace(run, findings=tuple(findings))
+
+
+def _worst_of_each(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding per quantity: the worst; what says nothing only where nothing else was said."""
+    found: dict[str, Finding] = {}
+    for finding in findings:
+        kept = found.get(finding.quantity)
+        if kept is None or _badness(finding) > _badness(kept):
+            found[finding.quantity] = finding
+    return list(found.values())
+
+
+def _badness(finding: Finding) -> tuple[int, float]:
+    if finding.verdict is Verdict.VACUOUS:
+        return -1, 0.0
+    if finding.parity is not True:
+        return finding.verdict.badness, 0.0  # the first that is wrong tells best
+    badness = 0 if finding.declared else finding.verdict.badness
+    return badness, finding.error / finding.bound if finding.bound else 0.0
+
+
+def _check_like(like: Any) -> None:
+    if isinstance(like, Compound):
+        parts = " and ".join(f"like={op!r}" for _, op in like.chain())
+        raise TypeError(
+            f"{like!r} stands for a chain of ops, each with inner kinks of its own; "
+            f"check them one by one: {parts}"
+        )
+    if inspect.isclass(like) and issubclass(like, Op):
+        raise TypeError(f"like is the class {like.__name__}; give an op, such as {like.__name__}()")
+    if isinstance(like, Divergence):
+        raise TypeError(
+            f"like is {like!r}, a divergence; give an op such as ReLU().  A loss of your own is "
+            "held against it in a network, by gp.check, as docs/how-to/own-network.md shows"
+        )
+    if not isinstance(like, Op):
+        raise TypeError(f"like is {like!r}; give an op such as ReLU() or Affine(4, 3)")
+
+
+def _check_callable(what: str, given: Any) -> None:
+    if callable(given):
+        return
+    if hasattr(given, "run"):
+        raise TypeError(
+            f"{what} is the adapter {getattr(given, 'name', given)!r}, which cannot differentiate "
+            "a function (it has no vjp); give a backward function"
+        )
+    other = ', or "torch", "jax" or an adapter' if what == "backward" else ""
+    raise TypeError(f"{what} is {given!r}; give a function{other}")
+
+
+def _check_signature(
+    what: str, function: Callable[..., Any], given: list[str], letters: list[str]
+) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # built into a framework
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        called = f"{what}({', '.join(letters)})"
+        if what == "backward":
+            called = f"backward({', '.join(['dz', *letters])}), or as backward(dz)"
+        raise TypeError(
+            f"{what} is called as {called}, all by place, but takes {signature} ({error})"
+        ) from None
+
+
+def _name(forward: Any, like: Op) -> str:
+    owner = getattr(forward, "__self__", None)
+    if inspect.isclass(owner):  # MyReLU.apply
+        return owner.__name__
+    if inspect.ismethod(forward) and owner is not None:
+        return type(owner).__name__
+    name = getattr(forward, "__name__", "")
+    return name if name.isidentifier() else f"own {like.name}"

@@ -1,0 +1,237 @@
+"""The numbers an op is tested on: random, special, and exactly at its kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from ...core import Case, Kinked, Op
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.precision import Precision
+from ...core.arithmetic.rounding import Rounding
+from ..cases.suite import POINTS
+from .setting import Setting, network_of
+
+__all__ = ["PARTS", "Points"]
+
+#: And where the exponential of float64 overflows; far below, many clip what hardly counts.
+SPECIAL = (*POINTS, 800.0)
+#: No batch need be larger.
+LARGE = 64
+#: So far away an op without a kink has about the same gradient.
+NEAR = 2.0**-40
+#: The parts that a batch of seven is split into.
+PARTS = (slice(0, 1), slice(1, 3), slice(3, 7))
+#: So often a batch is drawn again in which the first instance has no gradient, or no kink.
+TRIES = 50
+
+
+Made = TypeVar("Made")
+
+
+def kept(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Made once: many checks use the same settings, and what is computed there."""
+
+    @wraps(make)
+    def once(self: Points, *arguments: Any) -> Made:
+        key = make.__name__, *arguments
+        if key not in self.made:
+            self.made[key] = make(self, *arguments)
+        return cast(Made, self.made[key])
+
+    return once
+
+
+class Points:
+    """Settings of one op: float64 numbers in which the op is finite in `precision` too."""
+
+    def __init__(self, op: Op, widths: Sequence[int], precision: Precision, seed: int) -> None:
+        self.op, self.precision, self.seed = op, precision, seed
+        self.widths = tuple(widths)
+        self.network, self.width = network_of(op, widths), sum(widths)
+        self.made: dict[Any, Any] = {}
+        self.square = min(max(3, widths[0]), LARGE)
+
+    @kept
+    def random(self, T: int, draw: int = 0) -> Setting:
+        """Normal inputs and weights, T instances, of which the first has a gradient."""
+        where = f"at random points, {T} instance{'s' if T > 1 else ''}"
+        for i in range(TRIES):
+            rng = np.random.default_rng((self.seed, T, draw, i))
+            found = self._setting(rng, rng.standard_normal((T, self.width)), where)
+            edges = [found.core.edge_grad[edge] for edge in found.step.edges]
+            if all(np.any(dy[0]) for dy in edges):
+                break
+        return found
+
+    @kept
+    def special(self) -> Setting:
+        """Zeros of both signs, kinks, saturation and tiny numbers, among random ones."""
+        rng = np.random.default_rng((self.seed, 1))
+        n, T = len(SPECIAL), len(SPECIAL) + 8
+        x = rng.standard_normal((T, self.width)) * rng.choice([1.0, 5.0, 30.0], (T, 1))
+        x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
+        return self._setting(rng, self._apart(x, rng), "at special points")
+
+    def _apart(self, x: NDArray, rng: np.random.Generator) -> NDArray:
+        """No two inputs equal: an op may have a kink there that no subdifferential tells."""
+        inputs = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
+        for i, y in enumerate(inputs):
+            for other in (o for o in inputs[:i] if o.shape == y.shape):
+                y[...] = np.where(y == other, rng.standard_normal(y.shape), y)
+        return np.concatenate(inputs, axis=1)
+
+    @kept
+    def kinks(self) -> Setting | None:
+        """Small whole numbers, and exactly the kinks; None if the op has none there."""
+        rng = np.random.default_rng((self.seed, 2))
+        x = rng.choice([-2.0, -1.0, 0.0, -0.0, 1.0, 2.0, *self._at * 3], (24, self.width))
+        x[0], x[1] = 0.0, -0.0
+        found = self._setting(rng, x, "at kinks")
+        return found if self._has_kinks(found) else None
+
+    @kept
+    def few_at_kinks(self) -> Setting | None:
+        """Seven instances at kinks: zeros, then none below zero, then none above it.
+
+        So no mean, sum or largest value over instances has one sign in all parts and the whole.
+        """
+        found = None
+        for i in range(TRIES):
+            rng = np.random.default_rng((self.seed, 5, i))
+            drawn = rng.choice([0.0, 0.0, 1.0, 2.0, *self._at * 2], (7, self.width))
+            sign = np.where(np.arange(7) < PARTS[-1].start, 1.0, -1.0)[:, None]
+            x = sign * np.abs(drawn)
+            x[0] = 0.0
+            here = self._setting(rng, x, "at kinks")
+            found = here if self._has_kinks(here) else found
+            if all(self._has_kinks(here.rows(rows)) for rows in PARTS):
+                break
+            if i > 2 and found is None:  # there is none
+                break
+        return found
+
+    @kept
+    def zero_parameters(self) -> list[Setting]:
+        """Some parameters 0 or -0, then all of them, where the op is differentiable there."""
+        usual = self.random(9)
+        case, rng = usual.case, np.random.default_rng((self.seed, 6))
+        zero = {name: rng.choice([0.0, -0.0], np.shape(p)) for name, p in case.params.items()}
+        some = {name: rng.random(np.shape(p)) < 0.5 for name, p in case.params.items()}
+        every = {name: np.ones(np.shape(p), bool) for name, p in case.params.items()}
+        found = []
+        for said, chosen in (("some", some), ("all", every)):
+
+            def put(h: float, chosen: Any = chosen, said: str = said) -> Setting:
+                params = {n: np.where(chosen[n], zero[n] + h, p) for n, p in case.params.items()}
+                where = f"with {said} parameters zero"
+                return Setting(Case(self.network, params, case.x, case.d), where)
+
+            if case.params and self._differentiable(put(0.0), put(NEAR), put(-NEAR)):
+                found.append(put(0.0))
+        return found
+
+    @kept
+    def equal_inputs(self) -> Setting | None:
+        """Several inputs with the same numbers, where the op is differentiable there."""
+        usual = self.random(9)
+        n = len(usual.inputs)
+        if (
+            n < 2
+            or len({array.shape for y, array in usual.arguments.items() if y in usual.inputs}) > 1
+        ):
+            return None
+        first = usual.case.x[:, : self.width // n]
+
+        def put(h: float) -> Setting:
+            x = np.concatenate([first * (1 + h), *[first] * (n - 1)], axis=1)
+            return Setting(
+                Case(self.network, usual.case.params, x, usual.case.d), "with equal inputs"
+            )
+
+        return put(0.0) if self._differentiable(put(0.0), put(NEAR), put(-NEAR)) else None
+
+    def _differentiable(self, here: Setting, *near: Setting) -> bool:
+        """Whether the formulas are finite here, and give no other gradient on either side."""
+        rounding = Rounding.of(self.precision)
+        with np.errstate(all="ignore"):
+            bounds = here.bounds(rounding)
+            finite = all(
+                np.all(np.abs(want.value) + want.full_error() < rounding.largest)
+                for want in bounds.values()
+            )
+            return finite and all(
+                np.allclose(there[name].value, want.value)
+                for there in (setting.bounds(rounding) for setting in near)
+                for name, want in bounds.items()
+            )
+
+    @property
+    def _at(self) -> list[float]:
+        """The kinks that are numbers in this precision."""
+        at = [kink.at for kink in self.op.kinks] if isinstance(self.op, Kinked) else []
+        return [a for a in at if float(self.precision.round(a)) == a]
+
+    def _has_kinks(self, setting: Setting) -> bool:
+        y = next(iter(setting.arguments.values()))
+        p = setting.step.own(setting.case.params)
+        return self.op.subdifferential(p, y, self.precision.tiny) is not None
+
+    def _setting(self, rng: np.random.Generator, x: NDArray, where: str) -> Setting:
+        T = len(x)
+        params = {
+            name: rng.standard_normal(shape) * (np.sqrt(2 / shape[0]) if len(shape) == 2 else 0.5)
+            for name, shape in self.network.parameter_shapes.items()
+        }
+        shape = T, self.network.widths(self.width)[self.network.output]
+        d = rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
+
+        def setting(x: NDArray) -> Setting:
+            return Setting(Case(self.network, params, x, d), where)
+
+        return self._finite(setting, x, rng)
+
+    def _finite(
+        self, setting: Callable[[NDArray], Setting], x: NDArray, rng: np.random.Generator
+    ) -> Setting:
+        """With other numbers where the op has no value or gradient in this precision.
+
+        A logarithm of a negative number, or what overflows, would say nothing of anybody's code.
+        """
+        for other, rows in self._others(x, rng):
+            found = setting(x)
+            lost = self._lost(found)
+            if not lost.any():
+                return found
+            x = np.where(lost.any(axis=-1, keepdims=True) if rows else lost, other, x)
+        found = setting(x)
+        if self._lost(found).any():
+            raise ValueError(
+                f"{self.op!r} gives no finite numbers in {self.precision.name} even for inputs "
+                "between 0 and 1; give like= an op that does"
+            )
+        return found
+
+    @staticmethod
+    def _others(x: NDArray, rng: np.random.Generator) -> Iterator[tuple[NDArray, bool]]:
+        """Other numbers to try in turn, and whether for whole rows."""
+        yield np.abs(x), False
+        yield rng.standard_normal(x.shape), False
+        yield rng.standard_normal(x.shape), True
+        yield rng.uniform(0.05, 0.95, x.shape), True
+
+    def _lost(self, setting: Setting) -> NDArray:
+        """The numbers in x, (T, D_0), for which something is not finite."""
+        rounding = Rounding.of(self.precision)
+        lost = np.zeros(setting.case.x.shape, dtype=bool)
+        inputs = {f"grad {name}" for name in setting.inputs}
+        with np.errstate(all="ignore"):
+            for name, want in setting.bounds(rounding).items():
+                bad = ~(np.abs(want.value) + want.full_error() < rounding.largest)
+                if name in inputs or name == "value z":
+                    alone = bad.shape == lost.shape and name != "grad y1"
+                    lost |= bad if alone else bad.any(axis=-1, keepdims=True)
+        return lost

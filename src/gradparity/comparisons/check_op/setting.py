@@ -1,0 +1,165 @@
+"""One op with numbers to test it on, and what its formulas say there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...core import Case, InnerProduct, Network, Node, Op, Take, Trace
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.bounded import Bounded
+from ...core.arithmetic.rounding import Rounding
+from ...core.network.backprop import backprop
+from ...core.network.network import INPUT, Edge, Step
+from ..findings.finding import SUM, Evidence, Finding
+from ..judge.node_by_node import judge
+from ..measure.at_node import expected_at_node
+
+__all__ = ["Setting", "Z", "network_of"]
+
+#: The name of the op's node, and of its value.
+Z = "z"
+
+
+def network_of(op: Op, widths: Sequence[int]) -> Network:
+    """The op alone, with any cotangent one likes; several inputs stand side by side in x."""
+    names, nodes = [INPUT], []
+    if len(widths) > 1:
+        cuts = np.cumsum((0, *widths))
+        ranges = [tuple(range(cuts[i], cuts[i + 1])) for i in range(len(widths))]
+        nodes = [Node(f"y{i}", Take(taken), INPUT) for i, taken in enumerate(ranges, 1)]
+        names = [node.name for node in nodes]
+    return Network(*nodes, Node(Z, op, *names), divergence=InnerProduct(), reduction="sum")
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Input values y, parameters p and a cotangent dz of one op, as a case of the op alone.
+
+    `where` says in words which numbers these are, for a finding's note.
+    """
+
+    case: Case
+    where: str = ""
+
+    @property
+    def step(self) -> Step:
+        return self.case.network.steps[-1]
+
+    @property
+    def op(self) -> Op:
+        return self.step.op
+
+    @cached_property
+    def core(self) -> Trace:
+        """What the core computes here."""
+        return backprop(self.case)
+
+    @cached_property
+    def arguments(self) -> dict[str, NDArray]:
+        """What a function of the op is called with, by name: y (or y1, y2, ...), W, b."""
+        y = [self.case.x if name == INPUT else self.core.value[name] for name in self.step.inputs]
+        named = dict(zip(self.inputs, y, strict=True))
+        return {**named, **{k: self.case.params[v] for k, v in self.step.parameters.items()}}
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the input values."""
+        return ["y" if name == INPUT else name for name in self.step.inputs]
+
+    @property
+    def dz(self) -> NDArray:
+        return self.case.desired
+
+    @property
+    def gradients(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every gradient that a backward function returns, in its order."""
+        return {name: array.shape for name, array in self.arguments.items()}
+
+    @property
+    def z_shape(self) -> tuple[int, int]:
+        return self.case.T, self.case.widths[Z]
+
+    def with_dz(self, dz: NDArray) -> Setting:
+        """The same with another cotangent."""
+        return Setting(_like(self.case, self.case.x, dz), self.where)
+
+    def rows(self, rows: Any) -> Setting:
+        """The same with some of the instances, or in another order."""
+        return Setting(_like(self.case, self.case.x[rows], self.case.d[rows]), self.where)
+
+    def astype(self, precision: Any) -> Setting:
+        if precision not in self._rounded:
+            self._rounded[precision] = Setting(self.case.astype(precision), self.where)
+        return self._rounded[precision]
+
+    def bounds(self, rounding: Rounding) -> dict[str, Bounded]:
+        """Every quantity with how far a correct implementation may be off."""
+        if rounding not in self._bounds:
+            expected = expected_at_node(self.step, self.case, self.core, rounding)
+            self._bounds[rounding] = {self._ours[e.quantity]: e.want for e in expected}
+        return self._bounds[rounding]
+
+    def judged(
+        self,
+        results: Mapping[str, NDArray],
+        float64: Evidence | None = None,
+        expected: Sequence[str] = (),
+    ) -> list[Finding]:
+        """The judge's verdicts on these results, by the names that the op's own functions have."""
+        found = judge(self.case, self._trace(results), float64, expected)
+        mine = [f for f in found if f.node == Z and f.op != SUM and f.quantity in self._ours]
+        named = [replace(f, quantity=self._ours[f.quantity]) for f in mine]
+        return [f for f in named if f.quantity in results]
+
+    def there(self, found: Finding) -> str:
+        """The numbers that an element was computed from, where they stand at its own index."""
+        given = {**self.arguments, "dz": self.dz}
+        shape = given[self.inputs[0]].shape
+        at, alike = found.index, {name: a for name, a in given.items() if a.shape == shape}
+        if at is None or len(at) != len(shape) or "dz" not in alike or self.step.parameters:
+            return ""
+        return ", where " + ", ".join(f"{name} = {a[at]:.6g}" for name, a in alike.items())
+
+    def evidence(self, findings: Sequence[Finding]) -> dict[str, Finding]:
+        """Findings by the names that the judge knows."""
+        theirs = {ours: name for name, ours in self._ours.items()}
+        return {theirs[f.quantity]: f for f in findings if f.quantity in theirs}
+
+    @cached_property
+    def _rounded(self) -> dict[Any, Setting]:
+        return {}
+
+    @cached_property
+    def _bounds(self) -> dict[Rounding, dict[str, Bounded]]:
+        return {}
+
+    @cached_property
+    def _edges(self) -> dict[str, Edge]:
+        return dict(zip(self.inputs, self.step.edges, strict=True))
+
+    @cached_property
+    def _ours(self) -> dict[str, str]:
+        """The judge's name of a quantity -> ours."""
+        edges = {f"grad {e.source} -> {e.target}": f"grad {y}" for y, e in self._edges.items()}
+        parameters = {f"grad {name}": f"grad {k}" for k, name in self.step.parameters.items()}
+        return {f"value {Z}": f"value {Z}", **edges, **parameters}
+
+    def _trace(self, results: Mapping[str, NDArray]) -> Trace:
+        """The core's trace with these results in it; what arrives at the op is exactly dz."""
+        value, grad = dict(self.core.value), {**self.core.grad, Z: self.dz}
+        edge_grad = dict(self.core.edge_grad)
+        value[Z] = results.get(f"value {Z}", value[Z])
+        for name, edge in self._edges.items():
+            edge_grad[edge] = results.get(f"grad {name}", edge_grad[edge])
+        for letter, name in self.step.parameters.items():
+            grad[name] = results.get(f"grad {letter}", grad[name])
+        return replace(self.core, value=value, grad=grad, edge_grad=edge_grad, adapter="own")
+
+
+def _like(case: Case, x: NDArray, d: NDArray) -> Case:
+    return Case(case.network, case.params, x, d, case.name, case.precision)

@@ -1,0 +1,68 @@
+"""What a check is given: two functions, and numbers to call them with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.precision import Precision
+from ...core.arithmetic.rounding import Rounding
+from ..findings.finding import Finding
+from .calling import Outcome, Pair
+from .points import Points
+from .setting import Setting
+
+__all__ = ["Task", "both", "everywhere"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a check is given: the user's pair, and numbers in one precision.
+
+    `expected` are conventions that are meant, such as "mean".
+    """
+
+    pair: Pair
+    points: Points
+    precision: Precision
+    expected: Sequence[str] = ()
+
+    def random(self, T: int = 7, draw: int = 0) -> Setting:
+        """Random points in the task's precision."""
+        return self.points.random(T, draw).astype(self.precision)
+
+    def at_kinks(self) -> Setting | None:
+        """Seven instances at kinks and ties; None if the op has none."""
+        found = self.points.few_at_kinks()
+        return None if found is None else found.astype(self.precision)
+
+    @property
+    def plain(self) -> Rounding:
+        """The arithmetic of the algebra: the worst case, sums in the dtype itself."""
+        return Rounding.of(self.precision).summing_in_storage()
+
+
+def everywhere(
+    check: Callable[[Task, Setting], Iterator[Finding]],
+) -> Callable[[Task], Iterator[Finding]]:
+    """The check at random points, and then at kinks and ties, which a note says."""
+
+    @wraps(check)
+    def checked(task: Task) -> Iterator[Finding]:
+        yield from check(task, task.random())
+        at_kinks = task.at_kinks()
+        if at_kinks is None:
+            return
+        for found in check(task, at_kinks):
+            said = f"; {at_kinks.where}" if found.note and found.parity is not True else ""
+            yield replace(found, note=found.note + said)
+
+    return checked
+
+
+def both(first: Outcome, second: Outcome) -> Iterable[tuple[str, NDArray, NDArray]]:
+    """(quantity, its first, its second) of all that both passes gave."""
+    names = [name for name in first.results if name in second.results]
+    return [(name, first.results[name], second.results[name]) for name in names]

@@ -1,0 +1,255 @@
+"""Other choices that people make in good faith: another mean or sum, smoothing form, weight decay.
+
+`choices` lists the alternatives to an op and to a divergence; here are those to a reduction and to
+a single tensor, and all of them for results judged from end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ...core.arithmetic.arrays import Array
+from ...core.arithmetic.bounded import Bounded
+from ...core.formulas.divergences import CrossEntropy, Divergence
+from ...core.formulas.op import Activation, Op
+from ...core.network.backprop import backprop
+from ...core.network.case import Case
+from ...core.network.network import Network, Node
+from .choices import ELEMENTS, ENOUGH, Choice, Scaled, other_divergences, other_ops, solve, spelled
+
+__all__ = [
+    "TRANSPOSED",
+    "Alternative",
+    "Loss",
+    "Transform",
+    "alternatives",
+    "decays",
+    "losses",
+    "plus_decay",
+    "scales",
+    "with_network",
+]
+
+#: What is said of a gradient that came transposed.
+TRANSPOSED = "it is the formula transposed: the numbers agree once it is transposed"
+
+Transform = Callable[[str, Bounded], Bounded | None]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """For results judged from end to end: another case, or what a single tensor may be instead.
+
+    ``transform(parameter's name, formula)`` gives what the gradient of that parameter would be, or
+    None where the alternative says nothing about it.
+    """
+
+    name: str
+    parameter: float | None
+    said: str
+    case: Case | None = None
+    transform: Transform | None = None
+
+
+# --- tensors --------------------------------------------------------------------------------------
+
+
+def scales(T: int, K: int, reduction: str) -> Iterator[tuple[str, float, str]]:
+    """(name, factor, said) of what a gradient is multiplied by under another mean or sum.
+
+    >>> [(name, factor) for name, factor, _ in scales(4, 1, "mean")]
+    [('sum', 4.0), ('mean', 0.25)]
+    """
+    if reduction == "mean":
+        if T > 1:
+            said = f"every element is {T} times the formula: the sum over the batch of {T}, "
+            yield "sum", float(T), said + "not the mean"
+            said = f"every element is 1/{T} of the formula: divided by the batch of {T} once more"
+            yield "mean", 1.0 / T, said
+        if K > 1:
+            said = f"every element is 1/{K} of the formula: the mean over {T * K} elements, "
+            yield ELEMENTS, 1.0 / K, said + f"not over the batch of {T}"
+        return
+    if T > 1:
+        said = f"every element is 1/{T} of the formula: the mean over the batch of {T}, "
+        yield "mean", 1.0 / T, said + "not the sum"
+    if K > 1:
+        said = f"every element is 1/{T * K} of the formula: the mean over {T * K} elements"
+        yield ELEMENTS, 1.0 / (T * K), f"{said}, not the sum over the batch"
+
+
+def decays(residual: Array, W: Array, bound: Array) -> Iterator[tuple[float, str]]:
+    """(lambda, said) of residual = lambda W, solved and spelled.
+
+    >>> W = np.arange(1.0, 7.0)
+    >>> [lam for lam, _ in decays(1e-3 * W, W, np.full(6, 1e-12))]
+    [0.001]
+    """
+    lam, _ = solve(residual, W, bound)
+    if not 1e-9 < lam <= 1.0:
+        return
+    signal = np.abs(lam * W) / np.maximum(bound, 1e-300)
+    near = min(0.02 + 3.0 / max(1.0, float(signal.max())), 0.25)
+    n = int((signal > 1.0).sum())
+    for short in spelled(lam, n, near):
+        if n >= ENOUGH or f"{short:e}"[:8] in ("1.000000", "2.000000", "5.000000"):
+            yield short, f"the formula plus {short:.6g} times the parameter: weight decay"
+
+
+def plus_decay(want: Bounded, W: Array, lam: float) -> Bounded:
+    """The gradient of a parameter with weight decay: want + lambda W."""
+    decayed: Bounded = want + Bounded.exactly(W, want.rounding) * lam
+    return decayed
+
+
+# --- whole cases ----------------------------------------------------------------------------------
+
+
+def with_network(
+    case: Case,
+    divergence: Divergence | None = None,
+    reduction: str | None = None,
+    ops: Mapping[str, Op] | None = None,
+) -> Case:
+    """The case with another divergence, reduction, or ops at some nodes."""
+    old, ops = case.network, ops or {}
+    nodes = [Node(n.name, ops.get(n.name, n.op), *n.inputs) for n in old.nodes]
+    network = Network(
+        *nodes,
+        divergence=old.divergence if divergence is None else divergence,
+        output=old.output,
+        reduction=old.reduction if reduction is None else reduction,
+        scale=old.scale,
+    )
+    return replace(case, network=network)
+
+
+class Loss(NamedTuple):
+    """Another divergence, another mean or sum, or both, under their names joined by "+".
+
+    `divergence` is that of each instance, and `case` has it as Err does: over the outputs too.
+    """
+
+    name: str
+    parameter: float | None
+    said: str
+    divergence: Divergence
+    case: Case
+
+
+def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Loss]:
+    """What may be the loss instead, the likeliest first.
+
+    `eps` solves the label smoothing of a case from the data, and says from how many elements.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
+    >>> [loss.name for loss in losses(case, lambda case: (0.0, 0))][:4]
+    ['sum', 'half', 'mse', 'mean-elements']
+    """
+    old, K = case.network.divergence, case.widths[case.network.output]
+    new = "sum" if case.network.reduction == "mean" else "mean"
+    other = with_network(case, reduction=new)
+    scaled = {name: (f, said) for name, f, said in scales(case.T, K, case.network.reduction)}
+
+    def both(name: str, c: Choice, changed: Case) -> Loss:
+        said = f"{scaled[name][1]}; and {c.said}"
+        return Loss(f"{name}+{c.name}", c.parameter, said, c.instead, changed)
+
+    if new in scaled:
+        yield Loss(new, *scaled[new], old, other)
+    for c in other_divergences(old, K, eps(case)):
+        yield Loss(c.name, c.parameter, c.said, c.instead, with_network(case, c.instead))
+    if new in scaled:
+        for c in other_divergences(old, K, eps(other)):
+            yield both(new, c, with_network(other, c.instead))
+    if ELEMENTS in scaled:
+        for c in other_divergences(old, K):
+            if c.name not in (ELEMENTS, "mse"):  # a mean over the outputs already
+                yield both(ELEMENTS, c, with_network(case, Scaled(c.instead, scaled[ELEMENTS][0])))
+
+
+def alternatives(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
+    """What results that were computed from end to end may be instead, the likeliest first.
+
+    Parameters
+    ----------
+    case : what was asked for.
+    results : what was got, by quantity: "Err", "Div", "grad W1", "value z1", ...
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
+    >>> [a.name for a in alternatives(case, {})][:4]
+    ['sum', 'half', 'mse', 'mean-elements']
+    """
+    for loss in losses(case, lambda other: _eps_of(other, results)):
+        yield Alternative(loss.name, loss.parameter, loss.said, loss.case)
+    yield from _ops_of(case, results)
+    yield from _tensors(case, results)
+
+
+def _eps_of(case: Case, results: Mapping[str, Array]) -> tuple[float, int]:
+    """The label smoothing of gradients, which are linear in it."""
+    divergence, K = case.network.divergence, case.widths[case.network.output]
+    if not isinstance(divergence, CrossEntropy) or K < 2:
+        return 0.0, 0
+    ends = [backprop(with_network(case, replace(divergence, eps=e))) for e in (0.0, 1.0 / K)]
+    names = [q for q in results if q.startswith("grad ") and q[5:] in ends[0].grad and q[5:] != "x"]
+    residual, direction = [np.zeros(0)], [np.zeros(0)]
+    for q in names:
+        got, (low, high) = np.asarray(results[q], np.float64), (end.grad[q[5:]] for end in ends)
+        if got.shape == low.shape:
+            residual.append((got - low).ravel())
+            direction.append((high - low).ravel().astype(np.float64))
+    d = np.concatenate(direction)
+    bound = np.full(d.shape, 1e-6 * np.abs(d).max(initial=1e-300))
+    t, n = solve(np.concatenate(residual), d, bound)
+    return t / K, n
+
+
+def _ops_of(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
+    """Another op at every node that has the same one."""
+    tried: list[Op] = []
+    for op in (s.op for s in case.network.steps if isinstance(s.op, Activation)):
+        others = list(other_ops(op))
+        if not others or op in tried:  # an op of one's own, which need not be comparable
+            continue
+        tried.append(op)
+        nodes = [s for s in case.network.steps if type(s.op) is type(op) and s.op == op]
+        for c in others:
+            if c.instead != op:
+                changed = with_network(case, ops={s.name: c.instead for s in nodes})
+                yield Alternative(c.name, c.parameter, c.said, changed)
+
+
+def _tensors(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
+    """What may have been done to the gradient of a parameter afterwards."""
+    T, K = case.T, case.widths[case.network.output]
+    for name, factor, said in scales(T, K, case.network.reduction):
+        yield Alternative(name, factor, said, transform=_times(factor))
+    yield Alternative("transposed", None, TRANSPOSED, transform=_transposed)
+    grad = backprop(case).grad
+    for p, W in case.params.items():
+        got = results.get(f"grad {p}")
+        if got is None or np.shape(got) != W.shape:
+            continue
+        want = np.asarray(grad[p], np.float64)
+        unit = float(np.finfo(case.dtype).eps) * np.abs(want).max(initial=1e-300)
+        for lam, said in decays(got - want, W, np.full(W.shape, unit)):
+            yield Alternative("weight-decay", lam, said, transform=_decayed(case, lam))
+
+
+def _times(factor: float) -> Transform:
+    return lambda p, want: want * factor
+
+
+def _transposed(p: str, want: Bounded) -> Bounded | None:
+    return want.T if want.ndim == 2 else None
+
+
+def _decayed(case: Case, lam: float) -> Transform:
+    return lambda p, want: plus_decay(want, case.params[p], lam) if p in case.params else None

@@ -1,0 +1,1 @@
+"""Findings: what was judged about one quantity of one implementation."""

@@ -1,0 +1,215 @@
+"""A finding: the verdict on one quantity that one implementation computed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ...core.network.network import INPUT, Network
+from .elements import Element
+
+__all__ = [
+    "FOLLOWS",
+    "SUM",
+    "Census",
+    "Evidence",
+    "Finding",
+    "Power",
+    "Verdict",
+    "as_written",
+    "exit_code",
+    "is_final",
+]
+
+
+#: The "op" of a finding that tests the distributed chain rule.
+SUM = "sum over uses"
+
+
+#: The note of a result that only a fault nearer to the loss may have made wrong contains this.
+FOLLOWS = "it follows from"
+
+
+class Verdict(StrEnum):
+    """The whole vocabulary, best first."""
+
+    #: Bitwise what rounding the reference gives.
+    EXACT = "exact"
+    #: Inside what a correct implementation at this precision can return.
+    ROUNDING = "rounding"
+    #: At a kink: a valid choice, shown, other than the one the network names.
+    SUBGRADIENT = "subgradient"
+    #: Says nothing: the signal is zero, or below its own bound.
+    VACUOUS = "vacuous"
+    #: Cannot be decided, with the reason.
+    INCONCLUSIVE = "inconclusive"
+    #: Right in float64, worse at this dtype than a correct implementation.
+    IMPRECISE = "imprecise"
+    #: Exactly right for a named alternative; passes where it is expected.
+    CONVENTION = "convention"
+    #: None of these, or non-finite where the formula is finite.
+    MISMATCH = "mismatch"
+
+    @property
+    def parity(self) -> bool | None:
+        """True for the first three, False for the last three, None where nothing is known."""
+        if self in (Verdict.VACUOUS, Verdict.INCONCLUSIVE):
+            return None
+        return self in (Verdict.EXACT, Verdict.ROUNDING, Verdict.SUBGRADIENT)
+
+    @property
+    def badness(self) -> int:
+        """Position in the vocabulary: the worst of several verdicts has the largest."""
+        return list(Verdict).index(self)
+
+
+#: Choices that are no longer listed one by one.
+MANY = 4
+
+
+@dataclass(frozen=True)
+class Census:
+    """The kinks met in one gradient: how many, what was taken there, and what is valid.
+
+    Attributes
+    ----------
+    count : elements (or tied groups) exactly at a kink.
+    taken : what the implementation took -> how often; slopes such as "0" or "0.5", or the rule
+        "first", "last", "even", "mixed" for ties.
+    reference : what the network's op takes.
+    valid : the subdifferential in words, such as "[0, 1]".
+    undetermined : those where the gradient arriving is zero, so that any choice gives the same.
+    usual : what the framework takes at such a kink anywhere, as measured; "" if that is unknown.
+    """
+
+    count: int
+    taken: dict[str, int]
+    reference: str
+    valid: str
+    undetermined: int = 0
+    usual: str = ""
+
+    @property
+    def choice(self) -> str:
+        """What was taken, in a few words."""
+        return " or ".join(self.taken) if len(self.taken) < MANY else f"{len(self.taken)} values"
+
+    def __str__(self) -> str:
+        taken = ", ".join(f"{n} take {what}" for what, n in self.taken.items())
+        unknown = f"{self.undetermined} undetermined" if self.undetermined else ""
+        said = ", ".join(part for part in (taken, unknown) if part)
+        known = f"network: {self.reference}; valid: {self.valid}"
+        known += f"; usual there: {self.usual}" if self.usual else ""
+        return f"{self.count} at a kink: {said} ({known})"
+
+
+@dataclass(frozen=True)
+class Power:
+    """The smallest relative faults that a comparison would have caught.
+
+    Attributes
+    ----------
+    median, worst : in a single element, over the elements of the tensor.
+    tensor : in the whole tensor, multiplied by one factor.
+    untested : elements of which no fault below 1 would have been seen: smaller than their bound.
+    """
+
+    median: float
+    worst: float
+    tensor: float
+    untested: int = 0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on one quantity.
+
+    Attributes
+    ----------
+    quantity : "value z1", "grad W1", "grad z1 -> y1" (through one use), "grad y1" (the sum over its
+        uses), "Div", "Err".
+    node : the node whose formula was tested, "Div" or "Err": the place to look.
+    op : its op, as written.
+    elements, outside : how many were compared, and how many lie outside their bound.
+    index, got, expected : the element nearest to (or furthest beyond) its bound.
+    error, bound : there, in units of roundoff: 1 u is the unit roundoff times the largest
+        element of the tensor.
+    kinks : the census, where the op met any.
+    note : an explanation in words.
+    power : what would have been caught, where there is parity.
+    convention : the name of the alternative that explains it, such as "sum".
+    declared : the user said that this convention is expected.
+    final : it is the gradient of a parameter or of the input x: what a user trains with.
+    worst : some elements outside their bound, the furthest first.
+    """
+
+    quantity: str
+    node: str
+    op: str
+    verdict: Verdict
+    elements: int
+    outside: int = 0
+    index: tuple[int, ...] | None = None
+    got: float = 0.0
+    expected: float = 0.0
+    error: float = 0.0
+    bound: float = 0.0
+    kinks: Census | None = field(default=None)
+    note: str = ""
+    power: Power | None = None
+    convention: str = ""
+    declared: bool = False
+    final: bool = False
+    worst: tuple[Element, ...] = ()
+
+    @property
+    def parity(self) -> bool | None:
+        """That of the verdict; a convention that was declared as expected is parity."""
+        return True if self.declared else self.verdict.parity
+
+    def __str__(self) -> str:
+        text = f"{self.verdict.upper() if self.parity is False else self.verdict}"
+        text += " (expected)  " if self.declared else "  "
+        if not self.elements:  # there was nothing to compare
+            return f"{text}{self.quantity}: {self.note}"
+        text += f"{self.quantity}: {self.error:.2g} u (bound {self.bound:.2g} u)"
+        if self.outside:
+            place = list(self.index or ())
+            text += (
+                f", {self.outside} of {self.elements} elements outside, worst {place}: "
+                f"{self.got:.9g}, the formula of {self.op} at {self.node!r} gives "
+                f"{self.expected:.9g}"
+            )
+        if self.kinks:
+            text += f"; {self.kinks}"
+        return f"{text}; {self.note}" if self.note else text
+
+
+#: Gives the findings of the same implementation in float64, by quantity; asked only where needed.
+Evidence = Callable[[], Mapping[str, Finding]]
+
+
+def as_written(op: object) -> str:
+    """An op or a divergence, the same in every process: where a function lies is nobody's business.
+
+    >>> as_written(as_written)
+    '<function as_written>'
+    """
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(op))
+
+
+def is_final(network: Network, quantity: str) -> bool:
+    """Whether it is the gradient of a parameter or of x."""
+    return quantity in {f"grad {name}" for name in (*network.parameter_shapes, INPUT)}
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """0 parity, 1 a difference, 2 unknown (inconclusive, only vacuous, or nothing compared)."""
+    parities = {finding.parity for finding in findings}
+    if False in parities:
+        return 1
+    if True not in parities or any(f.verdict is Verdict.INCONCLUSIVE for f in findings):
+        return 2
+    return 0

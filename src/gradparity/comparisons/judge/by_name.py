@@ -1,0 +1,171 @@
+"""Results by name: node by node where they allow it, from end to end where they do not.
+
+A quantity can be judged at its node if what the formula takes there was returned too: a value needs
+the values it is made of, a gradient the gradient that arrives and those values.  The rest is judged
+with the rounding of the whole network.  The induction holds all the same: whatever a step is
+judged on is x, a parameter, or itself a result with a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.network.case import Case
+from ...core.network.network import INPUT, Edge
+from ...core.network.trace import Trace
+from ..explain.end_to_end import with_layout
+from ..findings.finding import Evidence, Finding
+from ..findings.quantities import EVERYTHING, problem, shapes_of_results
+from .end_to_end import judge_final
+from .location import placed
+from .node_by_node import judge_what_is_there, meant_alike, meant_once
+from .returned import sorted_results
+from .traces import check_trace
+
+__all__ = ["judge_results", "judge_trace", "named_arrays"]
+
+
+def judge_results(
+    case: Case,
+    results: Mapping[str, Any],
+    float64: Evidence | None = None,
+    expected: Sequence[str] = (),
+) -> list[Finding]:
+    """A verdict on every result, and a finding for whatever cannot be compared.
+
+    Parameters
+    ----------
+    case : the case, in the precision the results were computed in.
+    results : any of "Err", "Div" (T,), "value <node>" (T, D), "grad <name>" for a parameter, a
+        node, "x" or "Div", and "grad <node> -> <node>" for one use of a value; arrays of NumPy,
+        PyTorch or JAX, of the case's dtype.
+    float64 : gives the findings of the same implementation in float64, by quantity.
+    expected : conventions that are meant: they pass.
+
+    Returns
+    -------
+    list of Finding, in the order of the results.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2), Tanh()], L2()), batch=4)
+    >>> trace = backprop(case)
+    >>> mine = {"value z1": trace.value["z1"], "value y1": 1.01 * trace.value["y1"]}
+    >>> for finding in judge_results(case, mine):
+    ...     print(finding.verdict, finding.quantity, "at", finding.node)
+    rounding value z1 at z1
+    mismatch value y1 at y1
+    """
+    given = sorted_results(case, results)
+    found = dict(given.problems)
+    found |= _node_by_node(case, given.arrays, float64, expected)
+    rest = {q: a for q, a in given.arrays.items() if q not in found}
+    if rest:
+        # Values that were returned settle which branches were taken.
+        values = {q: a for q, a in given.arrays.items() if q.startswith("value ")}
+        judged = judge_final(case, {**values, **rest}, float64, expected)
+        # Those judged at their nodes had another gradient to start from: each kind for itself.
+        final = meant_alike([f for f in judged if f.quantity in rest])
+        arrived = [f for f in final if f.quantity.startswith("grad ") and not f.final]
+        found = {f.quantity: f for f in (*meant_once(list(found.values()), arrived), *final)}
+    order = list(found) if EVERYTHING in found else list(map(str, results))
+    told = placed(case.network, [found[q] for q in order], rest)
+    return with_layout(told, given.turned, expected)
+
+
+def judge_trace(
+    case: Case,
+    trace: Trace,
+    float64: Evidence | None = None,
+    expected: Sequence[str] = (),
+) -> list[Finding]:
+    """As `judge`; where something is missing or unfit, that is said and the rest is judged."""
+    try:
+        check_trace(case, trace)
+    except (TypeError, ValueError) as error:
+        found = judge_results(case, _by_name(trace), float64, expected)
+        there = {f.quantity for f in found}
+        lacking = [q for q in shapes_of_results(case) if q not in there]
+        if all(f.elements for f in found) and not lacking:
+            return [problem(case, EVERYTHING, str(error)), *found]
+        return [*found, *(problem(case, q, "the trace lacks it") for q in lacking)]
+    return judge_what_is_there(case, trace, float64, expected)
+
+
+def named_arrays(case: Case, result: Any) -> dict[str, NDArray]:
+    """What an implementation returned, by name, as far as it can be compared."""
+    if result is None:
+        return {}
+    return sorted_results(case, _by_name(result) if isinstance(result, Trace) else result).arrays
+
+
+def _by_name(trace: Trace) -> dict[str, Any]:
+    found: dict[str, Any] = {"Err": trace.Err, "Div": trace.Div}
+    for kind, arrays in (("value", trace.value), ("grad", trace.grad), ("grad", trace.edge_grad)):
+        if isinstance(arrays, Mapping):
+            found |= {f"{kind} {_plain(name)}": array for name, array in arrays.items()}
+    return found
+
+
+def _plain(name: Any) -> str:
+    return " -> ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
+def _node_by_node(
+    case: Case,
+    arrays: Mapping[str, NDArray],
+    float64: Evidence | None,
+    expected: Sequence[str],
+) -> dict[str, Finding]:
+    """Of what can be judged on the implementation's own numbers, by the names of the results."""
+    named = _names_of_uses(case, arrays)
+
+    def evidence() -> Mapping[str, Finding]:
+        assert float64 is not None
+        found = float64()
+        return {**found, **{use: found[q] for q, use in named.items() if q in found}}
+
+    trace = _trace(case, arrays)
+    judged = judge_what_is_there(case, trace, float64 and evidence, expected)
+    there = {f.quantity: f for f in judged}
+    found = {q: there[q] for q in arrays if q in there}
+    for q, use in named.items():
+        if use in there:
+            final = q == f"grad {INPUT}"
+            found[q] = replace(there[use], quantity=q, final=final)
+        else:
+            found.pop(q, None)  # the sum over its uses is itself
+    return found
+
+
+def _names_of_uses(case: Case, arrays: Mapping[str, NDArray]) -> dict[str, str]:
+    """The gradient of a value with a single use is the one through it, whatever it was called."""
+    named = {}
+    for name in (INPUT, *(node.name for node in case.network.nodes)):
+        uses = case.network.consumers(name)
+        if len(uses) == 1 and f"grad {name}" in arrays:
+            use = f"grad {uses[0].source} -> {uses[0].target}"
+            if use not in arrays:
+                named[f"grad {name}"] = use
+    return named
+
+
+def _trace(case: Case, arrays: Mapping[str, NDArray]) -> Trace:
+    """A trace of what was returned, and of nothing else."""
+    network = case.network
+    value = {n.name: a for n in network.nodes if (a := arrays.get(f"value {n.name}")) is not None}
+    names = (INPUT, "Div", *(n.name for n in network.nodes), *network.parameter_shapes)
+    grad = {name: a for name in names if (a := arrays.get(f"grad {name}")) is not None}
+    edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
+    for edge in network.edges:
+        through = arrays.get(f"grad {edge.source} -> {edge.target}")
+        if len(network.consumers(edge.source)) == 1:
+            through = grad.get(edge.source) if through is None else through
+            if through is not None:
+                grad.setdefault(edge.source, through)
+        if through is not None:
+            edge_grad[edge] = through
+    Err, Div = arrays.get("Err"), arrays.get("Div")
+    return Trace(Err, Div, value, grad, edge_grad, precision=case.precision.name)  # type: ignore[arg-type]  # may lack anything

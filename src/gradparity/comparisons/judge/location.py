@@ -1,0 +1,285 @@
+"""Where the fault behind a wrong final result must lie: between it and the nearest right ones.
+
+A result judged from end to end is wrong wherever the fault is.  What is right nearer to the loss
+clears everything beyond it, for the gradient that arrives there is made of it; so the walk goes
+from the wrong result along the uses of its value, and ends at nodes where a right gradient arrives.
+For a value it goes the other way, along what it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ...core.network.network import INPUT, Edge, Network
+from ..findings.finding import FOLLOWS, Finding, Verdict
+
+__all__ = ["Places", "Suspects", "placed"]
+
+#: Nodes, and results to return, that are told one by one.
+FEW = 8
+
+
+@dataclass
+class Suspects:
+    """Where to look for the fault behind one wrong result.
+
+    Attributes
+    ----------
+    nodes : those whose formula may be the wrong one, the nearest to the loss first.
+    passed : all that the walk came to, cleared or not.
+    right : where it ended, because what is there is right.
+    back : those of the nodes that can only be wrong in what they pass back.
+    ask : the results that would let these nodes be judged at their own place.
+    """
+
+    nodes: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    right: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)
+    ask: list[str] = field(default_factory=list)
+
+
+def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) -> list[Finding]:
+    """The findings, each mismatch from end to end with a word on where to look.
+
+    Parameters
+    ----------
+    findings : of all results, whichever way they were judged.
+    whole : the quantities that were judged from end to end.
+
+    >>> from gradparity.comparisons.judge.end_to_end import judge_end_to_end
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2), Tanh(), Affine(2, 2)], L2()), batch=4)
+    >>> right = backprop(case).grad
+    >>> given = {"grad W1": right["W1"] + 1, "grad W2": right["W2"]}
+    >>> print(judge_end_to_end(case, given)[0].note)
+    judged from end to end: what arrives at 'z2' is right, so look at what 'z2' passes back, ...
+    """
+    places = Places(network, findings, whole)
+    return [
+        replace(f, note="; ".join(filter(None, (f.note, places.said(f)))))
+        if places.wrong(f.quantity) and f.quantity in places.whole
+        else f
+        for f in findings
+    ]
+
+
+class Places:
+    """What is known to be right and wrong, and where."""
+
+    def __init__(self, network: Network, findings: Sequence[Finding], whole: Iterable[str]) -> None:
+        self.network, self.whole = network, frozenset(whole)
+        self.found = {f.quantity: f for f in findings if f.elements}
+        self.order = [INPUT, *(node.name for node in network.nodes), "Div"]
+        self.steps = {step.name: step for step in network.steps}
+        self.owner = {f"grad {p}": s.name for s in network.steps for p in s.parameters.values()}
+
+    # --- what is known --------------------------------------------------------------------------
+
+    def wrong(self, q: str) -> bool:
+        return q in self.found and self.found[q].verdict is Verdict.MISMATCH
+
+    def right(self, q: str) -> bool:
+        """Right in itself, or but for a convention, which says of all that was wrong what it is."""
+        found = self.found.get(q)
+        return found is not None and (found.parity is True or found.verdict is Verdict.CONVENTION)
+
+    def right_from_the_loss_on(self, q: str) -> bool:
+        return q in self.whole and self.right(q)
+
+    def _arrives_right(self, name: str) -> bool:
+        """Whether the gradient that arrives at a node is right, by its own or its parameters'."""
+        if self.right_from_the_loss_on(f"grad {name}"):
+            return True
+        own = [q for q, node in self.owner.items() if node == name and q in self.whole]
+        known = [q for q in own if q in self.found]
+        return bool(known) and all(self.right(q) for q in known)
+
+    def _use(self, edge: Edge) -> str:
+        """The name of the gradient through a use, which the value's own is if there is no other."""
+        through = f"grad {edge.source} -> {edge.target}"
+        alone = len(self.network.consumers(edge.source)) == 1
+        return f"grad {edge.source}" if alone and through not in self.found else through
+
+    # --- where to look --------------------------------------------------------------------------
+
+    def suspects(self, q: str) -> Suspects:
+        """Where the fault behind this result may be."""
+        if not q.startswith("grad "):
+            return self._in_order(self._forward(q))
+        name = q.removeprefix("grad ")
+        if q in self.owner:
+            return self._in_order(self._of_parameter(q, self.owner[q]))
+        edge = next((e for e in self.network.edges if name == f"{e.source} -> {e.target}"), None)
+        found = Suspects(passed=[edge.source if edge else name])
+        if name == "Div":
+            found.nodes.append(name)
+        elif edge is not None:
+            self._walk([edge], found)
+        else:
+            self._walk(self.network.consumers(name), found)
+        return self._in_order(found)
+
+    def _of_parameter(self, q: str, node: str) -> Suspects:
+        found = Suspects(nodes=[node], passed=[node])
+        found.ask += [*self._values(node), f"grad {node}"]
+        others = [p for p, owner in self.owner.items() if owner == node and p != q]
+        if self.right_from_the_loss_on(f"grad {node}") or (
+            any(self.right_from_the_loss_on(p) for p in others) and not self._wrong_before(node)
+        ):
+            found.right.append(node)
+        else:
+            self._walk(self.network.consumers(node), found)
+        return found
+
+    def _wrong_before(self, node: str) -> bool:
+        """Whether a gradient that this node passes something on to is wrong."""
+        before, todo = set(), [node]
+        while todo:
+            for name in self.steps[todo.pop()].inputs:
+                todo += [name] if name != INPUT and name not in before else []
+                before.add(name)
+        gradients = [q for q in self.found if q.startswith("grad ") and self.wrong(q)]
+        return any(self._at(q) in before for q in gradients)
+
+    def _walk(self, edges: Iterable[Edge], found: Suspects) -> None:
+        """Along the uses of a value, up to where what arrives is right."""
+        todo, seen = list(edges), set()
+        while todo:
+            edge = todo.pop()
+            node, use = edge.target.partition("[")[0], self._use(edge)
+            if edge in seen:
+                continue
+            seen.add(edge)
+            if self.right_from_the_loss_on(use):  # one of several: all beyond it is right as well
+                continue
+            found.passed.append(node)
+            cleared = self.right(use) and use not in self.whole  # judged on what it was given
+            if not cleared:
+                found.nodes.append(node)
+                found.ask += [*self._values(node), f"grad {node}", self._asked(edge)]
+            if node != "Div" and self._arrives_right(node):
+                found.right.append(node)
+                found.back += [] if cleared else [node]
+            elif node != "Div":
+                todo += self.network.consumers(node)
+
+    def _forward(self, q: str) -> Suspects:
+        """Along what a value is made of."""
+        start = q.removeprefix("value ") if q.startswith("value ") else "Div"
+        found, todo = Suspects(), [start]
+        if q == "Err" and self.right("Div"):
+            return Suspects(nodes=["Div"], passed=["Div"], right=["Div"])
+        while todo:
+            node = todo.pop()
+            if node in found.passed:
+                continue
+            found.passed.append(node)
+            here = "Div" if node == "Div" else f"value {node}"
+            if not self.right(here):
+                found.nodes.append(node)
+                found.ask += self._values(node)
+            for name in self._inputs(node):
+                if self.right_from_the_loss_on(f"value {name}"):
+                    found.right.append(name)
+                else:
+                    todo.append(name)
+        return found
+
+    def _inputs(self, node: str) -> list[str]:
+        given = (self.network.output,) if node == "Div" else self.steps[node].inputs
+        return [name for name in given if name != INPUT]
+
+    def _values(self, node: str) -> list[str]:
+        return [f"value {name}" for name in self._inputs(node)]
+
+    def _asked(self, edge: Edge) -> str:
+        alone = len(self.network.consumers(edge.source)) == 1
+        return f"grad {edge.source}" + ("" if alone else f" -> {edge.target}")
+
+    def _in_order(self, found: Suspects) -> Suspects:
+        """Everything once: nodes the nearest to the loss first, and no result twice."""
+        for names in (found.nodes, found.passed, found.right, found.back):
+            names[:] = sorted(set(names), key=self.order.index, reverse=True)
+        no_result = {"grad Div", *self.found}
+        found.ask = [q for q in dict.fromkeys(found.ask) if q not in no_result]
+        return found
+
+    # --- in words -------------------------------------------------------------------------------
+
+    def said(self, f: Finding) -> str:
+        """One sentence on a mismatch that was judged from end to end."""
+        found = self.suspects(f.quantity)
+        before = self._nearer(f.quantity, found)
+        if before:
+            behind = f"{FOLLOWS} the fault behind {before}, or is wrong itself"
+            return f"judged from end to end: {behind}"
+        if f.quantity.startswith("grad ") and "Div" in found.passed:
+            values = [q for q in self.found if not q.startswith("grad ") and self.wrong(q)]
+            if values:
+                return f"judged from end to end: it may follow from {values[0]}, which is wrong"
+        look = self._look(f.quantity, found)
+        return f"judged from end to end: {look}{self._to_return(f.quantity, found)}"
+
+    def _nearer(self, q: str, found: Suspects) -> str:
+        """A wrong result that this one is made of, the one furthest on the way; "" if none is."""
+        here, gradient = self._at(q), q.startswith("grad ")
+        wrong = [o for o in self.found if self.wrong(o) and o.startswith("grad ") == gradient]
+        on_the_way = [o for o in wrong if self._at(o) != here and self._at(o) in found.passed]
+        if on_the_way:
+            furthest = max if gradient else min
+            return furthest(on_the_way, key=lambda o: self.order.index(self._at(o)))
+        if " -> " in q or found.right == found.nodes == [here]:
+            return ""
+        same = [o for o in wrong if self._at(o) == here]
+        first = min(same, key=lambda o: (" -> " not in o, o in self.owner, o == "Err"))
+        return first if first != q else ""
+
+    def _at(self, q: str) -> str:
+        """The node whose value or arriving gradient a result is, or is made of."""
+        name = q.partition(" ")[2].split(" -> ")[0]
+        return self.owner.get(q, name or "Div")
+
+    def _look(self, q: str, found: Suspects) -> str:
+        gradient = q.startswith("grad ")
+        right = _listed([repr(name) for name in found.right])
+        verb = "are" if len(found.right) > 1 else "is"
+        known = f"what arrives at {right} {verb} right, so "
+        if not gradient:
+            known = f"the value{'s' if verb == 'are' else ''} of {right} {verb} right, so "
+        known = known if right else ""
+        if gradient and found.right == found.nodes:
+            return f"{known}look at the formula of {q}"
+        if len(found.nodes) > FEW:
+            places = f"the {len(found.nodes)} nodes from {found.nodes[-1]!r} to {found.nodes[0]!r}"
+        else:
+            names = {name: f"at {name!r}" for name in found.nodes}
+            names |= {name: f"at what {name!r} passes back" for name in found.back}
+            places = _listed([names[name] for name in found.nodes]).removeprefix("at ")
+        if self._forward_unknown(q, found):
+            places += ", or at the forward pass"
+        return f"{known}look at {places}"
+
+    def _forward_unknown(self, q: str, found: Suspects) -> bool:
+        seen = any(self.right(known) for known in ("Err", "Div", f"value {self.network.output}"))
+        return q.startswith("grad ") and "Div" in found.passed and not seen
+
+    def _to_return(self, q: str, found: Suspects) -> str:
+        ask = ["Err"] * (self._forward_unknown(q, found) and "Err" not in self.found)
+        ask += sorted(found.ask, key=lambda name: name.startswith("grad "))
+        if not ask:
+            return ""
+        names = ", ".join(f'"{name}"' for name in ask)
+        if len(ask) > FEW:
+            names = 'the "value ..." and "grad ..." of these nodes'
+        return f"; return {names} to have it named"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """With commas, and an "and" before the last.
+
+    >>> _listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -1,0 +1,151 @@
+"""The results an implementation returned, by name, are looked over before they are judged."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.network.case import Case
+from ..findings.finding import Finding, Verdict
+from ..findings.quantities import EVERYTHING, problem, shapes_of_results
+from ..running.raised import raised
+
+__all__ = ["Results", "checked_results", "sorted_results"]
+
+
+class UnfitError(TypeError):
+    """A result that cannot be compared, and what it is instead."""
+
+
+class Results(NamedTuple):
+    """What can be judged, and what was returned that cannot.
+
+    arrays : by name, of the case's dtype and the expected shape.
+    turned : names of weights' gradients that came as (out, in).
+    problems : a finding for everything that cannot be compared, saying what it is instead.
+    """
+
+    arrays: dict[str, NDArray]
+    turned: frozenset[str]
+    problems: dict[str, Finding]
+
+
+def sorted_results(case: Case, results: Any) -> Results:
+    """Sort what an implementation returned into what can be judged and what cannot.
+
+    Nothing is raised: a wrong name is `inconclusive`, for nothing was compared; a wrong shape,
+    dtype or type is a `mismatch`.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
+    >>> print(sorted_results(case, {"grad W": np.zeros((3, 2))}).problems["grad W"])
+    inconclusive  grad W: no such result, so it was not compared; did you mean 'grad W1'? there...
+    """
+    shapes = shapes_of_results(case)
+    there = ", ".join(map(repr, shapes))
+    if not isinstance(results, Mapping):
+        said = f'it returned {_what(results)}; return a Trace or a dict such as {{"grad W1": dW1}}'
+        return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
+    try:
+        given = {str(name): result for name, result in results.items()}
+    except Exception as error:  # somebody's mapping may raise anything
+        said = f"reading it {raised(error)}"
+        return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
+    if not given:
+        said = f"no result was returned; give any of {there}"
+        return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
+    arrays: dict[str, NDArray] = {}
+    turned: set[str] = set()
+    problems: dict[str, Finding] = {}
+    for name, result in given.items():
+        if name not in shapes:
+            said = f"no such result, so it was not compared;{_meant(name, shapes)}"
+            problems[name] = problem(case, name, f"{said} there are {there}")
+            continue
+        try:
+            array = _of_dtype(case, name, result)
+            layout = array.shape == shapes[name][::-1] != shapes[name]
+            if layout and name.removeprefix("grad ") in case.params:
+                turned.add(name)
+                array = array.T
+            arrays[name] = _of_shape(array, shapes[name])
+        except UnfitError as error:
+            problems[name] = problem(case, name, str(error), Verdict.MISMATCH)
+        except Exception as error:  # reading somebody's array may raise anything
+            problems[name] = problem(case, name, f"reading it {raised(error)}")
+    return Results(arrays, frozenset(turned), problems)
+
+
+def checked_results(case: Case, results: Mapping[str, Any]) -> Results:
+    """The same, where everything has to be fit to be judged.
+
+    Raises
+    ------
+    ValueError : the first thing that is not, and what it is instead.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
+    >>> checked_results(case, {"grad W1": np.zeros((2, 2))})
+    Traceback (most recent call last):
+    ...
+    ValueError: grad W1: has shape (2, 2), expected (3, 2)
+    """
+    found = sorted_results(case, results)
+    for found_problem in found.problems.values():
+        raise ValueError(f"{found_problem.quantity}: {found_problem.note}")
+    return found
+
+
+def _meant(name: Any, shapes: Mapping[str, Any]) -> str:
+    said = str(name).lower()
+    same = [s for s in shapes if s.lower() in (said, f"grad {said}", f"value {said}")]
+    near = same or ["Err"] * (said in ("loss", "cost", "error", "l"))
+    near = near or difflib.get_close_matches(str(name), shapes, n=1, cutoff=0.5)
+    return f" did you mean {near[0]!r}?" if near else ""
+
+
+def _what(result: Any) -> str:
+    if result is None:
+        return "None"
+    said = repr(result) if isinstance(result, str | int | float) else ""
+    return f"a {type(result).__name__}{f', {said}' if said else ''}"
+
+
+def _of_dtype(case: Case, name: str, result: Any) -> NDArray:
+    if name == "Err" and isinstance(result, float):  # such as loss.item()
+        return np.asarray(result, dtype=np.float64).astype(case.dtype)
+    array = _array(result)
+    if array.dtype.name == case.precision.name == "bfloat16":  # JAX's, in NumPy
+        array = array.astype(np.float32)
+    if array.dtype != case.dtype:
+        name = case.precision.name
+        stored = "" if name == case.dtype.name else f", which {name} is stored as"
+        raise UnfitError(
+            f"has dtype {array.dtype}, expected {case.dtype}{stored}; compute in the dtype of x "
+            "and the parameters (JAX has float64 only inside jax.enable_x64(True))"
+        )
+    return array
+
+
+def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
+    if array.shape != shape:
+        raise UnfitError(f"has shape {array.shape}, expected {shape}")
+    return array
+
+
+def _array(result: Any) -> NDArray:
+    """A NumPy array of a NumPy, JAX or PyTorch one."""
+    if hasattr(result, "detach"):
+        result = result.detach().cpu()
+        if str(result.dtype) == "torch.bfloat16":  # NumPy has none; float32 holds all its numbers
+            result = result.float()
+        return np.asarray(result)
+    if result is None:
+        raise UnfitError("is None, expected an array; did the backward pass get here?")
+    if not hasattr(result, "__array__"):
+        raise UnfitError(f"is {_what(result)}, expected an array, such as np.asarray(...)")
+    return np.asarray(result)

@@ -1,0 +1,79 @@
+"""A trace is checked for completeness before it is judged: nothing is skipped in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...core.network.case import Case
+from ...core.network.network import INPUT
+from ...core.network.trace import Trace
+
+__all__ = ["check_trace"]
+
+
+def check_trace(case: Case, trace: Trace) -> None:
+    """Every quantity there, of the right shape and dtype.
+
+    Raises
+    ------
+    TypeError : not a Trace, or an array of another dtype than the case.
+    ValueError : a quantity is missing, or has another shape.
+    """
+    if not isinstance(trace, Trace):
+        raise TypeError(f"an implementation returned {type(trace).__name__}; return a Trace")
+    if not isinstance(trace.Err, float | np.floating):
+        raise TypeError(f"the trace of {trace.adapter!r}: Err is {trace.Err!r}; give a float")
+    if trace.precision not in ("", case.precision.name):
+        raise TypeError(
+            f"the trace of {trace.adapter!r} is of {trace.precision}, the case of "
+            f"{case.precision.name}; compute in the case's precision"
+        )
+    for kind in ("value", "grad", "edge_grad"):
+        if not isinstance(getattr(trace, kind), Mapping):
+            said = type(getattr(trace, kind)).__name__
+            raise TypeError(f"the trace of {trace.adapter!r}: {kind} is {said}; give a dict")
+    network, T = case.network, case.T
+    values = {node.name: (T, case.widths[node.name]) for node in network.nodes}
+    grads = {INPUT: case.x.shape, "Div": (T,), **values, **network.parameter_shapes}
+    edges = {edge: (T, case.widths[edge.source]) for edge in network.edges}
+    _check(trace.adapter, "value", trace.value, values, case.dtype)
+    _check(trace.adapter, "grad", trace.grad, grads, case.dtype)
+    _check(trace.adapter, "edge_grad", trace.edge_grad, edges, case.dtype)
+    _check(trace.adapter, "Div", {"Div": trace.Div}, {"Div": (T,)}, case.dtype)
+
+
+def _check(adapter: str, kind: str, arrays: Any, shapes: Any, dtype: np.dtype[Any]) -> None:
+    missing = [name for name in shapes if name not in arrays]
+    if missing:
+        raise ValueError(f"the trace of {adapter!r} has no {kind} of {_plain(missing[0])!r}")
+    unknown = [name for name in arrays if name not in shapes]
+    if unknown:
+        raise ValueError(
+            f"the trace of {adapter!r} has a {kind} of {unknown[0]!r}, which the network has not; "
+            f"its names are {[_plain(name) for name in shapes]}"
+        )
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if not isinstance(array, np.ndarray):
+            raise TypeError(
+                f"the trace of {adapter!r}: {kind} of {_plain(name)!r} is a "
+                f"{type(array).__name__}; give a NumPy array, such as np.array(...)"
+            )
+        if array.shape != tuple(shape):
+            raise ValueError(
+                f"the trace of {adapter!r}: {kind} of {_plain(name)!r} has shape {array.shape}, "
+                f"expected {tuple(shape)}"
+            )
+        if array.dtype != dtype:
+            raise TypeError(
+                f"the trace of {adapter!r}: {kind} of {name!r} has dtype {array.dtype}, the case "
+                f"{dtype}; an implementation must compute in the case's dtype"
+            )
+
+
+def _plain(name: Any) -> Any:
+    """An edge as the plain pair that a user writes."""
+    return tuple(name) if isinstance(name, tuple) else name

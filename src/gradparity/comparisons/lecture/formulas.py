@@ -1,0 +1,160 @@
+"""Every formula with its derivative, read off the code itself."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ... import core
+from ...core import Activation, Compound, Divergence, Kinked, Op
+
+__all__ = ["Formula", "formulas"]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One op or divergence: its statement, and the code that evaluates it.
+
+    Attributes
+    ----------
+    name : of the class in `gradparity.core`.
+    statement : the first lines of its docstring, the formula as the lecture writes it.
+    forward, backward : the code, one line per statement.
+    kinks : where it is not differentiable, what is valid there, and what it takes.
+    where : the functions of the core that the code calls.
+    """
+
+    name: str
+    statement: str
+    forward: tuple[str, ...]
+    backward: tuple[str, ...]
+    kinks: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+
+
+def formulas(*classes: type) -> list[Formula]:
+    """Every op, compound and divergence of the core, in alphabetical order; or of these classes.
+
+    Raises
+    ------
+    TypeError : a class that is no op and no divergence.
+    OSError : Python cannot find the source of a class, such as one typed at a prompt.
+
+    >>> next(f for f in formulas() if f.name == "Tanh").backward
+    ('dz = dy * (1 - y * y)',)
+    """
+    bases = (Op, Activation, Kinked, Compound, Divergence)
+    if classes:
+        for kind in classes:
+            if not (inspect.isclass(kind) and issubclass(kind, bases)):
+                raise TypeError(f"{kind!r} is no class of op or divergence")
+        return [_formula(kind) for kind in classes]
+    kinds = (getattr(core, name) for name in core.__all__)
+    found = [t for t in kinds if inspect.isclass(t) and issubclass(t, bases) and t not in bases]
+    return sorted((_formula(kind) for kind in found), key=lambda f: f.name.lower())
+
+
+def _formula(kind: Any) -> Formula:
+    forward, backward = _methods(kind)
+    statement = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+    return Formula(
+        kind.__name__,
+        statement,
+        tuple(line for result, method in forward for line in _lines(method, result)),
+        tuple(line for result, method in backward for line in _lines(method, result)),
+        tuple(_kinks(kind)),
+        tuple(_where(kind, [method for _, method in forward + backward])),
+    )
+
+
+def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """(what is computed, the method) of the forward and the backward pass."""
+    if issubclass(kind, Compound):
+        return [("chain", kind.chain)], []
+    if issubclass(kind, Divergence):
+        return [("Div", kind.forward)], [("dy", kind.gradient)]
+    if issubclass(kind, Activation) and kind.forward is Activation.forward:
+        return [("y", kind.f)], [("dz", kind.slope if issubclass(kind, Kinked) else kind.df)]
+    parameters = [] if kind.gradients is Op.gradients else [("dp", kind.gradients)]
+    return [("z", kind.forward)], [("dy", kind.backward), *parameters]
+
+
+def _kinks(kind: Any) -> Iterator[str]:
+    if not issubclass(kind, Kinked):
+        return
+    try:
+        op = kind()
+    except TypeError:  # its kinks depend on what it is given
+        return
+    for kink in op.kinks:
+        low, high = kink.interval
+        yield (
+            f"at z = {kink.at:g} any slope in [{low:.5g}, {high:.5g}] is valid; "
+            f"subgradient={op.subgradient!r} takes {op.taken_at(kink):.5g}"
+        )
+
+
+def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
+    """The helpers that the code calls, each once, in the order of their calls."""
+    waiting, seen = [_tree(method) for method in methods], set[str]()
+    module = inspect.getmodule(kind)
+    while waiting:
+        for node in ast.walk(waiting.pop(0)):
+            name = getattr(node, "attr", getattr(node, "id", ""))
+            helper = getattr(kind, name, getattr(module, name, None))
+            if name in seen or not inspect.isfunction(helper) or name in METHODS:
+                continue
+            home = ("gradparity.core.", kind.__module__)
+            if (helper.__module__ or "").startswith(home) and name not in ARITHMETIC:
+                seen.add(name)
+                waiting.append(_tree(helper))
+                given = ", ".join(a for a in inspect.signature(helper).parameters if a != "self")
+                yield from _lines(helper, f"{name}({given})")
+
+
+#: Methods shown under a name of their own, and array functions that are no formula.
+METHODS = frozenset({"f", "df", "slope", "forward", "backward", "gradient", "gradients", "chain"})
+ARITHMETIC = frozenset({"wider", "erf", "affine", "absorb", "total", "scatter_add", "of_shape"})
+
+
+def _tree(function: Any) -> Any:
+    return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+
+
+def _lines(function: Any, result: str) -> list[str]:
+    """The statements of a function as equations, without docstring, `self.` and `np.`."""
+    body = [_Plain().visit(statement) for statement in _branched(_tree(function).body)]
+    said = ast.unparse(ast.Module(body, []))
+    for word in ("self.", "np."):
+        said = said.replace(word, "")
+    return [line.replace("return ", f"{result} = ", 1) for line in said.splitlines()]
+
+
+class _Plain(ast.NodeTransformer):
+    """The formula itself: another form of it that only widens the bound is left out."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        return node.args[0] if ast.unparse(node.func) == "wider" else node
+
+
+def _branched(body: list[Any]) -> list[Any]:
+    """What follows an `if` that returns is its `else`: returns become equations.
+
+    Docstrings and checks of the arguments are no part of a formula.
+    """
+    kept = [
+        s
+        for s in body
+        if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        and not (isinstance(s, ast.If) and isinstance(s.body[-1], ast.Raise))
+    ]
+    for i, statement in enumerate(kept):
+        if isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Return):
+            statement.orelse = statement.orelse or _branched(kept[i + 1 :])
+            return kept[: i + 1]
+    return [part for s in kept for part in (s.body if isinstance(s, ast.With) else [s])]

@@ -1,0 +1,195 @@
+"""What is expected of final results, and how far the rounding of the whole network may move them.
+
+The variances of `core.arithmetic.varied` give the shape of the error; a few draws of the same
+roundings, pooled over each tensor, its scale, because errors that are shared add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.rounding import SIGMAS
+from ...core.arithmetic.varied import Noise, Varied
+from ...core.formulas.op import Op
+from ...core.network.backprop import Forward, backward_pass
+from ...core.network.case import Case
+from .branches import Branches, find
+from .varied_pass import varied_pass
+
+__all__ = ["SMALLEST", "Measured", "Reference"]
+
+#: Draws of the rounding errors: to begin with, where they exceed the variances, and before the
+#: average of a whole tensor is called wrong (Student's t of 16 passes 15 once in 1e10).
+DRAWS, MORE, MOST = 3, 8, 16
+#: The scale of the draws, against the variances, that asks for more of them.
+SHARED = 1.5
+#: Width of the test of a whole tensor's average, in standard deviations of the draws.
+AVERAGE = 15.0
+#: Variances are squares: below this a float64 number has none.
+LEAST = 2.0**-450
+#: A bound that stands for zero in a quotient.
+SMALLEST = 5e-324
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One result against what is expected: error and bound in float64, elementwise.
+
+    `average` : how far the projection on the expected tensor is off, in units of its own bound.
+    """
+
+    got: NDArray
+    want: NDArray
+    bound: NDArray
+    average: float = 0.0
+
+    @cached_property
+    def undecidable(self) -> NDArray:
+        return ~np.isfinite(self.bound) | ~np.isfinite(self.want)
+
+    @cached_property
+    def error(self) -> NDArray:
+        with np.errstate(all="ignore"):
+            return np.where(self.got == self.want, 0.0, np.abs(self.got - self.want))
+
+    @cached_property
+    def outside(self) -> NDArray:
+        return ~(self.error <= self.bound) & ~self.undecidable
+
+    @cached_property
+    def ratio(self) -> NDArray:
+        with np.errstate(all="ignore"):
+            ratio = self.error / np.maximum(self.bound, SMALLEST)
+        return np.where(self.undecidable, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+
+    @property
+    def furthest(self) -> float:
+        return max(float(self.ratio.max(initial=0.0)), self.average)
+
+    @property
+    def off(self) -> bool:
+        return bool(self.outside.any()) or self.average > 1.0
+
+    @property
+    def vacuous(self) -> bool:
+        return not (np.abs(self.want) > self.bound).any()
+
+
+class Reference:
+    """What is expected of the results of a case, and how far off they may be."""
+
+    def __init__(self, case: Case, got: Mapping[str, NDArray], *, ordered: bool = False) -> None:
+        self.case, self.got, self.ordered = case, got, ordered
+        self.passed = varied_pass(case, Noise.of(case.precision, ordered=ordered))
+        self.draws = _Draws()
+        # float64 is judged by a reference that has the same errors itself.
+        self.widen = np.sqrt(2.0) if case.precision.digits >= np.finfo(float).nmant else 1.0
+        self._calibrate({}, DRAWS)
+        if self.draws.largest > SHARED:
+            self._calibrate({}, MORE)
+
+    def _all(self, passed: Forward, ops: Mapping[str, Op]) -> Iterator[tuple[str, Varied]]:
+        """Everything that is judged or decides a branch."""
+        yield "Err", passed.Err
+        yield "Div", passed.Div
+        for name, value in passed.value.items():
+            yield f"value {name}", value
+        if any(q.startswith("grad ") for q in self.got):
+            found = backward_pass(passed, ops)
+            uses = {f"{source} -> {target}": g for (source, target), g in found.edge_grad.items()}
+            for name, gradient in {**found.grad, **uses}.items():
+                if f"grad {name}" in self.got:
+                    yield f"grad {name}", gradient
+
+    def _calibrate(self, ops: Mapping[str, Op], draws: int) -> None:
+        if self.draws.n >= draws:
+            return
+        want = dict(self._all(self.passed, ops))
+        for seed in range(self.draws.n, draws):
+            noise = Noise.of(self.case.precision, seed, ordered=self.ordered)
+            for q, drawn in self._all(varied_pass(self.case, noise), ops):
+                self.draws.add(q, drawn, want[q])
+        self.draws.n = draws
+
+    def sigma(self, name: str) -> NDArray:
+        """The standard deviation of a value."""
+        spread = self.passed.value[name].sigma
+        return np.asarray(self.widen * self.draws.scale(f"value {name}") * spread)
+
+    def branches(self) -> list[Branches]:
+        own = {q.removeprefix("value "): a for q, a in self.got.items() if q.startswith("value ")}
+        return find(self.passed, self.sigma, own, self.case.precision.tiny)
+
+    def outcome(self, ops: Mapping[str, Op]) -> dict[str, Measured]:
+        """Every result, measured with these ops in place of the network's."""
+        want = dict(self._all(self.passed, ops))
+        measured = {q: self._measured(q, want[q]) for q in self.got}
+        if any(m.average > 1.0 and not m.outside.any() for m in measured.values()):
+            self._calibrate({}, MOST)
+            measured = {q: self._measured(q, want[q]) for q in self.got}
+        return measured
+
+    def _measured(self, q: str, want: Varied) -> Measured:
+        got, precision = np.asarray(self.got[q], dtype=np.float64), self.case.precision
+        with np.errstate(all="ignore"):
+            sigma = self.widen * self.draws.scale(q) * want.sigma
+            bound = SIGMAS * sigma + max(precision.tiny, LEAST)
+            bound = np.where(np.abs(want.value) + bound < precision.largest, bound, np.inf)
+        m = Measured(got, np.asarray(want.value), bound)
+        if m.off or m.vacuous or m.undecidable.any():
+            return m
+        return replace(m, average=self._average(q, m, sigma))
+
+    def _average(self, q: str, m: Measured, sigma: NDArray) -> float:
+        """<got - want, want> in units of AVERAGE of its standard deviations."""
+        unit = np.abs(m.want).max()  # the square of a small number may be zero
+        direction, largest = m.want / unit, float(sigma.max(initial=0.0))
+        if largest == 0.0:
+            return 0.0
+        independent = largest * float(np.linalg.norm(sigma / largest * direction))
+        drawn = self.widen * self.draws.projection(q)
+        off = abs(float(np.sum((m.got - m.want) * direction)))
+        floor = self.case.precision.tiny * m.want.size
+        return float(off / (AVERAGE * max(independent, drawn) + floor))
+
+
+class _Draws:
+    """How the drawn errors of each quantity compare with the variances."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.relative: dict[str, list[float]] = {}
+        self.total: dict[str, list[float]] = {}
+        self.projections: dict[str, list[float]] = {}
+
+    def add(self, q: str, drawn: Varied, want: Varied) -> None:
+        with np.errstate(all="ignore"):
+            error, sigma, value = drawn.full_spread(), want.sigma, want.value
+            known = np.isfinite(error) & np.isfinite(sigma) & (sigma > 0)
+            e, s = error[known], sigma[known]
+            unit = s.max(initial=0.0)
+            total = np.sum(np.square(e / unit)) / np.sum(np.square(s / unit)) if unit else 0.0
+            self.relative.setdefault(q, []).append(float(np.mean(np.square(e / s))) if unit else 0)
+            self.total.setdefault(q, []).append(float(total))
+            largest = np.abs(value[known]).max(initial=0.0)
+            projection = np.sum(e * (value[known] / largest)) if largest else 0.0
+            self.projections.setdefault(q, []).append(float(projection))
+
+    def scale(self, q: str) -> float:
+        """Never below one: variances are too small where errors are shared, seldom too large."""
+        mean = max(float(np.mean(self.relative[q])), float(np.mean(self.total[q])))
+        return float(max(1.0, mean**0.5))
+
+    def projection(self, q: str) -> float:
+        drawn = np.asarray(self.projections[q])
+        unit = np.abs(drawn).max(initial=0.0)
+        return float(unit * np.sqrt(np.mean(np.square(drawn / unit)))) if unit else 0.0
+
+    @property
+    def largest(self) -> float:
+        return max(self.scale(q) for q in self.relative)

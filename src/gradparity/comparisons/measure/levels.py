@@ -1,0 +1,168 @@
+"""How far a quantity may be off: the arithmetics asked in turn, from the sharpest to the widest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ...core.arithmetic.arrays import Array
+from ...core.arithmetic.precision import Precision
+from ...core.arithmetic.rounding import Rounding
+from .at_node import Expected
+from .kinks import distance_from_valid
+
+__all__ = ["Levels", "Measured", "coarser", "measure", "roundings", "stands_out"]
+
+#: Stands for a bound of zero in a quotient.
+SMALLEST = 5e-324
+#: A second opinion on one tensor needs company: fewer elements say nothing about each other.
+COMPANY = 8
+#: The median of |N(0, 1)|: what turns a median error into a standard deviation.
+MEDIAN = 0.6745
+#: What is taken off by cancellation inside a function, in u of the tensor's largest element.
+CANCELLED = 16.0
+
+
+def roundings(precision: Precision) -> tuple[Rounding, ...]:
+    """From the sharpest bound to the widest; the next is asked where an error is beyond one.
+
+    float64 is judged by the worst case alone, which is sharp enough there; so is low precision,
+    where storing a result is coarser than summing it.  TF32 hardware rounds operands to nearest or
+    drops their last bits, and some has none: each is done exactly before any is admitted.
+    """
+    of = Rounding.of
+    if precision.name == "float32":
+        return of(precision, statistical=True), of(precision)
+    if precision.name == "tf32":
+        modes = ("nearest", "none", "toward zero")
+        return (*(of(precision, statistical=True, mode=mode) for mode in modes), of(precision))
+    return (of(precision),)
+
+
+def coarser(precision: Precision) -> dict[str, Rounding]:
+    """Arithmetic less precise than was asked for: what an error may be explained by."""
+    own = Rounding.of(precision)
+    found = {}
+    if precision.sums > precision.digits:
+        found[f"summing in {precision.name}"] = own.summing_in_storage()
+    if precision.dtype == np.float32 and precision.digits == 24:
+        if precision.name == "float32":
+            found["matrix products in TF32"] = Rounding.of("tf32")
+        bfloat16 = replace(Rounding.of("tf32"), factors=8)
+        found["matrix products of operands rounded to bfloat16"] = bfloat16
+    if precision.digits > 11:
+        found["a result stored in float16"] = Rounding.of("float16")
+    if precision.digits > 8:
+        found["a result stored in bfloat16"] = Rounding.of("bfloat16")
+    return found if precision.name != "float64" else {"float32 arithmetic": Rounding.of("float32")}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Elementwise, in float64: how far from what is valid, and how far one may be."""
+
+    error: Array
+    bound: Array
+    undecidable: Array  # nothing finite can be expected of this dtype here; often just False
+
+    @cached_property
+    def outside(self) -> Array:
+        return ~(self.error <= self.bound) & ~self.undecidable
+
+    @cached_property
+    def ratio(self) -> Array:
+        """error / bound, infinite for a NaN; 0 where nothing can be decided."""
+        with np.errstate(all="ignore"):
+            ratio = self.error / np.maximum(self.bound, SMALLEST)
+        if np.isnan(ratio.max()) or np.any(self.undecidable):
+            ratio = np.where(np.isnan(ratio), np.inf, ratio)
+            return np.where(self.undecidable, 0.0, ratio)
+        return ratio
+
+
+def measure(e: Expected, rounding: Rounding) -> Measured:
+    """How far each element of a quantity is from the nearest valid one."""
+    got, want = np.asarray(e.got, dtype=np.float64), e.want.value
+    bound = e.want.full_error()
+    with np.errstate(all="ignore"):
+        error = np.abs(got - want)
+        undecidable: Array = np.False_
+        if not np.abs(want).max() + bound.max() < rounding.largest:
+            undecidable = ~(np.abs(want) + bound < rounding.largest)
+            error = np.where(got == want, 0.0, error)  # equal infinities
+        if e.upstream is not None and not np.isfinite(e.upstream).all():
+            # 0 times inf: whoever multiplies by a slope of zero gets NaN, whoever selects does not.
+            lost = ~np.isfinite(e.upstream).all(axis=-1, keepdims=True)
+            undecidable = undecidable | np.broadcast_to(lost, got.shape)
+        if e.valid is not None and e.upstream is not None:
+            error, bound = distance_from_valid(e, error, bound, rounding)
+    return Measured(error, bound, undecidable)
+
+
+class Levels:
+    """What is expected at one place, under each rounding that was asked for."""
+
+    def __init__(
+        self, expected: Callable[[Rounding], list[Expected]], precision: Precision
+    ) -> None:
+        self.expected, self.precision = expected, precision
+        self.roundings = roundings(precision)
+        self._asked: dict[Rounding, dict[str, Expected]] = {}
+
+    def quantities(self) -> list[str]:
+        return list(self.at(self.roundings[0]))
+
+    def at(self, rounding: Rounding) -> dict[str, Expected]:
+        if rounding not in self._asked:
+            self._asked[rounding] = {e.quantity: e for e in self.expected(rounding)}
+        return self._asked[rounding]
+
+    def measured(self, quantity: str, rounding: Rounding) -> tuple[Expected, Measured]:
+        e = self.at(rounding)[quantity]
+        return e, measure(e, rounding)
+
+    def sharpest(self, quantity: str) -> tuple[Expected, Measured]:
+        """Under the first rounding that explains all, else the sharp one that comes nearest."""
+        tried: list[tuple[Expected, Measured]] = []
+        for rounding in self.roundings[: max(1, len(self.roundings) - 1)]:
+            tried.append(self.measured(quantity, rounding))
+            if not tried[-1][1].outside.any():
+                return tried[-1]
+        return min(tried, key=lambda found: float(found[1].ratio.max()))
+
+    def worst_case(self, quantity: str) -> Measured:
+        return self.measured(quantity, self.roundings[-1])[1]
+
+    def explanations(self, quantity: str) -> Iterator[str]:
+        """Which less precise arithmetic gives errors as large, and scattered alike."""
+        for what, rounding in coarser(self.precision).items():
+            if _scattered(self.measured(quantity, rounding)[1]):
+                yield what
+        e, measured = self.measured(quantity, self.roundings[-1])
+        magnitude = np.abs(e.want.value)
+        largest = float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
+        room = measured.bound + CANCELLED * self.roundings[-1].u * largest
+        if _scattered(replace(measured, bound=room)):
+            yield f"cancellation in {self.precision.name}"
+
+
+def stands_out(m: Measured) -> bool | None:
+    """Whether the largest is beyond what the others scatter; None without enough company.
+
+    Bounds are 10 sigma, so if the model is right, the median of the others is MEDIAN / 10.
+    """
+    inside = m.ratio[~m.outside]
+    if m.ratio.size < COMPANY or 2 * inside.size <= m.ratio.size:
+        return None
+    return float(m.ratio.max()) > max(1.0, float(np.median(inside)) * 10 / MEDIAN)
+
+
+def _scattered(m: Measured) -> bool:
+    """Inside, and no element stands out: lack of precision is never in one element alone."""
+    if m.outside.any():
+        return False
+    own = float(np.median(m.ratio)) * 10 / MEDIAN
+    return m.ratio.size < COMPANY or float(m.ratio.max()) <= own

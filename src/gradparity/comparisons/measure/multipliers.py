@@ -1,0 +1,203 @@
+"""Which slopes at the kinks explain a gradient: a few numbers in [0, 1], found and then tested.
+
+A gradient is affine in each of these multipliers, and in all of them together unless one kink lies
+behind another of the same instance.  So: linearise, solve the bounded least squares problem,
+repeat.  What is found proves itself, since the gradient is evaluated with it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.rounding import SIGMAS
+from ...core.network.backprop import Forward, backward_pass
+from .branches import Branches, Chosen
+
+__all__ = ["Solution", "box_least_squares", "solve"]
+
+#: More multipliers than these, or than this share of the equations, explain anything.
+MOST, SHARE = 64, 0.1
+#: Equations of one quantity that take part: the ones furthest off, and some evenly spread.
+EQUATIONS = 2000
+#: Linearisations; two are exact where at most two kinks lie behind one another.
+ROUNDS = 4
+#: Sweeps of coordinate descent over at most MOST multipliers.
+SWEEPS = 200
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The ops with the multipliers found, how many there are, and whether no others can do better.
+
+    `settled` : the problem was affine, so its minimum is the only one.
+    """
+
+    ops: dict[str, Chosen]
+    count: int
+    settled: bool
+
+
+@dataclass(frozen=True)
+class _Multiplier:
+    name: str  # of the node
+    t: int
+    direction: NDArray
+    at_zero: NDArray
+
+    def slopes(self, slopes: NDArray, s: float) -> NDArray:
+        """The slopes (T, D) of its op with this multiplier set to s."""
+        mine = (self.direction != 0) | (self.at_zero != 0)
+        row = np.where(mine, self.at_zero + s * self.direction, slopes[self.t])
+        slopes = slopes.copy()
+        slopes[self.t] = row
+        return slopes
+
+
+def solve(
+    passed: Forward,
+    branches: Sequence[Branches],
+    ops: Mapping[str, Chosen],
+    off: Mapping[str, NDArray],
+    bound: Mapping[str, NDArray],
+) -> Solution | None:
+    """Multipliers that bring the gradients nearest to what was got, or None if there are too many.
+
+    Parameters
+    ----------
+    passed : the reference's forward pass.
+    branches, ops : the kinks, and the choice at them to start from.
+    off : got minus expected, by "grad ...", for that choice.
+    bound : how far each may be.
+    """
+    free: list[_Multiplier] = []
+    for b in branches:
+        for line in b.multipliers():
+            if line is None or len(free) == MOST:
+                return None
+            free.append(_Multiplier(b.step.name, *line))
+    picked = {q: _picked(off[q] / bound[q]) for q in off if np.isfinite(off[q]).all()}
+    equations = sum(len(i) for i in picked.values())
+    if not free or len(free) > SHARE * equations:
+        return None
+    plain = passed.map(lambda v: v.value)
+    rows = {m.t: plain.map(lambda a, t=m.t: a[t : t + 1], lambda p: p) for m in free}  # type: ignore[misc]
+    ops = dict(ops)
+    start = _gradients(plain, ops, picked)
+    target = {q: start[q] + off[q].ravel()[i] for q, i in picked.items()}
+    s = np.array([_position(m, ops) for m in free])
+    allowed = np.concatenate([bound[q].ravel()[i] for q, i in picked.items()])
+    unit = SIGMAS * passed.Err.noise.out
+    reached = False
+    for _ in range(ROUNDS):
+        now = _gradients(plain, ops, picked)
+        residual = np.concatenate([target[q] - now[q] for q in picked])
+        A = np.stack([_effect(m, rows[m.t], ops, picked, off) for m in free], axis=-1)
+        # What a kink switches on is rounded too.
+        weight = 1 / (allowed + unit * np.abs(A).sum(axis=-1))
+        A *= weight[:, np.newaxis]
+        s, reached = box_least_squares(A, weight * residual + A @ s, s)
+        s = _snapped(s, A)
+        for m, value in zip(free, s, strict=True):
+            chosen = ops[m.name]
+            slopes = m.slopes(chosen.slopes, float(value))
+            ops[m.name] = Chosen(chosen.op, chosen.at, slopes, chosen.sizes)
+    return Solution(ops, len(free), reached and _affine(free))
+
+
+def _snapped(s: NDArray, A: NDArray) -> NDArray:
+    """Slopes that rounding cannot tell from an end of their range are that end."""
+    uncertain = 1 / np.maximum(np.linalg.norm(A, axis=0), 1.0)
+    return np.where(s <= uncertain, 0.0, np.where(s >= 1 - uncertain, 1.0, s))
+
+
+def _affine(free: Sequence[_Multiplier]) -> bool:
+    """Whether no instance has kinks at two ops."""
+    places = {(m.t, m.name) for m in free}
+    return len(places) == len({t for t, _ in places})
+
+
+def _picked(ratio: NDArray) -> NDArray:
+    """Flat indices of the equations that take part."""
+    if ratio.size <= EQUATIONS:
+        return np.arange(ratio.size)
+    half = EQUATIONS // 2
+    worst = np.argpartition(np.abs(ratio.ravel()), -half)[-half:]
+    return np.union1d(worst, np.linspace(0, ratio.size - 1, half).astype(int))
+
+
+def _position(m: _Multiplier, ops: Mapping[str, Chosen]) -> float:
+    """Where the slopes taken so far put this multiplier."""
+    j = int(np.argmax(m.direction != 0))
+    return float((ops[m.name].slopes[m.t, j] - m.at_zero[j]) / m.direction[j])
+
+
+def _gradients(
+    plain: Forward, ops: Mapping[str, Chosen], picked: Mapping[str, NDArray]
+) -> dict[str, NDArray]:
+    grad = backward_pass(plain, ops).grad
+    return {q: grad[q.removeprefix("grad ")].ravel()[i] for q, i in picked.items()}
+
+
+def _effect(
+    m: _Multiplier,
+    row: Forward,
+    ops: Mapping[str, Chosen],
+    picked: Mapping[str, NDArray],
+    off: Mapping[str, NDArray],
+) -> NDArray:
+    """The change of the picked gradients from s = 0 to s = 1: that of one instance."""
+    grads = []
+    for s in (0.0, 1.0):
+        mine = {name: chosen.of(m.t) for name, chosen in ops.items()}
+        mine[m.name] = ops[m.name].of(m.t, m.slopes(ops[m.name].slopes, s))
+        grads.append(backward_pass(row, mine).grad)
+    parts = []
+    for q, i in picked.items():
+        name = q.removeprefix("grad ")
+        change: Any = grads[1][name] - grads[0][name]
+        if name in row.params:
+            parts.append(change.ravel()[i])
+            continue
+        width = off[q][0].size
+        parts.append(np.where(i // width == m.t, change.ravel()[i % width], 0.0))
+    return np.concatenate(parts)
+
+
+def box_least_squares(A: NDArray, r: NDArray, s: NDArray) -> tuple[NDArray, bool]:
+    """The s in [0, 1] that minimises |A s - r|, and whether it was reached.
+
+    Shapes A (m, n), r (m,), and s (n,), which is where to start.
+
+    >>> s, reached = box_least_squares(np.eye(2), np.array([0.25, 7.0]), np.zeros(2))
+    >>> s.tolist(), reached
+    ([0.25, 1.0], True)
+    """
+    s = np.clip(np.where(np.isfinite(s), s, 0.5), 0.0, 1.0)
+    if not (np.isfinite(A).all() and np.isfinite(r).all()):
+        return s, False
+    whole = np.linalg.lstsq(A, r, rcond=None)[0]
+    if np.all((whole >= 0) & (whole <= 1)):
+        return whole, True
+    gram, right = A.T @ A, A.T @ r
+    moving = np.flatnonzero(np.diag(gram) > 0)
+    for _ in range(SWEEPS):
+        before = s.copy()
+        for k in moving:
+            s[k] = np.clip(s[k] + (right[k] - gram[k] @ s) / gram[k, k], 0.0, 1.0)
+        if np.array_equal(before, s):
+            return s, True
+    # What lies between its ends can be solved for at once, from here so as to stay nearby.
+    between = (s > 0) & (s < 1)
+    better = s.copy()
+    better[between] += np.linalg.lstsq(A[:, between], r - A @ s, rcond=None)[0]
+    if np.any((better < 0) | (better > 1)):
+        return s, False
+    uphill = gram @ better - right
+    enough = np.sqrt(np.diag(gram))  # a change of the residual by one bound
+    ends = np.where(better == 0, uphill, -uphill)[~between]
+    return better, bool(np.all(ends >= -enough[~between]))

@@ -1,0 +1,1 @@
+"""The findings together: records, differences and changes, and their printers."""

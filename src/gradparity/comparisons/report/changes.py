@@ -1,0 +1,297 @@
+"""What changed between two reports: after an upgrade of a framework, or of one's own code."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TypeVar
+
+from ...core.arithmetic.precision import Precision
+from ..findings.finding import FOLLOWS, SUM, Census, Finding, Power, Verdict
+from ..findings.quantities import EVERYTHING
+from .change_records import Change, Changes, Growth, Kind
+from .graph import rewired
+from .records import Run, share
+from .report import Report
+
+__all__ = ["compare"]
+
+T = TypeVar("T")
+
+#: A detection power, or a fault, that is so many times worse has changed.
+TIMES = 10.0
+#: An error that takes up so much more of its bound than before is told, though it is no change.
+NOTABLE = 0.25
+
+
+def compare(before: Report, after: Report) -> Changes:
+    """What changed from one report to a later one.
+
+    A quantity is *worse* if its verdict was parity and is not, or if nothing is known of it any
+    more, or if a fault is 10 times further off; *better* is the other way round.  Where both are
+    right, what counts is another choice at a kink and a detection power that is 10 times worse;
+    errors that rounding explains never count.  A convention that was declared as expected is right.
+
+    >>> import gradparity as gp
+    >>> from gradparity.core import Affine, L2
+    >>> def mine(case):
+    ...     given = gp.backprop(case)
+    ...     given.grad["b1"] *= factor
+    ...     return given
+    >>> net, factor = gp.layered([Affine(3, 2)], L2()), 1
+    >>> before, factor = gp.check(net, mine, dtypes=["float64"]), 3
+    >>> changes = compare(before, gp.check(net, mine, dtypes=["float64"]))
+    >>> [(str(change.kind), change.quantity, change.said) for change in changes.changes]
+    [('worse', 'grad b1', 'exact -> mismatch')]
+    """
+    old, new = _by_name(before), _by_name(after)
+    both = [(old[key], new[key]) for key in old if key in new]
+    networks = dict(_networks(before, after, both))
+    found = [
+        Change(Kind.NETWORK, case, "", "", "", None, None, f"{said}; the numbers are others too")
+        for case, said in networks.items()
+    ]
+    found += _runs(old, new)
+    for a, b in both:
+        found += _quantities(a, b, same=b.case not in networks)
+    pairs = [(run, f, g) for a, run in both for f, g in _pairs(a, run)]
+    right = [{f.verdict, g.verdict} == {Verdict.EXACT, Verdict.ROUNDING} for _, f, g in pairs]
+    return Changes(
+        tuple(sorted(found, key=_gravity)),
+        _versions(before, after),
+        quantities=sum(f.elements > 0 and g.elements > 0 for _, f, g in pairs),
+        runs=len(both),
+        bits=sum(right),
+        growth=_growth([pair for pair in pairs if pair[0].case not in networks]),
+    )
+
+
+def _gravity(change: Change) -> tuple[int, ...]:
+    """The gravest first; a cause before what only follows from it."""
+    f = change.after
+    if f is None:
+        return [*Kind].index(change.kind), 0, 0, 0
+    return [*Kind].index(change.kind), f.op == SUM, FOLLOWS in f.note, -_standing(f)
+
+
+def _by_name(report: Report) -> dict[Hashable, Run]:
+    return _numbered(report.runs, lambda run: (run.case, run.adapter, run.dtype))
+
+
+def _numbered(things: Iterable[T], name: Callable[[T], Hashable]) -> dict[Hashable, T]:
+    """By name and, where several have one name, by their order: nothing is dropped."""
+    seen: Counter[Hashable] = Counter()
+    found: dict[Hashable, T] = {}
+    for thing in things:
+        key = name(thing)
+        found[key, seen[key]] = thing
+        seen[key] += 1
+    return found
+
+
+def _versions(before: Report, after: Report) -> tuple[tuple[str, str, str], ...]:
+    old, new = ({**r.environment, **_skipped(r)} for r in (before, after))
+    names = dict.fromkeys([*old, *new])
+    return tuple(
+        (name, old.get(name, ""), new.get(name, ""))
+        for name in names
+        if old.get(name) != new.get(name)
+    )
+
+
+def _skipped(report: Report) -> dict[str, str]:
+    return {f"{name}, skipped": why for name, why in report.skipped.items()}
+
+
+# --- networks and runs ----------------------------------------------------------------------------
+
+
+def _networks(
+    before: Report, after: Report, both: Iterable[tuple[Run, Run]]
+) -> Iterator[tuple[str, str]]:
+    """(case, how its network changed) of the cases whose network did, under the same name."""
+    seen: set[str] = set()
+    for a, b in both:
+        if b.case in seen:
+            continue
+        graphs = before.graphs.get(b.case), after.graphs.get(b.case)
+        if graphs[0] is not None and graphs[1] is not None:
+            said = [*rewired(graphs[0], graphs[1])]
+        else:  # a report about one op has none
+            ops = [(f.op, g.op) for f, g in _pairs(a, b) if f.op and g.op]
+            said = [f"{op} -> {other}" for op, other in dict.fromkeys(ops) if op != other]
+        if said:
+            seen.add(b.case)
+            more = f", and {len(said) - 1} more" if len(said) > 1 else ""
+            yield b.case, f"{said[0]}{more}"
+
+
+def _runs(old: dict[Hashable, Run], new: dict[Hashable, Run]) -> Iterator[Change]:
+    for kind, these, others, said in (
+        (Kind.GONE, old, new, "was run before, and is not now"),
+        (Kind.NEW, new, old, "was not run before"),
+    ):
+        for key, run in these.items():
+            if key not in others:
+                yield Change(kind, run.case, run.adapter, run.dtype, "", None, None, said)
+
+
+# --- the quantities of a run ----------------------------------------------------------------------
+
+
+def _findings(run: Run) -> dict[Hashable, Finding]:
+    return _numbered(run.findings, lambda f: f.quantity)
+
+
+def _pairs(old: Run, new: Run) -> list[tuple[Finding, Finding]]:
+    later = _findings(new)
+    return [(f, later[key]) for key, f in _findings(old).items() if key in later]
+
+
+def _quantities(old: Run, new: Run, same: bool) -> Iterator[Change]:
+    """What changed in a run; numbers are compared only where it is the `same` network."""
+    earlier, later = _findings(old), _findings(new)
+    failed = any(f.quantity == EVERYTHING for run in (old, new) for f in run.findings)
+    for key in dict.fromkeys([*earlier, *later]):
+        a, b = earlier.get(key), later.get(key)
+        changed = _changed(a, b, new.dtype, same) if a and b else _alone(a, b, failed)
+        if changed is not None:
+            q = (a or b).quantity  # type: ignore[union-attr]
+            yield Change(changed[0], new.case, new.adapter, new.dtype, q, a, b, changed[1])
+
+
+def _alone(a: Finding | None, b: Finding | None, failed: bool) -> tuple[Kind, str] | None:
+    """Of a quantity that one of the two lacks; what a run that failed lacks, the failure says."""
+    if a is not None:
+        if _accusation(a):
+            return Kind.BETTER, f"was {_word(a)}, and is not any more"
+        return None if failed else (Kind.GONE, f"was {_word(a)}, and was not returned")
+    assert b is not None
+    right = b.parity is True or b.verdict is Verdict.VACUOUS
+    if right and failed:
+        return None
+    return (Kind.NEW if right else Kind.WORSE), f"is {_word(b)}, and was not there"
+
+
+def _accusation(f: Finding) -> bool:
+    """Of what there is a finding only if something is wrong: all is well where it is not there."""
+    return f.parity is not True and (not f.op or f.quantity.endswith(", second call"))
+
+
+def _changed(a: Finding, b: Finding, dtype: str, same: bool) -> tuple[Kind, str] | None:
+    """In what way a quantity changed, and in words; None if what matters did not."""
+    if _standing(a) != _standing(b):
+        kind = Kind.WORSE if _standing(b) > _standing(a) else Kind.BETTER
+        return kind, f"{_word(a)} -> {_word(b)}"
+    if a.convention != b.convention:
+        return Kind.CONVENTION, f"{_word(a)} -> {_word(b)}"
+    if not same:
+        return _choice(a, b, dtype)
+    return _further(a, b) or _reason(a, b) or _choice(a, b, dtype) or _weaker(a.power, b)
+
+
+def _word(f: Finding) -> str:
+    name = f"{f.verdict} {f.convention}" if f.convention else str(f.verdict)
+    return f"{name} (expected)" if f.declared else name
+
+
+def _standing(f: Finding) -> int:
+    """How far from parity: 0 there is, 1 nothing was tested, 2 unknown; above, by verdict."""
+    if f.parity is True:
+        return 0
+    if f.parity is None:
+        return 1 + (f.verdict is Verdict.INCONCLUSIVE)
+    return 3 + f.verdict.badness
+
+
+def _further(a: Finding, b: Finding) -> tuple[Kind, str] | None:
+    """A fault of another size; that of a convention follows from its name."""
+    old, new = share(a), share(b)
+    if a.verdict not in (Verdict.MISMATCH, Verdict.IMPRECISE) or old == new:
+        return None
+    if max(old, new) < TIMES * min(old, new):
+        return None
+    if new > old:
+        return Kind.WORSE, f"{b.verdict}, and further off"
+    return Kind.BETTER, f"{b.verdict}, and less far off"
+
+
+#: A number in a note, or the address of an object.
+NUMBER = re.compile(r"0x[0-9a-f]+|\b\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def _reason(a: Finding, b: Finding) -> tuple[Kind, str] | None:
+    """Another explanation; the numbers in it count for a convention, whose parameters they are."""
+    if a.verdict is Verdict.CONVENTION and b.verdict is Verdict.CONVENTION:
+        return None if a.note == b.note else (Kind.CONVENTION, f"{_word(b)}, another parameter")
+    if a.verdict not in (Verdict.MISMATCH, Verdict.INCONCLUSIVE):
+        return None
+    if NUMBER.sub("", a.note) == NUMBER.sub("", b.note):
+        return None
+    return Kind.REASON, f"{b.verdict} for another reason"
+
+
+def _weaker(power: Power | None, b: Finding) -> tuple[Kind, str] | None:
+    if power is None or b.parity is not True:
+        return None
+    if b.power is None:
+        return Kind.WEAKER, f"saw faults of {power.tensor:.1g}, and now none"
+    for old, new in ((power.tensor, b.power.tensor), (power.median, b.power.median)):
+        if new > TIMES * old:
+            return Kind.WEAKER, f"sees faults of {old:.1g} -> {new:.1g}"
+    return None
+
+
+def _growth(pairs: Iterable[tuple[Run, Finding, Finding]]) -> Growth | None:
+    """Of the quantities that are right in both: where the error nears its bound, and did not."""
+    found = [
+        Growth(run.case, run.adapter, run.dtype, f.quantity, share(f), share(g))
+        for run, f, g in pairs
+        if f.verdict.parity and g.verdict.parity
+    ]
+    most = max(found, key=lambda growth: growth.after - growth.before, default=None)
+    return most if most is not None and most.after - most.before >= NOTABLE else None
+
+
+# --- at a kink ------------------------------------------------------------------------------------
+
+
+def _choice(a: Finding, b: Finding, dtype: str) -> tuple[Kind, str] | None:
+    """Another choice at a kink: by what was taken, or by what it is beside the network's own."""
+    if a.kinks is None or b.kinks is None:  # rounding may have led to one, or past it
+        return None
+    if "Random" in b.op:  # slopes are drawn, not chosen
+        return None
+    if not _same_choice(a.kinks, b.kinks, dtype):
+        old, new = a.kinks, b.kinks
+        if old.choice != new.choice:
+            return Kind.CHOICE, f"takes {old.choice} -> {new.choice}"
+        return Kind.CHOICE, f"takes {old.choice}, in other places"
+    if a.verdict is not b.verdict and Verdict.SUBGRADIENT in (a.verdict, b.verdict):
+        return Kind.CHOICE, f"{_word(a)} -> {_word(b)}"
+    return None
+
+
+def _same_choice(old: Census, new: Census, dtype: str) -> bool:
+    """Whether the same was taken; how often counts only where it was taken as many times in all.
+
+    For rounding moves an element onto a kink and off it, and decides whether a gradient arrives.
+    """
+    near = 1e-3 + 4 * Precision.of(dtype).unit  # four digits, of rounded products
+
+    def same(name: str, other: str) -> bool:
+        try:
+            return name == other or math.isclose(float(name), float(other), rel_tol=near)
+        except ValueError:  # a rule for ties
+            return False
+
+    every = {**old.taken, **new.taken}
+    one, two = Counter[str](), Counter[str]()
+    for counts, census in ((one, old), (two, new)):
+        for name, n in census.taken.items():
+            counts[next(other for other in every if same(name, other))] += n
+    if not one or not two:  # nothing arrived at any of them
+        return True
+    return one == two if one.total() == two.total() else set(one) == set(two)

@@ -1,0 +1,93 @@
+"""What a cell says of some findings: the worst verdict in sign and word, the error, its heat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...findings.elements import Element
+from ...findings.finding import Finding, Verdict
+from ..records import share
+
+__all__ = ["MEANING", "SIGN", "Cell", "both", "cell", "number", "worst"]
+
+#: A verdict is never told by colour alone.
+SIGN = {
+    Verdict.EXACT: "=",
+    Verdict.ROUNDING: "✓",
+    Verdict.SUBGRADIENT: "◇",
+    Verdict.VACUOUS: "·",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.IMPRECISE: "≈",
+    Verdict.CONVENTION: "⇄",
+    Verdict.MISMATCH: "✗",
+}
+
+MEANING = {
+    Verdict.EXACT: "bitwise what rounding the reference gives",
+    Verdict.ROUNDING: "inside what a correct implementation at this precision can return",
+    Verdict.SUBGRADIENT: "at a kink: a valid choice other than the one the network names",
+    Verdict.VACUOUS: "says nothing: the signal is zero, or below its own bound",
+    Verdict.INCONCLUSIVE: "cannot be decided, with the reason",
+    Verdict.IMPRECISE: "right in float64, worse at this dtype than a correct implementation",
+    Verdict.CONVENTION: "exactly right for a named alternative",
+    Verdict.MISMATCH: "none of these, or not finite where the formula is",
+}
+
+#: Upper ends of the steps of the heat map, in u; an exact zero is below all.
+HEAT = (0.0, 0.1, 1.0, 10.0, 100.0, 1e4, 1e8)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The worst of some findings.
+
+    Attributes
+    ----------
+    verdict, sign : of the worst.
+    error, bound : there, in u, as text.
+    heat : the step of the heat map, from 0 (an error of zero) to `len(HEAT)`.
+    parity : that of the worst; None where it is unknown.
+    declared : it is a convention that was declared as expected.
+    """
+
+    verdict: Verdict
+    sign: str
+    error: str
+    bound: str
+    heat: int
+    parity: bool | None
+    declared: bool
+
+
+def worst(findings: Iterable[Finding]) -> Finding | None:
+    """The worst verdict, and among those the one nearest to its bound; vacuous only alone."""
+
+    def badness(f: Finding) -> tuple[int, float]:
+        silent = f.verdict is Verdict.VACUOUS
+        return (-1 if silent else 0 if f.declared else f.verdict.badness), share(f)
+
+    return max(findings, key=badness, default=None)
+
+
+def cell(findings: Iterable[Finding]) -> Cell | None:
+    """Of the worst of some findings; None where there are none."""
+    f = worst(findings)
+    if f is None:
+        return None
+    error, bound = (number(f.error), number(f.bound)) if f.elements else ("", "")
+    heat = len(HEAT) if math.isnan(f.error) else sum(f.error > step for step in HEAT)
+    return Cell(f.verdict, SIGN[f.verdict], error, bound, heat, f.parity, f.declared)
+
+
+def number(x: float) -> str:
+    """Two digits, or all before the point, for a table."""
+    return f"{x:.0f}" if 100 <= x < 1e5 else f"{x:.2g}"
+
+
+def both(e: Element) -> tuple[str, str]:
+    """What was there and what belongs there, with as many digits as tell them apart."""
+    short = f"{e.got:.9g}", f"{e.expected:.9g}"
+    same = short[0] == short[1] and e.got != e.expected
+    return (f"{e.got:.17g}", f"{e.expected:.17g}") if same else short

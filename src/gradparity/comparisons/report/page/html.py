@@ -1,0 +1,114 @@
+"""The page: a pure function of the report."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ...findings.shown import printer
+from ..change_records import Changes
+from ..changes_text import TOLD, told, verdict_line
+from ..report import Report
+from . import plots, sections
+from .cases import views
+from .cells import SIGN, both, number
+from .picture import BOX
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["html"]
+
+#: Cases that are shown in full; of more, a table comes first and each is folded.
+FEW = 3
+
+
+@printer(Report, "html")
+def html(
+    report: Report, *, title: str = "", notes: Sequence[str] = (), changes: Changes | None = None
+) -> str:
+    """One self-contained page, without script or network; the same bytes for the same report.
+
+    Parameters
+    ----------
+    report : what was found.
+    title : of the page; "gradparity report" if empty.
+    notes : sentences shown at the top, such as what is not in the report.
+    changes : what changed since an earlier report, shown at the top too.
+
+    >>> from gradparity.comparisons.check.check import check
+    >>> from gradparity.core import *
+    >>> page = html(check(layered([Affine(3, 2), ReLU()], L2()), backprop))
+    >>> page.startswith("<!doctype html>"), "<script" in page
+    (True, False)
+    """
+    cases = views(report)
+    faults, more = sections.fault_views(report)
+    pairs, alike = sections.differences(report)
+    anchors = {case.name: case.anchor for case in cases}
+    style = _source("style.css")
+    word, sentence, compared = sections.in_words(report)
+    return _environment().get_template("report.html.j2").render(
+        title=title or "gradparity report",
+        notes=notes,
+        style=style,
+        policy=_policy(style),
+        report=report,
+        changes=changes,
+        told=told(changes)[:TOLD] if changes else [],
+        changes_line=verdict_line(changes) if changes is not None else "",
+        word=word,
+        sentence=sentence,
+        compared=compared,
+        verdicts=sections.verdicts(report),
+        faults=faults,
+        more=more,
+        differences=pairs,
+        alike=alike,
+        cases=cases,
+        anchors=anchors,
+        few=len(cases) <= FEW,
+        columns=list(dict.fromkeys(run.column for run in report.runs)),
+        plots=plots.plots(report),
+        how=plots.HOW,
+        kinks=sections.kinks(report),
+        powers=sections.powers(report),
+        conventions=sections.conventions(report),
+        unseen=sections.unseen(report),
+        box=BOX,
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("gradparity.comparisons.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["sign"] = SIGN
+    made.filters["number"] = number
+    made.filters["both"] = both
+    return made
+
+
+def _source(name: str) -> str:
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _policy(style: str) -> str:
+    """Nothing may run, and nothing may be fetched: only this style sheet and images in the page."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )

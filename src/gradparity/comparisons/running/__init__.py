@@ -1,0 +1,1 @@
+"""Run what is under test: find implementations, call a user's code, report progress."""

@@ -1,0 +1,168 @@
+"""Anybody's implementation: found by name or given, run on cases of its own, whatever it does.
+
+What one raises or writes into is its own affair: it is told, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...adapters.base import Adapter, AdapterError, DeviceError, adapter, installed
+from ...core.arithmetic.arrays import NDArray
+from ...core.network.case import Case
+from ...core.network.trace import Trace
+from .raised import raised
+
+__all__ = ["Function", "Implementation", "Outcome", "Result", "is_own", "outcomes", "resolved"]
+
+#: What an implementation gives: everything, or some results by name.
+Result = Trace | Mapping[str, Any]
+Implementation = str | Adapter | Callable[[Case], Result]
+
+
+class Function:
+    """A user's function from a case to what it computed, as an adapter."""
+
+    def __init__(self, function: Callable[[Case], Result], name: str) -> None:
+        self.function, self.name = function, name
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Result:
+        return self.function(case if dtype is None else case.astype(dtype))
+
+
+def resolved(given: Sequence[Implementation]) -> list[Any]:
+    """Each under a name of its own; one given twice is run once; all that are installed if none.
+
+    Raises
+    ------
+    AdapterError, TypeError, ValueError : an unknown name, a framework that is missing, something
+        that is no implementation, or two adapters of one name.
+    """
+    if not given:
+        return list(installed().values())
+    chosen: list[Any] = []
+    for one in given:
+        each = _implementation(one)
+        if any(each is other for other in chosen):
+            continue
+        names = [other.name for other in chosen]
+        if each.name in names:
+            if not isinstance(each, Function):
+                raise ValueError(f"two implementations are named {each.name!r}; rename one")
+            each.name = next(name for i in count(2) if (name := f"{each.name} ({i})") not in names)
+        chosen.append(each)
+    return chosen
+
+
+def _implementation(given: Implementation) -> Any:
+    if isinstance(given, str):
+        return adapter(given)
+    if isinstance(given, Adapter):
+        return given
+    if hasattr(given, "run"):  # the one method that counts
+        return Function(given.run, getattr(given, "name", type(given).__name__))
+    if callable(given):
+        return Function(given, getattr(given, "__name__", type(given).__name__))
+    raise TypeError(f"implementation is {given!r}; give a name, an adapter or a function of a case")
+
+
+def is_own(each: Any) -> bool:
+    """Whether a user's own code is in it: a function, or functions in an adapter's place."""
+    return isinstance(each, Function) or bool(getattr(getattr(each, "natives", None), "given", {}))
+
+
+class Outcome(NamedTuple):
+    """What came of running an implementation on one case.
+
+    result : what it returned, unless it failed.
+    failed : what it raised, in one line.
+    changed : which of the arrays it was given it wrote into, in one line.
+    """
+
+    result: Any = None
+    failed: str = ""
+    changed: str = ""
+
+
+def outcomes(each: Any, cases: Sequence[Case], device: str | None = None) -> list[Outcome]:
+    """One for every case; where many cannot be run together, they are run one by one."""
+    if not isinstance(each, Function) and len(cases) > 1:
+        try:
+            return _together(each, cases, device)
+        except DeviceError:
+            raise
+        except (Exception, SystemExit):
+            pass  # whose fault it is shows one by one
+    return [_alone(each, case, device) for case in cases]
+
+
+def _alone(each: Any, case: Case, device: str | None) -> Outcome:
+    lent = _Lent(case)
+    try:
+        if isinstance(each, Function):
+            result = each.run(lent.case)
+        else:
+            (result,) = each.run_all([lent.case], device=device)
+    except DeviceError:
+        raise
+    except AdapterError as error:  # its message says it all
+        return Outcome(failed=str(error), changed=lent.changed())
+    except (Exception, SystemExit) as error:
+        return Outcome(failed=f"it {raised(error)}", changed=lent.changed())
+    return Outcome(_signed(result, each.name), changed=lent.changed())
+
+
+def _together(each: Any, cases: Sequence[Case], device: str | None) -> list[Outcome]:
+    lent = [_Lent(case) for case in cases]
+    results = list(each.run_all([one.case for one in lent], device=device))
+    return [
+        Outcome(_signed(result, each.name), changed=own.changed())
+        for own, result in zip(lent, results, strict=True)
+    ]
+
+
+def _signed(result: Any, name: str) -> Any:
+    """A function may have started from another's trace: what is wrong with it is its own."""
+    return replace(result, adapter=name) if isinstance(result, Trace) else result
+
+
+class _Lent:
+    """A case of one's own, to be looked over when it comes back.
+
+    Its arrays can be written to, for frameworks complain of those that cannot.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.original, self.case = case, replace(case)
+        self.arrays = _arrays(self.case)
+        for array in self.arrays.values():
+            array.flags.writeable = True
+
+    def changed(self) -> str:
+        """What was written into, in one line."""
+        before = _arrays(self.original)
+        written = [_written(name, before[name], self.arrays[name]) for name in before]
+        said = "; ".join(filter(None, written))
+        return f"it wrote into what it was given: {said}; work on a copy" if said else ""
+
+
+def _written(name: str, before: NDArray, after: NDArray) -> str:
+    if after.shape != before.shape:
+        return f"{name} has shape {after.shape} and had {before.shape}"
+    other = np.argwhere(before != after)
+    if not len(other):
+        return ""
+    at = tuple(map(int, other[0]))
+    return f"{name}{list(at)} was {before[at]:.6g} and is {after[at]:.6g}"
+
+
+def _arrays(case: Case) -> dict[str, NDArray]:
+    return {"x": case.x, "d": case.d, "desired": case.desired, **case.params}

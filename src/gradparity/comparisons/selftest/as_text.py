@@ -1,0 +1,104 @@
+"""A self-test as text and as JSON: pure functions of its results."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from ..findings.shown import printer
+from .results import Result, SelfTest
+
+__all__ = ["SCHEMA", "text", "to_json"]
+
+SCHEMA = "gradparity/selftest/1"
+#: Survivors and false alarms told in full before the rest is only counted.
+TOLD = 40
+PLACES = {
+    "value": "values",
+    "edge": "gradients through a use",
+    "parameter": "gradients of a parameter",
+    "sum": "sums over uses",
+    "Div": "Div, Err and dErr/dDiv",
+}
+
+
+@printer(SelfTest, "text")
+def text(test: SelfTest) -> str:
+    """Three tables, 80 columns wide, then a line for each place where faults survived."""
+    versions = " · ".join(f"{k} {v}" for k, v in test.environment.items())
+    lines = [*textwrap.wrap(versions, 80), ""]
+    tables: tuple[tuple[str, Callable[[Result], str]], ...] = (
+        ("fault", lambda r: r.fault),
+        ("planted in", lambda r: PLACES[r.place]),
+        ("implementation", lambda r: r.adapter),
+    )
+    for title, key in tables:
+        lines += [*_table(test, title, key), ""]
+    lines += _told("ACCUSED WITHOUT A FAULT", list(test.alarms))
+    lines += _told("SURVIVED", list(_survivors(test)))
+    return "\n".join([*lines, *_conclusion(test)])
+
+
+def _table(test: SelfTest, title: str, key: Callable[[Result], str]) -> Iterator[str]:
+    """Caught of planted; those that changed no bit are set apart, for nobody could catch them."""
+    dtypes = list(dict.fromkeys(r.dtype for r in test.results))
+    yield f"{title:<28}" + "".join(f"{dtype:>13} {'equivalent':>11}" for dtype in dtypes)
+    for row in dict.fromkeys(map(key, test.results)):
+        line = f"{row:<28.28}"
+        for dtype in dtypes:
+            mine = [r for r in test.results if key(r) == row and r.dtype == dtype]
+            same = sum(r.equivalent for r in mine)
+            caught = f"{sum(r.caught for r in mine)}/{len(mine) - same}"
+            line += f"{caught:>13} {same or '':>11}"
+        yield line.rstrip()
+
+
+def _survivors(test: SelfTest) -> Iterator[str]:
+    """One line for each place, dtype and reason, naming the faults."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for r in test.survivors:
+        where = (r.case, r.quantity, f"{r.adapter} {r.dtype}", r.note)
+        groups.setdefault(where, []).append(r.fault)
+    for (case, quantity, who, note), faults in groups.items():
+        yield f"{case}, {quantity}, {who}: {', '.join(faults)}: {note}"
+
+
+def _told(title: str, lines: list[str]) -> list[str]:
+    if not lines:
+        return []
+    more = [f"... and {len(lines) - TOLD} more lines (all in JSON)"] if len(lines) > TOLD else []
+    return [title, *(f"  {line}" for line in lines[:TOLD]), *more, ""]
+
+
+def _conclusion(test: SelfTest) -> list[str]:
+    same = sum(r.equivalent for r in test.results)
+    caught = [r for r in test.results if r.caught]
+    planted = len(test.results) - same
+    if not planted:
+        return ["UNKNOWN  nothing was planted"]
+    named = sum(r.named_rightly for r in caught)
+    said = f"{len(caught)} of {planted} faults caught, {named} of them at the right place"
+    rest = f"{same} more changed no bit; {len(test.alarms)} false alarms without a fault"
+    word = {0: "CAUGHT", 1: "SURVIVORS", 2: "UNKNOWN"}[test.exit_code]
+    if test.alarms and not test.survivors:
+        word = "ACCUSED"
+    return [rest, f"{word}  {said}"]
+
+
+@printer(SelfTest, "json")
+def to_json(test: SelfTest) -> str:
+    """JSON with a versioned schema."""
+    document = {
+        "schema": SCHEMA,
+        "exit_code": test.exit_code,
+        "caught": sum(r.caught for r in test.results),
+        "planted": sum(not r.equivalent for r in test.results),
+        "equivalent": sum(r.equivalent for r in test.results),
+        "survived": len(test.survivors),
+        "environment": test.environment,
+        "alarms": list(test.alarms),
+        "results": [{**asdict(r), "survived": r.survived} for r in test.results],
+    }
+    return json.dumps(document, allow_nan=False, indent=1)

@@ -1,0 +1,97 @@
+"""What a self-test plants faults in: every op and divergence, on inputs that show their faults.
+
+Random numbers show a wrong formula and hide a wrong subgradient; whole numbers, which meet kinks
+and ties exactly, do the opposite.  A batch as large as the width lets what is transposed fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...core import Affine, Case, Compound, Identity, InnerProduct, Network, Op, layered
+from ...core.network.backprop import backprop
+from ..cases.suite import LOSSES, OPS, gated, shared_zero
+
+__all__ = ["Subject", "builtin_subjects", "elsewhere"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with several inputs, and the nodes where faults are planted (None for all).
+
+    `own` is a user's: a fault it does not show is one it would not have noticed.  Without `sums`,
+    the sum over the uses of a value that has only one is left out: there is nothing to add up.
+    """
+
+    name: str
+    cases: tuple[Case, ...]
+    nodes: frozenset[str] | None = None
+    own: bool = False
+    sums: bool = True
+    seed: int = 0
+
+
+def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
+    """Every op of the suite, every divergence, and networks whose values have several uses."""
+    for name, (op, width) in OPS.items():
+        yield _of_op(f"op-{name}", op, width, seed)
+    yield _of_op("op-affine-square", Affine(4, 4), 4, seed)
+    for name, (divergence, output, width) in LOSSES.items():
+        network = layered(output or [Identity()], divergence)
+        cases = (Case.random(network, batch=T, seed=seed + T, width=width) for T in (width, 7, 9))
+        yield Subject(f"loss-{name}", tuple(cases), frozenset(("Div",)), sums=False)
+    for name, case, nodes in (
+        ("gated", gated(), frozenset(("m1", "r1", "q1", "c1", "x"))),
+        ("shared-zero", shared_zero(), frozenset(("z1", "y1", "u1", "s1", "x"))),
+    ):
+        yield Subject(name, (case, _telling(case.network, 7, seed)), nodes)
+
+
+def _of_op(name: str, op: Op | Compound, width: int, seed: int) -> Subject:
+    """The op alone, with cotangents of random sign: a small network, for it is judged often."""
+    network = layered([op], InnerProduct())
+    square, again = (
+        _telling(network, batch, seed + batch, width)
+        for batch in (max(width, 3), max(width, 3) + 4)
+    )
+    nodes = frozenset(node.name for node in network.nodes)
+    return Subject(name, (square, _at_kinks(square), again), nodes, sums=False)
+
+
+def _telling(network: Network, batch: int, seed: int, width: int | None = None) -> Case:
+    """A random case whose first instance has a gradient everywhere: not one that ReLUs silence."""
+    for i in range(100):
+        case = Case.random(network, batch=batch, seed=seed + 1000 * i, width=width)
+        if all(np.any(g[0]) for g in backprop(case).edge_grad.values()):
+            break
+    return case
+
+
+def _at_kinks(case: Case, batch: int | None = None) -> Case:
+    """The same network on small whole numbers: kinks and ties are met exactly."""
+    rng = np.random.default_rng(case.T)
+    x = rng.integers(-2, 3, (batch or 2 * case.T + 4, case.x.shape[1])).astype(case.dtype)
+    x[0] = 0.0
+    params = {name: np.clip(np.round(1.5 * p), -2, 2) for name, p in case.params.items()}
+    y = case.network.widths(x.shape[1])[case.network.output]
+    d = case.network.divergence.random(rng, len(x), y)
+    if d.dtype.kind == "f":
+        d = d.astype(case.dtype)
+    return Case(case.network, params, x, d, case.name)
+
+
+def elsewhere(subject: Subject) -> Iterator[Case]:
+    """Other inputs of a user's network, on which a fault that changed nothing might.
+
+    As many instances, unless it is one: dErr/dDiv = 1/T is no matter of the inputs.
+    """
+    (case,) = subject.cases
+    T = case.T if case.T > 1 else 5
+    for i in range(3):
+        seed, width = subject.seed + i, case.x.shape[1]
+        other = Case.random(case.network, batch=T, seed=seed, width=width)
+        yield other
+        yield _at_kinks(other, T)

@@ -1,0 +1,1 @@
+"""The arithmetics that formulas are evaluated in: plain, bounded and varied arrays."""

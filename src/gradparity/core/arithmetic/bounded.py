@@ -1,0 +1,138 @@
+"""`Bounded`: a value and a bound on the rounding error of any correct way to compute it.
+
+Evaluated on `Bounded` arrays, the formulas of `core` return the reference (in float64) *and* how
+far a correct implementation at a given precision may be from it.  `bounded_rules`
+says how each NumPy function carries the bound along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .arrays import Array, NDArray
+from .carried import COMPARISONS, SHAPES, Carried, scattered
+from .rounding import Rounding
+
+__all__ = ["Bounded", "supported"]
+
+
+class Bounded(Carried):
+    """A float64 array `value` with an elementwise bound `error` >= 0 on the rounding error.
+
+    >>> x = Bounded.exactly(np.array([1.0, 2.0], np.float32), Rounding.of("float32"))
+    >>> y = np.exp(x) * x
+    >>> bool(np.all(y.error <= 11 * x.rounding.u * np.abs(y.value)))
+    True
+    """
+
+    __slots__ = ("fresh",)
+    #: Filled by `bounded_rules`.
+    UFUNCS: ClassVar = {**COMPARISONS}
+    FUNCTIONS: ClassVar = {**SHAPES}
+
+    def __init__(self, value: NDArray, error: Any, rounding: Rounding, fresh: bool = False) -> None:
+        super().__init__(value, error, rounding)
+        self.fresh = fresh  # its error is one rounding of its own: one more in any sum
+
+    @classmethod
+    def exactly(cls, x: Array, rounding: Rounding) -> Bounded:
+        """Given data: exact, except that a subnormal may be read as zero (XLA on CPU does)."""
+        value = np.asarray(x, dtype=np.float64)
+        magnitude = np.abs(value)
+        subnormal = (magnitude < rounding.tiny) & (magnitude > 0.0)
+        error = np.where(subnormal, magnitude, 0.0) if subnormal.any() else 0.0
+        return cls(value, error, rounding)
+
+    @classmethod
+    def rounded(cls, x: Array, rounding: Rounding) -> Bounded:
+        """A computed result, of which the implementation may hold the unrounded form (fused)."""
+        value = np.asarray(x, dtype=np.float64)
+        return cls(value, rounding.u * np.abs(value) + rounding.tiny, rounding, fresh=True)
+
+    @classmethod
+    def constant(cls, x: float, rounding: Rounding) -> float:
+        return rounding.u * abs(x)
+
+    @classmethod
+    def unknown(cls, name: str) -> TypeError:
+        return TypeError(f"no rounding bound for np.{name}; use {supported()}")
+
+    @property
+    def error(self) -> Any:
+        """The bound: an array of the value's shape, or the float 0.0 for "exact"."""
+        return self.companion
+
+    @property
+    def rounding(self) -> Rounding:
+        """Of which number format the bound is."""
+        return self.arithmetic  # type: ignore[no-any-return]
+
+    @property
+    def exact(self) -> bool:
+        return not np.any(self.error)
+
+    def full_error(self) -> Array:
+        """The bound as an array of the value's shape."""
+        return self.full()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "a Bounded array was about to be turned into a plain one, which would lose its bound; "
+            "write the formula with the NumPy functions that keep it: " + ", ".join(supported())
+        )
+
+    @property
+    def T(self) -> Bounded:
+        """The transpose, with its bound."""
+        turned = super().T
+        turned.fresh = self.fresh
+        return turned
+
+    def affine(self, W: Array, b: Array) -> Array:
+        """See `gradparity.core.arithmetic.arrays.affine`."""
+        if self.rounding.u > self.rounding.u_sum or self.rounding.mode != "none":
+            return self @ W + b  # the product is rounded on its own, or its operands are
+        return super().affine(W, b)
+
+    def scatter_add(self, indices: tuple[int, ...], width: int) -> Bounded:
+        """See `gradparity.core.arithmetic.arrays.scatter_add`."""
+        terms = int(np.bincount(indices, minlength=width).max(initial=1))
+        gamma = self.rounding.summing_in_storage().gamma(terms - 1)
+        own = self.full_error()
+        error = scattered(own + gamma * (np.abs(self.value) + own), indices, width)
+        value = scattered(self.value, indices, width)
+        return Bounded(value, error + self.rounding.tiny, self.rounding)
+
+    def absorb(self, other: Bounded) -> Bounded:
+        """See `gradparity.core.arithmetic.arrays.absorb`."""
+        value, inherited = self.value + other.value, self.error + other.error
+        # Twice, because the reference is such a sum too.
+        own = 2.0 * np.minimum(
+            self.rounding.u * (np.abs(value) + inherited), np.abs(other.value) + other.error
+        )
+        return Bounded(value, inherited + own + self.rounding.tiny, self.rounding)
+
+    def total(self, parts: Sequence[Any]) -> Bounded:
+        """See `gradparity.core.arithmetic.arrays.total`."""
+        stacked: Any = np.stack([Bounded.lift(part, self.rounding) for part in parts])
+        in_storage = self.rounding.summing_in_storage()
+        added = Bounded(stacked.value, stacked.error, in_storage).sum(axis=0)
+        return Bounded(added.value, added.error, self.rounding)
+
+    def admit(self, other: Bounded) -> Bounded:
+        """This value, with a bound that covers both this form and `other`."""
+        with np.errstate(all="ignore"):
+            error = np.abs(self.value - other.value) + other.error
+        # Where the other form is no number (0 / 0), no correct implementation has used it.
+        error = np.maximum(self.error, np.where(np.isnan(other.value), 0.0, error))
+        return Bounded(self.value, error, self.rounding)
+
+
+def supported() -> list[str]:
+    """The NumPy functions a formula may use."""
+    return sorted(
+        {f.__name__ for f in (*Bounded.UFUNCS, *Bounded.FUNCTIONS) if hasattr(np, f.__name__)}
+    )

@@ -1,0 +1,284 @@
+"""How each NumPy function carries a rounding bound along, in `Bounded` arithmetic.
+
+The rules are those of running error analysis (Wilkinson; Higham, Accuracy and Stability of
+Numerical Algorithms, chapters 3 and 4):
+
+====================  ==========================================================================
+operation             what it adds to the bound (u: unit roundoff)
+====================  ==========================================================================
+a + b                 e_a + e_b + 2 u |a + b|
+a b                   |a| e_b + |b| e_a + e_a e_b + 2 u |a b|
+a / b                 (e_a + |a/b| e_b) / (|b| - e_b) + 3 u |a/b|
+sum of n terms t      sum e_t + gamma_{n} sum |t|                  gamma_n = n u / (1 - n u)
+A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
+exp, tanh, log, ...   the image of [a - e, a + e], + 8 u |f(a)|
+erf                   the same, + 16 u of one
+====================  ==========================================================================
+
+One of the 2 u is the operation's own rounding; the other is the freedom of implementations to
+associate and fuse: (g + g y)(1 - y) for g (1 - y^2), s (a x) for (s a) x, a (1/b) for a / b.
+Every operation also adds the smallest normal number, because results below it may be flushed to
+zero; a constant that is not a short binary fraction (0.01, 1/T) is rounded data, +- u of itself.
+What sums and matrix products are charged is for `rounding` to say; in low precision
+they are added up with more digits and then stored: gamma_n of float32, and + u |A @ B|.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, NDArray, erf_ufunc
+from .bounded import Bounded
+from .carried import whole_exponent
+from .rounding import FEW, Rounding
+
+__all__ = ["in_runs", "partial_range", "repeats_of"]
+
+#: Runs of consecutive terms whose partial sums are looked at by the statistical bound.
+RUNS = 8
+
+
+def _rounded(
+    value: Array, inherited: Any, rounding: Rounding, relative: float | None = None
+) -> Bounded:
+    relative = 2.0 * rounding.u if relative is None else relative
+    error = inherited + relative * (np.abs(value) + inherited) + rounding.tiny
+    return _in_range(value, error, rounding)
+
+
+def _in_range(value: Array, error: Array, rounding: Rounding) -> Bounded:
+    """A result, of which nothing is known where it may have overflowed on the way."""
+    if not max(np.max(value, initial=0.0), -np.min(value, initial=0.0)) <= rounding.largest:
+        error = np.where(np.abs(value) <= rounding.largest, error, np.inf)
+    return Bounded(value, error, rounding)
+
+
+def _add(a: Bounded, b: Bounded) -> Bounded:
+    return _rounded(a.value + b.value, a.error + b.error, a.rounding)
+
+
+def _subtract(a: Bounded, b: Bounded) -> Bounded:
+    return _rounded(a.value - b.value, a.error + b.error, a.rounding)
+
+
+def _times_error(a: Bounded, b: Bounded, product: Callable[[Any, Any], Any]) -> Any:
+    """|a| e_b + e_a |b| + e_a e_b, leaving out what is exact (so that inf times 0 never shows)."""
+    error: Any = 0.0
+    if np.ndim(b.error) or b.error:
+        error = error + product(np.abs(a.value), b.full_error())
+    if np.ndim(a.error) or a.error:
+        error = error + product(a.full_error(), np.abs(b.value) + b.error)
+    return error
+
+
+def _multiply(a: Bounded, b: Bounded) -> Bounded:
+    return _rounded(a.value * b.value, _times_error(a, b, np.multiply), a.rounding)
+
+
+def _divide(a: Bounded, b: Bounded) -> Bounded:
+    value = a.value / b.value
+    room = np.abs(b.value) - b.error
+    inherited = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
+    return _rounded(value, inherited, a.rounding, 3.0 * a.rounding.u)
+
+
+def _negative(a: Bounded) -> Bounded:
+    return Bounded(-a.value, a.error, a.rounding)
+
+
+def _absolute(a: Bounded) -> Bounded:
+    return Bounded(np.abs(a.value), a.error, a.rounding)
+
+
+def _square(a: Bounded) -> Bounded:
+    return _multiply(a, a)
+
+
+def _power(a: Bounded, n: Bounded) -> Bounded:
+    """a ** n for a whole number n >= 0: a product of n factors."""
+    product = Bounded(np.ones_like(a.value), 0.0, a.rounding)
+    for _ in range(whole_exponent(n)):
+        product = _multiply(product, a)
+    return product
+
+
+def _extremum(ufunc: Any) -> Callable[..., Bounded]:
+    def rule(a: Bounded, b: Bounded) -> Bounded:
+        value = ufunc(a.value, b.value)
+        if not (np.any(a.error) or np.any(b.error)):
+            return Bounded(value, 0.0, a.rounding)
+        # The image of both intervals: however badly a is known, min(a, 1) is at most 1.
+        above = ufunc(a.value + a.error, b.value + b.error) - value
+        below = value - ufunc(a.value - a.error, b.value - b.error)
+        error = np.maximum(above, below)
+        either = np.maximum(a.error, b.error)
+        return Bounded(value, np.where(np.isnan(error), either, error), a.rounding)
+
+    return rule
+
+
+def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..., Bounded]:
+    """The rule of an increasing elementary function: the image of [a - e, a + e], and 8 u."""
+
+    def rule(a: Bounded) -> Bounded:
+        value = np.asarray(f(a.value), dtype=np.float64)
+        if not np.any(a.error):
+            return _rounded(value, 0.0, a.rounding, a.rounding.elementary)
+        above = np.asarray(f(a.value + a.error), dtype=np.float64) - value
+        below = value - np.asarray(f(np.maximum(a.value - a.error, lowest)), dtype=np.float64)
+        inherited = np.where(a.full_error() > 0, np.maximum(above, below), 0.0)
+        return _rounded(value, inherited, a.rounding, a.rounding.elementary)
+
+    return rule
+
+
+def _erf(a: Bounded) -> Bounded:
+    """PyTorch's GELU has it as 1 - p(x) e^(-x^2), right to 11 u of one and not of itself."""
+    image = _increasing(erf_ufunc)(a)
+    return Bounded(image.value, image.error + 2.0 * a.rounding.elementary, a.rounding)
+
+
+def _matmul(a: Bounded, b: Bounded) -> Bounded:
+    n, rounding = a.value.shape[-1], a.rounding
+    sharp = rounding.statistical and n > FEW
+    n += a.fresh + b.fresh
+    a, b = _operand(a), _operand(b)
+    value, spread = in_runs(a.value, b.value) if sharp else (a.value @ b.value, None)
+    error = rounding.accumulation(
+        n,
+        magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
+        squares=lambda: (a.value * a.value) @ (b.value * b.value),
+        spread=lambda: np.abs(value) if spread is None else spread,
+        repeats=lambda: np.minimum(
+            repeats_of(a.value, -1, rounding), repeats_of(b.value, -2, rounding)
+        ),
+    )
+    inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
+    if rounding.operands:
+        inherited = inherited + rounding.operands * (np.abs(a.value) @ np.abs(b.value))
+    return _in_range(value, error + inherited + rounding.stored(value), rounding)
+
+
+def _without_fresh(x: Bounded) -> Bounded:
+    """The same without a fresh error, which a sum counts as one more rounding."""
+    return Bounded.exactly(x.value, x.rounding) if x.fresh else x
+
+
+def _operand(x: Bounded) -> Bounded:
+    """What enters a matrix product: the same without a fresh error, rounded where operands are."""
+    x = _without_fresh(x)
+    if x.rounding.mode in ("none", "any"):
+        return x
+    return Bounded(x.rounding.operand(x.value), x.error, x.rounding)
+
+
+def repeats_of(x: NDArray, axis: int, rounding: Rounding) -> Array:
+    """How often the most frequent value other than zero occurs along the axis, which is kept.
+
+    Values that differ by less than the sum of them all resolves, n u of the largest, count as one.
+    """
+    x = np.moveaxis(x, axis, 0)
+    n = len(x)
+    grain = max(n, FEW) * rounding.u * np.abs(x).max(axis=0)
+    ordered = np.sort(np.rint(x / np.where(grain > 0, grain, 1)), axis=0)
+    at = np.arange(n).reshape(-1, *[1] * (x.ndim - 1))
+    starts = np.ones(ordered.shape, bool)
+    starts[1:] = ordered[1:] != ordered[:-1]
+    run = at - np.maximum.accumulate(np.where(starts, at, 0), axis=0) + 1
+    most = np.where(ordered == 0, 0, run).max(axis=0)
+    return np.expand_dims(most, axis)
+
+
+def in_runs(a: Array, b: Array) -> tuple[Array, Array]:
+    """A @ B added up over the first 1/8, 2/8, ... of the inner index; and how far that ranges.
+
+    The range is the largest sum of consecutive terms seen in the partial sums, of which the empty
+    sum is one.
+    """
+    cuts = np.linspace(0, a.shape[-1], RUNS + 1).astype(int)
+    running, low, high = (np.zeros(()) for _ in range(3))
+    for lo, hi in pairwise(cuts):
+        running = running + a[..., lo:hi] @ b[..., lo:hi, :]
+        low, high = np.minimum(low, running), np.maximum(high, running)
+    return running, high - low
+
+
+def partial_range(partial: Array) -> Array:
+    """The same of partial sums along the first axis."""
+    return np.maximum(partial.max(axis=0), 0.0) - np.minimum(partial.min(axis=0), 0.0)
+
+
+def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
+    def total(terms: Array) -> Array:
+        return np.sum(terms, axis=axis, keepdims=keepdims)
+
+    def spread() -> Array:
+        partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)
+        return np.expand_dims(partial_range(partial), axis) if keepdims else partial_range(partial)
+
+    x, n = _without_fresh(x), x.value.shape[axis] + x.fresh
+    value = total(x.value)
+    error = rounding.accumulation(
+        n,
+        magnitude=lambda: total(np.abs(x.value)),
+        squares=lambda: total(x.value * x.value),
+        spread=spread,
+        repeats=lambda: np.reshape(repeats_of(x.value, axis, rounding), value.shape),
+    )
+    if np.ndim(x.error) or x.error:
+        error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
+    return _in_range(value, error + rounding.stored(value), rounding)
+
+
+def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
+    error = np.max(x.full_error(), axis=axis, keepdims=keepdims)
+    return Bounded(np.max(x.value, axis=axis, keepdims=keepdims), error, rounding)
+
+
+def _clip(rounding: Rounding, x: Bounded, low: float, high: float) -> Bounded:
+    """However badly x is known, what is clipped lies in [low, high]."""
+    bottom, top = Bounded.lift(low, rounding), Bounded.lift(high, rounding)
+    value = np.clip(x.value, low, high)
+    above = np.minimum(x.value + x.error, high) - value
+    below = value - np.maximum(x.value - x.error, low)
+    error = np.maximum(np.maximum(above, below), 0.0) + np.maximum(bottom.error, top.error)
+    return Bounded(value, error, rounding)
+
+
+def _where(rounding: Rounding, condition: Array, a: Any, b: Any) -> Bounded:
+    a, b = Bounded.lift(a, rounding), Bounded.lift(b, rounding)
+    error = np.where(condition, a.error, b.error)
+    return Bounded(np.where(condition, a.value, b.value), error, rounding)
+
+
+Bounded.UFUNCS |= {
+    np.add: _add,
+    np.subtract: _subtract,
+    np.multiply: _multiply,
+    np.divide: _divide,
+    np.matmul: _matmul,
+    np.negative: _negative,
+    np.absolute: _absolute,
+    np.square: _square,
+    np.power: _power,
+    np.maximum: _extremum(np.maximum),
+    np.minimum: _extremum(np.minimum),
+    np.exp: _increasing(np.exp),
+    np.expm1: _increasing(np.expm1),
+    np.log: _increasing(np.log, 0.0),
+    np.log1p: _increasing(np.log1p, -1.0),
+    np.sqrt: _increasing(np.sqrt, 0.0),
+    np.tanh: _increasing(np.tanh),
+    erf_ufunc: _erf,
+}
+
+Bounded.FUNCTIONS |= {
+    np.sum: _sum,
+    np.max: _max,
+    np.clip: _clip,
+    np.where: _where,
+}

@@ -1,0 +1,189 @@
+"""What the number systems share: a value, and what every operation carries along beside it.
+
+`Bounded` carries a bound on the rounding error, `Varied` a variance or one draw of it.  Both see
+the same NumPy calls of the same formulas; how a function changes the companion is in their tables
+of rules, and what merely moves elements about is here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from .arrays import Array, NDArray
+
+__all__ = ["COMPARISONS", "SHAPES", "Carried", "scattered", "whole_exponent"]
+
+
+class Carried(NDArrayOperatorsMixin):
+    """A float64 array `value`, its `companion`, and the `arithmetic` that says what happens to it.
+
+    The companion is an array of the value's shape, or a number for all elements: 0.0 for "exact".
+    """
+
+    __slots__ = ("arithmetic", "companion", "value")
+    __array_priority__ = 1000
+
+    #: How each NumPy function carries the companion along.
+    UFUNCS: ClassVar[dict[Any, Callable[..., Any]]]
+    FUNCTIONS: ClassVar[dict[Any, Callable[..., Any]]]
+
+    def __init__(self, value: NDArray, companion: Any, arithmetic: Any) -> None:
+        self.value = value
+        self.companion = companion
+        self.arithmetic = arithmetic
+
+    @classmethod
+    @abstractmethod
+    def exactly(cls, x: Array, arithmetic: Any) -> Self:
+        """Given data."""
+
+    @classmethod
+    @abstractmethod
+    def constant(cls, x: float, arithmetic: Any) -> Any:
+        """The companion of a constant that is rounded when it meets the implementation's dtype."""
+
+    @classmethod
+    @abstractmethod
+    def unknown(cls, name: str) -> TypeError:
+        """What to raise of a NumPy function without a rule."""
+
+    @classmethod
+    def lift(cls, x: Any, arithmetic: Any) -> Self:
+        """An operand of a formula: itself, given data, or a constant."""
+        if isinstance(x, cls):
+            return x
+        if isinstance(x, float):
+            # 0.01 is rounded on its way in; a short binary fraction (0.5, 2.0) is not.
+            with np.errstate(over="ignore"):
+                short = float(np.float16(x)) == x
+            return cls(np.asarray(x), 0.0 if short else cls.constant(x, arithmetic), arithmetic)
+        return cls.exactly(x, arithmetic)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing has been rounded yet."""
+        return np.ndim(self.companion) == 0 and not self.companion
+
+    def full(self) -> Array:
+        """The companion as an array of the value's shape."""
+        return np.broadcast_to(np.asarray(self.companion, dtype=np.float64), self.value.shape)
+
+    def moved(self, move: Callable[[Any], Any]) -> Self:
+        """The same elements elsewhere."""
+        companion = move(self.full()) if np.ndim(self.companion) else self.companion
+        return type(self)(move(self.value), companion, self.arithmetic)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    def __getitem__(self, index: Any) -> Self:
+        return self.moved(lambda a: a[index])
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        rule = self.UFUNCS.get(ufunc)
+        if rule is None or method != "__call__" or kwargs:
+            raise self.unknown(ufunc.__name__)
+        with np.errstate(all="ignore"):
+            return rule(*(self.lift(x, self.arithmetic) for x in inputs))
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        rule = self.FUNCTIONS.get(func)
+        if rule is None:
+            raise self.unknown(func.__name__)
+        with np.errstate(all="ignore"):
+            return rule(self.arithmetic, *args, **kwargs)
+
+    def sum(self, axis: int, keepdims: bool = False) -> Self:
+        return np.sum(cast(Any, self), axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def mean(self, axis: int, keepdims: bool = False) -> Self:
+        return self.sum(axis=axis, keepdims=keepdims) / self.shape[axis]  # type: ignore[no-any-return]
+
+    def max(self, axis: int, keepdims: bool = False) -> Self:
+        return np.max(cast(Any, self), axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: int) -> Self:
+        return self.moved(lambda a: a.reshape(*shape))
+
+    @property
+    def T(self) -> Self:
+        return self.moved(lambda a: a.T)
+
+    def affine(self, W: Array, b: Array) -> Array:
+        """See `gradparity.core.arithmetic.arrays.affine`: the bias is one more row of W."""
+        y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
+        w: list[Array] = [b.reshape(1, -1), W]
+        return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=0)
+
+
+def scattered(columns: Array, indices: tuple[int, ...], width: int) -> Array:
+    """Plain columns summed to where they were taken from, in float64."""
+    out = np.zeros((width, columns.shape[0]))
+    np.add.at(out, list(indices), columns.T)
+    return out.T
+
+
+def whole_exponent(n: Carried) -> int:
+    """n of a ** n; raises TypeError unless it is a whole number >= 0."""
+    exponent = float(n.value) if n.value.ndim == 0 else -1.0
+    if exponent < 0 or exponent != int(exponent):
+        raise TypeError(f"no rule for ** {n.value}; use whole numbers >= 0, or products")
+    return int(exponent)
+
+
+def _joined(func: Any) -> Callable[..., Carried]:
+    def rule(arithmetic: Any, parts: Sequence[Any], axis: int = 0) -> Carried:
+        kind = next(type(x) for x in parts if isinstance(x, Carried))
+        lifted = [kind.lift(x, arithmetic) for x in parts]
+        value = func([x.value for x in lifted], axis=axis)
+        exact = all(x.exact for x in lifted)
+        companion = 0.0 if exact else func([x.full() for x in lifted], axis=axis)
+        return kind(value, companion, arithmetic)
+
+    return rule
+
+
+def _shaped(func: Any) -> Callable[..., Carried]:
+    return lambda _, x, *args, **kwargs: x.moved(lambda a: func(a, *args, **kwargs))
+
+
+def _constant_like(func: Any) -> Callable[..., Carried]:
+    return lambda arithmetic, x: type(x)(func(x.value), 0.0, arithmetic)
+
+
+def _compared(ufunc: Any) -> Callable[..., Any]:
+    return lambda a, b: ufunc(a.value, b.value)
+
+
+#: What only moves elements about, or is made of other rules.
+SHAPES: dict[Any, Callable[..., Any]] = {
+    np.mean: lambda _, x, axis, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
+    **{f: _joined(f) for f in (np.concatenate, np.stack)},
+    **{f: _shaped(f) for f in (np.reshape, np.repeat, np.swapaxes, np.expand_dims, np.take)},
+    **{f: _constant_like(f) for f in (np.zeros_like, np.ones_like)},
+}
+
+#: Decided on the values.
+COMPARISONS: dict[Any, Callable[..., Any]] = {
+    f: _compared(f)
+    for f in (
+        np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
+    )
+}  # fmt: skip

@@ -1,0 +1,157 @@
+"""`Varied`: a value and how far rounding spreads it, through a whole network.
+
+Worst-case bounds explode with depth; the spread of *independent* roundings does not.  Evaluated on
+`Varied` arrays, the formulas of `core` return the reference (in float64) and, to first order,
+
+* with ``Noise.of(precision)``: the variance of every element, V_z = sum (dz/dy)^2 V_y + V_own;
+* with ``Noise.of(precision, seed)``: one draw of the error itself, e_z = sum (dz/dy) e_y + e_own,
+  with a random sign for every rounding.  It knows what variances forget: that errors are shared.
+
+Branches (the sign at a ReLU, the winner of a max) are always those of the reference.
+`gradparity.core.arithmetic.varied_rules` says how each NumPy function carries the spread along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .arrays import Array, NDArray
+from .carried import COMPARISONS, SHAPES, Carried, scattered
+from .precision import Precision
+from .rounding import VARIANCE
+
+__all__ = ["Noise", "Varied"]
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """The roundings of one precision, as variances or as draws.
+
+    Parameters
+    ----------
+    out, sums, factors : unit roundoff of a stored result, of a partial sum, and of the operands of
+        matrix products (0 where they need no rounding).
+    tiny, largest : range of the format.
+    ordered : do not take the terms of a sum to come in a random order; see
+        `varied_rules.accumulation`.
+    rng : None for variances, a generator for draws.
+    """
+
+    out: float
+    sums: float
+    factors: float
+    tiny: float
+    largest: float
+    ordered: bool = False
+    rng: np.random.Generator | None = None
+
+    @classmethod
+    def of(cls, precision: Any, seed: int | None = None, *, ordered: bool = False) -> Noise:
+        """The roundings of a `Precision`, by name or dtype; with a seed, a draw of them.
+
+        >>> Noise.of("float32").out == 2.0**-24
+        True
+        """
+        p = Precision.of(precision)
+        factors = 2.0**-p.factors if p.factors < p.digits else 0.0
+        rng = None if seed is None else np.random.default_rng(seed)
+        return cls(2.0**-p.digits, 2.0**-p.sums, factors, p.tiny, p.largest, ordered, rng)
+
+    def carried(self, factor: Any) -> Any:
+        """What a spread is multiplied by where the error is multiplied by `factor`."""
+        return factor * factor if self.rng is None else factor
+
+    def own(self, variance: Any, *, alike: bool = False) -> Any:
+        """The spread of a rounding with this variance; `alike`: all elements err together."""
+        variance = np.asarray(variance + VARIANCE * self.tiny**2)
+        if self.rng is None:
+            return variance
+        shape = () if alike else variance.shape
+        signs = 1.0 - 2.0 * self.rng.integers(0, 2, shape, dtype=np.int8)
+        return np.sqrt(variance) * signs
+
+
+class Varied(Carried):
+    """A float64 array `value` and its `spread`: variances, or one draw of the error.
+
+    >>> x = Varied.exactly(np.array([1.0, 2.0], np.float32), Noise.of("float32"))
+    >>> y = x * x + x
+    >>> bool(np.all(y.sigma < 2.0**-24 * 1.1 * y.value))
+    True
+    """
+
+    __slots__ = ()
+    #: Filled by `gradparity.core.arithmetic.varied_rules`.
+    UFUNCS: ClassVar = {**COMPARISONS}
+    FUNCTIONS: ClassVar = {**SHAPES}
+
+    def __init__(self, value: NDArray, spread: Any, noise: Noise) -> None:
+        super().__init__(np.asarray(value), spread, noise)
+
+    @classmethod
+    def exactly(cls, x: Array, noise: Noise) -> Varied:
+        """Given data: exact, except that a subnormal may be read as zero."""
+        value = np.asarray(x, dtype=np.float64)
+        subnormal = (np.abs(value) < noise.tiny) & (value != 0.0)
+        spread = np.where(subnormal, noise.carried(np.abs(value)), 0.0) if subnormal.any() else 0.0
+        return cls(value, spread, noise)
+
+    @classmethod
+    def constant(cls, x: float, noise: Noise) -> Any:
+        return noise.own(VARIANCE * (noise.out * x) ** 2)
+
+    @classmethod
+    def unknown(cls, name: str) -> TypeError:
+        return TypeError(f"no spread is known for np.{name}")
+
+    @property
+    def spread(self) -> Any:
+        """An array of the value's shape, or a number for all; 0.0 for "exact"."""
+        return self.companion
+
+    @property
+    def noise(self) -> Noise:
+        return self.arithmetic  # type: ignore[no-any-return]
+
+    @property
+    def sigma(self) -> Array:
+        """The standard deviation, in the value's shape; what is not known is infinite."""
+        with np.errstate(all="ignore"):
+            sigma = np.sqrt(self.full_spread())
+        return np.where(np.isnan(sigma), np.inf, sigma)
+
+    def full_spread(self) -> Array:
+        """The spread as an array of the value's shape."""
+        return self.full()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "a Varied array was about to be turned into a plain one, which would lose its spread"
+        )
+
+    def scatter_add(self, indices: tuple[int, ...], width: int) -> Varied:
+        """See `gradparity.core.arithmetic.arrays.scatter_add`."""
+        noise = self.noise
+        terms = np.bincount(indices, minlength=width)
+        squares = scattered(self.value**2, indices, width)
+        roundings = np.where(terms > 1, terms, 0) * squares
+        inherited = scattered(self.full_spread(), indices, width)
+        own = noise.own(VARIANCE * noise.out**2 * roundings)
+        return Varied(scattered(self.value, indices, width), inherited + own, noise)
+
+    def absorb(self, other: Varied) -> Varied:
+        """See `gradparity.core.arithmetic.arrays.absorb`."""
+        return self + other  # type: ignore[no-any-return]
+
+    def admit(self, other: Varied) -> Varied:
+        """This value, with a variance that covers both this form and `other`."""
+        if self.noise.rng is not None:
+            return self
+        with np.errstate(all="ignore"):
+            spread = other.full_spread() + np.square(self.value - other.value)
+        # Where the other form is no number (0 / 0), no correct implementation has used it.
+        spread = np.where(np.isfinite(spread), spread, 0.0)
+        return Varied(self.value, np.maximum(self.full_spread(), spread), self.noise)

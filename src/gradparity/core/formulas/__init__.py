@@ -1,0 +1,1 @@
+"""Hand-derived formulas: ops, activations, layers, maxima and divergences."""

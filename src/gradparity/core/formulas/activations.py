@@ -1,0 +1,338 @@
+"""Scalar activations (lecture, section 2): y = f(z), and dz = df(dy, z, y) = f'(z) dy.
+
+Each formula is written in the form whose rounding is typical of what frameworks do; where two
+usual forms round differently, `wider` names both (see `gradparity.core.arithmetic.arrays.wider`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, absorb, erf, wider
+from .arguments import finite, one_of
+from .op import Activation, Kink, Kinked
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "Hardtanh",
+    "Identity",
+    "LeakyReLU",
+    "RandomizedLeakyReLU",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+]
+
+
+def _sigmoid(z: Array) -> Array:
+    """1 / (1 + e^-z), from e^-|z| so that nothing overflows."""
+    t = np.exp(-abs(z))
+    return np.where(z >= 0, 1 / (1 + t), t / (1 + t))
+
+
+def softplus_slope(z: Array) -> Array:
+    """sigmoid(z) as e^(z - softplus(z)), which is how JAX differentiates softplus."""
+    y = absorb(np.maximum(z, 0), np.log1p(np.exp(-abs(z))))
+    return np.minimum(np.exp(z - y), 1)
+
+
+@dataclass(frozen=True)
+class Identity(Activation):
+    """y = z; f'(z) = 1."""
+
+    def f(self, z: Array) -> Array:
+        return z
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """y = 1 / (1 + e^-z); f'(z) = y (1 - y)."""
+
+    def f(self, z: Array) -> Array:
+        return _sigmoid(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy * (y * (1 - y))
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """y = tanh z; f'(z) = 1 - y^2."""
+
+    def f(self, z: Array) -> Array:
+        return np.tanh(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        # Others have dy / cosh(z)^2: the same, but with the roundings of an elementary function.
+        return wider(dy * (1 - y * y), lambda: dy * (1 - y * y) * np.exp(0 * y))
+
+
+@dataclass(frozen=True)
+class ReLU(Kinked):
+    """y = max(z, 0); f'(z) = 1 for z > 0, 0 for z < 0, at 0 any value in [0, 1].
+
+    Parameters
+    ----------
+    subgradient : "right" is the lecture's equation (1 at 0), "left" the frameworks' `relu` (0).
+    spelling : which function of a framework is meant, for they differ at 0: "relu", "maximum"
+        (``maximum(z, 0)``) or "clamp" (``clamp`` / ``clip`` from below at 0).
+
+    >>> relu = ReLU(subgradient="left")
+    >>> relu.df(np.ones(3), np.array([-1.0, 0.0, 2.0]), np.array([0.0, 0.0, 2.0]))
+    array([0., 0., 1.])
+    """
+
+    spelling: str = "relu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(self, "spelling", ("relu", "maximum", "clamp"))
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        return (Kink(0.0, 0.0, 1.0),)
+
+    def f(self, z: Array) -> Array:
+        return np.maximum(z, 0)
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > 0, dy, 0)
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Kinked):
+    """y = z for z > 0, else a z; f'(z) = 1 or a, at 0 anything between them.
+
+    Parameters
+    ----------
+    a : the slope for z < 0.
+    """
+
+    a: float = 0.01
+
+    def __post_init__(self) -> None:
+        finite(self, "a")
+        super().__post_init__()
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        return _kink_at_zero(self.a, 1.0)
+
+    def f(self, z: Array) -> Array:
+        return np.where(z > 0, z, self.a * z)
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > 0, dy, self.a * dy)
+
+
+@dataclass(frozen=True)
+class RandomizedLeakyReLU(Kinked):
+    """y = z for z > 0, else a z, the slope a drawn per element from U(l, u) in training.
+
+    In evaluation (``training=False``) the slope is (l + u) / 2.  An implementation draws its own
+    slopes, so they are read off its values, must lie in [l, u], and its gradient must use the same.
+
+    Parameters
+    ----------
+    l, u : range of the slope, l <= u.
+    training : draw per element, or take the mean.
+    seed : of the draw; the same seed and shape give the same slopes.
+    """
+
+    l: float = 1 / 8  # noqa: E741  (the lecture's letter)
+    u: float = 1 / 3
+    training: bool = True
+    seed: int = 0
+    drawn: Array | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        finite(self, "l", "u")
+        if self.l > self.u:
+            raise ValueError(f"RandomizedLeakyReLU(l={self.l}, u={self.u}): give l <= u")
+        super().__post_init__()
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        if not self.training:
+            return _kink_at_zero((self.l + self.u) / 2, 1.0)
+        # Any slope that can be drawn is a left slope.
+        smooth = self.l == self.u == 1.0
+        return () if smooth else (Kink(0.0, self.l, 1.0, others=(self.u,)),)
+
+    @property
+    def random(self) -> bool:
+        return self.training
+
+    def slopes(self, z: Array) -> Array:
+        """The slope of every element for z < 0: shape and dtype of z."""
+        if not self.training:
+            return np.ones_like(z) * ((self.l + self.u) / 2)
+        if self.drawn is not None:
+            return self.drawn
+        draw = np.random.default_rng(self.seed).uniform(self.l, self.u, z.shape)
+        return draw.astype(z.dtype)
+
+    def f(self, z: Array) -> Array:
+        return np.where(z > 0, z, self.slopes(z) * z)
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > 0, dy, self.slopes(z) * dy)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        # The left slope at the kink is the one drawn there, not the lowest of the range.
+        return self.slope(dy, z, y) if self.subgradient == "left" else super().df(dy, z, y)
+
+    def observed(self, y: Array, z: Array) -> RandomizedLeakyReLU:
+        if not self.training:
+            return self
+        slopes = np.clip(z / np.where(y < 0, y, 1), self.l, self.u)
+        return replace(self, drawn=slopes)
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """y = log(1 + e^z); f'(z) = sigmoid(z).
+
+    Parameters
+    ----------
+    threshold : None for the lecture's function.  A number t makes it y = z for z > t, which is what
+        PyTorch's `softplus` computes (t = 20): another function, by 2e-9 just above t.
+    """
+
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None:
+            finite(self, "threshold")
+
+    def f(self, z: Array) -> Array:
+        y = np.maximum(z, 0) + np.log1p(np.exp(-abs(z)))
+        return y if self.threshold is None else np.where(z > self.threshold, z, y)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        dz = dy * wider(_sigmoid(z), lambda: softplus_slope(z))
+        return dz if self.threshold is None else np.where(z > self.threshold, dy, dz)
+
+
+@dataclass(frozen=True)
+class ELU(Kinked):
+    """y = z for z > 0, else a (e^z - 1); f'(z) = 1 or y + a; a kink at 0 unless a = 1.
+
+    Parameters
+    ----------
+    a : the limit of -y for z -> -inf; positive.
+    """
+
+    a: float = 1.0
+
+    def __post_init__(self) -> None:
+        finite(self, "a")
+        if self.a <= 0:
+            raise ValueError(f"ELU(a={self.a}): give a > 0")
+        super().__post_init__()
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        return _kink_at_zero(self.a, 1.0)
+
+    def f(self, z: Array) -> Array:
+        return np.where(z >= 0, z, self.a * np.expm1(-abs(z)))
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > 0, dy, (y + self.a) * dy)
+
+
+@dataclass(frozen=True)
+class SELU(Kinked):
+    """y = s z for z > 0, else s a (e^z - 1); f'(z) = s or y + s a; kink at 0: [s, s a]."""
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        return _kink_at_zero(SELU_SCALE * SELU_A, SELU_SCALE)
+
+    def f(self, z: Array) -> Array:
+        return SELU_SCALE * np.where(z >= 0, z, SELU_A * np.expm1(-abs(z)))
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > 0, SELU_SCALE * dy, (y + SELU_SCALE * SELU_A) * dy)
+
+
+# Klambauer et al. 2017, the fixed point of zero mean and unit variance.
+SELU_A = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+@dataclass(frozen=True)
+class SiLU(Activation):
+    """y = z s with s = sigmoid(z); f'(z) = s + z s (1 - s)."""
+
+    def f(self, z: Array) -> Array:
+        return z * _sigmoid(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        s = _sigmoid(z)
+        return dy * (s + z * (s * (1 - s)))
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """y = z Phi(z), Phi the normal distribution; f'(z) = Phi(z) + z phi(z), phi its density.
+
+    Parameters
+    ----------
+    approximate : "none" for Phi(z) = (1 + erf(z / sqrt 2)) / 2; "tanh" for the usual approximation
+        Phi(z) ~ (1 + tanh(c (z + 0.044715 z^3))) / 2 with c = sqrt(2 / pi).
+    """
+
+    approximate: str = "none"
+
+    def __post_init__(self) -> None:
+        one_of(self, "approximate", ("none", "tanh"))
+
+    def f(self, z: Array) -> Array:
+        return z * (0.5 * (1 + self._t(z)))
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        t = self._t(z)
+        return dy * (0.5 * (1 + t) + 0.5 * (z * self._dt(z, t)))
+
+    def _t(self, z: Array) -> Array:
+        if self.approximate == "none":
+            return erf(z * math.sqrt(0.5))
+        return np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * (z * z * z)))
+
+    def _dt(self, z: Array, t: Array) -> Array:
+        if self.approximate == "none":
+            return math.sqrt(2 / math.pi) * np.exp(-0.5 * (z * z))
+        return (1 - t * t) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (z * z)))
+
+
+@dataclass(frozen=True)
+class Hardtanh(Kinked):
+    """y = min(max(z, -1), 1); f'(z) = 1 for |z| < 1, else 0; kinks at -1 and 1: [0, 1]."""
+
+    subgradient: float | str = field(default=1.0, kw_only=True)
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        return (Kink(-1.0, 0.0, 1.0), Kink(1.0, 1.0, 0.0))
+
+    def f(self, z: Array) -> Array:
+        return np.minimum(np.maximum(z, -1), 1)
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where((z > -1) & (z <= 1), dy, 0)
+
+
+def _kink_at_zero(left: float, right: float) -> tuple[Kink, ...]:
+    return (Kink(0.0, left, right),) if left != right else ()

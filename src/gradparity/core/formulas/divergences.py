@@ -1,0 +1,369 @@
+"""Divergences (lecture, section 3): Div(Y, d) of each instance, and dDiv/dY.
+
+`forward` gives Div, shape (T,), from outputs y (T, L) and desired outputs d (T, L); `backward`
+takes the gradient with respect to each instance's Div and gives the one with respect to y.  A
+divergence on logits contains the output activation and is computed stably from z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, wider
+from ..arithmetic.precision import Precision
+from .activations import Sigmoid, Softplus, softplus_slope
+from .arguments import one_of
+from .layers import log_softmax
+from .op import attributes
+
+__all__ = [
+    "KL",
+    "L2",
+    "BinaryCrossEntropy",
+    "BinaryKL",
+    "CrossEntropy",
+    "Divergence",
+    "InnerProduct",
+]
+
+
+class Divergence:
+    """Div(Y, d) of one instance and its gradient; subclasses are frozen dataclasses.
+
+    Anybody may write one, `forward` and `gradient`, with the NumPy functions `Bounded` supports.
+    """
+
+    #: Whether desired outputs may be whole numbers: labels, or 0 and 1.
+    labels: ClassVar[bool] = False
+
+    def __repr__(self) -> str:
+        given = (f"{name}={value!r}" for name, value in attributes(self).items())
+        return f"{self.name}({', '.join(given)})"
+
+    @property
+    def name(self) -> str:
+        """That of its class."""
+        return type(self).__name__
+
+    def desired(self, d: Array, width: int, dtype: Any) -> Array:
+        """Desired outputs (T, width) of `dtype`; raises ValueError if they cannot be."""
+        if d.shape[1:] != (width,):
+            raise ValueError(
+                f"{self.name}: d has shape {d.shape}, expected (T, {width}) like the output"
+            )
+        if d.dtype.kind not in "f" and not self.labels:
+            raise TypeError(
+                f"{self.name}: d has dtype {d.dtype}; give floats, such as d.astype(np.float64)"
+            )
+        return d.astype(Precision.of(dtype).dtype)
+
+    def check_output(self, y: Array) -> None:
+        """Raises ValueError where Div is not defined for these outputs, shape (T, L)."""
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        """Desired outputs for a random case."""
+        return rng.standard_normal((T, width))
+
+    def forward(self, y: Array, d: Array) -> Array:
+        """Div, shape (T,)."""
+        raise NotImplementedError
+
+    def backward(self, dDiv: Array, y: Array, d: Array, Div: Array) -> Array:
+        """dErr/dy, shape (T, L), from dErr/dDiv, shape (T,)."""
+        return np.expand_dims(dDiv, -1) * self.gradient(y, d)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        """dDiv/dy of each instance, shape (T, L)."""
+        raise NotImplementedError
+
+    def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
+        """Both, sharing what they have in common: for the training loop."""
+        return self.forward(y, d), self.gradient(y, d)
+
+    def native_function(self, framework: str) -> Callable[[Any, Any], Any] | None:
+        """The divergence's own function of a framework's values, or None where it has none.
+
+        ``Div = f(y, d)``, shape (T,), from outputs and desired outputs (T, L), both floats; see
+        `Op.native_function`.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class L2(Divergence):
+    """Div = 1/2 sum_i (y_i - d_i)^2;  dDiv/dy_i = y_i - d_i."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        r = y - d
+        return 0.5 * (r * r).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return y - d
+
+
+@dataclass(frozen=True)
+class InnerProduct(Divergence):
+    """Div = sum_i d_i y_i;  dDiv/dy_i = d_i: any cotangent one likes, for testing one op alone."""
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        return rng.choice([-1.0, 1.0], (T, width)) * rng.uniform(0.5, 1.5, (T, width))
+
+    def forward(self, y: Array, d: Array) -> Array:
+        return (d * y).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return d + 0 * y
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(Divergence):
+    """Div = sum_i -d_i log Y_i - (1 - d_i) log(1 - Y_i), 0 <= d_i <= 1.
+
+    On probabilities y = Y: dDiv/dy = -d/y + (1 - d)/(1 - y).  On logits Y = sigmoid(z):
+    Div = sum_i max(z, 0) - d z + log(1 + e^-|z|), dDiv/dz = Y - d.
+
+    Parameters
+    ----------
+    on : "logits" or "probabilities".
+    """
+
+    on: str = "logits"
+    labels: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        one_of(self, "on", ("logits", "probabilities"))
+
+    def desired(self, d: Array, width: int, dtype: Any) -> Array:
+        d = d[:, np.newaxis] if d.ndim == 1 and width == 1 else d
+        d = super().desired(d, width, dtype)
+        _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
+        return d
+
+    def check_output(self, y: Array) -> None:
+        if self.on == "probabilities":
+            _within(self, "the output y", y, 0.0, 1.0, "end in Sigmoid(), or give on='logits'")
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        return rng.integers(0, 2, (T, width)).astype(np.float64)
+
+    def forward(self, y: Array, d: Array) -> Array:
+        if self.on == "logits":
+            softplus = Softplus().f
+            div = np.maximum(y, 0) - d * y + np.log1p(np.exp(-abs(y)))
+            div = wider(div, lambda: d * softplus(-y) + (1 - d) * softplus(y))
+            # PyTorch's form: for large -z, (1 - d) z cancels.
+            return wider(div, lambda: (1 - d) * y + softplus(-y)).sum(axis=-1)
+        return -(_d_log(d, y) + _d_log(1 - d, 1 - y)).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        if self.on == "logits":
+            # Optax differentiates softplus(z) and softplus(-z), each with an error of its own.
+            slope = softplus_slope
+            return wider(Sigmoid().f(y) - d, lambda: (1 - d) * slope(y) - d * slope(-y))
+        g = _over(1 - d, 1 - y) - _over(d, y)
+        return wider(g, lambda: (y - d) / (y * (1 - y)))
+
+
+@dataclass(frozen=True)
+class BinaryKL(BinaryCrossEntropy):
+    """KL(d || Y) = binary cross-entropy minus the entropy of d: same gradient, another value."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        entropy = -(_d_log(d, d) + _d_log(1 - d, 1 - d)).sum(axis=-1)
+        return super().forward(y, d) - entropy
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Divergence):
+    """Div = -sum_i t_i log y_i, with label smoothing t_i = d_i - eps (K d_i - 1).
+
+    For a one-hot d: t_c = 1 - (K-1) eps at the class and eps elsewhere.  On probabilities:
+    dDiv/dy_i = -t_i / y_i.  On logits, y = softmax(z): dDiv/dz_i = y_i sum_j t_j - t_i.
+
+    Parameters
+    ----------
+    eps : mass given to each wrong class, in [0, 1/K].  Others write it differently, see
+        `from_uniform` (PyTorch, Optax, Keras: a/K on every class) and `from_others` (a/(K-1) on
+        each wrong class).
+    on : "logits" or "probabilities".
+    """
+
+    eps: float = 0.0
+    on: str = "logits"
+    labels: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        one_of(self, "on", ("logits", "probabilities"))
+        real = isinstance(self.eps, int | float | np.floating) and self.eps is not False
+        if not real or not 0.0 <= self.eps <= 0.5:
+            raise ValueError(f"{self.name}(eps={self.eps!r}): {_EPS_RANGE}")
+        # A NumPy scalar would force its own dtype on the formula.
+        object.__setattr__(self, "eps", float(self.eps))
+
+    @classmethod
+    def from_uniform(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
+        """From PyTorch's, Optax's and Keras' form (1 - a) d + a/K: eps = a / K.
+
+        >>> CrossEntropy.from_uniform(0.1, K=10)
+        CrossEntropy(eps=0.01, on='logits')
+        """
+        return cls._of(a, a / _classes(K), K, on)
+
+    @classmethod
+    def from_others(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
+        """From the form with 1 - a on the class and a/(K-1) on each wrong one: eps = a / (K-1)."""
+        return cls._of(a, a / (_classes(K) - 1), K, on)
+
+    @classmethod
+    def _of(cls, a: float, eps: float, K: int, on: str) -> CrossEntropy:
+        if 0.0 <= eps <= (1.0 + 2.0**-50) / K:  # the conversion itself is rounded
+            eps = min(eps, 1.0 / K)
+        else:
+            raise ValueError(f"a = {a!r} with K = {K} classes is eps = {eps!r}: {_EPS_RANGE}")
+        return cls(eps, on)
+
+    def uniform(self, K: int) -> float:
+        """The a of the form (1 - a) d + a/K (PyTorch's ``label_smoothing``): a = K eps.
+
+        >>> CrossEntropy(eps=0.02).uniform(K=5)
+        0.1
+        """
+        return K * self.eps
+
+    def others(self, K: int) -> float:
+        """The a of the form 1 - a on the class and a/(K-1) on each wrong one: a = (K-1) eps."""
+        return (K - 1) * self.eps
+
+    def desired(self, d: Array, width: int, dtype: Any) -> Array:
+        if self.eps > 1 / width:
+            raise ValueError(
+                f"{self.name}(eps={self.eps!r}) with K = {width} classes: {_EPS_RANGE}"
+            )
+        if d.ndim == 1:
+            return one_hot(d, width, dtype)
+        if d.dtype.kind not in "f":
+            raise ValueError(
+                f"{self.name}: d of shape {d.shape} has dtype {d.dtype}; class indices have shape "
+                "(T,), distributions are floats (T, K)"
+            )
+        d = super().desired(d, width, dtype)
+        _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
+        total = d.sum(axis=-1)
+        worst = int(np.argmax(np.abs(total - 1)))
+        # A target of a wider dtype may have been rounded to float32 on its way here.
+        eps = max(2 * Precision.of(dtype).unit, 2.0**-23)
+        if abs(total[worst] - 1) > width * eps:
+            raise ValueError(
+                f"{self.name}: row {worst} of d sums to {float(total[worst])!r}; divide each row "
+                "by its sum (probabilities sum to one)"
+            )
+        return d
+
+    def check_output(self, y: Array) -> None:
+        if self.on == "probabilities":
+            _within(self, "the output y", y, 0.0, 1.0, "end in Softmax(), or give on='logits'")
+
+    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
+        return rng.integers(0, width, T)
+
+    def smoothed(self, d: Array) -> Array:
+        """The target t (T, K): d with eps on each wrong class."""
+        if d.ndim < 2:
+            raise ValueError(
+                f"{self.name}: d has shape {d.shape}, expected (T, K); "
+                "`desired(labels, K, dtype)` makes it from class labels"
+            )
+        K = d.shape[-1]
+        return d - self.eps * (K * d - 1) if self.eps else d
+
+    def forward(self, y: Array, d: Array) -> Array:
+        t = self.smoothed(d)
+        if self.on == "logits":
+            log_y = log_softmax(y)
+            return wider(_from_log(t, log_y), lambda: _from_lse(t, y, log_y))
+        return -_d_log(t, y).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        t = self.smoothed(d)
+        if self.on == "logits":
+            return _from_log_gradient(t, log_softmax(y))
+        return -_over(t, y)
+
+    def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
+        if self.on != "logits" or type(self) is not CrossEntropy:
+            return super().forward_and_gradient(y, d)
+        t, log_y = self.smoothed(d), log_softmax(y)
+        return _from_log(t, log_y), _from_log_gradient(t, log_y)
+
+
+@dataclass(frozen=True)
+class KL(CrossEntropy):
+    """KL(t || y) = cross-entropy minus the entropy of t: same gradient, another value."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        t = self.smoothed(d)
+        return super().forward(y, d) + _d_log(t, t).sum(axis=-1)
+
+
+_EPS_RANGE = (
+    "give eps in [0, 1/K]; at 1/K the target is uniform, and above it the true class would be the "
+    "least probable one (eps is the mass of each wrong class: PyTorch's label_smoothing is K eps)"
+)
+
+
+def _classes(K: int) -> int:
+    if isinstance(K, bool) or not isinstance(K, int | np.integer) or K < 2:
+        raise ValueError(f"K = {K!r} classes: give a whole number >= 2")
+    return int(K)
+
+
+def one_hot(labels: Array, K: int, dtype: Any) -> Array:
+    """Rows of the identity: integer labels (T,) in [0, K) to (T, K)."""
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels of shape {labels.shape} have dtype {labels.dtype}; give integers")
+    if labels.size and not (labels.min() >= 0 and labels.max() < K):
+        bad = labels[(labels < 0) | (labels >= K)][0]
+        raise ValueError(f"label {bad} is out of range: {K} outputs have labels 0 to {K - 1}")
+    return np.eye(K, dtype=Precision.of(dtype).dtype)[labels]
+
+
+def _from_log(t: Array, log_y: Array) -> Array:
+    """-sum_i t_i log y_i."""
+    return -(t * log_y).sum(axis=-1)
+
+
+def _from_lse(t: Array, z: Array, log_y: Array) -> Array:
+    """The same as log sum_j e^{z_j} sum_i t_i - sum_i t_i z_i."""
+    lse = z[..., 0] - log_y[..., 0]
+    return lse * t.sum(axis=-1) - (t * z).sum(axis=-1)
+
+
+def _from_log_gradient(t: Array, log_y: Array) -> Array:
+    """The gradient of -sum_i t_i log softmax(z)_i by z: y_i sum_j t_j - t_i."""
+    return np.minimum(np.exp(log_y), 1) * t.sum(axis=-1, keepdims=True) - t
+
+
+def _d_log(d: Array, y: Array) -> Array:
+    """d log y with 0 log 0 = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(d > 0, d * np.log(y), 0)
+
+
+def _over(d: Array, y: Array) -> Array:
+    """d / y with 0 / 0 = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(d > 0, d / y, 0)
+
+
+def _within(divergence: Divergence, what: str, x: Array, low: float, high: float, why: str) -> None:
+    outside = (x < low) | (x > high)
+    if outside.any():
+        value, index = float(x[outside][0]), tuple(int(i) for i in np.argwhere(outside)[0])
+        raise ValueError(
+            f"{divergence.name}: {what}[{', '.join(map(str, index))}] = {value!r} is outside "
+            f"[{low:g}, {high:g}]; {why}"
+        )

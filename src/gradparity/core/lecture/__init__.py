@@ -1,0 +1,1 @@
+"""The lecture beyond backprop: the scalar form, gradient descent, training."""

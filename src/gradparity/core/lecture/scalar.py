@@ -1,0 +1,331 @@
+"""Forward and backward pass, scalar form (lecture, section 5): one unit at a time.
+
+The second implementation, deliberately slow: Python floats in loops over instances t and units i,
+j, with the lecture's own table of f and f' and of dy_j/dz_i.  It shares no formula with the vector
+form (`backprop`), which is tested against it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arithmetic.arrays import NDArray
+from ..formulas import activations as act
+from ..formulas import divergences as div
+from ..formulas import layers as lay
+from ..formulas import maxima
+from ..formulas.op import Activation, Kinked, Op
+from ..network.case import Case
+from ..network.network import INPUT, Edge
+from ..network.trace import Trace
+
+__all__ = ["scalar_backprop"]
+
+Row = list[float]  # one instance: a number per unit
+Rows = list[Row]  # a row per instance, per input, or of a matrix
+
+SELU_A, SELU_S = 1.6732632423543772, 1.0507009873554805
+VECTOR = (lay.Softmax, lay.LogSoftmax, maxima.Max, maxima.Take, lay.Products, lay.VectorActivation)
+
+
+def scalar_backprop(case: Case) -> Trace:
+    """The trace of `backprop`, computed unit by unit in float64.
+
+    Parameters
+    ----------
+    case : of dtype float64; any network.
+
+    Returns
+    -------
+    Trace, with the same names as `backprop` gives.
+
+    Raises
+    ------
+    ValueError : for a case of another dtype.
+    TypeError : for an op or a divergence that has no scalar form here, such as a
+        `VectorActivation` given by its `vjp`.
+
+    >>> from gradparity.core import *
+    >>> net = layered([Affine(1, 1), ReLU()], L2())
+    >>> trace = scalar_backprop(Case(net, {"W1": [[2.0]], "b1": [0.5]}, x=[[1.0]], d=[[2.0]]))
+    >>> trace.Err, trace.grad["W1"], trace.grad["x"]
+    (0.125, array([[0.5]]), array([[1.]]))
+    """
+    if case.dtype != np.float64:
+        raise ValueError(
+            f"the case is of dtype {case.dtype}, the scalar form is float64 only; "
+            "give case.astype(np.float64)"
+        )
+    network, instances = case.network, range(case.T)
+    params = {name: p.tolist() for name, p in case.params.items()}
+    d: Rows = case.desired.tolist()
+
+    # Forward: node by node, instance by instance; everything is stored.
+    value: dict[str, Rows] = {INPUT: case.x.tolist()}
+    negative: dict[str, Rows] = {}  # the slopes for z < 0, of leaky units
+    for step in network.steps:
+        p = step.own(params)
+        a = negative[step.name] = negative_slopes(step.op, value[step.inputs[0]])
+        value[step.name] = [
+            forward(step.op, p, [value[name][t] for name in step.inputs], a[t]) for t in instances
+        ]
+    Y = value[network.output]
+    Divs = [divergence(network.divergence, Y[t], d[t]) for t in instances]
+    Div = [Div_t for Div_t, _ in Divs]
+    dDiv = network.scale / (case.T if network.reduction == "mean" else 1.0)
+    Err = dDiv * sum(Div)
+
+    # Backward: dDiv/dY, then for k = N..1; a value with several uses sums over them.
+    grad: dict[str, Rows] = {name: zeros(rows) for name, rows in value.items()}
+    grad_p: dict[str, NDArray] = {}
+    edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
+
+    def use(edge: Edge, dy: Rows) -> None:
+        edge_grad[edge] = np.array(dy)
+        for t in instances:
+            for i in range(len(dy[t])):
+                grad[edge.source][t][i] += dy[t][i]
+
+    dY = [[dDiv * g for g in dDiv_dy] for _, dDiv_dy in Divs]
+    use(Edge(network.output, "Div"), dY)
+    for step in reversed(network.steps):
+        p = step.own(params)
+        dz = grad[step.name]
+        if isinstance(step.op, lay.Affine):
+            dp = affine_gradients(step.op, value[step.inputs[0]], dz)
+            grad_p |= {step.parameters[letter]: np.array(g) for letter, g in dp.items()}
+        dy = [
+            backward(step.op, p, [value[s][t] for s in step.inputs], dz[t], negative[step.name][t])
+            for t in instances
+        ]
+        for slot, edge in enumerate(step.edges):
+            use(edge, [dy[t][slot] for t in instances])
+
+    gradients = {name: np.array(rows) for name, rows in grad.items()} | grad_p
+    gradients["Div"] = np.array([dDiv for _ in instances])
+    values = {name: np.array(rows) for name, rows in value.items() if name != INPUT}
+    versions = {"numpy": np.__version__}
+    return Trace(Err, np.array(Div), values, gradients, edge_grad, "numpy scalar", versions)
+
+
+def affine_gradients(op: lay.Affine, y: Rows, dz: Rows) -> dict[str, Any]:
+    """dDiv/dw_ij = sum_t y_i dz_j and dDiv/db_j = sum_t dz_j."""
+    instances, ins, outs = range(len(y)), range(op.n_in), range(op.n_out)
+    dW = [[sum(y[t][i] * dz[t][j] for t in instances) for j in outs] for i in ins]
+    db = [sum(dz[t][j] for t in instances) for j in outs]
+    return {"W": dW, "b": db} if op.bias else {"W": dW}
+
+
+def forward(op: Op, p: dict[str, Any], y: Rows, a: Row) -> Row:
+    """z of one instance, from one row y per input."""
+    match op:
+        case lay.Affine():  # z_j = sum_i w_ij y_i + b_j
+            W, b = p["W"], p["b"] if op.bias else [0.0] * op.n_out
+            return [sum(W[i][j] * y[0][i] for i in range(op.n_in)) + b[j] for j in range(op.n_out)]
+        case lay.Add():
+            return [sum(row[i] for row in y) for i in range(len(y[0]))]
+        case lay.Multiply():
+            return [y[0][i] * y[1][i] for i in range(len(y[0]))]
+        case lay.Concatenate():
+            return [y_i for row in y for y_i in row]
+        case Activation() if isinstance(op, VECTOR):
+            return vector(op, y[0])[0]
+        case Activation():
+            return [scalar(op, z, a_i)[0] for z, a_i in zip(y[0], a, strict=True)]
+    raise no_scalar_form(op)
+
+
+def backward(op: Op, p: dict[str, Any], y: Rows, dz: Row, a: Row) -> Rows:
+    """dDiv/dy of one instance, one row per input; for an activation the slides' dDiv/dz."""
+    match op:
+        case lay.Affine():  # dDiv/dy_i = sum_j w_ij dDiv/dz_j
+            W = p["W"]
+            return [[sum(W[i][j] * dz[j] for j in range(op.n_out)) for i in range(op.n_in)]]
+        case lay.Add():
+            return [dz for _ in y]
+        case lay.Multiply():
+            pairs = list(zip(dz, y[0], y[1], strict=True))
+            return [[dz_i * y1 for dz_i, _, y1 in pairs], [dz_i * y0 for dz_i, y0, _ in pairs]]
+        case lay.Concatenate():
+            starts = [sum(len(row) for row in y[:k]) for k in range(len(y))]
+            return [[dz[s + i] for i in range(len(row))] for s, row in zip(starts, y, strict=True)]
+        case Activation() if isinstance(op, VECTOR):  # dDiv/dz_i = sum_j dDiv/dy_j dy_j/dz_i
+            J = vector(op, y[0])[1]
+            return [[sum(dz[j] * J[j][i] for j in range(len(dz))) for i in range(len(y[0]))]]
+        case Activation():  # dDiv/dz_i = f'(z_i) dDiv/dy_i
+            units = zip(y[0], dz, a, strict=True)
+            return [[scalar(op, z, a_i)[1] * dy for z, dy, a_i in units]]
+    raise no_scalar_form(op)
+
+
+def scalar(op: Op, z: float, a: float) -> tuple[float, float]:
+    """y = f(z) and f'(z), the table of section 2; a is the slope of a leaky unit for z < 0."""
+    match op:
+        case act.Identity():
+            return z, 1.0
+        case act.Sigmoid():
+            return sigmoid(z), sigmoid(z) * sigmoid(-z)
+        case act.Tanh():
+            return math.tanh(z), 1 - math.tanh(z) ** 2
+        case act.ReLU():
+            return max(z, 0.0), slope(op, z, 0.0, 1.0)
+        case act.LeakyReLU() | act.RandomizedLeakyReLU():
+            return z if z > 0 else a * z, slope(op, z, a, 1.0)
+        case act.Softplus() if op.threshold is not None and z > op.threshold:
+            return z, 1.0
+        case act.Softplus():
+            return log1p_exp(z), sigmoid(z)
+        case act.ELU():
+            e = math.exp(min(z, 0.0))
+            return z if z > 0 else op.a * math.expm1(z), slope(op, z, op.a * e, 1.0)
+        case act.SELU():
+            s, sa, e = SELU_S, SELU_S * SELU_A, math.exp(min(z, 0.0))
+            return s * z if z > 0 else sa * math.expm1(z), slope(op, z, sa * e, s)
+        case act.SiLU():
+            s = sigmoid(z)
+            return z * s, s + z * s * sigmoid(-z)
+        case act.GELU() if op.approximate == "none":
+            Phi = math.erfc(-z / math.sqrt(2)) / 2
+            return z * Phi, Phi + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        case act.GELU():
+            c = math.sqrt(2 / math.pi)
+            t = math.tanh(c * (z + 0.044715 * z * z * z))
+            dt = (1 - t * t) * c * (1 + 3 * 0.044715 * z * z)
+            return z * (1 + t) / 2, (1 + t) / 2 + z * dt / 2
+        case act.Hardtanh():
+            left, right = slope(op, z, 0.0, 1.0, at=-1), slope(op, z, 1.0, 0.0, at=1)
+            return min(max(z, -1.0), 1.0), left if z < 0 else right
+    raise no_scalar_form(op)
+
+
+def slope(op: Kinked, z: float, left: float, right: float, at: float = 0.0) -> float:
+    """The one-sided slope, or at the kink the element of the subdifferential that the op names."""
+    if z != at:
+        return right if z > at else left
+    if isinstance(op.subgradient, str):
+        return {"left": left, "right": right}[op.subgradient]
+    return float(op.subgradient)
+
+
+def negative_slopes(op: Op, z: Rows) -> Rows:
+    """For every unit of every instance, the slope for z < 0 of a leaky unit; 0 for the others."""
+    if isinstance(op, act.RandomizedLeakyReLU):
+        drawn: Rows = op.slopes(np.array(z)).tolist()
+        return drawn
+    return [[op.a if isinstance(op, act.LeakyReLU) else 0.0 for _ in row] for row in z]
+
+
+def vector(op: Op, z: Row) -> tuple[Row, Rows]:
+    """y = f(z) of a vector activation and its Jacobian J[j][i] = dy_j/dz_i, one instance."""
+    units = range(len(z))
+    match op:
+        case lay.Softmax():  # dy_i/dz_j = y_i (delta_ij - y_j)
+            y = [math.exp(z_i - log_sum_exp(z)) for z_i in z]
+            return y, [[y[i] * (delta(i, j) - y[j]) for j in units] for i in units]
+        case lay.LogSoftmax():  # dy_i/dz_j = delta_ij - e^{y_j}
+            y = [z_i - log_sum_exp(z) for z_i in z]
+            return y, [[delta(i, j) - math.exp(y[j]) for j in units] for i in units]
+        case maxima.Max():  # 1 for the largest of the group; at a tie the weights that the op names
+            y, J = [], []
+            sizes = (len(z),) if op.sizes is None else op.sizes
+            for k in range(len(sizes)):
+                group = range(sum(sizes[:k]), sum(sizes[: k + 1]))
+                y.append(max(z[j] for j in group))
+                tied = [j for j in group if z[j] == y[k]]
+                won = {"first": tied[:1], "last": tied[-1:], "even": tied}[op.ties]
+                J.append([1 / len(won) if i in won else 0.0 for i in units])
+            return y, J
+        case maxima.Take():
+            return [z[k] for k in op.indices], [[delta(k, i) for i in units] for k in op.indices]
+        case lay.Products():  # d(z_j z_k)/dz_j = z_k and d(z_j z_k)/dz_k = z_j; 2 z_j where k = j
+            J = [[delta(i, j) * z[k] + delta(i, k) * z[j] for i in units] for j, k in op.pairs]
+            return [z[j] * z[k] for j, k in op.pairs], J
+        case lay.VectorActivation() if op.jacobian is not None:
+            one = np.array([z])
+            return np.asarray(op.function(one))[0].tolist(), np.asarray(op.jacobian(one))[
+                0
+            ].tolist()
+        case lay.VectorActivation():
+            raise TypeError("VectorActivation: the scalar form needs jacobian=, this has vjp=")
+    raise no_scalar_form(op)
+
+
+def divergence(op: div.Divergence, y: Row, d: Row) -> tuple[float, Row]:
+    """Div(Y, d) of one instance and dDiv/dY_i, the table of section 3."""
+    match op:
+        case div.CrossEntropy():  # the smoothed target; a soft d is a mixture of such
+            K, eps = len(d), op.eps
+            d = [d_i * (1 - (K - 1) * eps) + (1 - d_i) * eps for d_i in d]
+    pairs = list(zip(y, d, strict=True))
+    match op:
+        case div.L2():
+            return sum((y_i - d_i) ** 2 for y_i, d_i in pairs) / 2, [
+                y_i - d_i for y_i, d_i in pairs
+            ]
+        case div.InnerProduct():
+            return sum(d_i * y_i for y_i, d_i in pairs), list(d)
+        case div.BinaryCrossEntropy() if op.on == "logits":  # -log sigmoid(z) = log(1 + e^-z)
+            Div = sum(d_i * log1p_exp(-z) + (1 - d_i) * log1p_exp(z) for z, d_i in pairs)
+            dY = [sigmoid(z) - d_i for z, d_i in pairs]
+        case div.BinaryCrossEntropy():
+            Div = sum(-d_log(d_i, y_i) - d_log(1 - d_i, 1 - y_i) for y_i, d_i in pairs)
+            dY = [over(1 - d_i, 1 - y_i) - over(d_i, y_i) for y_i, d_i in pairs]
+        case div.CrossEntropy() if op.on == "logits":  # dDiv/dz_i = y_i sum_j d_j - d_i
+            Div = sum(d_i * (log_sum_exp(y) - z) for z, d_i in pairs)
+            dY = [math.exp(z - log_sum_exp(y)) * sum(d) - d_i for z, d_i in pairs]
+        case div.CrossEntropy():
+            Div = sum(-d_log(d_i, y_i) for y_i, d_i in pairs)
+            dY = [-over(d_i, y_i) for y_i, d_i in pairs]
+        case _:
+            raise no_scalar_form(op)
+    match op:  # KL is cross-entropy minus the entropy of d
+        case div.BinaryKL():
+            Div += sum(d_log(d_i, d_i) + d_log(1 - d_i, 1 - d_i) for d_i in d)
+        case div.KL():
+            Div += sum(d_log(d_i, d_i) for d_i in d)
+    return Div, dY
+
+
+def sigmoid(z: float) -> float:
+    """1 / (1 + e^-z)."""
+    return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
+
+
+def log1p_exp(z: float) -> float:
+    """log(1 + e^z) = z + log(1 + e^-z)."""
+    return z + math.log1p(math.exp(-z)) if z > 0 else math.log1p(math.exp(z))
+
+
+def log_sum_exp(z: Row) -> float:
+    """log sum_j e^{z_j}."""
+    return max(z) + math.log(sum(math.exp(z_j - max(z)) for z_j in z))
+
+
+def d_log(d: float, y: float) -> float:
+    """d log y, with 0 log 0 = 0."""
+    if d == 0:
+        return 0.0
+    return d * math.log(y) if y > 0 else -math.inf if y == 0 else math.nan
+
+
+def over(d: float, y: float) -> float:
+    """d / y, with 0 / 0 = 0."""
+    return 0.0 if d == 0 else d / y if y else math.copysign(math.inf, y)
+
+
+def delta(i: int, j: int) -> float:
+    return 1.0 if i == j else 0.0
+
+
+def zeros(rows: Rows) -> Rows:
+    return [[0.0 for _ in row] for row in rows]
+
+
+def no_scalar_form(op: Op | div.Divergence) -> TypeError:
+    return TypeError(
+        f"{op.name} has no scalar form: it is written for the ops and divergences of "
+        "gradparity.core alone; use `backprop`, which takes any"
+    )

@@ -1,0 +1,1 @@
+"""Networks of ops: named values, cases with numbers, forward and backward passes."""
