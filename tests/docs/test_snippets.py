@@ -41,10 +41,10 @@ ELSEWHERE = {
 #: Blocks that another test holds to the code: how they begin, and which test.
 HELD = {
     "E       AssertionError: convention in grad b2": "tests/plugin/test_docs.py",
-    "cli/  ": "tests/test_architecture.py",
 }
 #: Output that is pasted by a command: the comment above it, and the test that it is current.
 MARKERS = {
+    "floors": "tests/test_architecture.py",
     "example": "tests/test_examples_own.py",
     "output": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
