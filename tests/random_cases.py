@@ -141,9 +141,9 @@ def _finished(rng: Rng, nodes: list[Node], n: int, T: int, kind: str, name: str)
 def _loss(rng: Rng, T: int, K: int, probabilities: bool) -> tuple[core.Divergence, Op | None, Any]:
     """A divergence, the op that makes probabilities of logits if it needs one, and targets."""
     on = "probabilities" if probabilities and rng.random() < 0.7 else "logits"
-    kind = _one(rng, "L2 InnerProduct BinaryCrossEntropy BinaryKL CrossEntropy KL".split())
+    kind = _one(rng, "L2 LinearLoss BinaryCrossEntropy BinaryKL CrossEntropy KL".split())
     divergence = getattr(core, kind)
-    if kind in ("L2", "InnerProduct"):
+    if kind in ("L2", "LinearLoss"):
         d = divergence().random(rng, T, K)
         return divergence(), None, _one(rng, (d, np.round(d), d * (rng.random((T, K)) < 0.5)))
     if kind.startswith("Binary"):

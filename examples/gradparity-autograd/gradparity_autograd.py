@@ -206,7 +206,7 @@ def _divergence(divergence: core.Divergence) -> Callable[[Any, Any], Any]:
     match divergence:
         case core.L2():
             return lambda y, d: 0.5 * anp.sum((y - d) ** 2, axis=-1)
-        case core.InnerProduct():
+        case core.LinearLoss():
             return lambda y, d: anp.sum(d * y, axis=-1)
         case core.BinaryCrossEntropy():  # and BinaryKL
             return functools.partial(_binary, divergence)

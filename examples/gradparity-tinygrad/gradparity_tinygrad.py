@@ -263,7 +263,7 @@ def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tenso
     match divergence:
         case core.L2():
             return lambda y, d: 0.5 * (y - d).square().sum(-1)
-        case core.InnerProduct():
+        case core.LinearLoss():
             return lambda y, d: (d * y).sum(-1)
         case core.BinaryCrossEntropy():  # and BinaryKL
             return functools.partial(_binary, divergence)

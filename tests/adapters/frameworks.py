@@ -14,7 +14,7 @@ from gradparity.core import (
     Affine,
     Case,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     Network,
     Node,
     Tanh,
@@ -42,7 +42,7 @@ AT_A_KINK = (
 def gradient_at(adapter: Adapter, op: Any, x: Any, d: Any, dtype: str) -> np.ndarray:
     """dx, with the output's gradient d."""
     x, d = np.array(x, dtype), np.array(d, dtype)
-    net = layered([op], InnerProduct(), reduction="sum")
+    net = layered([op], LinearLoss(), reduction="sum")
     return adapter.run(Case(net, {}, x, d)).grad["x"]
 
 

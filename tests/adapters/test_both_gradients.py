@@ -19,7 +19,7 @@ from gradparity.core import (
     Case,
     CrossEntropy,
     Edge,
-    InnerProduct,
+    LinearLoss,
     Multiply,
     Network,
     Node,
@@ -103,7 +103,7 @@ class TestUsesOfAValue:
             Node("m1", Multiply(), "a1", "a1"),
             Node("s1", Add(), "m1", "m1", "m1"),
             Node("c1", core.Concatenate(), "s1", "s1"),
-            divergence=InnerProduct(),
+            divergence=LinearLoss(),
         )
         case = Case.random(net, batch=2, width=3, seed=4)
         trace = adapter(name).run(case)
@@ -187,7 +187,7 @@ class TestRandomizedLeakyReLU:
     @each_dtype
     def test_slopes_are_drawn_and_used_for_the_gradient_too(self, name: str, dtype: str) -> None:
         op = RandomizedLeakyReLU(0.1, 0.4)
-        case = Case.random(layered([op], InnerProduct()), batch=60, width=5, seed=0, dtype=dtype)
+        case = Case.random(layered([op], LinearLoss()), batch=60, width=5, seed=0, dtype=dtype)
         trace = adapter(name).run(case)
         negative = case.x < 0
         slope = trace.value["y1"][negative] / case.x[negative]
@@ -201,6 +201,6 @@ class TestRandomizedLeakyReLU:
 
     def test_in_evaluation_has_the_mean_slope(self, name: str) -> None:
         op = RandomizedLeakyReLU(0.1, 0.4, training=False)
-        case = Case.random(layered([op], InnerProduct()), batch=9, width=5, seed=0)
+        case = Case.random(layered([op], LinearLoss()), batch=9, width=5, seed=0)
         y = adapter(name).run(case).value["y1"]
         np.testing.assert_allclose(y, np.where(case.x > 0, case.x, 0.25 * case.x), rtol=1e-15)

@@ -22,7 +22,7 @@ from gradparity.core import (  # noqa: E402
     Affine,
     Case,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     Max,
     RandomizedLeakyReLU,
     ReLU,
@@ -212,7 +212,7 @@ class TestGlobalState:
 
     def test_random_slopes_are_those_of_the_ops_seed(self) -> None:
         cases = [
-            Case.random(layered([RandomizedLeakyReLU(seed=s)], InnerProduct()), batch=4, width=4)
+            Case.random(layered([RandomizedLeakyReLU(seed=s)], LinearLoss()), batch=4, width=4)
             for s in (0, 0, 1)
         ]
         a, b, c = (t.value["y1"] for t in JAX.run_all(cases))

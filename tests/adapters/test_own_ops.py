@@ -16,7 +16,7 @@ from gradparity.core import (
     L2,
     Affine,
     Case,
-    InnerProduct,
+    LinearLoss,
     Network,
     Node,
     Op,
@@ -258,7 +258,7 @@ class TestPlantedFaults:
     @pytest.mark.parametrize(
         "case",
         [
-            Case.random(layered([Swish(3)], InnerProduct()), batch=3, width=3),
+            Case.random(layered([Swish(3)], LinearLoss()), batch=3, width=3),
             Case.random(layered([LayerNorm(4)], Huber()), batch=3, width=4),
             Case.random(Network(Node("m", Gate(), "x", "x"), divergence=Huber()), batch=3, width=3),
         ],
@@ -271,7 +271,7 @@ class TestPlantedFaults:
 
     def test_at_a_kink_too(self) -> None:
         x = np.array([[1.0, 2.0, 1.5], [3.0, 1.0, 0.5], [1.2, 4.0, 1.0]])
-        case = Case(layered([ShiftedReLU()], InnerProduct()), {}, x, np.full((3, 3), 1.5) + x / 7)
+        case = Case(layered([ShiftedReLU()], LinearLoss()), {}, x, np.full((3, 3), 1.5) + x / 7)
         tested = selftest(case, backprop, dtypes=["float64"])
         assert tested, tested
         assert any(r.fault == "wrong weight at a kink" and r.caught for r in tested.results)

@@ -87,7 +87,7 @@ def test_torch_against_jax_is_a_conclusion_from_both():
 
 
 def test_different_subgradients_are_not_called_rounding():
-    case = Case(layered([ReLU()], gp.core.InnerProduct()), {}, np.zeros((1, 2)), np.ones((1, 2)))
+    case = Case(layered([ReLU()], gp.core.LinearLoss()), {}, np.zeros((1, 2)), np.ones((1, 2)))
     report = check(case, "torch", backprop)
     assert report.exit_code == 0
     assert report.differences[0].choices
@@ -173,7 +173,7 @@ def test_bad_input_is_named(call, error, says):
 
 
 def test_zero_gradients_everywhere_are_unknown_however_right_they_are():
-    net = layered([Affine(4, 3), Tanh()], gp.core.InnerProduct())
+    net = layered([Affine(4, 3), Tanh()], gp.core.LinearLoss())
     case = Case.random(net, batch=3)
     report = check(Case(net, case.params, case.x, 0 * case.d), backprop)
     assert report.exit_code == 2

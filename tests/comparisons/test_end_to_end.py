@@ -17,7 +17,7 @@ from gradparity.core import (
     Affine,
     Case,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     Max,
     Network,
     Node,
@@ -320,7 +320,7 @@ def test_a_gradient_that_is_all_rounding_is_vacuous(dtype: str) -> None:
 
 
 def test_a_rescaled_loss_gets_the_same_verdicts_and_figures() -> None:
-    net = layered([Affine(6, 8), Tanh(), Affine(8, 4)], InnerProduct())
+    net = layered([Affine(6, 8), Tanh(), Affine(8, 4)], LinearLoss())
     case = Case.random(net, batch=9, seed=1)
     seen = []
     for power in (-20, 0, 60):

@@ -35,9 +35,9 @@ def mismatches(case: Case, trace) -> set[tuple[str, str]]:
 def batch_of_five(name: str, dtype: str) -> Case:
     """The op in a network; more than one instance, so that a wrong axis shows."""
     op, width = OPS[name]
-    from gradparity.core import InnerProduct
+    from gradparity.core import LinearLoss
 
-    alone = layered([op], InnerProduct())
+    alone = layered([op], LinearLoss())
     m = alone.widths(width)[alone.output]
     network = layered([Affine(3, width), op, Affine(m, 4)], CrossEntropy(eps=0.01))
     return Case.random(network, batch=5, seed=1, dtype=dtype)

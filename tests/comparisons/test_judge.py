@@ -10,7 +10,7 @@ from gradparity.core import (
     Affine,
     Case,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     ReLU,
     Softplus,
     Tanh,
@@ -46,7 +46,7 @@ def test_exact_means_bitwise_what_rounding_the_reference_gives():
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_zero_signal_is_vacuous_and_not_parity(dtype):
-    net = layered([Affine(3, 2), ReLU()], InnerProduct())
+    net = layered([Affine(3, 2), ReLU()], LinearLoss())
     case = Case(
         net,
         {"W1": -np.ones((3, 2), dtype), "b1": -np.ones(2, dtype)},
@@ -60,7 +60,7 @@ def test_a_zero_signal_is_vacuous_and_not_parity(dtype):
 
 
 def test_overflow_that_any_implementation_has_is_inconclusive():
-    net = layered([Affine(2, 2)], InnerProduct())
+    net = layered([Affine(2, 2)], LinearLoss())
     huge = np.full((1, 2), 3e38, np.float32)
     params = {"W1": np.full((2, 2), 3.0, np.float32), "b1": np.zeros(2, np.float32)}
     case = Case(net, params, huge, np.ones((1, 2), np.float32))
@@ -68,7 +68,7 @@ def test_overflow_that_any_implementation_has_is_inconclusive():
 
 
 def test_a_non_finite_value_where_the_formula_is_finite_is_a_mismatch():
-    net = layered([Softplus()], InnerProduct())
+    net = layered([Softplus()], LinearLoss())
     case = Case(net, {}, np.array([[200.0]], np.float32), np.ones((1, 1), np.float32))
     naive = faulty(net.steps[0].op, forward=lambda right, p, z: np.log1p(np.exp(z)))
     with np.errstate(over="ignore"):

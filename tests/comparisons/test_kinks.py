@@ -12,7 +12,7 @@ from gradparity.core import (
     SELU,
     Case,
     Hardtanh,
-    InnerProduct,
+    LinearLoss,
     LeakyReLU,
     Max,
     MaxSubsets,
@@ -25,7 +25,7 @@ from gradparity.core import (
 
 def at(op, x: list[list[float]], dtype: str = "float64") -> tuple[Case, Trace]:
     x = np.array(x, dtype)
-    network = layered([op], InnerProduct())
+    network = layered([op], LinearLoss())
     width = network.widths(x.shape[1])[network.output]
     d = np.resize(np.array([1.5, -0.75, 2.0], dtype), (x.shape[0], width))
     case = Case(network, {}, x, d)

@@ -12,7 +12,7 @@ from gradparity.core import (
     Affine,
     Case,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     ReLU,
     Sigmoid,
     Softmax,
@@ -104,7 +104,7 @@ def test_float32_with_tf32_products_is_imprecise_and_as_declared_it_is_right():
 @pytest.mark.parametrize("mode", ["nearest", "toward zero"])
 def test_tf32_operands_are_rounded_exactly_in_either_way(mode):
     """So that one wrong element of 1e-4 is found, far below the 1e-3 of a rounded operand."""
-    case = Case.random(layered([Affine(64, 32)], InnerProduct()), batch=16).astype("tf32")
+    case = Case.random(layered([Affine(64, 32)], LinearLoss()), batch=16).astype("tf32")
     trace = backprop(case)
     digits = PRECISIONS["tf32"].factors
     y, W = (rounded_to(a, digits, mode) for a in (case.x, case.params["W1"]))
@@ -124,7 +124,7 @@ def test_tf32_operands_are_rounded_exactly_in_either_way(mode):
 @pytest.mark.parametrize("implementation", ["numpy", "torch", "jax"])
 def test_overflow_that_everyone_has_is_inconclusive_never_an_alarm_and_never_a_pass(implementation):
     ops = [Affine(12, 16), ReLU(subgradient="left"), Affine(16, 5)]
-    case = Case.random(layered(ops, InnerProduct(), scale=2.0**15), batch=1).astype("float16")
+    case = Case.random(layered(ops, LinearLoss(), scale=2.0**15), batch=1).astype("float16")
     run = backprop if implementation == "numpy" else gp.adapter(implementation).run
     trace = run(case)
     found = judge(case, trace, right_in_float64(case))
@@ -171,8 +171,8 @@ def test_a_result_stored_in_float16_is_imprecise():
 def test_an_op_that_a_framework_has_not_is_told_and_the_rest_is_judged():
     from gradparity.core import RandomizedLeakyReLU
 
-    without = Case.random(layered([Affine(4, 3), RandomizedLeakyReLU()], InnerProduct()), batch=8)
-    other = Case.random(layered([Affine(4, 3), Sigmoid(), Softmax()], InnerProduct()), batch=8)
+    without = Case.random(layered([Affine(4, 3), RandomizedLeakyReLU()], LinearLoss()), batch=8)
+    other = Case.random(layered([Affine(4, 3), Sigmoid(), Softmax()], LinearLoss()), batch=8)
     report = check([without, other], "torch", dtypes="float16")
     (first, second) = report.runs
     assert first.verdict is Verdict.INCONCLUSIVE

@@ -150,7 +150,7 @@ class TestAgainstDirectMeasurement:
             assert isinstance(found, dict)
             assert set(found) == {k.at for k in op.kinks}
             x = np.array([[k.at] for k in op.kinks])
-            net = core.layered([op], core.InnerProduct(), reduction="sum")
+            net = core.layered([op], core.LinearLoss(), reduction="sum")
             grad = one.run(core.Case(net, {}, x, np.ones_like(x))).grad["x"]
             assert list(found.values()) == grad[:, 0].tolist()
 

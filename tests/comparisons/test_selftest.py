@@ -27,7 +27,7 @@ from gradparity.comparisons.selftest.networks import builtin_subjects
 from gradparity.comparisons.selftest.replay import mutants, plant, replay
 from gradparity.comparisons.selftest.results import SelfTest
 from gradparity.comparisons.selftest.run import selftest
-from gradparity.core import L2, Affine, Case, InnerProduct, ReLU, Tanh, backprop, layered
+from gradparity.core import L2, Affine, Case, LinearLoss, ReLU, Tanh, backprop, layered
 
 DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "selftest.md"
 
@@ -166,7 +166,7 @@ def test_a_kink_that_the_numbers_do_not_meet_is_told():
 
 
 def test_below_the_bound_is_told_with_both_numbers():
-    network = layered([Affine(2000, 1)], InnerProduct())
+    network = layered([Affine(2000, 1)], LinearLoss())
     case = Case.random(network, batch=1, seed=0)
     x = np.where(np.arange(2000) % 2, -case.x, case.x)
     params = {**case.params, "W1": np.ones((2000, 1))}
@@ -230,7 +230,7 @@ def test_a_nudge_is_of_the_size_asked_for():
 
 
 def test_a_nudge_keeps_away_from_kinks():
-    case = Case(layered([ReLU()], InnerProduct()), {}, np.array([[0.0, 1.0]]), np.array([[9.0, 1]]))
+    case = Case(layered([ReLU()], LinearLoss()), {}, np.array([[0.0, 1.0]]), np.array([[9.0, 1]]))
     trace = backprop(case)
     (edge,) = [s for s in spots(case) if s.quantity == "grad x -> y1"]
     wrong = dict(mutants(case, trace, edge))["one element off"]

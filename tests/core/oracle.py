@@ -17,7 +17,7 @@ from gradparity.core import (
     Bounded,
     Case,
     Divergence,
-    InnerProduct,
+    LinearLoss,
     Network,
     Node,
     Rounding,
@@ -277,7 +277,7 @@ OTHER_OPS = [
 OPS = SCALAR_OPS + VECTOR_OPS + USER_OPS + OTHER_OPS
 DIVERGENCES = [
     core.L2(),
-    core.InnerProduct(),
+    core.LinearLoss(),
     core.BinaryCrossEntropy(),
     core.BinaryCrossEntropy("probabilities"),
     core.BinaryKL(),
@@ -305,7 +305,7 @@ def width_in(op: Any) -> int:
 
 def alone(op: Any, divergence: Divergence | None = None, reduction: str = "sum") -> Network:
     """A network of that op alone; one with several inputs takes parts of x."""
-    divergence = divergence or InnerProduct()
+    divergence = divergence or LinearLoss()
     if op.n_inputs == 1:
         return Network(Node("y1", op, "x"), divergence=divergence, reduction=reduction)
     parts = [Node("a", Take((0, 1, 2)), "x"), Node("b", Take((3, 4, 5)), "x")]

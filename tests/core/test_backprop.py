@@ -16,7 +16,7 @@ from gradparity.core import (
     Concatenate,
     CrossEntropy,
     Identity,
-    InnerProduct,
+    LinearLoss,
     Maxout,
     Multiply,
     Network,
@@ -88,7 +88,7 @@ def test_the_distributed_chain_rule_by_hand():
         Node("square", Multiply(), "x", "x"),
         Node("three", Affine(1, 1, bias=False), "x"),
         Node("y", Add(), "square", "three"),
-        divergence=InnerProduct(),
+        divergence=LinearLoss(),
         reduction="sum",
     )
     x = np.array([[2.0], [-1.0], [0.0]])
@@ -104,7 +104,7 @@ def test_the_same_value_twice_in_one_node_has_two_edges():
     net = Network(
         Node("a", Tanh(), "x"),
         Node("m", Concatenate(), "a", "x", "a"),
-        divergence=InnerProduct(),
+        divergence=LinearLoss(),
         reduction="sum",
     )
     d = np.array([[1.0, 2.0, 3.0]])
@@ -119,7 +119,7 @@ def test_the_same_value_twice_in_one_node_has_two_edges():
 
 
 def test_the_same_value_in_all_of_several_slots():
-    net = Network(Node("m", Add(), "x", "x", "x"), divergence=InnerProduct(), reduction="sum")
+    net = Network(Node("m", Add(), "x", "x", "x"), divergence=LinearLoss(), reduction="sum")
     trace = backprop(Case(net, {}, np.array([[0.5]]), np.array([[2.0]])))
     assert set(trace.edge_grad) == {("x", "m[0]"), ("x", "m[1]"), ("x", "m[2]"), ("m", "Div")}
     assert trace.grad["x"].tolist() == [[6.0]]

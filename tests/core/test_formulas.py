@@ -13,7 +13,7 @@ from gradparity.core import (
     Case,
     CrossEntropy,
     Identity,
-    InnerProduct,
+    LinearLoss,
     RandomizedLeakyReLU,
     Rounding,
     Sigmoid,
@@ -176,7 +176,7 @@ def test_saturated_logits_of_300_and_1000_classes():
     """Softmax and cross-entropy with sums long enough for the statistical bound to be used."""
     rng = np.random.default_rng(2)
     for dtype in ("float64", "float32"):
-        for op, div in ((Softmax(), InnerProduct()), (Identity(), CrossEntropy(eps=0.001))):
+        for op, div in ((Softmax(), LinearLoss()), (Identity(), CrossEntropy(eps=0.001))):
             x = rng.standard_normal((2, 300)) * np.array([[3.0], [100.0]])
             case = case_of(alone(op, div), x, dtype=dtype)
             check_inside(case, Rounding.of(dtype, statistical=True))

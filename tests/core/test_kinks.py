@@ -12,7 +12,7 @@ from gradparity.core import (
     Affine,
     Case,
     Hardtanh,
-    InnerProduct,
+    LinearLoss,
     LeakyReLU,
     Max,
     Maxout,
@@ -231,12 +231,12 @@ def test_ties_are_found_per_group_and_rows_without_one_have_one_winner():
 
 def test_overlapping_subsets_sum_their_contributions():
     op = MaxSubsets([[0, 1], [1, 2], [2]])
-    net = Network(Node("y1", op, "x"), divergence=InnerProduct(), reduction="sum")
+    net = Network(Node("y1", op, "x"), divergence=LinearLoss(), reduction="sum")
     x, d = np.array([[1.0, 2.0, 2.0]]), np.array([[1.0, 10.0, 100.0]])
     assert backprop(Case(net, {}, x, d)).grad["x"].tolist() == [[0, 11, 100]]
     last = Network(
         Node("y1", MaxSubsets([[0, 1], [1, 2], [2]], ties="last"), "x"),
-        divergence=InnerProduct(),
+        divergence=LinearLoss(),
         reduction="sum",
     )
     assert backprop(Case(last, {}, x, d)).grad["x"].tolist() == [[0, 1, 110]]

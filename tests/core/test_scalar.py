@@ -23,7 +23,7 @@ from gradparity.core import (
     Divergence,
     Hardtanh,
     Identity,
-    InnerProduct,
+    LinearLoss,
     LeakyReLU,
     LogSoftmax,
     Max,
@@ -284,7 +284,7 @@ class WrongL2(L2):
 )
 def test_a_planted_fault_in_an_op_is_found(fault, first_seen):
     node = "z1" if isinstance(fault, Affine) else "y1"
-    net = Network(Node(node, fault, "x"), divergence=InnerProduct())
+    net = Network(Node(node, fault, "x"), divergence=LinearLoss())
     assert first_seen in differences(case_of(net, X[:3]))
 
 

@@ -13,7 +13,7 @@ from gradparity.core import (
     Affine,
     Case,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     LogSoftmax,
     ReLU,
     Sigmoid,
@@ -106,7 +106,7 @@ def test_sorted_terms_spread_further_when_their_order_counts() -> None:
 @pytest.mark.parametrize("power", [-40, 7, 90])
 @pytest.mark.parametrize("seed", [None, 3])
 def test_the_spread_scales_exactly_with_the_loss(power: int, seed: int | None) -> None:
-    net = layered([Affine(6, 5), Tanh(), Affine(5, 4)], InnerProduct())
+    net = layered([Affine(6, 5), Tanh(), Affine(5, 4)], LinearLoss())
     case = Case.random(net, batch=7, seed=0)
     scaled = Case(net, case.params, case.x, np.ldexp(case.d, power))
     one, other = (

@@ -17,7 +17,7 @@ from gradparity.core import (
     Affine,
     Concatenate,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     Multiply,
     ReLU,
     Tanh,
@@ -96,7 +96,7 @@ class TestAnAdapterThatIsNotFinished:
     FEW = (
         (Affine, ReLU, Tanh, CrossEntropy),
         (Affine, Tanh, L2),
-        (Affine, InnerProduct),
+        (Affine, LinearLoss),
     )
 
     @pytest.mark.parametrize("few", FEW, ids=lambda few: "-".join(each.__name__ for each in few))
@@ -110,13 +110,13 @@ class TestAnAdapterThatIsNotFinished:
         )  # fmt: skip
         assert {name: results[name].status for name in general} == dict.fromkeys(general, "passed")
         assert results["op-gelu"].status == results["branch-used-twice"].status == "refused"
-        plain = {InnerProduct, L2} & set(few)
+        plain = {LinearLoss, L2} & set(few)
         assert results["op-affine"].status == ("passed" if plain else "refused")
 
     def test_is_told_what_is_missing_and_once(self) -> None:
         text = str(check_adapter(zoo.knowing(*self.FEW[0])(), on_fail=None))
-        assert text.count("the sound adapter has no InnerProduct") == 1
-        assert re.search(r"refused +op-affine +the sound adapter has no InnerProduct", text)
+        assert text.count("the sound adapter has no LinearLoss") == 1
+        assert re.search(r"refused +op-affine +the sound adapter has no LinearLoss", text)
 
     def test_fails_where_it_is_wrong_beside_what_it_refuses(self) -> None:
         class Wrong(zoo.refusing(core.KL())):
@@ -131,8 +131,8 @@ class TestAnAdapterThatIsNotFinished:
             checks(zoo.refusing(core.KL())())["targets-labels"]()
 
     def test_needs_an_affine_and_a_divergence(self) -> None:
-        for kinds in ((), (Affine,), (ReLU, InnerProduct)):
-            with pytest.raises(AssertionError, match="begin with Affine and InnerProduct"):
+        for kinds in ((), (Affine,), (ReLU, LinearLoss)):
+            with pytest.raises(AssertionError, match="begin with Affine and LinearLoss"):
                 checks(zoo.knowing(*kinds)())["trace-complete"]()
 
     def test_is_wrong_to_refuse_without_a_name(self) -> None:

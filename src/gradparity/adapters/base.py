@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..core.network.case import Case
-from ..core.network.network import INPUT, Edge, Network, Step
+from ..core.network.network import DIV, Edge, Network, Step
 from ..core.network.trace import Trace
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "adapter",
     "available",
     "one_line",
+    "own_taps",
     "required",
     "risk",
     "taps",
@@ -137,25 +138,45 @@ class Adapter(Protocol):
         ...
 
 
-Value = TypeVar("Value")
-
-
 def walk(
     network: Network,
-    x: Value,
-    call: Callable[[Step, list[Value]], Value],
-    see: Callable[[str | Edge, Value], Value] = lambda key, value: value,
-) -> Value:
+    x: Any,
+    call: Callable[[Step, list[Any], dict[str, Any]], Any],
+    see: Callable[[str | Edge, Any], Any] = lambda key, value: value,
+    parameters: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The forward pass of a native network, shared by the adapters: no formula, only the order.
 
-    `call` evaluates one node natively.  `see` is shown every value by name and every use of it by
-    edge, and returns what is passed on: the identity in use, a tap when tracing.
+    Parameters
+    ----------
+    x : the input, or all inputs by name.
+    call : ``call(step, y, given)`` evaluates one node natively: y are the values it takes, given
+        the letters that are not its own.  It returns its value, or a tuple of outputs and states.
+    see : is shown every value by name and every use of it by edge, and returns what is passed on:
+        the identity in use, a tap when tracing.
+    parameters : those that nodes share, by name.
+
+    Returns
+    -------
+    dict of every value by name; ``"Div"`` is what the divergence is given.
     """
-    value = {INPUT: see(INPUT, x)}
-    for step in network.steps:
-        inputs = [see(edge, value[edge.source]) for edge in step.edges]
-        value[step.name] = see(step.name, call(step, inputs))
-    return see(Edge(network.output, "Div"), value[network.output])
+    inputs = x if isinstance(x, Mapping) else {network.inputs[0]: x}
+    value = {name: see(name, inputs[name]) for name in network.inputs}
+    value |= {name: see(name, p) for name, p in (parameters or {}).items()}
+
+    def used(name: str, edge: Edge | None) -> Any:
+        return value[name] if edge is None else see(edge, value[name])
+
+    for step in network.body:
+        y = [used(name, edge) for name, edge in step.taken]
+        uses = dict(zip(step.inputs, step.edges, strict=True))
+        given = {letter: used(name, uses[name]) for letter, name in step.given.items()}
+        found = step.named(call(step, y, given))
+        value |= {name: see(name, found[name]) for name in step.outputs}
+        value |= {name: found[name] for name in step.states}
+    if network.divergence is not None:
+        value[DIV] = see(Edge(network.output, DIV), value[network.output])
+    return value
 
 
 def taps(case: Case) -> dict[str | Edge, Any]:
@@ -164,22 +185,38 @@ def taps(case: Case) -> dict[str | Edge, Any]:
 
     Returns
     -------
-    name of a node, edge, or "Div" -> zeros of shape (T, D), or (T,), in the dtype of the case.
+    name of a value, edge, or "Div" -> zeros of its shape, in the dtype of the case.
 
     >>> from gradparity.core import L2, ReLU, layered
     >>> found = taps(Case.random(layered([ReLU()], L2()), batch=4, width=3))
     >>> {tuple(key) if isinstance(key, Edge) else key: zero.shape for key, zero in found.items()}
     {('x', 'y1'): (4, 3), ('y1', 'Div'): (4, 3), 'y1': (4, 3), 'Div': (4,)}
     """
-    source: dict[str | Edge, str] = {edge: edge.source for edge in case.network.edges}
-    source |= {step.name: step.name for step in case.network.steps}
-    zeros = {key: np.zeros((case.T, case.widths[y]), case.dtype) for key, y in source.items()}
-    return {**zeros, "Div": np.zeros(case.T, case.dtype)}
+    network, shapes = case.network, {**case.shapes, **case.network.parameter_shapes}
+    integers = {name for name, a in case.inputs.items() if a.dtype.kind != "f"}
+    source: dict[str | Edge, str] = {
+        edge: edge.source for edge in network.edges if edge.source not in integers
+    }
+    source |= {name: name for step in network.body for name in step.outputs}
+    if network.divergence is not None:
+        source[DIV] = DIV
+    return {key: np.zeros(shapes[y], case.dtype) for key, y in source.items()}
 
 
-def risk(network: Network, Div: Any) -> Any:
-    """Err of a framework's Div, with its own mean or sum."""
-    Err = Div.mean() if network.reduction == "mean" else Div.sum()
+def own_taps(network: Network, key: str | Edge) -> bool:
+    """Whether `taps` has a zero for what `walk` shows: not for inputs, nor for a single use of a
+    parameter."""
+    if isinstance(key, Edge):
+        return network.has_own_uses(key.source)
+    return key not in network.inputs and key not in network.parameters
+
+
+def risk(network: Network, Div: Any, weights: Any = None) -> Any:
+    """Err of a framework's Div, with its own mean or sum; with weights, Div has them in it."""
+    if network.reduction == "sum":
+        Err = Div.sum()
+    else:
+        Err = Div.mean() if weights is None else Div.sum() / weights.sum()
     return Err if network.scale == 1.0 else network.scale * Err
 
 

@@ -83,12 +83,12 @@ class Natives:
         op, function = step.op, self._given(step.name, type(step.op))
         if function is not None:
             who = f"node {step.name!r}: {label(function)}"
-            return Called(function, who, op=op, n=len(step.inputs))
+            return Called(function, who, op=op, n=len(step.taken))
         function = op.native_function(self.framework)
         if function is not None:
             _check_function(f"{op.name}.native_function({self.framework!r})", function)
             who = f"node {step.name!r}: the {self.framework} function of {op.name}"
-            return Called(function, who, _remedy(op, self.framework), op, len(step.inputs))
+            return Called(function, who, _remedy(op, self.framework), op, len(step.taken))
         if _changed(type(op), ("forward", "f")):
             raise no_function(op, self.framework)
         return None
@@ -110,8 +110,9 @@ class Natives:
         Another's loss is always given desired outputs (T, L).
         """
         divergence = case.network.divergence
-        labels = isinstance(divergence, CrossEntropy) and case.d.ndim == 1
-        return labels and self.of(divergence) is None
+        if not isinstance(divergence, CrossEntropy):
+            return False
+        return case.d.ndim < case.desired.ndim and self.of(divergence) is None
 
     def _given(self, name: str, kind: type) -> Callable[..., Any] | None:
         keys = (name, *kind.__mro__)
@@ -124,19 +125,21 @@ class Natives:
 
     def check(self, network: Network) -> None:
         """Raises AdapterError for what is not in the network: none of it would be tested."""
-        nodes = [step.name for step in network.steps]
+        nodes = [step.name for step in network.body]
         unknown = [name for name in self.names if name not in nodes]
         if unknown:
             raise AdapterError(
                 f"there is no node {unknown[0]!r} to replace; the nodes are {nodes} and 'Div'"
             )
-        used = any(self.at(step) for step in network.steps) or self.of(network.divergence)
+        divergence = network.divergence
+        used = any(self.at(step) for step in network.body)
+        used = used or (divergence is not None and self.of(divergence) is not None)
         if self.given and not used:
-            ops = sorted({step.op.name for step in network.steps})
+            ops = sorted({step.op.name for step in network.body})
             given = ", ".join(getattr(key, "__name__", str(key)) for key in self.given)
             raise AdapterError(
                 f"{given} replaces nothing here: the network has {', '.join(ops)}, and "
-                f"{network.divergence.name} as its divergence"
+                f"{divergence.name if divergence else 'none'} as its divergence"
             )
 
     def called(self, name: str) -> str:
@@ -245,7 +248,7 @@ def native_name(op: Op, letter: str, known: Mapping[str, str]) -> str:
 class Called:
     """Another's function, held to its place: what it raises or returns wrongly is told with it.
 
-    `op` and `n`, the number of its inputs, say what shape its value has; None for a divergence.
+    `op` and `n`, the number of its values, say what shape its result has; None for a divergence.
     """
 
     function: Callable[..., Any]
@@ -262,9 +265,11 @@ class Called:
         except Exception as error:
             said = f"{self.who} failed ({type(error).__name__}: {one_line(error)})"
             raise AdapterError("; ".join(filter(None, (said, self.remedy)))) from error
-        widths = [y.shape[-1] for y in arguments[: self.n]]
-        last = () if self.op is None else (self.op.width(*widths),)
-        expected = (*arguments[0].shape[:-1], *last)
+        if self.op is None:
+            expected = tuple(arguments[0].shape[:-1])
+        else:
+            own = tuple(self.op.parameter_shapes().values())
+            expected = self.op.output_shape(*(tuple(y.shape) for y in arguments[: self.n]), *own)
         plain = isinstance(found, np.ndarray) and not isinstance(arguments[0], np.ndarray)
         if plain or not hasattr(found, "dtype") or tuple(found.shape) != expected:
             raise AdapterError(

@@ -11,6 +11,7 @@ descent       gradient descent and stationary points;  training: backprop in a l
 """
 
 from .arithmetic import bounded_rules as bounded_rules  # fills the tables of `bounded`
+from .arithmetic import varied_rules as varied_rules  # fills the tables of `varied`
 from .arithmetic.bounded import Bounded
 from .arithmetic.precision import PRECISIONS, Precision
 from .arithmetic.rounding import Rounding
@@ -35,7 +36,9 @@ from .formulas.divergences import (
     BinaryKL,
     CrossEntropy,
     Divergence,
-    InnerProduct,
+    LinearLoss,
+    Risk,
+    Weighted,
 )
 from .formulas.layers import (
     Add,
@@ -47,8 +50,9 @@ from .formulas.layers import (
     Softmax,
     VectorActivation,
 )
-from .formulas.maxima import Max, Maxout, MaxSubsets, Take
-from .formulas.op import Activation, Compound, Kink, Kinked, Op, Slopes, Ties
+from .formulas.maxima import Max, Maximum, Maxout, MaxSubsets, Take
+from .formulas.movements import Broadcast, Mean, Reshape, Select, Sum, Transpose
+from .formulas.op import Activation, Ball, Compound, Kink, Kinked, Movement, Op, Slopes, Ties
 from .lecture.descent import classify_stationary_point, first_order_check, gradient_descent
 from .lecture.scalar import scalar_backprop
 from .lecture.training import Training, accuracy, minibatches, train
@@ -67,9 +71,11 @@ __all__ = [
     "Activation",
     "Add",
     "Affine",
+    "Ball",
     "BinaryCrossEntropy",
     "BinaryKL",
     "Bounded",
+    "Broadcast",
     "Case",
     "Compound",
     "Concatenate",
@@ -78,14 +84,17 @@ __all__ = [
     "Edge",
     "Hardtanh",
     "Identity",
-    "InnerProduct",
     "Kink",
     "Kinked",
     "LeakyReLU",
+    "LinearLoss",
     "LogSoftmax",
     "Max",
     "MaxSubsets",
+    "Maximum",
     "Maxout",
+    "Mean",
+    "Movement",
     "Multiply",
     "Network",
     "Node",
@@ -94,18 +103,24 @@ __all__ = [
     "Products",
     "RandomizedLeakyReLU",
     "ReLU",
+    "Reshape",
+    "Risk",
     "Rounding",
+    "Select",
     "SiLU",
     "Sigmoid",
     "Slopes",
     "Softmax",
     "Softplus",
+    "Sum",
     "Take",
     "Tanh",
     "Ties",
     "Trace",
     "Training",
+    "Transpose",
     "VectorActivation",
+    "Weighted",
     "accuracy",
     "backprop",
     "checked_params",
@@ -116,4 +131,4 @@ __all__ = [
     "minibatches",
     "scalar_backprop",
     "train",
-]  # fmt: skip
+]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.network.case import Case
-from ...core.network.network import INPUT, Edge, Network
+from ...core.network.network import DIV, INPUT, Edge, Network
 from ...core.network.trace import Trace
 from ..base import AdapterError, one_line, required, risk
 from .parameters import Parameters, Placed
@@ -119,7 +119,7 @@ class OwnLayers:
         AdapterError : something is missing or has another shape; `check` says which.
         """
         results, network = self(case), case.network
-        names = [step.name for step in network.steps]
+        names = [step.name for step in network.body]
         lacking = [q for q in (f"value {network.output}", f"grad {INPUT}") if q not in results]
         if lacking:
             said = f"there is no trace of {self.name!r}: {lacking[0]} was not reached"
@@ -128,8 +128,8 @@ class OwnLayers:
         Div = results["Div"] if "Div" in results else self._one_by_one(case, value[network.output])
         Err = results["Err"] if "Err" in results else risk(network, Div)
         grad = {q.removeprefix("grad "): g for q, g in results.items() if q.startswith("grad ")}
-        each = network.scale / (case.T if network.reduction == "mean" else 1)
-        grad["Div"] = np.full(case.T, each, case.dtype)
+        each = network.scale / (Div.size if network.reduction == "mean" else 1)
+        grad["Div"] = np.full(Div.shape, each, case.dtype)
         edge_grad: dict[Edge | tuple[str, str], Any] = {
             edge: grad[edge.source].copy() for edge in network.edges
         }
@@ -147,18 +147,18 @@ class OwnLayers:
         for one in placed:
             A = _one_array(f"{one}, forward", _called(f"{one}, forward", one.method("forward"), A))
             yield f"value {one.step.name}", self._kept(A)
-            if np.shape(self._turned(A)) != (case.T, case.widths[one.step.name]):
+            if np.shape(self._turned(A)) != case.shapes[one.step.name]:
                 return
         L, dLdA = loss.run(A, self._turned(self._targets(case)), case.dtype)
-        yield _err_or_div(L, case.T)
+        yield _err_or_div(L, case.shapes[DIV])
         yield f"grad {case.network.output}", self._kept(dLdA)
         for one in reversed(placed):
-            if np.shape(self._turned(dLdA)) != (case.T, case.widths[one.step.name]):
+            if np.shape(self._turned(dLdA)) != case.shapes[one.step.name]:
                 return
             who = f"{one}, backward"
             dLdA = _one_array(who, _called(who, one.method("backward"), dLdA))
             yield from self.parameters.left_by(one)
-            yield f"grad {one.step.inputs[0]}", self._kept(dLdA)
+            yield f"grad {one.step.taken[0][0]}", self._kept(dLdA)
 
     def _made(self, case: Case) -> tuple[list[Any], _Loss]:
         """Layers and a loss that nobody has used."""
@@ -256,12 +256,14 @@ def _flat(layers: Any) -> list[Any]:
 
 
 def _check_chain(network: Network) -> None:
-    before = INPUT
-    for step in network.steps:
-        if step.inputs != (before,):
+    before = network.inputs[0]
+    for step in network.body:
+        taken = tuple(name for name, _ in step.taken)
+        if taken != (before,) or step.given or len(step.values) > 1:
             raise AdapterError(
-                f"layers in a row are no such network: node {step.name!r} takes "
-                f"{', '.join(step.inputs)} and not {before} alone; return results by name"
+                f"the network is not a row of layers: node {step.name!r} takes "
+                f"{', '.join((*taken, *step.given.values()))} and not {before} alone; return "
+                "results by name"
             )
         before = step.name
     if network.output != before:
@@ -270,16 +272,16 @@ def _check_chain(network: Network) -> None:
 
 def _placed(network: Network, layers: list[Any]) -> list[Placed]:
     """Every layer with its node."""
-    if len(layers) != len(network.steps):
-        nodes = ", ".join(f"{step.name} ({step.op.name})" for step in network.steps)
+    if len(layers) != len(network.body):
+        nodes = ", ".join(f"{step.name} ({step.op.name})" for step in network.body)
         there = ", ".join(type(layer).__name__ for layer in layers)
         raise AdapterError(
-            f"there are {len(layers)} layers, {there or 'none'}, and {len(network.steps)} nodes, "
+            f"there are {len(layers)} layers, {there or 'none'}, and {len(network.body)} nodes, "
             f"{nodes}; give one layer for each node"
         )
     placed = [
         Placed(i, layer, step)
-        for i, (layer, step) in enumerate(zip(layers, network.steps, strict=True))
+        for i, (layer, step) in enumerate(zip(layers, network.body, strict=True))
     ]
     for i, one in enumerate(placed):
         twin = next((other for other in placed[:i] if other.layer is one.layer), None)
@@ -307,12 +309,12 @@ def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise LayerError(said).with_traceback(error.__traceback__) from error
 
 
-def _err_or_div(L: Any, T: int) -> tuple[str, Any]:
+def _err_or_div(L: Any, shape: tuple[int, ...]) -> tuple[str, Any]:
     """What a loss gave, under its name."""
     if np.size(L) == 1:
         return "Err", _scalar(L)
-    if np.shape(L) in ((T,), (1, T), (T, 1)):
-        return "Div", np.array(L).reshape(T)
+    if np.shape(L) in (shape, (1, *shape), (*shape, 1)):
+        return "Div", np.array(L).reshape(shape)
     return "Err", L
 
 

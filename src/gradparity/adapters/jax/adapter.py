@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,9 +15,9 @@ import optax
 
 from ...core.arithmetic.precision import Precision
 from ...core.network.case import Case, checked_params
-from ...core.network.network import INPUT, Edge, Network
+from ...core.network.network import DIV, INPUT, Edge, Network, Step
 from ...core.network.trace import Trace
-from ..base import AdapterError, DeviceError, Trainer, risk, walk
+from ..base import AdapterError, DeviceError, Trainer, own_taps, risk, walk
 from ..kinks import Kinks
 from ..natives import NativeAdapter, Natives, described, label, native_name
 from .functions import NATIVE, affine, function, loss
@@ -33,7 +34,7 @@ class JaxNetwork(NamedTuple):
 
     apply: Callable[[Any, Any], Any]
     params: dict[str, dict[str, Any]]
-    divergence: Callable[[Any, Any], Any]
+    divergence: Callable[[Any, Any], Any] | None
 
 
 class JaxAdapter(NativeAdapter):
@@ -111,31 +112,33 @@ class JaxAdapter(NativeAdapter):
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__, "optax": optax.__version__}
 
-    def build(self, network: Network, params: Mapping[str, Any]) -> JaxNetwork:
+    def build(
+        self, network: Network, params: Mapping[str, Any], *, twin: Mapping[str, str] | None = None
+    ) -> JaxNetwork:
         """A pure function and its parameters; usable under jit, grad and vmap.
 
         The parameters keep their dtype: float64 ones need ``jax.enable_x64(True)`` around their
-        use, so give ``case.astype("float32").params`` where that is not meant.
+        use, so give ``case.astype("float32").params`` where that is not meant.  `twin` is that of a
+        case.
         """
         params = checked_params(network, params)
-        call = _calls(network, self.natives)
+        call = _calls(network, self.natives, twin or {})
 
         def apply(params: Any, x: Any) -> Any:
-            return walk(network, x, lambda step, y: call[step.name](params.get(step.name), *y))
+            value = walk(network, x, _called(call, params), parameters=params.get(SHARED))
+            return value[network.output]
 
         dtypes = {np.asarray(p).dtype for p in params.values()}
         with _precision(max(dtypes, key=lambda t: t.itemsize, default=np.dtype(np.float32))):
-            divergence = loss(network.divergence, self.natives)
+            own = network.divergence
+            divergence = None if own is None else loss(own, self.natives)
             return JaxNetwork(apply, _nested(network, params), divergence)
 
     def export(self, network: Network, native: Any) -> dict[str, Any]:
         """The parameters by the network's names; `native` is the pytree or a `JaxNetwork`."""
         tree = native.params if isinstance(native, JaxNetwork) else native
-        return {
-            full: np.array(tree[step.name][native_name(step.op, letter, NATIVE)])
-            for step in network.steps
-            for letter, full in step.parameters.items()
-        }
+        found = _flat(network, tree)
+        return {name: np.array(found[name]) for name in network.parameter_shapes}
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
         return self.run_all([case], dtype=dtype, device=device)[0]
@@ -150,7 +153,7 @@ class JaxAdapter(NativeAdapter):
             chosen = [i for i, case in enumerate(cases) if case.precision == each]
             with _precision(each.dtype), _place(device):
                 on_cpu = jax.devices(device)[0].platform == "cpu"
-                networks = tuple(cases[i].network for i in chosen)
+                networks = tuple((cases[i].network, _key(cases[i].twin)) for i in chosen)
                 program = _program(networks, self.natives, on_cpu, each.name == "tf32")
                 out = program([self._arguments(cases[i]) for i in chosen])
                 out = jax.tree.map(_array, out)
@@ -166,11 +169,13 @@ class JaxAdapter(NativeAdapter):
 
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Training with a compiled step, `jax.value_and_grad` and plain SGD; see `Trainer`."""
-        network, native = case.network, self.build(case.network, case.params)
+        network, native = case.network, self.build(case.network, case.params, twin=case.twin)
         with _precision(case.dtype):
-            params, x, d = self._arguments(case)
+            params, inputs, _, d = self._arguments(case)
+            x = inputs[INPUT]
 
         def err(params: Any, x: Any, d: Any) -> Any:
+            assert native.divergence is not None
             Div = native.divergence(native.apply(params, x), d)
             return risk(network, Div)
 
@@ -188,28 +193,34 @@ class JaxAdapter(NativeAdapter):
 
         return Trainer(step, lambda: self.export(network, params))
 
-    def _arguments(self, case: Case) -> tuple[Any, Any, Any]:
-        labels = self.natives.take_labels(case)
-        d = case.d.astype(np.int32) if labels else case.desired
+    def _arguments(self, case: Case) -> tuple[Any, Any, Any, Any]:
+        """Parameters, inputs that are differentiated, other inputs, and targets."""
         dtype = jnp.bfloat16 if case.precision.name == "bfloat16" else case.dtype
-        x, d = jnp.array(case.x, dtype), jnp.array(d, None if labels else dtype)
-        return _nested(case.network, case.params, dtype), x, d
+
+        def array(a: Any) -> Any:
+            return jnp.array(a, dtype if a.dtype.kind == "f" else None)
+
+        free = {name: array(case.inputs[name]) for name in case.differentiated}
+        rest = {name: array(a) for name, a in case.inputs.items() if name not in free}
+        d = None
+        if case.network.divergence is not None:
+            labels = self.natives.take_labels(case)
+            d = jnp.array(case.d.astype(np.int32)) if labels else array(case.desired)
+        return _nested(case.network, case.params, dtype), free, rest, d
 
     def _trace(self, case: Case, auxiliary: Any, gradients: Any) -> Trace:
         network = case.network
-        Err, Div, value = auxiliary
-        params, x, taps = gradients
-        grad = {
-            full: params[step.name][native_name(step.op, letter, NATIVE)]
-            for step in network.steps
-            for letter, full in step.parameters.items()
-        }
+        risk_of, Div, value = auxiliary
+        params, inputs, taps = gradients
+        flat = _flat(network, params)
         edges = {_tap_name(edge): edge for edge in network.edges}
+        grad = {name: flat[name] for name in network.trained}
         grad |= {name: g for name, g in taps.items() if name not in edges}
-        edge_grad: dict[Any, Any] = {edge: taps[name] for name, edge in edges.items()}
-        grad[INPUT] = x
+        grad |= inputs
+        edge_grad: dict[Any, Any] = {edges[name]: g for name, g in taps.items() if name in edges}
+        Err: Any = None if Div is None else float(risk_of)
         return Trace(
-            float(Err), Div, value, grad, edge_grad, self.name, self.versions(), case.precision.name
+            Err, Div, value, grad, edge_grad, self.name, self.versions(), case.precision.name
         )
 
 
@@ -247,13 +258,15 @@ def _array(x: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _program(networks: tuple[Network, ...], natives: Natives, on_cpu: bool, tf32: bool) -> Any:
+def _program(
+    networks: tuple[tuple[Network, Any], ...], natives: Natives, on_cpu: bool, tf32: bool
+) -> Any:
     """One compiled function for all the networks: (arguments, ...) -> (values, gradients), ..."""
 
     def everything(arguments: list[Any]) -> list[Any]:
         with jax.default_matmul_precision("tensorfloat32") if tf32 else contextlib.nullcontext():
             pairs = zip(networks, arguments, strict=True)
-            return [_traced(n, natives, tf32 and on_cpu, *a) for n, a in pairs]
+            return [_traced(n, dict(twin), natives, tf32 and on_cpu, *a) for (n, twin), a in pairs]
 
     # On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.
     keep = {"xla_disable_hlo_passes": "cse_barrier_expander"} if on_cpu else None
@@ -261,53 +274,106 @@ def _program(networks: tuple[Network, ...], natives: Natives, on_cpu: bool, tf32
 
 
 def _traced(
-    network: Network, natives: Natives, emulate_tf32: bool, params: Any, x: Any, d: Any
+    network: Network,
+    twin: Mapping[str, str],
+    natives: Natives,
+    emulate_tf32: bool,
+    params: Any,
+    inputs: Any,
+    fixed: Any,
+    d: Any,
 ) -> Any:
-    call = _calls(network, natives, affine_in_tf32 if emulate_tf32 else affine)
-    divergence = loss(network.divergence, natives)
+    call = _calls(network, natives, twin, affine_in_tf32 if emulate_tf32 else affine)
+    divergence = None if network.divergence is None else loss(network.divergence, natives)
 
-    def err(params: Any, x: Any, taps: Any) -> Any:
-        value = {}
+    def err(params: Any, inputs: Any, taps: Any) -> Any:
+        shown = {}
 
-        def see(key: str | Edge, y: Any) -> Any:
-            # Adding a zero that is differentiated shows the gradient that passes here.
-            if key == INPUT:
-                return y
-            # The barrier keeps XLA from computing the value anew, rounded otherwise, at its uses.
-            y = jax.lax.optimization_barrier(y + taps[_tap_name(key)]) if taps else y
-            value[_tap_name(key)] = y
+        def tapped(name: str, y: Any) -> Any:
+            # Adding a zero that is differentiated shows the gradient that passes here.  The barrier
+            # keeps XLA from computing the value anew, rounded otherwise, at its uses.
+            y = jax.lax.optimization_barrier(y + taps[name]) if taps else y
+            shown[name] = y
             return y
 
-        Y = walk(network, x, lambda step, y: call[step.name](params.get(step.name), *y), see)
-        Div = divergence(Y, d)
-        Div = jax.lax.optimization_barrier(Div + taps["Div"]) if taps else Div
-        Err = risk(network, Div)
-        return Err, (Err, Div, {**value, "Div": Div})
+        def see(key: str | Edge, y: Any) -> Any:
+            floats = jnp.issubdtype(y.dtype, jnp.floating)
+            return tapped(_tap_name(key), y) if floats and own_taps(network, key) else y
 
-    shapes = jax.eval_shape(err, params, x, None)[1][2]
+        shared = params.get(SHARED)
+        value = walk(network, {**inputs, **fixed}, _called(call, params), see, shared)
+        states = {name: value[name] for step in network.body for name in step.states}
+        if divergence is None:
+            ends = (factor * value[name] for name, factor in network.ends.items())
+            Err = functools.reduce(operator.add, ends)
+            return Err, (Err, None, shown, states)
+        Div, weights = divergence(value[DIV], d), None
+        if network.weights is not None:
+            weights = jnp.broadcast_to({**inputs, **fixed}[network.weights], Div.shape)
+            Div = jnp.where(weights == 0, 0, Div * weights)
+        Div = tapped(DIV, Div)
+        Err = risk(network, Div, weights)
+        return Err, (Err, Div, shown, states)
+
+    shapes = jax.eval_shape(err, params, inputs, None)[1][2]
     taps = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     gradient = jax.value_and_grad(err, argnums=(0, 1, 2), has_aux=True)
-    (_, (Err, Div, value)), gradients = gradient(params, x, taps)
-    return (Err, Div, {step.name: value[step.name] for step in network.steps}), gradients
+    (_, (Err, Div, shown, states)), gradients = gradient(params, inputs, taps)
+    value = {name: shown[name] for step in network.body for name in step.outputs if name in shown}
+    return (Err, Div, {**value, **states}), gradients
+
+
+#: The key of the parameters that nodes share.
+SHARED = "shared"
 
 
 def _tap_name(key: str | Edge) -> str:
     return f"{key.source} -> {key.target}" if isinstance(key, Edge) else key
 
 
+def _key(twin: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(twin.items()))
+
+
+def _called(call: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
+    """How `walk` evaluates a node: with its own parameters, and what it takes from elsewhere."""
+
+    def called(step: Step, y: list[Any], given: dict[str, Any]) -> Any:
+        named = {native_name(step.op, letter, NATIVE): a for letter, a in given.items()}
+        return call[step.name]({**params.get(step.name, {}), **named}, *y)
+
+    return called
+
+
 def _nested(
     network: Network, params: Mapping[str, Any], dtype: Any = None
 ) -> dict[str, dict[str, Any]]:
-    return {
+    tree = {
         step.name: {
-            native_name(step.op, p, NATIVE): jnp.array(params[full], dtype)
-            for p, full in step.parameters.items()
+            native_name(step.op, letter, NATIVE): jnp.array(params[full], dtype)
+            for letter, full in step.own.items()
         }
-        for step in network.steps
-        if step.parameters
+        for step in network.body
+        if step.own
     }
+    shared = {name: jnp.array(params[name], dtype) for name in network.parameters}
+    return {**tree, SHARED: shared} if shared else tree
 
 
-def _calls(network: Network, natives: Natives, affine: Any = affine) -> dict[str, Any]:
+def _flat(network: Network, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of the pytree by the network's names."""
+    own = {
+        full: tree[step.name][native_name(step.op, letter, NATIVE)]
+        for step in network.body
+        for letter, full in step.own.items()
+    }
+    return {**own, **tree.get(SHARED, {})}
+
+
+def _calls(
+    network: Network, natives: Natives, twin: Mapping[str, str], affine: Any = affine
+) -> dict[str, Any]:
     natives.check(network)
-    return {step.name: function(step, natives, affine) for step in network.steps}
+    return {
+        step.name: function(step, natives, affine, twin.get(step.name, "")) for step in network.body
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import optax
 
 from ... import core
 from ...core.network.network import Step
+from ..base import AdapterError
 from ..natives import Natives, native_name, no_function
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
@@ -22,10 +24,18 @@ __all__ = ["NATIVE", "affine", "function", "loss"]
 NATIVE = {"W": "kernel", "b": "bias"}
 
 
-def function(step: Step, natives: Natives, affine: Any) -> Any:
-    """The function of a node, (parameters, *inputs) -> value, along the last axis.
+#: Op -> JAX's functions for it, the first by default; see `Case.twin`.
+TWINS: dict[type[core.Op], tuple[str, ...]] = {
+    core.ReLU: ("relu", "maximum", "clamp"),
+    core.Max: ("max", "amax"),  # one function under two names
+}
 
-    It is another's, or JAX's own; `affine` is that of an affine map.
+
+def function(step: Step, natives: Natives, affine: Any, twin: str = "") -> Any:
+    """The function of a node, (parameters, *inputs) -> value.
+
+    It is another's, or JAX's own; `affine` is that of an affine map, and `twin` says which of JAX's
+    functions, where it has several for one op.
 
     Raises
     ------
@@ -33,11 +43,11 @@ def function(step: Step, natives: Natives, affine: Any) -> Any:
     """
     called = natives.at(step)
     if called is not None:
-        names = [native_name(step.op, letter, NATIVE) for letter in step.parameters]
+        names = [native_name(step.op, letter, NATIVE) for letter in step.op.parameter_shapes()]
         return lambda p, *y: called(*y, *(p[name] for name in names))
     if isinstance(step.op, core.Affine):
         return affine
-    own = _parameterless(step.op)
+    own = _parameterless(step.op, twin)
     return lambda p, *y: own(*y)
 
 
@@ -50,7 +60,10 @@ def affine(p: Any, y: Any) -> Any:
     return y @ p["kernel"] + p["bias"] if "bias" in p else y @ p["kernel"]
 
 
-def _parameterless(op: core.Op) -> Any:
+def _parameterless(op: core.Op, twin: str) -> Any:
+    known = TWINS.get(type(op), ())
+    if twin and twin not in known:
+        raise AdapterError(f"twin {twin!r} of {op.name}: jax has {', '.join(known) or 'one'}")
     match op:
         case core.Identity():
             return lambda z: z
@@ -58,12 +71,12 @@ def _parameterless(op: core.Op) -> Any:
             return jax.nn.sigmoid
         case core.Tanh():
             return jnp.tanh
-        case core.ReLU(spelling="relu"):
-            return jax.nn.relu
-        case core.ReLU(spelling="maximum"):
+        case core.ReLU() if twin == "maximum":
             return lambda z: jnp.maximum(z, 0)
-        case core.ReLU(spelling="clamp"):
+        case core.ReLU() if twin == "clamp":
             return lambda z: jnp.clip(z, 0)
+        case core.ReLU():
+            return jax.nn.relu
         case core.LeakyReLU():
             return lambda z: jax.nn.leaky_relu(z, op.a)
         case core.RandomizedLeakyReLU():
@@ -83,11 +96,27 @@ def _parameterless(op: core.Op) -> Any:
         case core.Hardtanh():
             return jax.nn.hard_tanh
         case core.Softmax():
-            return jax.nn.softmax
+            return functools.partial(jax.nn.softmax, axis=op.axis)
         case core.LogSoftmax():
-            return jax.nn.log_softmax
+            return functools.partial(jax.nn.log_softmax, axis=op.axis)
         case core.Max():
-            return functools.partial(_max, op.sizes)
+            return functools.partial(_max, op.sizes, op.axis)
+        case core.MaxSubsets():
+            return functools.partial(_max_subsets, op.subsets)
+        case core.Maximum():
+            return jnp.maximum
+        case core.Reshape():
+            return lambda y: y.reshape(*y.shape[: op.keep], *op.shape)
+        case core.Transpose():
+            return lambda y: jnp.swapaxes(y, -1, -2) if op.axes is None else y.transpose(op.axes)
+        case core.Select():
+            return lambda y: jnp.take(y, op.index, axis=op.axis)
+        case core.Broadcast():
+            return lambda y: jnp.broadcast_to(y, op.shape)
+        case core.Mean():
+            return lambda y: y.mean(op.axis)
+        case core.Sum():
+            return lambda y: y.sum(op.axis)
         case core.Take():
             return functools.partial(_take, op.indices)
         case core.Products():
@@ -98,7 +127,7 @@ def _parameterless(op: core.Op) -> Any:
         case core.Multiply():
             return operator.mul
         case core.Concatenate():
-            return lambda *y: jnp.concatenate(y, axis=-1)
+            return lambda *y: jnp.concatenate(y, axis=op.axis)
     raise no_function(op, "jax")
 
 
@@ -110,9 +139,14 @@ def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
     return jnp.where(z > 0, z, slopes * z)
 
 
-def _max(sizes: tuple[int, ...] | None, z: Any) -> Any:
-    parts = jnp.split(z, np.cumsum(sizes)[:-1], axis=-1) if sizes else [z]
-    return jnp.concatenate([g.max(axis=-1, keepdims=True) for g in parts], axis=-1)
+def _max(sizes: tuple[int, ...] | None, axis: int, z: Any) -> Any:
+    parts = jnp.split(z, np.cumsum(sizes)[:-1], axis=axis) if sizes else [z]
+    return jnp.concatenate([g.max(axis=axis, keepdims=True) for g in parts], axis=axis)
+
+
+def _max_subsets(subsets: Sequence[Sequence[int]], z: Any) -> Any:
+    best = [_take(tuple(each), z).max(axis=-1, keepdims=True) for each in subsets]
+    return jnp.concatenate(best, axis=-1)
 
 
 def _take(indices: tuple[int, ...], z: Any) -> Any:
@@ -124,7 +158,7 @@ def _divergence(divergence: core.Divergence) -> Any:
     match divergence:
         case core.L2():
             return lambda y, d: optax.l2_loss(y, d).sum(-1)
-        case core.InnerProduct():
+        case core.LinearLoss():
             return lambda y, d: (d * y).sum(-1)
         case core.BinaryCrossEntropy():  # and BinaryKL
             return functools.partial(_binary, divergence)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -10,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...core.formulas.layers import Affine
 from ...core.network.case import Case, checked_params
-from ...core.network.network import Edge, Network, Step
+from ...core.network.network import DIV, Edge, Network, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
 from ..kinks import Kinks
@@ -63,31 +66,40 @@ class TorchAdapter(NativeAdapter):
         return {"torch": str(torch.__version__), "torch threads": str(torch.get_num_threads())}
 
     def build(
-        self, network: Network, params: Mapping[str, Any], *, device: str | None = None
+        self,
+        network: Network,
+        params: Mapping[str, Any],
+        *,
+        device: str | None = None,
+        twin: Mapping[str, str] | None = None,
     ) -> TorchNetwork:
         """A module with these parameters; ``forward(x)`` gives Y.
 
-        Parameters of node `z1` live in ``module.z1.weight``, shape (out, in): W transposed.
+        Parameters of node `z1` live in ``module.z1.weight``, shape (out, in): W transposed; those
+        that nodes share in ``module.shared``.  `twin` is that of a case.
         """
-        return TorchNetwork(network, checked_params(network, params), device, self.natives)
+        params = checked_params(network, params)
+        return TorchNetwork(network, params, device, self.natives, twin or {})
 
     def export(self, network: Network, native: nn.Module) -> dict[str, Any]:
         """The parameters by the network's names, W as (in, out); a bitwise copy."""
-        params = {}
-        for step, letter, tensor in _parameters(network, native):
-            params[step.parameters[letter]] = layout(step.op, letter, to_numpy(tensor))
-        return params
+        return {name: to_numpy(tensor) for name, tensor in _parameters(network, native).items()}
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
         case = case if dtype is None else case.astype(dtype)
         network, random = case.network, _generators(device)
+        several = {name for step in network.body if len(step.values) > 1 for name in step.outputs}
         seen: dict[str | Edge, Tensor] = {}
 
         def see(key: str | Edge, value: Tensor) -> Tensor:
+            if not value.is_floating_point():
+                return value
             # What a function has cut off from its inputs still has a gradient of its own.
             value = value if value.requires_grad else value.detach().requires_grad_()
-            # One view per use of a value, so that each use has a gradient of its own.
-            seen[key] = value.view_as(value) if isinstance(key, Edge) else value
+            # One view per use of a value, so that each use has a gradient of its own; and per
+            # output of several, for one may be made of another.
+            apart = isinstance(key, Edge) or key in several
+            seen[key] = value.view_as(value) if apart else value
             return seen[key]
 
         with (
@@ -97,47 +109,71 @@ class TorchAdapter(NativeAdapter):
             matrix_products(case) as prepare,
         ):
             torch.manual_seed(
-                next((getattr(s.op, "seed", 0) for s in network.steps if s.op.random), 0)
+                next((getattr(s.op, "seed", 0) for s in network.body if s.op.random), 0)
             )
-            module = self.build(network, case.params, device=device).to(native_dtype(case))
+            module = self.build(network, case.params, device=device, twin=case.twin)
+            module = module.to(native_dtype(case))
             prepare(module)
-            # Not a leaf: there PyTorch itself refuses what is in place, naming no node.
-            x = _tensor(case.x, device).to(native_dtype(case)).requires_grad_().clone()
-            Y = module.trace(x, see)
-            Div = module.divergence(Y, _target(case, device, self.natives))
-            Div = Div if Div.requires_grad else Div.detach().requires_grad_()
-            Err = risk(network, Div)
-            parameters = _parameters(network, module)
-            wanted = [*seen.values(), Div, *(tensor for _, _, tensor in parameters)]
-            gradients = torch.autograd.grad(Err, wanted, allow_unused=True)
-            found = [
-                torch.zeros_like(tensor) if gradient is None else gradient
-                for tensor, gradient in zip(wanted, gradients, strict=True)
-            ]
-        return self._trace(case, seen, Div, Err, found)
+            inputs = {name: _input(case, name, device) for name in network.inputs}
+            value = module.trace(inputs, see)
+            Div, Err = self._loss(case, module, value, inputs, device)
+            wanted: dict[str | Edge, Tensor] = dict(seen)
+            wanted |= {n: p for n, p in _leaves(network, module).items() if p.requires_grad}
+            if Div is not None:
+                wanted[DIV] = Div
+            wanted = {key: tensor for key, tensor in wanted.items() if tensor.requires_grad}
+            gradients = torch.autograd.grad(Err, list(wanted.values()), allow_unused=True)
+            found = {
+                key: torch.zeros_like(tensor) if gradient is None else gradient
+                for (key, tensor), gradient in zip(wanted.items(), gradients, strict=True)
+            }
+        return self._trace(case, value, Div, Err, found)
+
+    def _loss(
+        self,
+        case: Case,
+        module: TorchNetwork,
+        value: Mapping[str, Tensor],
+        inputs: Mapping[str, Tensor],
+        device: str | None,
+    ) -> tuple[Tensor | None, Tensor]:
+        """Div, and what is differentiated."""
+        network = case.network
+        if network.divergence is None:
+            ends = (factor * value[name] for name, factor in network.ends.items())
+            return None, functools.reduce(operator.add, ends)
+        Div = module.divergence(value[DIV], _target(case, device, self.natives))
+        weights = None
+        if network.weights is not None:
+            weights = inputs[network.weights].expand(Div.shape)
+            Div = torch.where(weights == 0, 0, Div * weights)
+        Div = Div if Div.requires_grad else Div.detach().requires_grad_()
+        return Div, risk(network, Div, weights)
 
     def _trace(
         self,
         case: Case,
-        seen: dict[str | Edge, Tensor],
-        Div: Tensor,
+        value: Mapping[str, Tensor],
+        Div: Tensor | None,
         Err: Tensor,
-        gradients: list[Tensor],
+        found: Mapping[str | Edge, Tensor],
     ) -> Trace:
-        """The same as NumPy arrays; gradients come as those of `seen`, Div, and the parameters."""
-        network = case.network
-        letters = [(s.op, *names) for s in network.steps for names in s.parameters.items()]
-        keys = [*seen, "Div", *(full for *_, full in letters)]
-        found = dict(zip(keys, map(to_numpy, gradients), strict=True))
-        for op, letter, full in letters:
-            found[full] = layout(op, letter, found[full])
+        """The same as NumPy arrays."""
+        network, edges = case.network, set(case.network.edges)
+        letters = {n: (s.op, k) for s in network.body for k, n in s.own.items()}
+        grad = {}
+        for key, gradient in found.items():
+            if not isinstance(key, Edge) and key not in network.fixed:
+                op, letter = letters.get(key, (None, ""))
+                array = to_numpy(gradient)
+                grad[key] = array if op is None else layout(op, letter, array)
         return Trace(
-            Err=float(Err.detach()),
-            Div=to_numpy(Div),
+            Err=float(Err.detach()) if Div is not None else None,  # type: ignore[arg-type]
+            Div=to_numpy(Div) if Div is not None else None,  # type: ignore[arg-type]
             precision=case.precision.name,
-            value={step.name: to_numpy(seen[step.name]) for step in network.steps},
-            grad={key: g for key, g in found.items() if not isinstance(key, Edge)},
-            edge_grad={key: g for key, g in found.items() if isinstance(key, Edge)},
+            value={n: to_numpy(value[n]) for step in network.body for n in step.values},
+            grad=grad,
+            edge_grad={k: to_numpy(g) for k, g in found.items() if k in edges},
             adapter=self.name,
             versions=self.versions(),
         )
@@ -150,7 +186,7 @@ class TorchAdapter(NativeAdapter):
 
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Eager training with `torch.optim.SGD`; see `Trainer`."""
-        network, module = case.network, self.build(case.network, case.params)
+        network, module = case.network, self.build(case.network, case.params, twin=case.twin)
         x, d = _tensor(case.x, None), _target(case, None, self.natives)
         optimizer = torch.optim.SGD(module.parameters(), lr=eta)
 
@@ -170,7 +206,7 @@ class TorchAdapter(NativeAdapter):
 class TorchNetwork(nn.Module):
     """The native twin: one submodule per node, under the node's name.
 
-    ``module(x)`` is Y, shape (T, L); ``module.divergence(Y, d)`` is Div, shape (T,).
+    ``module(x)`` is Y for x or all inputs by name; ``module.divergence(Y, d)`` is Div.
     """
 
     def __init__(
@@ -179,37 +215,82 @@ class TorchNetwork(nn.Module):
         params: Mapping[str, Any],
         device: str | None,
         natives: Natives,
+        twin: Mapping[str, str],
     ) -> None:
         super().__init__()
         natives.check(network)
+        _check_names(network)
         device = device or str(torch.get_default_device())
         self.network = network
-        self.divergence = loss(network.divergence, natives)
-        for step in network.steps:
-            native = layer(step, natives)
-            for letter, full in step.parameters.items():
-                weight = _tensor(layout(step.op, letter, np.asarray(params[full])), device)
-                native.register_parameter(
-                    native_name(step.op, letter, NATIVE), nn.Parameter(weight)
-                )
+        if network.divergence is not None:
+            self.divergence = loss(network.divergence, natives)
+        for step in network.body:
+            native = layer(step, natives, twin.get(step.name, ""))
+            for letter, full in step.own.items():
+                array = layout(step.op, letter, np.asarray(params[full]))
+                _register(native, step, letter, _tensor(array, device))
             self.add_module(step.name, native)
+        self.shared = nn.ParameterDict(
+            {name: nn.Parameter(_tensor(params[name], device)) for name in network.parameters}
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return walk(self.network, x, lambda step, y: self.get_submodule(step.name)(*y))
+    def forward(self, x: Any) -> Tensor:
+        found: Tensor = walk(self.network, x, self._call, parameters=self.shared)[
+            self.network.output
+        ]
+        return found
 
-    def trace(self, x: Tensor, see: Callable[[str | Edge, Tensor], Tensor]) -> Tensor:
+    def trace(self, x: Any, see: Callable[[str | Edge, Tensor], Tensor]) -> dict[str, Any]:
         """The forward pass, with every value and every use of it shown to `see`."""
-        return walk(self.network, x, self._out_of_place, see)
+        return walk(self.network, x, self._out_of_place, see, self.shared)
 
-    def _out_of_place(self, step: Step, inputs: list[Tensor]) -> Tensor:
-        before = [t._version for t in inputs]
-        out: Tensor = self.get_submodule(step.name)(*inputs)
-        if [t._version for t in inputs] != before:
+    def _call(self, step: Step, y: list[Tensor], given: dict[str, Tensor]) -> Any:
+        module = self.get_submodule(step.name)
+        if not given:
+            return module(*y)
+        named = {
+            native_name(step.op, letter, NATIVE): _laid_out(step.op, letter, tensor)
+            for letter, tensor in given.items()
+        }
+        return torch.func.functional_call(module, named, tuple(y))
+
+    def _out_of_place(self, step: Step, y: list[Tensor], given: dict[str, Tensor]) -> Any:
+        before = [t._version for t in y]
+        out = self._call(step, y, given)
+        if [t._version for t in y] != before:
             raise AdapterError(
                 f"node {step.name!r} changed its input in place, which destroys the value that the "
                 "backward pass is judged on; use the out-of-place spelling (inplace=False)"
             )
         return out
+
+
+#: Names of submodules that `torch.nn.Module` has taken.
+TAKEN = frozenset(dir(nn.Module())) | {"network", "divergence", "shared", "trace"}
+
+
+def _check_names(network: Network) -> None:
+    """A node is a submodule, and a letter one of its attributes."""
+    letters = {letter for step in network.body for letter in step.op.parameter_shapes()}
+    for name in (*(step.name for step in network.body), *letters):
+        if name in TAKEN:
+            raise AdapterError(
+                f"{name!r} is the name of an attribute of torch.nn.Module; give the node or the "
+                "parameter another one"
+            )
+
+
+def _register(module: nn.Module, step: Step, letter: str, tensor: Tensor) -> None:
+    name = native_name(step.op, letter, NATIVE)
+    if letter in step.op.buffers:
+        module.register_buffer(name, tensor)
+    else:
+        module.register_parameter(name, nn.Parameter(tensor))
+
+
+def _laid_out(op: Any, letter: str, tensor: Tensor) -> Tensor:
+    """A parameter that is taken from elsewhere, in the layout of the layer."""
+    return tensor.T if isinstance(op, Affine) and letter == "W" else tensor
 
 
 @contextlib.contextmanager
@@ -238,13 +319,34 @@ def _generators(device: str | None) -> list[torch.device]:
     return [place] if place.type == "cuda" else []
 
 
-def _parameters(network: Network, module: nn.Module) -> list[tuple[Step, str, Tensor]]:
-    """(node, letter, tensor) for every parameter."""
-    return [
-        (step, letter, module.get_parameter(f"{step.name}.{native_name(step.op, letter, NATIVE)}"))
-        for step in network.steps
-        for letter in step.parameters
-    ]
+def _leaves(network: Network, module: TorchNetwork) -> dict[str, Tensor]:
+    """Every parameter and buffer by the network's name, as the module has it."""
+    found: dict[str, Tensor] = dict(module.shared.items())
+    for step in network.body:
+        for letter, name in step.own.items():
+            found[name] = getattr(
+                module.get_submodule(step.name), native_name(step.op, letter, NATIVE)
+            )
+    return found
+
+
+def _parameters(network: Network, module: TorchNetwork) -> dict[str, Tensor]:
+    """The same in the lecture's layout, in the order of the network."""
+    letters = {name: (s.op, k) for s in network.body for k, name in s.own.items()}
+    found = _leaves(network, module)
+    return {
+        name: found[name] if name not in letters else _laid_out(*letters[name], found[name])
+        for name in network.parameter_shapes
+    }
+
+
+def _input(case: Case, name: str, device: str | None) -> Tensor:
+    array = case.inputs[name]
+    if array.dtype.kind != "f":
+        return _tensor(array if array.dtype.kind == "b" else array.astype(np.int64), device)
+    tensor = _tensor(array, device).to(native_dtype(case))
+    # Not a leaf: there PyTorch itself refuses what is in place, naming no node.
+    return tensor if name in case.network.fixed else tensor.requires_grad_().clone()
 
 
 def _tensor(array: Any, device: str | None) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ... import core
 from ...core.network.network import Step
+from ..base import AdapterError
 from ..natives import Called, Natives, label, native_name, no_function
 
 __all__ = ["NATIVE", "Foreign", "Function", "layer", "layout", "loss", "without_parameters"]
@@ -24,15 +25,17 @@ __all__ = ["NATIVE", "Foreign", "Function", "layer", "layout", "loss", "without_
 NATIVE = {"W": "weight", "b": "bias"}
 
 
-def layer(step: Step, natives: Natives) -> nn.Module:
+def layer(step: Step, natives: Natives, twin: str = "") -> nn.Module:
     """The layer of a node, its parameters still to be set: another's function, or PyTorch's own.
+
+    `twin` says which of PyTorch's functions, where it has several for one op.
 
     Raises
     ------
     AdapterError : there is none; the message says what to add.
     """
     called = natives.at(step)
-    return _module(step.op) if called is None else Foreign(called, step)
+    return _module(step.op, twin) if called is None else Foreign(called, step)
 
 
 def loss(divergence: core.Divergence, natives: Natives) -> Callable[[Tensor, Tensor], Tensor]:
@@ -64,7 +67,7 @@ class Foreign(nn.Module):
         if isinstance(called.function, nn.Module):  # a copy, for `to` changes its dtype
             self._module = copy.deepcopy(called.function)
             called = replace(called, function=self._module)
-        self._called, self._op, self._letters = called, step.op, tuple(step.parameters)
+        self._called, self._op, self._letters = called, step.op, tuple(step.op.parameter_shapes())
 
     def forward(self, *y: Tensor) -> Tensor:
         found: Tensor = self._called(*y, *map(self._parameter, self._letters))
@@ -93,8 +96,18 @@ class Function(nn.Module):
         return self.label
 
 
-def _module(op: core.Op) -> nn.Module:
+#: Op -> PyTorch's functions for it, the first by default; see `Case.twin`.
+TWINS: dict[type[core.Op], tuple[str, ...]] = {
+    core.ReLU: ("relu", "maximum", "clamp"),
+    core.Max: ("max", "amax"),
+}
+
+
+def _module(op: core.Op, twin: str) -> nn.Module:
     """PyTorch's own layer for an op; where there is none, its smallest primitives."""
+    known = TWINS.get(type(op), ())
+    if twin and twin not in known:
+        raise AdapterError(f"twin {twin!r} of {op.name}: torch has {', '.join(known) or 'one'}")
     match op:
         case core.Affine():
             return nn.Linear(op.n_in, op.n_out, op.bias, device="meta")  # no numbers yet
@@ -104,12 +117,12 @@ def _module(op: core.Op) -> nn.Module:
             return nn.Sigmoid()
         case core.Tanh():
             return nn.Tanh()
-        case core.ReLU(spelling="relu"):
-            return nn.ReLU()
-        case core.ReLU(spelling="maximum"):
+        case core.ReLU() if twin == "maximum":
             return Function(_maximum, "maximum(z, 0)")
-        case core.ReLU(spelling="clamp"):
+        case core.ReLU() if twin == "clamp":
             return Function(functools.partial(torch.clamp, min=0), "clamp(z, min=0)")
+        case core.ReLU():
+            return nn.ReLU()
         case core.LeakyReLU():
             return nn.LeakyReLU(op.a)
         case core.RandomizedLeakyReLU():
@@ -131,11 +144,27 @@ def _module(op: core.Op) -> nn.Module:
         case core.Hardtanh():
             return nn.Hardtanh()
         case core.Softmax():
-            return nn.Softmax(-1)
+            return nn.Softmax(op.axis)
         case core.LogSoftmax():
-            return nn.LogSoftmax(-1)
+            return nn.LogSoftmax(op.axis)
         case core.Max():
-            return Function(functools.partial(_max, op.sizes, op.spelling), repr(op))
+            return Function(functools.partial(_max, op.sizes, op.axis, twin), repr(op))
+        case core.MaxSubsets():
+            return Function(functools.partial(_max_subsets, op.subsets), repr(op))
+        case core.Maximum():
+            return Function(torch.maximum, "maximum(a, b)")
+        case core.Reshape():
+            return Function(functools.partial(_reshape, op.shape, op.keep), repr(op))
+        case core.Transpose():
+            return Function(functools.partial(_transpose, op.axes), repr(op))
+        case core.Select():
+            return Function(functools.partial(_select, op.axis, op.index), repr(op))
+        case core.Broadcast():
+            return Function(functools.partial(_broadcast, op.shape), repr(op))
+        case core.Mean():
+            return Function(functools.partial(torch.mean, dim=op.axis), repr(op))
+        case core.Sum():
+            return Function(functools.partial(torch.sum, dim=op.axis), repr(op))
         case core.Take():
             return Function(functools.partial(_take, op.indices), repr(op))
         case core.Products():
@@ -145,15 +174,8 @@ def _module(op: core.Op) -> nn.Module:
         case core.Multiply():
             return Function(operator.mul, "y1 * y2")
         case core.Concatenate():
-            return Function(_concatenate, "cat(y, -1)")
+            return Function(functools.partial(_concatenate, op.axis), f"cat(y, {op.axis})")
     raise no_function(op, "torch")
-
-
-def _max(sizes: tuple[int, ...] | None, spelling: str, z: Tensor) -> Tensor:
-    parts = z.split(list(sizes), -1) if sizes else [z]
-    if spelling == "amax":
-        return torch.cat([g.amax(-1, keepdim=True) for g in parts], -1)
-    return torch.cat([g.max(-1, keepdim=True).values for g in parts], -1)
 
 
 # Functions of this module rather than lambdas, so that a module can be pickled.
@@ -165,6 +187,33 @@ def _maximum(z: Tensor) -> Tensor:
 
 def _softplus(z: Tensor) -> Tensor:
     return torch.logaddexp(z, z.new_zeros(()))
+
+
+def _max(sizes: tuple[int, ...] | None, axis: int, twin: str, z: Tensor) -> Tensor:
+    parts = z.split(list(sizes), axis) if sizes else [z]
+    if twin == "amax":
+        return torch.cat([g.amax(axis, keepdim=True) for g in parts], axis)
+    return torch.cat([g.max(axis, keepdim=True).values for g in parts], axis)
+
+
+def _max_subsets(subsets: Sequence[Sequence[int]], z: Tensor) -> Tensor:
+    return torch.cat([_take(tuple(each), z).max(-1, keepdim=True).values for each in subsets], -1)
+
+
+def _reshape(shape: tuple[int, ...], keep: int, y: Tensor) -> Tensor:
+    return y.reshape(*y.shape[:keep], *shape)
+
+
+def _transpose(axes: tuple[int, ...] | None, y: Tensor) -> Tensor:
+    return y.transpose(-1, -2) if axes is None else y.permute(axes)
+
+
+def _select(axis: int, index: int, y: Tensor) -> Tensor:
+    return y.select(axis, index)
+
+
+def _broadcast(shape: tuple[int, ...], y: Tensor) -> Tensor:
+    return y.expand(shape)
 
 
 def _take(indices: tuple[int, ...], z: Tensor) -> Tensor:
@@ -179,8 +228,8 @@ def _add(*y: Tensor) -> Tensor:
     return functools.reduce(operator.add, y)
 
 
-def _concatenate(*y: Tensor) -> Tensor:
-    return torch.cat(y, -1)
+def _concatenate(axis: int, *y: Tensor) -> Tensor:
+    return torch.cat(y, axis)
 
 
 def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tensor]:
@@ -188,8 +237,8 @@ def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tenso
     match divergence:
         case core.L2():
             return _l2
-        case core.InnerProduct():
-            return _inner_product
+        case core.LinearLoss():
+            return _linear
         case core.BinaryCrossEntropy():  # and BinaryKL
             return functools.partial(_binary, divergence)
         case core.CrossEntropy(on="logits") if not isinstance(divergence, core.KL):
@@ -203,7 +252,7 @@ def _l2(y: Tensor, d: Tensor) -> Tensor:
     return 0.5 * F.mse_loss(y, d, reduction="none").sum(-1)
 
 
-def _inner_product(y: Tensor, d: Tensor) -> Tensor:
+def _linear(y: Tensor, d: Tensor) -> Tensor:
     return (d * y).sum(-1)
 
 
@@ -218,6 +267,8 @@ def _binary(divergence: core.BinaryCrossEntropy, y: Tensor, d: Tensor) -> Tensor
 
 def _cross_entropy(divergence: core.CrossEntropy, z: Tensor, d: Tensor) -> Tensor:
     a = divergence.uniform(z.shape[-1])
+    if z.ndim > 2:  # PyTorch has the classes on axis 1
+        z, d = z.movedim(-1, 1), d.movedim(-1, 1) if d.is_floating_point() else d
     return F.cross_entropy(z, d, reduction="none", label_smoothing=a)
 
 

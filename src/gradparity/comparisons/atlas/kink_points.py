@@ -23,16 +23,20 @@ class Site:
     ties: tuple[tuple[float, ...], ...] = ()
     #: The op for inputs of this width; or the native function.
     op: Callable[[int], Op | Compound] | None = field(default=None, compare=False)
+    #: Which of a framework's functions for the op, as in `Case.twin`; "" for the first.
+    twin: str = ""
     function: Callable[[Any], Any] | None = field(default=None, compare=False)
 
 
-def site_of(op: Op | Compound) -> Site | None:
+def site_of(op: Op | Compound, twin: str = "") -> Site | None:
     maxima = core.Max | core.MaxSubsets | core.Maxout
+    name = _name(op) + (f" as {twin}" if twin else "")
     if isinstance(op, maxima) and type(op).__module__ == core.Max.__module__:
-        whole = core.Max(ties=op.ties, spelling=op.spelling)
-        return Site(_name(op), True, ties=TIES, op=lambda width: whole)
+        whole = core.Max(ties=op.ties)
+        return Site(name, True, ties=TIES, op=lambda width: whole, twin=twin)
     if isinstance(op, Kinked) and op.kinks and not op.random and not op.parameter_shapes():
-        return Site(_name(op), True, tuple(k.at for k in op.kinks), op=lambda width: op)
+        points = tuple(k.at for k in op.kinks)
+        return Site(name, True, points, op=lambda width: op, twin=twin)
     return None
 
 
@@ -43,7 +47,6 @@ def core_sites() -> list[Site]:
     ['ELU(a=2)', 'Hardtanh', 'LeakyReLU']
     """
     made: dict[type, list[Op]] = {
-        core.ReLU: [core.ReLU(spelling=s) for s in ("relu", "maximum", "clamp")],
         core.ELU: [core.ELU(2.0)],
         core.RandomizedLeakyReLU: [core.RandomizedLeakyReLU(training=False)],
     }
@@ -52,8 +55,9 @@ def core_sites() -> list[Site]:
         if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
     ]  # fmt: skip
     ops = [op for kind in kinds for op in made.get(kind) or [kind()]]
-    ops += [core.Max(), core.Max(spelling="amax")]
-    sites = [site for op in ops if (site := site_of(op))]
+    asked = [(op, "") for op in [*ops, core.Max()]]
+    asked += [(core.ReLU(), "maximum"), (core.ReLU(), "clamp"), (core.Max(), "amax")]
+    sites = [site for op, twin in asked if (site := site_of(op, twin))]
     subsets = Site("MaxSubsets", True, ties=TIES, op=lambda k: core.MaxSubsets([range(k)]))
     return [*sites, subsets]
 

@@ -98,7 +98,7 @@ def _versions(each: Adapter) -> dict[str, str]:
     return {k: v for k, v in each.versions().items() if not k.endswith("threads")}
 
 
-def usual(adapter: Adapter, op: Op | Compound) -> Taken:
+def usual(adapter: Adapter, op: Op | Compound, twin: str = "") -> Taken:
     """What this adapter's framework takes at the kinks of an op, measured where it is run.
 
     Returns
@@ -118,9 +118,9 @@ def usual(adapter: Adapter, op: Op | Compound) -> Taken:
         kept = _USUAL.setdefault(adapter, {})
     except TypeError:  # one that cannot be kept: not hashable
         kept = {}
-    key = type(op), repr(op), getattr(op, "kinks", ())
+    key = type(op), repr(op), getattr(op, "kinks", ()), twin
     if key not in kept:
-        kept[key] = _usual(adapter, op)
+        kept[key] = _usual(adapter, op, twin)
     found = kept[key]
     return dict(found) if isinstance(found, dict) else found
 
@@ -129,12 +129,12 @@ Taken = dict[float, float] | str | None
 _USUAL: WeakKeyDictionary[Adapter, dict[Any, Taken]] = WeakKeyDictionary()
 
 
-def _usual(adapter: Adapter, op: Op | Compound) -> Taken:
+def _usual(adapter: Adapter, op: Op | Compound, twin: str) -> Taken:
     natives = getattr(adapter, "natives", None)
     if natives is not None and natives.names:
         return None  # it takes something else at some of the nodes
     try:
-        site = site_of(op)
+        site = site_of(op, twin)
         entries = [] if site is None else [
             e for dtype in DTYPES for e in _traced(adapter, [site], dtype)
         ]  # fmt: skip
@@ -262,9 +262,10 @@ def _function(each: Adapter, native: Kinks, one: Asked) -> Any:
     if one.site.function is not None:
         return one.site.function
     assert one.site.op is not None
-    network = layered([one.site.op(one.z.shape[1])], core.InnerProduct(), reduction="sum")
+    network = layered([one.site.op(one.z.shape[1])], core.LinearLoss(), reduction="sum")
     try:
-        return native.function(each.build(network, {}))
+        twin = {"twin": {network.output: one.site.twin}} if one.site.twin else {}
+        return native.function(each.build(network, {}, **twin))
     except Exception as error:
         return error
 
@@ -291,10 +292,12 @@ def _traced(each: Adapter, sites: Sequence[Site], dtype: str) -> Iterator[Entry]
 
 def _case(one: Asked) -> Case:
     assert one.site.op is not None
-    T, k = one.z.shape
-    network = layered([one.site.op(k)], core.InnerProduct(), reduction="sum")
-    width = network.widths(k)[network.output]
-    return Case(network, {}, one.z, np.ones((T, width), one.z.dtype), name=one.site.name)
+    k = one.z.shape[1]
+    network = layered([one.site.op(k)], core.LinearLoss(), reduction="sum")
+    shape = network.shapes({INPUT: one.z.shape})[network.output]
+    twin = {network.output: one.site.twin} if one.site.twin else {}
+    d = np.ones(shape, one.z.dtype)
+    return Case(network, {}, one.z, d, name=one.site.name, twin=twin)
 
 
 def _entries(

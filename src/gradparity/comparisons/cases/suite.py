@@ -20,7 +20,7 @@ from ...core import (
     Case,
     Concatenate,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     Multiply,
     Network,
     Node,
@@ -63,8 +63,8 @@ OPS: dict[str, tuple[core.Op | core.Compound, int]] = {
     "tanh": (Tanh(), 4),
     "relu": (ReLU(), 4),
     "relu-left": (ReLU(subgradient="left"), 4),
-    "relu-maximum": (ReLU(spelling="maximum"), 4),
-    "relu-clamp": (ReLU(spelling="clamp"), 4),
+    "relu-maximum": (ReLU(), 4),
+    "relu-clamp": (ReLU(), 4),
     "leaky-relu": (core.LeakyReLU(0.01), 4),
     "leaky-relu-steep": (core.LeakyReLU(1.5), 4),
     "rrelu": (core.RandomizedLeakyReLU(), 4),
@@ -81,7 +81,7 @@ OPS: dict[str, tuple[core.Op | core.Compound, int]] = {
     "softmax": (Softmax(), 5),
     "log-softmax": (core.LogSoftmax(), 5),
     "max": (core.Max(), 4),
-    "max-even": (core.Max(ties="even", spelling="amax"), 4),
+    "max-even": (core.Max(ties="even"), 4),
     "max-subsets": (core.MaxSubsets(((0, 1, 2), (1, 2, 3), (3, 0))), 4),
     "maxout": (core.Maxout(6, 4, pieces=3), 6),
     "products": (core.Products(((0, 1), (1, 2), (3, 3), (0, 3))), 4),
@@ -96,6 +96,9 @@ OPS: dict[str, tuple[core.Op | core.Compound, int]] = {
         2,
     ),
 }
+
+#: Which of a framework's functions is meant, where it has several for one op.
+TWINS = {"relu-maximum": "maximum", "relu-clamp": "clamp", "max-even": "amax"}
 
 LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
     "l2": (core.L2(), (), 5),
@@ -145,10 +148,11 @@ def _digits() -> Iterable[Builtin]:
 
 
 def _ops() -> Iterable[Builtin]:
-    for name, (op, width) in OPS.items():
+    for name, (op, _) in OPS.items():
         what = type(op).__name__
-        yield Builtin(f"op-{name}", f"{what} at its special points", partial(_alone, op, width))
-        yield Builtin(f"net-{name}", f"{what} in a network, batch 1", partial(_between, op, width))
+        alone, between = partial(_alone, name), partial(_between, name)
+        yield Builtin(f"op-{name}", f"{what} at its special points", alone)
+        yield Builtin(f"net-{name}", f"{what} in a network, batch 1", between)
 
 
 def _losses() -> Iterable[Builtin]:
@@ -193,31 +197,41 @@ def shared_zero() -> Case:
     network = Network(
         Node("z1", Affine(3, 3), "x"),
         Node("y1", ReLU(), "z1"),
-        Node("u1", ReLU(spelling="maximum"), "z1"),
+        Node("u1", ReLU(), "z1"),
         Node("s1", Add(), "y1", "u1"),
-        divergence=InnerProduct(),
+        divergence=LinearLoss(),
     )
     case = Case.random(network, batch=4, seed=7)
     x = np.round(2 * case.x)  # small whole numbers and an identity: many exact zeros
     params = {"W1": np.eye(3), "b1": np.zeros(3)}
-    return Case(network, params, x, case.d)
+    return Case(network, params, x, case.d, twin={"u1": "maximum"})
 
 
-def _alone(op: core.Op | core.Compound, width: int) -> Case:
+def _alone(name: str) -> Case:
     """The op on its own, at the special points and at random ones, cotangents of random sign."""
-    network = layered([op], InnerProduct())
+    op, width = OPS[name]
+    network = layered([op], LinearLoss())
     random = Case.random(network, batch=40, seed=11, width=width)
     rng = np.random.default_rng(12)
     x = random.x * rng.choice([1.0, 5.0, 30.0], (40, 1))
-    if isinstance(op, core.Activation) and network.widths(width)[network.output] == width:
+    if isinstance(op, core.Activation) and random.shapes[network.output][-1] == width:
         x[:24] = rng.permutation(np.resize(POINTS, 24 * width)).reshape(24, width)
     else:
         x[:20] = np.round(x[:20] / 10)  # ties, exact zeros
-    return Case(network, random.params, x, random.d)
+    return Case(network, random.params, x, random.d, twin=_twin(network, name))
 
 
-def _between(op: core.Op | core.Compound, width: int) -> Case:
-    alone = layered([op], InnerProduct())
-    m = alone.widths(width)[alone.output]
+def _between(name: str) -> Case:
+    op, width = OPS[name]
+    alone = layered([op], LinearLoss())
+    m = alone.shapes({"x": (1, width)})[alone.output][-1]
     network = layered([Affine(3, width), op, Affine(m, 4)], CrossEntropy(eps=0.01))
-    return Case.random(network, batch=1, seed=13)
+    return replace(Case.random(network, batch=1, seed=13), twin=_twin(network, name))
+
+
+def _twin(network: Network, name: str) -> dict[str, str]:
+    """The function that is meant, at the node of this op."""
+    if name not in TWINS:
+        return {}
+    wanted = OPS[name][0]
+    return {step.name: TWINS[name] for step in network.body if step.op == wanted}

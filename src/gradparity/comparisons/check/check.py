@@ -212,7 +212,7 @@ def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:
     if finding.kinks is None or isinstance(each, Function):
         return finding
     op = next(step.op for step in case.network.steps if step.name == finding.node)
-    taken = usual(each, op)
+    taken = usual(each, op, case.twin.get(finding.node, ""))
     if taken is None:
         return finding
     said = taken if isinstance(taken, str) else " or ".join(f"{s:.4g}" for s in set(taken.values()))
@@ -268,8 +268,8 @@ def _rounded(case: Case, dtype: str) -> Case:
     """The case in another dtype; its divergence must be defined for its outputs."""
     case = case.astype(dtype)
     divergence = case.network.divergence
-    if type(divergence).check_output is not Divergence.check_output:
+    if divergence and type(divergence).check_output is not Divergence.check_output:
         with np.errstate(all="ignore"):
-            value = forward(case.network, case.params, case.x)
+            value = forward(case.network, {**case.params, **case.inputs})
         divergence.check_output(value[case.network.output])
     return case

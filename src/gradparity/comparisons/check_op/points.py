@@ -51,7 +51,7 @@ class Points:
     def __init__(self, op: Op, widths: Sequence[int], precision: Precision, seed: int) -> None:
         self.op, self.precision, self.seed = op, precision, seed
         self.widths = tuple(widths)
-        self.network, self.width = network_of(op, widths), sum(widths)
+        self.network, self.width = network_of(op, len(widths)), sum(widths)
         self.made: dict[Any, Any] = {}
         self.square = min(max(3, widths[0]), LARGE)
 
@@ -62,8 +62,8 @@ class Points:
         for i in range(TRIES):
             rng = np.random.default_rng((self.seed, T, draw, i))
             found = self._setting(rng, rng.standard_normal((T, self.width)), where)
-            edges = [found.core.edge_grad[edge] for edge in found.step.edges]
-            if all(np.any(dy[0]) for dy in edges):
+            edges = [edge for _, edge in found.step.taken if edge is not None]
+            if all(np.any(found.core.edge_grad[edge][0]) for edge in edges):
                 break
         return found
 
@@ -128,7 +128,7 @@ class Points:
             def put(h: float, chosen: Any = chosen, said: str = said) -> Setting:
                 params = {n: np.where(chosen[n], zero[n] + h, p) for n, p in case.params.items()}
                 where = f"with {said} parameters zero"
-                return Setting(Case(self.network, params, case.x, case.d), where)
+                return Setting(Case(self.network, params, case.inputs, case.d), where)
 
             if case.params and self._differentiable(put(0.0), put(NEAR), put(-NEAR)):
                 found.append(put(0.0))
@@ -144,13 +144,12 @@ class Points:
             or len({array.shape for y, array in usual.arguments.items() if y in usual.inputs}) > 1
         ):
             return None
-        first = usual.case.x[:, : self.width // n]
+        first = usual.arguments[usual.inputs[0]]
 
         def put(h: float) -> Setting:
-            x = np.concatenate([first * (1 + h), *[first] * (n - 1)], axis=1)
-            return Setting(
-                Case(self.network, usual.case.params, x, usual.case.d), "with equal inputs"
-            )
+            x = self._named(np.concatenate([first * (1 + h), *[first] * (n - 1)], axis=1))
+            case = Case(self.network, usual.case.params, x, usual.case.d)
+            return Setting(case, "with equal inputs")
 
         return put(0.0) if self._differentiable(put(0.0), put(NEAR), put(-NEAR)) else None
 
@@ -176,21 +175,25 @@ class Points:
         return [a for a in at if float(self.precision.round(a)) == a]
 
     def _has_kinks(self, setting: Setting) -> bool:
-        y = next(iter(setting.arguments.values()))
-        p = setting.step.own(setting.case.params)
-        return self.op.subdifferential(p, y, self.precision.tiny) is not None
+        y = tuple(setting.arguments.values())
+        return self.op.subdifferential(y, self.precision.tiny) is not None
+
+    def _named(self, x: NDArray) -> dict[str, NDArray]:
+        """The inputs by name, which stand side by side in x."""
+        parts = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
+        return dict(zip(self.network.inputs, parts, strict=True))
 
     def _setting(self, rng: np.random.Generator, x: NDArray, where: str) -> Setting:
-        T = len(x)
         params = {
             name: rng.standard_normal(shape) * (np.sqrt(2 / shape[0]) if len(shape) == 2 else 0.5)
             for name, shape in self.network.parameter_shapes.items()
         }
-        shape = T, self.network.widths(self.width)[self.network.output]
+        given = {name: a.shape for name, a in self._named(x).items()}
+        shape = self.network.shapes(given)[self.network.output]
         d = rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
         def setting(x: NDArray) -> Setting:
-            return Setting(Case(self.network, params, x, d), where)
+            return Setting(Case(self.network, params, self._named(x), d), where)
 
         return self._finite(setting, x, rng)
 
@@ -226,7 +229,7 @@ class Points:
     def _lost(self, setting: Setting) -> NDArray:
         """The numbers in x, (T, D_0), for which something is not finite."""
         rounding = Rounding.of(self.precision)
-        lost = np.zeros(setting.case.x.shape, dtype=bool)
+        lost = np.zeros((setting.case.T, self.width), dtype=bool)
         inputs = {f"grad {name}" for name in setting.inputs}
         with np.errstate(all="ignore"):
             for name, want in setting.bounds(rounding).items():

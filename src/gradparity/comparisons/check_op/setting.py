@@ -7,17 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from ...core import Case, InnerProduct, Network, Node, Op, Take, Trace
+from ...core import Case, LinearLoss, Network, Node, Op, Trace
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.backprop import backprop
-from ...core.network.network import INPUT, Edge, Step
+from ...core.network.network import Edge, Step
 from ..findings.finding import SUM, Evidence, Finding
 from ..judge.node_by_node import judge
-from ..measure.at_node import expected_at_node
+from ..measure.at_node import reference_at_node
 
 __all__ = ["Setting", "Z", "network_of"]
 
@@ -25,15 +23,10 @@ __all__ = ["Setting", "Z", "network_of"]
 Z = "z"
 
 
-def network_of(op: Op, widths: Sequence[int]) -> Network:
-    """The op alone, with any cotangent one likes; several inputs stand side by side in x."""
-    names, nodes = [INPUT], []
-    if len(widths) > 1:
-        cuts = np.cumsum((0, *widths))
-        ranges = [tuple(range(cuts[i], cuts[i + 1])) for i in range(len(widths))]
-        nodes = [Node(f"y{i}", Take(taken), INPUT) for i, taken in enumerate(ranges, 1)]
-        names = [node.name for node in nodes]
-    return Network(*nodes, Node(Z, op, *names), divergence=InnerProduct(), reduction="sum")
+def network_of(op: Op, n: int) -> Network:
+    """The op alone on n inputs y (or y1, y2, ...), with any cotangent one likes."""
+    names = ["y"] if n == 1 else [f"y{i}" for i in range(1, n + 1)]
+    return Network(Node(Z, op, *names), divergence=LinearLoss(), reduction="sum", inputs=names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +41,7 @@ class Setting:
 
     @property
     def step(self) -> Step:
-        return self.case.network.steps[-1]
+        return self.case.network.body[-1]
 
     @property
     def op(self) -> Op:
@@ -62,14 +55,15 @@ class Setting:
     @cached_property
     def arguments(self) -> dict[str, NDArray]:
         """What a function of the op is called with, by name: y (or y1, y2, ...), W, b."""
-        y = [self.case.x if name == INPUT else self.core.value[name] for name in self.step.inputs]
-        named = dict(zip(self.inputs, y, strict=True))
-        return {**named, **{k: self.case.params[v] for k, v in self.step.parameters.items()}}
+        return {
+            **self.case.inputs,
+            **{k: self.case.params[v] for k, v in self.step.parameters.items()},
+        }
 
     @property
     def inputs(self) -> list[str]:
         """The names of the input values."""
-        return ["y" if name == INPUT else name for name in self.step.inputs]
+        return list(self.case.inputs)
 
     @property
     def dz(self) -> NDArray:
@@ -81,16 +75,17 @@ class Setting:
         return {name: array.shape for name, array in self.arguments.items()}
 
     @property
-    def z_shape(self) -> tuple[int, int]:
-        return self.case.T, self.case.widths[Z]
+    def z_shape(self) -> tuple[int, ...]:
+        return self.case.shapes[Z]
 
     def with_dz(self, dz: NDArray) -> Setting:
         """The same with another cotangent."""
-        return Setting(_like(self.case, self.case.x, dz), self.where)
+        return Setting(_like(self.case, self.case.inputs, dz), self.where)
 
     def rows(self, rows: Any) -> Setting:
         """The same with some of the instances, or in another order."""
-        return Setting(_like(self.case, self.case.x[rows], self.case.d[rows]), self.where)
+        inputs = {name: a[rows] for name, a in self.case.inputs.items()}
+        return Setting(_like(self.case, inputs, self.case.d[rows]), self.where)
 
     def astype(self, precision: Any) -> Setting:
         if precision not in self._rounded:
@@ -100,7 +95,7 @@ class Setting:
     def bounds(self, rounding: Rounding) -> dict[str, Bounded]:
         """Every quantity with how far a correct implementation may be off."""
         if rounding not in self._bounds:
-            expected = expected_at_node(self.step, self.case, self.core, rounding)
+            expected = reference_at_node(self.step, self.case, self.core, rounding)
             self._bounds[rounding] = {self._ours[e.quantity]: e.want for e in expected}
         return self._bounds[rounding]
 
@@ -140,7 +135,8 @@ class Setting:
 
     @cached_property
     def _edges(self) -> dict[str, Edge]:
-        return dict(zip(self.inputs, self.step.edges, strict=True))
+        n = len(self.inputs)
+        return dict(zip(self.inputs, self.step.edges[:n], strict=True))  # type: ignore[arg-type]
 
     @cached_property
     def _ours(self) -> dict[str, str]:
@@ -161,5 +157,5 @@ class Setting:
         return replace(self.core, value=value, grad=grad, edge_grad=edge_grad, adapter="own")
 
 
-def _like(case: Case, x: NDArray, d: NDArray) -> Case:
-    return Case(case.network, case.params, x, d, case.name, case.precision)
+def _like(case: Case, inputs: Mapping[str, NDArray], d: NDArray) -> Case:
+    return Case(case.network, case.params, dict(inputs), d, case.name, case.precision)

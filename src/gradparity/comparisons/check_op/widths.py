@@ -11,7 +11,7 @@ import numpy as np
 
 from ...adapters.base import required
 from ...core import Op
-from .setting import network_of
+from .setting import Z, network_of
 
 __all__ = ["takes_dz_alone", "widths_of"]
 
@@ -76,7 +76,7 @@ def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
         takes = f"{n} value(s)" if n else "two or more values"
         raise ValueError(f"width is {width!r}; {op!r} takes {takes}, give a whole number for each")
     try:
-        op.width(*given)
+        network_of(op, len(given)).shapes(_shapes(given))
     except ValueError as error:
         raise ValueError(f"width is {width!r}: {error}") from None
     return tuple(int(w) for w in given)
@@ -97,11 +97,17 @@ def _fits(op: Op, widths: tuple[int, ...]) -> bool:
     """Whether the op says so, and its formula gives a value of the width it says."""
     rng = np.random.default_rng(0)
     y = [rng.uniform(0.5, 1.5, (2, w)) for w in widths]
-    p = {name: rng.uniform(0.5, 1.5, shape) for name, shape in op.parameter_shapes().items()}
+    y += [rng.uniform(0.5, 1.5, shape) for shape in op.parameter_shapes().values()]
     try:
-        network_of(op, widths).widths(sum(widths))
+        said = network_of(op, len(widths)).shapes(_shapes(widths))[Z]
         with np.errstate(all="ignore"):
-            z = op.forward(p, *y)
+            z = op.forward(*y, *([op.sample(*y)] if op.random else []))
     except (ValueError, IndexError):
         return False
-    return np.shape(z) == (2, op.width(*widths))
+    return bool(np.shape(z) == said)
+
+
+def _shapes(widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """The inputs of these widths, two samples each."""
+    names = ["y"] if len(widths) == 1 else [f"y{i}" for i in range(1, len(widths) + 1)]
+    return {name: (2, int(w)) for name, w in zip(names, widths, strict=True)}

@@ -18,7 +18,6 @@ from ...core.formulas.divergences import CrossEntropy, Divergence
 from ...core.formulas.op import Activation, Op
 from ...core.network.backprop import backprop
 from ...core.network.case import Case
-from ...core.network.network import Network, Node
 from .choices import ELEMENTS, ENOUGH, Choice, Scaled, other_divergences, other_ops, solve, spelled
 
 __all__ = [
@@ -30,6 +29,7 @@ __all__ = [
     "decays",
     "losses",
     "plus_decay",
+    "samples_and_outputs",
     "scales",
     "with_network",
 ]
@@ -116,16 +116,14 @@ def with_network(
     ops: Mapping[str, Op] | None = None,
 ) -> Case:
     """The case with another divergence, reduction, or ops at some nodes."""
-    old, ops = case.network, ops or {}
-    nodes = [Node(n.name, ops.get(n.name, n.op), *n.inputs) for n in old.nodes]
-    network = Network(
-        *nodes,
-        divergence=old.divergence if divergence is None else divergence,
-        output=old.output,
-        reduction=old.reduction if reduction is None else reduction,
-        scale=old.scale,
-    )
-    return replace(case, network=network)
+    return replace(case, network=case.network.changed(divergence, reduction, ops), x=case.inputs)
+
+
+def samples_and_outputs(case: Case) -> tuple[int, int]:
+    """T and K: how many Div there are, and how many outputs each is made of."""
+    if case.network.divergence is None:
+        return case.T, 1
+    return int(np.prod(case.shapes["Div"], dtype=np.int64)), case.shapes[case.network.output][-1]
 
 
 class Loss(NamedTuple):
@@ -151,10 +149,13 @@ def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Los
     >>> [loss.name for loss in losses(case, lambda case: (0.0, 0))][:4]
     ['sum', 'half', 'mse', 'mean-elements']
     """
-    old, K = case.network.divergence, case.widths[case.network.output]
+    old = case.network.divergence
+    if old is None:
+        return
+    T, K = samples_and_outputs(case)
     new = "sum" if case.network.reduction == "mean" else "mean"
     other = with_network(case, reduction=new)
-    scaled = {name: (f, said) for name, f, said in scales(case.T, K, case.network.reduction)}
+    scaled = {name: (f, said) for name, f, said in scales(T, K, case.network.reduction)}
 
     def both(name: str, c: Choice, changed: Case) -> Loss:
         said = f"{scaled[name][1]}; and {c.said}"
@@ -194,7 +195,7 @@ def alternatives(case: Case, results: Mapping[str, Array]) -> Iterator[Alternati
 
 def _eps_of(case: Case, results: Mapping[str, Array]) -> tuple[float, int]:
     """The label smoothing of gradients, which are linear in it."""
-    divergence, K = case.network.divergence, case.widths[case.network.output]
+    divergence, K = case.network.divergence, samples_and_outputs(case)[1]
     if not isinstance(divergence, CrossEntropy) or K < 2:
         return 0.0, 0
     ends = [backprop(with_network(case, replace(divergence, eps=e))) for e in (0.0, 1.0 / K)]
@@ -214,12 +215,12 @@ def _eps_of(case: Case, results: Mapping[str, Array]) -> tuple[float, int]:
 def _ops_of(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
     """Another op at every node that has the same one."""
     tried: list[Op] = []
-    for op in (s.op for s in case.network.steps if isinstance(s.op, Activation)):
+    for op in (s.op for s in case.network.body if isinstance(s.op, Activation)):
         others = list(other_ops(op))
         if not others or op in tried:  # an op of one's own, which need not be comparable
             continue
         tried.append(op)
-        nodes = [s for s in case.network.steps if type(s.op) is type(op) and s.op == op]
+        nodes = [s for s in case.network.body if type(s.op) is type(op) and s.op == op]
         for c in others:
             if c.instead != op:
                 changed = with_network(case, ops={s.name: c.instead for s in nodes})
@@ -228,8 +229,7 @@ def _ops_of(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
 
 def _tensors(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
     """What may have been done to the gradient of a parameter afterwards."""
-    T, K = case.T, case.widths[case.network.output]
-    for name, factor, said in scales(T, K, case.network.reduction):
+    for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
         yield Alternative(name, factor, said, transform=_times(factor))
     yield Alternative("transposed", None, TRANSPOSED, transform=_transposed)
     grad = backprop(case).grad

@@ -18,12 +18,22 @@ from ...core.arithmetic.precision import PRECISIONS, Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.divergences import CrossEntropy
 from ...core.network.case import Case
-from ...core.network.network import INPUT, Edge, Step
+from ...core.network.network import Edge, Step
 from ...core.network.trace import Trace
 from ..findings.finding import Finding, Verdict
-from ..measure.at_node import Expected, expected_at_divergence, expected_at_node
+from ..measure.at_node import Reference, reference_at_node, reference_of_loss
+from ..measure.kinks import at_kink
 from ..measure.levels import measure, roundings
-from .alternatives import TRANSPOSED, Alternative, decays, losses, plus_decay, scales, with_network
+from .alternatives import (
+    TRANSPOSED,
+    Alternative,
+    decays,
+    losses,
+    plus_decay,
+    samples_and_outputs,
+    scales,
+    with_network,
+)
 from .choices import other_ops, solve
 
 __all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_expected"]
@@ -74,18 +84,18 @@ class Convention:
     name: str
     parameter: float | None
     said: str
-    expected: Callable[[Rounding], Expected]
+    expected: Callable[[Rounding], Reference]
 
 
 def conventions(
-    place: Step | None, quantity: str, case: Case, trace: Trace, e: Expected
+    place: Step, quantity: str, case: Case, trace: Trace, e: Reference
 ) -> Iterator[Convention]:
     """The conventions that explain a wrong quantity, the likeliest first; none for a right one.
 
     Parameters
     ----------
-    place : the node, or None for the divergence.
-    quantity : as in `Expected`.
+    place : the node.
+    quantity : as in `Reference`.
     case, trace : what was asked for, and what was computed.
     e : what was expected, under any rounding.
 
@@ -93,16 +103,13 @@ def conventions(
     >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=8)
     >>> trace = backprop(case)
     >>> trace.grad["W1"] *= 8
-    >>> expected = expected_at_node(case.network.steps[0], case, trace, Rounding.of("float64"))
+    >>> expected = reference_at_node(case.network.steps[0], case, trace, Rounding.of("float64"))
     >>> [c.name for c in conventions(case.network.steps[0], "grad W1", case, trace, expected[-2])]
     ['sum']
     """
     widest = roundings(case.precision)[-1]
-    outside = measure(e, e.want.rounding).outside
-    if e.valid is not None:
-        # What is taken at a kink is a choice of its own, and says nothing about the function.
-        at = getattr(e.valid, "at", None)
-        outside = outside & ~at if at is not None else outside
+    # What is taken at a kink is a choice of its own, and says nothing about the function.
+    outside = measure(e, e.want.rounding).outside & ~at_kink(e)
     if not outside.any() or not np.isfinite(e.got).all():
         return
     found: set[str] = set()
@@ -113,28 +120,28 @@ def conventions(
 
 
 def _candidates(
-    place: Step | None, quantity: str, case: Case, trace: Trace, e: Expected
+    place: Step, quantity: str, case: Case, trace: Trace, e: Reference
 ) -> Iterator[Convention]:
-    if place is None:
+    if place in case.network.loss:
         yield from _at_divergence(quantity, case, trace, e)
     elif quantity.removeprefix("grad ") in place.parameters.values():
         yield from _of_parameter(place, quantity, case, trace, e)
     else:
         yield from _of_op(place, quantity, case, trace)
         if "->" in quantity:
-            here = cache(partial(_one, quantity, partial(expected_at_node, place, case, trace)))
+            here = cache(partial(_one, quantity, partial(reference_at_node, place, case, trace)))
             yield from _scaled(case, here)
 
 
-def _fits(expected: Callable[[Rounding], Expected], rounding: Rounding) -> bool:
+def _fits(expected: Callable[[Rounding], Reference], rounding: Rounding) -> bool:
     with np.errstate(all="ignore"):
         measured = measure(expected(rounding), rounding)
         return not (measured.outside.any() or np.any(measured.undecidable))
 
 
 def _one(
-    quantity: str, all_of_them: Callable[[Rounding], list[Expected]], rounding: Rounding
-) -> Expected:
+    quantity: str, all_of_them: Callable[[Rounding], list[Reference]], rounding: Rounding
+) -> Reference:
     return next(e for e in all_of_them(rounding) if e.quantity == quantity)
 
 
@@ -146,47 +153,49 @@ def _of_op(step: Step, quantity: str, case: Case, trace: Trace) -> Iterator[Conv
     if len(step.inputs) != 1:
         return
     widest = roundings(case.precision)[-1]
-    y = case.x if step.inputs[0] == INPUT else trace.value[step.inputs[0]]
+    y = {**trace.value, **case.given}[step.inputs[0]]
     value, z = f"value {step.name}", trace.value.get(step.name)
     for c in other_ops(step.op, y, z):
         if c.instead == step.op:
             continue
-        there = cache(partial(expected_at_node, replace(step, op=c.instead), case, trace))
+        there = cache(partial(reference_at_node, replace(step, op=c.instead), case, trace))
         if z is None or quantity == value or _fits(partial(_one, value, there), widest):
             yield Convention(c.name, c.parameter, c.said, partial(_one, quantity, there))
 
 
 def _of_parameter(
-    step: Step, quantity: str, case: Case, trace: Trace, e: Expected
+    step: Step, quantity: str, case: Case, trace: Trace, e: Reference
 ) -> Iterator[Convention]:
-    here = cache(partial(_one, quantity, partial(expected_at_node, step, case, trace)))
+    here = cache(partial(_one, quantity, partial(reference_at_node, step, case, trace)))
     yield from _scaled(case, here)
     shape = e.got.shape
     if len(shape) == 2 and shape[0] == shape[1] > 1:
         turned = partial(_changed, here, lambda want: want.T)
         yield Convention("transposed", None, TRANSPOSED, turned)
-    W = case.params[quantity.removeprefix("grad ")]
+    W = case.params[quantity.removeprefix("grad ").partition(" -> ")[0]]
     residual = np.asarray(e.got, np.float64) - e.want.value
     for lam, said in decays(residual, W, e.want.full_error()):
         added = partial(_changed, here, partial(plus_decay, W=W, lam=lam))
         yield Convention("weight-decay", lam, said, added)
 
 
-def _scaled(case: Case, here: Callable[[Rounding], Expected]) -> Iterator[Convention]:
-    K = case.widths[case.network.output]
-    for name, factor, said in scales(case.T, K, case.network.reduction):
+def _scaled(case: Case, here: Callable[[Rounding], Reference]) -> Iterator[Convention]:
+    for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
         yield Convention(name, factor, said, partial(_times, here, factor))
 
 
-def _times(here: Callable[[Rounding], Expected], factor: float, rounding: Rounding) -> Expected:
+def _times(here: Callable[[Rounding], Reference], factor: float, rounding: Rounding) -> Reference:
     e = here(rounding)
-    upstream = None if e.upstream is None else np.asarray(e.upstream, np.float64) * factor
-    return replace(e, want=e.want * factor, upstream=upstream)
+    if e.valid is None:
+        return replace(e, want=e.want * factor)
+    fixed = tuple(None if f is None else f * factor for f in e.valid.fixed)
+    valid = replace(e.valid, dz=e.valid.dz * factor, fixed=fixed)
+    return replace(e, want=e.want * factor, valid=valid)
 
 
 def _changed(
-    here: Callable[[Rounding], Expected], change: Callable[[Bounded], Bounded], rounding: Rounding
-) -> Expected:
+    here: Callable[[Rounding], Reference], change: Callable[[Bounded], Bounded], rounding: Rounding
+) -> Reference:
     e = here(rounding)
     return replace(e, want=change(e.want))
 
@@ -194,12 +203,12 @@ def _changed(
 # --- at the divergence ----------------------------------------------------------------------------
 
 
-def _at_divergence(quantity: str, case: Case, trace: Trace, e: Expected) -> Iterator[Convention]:
+def _at_divergence(quantity: str, case: Case, trace: Trace, e: Reference) -> Iterator[Convention]:
     found: list[Convention] = []
     if quantity != "grad Div" and (quantity != "Err" or trace.Div is None):
         found += _of_loss(quantity, case, trace)
     if quantity != "Div":  # of each instance: there is nothing to sum
-        here = cache(partial(_one, quantity, partial(expected_at_divergence, case, trace)))
+        here = cache(partial(_one, quantity, partial(reference_of_loss, case, trace)))
         found += _scaled(case, here)
     yield from sorted(found, key=lambda c: "+" in c.name)
 
@@ -218,24 +227,22 @@ def _of_loss(quantity: str, case: Case, trace: Trace) -> Iterator[Convention]:
             continue
         if trace.Div is not None and quantity != "Div":
             inside = with_network(case, loss.divergence)
-            if not _fits(
-                partial(_one, "Div", partial(expected_at_divergence, inside, trace)), widest
-            ):
+            if not _fits(partial(_one, "Div", partial(reference_of_loss, inside, trace)), widest):
                 continue
-        there = cache(partial(expected_at_divergence, loss.case, trace))
+        there = cache(partial(reference_of_loss, loss.case, trace))
         yield Convention(loss.name, loss.parameter, loss.said, partial(_one, quantity, there))
 
 
 def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int]:
     """eps as the gradient has it, which is linear in it."""
-    divergence, K = case.network.divergence, case.widths[case.network.output]
+    divergence, K = case.network.divergence, samples_and_outputs(case)[1]
     edge = Edge(case.network.output, "Div")
     if not isinstance(divergence, CrossEntropy) or K < 2 or edge not in trace.edge_grad:
         return 0.0, 0
     ends = []
     for eps in (0.0, 1.0 / K):
         changed = with_network(case, replace(divergence, eps=eps))
-        there = partial(expected_at_divergence, changed, trace)
+        there = partial(reference_of_loss, changed, trace)
         ends.append(_one(f"grad {edge.source} -> {edge.target}", there, rounding))
     low, high = (end.want.value for end in ends)
     with np.errstate(all="ignore"):

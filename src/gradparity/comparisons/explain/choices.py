@@ -33,7 +33,7 @@ from ...core.formulas.divergences import (
     Divergence,
 )
 from ...core.formulas.layers import Softmax
-from ...core.formulas.op import Activation, Op
+from ...core.formulas.op import Activation, Op, Shape
 
 __all__ = ["ELEMENTS", "ENOUGH", "Choice", "other_divergences", "other_ops", "solve", "spelled"]
 
@@ -81,8 +81,8 @@ class Scaled(Divergence):
     def gradient(self, y: Array, d: Array) -> Array:
         return self.factor * self.inner.gradient(y, d)
 
-    def desired(self, d: Array, width: int, dtype: Any) -> Array:
-        return self.inner.desired(d, width, dtype)
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        return self.inner.desired(d, shape, dtype)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class After(Divergence):
         inside = self.f.f(y)
         return self.f.df(self.inner.gradient(inside, d), y, inside)
 
-    def desired(self, d: Array, width: int, dtype: Any) -> Array:
-        return self.inner.desired(d, width, dtype)
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        return self.inner.desired(d, shape, dtype)
 
 
 def spelled(value: float, equations: int, near: float = NEAR) -> Iterator[float]:

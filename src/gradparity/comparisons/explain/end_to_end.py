@@ -67,7 +67,7 @@ def _fitting(
     rounding, fitting = Rounding.of(case.precision), []
     for q, m in accused.items():
         name = q.removeprefix("grad ")
-        if q == name or name not in case.params:
+        if q == name or name not in case.network.trained:
             continue
         other = alternative.transform(name, Bounded(m.want, m.bound, rounding))
         if other is None or other.shape != m.got.shape:

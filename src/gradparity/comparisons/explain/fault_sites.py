@@ -2,108 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core import Case, Trace
 from ...core.arithmetic.arrays import NDArray
-from ...core.network.network import INPUT, Edge, Step
-from .faults import BACKWARD, DIVERGENCE, GRADIENTS
+from ...core.network.backprop import arriving
+from ...core.network.network import DIV, ERR, Edge, Step
+from ..findings.quantities import edges_of
+from ..measure.at_node import name_of_use, name_of_value
+from .faults import BACKWARD, GRADIENTS, values_of
 
-__all__ = ["Spot", "mistaken", "quantity", "spots"]
+__all__ = ["FaultSite", "fault_sites", "if_other", "inputs_at", "mistaken", "quantity"]
 
 
-class Spot(NamedTuple):
-    """A quantity in which a fault can be planted, under the name the judge gives it."""
+class FaultSite(NamedTuple):
+    """A quantity in which a fault can be planted, under the name the judge gives it.
+
+    Attributes
+    ----------
+    node : where the judge tests it.
+    kind : "value", "edge", "parameter", "sum" or "Div": the loss, and the gradient by it.
+    step : the node's step; None for the sum over the uses of an input.
+    key : the name of the value, or the edge.
+    slot : of an edge or a parameter, which input of the node it is.
+    """
 
     quantity: str
     node: str
-    kind: str  # "value", "edge", "parameter", "sum", "Div"
-    step: Step | None = None
-    key: Any = None  # the edge, the letter of the parameter, or the name of the value
+    kind: str
+    step: Step | None
+    key: Any
+    slot: int = 0
 
 
-def spots(case: Case) -> list[Spot]:
+def fault_sites(case: Case) -> list[FaultSite]:
     """Every quantity of a trace that the judge has a verdict on."""
     network, found = case.network, []
+    edges = set(edges_of(case))
     for step in network.steps:
-        found.append(Spot(f"value {step.name}", step.name, "value", step, step.name))
-        found += [Spot(_grad(edge), step.name, "edge", step, edge) for edge in step.edges]
-        for letter, name in step.parameters.items():
-            found.append(Spot(f"grad {name}", step.name, "parameter", step, letter))
-        found.append(Spot(f"grad {step.name}", step.name, "sum", step, step.name))
-    output = Edge(network.output, "Div")
-    found += [Spot(name, "Div", "Div", None, name) for name in ("Div", "Err", "grad Div")]
-    found.append(Spot(_grad(output), "Div", "edge", None, output))
-    found.append(Spot(f"grad {INPUT}", INPUT, "sum", None, INPUT))
+        for name in step.outputs:
+            kind = "Div" if name in (DIV, ERR) else "value"
+            found.append(FaultSite(name_of_value(name), step.name, kind, step, name))
+        n = values_of(step.op, step.inputs)
+        for slot, edge in enumerate(step.edges):
+            own = edge is not None and network.has_own_uses(edge.source)
+            if edge is None or (own and edge not in edges):
+                continue
+            kind = "Div" if step.name == ERR else "edge" if slot < n else "parameter"
+            quantity = name_of_use(network, edge)
+            found.append(FaultSite(quantity, step.name, kind, step, edge, slot))
+        found += [
+            FaultSite(f"grad {name}", step.name, "sum", step, name)
+            for name in step.outputs
+            if step not in network.loss
+        ]
+    shared = [name for name in network.trained if network.has_own_uses(name)]
+    for name in (*case.differentiated, *shared):
+        found.append(FaultSite(f"grad {name}", name, "sum", None, name))
     return found
 
 
-def _grad(edge: Edge) -> str:
-    return f"grad {edge.source} -> {edge.target}"
-
-
-def quantity(trace: Trace, spot: Spot) -> NDArray:
+def quantity(trace: Trace, site: FaultSite) -> NDArray:
     """The array of the trace that stands there; Err as one without axes."""
-    if spot.kind == "edge":
-        return trace.edge_grad[spot.key]
-    if spot.kind == "value":
-        return trace.value[spot.key]
-    if spot.quantity == "Err":
-        return np.asarray(trace.Err, trace.dtype)
-    return trace.Div if spot.quantity == "Div" else trace.grad[spot.quantity.removeprefix("grad ")]
+    if isinstance(site.key, Edge):
+        through = trace.edge_grad.get(site.key)
+        return trace.grad[site.key.source] if through is None else through
+    if site.kind == "sum":
+        return trace.grad[site.key]
+    found: NDArray = trace.values()[site.key]
+    return found
 
 
-def mistaken(case: Case, trace: Trace, spot: Spot) -> Iterator[tuple[str, NDArray | None]]:
+def mistaken(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, NDArray | None]]:
     """The same for the faults of a formula alone: derivations that are easily got wrong."""
-    if spot.kind == "edge" and spot.step is None:
-        yield from _of_divergence(case, trace, spot)
-    elif spot.kind in ("edge", "parameter"):
-        yield from _of_formula(case, trace, spot)
+    if not isinstance(site.key, Edge) or site.step is None or site.node == ERR:
+        return
+    y, z = inputs_at(case, trace.values(), site.step)
+    dz = arriving(site.step, trace.grad, trace.values())
+    right = site.step.op.vjp(dz, y, z)[site.slot]
+    for name, fault in (GRADIENTS if site.kind == "parameter" else BACKWARD).items():
+        wrong = fault(site.step.op, dz, y, z)
+        if wrong is not None and wrong[site.slot] is not None:
+            yield name, if_other(wrong[site.slot], right)
 
 
-def _if_other(wrong: Any, right: NDArray) -> NDArray | None:
+def if_other(wrong: Any, right: Any) -> NDArray | None:
     """None for a mutant that is bitwise the original, signs of zero apart."""
     wrong = np.array(wrong, dtype=right.dtype)
     return None if np.array_equal(wrong, right, equal_nan=True) else wrong
 
 
-def _of_divergence(case: Case, trace: Trace, spot: Spot) -> Iterator[tuple[str, NDArray | None]]:
-    given = trace.grad["Div"], trace.value[spot.key.source], case.desired, trace.Div
-    right = case.network.divergence.backward(*given)
-    for name, fault in DIVERGENCE.items():
-        wrong = fault(case.network.divergence, *given)
-        if wrong is not None:
-            yield name, _if_other(wrong, right)
-
-
-def _of_formula(case: Case, trace: Trace, spot: Spot) -> Iterator[tuple[str, NDArray | None]]:
-    step = spot.step
-    assert step is not None
-    given = _given(case, trace.value, trace.grad[step.name], step)
-    if spot.kind == "edge":
-        slot = step.edges.index(spot.key)
-        right = given[0].backward(*given[1:])[slot]
-        for name, fault in BACKWARD.items():
-            wrong = fault(*given)
-            if wrong is not None:
-                yield name, _if_other(wrong[slot], right)
-    else:
-        right = given[0].gradients(*given[1:])[spot.key]
-        for name, fault in GRADIENTS.items():
-            wrong = fault(*given).get(spot.key)
-            if wrong is not None:
-                yield name, _if_other(wrong, right)
-
-
-def _given(case: Case, value: dict[str, NDArray], dz: NDArray, step: Step) -> tuple[Any, ...]:
-    """(op, dz, p, y, z) as they were at a node; of a random op, the slopes that were drawn."""
-    y = tuple(_value(case, value, name) for name in step.inputs)
-    p, z = step.own(case.params), value[step.name]
-    return step.op.observed(y[0], z), dz, p, y, z
-
-
-def _value(case: Case, value: dict[str, NDArray], name: str) -> NDArray:
-    return case.x if name == INPUT else value[name]
+def inputs_at(case: Case, value: Mapping[str, Any], step: Step) -> tuple[tuple[Any, ...], Any]:
+    """(y, z) as they were at a node; of a random op, with the draw that was used."""
+    known = {**value, **case.given}
+    y = tuple(known[name] for name in step.inputs if name != step.draw)
+    z = step.joined(known)
+    if step.op.random:
+        y = (*y, step.op.draw(y, z))
+    return y, z

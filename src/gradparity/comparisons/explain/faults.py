@@ -8,26 +8,26 @@ the implementation had.  One that cannot apply, such as transposing what is not 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ... import core
-from ...core import Case, Divergence, Network, Node, Op, Ties
+from ...core import Case, Divergence, Op, Slopes
 from ...core.arithmetic.arrays import Array, NDArray, scatter_add
 from ...core.arithmetic.precision import rounded_to
 from ...core.formulas.op import attributes
 
-__all__ = ["ARRAY", "BACKWARD", "DIVERGENCE", "GRADIENTS", "Place", "faulty", "nudged", "with_op"]
+__all__ = ["ARRAY", "BACKWARD", "GRADIENTS", "Place", "faulty", "nudged", "values_of", "with_op"]
 
 
 def faulty(op: Op, **methods: Callable[..., Any]) -> Op:
     """The op with some of its methods replaced; each is given the right method first.
 
     >>> from gradparity.core import Tanh
-    >>> twice = faulty(Tanh(), backward=lambda right, *args: tuple(2 * g for g in right(*args)))
-    >>> twice.backward(np.ones((1, 1)), {}, (np.zeros((1, 1)),), np.zeros((1, 1)))
+    >>> twice = faulty(Tanh(), vjp=lambda right, *args: tuple(2 * g for g in right(*args)))
+    >>> twice.vjp(np.ones((1, 1)), (np.zeros((1, 1)),), np.zeros((1, 1)))
     (array([[2.]]),)
     """
 
@@ -45,16 +45,7 @@ def faulty(op: Op, **methods: Callable[..., Any]) -> Op:
 
 def with_op(case: Case, name: str, op: Op) -> Case:
     """The case with another op at one node."""
-    network = case.network
-    nodes = [Node(n.name, op if n.name == name else n.op, *n.inputs) for n in network.nodes]
-    changed = Network(
-        *nodes,
-        divergence=network.divergence,
-        output=network.output,
-        reduction=network.reduction,
-        scale=network.scale,
-    )
-    return dataclasses.replace(case, network=changed)
+    return dataclasses.replace(case, network=case.network.changed(ops={name: op}), x=case.inputs)
 
 
 # Faults of an array -----------------------------------------------------------------------------
@@ -154,38 +145,58 @@ ARRAY: dict[str, ArrayFault] = {
 }
 
 
-# Faults of a backward formula -------------------------------------------------------------------
-# (op, dz, p, y, z) -> the gradients by the inputs, or by the parameters under their letters
+# Faults of a formula ----------------------------------------------------------------------------
+# (op, dz, y, z) -> the gradients by all inputs; None where the fault cannot apply
+
+Fault = Callable[[Op, Any, tuple[Array, ...], Any], Any]
 
 
-def _previous(v: Array) -> Array:
-    return np.roll(v, 1, 0)
+def values_of(op: Op, y: Sequence[Any]) -> int:
+    """How many of an op's inputs are values, and not parameters or a draw."""
+    return len(y) - len(op.parameter_shapes()) - bool(op.random)
 
 
-def _cut(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _previous(v: Any) -> Any:
+    """What was there for the sample before."""
+    if isinstance(v, tuple):
+        return tuple(map(_previous, v))
+    return np.roll(v, 1, 0) if np.ndim(v) else v
+
+
+def _stale_input(op: Op, dz: Any, y: tuple[Array, ...], z: Any) -> Any:
+    n = values_of(op, y)
+    return op.vjp(dz, (*map(_previous, y[:n]), *y[n:]), z)
+
+
+def _cut(op: Op, dz: Array, y: Any, z: Array) -> Any:
     """Guided backpropagation: a ReLU that passes no negative gradient either."""
-    return op.backward(np.maximum(dz, 0), p, y, z) if isinstance(op, core.ReLU) else None
+    return op.vjp(np.maximum(dz, 0), y, z) if isinstance(op, core.ReLU) else None
 
 
-def _first_left_out(dz: Array) -> Array:
-    return dz * (np.arange(len(dz)) > 0)[:, None].astype(dz.dtype)
+def _first_left_out(dz: Any) -> Any:
+    """Nothing arrives for the first sample."""
+    if isinstance(dz, tuple):
+        return tuple(map(_first_left_out, dz))
+    kept = (np.arange(len(dz)) > 0) if np.ndim(dz) else np.zeros(())
+    return dz * kept.reshape(-1, *[1] * (dz.ndim - 1)).astype(dz.dtype)
 
 
-def _exchanged(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _exchanged(op: Op, dz: Array, y: Any, z: Array) -> Any:
     """f'(y) for f'(z)."""
-    same = isinstance(op, core.Activation) and y[0].shape == z.shape
-    return op.backward(dz, p, (z,), y[0]) if same else None
+    same = isinstance(op, core.Activation) and len(y) == 1 and y[0].shape == z.shape
+    return op.vjp(dz, (z,), y[0]) if same else None
 
 
-def _inputs_exchanged(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _inputs_exchanged(op: Op, dz: Any, y: Any, z: Any) -> Any:
     """The gradient of one input sent to the other."""
-    if len(y) < 2:
+    n, parts = values_of(op, y), op.vjp(dz, y, z)
+    mine = parts[:n]
+    if n < 2 or any(g is None or g.shape != parts[0].shape for g in mine):
         return None
-    parts = op.backward(dz, p, y, z)
-    return parts[1:] + parts[:1] if all(g.shape == parts[0].shape for g in parts) else None
+    return (*mine[1:], *mine[:1], *parts[n:])
 
 
-def _diagonal_alone(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _diagonal_alone(op: Op, dz: Array, y: Any, z: Array) -> Any:
     """A Jacobian of which only the diagonal is used."""
     match op:
         case core.Softmax():
@@ -195,33 +206,45 @@ def _diagonal_alone(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
     return None
 
 
-def _square_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _square_left_out(op: Op, dz: Array, y: Any, z: Array) -> Any:
     return (dz * (1 - z),) if isinstance(op, core.Tanh) else None
 
 
-def _sign_of_gradient(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _sign_of_gradient(op: Op, dz: Array, y: Any, z: Array) -> Any:
     """A ReLU whose mask asks the gradient that arrives, not its input."""
     return (np.maximum(dz, 0),) if isinstance(op, core.ReLU) else None
 
 
-def _output_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _output_left_out(op: Op, dz: Any, y: Any, z: Any) -> Any:
+    if isinstance(dz, tuple):
+        return op.vjp((np.zeros_like(dz[0]), *dz[1:]), y, z)
+    if not dz.ndim:
+        return None
     kept = (np.arange(dz.shape[-1]) < dz.shape[-1] - 1).astype(dz.dtype)
-    return op.backward(dz * kept, p, y, z)
+    return op.vjp(dz * kept, y, z)
 
 
-def _wrong_weight(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _wrong_weight(op: Op, dz: Any, y: Any, z: Any) -> Any:
     """0.7 above the largest slope that is valid at a kink; at a tie the whole to each winner."""
-    valid = op.subdifferential(p, y[0], float(np.finfo(dz.dtype).tiny))
-    right = op.backward(dz, p, y, z)
+    if isinstance(dz, tuple) or dz.dtype.kind != "f":
+        return None
+    valid = op.subdifferential(y, float(np.finfo(dz.dtype).tiny))
+    right = op.vjp(dz, y, z)
     if valid is None:
-        return right if isinstance(op, core.Kinked | core.Max) else None
-    if isinstance(valid, Ties):
-        return (np.where(valid.winners, np.repeat(dz, valid.sizes, axis=-1), 0),)
-    slope = (valid.high + 0.7).astype(dz.dtype)
-    return (np.where(valid.at, slope * dz, right[0]), *right[1:])
+        kinked = isinstance(op, core.Kinked) or op.routes(*(a.shape for a in y)) is not None
+        return right if kinked else None
+    if isinstance(valid, Slopes):
+        slope = (valid.high + 0.7).astype(dz.dtype)
+        return (np.where(valid.at, slope * dz, right[0]), *right[1:])
+    at = valid.groups(dz.size).reshape(dz.shape)
+    found = [None if g is None else g.copy() for g in op.vjp(np.where(at, 0, dz), y, z)]
+    for i in set(valid.input.tolist()):
+        mine = valid.input == i
+        np.add.at(found[i].reshape(-1), valid.element[mine], dz.ravel()[valid.group[mine]])
+    return tuple(found)
 
 
-def _term_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _term_left_out(op: Op, dz: Array, y: Any, z: Array) -> Any:
     """A derivation that forgets one summand, which only some formulas have."""
     v = y[0]
     match op:
@@ -245,48 +268,69 @@ def _term_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
         case core.Take(indices=indices):  # the last use overwrites instead of adding up
             last = {source: k for k, source in enumerate(indices)}
             kept = np.isin(np.arange(len(indices)), list(last.values()))
-            return op.backward(dz * kept.astype(dz.dtype), p, y, z)
-    return None
+            return op.vjp(dz * kept.astype(dz.dtype), y, z)
+        case core.BinaryCrossEntropy():  # -d / y without (1 - d) / (1 - y), or no target
+            part = -y[1] / v if op.on == "probabilities" else core.Sigmoid().f(v)
+        case core.L2():
+            part = v
+        case core.CrossEntropy(on="logits"):
+            part = core.Softmax().f(v)
+        case _:
+            return None
+    return (np.expand_dims(dz, -1) * part, None)
 
 
-def _not_transposed(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
-    square = isinstance(op, core.Affine) and op.n_in == op.n_out
-    return (dz @ p["W"],) if square else None
+def _not_transposed(op: Op, dz: Array, y: Any, z: Array) -> Any:
+    if not isinstance(op, core.Affine) or op.n_in != op.n_out:
+        return None
+    dW = dz.reshape(-1, op.n_out).T @ y[0].reshape(-1, op.n_in)
+    return (dz @ y[1], dW, *op.vjp(dz, y, z)[2:])
 
 
-def _other_formula(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
+def _other_formula(op: Op, dz: Array, y: Any, z: Array) -> Any:
     """The derivative of a function that is easily taken for this one."""
     match op:
         case core.GELU(approximate=a):
             other: Op = core.GELU("tanh" if a == "none" else "none")
         case core.LogSoftmax():
-            return core.Softmax().backward(dz, p, y, np.exp(z))
+            return core.Softmax().vjp(dz, y, np.exp(z))
         case core.SELU():
             other = core.ELU()
         case core.SiLU() | core.Softplus():
             other = core.Sigmoid()
         case core.Max():
-            return core.Max(op.sizes).backward(dz, p, (-y[0],), z)  # the smallest
+            return core.Max(op.sizes, axis=op.axis).vjp(dz, (-y[0],), z)  # the smallest
         case core.LeakyReLU():
             other = core.ReLU()
+        case core.Divergence() if getattr(op, "on", "") == "logits":
+            # y - d: the softmax or sigmoid is forgotten.
+            return (np.expand_dims(dz, -1) * (y[0] - y[1]), None)
         case _:
             return None
-    return other.backward(dz, p, y, other.forward(p, *y))
+    return other.vjp(dz, y, other.forward(*y))
 
 
-def _derivative_left_out(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Any:
-    same = len(y) == 1 and y[0].shape == z.shape and not isinstance(op, core.Affine)
-    return (dz,) if same else None
+def _derivative_left_out(op: Op, dz: Any, y: Any, z: Any) -> Any:
+    same = len(y) == 1 and not isinstance(dz, tuple) and y[0].shape == z.shape
+    return (dz,) if same and dz.ndim else None
 
 
-Backward = Callable[[Op, Array, Any, tuple[Array, ...], Array], Any]
+def _targets_of_others(op: Op, dz: Any, y: Any, z: Any) -> Any:
+    return op.vjp(dz, (y[0], _previous(y[1]), *y[2:]), z) if isinstance(op, Divergence) else None
 
-#: Faults of dDiv/dy.
-BACKWARD: dict[str, Backward] = {
-    "stale input": lambda op, dz, p, y, z: op.backward(dz, p, tuple(map(_previous, y)), z),
-    "stale output": lambda op, dz, p, y, z: op.backward(dz, p, y, _previous(z)),
-    "stale gradient": lambda op, dz, p, y, z: op.backward(_previous(dz), p, y, z),
-    "an instance left out": lambda op, dz, p, y, z: op.backward(_first_left_out(dz), p, y, z),
+
+def _unsmoothed(op: Op, dz: Any, y: Any, z: Any) -> Any:
+    if not isinstance(op, core.CrossEntropy) or not op.eps:
+        return None
+    return dataclasses.replace(op, eps=0.0).vjp(dz, y, z)
+
+
+#: Faults of the gradient by a value.
+BACKWARD: dict[str, Fault] = {
+    "stale input": _stale_input,
+    "stale output": lambda op, dz, y, z: op.vjp(dz, y, _previous(z)),
+    "stale gradient": lambda op, dz, y, z: op.vjp(_previous(dz), y, z),
+    "an instance left out": lambda op, dz, y, z: op.vjp(_first_left_out(dz), y, z),
     "an output left out": _output_left_out,
     "the derivative left out": _derivative_left_out,
     "input and output exchanged": _exchanged,
@@ -299,78 +343,36 @@ BACKWARD: dict[str, Backward] = {
     "negative gradients cut": _cut,
     "the sign of the gradient asked": _sign_of_gradient,
     "wrong weight at a kink": _wrong_weight,
+    "targets of other instances": _targets_of_others,
+    "smoothing left out": _unsmoothed,
 }
 
 
-def _axis_of_b(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Mapping[str, Array]:
+def _axis_of_b(op: Op, dz: Array, y: Any, z: Array) -> Any:
     """The sum over features, as far as it fits, or of everything."""
     if not isinstance(op, core.Affine) or not op.bias:
-        return {}
-    over = dz.sum(axis=1) if dz.shape[0] == dz.shape[1] else dz.sum()
-    return {"b": np.broadcast_to(over, p["b"].shape)}
+        return None
+    rows = dz.reshape(-1, op.n_out)
+    over = rows.sum(axis=1) if rows.shape[0] == rows.shape[1] else rows.sum()
+    return (*op.vjp(dz, y, z)[:-1], np.broadcast_to(over, y[-1].shape))
 
 
-def _other_way_round(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Mapping[str, Array]:
-    """dz^T y for y^T dz."""
-    square = isinstance(op, core.Affine) and op.n_in == op.n_out
-    return {"W": dz.T @ y[0]} if square else {}
+def _stale_gradient(op: Op, dz: Any, y: tuple[Array, ...], z: Any) -> Any:
+    """Not of b, nor of any that does not look at y: another order of the samples is right."""
+    stale, right = op.vjp(_previous(dz), y, z), op.vjp(dz, y, z)
+    n = values_of(op, y)
+    alone = op.vjp(dz, (*map(_previous, y[:n]), *y[n:]), _previous(z))
+    return tuple(
+        s if s is not None and (a != r).any() else r
+        for s, a, r in zip(stale, alone, right, strict=True)
+    )
 
 
-def _stale_gradient(op: Op, dz: Array, p: Any, y: Any, z: Array) -> Mapping[str, Array]:
-    """Not of b, nor of any that does not look at y: another order of the instances is right."""
-    stale, right = op.gradients(_previous(dz), p, y, z), op.gradients(dz, p, y, z)
-    alone = op.gradients(dz, p, tuple(map(_previous, y)), _previous(z))
-    return {letter: g for letter, g in stale.items() if (alone[letter] != right[letter]).any()}
-
-
-#: Faults of dDiv/dp, for every parameter of an op.
-GRADIENTS: dict[str, Backward] = {
-    "stale input": lambda op, dz, p, y, z: op.gradients(dz, p, tuple(map(_previous, y)), z),
+#: Faults of the gradient by a parameter.
+GRADIENTS: dict[str, Fault] = {
+    "stale input": _stale_input,
     "stale gradient": _stale_gradient,
-    "an instance left out": lambda op, dz, p, y, z: op.gradients(_first_left_out(dz), p, y, z),
+    "an instance left out": lambda op, dz, y, z: op.vjp(_first_left_out(dz), y, z),
     "bias summed over features": _axis_of_b,
-    "matrix not transposed": _other_way_round,
-}
-
-
-# Faults of a divergence's gradient --------------------------------------------------------------
-# (divergence, dDiv, y, d, Div) -> dErr/dy
-
-
-def _unsmoothed(div: Divergence, dDiv: Array, y: Array, d: Array, Div: Array) -> Array | None:
-    smoothed = isinstance(div, core.CrossEntropy) and div.eps > 0
-    if not smoothed:
-        return None
-    return dataclasses.replace(div, eps=0.0).backward(dDiv, y, d, Div)  # type: ignore[type-var]
-
-
-def _half(div: Divergence, dDiv: Array, y: Array, d: Array, Div: Array) -> Array | None:
-    """One of two summands: -d / y without (1 - d) / (1 - y), or the output without the target."""
-    if isinstance(div, core.BinaryCrossEntropy):
-        part = -d / y if div.on == "probabilities" else core.Sigmoid().f(y)
-    elif isinstance(div, core.L2):
-        part = y
-    elif isinstance(div, core.CrossEntropy) and div.on == "logits":
-        part = core.Softmax().f(y)
-    else:
-        return None
-    return np.expand_dims(dDiv, -1) * part
-
-
-def _no_activation(div: Divergence, dDiv: Array, y: Array, d: Array, Div: Array) -> Array | None:
-    """y - d on logits: the softmax or sigmoid is forgotten."""
-    return np.expand_dims(dDiv, -1) * (y - d) if getattr(div, "on", "") == "logits" else None
-
-
-DivergenceFault = Callable[[Divergence, Array, Array, Array, Array], Array | None]
-
-#: Faults of dErr/dY, the divergence's own gradient.
-DIVERGENCE: dict[str, DivergenceFault] = {
-    "stale input": lambda div, dDiv, y, d, Div: div.backward(dDiv, _previous(y), d, Div),
-    "targets of other instances": lambda div, dDiv, y, d, Div: div.backward(
-        dDiv, y, _previous(d), Div
-    ),
-    "smoothing left out": _unsmoothed,
-    "a term left out": _half,
-    "another's formula": _no_activation,
+    "matrix not transposed": _not_transposed,
 }

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.network.case import Case
-from ...core.network.network import INPUT, Step
+from ...core.network.network import Step
 from ...core.network.trace import Trace
-from .fault_sites import mistaken, spots
+from .fault_sites import fault_sites, mistaken
 
 __all__ = ["mistake"]
 
@@ -30,12 +30,12 @@ def mistake(case: Case, trace: Trace, quantity: str, got: Array, bound: Array) -
     >>> mistake(case, trace, "grad x -> y1", wrong, np.zeros((4, 3)))
     'exactly what this mistake gives: input and output exchanged'
     """
-    spot = next((s for s in spots(case) if s.quantity == quantity), None)
-    if spot is None or not _there(case, trace, spot.step):
+    site = next((s for s in fault_sites(case) if s.quantity == quantity), None)
+    if site is None or not _there(case, trace, site.step):
         return ""
     got, found = np.asarray(got, dtype=np.float64), []
     with np.errstate(all="ignore"):
-        for name, wrong in mistaken(case, trace, spot):
+        for name, wrong in mistaken(case, trace, site):
             if wrong is None or wrong.shape != got.shape:
                 continue
             size = np.abs(wrong.astype(np.float64))
@@ -48,6 +48,7 @@ def mistake(case: Case, trace: Trace, quantity: str, got: Array, bound: Array) -
 def _there(case: Case, trace: Trace, step: Step | None) -> bool:
     """Whether the trace has everything that a formula at this place takes."""
     if step is None:
-        return "Div" in trace.grad and trace.Div is not None and case.network.output in trace.value
-    values = [name for name in (*step.inputs, step.name) if name != INPUT]
-    return step.name in trace.grad and all(name in trace.value for name in values)
+        return False
+    known = {*trace.values(), *case.given, step.draw}
+    arrived = any(name in trace.grad for name in step.outputs)
+    return arrived and all(name in known for name in (*step.inputs, *step.values))

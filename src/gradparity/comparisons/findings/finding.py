@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ...core.network.network import INPUT, Network
+from ...core.network.case import Case
 from .elements import Element
 
 __all__ = [
@@ -200,9 +200,10 @@ def as_written(op: object) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(op))
 
 
-def is_final(network: Network, quantity: str) -> bool:
-    """Whether it is the gradient of a parameter or of x."""
-    return quantity in {f"grad {name}" for name in (*network.parameter_shapes, INPUT)}
+def is_final(case: Case, quantity: str) -> bool:
+    """Whether it is the gradient of a parameter or of an input."""
+    kind, _, name = quantity.partition(" ")
+    return kind == "grad" and (name in case.network.trained or name in case.differentiated)
 
 
 def exit_code(findings: list[Finding]) -> int:

@@ -14,11 +14,11 @@ from typing import Any
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
-from ...core.network.network import INPUT, Edge
+from ...core.network.network import Edge
 from ...core.network.trace import Trace
 from ..explain.end_to_end import with_layout
-from ..findings.finding import Evidence, Finding
-from ..findings.quantities import EVERYTHING, problem, shapes_of_results
+from ..findings.finding import Evidence, Finding, is_final
+from ..findings.quantities import EVERYTHING, edges_of, problem, shapes_of_results
 from .end_to_end import judge_final
 from .location import placed
 from .node_by_node import judge_what_is_there, meant_alike, meant_once
@@ -133,8 +133,7 @@ def _node_by_node(
     found = {q: there[q] for q in arrays if q in there}
     for q, use in named.items():
         if use in there:
-            final = q == f"grad {INPUT}"
-            found[q] = replace(there[use], quantity=q, final=final)
+            found[q] = replace(there[use], quantity=q, final=is_final(case, q))
         else:
             found.pop(q, None)  # the sum over its uses is itself
     return found
@@ -142,10 +141,10 @@ def _node_by_node(
 
 def _names_of_uses(case: Case, arrays: Mapping[str, NDArray]) -> dict[str, str]:
     """The gradient of a value with a single use is the one through it, whatever it was called."""
-    named = {}
-    for name in (INPUT, *(node.name for node in case.network.nodes)):
-        uses = case.network.consumers(name)
-        if len(uses) == 1 and f"grad {name}" in arrays:
+    network, named = case.network, {}
+    for name in (*case.differentiated, *(n for step in network.body for n in step.outputs)):
+        uses = network.consumers(name)
+        if len(uses) == 1 and network.has_own_uses(name) and f"grad {name}" in arrays:
             use = f"grad {uses[0].source} -> {uses[0].target}"
             if use not in arrays:
                 named[f"grad {name}"] = use
@@ -155,11 +154,12 @@ def _names_of_uses(case: Case, arrays: Mapping[str, NDArray]) -> dict[str, str]:
 def _trace(case: Case, arrays: Mapping[str, NDArray]) -> Trace:
     """A trace of what was returned, and of nothing else."""
     network = case.network
-    value = {n.name: a for n in network.nodes if (a := arrays.get(f"value {n.name}")) is not None}
-    names = (INPUT, "Div", *(n.name for n in network.nodes), *network.parameter_shapes)
-    grad = {name: a for name in names if (a := arrays.get(f"grad {name}")) is not None}
+    names = [name for step in network.body for name in step.values]
+    value = {name: a for name in names if (a := arrays.get(f"value {name}")) is not None}
+    known = [q.removeprefix("grad ") for q in arrays if q.startswith("grad ") and " -> " not in q]
+    grad = {name: arrays[f"grad {name}"] for name in known}
     edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
-    for edge in network.edges:
+    for edge in edges_of(case):
         through = arrays.get(f"grad {edge.source} -> {edge.target}")
         if len(network.consumers(edge.source)) == 1:
             through = grad.get(edge.source) if through is None else through

@@ -22,6 +22,7 @@ from ..explain.end_to_end import named_alternatives, renamed, with_layout
 from ..explain.hints import hint
 from ..findings.elements import furthest, in_units
 from ..findings.finding import Evidence, Finding, Verdict, as_written, is_final
+from ..measure.at_node import name_of_use, name_of_value
 from ..measure.branches import NETWORK, RULES, Branches, Chosen, reach
 from ..measure.end_to_end import SMALLEST, Measured, Reference
 from ..measure.levels import COMPANY
@@ -169,8 +170,8 @@ def _named_rules(
     branches: list[Branches], network: Mapping[str, tuple[str, str]]
 ) -> Iterator[dict[str, tuple[str, str]]]:
     """One convention for all ops, then one for each kind of op while the rest stay as they are."""
-    ties = any(b.sizes is not None for b in branches)
-    slopes = any(b.sizes is None for b in branches)
+    ties = any(b.ties for b in branches)
+    slopes = any(not b.ties for b in branches)
     rules = [r for r in RULES if (ties or r[1] == "first") and (slopes or r[0] == "left")]
     for rule in rules:
         yield dict.fromkeys(network, rule)
@@ -188,7 +189,7 @@ def _taken(
 ) -> _Explanation:
     ops = {b.step.name: b.rule(*rules[b.step.name]) for b in branches}
     words = {
-        f"{b.step.name}: {rules[b.step.name][0 if b.sizes is None else 1]}"
+        f"{b.step.name}: {rules[b.step.name][1 if b.ties else 0]}"
         for b in branches
         if b.exact.any() and rules[b.step.name][0] != NETWORK
     }
@@ -206,6 +207,7 @@ def _solved(
         if q.startswith("grad ") and not m.undecidable.any() and np.isfinite(m.got).all()
     }
     found = solve(
+        reference.case,
         reference.passed,
         branches,
         best.ops,
@@ -330,19 +332,16 @@ def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> F
         bound=in_units(m.bound[where], unit),
         note=verdict[1],
         power=power_of(m.got, m.want, m.bound, ~m.undecidable) if verdict[0].parity else None,
-        final=is_final(case.network, q),
+        final=is_final(case, q),
         worst=furthest(m.got, m.want, m.error, m.bound, m.outside, unit),
     )
 
 
 def _owner(case: Case, q: str) -> tuple[str, str]:
     """The node that owns a quantity, and its op; a value's gradient is of all that follows it."""
-    kind, _, name = q.partition(" ")
     network = case.network
-    if name in ("", "Div", f"{network.output} -> Div"):
-        return "Div", as_written(network.divergence)
     for step in network.steps:
-        used = any(name == f"{e.source} -> {e.target}" for e in step.edges)
-        if used or name in step.parameters.values() or (name == step.name and kind == "value"):
+        made = {name_of_use(network, edge) for edge in step.edges if edge is not None}
+        if q in made or q in map(name_of_value, step.values):
             return step.name, as_written(step.op)
-    return name, WHOLE
+    return q.partition(" ")[2], WHOLE

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...core.network.network import INPUT, Edge, Network
+from ...core.network.network import DIV, Edge, Network
 from ..findings.finding import FOLLOWS, Finding, Verdict
 
 __all__ = ["Places", "Suspects", "placed"]
@@ -71,9 +71,15 @@ class Places:
     def __init__(self, network: Network, findings: Sequence[Finding], whole: Iterable[str]) -> None:
         self.network, self.whole = network, frozenset(whole)
         self.found = {f.quantity: f for f in findings if f.elements}
-        self.order = [INPUT, *(node.name for node in network.nodes), "Div"]
-        self.steps = {step.name: step for step in network.steps}
-        self.owner = {f"grad {p}": s.name for s in network.steps for p in s.parameters.values()}
+        self.order = [*network.inputs, *(node.name for node in network.nodes), DIV]
+        self.steps = {step.name: step for step in network.body}
+        self.maker = {v: step.name for step in network.body for v in step.values}
+        self.owner = {
+            f"grad {p}": step.name
+            for step in network.body
+            for p in step.parameters.values()
+            if not network.has_own_uses(p)
+        }
 
     # --- what is known --------------------------------------------------------------------------
 
@@ -90,7 +96,9 @@ class Places:
 
     def _arrives_right(self, name: str) -> bool:
         """Whether the gradient that arrives at a node is right, by its own or its parameters'."""
-        if self.right_from_the_loss_on(f"grad {name}"):
+        step = self.steps.get(name)
+        outputs = step.outputs if step else (name,)
+        if all(self.right_from_the_loss_on(f"grad {output}") for output in outputs):
             return True
         own = [q for q, node in self.owner.items() if node == name and q in self.whole]
         known = [q for q in own if q in self.found]
@@ -112,8 +120,9 @@ class Places:
         if q in self.owner:
             return self._in_order(self._of_parameter(q, self.owner[q]))
         edge = next((e for e in self.network.edges if name == f"{e.source} -> {e.target}"), None)
-        found = Suspects(passed=[edge.source if edge else name])
-        if name == "Div":
+        source = edge.source if edge else name
+        found = Suspects(passed=[self.maker.get(source, source)])
+        if name == DIV:
             found.nodes.append(name)
         elif edge is not None:
             self._walk([edge], found)
@@ -130,15 +139,19 @@ class Places:
         ):
             found.right.append(node)
         else:
-            self._walk(self.network.consumers(node), found)
+            self._walk(self._uses_of_node(node), found)
         return found
+
+    def _uses_of_node(self, node: str) -> list[Edge]:
+        """The uses of all that a node gives."""
+        return [e for v in self.steps[node].outputs for e in self.network.consumers(v)]
 
     def _wrong_before(self, node: str) -> bool:
         """Whether a gradient that this node passes something on to is wrong."""
         before, todo = set(), [node]
         while todo:
-            for name in self.steps[todo.pop()].inputs:
-                todo += [name] if name != INPUT and name not in before else []
+            for name in self._inputs(todo.pop()):
+                todo += [name] if name not in before else []
                 before.add(name)
         gradients = [q for q in self.found if q.startswith("grad ") and self.wrong(q)]
         return any(self._at(q) in before for q in gradients)
@@ -163,7 +176,7 @@ class Places:
                 found.right.append(node)
                 found.back += [] if cleared else [node]
             elif node != "Div":
-                todo += self.network.consumers(node)
+                todo += self._uses_of_node(node)
 
     def _forward(self, q: str) -> Suspects:
         """Along what a value is made of."""
@@ -188,11 +201,15 @@ class Places:
         return found
 
     def _inputs(self, node: str) -> list[str]:
-        given = (self.network.output,) if node == "Div" else self.steps[node].inputs
-        return [name for name in given if name != INPUT]
+        return list(dict.fromkeys(self.maker[name] for name in self._taken(node)))
+
+    def _taken(self, node: str) -> list[str]:
+        """The values that a node takes from others."""
+        given = (self.network.output,) if node == DIV else self.steps[node].inputs
+        return [name for name in given if name in self.maker]
 
     def _values(self, node: str) -> list[str]:
-        return [f"value {name}" for name in self._inputs(node)]
+        return [f"value {name}" for name in self._taken(node)]
 
     def _asked(self, edge: Edge) -> str:
         alone = len(self.network.consumers(edge.source)) == 1
@@ -239,7 +256,7 @@ class Places:
     def _at(self, q: str) -> str:
         """The node whose value or arriving gradient a result is, or is made of."""
         name = q.partition(" ")[2].split(" -> ")[0]
-        return self.owner.get(q, name or "Div")
+        return self.owner.get(q, self.maker.get(name, name or DIV))
 
     def _look(self, q: str, found: Suspects) -> str:
         gradient = q.startswith("grad ")

@@ -18,14 +18,14 @@ import numpy as np
 
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.case import Case
-from ...core.network.network import INPUT, Step
+from ...core.network.network import DIV, ERR, INPUT, Step
 from ...core.network.trace import Trace
 from ..explain.at_node import Convention, conventions, declared, distinct, parse_expected
 from ..explain.hints import hint
 from ..explain.mistakes import mistake
 from ..findings.elements import furthest, in_units
 from ..findings.finding import SUM, Evidence, Finding, Verdict, as_written, is_final
-from ..measure.at_node import Expected, expected_at_divergence, expected_at_node, expected_sum
+from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import census
 from ..measure.levels import COMPANY, Levels, Measured, stands_out
 from ..measure.power import power
@@ -76,10 +76,12 @@ def judge_what_is_there(
         levels = Levels(place.expected, case.precision)
         for quantity in levels.quantities():
             found = _finding(place, quantity, levels, float64, expected)
-            findings.append(replace(found, final=is_final(case.network, quantity)))
+            findings.append(replace(found, final=is_final(case, quantity)))
     return meant_once(findings)
 
 
+#: The nodes that the loss is made of.
+LOSS = (DIV, ERR)
 #: Conventions that multiply everything upstream of where they are.
 REDUCTIONS = frozenset({"sum", "mean", "mean-elements"})
 
@@ -95,13 +97,13 @@ def meant_once(findings: list[Finding], arrived: Iterable[Finding] = ()) -> list
     arrived : of gradients that were judged from end to end, and bring what the risk had.
     """
     reduced = [f for f in findings if f.declared and f.convention in REDUCTIONS]
-    risk = [f for f in findings if f.node == "Div" and f.quantity.startswith("grad ")]
+    risk = [f for f in findings if f.node in LOSS and f.quantity.startswith("grad ")]
     names = (f.convention.split("+") for f in (*risk, *arrived) if f.declared)
     at_risk = REDUCTIONS & {name for both in names for name in both}
 
     def excused(f: Finding) -> bool:
         undone = {f.convention, *at_risk} == {"sum", "mean"}
-        return f.node == "Div" or (f.final and (undone or not at_risk))
+        return f.node in LOSS or (f.final and (undone or not at_risk))
 
     found = [replace(f, declared=False) if f in reduced and not excused(f) else f for f in findings]
     return meant_alike(found)
@@ -129,27 +131,27 @@ class _Place(NamedTuple):
 
     node: str
     op: str
-    expected: Callable[[Rounding], list[Expected]]
-    conventions: Callable[[str, Expected], Iterable[Convention]] = lambda quantity, e: ()
-    mistake: Callable[[str, Expected, Measured], str] = lambda quantity, e, measured: ""
+    expected: Callable[[Rounding], list[Reference]]
+    conventions: Callable[[str, Reference], Iterable[Convention]] = lambda quantity, e: ()
+    mistake: Callable[[str, Reference, Measured], str] = lambda quantity, e, measured: ""
 
 
 def _places(case: Case, trace: Trace) -> Iterator[_Place]:
     network = case.network
 
-    def named(step: Step | None) -> Callable[[str, Expected], Iterable[Convention]]:
+    def named(step: Step) -> Callable[[str, Reference], Iterable[Convention]]:
         return lambda quantity, e: conventions(step, quantity, case, trace, e)
 
-    def mistaken(quantity: str, e: Expected, measured: Measured) -> str:
+    def mistaken(quantity: str, e: Reference, measured: Measured) -> str:
         return mistake(case, trace, quantity, e.got, measured.bound)
 
     for step in network.steps:
-        here = partial(expected_at_node, step, case, trace)
+        here = partial(reference_at_node, step, case, trace)
         yield _Place(step.name, as_written(step.op), here, named(step), mistaken)
-        yield _Place(step.name, SUM, partial(expected_sum, step.name, case, trace))
-    at_divergence = partial(expected_at_divergence, case, trace)
-    yield _Place("Div", as_written(network.divergence), at_divergence, named(None), mistaken)
-    yield _Place(INPUT, SUM, partial(expected_sum, INPUT, case, trace))
+        for name in step.outputs:
+            yield _Place(step.name, SUM, partial(reference_of_sum, name, case, trace))
+    for name in (*case.differentiated, *network.trained):
+        yield _Place(name, SUM, partial(reference_of_sum, name, case, trace))
 
 
 def _finding(
@@ -183,11 +185,11 @@ def _finding(
     if found.verdict is Verdict.VACUOUS:
         return replace(found, note=note or "the signal is zero, or below its own bound")
     if found.verdict is Verdict.INCONCLUSIVE:
-        return replace(found, note=note or "any implementation at this dtype overflows here")
+        return replace(found, note=note or _unknown(e))
     return replace(found, power=power(e, measured))
 
 
-def _verdict(e: Expected, m: Measured, other_subgradient: bool, levels: Levels) -> Verdict:
+def _verdict(e: Reference, m: Measured, other_subgradient: bool, levels: Levels) -> Verdict:
     if m.outside.any():
         return Verdict.MISMATCH
     if np.any(m.undecidable):
@@ -199,6 +201,15 @@ def _verdict(e: Expected, m: Measured, other_subgradient: bool, levels: Levels) 
     with np.errstate(all="ignore"):
         exact = (levels.precision.round(e.want.value) == e.got).all()
     return Verdict.EXACT if exact else Verdict.ROUNDING
+
+
+def _unknown(e: Reference) -> str:
+    """Why nothing can be decided."""
+    if np.any(np.isnan(e.want.value) & np.isfinite(e.want.full_error())):
+        return "the formula is 0/0 or inf - inf here"
+    if np.all(np.isfinite(e.want.value)) and np.all(np.isfinite(e.want.full_error())):
+        return "more ties are connected here than can be decided"
+    return "any implementation at this dtype overflows here"
 
 
 ASK = "beyond 10 sigma, inside the worst case: check in float64 too"
@@ -238,7 +249,7 @@ def _right(quantity: str, float64: Evidence) -> bool | None:
 def _explained(
     found: Finding,
     place: _Place,
-    e: Expected,
+    e: Reference,
     measured: Measured,
     levels: Levels,
     float64: Evidence | None,
@@ -285,7 +296,7 @@ def _joined(*said: str) -> str:
     return "; ".join(filter(None, said))
 
 
-def _located(found: Finding, e: Expected, measured: Measured, unit: float) -> Finding:
+def _located(found: Finding, e: Reference, measured: Measured, unit: float) -> Finding:
     """Where it is nearest to (or furthest beyond) its bound, in u of the tensor's largest."""
     where = tuple(map(int, np.unravel_index(int(np.argmax(measured.ratio)), e.got.shape)))
     magnitude = np.abs(e.want.value)

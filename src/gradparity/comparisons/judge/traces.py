@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...core.network.case import Case
-from ...core.network.network import INPUT
+from ...core.network.network import DIV, ERR
 from ...core.network.trace import Trace
+from ..findings.quantities import edges_of
 
 __all__ = ["check_trace"]
 
@@ -24,7 +25,7 @@ def check_trace(case: Case, trace: Trace) -> None:
     """
     if not isinstance(trace, Trace):
         raise TypeError(f"an implementation returned {type(trace).__name__}; return a Trace")
-    if not isinstance(trace.Err, float | np.floating):
+    if case.network.divergence is not None and not isinstance(trace.Err, float | np.floating):
         raise TypeError(f"the trace of {trace.adapter!r}: Err is {trace.Err!r}; give a float")
     if trace.precision not in ("", case.precision.name):
         raise TypeError(
@@ -35,25 +36,40 @@ def check_trace(case: Case, trace: Trace) -> None:
         if not isinstance(getattr(trace, kind), Mapping):
             said = type(getattr(trace, kind)).__name__
             raise TypeError(f"the trace of {trace.adapter!r}: {kind} is {said}; give a dict")
-    network, T = case.network, case.T
-    values = {node.name: (T, case.widths[node.name]) for node in network.nodes}
-    grads = {INPUT: case.x.shape, "Div": (T,), **values, **network.parameter_shapes}
-    edges = {edge: (T, case.widths[edge.source]) for edge in network.edges}
-    _check(trace.adapter, "value", trace.value, values, case.dtype)
-    _check(trace.adapter, "grad", trace.grad, grads, case.dtype)
+    network, shapes = case.network, {**case.shapes, **case.network.parameter_shapes}
+    values = {name: shapes[name] for step in network.body for name in step.values}
+    drawn = {step.draw: shapes[step.draw] for step in network.body if step.draw}
+    outputs = [name for step in network.body for name in step.outputs]
+    grads = [*case.differentiated, *outputs, *network.trained]
+    edges = {edge: shapes[edge.source] for edge in edges_of(case)}
+    _check(trace.adapter, "value", trace.value, values, case.dtype, drawn)
+    loss = {DIV: shapes[DIV]} if network.divergence is not None else {}
+    ends = {name: () for name in network.ends if name != ERR}
+    wanted = {name: shapes[name] for name in grads if name not in ends} | loss
+    _check(trace.adapter, "grad", trace.grad, wanted, case.dtype, ends)
     _check(trace.adapter, "edge_grad", trace.edge_grad, edges, case.dtype)
-    _check(trace.adapter, "Div", {"Div": trace.Div}, {"Div": (T,)}, case.dtype)
+    if loss:
+        _check(trace.adapter, "Div", {DIV: trace.Div}, loss, case.dtype)
 
 
-def _check(adapter: str, kind: str, arrays: Any, shapes: Any, dtype: np.dtype[Any]) -> None:
+def _check(
+    adapter: str,
+    kind: str,
+    arrays: Any,
+    shapes: Any,
+    dtype: np.dtype[Any],
+    optional: Mapping[str, Any] | None = None,
+) -> None:
     missing = [name for name in shapes if name not in arrays]
     if missing:
         raise ValueError(f"the trace of {adapter!r} has no {kind} of {_plain(missing[0])!r}")
+    there = {name: shape for name, shape in (optional or {}).items() if name in arrays}
+    shapes = {**shapes, **there}
     unknown = [name for name in arrays if name not in shapes]
     if unknown:
         raise ValueError(
-            f"the trace of {adapter!r} has a {kind} of {unknown[0]!r}, which the network has not; "
-            f"its names are {[_plain(name) for name in shapes]}"
+            f"unexpected {kind} of {unknown[0]!r} in the trace of {adapter!r}; valid names: "
+            f"{[_plain(name) for name in shapes]}"
         )
     for name, shape in shapes.items():
         array = arrays[name]

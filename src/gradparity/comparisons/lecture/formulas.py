@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import core
-from ...core import Activation, Compound, Divergence, Kinked, Op
+from ...core import Activation, Compound, Divergence, Kinked, Movement, Op
 
 __all__ = ["Formula", "formulas"]
 
@@ -79,8 +79,11 @@ def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
         return [("Div", kind.forward)], [("dy", kind.gradient)]
     if issubclass(kind, Activation) and kind.forward is Activation.forward:
         return [("y", kind.f)], [("dz", kind.slope if issubclass(kind, Kinked) else kind.df)]
-    parameters = [] if kind.gradients is Op.gradients else [("dp", kind.gradients)]
-    return [("z", kind.forward)], [("dy", kind.backward), *parameters]
+    if issubclass(kind, Movement):
+        return [("z", kind.move)], [("dy", kind.move_back)]
+    parameters = kind.vjp_parameters
+    own = [] if parameters is Op.vjp_parameters else [("dp", parameters)]
+    return [("z", kind.forward)], [("dy", kind.vjp), *own]
 
 
 def _kinks(kind: Any) -> Iterator[str]:
@@ -117,8 +120,23 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
 
 
 #: Methods shown under a name of their own, and array functions that are no formula.
-METHODS = frozenset({"f", "df", "slope", "forward", "backward", "gradient", "gradients", "chain"})
-ARITHMETIC = frozenset({"wider", "erf", "affine", "absorb", "total", "scatter_add", "of_shape"})
+METHODS = frozenset(
+    {
+        "f",
+        "df",
+        "slope",
+        "forward",
+        "vjp",
+        "vjp_parameters",
+        "gradient",
+        "chain",
+        "move",
+        "move_back",
+    }
+)
+ARITHMETIC = frozenset(
+    {"wider", "erf", "affine", "absorb", "total", "scatter_add", "of_shape", "moved", "moved_back"}
+)
 
 
 def _tree(function: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
@@ -15,9 +16,9 @@ from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.maxima import Max
 from ...core.formulas.op import Kinked
 from ...core.lecture.training import sgd_step
-from ...core.network.backprop import forward, risk, risk_gradient
+from ...core.network.backprop import forward
 from ...core.network.case import Case
-from ...core.network.network import INPUT
+from ...core.network.network import ERR, INPUT, TARGET
 
 __all__ = ["Follower", "Twins", "hand_core"]
 
@@ -73,14 +74,15 @@ class Twins:
         self.case, self.eta = case, eta
         self.rounding = Rounding.of(case.dtype, statistical=case.dtype == np.float32)
         rng = np.random.default_rng([seed, 1])  # not the minibatches' stream
-        longest = max(case.T * max(case.widths.values()), *(p.size for p in case.params.values()))
+        largest = max(math.prod(case.shapes[n.name]) for n in case.network.nodes)
+        longest = max(largest, *(p.size for p in case.params.values()), case.x.size)
         self.signs = rng.choice([-1.0, 1.0], max(SIGNS, 2 * longest))
         self.random = Random(seed)
         self.x, self.d = case.x.astype(np.float64), case.desired.astype(np.float64)
         self.params = [self._exact(case.params) for _ in range(k)]
         self.kinks = {
             step.inputs[0]: step.op.kinks
-            for step in case.network.steps
+            for step in case.network.body
             if isinstance(step.op, Kinked) and step.inputs[0] != INPUT
         }
         self.room = dict.fromkeys(self.kinks, 0.0)
@@ -104,7 +106,7 @@ class Twins:
         """The values that have a kink after them, in the case's own arithmetic."""
         if not self.kinks:
             return {}
-        value = forward(self.case.network, params, self.case.x[rows])
+        value = forward(self.case.network, {**params, INPUT: self.case.x[rows]})
         return {name: value[name] for name in self.kinks}
 
     def crossed(self, core: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, float]:
@@ -155,37 +157,28 @@ class Twins:
 
     def _update(self, params: dict[str, Array], rows: Array, given: Given, seen: Seen) -> float:
         """`sgd_step`: every formula evaluated on ``given(inputs)``, its results shown to `seen`."""
-        network, divergence, d = (
-            self.case.network,
-            self.case.network.divergence,
-            given(self.d[rows]),
-        )
-        own = {
-            step.name: {letter: given(params[full]) for letter, full in step.parameters.items()}
-            for step in network.steps
-        }
-        value = {INPUT: given(self.x[rows])}
+        network = self.case.network
+        value = {name: given(p) for name, p in params.items()}
+        value |= {INPUT: given(self.x[rows]), TARGET: given(self.d[rows])}
         for s in network.steps:
-            z = s.op.forward(own[s.name], *(value[i] for i in s.inputs))
-            value[s.name] = given(seen(z, s.name))
-        y = value[network.output]
-        Div = given(seen(divergence.forward(y, d)))
-        Err = seen(risk(Div, network))
-        dDiv = given(seen(risk_gradient(Div, network)))
-        uses = {network.output: [given(seen(divergence.backward(dDiv, y, d, Div)))]}
+            z = s.op.forward(*(value[i] for i in s.inputs))
+            value[s.name] = seen(z) if s.name == ERR else given(seen(z, s.name))
+        uses: dict[str, list[Array]] = {ERR: [given(np.ones(()))]}
         for s in reversed(network.steps):
             if s.name not in uses or not (s.parameters or s.needs):
                 continue
-            p, inputs = own[s.name], tuple(value[i] for i in s.inputs)
-            z, dz = value[s.name], total(uses[s.name])
-            for letter, gradient in s.op.gradients(dz, p, inputs, z).items():
-                full = s.parameters[letter]
-                params[full] = seen(p[letter] - self.eta * given(seen(gradient)))
-            for i, dy in zip(
-                s.inputs, s.op.backward(dz, p, inputs, z) if s.needs else (), strict=False
-            ):
-                uses.setdefault(i, []).append(given(seen(dy)))
-        return float(Err)
+            y, z = tuple(value[i] for i in s.inputs), value[s.name]
+            dz = total(uses[s.name])
+            found = s.op.vjp(dz, y, z) if s.needs else s.op.vjp_parameters(dz, y, z)
+            n = len(s.inputs) - len(found)
+            for i, edge, dy in zip(s.inputs[n:], s.edges[n:], found, strict=True):
+                if edge is None or dy is None:
+                    continue
+                if i in params:
+                    params[i] = seen(value[i] - self.eta * given(seen(dy)))
+                else:
+                    uses.setdefault(i, []).append(given(seen(dy)))
+        return float(value[ERR])
 
 
 def hand_core(case: Case, eta: float) -> Trainer:
@@ -195,7 +188,7 @@ def hand_core(case: Case, eta: float) -> Trainer:
 
     def step(rows: Array) -> float:
         Div = sgd_step(case.network, params, case.x[rows], case.desired[rows], eta)
-        return float(risk(Div, case.network))
+        return float(case.network.risk(Div))
 
     return Trainer(step, lambda: params)
 
@@ -253,7 +246,7 @@ def _as_is(array: Any) -> Any:
 def _supported(case: Case) -> None:
     if case.dtype not in (np.float32, np.float64):
         raise ValueError(f"the case's dtype is {case.dtype}; give float32 or float64")
-    for step in case.network.steps:
+    for step in case.network.body:
         if isinstance(step.op, Max) or step.op.random:
             raise ValueError(
                 f"node {step.name!r}: training with {step.op!r} cannot be compared; only the "

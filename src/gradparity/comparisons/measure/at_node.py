@@ -7,106 +7,231 @@ left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from ...core.arithmetic.arrays import Array, total
+from ...core.arithmetic.arrays import Array, NDArray, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.op import Slopes, Ties
-from ...core.network.backprop import risk, risk_gradient
+from ...core.formulas.op import Choice, Op, Slopes
+from ...core.network.backprop import arriving
 from ...core.network.case import Case
-from ...core.network.contract import formula_of, shares, value_of
-from ...core.network.network import INPUT, Edge, Step
+from ...core.network.contract import gradients_of, value_of
+from ...core.network.network import DIV, ERR, Edge, Network, Step
 from ...core.network.trace import Trace
 
-__all__ = ["Expected", "expected_at_divergence", "expected_at_node", "expected_sum"]
+__all__ = [
+    "Kinked",
+    "Reference",
+    "name_of_use",
+    "name_of_value",
+    "reference_at_node",
+    "reference_of_loss",
+    "reference_of_sum",
+]
 
 
 @dataclass(frozen=True)
-class Expected:
+class Kinked:
+    """What is valid at the kinks of one op, for the gradients of all its inputs together.
+
+    Attributes
+    ----------
+    choice : the valid choices.
+    dz : the gradient that arrived.
+    got : what the implementation has for each input; None where it has nothing.
+    fixed : the gradient by each input with dz set to zero at the kinks: what is no choice.
+    input : of which input a quantity is.
+    """
+
+    choice: Choice
+    dz: Bounded
+    got: tuple[NDArray | None, ...]
+    fixed: tuple[Bounded | None, ...]
+    input: int = 0
+
+
+@dataclass(frozen=True)
+class Reference:
     """One quantity: what was got, what is wanted, and what is valid at kinks.
 
-    `upstream` is the gradient that arrives at the op, for the gradient by an input of it.
+    `lost` is True at elements of which nothing is known, because what arrived is not finite.
     """
 
     quantity: str
     got: Array
     want: Bounded
-    valid: Slopes | Ties | None = None
-    upstream: Array | None = None
+    valid: Kinked | None = None
+    lost: Array = np.False_
 
 
-def expected_at_node(step: Step, case: Case, trace: Trace, rounding: Rounding) -> list[Expected]:
-    """The node's value, the gradient through each of its inputs, and its parameters' gradients."""
-    given = [case.x if name == INPUT else trace.value.get(name) for name in step.inputs]
-    got_z, got_dz = trace.value.get(step.name), trace.grad.get(step.name)
-    if any(array is None for array in given) or (step.op.random and got_z is None):
+def name_of_value(name: str) -> str:
+    """The quantity of a value: "value z1", and "Div" and "Err" as they are.
+
+    >>> name_of_value("z1"), name_of_value("Err")
+    ('value z1', 'Err')
+    """
+    return name if name in (DIV, ERR) else f"value {name}"
+
+
+def name_of_use(network: Network, edge: Edge) -> str:
+    """The quantity of the gradient through a use of a value.
+
+    >>> from gradparity.core import *
+    >>> net = layered([Affine(3, 2)], L2())
+    >>> [name_of_use(net, edge) for edge in net.steps[0].edges]
+    ['grad x -> z1', 'grad W1', 'grad b1']
+    """
+    own = network.has_own_uses(edge.source)
+    return f"grad {edge.source} -> {edge.target}" if own else f"grad {edge.source}"
+
+
+def reference_at_node(
+    step: Step, case: Case, trace: Trace, rounding: Rounding, op: Op | None = None
+) -> list[Reference]:
+    """The node's values, and the gradient through each of its inputs, parameters among them.
+
+    `op` is evaluated in place of the node's own.
+    """
+    op = step.op if op is None else op
+    value = _values(step, case, trace, rounding)
+    given = [value.get(name) for name in step.inputs if name != step.draw]
+    got = [value.get(name) for name in step.values]
+    if any(array is None for array in given) or (step.draw and any(z is None for z in got)):
         return []
-    y = tuple(Bounded.exactly(array, rounding) for array in given)
-    own = step.own(case.params)
-    p = {letter: Bounded.exactly(array, rounding) for letter, array in own.items()}
-    op = step.op
+    y = tuple(_exactly(array, rounding) for array in given)
     with np.errstate(all="ignore"):
-        if got_z is not None:
-            op = op.observed(y[0], Bounded.rounded(got_z, rounding))
-        z = value_of(step, op, p, y)
-    found = [Expected(f"value {step.name}", got_z, z)]
-    if got_dz is not None:
-        dz = Bounded.rounded(got_dz, rounding)
+        if op.random:
+            seen = _joined([Bounded.rounded(z, rounding) for z in got])
+            y = (*y, op.draw(y, seen))
+        want = value_of(step, op, y)
+    found = [Reference(name_of_value(n), value.get(n), z) for n, z in want.items()]
+    dz = _arriving(step, case, trace, rounding, want)
+    if dz:
+        found += _gradients(step, op, case, trace, rounding, (y, want, dz))
+    return _there(found)
+
+
+def _values(step: Step, case: Case, trace: Trace, rounding: Rounding) -> dict[str, Any]:
+    """What the implementation had; Div by the formula where it gave none and Err rests on it."""
+    value = {**trace.values(), **case.given}
+    if step.name == ERR and DIV not in value and case.network.output in value:
+        div = case.network.loss[0]
+        y = tuple(_exactly(value[name], rounding) for name in div.inputs)
         with np.errstate(all="ignore"):
-            dy, dp = shares(step, op, dz, p, y, z)
-            valid = [op.subdifferential(own, given[0], rounding.tiny)]
-        valid += [None] * (len(dy) - 1)  # an op has its kinks in its first input
-        for edge, dy_i, at in zip(step.edges, dy, valid, strict=True):
-            found.append(Expected(_grad(edge), trace.edge_grad.get(edge), dy_i, at, got_dz))
-        for letter, name in step.parameters.items():
-            found.append(Expected(f"grad {name}", trace.grad.get(name), dp[letter]))
-    return _there(found)
+            value |= value_of(div, div.op, y)
+    return value
 
 
-def expected_at_divergence(case: Case, trace: Trace, rounding: Rounding) -> list[Expected]:
-    """Div and Err, and the gradients with respect to them and through the output's use by Div."""
+def _arriving(
+    step: Step, case: Case, trace: Trace, rounding: Rounding, want: Mapping[str, Bounded]
+) -> dict[str, Bounded]:
+    """The gradients that arrived at a node; by the formula where the loss itself says them."""
     network = case.network
-    edge = Edge(network.output, "Div")
-    got_y, got_dDiv = trace.value.get(network.output), trace.grad.get("Div")
-    found = []
+    if step.name in network.ends and trace.grad.get(step.name) is None:
+        one = Bounded.exactly(np.ones(()), rounding)
+        factor = network.ends[step.name]
+        return {step.name: one if factor == 1.0 else one * factor}
+    if step.name == DIV and trace.grad.get(DIV) is None:
+        one = Bounded.exactly(np.ones(()), rounding)
+        with np.errstate(all="ignore"):
+            parts = network.loss[1].op.vjp(one, tuple(want.values()), one)
+        return dict(zip(step.outputs, parts, strict=True))
+    grad = {name: trace.grad.get(name) for name in step.outputs}
+    return {n: Bounded.rounded(g, rounding) for n, g in grad.items() if g is not None}
+
+
+def _gradients(
+    step: Step, op: Op, case: Case, trace: Trace, rounding: Rounding, at: Any
+) -> list[Reference]:
+    """The gradient through every input that has one."""
+    y, want, arrived = at
+    network, z = case.network, step.joined(want)
+    dz = arriving(step, arrived, want)
+    got = tuple(None if edge is None else _through(network, trace, edge) for edge in step.edges)
     with np.errstate(all="ignore"):
-        want_dDiv = risk_gradient(Bounded.exactly(np.ones(case.T), rounding), network)
-        Div = None if trace.Div is None else Bounded.exactly(trace.Div, rounding)
-        if got_y is not None:
-            y, d = Bounded.exactly(got_y, rounding), Bounded.exactly(case.desired, rounding)
-            with formula_of(network.divergence, "forward"):
-                want_Div = network.divergence.forward(y, d)
-            dDiv = want_dDiv if got_dDiv is None else Bounded.rounded(got_dDiv, rounding)
-            with formula_of(network.divergence, "gradient"):
-                dy = network.divergence.backward(dDiv, y, d, want_Div)
-            found += [Expected("Div", trace.Div, want_Div)]
-            Div = want_Div if Div is None else Div
-        if Div is not None and trace.Err is not None:
-            found += [Expected("Err", np.asarray(trace.Err, case.dtype), risk(Div, network))]
-        found += [Expected("grad Div", got_dDiv, want_dDiv)]
-        if got_y is not None:
-            found += [Expected(_grad(edge), trace.edge_grad.get(edge), dy)]
-    return _there(found)
+        dys = gradients_of(step, op, dz, y, z)
+        plain = tuple(np.asarray(a.value if isinstance(a, Bounded) else a) for a in y)
+        choice = op.subdifferential(plain, rounding.tiny)
+        valid = None if choice is None else _kinked(step, op, choice, dz, y, z, got)
+    found = []
+    for i, (edge, dy) in enumerate(zip(step.edges, dys, strict=True)):
+        if edge is None or dy is None:
+            continue
+        here = valid if valid is None else replace(valid, input=i)
+        if i and isinstance(choice, Slopes):  # an elementwise op has its kinks in its first input
+            here = None
+        lost = _lost(arrived, y[i].shape)
+        found.append(Reference(name_of_use(network, edge), got[i], dy, here, lost))
+    return found
 
 
-def expected_sum(name: str, case: Case, trace: Trace, rounding: Rounding) -> list[Expected]:
+def _kinked(step: Step, op: Op, choice: Choice, dz: Bounded, y: Any, z: Any, got: Any) -> Kinked:
+    """A gradient is linear in dz: with dz zero at the kinks it is what is no choice."""
+    elementwise = isinstance(choice, Slopes)
+    at = choice.at if elementwise else choice.groups(dz.size).reshape(dz.shape)  # type: ignore[union-attr]
+    fixed = gradients_of(step, op, np.where(at, 0.0, dz), y, z)
+    return Kinked(choice, dz, got, fixed)
+
+
+def _lost(arrived: Mapping[str, Bounded], shape: tuple[int, ...]) -> Array:
+    """0 times inf: whoever multiplies by a slope of zero gets NaN, whoever selects does not.
+
+    Known of elementwise gradients only up to the last axis; elsewhere it is all or nothing.
+    """
+    bad = [~np.isfinite(g.value) for g in arrived.values()]
+    if not any(b.any() for b in bad):
+        return np.False_
+    for b in bad:
+        if b.ndim and b.any() and b.shape[:-1] == shape[:-1]:
+            return np.broadcast_to(b.any(axis=-1, keepdims=True), shape)
+    return np.broadcast_to(np.True_, shape)
+
+
+def reference_of_sum(name: str, case: Case, trace: Trace, rounding: Rounding) -> list[Reference]:
     """The gradient of a value is the sum over its uses: the distributed chain rule."""
-    got = trace.grad.get(name)
-    given = [trace.edge_grad.get(edge) for edge in case.network.consumers(name)]
-    if got is None or any(array is None for array in given):
+    network, got = case.network, trace.grad.get(name)
+    edges = network.consumers(name)
+    if got is None or not network.has_own_uses(name):
+        return []
+    given = [_through(network, trace, edge) for edge in edges]
+    if any(array is None for array in given):
         return []
     uses = [Bounded.exactly(array, rounding) for array in given]
     want = total(uses) if uses else Bounded(np.zeros(got.shape), 0.0, rounding)
-    return [Expected(f"grad {name}", got, want)]
+    return [Reference(f"grad {name}", got, want)]
 
 
-def _there(found: list[Expected]) -> list[Expected]:
-    """Without what the trace has not."""
+def reference_of_loss(case: Case, trace: Trace, rounding: Rounding) -> list[Reference]:
+    """Everything that is tested at the nodes the loss is made of."""
+    return [
+        found
+        for step in case.network.loss
+        for found in reference_at_node(step, case, trace, rounding)
+    ]
+
+
+def _through(network: Network, trace: Trace, edge: Edge) -> NDArray | None:
+    """What an implementation has for the gradient through a use."""
+    if network.has_own_uses(edge.source):
+        return trace.edge_grad.get(edge)
+    return trace.grad.get(edge.source)
+
+
+def _exactly(array: Any, rounding: Rounding) -> Any:
+    """Given data: floats with a bound, integers and booleans as they are."""
+    if isinstance(array, Bounded):
+        return array
+    return Bounded.exactly(array, rounding) if array.dtype.kind == "f" else array
+
+
+def _joined(z: list[Any]) -> Any:
+    return tuple(z) if len(z) > 1 else z[0]
+
+
+def _there(found: list[Reference]) -> list[Reference]:
+    """Without what the trace does not have."""
     return [e for e in found if e.got is not None]
-
-
-def _grad(edge: Edge) -> str:
-    return f"grad {edge.source} -> {edge.target}"

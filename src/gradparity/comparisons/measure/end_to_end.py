@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ...core.arithmetic.varied import Noise, Varied
 from ...core.formulas.op import Op
 from ...core.network.backprop import Forward, backward_pass
 from ...core.network.case import Case
+from .at_node import name_of_value
 from .branches import Branches, find
 from .varied_pass import varied_pass
 
@@ -50,7 +52,9 @@ class Measured:
 
     @cached_property
     def undecidable(self) -> NDArray:
-        return ~np.isfinite(self.bound) | ~np.isfinite(self.want)
+        given = np.isinf(self.want) & (self.bound == 0.0)  # a mask's infinity, which is exact
+        unknown: NDArray = (~np.isfinite(self.bound) | ~np.isfinite(self.want)) & ~given
+        return unknown
 
     @cached_property
     def error(self) -> NDArray:
@@ -95,10 +99,8 @@ class Reference:
 
     def _all(self, passed: Forward, ops: Mapping[str, Op]) -> Iterator[tuple[str, Varied]]:
         """Everything that is judged or decides a branch."""
-        yield "Err", passed.Err
-        yield "Div", passed.Div
-        for name, value in passed.value.items():
-            yield f"value {name}", value
+        for name in (n for step in passed.network.steps for n in step.values):
+            yield name_of_value(name), passed.value[name]
         if any(q.startswith("grad ") for q in self.got):
             found = backward_pass(passed, ops)
             uses = {f"{source} -> {target}": g for (source, target), g in found.edge_grad.items()}
@@ -118,8 +120,8 @@ class Reference:
 
     def sigma(self, name: str) -> NDArray:
         """The standard deviation of a value."""
-        spread = self.passed.value[name].sigma
-        return np.asarray(self.widen * self.draws.scale(f"value {name}") * spread)
+        spread = _sigma(self.passed.value[name])
+        return np.asarray(self.widen * self.draws.scale(name_of_value(name)) * spread)
 
     def branches(self) -> list[Branches]:
         own = {q.removeprefix("value "): a for q, a in self.got.items() if q.startswith("value ")}
@@ -140,6 +142,8 @@ class Reference:
             sigma = self.widen * self.draws.scale(q) * want.sigma
             bound = SIGMAS * sigma + max(precision.tiny, LEAST)
             bound = np.where(np.abs(want.value) + bound < precision.largest, bound, np.inf)
+            given = np.isinf(want.value) & (sigma == 0.0)  # a mask's infinity, which is exact
+            bound = np.where(given, 0.0, bound)
         m = Measured(got, np.asarray(want.value), bound)
         if m.off or m.vacuous or m.undecidable.any():
             return m
@@ -156,6 +160,11 @@ class Reference:
         off = abs(float(np.sum((m.got - m.want) * direction)))
         floor = self.case.precision.tiny * m.want.size
         return float(off / (AVERAGE * max(independent, drawn) + floor))
+
+
+def _sigma(value: Any) -> NDArray:
+    """The standard deviation of a value; an input's is zero."""
+    return np.asarray(value.sigma if isinstance(value, Varied) else np.zeros(np.shape(value)))
 
 
 class _Draws:
@@ -182,6 +191,8 @@ class _Draws:
 
     def scale(self, q: str) -> float:
         """Never below one: variances are too small where errors are shared, seldom too large."""
+        if q not in self.relative:
+            return 1.0  # an input
         mean = max(float(np.mean(self.relative[q])), float(np.mean(self.total[q])))
         return float(max(1.0, mean**0.5))
 

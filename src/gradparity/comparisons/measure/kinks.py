@@ -1,21 +1,35 @@
-"""At a kink any element of the subdifferential is valid: how far outside it, and what was taken."""
+"""At a kink any element of the subdifferential is valid: how far outside it, and what was taken.
+
+Ties and balls are lists of slots: group `g` of the output may send its gradient to an element of
+an input.  What is no choice, the gradient with dz zero at those groups, is taken off before the
+rest is judged.  Groups that share no element are judged in closed form, others by a flow (`flows`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from ...core.arithmetic.arrays import Array
+from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.op import Slopes, Ties
+from ...core.formulas.op import Ball, Slopes
 from ..findings.finding import Census
-from .at_node import Expected
+from .at_node import Kinked, Reference
+from .flows import feasible
 
-__all__ = ["Kinks", "at_kink", "census", "distance_from_valid"]
+__all__ = ["Kinks", "Valid", "at_kink", "census", "distance_from_valid"]
+
+#: The rules that choose among tied inputs: name -> weight of each, from its place and their number.
+RULES: dict[str, Callable[[NDArray, NDArray], Any]] = {
+    "first": lambda place, n: (place == 0).astype(float),
+    "last": lambda place, n: (place == n - 1).astype(float),
+    "even": lambda place, n: 1.0 / n,
+}
 
 
 @dataclass(frozen=True)
@@ -26,69 +40,195 @@ class Kinks:
     other: bool
 
 
-def at_kink(valid: Slopes | Ties) -> Array:
-    """The elements where more than one gradient is valid, (T, D)."""
-    if isinstance(valid, Slopes):
-        return valid.at
-    tied = [valid.winners[:, group] for group in _groups(valid)]
-    several = [group & (group.sum(axis=-1, keepdims=True) > 1) for group in tied]
-    return np.concatenate(several, axis=-1)
+@dataclass(frozen=True)
+class Valid:
+    """Elementwise: the distance from the nearest valid gradient, its bound, what is undecided."""
+
+    error: Array
+    bound: Array
+    undecided: Array = np.False_
 
 
-def distance_from_valid(
-    e: Expected, error: Array, bound: Array, rounding: Rounding
-) -> tuple[Array, Array]:
+def at_kink(e: Reference) -> Array:
+    """The elements where more than one gradient is valid; False where none is."""
+    if e.valid is None:
+        return np.False_
+    choice = e.valid.choice
+    if isinstance(choice, Slopes):
+        return choice.at
+    at = np.zeros(e.got.size, bool)
+    at[choice.element[choice.input == e.valid.input]] = True
+    return at.reshape(e.got.shape)
+
+
+def distance_from_valid(e: Reference, error: Array, bound: Array, rounding: Rounding) -> Valid:
     """Error and bound with the elements at a kink measured from the nearest valid gradient."""
-    got = np.asarray(e.got, dtype=np.float64)
-    dz = np.asarray(e.upstream, dtype=np.float64)
-    if isinstance(e.valid, Slopes):
-        arrives = Bounded.exactly(dz, rounding)
-        one, other = (
-            Bounded.rounded(slope, rounding) * arrives for slope in (e.valid.low, e.valid.high)
+    assert e.valid is not None
+    if isinstance(e.valid.choice, Slopes):
+        return _in_intervals(e, e.valid.choice, error, bound, rounding)
+    if np.all(error <= bound):  # the op's own choice, which is a valid one
+        return Valid(error, bound)
+    slots = _Slots(e.valid, rounding)
+    away, allowed, undecided = slots.judged()
+    mine = slots.input == e.valid.input
+    at = slots.element[mine]
+    error, bound = error.ravel().copy(), np.broadcast_to(bound, error.shape).ravel().copy()
+    unknown = np.zeros(error.shape, bool)
+    error[at], bound[at], unknown[at] = 0.0, 0.0, False
+    np.maximum.at(error, at, away[mine])
+    np.maximum.at(bound, at, allowed[mine])
+    unknown[at[undecided[mine]]] = True
+    error[np.isnan(np.asarray(e.got, np.float64)).ravel() & _mask(at, error.size)] = np.nan
+    shape = e.got.shape
+    return Valid(error.reshape(shape), bound.reshape(shape), unknown.reshape(shape))
+
+
+def _mask(at: NDArray, size: int) -> NDArray:
+    mask = np.zeros(size, bool)
+    mask[at] = True
+    return mask
+
+
+def _in_intervals(
+    e: Reference, valid: Slopes, error: Array, bound: Array, rounding: Rounding
+) -> Valid:
+    """Slopes between low and high."""
+    assert e.valid is not None
+    got, dz = np.asarray(e.got, dtype=np.float64), e.valid.dz.value
+    arrives = Bounded.exactly(dz, rounding)
+    one, other = (Bounded.rounded(slope, rounding) * arrives for slope in (valid.low, valid.high))
+    low, high = np.minimum(one.value, other.value), np.maximum(one.value, other.value)
+    away = np.maximum(np.maximum(low - got, got - high), 0.0)
+    away = np.where(np.isnan(got), np.nan, away)
+    allowed = np.maximum(one.full_error(), other.full_error())
+    return Valid(np.where(valid.at, away, error), np.where(valid.at, allowed, bound))
+
+
+class _Slots:
+    """The slots of a choice with what arrives, what was got beyond what is no choice, and slack."""
+
+    def __init__(self, valid: Kinked, rounding: Rounding) -> None:
+        choice = valid.choice
+        assert not isinstance(choice, Slopes)
+        self.choice, self.rounding, u = choice, rounding, rounding.u
+        order = np.lexsort((choice.element, choice.input, choice.group))
+        self.element, self.input = choice.element[order], choice.input[order]
+        _, self.group, self.sizes = np.unique(
+            choice.group[order], return_inverse=True, return_counts=True
         )
-        low, high = np.minimum(one.value, other.value), np.maximum(one.value, other.value)
-        away = np.maximum(np.maximum(low - got, got - high), 0.0)
-        away = np.where(np.isnan(got), np.nan, away)
-        allowed = np.maximum(one.full_error(), other.full_error())
-        return np.where(e.valid.at, away, error), np.where(e.valid.at, allowed, bound)
-    assert isinstance(e.valid, Ties)
-    return _distance_from_simplex(e.valid, got, dz, error, bound, rounding)
+        self.dz = valid.dz.value.ravel()[choice.group[order]]
+        self.place = np.arange(len(self.group)) - np.searchsorted(self.group, self.group)
+        self.asked = np.array([g is not None for g in valid.got])[self.input]
+        self.rest, self.slack = np.zeros(len(self.dz)), np.zeros(len(self.dz))
+        for i, (got, fixed) in enumerate(zip(valid.got, valid.fixed, strict=True)):
+            here = self.input == i
+            if got is None or fixed is None or not here.any():
+                continue
+            at = self.element[here]
+            value, error = fixed.value.ravel()[at], fixed.full_error().ravel()[at]
+            total = np.bincount(at, np.abs(self.dz[here]))[at]
+            n = np.bincount(at)[at]
+            self.rest[here] = np.asarray(got, np.float64).ravel()[at] - value
+            self.slack[here] = error + (n + 2) * u * (total + np.abs(value)) + rounding.tiny
+
+    def judged(self) -> tuple[NDArray, NDArray, NDArray]:
+        """For every slot how far off it is, how far it may be, and whether that is undecided."""
+        if isinstance(self.choice, Ball):
+            return self._ball(self.choice.order)
+        return self._ties()
+
+    def _over_groups(self, values: NDArray) -> NDArray:
+        """The sum over its group, at every slot."""
+        found: NDArray = np.bincount(self.group, values, len(self.sizes))[self.group]
+        return found
+
+    def _ties(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Weights >= 0 that sum to one; a sum that is off is charged to every tied input."""
+        low, high = np.minimum(self.dz, 0.0), np.maximum(self.dz, 0.0)
+        away = np.maximum(np.maximum(low - self.rest, self.rest - high), 0.0)
+        total = self._over_groups(self.rest)
+        free = self._over_groups(~self.asked) > 0  # nobody asked for one of the gradients
+        excess = np.where(
+            free, np.maximum(np.maximum(low - total, total - high), 0.0), np.abs(total - self.dz)
+        )
+        n = self.sizes[self.group]
+        allowed = self._over_groups(self.slack) + self.rounding.u * (
+            n * self._over_groups(np.abs(self.rest)) + np.abs(self.dz)
+        )
+        away = np.maximum(away, np.where(excess > allowed, excess, 0.0))
+        undecided = np.zeros(len(away), bool)
+        place = np.stack([self.input, self.element])
+        _, place, count = np.unique(place, axis=1, return_inverse=True, return_counts=True)
+        place = place.ravel()
+        shared = self._over_groups(count[place] > 1) > 0
+        for at in _components(self.group, place, np.flatnonzero(shared)):
+            valid = feasible(self.group[at], place[at], self.dz[at], self.rest[at], self.slack[at])
+            off = float(np.abs(self.rest[at]).max() + np.abs(self.dz[at]).max())
+            away[at] = 0.0 if valid is not False else off
+            allowed[at], undecided[at] = self.slack[at], valid is None
+        return away, allowed, undecided
+
+    def _ball(self, order: float) -> tuple[NDArray, NDArray, NDArray]:
+        """A vector whose norm is at most |dz|."""
+        norm, slack = (self._norm(np.abs(a), order) for a in (self.rest, self.slack))
+        excess = np.maximum(norm - np.abs(self.dz), 0.0)
+        allowed = slack + 4 * self.rounding.u * (norm + np.abs(self.dz))
+        return excess, allowed, np.zeros(len(norm), bool)
+
+    def _norm(self, a: NDArray, order: float) -> NDArray:
+        if np.isinf(order):
+            largest = np.zeros(len(self.sizes))
+            np.maximum.at(largest, self.group, a)
+            return largest[self.group]
+        found: NDArray = self._over_groups(a**order) ** (1.0 / order)
+        return found
+
+    def taken(self, rest: NDArray) -> NDArray:
+        """The name of the rule by which every group chooses."""
+        named = np.full(len(self.sizes), "mixed", dtype=object)
+        n, where = self.sizes[self.group], np.stack([self.input, self.element])
+        _, place = np.unique(where, axis=1, return_inverse=True)
+        place = place.ravel()
+        for name, rule in reversed(RULES.items()):
+            share = rule(self.place, n) * self.dz
+            wanted = np.bincount(place, share)[place]
+            room = 4 * self.rounding.u * np.bincount(place, np.abs(self.dz))[place] + self.slack
+            off = np.abs(rest - wanted) > room
+            named[np.bincount(self.group, off, len(self.sizes)) == 0] = name
+        return named
 
 
-def _distance_from_simplex(
-    valid: Ties, got: Array, dz: Array, error: Array, bound: Array, rounding: Rounding
-) -> tuple[Array, Array]:
-    """Weights >= 0 on the tied inputs, zero elsewhere, and summing to one."""
-    errors, bounds = [], []
-    for i, group in enumerate(_groups(valid)):
-        tied, arrives, g = valid.winners[:, group], dz[:, i : i + 1], got[:, group]
-        several = tied.sum(axis=-1, keepdims=True) > 1
-        low, high = np.minimum(arrives, 0.0), np.maximum(arrives, 0.0)
-        away = np.where(tied, np.maximum(np.maximum(low - g, g - high), 0.0), np.abs(g))
-        # Each share is a rounded product; a sum that is off is charged to every tied input.
-        total = Bounded.rounded(g, rounding).sum(axis=-1, keepdims=True)
-        excess = np.abs(total.value - arrives)
-        allowed = total.full_error() + Bounded.rounded(arrives, rounding).error
-        away = np.where(tied, np.maximum(away, np.where(excess > allowed, excess, 0.0)), away)
-        away = np.where(np.isnan(g), np.nan, away)
-        errors.append(np.where(several, away, error[:, group]))
-        bounds.append(np.where(several, allowed, bound[:, group]))
-    return np.concatenate(errors, axis=-1), np.concatenate(bounds, axis=-1)
+def _components(group: NDArray, place: NDArray, slots: NDArray) -> list[NDArray]:
+    """Slots by connected component of groups and the elements they share."""
+    parent: dict[tuple[str, int], tuple[str, int]] = {}
+
+    def root(a: tuple[str, int]) -> tuple[str, int]:
+        while parent.setdefault(a, a) != a:
+            parent[a] = parent[parent[a]]
+            a = parent[a]
+        return a
+
+    for s in slots:
+        parent[root(("group", int(group[s])))] = root(("element", int(place[s])))
+    found: dict[tuple[str, int], list[int]] = {}
+    for s in slots:
+        found.setdefault(root(("group", int(group[s]))), []).append(int(s))
+    return [np.array(at) for at in found.values()]
 
 
-def census(e: Expected, rounding: Rounding) -> Kinks:
+def census(e: Reference, rounding: Rounding) -> Kinks | None:
     """What the implementation took at the kinks of one op, against what the network names."""
-    got = np.asarray(e.got, dtype=np.float64)
-    dz = np.asarray(e.upstream, dtype=np.float64)
-    if isinstance(e.valid, Slopes):
-        return _census_of_slopes(e, e.valid, got, dz, rounding)
-    assert isinstance(e.valid, Ties)
-    return _census_of_ties(e, e.valid, got, dz, rounding)
+    assert e.valid is not None
+    if isinstance(e.valid.choice, Slopes):
+        return _census_of_slopes(e, e.valid.choice, rounding)
+    if not at_kink(e).any():
+        return None
+    return _census_of_slots(e, rounding)
 
 
-def _census_of_slopes(
-    e: Expected, valid: Slopes, got: Array, dz: Array, rounding: Rounding
-) -> Kinks:
+def _census_of_slopes(e: Reference, valid: Slopes, rounding: Rounding) -> Kinks:
+    assert e.valid is not None
+    got, dz = np.asarray(e.got, dtype=np.float64), e.valid.dz.value
     arrives = valid.at & (np.abs(dz) >= rounding.tiny) & np.isfinite(dz)
     ours = e.want.value[arrives] / dz[arrives]
     theirs = got[arrives] / dz[arrives]
@@ -110,48 +250,40 @@ def _census_of_slopes(
     )
 
 
-def _census_of_ties(e: Expected, valid: Ties, got: Array, dz: Array, rounding: Rounding) -> Kinks:
-    taken: list[str] = []
-    ours: list[str] = []
-    count = undetermined = 0
-    for i, group in enumerate(_groups(valid)):
-        tied = valid.winners[:, group]
-        for t in np.flatnonzero(tied.sum(axis=-1) > 1):
-            count += 1
-            if not rounding.tiny <= abs(dz[t, i]) <= rounding.largest:
-                undetermined += 1
-                continue
-            tolerance = 4 * rounding.u
-            taken.append(_rule(got[t, group] / dz[t, i], tied[t], tolerance))
-            ours.append(_rule(e.want.value[t, group] / dz[t, i], tied[t], tolerance))
+def _census_of_slots(e: Reference, rounding: Rounding) -> Kinks:
+    assert e.valid is not None
+    slots = _Slots(e.valid, rounding)
+    i, at = e.valid.input, slots.element
+    fixed = e.valid.fixed[i]
+    assert fixed is not None
+    ours = slots.rest.copy()
+    mine = slots.input == i
+    ours[mine] = e.want.value.ravel()[at[mine]] - fixed.value.ravel()[at[mine]]
+    first = np.searchsorted(slots.group, np.arange(len(slots.sizes)))
+    size = np.abs(slots.dz[first])
+    told = (size >= rounding.tiny) & (size <= rounding.largest)
+    if isinstance(e.valid.choice, Ball):
+        different = np.abs(ours - slots.rest) > slots.slack + rounding.u * np.abs(slots.dz)
+        other = bool(np.any(different & told[slots.group]))
+        taken = np.where(np.bincount(slots.group, different) > 0, "another", "zero")[told]
+        words = Census(len(first), _counts(taken), "zero", _ball_in_words(e.valid.choice),
+                       int((~told).sum()))  # fmt: skip
+        return Kinks(words, other)
+    taken, named = slots.taken(slots.rest)[told], slots.taken(ours)[told]
     return Kinks(
         Census(
-            count=count,
+            count=len(first),
             taken=_counts(taken),
-            reference=" or ".join(_counts(ours)) or "any",
+            reference=" or ".join(_counts(named)) or "any",
             valid="weights >= 0 that sum to 1",
-            undetermined=undetermined,
+            undetermined=int((~told).sum()),
         ),
-        taken != ours,
+        bool(np.any(taken != named)),
     )
 
 
-def _rule(weights: Array, tied: Array, tolerance: float) -> str:
-    """The name of the rule that gives these weights: first, last, even, or mixed."""
-    w = weights[tied]
-    for name, rule in (
-        ("first", np.eye(w.size)[0]),
-        ("last", np.eye(w.size)[-1]),
-        ("even", np.full(w.size, 1 / w.size)),
-    ):
-        if np.all(np.abs(w - rule) <= tolerance):
-            return name
-    return "mixed"
-
-
-def _groups(valid: Ties) -> list[slice]:
-    cuts = np.cumsum((0, *valid.sizes))
-    return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
+def _ball_in_words(ball: Ball) -> str:
+    return f"any vector of norm {ball.order:g} up to 1"
 
 
 def _slope(s: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.arithmetic.arrays import Array
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
-from .at_node import Expected
+from .at_node import Reference
 from .kinks import distance_from_valid
 
 __all__ = ["Levels", "Measured", "coarser", "measure", "roundings", "stands_out"]
@@ -83,22 +83,23 @@ class Measured:
         return ratio
 
 
-def measure(e: Expected, rounding: Rounding) -> Measured:
+def measure(e: Reference, rounding: Rounding) -> Measured:
     """How far each element of a quantity is from the nearest valid one."""
     got, want = np.asarray(e.got, dtype=np.float64), e.want.value
-    bound = e.want.full_error()
+    bound = np.asarray(e.want.full_error())
     with np.errstate(all="ignore"):
         error = np.abs(got - want)
         undecidable: Array = np.False_
         if not np.abs(want).max() + bound.max() < rounding.largest:
-            undecidable = ~(np.abs(want) + bound < rounding.largest)
+            given = np.isinf(want) & (bound == 0.0)  # a mask's infinity, which is exact
+            undecidable = ~(np.abs(want) + bound < rounding.largest) & ~given
             error = np.where(got == want, 0.0, error)  # equal infinities
-        if e.upstream is not None and not np.isfinite(e.upstream).all():
-            # 0 times inf: whoever multiplies by a slope of zero gets NaN, whoever selects does not.
-            lost = ~np.isfinite(e.upstream).all(axis=-1, keepdims=True)
-            undecidable = undecidable | np.broadcast_to(lost, got.shape)
-        if e.valid is not None and e.upstream is not None:
-            error, bound = distance_from_valid(e, error, bound, rounding)
+            error = np.where(given & np.isnan(error), np.inf, error)
+        undecidable = undecidable | e.lost
+        if e.valid is not None:
+            valid = distance_from_valid(e, error, bound, rounding)
+            error, bound = valid.error, valid.bound
+            undecidable = undecidable | valid.undecided
     return Measured(error, bound, undecidable)
 
 
@@ -106,27 +107,27 @@ class Levels:
     """What is expected at one place, under each rounding that was asked for."""
 
     def __init__(
-        self, expected: Callable[[Rounding], list[Expected]], precision: Precision
+        self, expected: Callable[[Rounding], list[Reference]], precision: Precision
     ) -> None:
         self.expected, self.precision = expected, precision
         self.roundings = roundings(precision)
-        self._asked: dict[Rounding, dict[str, Expected]] = {}
+        self._asked: dict[Rounding, dict[str, Reference]] = {}
 
     def quantities(self) -> list[str]:
         return list(self.at(self.roundings[0]))
 
-    def at(self, rounding: Rounding) -> dict[str, Expected]:
+    def at(self, rounding: Rounding) -> dict[str, Reference]:
         if rounding not in self._asked:
             self._asked[rounding] = {e.quantity: e for e in self.expected(rounding)}
         return self._asked[rounding]
 
-    def measured(self, quantity: str, rounding: Rounding) -> tuple[Expected, Measured]:
+    def measured(self, quantity: str, rounding: Rounding) -> tuple[Reference, Measured]:
         e = self.at(rounding)[quantity]
         return e, measure(e, rounding)
 
-    def sharpest(self, quantity: str) -> tuple[Expected, Measured]:
+    def sharpest(self, quantity: str) -> tuple[Reference, Measured]:
         """Under the first rounding that explains all, else the sharp one that comes nearest."""
-        tried: list[tuple[Expected, Measured]] = []
+        tried: list[tuple[Reference, Measured]] = []
         for rounding in self.roundings[: max(1, len(self.roundings) - 1)]:
             tried.append(self.measured(quantity, rounding))
             if not tried[-1][1].outside.any():

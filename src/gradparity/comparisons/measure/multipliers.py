@@ -16,7 +16,10 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.rounding import SIGMAS
 from ...core.network.backprop import Forward, backward_pass
-from .branches import Branches, Chosen
+from ...core.network.batch import samples_stay_apart
+from ...core.network.case import Case
+from ...core.network.network import DIV
+from .branches import Branches, Chosen, Multiplier
 
 __all__ = ["Solution", "box_least_squares", "solve"]
 
@@ -42,23 +45,8 @@ class Solution:
     settled: bool
 
 
-@dataclass(frozen=True)
-class _Multiplier:
-    name: str  # of the node
-    t: int
-    direction: NDArray
-    at_zero: NDArray
-
-    def slopes(self, slopes: NDArray, s: float) -> NDArray:
-        """The slopes (T, D) of its op with this multiplier set to s."""
-        mine = (self.direction != 0) | (self.at_zero != 0)
-        row = np.where(mine, self.at_zero + s * self.direction, slopes[self.t])
-        slopes = slopes.copy()
-        slopes[self.t] = row
-        return slopes
-
-
 def solve(
+    case: Case,
     passed: Forward,
     branches: Sequence[Branches],
     ops: Mapping[str, Chosen],
@@ -69,56 +57,49 @@ def solve(
 
     Parameters
     ----------
+    case : what was asked for.
     passed : the reference's forward pass.
     branches, ops : the kinks, and the choice at them to start from.
     off : got minus expected, by "grad ...", for that choice.
     bound : how far each may be.
     """
-    free: list[_Multiplier] = []
+    free: list[Multiplier] = []
     for b in branches:
         for line in b.multipliers():
             if line is None or len(free) == MOST:
                 return None
-            free.append(_Multiplier(b.step.name, *line))
+            free.append(line)
     picked = {q: _picked(off[q] / bound[q]) for q in off if np.isfinite(off[q]).all()}
     equations = sum(len(i) for i in picked.values())
     if not free or len(free) > SHARE * equations:
         return None
-    plain = passed.map(lambda v: v.value)
-    rows = {m.t: plain.map(lambda a, t=m.t: a[t : t + 1], lambda p: p) for m in free}  # type: ignore[misc]
+    plain = _plain(passed)
+    effects = _Effects(case, plain, picked, off)
     ops = dict(ops)
     start = _gradients(plain, ops, picked)
     target = {q: start[q] + off[q].ravel()[i] for q, i in picked.items()}
     s = np.array([_position(m, ops) for m in free])
     allowed = np.concatenate([bound[q].ravel()[i] for q, i in picked.items()])
-    unit = SIGMAS * passed.Err.noise.out
+    unit = SIGMAS * 2.0**-case.precision.digits
     reached = False
     for _ in range(ROUNDS):
         now = _gradients(plain, ops, picked)
         residual = np.concatenate([target[q] - now[q] for q in picked])
-        A = np.stack([_effect(m, rows[m.t], ops, picked, off) for m in free], axis=-1)
+        A = np.stack([effects.of(m, ops) for m in free], axis=-1)
         # What a kink switches on is rounded too.
         weight = 1 / (allowed + unit * np.abs(A).sum(axis=-1))
         A *= weight[:, np.newaxis]
         s, reached = box_least_squares(A, weight * residual + A @ s, s)
         s = _snapped(s, A)
         for m, value in zip(free, s, strict=True):
-            chosen = ops[m.name]
-            slopes = m.slopes(chosen.slopes, float(value))
-            ops[m.name] = Chosen(chosen.op, chosen.at, slopes, chosen.sizes)
-    return Solution(ops, len(free), reached and _affine(free))
+            ops[m.name] = ops[m.name].with_slopes(m.slopes(ops[m.name].slopes, float(value)))
+    return Solution(ops, len(free), reached and effects.affine(free))
 
 
 def _snapped(s: NDArray, A: NDArray) -> NDArray:
     """Slopes that rounding cannot tell from an end of their range are that end."""
     uncertain = 1 / np.maximum(np.linalg.norm(A, axis=0), 1.0)
     return np.where(s <= uncertain, 0.0, np.where(s >= 1 - uncertain, 1.0, s))
-
-
-def _affine(free: Sequence[_Multiplier]) -> bool:
-    """Whether no instance has kinks at two ops."""
-    places = {(m.t, m.name) for m in free}
-    return len(places) == len({t for t, _ in places})
 
 
 def _picked(ratio: NDArray) -> NDArray:
@@ -130,10 +111,15 @@ def _picked(ratio: NDArray) -> NDArray:
     return np.union1d(worst, np.linspace(0, ratio.size - 1, half).astype(int))
 
 
-def _position(m: _Multiplier, ops: Mapping[str, Chosen]) -> float:
+def _position(m: Multiplier, ops: Mapping[str, Chosen]) -> float:
     """Where the slopes taken so far put this multiplier."""
     j = int(np.argmax(m.direction != 0))
-    return float((ops[m.name].slopes[m.t, j] - m.at_zero[j]) / m.direction[j])
+    return float((ops[m.name].slopes[j] - m.at_zero[j]) / m.direction[j])
+
+
+def _plain(passed: Forward) -> Forward:
+    value = {n: v.value if hasattr(v, "value") else v for n, v in passed.value.items()}
+    return Forward(passed.network, value)
 
 
 def _gradients(
@@ -143,29 +129,68 @@ def _gradients(
     return {q: grad[q.removeprefix("grad ")].ravel()[i] for q, i in picked.items()}
 
 
-def _effect(
-    m: _Multiplier,
-    row: Forward,
-    ops: Mapping[str, Chosen],
-    picked: Mapping[str, NDArray],
-    off: Mapping[str, NDArray],
-) -> NDArray:
-    """The change of the picked gradients from s = 0 to s = 1: that of one instance."""
-    grads = []
-    for s in (0.0, 1.0):
-        mine = {name: chosen.of(m.t) for name, chosen in ops.items()}
-        mine[m.name] = ops[m.name].of(m.t, m.slopes(ops[m.name].slopes, s))
-        grads.append(backward_pass(row, mine).grad)
-    parts = []
-    for q, i in picked.items():
+class _Effects:
+    """How the picked gradients change with a multiplier: those of one sample, where that is all."""
+
+    def __init__(
+        self, case: Case, plain: Forward, picked: Mapping[str, NDArray], off: Mapping[str, NDArray]
+    ) -> None:
+        self.case, self.plain, self.picked, self.off = case, plain, picked, off
+        self.apart = case.network.divergence is not None and samples_stay_apart(case)
+        self.dDiv = backward_pass(plain).grad[DIV] if self.apart else np.zeros(())
+        self.step = {step.name: step for step in case.network.body}
+
+    def sample(self, m: Multiplier) -> int:
+        """The sample in which the multiplier is."""
+        z = self.plain.value[self.step[m.name].outputs[0]]
+        return int(m.group // (z.size // self.case.T))
+
+    def affine(self, free: Sequence[Multiplier]) -> bool:
+        """Whether no sample has kinks at two ops."""
+        if not self.apart:
+            return len({m.name for m in free}) == 1
+        places = {(self.sample(m), m.name) for m in free}
+        return len(places) == len({t for t, _ in places})
+
+    def of(self, m: Multiplier, ops: Mapping[str, Chosen]) -> NDArray:
+        """The change of the picked gradients from s = 0 to s = 1."""
+        both = [{**ops, m.name: ops[m.name].with_slopes(m.slopes(ops[m.name].slopes, s))}
+                for s in (0.0, 1.0)]  # fmt: skip
+        if not self.apart:
+            low, high = (_gradients(self.plain, each, self.picked) for each in both)
+            return np.concatenate([high[q] - low[q] for q in self.picked])
+        t, T = self.sample(m), self.case.T
+        row = self._row(t)
+        low, high = (
+            backward_pass(
+                row,
+                {name: op.of_sample(t, T, self._sizes(name)) for name, op in each.items()},
+                start={DIV: self.dDiv[t : t + 1]},
+            ).grad
+            for each in both
+        )
+        return np.concatenate([self._picked(q, i, high, low, t) for q, i in self.picked.items()])
+
+    def _sizes(self, name: str) -> tuple[int, ...]:
+        step = self.step[name]
+        return tuple(self.plain.value[n].size for n in (step.outputs[0], *step.inputs))
+
+    def _row(self, t: int) -> Forward:
+        """The forward pass of one sample."""
+        own = self.case.network.parameter_shapes
+        value = {
+            name: v if name in own or not np.ndim(v) or v.shape[0] != self.case.T else v[t : t + 1]
+            for name, v in self.plain.value.items()
+        }
+        return Forward(self.plain.network, value)
+
+    def _picked(self, q: str, i: NDArray, high: Any, low: Any, t: int) -> NDArray:
         name = q.removeprefix("grad ")
-        change: Any = grads[1][name] - grads[0][name]
-        if name in row.params:
-            parts.append(change.ravel()[i])
-            continue
-        width = off[q][0].size
-        parts.append(np.where(i // width == m.t, change.ravel()[i % width], 0.0))
-    return np.concatenate(parts)
+        change: NDArray = high[name] - low[name]
+        if name in self.case.params or change.size == self.off[q].size:
+            return change.ravel()[i]
+        width = self.off[q][0].size
+        return np.where(i // width == t, change.ravel()[i % width], 0.0)
 
 
 def box_least_squares(A: NDArray, r: NDArray, s: NDArray) -> tuple[NDArray, bool]:

@@ -6,14 +6,14 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ..findings.finding import Power
-from .at_node import Expected
+from .at_node import Reference
 from .kinks import at_kink
 from .levels import Measured
 
 __all__ = ["power", "power_of", "worst_of"]
 
 
-def power(e: Expected, measured: Measured) -> Power | None:
+def power(e: Reference, measured: Measured) -> Power | None:
     """The smallest relative faults, of one element and of the whole tensor, beyond the bound.
 
     An element w that is off by e with bound B is outside once it is multiplied by 1 + f or by
@@ -26,12 +26,11 @@ def power(e: Expected, measured: Measured) -> Power | None:
     >>> from gradparity.core import Bounded, Rounding
     >>> want = Bounded(np.array([1.0, 4.0]), np.array([1e-3, 1e-3]), Rounding.of("float64"))
     >>> measured = Measured(np.zeros(2), want.error, np.False_)
-    >>> power(Expected("grad W1", want.value, want), measured)
+    >>> power(Reference("grad W1", want.value, want), measured)
     Power(median=0.000625, worst=0.001, tensor=0.00025, untested=0)
     """
     decided = ~measured.undecidable
-    if e.valid is not None:
-        decided = decided & ~at_kink(e.valid)
+    decided = decided & ~at_kink(e)
     return power_of(np.asarray(e.got, np.float64), e.want.value, measured.bound, decided)
 
 

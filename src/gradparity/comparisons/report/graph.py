@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -60,12 +61,13 @@ def graph_of(case: Case) -> Graph:
         GraphNode(
             step.name,
             as_written(step.op),
-            step.inputs,
+            tuple(n for n in step.inputs if n not in step.parameters.values() and n != step.draw),
             {name: network.parameter_shapes[name] for name in step.parameters.values()},
         )
-        for step in network.steps
+        for step in network.body
     )
-    instances, width = case.x.shape
+    instances, *rest = case.inputs[network.inputs[0]].shape
+    width = math.prod(rest)
     return Graph(nodes, as_written(network.divergence), network.output, instances, width)
 
 

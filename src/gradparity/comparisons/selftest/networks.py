@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...core import Affine, Case, Compound, Identity, InnerProduct, Network, Op, layered
+from ...core import Affine, Case, Compound, Identity, LinearLoss, Network, Op, layered
+from ...core.arithmetic.arrays import NDArray
 from ...core.network.backprop import backprop
 from ..cases.suite import LOSSES, OPS, gated, shared_zero
 
@@ -42,7 +43,7 @@ def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
     for name, (divergence, output, width) in LOSSES.items():
         network = layered(output or [Identity()], divergence)
         cases = (Case.random(network, batch=T, seed=seed + T, width=width) for T in (width, 7, 9))
-        yield Subject(f"loss-{name}", tuple(cases), frozenset(("Div",)), sums=False)
+        yield Subject(f"loss-{name}", tuple(cases), frozenset(("Div", "Err")), sums=False)
     for name, case, nodes in (
         ("gated", gated(), frozenset(("m1", "r1", "q1", "c1", "x"))),
         ("shared-zero", shared_zero(), frozenset(("z1", "y1", "u1", "s1", "x"))),
@@ -52,7 +53,7 @@ def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
 
 def _of_op(name: str, op: Op | Compound, width: int, seed: int) -> Subject:
     """The op alone, with cotangents of random sign: a small network, for it is judged often."""
-    network = layered([op], InnerProduct())
+    network = layered([op], LinearLoss())
     square, again = (
         _telling(network, batch, seed + batch, width)
         for batch in (max(width, 3), max(width, 3) + 4)
@@ -73,14 +74,24 @@ def _telling(network: Network, batch: int, seed: int, width: int | None = None) 
 def _at_kinks(case: Case, batch: int | None = None) -> Case:
     """The same network on small whole numbers: kinks and ties are met exactly."""
     rng = np.random.default_rng(case.T)
-    x = rng.integers(-2, 3, (batch or 2 * case.T + 4, case.x.shape[1])).astype(case.dtype)
-    x[0] = 0.0
+    network, T = case.network, batch or 2 * case.T + 4
+
+    def drawn(name: str, a: NDArray) -> NDArray:
+        if a.dtype.kind != "f" or name in network.fixed or a.shape[0] != case.T:
+            return np.resize(a, (T, *a.shape[1:])) if a.shape[0] == case.T else a
+        x = rng.integers(-2, 3, (T, *a.shape[1:])).astype(case.dtype)
+        x[0] = 0.0
+        return x
+
+    inputs = {name: drawn(name, a) for name, a in case.inputs.items()}
     params = {name: np.clip(np.round(1.5 * p), -2, 2) for name, p in case.params.items()}
-    y = case.network.widths(x.shape[1])[case.network.output]
-    d = case.network.divergence.random(rng, len(x), y)
+    if network.divergence is None:
+        return Case(network, params, inputs, name=case.name)
+    shapes = network.shapes({name: a.shape for name, a in inputs.items()})
+    d = network.divergence.targets(rng, shapes[network.output])
     if d.dtype.kind == "f":
         d = d.astype(case.dtype)
-    return Case(case.network, params, x, d, case.name)
+    return Case(network, params, inputs, d, case.name, twin=case.twin)
 
 
 def elsewhere(subject: Subject) -> Iterator[Case]:
@@ -91,7 +102,17 @@ def elsewhere(subject: Subject) -> Iterator[Case]:
     (case,) = subject.cases
     T = case.T if case.T > 1 else 5
     for i in range(3):
-        seed, width = subject.seed + i, case.x.shape[1]
-        other = Case.random(case.network, batch=T, seed=seed, width=width)
+        rng = np.random.default_rng(subject.seed + i)
+        drawn = {
+            name: rng.standard_normal((T, *a.shape[1:])) if _is_drawn(case, name) else a
+            for name, a in case.inputs.items()
+        }
+        other = Case.random(case.network, batch=T, seed=subject.seed + i, x=drawn)
         yield other
         yield _at_kinks(other, T)
+
+
+def _is_drawn(case: Case, name: str) -> bool:
+    """Whether an input is floats, one row a sample."""
+    a = case.inputs[name]
+    return a.dtype.kind == "f" and name not in case.network.fixed and a.shape[0] == case.T

@@ -7,7 +7,7 @@ the innocent, and whoever is accused at the planted place is accused of this fau
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,100 +16,112 @@ import numpy as np
 
 from ...core import Case, Trace
 from ...core.arithmetic.arrays import NDArray, total
-from ...core.formulas.op import Slopes, Ties
-from ...core.network.backprop import risk
-from ...core.network.network import INPUT, Edge, Step
-from ..explain.fault_sites import Spot, _given, _grad, _if_other, _value, mistaken, quantity
+from ...core.formulas.op import Slopes
+from ...core.network.backprop import arriving
+from ...core.network.network import DIV, ERR, Step
+from ..explain.fault_sites import FaultSite, if_other, inputs_at, mistaken, quantity
 from ..explain.faults import ARRAY, Place
+from ..measure.at_node import name_of_use, name_of_value
 
 __all__ = ["mutants", "plant", "replay"]
 
 
-# The faults that apply at a spot ----------------------------------------------------------------
+# The faults that apply at a site ----------------------------------------------------------------
 
 
-def mutants(case: Case, trace: Trace, spot: Spot) -> Iterator[tuple[str, NDArray | None]]:
+def mutants(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, NDArray | None]]:
     """(fault, the wrong array, or None where the fault changes nothing) for all that apply."""
-    right = quantity(trace, spot)
-    at = Place(case.T, _smooth(case, trace, spot))
+    right = quantity(trace, site)
+    at = Place(case.T, _smooth(case, trace, site))
     with np.errstate(all="ignore"):
         for name, array_fault in ARRAY.items():
             wrong = array_fault(right, at)
             if wrong is not None:
-                yield name, _if_other(wrong, right)
-        if spot.kind == "sum":
-            uses = [trace.edge_grad[edge] for edge in case.network.consumers(spot.key)]
+                yield name, if_other(wrong, right)
+        if site.kind == "sum":
+            edges = case.network.consumers(site.key)
+            uses = [trace.edge_grad[e] for e in edges if e in trace.edge_grad]
             if len(uses) > 1:
-                yield "a use left out", _if_other(total(uses[:-1]), right)
-        yield from mistaken(case, trace, spot)
+                yield "a use left out", if_other(total(uses[:-1]), right)
+        yield from mistaken(case, trace, site)
 
 
-def _smooth(case: Case, trace: Trace, spot: Spot) -> NDArray:
+def _smooth(case: Case, trace: Trace, site: FaultSite) -> NDArray:
     """Where one value alone is right: not at a kink, and not where an op draws at random."""
-    everywhere = np.ones(quantity(trace, spot).shape, bool)
-    if spot.step is None or spot.kind not in ("edge", "value"):
+    everywhere = np.ones(quantity(trace, site).shape, bool)
+    if site.step is None or site.kind not in ("edge", "value"):
         return everywhere
-    y = _value(case, trace.value, spot.step.inputs[0])
-    if spot.kind == "value":
-        return np.asarray(y > 0) if spot.step.op.random else everywhere
-    p = spot.step.own(case.params)
-    valid = spot.step.op.subdifferential(p, y, float(np.finfo(case.dtype).tiny))
+    y, _ = inputs_at(case, trace.values(), site.step)
+    if site.kind == "value":
+        return np.asarray(y[0] > 0) if site.step.op.random else everywhere
+    valid = site.step.op.subdifferential(y, float(np.finfo(case.dtype).tiny))
+    if valid is None:
+        return everywhere
     if isinstance(valid, Slopes):
-        return np.asarray(~valid.at)
-    if isinstance(valid, Ties):
-        tied = valid.winners.sum(-1, keepdims=True) > len(valid.sizes)
-        return ~np.broadcast_to(tied, everywhere.shape)
+        return np.asarray(~valid.at) if site.slot == 0 else everywhere
+    everywhere.reshape(-1)[valid.element[valid.input == site.slot]] = False
     return everywhere
 
 
 # An implementation with the fault ---------------------------------------------------------------
 
 
-def plant(case: Case, trace: Trace, spot: Spot, fault: str) -> Trace | None:
+def plant(case: Case, trace: Trace, site: FaultSite, fault: str) -> Trace | None:
     """The trace of an implementation with this fault; None where it changes or applies to nothing.
 
-    >>> from gradparity.comparisons.explain.fault_sites import spots
+    >>> from gradparity.comparisons.explain.fault_sites import fault_sites
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(2, 2), Tanh()], L2()), batch=2)
-    >>> trace, spot = backprop(case), spots(case)[2]
-    >>> spot.quantity
+    >>> trace, site = backprop(case), fault_sites(case)[2]
+    >>> site.quantity
     'grad W1'
-    >>> (plant(case, trace, spot, "doubled").grad["W1"] == 2 * trace.grad["W1"]).all()
+    >>> (plant(case, trace, site, "doubled").grad["W1"] == 2 * trace.grad["W1"]).all()
     np.True_
     """
-    wrong = dict(mutants(case, trace, spot)).get(fault)
-    return None if wrong is None else replay(case, trace, spot, wrong)
+    wrong = dict(mutants(case, trace, site)).get(fault)
+    return None if wrong is None else replay(case, trace, site, wrong)
 
 
-def replay(case: Case, trace: Trace, spot: Spot, wrong: NDArray) -> Trace:
+def replay(case: Case, trace: Trace, site: FaultSite, wrong: NDArray) -> Trace:
     """The trace with one quantity wrong, and what depends on it computed from that."""
     with np.errstate(all="ignore"):
-        return _Replay(case, trace, spot, wrong).trace
+        return _Replay(case, trace, site, wrong).trace()
 
 
 class _Replay:
     """`backprop`, but keeping of a trace what does not depend on the planted quantity."""
 
-    def __init__(self, case: Case, trace: Trace, spot: Spot, wrong: NDArray) -> None:
-        self.case, self.kept, self.spot, self.wrong = case, trace, spot, wrong
+    def __init__(self, case: Case, trace: Trace, site: FaultSite, wrong: NDArray) -> None:
+        self.case, self.kept, self.site, self.wrong = case, trace, site, wrong
         self.changed: set[str] = set()  # quantities, by name
-        self.value: dict[str, NDArray] = {}
+        self.value: dict[str, Any] = trace.values()
         self.grad: dict[str, NDArray] = dict(trace.grad)
         self.edge_grad: dict[Any, NDArray] = dict(trace.edge_grad)
-        for step in case.network.steps:
-            self._forward(step)
-        Div, Err = self._risk()
-        self.trace = replace(
-            trace, Err=Err, Div=Div, value=self.value, grad=self.grad, edge_grad=self.edge_grad
-        )
-        self._divergence(Div)
-        for step in reversed(case.network.steps):
-            self._backward(step)
-        self._sum(INPUT)
 
-    def _settle(self, quantity: str, kept: NDArray, depends: set[str], compute: Any) -> NDArray:
+    def trace(self) -> Trace:
+        """The forward pass, then the backward pass."""
+        network = self.case.network
+        for step in network.steps:
+            self._forward(step)
+        for step in reversed(network.steps):
+            self._backward(step)
+        shared = [name for name in network.trained if network.has_own_uses(name)]
+        for name in (*self.case.differentiated, *shared):
+            self._sum(name)
+        Err = self.kept.Err
+        if ERR in self.changed:
+            Err = float(self.value[ERR])
+        value = {name: self.value[name] for name in self.kept.value}
+        Div: Any = self.value.get(DIV)
+        return replace(
+            self.kept, Err=Err, Div=Div, value=value, grad=self.grad, edge_grad=self.edge_grad
+        )
+
+    def _settle(
+        self, quantity: str, kept: NDArray, depends: set[str], compute: Callable[[], Any]
+    ) -> NDArray:
         """The planted array, what was kept, or what follows from the changed ones."""
-        if quantity == self.spot.quantity and quantity not in self.changed:
+        if quantity == self.site.quantity and quantity not in self.changed:
             self.changed.add(quantity)
             return self.wrong
         if not depends & self.changed:
@@ -118,53 +130,49 @@ class _Replay:
         return np.asarray(compute(), kept.dtype)
 
     def _forward(self, step: Step) -> None:
-        def z() -> NDArray:
-            y = (_value(self.case, self.value, name) for name in step.inputs)
-            found: NDArray = step.op.forward(step.own(self.case.params), *y)
-            return found
+        def z(name: str) -> Any:
+            known = {**self.value, **self.case.given}
+            y, _ = inputs_at(self.case, {**self.kept.values(), **self.value}, step)
+            y = tuple(known.get(n, a) for n, a in zip(step.inputs, y, strict=True))
+            return step.named(step.op.forward(*y))[name]
 
-        depends = {f"value {name}" for name in step.inputs}
-        kept = self.kept.value[step.name]
-        self.value[step.name] = self._settle(f"value {step.name}", kept, depends, z)
+        depends = {name_of_value(name) for name in step.inputs}
+        for name in step.values:
+            if name in self.value:
+                self.value[name] = self._settle(
+                    name_of_value(name), self.value[name], depends, partial(z, name)
+                )
 
-    def _risk(self) -> tuple[NDArray, float]:
-        network, desired = self.case.network, self.case.desired
-        y = self.value[network.output]
-        forward = partial(network.divergence.forward, y, desired)
-        Div = self._settle("Div", self.kept.Div, {f"value {network.output}"}, forward)
-        kept = np.asarray(self.kept.Err, self.kept.dtype)
-        Err = self._settle("Err", kept, {"Div"}, lambda: risk(Div, network))
-        return Div, float(Err) if "Err" in self.changed else self.kept.Err
-
-    def _divergence(self, Div: NDArray) -> None:
+    def _sum(self, name: str) -> None:
         network = self.case.network
-        edge = Edge(network.output, "Div")
-        dDiv = self._settle("grad Div", self.kept.grad["Div"], set(), None)
-        given = dDiv, self.value[network.output], self.case.desired, Div
-        self.grad["Div"] = dDiv
-        self.edge_grad[edge] = self._settle(
-            _grad(edge), self.kept.edge_grad[edge], {"grad Div", f"value {network.output}"},
-            lambda: network.divergence.backward(*given),
-        )  # fmt: skip
-
-    def _sum(self, name: str) -> NDArray:
-        edges = self.case.network.consumers(name)
-        self.grad[name] = self._settle(
-            f"grad {name}", self.kept.grad[name], {_grad(edge) for edge in edges},
-            lambda: total([self.edge_grad[edge] for edge in edges]),
-        )  # fmt: skip
-        return self.grad[name]
+        edges = [e for e in network.consumers(name) if e in self.edge_grad]
+        if name in self.grad and (edges or not network.consumers(name)):
+            self.grad[name] = self._settle(
+                f"grad {name}", self.grad[name], {name_of_use(network, e) for e in edges},
+                lambda: total([self.edge_grad[edge] for edge in edges]),
+            )  # fmt: skip
 
     def _backward(self, step: Step) -> None:
-        op, *given = _given(self.case, self.value, self._sum(step.name), step)
-        depends = {f"grad {step.name}", *(f"value {name}" for name in (*step.inputs, step.name))}
+        network = self.case.network
+        for name in step.outputs if step not in network.loss else ():
+            self._sum(name)
+        if all(name not in self.grad and name not in network.ends for name in step.outputs):
+            return
+        values = {*step.inputs, *step.values} - ({DIV} if step.name == ERR else set())
+        depends = {f"grad {name}" for name in step.outputs} | {name_of_value(n) for n in values}
+
+        def through(slot: int) -> Any:
+            y, z = inputs_at(self.case, self.value, step)
+            grad = {n: np.ones((), self.case.dtype) * f for n, f in network.ends.items()}
+            dz = arriving(step, {**grad, **self.grad}, self.value)
+            return step.op.vjp(dz, y, z)[slot]
+
         for slot, edge in enumerate(step.edges):
-            self.edge_grad[edge] = self._settle(
-                _grad(edge), self.kept.edge_grad[edge], depends,
-                lambda slot=slot: op.backward(*given)[slot],
-            )  # fmt: skip
-        for letter, name in step.parameters.items():
-            self.grad[name] = self._settle(
-                f"grad {name}", self.kept.grad[name], depends,
-                lambda letter=letter: op.gradients(*given)[letter],
-            )  # fmt: skip
+            if edge is None:
+                continue
+            q = name_of_use(network, edge)
+            own = network.has_own_uses(edge.source)
+            home: dict[Any, NDArray] = self.edge_grad if own else self.grad
+            key: Any = edge if own else edge.source
+            if key in home:
+                home[key] = self._settle(q, home[key], depends, partial(through, slot))

@@ -16,7 +16,7 @@ import numpy as np
 from ...adapters.base import Adapter, AdapterError, adapter, installed
 from ...core import Case, Network, Precision, Trace
 from ...core.network.backprop import backprop
-from ..explain.fault_sites import Spot, quantity, spots
+from ..explain.fault_sites import FaultSite, fault_sites, quantity
 from ..findings.finding import Finding, Verdict
 from ..judge.node_by_node import judge
 from ..report.records import environment
@@ -77,36 +77,36 @@ def selftest(
             for dtype in dtypes:
                 mine = inputs[dtype]
                 alarms += [alarm for one in mine for alarm in one.alarms]
-                for spot in _places(subject):
-                    results += _plant_all(subject, spot, mine)
+                for site in _places(subject):
+                    results += _plant_all(subject, site, mine)
                     steps.did(dtype, f"{each.name} {dtype}, planting faults: {subject.name}")
     steps.end()
     return SelfTest(tuple(results), tuple(alarms), {**environment(), **versions})
 
 
-def _places(subject: Subject) -> Iterator[Spot]:
+def _places(subject: Subject) -> Iterator[FaultSite]:
     """Of its nodes; the sum over the uses of a value that has only one where that is asked for."""
     case, nodes = subject.cases[0], subject.nodes
-    for spot in spots(case):
-        alone = spot.kind == "sum" and len(case.network.consumers(spot.key)) == 1
-        if (nodes is None or spot.node in nodes) and (subject.sums or not alone):
-            yield spot
+    for site in fault_sites(case):
+        alone = site.kind == "sum" and len(case.network.consumers(site.key)) == 1
+        if (nodes is None or site.node in nodes) and (subject.sums or not alone):
+            yield site
 
 
-def _plant_all(subject: Subject, spot: Spot, inputs: list[_Input]) -> Iterator[Result]:
+def _plant_all(subject: Subject, site: FaultSite, inputs: list[_Input]) -> Iterator[Result]:
     """Every fault that applies there, until one input decides."""
     decided: dict[str, Result] = {}
     for one in inputs:
-        if spot.quantity in one.accused:
+        if site.quantity in one.accused:
             continue  # a fault beside a fault tells nothing
-        for fault, wrong in mutants(one.case, one.trace, spot):
+        for fault, wrong in mutants(one.case, one.trace, site):
             if wrong is None:
-                decided.setdefault(fault, one.unchanged(subject, spot, fault))
+                decided.setdefault(fault, one.unchanged(subject, site, fault))
             elif fault not in decided or decided[fault].undecided:
-                decided[fault] = one.changed(subject, spot, fault, wrong)
+                decided[fault] = one.changed(subject, site, fault, wrong)
     for fault, result in decided.items():
         if result.equivalent and subject.own:
-            yield _on_other_inputs(subject, inputs[0], spot, fault, result)
+            yield _on_other_inputs(subject, inputs[0], site, fault, result)
         else:
             yield result
 
@@ -135,36 +135,36 @@ class _Input:
         where = f"{self.case.name}, {self.trace.adapter} {self.case.dtype}"
         return [f"{where}: {self.clean[q]}" for q in self.clean if q in self.accused]
 
-    def judged(self, spot: Spot, fault: str, wrong: Any = None) -> dict[str, Finding]:
+    def judged(self, site: FaultSite, fault: str, wrong: Any = None) -> dict[str, Finding]:
         """The findings of an implementation with the fault, and in float64 its own as evidence."""
         if wrong is None:
-            planted = plant(self.case, self.trace, spot, fault) or self.trace
+            planted = plant(self.case, self.trace, site, fault) or self.trace
         else:
-            planted = replay(self.case, self.trace, spot, wrong)
+            planted = replay(self.case, self.trace, site, wrong)
         twin = self.in_float64
-        evidence = None if twin is None else cache(lambda: twin.judged(spot, fault))
+        evidence = None if twin is None else cache(lambda: twin.judged(site, fault))
         return {f.quantity: f for f in judge(self.case, planted, evidence)}
 
-    def changed(self, subject: Subject, spot: Spot, fault: str, wrong: Any) -> Result:
-        found = self.judged(spot, fault, wrong)
+    def changed(self, subject: Subject, site: FaultSite, fault: str, wrong: Any) -> Result:
+        found = self.judged(site, fault, wrong)
         bad = {q: f.node for q, f in found.items() if f.verdict.parity is False}
         bad = {q: node for q, node in bad.items() if q not in self.accused}
-        note = "" if bad else _limit(found[spot.quantity])
+        note = "" if bad else _limit(found[site.quantity])
         # The gradient at a node may use its wrong value: that is the same place.
-        named = spot.quantity in bad and set(bad.values()) == {spot.node}
-        result = self._result(subject, spot, fault, note)
+        named = site.quantity in bad and set(bad.values()) == {site.node}
+        result = self._result(subject, site, fault, note)
         return replace(result, caught=bool(bad), named_rightly=named)
 
-    def unchanged(self, subject: Subject, spot: Spot, fault: str) -> Result:
+    def unchanged(self, subject: Subject, site: FaultSite, fault: str) -> Result:
         note = "no bit changed on any input tried"
-        return replace(self._result(subject, spot, fault, note), equivalent=True)
+        return replace(self._result(subject, site, fault, note), equivalent=True)
 
-    def _result(self, subject: Subject, spot: Spot, fault: str, note: str) -> Result:
+    def _result(self, subject: Subject, site: FaultSite, fault: str, note: str) -> Result:
         return Result(
             fault=fault,
-            quantity=spot.quantity,
-            node=spot.node,
-            place=spot.kind,
+            quantity=site.quantity,
+            node=site.node,
+            place=site.kind,
             case=subject.name,
             adapter=self.trace.adapter,
             dtype=self.case.dtype.name,
@@ -185,13 +185,13 @@ def _limit(f: Finding) -> str:
 
 
 def _on_other_inputs(
-    subject: Subject, one: _Input, spot: Spot, fault: str, result: Result
+    subject: Subject, one: _Input, site: FaultSite, fault: str, result: Result
 ) -> Result:
     """On your own case a fault that changes nothing is equivalent only if it never would."""
     for case, trace in _elsewhere(subject, one.case.dtype.name):
-        wrong = dict(mutants(case, trace, spot)).get(fault)
+        wrong = dict(mutants(case, trace, site)).get(fault)
         if wrong is not None:
-            note = f"{_silence(one, spot, fault)}; on other inputs it would change it"
+            note = f"{_silence(one, site, fault)}; on other inputs it would change it"
             return replace(result, equivalent=False, note=note)
     return result
 
@@ -201,11 +201,11 @@ def _elsewhere(subject: Subject, dtype: str) -> list[tuple[Case, Trace]]:
     return [(case, backprop(case)) for case in (c.astype(dtype) for c in elsewhere(subject))]
 
 
-def _silence(one: _Input, spot: Spot, fault: str) -> str:
+def _silence(one: _Input, site: FaultSite, fault: str) -> str:
     """Why a fault changed nothing on these inputs."""
     if fault == "wrong weight at a kink":
         return "no element is exactly at a kink"
-    if not np.any(quantity(one.trace, spot)):
+    if not np.any(quantity(one.trace, site)):
         return "zero there: a dead or saturated unit, or no gradient arrives"
     if one.case.T == 1:
         return "a batch of one instance"

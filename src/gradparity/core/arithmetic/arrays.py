@@ -20,7 +20,21 @@ NDArray: TypeAlias = npt.NDArray[Any]
 #: What a formula takes and returns: an ndarray of any float dtype, one of objects, or a `Bounded`.
 Array: TypeAlias = Any
 
-__all__ = ["Array", "NDArray", "absorb", "affine", "erf", "scatter_add", "total", "wider"]
+__all__ = [
+    "Array",
+    "NDArray",
+    "absorb",
+    "affine",
+    "erf",
+    "moved",
+    "moved_back",
+    "scatter_add",
+    "swap",
+    "total",
+    "transpose",
+    "unbroadcast",
+    "wider",
+]
 
 
 def _erf_of(x: Any) -> Any:
@@ -42,7 +56,7 @@ def erf(x: Array) -> Array:
 
 
 def affine(y: Array, W: Array, b: Array) -> Array:
-    """y W + b, shapes (T, n) (n, m) (m,): the bias is one more term of the same sum.
+    """y W + b over the last axis, (..., n) (n, m) (m,): the bias is one more term of the sum.
 
     Implementations start the sum from the bias or add it last; a bound has to admit both, so
     `Bounded` evaluates the lecture's extended notation, w_0j = b_j with y_0 = 1.
@@ -76,19 +90,68 @@ def total(parts: Sequence[Array]) -> Array:
     return np.stack(parts).sum(axis=0) if bounded is None else bounded.total(parts)
 
 
-def scatter_add(values: Array, indices: tuple[int, ...], width: int) -> Array:
-    """Sum columns back to where they were taken from: out[:, l] = sum over {k: indices[k] = l}.
+def moved(a: Array, move: Callable[..., Array], fill: float = 0.0) -> Array:
+    """Apply ``move(array, fill)``, which only rearranges elements and puts `fill` in new places.
 
-    It is the transpose of ``x[:, indices]``; values (T, len(indices)), result (T, width).
+    >>> moved(np.array([1.0, 2.0]), lambda a, fill: np.pad(a, 1, constant_values=fill), -np.inf)
+    array([-inf,   1.,   2., -inf])
+    """
+    return a.moved(move, fill) if hasattr(a, "moved") else move(a, fill)
+
+
+def moved_back(dz: Array, back: Callable[[Array], Array]) -> Array:
+    """Apply the adjoint of a movement: every element returns to its source, several are added up.
+
+    >>> moved_back(np.array([[1.0, 2.0, 4.0]]), lambda a: scatter_add(a, (0, 2, 0), 3))
+    array([[5., 0., 2.]])
+    """
+    return dz.moved_back(back) if hasattr(dz, "moved_back") else back(dz)
+
+
+def scatter_add(values: NDArray, indices: Sequence[int], width: int) -> NDArray:
+    """Sum the last axis to where it was taken from: out[..., l] = sum over {k: indices[k] = l}.
+
+    It is the transpose of ``x[..., indices]``; values (..., len(indices)), result (..., width).
 
     >>> scatter_add(np.array([[1.0, 2.0, 4.0]]), (0, 2, 0), 3)
     array([[5., 0., 2.]])
     """
-    if hasattr(values, "scatter_add"):  # Bounded sums values and bounds alike
-        return values.scatter_add(indices, width)
-    columns = np.zeros((width, values.shape[0]), dtype=values.dtype)
-    np.add.at(columns, list(indices), values.T)
-    return columns.T
+    out = np.zeros((*values.shape[:-1], width), dtype=values.dtype)
+    at: Any = (..., list(indices))
+    np.add.at(out, at, values)
+    return out
+
+
+def transpose(a: Array, *order: int) -> Array:
+    """The axes in another order.
+
+    >>> transpose(np.zeros((2, 3, 4)), 2, 0, 1).shape
+    (4, 2, 3)
+    """
+    return moved(a, lambda x, _: np.transpose(x, order))
+
+
+def swap(a: Array) -> Array:
+    """The last two axes exchanged: the transpose of every matrix.
+
+    >>> swap(np.zeros((5, 2, 3))).shape
+    (5, 3, 2)
+    """
+    return np.swapaxes(a, -1, -2)
+
+
+def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient to the shape that its operand had before broadcasting.
+
+    >>> unbroadcast(np.ones((4, 2, 3)), (2, 1))
+    array([[12.],
+           [12.]])
+    """
+    if dz.shape == shape:
+        return dz
+    lead = dz.ndim - len(shape)
+    axes = [i for i in range(dz.ndim) if i < lead or (shape[i - lead] == 1 and dz.shape[i] != 1)]
+    return (dz.sum(axis=tuple(axes)) if axes else dz).reshape(*shape)
 
 
 def wider(form: Array, other: Callable[[], Array]) -> Array:

@@ -7,13 +7,13 @@ says how each NumPy function carries the bound along.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .arrays import Array, NDArray
-from .carried import COMPARISONS, SHAPES, Carried, scattered
+from .carried import COMPARISONS, SHAPES, Carried
 from .rounding import Rounding
 
 __all__ = ["Bounded", "supported"]
@@ -84,12 +84,10 @@ class Bounded(Carried):
             "write the formula with the NumPy functions that keep it: " + ", ".join(supported())
         )
 
-    @property
-    def T(self) -> Bounded:
-        """The transpose, with its bound."""
-        turned = super().T
-        turned.fresh = self.fresh
-        return turned
+    def moved(self, move: Callable[[Any, float], Any], fill: float = 0.0) -> Bounded:
+        found = super().moved(move, fill)
+        found.fresh = self.fresh
+        return found
 
     def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arithmetic.arrays.affine`."""
@@ -97,14 +95,15 @@ class Bounded(Carried):
             return self @ W + b  # the product is rounded on its own, or its operands are
         return super().affine(W, b)
 
-    def scatter_add(self, indices: tuple[int, ...], width: int) -> Bounded:
-        """See `gradparity.core.arithmetic.arrays.scatter_add`."""
-        terms = int(np.bincount(indices, minlength=width).max(initial=1))
-        gamma = self.rounding.summing_in_storage().gamma(terms - 1)
-        own = self.full_error()
-        error = scattered(own + gamma * (np.abs(self.value) + own), indices, width)
-        value = scattered(self.value, indices, width)
-        return Bounded(value, error + self.rounding.tiny, self.rounding)
+    def moved_back(self, back: Callable[[Any], Any]) -> Bounded:
+        """See `core.arithmetic.arrays.moved_back`; n terms in one place take n - 1 additions."""
+        sums = np.maximum(back(np.ones(self.shape)) - 1.0, 0.0)
+        own, value = self.full_error(), back(self.value)
+        if not sums.any():
+            return Bounded(value, back(own), self.rounding, self.fresh)
+        gamma = self.rounding.summing_in_storage().gammas(sums)
+        error = back(own) + gamma * back(np.abs(self.value) + own)
+        return Bounded(value, error + np.where(sums > 0, self.rounding.tiny, 0.0), self.rounding)
 
     def absorb(self, other: Bounded) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.absorb`."""

@@ -25,6 +25,7 @@ they are added up with more digits and then stored: gamma_n of float32, and + u 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -33,7 +34,7 @@ import numpy as np
 
 from .arrays import Array, NDArray, erf_ufunc
 from .bounded import Bounded
-from .carried import whole_exponent
+from .carried import Axis, axes_of, one_axis, whole_exponent
 from .rounding import FEW, Rounding
 
 __all__ = ["in_runs", "partial_range", "repeats_of"]
@@ -57,12 +58,18 @@ def _in_range(value: Array, error: Array, rounding: Rounding) -> Bounded:
     return Bounded(value, error, rounding)
 
 
-def _add(a: Bounded, b: Bounded) -> Bounded:
-    return _rounded(a.value + b.value, a.error + b.error, a.rounding)
+def _keeping_infinity(ufunc: Any) -> Callable[..., Bounded]:
+    """The rule of a sum: an infinity that was given, such as a mask's, is exact in it."""
 
+    def rule(a: Bounded, b: Bounded) -> Bounded:
+        z = _rounded(ufunc(a.value, b.value), a.error + b.error, a.rounding)
+        if not np.isinf(z.value).any():
+            return z
+        given = [np.isinf(x.value) & (np.asarray(x.error) == 0.0) for x in (a, b)]
+        here = (given[0] | given[1]) & np.isinf(z.value)
+        return Bounded(z.value, np.where(here, 0.0, z.error), z.rounding)
 
-def _subtract(a: Bounded, b: Bounded) -> Bounded:
-    return _rounded(a.value - b.value, a.error + b.error, a.rounding)
+    return rule
 
 
 def _times_error(a: Bounded, b: Bounded, product: Callable[[Any, Any], Any]) -> Any:
@@ -134,6 +141,13 @@ def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..
         return _rounded(value, inherited, a.rounding, a.rounding.elementary)
 
     return rule
+
+
+def _exp(a: Bounded) -> Bounded:
+    """e^-inf is exactly 0 where the infinity was given."""
+    z = _increasing(np.exp)(a)
+    gone = np.isneginf(a.value) & (np.asarray(a.error) == 0.0)
+    return Bounded(z.value, np.where(gone, 0.0, z.error), z.rounding) if gone.any() else z
 
 
 def _erf(a: Bounded) -> Bounded:
@@ -212,31 +226,40 @@ def partial_range(partial: Array) -> Array:
     return np.maximum(partial.max(axis=0), 0.0) - np.minimum(partial.min(axis=0), 0.0)
 
 
-def _sum(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
+def _sum(rounding: Rounding, x: Bounded, axis: Axis = None, keepdims: bool = False) -> Bounded:
     def total(terms: Array) -> Array:
         return np.sum(terms, axis=axis, keepdims=keepdims)
 
     def spread() -> Array:
-        partial = np.moveaxis(np.cumsum(x.value, axis=axis), axis, 0)
-        return np.expand_dims(partial_range(partial), axis) if keepdims else partial_range(partial)
+        partial = np.cumsum(one_axis(x.value, axes), axis=0)
+        return np.reshape(partial_range(partial), value.shape)
 
-    x, n = _without_fresh(x), x.value.shape[axis] + x.fresh
-    value = total(x.value)
+    axes = axes_of(axis, x.ndim)
+    n = math.prod(x.shape[a] for a in axes) + x.fresh
+    x = _without_fresh(x)
+    value = np.asarray(total(x.value))
     error = rounding.accumulation(
         n,
         magnitude=lambda: total(np.abs(x.value)),
         squares=lambda: total(x.value * x.value),
         spread=spread,
-        repeats=lambda: np.reshape(repeats_of(x.value, axis, rounding), value.shape),
+        repeats=lambda: np.reshape(repeats_of(one_axis(x.value, axes), 0, rounding), value.shape),
     )
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
     return _in_range(value, error + rounding.stored(value), rounding)
 
 
-def _max(rounding: Rounding, x: Bounded, axis: int, keepdims: bool = False) -> Bounded:
-    error = np.max(x.full_error(), axis=axis, keepdims=keepdims)
-    return Bounded(np.max(x.value, axis=axis, keepdims=keepdims), error, rounding)
+def _max(rounding: Rounding, x: Bounded, axis: Axis = None, keepdims: bool = False) -> Bounded:
+    """The image of the intervals: an element that cannot be the largest adds nothing."""
+
+    def largest(a: Array) -> Array:
+        return np.max(a, axis=axis, keepdims=keepdims)
+
+    value = largest(x.value)
+    above, below = largest(x.value + x.error), largest(x.value - x.error)
+    error = np.where(above == below, 0.0, np.maximum(above - value, value - below))
+    return Bounded(value, error, rounding)
 
 
 def _clip(rounding: Rounding, x: Bounded, low: float, high: float) -> Bounded:
@@ -256,8 +279,8 @@ def _where(rounding: Rounding, condition: Array, a: Any, b: Any) -> Bounded:
 
 
 Bounded.UFUNCS |= {
-    np.add: _add,
-    np.subtract: _subtract,
+    np.add: _keeping_infinity(np.add),
+    np.subtract: _keeping_infinity(np.subtract),
     np.multiply: _multiply,
     np.divide: _divide,
     np.matmul: _matmul,
@@ -267,7 +290,7 @@ Bounded.UFUNCS |= {
     np.power: _power,
     np.maximum: _extremum(np.maximum),
     np.minimum: _extremum(np.minimum),
-    np.exp: _increasing(np.exp),
+    np.exp: _exp,
     np.expm1: _increasing(np.expm1),
     np.log: _increasing(np.log, 0.0),
     np.log1p: _increasing(np.log1p, -1.0),

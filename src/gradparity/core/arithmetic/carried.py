@@ -7,16 +7,21 @@ of rules, and what merely moves elements about is here.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .arrays import Array, NDArray
 
-__all__ = ["COMPARISONS", "SHAPES", "Carried", "scattered", "whole_exponent"]
+__all__ = ["COMPARISONS", "SHAPES", "Axis", "Carried", "axes_of", "one_axis", "whole_exponent"]
+
+
+#: One axis, several, or all of them.
+Axis: TypeAlias = int | tuple[int, ...] | None
 
 
 class Carried(NDArrayOperatorsMixin):
@@ -73,10 +78,10 @@ class Carried(NDArrayOperatorsMixin):
         """The companion as an array of the value's shape."""
         return np.broadcast_to(np.asarray(self.companion, dtype=np.float64), self.value.shape)
 
-    def moved(self, move: Callable[[Any], Any]) -> Self:
-        """The same elements elsewhere."""
-        companion = move(self.full()) if np.ndim(self.companion) else self.companion
-        return type(self)(move(self.value), companion, self.arithmetic)
+    def moved(self, move: Callable[[Any, float], Any], fill: float = 0.0) -> Self:
+        """See `gradparity.core.arithmetic.arrays.moved`; what is filled in is exact."""
+        companion = move(self.full(), 0.0) if np.ndim(self.companion) else self.companion
+        return type(self)(move(self.value, fill), companion, self.arithmetic)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -90,11 +95,15 @@ class Carried(NDArrayOperatorsMixin):
         return self.value.ndim
 
     @property
+    def size(self) -> int:
+        return self.value.size
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         return self.value.dtype
 
     def __getitem__(self, index: Any) -> Self:
-        return self.moved(lambda a: a[index])
+        return self.moved(lambda a, _: a[index])
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         rule = self.UFUNCS.get(ufunc)
@@ -110,34 +119,49 @@ class Carried(NDArrayOperatorsMixin):
         with np.errstate(all="ignore"):
             return rule(self.arithmetic, *args, **kwargs)
 
-    def sum(self, axis: int, keepdims: bool = False) -> Self:
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Self:
         return np.sum(cast(Any, self), axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
-    def mean(self, axis: int, keepdims: bool = False) -> Self:
-        return self.sum(axis=axis, keepdims=keepdims) / self.shape[axis]  # type: ignore[no-any-return]
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Self:
+        n = math.prod(self.shape[a] for a in axes_of(axis, self.ndim))
+        return self.sum(axis=axis, keepdims=keepdims) / n  # type: ignore[no-any-return]
 
-    def max(self, axis: int, keepdims: bool = False) -> Self:
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Self:
         return np.max(cast(Any, self), axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: int) -> Self:
-        return self.moved(lambda a: a.reshape(*shape))
+        return self.moved(lambda a, _: a.reshape(*shape))
 
     @property
     def T(self) -> Self:
-        return self.moved(lambda a: a.T)
+        return self.moved(lambda a, _: a.T)
 
     def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arithmetic.arrays.affine`: the bias is one more row of W."""
         y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
-        w: list[Array] = [b.reshape(1, -1), W]
-        return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=0)
+        w: list[Array] = [b.reshape(*b.shape[:-1], 1, b.shape[-1]), W]
+        return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=-2)
 
 
-def scattered(columns: Array, indices: tuple[int, ...], width: int) -> Array:
-    """Plain columns summed to where they were taken from, in float64."""
-    out = np.zeros((width, columns.shape[0]))
-    np.add.at(out, list(indices), columns.T)
-    return out.T
+def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """The axes meant by `axis=`, none of them negative; all for None.
+
+    >>> axes_of(None, 3), axes_of(-1, 3), axes_of((0, -1), 3)
+    ((0, 1, 2), (2,), (0, 2))
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(a % ndim for a in ((axis,) if isinstance(axis, int) else axis))
+
+
+def one_axis(a: NDArray, axes: tuple[int, ...]) -> NDArray:
+    """These axes joined into one, which comes first.
+
+    >>> one_axis(np.zeros((2, 3, 4)), (0, 2)).shape
+    (8, 3)
+    """
+    kept = [i for i in range(a.ndim) if i not in axes]
+    return np.transpose(a, (*axes, *kept)).reshape(-1, *(a.shape[i] for i in kept))
 
 
 def whole_exponent(n: Carried) -> int:
@@ -161,7 +185,7 @@ def _joined(func: Any) -> Callable[..., Carried]:
 
 
 def _shaped(func: Any) -> Callable[..., Carried]:
-    return lambda _, x, *args, **kwargs: x.moved(lambda a: func(a, *args, **kwargs))
+    return lambda _, x, *args, **kwargs: x.moved(lambda a, fill: func(a, *args, **kwargs))
 
 
 def _constant_like(func: Any) -> Callable[..., Carried]:
@@ -172,11 +196,16 @@ def _compared(ufunc: Any) -> Callable[..., Any]:
     return lambda a, b: ufunc(a.value, b.value)
 
 
+#: What only moves elements about.
+MOVING = (
+    np.reshape, np.repeat, np.swapaxes, np.transpose, np.moveaxis, np.expand_dims, np.squeeze,
+    np.broadcast_to, np.flip, np.roll, np.take, np.diagonal,
+)  # fmt: skip
 #: What only moves elements about, or is made of other rules.
 SHAPES: dict[Any, Callable[..., Any]] = {
-    np.mean: lambda _, x, axis, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
+    np.mean: lambda _, x, axis=None, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
     **{f: _joined(f) for f in (np.concatenate, np.stack)},
-    **{f: _shaped(f) for f in (np.reshape, np.repeat, np.swapaxes, np.expand_dims, np.take)},
+    **{f: _shaped(f) for f in MOVING},
     **{f: _constant_like(f) for f in (np.zeros_like, np.ones_like)},
 }
 

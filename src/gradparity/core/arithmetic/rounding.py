@@ -104,6 +104,11 @@ class Rounding:
         nu = n * self.u_sum
         return nu / (1.0 - nu) if nu < 0.5 else float(np.expm1(nu))
 
+    def gammas(self, n: Array) -> Array:
+        """`gamma` of an array of numbers of roundings."""
+        nu = n * self.u_sum
+        return np.where(nu < 0.5, nu / (1.0 - np.minimum(nu, 0.5)), np.expm1(nu))
+
     def accumulation(
         self, n: int, magnitude: Any, squares: Any, spread: Any, repeats: Any
     ) -> Array:

@@ -13,13 +13,14 @@ Branches (the sign at a ReLU, the winner of a max) are always those of the refer
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from .arrays import Array, NDArray
-from .carried import COMPARISONS, SHAPES, Carried, scattered
+from .carried import COMPARISONS, SHAPES, Carried
 from .precision import Precision
 from .rounding import VARIANCE
 
@@ -132,15 +133,15 @@ class Varied(Carried):
             "a Varied array was about to be turned into a plain one, which would lose its spread"
         )
 
-    def scatter_add(self, indices: tuple[int, ...], width: int) -> Varied:
-        """See `gradparity.core.arithmetic.arrays.scatter_add`."""
-        noise = self.noise
-        terms = np.bincount(indices, minlength=width)
-        squares = scattered(self.value**2, indices, width)
-        roundings = np.where(terms > 1, terms, 0) * squares
-        inherited = scattered(self.full_spread(), indices, width)
+    def moved_back(self, back: Callable[[Any], Any]) -> Varied:
+        """See `gradparity.core.arithmetic.arrays.moved_back`."""
+        noise, terms = self.noise, back(np.ones(self.shape))
+        inherited = 0.0 if self.exact else back(self.full_spread())
+        if not (terms > 1).any():
+            return Varied(back(self.value), inherited, noise)
+        roundings = np.where(terms > 1, terms, 0) * back(self.value**2)
         own = noise.own(VARIANCE * noise.out**2 * roundings)
-        return Varied(scattered(self.value, indices, width), inherited + own, noise)
+        return Varied(back(self.value), inherited + np.where(terms > 1, own, 0.0), noise)
 
     def absorb(self, other: Varied) -> Varied:
         """See `gradparity.core.arithmetic.arrays.absorb`."""

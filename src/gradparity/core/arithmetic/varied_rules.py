@@ -19,6 +19,7 @@ at like arguments, so a draw gives all elements of one call the same sign.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from .arrays import Array, erf_ufunc
 from .bounded_rules import in_runs, partial_range, repeats_of
-from .carried import whole_exponent
+from .carried import Axis, axes_of, one_axis, whole_exponent
 from .rounding import FEW, SIGMAS, VARIANCE, Rounding
 from .varied import Noise, Varied
 
@@ -53,18 +54,29 @@ def _in_range(value: Array, spread: Array, noise: Noise) -> Array:
     return np.where(np.abs(value) <= noise.largest, spread, np.inf)
 
 
+def _keeping_infinity(z: Varied, *parts: Varied) -> Varied:
+    """An infinity that was given, such as a mask's, is exact in a sum; an overflow is not."""
+    if not np.isinf(z.value).any():
+        return z
+    given = np.any(
+        [np.broadcast_to(np.isinf(x.value) & (x.full_spread() == 0.0), z.shape) for x in parts],
+        axis=0,
+    )
+    return Varied(z.value, np.where(given & np.isinf(z.value), 0.0, z.full_spread()), z.noise)
+
+
 def _stored(value: Array, noise: Noise) -> Array:
     return VARIANCE * np.square(noise.out * value)
 
 
 def _add(a: Varied, b: Varied) -> Varied:
     value = a.value + b.value
-    return _result(value, [(a, 1.0), (b, 1.0)], _stored(value, a.noise))
+    return _keeping_infinity(_result(value, [(a, 1.0), (b, 1.0)], _stored(value, a.noise)), a, b)
 
 
 def _subtract(a: Varied, b: Varied) -> Varied:
     value = a.value - b.value
-    return _result(value, [(a, 1.0), (b, -1.0)], _stored(value, a.noise))
+    return _keeping_infinity(_result(value, [(a, 1.0), (b, -1.0)], _stored(value, a.noise)), a, b)
 
 
 def _multiply(a: Varied, b: Varied) -> Varied:
@@ -178,18 +190,21 @@ def _matmul(a: Varied, b: Varied) -> Varied:
     return Varied(value, _in_range(value, spread, noise), noise)
 
 
-def _sum(noise: Noise, x: Varied, axis: int, keepdims: bool = False) -> Varied:
+def _sum(noise: Noise, x: Varied, axis: Axis = None, keepdims: bool = False) -> Varied:
     def total_of(a: Array) -> Array:
         return np.sum(a, axis=axis, keepdims=keepdims)
 
     def spread_of() -> Array:
-        partial = partial_range(np.cumsum(np.moveaxis(x.value, axis, 0), axis=0))
-        return np.expand_dims(partial, axis) if keepdims else partial
+        partial = np.cumsum(one_axis(x.value, axes), axis=0)
+        return np.reshape(partial_range(partial), value.shape)
 
-    n, value = x.value.shape[axis], np.asarray(total_of(x.value))
+    def repeats() -> Array:
+        return np.reshape(repeats_of(one_axis(x.value, axes), 0, _grain(noise)), value.shape)
+
+    axes = axes_of(axis, x.ndim)
+    n, value = math.prod(x.shape[a] for a in axes), np.asarray(total_of(x.value))
     if n == 1:
-        return x.moved(total_of)
-    repeats = lambda: np.reshape(repeats_of(x.value, axis, _grain(noise)), value.shape)  # noqa: E731
+        return x.moved(lambda a, _: np.asarray(total_of(a)))
     squares = total_of(np.square(x.value))
     spread = noise.own(accumulation(n, noise, squares, value, spread_of, repeats, 0.0))
     if not x.exact:
@@ -202,12 +217,13 @@ def _grain(noise: Noise) -> Rounding:
     return Rounding(unit=u, u=u, u_sum=u, tiny=noise.tiny, largest=noise.largest)
 
 
-def _max(noise: Noise, x: Varied, axis: int, keepdims: bool = False) -> Varied:
-    winner = np.expand_dims(np.argmax(x.value, axis=axis), axis)
+def _max(noise: Noise, x: Varied, axis: Axis = None, keepdims: bool = False) -> Varied:
+    axes = axes_of(axis, x.ndim)
+    winner = np.argmax(one_axis(x.value, axes), axis=0)[np.newaxis]
+    shape = np.max(x.value, axis=axis, keepdims=keepdims).shape
 
-    def won(a: Array) -> Array:
-        best = np.take_along_axis(a, winner, axis=axis)
-        return best if keepdims else np.squeeze(best, axis=axis)
+    def won(a: Array, _: float) -> Array:
+        return np.take_along_axis(one_axis(a, axes), winner, axis=0).reshape(shape)
 
     return x.moved(won)
 

@@ -7,7 +7,7 @@ usual forms round differently, `wider` names both (see `gradparity.core.arithmet
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -84,19 +84,11 @@ class ReLU(Kinked):
     Parameters
     ----------
     subgradient : "right" is the lecture's equation (1 at 0), "left" the frameworks' `relu` (0).
-    spelling : which function of a framework is meant, for they differ at 0: "relu", "maximum"
-        (``maximum(z, 0)``) or "clamp" (``clamp`` / ``clip`` from below at 0).
 
     >>> relu = ReLU(subgradient="left")
     >>> relu.df(np.ones(3), np.array([-1.0, 0.0, 2.0]), np.array([0.0, 0.0, 2.0]))
     array([0., 0., 1.])
     """
-
-    spelling: str = "relu"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of(self, "spelling", ("relu", "maximum", "clamp"))
 
     @property
     def kinks(self) -> tuple[Kink, ...]:
@@ -139,8 +131,9 @@ class LeakyReLU(Kinked):
 class RandomizedLeakyReLU(Kinked):
     """y = z for z > 0, else a z, the slope a drawn per element from U(l, u) in training.
 
-    In evaluation (``training=False``) the slope is (l + u) / 2.  An implementation draws its own
-    slopes, so they are read off its values, must lie in [l, u], and its gradient must use the same.
+    In evaluation (``training=False``) the slope is (l + u) / 2.  The slopes are
+    the second input in training.  An implementation draws its own, so they are read off its values,
+    must lie in [l, u], and its gradient must use the same.
 
     Parameters
     ----------
@@ -153,7 +146,6 @@ class RandomizedLeakyReLU(Kinked):
     u: float = 1 / 3
     training: bool = True
     seed: int = 0
-    drawn: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         finite(self, "l", "u")
@@ -164,7 +156,7 @@ class RandomizedLeakyReLU(Kinked):
     @property
     def kinks(self) -> tuple[Kink, ...]:
         if not self.training:
-            return _kink_at_zero((self.l + self.u) / 2, 1.0)
+            return _kink_at_zero(self.mean, 1.0)
         # Any slope that can be drawn is a left slope.
         smooth = self.l == self.u == 1.0
         return () if smooth else (Kink(0.0, self.l, 1.0, others=(self.u,)),)
@@ -173,30 +165,30 @@ class RandomizedLeakyReLU(Kinked):
     def random(self) -> bool:
         return self.training
 
-    def slopes(self, z: Array) -> Array:
-        """The slope of every element for z < 0: shape and dtype of z."""
-        if not self.training:
-            return np.ones_like(z) * ((self.l + self.u) / 2)
-        if self.drawn is not None:
-            return self.drawn
-        draw = np.random.default_rng(self.seed).uniform(self.l, self.u, z.shape)
-        return draw.astype(z.dtype)
+    @property
+    def mean(self) -> float:
+        """The slope in evaluation."""
+        return (self.l + self.u) / 2
 
-    def f(self, z: Array) -> Array:
-        return np.where(z > 0, z, self.slopes(z) * z)
+    def sample(self, *y: Array) -> Array:
+        draw = np.random.default_rng(self.seed).uniform(self.l, self.u, y[0].shape)
+        return draw.astype(y[0].dtype)
 
-    def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        return np.where(z > 0, dy, self.slopes(z) * dy)
+    def draw(self, y: tuple[Array, ...], z: Array) -> Array:
+        return np.clip(z / np.where(y[0] < 0, y[0], 1), self.l, self.u)
 
-    def df(self, dy: Array, z: Array, y: Array) -> Array:
-        # The left slope at the kink is the one drawn there, not the lowest of the range.
-        return self.slope(dy, z, y) if self.subgradient == "left" else super().df(dy, z, y)
+    def forward(self, *y: Array) -> Array:
+        z, a = y if self.training else (y[0], self.mean)
+        return np.where(z > 0, z, a * z)
 
-    def observed(self, y: Array, z: Array) -> RandomizedLeakyReLU:
-        if not self.training:
-            return self
-        slopes = np.clip(z / np.where(y < 0, y, 1), self.l, self.u)
-        return replace(self, drawn=slopes)
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
+        x, a = y if self.training else (y[0], self.mean)
+        dy = np.where(x > 0, dz, a * dz)
+        for kink in self.kinks:
+            # The left slope at the kink is the one drawn there, not the lowest of the range.
+            if self.subgradient != "left":
+                dy = np.where(x == kink.at, self.taken_at(kink) * dz, dy)
+        return (dy, None) if self.training else (dy,)
 
 
 @dataclass(frozen=True)

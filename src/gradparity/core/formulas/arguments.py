@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["finite", "fits", "index_rows", "indices", "of_shape", "one_of", "positive", "same"]
+__all__ = [
+    "broadcast",
+    "finite",
+    "fits",
+    "index_rows",
+    "indices",
+    "of_shape",
+    "one_of",
+    "positive",
+]
 
 
 def positive(op: Any, name: str) -> None:
@@ -58,22 +67,25 @@ def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{type(op).__name__}({name}={getattr(op, name)!r}): give {words}")
 
 
-def fits(op: Any, received: int, expected: int) -> None:
-    """A value of the width an op takes."""
-    if received != expected:
-        raise ValueError(f"{op.name} takes a value of width {expected}, received width {received}")
+def fits(op: Any, shape: tuple[int, ...], width: int) -> None:
+    """A value whose last axis has the width that an op takes."""
+    if not shape or shape[-1] != width:
+        raise ValueError(f"{op.name} takes a value of width {width}, received shape {shape}")
 
 
-def same(op: Any, widths: tuple[int, ...]) -> None:
-    """Values of one width."""
-    if len(set(widths)) != 1:
-        raise ValueError(f"{op.name} takes values of one width, received widths {widths}")
+def broadcast(op: Any, shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """The common shape of values that are broadcast together."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        said = " and ".join(map(str, shapes))
+        raise ValueError(f"{op.name}: the shapes {said} do not broadcast") from None
 
 
 def of_shape(x: Any, shape: tuple[int, ...], what: str) -> Any:
     """What a user's function returned."""
     if x.shape != shape:
         raise ValueError(
-            f"VectorActivation: {what} returned shape {x.shape}, expected {shape} (T first)"
+            f"VectorActivation: {what} returned shape {x.shape}, expected {shape} (samples first)"
         )
     return x

@@ -1,24 +1,24 @@
-"""Divergences (lecture, section 3): Div(Y, d) of each instance, and dDiv/dY.
+"""Divergences (lecture, section 3): Div(Y, d) of each sample, and dDiv/dY.
 
-`forward` gives Div, shape (T,), from outputs y (T, L) and desired outputs d (T, L); `backward`
-takes the gradient with respect to each instance's Div and gives the one with respect to y.  A
-divergence on logits contains the output activation and is computed stably from z.
+A divergence is an op on outputs y (..., L) and targets d (..., L) that gives Div (...): one number
+per sample, or per token.  A divergence on logits contains the output activation and is computed
+stably from z.  `Risk` is the op that makes Err of Div.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, wider
+from ..arithmetic.arrays import Array, unbroadcast, wider
 from ..arithmetic.precision import Precision
 from .activations import Sigmoid, Softplus, softplus_slope
 from .arguments import one_of
 from .layers import log_softmax
-from .op import attributes
+from .op import Op, Shape
 
 __all__ = [
     "KL",
@@ -27,33 +27,30 @@ __all__ = [
     "BinaryKL",
     "CrossEntropy",
     "Divergence",
-    "InnerProduct",
+    "LinearLoss",
+    "Risk",
+    "Weighted",
 ]
 
 
-class Divergence:
-    """Div(Y, d) of one instance and its gradient; subclasses are frozen dataclasses.
+class Divergence(Op):
+    """Div(Y, d) of each sample and its gradient; subclasses are frozen dataclasses.
 
     Anybody may write one, `forward` and `gradient`, with the NumPy functions `Bounded` supports.
     """
 
-    #: Whether desired outputs may be whole numbers: labels, or 0 and 1.
+    n_inputs: ClassVar[int | None] = 2
+    #: Whether targets may be whole numbers: labels, or 0 and 1.
     labels: ClassVar[bool] = False
 
-    def __repr__(self) -> str:
-        given = (f"{name}={value!r}" for name, value in attributes(self).items())
-        return f"{self.name}({', '.join(given)})"
+    def output_shape(self, *shapes: Shape) -> Any:
+        return shapes[0][:-1]
 
-    @property
-    def name(self) -> str:
-        """That of its class."""
-        return type(self).__name__
-
-    def desired(self, d: Array, width: int, dtype: Any) -> Array:
-        """Desired outputs (T, width) of `dtype`; raises ValueError if they cannot be."""
-        if d.shape[1:] != (width,):
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        """Targets as floats of the output's shape; raises ValueError if they cannot be."""
+        if d.shape[1:] != shape[1:]:
             raise ValueError(
-                f"{self.name}: d has shape {d.shape}, expected (T, {width}) like the output"
+                f"{self.name}: d has shape {d.shape}, expected {shape} like the output"
             )
         if d.dtype.kind not in "f" and not self.labels:
             raise TypeError(
@@ -62,35 +59,25 @@ class Divergence:
         return d.astype(Precision.of(dtype).dtype)
 
     def check_output(self, y: Array) -> None:
-        """Raises ValueError where Div is not defined for these outputs, shape (T, L)."""
+        """Raises ValueError where Div is not defined for these outputs, shape (..., L)."""
 
-    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
-        """Desired outputs for a random case."""
-        return rng.standard_normal((T, width))
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Targets for a random case whose output has this shape."""
+        return rng.standard_normal(shape)
 
     def forward(self, y: Array, d: Array) -> Array:
-        """Div, shape (T,)."""
         raise NotImplementedError
 
-    def backward(self, dDiv: Array, y: Array, d: Array, Div: Array) -> Array:
-        """dErr/dy, shape (T, L), from dErr/dDiv, shape (T,)."""
-        return np.expand_dims(dDiv, -1) * self.gradient(y, d)
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
+        return np.expand_dims(dz, -1) * self.gradient(*y), None
 
     def gradient(self, y: Array, d: Array) -> Array:
-        """dDiv/dy of each instance, shape (T, L)."""
+        """dDiv/dy of each sample, shape (..., L)."""
         raise NotImplementedError
 
     def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
         """Both, sharing what they have in common: for the training loop."""
         return self.forward(y, d), self.gradient(y, d)
-
-    def native_function(self, framework: str) -> Callable[[Any, Any], Any] | None:
-        """The divergence's own function of a framework's values, or None where it has none.
-
-        ``Div = f(y, d)``, shape (T,), from outputs and desired outputs (T, L), both floats; see
-        `Op.native_function`.
-        """
-        return None
 
 
 @dataclass(frozen=True)
@@ -106,11 +93,11 @@ class L2(Divergence):
 
 
 @dataclass(frozen=True)
-class InnerProduct(Divergence):
+class LinearLoss(Divergence):
     """Div = sum_i d_i y_i;  dDiv/dy_i = d_i: any cotangent one likes, for testing one op alone."""
 
-    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
-        return rng.choice([-1.0, 1.0], (T, width)) * rng.uniform(0.5, 1.5, (T, width))
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
     def forward(self, y: Array, d: Array) -> Array:
         return (d * y).sum(axis=-1)
@@ -137,9 +124,9 @@ class BinaryCrossEntropy(Divergence):
     def __post_init__(self) -> None:
         one_of(self, "on", ("logits", "probabilities"))
 
-    def desired(self, d: Array, width: int, dtype: Any) -> Array:
-        d = d[:, np.newaxis] if d.ndim == 1 and width == 1 else d
-        d = super().desired(d, width, dtype)
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        d = d[..., np.newaxis] if d.ndim == len(shape) - 1 and shape[-1] == 1 else d
+        d = super().desired(d, shape, dtype)
         _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
         return d
 
@@ -147,8 +134,8 @@ class BinaryCrossEntropy(Divergence):
         if self.on == "probabilities":
             _within(self, "the output y", y, 0.0, 1.0, "end in Sigmoid(), or give on='logits'")
 
-    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
-        return rng.integers(0, 2, (T, width)).astype(np.float64)
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return rng.integers(0, 2, shape).astype(np.float64)
 
     def forward(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
@@ -238,28 +225,34 @@ class CrossEntropy(Divergence):
         """The a of the form 1 - a on the class and a/(K-1) on each wrong one: a = (K-1) eps."""
         return (K - 1) * self.eps
 
-    def desired(self, d: Array, width: int, dtype: Any) -> Array:
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        width = shape[-1]
         if self.eps > 1 / width:
             raise ValueError(
                 f"{self.name}(eps={self.eps!r}) with K = {width} classes: {_EPS_RANGE}"
             )
-        if d.ndim == 1:
+        if d.ndim == len(shape) - 1:
+            if d.shape[1:] != shape[1:-1]:
+                raise ValueError(
+                    f"{self.name}: labels have shape {d.shape}, the output {shape}; give one label "
+                    "for each sample"
+                )
             return one_hot(d, width, dtype)
         if d.dtype.kind not in "f":
             raise ValueError(
                 f"{self.name}: d of shape {d.shape} has dtype {d.dtype}; class indices have shape "
-                "(T,), distributions are floats (T, K)"
+                f"{('T', *shape[1:-1])}, distributions are floats of the output's shape"
             )
-        d = super().desired(d, width, dtype)
+        d = super().desired(d, shape, dtype)
         _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
         total = d.sum(axis=-1)
-        worst = int(np.argmax(np.abs(total - 1)))
+        worst = np.unravel_index(int(np.argmax(np.abs(total - 1))), total.shape)
         # A target of a wider dtype may have been rounded to float32 on its way here.
         eps = max(2 * Precision.of(dtype).unit, 2.0**-23)
         if abs(total[worst] - 1) > width * eps:
             raise ValueError(
-                f"{self.name}: row {worst} of d sums to {float(total[worst])!r}; divide each row "
-                "by its sum (probabilities sum to one)"
+                f"{self.name}: row {', '.join(map(str, worst))} of d sums to "
+                f"{float(total[worst])!r}; divide each row by its sum (probabilities sum to one)"
             )
         return d
 
@@ -267,15 +260,15 @@ class CrossEntropy(Divergence):
         if self.on == "probabilities":
             _within(self, "the output y", y, 0.0, 1.0, "end in Softmax(), or give on='logits'")
 
-    def random(self, rng: np.random.Generator, T: int, width: int) -> Array:
-        return rng.integers(0, width, T)
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return rng.integers(0, shape[-1], shape[:-1])
 
     def smoothed(self, d: Array) -> Array:
         """The target t (T, K): d with eps on each wrong class."""
-        if d.ndim < 2:
+        if d.ndim < 1:
             raise ValueError(
-                f"{self.name}: d has shape {d.shape}, expected (T, K); "
-                "`desired(labels, K, dtype)` makes it from class labels"
+                f"{self.name}: d has shape {d.shape}, expected (..., K); "
+                "`desired(labels, shape, dtype)` makes it from class labels"
             )
         K = d.shape[-1]
         return d - self.eps * (K * d - 1) if self.eps else d
@@ -309,6 +302,103 @@ class KL(CrossEntropy):
         return super().forward(y, d) + _d_log(t, t).sum(axis=-1)
 
 
+@dataclass(frozen=True)
+class Weighted(Divergence):
+    """A divergence with a weight per sample: Div = w inner(y, d), with w as a second output.
+
+    ``Risk`` divides by the sum of the weights.  A weight of 0 leaves a sample out, as padding.
+
+    Parameters
+    ----------
+    inner : the divergence of each sample.
+    """
+
+    inner: Divergence
+    n_inputs: ClassVar[int | None] = 3
+    outputs: ClassVar[tuple[str, ...]] = ("", "weight")
+
+    def output_shape(self, *shapes: Shape) -> tuple[Shape, Shape]:
+        shape = self.inner.output_shape(*shapes[:2])
+        if np.broadcast_shapes(shapes[2], shape) != shape:
+            raise ValueError(f"{self.name}: weights {shapes[2]} do not fit samples {shape}")
+        return shape, shape
+
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        return self.inner.desired(d, shape, dtype)
+
+    def check_output(self, y: Array) -> None:
+        self.inner.check_output(y)
+
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return self.inner.targets(rng, shape)
+
+    def forward(self, *y: Array) -> tuple[Array, Array]:
+        Div = self.inner.forward(*y[:2])
+        w = np.broadcast_to(y[2], Div.shape)
+        return np.where(w == 0, 0, w * Div), w
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Array | None, ...]:
+        dDiv, dw = dz
+        Div = self.inner.forward(*y[:2])
+        w = np.broadcast_to(y[2], Div.shape)
+        dy, dd = self.inner.vjp(np.where(w == 0, 0, dDiv * w), y[:2], Div)
+        return dy, dd, unbroadcast(dDiv * Div + dw, y[2].shape)
+
+
+@dataclass(frozen=True)
+class Risk(Op):
+    """Err = (1/T) sum_t Div_t over all axes, or the sum alone; dErr/dDiv_t = 1/T, or 1.
+
+    With weights the mean is sum_t Div_t / sum_t w_t, where Div has them in it.
+
+    Parameters
+    ----------
+    reduction : "mean" (lecture) or "sum".
+    scale : a factor of Err, as in mixed-precision training (loss scaling).
+    weights : whether the weights are a second input.
+    """
+
+    reduction: str = "mean"
+    scale: float = 1.0
+    weights: bool = False
+
+    def __post_init__(self) -> None:
+        one_of(self, "reduction", ("mean", "sum"))
+        real = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
+        if not real or not 0 < self.scale < math.inf:
+            raise ValueError(f"scale is {self.scale!r}; give a positive number, such as 2.0**14")
+        object.__setattr__(self, "scale", float(self.scale))
+
+    @property
+    def n_inputs(self) -> int:  # type: ignore[override]
+        return 2 if self.weights else 1
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return ()
+
+    def _total(self, y: tuple[Array, ...]) -> Any:
+        """What the sum is divided by."""
+        if self.reduction == "sum":
+            return None
+        return y[1].sum() if self.weights else math.prod(y[0].shape)
+
+    def forward(self, *y: Array) -> Array:
+        total = self._total(y)
+        Err = y[0].sum() if total is None else y[0].sum() / total
+        return Err if self.scale == 1.0 else self.scale * Err
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        total, dErr = self._total(y), dz if self.scale == 1.0 else self.scale * dz
+        share = dErr if total is None else dErr / total
+        dDiv = np.broadcast_to(share, y[0].shape)
+        if not self.weights:
+            return (dDiv,)
+        if total is None:
+            return dDiv, np.zeros_like(y[1])
+        dw = -(share * (y[0].sum() / total))
+        return dDiv, np.broadcast_to(dw, y[1].shape)
+
+
 _EPS_RANGE = (
     "give eps in [0, 1/K]; at 1/K the target is uniform, and above it the true class would be the "
     "least probable one (eps is the mass of each wrong class: PyTorch's label_smoothing is K eps)"
@@ -322,7 +412,7 @@ def _classes(K: int) -> int:
 
 
 def one_hot(labels: Array, K: int, dtype: Any) -> Array:
-    """Rows of the identity: integer labels (T,) in [0, K) to (T, K)."""
+    """Rows of the identity: integer labels (...) in [0, K) to (..., K)."""
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels of shape {labels.shape} have dtype {labels.dtype}; give integers")
     if labels.size and not (labels.min() >= 0 and labels.max() < K):

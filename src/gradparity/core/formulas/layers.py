@@ -9,9 +9,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, absorb, affine, scatter_add, total
-from .arguments import fits, index_rows, of_shape, positive, same
-from .op import Activation, Op, Params
+from ..arithmetic.arrays import (
+    Array,
+    absorb,
+    affine,
+    moved_back,
+    scatter_add,
+    total,
+    unbroadcast,
+)
+from .arguments import broadcast, fits, index_rows, of_shape, positive
+from .op import Activation, Op, Shape
 
 __all__ = [
     "Add",
@@ -28,12 +36,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Affine(Op):
-    """z = y W + b;  dy = dz W^T,  dW = y^T dz,  db = sum over instances of dz.
+    """z = y W + b over the last axis;  dy = dz W^T,  dW = sum y^T dz,  db = sum dz.
+
+    The sums run over all axes but the last.
 
     Parameters
     ----------
     n_in, n_out : widths; W has shape (n_in, n_out) and b (n_out,).
     bias : whether there is a b.
+
+    >>> op = Affine(2, 1)
+    >>> y, W, b = np.ones((5, 4, 2)), np.ones((2, 1)), np.zeros(1)
+    >>> [g.shape for g in op.vjp(np.ones((5, 4, 1)), (y, W, b), op.forward(y, W, b))]
+    [(5, 4, 2), (2, 1), (1,)]
     """
 
     n_in: int
@@ -46,59 +61,75 @@ class Affine(Op):
         if not isinstance(self.bias, bool):
             raise ValueError(f"Affine(bias={self.bias!r}): give True or False")
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {"W": (self.n_in, self.n_out)}
+    def parameter_shapes(self) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {"W": (self.n_in, self.n_out)}
         return {**shapes, "b": (self.n_out,)} if self.bias else shapes
 
-    def width(self, *widths: int) -> int:
-        fits(self, widths[0], self.n_in)
-        return self.n_out
+    def output_shape(self, *shapes: Shape) -> Shape:
+        fits(self, shapes[0], self.n_in)
+        return (*shapes[0][:-1], self.n_out)
 
-    def forward(self, p: Params, *y: Array) -> Array:
-        return affine(y[0], p["W"], p["b"]) if self.bias else y[0] @ p["W"]
+    def forward(self, *y: Array) -> Array:
+        return affine(*y) if self.bias else y[0] @ y[1]
 
-    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        return (dz @ p["W"].T,)
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return (dz @ y[1].T, *self.vjp_parameters(dz, y, z))
 
-    def gradients(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> Params:
-        dW = y[0].T @ dz
-        return {"W": dW, "b": dz.sum(axis=0)} if self.bias else {"W": dW}
+    def vjp_parameters(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        rows = dz.reshape(-1, self.n_out)
+        dW = y[0].reshape(-1, self.n_in).T @ rows
+        return (dW, rows.sum(axis=0)) if self.bias else (dW,)
 
 
 @dataclass(frozen=True)
 class Softmax(Activation):
-    """y_i = e^{z_i} / sum_j e^{z_j};  dz_j = y_j (dy_j - sum_i dy_i y_i)."""
+    """y_i = e^{z_i} / sum_j e^{z_j};  dz_j = y_j (dy_j - sum_i dy_i y_i).
+
+    Parameters
+    ----------
+    axis : of the sums, the last by default.
+    """
+
+    axis: int = -1
 
     def f(self, z: Array) -> Array:
-        e = np.exp(z - z.max(axis=-1, keepdims=True))
-        return e / e.sum(axis=-1, keepdims=True)
+        e = np.exp(z - z.max(axis=self.axis, keepdims=True))
+        return e / e.sum(axis=self.axis, keepdims=True)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+        return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True))
 
 
-def log_softmax(z: Array) -> Array:
-    """z_i - log sum_j e^{z_j}, the largest z taken out of the exponential; shape (T, K)."""
-    m = z.max(axis=-1, keepdims=True)
-    return z - absorb(m, np.log(np.exp(z - m).sum(axis=-1, keepdims=True)))
+def log_softmax(z: Array, axis: int = -1) -> Array:
+    """z_i - log sum_j e^{z_j}, the largest z taken out of the exponential; any shape."""
+    m = z.max(axis=axis, keepdims=True)
+    return z - absorb(m, np.log(np.exp(z - m).sum(axis=axis, keepdims=True)))
 
 
 @dataclass(frozen=True)
 class LogSoftmax(Activation):
-    """y_i = z_i - log sum_j e^{z_j};  dz_j = dy_j - e^{y_j} sum_i dy_i."""
+    """y_i = z_i - log sum_j e^{z_j};  dz_j = dy_j - e^{y_j} sum_i dy_i.
+
+    Parameters
+    ----------
+    axis : of the sums, the last by default.
+    """
+
+    axis: int = -1
 
     def f(self, z: Array) -> Array:
-        return log_softmax(z)
+        return log_softmax(z, self.axis)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return dy - np.minimum(np.exp(y), 1) * dy.sum(axis=-1, keepdims=True)
+        return dy - np.minimum(np.exp(y), 1) * dy.sum(axis=self.axis, keepdims=True)
 
 
 @dataclass(frozen=True)
 class Products(Activation):
     """Multiplicative combination: o_i = y_j y_l for given pairs (j, l);  dy_j = y_l do, and so on.
 
-    An input in several products sums its contributions; a pair (j, j) has derivative 2 y_j.
+    The pairs index the last axis.  An input in several products sums its contributions; a pair
+    (j, j) has derivative 2 y_j.
     """
 
     pairs: Sequence[tuple[int, int]]
@@ -114,11 +145,11 @@ class Products(Activation):
         """The first and the second index of every pair."""
         return tuple(j for j, _ in self.pairs), tuple(l for _, l in self.pairs)  # noqa: E741
 
-    def width(self, *widths: int) -> int:
+    def output_shape(self, *shapes: Shape) -> Shape:
         largest = max(max(pair) for pair in self.pairs)
-        if largest >= widths[0]:
-            raise ValueError(f"Products: index {largest} of a value of width {widths[0]}")
-        return len(self.pairs)
+        if largest >= shapes[0][-1]:
+            raise ValueError(f"Products: index {largest} of a value of shape {shapes[0]}")
+        return (*shapes[0][:-1], len(self.pairs))
 
     def f(self, z: Array) -> Array:
         j, l = self.sides  # noqa: E741
@@ -127,7 +158,8 @@ class Products(Activation):
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         j, l = self.sides  # noqa: E741
         shares = [dy * np.take(z, l, axis=-1), dy * np.take(z, j, axis=-1)]
-        return scatter_add(np.concatenate(shares, axis=-1), j + l, z.shape[-1])
+        width = z.shape[-1]
+        return moved_back(np.concatenate(shares, axis=-1), lambda a: scatter_add(a, j + l, width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +168,9 @@ class VectorActivation(Activation):
 
     Parameters
     ----------
-    function : (T, n_in) -> (T, n_out), one instance a row, written with NumPy functions.
-    jacobian : z -> J of shape (T, n_out, n_in), J[t, i, j] = dy_i/dz_j; or
-    vjp : (dy, z) -> dz, the product with the transpose of the Jacobian.
+    function : (..., n_in) -> (..., n_out), one sample a row, written with NumPy functions.
+    jacobian : z -> J of shape (..., n_out, n_in), J[..., i, j] = dy_i/dz_j; or
+    pullback : (dy, z) -> dz, the product with the transpose of the Jacobian.
     n_in, n_out : the widths, which may differ.
     native : the same function for each framework, ``{"torch": ..., "jax": ...}``; a function that
         only uses operators needs none.
@@ -146,7 +178,7 @@ class VectorActivation(Activation):
 
     function: Callable[[Array], Array]
     jacobian: Callable[[Array], Array] | None = field(default=None, kw_only=True)
-    vjp: Callable[[Array, Array], Array] | None = field(default=None, kw_only=True)
+    pullback: Callable[[Array, Array], Array] | None = field(default=None, kw_only=True)
     n_in: int = field(kw_only=True)
     n_out: int = field(kw_only=True)
     native: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, kw_only=True)
@@ -154,73 +186,87 @@ class VectorActivation(Activation):
     def __post_init__(self) -> None:
         for name in ("n_in", "n_out"):
             positive(self, name)
-        if (self.jacobian is None) == (self.vjp is None):
-            raise ValueError("VectorActivation: give exactly one of jacobian= and vjp=")
+        if (self.jacobian is None) == (self.pullback is None):
+            raise ValueError("VectorActivation: give exactly one of jacobian= and pullback=")
 
-    def width(self, *widths: int) -> int:
-        fits(self, widths[0], self.n_in)
-        return self.n_out
+    def output_shape(self, *shapes: Shape) -> Shape:
+        fits(self, shapes[0], self.n_in)
+        return (*shapes[0][:-1], self.n_out)
 
     def f(self, z: Array) -> Array:
-        return of_shape(self.function(z), (z.shape[0], self.n_out), "function")
+        return of_shape(self.function(z), (*z.shape[:-1], self.n_out), "function")
 
     def native_function(self, framework: str) -> Callable[[Any], Any]:
         return self.native.get(framework, self.function)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        if self.vjp is not None:
-            return of_shape(self.vjp(dy, z), (z.shape[0], self.n_in), "vjp")
+        if self.pullback is not None:
+            return of_shape(self.pullback(dy, z), z.shape, "pullback")
         assert self.jacobian is not None
-        J = of_shape(self.jacobian(z), (z.shape[0], self.n_out, self.n_in), "jacobian")
-        return (np.expand_dims(dy, 1) @ J).reshape(z.shape[0], self.n_in)
+        J = of_shape(self.jacobian(z), (*z.shape[:-1], self.n_out, self.n_in), "jacobian")
+        return (np.expand_dims(dy, -2) @ J).reshape(*z.shape)
 
 
 @dataclass(frozen=True)
 class Add(Op):
-    """z = sum of the inputs;  dy = dz for each."""
+    """z = sum of the inputs, with broadcasting;  dy = dz for each, summed to its shape."""
 
     n_inputs: ClassVar[int | None] = None
 
-    def width(self, *widths: int) -> int:
-        same(self, widths)
-        return widths[0]
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return broadcast(self, shapes)
 
-    def forward(self, p: Params, *y: Array) -> Array:
-        return total(y)
+    def forward(self, *y: Array) -> Array:
+        shape = np.broadcast_shapes(*(a.shape for a in y))
+        return total([a if a.shape == shape else np.broadcast_to(a, shape) for a in y])
 
-    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        return (dz,) * len(y)
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return tuple(unbroadcast(dz, a.shape) for a in y)
 
 
 @dataclass(frozen=True)
 class Multiply(Op):
-    """z = y1 y2, elementwise;  dy1 = dz y2,  dy2 = dz y1."""
+    """z = y1 y2, elementwise, with broadcasting;  dy1 = dz y2,  dy2 = dz y1."""
 
     n_inputs: ClassVar[int | None] = 2
 
-    def width(self, *widths: int) -> int:
-        same(self, widths)
-        return widths[0]
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return broadcast(self, shapes)
 
-    def forward(self, p: Params, *y: Array) -> Array:
+    def forward(self, *y: Array) -> Array:
         return y[0] * y[1]
 
-    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        return dz * y[1], dz * y[0]
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return unbroadcast(dz * y[1], y[0].shape), unbroadcast(dz * y[0], y[1].shape)
 
 
 @dataclass(frozen=True)
 class Concatenate(Op):
-    """z = (y1, y2, ...) side by side;  dy = the columns of dz that are its own."""
+    """z = (y1, y2, ...) side by side;  dy = the part of dz that is its own.
 
+    Parameters
+    ----------
+    axis : along which they lie side by side, the last by default.
+    """
+
+    axis: int = -1
     n_inputs: ClassVar[int | None] = None
 
-    def width(self, *widths: int) -> int:
-        return sum(widths)
+    def output_shape(self, *shapes: Shape) -> Shape:
+        first, axis = shapes[0], self.axis
+        if any(len(s) != len(first) for s in shapes):
+            raise ValueError(f"{self.name} takes values of one rank, received shapes {shapes}")
+        at = axis % len(first)
+        if any((*s[:at], *s[at + 1 :]) != (*first[:at], *first[at + 1 :]) for s in shapes):
+            raise ValueError(
+                f"{self.name} takes values alike but for axis {axis}, received {shapes}"
+            )
+        return (*first[:at], sum(s[at] for s in shapes), *first[at + 1 :])
 
-    def forward(self, p: Params, *y: Array) -> Array:
-        return np.concatenate(y, axis=-1)
+    def forward(self, *y: Array) -> Array:
+        return np.concatenate(y, axis=self.axis)
 
-    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        cuts = np.cumsum([0, *(x.shape[-1] for x in y)])
-        return tuple(dz[..., lo:hi] for lo, hi in pairwise(cuts))
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        at = self.axis % dz.ndim
+        cuts = np.cumsum([0, *(x.shape[at] for x in y)])
+        return tuple(dz[(slice(None),) * at + (slice(lo, hi),)] for lo, hi in pairwise(cuts))

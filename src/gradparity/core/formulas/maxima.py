@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, scatter_add
-from .arguments import fits, index_rows, indices, one_of, positive
+from ..arithmetic.arrays import Array, NDArray, scatter_add, unbroadcast
+from .arguments import broadcast, fits, index_rows, indices, one_of, positive
 from .layers import Affine
-from .op import Activation, Compound, Op, Params, Ties
+from .op import Activation, Compound, Movement, Op, Shape, Ties
 
-__all__ = ["Max", "MaxSubsets", "Maxout", "Take"]
+__all__ = ["Max", "MaxSubsets", "Maximum", "Maxout", "Take", "first_of"]
+
+
+def first_of(wins: NDArray, ties: str, axis: int = -1) -> NDArray:
+    """Of the winners along an axis those that a rule takes: "first", "last" or "even" (all).
+
+    >>> first_of(np.array([True, False, True]), "last").tolist()
+    [False, False, True]
+    """
+    if ties == "even":
+        return wins
+    if ties == "last":
+        return np.flip(first_of(np.flip(wins, axis), "first", axis), axis)
+    first: NDArray = wins & (np.cumsum(wins, axis=axis) == 1)
+    return first
 
 
 @dataclass(frozen=True)
@@ -25,9 +40,8 @@ class Max(Activation):
     Parameters
     ----------
     sizes : widths of the groups, which are consecutive inputs; None for one group of them all.
+    axis : of the groups, the last by default; it is kept, with one element per group.
     ties : which element this op takes at a tie: "first", "last", or "even" (equal weights).
-    spelling : which function of a framework is meant, for they differ at ties: "max"
-        (``max(dim)``) or "amax".
 
     >>> op = Max(sizes=(2, 1))
     >>> op.f(np.array([[1.0, 3.0, 2.0]]))
@@ -35,8 +49,8 @@ class Max(Activation):
     """
 
     sizes: tuple[int, ...] | None = None
+    axis: int = field(default=-1, kw_only=True)
     ties: str = field(default="first", kw_only=True)
-    spelling: str = field(default="max", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.sizes is not None:
@@ -45,93 +59,152 @@ class Max(Activation):
                 raise ValueError(f"Max(sizes={sizes}): give sizes >= 1, or None for one group")
             object.__setattr__(self, "sizes", sizes)
         one_of(self, "ties", ("first", "last", "even"))
-        one_of(self, "spelling", ("max", "amax"))
 
-    def width(self, *widths: int) -> int:
-        fits(self, widths[0], sum(self.sizes) if self.sizes else widths[0])
-        return len(self.sizes) if self.sizes else 1
+    def output_shape(self, *shapes: Shape) -> Shape:
+        shape, at = list(shapes[0]), self.axis
+        if self.sizes:
+            fits(self, (shape[at],), sum(self.sizes))
+        shape[at] = len(self.sizes) if self.sizes else 1
+        return tuple(shape)
+
+    def parts(self, length: int) -> tuple[int, ...]:
+        """The sizes of the groups, for an axis of this length."""
+        return self.sizes or (length,)
 
     def groups(self, z: Array) -> list[Array]:
-        """The groups of z, as slices of its columns."""
-        cuts = np.cumsum((0, *(self.sizes or (z.shape[-1],))))
-        return [z[..., lo:hi] for lo, hi in pairwise(cuts)]
+        """The groups of z, as slices along the axis."""
+        at = self.axis % z.ndim
+        cuts = np.cumsum((0, *self.parts(z.shape[at])))
+        return [z[(slice(None),) * at + (slice(lo, hi),)] for lo, hi in pairwise(cuts)]
 
     def f(self, z: Array) -> Array:
-        return np.concatenate([g.max(axis=-1, keepdims=True) for g in self.groups(z)], axis=-1)
+        best = [g.max(axis=self.axis, keepdims=True) for g in self.groups(z)]
+        return np.concatenate(best, axis=self.axis)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        share = []
+        share, at = [], self.axis % z.ndim
         for i, g in enumerate(self.groups(z)):
-            wins = self._wins(g == g.max(axis=-1, keepdims=True))
-            dyi = dy[..., i : i + 1]
+            wins = first_of(g == g.max(axis=self.axis, keepdims=True), self.ties, self.axis)
+            dyi = dy[(slice(None),) * at + (slice(i, i + 1),)]
             if self.ties == "even":
-                dyi = dyi / wins.sum(axis=-1, keepdims=True).astype(dy.dtype)
+                dyi = dyi / wins.sum(axis=self.axis, keepdims=True).astype(dy.dtype)
             share.append(np.where(wins, dyi, 0))
-        return np.concatenate(share, axis=-1)
+        return np.concatenate(share, axis=self.axis)
 
-    def _wins(self, tied: Array) -> Array:
-        if self.ties == "even":
-            return tied
-        if self.ties == "last":
-            return self._first(tied[..., ::-1])[..., ::-1]
-        return self._first(tied)
-
-    @staticmethod
-    def _first(tied: Array) -> Array:
-        return tied & (np.cumsum(tied, axis=-1) == 1)
-
-    def subdifferential(self, p: Params, y: Array, tiny: float) -> Ties | None:
-        flushed = np.where(np.abs(y) < tiny, 0.0, y)
-        pairs = zip(self.groups(y), self.groups(flushed), strict=True)
-        winners = [
-            (g == g.max(axis=-1, keepdims=True)) | (f == f.max(axis=-1, keepdims=True))
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
+        z = y[0]
+        flushed = np.where(np.abs(z) < tiny, 0.0, z)
+        pairs = zip(self.groups(z), self.groups(flushed), strict=True)
+        wins = [
+            (g == g.max(axis=self.axis, keepdims=True))
+            | (f == f.max(axis=self.axis, keepdims=True))
             for g, f in pairs
         ]
-        if not any((w.sum(axis=-1) > 1).any() for w in winners):
-            return None
-        return Ties(np.concatenate(winners, axis=-1), tuple(w.shape[-1] for w in winners))
+        tied = [w & (w.sum(axis=self.axis, keepdims=True) > 1) for w in wins]
+        at = np.nonzero(np.concatenate(tied, axis=self.axis))
+        shape, axis = self.output_shape(z.shape), self.axis % z.ndim
+        of_group = np.repeat(np.arange(len(wins)), self.parts(z.shape[axis]))
+        home = (*at[:axis], of_group[at[axis]], *at[axis + 1 :])
+        found: Ties | None = Ties.of(
+            np.ravel_multi_index(home, shape), np.ravel_multi_index(at, z.shape)
+        )
+        return found
+
+    def routes(self, *shapes: Shape) -> Ties | None:
+        shape, axis = shapes[0], self.axis % len(shapes[0])
+        sizes = self.parts(shape[axis])
+        home = np.arange(int(np.prod(self.output_shape(shape)))).reshape(self.output_shape(shape))
+        found: Ties | None = Ties.of(
+            np.repeat(home, sizes, axis=axis).ravel(), np.arange(int(np.prod(shape)))
+        )
+        return found
 
 
 @dataclass(frozen=True)
-class Take(Activation):
-    """y_k = z_{indices[k]};  dz_l = sum over {k : indices[k] = l} of dy_k."""
+class Maximum(Op):
+    """z = max(a, b), elementwise, with broadcasting;  dz goes to the larger.
+
+    At a tie any two weights >= 0 that sum to one are valid.
+
+    Parameters
+    ----------
+    ties : which this op takes at a tie: "first", "last", or "even" (half to each).
+    """
+
+    ties: str = field(default="even", kw_only=True)
+    n_inputs: ClassVar[int | None] = 2
+
+    def __post_init__(self) -> None:
+        one_of(self, "ties", ("first", "last", "even"))
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return broadcast(self, shapes)
+
+    def forward(self, *y: Array) -> Array:
+        return np.maximum(y[0], y[1])
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        a, b = y
+        weight = {"first": 1.0, "last": 0.0, "even": 0.5}[self.ties]
+        one = np.where(a == b, weight * dz, np.where(a > b, dz, 0))
+        other = np.where(a == b, (1.0 - weight) * dz, np.where(b > a, dz, 0))
+        return unbroadcast(one, a.shape), unbroadcast(other, b.shape)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
+        a, b = (np.where(np.abs(each) < tiny, 0.0, each) for each in y)
+        tied = np.flatnonzero(a == b)
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        elements = [
+            np.broadcast_to(np.arange(each.size).reshape(each.shape), shape).ravel()[tied]
+            for each in y
+        ]
+        inputs = np.repeat([0, 1], len(tied))
+        found: Ties | None = Ties.of(np.tile(tied, 2), np.concatenate(elements), inputs)
+        return found
+
+    def routes(self, *shapes: Shape) -> Ties | None:
+        return self.subdifferential(tuple(np.zeros(shape) for shape in shapes), 0.0)
+
+
+@dataclass(frozen=True)
+class Take(Movement):
+    """y_k = z_{indices[k]} along the last axis;  dz_l = sum over {k : indices[k] = l} of dy_k."""
 
     indices: tuple[int, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "indices", indices(self, "indices", self.indices))
 
-    def width(self, *widths: int) -> int:
-        if max(self.indices) >= widths[0]:
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if max(self.indices) >= shapes[0][-1]:
             raise ValueError(
-                f"Take: index {max(self.indices)} of a value of width {widths[0]}; "
-                f"indices go from 0 to {widths[0] - 1}"
+                f"Take: index {max(self.indices)} of a value of shape {shapes[0]}; "
+                f"indices go from 0 to {shapes[0][-1] - 1}"
             )
-        return len(self.indices)
+        return (*shapes[0][:-1], len(self.indices))
 
-    def f(self, z: Array) -> Array:
-        return np.take(z, self.indices, axis=-1)
+    def move(self, a: NDArray, fill: float) -> NDArray:
+        return np.take(a, self.indices, axis=-1)
 
-    def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return scatter_add(dy, self.indices, z.shape[-1])
+    def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
+        return scatter_add(dz, self.indices, shape[-1])
 
 
 @dataclass(frozen=True)
-class MaxSubsets(Compound):
-    """Max over subsets: y_i = max over l in S_i of z_l; subsets may overlap (max pooling).
+class MaxSubsets(Activation):
+    """Max over subsets of the last axis: y_i = max over l in S_i of z_l; subsets may overlap.
 
-    Expanded into `Take` (an input in several subsets sums its contributions) and `Max` over the
-    groups, so that the weights at overlapping ties can be told apart.
+    An input in several subsets sums its contributions; at ties in overlapping subsets any weights
+    are valid that some choice in each subset gives.
 
     Parameters
     ----------
     subsets : the S_i; none empty, no index twice in one.
-    ties, spelling : as in `Max`.
+    ties : as in `Max`.
     """
 
     subsets: Sequence[Sequence[int]]
     ties: str = field(default="first", kw_only=True)
-    spelling: str = field(default="max", kw_only=True)
 
     def __post_init__(self) -> None:
         subsets = index_rows(self, "subsets")
@@ -141,12 +214,46 @@ class MaxSubsets(Compound):
                 raise ValueError(
                     f"MaxSubsets: subset {i} is {list(subset)}; give each index once, none empty"
                 )
-        self.chain()
+        one_of(self, "ties", ("first", "last", "even"))
 
-    def chain(self) -> tuple[tuple[str, Op], ...]:
-        taken = Take(tuple(i for subset in self.subsets for i in subset))
-        sizes = tuple(len(subset) for subset in self.subsets)
-        return ("_subsets", taken), ("", Max(sizes, ties=self.ties, spelling=self.spelling))
+    @property
+    def taken(self) -> Take:
+        """The subsets side by side."""
+        return Take(tuple(i for subset in self.subsets for i in subset))
+
+    @property
+    def largest(self) -> Max:
+        """The maximum of each."""
+        return Max(tuple(len(subset) for subset in self.subsets), ties=self.ties)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.largest.output_shape(self.taken.output_shape(*shapes))
+
+    def f(self, z: Array) -> Array:
+        return self.largest.f(self.taken.forward(z))
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        taken = self.taken.forward(z)
+        (dz,) = self.taken.vjp(self.largest.df(dy, taken, y), (z,), taken)
+        return dz
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
+        taken = self.taken
+        ties = self.largest.subdifferential((taken.move(y[0], 0.0),), tiny)
+        if ties is None:
+            return None
+        return self._through(ties, y[0].shape)
+
+    def routes(self, *shapes: Shape) -> Ties | None:
+        ties = self.largest.routes(self.taken.output_shape(*shapes))
+        assert ties is not None
+        return self._through(ties, shapes[0])
+
+    def _through(self, ties: Ties, shape: Shape) -> Ties | None:
+        """The ties of what was taken as ties of the input."""
+        source = self.taken.move(np.arange(int(np.prod(shape))).reshape(shape), 0.0)
+        found: Ties | None = Ties.of(ties.group, source.ravel()[ties.element])
+        return found
 
 
 @dataclass(frozen=True)
@@ -157,14 +264,13 @@ class Maxout(Compound):
     ----------
     n_in, n_out : widths; W has shape (n_in, n_out k), the pieces of one output side by side.
     pieces : k.
-    ties, spelling : as in `Max`.
+    ties : as in `Max`.
     """
 
     n_in: int
     n_out: int
     pieces: int = 2
     ties: str = field(default="first", kw_only=True)
-    spelling: str = field(default="max", kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("n_in", "n_out", "pieces"):
@@ -173,5 +279,5 @@ class Maxout(Compound):
 
     def chain(self) -> tuple[tuple[str, Op], ...]:
         pieces = Affine(self.n_in, self.n_out * self.pieces)
-        best = Max((self.pieces,) * self.n_out, ties=self.ties, spelling=self.spelling)
+        best = Max((self.pieces,) * self.n_out, ties=self.ties)
         return ("_pieces", pieces), ("", best)

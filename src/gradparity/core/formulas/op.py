@@ -1,33 +1,36 @@
-"""What an op is: one hand-derived formula pair, its kinks, and its subdifferential there.
+"""What an op is: a hand-derived formula pair, its kinks, and what is valid there.
 
-The letters are the lecture's: an op takes values ``y`` and gives ``z``; the gradient of the
-divergence arrives as ``dz`` and leaves as one ``dy`` per input.  Values are (T, D): one instance a
-row, so every formula works along the last axis and never mixes instances (parameters aside).
+The letters are the lecture's: an op takes values ``y`` and gives ``z``; the gradient of the loss
+arrives as ``dz`` and leaves as one gradient per input.  Parameters are inputs too, the last ones,
+which a network may own.  Values are whole arrays of any shape; axis 0 is the batch by habit only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from ..arithmetic.arrays import Array
+from ..arithmetic.arrays import Array, NDArray, moved, moved_back
 
 __all__ = [
     "Activation",
+    "Ball",
+    "Choice",
     "Compound",
     "Kink",
     "Kinked",
+    "Movement",
     "Op",
-    "Params",
+    "Shape",
     "Slopes",
     "Ties",
     "attributes",
 ]
 
-Params = dict[str, Array]
+Shape: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Kink:
 
 @dataclass(frozen=True)
 class Slopes:
-    """Where an elementwise op is at a kink, and which slopes are valid there: arrays (T, D).
+    """Where an elementwise op is at a kink, and the slopes valid there: arrays like its input.
 
     Parameters
     ----------
@@ -69,29 +72,71 @@ class Slopes:
     low, high : the interval of valid slopes; anything where `at` is False.
     """
 
-    at: Array
-    low: Array
-    high: Array
+    at: NDArray
+    low: NDArray
+    high: NDArray
 
 
 @dataclass(frozen=True)
-class Ties:
-    """Which inputs share the maximum of their group, and the sizes of the groups.
-
-    Valid are weights that are >= 0, sum to one in each group, and are zero off the tied inputs.
+class Slots:
+    """Routes from an element of the output to elements of the inputs: three integer arrays (n,).
 
     Parameters
     ----------
-    winners : True where an input is the largest of its group, (T, D).
-    sizes : the number of inputs of each group, which lie side by side.
+    group : flat index of the output's element.
+    element : flat index of an input's element.
+    input : which input.
     """
 
-    winners: Array
-    sizes: tuple[int, ...]
+    group: NDArray
+    element: NDArray
+    input: NDArray
+
+    @classmethod
+    def of(cls, group: Any, element: Any, input: Any = 0, **more: Any) -> Any:
+        """From anything that broadcasts to one length; None where there is no slot.
+
+        >>> Ties.of([0, 0], [3, 5]).input
+        array([0, 0])
+        """
+        routes = np.broadcast_arrays(
+            *(np.asarray(a, dtype=np.int64) for a in (group, element, input))
+        )
+        return cls(*(a.ravel() for a in routes), **more) if routes[0].size else None
+
+    def groups(self, size: int) -> NDArray:
+        """True at the elements of an output of this size that are groups, flat."""
+        at = np.zeros(size, bool)
+        at[self.group] = True
+        return at
+
+
+class Ties(Slots):
+    """Inputs that share the maximum of a group: only groups in which several inputs tie.
+
+    Valid are weights that are >= 0 and sum to one in each group.  Groups may share elements, as
+    overlapping windows do.
+    """
+
+
+@dataclass(frozen=True)
+class Ball(Slots):
+    """Inputs of a norm that are all zero: the gradient may be any vector in a ball.
+
+    Parameters
+    ----------
+    order : 1, 2 or inf: the gradients of a group have at most this norm, times dz.
+    """
+
+    order: float = 2.0
+
+
+#: What is valid at the kinks of an op: one choice, which couples its inputs.
+Choice: TypeAlias = Slopes | Ties | Ball
 
 
 def attributes(thing: Any) -> dict[str, Any]:
-    """What an op or a divergence was given, by name; it need not be a dataclass."""
+    """What an op was given, by name; it need not be a dataclass."""
     slots = (getattr(kind, "__slots__", ()) for kind in reversed(type(thing).__mro__))
     names = [name for slot in slots for name in ([slot] if isinstance(slot, str) else slot)]
     kept = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
@@ -101,21 +146,29 @@ def attributes(thing: Any) -> dict[str, Any]:
 class Op:
     """One formula pair.  Subclasses are frozen dataclasses, so an op is a value.
 
-    `forward` and `backward` must be written with the NumPy functions that `Bounded` supports, must
-    not write in place, and must return the dtype they are given.  Anybody may write a subclass:
+    `forward` and `vjp` must be written with the NumPy functions that `Bounded` supports, must not
+    write in place, and must return the dtype they are given.  Anybody may write a subclass:
     docs/how-to/own-op.md shows how.
 
     >>> class Cube(Op):
-    ...     def forward(self, p, *y):
-    ...         return y[0] ** 3
-    ...     def backward(self, dz, p, y, z):
+    ...     def forward(self, y):
+    ...         return y**3
+    ...     def vjp(self, dz, y, z):
     ...         return (dz * (3 * y[0] ** 2),)
-    >>> Cube().backward(np.ones((1, 1)), {}, (np.full((1, 1), 2.0),), np.full((1, 1), 8.0))
+    >>> Cube().vjp(np.ones((1, 1)), (np.full((1, 1), 2.0),), np.full((1, 1), 8.0))
     (array([[12.]]),)
     """
 
-    #: How many values the op takes; None means two or more.
+    #: How many values the op takes before its parameters; None means two or more.
     n_inputs: ClassVar[int | None] = 1
+    #: Names of its outputs: values "a.h" and "a.c" at a node "a"; the empty one is the node itself.
+    outputs: ClassVar[tuple[str, ...]] = ("",)
+    #: Further outputs, which have no gradient, such as running statistics.
+    states: ClassVar[tuple[str, ...]] = ()
+    #: Whether its first input holds integers, such as the indices of an embedding.
+    integers: ClassVar[bool] = False
+    #: Those of its parameters that have no gradient.
+    buffers: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
         given = (f"{name}={value!r}" for name, value in attributes(self).items())
@@ -123,29 +176,45 @@ class Op:
 
     @property
     def name(self) -> str:
-        """That of its class."""
+        """The name of its class."""
         return type(self).__name__
 
     @property
     def random(self) -> bool:
-        """Whether every implementation draws numbers of its own; see `observed`."""
+        """Whether its last input is a draw of random numbers; see `sample` and `draw`."""
         return False
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter, by the lecture's letter; an op without any has none."""
+    def parameter_shapes(self) -> dict[str, Shape]:
+        """Shape of each parameter and buffer by its letter: the trailing inputs, in this order."""
         return {}
 
-    def width(self, *widths: int) -> int:
-        """Number of outputs for these numbers of inputs; raises ValueError if they do not fit."""
-        return widths[0]
+    def output_shape(self, *shapes: Shape) -> Any:
+        """Shape of the output for those of all inputs; a tuple of shapes where there are several.
 
-    def forward(self, p: Params, *y: Array) -> Array:
-        """The value z of shape (T, width)."""
-        raise self._unwritten("forward(self, p, *y)")
+        Raises
+        ------
+        ValueError : the shapes do not fit; the message names them.
+        """
+        return shapes[0]
 
-    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        """dDiv/dy for every input, given dz = dDiv/dz and what the forward pass stored."""
-        raise self._unwritten("backward(self, dz, p, y, z)")
+    def forward(self, *y: Array) -> Any:
+        """The value z, or a tuple with one entry per output and state."""
+        raise self._unwritten("forward(self, *y)")
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
+        """One gradient per input, linear in dz; None for an input that has none.
+
+        Parameters
+        ----------
+        dz : the gradient of the loss by the output, or one per output, zeros for an unused one.
+        y : all inputs.
+        z : what `forward` returned for them.
+        """
+        raise self._unwritten("vjp(self, dz, y, z)")
+
+    def vjp_parameters(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
+        """The gradients by the parameters alone: all that the first layer needs in training."""
+        return self.vjp(dz, y, z)[len(y) - len(self.parameter_shapes()) :]
 
     def _unwritten(self, formula: str) -> NotImplementedError:
         return NotImplementedError(
@@ -153,21 +222,24 @@ class Op:
             "docs/how-to/own-op.md shows"
         )
 
-    def gradients(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> Params:
-        """dDiv/dp for every parameter."""
-        return {}
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Choice | None:
+        """Where the op is not differentiable at its inputs, and what is valid there.
 
-    def subdifferential(self, p: Params, y: Array, tiny: float) -> Slopes | Ties | None:
-        """Where the op is not differentiable at its first input y, and what is valid there.
-
-        A slope may depend on the parameters.  Numbers below `tiny`, the smallest normal number,
-        count as zero: XLA flushes them.
+        Numbers below `tiny`, the smallest normal number, count as zero: XLA flushes them.
         """
         return None
 
-    def observed(self, y: Array, z: Array) -> Op:
-        """The op whose free draws are those seen in (y, z); only a random op is not itself."""
-        return self
+    def routes(self, *shapes: Shape) -> Ties | None:
+        """Every route by which a maximum may send a gradient: all inputs of all groups."""
+        return None
+
+    def sample(self, *y: Array) -> Array:
+        """The draw that this package itself uses: the last input of a random op."""
+        raise self._unwritten("sample(self, *y)")
+
+    def draw(self, y: tuple[Array, ...], z: Any) -> Array:
+        """The draw that an implementation must have used to get z from the other inputs."""
+        raise self._unwritten("draw(self, y, z)")
 
     def native_function(self, framework: str) -> Callable[..., Any] | None:
         """The op's own function of a framework's values, or None where it has none.
@@ -182,21 +254,45 @@ class Op:
         return None
 
 
+class Movement(Op):
+    """An op that rearranges elements: `move`, and its adjoint `move_back`, both on plain arrays."""
+
+    #: What stands in new places.
+    fill: ClassVar[float] = 0.0
+
+    def move(self, a: NDArray, fill: float) -> NDArray:
+        """The rearranged array, with `fill` where no element comes from the input."""
+        raise self._unwritten("move(self, a, fill)")
+
+    def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
+        """Every element back where it came from, in the input's shape; several add up."""
+        raise self._unwritten("move_back(self, dz, shape)")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.move(np.broadcast_to(np.float32(0), shapes[0]), 0.0).shape
+
+    def forward(self, *y: Array) -> Array:
+        return moved(y[0], self.move, self.fill)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return (moved_back(dz, lambda a: self.move_back(a, y[0].shape)),)
+
+
 class Activation(Op):
     """An op on one value: ``y = f(z)`` and ``dz = df(dy, z, y)``, in the letters of section 2."""
 
     def f(self, z: Array) -> Array:
-        """The value y of shape (T, width)."""
+        """The value y."""
         raise self._unwritten("f(self, z)")
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         """dDiv/dz, given dy = dDiv/dy, what came in and what went out."""
         raise self._unwritten("df(self, dy, z, y)")
 
-    def forward(self, p: Params, *y: Array) -> Array:
+    def forward(self, *y: Array) -> Array:
         return self.f(y[0])
 
-    def backward(self, dz: Array, p: Params, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         return (self.df(dz, y[0], z),)
 
 
@@ -250,13 +346,14 @@ class Kinked(Activation):
             return kink.left if self.subgradient == "left" else kink.right
         return self.subgradient
 
-    def subdifferential(self, p: Params, y: Array, tiny: float) -> Slopes | None:
-        met = [(kink, np.abs(y) < tiny if kink.at == 0.0 else y == kink.at) for kink in self.kinks]
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
+        z = y[0]
+        met = [(kink, np.abs(z) < tiny if kink.at == 0.0 else z == kink.at) for kink in self.kinks]
         if not any(here.any() for _, here in met):
             return None
         at = np.any([here for _, here in met], axis=0)
-        low = sum(np.where(here, kink.interval[0], 0.0) for kink, here in met)
-        high = sum(np.where(here, kink.interval[1], 0.0) for kink, here in met)
+        low: Any = sum(np.where(here, kink.interval[0], 0.0) for kink, here in met)
+        high: Any = sum(np.where(here, kink.interval[1], 0.0) for kink, here in met)
         return Slopes(at, low, high)
 
 

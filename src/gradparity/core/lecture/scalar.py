@@ -19,7 +19,7 @@ from ..formulas import layers as lay
 from ..formulas import maxima
 from ..formulas.op import Activation, Kinked, Op
 from ..network.case import Case
-from ..network.network import INPUT, Edge
+from ..network.network import INPUT, Edge, Step
 from ..network.trace import Trace
 
 __all__ = ["scalar_backprop"]
@@ -28,7 +28,15 @@ Row = list[float]  # one instance: a number per unit
 Rows = list[Row]  # a row per instance, per input, or of a matrix
 
 SELU_A, SELU_S = 1.6732632423543772, 1.0507009873554805
-VECTOR = (lay.Softmax, lay.LogSoftmax, maxima.Max, maxima.Take, lay.Products, lay.VectorActivation)
+VECTOR = (
+    lay.Softmax,
+    lay.LogSoftmax,
+    maxima.Max,
+    maxima.MaxSubsets,
+    maxima.Take,
+    lay.Products,
+    lay.VectorActivation,
+)
 
 
 def scalar_backprop(case: Case) -> Trace:
@@ -46,7 +54,7 @@ def scalar_backprop(case: Case) -> Trace:
     ------
     ValueError : for a case of another dtype.
     TypeError : for an op or a divergence that has no scalar form here, such as a
-        `VectorActivation` given by its `vjp`.
+        `VectorActivation` given by its `pullback`.
 
     >>> from gradparity.core import *
     >>> net = layered([Affine(1, 1), ReLU()], L2())
@@ -60,19 +68,22 @@ def scalar_backprop(case: Case) -> Trace:
             "give case.astype(np.float64)"
         )
     network, instances = case.network, range(case.T)
-    params = {name: p.tolist() for name, p in case.params.items()}
+    _refuse_other_shapes(case)
     d: Rows = case.desired.tolist()
 
     # Forward: node by node, instance by instance; everything is stored.
     value: dict[str, Rows] = {INPUT: case.x.tolist()}
     negative: dict[str, Rows] = {}  # the slopes for z < 0, of leaky units
-    for step in network.steps:
-        p = step.own(params)
+    own = {step.name: own_parameters(step, case) for step in network.body}
+    taken = {step.name: [name for name, _ in step.taken] for step in network.body}
+    for step in network.body:
         a = negative[step.name] = negative_slopes(step.op, value[step.inputs[0]])
         value[step.name] = [
-            forward(step.op, p, [value[name][t] for name in step.inputs], a[t]) for t in instances
+            forward(step.op, own[step.name], [value[n][t] for n in taken[step.name]], a[t])
+            for t in instances
         ]
     Y = value[network.output]
+    assert network.divergence is not None
     Divs = [divergence(network.divergence, Y[t], d[t]) for t in instances]
     Div = [Div_t for Div_t, _ in Divs]
     dDiv = network.scale / (case.T if network.reduction == "mean" else 1.0)
@@ -91,17 +102,20 @@ def scalar_backprop(case: Case) -> Trace:
 
     dY = [[dDiv * g for g in dDiv_dy] for _, dDiv_dy in Divs]
     use(Edge(network.output, "Div"), dY)
-    for step in reversed(network.steps):
-        p = step.own(params)
+    for step in reversed(network.body):
+        p, a = own[step.name], negative[step.name]
         dz = grad[step.name]
         if isinstance(step.op, lay.Affine):
             dp = affine_gradients(step.op, value[step.inputs[0]], dz)
-            grad_p |= {step.parameters[letter]: np.array(g) for letter, g in dp.items()}
+            for letter, g in dp.items():
+                name = step.parameters[letter]
+                grad_p[name] = np.array(g) + grad_p.get(name, 0.0)
         dy = [
-            backward(step.op, p, [value[s][t] for s in step.inputs], dz[t], negative[step.name][t])
+            backward(step.op, p, [value[s][t] for s in taken[step.name]], dz[t], a[t])
             for t in instances
         ]
-        for slot, edge in enumerate(step.edges):
+        for slot, (_, edge) in enumerate(step.taken):
+            assert edge is not None
             use(edge, [dy[t][slot] for t in instances])
 
     gradients = {name: np.array(rows) for name, rows in grad.items()} | grad_p
@@ -109,6 +123,21 @@ def scalar_backprop(case: Case) -> Trace:
     values = {name: np.array(rows) for name, rows in value.items() if name != INPUT}
     versions = {"numpy": np.__version__}
     return Trace(Err, np.array(Div), values, gradients, edge_grad, "numpy scalar", versions)
+
+
+def own_parameters(step: Step, case: Case) -> dict[str, Any]:
+    """The parameters of a node as nested lists, by letter."""
+    return {letter: case.params[name].tolist() for letter, name in step.parameters.items()}
+
+
+def _refuse_other_shapes(case: Case) -> None:
+    """The loops are over samples and units."""
+    odd = next((n for n in case.network.nodes if len(case.shapes[n.name]) != 2), None)
+    if odd is not None or case.network.inputs != (INPUT,) or case.network.parameters:
+        raise TypeError(
+            "the scalar form is written for networks on one input x, whose values are (T, D); use "
+            "`backprop`, which takes any"
+        )
 
 
 def affine_gradients(op: lay.Affine, y: Rows, dz: Rows) -> dict[str, Any]:
@@ -131,7 +160,7 @@ def forward(op: Op, p: dict[str, Any], y: Rows, a: Row) -> Row:
             return [y[0][i] * y[1][i] for i in range(len(y[0]))]
         case lay.Concatenate():
             return [y_i for row in y for y_i in row]
-        case Activation() if isinstance(op, VECTOR):
+        case Op() if isinstance(op, VECTOR):
             return vector(op, y[0])[0]
         case Activation():
             return [scalar(op, z, a_i)[0] for z, a_i in zip(y[0], a, strict=True)]
@@ -152,7 +181,7 @@ def backward(op: Op, p: dict[str, Any], y: Rows, dz: Row, a: Row) -> Rows:
         case lay.Concatenate():
             starts = [sum(len(row) for row in y[:k]) for k in range(len(y))]
             return [[dz[s + i] for i in range(len(row))] for s, row in zip(starts, y, strict=True)]
-        case Activation() if isinstance(op, VECTOR):  # dDiv/dz_i = sum_j dDiv/dy_j dy_j/dz_i
+        case Op() if isinstance(op, VECTOR):  # dDiv/dz_i = sum_j dDiv/dy_j dy_j/dz_i
             J = vector(op, y[0])[1]
             return [[sum(dz[j] * J[j][i] for j in range(len(dz))) for i in range(len(y[0]))]]
         case Activation():  # dDiv/dz_i = f'(z_i) dDiv/dy_i
@@ -213,7 +242,8 @@ def slope(op: Kinked, z: float, left: float, right: float, at: float = 0.0) -> f
 def negative_slopes(op: Op, z: Rows) -> Rows:
     """For every unit of every instance, the slope for z < 0 of a leaky unit; 0 for the others."""
     if isinstance(op, act.RandomizedLeakyReLU):
-        drawn: Rows = op.slopes(np.array(z)).tolist()
+        rows = np.array(z)
+        drawn: Rows = (op.sample(rows) if op.training else np.full_like(rows, op.mean)).tolist()
         return drawn
     return [[op.a if isinstance(op, act.LeakyReLU) else 0.0 for _ in row] for row in z]
 
@@ -228,11 +258,10 @@ def vector(op: Op, z: Row) -> tuple[Row, Rows]:
         case lay.LogSoftmax():  # dy_i/dz_j = delta_ij - e^{y_j}
             y = [z_i - log_sum_exp(z) for z_i in z]
             return y, [[delta(i, j) - math.exp(y[j]) for j in units] for i in units]
-        case maxima.Max():  # 1 for the largest of the group; at a tie the weights that the op names
+        case maxima.Max() | maxima.MaxSubsets():
+            # 1 for the largest of the group; at a tie the weights that the op names
             y, J = [], []
-            sizes = (len(z),) if op.sizes is None else op.sizes
-            for k in range(len(sizes)):
-                group = range(sum(sizes[:k]), sum(sizes[: k + 1]))
+            for k, group in enumerate(groups_of(op, len(z))):
                 y.append(max(z[j] for j in group))
                 tied = [j for j in group if z[j] == y[k]]
                 won = {"first": tied[:1], "last": tied[-1:], "even": tied}[op.ties]
@@ -249,8 +278,16 @@ def vector(op: Op, z: Row) -> tuple[Row, Rows]:
                 0
             ].tolist()
         case lay.VectorActivation():
-            raise TypeError("VectorActivation: the scalar form needs jacobian=, this has vjp=")
+            raise TypeError("VectorActivation: the scalar form needs jacobian=, this has pullback=")
     raise no_scalar_form(op)
+
+
+def groups_of(op: maxima.Max | maxima.MaxSubsets, n: int) -> Any:
+    """The indices of each group of a maximum over n units."""
+    if isinstance(op, maxima.MaxSubsets):
+        return op.subsets
+    sizes = (n,) if op.sizes is None else op.sizes
+    return [range(sum(sizes[:k]), sum(sizes[: k + 1])) for k in range(len(sizes))]
 
 
 def divergence(op: div.Divergence, y: Row, d: Row) -> tuple[float, Row]:
@@ -265,7 +302,7 @@ def divergence(op: div.Divergence, y: Row, d: Row) -> tuple[float, Row]:
             return sum((y_i - d_i) ** 2 for y_i, d_i in pairs) / 2, [
                 y_i - d_i for y_i, d_i in pairs
             ]
-        case div.InnerProduct():
+        case div.LinearLoss():
             return sum(d_i * y_i for y_i, d_i in pairs), list(d)
         case div.BinaryCrossEntropy() if op.on == "logits":  # -log sigmoid(z) = log(1 + e^-z)
             Div = sum(d_i * log1p_exp(-z) + (1 - d_i) * log1p_exp(z) for z, d_i in pairs)

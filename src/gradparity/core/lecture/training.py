@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array
 from ..formulas.divergences import BinaryCrossEntropy
-from ..network.backprop import forward, risk, training_gradients
+from ..network.backprop import forward, training_gradients
 from ..network.case import Case
 from ..network.network import Network
 
@@ -179,13 +179,13 @@ def train(
     for step, rows in enumerate(batches):
         with np.errstate(all="ignore"):
             Divs.append(sgd_step(network, own, case.x[rows], case.desired[rows], eta_at(step)))
-            losses.append(risk(Divs[-1], network))
+            losses.append(network.risk(Divs[-1]))
         if on_step:
             on_step(step, float(losses[-1]))
         if not np.isfinite(losses[-1]):
             stopped_by = "diverged"
         elif (step + 1) % per_epoch == 0:
-            epoch_losses.append(risk(np.concatenate(Divs), network))
+            epoch_losses.append(network.risk(np.concatenate(Divs)))
             Divs.clear()
             stopped_by = _stopped(own, epoch_losses, tolerance)
             if on_epoch:
@@ -219,7 +219,7 @@ def accuracy(network: Network, params: Mapping[str, Array], x: Array, labels: Ar
     0.6666666666666666
     """
     with np.errstate(all="ignore"):
-        y = forward(network, params, x)[network.output]
+        y = forward(network, {**params, network.inputs[0]: x})[network.output]
     labels, T, K = np.asarray(labels), y.shape[0], max(2, y.shape[1])
     if labels.dtype.kind not in "iub":
         raise TypeError(f"labels have dtype {labels.dtype}; give integers: labels.astype(int)")

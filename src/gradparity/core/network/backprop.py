@@ -1,7 +1,7 @@
 """Forward and backward pass, vector form (lecture, sections 5 and 6).
 
 Backprop is the distributed chain rule: the gradient of a value is the sum, over every use of it, of
-the gradient through that use.
+the gradient through that use.  Both passes work in any arithmetic.
 """
 
 from __future__ import annotations
@@ -15,35 +15,20 @@ import numpy as np
 from ..arithmetic.arrays import Array, total
 from ..formulas.op import Op
 from .case import Case
-from .contract import formula_of, shares, value_of
-from .network import INPUT, Edge, Network
+from .contract import gradients_of, value_of
+from .network import DIV, ERR, TARGET, Edge, Network, Step
 from .trace import Trace
 
 __all__ = [
     "Forward",
     "Gradients",
+    "arriving",
     "backprop",
     "backward_pass",
     "forward",
     "forward_pass",
-    "risk",
-    "risk_gradient",
     "training_gradients",
 ]
-
-
-def risk(Div: Array, network: Network) -> Array:
-    """Err = (1/T) sum_t Div_t, or the sum alone; times the network's scale."""
-    Err = Div.sum(axis=0)
-    Err = Err / Div.shape[0] if network.reduction == "mean" else Err
-    return Err if network.scale == 1.0 else network.scale * Err
-
-
-def risk_gradient(Div: Array, network: Network) -> Array:
-    """dErr/dDiv_t = 1/T, or 1; times the network's scale; shape (T,)."""
-    gradient = np.ones_like(Div)
-    gradient = gradient if network.scale == 1.0 else network.scale * gradient
-    return gradient / Div.shape[0] if network.reduction == "mean" else gradient
 
 
 def _as_it_is(array: Array) -> Array:
@@ -52,98 +37,114 @@ def _as_it_is(array: Array) -> Array:
 
 def forward(
     network: Network,
-    params: Mapping[str, Array],
-    x: Array,
+    given: Mapping[str, Array],
     store: Callable[[Array], Array] = _as_it_is,
 ) -> dict[str, Array]:
-    """The value of every node by name, and of "x"."""
-    value = {INPUT: x}
-    for step in network.steps:
-        inputs = tuple(value[name] for name in step.inputs)
-        value[step.name] = store(value_of(step, step.op, step.own(params), inputs))
+    """Every value by name, with all that was given: inputs, parameters, targets, draws.
+
+    Without targets the values end at the output.  `store` rounds every result to what is kept.
+    """
+    value = dict(given)
+    for step in network.steps if TARGET in given else network.body:
+        if step.draw and step.draw not in value:
+            value[step.draw] = step.op.sample(*(value[n] for n in step.inputs if n != step.draw))
+        y = tuple(value[name] for name in step.inputs)
+        value |= {name: store(z) for name, z in value_of(step, step.op, y).items()}
     return value
 
 
 @dataclass(frozen=True)
 class Forward:
-    """What a forward pass leaves for the backward pass, in any arithmetic.
-
-    `value` has "x" too; `dDiv` is dErr/dDiv, shape (T,).
-    """
+    """What a forward pass leaves for the backward pass, in any arithmetic: every value by name."""
 
     network: Network
-    params: Mapping[str, Array]
-    desired: Array
     value: Mapping[str, Array]
-    Div: Array
-    dDiv: Array
-    Err: Array
 
     def map(self, f: Callable[[Any], Any], params: Callable[[Any], Any] | None = None) -> Forward:
-        """The same in another arithmetic, or of other instances (`params` for the parameters)."""
-        own = {name: (params or f)(p) for name, p in self.params.items()}
-        value = {name: f(v) for name, v in self.value.items()}
-        rest = (f(self.desired), value, f(self.Div), f(self.dDiv), self.Err)
-        return Forward(self.network, own, *rest)
+        """The same in another arithmetic, or of other samples (`params` for the parameters)."""
+        own = self.network.parameter_shapes
+        value = {
+            name: (params or f)(v) if name in own or not np.ndim(v) else f(v)
+            for name, v in self.value.items()
+        }
+        return Forward(self.network, value)
 
 
 class Gradients(NamedTuple):
-    """dErr by every node, parameter, "x" and "Div"; and through every use of a value."""
+    """The gradient by every value, parameter and input; and through every use of a value."""
 
     grad: dict[str, Array]
     edge_grad: dict[Edge | tuple[str, str], Array]
 
 
 def forward_pass(
-    network: Network,
-    params: Mapping[str, Array],
-    x: Array,
-    desired: Array,
-    store: Callable[[Array], Array] = _as_it_is,
+    network: Network, given: Mapping[str, Array], store: Callable[[Array], Array] = _as_it_is
 ) -> Forward:
-    """Values, Div and Err; `store` rounds every result to what is kept of it."""
+    """Every value, where overflow is not an error."""
     with np.errstate(all="ignore"):
-        value = forward(network, params, x, store)
-        with formula_of(network.divergence, "forward"):
-            Div = store(network.divergence.forward(value[network.output], desired))
-        dDiv, Err = store(risk_gradient(Div, network)), store(risk(Div, network))
-    return Forward(network, params, desired, value, Div, dDiv, Err)
+        return Forward(network, forward(network, given, store))
+
+
+def arriving(step: Step, grad: Mapping[str, Array], value: Mapping[str, Array]) -> Any:
+    """dz as an op's `vjp` takes it: one gradient per output, zeros for one that nothing uses."""
+    dz = tuple(
+        grad[name] if grad.get(name) is not None else np.zeros_like(value[name])
+        for name in step.outputs
+    )
+    return dz if len(dz) > 1 else dz[0]
 
 
 def backward_pass(
     passed: Forward,
     ops: Mapping[str, Op] | None = None,
     store: Callable[[Array], Array] = _as_it_is,
+    start: Mapping[str, Array] | None = None,
 ) -> Gradients:
-    """The distributed chain rule; `ops` replaces the ops of the nodes named."""
+    """The distributed chain rule.
+
+    Parameters
+    ----------
+    passed : the forward pass.
+    ops : in place of the ops of the nodes named.
+    store : rounds every result to what is kept of it.
+    start : gradients to start from, by value; by default the factors of the network's ends.
+    """
     network, value, ops = passed.network, passed.value, ops or {}
-    uses: dict[str, list[Array]] = {name: [] for name in value}
-    grad: dict[str, Array] = {"Div": passed.dDiv}
+    if start is None:
+        start = {name: _seed(value[name], factor) for name, factor in network.ends.items()}
+    uses: dict[str, list[Array]] = {name: [g] for name, g in start.items()}
+    grad: dict[str, Array] = {}
     edge_grad: dict[Edge | tuple[str, str], Array] = {}
 
-    def use(edge: Edge, dy: Array) -> None:
-        edge_grad[edge] = store(dy)
-        uses[edge.source].append(edge_grad[edge])
-
     def over_uses(name: str) -> Array:
-        return store(total(uses[name])) if uses[name] else np.zeros_like(value[name])
+        found = uses.get(name)
+        return store(total(found)) if found else np.zeros_like(value[name])
 
     with np.errstate(all="ignore"):
-        Y = value[network.output]
-        with formula_of(network.divergence, "gradient"):
-            dY = network.divergence.backward(passed.dDiv, Y, passed.desired, passed.Div)
-        use(Edge(network.output, "Div"), dY)
         for step in reversed(network.steps):
-            op, z = ops.get(step.name, step.op), value[step.name]
-            dz = grad[step.name] = over_uses(step.name)
-            p, y = step.own(passed.params), tuple(value[name] for name in step.inputs)
-            dys, dps = shares(step, op, dz, p, y, z)
-            for letter, gradient in dps.items():
-                grad[step.parameters[letter]] = store(gradient)
-            for edge, dy in zip(step.edges, dys, strict=True):
-                use(edge, dy)
-        grad[INPUT] = over_uses(INPUT)
+            if step in network.loss and not any(name in uses for name in step.outputs):
+                continue
+            grad |= {name: over_uses(name) for name in step.outputs}
+            y = tuple(value[name] for name in step.inputs)
+            op, z = ops.get(step.name, step.op), step.joined(value)
+            found = gradients_of(step, op, arriving(step, grad, value), y, z)
+            for edge, dy in zip(step.edges, found, strict=True):
+                if edge is None or dy is None:
+                    continue
+                dy = store(dy)
+                uses.setdefault(edge.source, []).append(dy)
+                if network.has_own_uses(edge.source):
+                    edge_grad[edge] = dy
+        for name in (*network.parameter_shapes, *network.inputs):
+            if name in uses:
+                grad[name] = over_uses(name)
     return Gradients(grad, edge_grad)
+
+
+def _seed(end: Array, factor: float) -> Array:
+    """The gradient that a network starts from at one of its ends."""
+    one = np.ones_like(end)
+    return one if factor == 1.0 else one * factor
 
 
 def backprop(case: Case) -> Trace:
@@ -155,7 +156,7 @@ def backprop(case: Case) -> Trace:
 
     Returns
     -------
-    Trace, with gradients for every node, edge, parameter, "Div" and the input "x".
+    Trace, with gradients for every node, use of a value, parameter, "Div" and float input.
 
     >>> from gradparity.core import *
     >>> net = layered([Affine(1, 1), ReLU()], L2())
@@ -164,9 +165,12 @@ def backprop(case: Case) -> Trace:
     >>> trace.Err, trace.grad["W1"], trace.grad["x"]
     (0.125, array([[0.5]]), array([[1.]]))
     """
-    (params, x, desired), store = _widened(case)
-    passed = forward_pass(case.network, params, x, desired, store)
+    network = case.network
+    given, store = _widened(case)
+    passed = forward_pass(network, given, store)
     grad, edge_grad = backward_pass(passed, store=store)
+    for name in (*case.differentiated, *network.trained):  # what nothing depends on
+        grad.setdefault(name, np.zeros_like(passed.value[name]))
 
     # Copies, for one array may stand for several things: the gradient through the only use of a
     # value is that of the value.
@@ -174,13 +178,20 @@ def backprop(case: Case) -> Trace:
         with np.errstate(over="ignore"):
             return {key: array.astype(case.dtype) for key, array in arrays.items()}
 
-    value = own(passed.value)
-    del value[INPUT]
+    made = {n: v for n, v in passed.value.items() if n not in case.given and n not in (DIV, ERR)}
+    ends = set(network.ends) - {ERR}
+    there = {*case.differentiated, *network.trained, *ends, DIV}
+    there |= {name for step in network.body for name in step.outputs}
+    value = own(made)
+    if network.divergence is None:
+        Err, Div = None, None
+    else:
+        Err, Div = float(passed.value[ERR]), own({DIV: passed.value[DIV]})[DIV]
     return Trace(
-        Err=float(passed.Err),
-        Div=own({"Div": passed.Div})["Div"],
+        Err=Err,  # type: ignore[arg-type]  # None where the network ends elsewhere
+        Div=Div,  # type: ignore[arg-type]
         value=value,
-        grad=own(grad),
+        grad=own({name: g for name, g in grad.items() if name in there}),
         edge_grad=own(edge_grad),
         adapter="numpy",
         versions={"numpy": np.__version__},
@@ -188,44 +199,49 @@ def backprop(case: Case) -> Trace:
     )
 
 
-def _widened(case: Case) -> tuple[Any, Callable[[Array], Array]]:
-    """(params, x, desired) to compute with, and how each result is stored.
+def _widened(case: Case) -> tuple[dict[str, Any], Callable[[Array], Array]]:
+    """What to compute with, and how each result is stored.
 
     In low precision sums have the digits of float32, and every result is rounded once.
     """
     precision = case.precision
     if precision.sums == precision.digits:
-        return (case.params, case.x, case.desired), _as_it_is
+        return case.given, _as_it_is
     wide = np.float32
-    params = {name: p.astype(wide) for name, p in case.params.items()}
-    given = params, case.x.astype(wide), case.desired.astype(wide)
+    given = {n: a.astype(wide) if a.dtype.kind == "f" else a for n, a in case.given.items()}
     return given, lambda array: np.asarray(precision.round(array), dtype=wide)
 
 
 def training_gradients(
     network: Network, params: Mapping[str, Array], x: Array, d: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """Div (T,) and the gradients of Err by the parameters alone: `backprop` for the training loop.
+    """Div and the gradients of Err by the parameters alone: `backprop` for the training loop.
 
     Nothing is checked and nothing upstream of the first parameter is differentiated.  `d` is what
     ``divergence.desired`` returned.
     """
-    value = forward(network, params, x)
+    assert network.divergence is not None
+    value: dict[str, Array] = {**params, network.inputs[0]: x}
+    for step in network.body:
+        if step.draw:
+            value[step.draw] = step.op.sample(value[step.inputs[0]])
+        z = step.op.forward(*(value[name] for name in step.inputs))
+        value |= step.named(z)
     Div, dY = network.divergence.forward_and_gradient(value[network.output], d)
-    weight = network.scale / Div.shape[0] if network.reduction == "mean" else network.scale
+    weight = network.scale / Div.size if network.reduction == "mean" else network.scale
     if weight != 1.0:
         dY = dY * Div.dtype.type(weight)
     uses = {network.output: [dY]}
-    grad: dict[str, Array] = {}
-    for step in reversed(network.steps):
-        if step.name not in uses or not (step.parameters or step.needs):
+    for step in reversed(network.body):
+        there = any(name in uses for name in step.outputs)
+        if not there or not (step.parameters or step.needs):
             continue
-        z, p = value[step.name], step.own(params)
         y = tuple(value[name] for name in step.inputs)
-        dz = total(uses[step.name])
-        for letter, gradient in step.op.gradients(dz, p, y, z).items():
-            grad[step.parameters[letter]] = gradient
-        if step.needs:
-            for source, dy in zip(step.inputs, step.op.backward(dz, p, y, z), strict=True):
-                uses.setdefault(source, []).append(dy)
-    return Div, grad
+        grad = {name: total(uses[name]) for name in step.outputs if name in uses}
+        dz, z = arriving(step, grad, value), step.joined(value)
+        found = step.op.vjp(dz, y, z) if step.needs else step.op.vjp_parameters(dz, y, z)
+        edges = step.edges if step.needs else step.edges[-len(found) :]
+        for edge, dy in zip(edges, found, strict=True):
+            if edge is not None and dy is not None:
+                uses.setdefault(edge.source, []).append(dy)
+    return Div, {name: total(uses[name]) for name in network.trained if name in uses}

@@ -1,4 +1,4 @@
-"""A case: a network with parameters, inputs and desired outputs, checked on the way in."""
+"""A case: a network with parameters, inputs and targets, checked on the way in."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
+from ..formulas.op import Shape
 from .contract import check_own_formulas
-from .network import Network
+from .network import INPUT, TARGET, Network
 
 __all__ = ["Case", "checked_params"]
+
+#: Samples on which the formulas of foreign ops are tried.
+TRIED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,24 +28,30 @@ class Case:
     ----------
     network : the network.
     params : every parameter by name, shapes as in ``network.parameter_shapes``.
-    x : inputs, shape (T, D_0), a float dtype; the case's dtype.
-    d : desired outputs: floats of the same dtype (T, L), or class labels, integers (T,).
+    x : the input, a float array whose axis 0 is the batch, such as (T, D_0); or all inputs by name,
+        ``{"x": ..., "mask": ...}``.  Floats have one dtype, the case's; integers and booleans have
+        no gradient.
+    d : targets: floats of the output's shape, or class labels, integers without its last axis.
     name : shown in reports.
-    precision : the number format, by default that of x's dtype; "bfloat16" is stored as float32,
+    precision : the number format, by default that of the floats; "bfloat16" is stored as float32,
         "tf32" is float32 whose matrix products round their operands.
+    twin : node -> which of a framework's functions an adapter is to use there, ``{"y1": "clamp"}``;
+        each adapter lists those that it has.
 
     The arrays are copied and made read-only.
 
     Attributes
     ----------
-    widths : of every value, by name.
-    desired : the desired outputs as floats, (T, L); label smoothing is not yet in them.
+    x : the input alone, or all inputs by name.
+    inputs : every input by name.
+    desired : the targets as floats of the output's shape; label smoothing is not yet in them.
+    shapes : of every value, by name.
 
     Raises
     ------
     TypeError, ValueError : wrong names, shapes or dtypes, mixed dtypes, integers for floats,
-        NaN or inf, an empty batch, labels out of range, targets that are no probabilities, numbers
-        that the precision has not; the message gives the value received and the remedy.
+        NaN or inf, an empty axis, labels out of range, targets that are no probabilities, numbers
+        that the precision does not have; the message gives the value received and the remedy.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(4, 3), ReLU()], L2()), batch=5, seed=0)
@@ -51,71 +61,111 @@ class Case:
 
     network: Network
     params: Mapping[str, NDArray]
-    x: NDArray
-    d: NDArray
+    x: Any
+    d: Any = None
     name: str = "case"
     precision: Precision = None  # type: ignore[assignment]  # always set below
-    widths: dict[str, int] = field(init=False, repr=False)
+    twin: Mapping[str, str] = field(default_factory=dict)
+    inputs: dict[str, NDArray] = field(init=False, repr=False)
     desired: NDArray = field(init=False, repr=False)
+    shapes: dict[str, Shape] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.network, Network):
-            raise TypeError(f"network is {type(self.network).__name__}; give a Network")
-        x = _float_array("x", self.x)
-        if x.ndim != 2 or not x.shape[0] or not x.shape[1]:
-            raise ValueError(
-                f"x has shape {x.shape}; give (T, D_0) with at least one instance and one input"
+        network = self.network
+        if not isinstance(network, Network):
+            raise TypeError(f"network is {type(network).__name__}; give a Network")
+        inputs = _checked_inputs(network, self.x)
+        params = checked_params(network, self.params)
+        floats = {n: a for n, a in inputs.items() if a.dtype.kind == "f"} | params
+        if not floats:
+            raise TypeError("a case needs a float array: an input or a parameter")
+        first = next(iter(floats))
+        dtype = floats[first].dtype
+        for name, array in floats.items():
+            _one_dtype(name, array, dtype, first)
+        precision = Precision.of(dtype if self.precision is None else self.precision)
+        shapes = network.shapes({name: a.shape for name, a in inputs.items()})
+        twin = _checked_twin(network, self.twin)
+        d: Any = None
+        desired: Any = None
+        if network.divergence is not None:
+            d, desired = self._targets(shapes[network.output], dtype, precision)
+            shapes |= {TARGET: desired.shape} | _loss_shapes(
+                network, {**shapes, TARGET: desired.shape}
             )
-        precision = Precision.of(x.dtype if self.precision is None else self.precision)
-        params = checked_params(self.network, self.params)
-        for p, array in params.items():
-            _one_dtype(p, array, x.dtype, "x")
-        widths = self.network.widths(x.shape[1])
+        elif self.d is not None:
+            raise TypeError("d is given, and the network has no divergence; leave it out")
+        for name, array in {**floats, **({} if d is None else {"d": d})}.items():
+            _representable(name, array, precision)
+        for name in network.ends:
+            if shapes[name] != ():
+                raise ValueError(f"the end {name!r} has shape {shapes[name]}; end at a scalar")
+        _try_formulas(network, inputs, shapes, dtype)
+        for array in (*inputs.values(), *params.values(), d, desired):
+            if array is not None:
+                array.flags.writeable = False
+        x = inputs[INPUT] if network.inputs == (INPUT,) else inputs
+        known = {"x": x, "d": d, "params": params, "precision": precision,
+                 "inputs": inputs, "desired": desired, "shapes": shapes, "twin": twin}  # fmt: skip
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
+
+    def _targets(
+        self, shape: Shape, dtype: np.dtype[Any], precision: Precision
+    ) -> tuple[NDArray, NDArray]:
+        """The targets as given, and as floats."""
+        divergence = self.network.divergence
+        assert divergence is not None
         d = np.array(self.d)
-        if d.ndim not in (1, 2) or d.shape[0] != x.shape[0]:
+        if not d.ndim or d.shape[0] != shape[0]:
             raise ValueError(
-                f"d has shape {d.shape}; x has {x.shape[0]} instances, give as many rows"
+                f"d has shape {d.shape}; the output has {shape[0]} samples, give as many rows"
             )
         if d.dtype.kind not in "iu":
             d = _float_array("d", d)
-            _one_dtype("d", d, x.dtype, "x")
-        set_field = object.__setattr__
-        desired = self.network.divergence.desired(d, widths[self.network.output], precision)
-        desired = precision.round(desired)
-        for name, array in {"x": x, "d": d, **params}.items():
-            _representable(name, array, precision)
-        check_own_formulas(self.network, widths, desired, x.dtype)
-        for array in (x, d, desired, *params.values()):
-            array.flags.writeable = False
-        set_field(self, "x", x)
-        set_field(self, "d", d)
-        set_field(self, "params", params)
-        set_field(self, "precision", precision)
-        set_field(self, "widths", widths)
-        set_field(self, "desired", desired)
+            _one_dtype("d", d, dtype, "x")
+        return d, precision.round(divergence.desired(d, shape, precision))
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The one float dtype of x, the parameters and everything computed."""
-        return self.x.dtype
+        """The one float dtype of the inputs, the parameters and everything computed."""
+        return self.precision.dtype
 
     @property
     def T(self) -> int:
-        """Number of instances."""
-        return int(self.x.shape[0])
+        """Number of samples: the length of axis 0 of the first input."""
+        return int(next(iter(self.inputs.values())).shape[0])
+
+    @property
+    def given(self) -> dict[str, NDArray]:
+        """All that the network starts from by name: inputs, parameters, and targets as floats."""
+        target = {} if self.desired is None else {TARGET: self.desired}
+        return {**self.inputs, **self.params, **target}
+
+    @property
+    def differentiated(self) -> tuple[str, ...]:
+        """The inputs that have a gradient."""
+        fixed = self.network.fixed
+        return tuple(n for n, a in self.inputs.items() if a.dtype.kind == "f" and n not in fixed)
 
     def astype(self, precision: Any) -> Case:
-        """The same case with every number rounded to this format; class labels stay integers.
+        """The same case with every number rounded to this format; integers stay integers.
 
         Parameters
         ----------
         precision : a NumPy float dtype, or the name of a `Precision` such as "bfloat16".
         """
         precision = Precision.of(precision)
-        d = self.d if self.d.dtype.kind in "iu" else _rounded("d", self.d, precision)
-        params = {name: _rounded(name, p, precision) for name, p in self.params.items()}
-        x = _rounded("x", self.x, precision)
-        return Case(self.network, params, x, d, self.name, precision)
+
+        def rounded(name: str, array: Any) -> Any:
+            if array is None or array.dtype.kind != "f":
+                return array
+            return _rounded(name, array, precision)
+
+        params = {name: rounded(name, p) for name, p in self.params.items()}
+        inputs = {name: rounded(name, a) for name, a in self.inputs.items()}
+        d = rounded("d", self.d)
+        return Case(self.network, params, inputs, d, self.name, precision, self.twin)
 
     @classmethod
     def random(
@@ -125,6 +175,7 @@ class Case:
         batch: int = 32,
         seed: int = 0,
         width: int | None = None,
+        x: Any = None,
         dtype: Any = np.float64,
         name: str = "case",
     ) -> Case:
@@ -132,27 +183,113 @@ class Case:
 
         Parameters
         ----------
-        batch : number of instances T.
+        batch : number of samples T.
         seed : of NumPy's default generator.
         width : D_0, where no op that takes x says it.
+        x : the inputs, where they are not one array (T, D_0): as for `Case`.
 
         >>> from gradparity.core import *
-        >>> Case.random(layered([Softmax()], InnerProduct()), batch=2, width=3).x.shape
+        >>> Case.random(layered([Softmax()], LinearLoss()), batch=2, width=3).x.shape
         (2, 3)
         """
         if batch < 1:
-            raise ValueError(f"batch is {batch}; give at least one instance")
-        width = network.input_width() if width is None else width
-        if width is None:
-            raise ValueError("no op that takes x says its width; give Case.random(..., width=D_0)")
+            raise ValueError(f"batch is {batch}; give at least one sample")
         rng = np.random.default_rng(seed)
-        params = {
-            p: rng.standard_normal(shape) * (np.sqrt(2 / shape[0]) if len(shape) == 2 else 0.1)
-            for p, shape in network.parameter_shapes.items()
+        params = {p: _drawn(rng, shape) for p, shape in network.parameter_shapes.items()}
+        if x is None:
+            width = network.input_width() if width is None else width
+            if width is None:
+                raise ValueError(
+                    "no op that takes x says its width; give Case.random(..., width=D_0)"
+                )
+            x = rng.standard_normal((batch, width))
+        inputs = {
+            k: np.asarray(a) for k, a in (x if isinstance(x, Mapping) else {INPUT: x}).items()
         }
-        x = rng.standard_normal((batch, width))
-        d = network.divergence.random(rng, batch, network.widths(width)[network.output])
-        return cls(network, params, x, d, name).astype(dtype)
+        d = None
+        if network.divergence is not None:
+            shapes = network.shapes({name: a.shape for name, a in inputs.items()})
+            d = network.divergence.targets(rng, shapes[network.output])
+        return cls(network, params, inputs, d, name).astype(dtype)
+
+
+def _drawn(rng: np.random.Generator, shape: Shape) -> NDArray:
+    fan_in = shape[0] if len(shape) == 2 else int(np.prod(shape[1:], dtype=np.int64))
+    drawn: NDArray = rng.standard_normal(shape) * (np.sqrt(2 / fan_in) if len(shape) > 1 else 0.1)
+    return drawn
+
+
+def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
+    """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
+    given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
+    if set(given) != set(network.inputs):
+        missing, extra = (
+            sorted(set(network.inputs) - set(given)),
+            sorted(set(given) - set(network.inputs)),
+        )
+        raise ValueError(
+            f"inputs: missing {missing}, unknown {extra}; the network takes {list(network.inputs)}"
+        )
+    inputs = {}
+    for name in network.inputs:
+        array = np.array(given[name])
+        if array.dtype.kind not in "iub":
+            array = _float_array(name, array, infinite=name in network.fixed)
+        elif name == INPUT and network.inputs == (INPUT,) and not _takes_integers(network):
+            _float_array(name, array)  # refuses it
+        if not array.ndim or 0 in array.shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}; give (T, D_0) or more axes, with at least one "
+                "sample and one element"
+            )
+        inputs[name] = array
+    return inputs
+
+
+def _takes_integers(network: Network) -> bool:
+    """Whether an op that takes x is made for integers, such as an embedding."""
+    return any(
+        getattr(step.op, "integers", False) for step in network.steps if INPUT in step.inputs
+    )
+
+
+def _checked_twin(network: Network, twin: Mapping[str, str]) -> dict[str, str]:
+    names = {step.name for step in network.body}
+    for name, function in twin.items():
+        if name not in names or not isinstance(function, str):
+            raise ValueError(
+                f"twin: {name!r} -> {function!r}; give the name of a node -> that of a function"
+            )
+    return dict(twin)
+
+
+def _loss_shapes(network: Network, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    found = dict(shapes)
+    for step in network.loss:
+        found |= step.named(step.op.output_shape(*(found[name] for name in step.inputs)))
+    return {name: found[name] for step in network.loss for name in step.values}
+
+
+def _try_formulas(
+    network: Network,
+    inputs: Mapping[str, NDArray],
+    shapes: Mapping[str, Shape],
+    dtype: np.dtype[Any],
+) -> None:
+    """The formulas of foreign ops, on a small batch where the network can be evaluated on one."""
+    integers = frozenset(name for name, a in inputs.items() if a.dtype.kind != "f")
+    T = next(iter(inputs.values())).shape[0]
+    few = {
+        n: (min(TRIED, T), *a.shape[1:]) if a.shape[0] == T else a.shape for n, a in inputs.items()
+    }
+    try:
+        small = network.shapes(few)
+        if TARGET in shapes:
+            small[TARGET] = (small[network.output][0], *shapes[TARGET][1:])
+            small |= _loss_shapes(network, small)
+    except ValueError:
+        small = dict(shapes)
+    check_own_formulas(network, small, dtype, integers)
 
 
 def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDArray]:
@@ -179,13 +316,15 @@ def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDA
     return checked
 
 
-def _float_array(name: str, value: Any) -> NDArray:
-    """A copy of a finite float array; anything else is refused."""
+def _float_array(name: str, value: Any, infinite: bool = False) -> NDArray:
+    """A copy of a float array, finite unless it may be infinite; anything else is refused."""
     array = np.array(value)
     if array.dtype.kind != "f":
         raise TypeError(
             f"{name} has dtype {array.dtype}; give floats, such as {name}.astype(np.float64)"
         )
+    if infinite and not np.isnan(array).any():
+        return array
     if not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}{list(index)} is {array[index]}; every number must be finite")
@@ -211,16 +350,17 @@ def _representable(name: str, array: NDArray, precision: Precision) -> None:
     if other.any():
         index = tuple(int(i) for i in np.argwhere(other)[0])
         raise ValueError(
-            f"{name}{list(index)} = {array[index]} is no {precision.name} number; build the case "
-            f"in float32 and give case.astype({precision.name!r})"
+            f"{name}{list(index)} = {array[index]} is not a {precision.name} number; build the "
+            f"case in float32 and give case.astype({precision.name!r})"
         )
 
 
 def _rounded(name: str, array: NDArray, precision: Precision) -> NDArray:
     """The array in another format, which must be able to hold it."""
     rounded: NDArray = precision.round(array)
-    if not np.isfinite(rounded).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(rounded))[0])
+    lost = np.isfinite(array) & ~np.isfinite(rounded)
+    if lost.any():
+        index = tuple(int(i) for i in np.argwhere(lost)[0])
         raise ValueError(
             f"{name}{list(index)} = {array[index]} is beyond the largest {precision.name}, "
             f"{precision.largest:.4g}; scale it, or leave out this dtype"

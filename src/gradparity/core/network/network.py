@@ -1,4 +1,4 @@
-"""A network: named nodes in topological order, a divergence, and how instances are averaged."""
+"""A network: named nodes in topological order, parameters, and the scalars it ends at."""
 
 from __future__ import annotations
 
@@ -6,31 +6,20 @@ import keyword
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
-from ..formulas.divergences import Divergence
-from ..formulas.op import Compound, Op
+from ..formulas.divergences import Divergence, Risk, Weighted
+from ..formulas.movements import Transpose
+from ..formulas.op import Compound, Op, Shape
 
-__all__ = ["Edge", "Network", "Node", "layered"]
+__all__ = ["Edge", "Network", "Node", "Step", "layered"]
 
-INPUT = "x"
+INPUT, TARGET, DIV, ERR = "x", "d", "Div", "Err"
 
-#: Names a node cannot have: the lecture's own, and the attributes of a module in a framework.
-RESERVED = frozenset(
-    """
-    x d Div Err params
-    T_destination add_module apply bfloat16 buffers build call_super_init children compile cpu cuda
-    divergence double dump_patches eval extra_repr float forward get_buffer get_extra_state
-    get_parameter get_submodule half init ipu load_state_dict modules mtia named_buffers
-    named_children named_modules named_parameters network parameters register_backward_hook
-    register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
-    register_full_backward_pre_hook register_load_state_dict_post_hook
-    register_load_state_dict_pre_hook register_module register_parameter
-    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
-    set_submodule share_memory state_dict to to_empty trace train training type xpu zero_grad
-    """.split()
-)
+#: Names that a node cannot have: the lecture's own.
+RESERVED = frozenset({INPUT, TARGET, DIV, ERR, "params"})
 
 
 @dataclass(frozen=True, init=False)
@@ -42,29 +31,48 @@ class Node:
     name : a Python identifier, such as "y1".
     op : what is computed.
     inputs : the names of the values it takes, in the op's order; "x" is the input.
+    given : for letters of the op that are not its own: the name of a parameter or a value, or
+        ``"E.T"`` for the transpose of "E".
 
-    >>> from gradparity.core import ReLU
+    >>> from gradparity.core import Affine, ReLU
     >>> Node("y1", ReLU(), "z1").inputs
     ('z1',)
+    >>> Node("z2", Affine(4, 3), "y1", W="E.T").given
+    (('W', 'E.T'),)
     """
 
     name: str
     op: Op | Compound
     inputs: tuple[str, ...]
+    given: tuple[tuple[str, str], ...]
 
-    def __init__(self, name: str, op: Op | Compound, *inputs: str) -> None:
+    def __init__(self, name: str, op: Op | Compound, *inputs: str, **given: str) -> None:
         if not isinstance(op, Op | Compound):
             raise TypeError(
                 f"node {name!r}: op is {op!r}; give an op such as ReLU() or Affine(4, 3)"
             )
-        bad_input = next((i for i in inputs if not isinstance(i, str)), None)
-        if not inputs or bad_input is not None:
+        bad = next((i for i in (*inputs, *given.values()) if not isinstance(i, str)), None)
+        if not inputs or bad is not None:
             raise TypeError(
-                f"node {name!r}: inputs are {inputs!r}; give names of values, such as 'x'"
+                f"node {name!r}: inputs are {(*inputs, *given.values())!r}; give names of values, "
+                "such as 'x'"
+            )
+        letters = op.parameter_shapes() if isinstance(op, Op) else {}
+        unknown = [letter for letter in given if letter not in letters]
+        if unknown:
+            raise ValueError(
+                f"node {name!r}: {type(op).__name__} has no parameter {unknown[0]!r}; valid names: "
+                f"{', '.join(letters) or 'none'}"
             )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "op", op)
         object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "given", tuple(given.items()))
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Everything it takes by name, the transpose of "E" as "E_T"."""
+        return (*self.inputs, *(_turned(name) for _, name in self.given))
 
     def expanded(self) -> list[Node]:
         """The node itself, or the chain of nodes that a compound op stands for."""
@@ -75,6 +83,10 @@ class Node:
             inputs = (nodes[-1].name,) if nodes else self.inputs
             nodes.append(Node(self.name + suffix, op, *inputs))
         return nodes
+
+
+def _turned(name: str) -> str:
+    return f"{name[:-2]}_T" if name.endswith(".T") else name
 
 
 class Edge(NamedTuple):
@@ -89,33 +101,75 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A node with everything its evaluation needs looked up once."""
+    """A node with everything its evaluation needs looked up once.
+
+    Attributes
+    ----------
+    inputs : names of everything the op takes: values, parameters, and the draw of a random op.
+    edges : for each input, its use; None where it has no gradient.
+    parameters : letter -> name, ``{"W": "W1", "b": "b1"}``, buffers among them.
+    outputs, states : names of the values it gives; states have no gradient.
+    draw : name of the draw of a random op; "" for others.
+    given : letter -> name, for letters that it takes from elsewhere: shared parameters and values.
+    needs : whether a parameter lies upstream of its values.
+    """
 
     name: str
     op: Op
     inputs: tuple[str, ...]
-    edges: tuple[Edge, ...]
-    parameters: dict[str, str]  # letter -> full name, {"W": "W1", "b": "b1"}
-    needs: bool = field(default=True)  # whether a parameter lies upstream of its inputs
+    edges: tuple[Edge | None, ...]
+    parameters: dict[str, str]
+    outputs: tuple[str, ...]
+    states: tuple[str, ...] = ()
+    draw: str = ""
+    given: dict[str, str] = field(default_factory=dict)
+    needs: bool = True
 
-    def own(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Its own parameters by the lecture's letter, of those of the network."""
-        return {letter: params[name] for letter, name in self.parameters.items()}
+    @property
+    def own(self) -> dict[str, str]:
+        """Letter -> name, for the parameters that are this node's alone."""
+        return {k: name for k, name in self.parameters.items() if k not in self.given}
+
+    @property
+    def taken(self) -> tuple[tuple[str, Edge | None], ...]:
+        """The values that the op takes before its parameters, each with its use."""
+        n = len(self.inputs) - len(self.op.parameter_shapes()) - bool(self.draw)
+        return tuple(zip(self.inputs[:n], self.edges[:n], strict=True))
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The names of all that it gives."""
+        return (*self.outputs, *self.states)
+
+    def named(self, z: Any) -> dict[str, Any]:
+        """What its op returned, by name."""
+        return dict(zip(self.values, z if len(self.values) > 1 else (z,), strict=True))
+
+    def joined(self, of: Mapping[str, Any]) -> Any:
+        """What its op returned, from the names."""
+        z = tuple(of[name] for name in self.values)
+        return z if len(z) > 1 else z[0]
 
 
 class Network:
-    """A directed acyclic graph of named values, a divergence on its output, and its parameters.
+    """A directed acyclic graph of named values, the scalar it ends at, and its parameters.
 
     Parameters
     ----------
     *nodes : in any order; each takes values by name, ``"x"`` being the input.
-    divergence : Div(Y, d) of one instance.
+    divergence : Div(Y, d) of one sample: the network then ends at ``Err``.
     output : name of the node that is Y; the last one by default.
-    reduction : Err is the "mean" (lecture) or "sum" of Div over instances.
+    reduction : Err is the "mean" (lecture) or "sum" of Div over samples.
     scale : a factor of Err, as in mixed-precision training (loss scaling).
+    weights : the input that holds a weight per sample, if any.
+    inputs : names of the inputs, if not "x" alone.
+    fixed : those of them without a gradient, such as masks; so are all of integers or booleans.
+    parameters : shapes, by name, of parameters that any nodes may take: ``W="E"`` or ``W="E.T"``.
+    ends : without a divergence, the scalar values it ends at and their factors, ``{"a": 1.0}``:
+        what is differentiated is their weighted sum.
 
-    A parameter is named by its letter and its node: `W1`, `b1` at node `z1`, and `W_hidden` at a
-    node `hidden`.
+    A parameter of a node's own is named by its letter and the node: `W1`, `b1` at node `z1`, and
+    `W_hidden` at a node `hidden`.
 
     Raises
     ------
@@ -131,76 +185,194 @@ class Network:
     def __init__(
         self,
         *nodes: Node,
-        divergence: Divergence,
+        divergence: Divergence | None = None,
         output: str | None = None,
         reduction: str = "mean",
         scale: float = 1.0,
+        weights: str | None = None,
+        inputs: Sequence[str] = (INPUT,),
+        fixed: Sequence[str] = (),
+        parameters: Mapping[str, Shape] | None = None,
+        ends: Mapping[str, float] | None = None,
     ) -> None:
         if not nodes:
             raise ValueError("a network needs at least one node")
         for node in nodes:
             if not isinstance(node, Node):
                 raise TypeError(
-                    f"{node!r} is no Node; give Node(name, op, *inputs), or use layered"
+                    f"{node!r} is not a Node; give Node(name, op, *inputs), or use layered"
                 )
-        if not isinstance(divergence, Divergence):
+        if ends is None and not isinstance(divergence, Divergence):
             raise TypeError(
                 f"divergence is {divergence!r}; give one such as CrossEntropy() or L2()"
             )
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction is {reduction!r}; give 'mean' or 'sum'")
-        if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
-            raise ValueError(f"scale is {scale!r}; give a positive number, such as 2.0**14")
+        if ends is not None and divergence is not None:
+            raise TypeError("give either divergence= or ends=, not both")
         last = nodes[-1].name
-        self.nodes = _in_order([node for given in nodes for node in given.expanded()])
-        self.divergence = divergence
+        self.inputs, self.fixed = tuple(inputs), frozenset(fixed)
+        self.parameters = {name: tuple(shape) for name, shape in (parameters or {}).items()}
+        self._check_given()
+        own = [node for given in nodes for node in given.expanded()]
+        turned = sorted({name[:-2] for n in own for _, name in n.given if name.endswith(".T")})
+        own = [*(Node(f"{name}_T", Transpose(), name) for name in turned), *own]
+        self.nodes = _in_order(own, {*self.inputs, *self.parameters})
+        self.divergence, self.reduction, self.scale = divergence, reduction, scale
+        self.weights = weights
         self.output = last if output is None else output
-        self.reduction = reduction
-        self.scale = float(scale)
-        if self.output not in {node.name for node in self.nodes}:
-            raise ValueError(f"output is {output!r}; nodes are {[n.name for n in self.nodes]}")
-        self.steps = _steps(self.nodes)
+        loss = self._loss() if divergence is not None else []
+        self.ends = {ERR: 1.0} if ends is None else {n: float(f) for n, f in ends.items()}
+        self.body = _steps(self.nodes, self.fixed, frozenset(self.parameters))
+        self.loss = _steps(loss, self.fixed | {TARGET, *filter(None, [weights])}, frozenset(), True)
+        self.steps = (*self.body, *self.loss)
         self.parameter_shapes = self._parameter_shapes()
+        self._check_ends()
+        self._uses: dict[str, list[Edge]] = {}
+        for edge in (e for step in self.steps for e in step.edges if e is not None):
+            self._uses.setdefault(edge.source, []).append(edge)
 
     def __repr__(self) -> str:
         chain = ", ".join(f"{n.name}={n.op!r}" for n in self.nodes)
+        if self.divergence is None:
+            return f"Network({chain}, ends={self.ends!r})"
         risk = f"reduction={self.reduction!r}"
         risk += f", scale={self.scale!r}" if self.scale != 1.0 else ""
         return f"Network({chain}, divergence={self.divergence!r}, {risk})"
 
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """Every use of a value, the output's use by the divergence last."""
-        return (*(e for step in self.steps for e in step.edges), Edge(self.output, "Div"))
+    def _loss(self) -> list[Node]:
+        """The two nodes that a divergence stands for."""
+        if self.output not in {name for node in self.nodes for name in _values(node)}:
+            names = [name for node in self.nodes for name in _values(node)]
+            raise ValueError(f"output is {self.output!r}; nodes are {names}")
+        assert self.divergence is not None
+        if self.weights is None:
+            risk = Risk(self.reduction, self.scale)
+            return [Node(DIV, self.divergence, self.output, TARGET), Node(ERR, risk, DIV)]
+        if self.weights not in self.inputs:
+            raise ValueError(
+                f"weights is {self.weights!r}, which is not an input; inputs are {self.inputs}"
+            )
+        risk = Risk(self.reduction, self.scale, weights=True)
+        div = Node(DIV, Weighted(self.divergence), self.output, TARGET, self.weights)
+        return [div, Node(ERR, risk, DIV, f"{DIV}.weight")]
+
+    def changed(
+        self,
+        divergence: Divergence | None = None,
+        reduction: str | None = None,
+        ops: Mapping[str, Op] | None = None,
+    ) -> Network:
+        """The same network with another divergence, reduction, or ops at some nodes."""
+        ops = ops or {}
+        turned = {f"{name}_T" for name in self.parameters}
+        nodes = [
+            Node(n.name, ops.get(n.name, n.op), *n.inputs, **dict(n.given))
+            for n in self.nodes
+            if n.name not in turned
+        ]
+        return Network(
+            *nodes,
+            divergence=self.divergence if divergence is None else divergence,
+            output=self.output,
+            reduction=self.reduction if reduction is None else reduction,
+            scale=self.scale,
+            weights=self.weights,
+            inputs=self.inputs,
+            fixed=tuple(self.fixed),
+            parameters=self.parameters,
+            ends=None if self.divergence is not None else self.ends,
+        )
+
+    def risk(self, Div: Any) -> Any:
+        """Err of Div, in any arithmetic."""
+        return self.loss[-1].op.forward(Div)
+
+    @cached_property
+    def buffers(self) -> frozenset[str]:
+        """The parameters that have no gradient."""
+        return frozenset(
+            name
+            for step in self.steps
+            for letter, name in step.parameters.items()
+            if letter in step.op.buffers
+        )
+
+    @cached_property
+    def trained(self) -> tuple[str, ...]:
+        """The parameters that have a gradient."""
+        return tuple(name for name in self.parameter_shapes if name not in self.buffers)
 
     def consumers(self, name: str) -> tuple[Edge, ...]:
-        """The edges that leave a value."""
-        return tuple(e for e in self.edges if e.source == name)
+        """The uses of a value or parameter that have a gradient."""
+        return tuple(self._uses.get(name, ()))
 
-    def widths(self, x_width: int) -> dict[str, int]:
-        """Width of every value, the input's being given; raises ValueError naming a misfit."""
-        widths = {INPUT: x_width}
-        for node in self.nodes:
+    def has_own_uses(self, name: str) -> bool:
+        """Whether the gradient through one use of a value is a quantity beside the value's own.
+
+        Of a parameter, and of what the loss is made of, it is only where there are several uses.
+        """
+        single = name in self.parameter_shapes or name in {v for s in self.loss for v in s.values}
+        return not single or len(self.consumers(name)) > 1
+
+    @cached_property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every use of a value with a quantity of its own, the output's use by Div last."""
+        return tuple(
+            edge
+            for step in self.steps
+            for edge in step.edges
+            if edge is not None and self.has_own_uses(edge.source)
+        )
+
+    def shapes(self, given: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Shape of every value before the loss from those of inputs.
+
+        Raises
+        ------
+        ValueError : naming the node that something does not fit.
+        """
+        shapes = {**given, **self.parameter_shapes}
+        for step in self.body:
+            names = [name for name in step.inputs if name != step.draw]
             try:
-                widths[node.name] = node.op.width(*(widths[i] for i in node.inputs))  # type: ignore[union-attr]
+                found = step.op.output_shape(*(shapes[name] for name in names))
+                shapes |= {n: tuple(s) for n, s in step.named(found).items()}
             except ValueError as error:
-                raise ValueError(
-                    f"node {node.name!r} <- {', '.join(node.inputs)}: {error}"
-                ) from None
-        return widths
+                said = ", ".join(n for n in names if n not in step.parameters.values())
+                raise ValueError(f"node {step.name!r} <- {said}: {error}") from None
+            if step.draw:
+                shapes[step.draw] = shapes[names[0]]
+        return shapes
 
     def input_width(self) -> int | None:
         """The width of x, where an op that consumes it says so."""
         widths = (getattr(s.op, "n_in", None) for s in self.steps if INPUT in s.inputs)
         return next((w for w in widths if w is not None), None)
 
-    def _parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        taken = {node.name for node in self.nodes}
+    def _check_given(self) -> None:
+        for name in (*self.inputs, *self.parameters):
+            if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+                raise ValueError(f"input or parameter {name!r}: give a Python identifier")
+        unknown = self.fixed - {*self.inputs}
+        if unknown:
+            raise ValueError(f"fixed names {sorted(unknown)}, which are not among {self.inputs}")
+
+    def _check_ends(self) -> None:
+        names = [name for step in self.steps for name in step.outputs]
+        for name, factor in self.ends.items():
+            if name not in names:
+                raise ValueError(f"ends: {name!r} is not a value; valid names: {', '.join(names)}")
+            if not factor or factor != factor:
+                raise ValueError(f"ends: the factor of {name!r} is {factor!r}; give a number != 0")
+
+    def _parameter_shapes(self) -> dict[str, Shape]:
+        shapes = dict(self.parameters)
+        taken = {*self.inputs, *(name for step in self.steps for name in step.values), *shapes}
         for step in self.steps:
             for letter, shape in step.op.parameter_shapes().items():
                 _check_letter(letter, step)
-                name = step.parameters[letter]
+                name = step.parameters.get(letter)
+                if name is None or name in self.parameters:
+                    continue
                 if name in taken:
                     raise ValueError(f"the name {name!r} of a parameter of {step.name!r} is taken")
                 if 0 in shape:
@@ -230,12 +402,15 @@ def layered(
     ['z1', 'y1', 'z2']
     """
     nodes: list[Node] = []
+    names: set[str] = set()
     k, before = 0, INPUT
     if not isinstance(ops, Sequence):
         raise TypeError(f"layered takes a list of ops, received {ops!r}")
     for op in ops:
         if not isinstance(op, Op | Compound):
-            raise TypeError(f"layered: {op!r} is no op; give one such as ReLU() or Affine(4, 3)")
+            raise TypeError(
+                f"layered: {op!r} is not an op; give one such as ReLU() or Affine(4, 3)"
+            )
         parts = op.chain() if isinstance(op, Compound) else (("", op),)
         for suffix, part in parts:
             if part.parameter_shapes():
@@ -244,27 +419,35 @@ def layered(
                 k, letter = k + 1, "s"
             else:
                 k, letter = max(k, 1), "y"
-            if any(node.name == f"{letter}{k}" for node in nodes):
-                k += 1
+            k += f"{letter}{k}" in names
             nodes.append(Node(f"{letter}{k}", part, before))
             before = nodes[-1].name
+            names.add(before)
     return Network(*nodes, divergence=divergence, reduction=reduction, scale=scale)
 
 
-def _in_order(nodes: list[Node]) -> tuple[Node, ...]:
+def _values(node: Node) -> tuple[str, ...]:
+    """The names of what a node gives."""
+    assert isinstance(node.op, Op)
+    outputs = (*node.op.outputs, *node.op.states)
+    return tuple(f"{node.name}.{output}" if output else node.name for output in outputs)
+
+
+def _in_order(nodes: list[Node], given: set[str]) -> tuple[Node, ...]:
     """The nodes in topological order; every name checked."""
-    by_name: dict[str, Node] = {}
+    maker: dict[str, Node] = {}
     for node in nodes:
         _check_name(node.name)
-        if node.name in by_name:
-            raise ValueError(f"two nodes are named {node.name!r}; names are unique")
-        by_name[node.name] = node
+        for name in _values(node):
+            if name in maker or name in given:
+                raise ValueError(f"two nodes are named {name!r}; names are unique")
+            maker[name] = node
     for node in nodes:
-        for name in node.inputs:
-            if name != INPUT and name not in by_name:
+        for name in node.takes:
+            if name not in given and name not in maker:
                 raise ValueError(
-                    f"node {node.name!r} takes {name!r}, which is no node; "
-                    f"there are 'x', {', '.join(map(repr, by_name))}"
+                    f"node {node.name!r} takes {name!r}, which is not a node; valid names: "
+                    f"{', '.join(map(repr, [*sorted(given), *maker]))}"
                 )
         expected, n = node.op.n_inputs, len(node.inputs)  # type: ignore[union-attr]
         if n != expected and not (expected is None and n >= 2):
@@ -272,21 +455,17 @@ def _in_order(nodes: list[Node]) -> tuple[Node, ...]:
             raise ValueError(
                 f"node {node.name!r}: {type(node.op).__name__} takes {takes}, received {n}"
             )
-    graph = {node.name: [i for i in node.inputs if i != INPUT] for node in nodes}
+    graph = {n.name: [maker[i].name for i in n.takes if i not in given] for n in nodes}
     try:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
         raise ValueError(f"the network has a cycle: {cycle}; unroll it into nodes") from None
-    if all(_before(node, by_name, nodes) for node in nodes):
+    position = {node.name: i for i, node in enumerate(nodes)}
+    if all(position[before] < position[name] for name, takes in graph.items() for before in takes):
         return tuple(nodes)
+    by_name = {node.name: node for node in nodes}
     return tuple(by_name[name] for name in order)
-
-
-def _before(node: Node, by_name: dict[str, Node], nodes: list[Node]) -> bool:
-    """Whether everything the node takes was given before it."""
-    position = nodes.index(node)
-    return all(i == INPUT or nodes.index(by_name[i]) < position for i in node.inputs)
 
 
 def _check_name(name: str) -> None:
@@ -294,34 +473,56 @@ def _check_name(name: str) -> None:
         raise ValueError(f"node name {name!r}: give a Python identifier, such as 'z1' or 'hidden'")
     if name in RESERVED or name.startswith("_"):
         raise ValueError(
-            f"node name {name!r} is reserved (by the lecture or by a framework's modules); "
-            f"choose another, such as {name.strip('_')!r} followed by a number"
+            f"node name {name!r} is reserved; choose another, such as {name.strip('_')!r} followed "
+            "by a number"
         )
 
 
 def _check_letter(letter: str, step: Step) -> None:
-    """A parameter's letter is the name of an attribute in a framework's module."""
     good = isinstance(letter, str) and letter.isidentifier() and not letter.startswith("_")
     if not good or letter in RESERVED or keyword.iskeyword(letter):
         raise ValueError(
-            f"node {step.name!r}: {step.op.name} has a parameter {letter!r}, which is no name or "
-            "is reserved; give a letter or a word, such as 'W' or 'beta'"
+            f"node {step.name!r}: {step.op.name} has a parameter {letter!r}, which is not a name "
+            "or is reserved; give a letter or a word, such as 'W' or 'beta'"
         )
 
 
-def _steps(nodes: tuple[Node, ...]) -> tuple[Step, ...]:
-    steps, trainable = [], set()
+def _steps(
+    nodes: Sequence[Node],
+    fixed: frozenset[str],
+    shared: frozenset[str],
+    trainable: bool = False,
+) -> tuple[Step, ...]:
+    steps, trained = [], set(shared)
     for node in nodes:
-        edges = []
-        for slot, source in enumerate(node.inputs):
-            twice = node.inputs.count(source) > 1
-            edges.append(Edge(source, f"{node.name}[{slot}]" if twice else node.name))
-        assert isinstance(node.op, Op)
+        op, given = node.op, dict(node.given)
+        assert isinstance(op, Op)
         suffix = re.sub(r"^z(?=\d+$)", "", node.name)
         suffix = suffix if suffix != node.name else f"_{node.name}"
-        parameters = {letter: letter + suffix for letter in node.op.parameter_shapes()}
-        needs = any(source in trainable for source in node.inputs)
+        letters = {
+            letter: _turned(given[letter]) if letter in given else letter + suffix
+            for letter in op.parameter_shapes()
+        }
+        draw = f"{node.name}.draw" if op.random else ""
+        inputs = (*node.inputs, *letters.values(), *filter(None, [draw]))
+        free = {*fixed, draw, *(letters[b] for b in op.buffers)}
+        edges = tuple(_edge(node.name, inputs, i, free) for i in range(len(inputs)))
+        # What a node takes by letter from another node is a value, not a parameter.
+        parameters = {k: v for k, v in letters.items() if k not in given or v in shared}
+        needs = trainable or any(source in trained for source in node.takes)
+        values = _values(node)
         if parameters or needs:
-            trainable.add(node.name)
-        steps.append(Step(node.name, node.op, node.inputs, tuple(edges), parameters, needs))
+            trained |= {*values}
+        elsewhere = {letter: letters[letter] for letter in given}
+        outputs, states = values[: len(op.outputs)], values[len(op.outputs) :]
+        steps.append(
+            Step(node.name, op, inputs, edges, parameters, outputs, states, draw, elsewhere, needs)
+        )
     return tuple(steps)
+
+
+def _edge(name: str, inputs: tuple[str, ...], slot: int, free: set[str]) -> Edge | None:
+    source = inputs[slot]
+    if source in free:
+        return None
+    return Edge(source, f"{name}[{slot}]" if inputs.count(source) > 1 else name)

@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.arrays import NDArray
-from .network import Edge
+from .network import DIV, ERR, Edge
 
 __all__ = ["Trace"]
 
 
 @dataclass
 class Trace:
-    """Values and gradients of every node, edge and parameter.
+    """Values and gradients of every node, use of a value, and parameter.
 
     Attributes
     ----------
-    Err : the mean (or sum) of Div over instances.
-    Div : per instance, shape (T,).
-    value : node name -> its value, shape (T, D).
-    grad : dErr/d(...) for every node, parameter, "x", and "Div" (shape (T,)).
-    edge_grad : (source, target) -> gradient through that one use of the value, shape (T, D); a
-        node's own gradient is the sum over its uses.
+    Err : the mean (or sum) of Div over samples; None for a network that ends elsewhere.
+    Div : per sample.
+    value : name -> value, of every node; states and draws may be left out.
+    grad : the gradient by every node, parameter, float input, and "Div".
+    edge_grad : (source, target) -> gradient through that one use of the value; a value's own
+        gradient is the sum over its uses.
     adapter, versions : who computed it.
     precision : the name of the number format; by default that of Div's dtype.  bfloat16 is stored
         as float32.
@@ -42,5 +42,10 @@ class Trace:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its arrays."""
-        return self.Div.dtype
+        """The dtype of its arrays."""
+        return self.Div.dtype if self.Div is not None else next(iter(self.value.values())).dtype
+
+    def values(self) -> dict[str, Any]:
+        """Every value that is there by name, Div and Err among them."""
+        loss = {DIV: self.Div, ERR: None if self.Err is None else np.asarray(self.Err, self.dtype)}
+        return {**self.value, **{name: a for name, a in loss.items() if a is not None}}

@@ -23,7 +23,7 @@ from ...core import (
     Case,
     Concatenate,
     CrossEntropy,
-    InnerProduct,
+    LinearLoss,
     Multiply,
     Network,
     Node,
@@ -55,7 +55,7 @@ def vector_activation(subject: Subject) -> None:
 
 def _cube(function: Callable[[Any], Any], **how: Any) -> core.VectorActivation:
     vjp = lambda dy, z: 3 * z * z * dy  # noqa: E731
-    return core.VectorActivation(function, vjp=vjp, n_in=2, n_out=2, **how)
+    return core.VectorActivation(function, pullback=vjp, n_in=2, n_out=2, **how)
 
 
 def _not_for_a_framework(z: Any) -> Any:
@@ -178,6 +178,7 @@ def _one(case: Case) -> Case:
 def large(subject: Subject) -> None:
     """More instances and units than blocks of a matrix product have, and another smoothing."""
     small = subject.small().network
+    assert small.divergence is not None
     between = [node.op for node in small.nodes[1:-1]]
     smoothed = getattr(small.divergence, "eps", 0) > 0
     divergence = CrossEntropy(eps=0.03) if smoothed else small.divergence
@@ -193,12 +194,12 @@ def kinks(subject: Subject) -> None:
     """Exactly at kinks and ties: what is taken lies in the subdifferential, at every single use."""
     ties = np.array([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [-1.0, -1.0, -1.0], [3.0, 0.0, -0.0]])
     d = np.array([[1.5], [-0.5], [1.0], [-1.25]])
-    largest = Case(layered([core.Max()], InnerProduct()), {}, ties, d, "ties")
+    largest = Case(layered([core.Max()], LinearLoss()), {}, ties, d, "ties")
     x = np.array([[0.0, -0.0, 1.0, -1.0], [-0.0, 0.0, -1.0, 1.0]])
     bends = Network(
         Node("a", ReLU(), "x"), Node("b", core.LeakyReLU(0.1), "x"),
         Node("c", core.Hardtanh(), "x"),
-        Node("s", Add(), "a", "b", "c"), divergence=InnerProduct(),
+        Node("s", Add(), "a", "b", "c"), divergence=LinearLoss(),
     )  # fmt: skip
     d = np.array([[1.0, -0.5, 1.5, -1.0], [-1.25, 0.75, 0.5, 1.0]])
     shared = replace(shared_zero(), name="shared zero")

@@ -23,7 +23,7 @@ from ...core import (
     Case,
     CrossEntropy,
     Divergence,
-    InnerProduct,
+    LinearLoss,
     Network,
     ReLU,
     Sigmoid,
@@ -130,14 +130,16 @@ class Subject:
             return network, tuple(d for d in ("float64", "float32") if d not in refused)
         raise AssertionError(
             f"not even an Affine with one of the plain divergences runs: {unknown}; "
-            "begin with Affine and InnerProduct"
+            "begin with Affine and LinearLoss"
         )
 
     @property
     def divergence(self) -> Divergence:
         """One that the adapter has, for outputs of any kind and size where there is such a one."""
-        found = (each for each in (L2(), InnerProduct()) if self.has(each))
-        return next(found, self.small().network.divergence)
+        found = (each for each in (L2(), LinearLoss()) if self.has(each))
+        own = self.small().network.divergence
+        assert own is not None
+        return next(found, own)
 
     def has(self, divergence: Divergence) -> bool:
         """Whether the adapter does not refuse this divergence."""
@@ -148,15 +150,15 @@ class Subject:
         return self._known[divergence]
 
     def adapted(self, case: Case) -> Case:
-        """The case; with InnerProduct or L2 where the adapter has not its divergence."""
+        """The case; with LinearLoss or L2 where the adapter has not its divergence."""
         net = case.network
-        if self.has(net.divergence):
+        if net.divergence is None or self.has(net.divergence):
             return case
-        for divergence in (InnerProduct(), L2()):
+        for divergence in (LinearLoss(), L2()):
             if self.has(divergence):
-                other = Network(*net.nodes, divergence=divergence, output=net.output)
-                d = np.random.default_rng(8).standard_normal((case.T, case.widths[net.output]))
-                return Case(other, case.params, case.x, d, case.name)
+                other = net.changed(divergence)
+                d = np.random.default_rng(8).standard_normal(case.shapes[net.output])
+                return Case(other, case.params, case.inputs, d, case.name, twin=case.twin)
         return case
 
     def gated(self) -> list[Case]:
@@ -255,7 +257,7 @@ def _refusing(network: Network) -> Iterator[None]:
         raise
     except AdapterError as error:
         things: list[Any] = [*(node.op for node in network.nodes), network.divergence]
-        things += [step.op for step in network.steps]
+        things += [step.op for step in network.body]
         names = {name for thing in things for name in (thing.name, type(thing).__name__)}
         if any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in names):
             raise Refused(str(error)) from error
@@ -264,7 +266,7 @@ def _refusing(network: Network) -> Iterator[None]:
 
 def _small_networks() -> Iterator[Network]:
     """Two layers and a smoothed cross-entropy on class labels; then what is simpler."""
-    for divergence in (CrossEntropy(eps=0.01), CrossEntropy(), L2(), InnerProduct()):
+    for divergence in (CrossEntropy(eps=0.01), CrossEntropy(), L2(), LinearLoss()):
         for between in ([ReLU()], [Tanh()], [Sigmoid()], []):
             yield layered([Affine(3, 4), *between, Affine(4, 2)], divergence)
 

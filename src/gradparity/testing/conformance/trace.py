@@ -9,7 +9,7 @@ from typing import Any
 
 from ...adapters.base import GROUP
 from ...core import Case
-from ...core.network.network import INPUT
+from ...core.network.network import DIV, INPUT
 from .subject import Subject, array_fault, expect
 
 __all__ = ["CHECKS"]
@@ -134,11 +134,11 @@ def _cases(subject: Subject) -> list[Case]:
 
 
 def _expected_shapes(case: Case) -> dict[str, dict[Any, tuple[int, ...]]]:
-    network, T = case.network, case.T
-    values = {node.name: (T, case.widths[node.name]) for node in network.nodes}
-    edges = {edge: (T, case.widths[edge.source]) for edge in network.edges}
-    grads = {INPUT: case.x.shape, "Div": (T,), **values, **network.parameter_shapes}
-    return {"value": values, "grad": grads, "edge_grad": edges}  # type: ignore[dict-item]
+    network, shapes = case.network, case.shapes
+    values = {node.name: shapes[node.name] for node in network.nodes}
+    edges = {edge: shapes[edge.source] for edge in network.edges}
+    grads = {INPUT: case.x.shape, DIV: shapes[DIV], **values, **network.parameter_shapes}
+    return {"value": values, "grad": grads, "edge_grad": edges}
 
 
 def _plain(key: Any) -> Any:

@@ -178,7 +178,7 @@ def _anchor(anchor: str, group: Group) -> str:
 def _short(op: str) -> str:
     """Without words that are nearly always the same."""
     op = re.sub(r"n_in=(\d+), n_out=(\d+)", r"\1→\2", op)
-    op = re.sub(r", bias=True|, spelling='relu'|, on='logits'", "", op)
+    op = re.sub(r", bias=True|, on='logits'", "", op)
     return op.replace("()", "")
 
 

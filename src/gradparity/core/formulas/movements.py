@@ -1,0 +1,172 @@
+"""Movements: ops that only rearrange elements, and the adjoint pair of broadcasting and summing.
+
+A movement has a `move` and its adjoint `move_back`; both are exact, except that elements which
+several places took are added up on the way back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray, unbroadcast
+from ..arithmetic.carried import axes_of
+from .arguments import broadcast
+from .op import Movement, Op, Shape
+
+__all__ = ["Broadcast", "Mean", "Reshape", "Select", "Sum", "Transpose"]
+
+
+@dataclass(frozen=True)
+class Reshape(Movement):
+    """The same elements in another shape.
+
+    Parameters
+    ----------
+    shape : of one sample; -1 stands for what is left over.
+    keep : how many leading axes stay as they are: 1, the batch axis, by default.
+
+    >>> Reshape((6,)).output_shape((5, 2, 3))
+    (5, 6)
+    """
+
+    shape: tuple[int, ...]
+    keep: int = 1
+
+    def move(self, a: NDArray, fill: float) -> NDArray:
+        return a.reshape(*a.shape[: self.keep], *self.shape)
+
+    def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
+        return dz.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Transpose(Movement):
+    """The axes in another order.
+
+    Parameters
+    ----------
+    axes : the order; None exchanges the last two.
+
+    >>> Transpose((1, 0, 2)).output_shape((5, 2, 3))
+    (2, 5, 3)
+    """
+
+    axes: tuple[int, ...] | None = None
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        rank = len(shapes[0])
+        if rank < 2 or (self.axes is not None and sorted(self.axes) != list(range(rank))):
+            raise ValueError(f"{self!r} does not fit a value of shape {shapes[0]}")
+        return super().output_shape(*shapes)
+
+    def move(self, a: NDArray, fill: float) -> NDArray:
+        return np.swapaxes(a, -1, -2) if self.axes is None else np.transpose(a, self.axes)
+
+    def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
+        return self.move(dz, 0.0) if self.axes is None else np.transpose(dz, np.argsort(self.axes))
+
+
+@dataclass(frozen=True)
+class Select(Movement):
+    """One entry of an axis, which is dropped: a step of a sequence, say.
+
+    Parameters
+    ----------
+    index : which entry.
+    axis : of which axis, 1 by default.
+
+    >>> Select(2).output_shape((5, 4, 3))
+    (5, 3)
+    """
+
+    index: int
+    axis: int = 1
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        shape = shapes[0]
+        if not -len(shape) <= self.axis < len(shape) or not (
+            -shape[self.axis] <= self.index < shape[self.axis]
+        ):
+            raise ValueError(f"{self!r} does not fit a value of shape {shape}")
+        return super().output_shape(*shapes)
+
+    def move(self, a: NDArray, fill: float) -> NDArray:
+        taken: NDArray = np.take(a, self.index, axis=self.axis)
+        return taken
+
+    def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
+        out = np.zeros(shape, dz.dtype)
+        np.moveaxis(out, self.axis, 0)[self.index] = dz
+        return out
+
+
+@dataclass(frozen=True)
+class Broadcast(Op):
+    """z = y in a larger shape;  dy = the sum of dz over the axes that were added or stretched.
+
+    Parameters
+    ----------
+    shape : of the result.
+    """
+
+    shape: tuple[int, ...]
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if broadcast(self, (shapes[0], self.shape)) != self.shape:
+            raise ValueError(f"{self.name}: {shapes[0]} does not broadcast to {self.shape}")
+        return self.shape
+
+    def forward(self, *y: Array) -> Array:
+        return np.broadcast_to(y[0], self.shape)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return (unbroadcast(dz, y[0].shape),)
+
+
+@dataclass(frozen=True)
+class Sum(Op):
+    """z = the sum over some axes;  dy = dz at every element of the sum.
+
+    Parameters
+    ----------
+    axis : one axis, several, or None for all of them.
+
+    >>> Sum((1, 2)).output_shape((5, 4, 3))
+    (5,)
+    """
+
+    axis: int | tuple[int, ...] | None = None
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        axes = axes_of(self.axis, len(shapes[0]))
+        if any(a >= len(shapes[0]) for a in axes):
+            raise ValueError(f"{self!r} does not fit a value of shape {shapes[0]}")
+        return tuple(n for i, n in enumerate(shapes[0]) if i not in axes)
+
+    def forward(self, *y: Array) -> Array:
+        return y[0].sum(axis=self.axis)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        kept = [1 if i in axes_of(self.axis, y[0].ndim) else n for i, n in enumerate(y[0].shape)]
+        return (np.broadcast_to(dz.reshape(*kept), y[0].shape),)
+
+
+@dataclass(frozen=True)
+class Mean(Sum):
+    """z = the mean over some axes;  dy = dz / n at every element.
+
+    Parameters
+    ----------
+    axis : one axis, several, or None for all of them.
+    """
+
+    def _n(self, shape: Shape) -> int:
+        return int(np.prod([shape[a] for a in axes_of(self.axis, len(shape))], dtype=np.int64))
+
+    def forward(self, *y: Array) -> Array:
+        return y[0].sum(axis=self.axis) / self._n(y[0].shape)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return super().vjp(dz / self._n(y[0].shape), y, z)
