@@ -107,7 +107,14 @@ def last(result: Result) -> str:
         ('{"schema": "gradparity/atlas/1"}', "`gradparity probe --diff FILE` compares atlases"),
         ('{"schema": "gradparity/selftest/1"}', "self-tests are not compared"),
         ('{"schema": "gradparity/pytest/1"}', "tests"),
-        ('{"schema": "gradparity/report/1", "runs": []}', "lacks something"),
+        ('{"schema": "gradparity/report/1", "runs": []}', "missing fields"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"schema": []}', "its schema is []"),
+        ('{"schema": "gradparity/pytest/1", "tests": 3}', "expected an array, received 3"),
+        (
+            '{"schema": "gradparity/pytest/1", "tests": [{"nodeid": "a"}]}',
+            "missing fields: reports",
+        ),
     ],
 )
 def test_what_is_no_report(files: tuple[Path, Path], tmp_path: Path, text: str, said: str) -> None:

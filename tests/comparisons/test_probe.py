@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import platform
 from functools import cache
 from importlib.util import find_spec
@@ -269,6 +270,12 @@ class TestStored:
     def test_something_else_is_refused(self, document: str, said: str) -> None:
         with pytest.raises(ValueError, match=said):
             Atlas.from_json(document)
+
+    def test_a_wrong_entry_is_refused_with_its_place(self) -> None:
+        document = json.loads(probe(Hand()).to_json())
+        document["entries"][1]["interval"] = [0.0]
+        with pytest.raises(ValueError, match=r"expected 2 items, received 1 @ .*entries\[1\]"):
+            Atlas.from_json(json.dumps(document))
 
     def test_a_change_is_told_from_what_to_what(self) -> None:
         before = probe(Hand())

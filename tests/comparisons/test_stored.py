@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import reduce
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,16 +78,68 @@ class TestBack:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("{", "it is no JSON"),
+            ("{", "it is not valid JSON"),
             ("[]", "its schema is None"),
             ('{"schema": "gradparity/atlas/1"}', "gradparity/atlas/1"),
-            ('{"schema": "gradparity/report/1"}', "lacks something"),
-            ('{"schema": "gradparity/report/1", "runs": 3}', "lacks something"),
+            ('{"schema": "gradparity/report/1"}', "missing fields: differences, environment"),
+            ('{"schema": "gradparity/report/1", "runs": 3}', "missing fields"),
         ],
     )
-    def test_what_is_no_report_is_refused(self, text: str, said: str) -> None:
+    def test_something_else_is_refused(self, text: str, said: str) -> None:
         with pytest.raises(ValueError, match=said):
             from_json(text)
+
+    @pytest.mark.parametrize("deep", ["[" * 100_000, '{"runs": ' * 100_000])
+    def test_deep_nesting_is_refused(self, deep: str) -> None:
+        with pytest.raises(ValueError, match="not valid JSON"):
+            from_json(deep)
+
+    @pytest.mark.parametrize(
+        ("path", "value", "said"),
+        [
+            (("runs",), "abc", r"expected an array, received 'abc' @ \$\.runs"),
+            (("runs", 0), [], r"expected an object, received \[\] @ \$\.runs\[0\]"),
+            (("runs", 0, "case"), 3, "expected a string, received 3"),
+            (("runs", 0, "about"), "\ud800", "expected a string"),
+            (("runs", 0, "missing"), "W1", "expected an array, received 'W1'"),
+            (("runs", 0, "findings", 0, "verdict"), "fine", "one of exact, rounding, .*'fine'"),
+            (("runs", 0, "findings", 0, "elements"), True, "expected an integer, received True"),
+            (("runs", 0, "findings", 0, "declared"), 1, "expected true or false, received 1"),
+            (("runs", 0, "findings", 0, "error"), None, "expected a number, received None"),
+            (("runs", 0, "findings", 0, "error"), "large", "expected a number, received 'large'"),
+            (("runs", 0, "findings", 0, "error"), 10**400, "expected a number, received 1000"),
+            (("runs", 0, "findings", 0, "index"), [0.5], "expected an integer, received 0.5"),
+            (("runs", 0, "findings", 0, "kinks"), {}, "missing fields: count, reference"),
+            (("runs", 0, "findings", 0, "power"), {"median": []}, "missing fields: tensor"),
+            (("environment",), [1], "expected an object"),
+            (("environment", "numpy"), {}, "expected a string"),
+            (("graphs", "case", "nodes", 1, "inputs"), ["z9"], "y1 takes 'z9'"),
+            (("graphs", "case", "nodes", 0, "inputs"), ["y1"], "z1 takes 'y1'"),
+            (("graphs", "case", "nodes", 1, "name"), "z1", "two nodes have the name 'z1'"),
+            (("graphs", "case", "output"), "z9", "Div takes 'z9'"),
+            (("graphs", "case", "nodes", 0, "parameters", "W1"), "43", "an array, received '43'"),
+            (("schema",), ["gradparity/report/1"], "its schema is"),
+        ],
+    )
+    def test_a_wrong_value_is_refused_in_one_line(
+        self, path: tuple[Any, ...], value: object, said: str
+    ) -> None:
+        document = json.loads(to_json(gp.check(CASE, gp.backprop, dtypes=["float64"])))
+        *outer, last = path
+        reduce(lambda inner, key: inner[key], outer, document)[last] = value
+        with pytest.raises(ValueError, match=said) as caught:
+            from_json(json.dumps(document))
+        assert "\n" not in str(caught.value)
+        assert "`gradparity check --json FILE`" in str(caught.value)
+
+    def test_fields_of_later_versions_are_ignored(self) -> None:
+        report = gp.check(CASE, wrong, dtypes=["float64"])
+        document = json.loads(to_json(report))
+        graph = document["graphs"]["case"]
+        run = document["runs"][0]
+        for record in (document, run, run["findings"][0], graph, graph["nodes"][0]):
+            record["later"] = {"anything": [1]}
+        assert to_json(from_json(json.dumps(document))) == to_json(report)
 
 
 def test_it_is_the_same_in_every_process() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,24 +52,23 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
 #: What else this program writes, and the command that compares it.
 OTHERS = {
     "gradparity/atlas/1": "`gradparity probe --diff FILE` compares atlases",
-    "gradparity/selftest/1": "self-tests are not compared",
-    "gradparity/changes/1": "it is what a comparison wrote, not a report",
+    "gradparity/selftest/1": "self-tests are not compared; give two reports of `gradparity check`",
+    "gradparity/changes/1": "it is what a comparison wrote; give two reports of `gradparity check`",
 }
 
 
 def _stored(path: Path) -> tuple[str, Any]:
     """The schema of a file, and the report in it."""
+    from ..comparisons.findings.stored import parsed
     from ..comparisons.report.as_json import from_document
     from ..testing.document import SCHEMA
     from ..testing.merged import merged
 
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parsed(path.read_text(encoding="utf-8"))
         schema = document.get("schema", "") if isinstance(document, dict) else ""
-        if schema in OTHERS:
+        if isinstance(schema, str) and schema in OTHERS:
             raise ValueError(OTHERS[schema])
         return schema, (merged if schema == SCHEMA else from_document)(document)
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
-        raise click.UsageError(
-            f"cannot compare {path}: {error}; give what `gradparity check --json FILE` writes"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"cannot compare {path}: {error}") from error

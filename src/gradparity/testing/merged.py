@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..comparisons.findings.stored import record
 from ..comparisons.report.as_json import from_document
 from ..comparisons.report.graph import Graph
 from ..comparisons.report.page.html import html
@@ -16,6 +17,22 @@ from .document import SCHEMA
 __all__ = ["merged", "page"]
 
 
+@dataclass(frozen=True)
+class Test:
+    """One test in the JSON document; `reports` as parsed, each with a schema of its own."""
+
+    nodeid: str
+    skipped: dict[str, str]
+    reports: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `merged` uses of the JSON document of a test run."""
+
+    tests: tuple[Test, ...]
+
+
 def merged(document: Any) -> Report:
     """One report of all tests; its environment is what any of them had.
 
@@ -23,29 +40,27 @@ def merged(document: Any) -> Report:
     ------
     ValueError : it is not what ``pytest --gradparity-report=FILE.json`` writes.
     """
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ValueError("it is not what `pytest --gradparity-report=FILE.json` writes")
+    written = record(Written, document, SCHEMA, "`pytest --gradparity-report=FILE.json`")
     runs: list[Run] = []
     differences: list[Difference] = []
     graphs: dict[str, Graph] = {}
     environment: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for test, name, report in _reports(document):
+    for test, name, report in _reports(written):
         runs += [replace(run, case=f"{name}{run.case}") for run in report.runs]
         differences += [replace(d, case=f"{name}{d.case}") for d in report.differences]
         graphs |= {f"{name}{case}": graph for case, graph in report.graphs.items()}
         environment |= report.environment
-        skipped |= report.skipped | test["skipped"]
+        skipped |= report.skipped | test.skipped
     return Report(tuple(runs), tuple(differences), skipped, environment, graphs)
 
 
-def _reports(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, Report]]:
-    """(test, what its cases are called, one of its reports)."""
-    for test in document["tests"]:
-        found = [from_document(report) for report in test["reports"]]
-        for i, report in enumerate(found, start=1):
+def _reports(written: Written) -> Iterator[tuple[Test, str, Report]]:
+    """Each report with its test and the prefix of its cases' names."""
+    for test in written.tests:
+        for i, report in enumerate(map(from_document, test.reports), start=1):
             check = f", check {i}" if i > 1 else ""  # so that adding one renames none
-            yield test, f"{test['nodeid']}{check}: ", report
+            yield test, f"{test.nodeid}{check}: ", report
 
 
 def page(document: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+
+from ..findings.stored import parsed, plain, record
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "point_name"]
 
@@ -130,7 +130,7 @@ class Atlas:
             "machine": self.machine,
             "compile": self.compile,
         }
-        lines = [json.dumps(_finite(asdict(e)), allow_nan=False) for e in self.entries]
+        lines = [json.dumps(plain(e), allow_nan=False) for e in self.entries]
         opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
         return f'{opened},\n "entries": [\n' + ",\n".join(lines) + "\n ]\n}"
 
@@ -140,26 +140,13 @@ class Atlas:
 
         Raises
         ------
-        ValueError : it is no JSON, has another schema, or its fields are not those of an atlas.
+        ValueError : it is not JSON, has another schema, or is not a whole atlas.
 
         >>> atlas = Atlas({"mine": {"mine": "1.0"}}, "x86_64", False, ())
         >>> Atlas.from_json(atlas.to_json()) == atlas
         True
         """
-        document = json.loads(text)
-        schema = document.get("schema") if isinstance(document, dict) else None
-        if schema != SCHEMA:
-            raise ValueError(f"its schema is {schema!r}; give an atlas, schema {SCHEMA!r}")
-        try:
-            return cls(
-                {name: dict(found) for name, found in document["versions"].items()},
-                str(document["machine"]),
-                bool(document["compile"]),
-                tuple(_entry(each) for each in document["entries"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            said = f"{type(error).__name__}: {error}"
-            raise ValueError(f"it is not a whole atlas ({said}); write it anew") from error
+        return record(cls, parsed(text), SCHEMA, "`gradparity probe --json FILE`")
 
     def diff(self, other: Atlas) -> list[Change]:
         """What `other` takes differently, in the order of this atlas; what is new comes last.
@@ -183,24 +170,3 @@ class Atlas:
 
 def _told(entry: Entry | None) -> tuple[str, ...]:
     return () if entry is None else (entry.said, _valid(entry))
-
-
-def _entry(document: Any) -> Entry:
-    known = {field.name for field in fields(Entry)}
-    if set(document) != known:
-        raise KeyError(*sorted(set(document) ^ known))
-    interval = document["interval"]
-    numbers = {
-        "point": tuple(map(float, document["point"])),
-        "taken": tuple(map(float, document["taken"])),
-        "interval": None if interval is None else (float(interval[0]), float(interval[1])),
-    }
-    return Entry(**{**document, **numbers})
-
-
-def _finite(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {key: _finite(value) for key, value in x.items()}
-    if isinstance(x, list | tuple):
-        return [_finite(value) for value in x]
-    return str(x) if isinstance(x, float) and not math.isfinite(x) else x

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from ..findings.finding import Finding
 from ..findings.shown import Shown
@@ -49,7 +48,8 @@ class Change:
     said: str
 
 
-class Growth(NamedTuple):
+@dataclass(frozen=True)
+class Growth:
     """An error that takes up more of its bound than before: where, and the two shares."""
 
     case: str

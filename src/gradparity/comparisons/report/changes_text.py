@@ -6,7 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..findings.finding import Finding
 from ..findings.shown import printer
-from .as_json import finite
+from ..findings.stored import plain
 from .change_records import Change, Changes, Growth, Kind
 
 __all__ = ["SCHEMA", "Told", "renderable", "text", "to_json", "told", "verdict_line"]
@@ -188,8 +188,5 @@ def verdict_line(changes: Changes) -> str:
 @printer(Changes, "json")
 def to_json(changes: Changes) -> str:
     """JSON with a versioned schema; numbers that JSON has no literal for are strings."""
-    growth = changes.growth._asdict() if changes.growth else None
-    document = {
-        "schema": SCHEMA, "exit_code": changes.exit_code, **asdict(changes), "growth": growth,
-    }  # fmt: skip
-    return json.dumps(finite(document), allow_nan=False, indent=1)
+    document = {"schema": SCHEMA, "exit_code": changes.exit_code, **vars(changes)}
+    return json.dumps(plain(document), allow_nan=False, indent=1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...core.network.case import Case
+from ...core.network.network import INPUT
 from ..findings.finding import as_written
 
 __all__ = ["Graph", "GraphNode", "graph_of", "rewired"]
@@ -46,6 +47,17 @@ class Graph:
     output: str
     instances: int
     width: int
+
+    def __post_init__(self) -> None:
+        known = {INPUT}
+        for name, inputs in (*((n.name, n.inputs) for n in self.nodes), ("Div", (self.output,))):
+            for unknown in set(inputs) - known:
+                raise ValueError(
+                    f"{name} takes {unknown!r}, which is neither x nor an earlier node"
+                )
+            if name in known:
+                raise ValueError(f"two nodes have the name {name!r}; give each its own")
+            known.add(name)
 
 
 def graph_of(case: Case) -> Graph:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 
 from ..findings.shown import printer
 from .results import Result, SelfTest
@@ -99,6 +98,6 @@ def to_json(test: SelfTest) -> str:
         "survived": len(test.survivors),
         "environment": test.environment,
         "alarms": list(test.alarms),
-        "results": [{**asdict(r), "survived": r.survived} for r in test.results],
+        "results": [{**vars(r), "survived": r.survived} for r in test.results],
     }
     return json.dumps(document, allow_nan=False, indent=1)

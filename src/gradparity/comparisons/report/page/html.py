@@ -73,7 +73,7 @@ def html(
         few=len(cases) <= FEW,
         columns=list(dict.fromkeys(run.column for run in report.runs)),
         plots=plots.plots(report),
-        how=plots.HOW,
+        area=plots.AREA,
         kinks=sections.kinks(report),
         powers=sections.powers(report),
         conventions=sections.conventions(report),
