@@ -11,6 +11,7 @@ descent       gradient descent and stationary points;  training: backprop in a l
 """
 
 from .arithmetic import bounded_rules as bounded_rules  # fills the tables of `bounded`
+from .arithmetic import varied_rules as varied_rules  # fills the tables of `varied`
 from .arithmetic.bounded import Bounded
 from .arithmetic.precision import PRECISIONS, Precision
 from .arithmetic.rounding import Rounding
