@@ -39,15 +39,38 @@ def smooth_case(**other) -> Case:
 # The judge as it is -----------------------------------------------------------------------------
 
 
-def test_every_fault_in_every_op_and_divergence_is_caught_at_its_place():
-    found = selftest(None, backprop)
+FAULTS = {*ARRAY, *BACKWARD, *GRADIENTS, *DIVERGENCE, "a use left out"}
+
+
+def assert_all_caught(found: SelfTest, more_than: int) -> None:
+    """Every fault that was planted was noticed, and found at its place."""
     assert found.exit_code == 0, str(found)
     assert found
     caught = [r for r in found.results if r.caught]
-    assert len(caught) > 4000
+    assert len(caught) > more_than
     assert all(r.named_rightly for r in caught)
-    assert {r.fault for r in caught} == {*ARRAY, *BACKWARD, *GRADIENTS, *DIVERGENCE,
-                                         "a use left out"}  # fmt: skip
+
+
+def test_every_fault_in_every_op_and_divergence_is_caught_at_its_place():
+    found = selftest(None, backprop, dtypes=["float64"])
+    assert_all_caught(found, 2000)
+    assert {r.fault for r in found.results if r.caught} == FAULTS
+
+
+def test_faults_in_float32_are_caught_at_their_place(monkeypatch):
+    """In every fourth op and divergence; the slow test below has all of them."""
+    subjects = list(builtin_subjects())
+    some = [s for kind in ("op-", "loss-") for s in subjects if s.name.startswith(kind)][::4]
+    run = sys.modules[selftest.__module__]
+    monkeypatch.setattr(run, "builtin_subjects", lambda seed: some)
+    assert_all_caught(selftest(None, backprop, dtypes=["float32"]), 400)
+
+
+@pytest.mark.slow
+def test_every_fault_in_every_op_and_divergence_is_caught_in_float32():
+    found = selftest(None, backprop, dtypes=["float32"])
+    assert_all_caught(found, 2000)
+    assert {r.fault for r in found.results if r.caught} >= FAULTS - {"through float32"}
 
 
 def test_every_op_and_divergence_is_a_subject():
