@@ -39,6 +39,12 @@ def smooth_case(**other) -> Case:
 # The judge as it is -----------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def of_the_core() -> SelfTest:
+    """The self-test of a small network, which nothing is wrong with."""
+    return selftest(smooth_case(), backprop)
+
+
 FAULTS = {*ARRAY, *BACKWARD, *GRADIENTS, *DIVERGENCE, "a use left out"}
 
 
@@ -123,7 +129,7 @@ def test_a_judge_that_is_blind_in_one_place_fails_there_alone(monkeypatch):
                 for f in findings]  # fmt: skip
 
     monkeypatch.setattr(sys.modules[selftest.__module__], "judge", blind_to_b1)
-    found = selftest(smooth_case(), backprop)
+    found = selftest(smooth_case(), backprop, dtypes=["float64"])
     assert found.exit_code == 1
     assert {r.quantity for r in found.survivors} == {"grad b1"}
 
@@ -154,8 +160,8 @@ def test_an_accusation_without_a_fault_is_told():
 # Equivalent mutants and survivors ---------------------------------------------------------------
 
 
-def test_float32_through_float32_is_equivalent():
-    found = selftest(smooth_case(), backprop)
+def test_float32_through_float32_is_equivalent(of_the_core):
+    found = of_the_core
     same = [r for r in found.results if r.fault == "through float32" and r.dtype == "float32"]
     assert same
     assert all(r.equivalent and not r.caught and not r.survived for r in same)
@@ -279,8 +285,8 @@ def test_refusals():
         selftest(smooth_case(), lambda case: None)
 
 
-def test_the_table_fits_and_the_json_is_versioned():
-    found = selftest(smooth_case(), backprop)
+def test_the_table_fits_and_the_json_is_versioned(of_the_core):
+    found = of_the_core
     table = str(found).split("planted in")[0]
     assert max(map(len, table.splitlines())) <= 80
     document = json.loads(found.to_json())
