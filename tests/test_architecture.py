@@ -17,9 +17,9 @@ import pytest
 
 import gradparity
 
-SRC = Path(gradparity.__file__).parents[1]
-PACKAGE = SRC / "gradparity"
-FILES = sorted(SRC.rglob("*.py"))
+PACKAGE = Path(gradparity.__file__).parent
+SRC = PACKAGE.parent  # holds every other package too where gradparity is installed from a wheel
+FILES = [SRC / "_gradparity_pytestplugin.py", *sorted(PACKAGE.rglob("*.py"))]
 CONTRIBUTE = Path(__file__).parents[1] / "docs" / "how-to" / "contribute.md"
 FRAMEWORKS = {"torch": {"torch"}, "jax": {"jax", "optax"}}
 

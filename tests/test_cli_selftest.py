@@ -37,7 +37,7 @@ def test_json_to_a_file_and_to_standard_output(tmp_path: Path) -> None:
     result = run(*MINE, "--json", str(tmp_path / "found.json"))
     assert strictly((tmp_path / "found.json").read_text())["schema"] == "gradparity/selftest/1"
     assert last(result).startswith("CAUGHT")
-    document = strictly(run(*MINE, "--json", "-").stdout)
+    document = strictly(run(*MINE, "--dtype", "float64", "--json", "-").stdout)
     assert document["survived"] == 0
     assert {r["adapter"] for r in document["results"]} == {"right"}
 

@@ -97,7 +97,13 @@ class TestCustomGradients:
         assert masked(written("custom_gradients")) == masked(example.text())
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param((), id="alone"),
+        pytest.param(("-n", "2"), id="xdist", marks=pytest.mark.slow),
+    ],
+)
 def test_the_pytest_project(options: tuple[str, ...], tmp_path: Path) -> None:
     """As its README says, but for what is written into the folder."""
     report = tmp_path / "report.json"

@@ -43,8 +43,16 @@ def every_op(name: str, dtype: str) -> dict[str, tuple[Case, Trace]]:
     return {n: pair for n, *pair in zip(names, cases, traces, strict=True)}
 
 
-@each_framework
-@each_dtype
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("torch", "float64"),
+        ("torch", "float32"),
+        ("jax", "float64"),
+        # Compiling is dear; test_suite.py runs the same networks in either dtype.
+        pytest.param("jax", "float32", marks=pytest.mark.slow),
+    ],
+)
 class TestEveryOpAndLoss:
     def test_can_be_expressed_and_traced_completely(self, name: str, dtype: str) -> None:
         for case, trace in every_op(name, dtype).values():

@@ -265,9 +265,8 @@ class TestPlantedFaults:
         ids=["swish", "layer-norm", "gate"],
     )
     def test_a_self_test_catches_all(self, case: Case) -> None:
-        for implementation in (backprop, by(case.network.steps[0].op, "")):
-            tested = selftest(case, implementation, dtypes=["float64"])
-            assert tested, tested
+        tested = selftest(case, backprop, dtypes=["float64"])
+        assert tested, tested
 
     def test_at_a_kink_too(self) -> None:
         x = np.array([[1.0, 2.0, 1.5], [3.0, 1.0, 0.5], [1.2, 4.0, 1.0]])

@@ -102,8 +102,18 @@ class TestAnOwnReLU:
         report = gp.check(relu_nets()[0], ours, dtypes=["bfloat16"])
         assert not accused(report) - {"z1", "z2", "z3"}, report  # where JAX sums b in bfloat16
 
-    @pytest.mark.parametrize("dtype", ["float64", "float32"])
-    @pytest.mark.parametrize("wrong", list(slopes("jax")))
+    @pytest.mark.parametrize(
+        ("wrong", "dtype"),
+        [
+            *((wrong, "float64") for wrong in slopes("jax")),
+            ("a factor", "float32"),  # the smallest
+            *(
+                pytest.param(wrong, "float32", marks=pytest.mark.slow)
+                for wrong in slopes("jax")
+                if wrong != "a factor"
+            ),
+        ],
+    )
     def test_is_named_at_its_node_if_it_is_wrong(self, name: str, wrong: str, dtype: str) -> None:
         ours = gp.adapter(name).replacing({"y2": OWN[name](slopes(name)[wrong])})
         report = gp.check(relu_nets()[0], ours, dtypes=[dtype])

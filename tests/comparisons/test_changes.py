@@ -318,26 +318,6 @@ class TestChoices:
         )
         assert "takes 0 or 1, in other places" in text(compare(one, other))
 
-    def test_a_framework_that_took_over_differs_at_kinks_alone(self) -> None:
-        """The strongest upgrade there is: another framework.  All that is no choice is rounding."""
-        pytest.importorskip("torch")
-        pytest.importorskip("jax")
-        from gradparity.comparisons.cases.suite import builtin_cases
-
-        some = ("op-relu", "op-hardtanh", "op-max", "op-selu", "op-softmax", "loss-ce", "net-")
-        cases = [
-            b.make()
-            for name, b in builtin_cases().items()
-            if name.startswith(some) and "rrelu" not in name
-        ]
-        before, after = (
-            replace(r, runs=tuple(replace(run, adapter="framework") for run in r.runs))
-            for r in (gp.check(cases, name) for name in ("torch", "jax"))
-        )
-        changes = compare(before, after)
-        assert {c.kind for c in changes.changes} == {Kind.CHOICE}
-        assert changes.bits
-
 
 class TestNetworks:
     def test_how_it_changed_is_said(self) -> None:

@@ -299,7 +299,16 @@ FINE = {
 }
 
 
-@pytest.mark.parametrize("fault", [name for name in FAULTS if name not in FINE])
+COARSE = [name for name in FAULTS if name not in FINE]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(name, marks=() if i % 4 == 0 else pytest.mark.slow)
+        for i, name in enumerate(COARSE)
+    ],
+)
 def test_in_float32_too(fault: str) -> None:
     own, _, _ = FAULTS[fault]
     report = whole(own, "float32")

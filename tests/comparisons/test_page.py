@@ -206,18 +206,18 @@ class TestPicture:
             assert set(group.inputs) <= seen
             seen.add(group.name)
 
-    def test_thousands_of_nodes_stay_readable_and_the_wrong_one_stands_alone(self) -> None:
-        deep = gp.layered([Affine(2, 2), Tanh()] * 1000, L2())
+    def test_a_thousand_nodes_stay_readable_and_the_wrong_one_stands_alone(self) -> None:
+        deep = gp.layered([Affine(2, 2), Tanh()] * 500, L2())
 
         def off(case: gp.Case) -> gp.Trace:
             given = gp.backprop(case)
-            given.grad["b990"] = given.grad["b990"] + 1.0
+            given.grad["b490"] = given.grad["b490"] + 1.0
             return given
 
         page = gp.check(gp.Case.random(deep, batch=2), off, dtypes=["float64"]).to_html()
         boxes = re.findall(r'<a href="#[^"]*" aria-label="([^,]*), ', page)
         assert len(boxes) < 50
-        assert "z990" in boxes
+        assert "z490" in boxes
         assert 'id="case-1-all-y137"' in page
 
 

@@ -39,15 +39,44 @@ def smooth_case(**other) -> Case:
 # The judge as it is -----------------------------------------------------------------------------
 
 
-def test_every_fault_in_every_op_and_divergence_is_caught_at_its_place():
-    found = selftest(None, backprop)
+@pytest.fixture(scope="module")
+def of_the_core() -> SelfTest:
+    """The self-test of a small network, which nothing is wrong with."""
+    return selftest(smooth_case(), backprop)
+
+
+FAULTS = {*ARRAY, *BACKWARD, *GRADIENTS, *DIVERGENCE, "a use left out"}
+
+
+def assert_all_caught(found: SelfTest, more_than: int) -> None:
+    """Every fault that was planted was noticed, and found at its place."""
     assert found.exit_code == 0, str(found)
     assert found
     caught = [r for r in found.results if r.caught]
-    assert len(caught) > 4000
+    assert len(caught) > more_than
     assert all(r.named_rightly for r in caught)
-    assert {r.fault for r in caught} == {*ARRAY, *BACKWARD, *GRADIENTS, *DIVERGENCE,
-                                         "a use left out"}  # fmt: skip
+
+
+def test_every_fault_in_every_op_and_divergence_is_caught_at_its_place():
+    found = selftest(None, backprop, dtypes=["float64"])
+    assert_all_caught(found, 2000)
+    assert {r.fault for r in found.results if r.caught} == FAULTS
+
+
+def test_faults_in_float32_are_caught_at_their_place(monkeypatch):
+    """In every fourth op and divergence; the slow test below has all of them."""
+    subjects = list(builtin_subjects())
+    some = [s for kind in ("op-", "loss-") for s in subjects if s.name.startswith(kind)][::4]
+    run = sys.modules[selftest.__module__]
+    monkeypatch.setattr(run, "builtin_subjects", lambda seed: some)
+    assert_all_caught(selftest(None, backprop, dtypes=["float32"]), 400)
+
+
+@pytest.mark.slow
+def test_every_fault_in_every_op_and_divergence_is_caught_in_float32():
+    found = selftest(None, backprop, dtypes=["float32"])
+    assert_all_caught(found, 2000)
+    assert {r.fault for r in found.results if r.caught} >= FAULTS - {"through float32"}
 
 
 def test_every_op_and_divergence_is_a_subject():
@@ -100,7 +129,7 @@ def test_a_judge_that_is_blind_in_one_place_fails_there_alone(monkeypatch):
                 for f in findings]  # fmt: skip
 
     monkeypatch.setattr(sys.modules[selftest.__module__], "judge", blind_to_b1)
-    found = selftest(smooth_case(), backprop)
+    found = selftest(smooth_case(), backprop, dtypes=["float64"])
     assert found.exit_code == 1
     assert {r.quantity for r in found.survivors} == {"grad b1"}
 
@@ -131,8 +160,8 @@ def test_an_accusation_without_a_fault_is_told():
 # Equivalent mutants and survivors ---------------------------------------------------------------
 
 
-def test_float32_through_float32_is_equivalent():
-    found = selftest(smooth_case(), backprop)
+def test_float32_through_float32_is_equivalent(of_the_core):
+    found = of_the_core
     same = [r for r in found.results if r.fault == "through float32" and r.dtype == "float32"]
     assert same
     assert all(r.equivalent and not r.caught and not r.survived for r in same)
@@ -256,8 +285,8 @@ def test_refusals():
         selftest(smooth_case(), lambda case: None)
 
 
-def test_the_table_fits_and_the_json_is_versioned():
-    found = selftest(smooth_case(), backprop)
+def test_the_table_fits_and_the_json_is_versioned(of_the_core):
+    found = of_the_core
     table = str(found).split("planted in")[0]
     assert max(map(len, table.splitlines())) <= 80
     document = json.loads(found.to_json())

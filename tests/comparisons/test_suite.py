@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 import pytest
 
 from gradparity import core
-from gradparity.comparisons import Verdict
+from gradparity.comparisons import Verdict, compare
 from gradparity.comparisons.cases.suite import LOSSES, OPS, builtin_cases
 from gradparity.comparisons.check.check import check
+from gradparity.comparisons.report.change_records import Kind
 
 BUILTIN = builtin_cases()
 
@@ -39,11 +43,16 @@ def test_the_points_are_met_exactly():
     assert BUILTIN["net-relu"].make().T == 1
 
 
+@cache
+def report_of(adapter):
+    return check([builtin.make() for builtin in BUILTIN.values()], adapter)
+
+
 @pytest.mark.parametrize("adapter", ["torch", "jax"])
 def test_the_suite_is_at_parity(adapter):
     pytest.importorskip("sklearn")
-    cases = [builtin.make() for builtin in BUILTIN.values()]
-    report = check(cases, adapter)
+    pytest.importorskip(adapter)
+    report = report_of(adapter)
     assert report.exit_code == 0, str(report)
     kinks = [f for _, f in report.findings() if f.kinks]
     assert len(kinks) > 20
@@ -52,6 +61,26 @@ def test_the_suite_is_at_parity(adapter):
         Verdict.ROUNDING,
         Verdict.SUBGRADIENT,
     }
+
+
+def test_a_framework_that_took_over_differs_at_kinks_alone():
+    """The strongest upgrade there is: another framework.  All that is no choice is rounding."""
+    for name in ("sklearn", "torch", "jax"):
+        pytest.importorskip(name)
+    before, after = (
+        replace(
+            report,
+            runs=tuple(
+                replace(run, adapter="framework")
+                for run in report.runs
+                if "rrelu" not in run.case  # its slopes are drawn by the framework
+            ),
+        )
+        for report in map(report_of, ("torch", "jax"))
+    )
+    changes = compare(before, after)
+    assert {c.kind for c in changes.changes} == {Kind.CHOICE}
+    assert changes.bits
 
 
 def test_no_quantity_of_the_digits_is_vacuous():

@@ -86,9 +86,9 @@ def test_no_false_alarm_for_torch():
 
 def test_no_false_alarm_for_jax():
     pytest.importorskip("jax")
-    count = compared([random_dag(s) for s in range(1000, 1012)], "jax")
+    count = compared([random_dag(s) for s in range(1000, 1006)], "jax")
     assert len({op for _, op in count}) > 20
-    assert count.total() > 600
+    assert count.total() > 300
 
 
 def test_a_tie_that_an_infinite_gradient_reaches_is_judged_without_a_warning():
@@ -126,6 +126,7 @@ def test_no_false_alarm_for_torch_on_thousands(shape, total):
 def test_no_false_alarm_for_jax_on_many():
     jax = pytest.importorskip("jax")
     count: Counter[tuple[str, str]] = Counter()
+    count += compared([random_dag(s) for s in range(1006, 1012)], "jax")
     for seeds in blocks(150, 15):
         count += compared([random_dag(20_000 + s) for s in seeds], "jax")
         jax.clear_caches()
@@ -326,11 +327,11 @@ def nearly_all_caught(count: Counter[tuple[str, str]], least: int) -> None:
 
 
 def test_a_single_wrong_element_is_caught():
-    nearly_all_caught(elements(range(4000, 4070)), 200)
+    nearly_all_caught(elements(range(4000, 4035)), 100)
 
 
 @pytest.mark.slow
 def test_a_single_wrong_element_is_caught_in_thousands_of_networks():
-    count = elements(range(40_000, 42_000))
+    count = elements([*range(4035, 4070), *range(40_000, 42_000)])
     print(f"\n{count}")
     nearly_all_caught(count, 5000)

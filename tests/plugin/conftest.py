@@ -70,6 +70,12 @@ def _not_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session")
+def prelude() -> str:
+    """How every test file of the project starts."""
+    return PRELUDE
+
+
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Callable[..., Path]:
     """Writes a test file, which starts with a network and two implementations of it."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import pytest
@@ -65,18 +69,40 @@ MIXED = """
 OUTCOMES = {"passed": 12, "failed": 4, "xfailed": 1, "errors": 1}
 
 
+class Ran(NamedTuple):
+    """What a run of `MIXED` printed and wrote."""
+
+    result: pytest.RunResult
+    report: bytes
+    junit: ElementTree.ElementTree
+
+
+@pytest.fixture(scope="module")
+def of_mixed(tmp_path_factory: pytest.TempPathFactory, prelude: str) -> list[Ran]:
+    """`MIXED` run once in one process, and twice in two."""
+
+    def run(option: str) -> Ran:
+        folder = tmp_path_factory.mktemp("mixed")
+        (folder / "test_it.py").write_text(prelude + dedent(MIXED), encoding="utf-8")
+        written = ["--gradparity-report=r.json", "--junitxml=j.xml"]
+        here = {k: v for k, v in os.environ.items() if k not in ("CI", "BUILD_NUMBER")}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", option, *written], cwd=folder, env=here, check=False,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        lines = done.stdout.splitlines(), done.stderr.splitlines()
+        result = pytest.RunResult(done.returncode, *lines, duration=0)
+        report = (folder / "r.json").read_bytes()
+        return Ran(result, report, ElementTree.parse(folder / "j.xml"))
+
+    return [run(option) for option in ("-n0", "-n2", "-n2")]
+
+
 class TestFile:
-    def test_is_the_same_twice_and_under_xdist(
-        self, pytester: pytest.Pytester, project: Project
-    ) -> None:
-        project(MIXED)
-        written = []
-        for options in (["-n0"], ["-n2"], ["-n2"]):
-            result = pytester.runpytest_subprocess("--gradparity-report=r.json", *options)
-            result.assert_outcomes(**OUTCOMES)
-            written.append((pytester.path / "r.json").read_bytes())
-            (pytester.path / "r.json").unlink()
-        assert len(set(written)) == 1
+    def test_is_the_same_twice_and_under_xdist(self, of_mixed: list[Ran]) -> None:
+        for ran in of_mixed:
+            ran.result.assert_outcomes(**OUTCOMES)
+        assert len({ran.report for ran in of_mixed}) == 1
 
     def test_says_what_every_test_found(self, pytester: pytest.Pytester, project: Project) -> None:
         project(MIXED)
@@ -216,16 +242,15 @@ class TestFile:
 
 
 class TestSummary:
-    def test_counts_and_tells_the_worst(self, pytester: pytest.Pytester, project: Project) -> None:
-        project(MIXED)
+    def test_counts_and_tells_the_worst(self, of_mixed: list[Ran]) -> None:
         lines = [
             "*= gradient parity =*",
             "16 tests, 29 runs, 522 quantities: * exact, * rounding, * mismatch",
             "test_it.py::test_not_finite: mismatch in grad b2, nan, float64, *: nan u, bound * u",
             "... and 3 more runs without parity",
         ]
-        for options in ((), ("-n2",)):
-            pytester.runpytest_subprocess(*options).stdout.fnmatch_lines(lines)
+        for ran in of_mixed:
+            ran.result.stdout.fnmatch_lines(lines)
 
     def test_of_parity_says_how_near_it_was(
         self, pytester: pytest.Pytester, project: Project
@@ -256,13 +281,11 @@ class TestSummary:
         result.stdout.fnmatch_lines(["gradparity: *.* (numpy *.*, torch *, jax *)"])
 
 
-def test_junit_has_plain_properties(pytester: pytest.Pytester, project: Project) -> None:
-    project(MIXED)
-    for options in ((), ("-n2",)):
-        pytester.runpytest_subprocess("--junitxml=j.xml", *options)
+def test_junit_has_plain_properties(of_mixed: list[Ran]) -> None:
+    for ran in of_mixed:
         found = {
             case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
-            for case in ElementTree.parse(pytester.path / "j.xml").iter("testcase")
+            for case in ran.junit.iter("testcase")
         }
         assert found["test_without"] == {}
         wrong = found["test_wrong"]
