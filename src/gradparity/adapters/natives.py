@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..core import Affine, CrossEntropy, Divergence, VectorActivation
+from ..core import CrossEntropy, Divergence, VectorActivation
 from ..core.formulas.op import Compound, Op
 from ..core.network.case import Case
 from ..core.network.network import Network, Step
@@ -23,6 +23,7 @@ from .base import AdapterError, one_line
 
 __all__ = [
     "Called",
+    "Names",
     "NativeAdapter",
     "Natives",
     "described",
@@ -239,9 +240,14 @@ def _short(key: Any, function: Any) -> str:
     return name
 
 
-def native_name(op: Op, letter: str, known: Mapping[str, str]) -> str:
-    """A parameter's name in a framework: `known` has those of a linear layer."""
-    return known[letter] if isinstance(op, Affine) else letter
+#: Op -> the names that a framework has for its parameters, by the lecture's letters.
+Names = Mapping[type[Op], Mapping[str, str]]
+
+
+def native_name(op: Op, letter: str, known: Names) -> str:
+    """A parameter's name in a framework, where it has one of its own."""
+    named = next((known[kind] for kind in type(op).__mro__ if kind in known), {})
+    return named.get(letter, letter)
 
 
 @dataclass(frozen=True)

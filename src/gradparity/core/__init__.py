@@ -29,6 +29,7 @@ from .formulas.activations import (
     Softplus,
     Tanh,
 )
+from .formulas.attention import Attention
 from .formulas.divergences import (
     KL,
     L2,
@@ -40,6 +41,7 @@ from .formulas.divergences import (
     Risk,
     Weighted,
 )
+from .formulas.embedding import Embedding
 from .formulas.layers import (
     Add,
     Affine,
@@ -52,7 +54,10 @@ from .formulas.layers import (
 )
 from .formulas.maxima import Max, Maximum, Maxout, MaxSubsets, Take
 from .formulas.movements import Broadcast, Mean, Reshape, Select, Sum, Transpose
+from .formulas.norms import BatchNorm, LayerNorm
 from .formulas.op import Activation, Ball, Compound, Kink, Kinked, Movement, Op, Slopes, Ties
+from .formulas.recurrent import LSTMCell
+from .formulas.windows import Conv, MaxPool, Windows
 from .lecture.descent import classify_stationary_point, first_order_check, gradient_descent
 from .lecture.scalar import scalar_backprop
 from .lecture.training import Training, accuracy, minibatches, train
@@ -71,7 +76,9 @@ __all__ = [
     "Activation",
     "Add",
     "Affine",
+    "Attention",
     "Ball",
+    "BatchNorm",
     "BinaryCrossEntropy",
     "BinaryKL",
     "Bounded",
@@ -79,17 +86,22 @@ __all__ = [
     "Case",
     "Compound",
     "Concatenate",
+    "Conv",
     "CrossEntropy",
     "Divergence",
     "Edge",
+    "Embedding",
     "Hardtanh",
     "Identity",
     "Kink",
     "Kinked",
+    "LSTMCell",
+    "LayerNorm",
     "LeakyReLU",
     "LinearLoss",
     "LogSoftmax",
     "Max",
+    "MaxPool",
     "MaxSubsets",
     "Maximum",
     "Maxout",
@@ -121,6 +133,7 @@ __all__ = [
     "Transpose",
     "VectorActivation",
     "Weighted",
+    "Windows",
     "accuracy",
     "backprop",
     "checked_params",

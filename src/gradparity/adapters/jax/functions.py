@@ -15,13 +15,19 @@ import optax
 from ... import core
 from ...core.network.network import Step
 from ..base import AdapterError
-from ..natives import Natives, native_name, no_function
+from ..natives import Names, Natives, native_name, no_function
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
 
-#: Flax's names for the parameters of a dense layer; W keeps the lecture's layout (in, out).
-NATIVE = {"W": "kernel", "b": "bias"}
+#: Flax's names for parameters; all keep the lecture's layout, W being (in, out).
+NATIVE: Names = {
+    core.Affine: {"W": "kernel", "b": "bias"},
+    core.Conv: {"W": "kernel", "b": "bias"},
+    core.Embedding: {"E": "embedding"},
+    core.LayerNorm: {"g": "scale", "b": "bias"},
+    core.BatchNorm: {"g": "scale", "b": "bias", "m": "mean", "v": "var"},
+}
 
 
 #: Op -> JAX's functions for it, the first by default; see `Case.twin`.
@@ -47,6 +53,9 @@ def function(step: Step, natives: Natives, affine: Any, twin: str = "") -> Any:
         return lambda p, *y: called(*y, *(p[name] for name in names))
     if isinstance(step.op, core.Affine):
         return affine
+    with_parameters = _with_parameters(step.op)
+    if with_parameters is not None:
+        return with_parameters
     own = _parameterless(step.op, twin)
     return lambda p, *y: own(*y)
 
@@ -54,6 +63,79 @@ def function(step: Step, natives: Natives, affine: Any, twin: str = "") -> Any:
 def loss(divergence: core.Divergence, natives: Natives) -> Any:
     """(Y, d) -> Div, shape (T,); as `function`."""
     return natives.of(divergence) or _divergence(divergence)
+
+
+def _with_parameters(op: core.Op) -> Any:
+    """(parameters, *inputs) -> value, for ops with parameters; None for others."""
+    match op:
+        case core.Conv():
+            return functools.partial(_conv, op)
+        case core.Embedding(padding_idx=None):
+            return lambda p, ids: p["embedding"][ids]
+        case core.LayerNorm():
+            return functools.partial(_layer_norm, op)
+        case core.BatchNorm():
+            return functools.partial(_batch_norm, op)
+        case core.LSTMCell():
+            return functools.partial(_lstm_cell, op)
+    return None
+
+
+def _conv(op: core.Conv, p: Any, y: Any) -> Any:
+    axes = "DHW"[-len(op.kernel) :]
+    z = jax.lax.conv_general_dilated(
+        y,
+        p["kernel"],
+        op.stride,
+        op.windows.pads(y.shape[2:]),
+        rhs_dilation=op.dilation,
+        dimension_numbers=(f"NC{axes}", f"OI{axes}", f"NC{axes}"),
+        feature_group_count=op.groups,
+    )
+    return z + p["bias"].reshape(1, -1, *[1] * len(op.kernel)) if op.bias else z
+
+
+def _max_pool(op: core.MaxPool, y: Any) -> Any:
+    one, pads = (1, 1), op.windows.pads(y.shape[2:])
+    return jax.lax.reduce_window(
+        y,
+        -jnp.inf,
+        jax.lax.max,
+        (*one, *op.kernel),
+        (*one, *op.stride),
+        ((0, 0), (0, 0), *pads),
+        window_dilation=(*one, *op.dilation),
+    )
+
+
+def _layer_norm(op: core.LayerNorm, p: Any, x: Any) -> Any:
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) * (jax.lax.rsqrt(var + op.eps) * p["scale"]) + p["bias"]
+
+
+def _batch_norm(op: core.BatchNorm, p: Any, x: Any) -> Any:
+    axes, shape = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+    mean, var = (x.mean(axes), x.var(axes)) if op.training else (p["mean"], p["var"])
+    scale = (jax.lax.rsqrt(var + op.eps) * p["scale"]).reshape(shape)
+    z = (x - mean.reshape(shape)) * scale + p["bias"].reshape(shape)
+    if not op.training:
+        return z
+    k, N = op.momentum, x.size // op.n
+    running = var * (N / (N - 1)) if op.unbiased else var
+    return z, (1 - k) * p["mean"] + k * mean, (1 - k) * p["var"] + k * running
+
+
+def _attention(op: core.Attention, q: Any, k: Any, v: Any, *mask: Any) -> Any:
+    logits = q @ jnp.swapaxes(k, -1, -2) * q.shape[-1] ** -0.5
+    if op.causal:
+        logits = jnp.where(jnp.tri(q.shape[-2], k.shape[-2], dtype=bool), logits, -jnp.inf)
+    return jax.nn.softmax(logits + mask[0] if mask else logits) @ v
+
+
+def _lstm_cell(op: core.LSTMCell, p: Any, x: Any, h: Any, c: Any) -> Any:
+    i, f, g, o = jnp.split(x @ p["W"] + h @ p["U"] + p["b"], 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
 
 def affine(p: Any, y: Any) -> Any:
@@ -105,6 +187,10 @@ def _parameterless(op: core.Op, twin: str) -> Any:
             return functools.partial(_max_subsets, op.subsets)
         case core.Maximum():
             return jnp.maximum
+        case core.MaxPool():
+            return functools.partial(_max_pool, op)
+        case core.Attention():
+            return functools.partial(_attention, op)
         case core.Reshape():
             return lambda y: y.reshape(*y.shape[: op.keep], *op.shape)
         case core.Transpose():

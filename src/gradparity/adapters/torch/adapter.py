@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.formulas.layers import Affine
 from ...core.network.case import Case, checked_params
 from ...core.network.network import DIV, Edge, Network, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
 from ..kinks import Kinks
 from ..natives import NativeAdapter, Natives, native_name
-from .layers import NATIVE, layer, layout, loss, without_parameters
+from .layers import NATIVE, layer, layout, loss, transposed, without_parameters
 from .precision import matrix_products, native_dtype
 from .vjp import call, to_numpy, vjp
 
@@ -290,7 +289,7 @@ def _register(module: nn.Module, step: Step, letter: str, tensor: Tensor) -> Non
 
 def _laid_out(op: Any, letter: str, tensor: Tensor) -> Tensor:
     """A parameter that is taken from elsewhere, in the layout of the layer."""
-    return tensor.T if isinstance(op, Affine) and letter == "W" else tensor
+    return tensor.T if transposed(op, letter) else tensor
 
 
 @contextlib.contextmanager

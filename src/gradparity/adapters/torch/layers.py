@@ -16,13 +16,31 @@ from torch import Tensor, nn
 from ... import core
 from ...core.network.network import Step
 from ..base import AdapterError
-from ..natives import Called, Natives, label, native_name, no_function
+from ..natives import Called, Names, Natives, label, native_name, no_function
 
-__all__ = ["NATIVE", "Foreign", "Function", "layer", "layout", "loss", "without_parameters"]
+__all__ = [
+    "NATIVE",
+    "Foreign",
+    "Function",
+    "layer",
+    "layout",
+    "loss",
+    "transposed",
+    "without_parameters",
+]
 
 
-#: PyTorch's names for the parameters of a linear layer; its weight is W transposed.
-NATIVE = {"W": "weight", "b": "bias"}
+#: PyTorch's names for parameters.
+NATIVE: Names = {
+    core.Affine: {"W": "weight", "b": "bias"},
+    core.Conv: {"W": "weight", "b": "bias"},
+    core.Embedding: {"E": "weight"},
+    core.LayerNorm: {"g": "weight", "b": "bias"},
+    core.BatchNorm: {"g": "weight", "b": "bias", "m": "running_mean", "v": "running_var"},
+    core.LSTMCell: {"W": "weight_ih", "U": "weight_hh", "b": "bias_ih"},
+}
+#: Those that PyTorch has transposed, as (out, in).
+TRANSPOSED: dict[type[core.Op], str] = {core.Affine: "W", core.LSTMCell: "WU"}
 
 
 def layer(step: Step, natives: Natives, twin: str = "") -> nn.Module:
@@ -43,9 +61,14 @@ def loss(divergence: core.Divergence, natives: Natives) -> Callable[[Tensor, Ten
     return natives.of(divergence) or _divergence(divergence)
 
 
+def transposed(op: core.Op, letter: str) -> bool:
+    """Whether PyTorch has this parameter as (out, in), where the lecture has (in, out)."""
+    return letter in next((TRANSPOSED[k] for k in type(op).__mro__ if k in TRANSPOSED), "")
+
+
 def layout(op: core.Op, letter: str, array: Any) -> Any:
     """Between the lecture's W, (in, out), and a linear layer's weight; its own inverse."""
-    return array.T.copy() if isinstance(op, core.Affine) and letter == "W" else array
+    return array.T.copy() if transposed(op, letter) else array
 
 
 def without_parameters(where: str, function: Any) -> None:
@@ -75,8 +98,8 @@ class Foreign(nn.Module):
 
     def _parameter(self, letter: str) -> Tensor:
         """In the lecture's layout; gradients pass through."""
-        tensor = self.get_parameter(native_name(self._op, letter, NATIVE))
-        return tensor.T if isinstance(self._op, core.Affine) and letter == "W" else tensor
+        tensor: Tensor = getattr(self, native_name(self._op, letter, NATIVE))
+        return tensor.T if transposed(self._op, letter) else tensor
 
     def extra_repr(self) -> str:
         return label(self._called.function)
@@ -96,6 +119,80 @@ class Function(nn.Module):
         return self.label
 
 
+class Convolution(nn.Module):
+    """`F.conv1d`, `conv2d` or `conv3d`, padded beforehand where they cannot."""
+
+    def __init__(self, op: core.Conv) -> None:
+        super().__init__()
+        self.op = op
+        self.register_parameter("weight", None)
+        self.register_parameter("bias", None)
+
+    def forward(self, y: Tensor) -> Tensor:
+        op, n = self.op, len(self.op.kernel)
+        y, padding = _padded(op.windows, y, 0.0)
+        convolve: Any = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
+        found: Tensor = convolve(
+            y, self.weight, self.bias, op.stride, padding, op.dilation, op.groups
+        )
+        return found
+
+    def extra_repr(self) -> str:
+        return repr(self.op)
+
+
+class BatchNorm(nn.Module):
+    """`F.batch_norm`; in training with the running statistics that it leaves."""
+
+    def __init__(self, op: core.BatchNorm) -> None:
+        super().__init__()
+        self.op = op
+
+    def forward(self, x: Tensor) -> Any:
+        op = self.op
+        mean, var = self.running_mean.clone(), self.running_var.clone()
+        z = F.batch_norm(x, mean, var, self.weight, self.bias, op.training, op.momentum, op.eps)
+        return (z, mean, var) if op.training else z
+
+
+class LSTMCell(nn.Module):
+    """`torch.lstm_cell`, whose second bias is zero."""
+
+    def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        b = self.bias_ih
+        found = torch.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, b, torch.zeros_like(b))
+        return found[0], found[1]
+
+
+def _padded(windows: core.Windows, y: Tensor, fill: float) -> tuple[Tensor, Any]:
+    """The value, and the padding that is left to the function itself."""
+    pads = windows.pads(tuple(y.shape[2:]))
+    if all(low == high for low, high in pads) and (fill == 0.0 or _allowed(windows, pads)):
+        return y, tuple(low for low, _ in pads)
+    return F.pad(y, [p for pair in reversed(pads) for p in pair], value=fill), 0
+
+
+def _allowed(windows: core.Windows, pads: Any) -> bool:
+    """PyTorch's pooling pads by half of the kernel at most."""
+    return all(low <= k // 2 for (low, _), k in zip(pads, windows.kernel, strict=True))
+
+
+def _max_pool(op: core.MaxPool, y: Tensor) -> Tensor:
+    y, padding = _padded(op.windows, y, -torch.inf)
+    pool: Any = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(op.kernel) - 1]
+    found: Tensor = pool(y, op.kernel, op.stride, padding, op.dilation)
+    return found
+
+
+def _attention(op: core.Attention, q: Tensor, k: Tensor, v: Tensor, *mask: Tensor) -> Tensor:
+    if op.causal and mask:
+        hidden = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool).tril()
+        mask = (mask[0].masked_fill(~hidden.to(mask[0].device), -torch.inf),)
+    causal = op.causal and not mask
+    added = mask[0] if mask else None
+    return F.scaled_dot_product_attention(q, k, v, added, is_causal=causal)
+
+
 #: Op -> PyTorch's functions for it, the first by default; see `Case.twin`.
 TWINS: dict[type[core.Op], tuple[str, ...]] = {
     core.ReLU: ("relu", "maximum", "clamp"),
@@ -111,6 +208,20 @@ def _module(op: core.Op, twin: str) -> nn.Module:
     match op:
         case core.Affine():
             return nn.Linear(op.n_in, op.n_out, op.bias, device="meta")  # no numbers yet
+        case core.Conv():
+            return Convolution(op)
+        case core.MaxPool():
+            return Function(functools.partial(_max_pool, op), repr(op))
+        case core.Embedding():
+            return nn.Embedding(op.n, op.d, op.padding_idx, device="meta")
+        case core.LayerNorm():
+            return nn.LayerNorm(op.n, op.eps, device="meta")
+        case core.BatchNorm(unbiased=True):
+            return BatchNorm(op)
+        case core.Attention():
+            return Function(functools.partial(_attention, op), repr(op))
+        case core.LSTMCell():
+            return LSTMCell()
         case core.Identity():
             return nn.Identity()
         case core.Sigmoid():

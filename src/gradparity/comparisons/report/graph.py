@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...core.network.case import Case
-from ...core.network.network import INPUT
 from ..findings.finding import as_written
 
 __all__ = ["Graph", "GraphNode", "graph_of", "rewired"]
@@ -19,9 +17,9 @@ class GraphNode:
 
     Attributes
     ----------
-    name : of the node, and of its value.
+    name : of the node.
     op : as written.
-    inputs : the names of the values it takes.
+    inputs : the names of the inputs, shared parameters and nodes that it takes values from.
     parameters : name -> shape.
     """
 
@@ -38,22 +36,23 @@ class Graph:
     Attributes
     ----------
     nodes : in topological order.
-    divergence, output : Div, as written, and the name of the value it takes.
-    instances, width : the shape (T, D) of the input x.
+    divergence, output : Div, as written, and the name of the node it takes; "" where there is none.
+    inputs : name -> shape, of inputs and of parameters that nodes share.
     """
 
     nodes: tuple[GraphNode, ...]
     divergence: str
     output: str
-    instances: int
-    width: int
+    inputs: dict[str, tuple[int, ...]]
 
     def __post_init__(self) -> None:
-        known = {INPUT}
-        for name, inputs in (*((n.name, n.inputs) for n in self.nodes), ("Div", (self.output,))):
+        known = set(self.inputs)
+        taken = [(node.name, node.inputs) for node in self.nodes]
+        taken += [("Div", (self.output,))] if self.divergence else []
+        for name, inputs in taken:
             for unknown in set(inputs) - known:
                 raise ValueError(
-                    f"{name} takes {unknown!r}, which is neither x nor an earlier node"
+                    f"{name} takes {unknown!r}, which is neither an input nor an earlier node"
                 )
             if name in known:
                 raise ValueError(f"two nodes have the name {name!r}; give each its own")
@@ -69,22 +68,25 @@ def graph_of(case: Case) -> Graph:
     [('z1', ('x',), {'W1': (3, 2), 'b1': (2,)}), ('y1', ('z1',), {})]
     """
     network = case.network
+    maker = {value: step.name for step in network.body for value in step.values}
+    own = {name for step in network.body for name in (*step.own.values(), step.draw)}
     nodes = tuple(
         GraphNode(
             step.name,
             as_written(step.op),
-            tuple(n for n in step.inputs if n not in step.parameters.values() and n != step.draw),
-            {name: network.parameter_shapes[name] for name in step.parameters.values()},
+            tuple(dict.fromkeys(maker.get(n, n) for n in step.inputs if n not in own)),
+            {name: network.parameter_shapes[name] for name in step.own.values()},
         )
         for step in network.body
     )
-    instances, *rest = case.inputs[network.inputs[0]].shape
-    width = math.prod(rest)
-    return Graph(nodes, as_written(network.divergence), network.output, instances, width)
+    inputs = {name: a.shape for name, a in case.inputs.items()} | network.parameters
+    if network.divergence is None:
+        return Graph(nodes, "", "", inputs)
+    return Graph(nodes, as_written(network.divergence), maker[network.output], inputs)
 
 
 def rewired(old: Graph, new: Graph) -> Iterator[str]:
-    """How a network changed, in words: its nodes, its loss, the shape of x; nothing if it did not.
+    """How a network changed, in words: its nodes, its loss, its inputs; nothing if it did not.
 
     >>> from gradparity.core import *
     >>> nets = [layered([Affine(3, 2), act], L2()) for act in (Tanh(), Sigmoid())]
@@ -104,5 +106,7 @@ def rewired(old: Graph, new: Graph) -> Iterator[str]:
         yield f"the order {', '.join(earlier)} -> {', '.join(later)}"
     if (old.divergence, old.output) != (new.divergence, new.output):
         yield f"Div: {old.divergence} of {old.output} -> {new.divergence} of {new.output}"
-    if (old.instances, old.width) != (new.instances, new.width):
-        yield f"x: {(old.instances, old.width)} -> {(new.instances, new.width)}"
+    for name in dict.fromkeys([*old.inputs, *new.inputs]):
+        before, after = old.inputs.get(name), new.inputs.get(name)
+        if before != after:
+            yield f"{name}: {before or 'was not there'} -> {after or 'is not there'}"

@@ -165,4 +165,5 @@ def _written(name: str, before: NDArray, after: NDArray) -> str:
 
 
 def _arrays(case: Case) -> dict[str, NDArray]:
-    return {"x": case.x, "d": case.d, "desired": case.desired, **case.params}
+    targets = {"d": case.d, "desired": case.desired}
+    return {**case.inputs, **{n: a for n, a in targets.items() if a is not None}, **case.params}

@@ -67,7 +67,7 @@ def affine(y: Array, W: Array, b: Array) -> Array:
     if hasattr(y, "affine"):
         return y.affine(W, b)
     z = y @ W
-    z += b  # its own fresh array
+    z += b if b.ndim == 1 else np.expand_dims(b, -2)  # its own fresh array
     return z
 
 

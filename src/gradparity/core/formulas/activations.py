@@ -28,10 +28,11 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "sigmoid",
 ]
 
 
-def _sigmoid(z: Array) -> Array:
+def sigmoid(z: Array) -> Array:
     """1 / (1 + e^-z), from e^-|z| so that nothing overflows."""
     t = np.exp(-abs(z))
     return np.where(z >= 0, 1 / (1 + t), t / (1 + t))
@@ -59,7 +60,7 @@ class Sigmoid(Activation):
     """y = 1 / (1 + e^-z); f'(z) = y (1 - y)."""
 
     def f(self, z: Array) -> Array:
-        return _sigmoid(z)
+        return sigmoid(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         return dy * (y * (1 - y))
@@ -212,7 +213,7 @@ class Softplus(Activation):
         return y if self.threshold is None else np.where(z > self.threshold, z, y)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        dz = dy * wider(_sigmoid(z), lambda: softplus_slope(z))
+        dz = dy * wider(sigmoid(z), lambda: softplus_slope(z))
         return dz if self.threshold is None else np.where(z > self.threshold, dy, dz)
 
 
@@ -269,10 +270,10 @@ class SiLU(Activation):
     """y = z s with s = sigmoid(z); f'(z) = s + z s (1 - s)."""
 
     def f(self, z: Array) -> Array:
-        return z * _sigmoid(z)
+        return z * sigmoid(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        s = _sigmoid(z)
+        s = sigmoid(z)
         return dy * (s + z * (s * (1 - s)))
 
 

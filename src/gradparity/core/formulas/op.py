@@ -7,6 +7,7 @@ which a network may own.  Values are whole arrays of any shape; axis 0 is the ba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
@@ -241,6 +242,15 @@ class Op:
         """The draw that an implementation must have used to get z from the other inputs."""
         raise self._unwritten("draw(self, y, z)")
 
+    def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
+        """Numbers for a parameter of a random case: of variance 2 / n_in for a matrix."""
+        fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
+        drawn: NDArray = rng.standard_normal(shape)
+        return drawn * (math.sqrt(2 / fan_in) if len(shape) > 1 else 0.1)
+
+    def check_integers(self, y: NDArray) -> None:
+        """Raises ValueError where its first input holds integers that it is not defined for."""
+
     def native_function(self, framework: str) -> Callable[..., Any] | None:
         """The op's own function of a framework's values, or None where it has none.
 
@@ -258,7 +268,7 @@ class Movement(Op):
     """An op that rearranges elements: `move`, and its adjoint `move_back`, both on plain arrays."""
 
     #: What stands in new places.
-    fill: ClassVar[float] = 0.0
+    fill: float = 0.0
 
     def move(self, a: NDArray, fill: float) -> NDArray:
         """The rearranged array, with `fill` where no element comes from the input."""

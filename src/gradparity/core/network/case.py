@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
-from ..formulas.op import Shape
+from ..formulas.op import Op, Shape
 from .contract import check_own_formulas
 from .network import INPUT, TARGET, Network
 
@@ -195,7 +195,7 @@ class Case:
         if batch < 1:
             raise ValueError(f"batch is {batch}; give at least one sample")
         rng = np.random.default_rng(seed)
-        params = {p: _drawn(rng, shape) for p, shape in network.parameter_shapes.items()}
+        params = {p: _drawn(rng, network, p) for p in network.parameter_shapes}
         if x is None:
             width = network.input_width() if width is None else width
             if width is None:
@@ -213,10 +213,14 @@ class Case:
         return cls(network, params, inputs, d, name).astype(dtype)
 
 
-def _drawn(rng: np.random.Generator, shape: Shape) -> NDArray:
-    fan_in = shape[0] if len(shape) == 2 else int(np.prod(shape[1:], dtype=np.int64))
-    drawn: NDArray = rng.standard_normal(shape) * (np.sqrt(2 / fan_in) if len(shape) > 1 else 0.1)
-    return drawn
+def _drawn(rng: np.random.Generator, network: Network, name: str) -> NDArray:
+    """Numbers for a parameter, as the first op that takes it wants them."""
+    shape = network.parameter_shapes[name]
+    for step in network.body:
+        for letter, full in step.parameters.items():
+            if full == name:
+                return step.op.initial(letter, rng, shape)
+    return Op().initial("", rng, shape)
 
 
 def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
@@ -243,6 +247,14 @@ def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
                 "sample and one element"
             )
         inputs[name] = array
+    for step in network.body:
+        first = step.inputs[0]
+        if step.op.integers and first in inputs:
+            if inputs[first].dtype.kind not in "iu":
+                raise TypeError(
+                    f"{first} has dtype {inputs[first].dtype}; {step.op.name} takes integers"
+                )
+            step.op.check_integers(inputs[first])
     return inputs
 
 

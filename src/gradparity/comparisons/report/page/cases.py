@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ....core.network.network import INPUT
 from ...findings.finding import SUM, Finding, Verdict
 from ..graph import Graph
 from ..records import Run, share
@@ -109,7 +108,8 @@ def _view(name: str, anchor: str, graph: Graph | None, runs: tuple[Run, ...]) ->
     placeless: dict[str, None] = {}
     if graph is not None:
         ops = {node.name: node.op for node in graph.nodes}
-        ops |= {INPUT: f"T = {graph.instances}, D = {graph.width}", DIV: graph.divergence}
+        ops |= {name: f"{shape}" for name, shape in graph.inputs.items()}
+        ops |= {DIV: graph.divergence} if graph.divergence else {}
         nowhere = [(r, f) for r in runs for f in r.findings if f.node not in (*ops, "Err")]
         placeless |= {f"{f.quantity} ({r.column})": None for r, f in nowhere if f.parity is False}
         telling = {n for n in ops for f in _all(by_node, [n]) if f.parity is False}

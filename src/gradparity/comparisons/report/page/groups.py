@@ -7,7 +7,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby
 
-from ....core.network.network import INPUT
 from ..graph import Graph
 
 __all__ = ["DIV", "SHOWN", "Group", "groups"]
@@ -34,7 +33,7 @@ class Group:
 
 
 def groups(graph: Graph, telling: Collection[str] = (), shown: int = SHOWN) -> list[Group]:
-    """The nodes of a network, x and Div included, as about `shown` groups in topological order.
+    """The nodes of a network, inputs and Div included, as about `shown` groups in topological order.
 
     Neighbours in the topological order whose names say that they belong together ("block3_z1" and
     "block3_y1", or z7 and y7) are joined first, then neighbouring groups.  Groups of neighbours
@@ -52,10 +51,11 @@ def groups(graph: Graph, telling: Collection[str] = (), shown: int = SHOWN) -> l
     ['x', 'z1 ... y25', 'z26 ... z50', 'y50', 'z51 ... y75', 'z76 ... y100', 'Div']
     """
     names = [node.name for node in graph.nodes]
-    alone = {INPUT, DIV, *[name for name in names if name in telling][:ALONE]}
-    runs = [[name] for name in (INPUT, *names, DIV)]
+    alone = {*graph.inputs, DIV, *[name for name in names if name in telling][:ALONE]}
+    every = [*graph.inputs, *names, *([DIV] if graph.divergence else [])]
+    runs = [[name] for name in every]
     if len(runs) > shown:
-        runs = _joined([INPUT, *names, DIV], alone)
+        runs = _joined(every, alone)
     if len(runs) > shown:
         runs = _merged(runs, alone, shown)
     return _connected(graph, runs)
@@ -93,7 +93,8 @@ def _merged(runs: list[list[str]], alone: Collection[str], shown: int) -> list[l
 def _connected(graph: Graph, runs: list[list[str]]) -> list[Group]:
     """With what each takes its values from."""
     name = {n: run[0] if len(run) == 1 else f"{run[0]} ... {run[-1]}" for run in runs for n in run}
-    takes = {node.name: node.inputs for node in graph.nodes} | {INPUT: (), DIV: (graph.output,)}
+    takes = {node.name: node.inputs for node in graph.nodes} | {DIV: (graph.output,)}
+    takes |= dict.fromkeys(graph.inputs, ())
     found = []
     for run in runs:
         own = name[run[0]]

@@ -1,0 +1,77 @@
+"""Attention: two matrix products and a softmax between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, swap, unbroadcast
+from .arguments import broadcast
+from .layers import Softmax
+from .op import Op, Shape
+
+__all__ = ["Attention"]
+
+
+@dataclass(frozen=True)
+class Attention(Op):
+    """z = P v with P = softmax(s q k^T + mask), s = 1 / sqrt(D) (Vaswani et al. 2017).
+
+    dv = P^T dz;  dP = dz v^T;  dS = P (dP - sum P dP);  dq = s dS k;  dk = s dS^T q.  The softmax
+    runs over the last axis.
+
+    Parameters
+    ----------
+    causal : position t sees positions up to t alone: -inf is added elsewhere.
+    mask : whether there is a fourth input that is added to s q k^T; -inf hides a position.  A row
+        in which all is hidden is NaN by the formula.
+
+    q has shape (..., T, D), k (..., S, D), v (..., S, E); z has (..., T, E).
+
+    >>> Attention().output_shape((2, 5, 4), (2, 7, 4), (2, 7, 3))
+    (2, 5, 3)
+    """
+
+    causal: bool = False
+    mask: bool = False
+
+    @property
+    def n_inputs(self) -> int:  # type: ignore[override]
+        return 4 if self.mask else 3
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        q, k, v = shapes[:3]
+        fit = min(map(len, (q, k, v))) >= 2 and q[-1] == k[-1] and k[-2] == v[-2]
+        if not fit or not q[:-2] == k[:-2] == v[:-2]:
+            raise ValueError(f"Attention: q {q}, k {k} and v {v} do not fit")
+        weights = (*q[:-1], k[-2])
+        if self.mask and broadcast(self, (weights, shapes[3])) != weights:
+            raise ValueError(
+                f"Attention: a mask of shape {shapes[3]} does not fit weights {weights}"
+            )
+        return (*q[:-1], v[-1])
+
+    def _weights(self, y: tuple[Array, ...]) -> tuple[Array, float]:
+        q, k = y[:2]
+        s = float(q.shape[-1] ** -0.5)
+        logits = (q @ swap(k)) * s
+        if self.causal:
+            T, S = q.shape[-2], k.shape[-2]
+            hidden: Any = np.where(np.tri(T, S, dtype=bool), 0.0, -np.inf)
+            logits = logits + hidden.astype(q.dtype)
+        logits = logits + y[3] if self.mask else logits
+        return Softmax().f(logits), s
+
+    def forward(self, *y: Array) -> Array:
+        P, _ = self._weights(y)
+        return P @ y[2]
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        q, k, v = y[:3]
+        P, s = self._weights(y)
+        dS = Softmax().df(dz @ swap(v), y[0], P)
+        scaled = dS * s
+        dmask = (unbroadcast(dS, y[3].shape),) if self.mask else ()
+        return (scaled @ k, swap(scaled) @ q, swap(P) @ dz, *dmask)

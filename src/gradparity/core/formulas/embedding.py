@@ -1,0 +1,67 @@
+"""Embedding: rows of a matrix by integer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray, moved_back
+from .arguments import positive
+from .op import Op, Shape
+
+__all__ = ["Embedding"]
+
+
+@dataclass(frozen=True)
+class Embedding(Op):
+    """z = E[ids];  dE[i] = the sum of dz over the places where ids is i.
+
+    Parameters
+    ----------
+    n, d : rows and width of E; ids are integers in [0, n).
+    padding_idx : a row that gets no gradient; None for none.
+
+    >>> Embedding(10, 4).output_shape((5, 7), (10, 4))
+    (5, 7, 4)
+    """
+
+    n: int
+    d: int
+    padding_idx: int | None = None
+    integers: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name in ("n", "d"):
+            positive(self, name)
+        if self.padding_idx is not None and not 0 <= self.padding_idx < self.n:
+            raise ValueError(
+                f"Embedding(padding_idx={self.padding_idx!r}): give an index from 0 to {self.n - 1}"
+            )
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {"E": (self.n, self.d)}
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return (*shapes[0], self.d)
+
+    def check_integers(self, ids: NDArray) -> None:
+        """Raises ValueError for an index that is not a row."""
+        bad = ids[(ids < 0) | (ids >= self.n)]
+        if bad.size:
+            raise ValueError(f"index {bad[0]} is out of range: E has rows 0 to {self.n - 1}")
+
+    def forward(self, *y: Array) -> Array:
+        return y[1][y[0]]
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
+        ids = y[0]
+        trained = np.ones(ids.shape, bool) if self.padding_idx is None else ids != self.padding_idx
+
+        def back(a: NDArray) -> NDArray:
+            out = np.zeros((self.n, self.d), a.dtype)
+            np.add.at(out, ids[trained], a[trained])
+            return out
+
+        return None, moved_back(dz, back)

@@ -1,0 +1,155 @@
+"""Normalisation: a mean and a variance are taken out, a scale and a shift put in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray
+from .arguments import finite, fits, positive
+from .op import Op, Shape
+
+__all__ = ["BatchNorm", "LayerNorm"]
+
+
+def _centred(x: Array, axes: Any, eps: float) -> tuple[Array, Array, Array, Array]:
+    """x - mean, 1 / sqrt(var + eps), and the mean and the variance, over these axes."""
+    mean = x.mean(axis=axes, keepdims=True)
+    c = x - mean
+    var = (c * c).mean(axis=axes, keepdims=True)
+    return c, 1.0 / np.sqrt(var + eps), mean, var
+
+
+def _through(dh: Array, c: Array, r: Array, axes: Any) -> Array:
+    """dx from the gradient by h = c r: r (dh - mean dh - h mean(dh h))."""
+    h = c * r
+    dh_mean = dh.mean(axis=axes, keepdims=True)
+    return r * (dh - dh_mean - h * (dh * h).mean(axis=axes, keepdims=True))
+
+
+@dataclass(frozen=True)
+class LayerNorm(Op):
+    """z = g (x - mean) / sqrt(var + eps) + b over the last axis (Ba et al. 2016).
+
+    With h = (x - mean) / sqrt(var + eps) and dh = dz g:
+    dx = (dh - mean dh - h mean(dh h)) / sqrt(var + eps);  dg = sum dz h;  db = sum dz.
+
+    Parameters
+    ----------
+    n : width of the last axis.
+    eps : added to the variance.
+    """
+
+    n: int
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        positive(self, "n")
+        finite(self, "eps")
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {"g": (self.n,), "b": (self.n,)}
+
+    def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
+        return _initial(letter, rng, shape)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        fits(self, shapes[0], self.n)
+        return shapes[0]
+
+    def forward(self, *y: Array) -> Array:
+        x, g, b = y
+        c, r, *_ = _centred(x, -1, self.eps)
+        return c * r * g + b
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        x, g, _ = y
+        c, r, *_ = _centred(x, -1, self.eps)
+        others = tuple(range(dz.ndim - 1))
+        return _through(dz * g, c, r, -1), (dz * (c * r)).sum(axis=others), dz.sum(axis=others)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Op):
+    """z = g (x - mean) / sqrt(var + eps) + b over all axes but 1 (Ioffe and Szegedy 2015).
+
+    In training the mean and the variance are those of the batch, the gradient goes through them as
+    in `LayerNorm`, and the running statistics m and v move towards them:
+    mean' = (1 - momentum) m + momentum mean.  In evaluation m and v are used and constant.
+
+    Parameters
+    ----------
+    n : channels, the length of axis 1.
+    eps : added to the variance.
+    momentum : weight of the batch in the running statistics (PyTorch's convention; Flax and Keras
+        write 1 - momentum).
+    training : use and follow the statistics of the batch.
+    unbiased : the running variance is divided by N - 1 (PyTorch), not by N (Flax).
+    """
+
+    n: int
+    eps: float = 1e-5
+    momentum: float = 0.1
+    training: bool = True
+    unbiased: bool = True
+    buffers: ClassVar[tuple[str, ...]] = ("m", "v")
+
+    def __post_init__(self) -> None:
+        positive(self, "n")
+        finite(self, "eps", "momentum")
+
+    @property
+    def states(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("mean", "var") if self.training else ()
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return dict.fromkeys(("g", "b", "m", "v"), (self.n,))
+
+    def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
+        return _initial(letter, rng, shape)
+
+    def output_shape(self, *shapes: Shape) -> Any:
+        shape = shapes[0]
+        if len(shape) < 2 or shape[1] != self.n:
+            raise ValueError(f"BatchNorm takes {self.n} channels on axis 1, received shape {shape}")
+        if self.training and math.prod(shape) == self.n:
+            raise ValueError(f"BatchNorm: shape {shape} has one number per channel; give more")
+        return (shape, (self.n,), (self.n,)) if self.training else shape
+
+    def _axes(self, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The axes that are averaged, and the shape of a number per channel beside them."""
+        return (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+
+    def _statistics(self, y: tuple[Array, ...]) -> tuple[Array, Array, Array, Array]:
+        axes, shape = self._axes(y[0])
+        if self.training:
+            return _centred(y[0], axes, self.eps)
+        m, v = (a.reshape(*shape) for a in y[3:5])
+        return y[0] - m, 1.0 / np.sqrt(v + self.eps), m, v
+
+    def forward(self, *y: Array) -> Any:
+        x, g, b, m, v = y
+        _, shape = self._axes(x)
+        c, r, mean, var = self._statistics(y)
+        z = c * r * g.reshape(*shape) + b.reshape(*shape)
+        if not self.training:
+            return z
+        N, k = math.prod(x.shape) // self.n, self.momentum
+        var = var.reshape(-1) * (N / (N - 1)) if self.unbiased else var.reshape(-1)
+        return z, (1 - k) * m + k * mean.reshape(-1), (1 - k) * v + k * var
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Any) -> tuple[Array | None, ...]:
+        axes, shape = self._axes(y[0])
+        c, r, *_ = self._statistics(y)
+        dh = dz * y[1].reshape(*shape)
+        dx = _through(dh, c, r, axes) if self.training else dh * r
+        return dx, (dz * (c * r)).sum(axis=axes), dz.sum(axis=axes), None, None
+
+
+def _initial(letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
+    """Scales and variances near one, shifts and means near zero."""
+    around: NDArray = rng.uniform(0.5, 1.5, shape)
+    return around if letter in ("g", "v") else around - 1.0

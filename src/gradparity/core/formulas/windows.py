@@ -1,0 +1,303 @@
+"""Sliding windows over spatial axes, and what is made of them: convolution and max pooling.
+
+Values are (N, C, *spatial), as in PyTorch.  A convolution is specified by windows and a matrix
+product; both are exact but for the sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from ..arithmetic.arrays import Array, NDArray, affine, swap, transpose
+from .arguments import one_of, positive
+from .maxima import first_of
+from .op import Movement, Op, Shape, Ties
+
+__all__ = ["Conv", "MaxPool", "Windows"]
+
+#: How an axis is padded: "same", or (low, high) for every axis.
+Padding = str | tuple[tuple[int, int], ...]
+
+
+def _per_axis(op: Any, name: str, n: int, least: int) -> None:
+    """A whole number for every spatial axis, or one for all of them."""
+    given = getattr(op, name)
+    values = (given,) * n if isinstance(given, int) else given
+    good = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == n
+    if not good or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in values):
+        raise ValueError(
+            f"{type(op).__name__}({name}={given!r}): give a whole number >= {least}, or one for "
+            f"each of the {n} axes of the kernel"
+        )
+    object.__setattr__(op, name, tuple(values))
+
+
+def _kernel(op: Any) -> None:
+    kernel = (op.kernel,) if isinstance(op.kernel, int) else op.kernel
+    if not isinstance(kernel, Sequence) or isinstance(kernel, str) or not 1 <= len(kernel) <= 3:
+        raise ValueError(
+            f"{type(op).__name__}(kernel={op.kernel!r}): give one, two or three whole numbers"
+        )
+    object.__setattr__(op, "kernel", tuple(kernel))
+    _per_axis(op, "kernel", len(kernel), 1)
+
+
+def _padding(op: Any) -> None:
+    """ "valid", "same", a number, one per axis, or a pair (low, high) per axis."""
+    n, given = len(op.kernel), op.padding
+    if isinstance(given, str):
+        one_of(op, "padding", ("valid", "same"))
+        pads: Any = "same" if given == "same" else ((0, 0),) * n
+    else:
+        each = (given,) * n if isinstance(given, int) else given
+        pads = tuple((p, p) if isinstance(p, int) else tuple(p) for p in each)
+        if len(pads) != n or any(len(p) != 2 or min(p) < 0 for p in pads):
+            raise ValueError(
+                f"{type(op).__name__}(padding={given!r}): give 'valid', 'same', a whole number "
+                ">= 0, one per axis, or (low, high) per axis"
+            )
+    object.__setattr__(op, "padding", pads)
+
+
+@dataclass(frozen=True)
+class Windows(Movement):
+    """(N, C, *spatial) to (N, C, *windows, *kernel): every window of the spatial axes.
+
+    Parameters
+    ----------
+    kernel : size of a window, one number per spatial axis.
+    stride, dilation : steps between windows, and between the elements of one.
+    padding : "valid", "same" (as many windows as ceil(size / stride), more on the high side), or
+        numbers; `fill` stands there.
+
+    >>> Windows((2,), padding=1).output_shape((5, 3, 4))
+    (5, 3, 5, 2)
+    """
+
+    kernel: tuple[int, ...]
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        _kernel(self)
+        for name in ("stride", "dilation"):
+            _per_axis(self, name, len(self.kernel), 1)
+        _padding(self)
+
+    def pads(self, spatial: Shape) -> tuple[tuple[int, int], ...]:
+        """(low, high) for every spatial axis."""
+        if self.padding != "same":
+            pairs: tuple[tuple[int, int], ...] = self.padding
+            return pairs
+        found = []
+        for n, k, s, d in zip(spatial, self.kernel, self.stride, self.dilation, strict=True):
+            total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+            found.append((total // 2, total - total // 2))
+        return tuple(found)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        shape, n = shapes[0], len(self.kernel)
+        if len(shape) != n + 2:
+            raise ValueError(
+                f"a kernel of {n} axes takes a value (N, C, *{n} axes), received shape {shape}"
+            )
+        out = [
+            (size + sum(pad) - (k - 1) * d - 1) // s + 1
+            for size, pad, k, s, d in zip(
+                shape[2:], self.pads(shape[2:]), self.kernel, self.stride, self.dilation,
+                strict=True,
+            )
+        ]  # fmt: skip
+        if min(out) < 1:
+            raise ValueError(f"a window of {self.kernel} is larger than a value of shape {shape}")
+        return (*shape[:2], *out, *self.kernel)
+
+    def move(self, a: NDArray, fill: float) -> NDArray:
+        n = len(self.kernel)
+        a = np.pad(a, [(0, 0), (0, 0), *self.pads(a.shape[2:])], constant_values=fill)
+        reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+        views = sliding_window_view(a, reach, tuple(range(2, n + 2)))
+        steps: Any = (..., *(slice(None, None, s) for s in (*self.stride, *self.dilation)))
+        taken: NDArray = views[steps]
+        return taken
+
+    def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
+        pads, out = self.pads(shape[2:]), dz.shape[2 : 2 + len(self.kernel)]
+        larger = [n + low + high for n, (low, high) in zip(shape[2:], pads, strict=True)]
+        back = np.zeros((*shape[:2], *larger), dz.dtype)
+        for at in np.ndindex(*self.kernel):
+            spans: Any = (..., *(
+                slice(i * d, i * d + s * (o - 1) + 1, s)
+                for i, d, s, o in zip(at, self.dilation, self.stride, out, strict=True)
+            ))  # fmt: skip
+            back[spans] += dz[(..., *at)]
+        inside: Any = (
+            ...,
+            *(slice(low, low + n) for n, (low, _) in zip(shape[2:], pads, strict=True)),
+        )
+        kept: NDArray = back[inside]
+        return kept
+
+
+@dataclass(frozen=True)
+class Conv(Op):
+    """z[n, o, p] = sum_{c, k} W[o, c, k] y[n, c, s p + d k] + b[o], in one to three axes.
+
+    dy: every window's share back where it came from;  dW[o, c, k] = sum_{n, p} dz[n, o, p] times
+    what W[o, c, k] met there;  db = the sum of dz over all axes but o.
+
+    Parameters
+    ----------
+    c_in, c_out : channels; W has shape (c_out, c_in / groups, *kernel) and b (c_out,).
+    kernel : one, two or three numbers.
+    stride, dilation, padding : as in `Windows`.
+    groups : blocks of channels that do not see each other.
+    bias : whether there is a b.
+
+    >>> Conv(3, 8, (2, 2), stride=2).output_shape((5, 3, 4, 6), (8, 3, 2, 2), (8,))
+    (5, 8, 2, 3)
+    """
+
+    c_in: int
+    c_out: int
+    kernel: tuple[int, ...]
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: int = 1
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("c_in", "c_out", "groups"):
+            positive(self, name)
+        if self.c_in % self.groups or self.c_out % self.groups:
+            raise ValueError(
+                f"Conv(groups={self.groups}) divides neither {self.c_in} nor {self.c_out} channels"
+                if self.c_in % self.groups and self.c_out % self.groups
+                else f"Conv(groups={self.groups}) must divide c_in={self.c_in} and "
+                f"c_out={self.c_out}"
+            )
+        for name in ("kernel", "stride", "padding", "dilation"):
+            object.__setattr__(self, name, getattr(self.windows, name))
+
+    @property
+    def windows(self) -> Windows:
+        """The windows that the kernel meets."""
+        padding = self.padding
+        return Windows(self.kernel, self.stride, padding, self.dilation)
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        W = (self.c_out, self.c_in // self.groups, *self.kernel)
+        return {"W": W, "b": (self.c_out,)} if self.bias else {"W": W}
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        windows = self.windows.output_shape(shapes[0])
+        if shapes[0][1] != self.c_in:
+            raise ValueError(
+                f"Conv takes a value of {self.c_in} channels on axis 1, received shape {shapes[0]}"
+            )
+        return (shapes[0][0], self.c_out, *windows[2 : 2 + len(self.kernel)])
+
+    def _rows(self, y: Array) -> tuple[Array, Shape]:
+        """Every window as a row: (groups, N windows, c_in / groups kernel); and (N, *windows)."""
+        w, g, n = self.windows.forward(y), self.groups, len(self.kernel)
+        N, C, *rest = w.shape
+        w = w.reshape(N, g, C // g, *rest)
+        w = transpose(w, 1, 0, *range(3, 3 + n), 2, *range(3 + n, 3 + 2 * n))
+        out = (N, *rest[:n])
+        return w.reshape(g, math.prod(out), -1), out
+
+    def forward(self, *y: Array) -> Array:
+        rows, out = self._rows(y[0])
+        g, n = self.groups, len(self.kernel)
+        W = swap(y[1].reshape(g, self.c_out // g, -1))
+        z = affine(rows, W, y[2].reshape(g, -1)) if self.bias else rows @ W
+        z = z.reshape(g, *out, self.c_out // g)
+        z = transpose(z, 1, 0, n + 2, *range(2, n + 2))
+        return z.reshape(out[0], self.c_out, *out[1:])
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        rows, (N, *out) = self._rows(y[0])
+        g, n, each = self.groups, len(self.kernel), self.c_in // self.groups
+        d = transpose(dz.reshape(N, g, -1, *out), 1, 0, *range(3, n + 3), 2)
+        d = d.reshape(g, N * math.prod(out), -1)
+        dW = (swap(d) @ rows).reshape(*y[1].shape)
+        dw = (d @ y[1].reshape(g, self.c_out // g, -1)).reshape(g, N, *out, each, *self.kernel)
+        dw = transpose(dw, 1, 0, n + 2, *range(2, n + 2), *range(n + 3, 2 * n + 3))
+        dw = dw.reshape(N, self.c_in, *out, *self.kernel)
+        (dy,) = self.windows.vjp(dw, (y[0],), None)
+        db = [dz.sum(axis=(0, *range(2, n + 2)))] if self.bias else []
+        return (dy, dW, *db)
+
+
+@dataclass(frozen=True)
+class MaxPool(Op):
+    """z = the largest element of each window;  dz goes back to it, and windows add up.
+
+    At a tie any weights >= 0 that sum to one are valid; windows may overlap.
+
+    Parameters
+    ----------
+    kernel, stride, padding, dilation : as in `Windows`; padding is never the largest.
+    ties : which element this op takes at a tie: "first" or "last".
+
+    >>> MaxPool((2, 2), stride=2).output_shape((5, 3, 4, 6))
+    (5, 3, 2, 3)
+    """
+
+    kernel: tuple[int, ...]
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    ties: str = field(default="first", kw_only=True)
+
+    def __post_init__(self) -> None:
+        one_of(self, "ties", ("first", "last"))
+        for name in ("kernel", "stride", "padding", "dilation"):
+            object.__setattr__(self, name, getattr(self.windows, name))
+
+    @property
+    def windows(self) -> Windows:
+        """The windows, with -inf where there is padding."""
+        return Windows(self.kernel, self.stride, self.padding, self.dilation, -np.inf)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return self.windows.output_shape(*shapes)[: 2 + len(self.kernel)]
+
+    def _flat(self, w: Array) -> Array:
+        """Every window as one axis, the last."""
+        return w.reshape(*w.shape[: 2 + len(self.kernel)], -1)
+
+    def forward(self, *y: Array) -> Array:
+        return self._flat(self.windows.forward(y[0])).max(axis=-1)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        w = self._flat(self.windows.forward(y[0]))
+        wins = first_of(w == w.max(axis=-1, keepdims=True), self.ties)
+        share = np.where(wins, np.expand_dims(dz, -1), 0)
+        share = share.reshape(*dz.shape, *self.kernel)
+        return self.windows.vjp(share, y, None)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
+        w = self._flat(self.windows.move(np.where(np.abs(y[0]) < tiny, 0.0, y[0]), -np.inf))
+        wins = (w == w.max(axis=-1, keepdims=True)) & (w > -np.inf)
+        at = np.nonzero(wins & (wins.sum(axis=-1, keepdims=True) > 1))
+        return self._slots(y[0].shape, at)
+
+    def routes(self, *shapes: Shape) -> Ties | None:
+        inside = self._flat(self.windows.move(np.ones(shapes[0], bool), 0.0))
+        return self._slots(shapes[0], np.nonzero(inside))
+
+    def _slots(self, shape: Shape, at: Any) -> Ties | None:
+        element = self._flat(self.windows.move(np.arange(math.prod(shape)).reshape(shape), 0))
+        group = np.ravel_multi_index(at[:-1], element.shape[:-1])
+        found: Ties | None = Ties.of(group, element[at])
+        return found
