@@ -57,6 +57,7 @@ from .formulas.movements import Broadcast, Mean, Reshape, Select, Sum, Transpose
 from .formulas.norms import BatchNorm, LayerNorm
 from .formulas.op import Activation, Ball, Compound, Kink, Kinked, Movement, Op, Slopes, Ties
 from .formulas.recurrent import LSTMCell
+from .formulas.reductions import Norm
 from .formulas.windows import Conv, MaxPool, Windows
 from .lecture.descent import classify_stationary_point, first_order_check, gradient_descent
 from .lecture.scalar import scalar_backprop
@@ -110,6 +111,7 @@ __all__ = [
     "Multiply",
     "Network",
     "Node",
+    "Norm",
     "Op",
     "Precision",
     "Products",

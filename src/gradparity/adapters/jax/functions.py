@@ -199,6 +199,8 @@ def _parameterless(op: core.Op, twin: str) -> Any:
             return lambda y: jnp.take(y, op.index, axis=op.axis)
         case core.Broadcast():
             return lambda y: jnp.broadcast_to(y, op.shape)
+        case core.Norm():
+            return lambda y: jnp.sqrt((y * y).sum(-1))
         case core.Mean():
             return lambda y: y.mean(op.axis)
         case core.Sum():

@@ -272,6 +272,8 @@ def _module(op: core.Op, twin: str) -> nn.Module:
             return Function(functools.partial(_select, op.axis, op.index), repr(op))
         case core.Broadcast():
             return Function(functools.partial(_broadcast, op.shape), repr(op))
+        case core.Norm():
+            return Function(functools.partial(torch.linalg.vector_norm, dim=-1), repr(op))
         case core.Mean():
             return Function(functools.partial(torch.mean, dim=op.axis), repr(op))
         case core.Sum():

@@ -30,6 +30,7 @@ from ...core import (
     layered,
 )
 from ...core.arithmetic.arrays import Array
+from .shaped import SHAPED
 
 __all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
 
@@ -129,7 +130,7 @@ class Builtin:
 
 def builtin_cases() -> dict[str, Builtin]:
     """Every built-in case by name, digits first."""
-    made = [*_digits(), *_ops(), *_losses(), *_networks()]
+    made = [*_digits(), *_deep(), *_ops(), *_shaped(), *_losses(), *_networks()]
     return {b.name: b for b in made}
 
 
@@ -153,6 +154,20 @@ def _ops() -> Iterable[Builtin]:
         alone, between = partial(_alone, name), partial(_between, name)
         yield Builtin(f"op-{name}", f"{what} at its special points", alone)
         yield Builtin(f"net-{name}", f"{what} in a network, batch 1", between)
+
+
+def _deep() -> Iterable[Builtin]:
+    from . import deep
+
+    yield Builtin("conv-net", "digits: convolutions, batch norm, max pooling", deep.conv_net)
+    yield Builtin("transformer", "digits: a causal transformer of two blocks", deep.transformer)
+    yield Builtin("lstm", "digits: an LSTM unrolled over shared parameters", deep.lstm)
+
+
+def _shaped() -> Iterable[Builtin]:
+    for name, shaped in SHAPED.items():
+        said = f"{type(shaped.op).__name__} on values of several axes"
+        yield Builtin(f"op-{name}", said, partial(shaped.case, seed=11))
 
 
 def _losses() -> Iterable[Builtin]:

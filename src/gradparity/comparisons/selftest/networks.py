@@ -7,14 +7,15 @@ and ties exactly, do the opposite.  A batch as large as the width lets what is t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...core import Affine, Case, Compound, Identity, LinearLoss, Network, Op, layered
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.backprop import backprop
-from ..cases.suite import LOSSES, OPS, gated, shared_zero
+from ..cases.shaped import SHAPED
+from ..cases.suite import LOSSES, OPS, TWINS, gated, shared_zero
 
 __all__ = ["Subject", "builtin_subjects", "elsewhere"]
 
@@ -38,7 +39,11 @@ class Subject:
 def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
     """Every op of the suite, every divergence, and networks whose values have several uses."""
     for name, (op, width) in OPS.items():
-        yield _of_op(f"op-{name}", op, width, seed)
+        yield _of_op(f"op-{name}", op, width, seed, TWINS.get(name, ""))
+    for name, shaped in SHAPED.items():
+        cases = (shaped.case(6, seed, False), shaped.case(10, seed, True), shaped.case(4, seed + 1))
+        nodes = frozenset(node.name for node in shaped.network().nodes)
+        yield Subject(f"op-{name}", cases, nodes, sums=False)
     yield _of_op("op-affine-square", Affine(4, 4), 4, seed)
     for name, (divergence, output, width) in LOSSES.items():
         network = layered(output or [Identity()], divergence)
@@ -51,7 +56,7 @@ def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
         yield Subject(name, (case, _telling(case.network, 7, seed)), nodes)
 
 
-def _of_op(name: str, op: Op | Compound, width: int, seed: int) -> Subject:
+def _of_op(name: str, op: Op | Compound, width: int, seed: int, twin: str = "") -> Subject:
     """The op alone, with cotangents of random sign: a small network, for it is judged often."""
     network = layered([op], LinearLoss())
     square, again = (
@@ -59,7 +64,10 @@ def _of_op(name: str, op: Op | Compound, width: int, seed: int) -> Subject:
         for batch in (max(width, 3), max(width, 3) + 4)
     )
     nodes = frozenset(node.name for node in network.nodes)
-    return Subject(name, (square, _at_kinks(square), again), nodes, sums=False)
+    cases = (square, _at_kinks(square), again)
+    if twin:
+        cases = tuple(replace(case, twin={network.output: twin}) for case in cases)
+    return Subject(name, cases, nodes, sums=False)
 
 
 def _telling(network: Network, batch: int, seed: int, width: int | None = None) -> Case:

@@ -33,7 +33,7 @@ class Group:
 
 
 def groups(graph: Graph, telling: Collection[str] = (), shown: int = SHOWN) -> list[Group]:
-    """The nodes of a network, inputs and Div included, as about `shown` groups in topological order.
+    """The nodes of a network, with inputs and Div, as about `shown` groups in topological order.
 
     Neighbours in the topological order whose names say that they belong together ("block3_z1" and
     "block3_y1", or z7 and y7) are joined first, then neighbouring groups.  Groups of neighbours

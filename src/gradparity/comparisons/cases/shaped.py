@@ -1,0 +1,103 @@
+"""Ops on values of any shape, each alone: sequences, images, several inputs and outputs.
+
+Half of the samples are small whole numbers, so that ties and kinks are met exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ... import core
+from ...core import Case, Concatenate, LinearLoss, Network, Node, Op
+from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.op import Shape
+
+__all__ = ["SHAPED", "Shaped"]
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """An op with the shapes of one sample of its inputs.
+
+    Attributes
+    ----------
+    op : the op.
+    shapes : by name; a name that begins with "ids" is one of integers.
+    fixed : inputs without a gradient and without a batch axis, and their numbers.
+    """
+
+    op: Op
+    shapes: Mapping[str, Shape]
+    fixed: Mapping[str, NDArray] = field(default_factory=dict)
+
+    def network(self) -> Network:
+        """The op alone, its outputs side by side, with any cotangent one likes."""
+        names = (*self.shapes, *self.fixed)
+        nodes = [Node("y1", self.op, *names)]
+        if len(self.op.outputs) > 1:
+            made = [f"y1.{output}" for output in self.op.outputs]
+            nodes.append(Node("s1", Concatenate(), *made))
+        return Network(*nodes, divergence=LinearLoss(), inputs=names, fixed=tuple(self.fixed))
+
+    def case(self, batch: int = 6, seed: int = 0, whole: bool | None = None) -> Case:
+        """Random numbers; `whole`: small whole numbers, in half of the samples by default."""
+        rng = np.random.default_rng(seed)
+        inputs: dict[str, NDArray] = {}
+        for name, shape in self.shapes.items():
+            if name.startswith("ids"):
+                inputs[name] = rng.integers(0, getattr(self.op, "n", 2), (batch, *shape))
+                continue
+            a = rng.standard_normal((batch, *shape))
+            n = {None: batch // 2, True: batch, False: 0}[whole]
+            a[:n] = np.round(1.5 * a[:n])
+            inputs[name] = a
+        return Case.random(self.network(), seed=seed, x={**inputs, **self.fixed})
+
+
+def _mask(T: int, S: int) -> NDArray:
+    """-inf at a third of the positions, and never at all of a row."""
+    hidden = np.random.default_rng(2).random((T, S)) < 0.35
+    hidden[:, 0] = False
+    mask: NDArray = np.where(hidden, -np.inf, 0.0)
+    return mask
+
+
+IMAGE, HEADS = (3, 8, 7), (2, 5, 4)
+
+#: Name -> an op and what it is given.
+SHAPED: dict[str, Shaped] = {
+    "affine-sequence": Shaped(core.Affine(4, 3), {"x": (5, 4)}),
+    "softmax-axis": Shaped(core.Softmax(axis=1), {"x": (4, 3)}),
+    "max-axis": Shaped(core.Max(axis=1), {"x": (4, 3)}),
+    "add-broadcast": Shaped(core.Add(), {"a": (4, 3), "b": (1, 3), "c": (4, 1)}),
+    "multiply-broadcast": Shaped(core.Multiply(), {"a": (4, 3), "b": (4, 1)}),
+    "maximum": Shaped(core.Maximum(), {"a": (4, 3), "b": (1, 3)}),
+    "norm": Shaped(core.Norm(), {"x": (3, 2)}),
+    "reshape": Shaped(core.Reshape((6, 2)), {"x": (4, 3)}),
+    "transpose": Shaped(core.Transpose((0, 2, 1)), {"x": (4, 3)}),
+    "select": Shaped(core.Select(-1), {"x": (4, 3)}),
+    "sum-axes": Shaped(core.Sum((1, 2)), {"x": (2, 3, 4)}),
+    "mean-axis": Shaped(core.Mean(1), {"x": (4, 3)}),
+    "conv-1d": Shaped(core.Conv(3, 4, (3,)), {"x": (3, 8)}),
+    "conv-2d": Shaped(core.Conv(3, 4, (3, 2), stride=2, padding=1), {"x": IMAGE}),
+    "conv-same": Shaped(core.Conv(3, 6, (3, 3), stride=2, padding="same", groups=3), {"x": IMAGE}),
+    "conv-dilated": Shaped(
+        core.Conv(3, 2, (2, 2), padding=((0, 1), (2, 0)), dilation=2, bias=False), {"x": IMAGE}
+    ),
+    "conv-3d": Shaped(core.Conv(2, 3, (2, 2, 2), padding=1), {"x": (2, 3, 4, 3)}),
+    "max-pool": Shaped(core.MaxPool((2, 2), stride=2), {"x": (3, 6, 4)}),
+    "max-pool-overlapping": Shaped(core.MaxPool((3, 3), stride=2, padding=1), {"x": (2, 7, 5)}),
+    "embedding": Shaped(core.Embedding(7, 3), {"ids": (5,)}),
+    "layer-norm": Shaped(core.LayerNorm(6), {"x": (4, 6)}),
+    "batch-norm": Shaped(core.BatchNorm(3), {"x": (3, 4, 2)}),
+    "batch-norm-eval": Shaped(core.BatchNorm(3, training=False), {"x": (3, 4, 2)}),
+    "attention": Shaped(core.Attention(), {"q": (2, 5, 4), "k": (2, 6, 4), "v": (2, 6, 3)}),
+    "attention-causal": Shaped(core.Attention(causal=True), dict.fromkeys("qkv", HEADS)),
+    "attention-mask": Shaped(
+        core.Attention(mask=True), dict.fromkeys("qkv", HEADS), {"mask": _mask(5, 5)}
+    ),
+    "lstm-cell": Shaped(core.LSTMCell(3, 4), {"x": (3,), "h": (4,), "c": (4,)}),
+}
