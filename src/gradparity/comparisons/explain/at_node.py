@@ -153,7 +153,7 @@ def _of_op(step: Step, quantity: str, case: Case, trace: Trace) -> Iterator[Conv
     if len(step.inputs) != 1:
         return
     widest = roundings(case.precision)[-1]
-    y = {**trace.value, **case.given}[step.inputs[0]]
+    y = case.given.get(step.inputs[0], trace.value.get(step.inputs[0]))
     value, z = f"value {step.name}", trace.value.get(step.name)
     for c in other_ops(step.op, y, z):
         if c.instead == step.op:

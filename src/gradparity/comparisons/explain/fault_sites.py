@@ -43,7 +43,7 @@ def fault_sites(case: Case) -> list[FaultSite]:
     network, found = case.network, []
     edges = set(edges_of(case))
     for step in network.steps:
-        for name in step.outputs:
+        for name in step.values:
             kind = "Div" if name in (DIV, ERR) else "value"
             found.append(FaultSite(name_of_value(name), step.name, kind, step, name))
         n = values_of(step.op, step.inputs)

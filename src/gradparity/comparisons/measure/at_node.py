@@ -7,7 +7,7 @@ left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,13 +116,20 @@ def reference_at_node(
 
 
 def _values(step: Step, case: Case, trace: Trace, rounding: Rounding) -> dict[str, Any]:
-    """What the implementation had; Div by the formula where it gave none and Err rests on it."""
-    value = {**trace.values(), **case.given}
-    if step.name == ERR and DIV not in value and case.network.output in value:
+    """What the implementation had at a node; Div by the formula where Err rests on it alone."""
+
+    def had(names: Iterable[str]) -> dict[str, Any]:
+        found = {name: case.given.get(name, trace.get(name)) for name in names}
+        return {name: array for name, array in found.items() if array is not None}
+
+    value = had((*step.inputs, *step.values))
+    if step.name == ERR and DIV not in value:
         div = case.network.loss[0]
-        y = tuple(_exactly(value[name], rounding) for name in div.inputs)
-        with np.errstate(all="ignore"):
-            value |= value_of(div, div.op, y)
+        given = had(div.inputs)
+        if len(given) == len(div.inputs):
+            y = tuple(_exactly(given[name], rounding) for name in div.inputs)
+            with np.errstate(all="ignore"):
+                value |= value_of(div, div.op, y)
     return value
 
 

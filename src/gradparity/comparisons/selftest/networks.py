@@ -41,9 +41,9 @@ def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
     for name, (op, width) in OPS.items():
         yield _of_op(f"op-{name}", op, width, seed, TWINS.get(name, ""))
     for name, shaped in SHAPED.items():
-        cases = (shaped.case(6, seed, False), shaped.case(10, seed, True), shaped.case(4, seed + 1))
+        mine = (shaped.case(6, seed, False), shaped.case(10, seed, True), shaped.case(4, seed + 1))
         nodes = frozenset(node.name for node in shaped.network().nodes)
-        yield Subject(f"op-{name}", cases, nodes, sums=False)
+        yield Subject(f"op-{name}", mine, nodes, sums=False)
     yield _of_op("op-affine-square", Affine(4, 4), 4, seed)
     for name, (divergence, output, width) in LOSSES.items():
         network = layered(output or [Identity()], divergence)
@@ -64,7 +64,7 @@ def _of_op(name: str, op: Op | Compound, width: int, seed: int, twin: str = "") 
         for batch in (max(width, 3), max(width, 3) + 4)
     )
     nodes = frozenset(node.name for node in network.nodes)
-    cases = (square, _at_kinks(square), again)
+    cases: tuple[Case, ...] = (square, _at_kinks(square), again)
     if twin:
         cases = tuple(replace(case, twin={network.output: twin}) for case in cases)
     return Subject(name, cases, nodes, sums=False)

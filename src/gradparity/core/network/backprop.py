@@ -178,7 +178,7 @@ def backprop(case: Case) -> Trace:
         with np.errstate(over="ignore"):
             return {key: array.astype(case.dtype) for key, array in arrays.items()}
 
-    made = {n: v for n, v in passed.value.items() if n not in case.given and n not in (DIV, ERR)}
+    made = {n: v for n, v in passed.value.items() if n not in given and n not in (DIV, ERR)}
     ends = set(network.ends) - {ERR}
     there = {*case.differentiated, *network.trained, *ends, DIV}
     there |= {name for step in network.body for name in step.outputs}
@@ -199,7 +199,7 @@ def backprop(case: Case) -> Trace:
     )
 
 
-def _widened(case: Case) -> tuple[dict[str, Any], Callable[[Array], Array]]:
+def _widened(case: Case) -> tuple[Mapping[str, Any], Callable[[Array], Array]]:
     """What to compute with, and how each result is stored.
 
     In low precision sums have the digits of float32, and every result is rounded once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -136,8 +137,8 @@ class Case:
         """Number of samples: the length of axis 0 of the first input."""
         return int(next(iter(self.inputs.values())).shape[0])
 
-    @property
-    def given(self) -> dict[str, NDArray]:
+    @cached_property
+    def given(self) -> Mapping[str, NDArray]:
         """All that the network starts from by name: inputs, parameters, and targets as floats."""
         target = {} if self.desired is None else {TARGET: self.desired}
         return {**self.inputs, **self.params, **target}
@@ -195,7 +196,7 @@ class Case:
         if batch < 1:
             raise ValueError(f"batch is {batch}; give at least one sample")
         rng = np.random.default_rng(seed)
-        params = {p: _drawn(rng, network, p) for p in network.parameter_shapes}
+        params = _drawn(rng, network)
         if x is None:
             width = network.input_width() if width is None else width
             if width is None:
@@ -213,14 +214,18 @@ class Case:
         return cls(network, params, inputs, d, name).astype(dtype)
 
 
-def _drawn(rng: np.random.Generator, network: Network, name: str) -> NDArray:
-    """Numbers for a parameter, as the first op that takes it wants them."""
-    shape = network.parameter_shapes[name]
-    for step in network.body:
-        for letter, full in step.parameters.items():
-            if full == name:
-                return step.op.initial(letter, rng, shape)
-    return Op().initial("", rng, shape)
+def _drawn(rng: np.random.Generator, network: Network) -> dict[str, NDArray]:
+    """Numbers for the parameters, each as the first op that takes it wants them."""
+    wanted = {
+        name: (step.op, letter)
+        for step in reversed(network.body)
+        for letter, name in step.parameters.items()
+    }
+    drawn = {}
+    for name, shape in network.parameter_shapes.items():
+        op, letter = wanted.get(name, (Op(), ""))
+        drawn[name] = op.initial(letter, rng, shape)
+    return drawn
 
 
 def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:

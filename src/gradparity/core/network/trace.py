@@ -45,7 +45,13 @@ class Trace:
         """The dtype of its arrays."""
         return self.Div.dtype if self.Div is not None else next(iter(self.value.values())).dtype
 
+    def get(self, name: str) -> Any:
+        """A value by name, Div and Err among them; None where there is none."""
+        if name == ERR:
+            return None if self.Err is None else np.asarray(self.Err, self.dtype)
+        return self.Div if name == DIV else self.value.get(name)
+
     def values(self) -> dict[str, Any]:
         """Every value that is there by name, Div and Err among them."""
-        loss = {DIV: self.Div, ERR: None if self.Err is None else np.asarray(self.Err, self.dtype)}
+        loss = {name: self.get(name) for name in (DIV, ERR)}
         return {**self.value, **{name: a for name, a in loss.items() if a is not None}}
