@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
-from ...core.network.batch import op_keeps_samples
 from ..findings.finding import Finding
 from .calling import Outcome
 from .compared import FEW, compared
@@ -121,8 +120,6 @@ def _additive(task: Task, setting: Setting) -> Iterator[Finding]:
 @everywhere
 def batch_split(task: Task, setting: Setting) -> Iterator[Finding]:
     """A sample's z and dy do not depend on the others; parameters' gradients add up."""
-    if not op_keeps_samples(setting.op, *setting.arguments.values()):
-        return
     parts = [setting.rows(rows) for rows in PARTS]
     whole, runs = task.pair.run(setting), [task.pair.run(part) for part in parts]
     yield from [*whole.problems, *(p for run in runs for p in run.problems)]
@@ -169,8 +166,6 @@ def _why_summed(name: str, want: NDArray, got: NDArray, at: tuple[int, ...]) -> 
 @everywhere
 def permutation(task: Task, setting: Setting) -> Iterator[Finding]:
     """The samples in another order: the same for each, the same gradients of parameters."""
-    if not op_keeps_samples(setting.op, *setting.arguments.values()):
-        return
     order = np.random.default_rng((task.points.seed, 4)).permutation(setting.case.T)
     order = order if np.any(order != np.arange(len(order))) else order[::-1]
     turned = setting.rows(order)

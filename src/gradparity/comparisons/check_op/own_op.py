@@ -13,6 +13,8 @@ import numpy as np
 from ...adapters.base import AdapterError, adapter, available
 from ...core import Compound, Divergence, Op
 from ...core.arithmetic.precision import PRECISIONS, precisions
+from ...core.formulas.op import Shape
+from ...core.network.batch import op_keeps_samples
 from ..explain.at_node import parse_expected
 from ..findings.finding import Finding, Verdict
 from ..report.records import Run, environment
@@ -21,8 +23,9 @@ from . import against_formulas as formulas
 from . import algebra, calls, frameworks
 from .calling import Pair
 from .points import Points
+from .setting import names_of_inputs
 from .task import Task
-from .widths import widths_of
+from .widths import shapes_of
 
 __all__ = ["OwnOp", "check_op"]
 
@@ -50,6 +53,8 @@ class OwnOp:
     name : in reports; by default that of the forward function.
     width : of the input values, a tuple if there are several of different widths; by default what
         the op says, or the first that fits it.
+    shape : of one sample of the input, where that is not a vector, such as (3, 8, 8); a list of
+        such if there are several inputs.  In place of `width`.
     expected : conventions that are meant, such as "mean" or "weight-decay=0.001": they pass.
 
     Raises
@@ -72,6 +77,7 @@ class OwnOp:
     like: Op
     name: str = ""
     width: int | Sequence[int] | None = None
+    shape: Sequence[Any] | None = None
     expected: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -84,12 +90,13 @@ class OwnOp:
         elif not hasattr(self.backward, "vjp"):
             _check_callable("backward", self.backward)
         try:
-            object.__setattr__(self, "width", widths_of(self.like, self.forward, self.width))
-            Points(self.like, self.widths, PRECISIONS["float64"], 0).random(1)
+            shapes = shapes_of(self.like, self.forward, self.width, self.shape)
+            object.__setattr__(self, "shape", shapes)
+            Points(self.like, self.shapes, PRECISIONS["float64"], 0).random(1)
         except NotImplementedError as error:
             raise TypeError(f"like is {self.like!r}, which cannot be checked: {error}") from None
         object.__setattr__(self, "name", self.name or _name(self.forward, self.like))
-        letters = [f"y{i}" for i in range(1, len(self.widths) + 1)] if self.widths[1:] else ["y"]
+        letters = names_of_inputs(len(self.shapes))
         letters += self.like.parameter_shapes()
         _check_signature("forward", self.forward, letters, letters)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
@@ -104,9 +111,9 @@ class OwnOp:
         return Pair(self.forward, adapter(self.backward) if named else self.backward)
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """The width of every input value."""
-        return self.width  # type: ignore[return-value]  # set above
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of one sample of every input."""
+        return self.shape  # type: ignore[return-value]  # set above
 
     def skipped(self) -> dict[str, str]:
         """Checks that this op cannot be held to -> why."""
@@ -114,8 +121,13 @@ class OwnOp:
         if self.like.random:
             why = f"{self.like.name} draws new numbers at every call"
             found = {name: why for name, (_, random) in CHECKS.items() if not random}
-        if Points(self.like, self.widths, PRECISIONS["float64"], 0).kinks() is None:
+        points = Points(self.like, self.shapes, PRECISIONS["float64"], 0)
+        if points.kinks() is None:
             found["at_kinks"] = f"{self.like.name} has no kinks"
+        given = points.random(3).arguments.values()
+        if not self.like.random and not op_keeps_samples(self.like, *given):
+            why = f"the samples of {self.like.name} influence each other"
+            found |= dict.fromkeys(("batch_split", "permutation"), why)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
         if by_hand and self.pair.stateful and not self.like.random:
             found["independent_calls"] = "backward takes dz alone, so it holds its last input"
@@ -148,7 +160,7 @@ class OwnOp:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
         left_out = self.skipped()
-        points = [Points(self.like, self.widths, each, int(seed)) for each in chosen]
+        points = [Points(self.like, self.shapes, each, int(seed)) for each in chosen]
         return {
             name: partial(self._report, name, check, points)
             for name, check in self._all_checks().items()
@@ -174,6 +186,7 @@ def check_op(
     dtypes: Sequence[Any] = DTYPES,
     seed: int = 0,
     width: int | Sequence[int] | None = None,
+    shape: Sequence[Any] | None = None,
     expected: Sequence[str] = (),
     name: str = "",
 ) -> Report:
@@ -186,7 +199,7 @@ def check_op(
 
     Parameters
     ----------
-    forward, backward, like, width, expected, name : as for `OwnOp`.
+    forward, backward, like, width, shape, expected, name : as for `OwnOp`.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
     seed : of the numbers the op is tested on.
 
@@ -208,7 +221,9 @@ def check_op(
     >>> next(f.note for run, f in report.findings() if run.case == "linearity" and f.note)
     'backward(-dz) is not -backward(dz) at [...]: 0 and ...; it treats negative cotangents ...'
     """
-    own = OwnOp(forward, backward, like=like, name=name, width=width, expected=expected)
+    own = OwnOp(
+        forward, backward, like=like, name=name, width=width, shape=shape, expected=expected
+    )
     reports = [check() for check in own.checks(dtypes, seed).values()]
     runs = [run for report in reports for run in report.runs]
     return replace(reports[0], runs=tuple(_told_once(runs)), skipped=own.skipped())

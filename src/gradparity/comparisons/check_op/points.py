@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -12,6 +13,7 @@ from ...core import Case, Kinked, Op
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
+from ...core.formulas.op import Shape
 from ..cases.suite import POINTS
 from .setting import Setting, network_of
 
@@ -48,12 +50,12 @@ def kept(make: Callable[..., Made]) -> Callable[..., Made]:
 class Points:
     """Settings of one op: float64 numbers in which the op is finite in `precision` too."""
 
-    def __init__(self, op: Op, widths: Sequence[int], precision: Precision, seed: int) -> None:
+    def __init__(self, op: Op, shapes: Sequence[Shape], precision: Precision, seed: int) -> None:
         self.op, self.precision, self.seed = op, precision, seed
-        self.widths = tuple(widths)
-        self.network, self.width = network_of(op, len(widths)), sum(widths)
+        self.shapes, self.widths = tuple(shapes), tuple(map(math.prod, shapes))
+        self.network, self.width = network_of(op, len(shapes)), sum(self.widths)
         self.made: dict[Any, Any] = {}
-        self.square = min(max(3, widths[0]), LARGE)
+        self.square = min(max(3, self.widths[0]), LARGE)
 
     @kept
     def random(self, T: int, draw: int = 0) -> Setting:
@@ -144,7 +146,7 @@ class Points:
             or len({array.shape for y, array in usual.arguments.items() if y in usual.inputs}) > 1
         ):
             return None
-        first = usual.arguments[usual.inputs[0]]
+        first = usual.arguments[usual.inputs[0]].reshape(usual.case.T, -1)
 
         def put(h: float) -> Setting:
             x = self._named(np.concatenate([first * (1 + h), *[first] * (n - 1)], axis=1))
@@ -181,13 +183,12 @@ class Points:
     def _named(self, x: NDArray) -> dict[str, NDArray]:
         """The inputs by name, which stand side by side in x."""
         parts = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
-        return dict(zip(self.network.inputs, parts, strict=True))
+        named = zip(self.network.inputs, parts, self.shapes, strict=True)
+        return {name: part.reshape(len(x), *shape) for name, part, shape in named}
 
     def _setting(self, rng: np.random.Generator, x: NDArray, where: str) -> Setting:
-        params = {
-            name: rng.standard_normal(shape) * (np.sqrt(2 / shape[0]) if len(shape) == 2 else 0.5)
-            for name, shape in self.network.parameter_shapes.items()
-        }
+        shapes = self.network.parameter_shapes.items()
+        params = {name: self._parameter(rng, name, shape) for name, shape in shapes}
         given = {name: a.shape for name, a in self._named(x).items()}
         shape = self.network.shapes(given)[self.network.output]
         d = rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
@@ -196,6 +197,14 @@ class Points:
             return Setting(Case(self.network, params, self._named(x), d), where)
 
         return self._finite(setting, x, rng)
+
+    def _parameter(self, rng: np.random.Generator, name: str, shape: Shape) -> NDArray:
+        """Numbers for a parameter; a vector has larger ones than in a random case."""
+        if type(self.op).initial is Op.initial and len(shape) < 2:
+            drawn: NDArray = 0.5 * rng.standard_normal(shape)
+            return drawn
+        letter = next(k for k, full in self.network.body[-1].parameters.items() if full == name)
+        return self.op.initial(letter, rng, shape)
 
     def _finite(
         self, setting: Callable[[NDArray], Setting], x: NDArray, rng: np.random.Generator
@@ -235,6 +244,7 @@ class Points:
             for name, want in setting.bounds(rounding).items():
                 bad = ~(np.abs(want.value) + want.full_error() < rounding.largest)
                 if name in inputs or name == "value z":
+                    bad = bad.reshape(len(bad), -1)
                     alone = bad.shape == lost.shape and name != "grad y1"
                     lost |= bad if alone else bad.any(axis=-1, keepdims=True)
         return lost

@@ -17,7 +17,7 @@ from ..findings.finding import SUM, Evidence, Finding
 from ..judge.node_by_node import judge
 from ..measure.at_node import reference_at_node
 
-__all__ = ["Setting", "Z", "network_of"]
+__all__ = ["Setting", "Z", "names_of_inputs", "network_of"]
 
 #: The name of the op's node, and of its value.
 Z = "z"
@@ -25,8 +25,16 @@ Z = "z"
 
 def network_of(op: Op, n: int) -> Network:
     """The op alone on n inputs y (or y1, y2, ...), with any cotangent one likes."""
-    names = ["y"] if n == 1 else [f"y{i}" for i in range(1, n + 1)]
-    return Network(Node(Z, op, *names), divergence=LinearLoss(), reduction="sum", inputs=names)
+    names = names_of_inputs(n)
+    made = [f"{Z}.{output}" if output else Z for output in op.outputs]
+    return Network(
+        Node(Z, op, *names), divergence=LinearLoss(), output=made[0], reduction="sum", inputs=names
+    )
+
+
+def names_of_inputs(n: int) -> list[str]:
+    """What the inputs of an op are called: y, or y1, y2, ..."""
+    return ["y"] if n == 1 else [f"y{i}" for i in range(1, n + 1)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Of which width the inputs of an op are, where nobody says: the op itself, or the first to fit."""
+"""The shapes of an op's inputs: as given, as the op says, or the first that fit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from ...adapters.base import required
 from ...core import Op
-from .setting import Z, network_of
+from ...core.formulas.op import Shape
+from .setting import names_of_inputs, network_of
 
-__all__ = ["takes_dz_alone", "widths_of"]
+__all__ = ["shapes_of", "takes_dz_alone"]
 
 #: Tried in this order; unequal ones first, so that what is mixed up does not fit.
 UNEQUAL = (3, 2, 4)
@@ -42,22 +43,47 @@ def _names(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
-def widths_of(
-    op: Op, forward: Callable[..., Any], width: int | Sequence[int] | None
-) -> tuple[int, ...]:
-    """The width of every input.
+def shapes_of(
+    op: Op,
+    forward: Callable[..., Any],
+    width: int | Sequence[int] | None,
+    shape: Sequence[Any] | None,
+) -> tuple[Shape, ...]:
+    """The shape of one sample of every input.
 
     Raises
     ------
-    ValueError, TypeError : `width` does not fit the op, or none was found that does.
+    ValueError, TypeError : `width` or `shape` does not fit the op, or no width was found that does.
     """
+    if shape is not None and width is not None:
+        raise ValueError(f"width is {width!r} and shape {shape!r}; give one of them")
+    if shape is not None:
+        return _of_shapes(op, shape)
     if width is not None:
-        return _given(op, width)
+        return tuple((w,) for w in _given(op, width))
     n = op.n_inputs or _n_inputs(op, forward)
     found = next((widths for widths in _candidates(op, n) if _fits(op, widths)), None)
     if found is None:
-        raise ValueError(f"no width was found that {op!r} takes; give check_op(..., width=)")
-    return found
+        raise ValueError(
+            f"no width was found that {op!r} takes; give check_op(..., width=), or shape= where a "
+            "sample is not a vector"
+        )
+    return tuple((w,) for w in found)
+
+
+def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
+    """One shape, or one for every input."""
+    alone = all(isinstance(n, int | np.integer) for n in shape)
+    given = [tuple(shape)] if alone else [tuple(each) for each in shape]
+    n = op.n_inputs
+    if not (len(given) == n or (n is None and len(given) >= 2)):
+        takes = f"{n} value(s)" if n else "two or more values"
+        raise ValueError(f"shape is {shape!r}; {op!r} takes {takes}, give a shape for each")
+    try:
+        network_of(op, len(given)).shapes(_with_two_samples(given))
+    except ValueError as error:
+        raise ValueError(f"shape is {shape!r}: {error}") from None
+    return tuple(tuple(int(n) for n in each) for each in given)
 
 
 def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
@@ -76,7 +102,7 @@ def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
         takes = f"{n} value(s)" if n else "two or more values"
         raise ValueError(f"width is {width!r}; {op!r} takes {takes}, give a whole number for each")
     try:
-        network_of(op, len(given)).shapes(_shapes(given))
+        network_of(op, len(given)).shapes(_with_two_samples([(w,) for w in given]))
     except ValueError as error:
         raise ValueError(f"width is {width!r}: {error}") from None
     return tuple(int(w) for w in given)
@@ -99,7 +125,8 @@ def _fits(op: Op, widths: tuple[int, ...]) -> bool:
     y = [rng.uniform(0.5, 1.5, (2, w)) for w in widths]
     y += [rng.uniform(0.5, 1.5, shape) for shape in op.parameter_shapes().values()]
     try:
-        said = network_of(op, len(widths)).shapes(_shapes(widths))[Z]
+        network = network_of(op, len(widths))
+        said = network.shapes(_with_two_samples([(w,) for w in widths]))[network.output]
         with np.errstate(all="ignore"):
             z = op.forward(*y, *([op.sample(*y)] if op.random else []))
     except (ValueError, IndexError):
@@ -107,7 +134,8 @@ def _fits(op: Op, widths: tuple[int, ...]) -> bool:
     return bool(np.shape(z) == said)
 
 
-def _shapes(widths: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """The inputs of these widths, two samples each."""
-    names = ["y"] if len(widths) == 1 else [f"y{i}" for i in range(1, len(widths) + 1)]
-    return {name: (2, int(w)) for name, w in zip(names, widths, strict=True)}
+def _with_two_samples(shapes: Sequence[Shape]) -> dict[str, Shape]:
+    """The inputs, two samples each."""
+    return {
+        name: (2, *shape) for name, shape in zip(names_of_inputs(len(shapes)), shapes, strict=True)
+    }

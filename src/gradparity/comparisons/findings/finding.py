@@ -203,7 +203,7 @@ def as_written(op: object) -> str:
 def is_final(case: Case, quantity: str) -> bool:
     """Whether it is the gradient of a parameter or of an input."""
     kind, _, name = quantity.partition(" ")
-    return kind == "grad" and (name in case.network.trained or name in case.differentiated)
+    return kind == "grad" and name in case.finals
 
 
 def exit_code(findings: list[Finding]) -> int:

@@ -149,6 +149,11 @@ class Case:
         fixed = self.network.fixed
         return tuple(n for n, a in self.inputs.items() if a.dtype.kind == "f" and n not in fixed)
 
+    @cached_property
+    def finals(self) -> frozenset[str]:
+        """The parameters and inputs that have a gradient: what a user trains with."""
+        return frozenset((*self.network.trained, *self.differentiated))
+
     def astype(self, precision: Any) -> Case:
         """The same case with every number rounded to this format; integers stay integers.
 

@@ -1,0 +1,107 @@
+"""Networks as people build them: no false alarm, and a fault in each kind of op is named there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from gradparity.adapters import adapter
+from gradparity.comparisons import Verdict, judge
+from gradparity.comparisons.cases.deep import conv_net, lstm, transformer
+from gradparity.comparisons.cases.shaped import SHAPED
+from gradparity.comparisons.explain.fault_sites import FaultSite, fault_sites
+from gradparity.comparisons.selftest.replay import plant
+from gradparity.core import Case, Trace, backprop
+
+pytest.importorskip("sklearn")
+
+NETWORKS: dict[str, Callable[..., Case]] = {
+    "conv-net": conv_net,
+    "transformer": transformer,
+    "lstm": lstm,
+}
+#: Faults of a result, and of a formula.
+FAULTS = ("0.1 % too large", "one element off", "stale input")
+
+
+@cache
+def ran(name: str, framework: str, dtype: str) -> tuple[Case, Trace]:
+    case = NETWORKS[name](batch=4).astype(dtype)
+    if framework == "numpy":
+        return case, backprop(case)
+    pytest.importorskip(framework)
+    return case, adapter(framework).run(case)
+
+
+def wrong(case: Case, trace: Trace) -> dict[str, str]:
+    """Quantity -> node, of what is not right."""
+    return {f.quantity: f.node for f in judge(case, trace) if f.parity is False}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_false_alarm(name: str, framework: str, dtype: str) -> None:
+    case, trace = ran(name, framework, dtype)
+    found = judge(case, trace)
+    assert not [str(f) for f in found if f.parity is False]
+    assert not [str(f) for f in found if f.verdict is Verdict.INCONCLUSIVE]
+    final = {f.quantity for f in found if f.final}
+    assert final == {f"grad {p}" for p in case.network.trained} | {"grad x"}
+
+
+def each_kind_of_op(case: Case) -> Iterator[FaultSite]:
+    """A site of every kind for each class of op."""
+    seen = set()
+    for site in fault_sites(case):
+        op = type(site.step.op).__name__ if site.step else ""
+        if (op, site.kind, site.slot) not in seen:
+            seen.add((op, site.kind, site.slot))
+            yield site
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_fault_in_each_kind_of_op_is_named_there(name: str) -> None:
+    case, trace = ran(name, "numpy", "float64")
+    planted = 0
+    # Zero by structure: a bias before batch norm, a first state of zeros, an unused output.
+    vacuous = {f.quantity for f in judge(case, trace) if f.verdict is Verdict.VACUOUS}
+    assert vacuous <= {"grad b1", "grad U -> l0", "grad l7.c"}
+    for site in (s for s in each_kind_of_op(case) if s.quantity not in vacuous):
+        for fault in FAULTS:
+            mutant = plant(case, trace, site, fault)
+            if mutant is None:
+                continue
+            planted += 1
+            found = wrong(case, mutant)
+            assert site.quantity in found, (site.quantity, fault)
+            assert set(found.values()) == {site.node}, (site.quantity, fault, found)
+    assert planted > 30
+
+
+def test_every_op_of_the_networks_is_alone_in_the_suite_too() -> None:
+    alone = {type(shaped.op) for shaped in SHAPED.values()}
+    from gradparity.comparisons.cases.suite import OPS
+
+    alone |= {type(op) for op, _ in OPS.values()}
+    used = {type(node.op) for make in NETWORKS.values() for node in make(batch=2).network.nodes}
+    assert used <= alone
+
+
+def test_an_lstm_shares_its_parameters_and_every_step_is_judged() -> None:
+    case, trace = ran("lstm", "numpy", "float64")
+    found = {f.quantity for f in judge(case, trace)}
+    uses = {f"grad {letter} -> l{t}" for letter in "WUb" for t in range(8)}
+    assert uses | {"grad W", "grad U", "grad b"} <= found
+
+
+def test_running_statistics_are_compared() -> None:
+    case, trace = ran("conv-net", "torch", "float64")
+    quantities = {f.quantity for f in judge(case, trace)}
+    assert {"value n1.mean", "value n1.var"} <= quantities
+    site = next(s for s in fault_sites(case) if s.quantity == "value n1.var")
+    mutant: Any = plant(case, trace, site, "0.1 % too large")
+    assert wrong(case, mutant) == {"value n1.var": "n1"}

@@ -1,0 +1,70 @@
+"""Random directed graphs of N-D ops: the right ones are not accused, and faults are named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.adapters import adapter
+from gradparity.comparisons import Verdict, check, judge
+from gradparity.comparisons.explain.fault_sites import fault_sites
+from gradparity.comparisons.selftest.replay import plant
+from gradparity.core import BatchNorm, Case, LinearLoss, Network, Node, Transpose, backprop
+
+from ..shaped_cases import shaped_case
+
+#: The seeds are those of `python -m benchmarks.evidence shaped`; these are a sample.
+SEEDS = range(0, 3000, 50)
+
+
+@pytest.mark.parametrize("framework", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("first", range(0, len(SEEDS), 12))
+def test_no_false_alarm(first: int, framework: str) -> None:
+    pytest.importorskip(framework)
+    cases = [shaped_case(seed) for seed in SEEDS[first : first + 12]]
+    report = check(cases, framework)
+    assert not [str(f) for _, f in report.findings() if f.parity is False]
+    assert not [str(f) for _, f in report.findings() if f.verdict is Verdict.INCONCLUSIVE]
+
+
+@pytest.mark.parametrize("seed", SEEDS[::6])
+def test_a_fault_at_each_node_is_named(seed: int) -> None:
+    case = shaped_case(seed)
+    trace = backprop(case)
+    clean = {f.quantity: f for f in judge(case, trace)}
+    planted = 0
+    for site in fault_sites(case):
+        if clean[site.quantity].verdict is Verdict.VACUOUS:
+            continue
+        mutant = plant(case, trace, site, "0.1 % too large")
+        if mutant is None:
+            continue
+        planted += 1
+        wrong = {f.quantity: f.node for f in judge(case, mutant) if f.parity is False}
+        assert site.quantity in wrong
+        assert set(wrong.values()) == {site.node}
+    assert planted > 10
+
+
+def test_a_fault_of_pytorch_is_found() -> None:
+    """Batch norm whose input is laid out channels-last and has a last axis of 1 (torch 2.13)."""
+    torch = pytest.importorskip("torch")
+    network = Network(
+        Node("t", Transpose((0, 2, 1, 3)), "x"),
+        Node("n", BatchNorm(3), "t"),
+        divergence=LinearLoss(),
+        output="n",
+    )
+    x = np.random.default_rng(0).standard_normal((4, 2, 3, 1))
+    case = Case.random(network, x=x, seed=1)
+    y = torch.tensor(x).permute(0, 2, 1, 3)
+    bias = torch.zeros(3, dtype=y.dtype, requires_grad=True)
+    z = torch.nn.functional.batch_norm(y, None, None, None, bias, True)
+    dz = torch.randn(z.shape, dtype=z.dtype)
+    (got,) = torch.autograd.grad(z, bias, dz)
+    if torch.allclose(got, dz.sum((0, 2, 3))):
+        pytest.skip("this PyTorch is right")
+    found: Any = judge(case, adapter("torch").run(case))
+    assert {f.node for f in found if f.parity is False} <= {"n"}
