@@ -53,7 +53,7 @@ def test_the_network():
         (np.zeros(2), r"d has shape \(2,\); the output has 3 samples"),
         (
             np.zeros((2, 1, 2)),
-            r"d of shape \(2,\) has dtype int64; class indices have shape \(2, 1\)",
+            r"d of shape \(2,\) .*class indices have shape \(2, 1\)",
         ),
         (np.zeros((2, 0, 2)), r"x has shape \(2, 0, 2\).*at least one sample and one element"),
         (np.zeros((2, 5)), "node 'z1' <- x: Affine takes a value of width 2, received shape.*5"),
