@@ -56,9 +56,13 @@ def _mpf(x: Any) -> Any:
 
 
 class Real:
-    """A number of 60 digits that NumPy's functions accept inside an object array."""
+    """A number of 60 digits that NumPy's functions accept inside an object array.
+
+    Arithmetic on an object array of no axes gives the object itself, so it has a shape too.
+    """
 
     __slots__ = ("v",)
+    shape, ndim = (), 0
 
     def __init__(self, x: Any) -> None:
         self.v = _mpf(x)
@@ -161,9 +165,9 @@ def _quotient(a: Any, b: Any) -> Any:
     return a / b if b else MP.nan if not a else MP.inf * a
 
 
-def _as_array(z: Any) -> Any:
+def as_array(z: Any) -> Any:
     """A sum over all axes of an object array is the object itself."""
-    return z if hasattr(z, "shape") else np.asarray(z, dtype=object)
+    return np.asarray(z, dtype=object) if isinstance(z, Real) else z
 
 
 def evaluate(network: Network, given: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +178,7 @@ def evaluate(network: Network, given: dict[str, Any]) -> dict[str, Any]:
     given : inputs, parameters and the targets "d"; draws of random ops too, if they are known.
     """
     with np.errstate(all="ignore"):
-        value = forward(network, given, _as_array)
+        value = forward(network, given, as_array)
         draws = {step.draw for step in network.steps}
         made = {name: z for name, z in value.items() if name not in {*given, *draws}}
         out = {name if name in ("Div", "Err") else f"value {name}": z for name, z in made.items()}
