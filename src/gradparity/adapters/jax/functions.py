@@ -34,6 +34,7 @@ NATIVE: Names = {
 TWINS: dict[type[core.Op], tuple[str, ...]] = {
     core.ReLU: ("relu", "maximum", "clamp"),
     core.Max: ("max", "amax"),  # one function under two names
+    core.MaxSubsets: ("max", "amax"),
 }
 
 

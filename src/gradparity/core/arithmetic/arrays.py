@@ -151,7 +151,7 @@ def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:
         return dz
     lead = dz.ndim - len(shape)
     axes = [i for i in range(dz.ndim) if i < lead or (shape[i - lead] == 1 and dz.shape[i] != 1)]
-    return (dz.sum(axis=tuple(axes)) if axes else dz).reshape(*shape)
+    return np.reshape(dz.sum(axis=tuple(axes)) if axes else dz, shape)
 
 
 def wider(form: Array, other: Callable[[], Array]) -> Array:

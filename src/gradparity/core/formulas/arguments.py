@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "axes_in",
     "broadcast",
     "finite",
     "fits",
@@ -71,6 +72,16 @@ def fits(op: Any, shape: tuple[int, ...], width: int) -> None:
     """A value whose last axis has the width that an op takes."""
     if not shape or shape[-1] != width:
         raise ValueError(f"{op.name} takes a value of width {width}, received shape {shape}")
+
+
+def axes_in(op: Any, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of a value that are meant by `axis=`, none negative; all for None."""
+    rank = len(shape)
+    axes = range(rank) if axis is None else axis if isinstance(axis, Iterable) else (axis,)
+    found = tuple(a % rank for a in axes if -rank <= a < rank)
+    if len(set(found)) != len(tuple(axes)):
+        raise ValueError(f"{op!r} does not fit a value of shape {shape}")
+    return found
 
 
 def broadcast(op: Any, shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:

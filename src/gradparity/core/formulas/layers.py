@@ -18,7 +18,7 @@ from ..arithmetic.arrays import (
     total,
     unbroadcast,
 )
-from .arguments import broadcast, fits, index_rows, of_shape, positive
+from .arguments import axes_in, broadcast, fits, index_rows, of_shape, positive
 from .op import Activation, Op, Shape
 
 __all__ = [
@@ -92,6 +92,10 @@ class Softmax(Activation):
 
     axis: int = -1
 
+    def output_shape(self, *shapes: Shape) -> Shape:
+        axes_in(self, self.axis, shapes[0])
+        return shapes[0]
+
     def f(self, z: Array) -> Array:
         e = np.exp(z - z.max(axis=self.axis, keepdims=True))
         return e / e.sum(axis=self.axis, keepdims=True)
@@ -116,6 +120,10 @@ class LogSoftmax(Activation):
     """
 
     axis: int = -1
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        axes_in(self, self.axis, shapes[0])
+        return shapes[0]
 
     def f(self, z: Array) -> Array:
         return log_softmax(z, self.axis)
@@ -146,6 +154,7 @@ class Products(Activation):
         return tuple(j for j, _ in self.pairs), tuple(l for _, l in self.pairs)  # noqa: E741
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        axes_in(self, -1, shapes[0])
         largest = max(max(pair) for pair in self.pairs)
         if largest >= shapes[0][-1]:
             raise ValueError(f"Products: index {largest} of a value of shape {shapes[0]}")
@@ -256,7 +265,7 @@ class Concatenate(Op):
         first, axis = shapes[0], self.axis
         if any(len(s) != len(first) for s in shapes):
             raise ValueError(f"{self.name} takes values of one rank, received shapes {shapes}")
-        at = axis % len(first)
+        (at,) = axes_in(self, axis, first)
         if any((*s[:at], *s[at + 1 :]) != (*first[:at], *first[at + 1 :]) for s in shapes):
             raise ValueError(
                 f"{self.name} takes values alike but for axis {axis}, received {shapes}"

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, scatter_add, unbroadcast
-from .arguments import broadcast, fits, index_rows, indices, one_of, positive
+from .arguments import axes_in, broadcast, fits, index_rows, indices, one_of, positive
 from .layers import Affine
 from .op import Activation, Compound, Movement, Op, Shape, Ties
 
@@ -61,7 +61,7 @@ class Max(Activation):
         one_of(self, "ties", ("first", "last", "even"))
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        shape, at = list(shapes[0]), self.axis
+        shape, (at,) = list(shapes[0]), axes_in(self, self.axis, shapes[0])
         if self.sizes:
             fits(self, (shape[at],), sum(self.sizes))
         shape[at] = len(self.sizes) if self.sizes else 1
@@ -176,6 +176,7 @@ class Take(Movement):
         object.__setattr__(self, "indices", indices(self, "indices", self.indices))
 
     def output_shape(self, *shapes: Shape) -> Shape:
+        axes_in(self, -1, shapes[0])
         if max(self.indices) >= shapes[0][-1]:
             raise ValueError(
                 f"Take: index {max(self.indices)} of a value of shape {shapes[0]}; "

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast
 from ..arithmetic.carried import axes_of
-from .arguments import broadcast
+from .arguments import axes_in, broadcast
 from .op import Movement, Op, Shape
 
 __all__ = ["Broadcast", "Mean", "Reshape", "Select", "Sum", "Transpose"]
@@ -140,9 +140,7 @@ class Sum(Op):
     axis: int | tuple[int, ...] | None = None
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        axes = axes_of(self.axis, len(shapes[0]))
-        if any(a >= len(shapes[0]) for a in axes):
-            raise ValueError(f"{self!r} does not fit a value of shape {shapes[0]}")
+        axes = axes_in(self, self.axis, shapes[0])
         return tuple(n for i, n in enumerate(shapes[0]) if i not in axes)
 
     def forward(self, *y: Array) -> Array:
@@ -150,7 +148,7 @@ class Sum(Op):
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         kept = [1 if i in axes_of(self.axis, y[0].ndim) else n for i, n in enumerate(y[0].shape)]
-        return (np.broadcast_to(dz.reshape(*kept), y[0].shape),)
+        return (np.broadcast_to(np.reshape(dz, kept), y[0].shape),)
 
 
 @dataclass(frozen=True)
