@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray
+from ..arithmetic.arrays import Array, NDArray, wider
 from .arguments import finite, fits, positive
 from .op import Op, Shape
 
@@ -62,8 +62,9 @@ class LayerNorm(Op):
 
     def forward(self, *y: Array) -> Array:
         x, g, b = y
-        c, r, *_ = _centred(x, -1, self.eps)
-        return c * r * g + b
+        c, r, mean, _ = _centred(x, -1, self.eps)
+        # PyTorch has x r - mean r, which cancels where x is near the mean.
+        return wider(c * r * g + b, lambda: (x * r - mean * r) * g + b)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         x, g, _ = y
@@ -134,7 +135,9 @@ class BatchNorm(Op):
         x, g, b, m, v = y
         _, shape = self._axes(x)
         c, r, mean, var = self._statistics(y)
-        z = c * r * g.reshape(*shape) + b.reshape(*shape)
+        g, b = g.reshape(*shape), b.reshape(*shape)
+        # PyTorch has x (g r) + (b - mean (g r)), which cancels where x is near the mean.
+        z = wider(c * r * g + b, lambda: x * (g * r) + (b - mean * (g * r)))
         if not self.training:
             return z
         N, k = math.prod(x.shape) // self.n, self.momentum
