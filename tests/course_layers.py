@@ -78,7 +78,7 @@ OWN: dict[str, type] = {"ReLU": ReLU, "Tanh": Tanh}
 def layers_of(case: gp.Case, **instead: Any) -> list[Any]:
     """One for each node of the case, `instead` of those above."""
     kinds = {**OWN, "Affine": Linear, **instead}
-    ops = [step.op for step in case.network.steps]
+    ops = [step.op for step in case.network.body]
     return [
         kinds[op.name](op.n_in, op.n_out) if isinstance(op, core.Affine) else kinds[op.name]()
         for op in ops
@@ -112,7 +112,7 @@ def bad(report: gp.Report) -> dict[str, str]:
 
 
 def everything(case: gp.Case) -> set[str]:
-    names = [step.name for step in case.network.steps]
+    names = [step.name for step in case.network.body]
     grads = [*names, *case.network.parameter_shapes, "x"]
     return {f"value {name}" for name in names} | {f"grad {name}" for name in grads}
 
@@ -176,14 +176,11 @@ class Scale(core.Op):
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"g": (4,)}
 
-    def forward(self, p: Any, *y: Array) -> Array:
-        return y[0] * p["g"]
+    def forward(self, *y: Array) -> Array:
+        return y[0] * y[1]
 
-    def backward(self, dz: Array, p: Any, y: Any, z: Array) -> tuple[Array, ...]:
-        return (dz * p["g"],)
-
-    def gradients(self, dz: Array, p: Any, y: Any, z: Array) -> dict[str, Array]:
-        return {"g": (dz * y[0]).sum(axis=0)}
+    def vjp(self, dz: Array, y: Any, z: Array) -> tuple[Array, ...]:
+        return dz * y[1], (dz * y[0]).sum(axis=0)
 
 
 def label_loss(A: Array, Y: Array) -> tuple[Array, Array]:

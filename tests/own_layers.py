@@ -127,6 +127,21 @@ def maximum_even(dz: Array, y: Array) -> Array:
     return (tied * dz / tied.sum(1, keepdims=True)).astype(y.dtype)
 
 
+SUBSETS = ((0, 1, 2), (1, 2, 3), (3, 0))
+
+
+def subsets(y: Array) -> Array:
+    return np.stack([y[:, list(subset)].max(1) for subset in SUBSETS], axis=1)
+
+
+def subsets_backward(dz: Array, y: Array) -> Array:
+    dy = np.zeros_like(y)
+    for i, subset in enumerate(SUBSETS):
+        for t, row in enumerate(y):
+            dy[t, max(subset, key=row.__getitem__)] += dz[t, i]
+    return dy
+
+
 PAIRS = ((0, 1), (1, 2), (3, 3), (0, 3))
 
 
@@ -229,6 +244,7 @@ _PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "log-softmax": (log_softmax, log_softmax_backward),
     "max": (maximum, maximum_backward),
     "max-even": (maximum, maximum_even),
+    "max-subsets": (subsets, subsets_backward),
     "products": (products, products_backward),
     "vector-activation": (polynomial, polynomial_backward),
 }
@@ -257,23 +273,12 @@ def own_ops() -> dict[str, Own]:
 
 def of_the_core(like: Op) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The core's own formulas, as a pair of functions."""
-    letters = list(like.parameter_shapes())
 
-    def split(arguments: tuple[Array, ...]) -> tuple[tuple[Array, ...], dict[str, Array]]:
-        n = len(arguments) - len(letters)
-        return arguments[:n], dict(zip(letters, arguments[n:], strict=True))
-
-    def forward(*arguments: Array) -> Array:
-        y, p = split(arguments)
-        return like.forward(p, *y)
-
-    def backward(dz: Array, *arguments: Array) -> Any:
-        y, p = split(arguments)
-        z = like.forward(p, *y)
-        found = (*like.backward(dz, p, y, z), *like.gradients(dz, p, y, z).values())
+    def backward(dz: Array, *y: Array) -> Any:
+        found = like.vjp(dz, y, like.forward(*y))
         return found[0] if len(found) == 1 else found
 
-    return forward, backward
+    return like.forward, backward
 
 
 def missing() -> set[str]:

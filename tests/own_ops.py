@@ -42,17 +42,17 @@ class Swish(Op):
     def parameter_shapes(self):
         return {"beta": (self.n,)}
 
-    def forward(self, p, *y):
-        return y[0] * sigmoid(p["beta"] * y[0])
+    def forward(self, y, beta):
+        return y * sigmoid(beta * y)
 
-    def backward(self, dz, p, y, z):
-        s = sigmoid(p["beta"] * y[0])
-        return (dz * (s + p["beta"] * y[0] * (s * (1 - s))),)
-
-    def gradients(self, dz, p, y, z):
-        s = sigmoid(p["beta"] * y[0])
-        dbeta = dz * (y[0] * y[0] * (s * (1 - s)))
-        return {"beta": dbeta.reshape(-1, 1).sum(axis=0) if self.n == 1 else dbeta.sum(axis=0)}
+    def vjp(self, dz, inputs, z):
+        y, beta = inputs
+        s = sigmoid(beta * y)
+        dbeta = dz * (y * y * (s * (1 - s)))
+        return (
+            dz * (s + beta * y * (s * (1 - s))),
+            dbeta.reshape(-1, self.n).sum(axis=0),
+        )
 
     def native_function(self, framework):
         if framework == "torch":
@@ -104,17 +104,19 @@ class LayerNorm(Op):
         deviation = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + self.eps)
         return centred / deviation, deviation
 
-    def forward(self, p, *y):
-        return p["g"] * self._normal(y[0])[0] + p["b"]
+    def forward(self, y, g, b):
+        return g * self._normal(y)[0] + b
 
-    def backward(self, dz, p, y, z):
-        normal, deviation = self._normal(y[0])
-        d = dz * p["g"]
+    def vjp(self, dz, inputs, z):
+        y, g, _ = inputs
+        normal, deviation = self._normal(y)
+        d = dz * g
         own, along = d.mean(axis=-1, keepdims=True), (d * normal).mean(axis=-1, keepdims=True)
-        return ((d - own - normal * along) / deviation,)
-
-    def gradients(self, dz, p, y, z):
-        return {"g": (dz * self._normal(y[0])[0]).sum(axis=0), "b": dz.sum(axis=0)}
+        return (
+            (d - own - normal * along) / deviation,
+            (dz * normal).sum(axis=0),
+            dz.sum(axis=0),
+        )
 
     def native_function(self, framework):
         if framework == "torch":
@@ -138,10 +140,10 @@ class Gate(Op):
 
     n_inputs: ClassVar[int | None] = 2
 
-    def forward(self, p, *y):
+    def forward(self, *y):
         return y[0] * sigmoid(y[1])
 
-    def backward(self, dz, p, y, z):
+    def vjp(self, dz, y, z):
         s = sigmoid(y[1])
         return dz * s, dz * y[0] * (s * (1 - s))
 
@@ -164,14 +166,12 @@ class Bilinear(Activation):
     def parameter_shapes(self):
         return {"M": (self.n, self.n)}
 
-    def forward(self, p, *y):
-        return y[0] + y[0] @ p["M"]
+    def forward(self, y, M):
+        return y + y @ M
 
-    def backward(self, dz, p, y, z):
-        return (dz + dz @ p["M"].T,)
-
-    def gradients(self, dz, p, y, z):
-        return {"M": y[0].T @ dz}
+    def vjp(self, dz, inputs, z):
+        y, M = inputs
+        return dz + dz @ M.T, y.T @ dz
 
     def native_function(self, framework):
         return lambda y, M: y + y @ M

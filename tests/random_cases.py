@@ -33,7 +33,7 @@ OPERATIONS += "vector add multiply concatenate".split()
 ACTIVATIONS: tuple[Op, ...] = (
     core.Identity(), core.Sigmoid(), core.Tanh(), core.Softmax(), core.LogSoftmax(), core.SELU(),
     core.ReLU(), core.ReLU(subgradient="left"), core.ReLU(subgradient=0.5), core.SiLU(),
-    core.ReLU(spelling="maximum"), core.ReLU(spelling="clamp"), core.GELU(), core.GELU("tanh"),
+    core.GELU(), core.GELU("tanh"),
     *(core.LeakyReLU(a) for a in (0.01, 0.2, 1.5, 0.3, 0.0, 1.0, -0.5)), core.RandomizedLeakyReLU(),
     core.RandomizedLeakyReLU(0.1, 0.1), core.RandomizedLeakyReLU(training=False),
     core.Softplus(), core.Softplus(threshold=20.0), core.Hardtanh(), core.Hardtanh(subgradient=0.0),
@@ -78,7 +78,8 @@ def _graph(rng: Rng) -> tuple[list[Node], dict[str, int]]:
     for k in range(_int(rng, 2, 11)):
         source = list(widths)[-1] if rng.random() < 0.6 else _one(rng, list(widths))
         node = Node(f"n{k}", *_op(rng, source, widths))
-        width = Network(*nodes, node, divergence=core.L2()).widths(widths["x"])[node.name]
+        shapes = Network(*nodes, node, divergence=core.L2()).shapes({"x": (1, widths["x"])})
+        width = shapes[node.name][-1]
         if width <= WIDEST:
             nodes.append(node)
             widths[node.name] = width
@@ -119,7 +120,15 @@ def _op(rng: Rng, source: str, widths: dict[str, int]) -> tuple[Any, ...]:
 
 
 def _ties(rng: Rng) -> dict[str, str]:
-    return {"ties": _one(rng, ("first", "last", "even")), "spelling": _one(rng, ("max", "amax"))}
+    return {"ties": _one(rng, ("first", "last", "even"))}
+
+
+def _twin(rng: Rng, network: Network) -> dict[str, str]:
+    """One of the functions that frameworks have for a ReLU and for a maximum."""
+    functions = {core.ReLU: ("relu", "maximum", "clamp"), core.Max: ("max", "amax")}
+    functions[core.MaxSubsets] = functions[core.Max]
+    kinked = [step for step in network.body if type(step.op) in functions]
+    return {step.name: _one(rng, functions[type(step.op)]) for step in kinked}
 
 
 def _finished(rng: Rng, nodes: list[Node], n: int, T: int, kind: str, name: str) -> Case:
@@ -128,14 +137,14 @@ def _finished(rng: Rng, nodes: list[Node], n: int, T: int, kind: str, name: str)
     params = {p: _parameter(rng, shape, kind) for p, shape in bare.parameter_shapes.items()}
     x = _inputs(rng, (T, n), kind)
     with np.errstate(all="ignore"):
-        logits = forward(bare, params, x)[bare.output]
+        logits = forward(bare, {**params, "x": x})[bare.output]
     # Where a sigmoid saturates, PyTorch's loss on probabilities is another function (it clamps its
     # logarithm): such a loss is only put on logits known to be moderate.
     tame = np.abs(logits).max() < TAME and not any(step.op.random for step in bare.steps)
     divergence, output, d = _loss(rng, T, logits.shape[1], tame)
     last = [Node("probabilities", output, bare.output)] if output else []
     network = Network(*nodes, *last, divergence=divergence, reduction=_one(rng, ("mean", "sum")))
-    return Case(network, params, x, d, name)
+    return Case(network, params, x, d, name, twin=_twin(rng, network))
 
 
 def _loss(rng: Rng, T: int, K: int, probabilities: bool) -> tuple[core.Divergence, Op | None, Any]:
@@ -144,7 +153,7 @@ def _loss(rng: Rng, T: int, K: int, probabilities: bool) -> tuple[core.Divergenc
     kind = _one(rng, "L2 LinearLoss BinaryCrossEntropy BinaryKL CrossEntropy KL".split())
     divergence = getattr(core, kind)
     if kind in ("L2", "LinearLoss"):
-        d = divergence().random(rng, T, K)
+        d = divergence().targets(rng, (T, K))
         return divergence(), None, _one(rng, (d, np.round(d), d * (rng.random((T, K)) < 0.5)))
     if kind.startswith("Binary"):
         soft = rng.choice([0.0, 0.5, 1.0, 1e-3, 0.9], (T, K))

@@ -28,6 +28,7 @@ NATIVE = {"W": "kernel", "b": "bias"}
 TWINS: dict[type[core.Op], tuple[str, ...]] = {
     core.ReLU: ("relu", "maximum", "clamp"),
     core.Max: ("max", "amax"),  # one function under two names
+    core.MaxSubsets: ("max", "amax"),
 }
 
 

@@ -100,6 +100,7 @@ class Function(nn.Module):
 TWINS: dict[type[core.Op], tuple[str, ...]] = {
     core.ReLU: ("relu", "maximum", "clamp"),
     core.Max: ("max", "amax"),
+    core.MaxSubsets: ("max", "amax"),
 }
 
 
@@ -150,7 +151,7 @@ def _module(op: core.Op, twin: str) -> nn.Module:
         case core.Max():
             return Function(functools.partial(_max, op.sizes, op.axis, twin), repr(op))
         case core.MaxSubsets():
-            return Function(functools.partial(_max_subsets, op.subsets), repr(op))
+            return Function(functools.partial(_max_subsets, op.subsets, twin), repr(op))
         case core.Maximum():
             return Function(torch.maximum, "maximum(a, b)")
         case core.Reshape():
@@ -196,8 +197,8 @@ def _max(sizes: tuple[int, ...] | None, axis: int, twin: str, z: Tensor) -> Tens
     return torch.cat([g.max(axis, keepdim=True).values for g in parts], axis)
 
 
-def _max_subsets(subsets: Sequence[Sequence[int]], z: Tensor) -> Tensor:
-    return torch.cat([_take(tuple(each), z).max(-1, keepdim=True).values for each in subsets], -1)
+def _max_subsets(subsets: Sequence[Sequence[int]], twin: str, z: Tensor) -> Tensor:
+    return torch.cat([_max(None, -1, twin, _take(tuple(each), z)) for each in subsets], -1)
 
 
 def _reshape(shape: tuple[int, ...], keep: int, y: Tensor) -> Tensor:
