@@ -27,7 +27,7 @@ from gradparity.core import (
 )
 from gradparity.core.arithmetic.arrays import total
 from gradparity.core.formulas.activations import SELU_A, SELU_SCALE
-from gradparity.core.network.backprop import forward, risk, risk_gradient
+from gradparity.core.network.backprop import forward
 
 MP = mpmath.MPContext()
 MP.dps = 60
@@ -161,43 +161,67 @@ def _quotient(a: Any, b: Any) -> Any:
     return a / b if b else MP.nan if not a else MP.inf * a
 
 
-def evaluate(network: Network, params: Any, x: Any, d: Any) -> dict[str, Any]:
-    """Every quantity of a trace by name, in the arithmetic of the arrays given."""
+def _as_array(z: Any) -> Any:
+    """A sum over all axes of an object array is the object itself."""
+    return z if hasattr(z, "shape") else np.asarray(z, dtype=object)
+
+
+def evaluate(network: Network, given: dict[str, Any]) -> dict[str, Any]:
+    """Every quantity of a trace by name, in the arithmetic of the arrays given.
+
+    Parameters
+    ----------
+    given : inputs, parameters and the targets "d"; draws of random ops too, if they are known.
+    """
     with np.errstate(all="ignore"):
-        value = forward(network, params, x)
-        Y = value[network.output]
-        Div = network.divergence.forward(Y, d)
-        out = {f"value {name}": z for name, z in value.items() if name != "x"}
-        out["Div"], out["Err"] = Div, risk(Div, network)
-        dDiv = risk_gradient(Div, network)
+        value = forward(network, given, _as_array)
+        draws = {step.draw for step in network.steps}
+        made = {name: z for name, z in value.items() if name not in {*given, *draws}}
+        out = {name if name in ("Div", "Err") else f"value {name}": z for name, z in made.items()}
         uses: dict[str, list[Any]] = {name: [] for name in value}
-        uses[network.output].append(network.divergence.backward(dDiv, Y, d, Div))
-        out[f"edge {network.output} Div"] = uses[network.output][0]
+        for name, factor in network.ends.items():
+            one = np.ones_like(value[name])
+            uses[name].append(one if factor == 1.0 else one * factor)
         for step in reversed(network.steps):
-            z, y = value[step.name], tuple(value[name] for name in step.inputs)
-            dz = total(uses[step.name]) if uses[step.name] else np.zeros_like(z)
-            out[f"grad {step.name}"] = dz
-            p = {letter: params[name] for letter, name in step.parameters.items()}
-            for letter, gradient in step.op.gradients(dz, p, y, z).items():
-                out[f"grad {step.parameters[letter]}"] = gradient
-            for edge, dy in zip(step.edges, step.op.backward(dz, p, y, z), strict=True):
-                out[f"edge {edge.source} {edge.target}"] = dy
+            z, y = step.joined(value), tuple(value[name] for name in step.inputs)
+            arriving = [_sum_of(uses[name], value[name]) for name in step.outputs]
+            out |= {f"grad {n}": dz for n, dz in zip(step.outputs, arriving, strict=True)}
+            dz = tuple(arriving) if len(arriving) > 1 else arriving[0]
+            for edge, dy in zip(step.edges, step.op.vjp(dz, y, z), strict=True):
+                if edge is None:
+                    continue
                 uses[edge.source].append(dy)
-        out["grad x"] = total(uses["x"]) if uses["x"] else np.zeros_like(x)
+                if network.has_own_uses(edge.source):
+                    out[f"edge {edge.source} {edge.target}"] = dy
+        for name in (*network.inputs, *network.trained):
+            out[f"grad {name}"] = _sum_of(uses[name], value[name])
+        out.pop("grad Err", None)
     return out
+
+
+def _sum_of(uses: list[Any], value: Any) -> Any:
+    return total(uses) if uses else np.zeros_like(value)
 
 
 def flat(trace: Trace) -> dict[str, Any]:
     """The same names from a trace."""
-    out = {f"value {name}": z for name, z in trace.value.items()}
-    out |= {f"grad {name}": g for name, g in trace.grad.items() if name != "Div"}
+    out = {f"value {n}": z for n, z in trace.value.items() if not n.endswith(".draw")}
+    out |= {f"grad {name}": g for name, g in trace.grad.items()}
     out |= {f"edge {source} {target}": g for (source, target), g in trace.edge_grad.items()}
     return out | {"Div": trace.Div, "Err": np.asarray(trace.Err)}
 
 
-def in_reals(case: Case) -> dict[str, Any]:
-    params = {name: Real.array(p) for name, p in case.params.items()}
-    return evaluate(case.network, params, Real.array(case.x), Real.array(case.desired))
+def given_of(case: Case, draws: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All that a network starts from: draws too, the core's own unless others are given."""
+    known = {**case.given, **(draws or {})}
+    with np.errstate(all="ignore"):
+        value = forward(case.network, known)
+    return known | {step.draw: value[step.draw] for step in case.network.steps if step.draw}
+
+
+def in_reals(case: Case, draws: dict[str, Any] | None = None) -> dict[str, Any]:
+    given = {name: Real.array(a) for name, a in given_of(case, draws).items()}
+    return evaluate(case.network, given)
 
 
 def exactly(x: Any, rounding: Rounding = F32) -> Bounded:
@@ -205,10 +229,11 @@ def exactly(x: Any, rounding: Rounding = F32) -> Bounded:
     return Bounded.exactly(np.asarray(x), rounding)
 
 
-def in_bounded(case: Case, rounding: Rounding) -> dict[str, Bounded]:
-    params = {name: Bounded.exactly(p, rounding) for name, p in case.params.items()}
-    x, d = Bounded.exactly(case.x, rounding), Bounded.exactly(case.desired, rounding)
-    return evaluate(case.network, params, x, d)
+def in_bounded(
+    case: Case, rounding: Rounding, draws: dict[str, Any] | None = None
+) -> dict[str, Bounded]:
+    given = {name: Bounded.exactly(a, rounding) for name, a in given_of(case, draws).items()}
+    return evaluate(case.network, given)
 
 
 def quadratic(z: Any) -> Any:
@@ -223,7 +248,7 @@ def quadratic_jacobian(z: Any) -> Any:
     return np.stack([np.concatenate(row, axis=-1) for row in rows], axis=1)
 
 
-def quadratic_vjp(dy: Any, z: Any) -> Any:
+def quadratic_pullback(dy: Any, z: Any) -> Any:
     return (np.expand_dims(dy, 1) @ quadratic_jacobian(z)).reshape(z.shape[0], 3)
 
 
@@ -260,12 +285,15 @@ VECTOR_OPS = [
     core.Max(sizes=(2, 1, 3)),
     core.Max(sizes=(3, 3), ties="last"),
     core.Max(sizes=(3, 3), ties="even"),
+    core.MaxSubsets(((0, 1, 2), (2, 3), (5, 2, 4))),
+    core.MaxSubsets(((0, 1, 2), (2, 3), (5, 2, 4)), ties="last"),
+    core.MaxSubsets(((0, 1, 2), (2, 3), (5, 2, 4)), ties="even"),
     core.Take((2, 0, 2, 5)),
     core.Products([(0, 1), (2, 2), (5, 0), (1, 0)]),
 ]
 USER_OPS = [
     core.VectorActivation(quadratic, jacobian=quadratic_jacobian, n_in=3, n_out=4),
-    core.VectorActivation(quadratic, vjp=quadratic_vjp, n_in=3, n_out=4),
+    core.VectorActivation(quadratic, pullback=quadratic_pullback, n_in=3, n_out=4),
 ]
 OTHER_OPS = [
     core.Affine(6, 4),
@@ -273,6 +301,9 @@ OTHER_OPS = [
     core.Add(),
     core.Multiply(),
     core.Concatenate(),
+    core.Maximum(),
+    core.Maximum(ties="first"),
+    core.Maximum(ties="last"),
 ]
 OPS = SCALAR_OPS + VECTOR_OPS + USER_OPS + OTHER_OPS
 DIVERGENCES = [
@@ -295,7 +326,7 @@ DIVERGENCES = [
 def label(thing: Any) -> str:
     """A short test id."""
     if isinstance(thing, VectorActivation):
-        return f"VectorActivation({'vjp' if thing.vjp else 'jacobian'})"
+        return f"VectorActivation({'pullback' if thing.pullback else 'jacobian'})"
     return repr(thing).replace("RandomizedLeakyReLU", "RReLU")
 
 

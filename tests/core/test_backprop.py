@@ -31,7 +31,7 @@ from gradparity.core import (
 )
 from gradparity.core.network.backprop import training_gradients
 
-from .oracle import evaluate, flat
+from .oracle import evaluate, flat, given_of
 
 
 def test_the_lectures_numbers():
@@ -194,7 +194,7 @@ def test_training_gradients_of_a_parameter_that_reaches_no_output():
 def test_the_oracles_evaluator_is_backprop():
     """The tests' generic walk and the package's own give the same bits."""
     case = Case.random(diamond(Multiply()), batch=4, seed=2)
-    generic = evaluate(case.network, case.params, case.x, case.desired)
+    generic = evaluate(case.network, given_of(case))
     own = flat(backprop(case))
     assert generic.keys() == own.keys()
     for name, value in own.items():

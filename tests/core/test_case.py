@@ -47,11 +47,16 @@ def test_the_network():
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((0, 2)), r"x has shape \(0, 2\).*at least one instance"),
+        (np.zeros((0, 2)), r"x has shape \(0, 2\).*at least one sample"),
         (np.zeros((2, 0)), r"x has shape \(2, 0\)"),
-        (np.zeros(2), r"x has shape \(2,\)"),
-        (np.zeros((2, 1, 2)), r"x has shape \(2, 1, 2\)"),
-        (np.zeros((2, 5)), "node 'z1' <- x: Affine takes a value of width 2, received width 5"),
+        (np.zeros(()), r"x has shape \(\)"),
+        (np.zeros(2), r"d has shape \(2,\); the output has 3 samples"),
+        (
+            np.zeros((2, 1, 2)),
+            r"d of shape \(2,\) .*class indices have shape \(2, 1\)",
+        ),
+        (np.zeros((2, 0, 2)), r"x has shape \(2, 0, 2\).*at least one sample and one element"),
+        (np.zeros((2, 5)), "node 'z1' <- x: Affine takes a value of width 2, received shape.*5"),
         (np.array([[1.0, np.nan], [0, 0]]), r"x\[0, 1\] is nan"),
         (np.array([[1.0, 0], [-np.inf, 0]]), r"x\[1, 0\] is -inf"),
     ],
@@ -92,10 +97,10 @@ def test_a_missing_parameter():
     [
         ([0, 3], ValueError, "label 3 is out of range: 3 outputs have labels 0 to 2"),
         ([-1, 0], ValueError, "label -1 is out of range"),
-        ([0], ValueError, r"d has shape \(1,\); x has 2 instances"),
+        ([0], ValueError, r"d has shape \(1,\); the output has 2 samples"),
         ([0.0, 1.0], ValueError, r"labels of shape \(2,\) have dtype float64; give integers"),
         (np.eye(3, dtype=int)[:2], ValueError, r"shape \(2, 3\) has dtype int64"),
-        (np.eye(2), ValueError, r"d has shape \(2, 2\), expected \(T, 3\)"),
+        (np.eye(2), ValueError, r"d has shape \(2, 2\), expected \(2, 3\)"),
         (np.eye(3)[:2].astype("f4"), TypeError, "d has dtype float32 and x float64"),
         ([[0.5, 0.5, 0.5], [1, 0, 0]], ValueError, "row 0 of d sums to 1.5; divide"),
         ([[1.0, 0, 0], [0.2, 0.2, 0.2]], ValueError, "row 1 of d sums to 0.6"),
@@ -115,10 +120,10 @@ def test_the_targets_of_other_divergences():
     params = {"W1": np.zeros((2, 1)), "b1": np.zeros(1)}
     refused(r"d\[1, 0\] = 2.0 is outside \[0, 1\]; targets are probabilities",
             network=binary, params=params, d=[[0.0], [2.0]])  # fmt: skip
-    refused(r"d has shape \(2, 2\), expected \(T, 1\)", network=binary, params=params, d=X)
+    refused(r"d has shape \(2, 2\), expected \(2, 1\)", network=binary, params=params, d=X)
     assert Case(binary, params, X, [0.0, 1.0]).desired.shape == (2, 1)
     assert Case(binary, params, X, [0, 1]).desired.tolist() == [[0], [1]]
-    refused(r"L2: d has shape \(2, 2\), expected \(T, 3\)", network=layered([Affine(2, 3)], L2()),
+    refused(r"L2: d has shape \(2, 2\), expected \(2, 3\)", network=layered([Affine(2, 3)], L2()),
             d=X)  # fmt: skip
 
 

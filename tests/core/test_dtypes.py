@@ -26,7 +26,7 @@ from gradparity.core import (
 )
 from gradparity.core.network.backprop import training_gradients
 
-from .oracle import DIVERGENCES, OPS, alone, case_of, evaluate, label, width_in
+from .oracle import DIVERGENCES, OPS, alone, case_of, evaluate, given_of, label, width_in
 
 DTYPES = ["float16", "float32", "float64", "longdouble"]
 X = np.array([[0.0, -0.0, 1.0, -1.0, 2.0, 2.0], [0.3, -0.7, 1.9, 30.0, -30.0, 0.1]])
@@ -38,7 +38,7 @@ def check(case, dtype):
     assert trace.Div.dtype == dtype
     for name, array in (trace.value | trace.grad | dict(trace.edge_grad)).items():
         assert array.dtype == dtype, (name, array.dtype)
-    for name, array in evaluate(case.network, case.params, case.x, case.desired).items():
+    for name, array in evaluate(case.network, given_of(case)).items():
         assert array.dtype == dtype, (name, array.dtype)  # Err too, before it becomes a float
     with np.errstate(all="ignore"):  # a probability of float16 may be 0
         Div, gradients = training_gradients(case.network, case.params, case.x, case.desired)
@@ -105,5 +105,8 @@ def test_a_numpy_scalar_as_eps_forces_no_dtype(number):
 def test_slopes_read_off_an_implementations_values_keep_its_dtype(dtype):
     op = RandomizedLeakyReLU()
     x = X.astype(dtype)
-    seen = op.observed(x, op.f(x))
-    check(case_of(alone(seen), x, dtype=dtype), dtype)
+    draw = op.draw((x,), op.forward(x, op.sample(x)))
+    assert draw.dtype == dtype
+    case = case_of(alone(op), x, dtype=dtype)
+    for name, array in evaluate(case.network, given_of(case, {"y1.draw": draw})).items():
+        assert array.dtype == dtype, (name, array.dtype)

@@ -14,7 +14,6 @@ from gradparity.core import (
     CrossEntropy,
     Identity,
     LinearLoss,
-    RandomizedLeakyReLU,
     Rounding,
     Sigmoid,
     SiLU,
@@ -33,6 +32,7 @@ from .oracle import (
     alone,
     case_of,
     evaluate,
+    given_of,
     in_bounded,
     in_reals,
     inside,
@@ -56,18 +56,14 @@ def shifted(array, index, h):
     return moved
 
 
-def check_derivative(network, params, x, d, name):
+def check_derivative(network, given, name):
     """The backward formula against (Err(p + h) - Err(p - h)) / 2h, element by element."""
-    gradient = evaluate(network, params, x, d)[f"grad {name}"]
+    gradient = evaluate(network, given)[f"grad {name}"]
 
     def err(h, index):
-        if name == "x":
-            return evaluate(network, params, shifted(x, index, h), d)["Err"]
-        moved = params | {name: shifted(params[name], index, h)}
-        return evaluate(network, moved, x, d)["Err"]
+        return evaluate(network, given | {name: shifted(given[name], index, h)})["Err"][()]
 
-    array = x if name == "x" else params[name]
-    for index in np.ndindex(*array.shape):
+    for index in np.ndindex(*given[name].shape):
         difference = (err(H, index) - err(-H, index)) / (2 * H)
         size = max(abs(difference), abs(gradient[index] + Real(0)), Real(1))
         assert abs(difference - gradient[index]) <= Real.of(TOLERANCE) * size, (name, index)
@@ -77,10 +73,9 @@ def check_derivative(network, params, x, d, name):
 def test_the_backward_formula_is_the_derivative_of_the_forward_formula(op):
     network = alone(op)
     case = case_of(network, ORDINARY[:, : width_in(op)], seed=3)
-    params = {name: Real.array(p) for name, p in case.params.items()}
-    x, d = Real.array(case.x), Real.array(case.desired)
-    for name in ("x", *params):
-        check_derivative(network, params, x, d, name)
+    given = {name: Real.array(a) for name, a in given_of(case).items()}
+    for name in ("x", *case.params):
+        check_derivative(network, given, name)
 
 
 PROBABILITIES = np.array([[0.2, 0.5, 0.3], [0.01, 0.9, 0.09], [0.125, 0.25, 0.625]])
@@ -94,7 +89,7 @@ SOFT = np.array([[0.25, 0.5, 0.25], [0.0, 0.125, 0.875], [1.0, 0.0, 0.0]])
 def test_the_gradient_of_a_divergence_is_its_derivative(divergence, d):
     y = PROBABILITIES if getattr(divergence, "on", "") == "probabilities" else LOGITS
     network = alone(Identity(), divergence)
-    check_derivative(network, {}, Real.array(y), Real.array(d), "x")
+    check_derivative(network, {"x": Real.array(y), "d": Real.array(d)}, "x")
 
 
 def test_the_check_finds_a_factor_of_one_in_1e20():
@@ -104,7 +99,7 @@ def test_the_check_finds_a_factor_of_one_in_1e20():
 
     x = Real.array(ORDINARY)
     with pytest.raises(AssertionError, match="x"):
-        check_derivative(alone(Wrong()), {}, x, Real.array(ORDINARY), "x")
+        check_derivative(alone(Wrong()), {"x": x, "d": Real.array(ORDINARY)}, "x")
 
 
 # --- inside the bound ------------------------------------------------------------------------
@@ -139,10 +134,10 @@ def points(width, dtype):
         return np.concatenate([ordinary, special, mixed]).astype(dtype)
 
 
-def check_inside(case, rounding):
+def check_inside(case, rounding, draws=None):
     """Floats in the dtype, and the reference itself, against the truth and the bound."""
-    truth, reference = in_reals(case), in_bounded(case, rounding)
-    given = evaluate(case.network, case.params, case.x, case.desired)
+    truth, reference = in_reals(case, draws), in_bounded(case, rounding, draws)
+    given = evaluate(case.network, given_of(case, draws))
     assert truth.keys() == reference.keys() == given.keys()
     for name, bounded in reference.items():
         assert np.isfinite(bounded.full_error()).all(), f"no finite bound on {name}"
@@ -166,10 +161,11 @@ def check_inside(case, rounding):
 def test_floats_lie_inside_the_bound(op, dtype, statistical):
     network = alone(op)
     case = case_of(network, points(width_in(op), dtype), seed=7, dtype=dtype)
-    if isinstance(op, RandomizedLeakyReLU):  # an implementation draws its own slopes
-        seen = op.observed(case.x, op.f(case.x))
-        case = Case(alone(seen), case.params, case.x, case.d)
-    check_inside(case, Rounding.of(dtype, statistical=statistical))
+    draws = None
+    if op.random:  # an implementation draws its own slopes
+        y = (case.x,)
+        draws = {"y1.draw": op.draw(y, op.forward(*y, op.sample(*y)))}
+    check_inside(case, Rounding.of(dtype, statistical=statistical), draws)
 
 
 def test_saturated_logits_of_300_and_1000_classes():
@@ -268,8 +264,10 @@ def test_values_are_accurate_relative_to_themselves(op):
     """
     z = points(6, "float64")
     z = z[np.abs(z).min(axis=-1) > 1e-30]
-    true = op.f(Real.array(z))
-    off = np.abs([float(Real(a) - b) for a, b in zip(op.f(z).flat, true.flat, strict=True)])
+    draw = (op.sample(z),) if op.random else ()
+    true = op.forward(Real.array(z), *map(Real.array, draw))
+    found = op.forward(z, *draw)
+    off = np.abs([float(Real(a) - b) for a, b in zip(found.flat, true.flat, strict=True)])
     size = np.abs([float(b) for b in true.flat])
     assert (off <= 26 * 2.0**-53 * size + np.finfo(float).tiny).all()
 

@@ -12,9 +12,10 @@ from gradparity.core import (
     Affine,
     Case,
     Hardtanh,
-    LinearLoss,
     LeakyReLU,
+    LinearLoss,
     Max,
+    Maximum,
     Maxout,
     MaxSubsets,
     Network,
@@ -53,7 +54,7 @@ INTERVALS = [
 def test_the_subdifferential_of_a_scalar_op(op, intervals):
     assert {kink.at: kink.interval for kink in op.kinks} == intervals
     y = np.array([[-1.0, -0.5, -0.0, 0.0, 0.5, 1.0]])
-    found = op.subdifferential({}, y, TINY)
+    found = op.subdifferential((y,), TINY)
     if not intervals:
         assert found is None
         return
@@ -61,12 +62,17 @@ def test_the_subdifferential_of_a_scalar_op(op, intervals):
     for at, (low, high) in intervals.items():
         assert (found.low[y == at] == low).all()
         assert (found.high[y == at] == high).all()
-    assert op.subdifferential({}, np.array([[0.3, -0.4]]), TINY) is None
+    assert op.subdifferential((np.array([[0.3, -0.4]]),), TINY) is None
 
 
 @pytest.mark.parametrize("op", [o for o in SCALAR_OPS if not getattr(o, "kinks", ())], ids=label)
 def test_smooth_ops_have_no_kinks(op):
-    assert op.subdifferential({}, np.array([[0.0, -0.0, 1.0, -1.0]]), TINY) is None
+    assert op.subdifferential((np.array([[0.0, -0.0, 1.0, -1.0]]),), TINY) is None
+
+
+def value_of(op, z):
+    """With the core's own draw, if the op takes one."""
+    return op.forward(z, *([op.sample(z)] if op.random else []))
 
 
 @pytest.mark.parametrize("op", [o for o in SCALAR_OPS if getattr(o, "kinks", ())], ids=label)
@@ -75,7 +81,7 @@ def test_one_sided_slopes_are_the_limits_of_the_difference_quotients(op):
     h = 2.0**-30
     for kink in op.kinks:
         z = np.array([[kink.at - h, kink.at, kink.at + h]])
-        y = op.f(z)[0]
+        y = value_of(op, z)[0]
         left, right = (y[1] - y[0]) / h, (y[2] - y[1]) / h
         # Off by h f''/2 <= h and the roundings of two values near 1 over h: 2^-52 / 2^-30.
         if isinstance(op, RandomizedLeakyReLU) and op.training:
@@ -87,14 +93,15 @@ def test_one_sided_slopes_are_the_limits_of_the_difference_quotients(op):
 
 def test_numbers_that_xla_flushes_count_as_zero():
     y = np.array([[TINY, TINY / 2, -TINY / 2, -TINY]])
-    assert ReLU().subdifferential({}, y, TINY).at.tolist() == [[False, True, True, False]]
-    assert ReLU().subdifferential({}, y, 0.0) is None
-    assert Hardtanh().subdifferential({}, y, TINY) is None
+    assert ReLU().subdifferential((y,), TINY).at.tolist() == [[False, True, True, False]]
+    assert ReLU().subdifferential((y,), 0.0) is None
+    assert Hardtanh().subdifferential((y,), TINY) is None
 
 
 def slope_at(op, at):
     z = np.array([[at]])
-    return float(op.df(np.ones_like(z), z, op.f(z))[0, 0])
+    (dz,) = op.vjp(np.ones_like(z), (z,), op.forward(z))
+    return float(dz[0, 0])
 
 
 @pytest.mark.parametrize("zero", [0.0, -0.0])
@@ -131,8 +138,11 @@ def test_the_left_slope_of_a_randomized_unit_is_the_drawn_one():
     """Of the function drawn, the lowest slope of the range is no subgradient."""
     op = RandomizedLeakyReLU(subgradient="left", seed=3)
     z = np.zeros((2, 3))
-    assert np.array_equal(op.df(np.ones_like(z), z, z), op.slopes(z))
-    assert op.subdifferential({}, z, TINY).low.min() <= op.slopes(z).min()
+    drawn = op.sample(z)
+    dz, of_the_draw = op.vjp(np.ones_like(z), (z, drawn), z)
+    assert of_the_draw is None
+    assert np.array_equal(dz, drawn)
+    assert op.subdifferential((z, drawn), TINY).low.min() <= drawn.min()
 
 
 def test_without_a_kink_the_choice_is_never_used():
@@ -154,7 +164,6 @@ def test_without_a_kink_the_choice_is_never_used():
         (lambda: LeakyReLU(a="0.1"), "a='0.1'.*finite"),
         (lambda: ELU(a=0.0), "a=0.*a > 0"),
         (lambda: RandomizedLeakyReLU(0.5, 0.25), "l <= u"),
-        (lambda: ReLU(spelling="rectify"), "'rectify'.*maximum"),
         (lambda: GELU("sigmoid"), "'sigmoid'.*tanh"),
         (lambda: Softplus(threshold=float("nan")), "threshold=nan"),
     ],
@@ -195,12 +204,13 @@ def test_ties_first_last_even():
     ],
 )
 def test_which_inputs_share_the_maximum(z, tied):
-    found = Max().subdifferential({}, np.array([z]), TINY)
+    found = Max().subdifferential((np.array([z]),), TINY)
     if tied is None:
         assert found is None
     else:
-        assert found.winners.tolist() == [tied]
-        assert found.sizes == (3,)
+        assert found.element.tolist() == np.flatnonzero(tied).tolist()
+        assert not found.group.any()
+        assert not found.input.any()
 
 
 @pytest.mark.parametrize("ties", ["first", "last", "even"])
@@ -209,24 +219,87 @@ def test_the_weights_taken_lie_in_the_simplex(ties):
     z = rng.integers(-1, 2, (50, 7)) * 1.0
     z[rng.random(z.shape) < 0.2] = -0.0
     op = Max((3, 1, 3), ties=ties)
-    found = op.subdifferential({}, z, TINY)
-    w = op.df(np.ones((50, 3)), z, op.f(z))
+    found = op.subdifferential((z,), TINY)
+    y = op.f(z)
+    w = op.df(np.ones((50, 3)), z, y)
     assert (w >= 0).all()
-    assert (w[~found.winners] == 0).all()
+    assert (w[z < np.repeat(y, (3, 1, 3), axis=-1)] == 0).all()
     for group in op.groups(w):
         # One division a weight and at most three terms: 3 roundings of numbers below 1.
         assert np.abs(group.sum(axis=-1) - 1).max() <= 3 * 2.0**-53
+    # Where there is a tie, all the weight is in its slots.
+    shares = np.bincount(found.group, w.ravel()[found.element], minlength=150)
+    tied = found.groups(150)
+    assert tied.any()
+    assert not tied.all()
+    assert np.abs(shares[tied] - 1).max() <= 3 * 2.0**-53
 
 
 def test_ties_are_found_per_group_and_rows_without_one_have_one_winner():
     z = np.array([[1.0, 1.0, 5.0, 4.0], [1.0, 2.0, 3.0, 3.0], [1.0, 2.0, 4.0, 3.0]])
-    found = Max((2, 2)).subdifferential({}, z, TINY)
-    assert found.winners.tolist() == [
-        [True, True, True, False],
-        [False, True, True, True],
-        [False, True, True, False],
-    ]
-    assert found.sizes == (2, 2)
+    found = Max((2, 2)).subdifferential((z,), TINY)
+    # (sample, group) 0, 0 and 1, 1 of an output (3, 2); groups with one winner have no slot.
+    assert found.group.tolist() == [0, 0, 3, 3]
+    assert found.element.tolist() == [0, 1, 6, 7]
+    assert found.groups(6).tolist() == [True, False, False, True, False, False]
+
+
+def test_ties_of_a_maximum_along_another_axis():
+    z = np.zeros((2, 3, 4))
+    z[0, 1, 2] = z[0, 2, 2] = 1.0
+    z[1] = np.arange(12.0).reshape(3, 4)
+    found = Max(axis=1).subdifferential((z,), TINY)
+    slots = set(zip(found.group.tolist(), found.element.tolist(), strict=True))
+    assert slots == {*((k, 4 * j + k) for j in range(3) for k in (0, 1, 3)), (2, 6), (2, 10)}
+
+
+def test_ties_of_overlapping_subsets_share_elements():
+    op = MaxSubsets([[0, 1], [1, 2], [2]])
+    found = op.subdifferential((np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 2.0]]),), TINY)
+    slots = list(zip(found.group.tolist(), found.element.tolist(), strict=True))
+    assert sorted(slots) == [(0, 0), (0, 1), (1, 1), (1, 2), (4, 4), (4, 5)]
+    assert op.subdifferential((np.array([[1.0, 2.0, 3.0]]),), TINY) is None
+
+
+@pytest.mark.parametrize(
+    ("ties", "weights"), [("first", (1, 0)), ("last", (0, 1)), ("even", (0.5, 0.5))]
+)
+def test_the_maximum_of_two_arrays_and_its_ties(ties, weights):
+    """a is broadcast over the rows: its element 0 ties twice, and gets what both rows send."""
+    a, b = np.array([0.0, 1.0, TINY / 2]), np.array([[-0.0, 2.0, 0.0], [0.0, 0.5, -1.0]])
+    op = Maximum(ties=ties)
+    z = op.forward(a, b)
+    da, db = op.vjp(np.ones_like(z), (a, b), z)
+    assert da[0] == 2 * weights[0]
+    assert db[:, 0].tolist() == [weights[1]] * 2
+    assert (da[1], db[:, 1].tolist()) == (1, [1, 0])
+    found = op.subdifferential((a, b), TINY)
+    slots = zip(found.group.tolist(), found.input.tolist(), found.element.tolist(), strict=True)
+    assert sorted(slots) == [(0, 0, 0), (0, 1, 0), (2, 0, 2), (2, 1, 2), (3, 0, 0), (3, 1, 3)]
+    assert op.subdifferential((a + 5, b), TINY) is None
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        (Max(), [(2, 3)]),
+        (Max((2, 1)), [(2, 3)]),
+        (Max(axis=0), [(2, 3)]),
+        (MaxSubsets([[0, 1], [1, 2], [2, 0]]), [(2, 3)]),
+        (Maximum(), [(2, 3), (3,)]),
+    ],
+    ids=label,
+)
+def test_the_routes_of_a_maximum_are_its_ties_where_all_inputs_are_equal(op, shapes):
+    def slots(found):
+        routes = zip(found.group, found.input, found.element, strict=True)
+        return sorted(tuple(map(int, route)) for route in routes)
+
+    routes = op.routes(*shapes)
+    ties = op.subdifferential(tuple(np.ones(shape) for shape in shapes), TINY)
+    single = np.bincount(routes.group) == 1  # a group of one has a route and never a tie
+    assert [r for r in slots(routes) if not single[r[0]]] == slots(ties)
+    assert {*routes.group.tolist()} == {*range(int(np.prod(op.output_shape(*shapes))))}
 
 
 def test_overlapping_subsets_sum_their_contributions():
@@ -247,7 +320,8 @@ def test_overlapping_subsets_sum_their_contributions():
     [
         (lambda: Max(ties="random"), "'random'.*first.*last.*even"),
         (lambda: Max(sizes=(2, 0)), r"\(2, 0\).*sizes >= 1"),
-        (lambda: Max(spelling="top"), "'top'.*amax"),
+        (lambda: Maximum(ties="random"), "'random'.*first.*last.*even"),
+        (lambda: MaxSubsets([[0]], ties="random"), "'random'.*first.*last.*even"),
         (lambda: MaxSubsets([[0], []]), "one or more whole numbers"),
         (lambda: MaxSubsets([[0, 1, 0]]), r"subset 0 is \[0, 1, 0\]"),
         (lambda: MaxSubsets([]), "one or more rows"),
@@ -274,19 +348,25 @@ def test_observed_slopes_reproduce_the_values_and_stay_in_the_range(dtype):
     z = rng.standard_normal((20, 5)).astype(dtype)
     z[0] = 0.0
     y = np.where(z > 0, z, rng.uniform(op.l, op.u, z.shape).astype(dtype) * z)
-    seen = op.observed(z, y)
-    slopes = seen.slopes(z)
+    slopes = op.draw((z,), y)
+    assert slopes.dtype == dtype
     assert (slopes >= np.asarray(op.l, dtype)).all()
     assert (slopes <= np.asarray(op.u, dtype)).all()
     # A quotient and a product: two roundings.
-    assert (np.abs(seen.f(z) - y) <= 2 * np.finfo(dtype).eps * np.abs(y)).all()
-    assert seen.observed(z, y) is not op
+    assert (np.abs(op.forward(z, slopes) - y) <= 2 * np.finfo(dtype).eps * np.abs(y)).all()
 
 
 def test_observed_slopes_outside_the_range_are_not_believed():
     op = RandomizedLeakyReLU()
     z = np.array([[-1.0, -1.0]])
-    assert op.observed(z, 0.9 * z).slopes(z).tolist() == [[op.u, op.u]]
-    assert op.observed(z, 0.01 * z).slopes(z).tolist() == [[op.l, op.l]]
-    evaluation = RandomizedLeakyReLU(training=False)
-    assert evaluation.observed(z, 0.9 * z) is evaluation
+    assert op.draw((z,), 0.9 * z).tolist() == [[op.u, op.u]]
+    assert op.draw((z,), 0.01 * z).tolist() == [[op.l, op.l]]
+    assert not RandomizedLeakyReLU(training=False).random
+
+
+def test_the_cores_own_draw_repeats_itself_and_another_seed_gives_another():
+    z = np.ones((4, 3), np.float32)
+    draw = RandomizedLeakyReLU().sample(z)
+    assert draw.dtype == np.float32
+    assert np.array_equal(draw, RandomizedLeakyReLU().sample(-z))
+    assert not np.array_equal(draw, RandomizedLeakyReLU(seed=1).sample(z))

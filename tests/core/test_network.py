@@ -11,6 +11,7 @@ from gradparity.core import (
     L2,
     Add,
     Affine,
+    Case,
     Concatenate,
     Edge,
     Max,
@@ -25,6 +26,7 @@ from gradparity.core import (
     Take,
     Tanh,
     VectorActivation,
+    backprop,
     layered,
 )
 from gradparity.core.network.network import RESERVED
@@ -83,15 +85,19 @@ def test_edges_and_consumers():
 
 def test_compound_ops_are_expanded():
     net = Network(Node("pool", MaxSubsets([[0, 1], [1, 2]]), "x"), divergence=L2())
-    assert [n.name for n in net.nodes] == ["pool_subsets", "pool"]
-    assert net.output == "pool"
+    assert [n.name for n in net.nodes] == ["pool"]  # one op
     net = Network(Node("z1", Maxout(2, 3), "x"), divergence=L2())
+    assert [n.name for n in net.nodes] == ["z1_pieces", "z1"]
+    assert net.output == "z1"
     assert net.parameter_shapes == {"W_z1_pieces": (2, 6), "b_z1_pieces": (6,)}
 
 
-def test_widths_and_the_input_width():
+def test_shapes_and_the_input_width():
     net = layered([Affine(4, 3), ReLU()], L2())
-    assert net.widths(4) == {"x": 4, "z1": 3, "y1": 3}
+    own = {"W1": (4, 3), "b1": (3,)}
+    assert net.shapes({"x": (5, 4)}) == {"x": (5, 4), "z1": (5, 3), "y1": (5, 3), **own}
+    tokens = net.shapes({"x": (5, 2, 4)})
+    assert tokens == {"x": (5, 2, 4), "z1": (5, 2, 3), "y1": (5, 2, 3), **own}
     assert net.input_width() == 4
     assert layered([Softmax()], L2()).input_width() is None
 
@@ -123,14 +129,14 @@ def test_a_cycle_is_shown():
 
 
 def test_an_unknown_name():
-    refused("'b' takes 'q', which is no node; there are 'x', 'b'", Node("b", Tanh(), "q"))
+    refused("'b' takes 'q', which is not a node; valid names: 'x', 'b'", Node("b", Tanh(), "q"))
     refused("'b' takes 'Div'", Node("b", Tanh(), "Div"))
 
 
 def test_a_name_given_twice():
     refused("two nodes are named 'a'", Node("a", Tanh(), "x"), Node("a", ReLU(), "x"))
-    pooled = Node("a", MaxSubsets([[0]]), "x")
-    refused("two nodes are named 'a_subsets'", pooled, Node("a_subsets", ReLU(), "x"))
+    pieces = Node("a", Maxout(2, 2), "x")
+    refused("two nodes are named 'a_pieces'", pieces, Node("a_pieces", ReLU(), "x"))
 
 
 def test_a_name_taken_by_a_parameter():
@@ -143,17 +149,22 @@ def test_names_that_are_no_identifiers_or_keywords(name):
     refused(f"node name {re.escape(repr(name))}.*identifier", Node(name, Tanh(), "x"))
 
 
-@pytest.mark.parametrize(
-    "name", ["x", "d", "Div", "Err", "type", "forward", "train", "_z", "__z__"]
-)
+@pytest.mark.parametrize("name", ["x", "d", "Div", "Err", "params", "_z", "__z__"])
 def test_reserved_names(name):
     refused(f"'{name}' is reserved", Node(name, Tanh(), "x"))
 
 
-def test_every_public_attribute_of_a_torch_module_is_reserved():
+def test_names_that_a_framework_keeps_for_itself_are_refused_by_its_adapter_alone():
     torch = pytest.importorskip("torch")
+    from gradparity.adapters import AdapterError, adapter
+
     public = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
-    assert public <= RESERVED, sorted(public - RESERVED)
+    assert {"type", "forward", "train"} <= public
+    for name in sorted(public - RESERVED):
+        case = Case.random(Network(Node(name, Affine(2, 2), "x"), divergence=L2()), batch=2)
+        assert name in backprop(case).value
+        with pytest.raises(AdapterError, match=name):
+            adapter("torch").build(case.network, case.params)
 
 
 @pytest.mark.parametrize(
@@ -189,34 +200,37 @@ def test_a_bad_divergence_output_or_reduction():
     refused("divergence is <class .*give one such as", node, divergence=L2, error=TypeError)
     refused("divergence is 'mse'", node, divergence="mse", error=TypeError)
     refused("output is 'b'; nodes are \\['a'\\]", node, output="b")
-    refused("reduction is 'none'; give 'mean' or 'sum'", node, reduction="none")
+    refused(r"reduction='none'\): give 'mean' or 'sum'", node, reduction="none")
 
 
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ([Node("a", Affine(3, 2), "x")], "node 'a' <- x: Affine takes.*width 3, received width 4"),
+        (
+            [Node("a", Affine(3, 2), "x")],
+            r"node 'a' <- x: .*width 3, received shape \(2, 4\)",
+        ),
         (
             [Node("a", Affine(4, 2), "x"), Node("b", Add(), "a", "x")],
-            r"node 'b' <- a, x: Add takes values of one width, received widths \(2, 4\)",
+            r"node 'b' <- a, x: Add: the shapes \(2, 2\) and \(2, 4\) do not broadcast",
         ),
-        ([Node("a", Take((0, 4)), "x")], "index 4 of a value of width 4.*0 to 3"),
-        ([Node("a", Products([(0, 4)]), "x")], "index 4 of a value of width 4"),
-        ([Node("a", Max((2, 3)), "x")], "Max takes a value of width 5, received width 4"),
-        ([Node("a", MaxSubsets([[0, 7]]), "x")], "index 7 of a value of width 4"),
+        ([Node("a", Take((0, 4)), "x")], r"index 4 of a value of shape \(2, 4\).*0 to 3"),
+        ([Node("a", Products([(0, 4)]), "x")], r"index 4 of a value of shape \(2, 4\)"),
+        ([Node("a", Max((2, 3)), "x")], r"Max takes a value of width 5, received shape \(4,\)"),
+        ([Node("a", MaxSubsets([[0, 7]]), "x")], r"index 7 of a value of shape \(2, 4\)"),
     ],
 )
 def test_a_width_that_does_not_fit(nodes, message):
     net = Network(*nodes, divergence=L2())
     with pytest.raises(ValueError, match=message):
-        net.widths(4)
+        net.shapes({"x": (2, 4)})
 
 
 def test_a_vector_activation_is_checked():
-    with pytest.raises(ValueError, match="exactly one of jacobian= and vjp="):
+    with pytest.raises(ValueError, match="exactly one of jacobian= and pullback="):
         VectorActivation(np.tanh, n_in=2, n_out=2)
     with pytest.raises(ValueError, match="exactly one"):
-        VectorActivation(np.tanh, jacobian=np.tanh, vjp=np.tanh, n_in=2, n_out=2)
+        VectorActivation(np.tanh, jacobian=np.tanh, pullback=np.tanh, n_in=2, n_out=2)
     with pytest.raises(ValueError, match="n_in=0"):
         VectorActivation(np.tanh, jacobian=np.tanh, n_in=0, n_out=2)
     wrong = VectorActivation(np.tanh, jacobian=lambda z: z, n_in=2, n_out=2)
@@ -225,5 +239,5 @@ def test_a_vector_activation_is_checked():
         wrong.df(z, z, z)
     with pytest.raises(ValueError, match=r"function returned shape \(3, 2\), expected \(3, 5\)"):
         VectorActivation(np.tanh, jacobian=lambda z: z, n_in=2, n_out=5).f(z)
-    with pytest.raises(ValueError, match=r"vjp returned shape \(3, 1\), expected \(3, 2\)"):
-        VectorActivation(np.tanh, vjp=lambda dy, z: z[:, :1], n_in=2, n_out=2).df(z, z, z)
+    with pytest.raises(ValueError, match=r"pullback returned shape \(3, 1\), expected \(3, 2\)"):
+        VectorActivation(np.tanh, pullback=lambda dy, z: z[:, :1], n_in=2, n_out=2).df(z, z, z)

@@ -19,6 +19,9 @@ from gradparity.core import (
     Case,
     CrossEntropy,
     Divergence,
+    Multiply,
+    Network,
+    Node,
     Op,
     Slopes,
     backprop,
@@ -31,10 +34,10 @@ from own_ops import Huber, LayerNorm, Swish
 
 
 class Cube(Op):
-    def forward(self, p: Any, *y: Any) -> Any:
+    def forward(self, *y: Any) -> Any:
         return y[0] ** 3
 
-    def backward(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
+    def vjp(self, dz: Any, y: Any, z: Any) -> Any:
         return (dz * (3 * y[0] ** 2),)
 
 
@@ -42,14 +45,29 @@ class Scaled(Cube):
     def parameter_shapes(self) -> Any:
         return {"s": (1,)}
 
-    def forward(self, p: Any, *y: Any) -> Any:
-        return p["s"] * y[0]
+    def forward(self, *y: Any) -> Any:
+        return y[1] * y[0]
 
-    def backward(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
-        return (p["s"] * dz,)
+    def vjp(self, dz: Any, y: Any, z: Any) -> Any:
+        return y[1] * dz, (dz * y[0]).reshape(-1, 1).sum(axis=0)
 
-    def gradients(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
-        return {"s": (dz * y[0]).reshape(-1, 1).sum(axis=0)}
+
+class Halves(Op):
+    """Two outputs and a state."""
+
+    outputs = ("low", "high")
+    states = ("mean",)
+
+    def output_shape(self, *shapes: Any) -> Any:
+        half = (*shapes[0][:-1], shapes[0][-1] // 2)
+        return half, half, ()
+
+    def forward(self, *y: Any) -> Any:
+        n = y[0].shape[-1] // 2
+        return y[0][..., :n], y[0][..., n:], y[0].mean()
+
+    def vjp(self, dz: Any, y: Any, z: Any) -> Any:
+        return (np.concatenate(dz, axis=-1),)
 
 
 def having(kind: type, **methods: Any) -> Any:
@@ -62,16 +80,28 @@ def float64(dz: Any) -> Any:
 
 
 WRONG = [
-    (Cube, {"backward": lambda self, dz, p, y, z: dz}, "Cube.backward returned ndarray; return a"),
-    (Cube, {"backward": lambda self, dz, p, y, z: (dz, dz)}, "returned 2; return a tuple of 1"),
-    (Cube, {"backward": lambda self, dz, p, y, z: (dz.sum(0),)}, r"dy of shape \(4,\), expected"),
-    (Cube, {"backward": lambda self, dz, p, y, z: (float64(dz),)}, "dy of dtype float64 for"),
-    (Cube, {"backward": lambda self, dz, p, y, z: (p["W"],)}, "Cube.backward: KeyError: 'W'"),
-    (Cube, {"forward": lambda self, p, *y: y[0].sum(1)}, r"z of shape \(3,\), expected \(3, 4\)"),
-    (Cube, {"forward": lambda self, p, *y: None}, "returned NoneType for z; return an array"),
-    (Scaled, {"gradients": lambda self, *a: {}}, r"gradients returned \[\]; return a dict"),
-    (Scaled, {"gradients": lambda self, *a: {"t": 1}}, r"\['t'\].*the parameters \['s'\]"),
-    (Scaled, {"gradients": lambda self, dz, *a: {"s": dz}}, "ds of shape"),
+    (Cube, {"vjp": lambda self, dz, y, z: dz}, "Cube.vjp returned ndarray; return a tuple of 1"),
+    (Cube, {"vjp": lambda self, dz, y, z: (dz, dz)}, "returned 2; return a tuple of 1"),
+    (Cube, {"vjp": lambda self, dz, y, z: (dz.sum(0),)}, r"dy of shape \(4,\), expected"),
+    (Cube, {"vjp": lambda self, dz, y, z: (float64(dz),)}, "dy of dtype float64 for"),
+    (Cube, {"vjp": lambda self, dz, y, z: (y[1],)}, "Cube.vjp: IndexError: tuple index"),
+    (Cube, {"vjp": lambda self, dz, y, z: (None,)}, "returned None for dy; return an array"),
+    (Cube, {"vjp": lambda self, dz, y, z: (3.0,)}, "returned float for dy; return an array"),
+    (Cube, {"forward": lambda self, *y: y[0].sum(1)}, r"z of shape \(3,\), expected \(3, 4\)"),
+    (Cube, {"forward": lambda self, *y: None}, "returned NoneType for z; return an array"),
+    (Scaled, {"vjp": lambda self, dz, y, z: ()}, "returned 0; return a tuple of 2"),
+    (Scaled, {"vjp": lambda self, dz, y, z: {"s": dz}}, "returned dict; return a tuple of 2"),
+    (Scaled, {"vjp": lambda self, dz, y, z: (dz, dz)}, r"ds of shape \(3, 4\), expected \(1,\)"),
+    (Scaled, {"vjp": lambda self, dz, y, z: (dz, None)}, "returned None for ds; return an array"),
+]
+
+#: Of an op with several outputs.
+WRONG_HALVES = [
+    ({"forward": lambda self, y: y}, "forward returned ndarray; return a tuple of 3"),
+    ({"forward": lambda self, y: (y, y)}, "forward returned 2; return a tuple of 3"),
+    ({"forward": lambda self, y: (y, y, y)}, r"z of shape \(3, 4\), expected \(3, 2\)"),
+    ({"vjp": lambda self, dz, y, z: dz}, "vjp returned 2; return a tuple of 1"),
+    ({"vjp": lambda self, dz, y, z: (dz[0],)}, r"dy of shape \(3, 2\), expected \(3, 4\)"),
 ]
 
 
@@ -85,10 +115,23 @@ class TestAFormulaThatDoesNotFit:
             Case.random(network, dtype="float32")
         assert f"node {network.output!r}, {kind.__name__}." in str(raised.value)
 
+    @pytest.mark.parametrize(("methods", "said"), WRONG_HALVES)
+    def test_so_is_that_of_an_op_of_several_outputs(self, methods: Any, said: str) -> None:
+        def network(op: Op) -> Network:
+            halves = Node("h", op, "x")
+            return Network(halves, Node("m", Multiply(), "h.low", "h.high"), divergence=L2())
+
+        trace = backprop(Case.random(network(Halves()), width=4, dtype="float32"))
+        assert {"h.low", "h.high", "h.mean", "m"} == {*trace.value}
+        assert {"h.low", "h.high", "m", "x", "Div"} == {*trace.grad}
+        with pytest.raises(FormulaError, match=said) as raised:
+            Case.random(network(having(Halves, **methods)), width=4, dtype="float32")
+        assert "node 'h', Halves." in str(raised.value)
+
     def test_so_is_that_of_a_divergence(self) -> None:
         for methods, said in (
-            ({"forward": lambda self, y, d: (y - d).sum()}, r"Div of shape \(\), expected \(3,\)"),
-            ({"gradient": lambda self, y, d: y.no_such}, "L1.gradient: AttributeError"),
+            ({"forward": lambda self, y, d: (y - d).sum()}, r"z of shape \(\), expected \(3,\)"),
+            ({"gradient": lambda self, y, d: y.no_such}, "L1.vjp: AttributeError"),
         ):
             right = {"forward": lambda self, y, d: abs(y - d).sum(axis=-1),
                      "gradient": lambda self, y, d: y - d}  # fmt: skip
@@ -98,7 +141,7 @@ class TestAFormulaThatDoesNotFit:
 
     def test_what_is_not_written_yet_is_not_missed(self) -> None:
         class Forward(Op):
-            def forward(self, p: Any, *y: Any) -> Any:
+            def forward(self, *y: Any) -> Any:
                 return y[0]
 
         case = Case.random(layered([Forward()], L2()), width=2)
@@ -118,7 +161,7 @@ class TestAFormulaThatDoesNotFit:
         with pytest.raises(FormulaError, match=r"node 'y1', Sine.forward: .*for np.sin"):
             judge_end_to_end(case, results)
 
-    @pytest.mark.parametrize("letter", ["forward", "type", "a b", "_s", "class", ""])
+    @pytest.mark.parametrize("letter", ["x", "params", "a b", "_s", "class", ""])
     def test_a_parameter_has_a_name_that_every_framework_can_have(self, letter: str) -> None:
         op = having(Scaled, parameter_shapes=lambda self: {letter: (1,)})
         with pytest.raises(ValueError, match=r"Scaled has a parameter .* reserved"):
@@ -138,12 +181,13 @@ class TestWithoutADataclass:
 
         y = np.ones((1, 1))
         for op in (LayerNorm(1), Slotted(5), Cube(), Swish(1)):
-            wrong = faulty(op, backward=lambda right, *args: tuple(2 * g for g in right(*args)))
+            wrong = faulty(op, vjp=lambda right, *args: tuple(2 * g for g in right(*args)))
             assert isinstance(wrong, type(op))
             assert getattr(wrong, "n", None) == getattr(op, "n", None)
-            p = {name: np.ones(shape) for name, shape in op.parameter_shapes().items()}
-            (right,), (twice,) = (o.backward(y, p, (y,), y) for o in (op, wrong))
-            np.testing.assert_array_equal(twice, 2 * right)
+            inputs = (y, *(np.ones(shape) for shape in op.parameter_shapes().values()))
+            gradients = (o.vjp(y, inputs, y) for o in (op, wrong))
+            for right, twice in zip(*gradients, strict=True):
+                np.testing.assert_array_equal(twice, 2 * right)
 
     def test_the_scalar_form_says_what_to_do(self) -> None:
         with pytest.raises(TypeError, match=r"Cube has no scalar form: .* use `backprop`"):
@@ -153,8 +197,9 @@ class TestWithoutADataclass:
 class TestItsFormulas:
     def test_are_read_off_its_code(self) -> None:
         norm, huber = formulas(LayerNorm, Huber)
-        assert norm.backward[-1].startswith("dp = {'g': (dz * _normal(y[0])[0]).sum(axis=0)")
-        assert norm.forward == ("z = p['g'] * _normal(y[0])[0] + p['b']",)
+        gradients = "dy = ((d - own - normal * along) / deviation, (dz * normal).sum(axis=0), dz"
+        assert norm.backward[-1].startswith(gradients)
+        assert norm.forward == ("z = g * _normal(y)[0] + b",)
         assert any("_normal(y)" in line for line in norm.where)
         assert huber.name == "Huber"
         with pytest.raises(TypeError, match="is no class of op"):
@@ -170,19 +215,17 @@ class PReLU(Op):
     def parameter_shapes(self):
         return {"a": (self.n,)}
 
-    def forward(self, p, *y):
-        return np.where(y[0] > 0, y[0], p["a"] * y[0])
+    def forward(self, y, a):
+        return np.where(y > 0, y, a * y)
 
-    def backward(self, dz, p, y, z):
-        above = y[0] >= 0 if self.at_zero == "right" else y[0] > 0
-        return (np.where(above, dz, p["a"] * dz),)
+    def vjp(self, dz, inputs, z):
+        y, a = inputs
+        above = y >= 0 if self.at_zero == "right" else y > 0
+        return np.where(above, dz, a * dz), (dz * np.minimum(y, 0)).sum(axis=0)
 
-    def gradients(self, dz, p, y, z):
-        return {"a": (dz * np.minimum(y[0], 0)).sum(axis=0)}
-
-    def subdifferential(self, p, y, tiny):
-        at = np.abs(y) < tiny
-        a = np.broadcast_to(p["a"], y.shape)
+    def subdifferential(self, inputs, tiny):
+        y, a = inputs
+        at, a = np.abs(y) < tiny, np.broadcast_to(a, y.shape)
         return Slopes(at, np.minimum(a, 1), np.maximum(a, 1)) if at.any() else None
 
 

@@ -57,7 +57,7 @@ def test_a_case_holds_numbers_of_its_precision_only():
     assert low.dtype == np.float32
     assert np.array_equal(low.precision.round(low.params["W1"]), low.params["W1"])
     single = case.astype("float32")
-    with pytest.raises(ValueError, match=r"is no bfloat16 number; build the case in float32"):
+    with pytest.raises(ValueError, match=r"is not a bfloat16 number; build the case in float32"):
         Case(single.network, single.params, single.x, single.d, precision="bfloat16")
     with pytest.raises(TypeError, match="bfloat16 is stored as float32"):
         Case(case.network, case.params, case.x, case.d, precision="bfloat16")

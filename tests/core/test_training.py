@@ -102,12 +102,12 @@ def test_an_array_returned_for_two_parameters_is_not_scaled_twice():
         def parameter_shapes(self):
             return {"a": (2,), "b": (2,)}
 
-        def forward(self, p, *y):
-            return y[0] + p["a"] + p["b"]
+        def forward(self, y, a, b):
+            return y + a + b
 
-        def gradients(self, dz, p, y, z):
+        def vjp(self, dz, y, z):
             both = dz.sum(axis=0)
-            return {"a": both, "b": both}
+            return dz, both, both
 
     case = Case.random(layered([TwoBiases()], L2()), width=2)
     got = run(case, epochs=1).params
@@ -230,8 +230,8 @@ def test_a_parameter_that_overflows_is_diverged_though_Err_is_finite():
 class WrongSign(Affine):
     """Planted: ascends."""
 
-    def gradients(self, dz, p, y, z):
-        return {name: -g for name, g in super().gradients(dz, p, y, z).items()}
+    def vjp_parameters(self, dz, y, z):
+        return tuple(-g for g in super().vjp_parameters(dz, y, z))
 
 
 def test_a_sign_error_in_a_gradient_is_seen_in_training():

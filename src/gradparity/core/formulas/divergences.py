@@ -241,7 +241,7 @@ class CrossEntropy(Divergence):
         if d.dtype.kind not in "f":
             raise ValueError(
                 f"{self.name}: d of shape {d.shape} has dtype {d.dtype}; class indices have shape "
-                f"{('T', *shape[1:-1])}, distributions are floats of the output's shape"
+                f"{shape[:-1]}, distributions are floats of the output's shape"
             )
         d = super().desired(d, shape, dtype)
         _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
