@@ -34,7 +34,7 @@ SHARED = "shared"
 
 
 class TinygradNetwork(NamedTuple):
-    """The native twin: ``apply(x)`` is Y for x or all inputs by name, ``divergence(Y, d)`` is Div, shape (T,).
+    """The native twin: ``apply(x)`` is Y for x or all inputs by name, and ``divergence(Y, d)`` Div.
 
     `params` is ``{"z1": {"weight": ..., "bias": ...}, ...}``, as `nn.state.get_state_dict` has it.
     """

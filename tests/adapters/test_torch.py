@@ -171,9 +171,7 @@ class TestTwins:
     def test_of_max_over_groups_too(self, dtype: str) -> None:
         x, d = [[1.0, 1.0, 4.0, 4.0, 4.0]], [[1.0, 1.0]]
         for twin in ("max", "amax"):
-            alone = [
-                run_at(Max(), [g], [[1.0]], dtype, twin) for g in (x[0][:2], x[0][2:])
-            ]
+            alone = [run_at(Max(), [g], [[1.0]], dtype, twin) for g in (x[0][:2], x[0][2:])]
             got = run_at(Max((2, 3)), x, d, dtype, twin)
             np.testing.assert_array_equal(got, np.concatenate(alone, -1))
 
@@ -212,8 +210,8 @@ class TestInPlace:
 
     def test_out_of_place_is_fine(self) -> None:
         op = VectorActivation(
-            lambda z: np.maximum(z, 0), pullback=lambda dy, z: np.where(z > 0, dy, 0), n_in=3, n_out=3,
-            native={"torch": lambda z: z.clone().relu_()},
+            lambda z: np.maximum(z, 0), pullback=lambda dy, z: np.where(z > 0, dy, 0),
+            n_in=3, n_out=3, native={"torch": lambda z: z.clone().relu_()},
         )  # fmt: skip
         case = Case.random(layered([Affine(3, 3), op], L2()), batch=2)
         np.testing.assert_allclose(TORCH.run(case).grad["W1"], backprop(case).grad["W1"], 1e-12)
