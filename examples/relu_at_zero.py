@@ -360,11 +360,11 @@ def _pooled(rows: Sequence[Row], precision: str) -> tuple[int, int]:
 
 def _relus(network: Network) -> list[tuple[str, str]]:
     """(pre-activation, activation) of every ReLU, by name."""
-    return [(s.inputs[0], s.name) for s in network.steps if isinstance(s.op, ReLU)]
+    return [(s.inputs[0], s.name) for s in network.body if isinstance(s.op, ReLU)]
 
 
 def _with_subgradient(case: Case, subgradient: str) -> Case:
-    hidden = [case.widths[z] for z, _ in _relus(case.network)]
+    hidden = [case.shapes[z][-1] for z, _ in _relus(case.network)]
     network = relu_network(hidden, case.x.shape[1], subgradient)
     return Case(network, case.params, case.x, case.d, case.name, case.precision)
 

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 import gradparity as gp
-from gradparity.comparisons.explain.fault_sites import quantity, spots
+from gradparity.comparisons.explain.fault_sites import fault_sites, quantity
 from gradparity.comparisons.findings.finding import Finding, Verdict
 from gradparity.core import Case, Trace, backprop
 
@@ -147,7 +147,7 @@ def _judge(
 
 def _low(counted: Counted, case: Case, trace: Trace, findings: list[Finding], name: str) -> None:
     """What is said in low precision, and whether anything that is not finite passes."""
-    arrays = {spot.quantity: quantity(trace, spot) for spot in spots(case)}
+    arrays = {site.quantity: quantity(trace, site) for site in fault_sites(case)}
     for f in findings:
         dtype = case.precision.name
         counted.low[name, dtype, str(f.verdict)] += 1

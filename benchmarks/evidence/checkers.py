@@ -22,7 +22,8 @@ from gradparity.comparisons.findings.finding import Finding
 from gradparity.comparisons.judge.end_to_end import judge_end_to_end
 from gradparity.comparisons.judge.node_by_node import judge
 from gradparity.core import Case, Network, Trace, backprop
-from gradparity.core.network.backprop import forward, risk
+from gradparity.core.network.backprop import forward
+from gradparity.core.network.network import ERR
 
 try:
     import chex
@@ -145,10 +146,8 @@ def gradcheck(case: Case, gradients: Gradients, fast: bool) -> str:
 
 
 def _loss(case: Case, params: Mapping[str, torch.Tensor]) -> Any:
-    network = case.network
     numbers = {name: p.detach().numpy() for name, p in params.items()}
-    value = forward(network, numbers, case.x)
-    return risk(network.divergence.forward(value[network.output], case.desired), network)
+    return forward(case.network, {**case.given, **numbers})[ERR]
 
 
 def check_grads(case: Case, gradients: Gradients) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradparity.comparisons.explain.faults import faulty
-from gradparity.core import Affine, Case, Network, Node, Trace, backprop
+from gradparity.core import Affine, Case, Trace, backprop
 
 __all__ = ["ORDERS", "summing"]
 
@@ -65,24 +65,13 @@ def summing(order: str) -> Callable[[Case], Trace]:
     def ordered(op: Affine) -> Affine:
         return faulty(
             op,
-            forward=lambda right, p, *y: times(y[0], p["W"]) + p["b"],
-            backward=lambda right, dz, p, y, z: (times(dz, p["W"].T),),
-            gradients=lambda right, dz, p, y, z: {"W": times(y[0].T, dz), "b": add(dz.T)},
+            forward=lambda right, y, W, b: times(y, W) + b,
+            vjp=lambda right, dz, y, z: (times(dz, y[1].T), times(y[0].T, dz), add(dz.T)),
         )
 
     def run(case: Case) -> Trace:
         network = case.network
-        nodes = [
-            Node(n.name, ordered(n.op) if isinstance(n.op, Affine) else n.op, *n.inputs)
-            for n in network.nodes
-        ]
-        changed = Network(
-            *nodes,
-            divergence=network.divergence,
-            output=network.output,
-            reduction=network.reduction,
-            scale=network.scale,
-        )
-        return backprop(replace(case, network=changed))
+        ops = {n.name: ordered(n.op) for n in network.nodes if isinstance(n.op, Affine)}
+        return backprop(replace(case, network=network.changed(ops=ops)))
 
     return run

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradparity.comparisons.explain.fault_sites import Spot, quantity, spots
+from gradparity.comparisons.explain.fault_sites import FaultSite, fault_sites, quantity
 from gradparity.comparisons.selftest.replay import mutants, replay
 from gradparity.core import Affine, Case, Trace
 from gradparity.core.arithmetic.precision import rounded_to
@@ -24,30 +24,30 @@ Change = Callable[[np.ndarray, int, Rng], np.ndarray]
 SINGLE = {"float64": 1e-11, "float32": 1e-5}
 
 
-def _weight(case: Case, spot: Spot) -> bool:
-    return spot.kind == "parameter" and spot.key == "W"
+def _weight(case: Case, site: FaultSite) -> bool:
+    return site.kind == "parameter" and site.step.parameters["W"] == site.key.source
 
 
-def _bias(case: Case, spot: Spot) -> bool:
-    return spot.kind == "parameter" and spot.key == "b"
+def _bias(case: Case, site: FaultSite) -> bool:
+    return site.kind == "parameter" and site.step.parameters["b"] == site.key.source
 
 
-def _edge(case: Case, spot: Spot) -> bool:
+def _edge(case: Case, site: FaultSite) -> bool:
     """A use of a value that a parameter depends on."""
-    return spot.kind == "edge" and spot.step is not None and spot.step.needs
+    return site.kind == "edge" and site.step in case.network.body and site.step.needs
 
 
-def _output(case: Case, spot: Spot) -> bool:
-    return spot.kind == "edge" and spot.step is None
+def _output(case: Case, site: FaultSite) -> bool:
+    return site.kind == "edge" and site.step in case.network.loss
 
 
-def _affine_edge(case: Case, spot: Spot) -> bool:
-    return _edge(case, spot) and isinstance(spot.step.op, Affine)
+def _affine_edge(case: Case, site: FaultSite) -> bool:
+    return _edge(case, site) and isinstance(site.step.op, Affine)
 
 
-def _sum(case: Case, spot: Spot) -> bool:
+def _sum(case: Case, site: FaultSite) -> bool:
     return (
-        spot.kind == "sum" and spot.step is not None and len(case.network.consumers(spot.key)) > 1
+        site.kind == "sum" and site.step is not None and len(case.network.consumers(site.key)) > 1
     )
 
 
@@ -75,7 +75,7 @@ def _coarser(g: np.ndarray, T: int, rng: Rng) -> np.ndarray:
 
 
 #: name -> (where it may be planted, the change, or the name under which `mutants` has it)
-FAULTS: dict[str, tuple[Callable[[Case, Spot], bool], Change | str]] = {
+FAULTS: dict[str, tuple[Callable[[Case, FaultSite], bool], Change | str]] = {
     "largest element of a dW off by 1e-5 (1e-11)": (_weight, _largest_off),
     "any element of a dW off by 1e-5 (1e-11)": (_weight, _any_off),
     "a dW times 1.00001": (_weight, lambda g, T, rng: g * g.dtype.type(1.00001)),
@@ -106,14 +106,14 @@ def planted(case: Case, trace: Trace, fault: str, seed: int) -> Trace | None:
     """
     where, change = FAULTS[fault]
     rng = np.random.default_rng(seed)
-    possible = [spot for spot in spots(case) if where(case, spot)]
+    possible = [site for site in fault_sites(case) if where(case, site)]
     for i in rng.permutation(len(possible)):
-        spot = possible[i]
-        right = quantity(trace, spot)
+        site = possible[i]
+        right = quantity(trace, site)
         with np.errstate(all="ignore"):
             if isinstance(change, str):
                 # Whether it applies is a matter of the op; whether it changes anything, of numbers.
-                found = dict(mutants(case, trace, spot))
+                found = dict(mutants(case, trace, site))
                 if change not in found:
                     continue
                 wrong = found[change]
@@ -121,5 +121,5 @@ def planted(case: Case, trace: Trace, fault: str, seed: int) -> Trace | None:
                 wrong = change(right, case.T, rng)
         if wrong is None:
             return replace(trace)
-        return replay(case, trace, spot, np.asarray(wrong, right.dtype))
+        return replay(case, trace, site, np.asarray(wrong, right.dtype))
     return None

@@ -46,17 +46,27 @@ class AutogradAdapter(NativeAdapter):
     def versions(self) -> dict[str, str]:
         return {"autograd": version("autograd"), "scipy": version("scipy")}
 
-    def build(self, network: Network, params: Mapping[str, Any]) -> AutogradNetwork:
+    def build(
+        self, network: Network, params: Mapping[str, Any], *, twin: Mapping[str, str] | None = None
+    ) -> AutogradNetwork:
         """A pure function and its parameters, under the network's own names."""
+        if network.divergence is None or network.weights is not None:
+            raise AdapterError("the autograd adapter needs a divergence, and takes no weights")
         self.natives.check(network)
-        call = {step.name: self.natives.at(step) or _function(step.op) for step in network.steps}
+        twin = twin or {}
+        call = {
+            step.name: self.natives.at(step) or _function(step.op, twin.get(step.name, ""))
+            for step in network.body
+        }
         divergence = self.natives.of(network.divergence) or _divergence(network.divergence)
 
         def apply(params: Mapping[str, Any], x: Any, see: Any = lambda key, y: y) -> Any:
-            def node(step: Any, y: list[Any]) -> Any:
-                return call[step.name](*y, *(params[full] for full in step.parameters.values()))
+            def node(step: Any, y: list[Any], given: dict[str, Any]) -> Any:
+                own = {letter: params[full] for letter, full in step.own.items()} | given
+                return call[step.name](*y, *(own[letter] for letter in step.op.parameter_shapes()))
 
-            return walk(network, x, node, see)
+            shared = {name: params[name] for name in network.parameters}
+            return walk(network, x, node, see, shared)["Div"]
 
         return AutogradNetwork(apply, core.checked_params(network, params), divergence)
 
@@ -70,31 +80,32 @@ class AutogradAdapter(NativeAdapter):
             raise DeviceError(f"autograd cannot use the device {device!r}: it is NumPy, on 'cpu'")
         if case.precision.name not in ("float64", "float32"):
             raise AdapterError(f"autograd has no {case.precision.name}; give float64 or float32")
-        network, native = case.network, self.build(case.network, case.params)
-        Div, value = None, {}
+        network, native = case.network, self.build(case.network, case.params, twin=case.twin)
+        Div, value, zeros = None, {}, taps(case)
+        free = {name: case.inputs[name] for name in case.differentiated}
 
         def err(given: dict[Any, Any]) -> Any:
             nonlocal Div
 
             def see(key: Any, y: Any) -> Any:
                 # Adding a zero that is differentiated shows the gradient that passes here.
-                if key != "x":
+                if key in zeros:
                     y = y + given[key]
                     value[key] = getval(y)
                 return y
 
-            Y = native.apply(given, given["x"], see)
+            Y = native.apply(given, {**case.inputs, **{name: given[name] for name in free}}, see)
             Div = native.divergence(Y, np.array(case.desired)) + given["Div"]
             return risk(network, Div)
 
         # NumPy warns of what overflows and is then not used, as log(1 + e^z) at 1000.
         with np.errstate(all="ignore"):
-            differentiate, Err = make_vjp(err)({**native.params, "x": case.x, **taps(case)})
+            differentiate, Err = make_vjp(err)({**native.params, **free, **zeros})
             grad = differentiate(case.dtype.type(1))
         return Trace(
             Err=float(Err),
             Div=np.array(getval(Div)),
-            value={step.name: np.array(value[step.name]) for step in network.steps},
+            value={step.name: np.array(value[step.name]) for step in network.body},
             grad={key: np.array(g) for key, g in grad.items() if key not in network.edges},
             edge_grad={edge: np.array(grad[edge]) for edge in network.edges},
             adapter=self.name,
@@ -111,8 +122,18 @@ class AutogradAdapter(NativeAdapter):
         return np.array(z), tuple(np.array(g) for g in differentiate(np.array(dz)))
 
 
-def _function(op: core.Op) -> Callable[..., Any]:
-    """autograd's own function for an op, of its inputs and then its parameters, by rows."""
+#: Under these names the functions of other frameworks differ; see `Case.twin`.
+TWINS: dict[type[core.Op], tuple[str, ...]] = {
+    core.ReLU: ("relu", "maximum", "clamp"),
+    core.Max: ("max", "amax"),
+    core.MaxSubsets: ("max", "amax"),
+}
+
+
+def _function(op: core.Op, twin: str = "") -> Callable[..., Any]:
+    """autograd's own function for an op, of its inputs and then its parameters."""
+    if twin and twin not in TWINS.get(type(op), ()):
+        raise AdapterError(f"autograd has no function {twin!r} for {op.name}")
     match op:
         case core.Affine():
             return lambda y, W, b=None: anp.dot(y, W) if b is None else anp.dot(y, W) + b
@@ -122,10 +143,10 @@ def _function(op: core.Op) -> Callable[..., Any]:
             return special.expit
         case core.Tanh():
             return anp.tanh
-        case core.ReLU(spelling="relu" | "maximum"):  # its examples write relu so
-            return lambda z: anp.maximum(0, z)
-        case core.ReLU(spelling="clamp"):
+        case core.ReLU() if twin == "clamp":
             return lambda z: anp.clip(z, 0, np.inf)
+        case core.ReLU():  # its examples write relu so
+            return lambda z: anp.maximum(0, z)
         case core.LeakyReLU():
             return lambda z: anp.where(z > 0, z, op.a * z)
         case core.RandomizedLeakyReLU():
@@ -145,11 +166,15 @@ def _function(op: core.Op) -> Callable[..., Any]:
         case core.Hardtanh():
             return lambda z: anp.clip(z, -1, 1)
         case core.Softmax():
-            return lambda z: anp.exp(_log_softmax(z))
+            return lambda z: anp.exp(_log_softmax(op.axis, z))
         case core.LogSoftmax():
-            return _log_softmax
+            return functools.partial(_log_softmax, op.axis)
         case core.Max():
-            return functools.partial(_max, op.sizes)
+            return functools.partial(_max, op.sizes, op.axis)
+        case core.MaxSubsets():
+            return functools.partial(_max_subsets, op.subsets)
+        case core.Maximum():
+            return anp.maximum
         case core.Take():
             return functools.partial(_take, op.indices)
         case core.Products():
@@ -160,7 +185,15 @@ def _function(op: core.Op) -> Callable[..., Any]:
         case core.Multiply():
             return operator.mul
         case core.Concatenate():
-            return lambda *y: anp.concatenate(y, axis=-1)
+            return lambda *y: anp.concatenate(y, axis=op.axis)
+        case core.Reshape():
+            return lambda y: anp.reshape(y, (*y.shape[: op.keep], *op.shape))
+        case core.Transpose():
+            return lambda y: anp.swapaxes(y, -1, -2) if op.axes is None else y.transpose(op.axes)
+        case core.Sum():
+            return lambda y: anp.sum(y, axis=op.axis)
+        case core.Mean():
+            return lambda y: anp.mean(y, axis=op.axis)
     raise no_function(op, "autograd")
 
 
@@ -188,13 +221,17 @@ def _expm1_where(needed: Any, z: Any) -> Any:
     return anp.expm1(anp.where(needed, z, 0))
 
 
-def _log_softmax(z: Any) -> Any:
-    return z - special.logsumexp(z, axis=-1, keepdims=True)
+def _log_softmax(axis: int, z: Any) -> Any:
+    return z - special.logsumexp(z, axis=axis, keepdims=True)
 
 
-def _max(sizes: tuple[int, ...] | None, z: Any) -> Any:
-    parts = anp.split(z, np.cumsum(sizes)[:-1], axis=-1) if sizes else [z]
-    return anp.concatenate([anp.max(g, axis=-1, keepdims=True) for g in parts], axis=-1)
+def _max(sizes: tuple[int, ...] | None, axis: int, z: Any) -> Any:
+    parts = anp.split(z, np.cumsum(sizes)[:-1], axis=axis) if sizes else [z]
+    return anp.concatenate([anp.max(g, axis=axis, keepdims=True) for g in parts], axis=axis)
+
+
+def _max_subsets(subsets: Sequence[tuple[int, ...]], z: Any) -> Any:
+    return anp.concatenate([anp.max(_take(s, z), axis=-1, keepdims=True) for s in subsets], axis=-1)
 
 
 def _take(indices: tuple[int, ...], z: Any) -> Any:
@@ -228,7 +265,7 @@ def _binary(divergence: core.BinaryCrossEntropy, y: Any, d: Any) -> Any:
 def _cross_entropy(divergence: core.CrossEntropy, y: Any, d: Any) -> Any:
     K, a = y.shape[-1], divergence.uniform(y.shape[-1])
     t = (1 - a) * d + a / K if a else d
-    log_y = _log_softmax(y) if divergence.on == "logits" else _log_where(t > 0, y)
+    log_y = _log_softmax(-1, y) if divergence.on == "logits" else _log_where(t > 0, y)
     if isinstance(divergence, core.KL):
         log_y = log_y - _log_where(t > 0, t)
     return -anp.sum(t * log_y, axis=-1)

@@ -29,10 +29,12 @@ __all__ = ["TinygradAdapter", "TinygradNetwork"]
 
 #: The names of `tinygrad.nn.Linear`; its weight is W transposed.
 NATIVE = {"W": "weight", "b": "bias"}
+#: The key of the parameters that nodes share.
+SHARED = "shared"
 
 
 class TinygradNetwork(NamedTuple):
-    """The native twin: ``apply(x)`` is Y, ``divergence(Y, d)`` is Div, shape (T,).
+    """The native twin: ``apply(x)`` is Y for x or all inputs by name, and ``divergence(Y, d)`` Div.
 
     `params` is ``{"z1": {"weight": ..., "bias": ...}, ...}``, as `nn.state.get_state_dict` has it.
     """
@@ -51,25 +53,38 @@ class TinygradAdapter(NativeAdapter):
     def versions(self) -> dict[str, str]:
         return {"tinygrad": version("tinygrad"), "tinygrad device": _opened(DEV.device)}
 
-    def build(self, network: Network, params: Mapping[str, Any]) -> TinygradNetwork:
-        """A function and its parameters; that of node `z1` is ``params["z1"]["weight"]``."""
+    def build(
+        self, network: Network, params: Mapping[str, Any], *, twin: Mapping[str, str] | None = None
+    ) -> TinygradNetwork:
+        """A function and its parameters; that of node `z1` is ``params["z1"]["weight"]``.
+
+        Those that nodes share are ``params["shared"]``.
+        """
+        if network.divergence is None or network.weights is not None:
+            raise AdapterError("the tinygrad adapter needs a divergence, and takes no weights")
         self.natives.check(network)
-        call = {step.name: self.natives.at(step) or _function(step.op) for step in network.steps}
+        twin = twin or {}
+        call = {
+            step.name: self.natives.at(step) or _function(step.op, twin.get(step.name, ""))
+            for step in network.body
+        }
         divergence = self.natives.of(network.divergence) or _divergence(network.divergence)
         params = core.checked_params(network, params)
-        tensors: dict[str, dict[str, Tensor]] = {step.name: {} for step in network.steps}
+        tensors: dict[str, dict[str, Tensor]] = {step.name: {} for step in network.body}
         with _on(None):
-            for step in network.steps:
-                for letter, full in step.parameters.items():
+            tensors[SHARED] = {name: _tensor(params[name]) for name in network.parameters}
+            for step in network.body:
+                for letter, full in step.own.items():
                     array = _layout(step.op, letter, params[full])
                     tensors[step.name][NATIVE.get(letter, letter)] = _tensor(array)
 
-        def apply(x: Tensor, see: Callable[..., Tensor] = lambda key, y: y) -> Tensor:
-            def node(step: Any, y: list[Tensor]) -> Tensor:
-                weights = zip(step.parameters, tensors[step.name].values(), strict=True)
-                return call[step.name](*y, *(_layout(step.op, *weight) for weight in weights))
+        def apply(x: Any, see: Callable[..., Tensor] = lambda key, y: y) -> Tensor:
+            def node(step: Any, y: list[Tensor], given: dict[str, Tensor]) -> Tensor:
+                own = zip(step.own, tensors[step.name].values(), strict=True)
+                weights = {letter: _layout(step.op, letter, a) for letter, a in own} | given
+                return call[step.name](*y, *(weights[name] for name in step.op.parameter_shapes()))
 
-            return walk(network, x, node, see)
+            return walk(network, x, node, see, tensors[SHARED])["Div"]
 
         return TinygradNetwork(apply, tensors, divergence)
 
@@ -89,24 +104,25 @@ class TinygradAdapter(NativeAdapter):
 
     def _traced(self, case: Case) -> Trace:
         network = case.network
-        native = self.build(network, case.params)
+        native = self.build(network, case.params, twin=case.twin)
         zeros = {key: _tensor(zero) for key, zero in taps(case).items()}
         value: dict[Any, Tensor] = {}
 
         def see(key: Any, y: Tensor) -> Tensor:
             # Adding a zero that is differentiated shows the gradient that passes here; stored, lest
             # tinygrad fuse the value into its uses and compute it anew there, rounded otherwise.
-            if key != "x":
+            if key in zeros:
                 value[key] = y = (y + zeros[key]).contiguous()
             return y
 
-        x = _tensor(case.x)
+        inputs = {name: _tensor(a) for name, a in case.inputs.items()}
         # Class labels stay labels: tinygrad has a path of its own for them.
         d = case.d.astype(np.int32) if self.natives.take_labels(case) else case.desired
-        Div = native.divergence(native.apply(x, see), _tensor(d)) + zeros["Div"]
+        Div = native.divergence(native.apply(inputs, see), _tensor(d)) + zeros["Div"]
         Err = risk(network, Div)
         parameters = _parameters(network, native)
-        wanted = {"x": x, **zeros, **{full: tensor for full, _, _, tensor in parameters}}
+        wanted = {name: inputs[name] for name in case.differentiated} | zeros
+        wanted |= {full: tensor for full, _, _, tensor in parameters}
         found = dict(zip(wanted, Err.gradient(*wanted.values()), strict=True))
         # A gradient that is constant has no memory yet, and numpy() would look for a CPU for it.
         found = {key: g.clone(Device.DEFAULT) for key, g in found.items()}
@@ -116,7 +132,7 @@ class TinygradAdapter(NativeAdapter):
         return Trace(
             Err=float(Err.item()),
             Div=_array(Div),
-            value={step.name: _array(value[step.name]) for step in network.steps},
+            value={step.name: _array(value[step.name]) for step in network.body},
             grad={key: g for key, g in grad.items() if key not in network.edges},
             edge_grad={edge: grad[edge] for edge in network.edges},
             adapter=self.name,
@@ -163,16 +179,17 @@ def _opened(device: str) -> str:
 
 def _parameters(
     network: Network, native: TinygradNetwork
-) -> list[tuple[str, core.Op, str, Tensor]]:
-    """(the network's name for it, op, letter, tensor) of every parameter."""
-    return [
+) -> list[tuple[str, core.Op | None, str, Tensor]]:
+    """(the network's name for it, op, letter, tensor) of every parameter; no op if it is shared."""
+    own = [
         (full, step.op, letter, native.params[step.name][NATIVE.get(letter, letter)])
-        for step in network.steps
-        for letter, full in step.parameters.items()
+        for step in network.body
+        for letter, full in step.own.items()
     ]
+    return [*own, *((name, None, "", tensor) for name, tensor in native.params[SHARED].items())]
 
 
-def _layout(op: core.Op, letter: str, array: Any) -> Any:
+def _layout(op: core.Op | None, letter: str, array: Any) -> Any:
     """Between the lecture's W, (in, out), and a linear layer's weight; its own inverse."""
     return array.T if isinstance(op, core.Affine) and letter == "W" else array
 
@@ -185,8 +202,18 @@ def _tensor(array: Any) -> Tensor:
     return Tensor(np.array(array, order="C")).realize()
 
 
-def _function(op: core.Op) -> Callable[..., Tensor]:
-    """tinygrad's own function for an op, of its inputs and then its parameters, by rows."""
+#: tinygrad's functions for an op, the first by default; see `Case.twin`.
+TWINS: dict[type[core.Op], tuple[str, ...]] = {
+    core.ReLU: ("relu", "maximum", "clamp"),
+    core.Max: ("max", "amax"),  # one function under two names
+    core.MaxSubsets: ("max", "amax"),
+}
+
+
+def _function(op: core.Op, twin: str = "") -> Callable[..., Tensor]:
+    """tinygrad's own function for an op, of its inputs and then its parameters."""
+    if twin and twin not in TWINS.get(type(op), ()):
+        raise AdapterError(f"tinygrad has no function {twin!r} for {op.name}")
     match op:
         case core.Affine():
             return Tensor.linear  # of y, W as (in, out), and b
@@ -196,12 +223,12 @@ def _function(op: core.Op) -> Callable[..., Tensor]:
             return Tensor.sigmoid
         case core.Tanh():
             return Tensor.tanh
-        case core.ReLU(spelling="relu"):
-            return Tensor.relu
-        case core.ReLU(spelling="maximum"):
+        case core.ReLU() if twin == "maximum":
             return lambda z: z.maximum(0)
-        case core.ReLU(spelling="clamp"):
+        case core.ReLU() if twin == "clamp":
             return lambda z: z.clamp(min_=0)
+        case core.ReLU():
+            return Tensor.relu
         case core.LeakyReLU():
             return lambda z: z.leaky_relu(op.a)
         case core.RandomizedLeakyReLU():
@@ -221,11 +248,15 @@ def _function(op: core.Op) -> Callable[..., Tensor]:
         case core.Hardtanh():
             return Tensor.hardtanh
         case core.Softmax():
-            return Tensor.softmax
+            return lambda z: z.softmax(op.axis)
         case core.LogSoftmax():
-            return Tensor.log_softmax
+            return lambda z: z.log_softmax(op.axis)
         case core.Max():
-            return functools.partial(_max, op.sizes)
+            return functools.partial(_max, op.sizes, op.axis)
+        case core.MaxSubsets():
+            return functools.partial(_max_subsets, op.subsets)
+        case core.Maximum():
+            return Tensor.maximum
         case core.Take():
             return functools.partial(_take, op.indices)
         case core.Products():
@@ -236,7 +267,15 @@ def _function(op: core.Op) -> Callable[..., Tensor]:
         case core.Multiply():
             return operator.mul
         case core.Concatenate():
-            return lambda *y: Tensor.cat(*y, dim=-1)
+            return lambda *y: Tensor.cat(*y, dim=op.axis)
+        case core.Reshape():
+            return lambda y: y.reshape(*y.shape[: op.keep], *op.shape)
+        case core.Transpose():
+            return lambda y: y.transpose(-1, -2) if op.axes is None else y.permute(op.axes)
+        case core.Sum():
+            return lambda y: y.sum(op.axis)
+        case core.Mean():
+            return lambda y: y.mean(op.axis)
     raise no_function(op, "tinygrad")
 
 
@@ -249,13 +288,17 @@ def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Tensor) -> Tensor:
     return (z > 0).where(z, slopes * z)
 
 
-def _max(sizes: tuple[int, ...] | None, z: Tensor) -> Tensor:
-    parts = z.split(list(sizes), dim=-1) if sizes else [z]
-    return Tensor.cat(*(g.max(axis=-1, keepdim=True) for g in parts), dim=-1)
+def _max(sizes: tuple[int, ...] | None, axis: int, z: Tensor) -> Tensor:
+    parts = z.split(list(sizes), dim=axis) if sizes else [z]
+    return Tensor.cat(*(g.max(axis=axis, keepdim=True) for g in parts), dim=axis)
+
+
+def _max_subsets(subsets: Sequence[tuple[int, ...]], z: Tensor) -> Tensor:
+    return Tensor.cat(*(_take(s, z).max(axis=-1, keepdim=True) for s in subsets), dim=-1)
 
 
 def _take(indices: tuple[int, ...], z: Tensor) -> Tensor:
-    return z[:, list(indices)]
+    return z[..., list(indices)]
 
 
 def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tensor]:

@@ -39,11 +39,14 @@ AT_A_KINK = (
 )
 
 
-def gradient_at(adapter: Adapter, op: Any, x: Any, d: Any, dtype: str) -> np.ndarray:
-    """dx, with the output's gradient d."""
+def gradient_at(
+    adapter: Adapter, op: Any, x: Any, d: Any, dtype: str, twin: str = ""
+) -> np.ndarray:
+    """dx, with the output's gradient d; of the framework's function `twin`, if one is named."""
     x, d = np.array(x, dtype), np.array(d, dtype)
     net = layered([op], LinearLoss(), reduction="sum")
-    return adapter.run(Case(net, {}, x, d)).grad["x"]
+    named = {net.output: twin} if twin else {}
+    return adapter.run(Case(net, {}, x, d, twin=named)).grad["x"]
 
 
 def with_a_named_layer() -> Network:

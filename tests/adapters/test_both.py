@@ -189,7 +189,7 @@ class TestWhatAnAdapterCannotExpress:
             adapter(name).run(case)
 
     def test_the_cube_can_be_handed_over_as_a_vector_activation(self, name: str) -> None:
-        cube = VectorActivation(lambda z: z * z * z, vjp=lambda dy, z: 3 * z * z * dy,
+        cube = VectorActivation(lambda z: z * z * z, pullback=lambda dy, z: 3 * z * z * dy,
                                 n_in=2, n_out=2)  # fmt: skip
         case = Case.random(layered([Affine(3, 2), cube], L2()), batch=3)
         assert_same(adapter(name).run(case), adapter(name).run(case))

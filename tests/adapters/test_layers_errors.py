@@ -121,7 +121,7 @@ class TestErrors:
         )  # fmt: skip
         own = gp.OwnLayers(layers_of, HalfSquares)
         with pytest.raises(
-            AdapterError, match="no such network: node 's1' takes z1, y1 and not y1"
+            AdapterError, match="not a row of layers: node 's1' takes z1, y1 and not y1 alone"
         ):
             own(gp.Case.random(branch))
         with pytest.raises(AdapterError, match="the output is 'z1' and not the last node, 'y1'"):

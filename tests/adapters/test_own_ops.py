@@ -147,15 +147,6 @@ class TestNamesAndLayouts:
             def parameter_shapes(self) -> Any:
                 return {"W": (self.n, self.n)}
 
-            def forward(self, p: Any, *y: Any) -> Any:
-                return super().forward({"M": p["W"]}, *y)
-
-            def backward(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
-                return super().backward(dz, {"M": p["W"]}, y, z)
-
-            def gradients(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
-                return {"W": super().gradients(dz, {"M": p["W"]}, y, z)["M"]}
-
         case = Case.random(layered([Mixed(3)], L2()), width=3)
         assert gp.check(case, "torch")
         state = gp.adapter("torch").build(case.network, case.params).state_dict()
@@ -163,27 +154,29 @@ class TestNamesAndLayouts:
 
 
 class TwiceTheGain(LayerNorm):
-    def gradients(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
-        right = super().gradients(dz, p, y, z)
-        return {**right, "g": 2 * right["g"]}
+    def vjp(self, dz: Any, y: Any, z: Any) -> Any:
+        dy, dg, db = super().vjp(dz, y, z)
+        return dy, 2 * dg, db
 
 
 class WithoutTheMean(LayerNorm):
-    def backward(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
+    def vjp(self, dz: Any, y: Any, z: Any) -> Any:
         normal, deviation = self._normal(y[0])
-        d = dz * p["g"]
-        return ((d - normal * (d * normal).mean(axis=-1, keepdims=True)) / deviation,)
+        d = dz * y[1]
+        dy = (d - normal * (d * normal).mean(axis=-1, keepdims=True)) / deviation
+        return dy, *super().vjp(dz, y, z)[1:]
 
 
 class Exchanged(Gate):
-    def backward(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
-        return tuple(reversed(super().backward(dz, p, y, z)))
+    def vjp(self, dz: Any, y: Any, z: Any) -> Any:
+        return tuple(reversed(super().vjp(dz, y, z)))
 
 
 @dataclass(frozen=True)
 class WrongBeta(Swish):
-    def gradients(self, dz: Any, p: Any, y: Any, z: Any) -> Any:
-        return {"beta": super().gradients(dz, p, y, z)["beta"] * dz.dtype.type(1.01)}
+    def vjp(self, dz: Any, y: Any, z: Any) -> Any:
+        dy, dbeta = super().vjp(dz, y, z)
+        return dy, dbeta * dz.dtype.type(1.01)
 
 
 @dataclass(frozen=True)
@@ -211,11 +204,8 @@ def by(op: Op | Huber, node: str) -> Any:
     """An implementation: the core's backprop, with another op at a node or another divergence."""
 
     def implementation(case: Case) -> Trace:
-        net, here = case.network, node == "Div"
-        nodes = [Node(n.name, op if n.name == node else n.op, *n.inputs) for n in net.nodes]
-        divergence = op if here else net.divergence
-        other = Network(*nodes, divergence=divergence)  # type: ignore[arg-type]
-        return backprop(replace(case, network=other))
+        how: Any = {"divergence": op} if node == "Div" else {"ops": {node: op}}
+        return backprop(replace(case, network=case.network.changed(**how)))
 
     return implementation
 

@@ -128,13 +128,13 @@ class TestTheModule:
 
 
 @each_dtype
-class TestSpellings:
+class TestTwins:
     """PyTorch's functions differ at a kink, and some changed: measured here, never written down."""
 
     X, D = AT_A_KINK
 
     @pytest.mark.parametrize(
-        ("spelling", "function"),
+        ("twin", "function"),
         [
             ("relu", torch.relu),
             ("relu", torch.nn.functional.relu),
@@ -144,15 +144,15 @@ class TestSpellings:
         ids=["torch.relu", "F.relu", "maximum", "clamp"],
     )
     def test_of_relu_take_the_slope_that_this_torch_takes(
-        self, spelling: str, function: Any, dtype: str
+        self, twin: str, function: Any, dtype: str
     ) -> None:
-        got = run_at(ReLU(spelling=spelling), self.X, self.D, dtype)
+        got = run_at(ReLU(), self.X, self.D, dtype, twin)
         np.testing.assert_array_equal(got, autograd_at(function, self.X, self.D, dtype))
         slope = got[0, 0] / self.D[0][0]
         assert 0.0 <= slope <= 1.0
 
     @pytest.mark.parametrize(
-        ("spelling", "function"),
+        ("twin", "function"),
         [
             ("max", lambda z: z.max(-1, keepdim=True).values),
             ("amax", lambda z: z.amax(-1, keepdim=True)),
@@ -160,28 +160,26 @@ class TestSpellings:
         ids=["max", "amax"],
     )
     def test_of_max_take_the_winner_that_this_torch_takes(
-        self, spelling: str, function: Any, dtype: str
+        self, twin: str, function: Any, dtype: str
     ) -> None:
         x = [[1.0, 1.0, 0.0, 1.0], [0.0, -0.0, -1.0, 0.0], [2.0, 3.0, 3.0, -1.0]]
         d = [[1.0], [-2.0], [0.5]]
-        got = run_at(Max(spelling=spelling), x, d, dtype)
+        got = run_at(Max(), x, d, dtype, twin)
         np.testing.assert_array_equal(got, autograd_at(function, x, d, dtype))
         np.testing.assert_allclose(got.sum(-1), np.ravel(d), rtol=1e-6)
 
     def test_of_max_over_groups_too(self, dtype: str) -> None:
         x, d = [[1.0, 1.0, 4.0, 4.0, 4.0]], [[1.0, 1.0]]
-        for spelling in ("max", "amax"):
-            alone = [
-                run_at(Max(spelling=spelling), [g], [[1.0]], dtype) for g in (x[0][:2], x[0][2:])
-            ]
-            got = run_at(Max((2, 3), spelling=spelling), x, d, dtype)
+        for twin in ("max", "amax"):
+            alone = [run_at(Max(), [g], [[1.0]], dtype, twin) for g in (x[0][:2], x[0][2:])]
+            got = run_at(Max((2, 3)), x, d, dtype, twin)
             np.testing.assert_array_equal(got, np.concatenate(alone, -1))
 
 
 def in_place(n: int) -> VectorActivation:
     return VectorActivation(
         lambda z: np.maximum(z, 0),
-        vjp=lambda dy, z: np.where(z > 0, dy, 0),
+        pullback=lambda dy, z: np.where(z > 0, dy, 0),
         n_in=n,
         n_out=n,
         native={"torch": lambda z: z.relu_()},
@@ -212,8 +210,8 @@ class TestInPlace:
 
     def test_out_of_place_is_fine(self) -> None:
         op = VectorActivation(
-            lambda z: np.maximum(z, 0), vjp=lambda dy, z: np.where(z > 0, dy, 0), n_in=3, n_out=3,
-            native={"torch": lambda z: z.clone().relu_()},
+            lambda z: np.maximum(z, 0), pullback=lambda dy, z: np.where(z > 0, dy, 0),
+            n_in=3, n_out=3, native={"torch": lambda z: z.clone().relu_()},
         )  # fmt: skip
         case = Case.random(layered([Affine(3, 3), op], L2()), batch=2)
         np.testing.assert_allclose(TORCH.run(case).grad["W1"], backprop(case).grad["W1"], 1e-12)

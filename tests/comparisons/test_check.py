@@ -233,11 +233,11 @@ def clamped(case: Case) -> Case:
     """A row of zeros in front of a clamp without bias: exactly at its kink."""
     x = np.array(case.x)
     x[0] = 0.0
-    return Case(case.network, case.params, x, case.d, "clamped")
+    return Case(case.network, case.params, x, case.d, "clamped", twin={"y1": "clamp"})
 
 
 def test_it_is_said_who_took_what_at_a_kink_and_whether_that_is_usual():
-    ops = [Affine(4, 3, bias=False), ReLU(spelling="clamp"), Affine(3, 2)]
+    ops = [Affine(4, 3, bias=False), ReLU(), Affine(3, 2)]
     case = clamped(Case.random(layered(ops, CrossEntropy()), batch=5, dtype="float64"))
     report = check(case, "torch", "jax", dtypes="float64")
     assert report.exit_code == 0
@@ -269,7 +269,7 @@ def test_an_unusual_choice_at_a_kink_is_told_from_the_usual_one():
             case = case if dtype is None else case.astype(dtype)
             if case.name != "clamped":
                 return backprop(case)
-            ops = [Affine(4, 3, bias=False), ReLU(spelling="clamp", subgradient=0.25), Affine(3, 2)]
+            ops = [Affine(4, 3, bias=False), ReLU(subgradient=0.25), Affine(3, 2)]
             return backprop(Case(layered(ops, CrossEntropy()), case.params, case.x, case.d))
 
         def run_all(self, cases, *, dtype=None, device=None):
@@ -281,7 +281,7 @@ def test_an_unusual_choice_at_a_kink_is_told_from_the_usual_one():
         def export(self, network, native):
             return dict(native)
 
-    ops = [Affine(4, 3, bias=False), ReLU(spelling="clamp"), Affine(3, 2)]
+    ops = [Affine(4, 3, bias=False), ReLU(), Affine(3, 2)]
     case = clamped(Case.random(layered(ops, CrossEntropy()), batch=5))
     report = check(case, Moody(), dtypes="float64")
     (kinks,) = [f.kinks for _, f in report.findings() if f.kinks]

@@ -180,10 +180,10 @@ class Larger(Op):
 
     n_inputs = 2
 
-    def forward(self, p: Any, *y: Array) -> Array:
+    def forward(self, *y: Array) -> Array:
         return np.where(y[0] > y[1], y[0], y[1])
 
-    def backward(self, dz: Array, p: Any, y: Any, z: Array) -> Any:
+    def vjp(self, dz: Array, y: Any, z: Array) -> Any:
         zero = 0.0 * dz
         return np.where(y[0] > y[1], dz, zero), np.where(y[0] > y[1], zero, dz)
 
@@ -194,15 +194,12 @@ class Magnified(Op):
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"s": ()}
 
-    def forward(self, p: Any, *y: Array) -> Array:
-        return np.abs(p["s"]) * y[0]
+    def forward(self, *y: Array) -> Array:
+        return np.abs(y[1]) * y[0]
 
-    def backward(self, dz: Array, p: Any, y: Any, z: Array) -> Any:
-        return (np.abs(p["s"]) * dz,)
-
-    def gradients(self, dz: Array, p: Any, y: Any, z: Array) -> Any:
-        slope = np.where(p["s"] >= 0, dz * y[0], -(dz * y[0]))
-        return {"s": slope.sum(axis=-1).sum(axis=-1)}
+    def vjp(self, dz: Array, y: Any, z: Array) -> Any:
+        slope = np.where(y[1] >= 0, dz * y[0], -(dz * y[0]))
+        return np.abs(y[1]) * dz, slope.sum(axis=-1).sum(axis=-1)
 
 
 def test_kinks_that_an_op_does_not_tell_are_left_out() -> None:
@@ -285,14 +282,11 @@ class Scale(Op):
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"s": self.shape}
 
-    def forward(self, p: Any, *y: Array) -> Array:
-        return p["s"] * y[0]
+    def forward(self, *y: Array) -> Array:
+        return y[1] * y[0]
 
-    def backward(self, dz: Array, p: Any, y: Any, z: Array) -> Any:
-        return (p["s"] * dz,)
-
-    def gradients(self, dz: Array, p: Any, y: Any, z: Array) -> Any:
-        return {"s": (dz * y[0]).sum(axis=-1).sum(axis=-1)}
+    def vjp(self, dz: Array, y: Any, z: Array) -> Any:
+        return y[1] * dz, (dz * y[0]).sum(axis=-1).sum(axis=-1)
 
 
 class TestScalarParameter:
@@ -328,12 +322,12 @@ class TestEdge:
             pass
 
         class Half(Op):
-            def forward(self, p: Any, *y: Array) -> Array:
+            def forward(self, *y: Array) -> Array:
                 return y[0]
 
         with pytest.raises(TypeError, match="Empty has no formula forward; write forward"):
             gp.check_op(relu, relu_backward, like=Empty())
-        with pytest.raises(TypeError, match="Half has no formula backward; write backward"):
+        with pytest.raises(TypeError, match="Half has no formula vjp; write vjp"):
             gp.check_op(relu, relu_backward, like=Half())
 
     def test_a_value_with_a_default_is_given(self) -> None:

@@ -56,19 +56,19 @@ class Gate(Op):
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         return {"W": (3, 5)}
 
-    def width(self, *widths: int) -> int:
+    def output_shape(self, *shapes: Any) -> Any:
+        widths = tuple(shape[-1] for shape in shapes[:2])
         if widths != (3, 5):
             raise ValueError(f"Gate takes widths 3 and 5, received {widths}")
-        return 5
+        return shapes[1]
 
-    def forward(self, p: Any, *y: Array) -> Array:
-        return (y[0] @ p["W"]) * y[1]
+    def forward(self, *y: Array) -> Array:
+        a, b, W = y
+        return (a @ W) * b
 
-    def backward(self, dz: Array, p: Any, y: Any, z: Array) -> tuple[Array, ...]:
-        return (dz * y[1]) @ p["W"].T, dz * (y[0] @ p["W"])
-
-    def gradients(self, dz: Array, p: Any, y: Any, z: Array) -> dict[str, Array]:
-        return {"W": y[0].T @ (dz * y[1])}
+    def vjp(self, dz: Array, y: Any, z: Array) -> tuple[Array, ...]:
+        a, b, W = y
+        return (dz * b) @ W.T, dz * (a @ W), a.T @ (dz * b)
 
 
 class TestOpsOfOnesOwn:

@@ -11,7 +11,7 @@ import pytest
 from gradparity.comparisons.explain.alternatives import with_network
 from gradparity.comparisons.explain.at_node import NAMES, Convention, conventions, declared
 from gradparity.comparisons.explain.choices import Scaled, other_divergences
-from gradparity.comparisons.measure.at_node import expected_at_divergence, expected_at_node
+from gradparity.comparisons.measure.at_node import reference_at_node
 from gradparity.comparisons.measure.levels import Levels, measure
 from gradparity.core import (
     ELU,
@@ -47,8 +47,7 @@ def made(op=None, divergence=None, dtype="float64", batch=16, widths=(5, 7, 6), 
 
 def named(case: Case, trace: Trace, only: str = "") -> dict[str, list[Convention]]:
     """The conventions of every quantity that is wrong; an empty list for a mismatch."""
-    places = [(s, partial(expected_at_node, s, case, trace)) for s in case.network.steps]
-    places.append((None, partial(expected_at_divergence, case, trace)))
+    places = [(s, partial(reference_at_node, s, case, trace)) for s in case.network.steps]
     if only:
         float64 = Rounding.of("float64")
         places = [(p, f) for p, f in places if only in {e.quantity for e in f(float64)}]
@@ -82,7 +81,7 @@ def same(got: tuple[str, float | None], expected: tuple[str, float | None], dtyp
 
 def soft(case: Case) -> Case:
     """The case with desired outputs that are distributions, none of them sure."""
-    K = case.widths[case.network.output]
+    K = case.shapes[case.network.output][-1]
     rng = np.random.default_rng(5)
     d = rng.dirichlet(np.ones(K), case.T) if K > 1 else rng.uniform(0.1, 0.9, (case.T, 1))
     return Case(case.network, case.params, case.x, d.astype(case.dtype), case.name)

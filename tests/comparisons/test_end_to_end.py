@@ -199,10 +199,8 @@ def with_slope(case: Case, slope: Callable[[Any], Any]) -> Trace:
             at_zero = np.asarray(slope(z) * dy, dtype=dy.dtype)
             return np.where(z == 0, at_zero, super().slope(dy, z, y))
 
-    network = case.network
-    nodes = [Node(n.name, Odd() if n.op == ReLU() else n.op, *n.inputs) for n in network.nodes]
-    net = Network(*nodes, divergence=network.divergence, reduction=network.reduction)
-    return backprop(Case(net, case.params, case.x, case.d))
+    odd = {n.name: Odd() for n in case.network.nodes if n.op == ReLU()}
+    return backprop(Case(case.network.changed(ops=odd), case.params, case.x, case.d))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -296,7 +294,7 @@ def centred(dtype: str) -> Case:
     def centre(z: Any) -> Any:
         return z - z.sum(axis=-1, keepdims=True) * 0.25
 
-    op = VectorActivation(centre, vjp=lambda dy, z: centre(dy), n_in=4, n_out=4)
+    op = VectorActivation(centre, pullback=lambda dy, z: centre(dy), n_in=4, n_out=4)
     ops = [Affine(5, 4), op, Tanh(), Affine(4, 3)]
     net = layered(ops, CrossEntropy())
     case = Case.random(net, batch=64, seed=2)
@@ -308,7 +306,7 @@ def centred(dtype: str) -> Case:
 def test_a_gradient_that_is_all_rounding_is_vacuous(dtype: str) -> None:
     """The bias in front of a centring op: every shift of all of b leaves Err as it is."""
     case = centred(dtype)
-    net = layered([Affine(5, 1), VectorActivation(lambda z: z - z, vjp=lambda dy, z: dy - dy,
+    net = layered([Affine(5, 1), VectorActivation(lambda z: z - z, pullback=lambda dy, z: dy - dy,
                    n_in=1, n_out=1), Affine(1, 3)], CrossEntropy())  # fmt: skip
     zero = Case.random(net, batch=8, dtype=dtype)
     found = judged(zero, finals(zero, backprop(zero)))

@@ -38,7 +38,7 @@ def batch_of_five(name: str, dtype: str) -> Case:
     from gradparity.core import LinearLoss
 
     alone = layered([op], LinearLoss())
-    m = alone.widths(width)[alone.output]
+    m = alone.shapes({"x": (5, width)})[alone.output][-1]
     network = layered([Affine(3, width), op, Affine(m, 4)], CrossEntropy(eps=0.01))
     return Case.random(network, batch=5, seed=1, dtype=dtype)
 
@@ -53,14 +53,24 @@ def test_the_right_gradient_is_never_accused(name, dtype):
 
 
 WRONG = {
-    "factor": lambda right, dz, p, y, z: tuple(1.001 * g for g in right(dz, p, y, z)),
-    "sign": lambda right, dz, p, y, z: tuple(-g for g in right(dz, p, y, z)),
-    "zero": lambda right, dz, p, y, z: tuple(0 * g for g in right(dz, p, y, z)),
-    "rows shifted": lambda right, dz, p, y, z: tuple(np.roll(g, 1, 0) for g in right(dz, p, y, z)),
-    "columns reversed": lambda right, dz, p, y, z: tuple(g[:, ::-1] for g in right(dz, p, y, z)),
-    "one element": lambda right, dz, p, y, z: tuple(nudged(g) for g in right(dz, p, y, z)),
-    "stale upstream": lambda right, dz, p, y, z: right(np.roll(dz, 1, 0), p, y, z),
+    "factor": lambda right, dz, y, z: tuple(1.001 * g for g in right(dz, y, z)),
+    "sign": lambda right, dz, y, z: tuple(-g for g in right(dz, y, z)),
+    "zero": lambda right, dz, y, z: tuple(0 * g for g in right(dz, y, z)),
+    "rows shifted": lambda right, dz, y, z: tuple(np.roll(g, 1, 0) for g in right(dz, y, z)),
+    "columns reversed": lambda right, dz, y, z: tuple(g[:, ::-1] for g in right(dz, y, z)),
+    "one element": lambda right, dz, y, z: tuple(nudged(g) for g in right(dz, y, z)),
+    "stale upstream": lambda right, dz, y, z: right(np.roll(dz, 1, 0), y, z),
 }
+
+
+def of_values(step, fault):
+    """The fault in what is passed back alone: the gradients by parameters stay right."""
+    n = len(step.taken)
+
+    def vjp(right, dz, y, z):
+        return *fault(lambda *args: right(*args)[:n], dz, y, z), *right(dz, y, z)[n:]
+
+    return vjp
 
 
 def nudged(g: np.ndarray) -> np.ndarray:
@@ -76,10 +86,9 @@ def nudged(g: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", OPS)
 def test_a_fault_in_a_backward_pass_names_its_op_node_and_edge(name, fault, dtype):
     case = batch_of_five(name, dtype)
-    steps = {step.name: step for step in case.network.steps}
     # The last node before the output's affine map is the op (or the last part of a compound).
-    step = list(steps.values())[-2]
-    wrong = with_op(case, step.name, faulty(step.op, backward=WRONG[fault]))
+    step = case.network.body[-2]
+    wrong = with_op(case, step.name, faulty(step.op, vjp=of_values(step, WRONG[fault])))
     trace = backprop(wrong)
     edge = step.edges[0]
     right = backprop(case).edge_grad[edge]
@@ -101,18 +110,18 @@ def test_a_fault_in_a_parameter_gradient_names_the_parameter(fault):
     letter, wrong = PARAMETER_FAULTS[fault]
     case = batch_of_five("tanh", "float64")
 
-    def gradients(right, dz, p, y, z):
-        found = right(dz, p, y, z)
-        return {**found, letter: wrong(found[letter])}
+    def vjp(right, dz, y, z):
+        dy, dW, db = right(dz, y, z)
+        return (dy, wrong(dW), db) if letter == "W" else (dy, dW, wrong(db))
 
-    op = faulty(case.network.steps[0].op, gradients=gradients)
+    op = faulty(case.network.steps[0].op, vjp=vjp)
     trace = backprop(with_op(case, "z1", op))
     assert mismatches(case, trace) == {("z1", f"grad {letter}1")}
 
 
 def test_a_forward_fault_names_the_node_and_nothing_downstream():
     case = batch_of_five("tanh", "float64")
-    op = faulty(case.network.steps[1].op, forward=lambda right, p, *y: right(p, *y) * (1 + 1e-12))
+    op = faulty(case.network.steps[1].op, forward=lambda right, *y: right(*y) * (1 + 1e-12))
     found = mismatches(case, backprop(with_op(case, "y1", op)))
     assert ("y1", "value y1") in found
     assert {node for node, _ in found} == {"y1"}  # its own gradient may use the wrong value too
@@ -138,14 +147,14 @@ def deep_dag(depth: int = 20) -> Network:
 def test_a_fault_in_one_edge_of_a_twenty_deep_dag_names_that_edge(node, dtype):
     case = Case.random(deep_dag(), batch=8, seed=2, dtype=dtype)
     step = next(s for s in case.network.steps if s.name == node)
-    slot = len(step.edges) - 1
+    slot = len(step.taken) - 1
 
-    def backward(right, dz, p, y, z):
-        dy = list(right(dz, p, y, z))
+    def vjp(right, dz, y, z):
+        dy = list(right(dz, y, z))
         dy[slot] = nudged(dy[slot])
         return tuple(dy)
 
-    trace = backprop(with_op(case, node, faulty(step.op, backward=backward)))
+    trace = backprop(with_op(case, node, faulty(step.op, vjp=vjp)))
     edge = step.edges[slot]
     assert mismatches(case, trace) == {(node, f"grad {edge.source} -> {edge.target}")}
 
@@ -167,7 +176,7 @@ def test_a_fault_in_the_risk_is_named(what):
         trace.Div = trace.Div * (1 + 1e-11)
     else:
         trace.grad["Div"] = trace.grad["Div"] * 5
-    assert ("Div", what) in mismatches(case, trace)
+    assert ("Div" if what == "Div" else "Err", what) in mismatches(case, trace)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -70,7 +70,7 @@ def test_overflow_that_any_implementation_has_is_inconclusive():
 def test_a_non_finite_value_where_the_formula_is_finite_is_a_mismatch():
     net = layered([Softplus()], LinearLoss())
     case = Case(net, {}, np.array([[200.0]], np.float32), np.ones((1, 1), np.float32))
-    naive = faulty(net.steps[0].op, forward=lambda right, p, z: np.log1p(np.exp(z)))
+    naive = faulty(net.steps[0].op, forward=lambda right, z: np.log1p(np.exp(z)))
     with np.errstate(over="ignore"):
         trace = backprop(with_op(case, "y1", naive))
     assert np.isinf(trace.value["y1"]).all()
@@ -96,7 +96,7 @@ def adversarial(y: np.ndarray, W: np.ndarray) -> np.ndarray:
 
 
 def adversarial_trace(case: Case) -> Trace:
-    forward = lambda right, p, y: adversarial(y, p["W"]) + p["b"]  # noqa: E731
+    forward = lambda right, y, W, b: adversarial(y, W) + b  # noqa: E731
     return backprop(with_op(case, "z1", faulty(case.network.steps[0].op, forward=forward)))
 
 
@@ -117,8 +117,12 @@ def test_without_float64_it_is_inconclusive_and_says_what_to_do():
 
 def test_what_is_wrong_in_float64_too_is_a_mismatch():
     case = wide()
-    scaled = lambda right, dz, p, y, z: {k: g * (1 + 2e-6) for k, g in right(dz, p, y, z).items()}  # noqa: E731
-    wrong = faulty(case.network.steps[0].op, gradients=scaled)
+
+    def scaled(right, dz, y, z):
+        dy, *gradients = right(dz, y, z)
+        return dy, *(g * (1 + 2e-6) for g in gradients)
+
+    wrong = faulty(case.network.steps[0].op, vjp=scaled)
     case64 = case.astype("float64")
     evidence = {f.quantity: f for f in judge(case64, backprop(with_op(case64, "z1", wrong)))}
     assert evidence["grad W1"].verdict is Verdict.MISMATCH

@@ -10,6 +10,7 @@ import pytest
 import gradparity as gp
 from gradparity.comparisons import Verdict
 from gradparity.comparisons.check.check import check
+from gradparity.comparisons.explain.faults import values_of
 from gradparity.comparisons.findings.finding import Finding
 from gradparity.comparisons.judge.by_name import judge_results
 from gradparity.comparisons.judge.end_to_end import judge_end_to_end
@@ -42,28 +43,25 @@ class Wrong:
         self.op, self.kind = op, kind
         self.which = int(rng.integers(10))
 
-    def backward(self, dz: Any, p: Any, y: Any, z: Any) -> tuple[Any, ...]:
-        dy = tuple(self.op.backward(dz, p, y, z))
-        if self.kind == "a parameter":
-            return dy
-        only = self.which % len(dy) if self.kind == "one input" else None
-        return tuple(1.5 * g if only in (None, i) else g for i, g in enumerate(dy))
-
-    def gradients(self, dz: Any, p: Any, y: Any, z: Any) -> dict[str, Any]:
-        found = dict(self.op.gradients(dz, p, y, z))
-        if self.kind in ("passes back", "one input") or not found:
-            return found
-        letters = sorted(found)
-        wrong = [letters[self.which % len(letters)]] if self.kind == "a parameter" else letters
-        return {letter: g * (1.5 if letter in wrong else 1) for letter, g in found.items()}
+    def vjp(self, dz: Any, y: Any, z: Any) -> tuple[Any, ...]:
+        found = self.op.vjp(dz, y, z)
+        n = values_of(self.op, y)
+        values, parameters = list(range(n)), list(range(n, len(found)))
+        wrong = {
+            "passes back": values,
+            "one input": values[self.which % n : self.which % n + 1],
+            "everything": values + parameters,
+            "a parameter": parameters and [parameters[self.which % len(parameters)]],
+        }[self.kind]
+        return tuple(1.5 * g if i in wrong else g for i, g in enumerate(found))
 
 
 def planted(case: Case, node: str, kind: str, rng: np.random.Generator) -> Results:
     """All gradients of the core, with one op's backward pass wrong."""
-    passed = forward_pass(case.network, case.params, case.x, case.desired)
+    passed = forward_pass(case.network, case.given)
     op = next(step.op for step in case.network.steps if step.name == node)
     grad = backward_pass(passed, {node: Wrong(op, kind, rng)}).grad
-    return {"Err": passed.Err, **{f"grad {name}": g for name, g in grad.items() if name != "Div"}}
+    return {"Err": passed.value["Err"], **{f"grad {name}": g for name, g in grad.items() if name not in ("Div", "Err")}}
 
 
 def chain(rng: np.random.Generator) -> Case:
@@ -117,7 +115,7 @@ def test_the_true_node_is_always_named_and_few_others(made: Any, kind: str) -> N
     for seed in range(20):
         rng = np.random.default_rng(seed)
         case = made(rng)
-        nodes = [s.name for s in case.network.steps if kind != "a parameter" or s.parameters]
+        nodes = [s.name for s in case.network.body if kind != "a parameter" or s.parameters]
         node = str(rng.choice(nodes))
         found, places = blamed(case, some(case, planted(case, node, kind, rng), rng))
         bad = wrong(found)
@@ -146,7 +144,7 @@ def test_in_graphs_of_every_op(seed: int) -> None:
     case = random_dag(seed, "normal")
     if any(step.op.random for step in case.network.steps):
         pytest.skip("an op draws numbers of its own")
-    node = str(rng.choice([step.name for step in case.network.steps]))
+    node = str(rng.choice([step.name for step in case.network.body]))
     found, places = blamed(case, some(case, planted(case, node, "everything", rng), rng))
     for f in wrong(found):
         assert node in places.suspects(f.quantity).nodes

@@ -78,11 +78,11 @@ def test_the_median_element_exactly(dtype):
     """Planted in the very element whose figure is the median."""
     case = case_of(dtype, 3)
     trace = backprop(case)
-    from gradparity.comparisons.measure.at_node import expected_at_node
+    from gradparity.comparisons.measure.at_node import reference_at_node
     from gradparity.comparisons.measure.levels import Levels
 
     step = case.network.steps[0]
-    levels = Levels(lambda r: expected_at_node(step, case, trace, r), case.precision)
+    levels = Levels(lambda r: reference_at_node(step, case, trace, r), case.precision)
     e, m = levels.sharpest("grad W1")
     size, error = np.abs(e.want.value), np.abs(e.got - e.want.value)
     needed = (m.bound + error) / size

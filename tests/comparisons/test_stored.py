@@ -147,7 +147,7 @@ def test_it_is_the_same_in_every_process() -> None:
     code = """
 import numpy as np, gradparity as gp
 from gradparity.core import L2, VectorActivation
-op = VectorActivation(lambda z: z * 2, vjp=lambda dy, z: dy * 2, n_in=3, n_out=3)
+op = VectorActivation(lambda z: z * 2, pullback=lambda dy, z: dy * 2, n_in=3, n_out=3)
 report = gp.check(gp.Case.random(gp.layered([op], L2())), gp.backprop)
 padding = [object() for _ in range({})]
 print(report.to_json(), report.to_html())

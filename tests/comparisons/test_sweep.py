@@ -17,14 +17,17 @@ from gradparity import core
 from gradparity.adapters import adapter
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.check.check import check
+from gradparity.comparisons.explain.fault_sites import inputs_at
 from gradparity.comparisons.findings.finding import SUM
 from gradparity.comparisons.measure.at_node import (
-    Expected,
-    expected_at_divergence,
-    expected_at_node,
-    expected_sum,
+    Reference,
+    name_of_use,
+    reference_at_node,
+    reference_of_loss,
+    reference_of_sum,
 )
-from gradparity.core import Affine, Case, Rounding, Softmax, Take, Ties, Trace, backprop
+from gradparity.comparisons.measure.kinks import at_kink
+from gradparity.core import Affine, Case, Rounding, Softmax, Take, Trace, backprop
 from gradparity.core.network.network import INPUT, Step
 
 from faults import faulty, with_op
@@ -143,21 +146,21 @@ def of_shape(shape: str, seed: int) -> Case:
 # Structural faults ------------------------------------------------------------------------------
 
 FAULTS = {
-    "doubled": lambda right, dz, p, y, z: tuple(2 * g for g in right(dz, p, y, z)),
-    "0.1 % off": lambda right, dz, p, y, z: tuple(1.001 * g for g in right(dz, p, y, z)),
-    "sign": lambda right, dz, p, y, z: tuple(-g for g in right(dz, p, y, z)),
-    "zero": lambda right, dz, p, y, z: tuple(np.zeros_like(g) for g in right(dz, p, y, z)),
-    "rows": lambda right, dz, p, y, z: tuple(np.roll(g, 1, 0) for g in right(dz, p, y, z)),
-    "columns": lambda right, dz, p, y, z: tuple(np.roll(g, 1, 1) for g in right(dz, p, y, z)),
-    "stale input": lambda right, dz, p, y, z: right(dz, p, tuple(np.roll(v, 1, 0) for v in y), z),
-    "stale output": lambda right, dz, p, y, z: right(dz, p, y, np.roll(z, 1, 0)),
-    "first row": lambda right, dz, p, y, z: right(dz * (np.arange(len(dz)) > 0)[:, None], p, y, z),
+    "doubled": lambda right, dz, y, z: tuple(2 * g for g in right(dz, y, z)),
+    "0.1 % off": lambda right, dz, y, z: tuple(1.001 * g for g in right(dz, y, z)),
+    "sign": lambda right, dz, y, z: tuple(-g for g in right(dz, y, z)),
+    "zero": lambda right, dz, y, z: tuple(np.zeros_like(g) for g in right(dz, y, z)),
+    "rows": lambda right, dz, y, z: tuple(np.roll(g, 1, 0) for g in right(dz, y, z)),
+    "columns": lambda right, dz, y, z: tuple(np.roll(g, 1, 1) for g in right(dz, y, z)),
+    "stale input": lambda right, dz, y, z: right(dz, tuple(np.roll(v, 1, 0) for v in y), z),
+    "stale output": lambda right, dz, y, z: right(dz, y, np.roll(z, 1, 0)),
+    "first row": lambda right, dz, y, z: right(dz * (np.arange(len(dz)) > 0)[:, None], y, z),
 }
 #: Mistakes that only one op invites.
 OWN_FAULTS = {
-    Affine: lambda right, dz, p, y, z: (dz @ p["W"],),  # not transposed; only where W is square
-    Softmax: lambda right, dz, p, y, z: (dz * z * (1 - z),),  # the diagonal of the Jacobian alone
-    Take: lambda right, dz, p, y, z: right(np.roll(dz, 1, -1), p, y, z),
+    Affine: lambda right, dz, y, z: (dz @ y[1],),  # not transposed; only where W is square
+    Softmax: lambda right, dz, y, z: (dz * z * (1 - z),),  # the diagonal of the Jacobian alone
+    Take: lambda right, dz, y, z: right(np.roll(dz, 1, -1), y, z),
 }
 
 
@@ -177,17 +180,16 @@ def surely_wrong(case: Case, trace: Trace, step: Step) -> set[str]:
     other gradients are valid there, nor those beside which something overflowed.
     """
     rounding = Rounding.of(case.dtype)
-    y = tuple(case.x if name == INPUT else trace.value[name] for name in step.inputs)
-    p = {letter: case.params[name] for letter, name in step.parameters.items()}
+    y, z = inputs_at(case, trace.values(), step)
     dz = trace.grad[step.name]
     if not np.isfinite(dz).all():
         return set()
-    expected = {e.quantity: e for e in expected_at_node(step, case, trace, rounding)}
+    expected = {e.quantity: e for e in reference_at_node(step, case, trace, rounding)}
     wrong = set()
     with np.errstate(all="ignore"):
-        right = step.op.backward(dz, p, y, trace.value[step.name])
-        for edge, g in zip(step.edges, right, strict=True):
-            e = expected[f"grad {edge.source} -> {edge.target}"]
+        right = step.op.vjp(dz, y, z)
+        for (_, edge), g in zip(step.taken, right, strict=False):
+            e = expected[name_of_use(case.network, edge)]
             bound = e.want.full_error()
             far = np.abs(trace.edge_grad[edge].astype(float) - g) > 2 * bound
             far &= np.abs(e.want.value) + bound < rounding.largest
@@ -196,24 +198,26 @@ def surely_wrong(case: Case, trace: Trace, step: Step) -> set[str]:
     return wrong
 
 
-def at_kink(e: Expected) -> np.ndarray:
-    """Where more than one gradient is valid; of ties, the whole row."""
-    if e.valid is None:
-        return np.zeros(e.got.shape, bool)
-    if isinstance(e.valid, Ties):
-        tied = e.valid.winners.sum(-1, keepdims=True) > len(e.valid.sizes)
-        return np.broadcast_to(tied, e.got.shape)
-    return e.valid.at
+def of_values(step: Step, fault: Any) -> Any:
+    """The fault in what is passed back alone: the gradients by parameters stay right."""
+    n = len(step.taken)
+
+    def vjp(right: Any, dz: Any, y: Any, z: Any) -> Any:
+        passed_back = lambda dz, v, z: right(dz, (*v[:n], *y[n:]), z)[:n]  # noqa: E731
+        return *fault(passed_back, dz, y, z), *right(dz, y, z)[n:]
+
+    return vjp
 
 
 def plant_structural(case: Case, seed: int) -> Counter[str]:
     """Every node of the case with a wrong backward pass: the node and its edges are named."""
     rng = np.random.default_rng(seed)
     count: Counter[str] = Counter()
-    for step in case.network.steps:
-        edges = {(step.name, f"grad {e.source} -> {e.target}") for e in step.edges}
-        for fault, backward in faults_of(step, rng).items():
-            trace = backprop(with_op(case, step.name, faulty(step.op, backward=backward)))
+    for step in case.network.body:
+        edges = {(step.name, name_of_use(case.network, edge)) for _, edge in step.taken}
+        for fault, wrong_vjp in faults_of(step, rng).items():
+            op = faulty(step.op, vjp=of_values(step, wrong_vjp))
+            trace = backprop(with_op(case, step.name, op))
             wrong = {(step.name, quantity) for quantity in surely_wrong(case, trace, step)}
             findings = judge(case, trace)
             named = {(f.node, f.quantity) for f in findings if f.parity is False}
@@ -248,20 +252,20 @@ def test_a_wrong_backward_pass_names_its_node_and_edges_on_thousands(dtype):
 # A single element -------------------------------------------------------------------------------
 
 
-def expected_everywhere(case: Case, trace: Trace, rounding: Rounding) -> dict[str, Expected]:
+def expected_everywhere(case: Case, trace: Trace, rounding: Rounding) -> dict[str, Reference]:
     """What is wanted of every quantity, random slopes apart: those are free."""
     found = [
-        *expected_at_divergence(case, trace, rounding),
-        *expected_sum(INPUT, case, trace, rounding),
+        *reference_of_loss(case, trace, rounding),
+        *reference_of_sum(INPUT, case, trace, rounding),
     ]
-    for step in case.network.steps:
-        found += expected_sum(step.name, case, trace, rounding)
+    for step in case.network.body:
+        found += reference_of_sum(step.name, case, trace, rounding)
         if not step.op.random:
-            found += expected_at_node(step, case, trace, rounding)
+            found += reference_at_node(step, case, trace, rounding)
     return {e.quantity: e for e in found if e.quantity != "Err"}
 
 
-def own_bound(e: Expected, sharp: Expected) -> np.ndarray:
+def own_bound(e: Reference, sharp: Reference) -> np.ndarray:
     """What is allowed each element: the worst case, in float32 15 sigma if that is less."""
     return np.minimum(e.want.full_error(), 1.5 * sharp.want.full_error())
 
@@ -290,7 +294,7 @@ def plant_elements(case64: Case, seed: int, each: int = 5) -> Counter[tuple[str,
         for quantity in rng.permutation(sorted(worst))[:each]:
             e = worst[quantity]
             largest = float(np.abs(e.got).max())
-            smooth = np.argwhere(~at_kink(e))
+            smooth = np.argwhere(np.broadcast_to(~at_kink(e), e.got.shape))
             if not 0 < largest < np.inf or not len(smooth):
                 continue
             where = tuple(rng.choice(smooth))

@@ -120,7 +120,7 @@ def knowing(*kinds: type) -> type:
 
     class Knowing(Sound):
         def build(self, network: Network, params: Any) -> Any:
-            for thing in (*(step.op for step in network.steps), network.divergence):
+            for thing in (*(step.op for step in network.body), network.divergence):
                 if type(thing) not in kinds:
                     raise AdapterError(f"the sound adapter has no {thing.name}")
             return super().build(network, params)
@@ -565,7 +565,7 @@ class ManyInstances(_wrong_if(lambda case: case.T > 40)):
 
 
 @fails("large", "grad W1")
-class ManyUnits(_wrong_if(lambda case: max(case.widths.values()) > 64)):
+class ManyUnits(_wrong_if(lambda c: max(c.shapes[n.name][-1] for n in c.network.nodes) > 64)):
     pass
 
 

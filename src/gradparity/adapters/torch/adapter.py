@@ -229,9 +229,8 @@ class TorchNetwork(nn.Module):
                 array = layout(step.op, letter, np.asarray(params[full]))
                 _register(native, step, letter, _tensor(array, device))
             self.add_module(step.name, native)
-        self.shared = nn.ParameterDict(
-            {name: nn.Parameter(_tensor(params[name], device)) for name in network.parameters}
-        )
+        shared = {n: nn.Parameter(_tensor(params[n], device)) for n in network.parameters}
+        self.shared: Any = nn.ParameterDict(shared) if shared else {}
 
     def forward(self, x: Any) -> Tensor:
         found: Tensor = walk(self.network, x, self._call, parameters=self.shared)[

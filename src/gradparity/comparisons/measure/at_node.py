@@ -59,6 +59,7 @@ class Reference:
     """One quantity: what was got, what is wanted, and what is valid at kinks.
 
     `lost` is True at elements of which nothing is known, because what arrived is not finite.
+    `masked` says that an input holds infinities: an infinite value is no overflow then.
     """
 
     quantity: str
@@ -66,6 +67,7 @@ class Reference:
     want: Bounded
     valid: Kinked | None = None
     lost: Array = np.False_
+    masked: bool = False
 
 
 def name_of_value(name: str) -> str:
@@ -108,7 +110,10 @@ def reference_at_node(
             seen = _joined([Bounded.rounded(z, rounding) for z in got])
             y = (*y, op.draw(y, seen))
         want = value_of(step, op, y)
-    found = [Reference(name_of_value(n), value.get(n), z) for n, z in want.items()]
+    masked = any(np.isinf(case.inputs[name]).any() for name in case.network.fixed)
+    found = [
+        Reference(name_of_value(n), value.get(n), z, masked=masked) for n, z in want.items()
+    ]
     dz = _arriving(step, case, trace, rounding, want)
     if dz:
         found += _gradients(step, op, case, trace, rounding, (y, want, dz))

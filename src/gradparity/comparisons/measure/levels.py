@@ -91,7 +91,7 @@ def measure(e: Reference, rounding: Rounding) -> Measured:
         error = np.abs(got - want)
         undecidable: Array = np.False_
         if not np.abs(want).max() + bound.max() < rounding.largest:
-            given = np.isinf(want) & (bound == 0.0)  # a mask's infinity, which is exact
+            given = np.isinf(want) & (bound == 0.0) & e.masked  # a mask's infinity, which is exact
             undecidable = ~(np.abs(want) + bound < rounding.largest) & ~given
             error = np.where(got == want, 0.0, error)  # equal infinities
             error = np.where(given & np.isnan(error), np.inf, error)

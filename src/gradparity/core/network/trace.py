@@ -43,7 +43,8 @@ class Trace:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of its arrays."""
-        return self.Div.dtype if self.Div is not None else next(iter(self.value.values())).dtype
+        there = (self.Div, *self.value.values(), *self.grad.values(), *self.edge_grad.values())
+        return next((a.dtype for a in there if a is not None), np.dtype(np.float64))
 
     def get(self, name: str) -> Any:
         """A value by name, Div and Err among them; None where there is none."""
