@@ -23,7 +23,7 @@ from gradparity.comparisons.judge.end_to_end import judge_end_to_end
 from gradparity.comparisons.judge.node_by_node import judge
 from gradparity.core import Case, Network, Trace, backprop
 from gradparity.core.network.backprop import forward
-from gradparity.core.network.network import ERR
+from gradparity.core.network.nodes import ERR
 
 try:
     import chex

@@ -28,7 +28,7 @@ from gradparity.comparisons.measure.at_node import (
 )
 from gradparity.comparisons.measure.kinks import at_kink
 from gradparity.core import Affine, Case, Rounding, Softmax, Take, Trace, backprop
-from gradparity.core.network.network import INPUT, Step
+from gradparity.core.network.nodes import INPUT, Step
 
 from faults import faulty, with_op
 from random_cases import random_dag, random_layered

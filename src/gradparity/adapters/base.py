@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from ..core.network.case import Case
-from ..core.network.network import DIV, Edge, Network, Step
+from ..core.network.network import Network
+from ..core.network.nodes import DIV, Edge, Step
 from ..core.network.trace import Trace
 
 __all__ = [

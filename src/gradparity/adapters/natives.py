@@ -17,7 +17,8 @@ import numpy as np
 from ..core import CrossEntropy, Divergence, VectorActivation
 from ..core.formulas.op import Compound, Op
 from ..core.network.case import Case
-from ..core.network.network import Network, Step
+from ..core.network.network import Network
+from ..core.network.nodes import Step
 from ..core.network.trace import Trace
 from .base import AdapterError, one_line
 

@@ -38,8 +38,6 @@ from .formulas.divergences import (
     CrossEntropy,
     Divergence,
     LinearLoss,
-    Risk,
-    Weighted,
 )
 from .formulas.embedding import Embedding
 from .formulas.layers import (
@@ -58,6 +56,7 @@ from .formulas.norms import BatchNorm, LayerNorm
 from .formulas.op import Activation, Ball, Compound, Kink, Kinked, Movement, Op, Slopes, Ties
 from .formulas.recurrent import LSTMCell
 from .formulas.reductions import Norm
+from .formulas.risk import Risk, Weighted
 from .formulas.windows import Conv, MaxPool, Windows
 from .lecture.descent import classify_stationary_point, first_order_check, gradient_descent
 from .lecture.scalar import scalar_backprop

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.network.case import Case
-from ...core.network.network import DIV, INPUT, Edge, Network
+from ...core.network.network import Network
+from ...core.network.nodes import DIV, INPUT, Edge
 from ...core.network.trace import Trace
 from ..base import AdapterError, one_line, required, risk
 from .parameters import Parameters, Placed

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.network.network import Step
+from ...core.network.nodes import Step
 from ..base import AdapterError
 
 __all__ = ["Parameters", "Placed"]

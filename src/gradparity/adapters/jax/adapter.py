@@ -15,7 +15,8 @@ import optax
 
 from ...core.arithmetic.precision import Precision
 from ...core.network.case import Case, checked_params
-from ...core.network.network import DIV, INPUT, Edge, Network, Step
+from ...core.network.network import Network
+from ...core.network.nodes import DIV, INPUT, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, own_taps, risk, walk
 from ..kinks import Kinks

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from ... import core
-from ...core.network.network import Step
+from ...core.network.nodes import Step
 from ..base import AdapterError
 from ..natives import Names, Natives, native_name, no_function
 

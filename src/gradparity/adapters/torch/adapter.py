@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...core.network.case import Case, checked_params
-from ...core.network.network import DIV, Edge, Network, Step
+from ...core.network.network import Network
+from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
 from ..kinks import Kinks

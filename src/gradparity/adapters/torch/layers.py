@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812  (its universal name)
 from torch import Tensor, nn
 
 from ... import core
-from ...core.network.network import Step
+from ...core.network.nodes import Step
 from ..base import AdapterError
 from ..natives import Called, Names, Natives, label, native_name, no_function
 

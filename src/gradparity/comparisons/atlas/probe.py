@@ -19,7 +19,8 @@ from ...adapters.base import Adapter, AdapterError, adapter, installed
 from ...adapters.kinks import Answer, Kinks, Question
 from ...core.formulas.op import Compound, Op
 from ...core.network.case import Case
-from ...core.network.network import INPUT, layered
+from ...core.network.network import layered
+from ...core.network.nodes import INPUT
 from ..running.progress import COMPILED, Progress, Steps, silent
 from .kink_points import Site, core_sites, site_of
 from .rules import slope_rule, tie_rule

@@ -16,7 +16,8 @@ from ...core.formulas.divergences import Divergence
 from ...core.network.backprop import forward
 from ...core.network.case import Case
 from ...core.network.contract import FormulaError
-from ...core.network.network import INPUT, Network
+from ...core.network.network import Network
+from ...core.network.nodes import INPUT
 from ...core.network.trace import Trace
 from ..atlas.probe import usual
 from ..explain.at_node import parse_expected

@@ -12,7 +12,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.backprop import backprop
-from ...core.network.network import Edge, Step
+from ...core.network.nodes import Edge, Step
 from ..findings.finding import SUM, Evidence, Finding
 from ..judge.node_by_node import judge
 from ..measure.at_node import reference_at_node

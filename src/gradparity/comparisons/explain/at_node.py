@@ -18,7 +18,7 @@ from ...core.arithmetic.precision import PRECISIONS, Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.divergences import CrossEntropy
 from ...core.network.case import Case
-from ...core.network.network import Edge, Step
+from ...core.network.nodes import Edge, Step
 from ...core.network.trace import Trace
 from ..findings.finding import Finding, Verdict
 from ..measure.at_node import Reference, reference_at_node, reference_of_loss

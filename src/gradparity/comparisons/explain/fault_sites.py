@@ -10,7 +10,7 @@ import numpy as np
 from ...core import Case, Trace
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.backprop import arriving
-from ...core.network.network import DIV, ERR, Edge, Step
+from ...core.network.nodes import DIV, ERR, Edge, Step
 from ..findings.quantities import edges_of
 from ..measure.at_node import name_of_use, name_of_value
 from .faults import BACKWARD, GRADIENTS, values_of

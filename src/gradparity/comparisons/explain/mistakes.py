@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.network.case import Case
-from ...core.network.network import Step
+from ...core.network.nodes import Step
 from ...core.network.trace import Trace
 from .fault_sites import fault_sites, mistaken
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...core.network.case import Case
-from ...core.network.network import DIV, ERR, Edge
+from ...core.network.nodes import DIV, ERR, Edge
 from .finding import Finding, Verdict, is_final
 
 __all__ = ["EVERYTHING", "edges_of", "problem", "shapes_of_results"]

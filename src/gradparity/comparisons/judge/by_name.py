@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
-from ...core.network.network import Edge
+from ...core.network.nodes import Edge
 from ...core.network.trace import Trace
 from ..explain.end_to_end import with_layout
 from ..findings.finding import Evidence, Finding, is_final

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...core.network.network import DIV, Edge, Network
+from ...core.network.network import Network
+from ...core.network.nodes import DIV, Edge
 from ..findings.finding import FOLLOWS, Finding, Verdict
 
 __all__ = ["Places", "Suspects", "placed"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.case import Case
-from ...core.network.network import DIV, ERR, INPUT, Step
+from ...core.network.nodes import DIV, ERR, INPUT, Step
 from ...core.network.trace import Trace
 from ..explain.at_node import Convention, conventions, declared, distinct, parse_expected
 from ..explain.hints import hint

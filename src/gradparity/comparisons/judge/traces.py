@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.network.case import Case
-from ...core.network.network import DIV, ERR
+from ...core.network.nodes import DIV, ERR
 from ...core.network.trace import Trace
 from ..findings.quantities import edges_of
 

@@ -18,7 +18,7 @@ from ...core.formulas.op import Kinked
 from ...core.lecture.training import sgd_step
 from ...core.network.backprop import forward
 from ...core.network.case import Case
-from ...core.network.network import ERR, INPUT, TARGET
+from ...core.network.nodes import ERR, INPUT, TARGET
 
 __all__ = ["Follower", "Twins", "hand_core"]
 

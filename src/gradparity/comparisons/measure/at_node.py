@@ -20,7 +20,8 @@ from ...core.formulas.op import Choice, Op, Slopes
 from ...core.network.backprop import arriving
 from ...core.network.case import Case
 from ...core.network.contract import gradients_of, value_of
-from ...core.network.network import DIV, ERR, Edge, Network, Step
+from ...core.network.network import Network
+from ...core.network.nodes import DIV, ERR, Edge, Step
 from ...core.network.trace import Trace
 
 __all__ = [
@@ -111,9 +112,7 @@ def reference_at_node(
             y = (*y, op.draw(y, seen))
         want = value_of(step, op, y)
     masked = any(np.isinf(case.inputs[name]).any() for name in case.network.fixed)
-    found = [
-        Reference(name_of_value(n), value.get(n), z, masked=masked) for n, z in want.items()
-    ]
+    found = [Reference(name_of_value(n), value.get(n), z, masked=masked) for n, z in want.items()]
     dz = _arriving(step, case, trace, rounding, want)
     if dz:
         found += _gradients(step, op, case, trace, rounding, (y, want, dz))

@@ -18,7 +18,7 @@ from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import SIGMAS, Rounding
 from ...core.formulas.op import Kinked, Op
 from ...core.network.backprop import Forward, backward_pass
-from ...core.network.network import Step
+from ...core.network.nodes import Step
 
 __all__ = ["NETWORK", "RULES", "Branches", "Chosen", "Multiplier", "find", "reach"]
 

@@ -18,7 +18,7 @@ from ...core.arithmetic.rounding import SIGMAS
 from ...core.network.backprop import Forward, backward_pass
 from ...core.network.batch import samples_stay_apart
 from ...core.network.case import Case
-from ...core.network.network import DIV
+from ...core.network.nodes import DIV
 from .branches import Branches, Chosen, Multiplier
 
 __all__ = ["Solution", "box_least_squares", "solve"]

@@ -18,7 +18,7 @@ from ...core import Case, Trace
 from ...core.arithmetic.arrays import NDArray, total
 from ...core.formulas.op import Slopes
 from ...core.network.backprop import arriving
-from ...core.network.network import DIV, ERR, Step
+from ...core.network.nodes import DIV, ERR, Step
 from ..explain.fault_sites import FaultSite, if_other, inputs_at, mistaken, quantity
 from ..explain.faults import ARRAY, Place
 from ..measure.at_node import name_of_use, name_of_value

@@ -19,7 +19,7 @@ from ..formulas import layers as lay
 from ..formulas import maxima
 from ..formulas.op import Activation, Kinked, Op
 from ..network.case import Case
-from ..network.network import INPUT, Edge, Step
+from ..network.nodes import INPUT, Edge, Step
 from ..network.trace import Trace
 
 __all__ = ["scalar_backprop"]

@@ -16,7 +16,8 @@ from ..arithmetic.arrays import Array, total
 from ..formulas.op import Op
 from .case import Case
 from .contract import gradients_of, value_of
-from .network import DIV, ERR, TARGET, Edge, Network, Step
+from .network import Network
+from .nodes import DIV, ERR, TARGET, Edge, Step
 from .trace import Trace
 
 __all__ = [

@@ -13,7 +13,8 @@ from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
 from ..formulas.op import Op, Shape
 from .contract import check_own_formulas
-from .network import INPUT, TARGET, Network
+from .network import Network
+from .nodes import INPUT, TARGET
 
 __all__ = ["Case", "checked_params"]
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array
 from ..formulas.op import Op, Shape
-from .network import Network, Step
+from .network import Network
+from .nodes import Step
 
 __all__ = ["FormulaError", "check_own_formulas", "gradients_of", "value_of"]
 

@@ -3,152 +3,30 @@
 from __future__ import annotations
 
 import keyword
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..formulas.divergences import Divergence, Risk, Weighted
+from ..formulas.divergences import Divergence
 from ..formulas.movements import Transpose
 from ..formulas.op import Compound, Op, Shape
+from ..formulas.risk import Risk, Weighted
+from .nodes import (
+    DIV,
+    ERR,
+    INPUT,
+    TARGET,
+    Edge,
+    Node,
+    Step,
+    check_letter,
+    check_name,
+    steps_of,
+    values_of_node,
+)
 
 __all__ = ["Edge", "Network", "Node", "Step", "layered"]
-
-INPUT, TARGET, DIV, ERR = "x", "d", "Div", "Err"
-
-#: Names that a node cannot have: the lecture's own.
-RESERVED = frozenset({INPUT, TARGET, DIV, ERR, "params"})
-
-
-@dataclass(frozen=True, init=False)
-class Node:
-    """A named value: an op applied to the values named.
-
-    Parameters
-    ----------
-    name : a Python identifier, such as "y1".
-    op : what is computed.
-    inputs : the names of the values it takes, in the op's order; "x" is the input.
-    given : for letters of the op that are not its own: the name of a parameter or a value, or
-        ``"E.T"`` for the transpose of "E".
-
-    >>> from gradparity.core import Affine, ReLU
-    >>> Node("y1", ReLU(), "z1").inputs
-    ('z1',)
-    >>> Node("z2", Affine(4, 3), "y1", W="E.T").given
-    (('W', 'E.T'),)
-    """
-
-    name: str
-    op: Op | Compound
-    inputs: tuple[str, ...]
-    given: tuple[tuple[str, str], ...]
-
-    def __init__(self, name: str, op: Op | Compound, *inputs: str, **given: str) -> None:
-        if not isinstance(op, Op | Compound):
-            raise TypeError(
-                f"node {name!r}: op is {op!r}; give an op such as ReLU() or Affine(4, 3)"
-            )
-        bad = next((i for i in (*inputs, *given.values()) if not isinstance(i, str)), None)
-        if not inputs or bad is not None:
-            raise TypeError(
-                f"node {name!r}: inputs are {(*inputs, *given.values())!r}; give names of values, "
-                "such as 'x'"
-            )
-        letters = op.parameter_shapes() if isinstance(op, Op) else {}
-        unknown = [letter for letter in given if letter not in letters]
-        if unknown:
-            raise ValueError(
-                f"node {name!r}: {type(op).__name__} has no parameter {unknown[0]!r}; valid names: "
-                f"{', '.join(letters) or 'none'}"
-            )
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "op", op)
-        object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "given", tuple(given.items()))
-
-    @property
-    def takes(self) -> tuple[str, ...]:
-        """Everything it takes by name, the transpose of "E" as "E_T"."""
-        return (*self.inputs, *(_turned(name) for _, name in self.given))
-
-    def expanded(self) -> list[Node]:
-        """The node itself, or the chain of nodes that a compound op stands for."""
-        if isinstance(self.op, Op):
-            return [self]
-        nodes: list[Node] = []
-        for suffix, op in self.op.chain():
-            inputs = (nodes[-1].name,) if nodes else self.inputs
-            nodes.append(Node(self.name + suffix, op, *inputs))
-        return nodes
-
-
-def _turned(name: str) -> str:
-    return f"{name[:-2]}_T" if name.endswith(".T") else name
-
-
-class Edge(NamedTuple):
-    """One use of a value: from `source` into `target`, a node's name, or "Div".
-
-    Where a node takes the same value twice, its uses are told apart as ``"m[0]"`` and ``"m[1]"``.
-    """
-
-    source: str
-    target: str
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A node with everything its evaluation needs looked up once.
-
-    Attributes
-    ----------
-    inputs : names of everything the op takes: values, parameters, and the draw of a random op.
-    edges : for each input, its use; None where it has no gradient.
-    parameters : letter -> name, ``{"W": "W1", "b": "b1"}``, buffers among them.
-    outputs, states : names of the values it gives; states have no gradient.
-    draw : name of the draw of a random op; "" for others.
-    given : letter -> name, for letters that it takes from elsewhere: shared parameters and values.
-    needs : whether a parameter lies upstream of its values.
-    """
-
-    name: str
-    op: Op
-    inputs: tuple[str, ...]
-    edges: tuple[Edge | None, ...]
-    parameters: dict[str, str]
-    outputs: tuple[str, ...]
-    states: tuple[str, ...] = ()
-    draw: str = ""
-    given: dict[str, str] = field(default_factory=dict)
-    needs: bool = True
-
-    @property
-    def own(self) -> dict[str, str]:
-        """Letter -> name, for the parameters that are this node's alone."""
-        return {k: name for k, name in self.parameters.items() if k not in self.given}
-
-    @property
-    def taken(self) -> tuple[tuple[str, Edge | None], ...]:
-        """The values that the op takes before its parameters, each with its use."""
-        n = len(self.inputs) - len(self.op.parameter_shapes()) - bool(self.draw)
-        return tuple(zip(self.inputs[:n], self.edges[:n], strict=True))
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        """The names of all that it gives."""
-        return (*self.outputs, *self.states)
-
-    def named(self, z: Any) -> dict[str, Any]:
-        """What its op returned, by name."""
-        return dict(zip(self.values, z if len(self.values) > 1 else (z,), strict=True))
-
-    def joined(self, of: Mapping[str, Any]) -> Any:
-        """What its op returned, from the names."""
-        z = tuple(of[name] for name in self.values)
-        return z if len(z) > 1 else z[0]
 
 
 class Network:
@@ -221,8 +99,10 @@ class Network:
         self.output = last if output is None else output
         loss = self._loss() if divergence is not None else []
         self.ends = {ERR: 1.0} if ends is None else {n: float(f) for n, f in ends.items()}
-        self.body = _steps(self.nodes, self.fixed, frozenset(self.parameters))
-        self.loss = _steps(loss, self.fixed | {TARGET, *filter(None, [weights])}, frozenset(), True)
+        self.body = steps_of(self.nodes, self.fixed, frozenset(self.parameters))
+        self.loss = steps_of(
+            loss, self.fixed | {TARGET, *filter(None, [weights])}, frozenset(), True
+        )
         self.steps = (*self.body, *self.loss)
         self.parameter_shapes = self._parameter_shapes()
         self._check_ends()
@@ -240,8 +120,8 @@ class Network:
 
     def _loss(self) -> list[Node]:
         """The two nodes that a divergence stands for."""
-        if self.output not in {name for node in self.nodes for name in _values(node)}:
-            names = [name for node in self.nodes for name in _values(node)]
+        if self.output not in {name for node in self.nodes for name in values_of_node(node)}:
+            names = [name for node in self.nodes for name in values_of_node(node)]
             raise ValueError(f"output is {self.output!r}; nodes are {names}")
         assert self.divergence is not None
         if self.weights is None:
@@ -369,7 +249,7 @@ class Network:
         taken = {*self.inputs, *(name for step in self.steps for name in step.values), *shapes}
         for step in self.steps:
             for letter, shape in step.op.parameter_shapes().items():
-                _check_letter(letter, step)
+                check_letter(letter, step)
                 name = step.parameters.get(letter)
                 if name is None or name in self.parameters:
                     continue
@@ -426,19 +306,12 @@ def layered(
     return Network(*nodes, divergence=divergence, reduction=reduction, scale=scale)
 
 
-def _values(node: Node) -> tuple[str, ...]:
-    """The names of what a node gives."""
-    assert isinstance(node.op, Op)
-    outputs = (*node.op.outputs, *node.op.states)
-    return tuple(f"{node.name}.{output}" if output else node.name for output in outputs)
-
-
 def _in_order(nodes: list[Node], given: set[str]) -> tuple[Node, ...]:
     """The nodes in topological order; every name checked."""
     maker: dict[str, Node] = {}
     for node in nodes:
-        _check_name(node.name)
-        for name in _values(node):
+        check_name(node.name)
+        for name in values_of_node(node):
             if name in maker or name in given:
                 raise ValueError(f"two nodes are named {name!r}; names are unique")
             maker[name] = node
@@ -466,63 +339,3 @@ def _in_order(nodes: list[Node], given: set[str]) -> tuple[Node, ...]:
         return tuple(nodes)
     by_name = {node.name: node for node in nodes}
     return tuple(by_name[name] for name in order)
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"node name {name!r}: give a Python identifier, such as 'z1' or 'hidden'")
-    if name in RESERVED or name.startswith("_"):
-        raise ValueError(
-            f"node name {name!r} is reserved; choose another, such as {name.strip('_')!r} followed "
-            "by a number"
-        )
-
-
-def _check_letter(letter: str, step: Step) -> None:
-    good = isinstance(letter, str) and letter.isidentifier() and not letter.startswith("_")
-    if not good or letter in RESERVED or keyword.iskeyword(letter):
-        raise ValueError(
-            f"node {step.name!r}: {step.op.name} has a parameter {letter!r}, which is not a name "
-            "or is reserved; give a letter or a word, such as 'W' or 'beta'"
-        )
-
-
-def _steps(
-    nodes: Sequence[Node],
-    fixed: frozenset[str],
-    shared: frozenset[str],
-    trainable: bool = False,
-) -> tuple[Step, ...]:
-    steps, trained = [], set(shared)
-    for node in nodes:
-        op, given = node.op, dict(node.given)
-        assert isinstance(op, Op)
-        suffix = re.sub(r"^z(?=\d+$)", "", node.name)
-        suffix = suffix if suffix != node.name else f"_{node.name}"
-        letters = {
-            letter: _turned(given[letter]) if letter in given else letter + suffix
-            for letter in op.parameter_shapes()
-        }
-        draw = f"{node.name}.draw" if op.random else ""
-        inputs = (*node.inputs, *letters.values(), *filter(None, [draw]))
-        free = {*fixed, draw, *(letters[b] for b in op.buffers)}
-        edges = tuple(_edge(node.name, inputs, i, free) for i in range(len(inputs)))
-        # What a node takes by letter from another node is a value, not a parameter.
-        parameters = {k: v for k, v in letters.items() if k not in given or v in shared}
-        needs = trainable or any(source in trained for source in node.takes)
-        values = _values(node)
-        if parameters or needs:
-            trained |= {*values}
-        elsewhere = {letter: letters[letter] for letter in given}
-        outputs, states = values[: len(op.outputs)], values[len(op.outputs) :]
-        steps.append(
-            Step(node.name, op, inputs, edges, parameters, outputs, states, draw, elsewhere, needs)
-        )
-    return tuple(steps)
-
-
-def _edge(name: str, inputs: tuple[str, ...], slot: int, free: set[str]) -> Edge | None:
-    source = inputs[slot]
-    if source in free:
-        return None
-    return Edge(source, f"{name}[{slot}]" if inputs.count(source) > 1 else name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.arrays import NDArray
-from .network import DIV, ERR, Edge
+from .nodes import DIV, ERR, Edge
 
 __all__ = ["Trace"]
 

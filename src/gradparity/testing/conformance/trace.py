@@ -9,7 +9,7 @@ from typing import Any
 
 from ...adapters.base import GROUP
 from ...core import Case
-from ...core.network.network import DIV, INPUT
+from ...core.network.nodes import DIV, INPUT
 from .subject import Subject, array_fault, expect
 
 __all__ = ["CHECKS"]
