@@ -121,13 +121,13 @@ def reference_at_node(
 
 
 def _values(step: Step, case: Case, trace: Trace, rounding: Rounding) -> dict[str, Any]:
-    """What the implementation had; Div by the formula where it gave none and Err rests on it."""
+    """What the implementation had; of what Err rests on, what it gave not is by the formula."""
     value = {**trace.values(), **case.given}
-    if step.name == ERR and DIV not in value and case.network.output in value:
+    if step.name == ERR and {*step.inputs} - {*value} and case.network.output in value:
         div = case.network.loss[0]
         y = tuple(_exactly(value[name], rounding) for name in div.inputs)
         with np.errstate(all="ignore"):
-            value |= value_of(div, div.op, y)
+            value = value_of(div, div.op, y) | value
     return value
 
 

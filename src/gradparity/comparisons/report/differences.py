@@ -9,7 +9,6 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
-from ...core.network.network import INPUT
 from ..findings.finding import Finding, exit_code
 from .records import Difference
 
@@ -32,7 +31,7 @@ def difference(case: Case, i: int, first: Judged, second: Judged) -> Difference:
     unit = case.precision.unit
     worst, where = 0.0, "none"
     one, other = (j.arrays[i] for j in (first, second))
-    for q in (f"grad {name}" for name in (*case.network.parameter_shapes, INPUT)):
+    for q in (f"grad {name}" for name in (*case.network.trained, *case.differentiated)):
         if q not in one or q not in other:
             continue
         a, b = (np.asarray(arrays[q], dtype=np.float64) for arrays in (one, other))

@@ -165,4 +165,5 @@ def _written(name: str, before: NDArray, after: NDArray) -> str:
 
 
 def _arrays(case: Case) -> dict[str, NDArray]:
-    return {"x": case.x, "d": case.d, "desired": case.desired, **case.params}
+    targets = {} if case.d is None else {"d": case.d, "desired": case.desired}
+    return {**case.inputs, **targets, **case.params}
