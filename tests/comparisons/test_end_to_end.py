@@ -19,8 +19,6 @@ from gradparity.core import (
     CrossEntropy,
     LinearLoss,
     Max,
-    Network,
-    Node,
     RandomizedLeakyReLU,
     ReLU,
     Softmax,

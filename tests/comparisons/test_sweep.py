@@ -113,7 +113,7 @@ def test_no_false_alarm_for_torch():
 
 def test_no_false_alarm_for_jax():
     pytest.importorskip("jax")
-    count = compared([random_dag(s) for s in range(1000, 1006)], "jax")
+    count = compared([*(random_dag(s) for s in range(1000, 1006)), of_matrices(0)], "jax")
     assert len({op for _, op in count}) > 20
     assert count.total() > 300
 
@@ -260,7 +260,7 @@ def structural(seeds: Iterable[int], dtype: str) -> Counter[str]:
 
 @each_dtype
 def test_a_wrong_backward_pass_names_its_node_and_edges(dtype):
-    count = structural(range(2000, 2035), dtype)
+    count = structural(range(2000, 2050), dtype)
     assert min(count[fault] for fault in (*FAULTS, "own")) >= 2, count
     assert count.total() - count["equivalent"] > 250, count
 

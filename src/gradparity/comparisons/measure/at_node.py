@@ -111,9 +111,7 @@ def reference_at_node(
             y = (*y, op.draw(y, seen))
         want = value_of(step, op, y)
     masked = any(np.isinf(case.inputs[name]).any() for name in case.network.fixed)
-    found = [
-        Reference(name_of_value(n), value.get(n), z, masked=masked) for n, z in want.items()
-    ]
+    found = [Reference(name_of_value(n), value.get(n), z, masked=masked) for n, z in want.items()]
     dz = _arriving(step, case, trace, rounding, want)
     if dz:
         found += _gradients(step, op, case, trace, rounding, (y, want, dz))

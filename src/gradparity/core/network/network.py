@@ -211,7 +211,7 @@ class Network:
             raise TypeError("give either divergence= or ends=, not both")
         last = nodes[-1].name
         self.inputs = tuple(inputs)
-        self.fixed = frozenset(fixed) | ({weights} & {*inputs})
+        self.fixed = frozenset(fixed) | {name for name in inputs if name == weights}
         self.parameters = {name: tuple(shape) for name, shape in (parameters or {}).items()}
         self._check_given()
         own = [node for given in nodes for node in given.expanded()]
