@@ -16,7 +16,6 @@ from gradparity.core import (
     Concatenate,
     CrossEntropy,
     Maxout,
-    MaxSubsets,
     Multiply,
     Op,
     ReLU,
@@ -103,8 +102,8 @@ class TestWidths:
     @pytest.mark.parametrize(
         ("like", "width", "said"),
         [
-            (Affine(4, 3), 5, "width is 5: Affine takes a value of width 4"),
-            (Multiply(), (3, 4), "values of one width"),
+            (Affine(4, 3), 5, "width is 5: node 'z' <- y: Affine takes a value of width 4"),
+            (Multiply(), (3, 4), "Multiply: the shapes .* do not broadcast"),
             (Multiply(), (3, 3, 3), "takes 2 value"),
             (ReLU(), 0, "width is 0"),
             (ReLU(), "4", "width is '4'"),
@@ -124,7 +123,6 @@ class TestArguments:
         ("like", "said"),
         [
             (Maxout(4, 2), r"one by one: like=Affine\(.*\) and like=Max\("),
-            (MaxSubsets(((0, 1),)), r"one by one: like=Take\(.*\) and like=Max\("),
             (ReLU, r"like is the class ReLU; give an op, such as ReLU\(\)"),
             (CrossEntropy(), "give an op such as"),
             ("relu", "like is 'relu'"),

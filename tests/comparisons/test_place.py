@@ -61,10 +61,8 @@ def planted(case: Case, node: str, kind: str, rng: np.random.Generator) -> Resul
     passed = forward_pass(case.network, case.given)
     op = next(step.op for step in case.network.steps if step.name == node)
     grad = backward_pass(passed, {node: Wrong(op, kind, rng)}).grad
-    return {
-        "Err": passed.value["Err"],
-        **{f"grad {name}": g for name, g in grad.items() if name not in ("Div", "Err")},
-    }
+    grads = {f"grad {name}": g for name, g in grad.items() if name not in ("Div", "Err")}
+    return {"Err": passed.value["Err"], **grads}
 
 
 def chain(rng: np.random.Generator) -> Case:

@@ -17,7 +17,6 @@ from ...core.network.backprop import forward
 from ...core.network.case import Case
 from ...core.network.contract import FormulaError
 from ...core.network.network import Network
-from ...core.network.nodes import INPUT
 from ...core.network.trace import Trace
 from ..atlas.probe import usual
 from ..explain.at_node import parse_expected
@@ -168,7 +167,7 @@ def _findings(
 def _missing(case: Case, findings: Sequence[Finding]) -> tuple[str, ...]:
     """Final gradients without a finding, where there is one of anything else."""
     there = {f.quantity for f in findings}
-    wanted = [f"grad {name}" for name in (*case.network.parameter_shapes, INPUT)]
+    wanted = [f"grad {name}" for name in (*case.network.trained, *case.differentiated)]
     return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
 
 

@@ -10,12 +10,13 @@ import numpy as np
 from ...core import Case, Trace
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.backprop import arriving
+from ...core.network.contract import value_of
 from ...core.network.nodes import DIV, ERR, Edge, Step
 from ..findings.quantities import edges_of
 from ..measure.at_node import name_of_use, name_of_value
 from .faults import BACKWARD, GRADIENTS, values_of
 
-__all__ = ["FaultSite", "fault_sites", "if_other", "inputs_at", "mistaken", "quantity"]
+__all__ = ["FaultSite", "completed", "fault_sites", "if_other", "inputs_at", "mistaken", "quantity"]
 
 
 class FaultSite(NamedTuple):
@@ -43,7 +44,7 @@ def fault_sites(case: Case) -> list[FaultSite]:
     network, found = case.network, []
     edges = set(edges_of(case))
     for step in network.steps:
-        for name in step.values:
+        for name in step.values if step not in network.loss else (step.name,):
             kind = "Div" if name in (DIV, ERR) else "value"
             found.append(FaultSite(name_of_value(name), step.name, kind, step, name))
         n = values_of(step.op, step.inputs)
@@ -81,7 +82,7 @@ def mistaken(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, N
     if not isinstance(site.key, Edge) or site.step is None or site.node == ERR:
         return
     y, z = inputs_at(case, trace.values(), site.step)
-    dz = arriving(site.step, trace.grad, trace.values())
+    dz = arriving(site.step, trace.grad, completed(case, trace.values()))
     right = site.step.op.vjp(dz, y, z)[site.slot]
     for name, fault in (GRADIENTS if site.kind == "parameter" else BACKWARD).items():
         wrong = fault(site.step.op, dz, y, z)
@@ -95,9 +96,18 @@ def if_other(wrong: Any, right: Any) -> NDArray | None:
     return None if np.array_equal(wrong, right, equal_nan=True) else wrong
 
 
+def completed(case: Case, value: Mapping[str, Any]) -> dict[str, Any]:
+    """With all that was given, and the weights that a loss passes on, which no trace has."""
+    known = {**value, **case.given}
+    for step in case.network.loss:
+        if {*step.values} - {*known} and {*step.inputs} <= {*known}:
+            known = value_of(step, step.op, tuple(known[name] for name in step.inputs)) | known
+    return known
+
+
 def inputs_at(case: Case, value: Mapping[str, Any], step: Step) -> tuple[tuple[Any, ...], Any]:
     """(y, z) as they were at a node; of a random op, with the draw that was used."""
-    known = {**value, **case.given}
+    known = completed(case, value)
     y = tuple(known[name] for name in step.inputs if name != step.draw)
     z = step.joined(known)
     if step.op.random:

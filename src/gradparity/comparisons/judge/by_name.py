@@ -67,9 +67,9 @@ def judge_results(
         values = {q: a for q, a in given.arrays.items() if q.startswith("value ")}
         judged = judge_final(case, {**values, **rest}, float64, expected)
         # Those judged at their nodes had another gradient to start from: each kind for itself.
-        final = meant_alike([f for f in judged if f.quantity in rest])
+        final = meant_alike(case, [f for f in judged if f.quantity in rest])
         arrived = [f for f in final if f.quantity.startswith("grad ") and not f.final]
-        found = {f.quantity: f for f in (*meant_once(list(found.values()), arrived), *final)}
+        found = {f.quantity: f for f in (*meant_once(case, list(found.values()), arrived), *final)}
     order = list(found) if EVERYTHING in found else list(map(str, results))
     told = placed(case.network, [found[q] for q in order], rest)
     return with_layout(told, given.turned, expected)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.case import Case
-from ...core.network.nodes import DIV, ERR, INPUT, Step
+from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.trace import Trace
 from ..explain.at_node import Convention, conventions, declared, distinct, parse_expected
 from ..explain.hints import hint
@@ -77,7 +77,7 @@ def judge_what_is_there(
         for quantity in levels.quantities():
             found = _finding(place, quantity, levels, float64, expected)
             findings.append(replace(found, final=is_final(case, quantity)))
-    return meant_once(findings)
+    return meant_once(case, findings)
 
 
 #: The nodes that the loss is made of.
@@ -86,14 +86,16 @@ LOSS = (DIV, ERR)
 REDUCTIONS = frozenset({"sum", "mean", "mean-elements"})
 
 
-def meant_once(findings: list[Finding], arrived: Iterable[Finding] = ()) -> list[Finding]:
+def meant_once(
+    case: Case, findings: list[Finding], arrived: Iterable[Finding] = ()
+) -> list[Finding]:
     """A sum for the mean is excused at the risk, or else in parameters: both would be T^2.
 
     Unless the one undoes the other: sums on the way, and the mean taken in the parameters.
 
     Parameters
     ----------
-    findings : judged at their nodes.
+    case, findings : judged at their nodes.
     arrived : of gradients that were judged from end to end, and bring what the risk had.
     """
     reduced = [f for f in findings if f.declared and f.convention in REDUCTIONS]
@@ -106,16 +108,17 @@ def meant_once(findings: list[Finding], arrived: Iterable[Finding] = ()) -> list
         return f.node in LOSS or (f.final and (undone or not at_risk))
 
     found = [replace(f, declared=False) if f in reduced and not excused(f) else f for f in findings]
-    return meant_alike(found)
+    return meant_alike(case, found)
 
 
-def meant_alike(findings: list[Finding]) -> list[Finding]:
+def meant_alike(case: Case, findings: list[Finding]) -> list[Finding]:
     """Another mean or sum is excused in all parameters or in none: nobody means a mixture."""
 
     def reduction(f: Finding) -> frozenset[str]:
         return REDUCTIONS & set(f.convention.split("+")) if f.declared else frozenset()
 
-    told = [f for f in findings if f.final and f.quantity != f"grad {INPUT}"]
+    parameters = {f"grad {name}" for name in case.network.trained}
+    told = [f for f in findings if f.quantity in parameters]
     told = [f for f in told if f.verdict.parity or f.convention]
     if len({reduction(f) for f in told}) < 2:
         return findings

@@ -13,7 +13,7 @@ from ...adapters.base import Trainer
 from ...core.arithmetic.arrays import Array, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.maxima import Max
+from ...core.formulas.maxima import Max, Maximum, MaxSubsets
 from ...core.formulas.op import Kinked
 from ...core.lecture.training import sgd_step
 from ...core.network.backprop import forward
@@ -247,7 +247,7 @@ def _supported(case: Case) -> None:
     if case.dtype not in (np.float32, np.float64):
         raise ValueError(f"the case's dtype is {case.dtype}; give float32 or float64")
     for step in case.network.body:
-        if isinstance(step.op, Max) or step.op.random:
+        if isinstance(step.op, Max | MaxSubsets | Maximum) or step.op.random:
             raise ValueError(
                 f"node {step.name!r}: training with {step.op!r} cannot be compared; only the "
                 "branches of scalar activations are followed, `gradparity check` judges the others"

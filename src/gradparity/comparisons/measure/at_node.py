@@ -120,20 +120,20 @@ def reference_at_node(
 
 
 def _values(step: Step, case: Case, trace: Trace, rounding: Rounding) -> dict[str, Any]:
-    """What the implementation had at a node; Div by the formula where Err rests on it alone."""
+    """What the implementation had at a node; by the formula what Err rests on and it did not give."""
 
     def had(names: Iterable[str]) -> dict[str, Any]:
         found = {name: case.given.get(name, trace.get(name)) for name in names}
         return {name: array for name, array in found.items() if array is not None}
 
     value = had((*step.inputs, *step.values))
-    if step.name == ERR and DIV not in value:
+    if step.name == ERR and set(step.inputs) - set(value):
         div = case.network.loss[0]
         given = had(div.inputs)
         if len(given) == len(div.inputs):
             y = tuple(_exactly(given[name], rounding) for name in div.inputs)
             with np.errstate(all="ignore"):
-                value |= value_of(div, div.op, y)
+                value = value_of(div, div.op, y) | value
     return value
 
 

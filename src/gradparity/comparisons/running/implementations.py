@@ -165,5 +165,5 @@ def _written(name: str, before: NDArray, after: NDArray) -> str:
 
 
 def _arrays(case: Case) -> dict[str, NDArray]:
-    targets = {"d": case.d, "desired": case.desired}
-    return {**case.inputs, **{n: a for n, a in targets.items() if a is not None}, **case.params}
+    targets = {} if case.d is None else {"d": case.d, "desired": case.desired}
+    return {**case.inputs, **targets, **case.params}

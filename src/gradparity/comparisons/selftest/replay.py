@@ -19,7 +19,7 @@ from ...core.arithmetic.arrays import NDArray, total
 from ...core.formulas.op import Slopes
 from ...core.network.backprop import arriving
 from ...core.network.nodes import DIV, ERR, Step
-from ..explain.fault_sites import FaultSite, if_other, inputs_at, mistaken, quantity
+from ..explain.fault_sites import FaultSite, completed, if_other, inputs_at, mistaken, quantity
 from ..explain.faults import ARRAY, Place
 from ..measure.at_node import name_of_use, name_of_value
 
@@ -94,7 +94,7 @@ class _Replay:
     def __init__(self, case: Case, trace: Trace, site: FaultSite, wrong: NDArray) -> None:
         self.case, self.kept, self.site, self.wrong = case, trace, site, wrong
         self.changed: set[str] = set()  # quantities, by name
-        self.value: dict[str, Any] = trace.values()
+        self.value = completed(case, trace.values())
         self.grad: dict[str, NDArray] = dict(trace.grad)
         self.edge_grad: dict[Any, NDArray] = dict(trace.edge_grad)
 

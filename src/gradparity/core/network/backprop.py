@@ -179,7 +179,8 @@ def backprop(case: Case) -> Trace:
         with np.errstate(over="ignore"):
             return {key: array.astype(case.dtype) for key, array in arrays.items()}
 
-    made = {n: v for n, v in passed.value.items() if n not in given and n not in (DIV, ERR)}
+    loss = {name for step in network.loss for name in step.values}
+    made = {n: v for n, v in passed.value.items() if n not in given and n not in loss}
     ends = set(network.ends) - {ERR}
     there = {*case.differentiated, *network.trained, *ends, DIV}
     there |= {name for step in network.body for name in step.outputs}

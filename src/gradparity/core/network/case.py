@@ -249,7 +249,8 @@ def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
     for name in network.inputs:
         array = np.array(given[name])
         if array.dtype.kind not in "iub":
-            array = _float_array(name, array, infinite=name in network.fixed)
+            infinite = name in network.fixed and name != network.weights
+            array = _float_array(name, array, infinite)
         elif name == INPUT and network.inputs == (INPUT,) and not _takes_integers(network):
             _float_array(name, array)  # refuses it
         if not array.ndim or 0 in array.shape:

@@ -41,7 +41,8 @@ class Network:
     scale : a factor of Err, as in mixed-precision training (loss scaling).
     weights : the input that holds a weight per sample, if any.
     inputs : names of the inputs, if not "x" alone.
-    fixed : those of them without a gradient, such as masks; so are all of integers or booleans.
+    fixed : those of them without a gradient, such as masks; so are `weights`, and all of integers
+        or booleans.
     parameters : shapes, by name, of parameters that any nodes may take: ``W="E"`` or ``W="E.T"``.
     ends : without a divergence, the scalar values it ends at and their factors, ``{"a": 1.0}``:
         what is differentiated is their weighted sum.
@@ -87,7 +88,8 @@ class Network:
         if ends is not None and divergence is not None:
             raise TypeError("give either divergence= or ends=, not both")
         last = nodes[-1].name
-        self.inputs, self.fixed = tuple(inputs), frozenset(fixed)
+        self.inputs = tuple(inputs)
+        self.fixed = frozenset(fixed) | {name for name in inputs if name == weights}
         self.parameters = {name: tuple(shape) for name, shape in (parameters or {}).items()}
         self._check_given()
         own = [node for given in nodes for node in given.expanded()]
@@ -100,9 +102,8 @@ class Network:
         loss = self._loss() if divergence is not None else []
         self.ends = {ERR: 1.0} if ends is None else {n: float(f) for n, f in ends.items()}
         self.body = steps_of(self.nodes, self.fixed, frozenset(self.parameters))
-        self.loss = steps_of(
-            loss, self.fixed | {TARGET, *filter(None, [weights])}, frozenset(), True
-        )
+        free = self.fixed | {TARGET, f"{DIV}.weight"}
+        self.loss = steps_of(loss, free, frozenset(), True)
         self.steps = (*self.body, *self.loss)
         self.parameter_shapes = self._parameter_shapes()
         self._check_ends()
