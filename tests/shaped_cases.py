@@ -76,7 +76,9 @@ class _Builder:
     def _of_rank(self, a: str) -> str | None:
         shape, rng = self.shapes[a], self.rng
         if len(shape) == 3:
-            match int(rng.integers(6)):
+            match int(rng.integers(7)):
+                case 6:
+                    return self.add(core.Norm(), a)
                 case 0:
                     return self.add(core.Transpose((0, 2, 1)), a)
                 case 1:

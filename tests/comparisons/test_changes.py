@@ -344,7 +344,7 @@ class TestNetworks:
     def test_power_in_another_network_is_no_change(self) -> None:
         power = next(f.power for _, f in RIGHT.findings() if f.quantity == "grad W1")
         weak = edited(RIGHT, "grad W1", power=replace(power, tensor=1.0))
-        graph = replace(RIGHT.graphs[CASE.name], instances=6)
+        graph = replace(RIGHT.graphs[CASE.name], inputs={"x": (6, 4)})
         assert [kind for kind, _ in kinds(RIGHT, replace(weak, graphs={CASE.name: graph}))] == [
             "another network"
         ]

@@ -83,7 +83,7 @@ class TestOpsOfOnesOwn:
             return np.einsum("tj,tj,ij->ti", dz, b, W), dz * (a @ W), (b * dz).T.dot(a).T
 
         own = gp.OwnOp(gate, backward, like=Gate())
-        assert own.width == (3, 5)
+        assert own.shapes == ((3,), (5,))
         assert gp.check_op(gate, backward, like=Gate())
         wrong = gp.check_op(
             gate, lambda dz, a, b, W: (dz @ W.T, *backward(dz, a, b, W)[1:]), like=Gate()
@@ -94,10 +94,10 @@ class TestOpsOfOnesOwn:
 class TestWidths:
     def test_as_many_inputs_as_the_function_takes(self) -> None:
         two = gp.OwnOp(lambda a, b: a + b, lambda dz, a, b: (dz, dz), like=Add())
-        assert len(two.widths) == 2
-        assert len(gp.OwnOp(np.add, lambda dz, a, b: (dz, dz), like=Add()).widths) == 2
+        assert len(two.shapes) == 2
+        assert len(gp.OwnOp(np.add, lambda dz, a, b: (dz, dz), like=Add()).shapes) == 2
         own = gp.OwnOp(OWN["concatenate"].forward, OWN["concatenate"].backward, like=Concatenate())
-        assert own.width == (3, 2, 4)
+        assert own.shapes == ((3,), (2,), (4,))
 
     @pytest.mark.parametrize(
         ("like", "width", "said"),

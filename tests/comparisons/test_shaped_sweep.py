@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def test_no_false_alarm(first: int, framework: str) -> None:
     report = check(cases, framework)
     assert not [str(f) for _, f in report.findings() if f.parity is False]
     assert not [str(f) for _, f in report.findings() if f.verdict is Verdict.INCONCLUSIVE]
+
+
+def test_the_graphs_have_every_op_of_images_and_sequences() -> None:
+    met = Counter(type(node.op).__name__ for s in SEEDS for node in shaped_case(s).network.nodes)
+    wanted = ["Attention", "BatchNorm", "Conv", "LayerNorm", "MaxPool", "Norm", "Transpose"]
+    assert all(met[name] >= 5 for name in wanted), met
 
 
 @pytest.mark.parametrize("seed", SEEDS[::6])

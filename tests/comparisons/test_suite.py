@@ -19,6 +19,7 @@ BUILTIN = builtin_cases()
 
 def test_every_op_and_divergence_of_the_core_is_in_the_suite():
     abstract = {core.Op, core.Activation, core.Kinked, core.Compound, core.Divergence}
+    abstract |= {core.Movement, core.Windows}  # windows are a part of convolutions and pooling
     public = {thing for name in core.__all__ if isinstance(thing := getattr(core, name), type)}
     kinds = {
         t
@@ -30,7 +31,7 @@ def test_every_op_and_divergence_of_the_core_is_in_the_suite():
     used = {type(d) for d, _, _ in LOSSES.values()}
     for builtin in BUILTIN.values():
         case = builtin.make()
-        used |= {type(node.op) for node in case.network.nodes} | {type(case.network.divergence)}
+        used |= {type(step.op) for step in case.network.steps} | {type(case.network.divergence)}
     used |= {type(op) for op, _ in OPS.values()}
     assert kinds <= used
 

@@ -52,6 +52,9 @@ FORMULAS = {
     and issubclass(t, core.Op | core.Divergence)
     and t not in (core.Op, core.Activation, core.Kinked, core.Movement, core.Divergence)
 } | {SUM}
+#: Met in graphs of images and sequences: test_shaped_sweep.py and test_deep.py.
+FORMULAS -= {"Attention", "BatchNorm", "Conv", "Embedding", "LSTMCell", "LayerNorm", "MaxPool"}
+FORMULAS -= {"Norm", "Windows"}
 
 
 def compared(cases: list[Case], implementation: Any) -> Counter[tuple[str, str]]:

@@ -29,7 +29,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.network.network import RESERVED
+from gradparity.core.network.nodes import RESERVED
 
 
 def chain(*names, op=Tanh()):  # noqa: B008

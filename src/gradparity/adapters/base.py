@@ -131,7 +131,10 @@ class Adapter(Protocol):
         ...
 
     def build(self, network: Network, params: Mapping[str, Any]) -> Any:
-        """The native network a user would migrate to, holding exactly these parameters."""
+        """The native network a user would migrate to, holding exactly these parameters.
+
+        An adapter that has several functions for one op takes ``twin=`` too, as `Case.twin`.
+        """
         ...
 
     def export(self, network: Network, native: Any) -> dict[str, Any]:

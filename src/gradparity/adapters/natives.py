@@ -54,9 +54,9 @@ class Natives:
 
     >>> from gradparity.core import *
     >>> natives = Natives("mine", {ReLU: abs})
-    >>> [natives.at(step) for step in layered([Affine(1, 1)], L2()).steps]
+    >>> [natives.at(step) for step in layered([Affine(1, 1)], L2()).body]
     [None]
-    >>> [natives.at(step).function for step in layered([ReLU()], L2()).steps]
+    >>> [natives.at(step).function for step in layered([ReLU()], L2()).body]
     [<built-in function abs>]
     """
 

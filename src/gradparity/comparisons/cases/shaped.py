@@ -27,11 +27,13 @@ class Shaped:
     op : the op.
     shapes : by name; a name that begins with "ids" is one of integers.
     fixed : inputs without a gradient and without a batch axis, and their numbers.
+    batch : the only batch that fits the op; None for any.
     """
 
     op: Op
     shapes: Mapping[str, Shape]
     fixed: Mapping[str, NDArray] = field(default_factory=dict)
+    batch: int | None = None
 
     def network(self) -> Network:
         """The op alone, its outputs side by side, with any cotangent one likes."""
@@ -44,7 +46,7 @@ class Shaped:
 
     def case(self, batch: int = 6, seed: int = 0, whole: bool | None = None) -> Case:
         """Random numbers; `whole`: small whole numbers, in half of the samples by default."""
-        rng = np.random.default_rng(seed)
+        rng, batch = np.random.default_rng(seed), self.batch or batch
         inputs: dict[str, NDArray] = {}
         for name, shape in self.shapes.items():
             if name.startswith("ids"):
@@ -79,6 +81,8 @@ SHAPED: dict[str, Shaped] = {
     "reshape": Shaped(core.Reshape((6, 2)), {"x": (4, 3)}),
     "transpose": Shaped(core.Transpose((0, 2, 1)), {"x": (4, 3)}),
     "select": Shaped(core.Select(-1), {"x": (4, 3)}),
+    "take": Shaped(core.Take((2, 0, 2)), {"x": (4, 3)}),
+    "broadcast": Shaped(core.Broadcast((6, 4, 3)), {"x": (1, 3)}, batch=6),
     "sum-axes": Shaped(core.Sum((1, 2)), {"x": (2, 3, 4)}),
     "mean-axis": Shaped(core.Mean(1), {"x": (4, 3)}),
     "conv-1d": Shaped(core.Conv(3, 4, (3,)), {"x": (3, 8)}),

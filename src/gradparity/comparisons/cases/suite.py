@@ -189,6 +189,7 @@ def _networks() -> Iterable[Builtin]:
         yield Builtin(name, about, partial(Case.random, network, batch=16, seed=17))
     yield Builtin("gated", "a value with several consumers: gate, residual, concatenation", gated)
     yield Builtin("shared-zero", "two consumers of the same kink", shared_zero)
+    yield Builtin("padded", "tokens of a sequence, some of weight zero", padded)
 
 
 def gated() -> Case:
@@ -205,6 +206,21 @@ def gated() -> Case:
         divergence=CrossEntropy(eps=0.01),
     )
     return Case.random(network, batch=8, seed=5)
+
+
+def padded() -> Case:
+    """A class for every token of a sequence; tokens that are padding have weight 0."""
+    network = Network(
+        Node("z1", Affine(4, 6), "x"),
+        Node("y1", Tanh(), "z1"),
+        Node("z2", Affine(6, 5), "y1"),
+        divergence=CrossEntropy(eps=0.02),
+        inputs=("x", "w"),
+        weights="w",
+    )
+    rng = np.random.default_rng(9)
+    inputs = {"x": rng.standard_normal((4, 7, 4)), "w": rng.choice([0.0, 0.5, 1.0], (4, 7))}
+    return Case.random(network, seed=9, x=inputs)
 
 
 def shared_zero() -> Case:

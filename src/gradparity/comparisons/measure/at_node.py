@@ -120,7 +120,7 @@ def reference_at_node(
 
 
 def _values(step: Step, case: Case, trace: Trace, rounding: Rounding) -> dict[str, Any]:
-    """What the implementation had at a node; by the formula what Err rests on and it did not give."""
+    """What the implementation had at a node; what is missing of Err comes from the formula."""
 
     def had(names: Iterable[str]) -> dict[str, Any]:
         found = {name: case.given.get(name, trace.get(name)) for name in names}
