@@ -36,10 +36,12 @@ def deep(dtype: str = "float64") -> Case:
 def everything(case: Case) -> dict[str, Any]:
     """As an implementation would return it: node gradients, not those of every use."""
     trace = backprop(case)
+    drawn = {step.draw for step in case.network.body}  # what an op draws is not its result
+    values = {name: value for name, value in trace.value.items() if name not in drawn}
     return {
         "Err": trace.Err,
         "Div": trace.Div,
-        **{f"value {name}": value for name, value in trace.value.items()},
+        **{f"value {name}": value for name, value in values.items()},
         **{f"grad {name}": gradient for name, gradient in trace.grad.items()},
     }
 

@@ -7,6 +7,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.comparisons import Verdict, judge
+from gradparity.comparisons.cases.shaped import SHAPED
 from gradparity.comparisons.check.check import check
 from gradparity.core import (
     Affine,
@@ -51,6 +52,23 @@ def test_a_right_implementation_is_never_a_mismatch(implementation, precision):
     if implementation != "jax":  # JAX adds biases up in the storage type
         assert not [f for f in found if f.verdict is Verdict.IMPRECISE]
     assert sum(f.parity is True for f in found) > 20
+
+
+@pytest.mark.parametrize("precision", LOW)
+@pytest.mark.parametrize("name", SHAPED)
+def test_a_right_op_of_any_shape_is_never_a_mismatch(name, precision):
+    case = SHAPED[name].case().astype(precision)
+    assert not [f for f in judge(case, backprop(case)) if f.verdict.parity is False]
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_scattered_errors_in_an_op_of_any_shape_are_explained_by_every_coarser_rounding(name):
+    case = SHAPED[name].case().astype("float32")
+    trace = backprop(case)
+    y = next(iter(SHAPED[name].network().steps[0].values))
+    noise = np.random.default_rng(0).standard_normal(trace.value[y].shape)
+    trace.value[y] *= (1 + 1e-2 * noise).astype("float32")
+    assert [f for f in judge(case, trace) if f.quantity == f"value {y}" and f.parity is False]
 
 
 @pytest.mark.parametrize("precision", LOW)

@@ -52,9 +52,9 @@ class Shaped:
             if name.startswith("ids"):
                 inputs[name] = rng.integers(0, getattr(self.op, "n", 2), (batch, *shape))
                 continue
-            a = rng.standard_normal((batch, *shape))
+            a = 0.5 * rng.standard_normal((batch, *shape))  # 1e-5 is above the bounds of attention
             n = {None: batch // 2, True: batch, False: 0}[whole]
-            a[:n] = np.round(1.5 * a[:n])
+            a[:n] = np.round(3 * a[:n])
             inputs[name] = a
         return Case.random(self.network(), seed=seed, x={**inputs, **self.fixed})
 

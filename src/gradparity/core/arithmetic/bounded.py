@@ -92,7 +92,8 @@ class Bounded(Carried):
     def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arithmetic.arrays.affine`."""
         if self.rounding.u > self.rounding.u_sum or self.rounding.mode != "none":
-            return self @ W + b  # the product is rounded on its own, or its operands are
+            # The product is rounded on its own, or its operands are.
+            return self @ W + b.reshape(*b.shape[:-1], 1, b.shape[-1])
         return super().affine(W, b)
 
     def moved_back(self, back: Callable[[Any], Any]) -> Bounded:
