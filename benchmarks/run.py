@@ -1,8 +1,10 @@
-"""Two ratios, each measured side by side in one run.
+"""Speed, as ratios measured side by side in one run.
 
-    python benchmarks/run.py            # both tables
+    python benchmarks/run.py            # all of them
     python benchmarks/run.py step       # a training step: the core against PyTorch and JAX
     python benchmarks/run.py check      # a full check against other gradient checkers
+    python benchmarks/run.py page       # the page of a report, against the check before it
+    python benchmarks/run.py depth      # ten times the nodes: how much longer everything takes
 
 Everything runs on one processor: three thread pools on few cores would only wait for each other.
 Contestants take turns, and each figure is the median over the turns, so that a machine that slows
@@ -31,7 +33,8 @@ import numpy as np
 import torch
 
 import gradparity as gp
-from gradparity.core import Affine, Case, CrossEntropy, ReLU
+from gradparity.comparisons import judge
+from gradparity.core import L2, Affine, Case, CrossEntropy, ReLU
 from gradparity.core.lecture.training import sgd_step
 
 torch.set_num_threads(1)
@@ -239,8 +242,29 @@ def page_cost() -> None:
               f"{made / checked:.2f} of the check before it")  # fmt: skip
 
 
+def depth_cost() -> None:
+    """Ten times the nodes: a factor of ten is linear."""
+    few, many = 400, 4000
+
+    def network(n: int) -> gp.Network:
+        return gp.layered([ReLU() if i % 2 else Affine(2, 2) for i in range(n)], L2())
+
+    cases = {n: Case.random(network(n), batch=2) for n in (few, many)}
+    steps: dict[str, Callable[[int], object]] = {
+        "network": network,
+        "case": lambda n: Case.random(cases[n].network, batch=2),
+        "backprop": lambda n: gp.backprop(cases[n]),
+        "judge": lambda n: judge(cases[n], gp.backprop(cases[n])),
+    }
+    print(f"{many} nodes against {few}, float64; median seconds, and how many times longer")
+    for name, step in steps.items():
+        t = race({str(n): lambda n=n, step=step: step(n) for n in (few, many)}, turns=3, least=0.1)
+        a, b = t[str(few)], t[str(many)]
+        print(f"  {name:<10}{a:>10.2e}{b:>10.2e}{b / a:>8.1f}")
+
+
 if __name__ == "__main__":
-    known = {"step": training_step, "check": check_cost, "page": page_cost}
+    known = {"step": training_step, "check": check_cost, "page": page_cost, "depth": depth_cost}
     wanted = sys.argv[1:] or [*known]
     if not set(wanted) <= set(known):
         sys.exit(f"usage: python benchmarks/run.py [{' | '.join(known)}]; received {wanted}")

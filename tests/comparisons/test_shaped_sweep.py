@@ -16,7 +16,7 @@ from gradparity.core import BatchNorm, Case, LinearLoss, Network, Node, Transpos
 
 from ..shaped_cases import shaped_case
 
-#: The seeds are those of `python -m benchmarks.evidence shaped`; these are a sample.
+#: The seeds are those of `python -m benchmarks.sweep torch 0 3000`; these are a sample.
 SEEDS = range(0, 3000, 50)
 
 
@@ -69,9 +69,9 @@ def test_a_fault_of_pytorch_is_found() -> None:
     y = torch.tensor(x).permute(0, 2, 1, 3)
     bias = torch.zeros(3, dtype=y.dtype, requires_grad=True)
     z = torch.nn.functional.batch_norm(y, None, None, None, bias, True)
-    dz = torch.randn(z.shape, dtype=z.dtype)
+    dz = torch.arange(z.numel(), dtype=z.dtype).reshape(z.shape)
     (got,) = torch.autograd.grad(z, bias, dz)
     if torch.allclose(got, dz.sum((0, 2, 3))):
         pytest.skip("this PyTorch is right")
     found: Any = judge(case, adapter("torch").run(case))
-    assert {f.node for f in found if f.parity is False} <= {"n"}
+    assert {f.node for f in found if f.parity is False} == {"n"}

@@ -1,0 +1,65 @@
+"""False alarms, counted: random networks on values of any shape, each judged against a framework.
+
+    python -m benchmarks.sweep torch 0 3000
+    python -m benchmarks.sweep jax 0 300 --into jax.jsonl    # goes on where it was stopped
+
+A framework is taken to be right, so that each result which is no parity is a finding to look at:
+ours, or the framework's.  Run it in the root of a clone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.shaped_cases import shaped_case
+
+import gradparity as gp
+
+
+def judged(framework: str, seed: int) -> dict[str, Any]:
+    """The verdicts of one network in float64 and float32, and each that is no parity."""
+    found = list(gp.check(shaped_case(seed), framework).findings())
+    counts = Counter(str(f.verdict) for _, f in found)
+    bad = [
+        f"{run.dtype}: {f}" for run, f in found if f.parity is not True and f.verdict != "vacuous"
+    ]
+    return {"framework": framework, "seed": seed, "verdicts": counts, "bad": bad}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("framework", help="torch, jax, or another installed adapter")
+    parser.add_argument("first", type=int, help="the first seed")
+    parser.add_argument("end", type=int, help="the seed after the last")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="a line of JSON for each network")
+    given = parser.parse_args(arguments)
+    lines = given.into.read_text().splitlines() if given.into and given.into.exists() else []
+    done = {(r["framework"], r["seed"]): r for r in map(json.loads, lines)}
+    total, bad, networks = Counter[str](), 0, 0
+    for seed in range(given.first, given.end):
+        result = done.get((given.framework, seed))
+        if result is None:
+            result = judged(given.framework, seed)
+            if given.into:
+                with given.into.open("a") as file:
+                    file.write(json.dumps(result) + "\n")
+        networks, bad = networks + 1, bad + len(result["bad"])
+        total.update(result["verdicts"])
+        for line in result["bad"]:
+            print(f"seed {seed}, {line}", flush=True)
+    verdicts = ", ".join(f"{n} {verdict}" for verdict, n in total.most_common())
+    print(f"{given.framework}: {networks} networks, {total.total()} results, {bad} no parity")
+    print(f"  {verdicts}")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
