@@ -23,7 +23,7 @@ from . import against_formulas as formulas
 from . import algebra, calls, frameworks
 from .calling import Pair
 from .points import Points
-from .setting import names_of_inputs
+from .setting import letters_of, names_of_inputs
 from .task import Task
 from .widths import shapes_of
 
@@ -92,12 +92,12 @@ class OwnOp:
         try:
             shapes = shapes_of(self.like, self.forward, self.width, self.shape)
             object.__setattr__(self, "shape", shapes)
-            Points(self.like, self.shapes, PRECISIONS["float64"], 0).random(1)
+            Points(self.like, self.shapes, PRECISIONS["float64"], 0).random(2)
         except NotImplementedError as error:
             raise TypeError(f"like is {self.like!r}, which cannot be checked: {error}") from None
         object.__setattr__(self, "name", self.name or _name(self.forward, self.like))
         letters = names_of_inputs(len(self.shapes))
-        letters += self.like.parameter_shapes()
+        letters += letters_of(self.like)
         _check_signature("forward", self.forward, letters, letters)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
         if by_hand:
@@ -124,8 +124,11 @@ class OwnOp:
         points = Points(self.like, self.shapes, PRECISIONS["float64"], 0)
         if points.kinks() is None:
             found["at_kinks"] = f"{self.like.name} has no kinks"
-        given = points.random(3).arguments.values()
-        if not self.like.random and not op_keeps_samples(self.like, *given):
+        try:
+            points.random(1)
+        except ValueError as error:
+            found["batch_of_one"] = f"{self.like.name} does not take it: {error}"
+        if not self.like.random and not op_keeps_samples(self.like, *points.random(3).y):
             why = f"the samples of {self.like.name} influence each other"
             found |= dict.fromkeys(("batch_split", "permutation"), why)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
@@ -279,6 +282,11 @@ def _check_like(like: Any) -> None:
         )
     if not isinstance(like, Op):
         raise TypeError(f"like is {like!r}; give an op such as ReLU() or Affine(4, 3)")
+    if len(like.outputs) > 1:
+        raise TypeError(
+            f"like is {like!r}, whose outputs are {', '.join(like.outputs)}; check_op takes an op "
+            "of one output.  Check it in a network, by gp.check (docs/how-to/own-network.md)"
+        )
 
 
 def _check_callable(what: str, given: Any) -> None:

@@ -110,7 +110,7 @@ class Points:
             x[0] = 0.0
             here = self._setting(rng, x, "at kinks")
             found = here if self._has_kinks(here) else found
-            if all(self._has_kinks(here.rows(rows)) for rows in PARTS):
+            if found and all(self._has_kinks(here.rows(rows)) for rows in PARTS):
                 break
             if i > 2 and found is None:  # there is none
                 break
@@ -177,8 +177,7 @@ class Points:
         return [a for a in at if float(self.precision.round(a)) == a]
 
     def _has_kinks(self, setting: Setting) -> bool:
-        y = tuple(setting.arguments.values())
-        return self.op.subdifferential(y, self.precision.tiny) is not None
+        return self.op.subdifferential(setting.y, self.precision.tiny) is not None
 
     def _named(self, x: NDArray) -> dict[str, NDArray]:
         """The inputs by name, which stand side by side in x."""

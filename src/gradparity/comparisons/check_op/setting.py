@@ -17,7 +17,7 @@ from ..findings.finding import SUM, Evidence, Finding
 from ..judge.node_by_node import judge
 from ..measure.at_node import reference_at_node
 
-__all__ = ["Setting", "Z", "names_of_inputs", "network_of"]
+__all__ = ["Setting", "Z", "letters_of", "names_of_inputs", "network_of"]
 
 #: The name of the op's node, and of its value.
 Z = "z"
@@ -35,6 +35,14 @@ def network_of(op: Op, n: int) -> Network:
 def names_of_inputs(n: int) -> list[str]:
     """What the inputs of an op are called: y, or y1, y2, ..."""
     return ["y"] if n == 1 else [f"y{i}" for i in range(1, n + 1)]
+
+
+def letters_of(op: Op) -> list[str]:
+    """The parameters that a function of the op is called with, by their letters.
+
+    Running statistics are none where the value comes from the batch and they only follow it.
+    """
+    return [k for k in op.parameter_shapes() if not (op.states and k in op.buffers)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +71,14 @@ class Setting:
     @cached_property
     def arguments(self) -> dict[str, NDArray]:
         """What a function of the op is called with, by name: y (or y1, y2, ...), W, b."""
-        return {
-            **self.case.inputs,
-            **{k: self.case.params[v] for k, v in self.step.parameters.items()},
-        }
+        own = self.step.parameters
+        return {**self.case.inputs, **{k: self.case.params[own[k]] for k in letters_of(self.op)}}
+
+    @property
+    def y(self) -> tuple[NDArray, ...]:
+        """All inputs of the op's own formulas."""
+        own = self.step.parameters.values()
+        return (*self.case.inputs.values(), *(self.case.params[name] for name in own))
 
     @property
     def inputs(self) -> list[str]:
@@ -80,7 +92,8 @@ class Setting:
     @property
     def gradients(self) -> dict[str, tuple[int, ...]]:
         """The shape of every gradient that a backward function returns, in its order."""
-        return {name: array.shape for name, array in self.arguments.items()}
+        buffers = self.op.buffers
+        return {name: a.shape for name, a in self.arguments.items() if name not in buffers}
 
     @property
     def z_shape(self) -> tuple[int, ...]:
@@ -104,7 +117,9 @@ class Setting:
         """Every quantity with how far a correct implementation may be off."""
         if rounding not in self._bounds:
             expected = reference_at_node(self.step, self.case, self.core, rounding)
-            self._bounds[rounding] = {self._ours[e.quantity]: e.want for e in expected}
+            ours = self._ours  # not the states, such as running statistics, which no pair returns
+            found = {ours[e.quantity]: e.want for e in expected if e.quantity in ours}
+            self._bounds[rounding] = found
         return self._bounds[rounding]
 
     def judged(
@@ -161,7 +176,8 @@ class Setting:
         for name, edge in self._edges.items():
             edge_grad[edge] = results.get(f"grad {name}", edge_grad[edge])
         for letter, name in self.step.parameters.items():
-            grad[name] = results.get(f"grad {letter}", grad[name])
+            if letter not in self.op.buffers:
+                grad[name] = results.get(f"grad {letter}", grad[name])
         return replace(self.core, value=value, grad=grad, edge_grad=edge_grad, adapter="own")
 
 

@@ -131,7 +131,7 @@ def _fits(op: Op, widths: tuple[int, ...]) -> bool:
             z = op.forward(*y, *([op.sample(*y)] if op.random else []))
     except (ValueError, IndexError):
         return False
-    return bool(np.shape(z) == said)
+    return bool(np.shape(z[0] if isinstance(z, tuple) else z) == said)
 
 
 def _with_two_samples(shapes: Sequence[Shape]) -> dict[str, Shape]:
