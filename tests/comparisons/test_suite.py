@@ -45,18 +45,22 @@ def test_the_points_are_met_exactly():
 
 
 @cache
-def report_of(adapter):
-    return check([builtin.make() for builtin in BUILTIN.values()], adapter)
+def report_of(adapter, every=1):
+    return check([builtin.make() for builtin in list(BUILTIN.values())[::every]], adapter)
 
 
-@pytest.mark.parametrize("adapter", ["torch", "jax"])
-def test_the_suite_is_at_parity(adapter):
+@pytest.mark.parametrize(
+    ("adapter", "every"),
+    [("torch", 1), ("jax", 4), pytest.param("jax", 1, marks=pytest.mark.slow)],
+)
+def test_the_suite_is_at_parity(adapter, every):
+    """In JAX every fourth case by default, for each one compiles; `gradparity check` has all."""
     pytest.importorskip("sklearn")
     pytest.importorskip(adapter)
-    report = report_of(adapter)
+    report = report_of(adapter, every)
     assert report.exit_code == 0, str(report)
     kinks = [f for _, f in report.findings() if f.kinks]
-    assert len(kinks) > 20
+    assert len(kinks) > 20 / every
     assert {f.verdict for _, f in report.findings()} >= {
         Verdict.EXACT,
         Verdict.ROUNDING,
@@ -77,7 +81,7 @@ def test_a_framework_that_took_over_differs_at_kinks_alone():
                 if "rrelu" not in run.case  # its slopes are drawn by the framework
             ),
         )
-        for report in map(report_of, ("torch", "jax"))
+        for report in (report_of("torch", 4), report_of("jax", 4))
     )
     changes = compare(before, after)
     assert {c.kind for c in changes.changes} == {Kind.CHOICE}

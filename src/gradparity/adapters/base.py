@@ -92,7 +92,7 @@ class Trainer(NamedTuple):
 
 @runtime_checkable
 class Adapter(Protocol):
-    """What an adapter offers.  Only `run`, `name` and `versions` are needed to check a case.
+    """The interface of an adapter.  Only `run`, `name` and `versions` are needed to check a case.
 
     Optional:
 
@@ -121,7 +121,7 @@ class Adapter(Protocol):
         ...
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
-        """What the framework computes for the case, in `dtype` (the case's own by default)."""
+        """Compute the case with the framework, in `dtype` (the case's own by default)."""
         ...
 
     def run_all(

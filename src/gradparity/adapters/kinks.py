@@ -1,4 +1,4 @@
-"""What an adapter may offer so that every way it differentiates a kink can be measured.
+"""An optional interface of adapters: every way in which they differentiate a kink.
 
 `gradparity probe` asks an adapter for ``kinks()``, which is optional: the framework's own spellings
 of functions with kinks, and how the framework differentiates a function.  No derivative is written
@@ -62,7 +62,7 @@ class NativeKink(NamedTuple):
 
 
 def spelled(points: Sequence[Any], tied: Sequence[Any]) -> list[NativeKink]:
-    """From (name, points, function) of elementwise functions, and (name, ties, function)."""
+    """Build the table from (name, points, function) and (name, ties, function)."""
     lines = [NativeKink(name, function, at) for name, at, function in points]
     return [*lines, *(NativeKink(name, function, ties=at) for name, at, function in tied)]
 
@@ -84,7 +84,7 @@ class Answer(NamedTuple):
 
 @runtime_checkable
 class Kinks(Protocol):
-    """What ``adapter.kinks()`` returns."""
+    """The result of ``adapter.kinks()``."""
 
     @property
     def spellings(self) -> Sequence[NativeKink]:

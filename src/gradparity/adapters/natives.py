@@ -151,7 +151,7 @@ class Natives:
 
 
 class NativeAdapter:
-    """What the adapters of frameworks share: `replacing`, and `run_all` one by one.
+    """The base of the adapters of frameworks: `replacing`, and `run_all` one by one.
 
     A subclass sets `name` and `natives`, and writes the rest of `Adapter`.  In its `build` it calls
     ``self.natives.check(network)``, and has ``self.natives.at(step)`` and
@@ -225,7 +225,7 @@ def _check_function(key: Any, function: Any) -> None:
 
 
 def label(function: Any) -> str:
-    """What a function is called: of `MyReLU.apply`, "MyReLU"."""
+    """The name of a function: "MyReLU" for `MyReLU.apply`."""
     while isinstance(function, partial):
         function = function.func
     owner = getattr(function, "__self__", None)
@@ -305,7 +305,7 @@ def _remedy(op: Op, framework: str) -> str:
 
 
 def described(found: Any) -> str:
-    """What a function returned, for a message.
+    """Describe the result of a function for a message.
 
     >>> described((1.0, None))
     'a tuple of 2 (float, NoneType)'

@@ -1,4 +1,4 @@
-"""What tests are written with: under pytest, and what of it other test runners can use.
+"""Helpers for tests, under pytest and under other test runners.
 
 The names below are loaded when they are first used; pytest is imported only where it is needed.
 

@@ -1,4 +1,4 @@
-"""What the fixture `gradparity` is, and what becomes of an adapter that is not installed."""
+"""The fixture `gradparity`, and the treatment of an adapter that is not installed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Written:
-    """What `merged` uses of the JSON document of a test run."""
+    """The parts of the JSON document of a test run that `merged` reads."""
 
     tests: tuple[Test, ...]
 

@@ -1,4 +1,4 @@
-"""From the reports of tests, gathered from every worker, to the terminal, JUnit and one file.
+"""Collect the reports of tests from every worker, for the terminal, JUnit and one file.
 
 A worker sends text and numbers only; imports neither NumPy nor pytest.
 """
@@ -28,7 +28,7 @@ OUTCOMES = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
 
 
 def packed(reports: list[Report], full: bool) -> str:
-    """What one phase of a test found, as text: a row per run; if asked for, the reports too."""
+    """Describe the findings of one phase of a test: a row per run, and the reports if asked for."""
     rows = [
         {
             "case": run.case,
@@ -53,7 +53,7 @@ def packed(reports: list[Report], full: bool) -> str:
 
 
 def properties(reports: list[Report]) -> list[tuple[str, object]]:
-    """Of a test, for JUnit: flat, and of builtin types, for nothing else passes between workers."""
+    """Properties of a test for JUnit, flat and of builtin types, which pass between workers."""
     runs = [run for report in reports for run in report.runs]
     if not runs:
         return []
@@ -119,7 +119,7 @@ def write(tests: Tests, path: Path, exit_status: int, unfinished: Iterable[str])
 
 
 def lines(tests: Tests, path: str, unfinished: int) -> Iterator[str]:
-    """Of the terminal's summary; whatever names there are, each stays on its line."""
+    """Lines of the terminal's summary; no name can break its line."""
     for line in _lines(tests, path, unfinished):
         yield "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
@@ -169,7 +169,7 @@ def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _badness(row: dict[str, Any]) -> tuple[float, ...]:
-    """What is worst comes first: a difference, what is unknown, the largest share of a bound."""
+    """Sort key, worst first: a difference, an unknown, the largest share of a bound."""
     return -_rank(row["exit_code"]), -row["badness"] if row["exit_code"] else 0, -_share(row)
 
 
@@ -178,6 +178,6 @@ def _run(row: dict[str, Any]) -> str:
 
 
 def _share(row: dict[str, Any]) -> float:
-    """Of its bound; what is not a number is beyond all others."""
+    """The share of the bound that was used; NaN ranks above all others."""
     share = row["error"] / row["bound"] if row["bound"] else float(row["error"] > 0)
     return math.inf if math.isnan(share) else float(share)

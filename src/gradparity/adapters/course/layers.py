@@ -301,7 +301,7 @@ def _one_array(who: str, found: Any) -> Any:
 
 
 def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of the user's returns."""
+    """The result of a function of the user."""
     try:
         return function(*arguments)
     except Exception as error:
@@ -311,7 +311,7 @@ def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _err_or_div(L: Any, shape: tuple[int, ...]) -> tuple[str, Any]:
-    """What a loss gave, under its name."""
+    """The result of a loss, under its name."""
     if np.size(L) == 1:
         return "Err", _scalar(L)
     if np.shape(L) in (shape, (1, *shape), (*shape, 1)):

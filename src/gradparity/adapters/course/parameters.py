@@ -62,7 +62,7 @@ class Parameters:
         self.out_in = out_in
 
     def names(self, letter: str) -> tuple[str, ...]:
-        """Of the parameter and its gradient."""
+        """The attribute names of a parameter and of its gradient."""
         return self.given.get(letter, (letter, f"dLd{letter}"))
 
     def set(self, one: Placed, params: Mapping[str, NDArray]) -> None:
@@ -91,7 +91,7 @@ class Parameters:
             _put(one, name, self._laid_out(one, name, np.shape(found), params[full]))
 
     def left_by(self, one: Placed) -> Iterator[tuple[str, Any]]:
-        """What a layer's backward pass has left, under the names of results.
+        """The gradients that a layer's backward pass left behind, under the names of results.
 
         Raises
         ------
@@ -137,7 +137,7 @@ def _vectors(n: int) -> tuple[tuple[int, ...], ...]:
 
 
 def _at(thing: Any, path: str) -> Any:
-    """What an attribute, or one of what it holds, is: "W", "params.W" or "params.0"."""
+    """The name of an attribute or of its item: "W", "params.W" or "params.0"."""
     for part in path.split("."):
         if isinstance(thing, Mapping):
             thing = thing.get(part, MISSING)

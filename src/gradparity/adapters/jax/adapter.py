@@ -235,7 +235,7 @@ def _precision(dtype: np.dtype[Any]) -> Iterator[None]:
 def _evaluated(
     function: Callable[..., Any], arguments: Sequence[Any], dtype: Any, compiled: bool
 ) -> Any:
-    """What a function of JAX arrays gives for NumPy arrays, as NumPy arrays."""
+    """Call a function of JAX arrays with NumPy arrays; return NumPy arrays."""
     given = [np.asarray(array) for array in arguments]
     native = None if dtype is None else getattr(jnp, Precision.of(dtype).name)
     with _precision(max((a.dtype for a in given), key=lambda t: t.itemsize)):

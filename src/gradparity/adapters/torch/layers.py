@@ -97,7 +97,7 @@ class Foreign(nn.Module):
         return found
 
     def _parameter(self, letter: str) -> Tensor:
-        """In the lecture's layout; gradients pass through."""
+        """Return the tensor in the lecture's layout; gradients pass through."""
         tensor: Tensor = getattr(self, native_name(self._op, letter, NATIVE))
         return tensor.T if transposed(self._op, letter) else tensor
 

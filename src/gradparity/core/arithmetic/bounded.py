@@ -67,7 +67,7 @@ class Bounded(Carried):
 
     @property
     def rounding(self) -> Rounding:
-        """Of which number format the bound is."""
+        """The number format of the bound."""
         return self.arithmetic  # type: ignore[no-any-return]
 
     @property

@@ -183,7 +183,7 @@ def _without_fresh(x: Bounded) -> Bounded:
 
 
 def _operand(x: Bounded) -> Bounded:
-    """What enters a matrix product: the same without a fresh error, rounded where operands are."""
+    """The operand of a matrix product: without a fresh error, and rounded where operands are."""
     x = _without_fresh(x)
     if x.rounding.mode in ("none", "any"):
         return x

@@ -1,4 +1,4 @@
-"""What the number systems share: a value, and what every operation carries along beside it.
+"""The base of the number systems: a value, and what every operation carries along beside it.
 
 `Bounded` carries a bound on the rounding error, `Varied` a variance or one draw of it.  Both see
 the same NumPy calls of the same formulas; how a function changes the companion is in their tables
@@ -55,7 +55,7 @@ class Carried(NDArrayOperatorsMixin):
     @classmethod
     @abstractmethod
     def unknown(cls, name: str) -> TypeError:
-        """What to raise of a NumPy function without a rule."""
+        """The error for a NumPy function without a rule."""
 
     @classmethod
     def lift(cls, x: Any, arithmetic: Any) -> Self:

@@ -75,7 +75,7 @@ class Rounding:
 
     @property
     def elementary(self) -> float:
-        """What an elementary function is charged: 8 u (the worst measured is 6.8 u, XLA's tanh).
+        """The error of an elementary function: 8 u (the worst measured is 6.8 u, XLA's tanh).
 
         In low precision it is computed with the digits of sums, and then stored.
         """

@@ -62,7 +62,7 @@ class Noise:
         return cls(2.0**-p.digits, 2.0**-p.sums, factors, p.tiny, p.largest, ordered, rng)
 
     def carried(self, factor: Any) -> Any:
-        """What a spread is multiplied by where the error is multiplied by `factor`."""
+        """The multiplier of a spread where the error is multiplied by `factor`."""
         return factor * factor if self.rng is None else factor
 
     def own(self, variance: Any, *, alike: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""What the arguments of an op must be: each check names the value received and the remedy."""
+"""Checks of the arguments of an op: each error names the value received and the remedy."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def broadcast(op: Any, shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
 
 
 def of_shape(x: Any, shape: tuple[int, ...], what: str) -> Any:
-    """What a user's function returned."""
+    """The result of a user's function."""
     if x.shape != shape:
         raise ValueError(
             f"VectorActivation: {what} returned shape {x.shape}, expected {shape} (samples first)"

@@ -190,7 +190,7 @@ class CrossEntropy(Divergence):
 
     @classmethod
     def from_uniform(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
-        """From PyTorch's, Optax's and Keras' form (1 - a) d + a/K: eps = a / K.
+        """Convert the form of PyTorch, Optax and Keras, (1 - a) d + a/K: eps = a / K.
 
         >>> CrossEntropy.from_uniform(0.1, K=10)
         CrossEntropy(eps=0.01, on='logits')
@@ -199,7 +199,7 @@ class CrossEntropy(Divergence):
 
     @classmethod
     def from_others(cls, a: float, K: int, on: str = "logits") -> CrossEntropy:
-        """From the form with 1 - a on the class and a/(K-1) on each wrong one: eps = a / (K-1)."""
+        """Convert the form 1 - a on the class and a/(K-1) on the others: eps = a / (K-1)."""
         return cls._of(a, a / (_classes(K) - 1), K, on)
 
     @classmethod

@@ -18,7 +18,7 @@ __all__ = ["Max", "MaxSubsets", "Maximum", "Maxout", "Take", "first_of"]
 
 
 def first_of(wins: NDArray, ties: str, axis: int = -1) -> NDArray:
-    """Of the winners along an axis those that a rule takes: "first", "last" or "even" (all).
+    """The winners along an axis that a rule takes: "first", "last" or "even" (all).
 
     >>> first_of(np.array([True, False, True]), "last").tolist()
     [False, False, True]

@@ -1,4 +1,4 @@
-"""What an op is: a hand-derived formula pair, its kinks, and what is valid there.
+"""The contract of an op: a hand-derived pair of formulas, its kinks, and what is valid there.
 
 The letters are the lecture's: an op takes values ``y`` and gives ``z``; the gradient of the loss
 arrives as ``dz`` and leaves as one gradient per input.  Parameters are inputs too, the last ones,
@@ -95,7 +95,7 @@ class Slots:
 
     @classmethod
     def of(cls, group: Any, element: Any, input: Any = 0, **more: Any) -> Any:
-        """From anything that broadcasts to one length; None where there is no slot.
+        """Broadcast the arrays to one length; None means that there is no slot.
 
         >>> Ties.of([0, 0], [3, 5]).input
         array([0, 0])
@@ -137,7 +137,7 @@ Choice: TypeAlias = Slopes | Ties | Ball
 
 
 def attributes(thing: Any) -> dict[str, Any]:
-    """What an op was given, by name; it need not be a dataclass."""
+    """The arguments that an op was made with, by name; it need not be a dataclass."""
     slots = (getattr(kind, "__slots__", ()) for kind in reversed(type(thing).__mro__))
     names = [name for slot in slots for name in ([slot] if isinstance(slot, str) else slot)]
     kept = {name: getattr(thing, name) for name in names if hasattr(thing, name)}

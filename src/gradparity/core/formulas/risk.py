@@ -91,7 +91,7 @@ class Risk(Op):
         return ()
 
     def _total(self, y: tuple[Array, ...]) -> Any:
-        """What the sum is divided by."""
+        """The divisor of the sum."""
         if self.reduction == "sum":
             return None
         return y[1].sum() if self.weights else math.prod(y[0].shape)

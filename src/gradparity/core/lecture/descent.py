@@ -41,7 +41,7 @@ class Descent:
 
 @dataclass(frozen=True, eq=False)
 class Stationary:
-    """What the Hessian says of a point.
+    """Classification of a stationary point by its Hessian.
 
     Attributes
     ----------

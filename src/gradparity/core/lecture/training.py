@@ -44,7 +44,7 @@ class Training:
 def minibatches(
     T: int, batch_size: int | None = None, epochs: int = 1, seed: int = 0
 ) -> Iterator[Array]:
-    """Which instances each step sees: the one source of minibatches for every implementation.
+    """The instances of each step: one source of minibatches for every implementation.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def forward(
 
 @dataclass(frozen=True)
 class Forward:
-    """What a forward pass leaves for the backward pass, in any arithmetic: every value by name."""
+    """Every value of a forward pass by name, in any arithmetic."""
 
     network: Network
     value: Mapping[str, Array]
@@ -202,7 +202,7 @@ def backprop(case: Case) -> Trace:
 
 
 def _widened(case: Case) -> tuple[Mapping[str, Any], Callable[[Array], Array]]:
-    """What to compute with, and how each result is stored.
+    """The arithmetic of a pass, and how it stores each result.
 
     In low precision sums have the digits of float32, and every result is rounded once.
     """

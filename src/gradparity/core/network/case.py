@@ -24,7 +24,7 @@ TRIED = 3
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What every implementation is given: the same network, the same numbers.
+    """A network with its numbers: the input of every implementation.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the formulas of an op of one's own must return, and errors that name node and formula.
+"""Checks of what a user's op returns; their errors name the node and the formula.
 
 An op from outside the package is evaluated once, on a few random numbers, when a case is made of
 its network: a shape, a dtype or a number of gradients that does not fit is reported there.

@@ -152,11 +152,11 @@ class Step:
         return (*self.outputs, *self.states)
 
     def named(self, z: Any) -> dict[str, Any]:
-        """What its op returned, by name."""
+        """The values that its op returned, by name."""
         return dict(zip(self.values, z if len(self.values) > 1 else (z,), strict=True))
 
     def joined(self, of: Mapping[str, Any]) -> Any:
-        """What its op returned, from the names."""
+        """The values of its op, looked up by name, as the op returned them."""
         z = tuple(of[name] for name in self.values)
         return z if len(z) > 1 else z[0]
 

@@ -1,4 +1,4 @@
-"""What an adapter promises at its boundary: copies, running, errors, global state."""
+"""Promises of an adapter at its boundary: copies, running, errors, global state."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def copies_case(subject: Subject) -> None:
 
 
 def copies_build(subject: Subject) -> None:
-    """What was built shares no memory with what it was built from, nor with what is exported."""
+    """The built network shares no memory with its source, nor with what is exported."""
     case = subject.small()
     params = {name: p.copy() for name, p in case.params.items()}
     native = subject.adapter.build(case.network, params)

@@ -1,4 +1,4 @@
-"""What an adapter computes: every op and divergence, branches, kinks, number formats, options."""
+"""Checks of what an adapter computes: ops, divergences, branches, kinks, formats, options."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def kinks(subject: Subject) -> None:
 
 
 def number_format(precision: str, subject: Subject) -> None:
-    """What a format gives is judged; one that the adapter refuses is told, by what it says."""
+    """Judge the results in a format; report a format that the adapter refuses, with its message."""
     cases = [subject.small(), *subject.gated()]
     cases = [case.astype(precision) for case in cases]
     try:

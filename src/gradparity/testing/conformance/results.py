@@ -18,7 +18,7 @@ __all__ = ["CheckResult", "CheckResults", "check_adapter"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check said.
+    """The result of one check.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What an adapter promises about itself and its trace: the protocol, names, arrays, labels."""
+"""Promises of an adapter about itself and its trace: the protocol, names, arrays, labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which implementations can be run here, and skipping what cannot."""
+"""Find the implementations that can be run here, and skip the others."""
 
 from __future__ import annotations
 

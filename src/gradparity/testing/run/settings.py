@@ -1,4 +1,4 @@
-"""What a test is run with: marker, then command line, then configuration file, then defaults.
+"""Settings of a test: marker, then command line, then configuration file, then defaults.
 
 Imports pytest alone; names are looked up only where some are given.
 """
@@ -20,7 +20,7 @@ __all__ = ["Settings", "in_force", "of_config", "of_test", "refuse_bad", "report
 
 @dataclass(frozen=True)
 class Settings:
-    """What the fixture `gradparity` and `parametrize_with_checks` use where nothing is said.
+    """Defaults of the fixture `gradparity` and of `parametrize_with_checks`.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the chosen adapters, installed or not."""
+        """Names of the chosen adapters, installed or not."""
         from ...adapters.base import available
 
         return tuple(available()) if self.adapters is None else self.adapters
@@ -52,7 +52,7 @@ class Settings:
 
 
 def of_config(config: pytest.Config) -> Settings:
-    """From the command line and the configuration file.
+    """Read the command line and the configuration file.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def in_force() -> Settings:
 
 
 def of_test(node: pytest.Item | Any, config: pytest.Config) -> Settings:
-    """Of one test: its markers (the closest one wins, keyword by keyword) over the configuration.
+    """Settings of one test: its markers (the closest wins by keyword), then the configuration.
 
     A marker that cannot be followed fails the test.
     """
@@ -132,7 +132,7 @@ def refuse_bad(config: pytest.Config) -> None:
 
 
 def report_path(config: pytest.Config) -> Path:
-    """Of the command line from where pytest was started, of the file from the root of the tests."""
+    """Resolve a path: from the start folder for the command line, from the root for the file."""
     given = config.getoption("gradparity_report")
     if given is None:
         return Path(config.rootpath, config.getini("gradparity_report"))
