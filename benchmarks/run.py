@@ -1,14 +1,14 @@
-"""Speed, as ratios measured side by side in one run.
+"""Measure speed as ratios, side by side in one run.
 
     python benchmarks/run.py            # all of them
     python benchmarks/run.py step       # a training step: the core against PyTorch and JAX
     python benchmarks/run.py check      # a full check against other gradient checkers
-    python benchmarks/run.py page       # the page of a report, against the check before it
-    python benchmarks/run.py depth      # ten times the nodes: how much longer everything takes
+    python benchmarks/run.py page       # the HTML page of a report, against its check
+    python benchmarks/run.py depth      # how much longer everything takes with ten times the nodes
 
-Everything runs on one processor: three thread pools on few cores would only wait for each other.
-Contestants take turns, and each figure is the median over the turns, so that a machine that slows
-down slows everyone down.
+Everything runs on one processor, because three thread pools on few cores would wait for each other.
+Contestants take turns, and each figure is the median over the turns, so that a slow phase of the
+machine affects all of them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def mlp(widths: tuple[int, ...]) -> gp.Network:
 def race(
     contestants: dict[str, Callable[[], object]], turns: int, least: float
 ) -> dict[str, float]:
-    """Median seconds per call; every turn calls each contestant for at least `least` seconds."""
+    """Return median seconds per call; each turn runs each for at least `least` seconds."""
     calls = {}
     for name, call in contestants.items():
         call()  # warm caches; whoever compiles has done so before
@@ -124,7 +124,7 @@ def training_step() -> None:
 
 
 def plain_pass(case: Case) -> Callable[[], object]:
-    """Forward and backward in PyTorch, nothing else: the unit the checks are counted in."""
+    """Run forward and backward in PyTorch alone: the unit of the other costs."""
     module = gp.adapter("torch").build(case.network, case.params)
     x, d = torch.tensor(case.x), torch.tensor(case.d)
 
@@ -216,7 +216,7 @@ def check_cost() -> None:
 
 
 def once(call: Callable[[], object]) -> tuple[float, str]:
-    """Seconds, and the outcome: the network is right, so anything but passing is a false alarm."""
+    """Return seconds and outcome; the network is right, so a failure is a false alarm."""
     start = time.perf_counter()
     try:
         call()
@@ -227,7 +227,7 @@ def once(call: Callable[[], object]) -> tuple[float, str]:
 
 
 def page_cost() -> None:
-    """The page about a network of twelve layers, and of a thousand: its size and its time."""
+    """Measure size and time of the page for networks of twelve and of a thousand layers."""
     print("the HTML report, all adapters, float64 and float32, batch 32:")
     for layers in (12, 1000):
         width = 64 if layers == 12 else 4
@@ -243,7 +243,7 @@ def page_cost() -> None:
 
 
 def depth_cost() -> None:
-    """Ten times the nodes: a factor of ten is linear."""
+    """Compare times for ten times the nodes; a factor of ten means linear time."""
     few, many = 400, 4000
 
     def network(n: int) -> gp.Network:

@@ -1,10 +1,10 @@
-"""False alarms, counted: random networks on values of any shape, each judged against a framework.
+"""Count false alarms: judge random networks on values of any shape against a framework.
 
     python -m benchmarks.sweep torch 0 3000
-    python -m benchmarks.sweep jax 0 300 --into jax.jsonl    # goes on where it was stopped
+    python -m benchmarks.sweep jax 0 300 --into jax.jsonl    # continues after an interruption
 
-A framework is taken to be right, so that each result which is no parity is a finding to look at:
-ours, or the framework's.  Run it in the root of a clone.
+The framework is assumed to be right, so every result without parity needs investigation: the
+fault is ours or the framework's.  Run it in the root of a clone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import gradparity as gp
 
 
 def judged(framework: str, seed: int) -> dict[str, Any]:
-    """The verdicts of one network in float64 and float32, and each that is no parity."""
+    """Return the verdicts of one network in float64 and float32, and all without parity."""
     found = list(gp.check(shaped_case(seed), framework).findings())
     counts = Counter(str(f.verdict) for _, f in found)
     bad = [

@@ -1,1 +1,1 @@
-"""The evidence: faults planted, alarms raised and what it costs, beside other checkers."""
+"""The evidence: planted faults, false alarms and cost, compared with other checkers."""

@@ -1,8 +1,8 @@
-"""Three tables, each measured side by side in one run; run it in the root of a clone.
+"""Measure three tables, each side by side in one run. Run it in the root of a clone.
 
-python -m benchmarks.evidence faults    # wrong gradients planted: who catches them
-python -m benchmarks.evidence alarms    # right gradients: who calls them wrong
-python -m benchmarks.evidence cost      # in plain forward-backward passes
+python -m benchmarks.evidence faults    # planted wrong gradients: which checkers detect them
+python -m benchmarks.evidence alarms    # right gradients: which checkers reject them
+python -m benchmarks.evidence cost      # cost in plain forward-backward passes
 python -m benchmarks.evidence all --write docs/explanation/evidence.md
 """
 

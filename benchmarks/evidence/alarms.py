@@ -1,4 +1,4 @@
-"""Right gradients: which checker calls them wrong."""
+"""Right gradients: which checkers reject them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Run = Callable[[list[Case]], list[Trace]]
 
 @dataclass
 class Counted:
-    """What was counted, by kind and dtype, and every alarm in full."""
+    """The counts by kind and dtype, and every alarm in full."""
 
     tally: dict[str, Tally] = field(default_factory=lambda: {d: Tally() for d in PRECISIONS + LOW})
     quantities: Counter[str] = field(default_factory=Counter)  # by verdict
@@ -62,12 +62,12 @@ class Counted:
     alarms: list[str] = field(default_factory=list)
 
     def triples(self) -> int:
-        """(network, implementation, dtype), each judged in every quantity."""
+        """Number of (network, implementation, dtype) triples; every quantity of each is judged."""
         return sum(tally.judged("node by node") for tally in self.tally.values())
 
 
 def implementations(kind: str) -> dict[str, Run]:
-    """Who computes the right gradients of a kind."""
+    """The implementations that compute the right gradients of a kind."""
     if kind == "summation order":
         return {order: _one_by_one(summing(order)) for order in ORDERS}
     runs: dict[str, Run] = {"core": _one_by_one(backprop)}
@@ -79,7 +79,7 @@ def _one_by_one(run: Callable[[Case], Trace]) -> Run:
 
 
 def measure(plan: dict[str, tuple[int, int, int]], first: int = 0) -> Counted:
-    """Everything in the plan: seeds of architectures from 0, of numbers from `first`."""
+    """Measure the whole plan: seeds of architectures from 0, seeds of numbers from `first`."""
     counted = Counted()
     for kind, (networks, numbers, ends) in plan.items():
         built = [architecture(kind, seed) for seed in range(networks)]
@@ -97,7 +97,7 @@ def measure(plan: dict[str, tuple[int, int, int]], first: int = 0) -> Counted:
 def _measure(
     counted: Counted, kind: str, name: str, run: Run, cases: list[Case], ends: bool
 ) -> None:
-    """One implementation on one case of every architecture of a kind."""
+    """Measure one implementation on one case of every architecture of a kind."""
     double = [case.astype("float64") for case in cases]
     known = list(zip(double, run(double), strict=True))
     for i, (case, trace) in enumerate(known):
@@ -117,7 +117,7 @@ def _judge(
     known: tuple[Case, Trace],
     ends: bool,
 ) -> None:
-    """All checkers on one trace; an alarm is written down in full."""
+    """Run all checkers on one trace, and record each alarm in full."""
     dtype = case.precision.name
     tally = counted.tally[dtype]
     other = None if dtype == "float64" else (known[0], cache(lambda: known[1]))
@@ -146,7 +146,7 @@ def _judge(
 
 
 def _low(counted: Counted, case: Case, trace: Trace, findings: list[Finding], name: str) -> None:
-    """What is said in low precision, and whether anything that is not finite passes."""
+    """Count the verdicts in low precision, and non-finite results that pass."""
     arrays = {site.quantity: quantity(trace, site) for site in fault_sites(case)}
     for f in findings:
         dtype = case.precision.name
@@ -159,7 +159,7 @@ def _low(counted: Counted, case: Case, trace: Trace, findings: list[Finding], na
 
 
 def _differences(counted: Counted, kind: str, cases: list[Case]) -> None:
-    """The checkers that differ functions, on networks small enough; gradients from PyTorch."""
+    """Run the finite-difference checkers on small networks, with gradients from PyTorch."""
     for dtype in PRECISIONS:
         for case in (case.astype(dtype) for case in cases):
             if sum(p.size for p in case.params.values()) > 1500:

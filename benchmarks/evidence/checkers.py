@@ -1,4 +1,4 @@
-"""The checkers, each as a function that says "right", "wrong" or "undecided" of final gradients.
+"""The checkers, each as a function from final gradients to "right", "wrong" or "undecided".
 
 gradparity is given what an implementation gives it: a trace, or the gradients alone.  The others
 are called as their users call them: by their defaults, on the gradients against a reference, or on
@@ -50,7 +50,7 @@ Gradients = Mapping[str, np.ndarray]
 
 
 def said(findings: Iterable[Finding]) -> str:
-    """What gradparity says in all: as its exit code does."""
+    """Summarise gradparity's answer, as its exit code does."""
     return {0: RIGHT, 1: WRONG, 2: UNDECIDED}[
         gp.comparisons.findings.finding.exit_code(list(findings))
     ]
@@ -63,14 +63,14 @@ def by_quantity(findings: Iterable[Finding]) -> dict[str, Finding]:
 def node_by_node(
     case: Case, trace: Trace, in_float64: tuple[Case, Callable[[], Trace]] | None = None
 ) -> list[Finding]:
-    """`judge`, with the same implementation in float64 as evidence."""
+    """Run `judge`, with the same implementation in float64 as evidence."""
     return judge(case, trace, _evidence(in_float64, node_by_node))
 
 
 def end_to_end(
     case: Case, trace: Trace, in_float64: tuple[Case, Callable[[], Trace]] | None = None
 ) -> list[Finding]:
-    """`judge_end_to_end`, given the gradients of the parameters alone."""
+    """Run `judge_end_to_end` on the gradients of the parameters alone."""
     results = {f"grad {name}": trace.grad[name] for name in case.network.parameter_shapes}
     return judge_end_to_end(case, results, _evidence(in_float64, end_to_end))
 
@@ -83,12 +83,12 @@ def _evidence(in_float64: tuple[Case, Callable[[], Trace]] | None, how: Any) -> 
 
 
 def final(case: Case, trace: Trace) -> dict[str, np.ndarray]:
-    """What a user trains with."""
+    """The gradients that a user trains with: those of the parameters."""
     return {name: trace.grad[name] for name in case.network.parameter_shapes}
 
 
 def reference(case: Case) -> dict[str, np.ndarray]:
-    """The core's gradients in float64, rounded to the dtype of the case."""
+    """Return the core's gradients in float64, rounded to the dtype of the case."""
     trace = backprop(case.astype("float64"))
     with np.errstate(over="ignore"):
         return {p: g.astype(case.dtype) for p, g in final(case, trace).items()}
@@ -98,7 +98,7 @@ def reference(case: Case) -> dict[str, np.ndarray]:
 
 
 def _passes(call: Callable[[], Any]) -> str:
-    """RIGHT unless it objects, by raising or by returning False."""
+    """Return RIGHT unless the checker raises an exception or returns False."""
     try:
         return WRONG if call() is False else RIGHT
     except (AssertionError, RuntimeError):
@@ -129,7 +129,7 @@ AGAINST: dict[str, Callable[[Gradients, Gradients], str] | None] = {
 
 
 def gradcheck(case: Case, gradients: Gradients, fast: bool) -> str:
-    """`torch.autograd.gradcheck` of the loss as a function whose backward pass gives these."""
+    """Run `torch.autograd.gradcheck` on the loss, with these gradients as its backward pass."""
     names = list(case.network.parameter_shapes)
 
     class Loss(torch.autograd.Function):
@@ -151,7 +151,7 @@ def _loss(case: Case, params: Mapping[str, torch.Tensor]) -> Any:
 
 
 def check_grads(case: Case, gradients: Gradients) -> str:
-    """`jax.test_util.check_grads` of the JAX network under a custom_vjp that gives these."""
+    """Run `jax.test_util.check_grads` on the JAX network, whose custom_vjp gives these."""
     with jax.enable_x64(case.dtype == np.float64):
         build = gp.adapter("jax").build
         params, nested = (build(case.network, p).params for p in (case.params, dict(gradients)))

@@ -1,4 +1,4 @@
-"""What every checker costs, in plain forward-backward passes of PyTorch, side by side."""
+"""The cost of every checker in plain forward-backward passes of PyTorch, side by side."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _case(widths: tuple[int, ...], batch: int, dtype: str) -> Case:
 
 
 def contestants(case: Case, differences: bool) -> dict[str, Callable[[], object]]:
-    """Every checker on one case: from the implementation's run to the answer."""
+    """Return every checker as a function, from the implementation's run to the answer."""
     adapter = gp.adapter("torch")
     module = adapter.build(case.network, case.params)
     x, d = torch.tensor(case.x), torch.tensor(case.d)
@@ -56,7 +56,7 @@ def contestants(case: Case, differences: bool) -> dict[str, Callable[[], object]
 
 
 def measure(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
-    """Each as a multiple of the first; they take turns, and the median over the turns counts."""
+    """Measure each as a multiple of the first: the median over runs taken in rotation."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 1):
         for name, call in calls.items():

@@ -1,4 +1,4 @@
-"""Wrong gradients, planted by kind: which checker calls them wrong."""
+"""Wrong gradients, planted by kind: which checkers detect them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS = ("ReLU", "tanh", "softmax", "DAG", "deep", "all-positive", "exact kinks"
 
 
 class Planted:
-    """What was counted, by dtype, by fault and by loss scale."""
+    """The counts by dtype, by fault and by loss scale."""
 
     def __init__(self) -> None:
         self.by_fault = {dtype: Tally() for dtype in DTYPES}
@@ -49,7 +49,7 @@ def _power(scale: float) -> str:
 def cases(
     networks: int, kinds: Collection[str] = KINDS, scales: Sequence[float] = SCALES
 ) -> Iterator[tuple[str, float, int, Case]]:
-    """(kind, loss scale, seed, case): the same numbers under every scale."""
+    """Yield (kind, loss scale, seed, case), with the same numbers at every scale."""
     for kind in kinds:
         for seed in range(number_of(kind, networks)):
             for scale in scales:
@@ -57,12 +57,12 @@ def cases(
 
 
 def number_of(kind: str, networks: int) -> int:
-    """A fault that only one kind can have needs more of that kind."""
+    """Return the number of networks of a kind: more if only this kind can have some fault."""
     return 3 * networks if kind in KIND_OF_NETWORK.values() else networks
 
 
 def measure(given: Iterable[tuple[str, float, int, Case]], ends: Collection[str]) -> Planted:
-    """Every fault in every case, in both dtypes.
+    """Measure every fault in every case, in both dtypes.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def measure(given: Iterable[tuple[str, float, int, Case]], ends: Collection[str]
 
 
 def _equal(right: Trace, wrong: Trace, case: Case) -> bool:
-    """Whether everything a user trains with is the same, bit by bit (but for the sign of 0)."""
+    """Whether the parameter gradients are equal bit by bit, except for the sign of 0."""
     a, b = final(case, right), final(case, wrong)
     return all(np.array_equal(a[p], b[p], equal_nan=True) for p in a)
 
@@ -109,7 +109,7 @@ def verdicts(
     end: bool,
     small: bool,
 ) -> Iterator[tuple[str, str]]:
-    """(checker, what it says) of every checker; finite differences only where they are quick."""
+    """Yield (checker, answer) of every checker; finite differences only on small networks."""
     other = None if case.dtype == np.float64 else in_float64
     yield "node by node", said(node_by_node(case, trace, other))
     if end:

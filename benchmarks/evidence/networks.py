@@ -1,4 +1,4 @@
-"""Random networks by kind: a few architectures each, and as many numbers for them as wanted.
+"""Random networks by kind: a few architectures each, and any number of cases for them.
 
 The architecture and its batch are drawn once and used again, for a compiler is slow and numbers are
 cheap.  Everything follows from the kind and a seed.
@@ -62,7 +62,7 @@ class Architecture(NamedTuple):
 
 
 def architecture(kind: str, seed: int, scale: float = 1.0) -> Architecture:
-    """Number `seed` of a kind; square matrices are common, so that a transpose goes unnoticed."""
+    """Return architecture `seed` of a kind; square matrices are common, so that transposes fit."""
     rng = np.random.default_rng([crc32(kind.encode()), seed])
     _, depths, widths = KINDS[kind]
     depth = int(rng.integers(*depths, endpoint=True))
@@ -87,7 +87,7 @@ def architecture(kind: str, seed: int, scale: float = 1.0) -> Architecture:
 
 
 def _activation(kind: str, rng: Rng) -> Op:
-    """That of the kind, or any."""
+    """Return the activation of the kind, or a random one."""
     named = {"ReLU": ReLU(subgradient="left"), "tanh": Tanh(), "softmax": Softmax()}
     if kind in named:
         return named[kind]
@@ -103,7 +103,7 @@ def _loss(kind: str, rng: Rng) -> CrossEntropy | L2:
 
 
 def _dag(rng: Rng, depth: int, width: int, scale: float) -> Network:
-    """Blocks in a row, each of which uses its input twice."""
+    """Return a chain of blocks, each of which uses its input twice."""
     nodes, before, n = [Node("z0", Affine(width, width), "x")], "z0", width
     for k in range(1, depth + 1):
         z, y, m = f"z{k}", f"y{k}", f"m{k}"
@@ -120,7 +120,7 @@ def _dag(rng: Rng, depth: int, width: int, scale: float) -> Network:
 
 
 def case_of(a: Architecture, seed: int) -> Case:
-    """Numbers for an architecture, every one a float32: the same in either precision."""
+    """Draw numbers for an architecture; all are float32, so both precisions use the same."""
     case = Case.random(
         a.network, batch=a.batch, seed=seed, dtype="float32", name=f"{a.kind}-{seed}"
     )
@@ -138,7 +138,7 @@ def case_of(a: Architecture, seed: int) -> Case:
 
 
 def _integers(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    """-1, 0 or 1, mostly 0 in a matrix, so that sums stay small and often vanish."""
+    """Draw -1, 0 or 1, mostly 0 in a matrix, so that sums stay small and are often 0."""
     share = min(0.25, 4.0 / shape[0]) if len(shape) == 2 else 0.5
     return rng.choice([-1.0, 0.0, 1.0], shape, p=[share / 2, 1 - share, share / 2]).astype(
         np.float32

@@ -1,6 +1,6 @@
-"""A NumPy network that adds up the terms of its matrix products in an order of its own.
+"""A NumPy network that adds the terms of its matrix products in a chosen order.
 
-Every order is a right one: the sum of the same terms, each rounded as it is added.
+Every order is correct: it sums the same terms and rounds after each addition.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ ORDERS: dict[str, Sum] = {
 
 
 def summing(order: str) -> Callable[[Case], Trace]:
-    """The implementation: a function of a case, as `gradparity.check` takes it."""
+    """Return the implementation: a function of a case, as `gradparity.check` accepts."""
     add = ORDERS[order]
 
     def times(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """a b, one column of b at a time: the terms of all at once would not fit."""
+        """Compute a b one column of b at a time, because all terms at once do not fit."""
         columns = [add(a * b[:, j]) for j in range(b.shape[1])]
         return np.stack(columns, axis=-1)
 

@@ -1,4 +1,4 @@
-"""The faults of the evidence: what is planted, where, and what becomes of the rest.
+"""The faults of the evidence: what is planted, where, and how the other results change.
 
 A fault is planted in a trace as an implementation with that fault would have computed it: what
 depends on the wrong quantity is computed from it by the right formulas.
@@ -33,7 +33,7 @@ def _bias(case: Case, site: FaultSite) -> bool:
 
 
 def _edge(case: Case, site: FaultSite) -> bool:
-    """A use of a value that a parameter depends on."""
+    """Return a use of a value that a parameter depends on."""
     return site.kind == "edge" and site.step in case.network.body and site.step.needs
 
 
@@ -100,7 +100,7 @@ KIND_OF_NETWORK = {"slope 1.7 at the kink": "exact kinks", "one of two uses left
 
 
 def planted(case: Case, trace: Trace, fault: str, seed: int) -> Trace | None:
-    """The trace with this fault at a place drawn by the seed; None where it has no place.
+    """Return the trace with this fault at a random place; None if it applies nowhere.
 
     The place is the same for either dtype of one case.
     """

@@ -1,4 +1,4 @@
-"""Tables in Markdown, the stamp under them, and the place in a document they are put into."""
+"""Tables in Markdown, their stamp, and their section in a document."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PACKAGES = ("gradparity", "numpy", "torch", "jax", "chex")
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table whose first column is text and whose others are numbers."""
+    """Format a table whose first column is text and whose other columns are numbers."""
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def stamp(quick: bool, seeds: str) -> str:
-    """What the numbers were measured with; no date, so that the same run gives the same text."""
+    """Return versions and machine, without a date, so that the same run gives the same text."""
     size = "quick run" if quick else "full run"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     python = f"Python {platform.python_version()} on {platform.machine()}, {cores} cores"
@@ -36,7 +36,7 @@ def _version(package: str) -> str:
 
 
 def write(path: Path, what: str, tables: str) -> None:
-    """Replace what stands between the markers of a section.
+    """Replace the text between the markers of a section.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Counting what every checker said of every kind."""
+"""Counts of every checker's answers by kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """How often each checker said what, by kind."""
+    """How often each checker gave each answer, by kind."""
 
     def __init__(self) -> None:
         self.count: Counter[tuple[str, str, str]] = Counter()
@@ -31,7 +31,7 @@ class Tally:
         )
 
     def cell(self, checker: str, kind: str | None = None) -> str:
-        """How many were called wrong, of how many; and how many were left undecided."""
+        """Format the number called wrong, the number judged, and the number left undecided."""
         if AGAINST.get(checker, True) is None:
             return "not installed"
         judged = self.judged(checker, kind)
@@ -47,7 +47,7 @@ class Tally:
         kinds: Iterable[str],
         extra: Sequence[tuple[str, Callable[[str | None], object]]] = (),
     ) -> str:
-        """A row per kind and one for all; `extra` columns are functions of the kind."""
+        """Format one row per kind and one for all; `extra` columns are functions of the kind."""
         shown = [c for c in CHECKERS if self.judged(c) or AGAINST.get(c, True) is None]
         rows = [
             [kind or "**all**", *(f(kind) for _, f in extra), *(self.cell(c, kind) for c in shown)]
