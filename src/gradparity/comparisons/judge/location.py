@@ -72,7 +72,8 @@ class Places:
     def __init__(self, network: Network, findings: Sequence[Finding], whole: Iterable[str]) -> None:
         self.network, self.whole = network, frozenset(whole)
         self.found = {f.quantity: f for f in findings if f.elements}
-        self.order = [*network.inputs, *(node.name for node in network.nodes), DIV]
+        self.order = [*network.inputs, *network.parameters]
+        self.order += [*(node.name for node in network.nodes), DIV]
         self.steps = {step.name: step for step in network.body}
         self.maker = {v: step.name for step in network.body for v in step.values}
         self.owner = {

@@ -14,7 +14,7 @@ from ..arithmetic.precision import Precision
 from ..formulas.op import Op, Shape
 from .contract import check_own_formulas
 from .network import Network
-from .nodes import INPUT, TARGET
+from .nodes import INPUT, TARGET, Step
 
 __all__ = ["Case", "checked_params"]
 
@@ -118,6 +118,9 @@ class Case:
         """The targets as given, and as floats."""
         divergence = self.network.divergence
         assert divergence is not None
+        _check_samples(shape)
+        if self.d is None:
+            raise TypeError("d is not given, and the network has a divergence; give the targets")
         d = np.array(self.d)
         if not d.ndim or d.shape[0] != shape[0]:
             raise ValueError(
@@ -206,16 +209,19 @@ class Case:
         if x is None:
             width = network.input_width() if width is None else width
             if width is None:
+                said = "width=D_0, or x= for images, sequences and several inputs"
                 raise ValueError(
-                    "no op that takes x says its width; give Case.random(..., width=D_0)"
+                    f"no op that takes x says its width; give Case.random(..., {said})"
                 )
             x = rng.standard_normal((batch, width))
         inputs = {
             k: np.asarray(a) for k, a in (x if isinstance(x, Mapping) else {INPUT: x}).items()
         }
         d = None
+        _check_names(network, inputs)
         if network.divergence is not None:
             shapes = network.shapes({name: a.shape for name, a in inputs.items()})
+            _check_samples(shapes[network.output])
             d = network.divergence.targets(rng, shapes[network.output])
         return cls(network, params, inputs, d, name).astype(dtype)
 
@@ -234,17 +240,27 @@ def _drawn(rng: np.random.Generator, network: Network) -> dict[str, NDArray]:
     return drawn
 
 
-def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
-    """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
-    given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
+def _check_names(network: Network, given: Mapping[str, Any]) -> None:
     if set(given) != set(network.inputs):
-        missing, extra = (
-            sorted(set(network.inputs) - set(given)),
-            sorted(set(given) - set(network.inputs)),
-        )
+        missing = sorted(set(network.inputs) - set(given))
+        extra = sorted(set(given) - set(network.inputs))
         raise ValueError(
             f"inputs: missing {missing}, unknown {extra}; the network takes {list(network.inputs)}"
         )
+
+
+def _check_samples(output: Shape) -> None:
+    if not output:
+        raise ValueError(
+            "the output is one number, without an axis of samples; a divergence takes one row for "
+            "each, so give a network without it and ends="
+        )
+
+
+def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
+    """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
+    given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
+    _check_names(network, given)
     inputs = {}
     for name in network.inputs:
         array = np.array(given[name])
@@ -260,14 +276,30 @@ def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
             )
         inputs[name] = array
     for step in network.body:
-        first = step.inputs[0]
-        if step.op.integers and first in inputs:
-            if inputs[first].dtype.kind not in "iu":
-                raise TypeError(
-                    f"{first} has dtype {inputs[first].dtype}; {step.op.name} takes integers"
-                )
-            step.op.check_integers(inputs[first])
+        _check_integers(step, inputs)
     return inputs
+
+
+def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
+    """An op made for integers is given an input of them; no other op of this package is."""
+    first = step.inputs[0]
+    if step.op.integers:
+        dtype = inputs[first].dtype if first in inputs else "floats, as every value of a node has"
+        if first not in inputs or inputs[first].dtype.kind not in "iu":
+            raise TypeError(
+                f"node {step.name!r}: {first} has dtype {dtype}; {step.op.name} takes an input of "
+                "integers"
+            )
+        step.op.check_integers(inputs[first])
+    if not type(step.op).__module__.startswith("gradparity."):
+        return
+    for name in step.inputs[int(step.op.integers) :]:
+        if name in inputs and inputs[name].dtype.kind != "f":
+            raise TypeError(
+                f"node {step.name!r}: {name} has dtype {inputs[name].dtype}; {step.op.name} takes "
+                f"floats there, such as {name}.astype(np.float64), or for a mask "
+                f"np.where({name}, 0.0, -np.inf)"
+            )
 
 
 def _takes_integers(network: Network) -> bool:

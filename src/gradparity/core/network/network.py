@@ -6,6 +6,7 @@ import keyword
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from numbers import Integral
 from typing import Any
 
 from ..formulas.divergences import Divergence
@@ -88,11 +89,13 @@ class Network:
         if ends is not None and divergence is not None:
             raise TypeError("give either divergence= or ends=, not both")
         last = nodes[-1].name
+        _check_collections(inputs, fixed, parameters)
         self.inputs = tuple(inputs)
         self.fixed = frozenset(fixed) | {name for name in inputs if name == weights}
         self.parameters = {name: tuple(shape) for name, shape in (parameters or {}).items()}
         self._check_given()
         own = [node for given in nodes for node in given.expanded()]
+        _check_turned(own, self.parameters)
         turned = sorted({name[:-2] for n in own for _, name in n.given if name.endswith(".T")})
         own = [*(Node(f"{name}_T", Transpose(), name) for name in turned), *own]
         self.nodes = _in_order(own, {*self.inputs, *self.parameters})
@@ -215,6 +218,7 @@ class Network:
         for step in self.body:
             names = [name for name in step.inputs if name != step.draw]
             try:
+                _check_shared(step, [shapes[name] for name in names])
                 found = step.op.output_shape(*(shapes[name] for name in names))
                 shapes |= {n: tuple(s) for n, s in step.named(found).items()}
             except ValueError as error:
@@ -264,6 +268,46 @@ class Network:
                 taken.add(name)
                 shapes[name] = shape
         return shapes
+
+
+def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
+    for what, given in (("inputs", inputs), ("fixed", fixed)):
+        if isinstance(given, str):
+            raise TypeError(f"{what} is {given!r}; give a tuple of names, such as ({given!r},)")
+    if len(set(inputs)) < len(tuple(inputs)):
+        raise ValueError(f"inputs is {inputs!r}; give each name once")
+    if not isinstance(parameters, Mapping | None):
+        raise TypeError(
+            f'parameters is {parameters!r}; give name -> shape, such as {{"E": (9, 4)}}'
+        )
+    for name, shape in (parameters or {}).items():
+        sizes = shape if isinstance(shape, tuple | list) else (None,)
+        if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
+            raise ValueError(
+                f"parameters: {name!r} has shape {shape!r}; give positive whole numbers"
+            )
+
+
+def _check_turned(nodes: Sequence[Node], parameters: Mapping[str, Shape]) -> None:
+    for node in nodes:
+        for letter, name in node.given:
+            if name.endswith(".T") and len(parameters.get(name[:-2], ())) != 2:
+                matrices = [name for name, shape in parameters.items() if len(shape) == 2]
+                raise ValueError(
+                    f"node {node.name!r}: {letter}={name!r}; .T takes a shared parameter of two "
+                    f"axes, and there are {matrices}"
+                )
+
+
+def _check_shared(step: Step, shapes: Sequence[Shape]) -> None:
+    """A parameter that the network gives to a node must have the shape that its op asks for."""
+    own = step.op.parameter_shapes()
+    for (letter, shape), given in zip(own.items(), shapes[len(shapes) - len(own) :], strict=True):
+        if tuple(given) != tuple(shape):
+            raise ValueError(
+                f"the parameter {letter!r} of {step.op!r} has shape {tuple(shape)}, received "
+                f"{given}"
+            )
 
 
 def layered(
