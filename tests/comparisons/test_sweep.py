@@ -21,7 +21,6 @@ from gradparity.comparisons.explain.fault_sites import inputs_at
 from gradparity.comparisons.findings.finding import SUM
 from gradparity.comparisons.measure.at_node import (
     Reference,
-    name_of_use,
     reference_at_node,
     reference_of_loss,
     reference_of_sum,
@@ -29,6 +28,7 @@ from gradparity.comparisons.measure.at_node import (
 from gradparity.comparisons.measure.kinks import at_kink
 from gradparity.core import Affine, Case, Network, Node, Rounding, Softmax, Take, Trace, backprop
 from gradparity.core.network.nodes import INPUT, Step
+from gradparity.core.network.quantity import Quantity
 
 from faults import faulty, with_op
 from random_cases import random_dag, random_layered
@@ -216,7 +216,7 @@ def surely_wrong(case: Case, trace: Trace, step: Step) -> set[str]:
     with np.errstate(all="ignore"):
         right = step.op.vjp(dz, y, z)
         for (_, edge), g in zip(step.taken, right, strict=False):
-            e = expected[name_of_use(case.network, edge)]
+            e = expected[Quantity.use(case.network, edge)]
             bound = e.want.full_error()
             far = np.abs(trace.edge_grad[edge].astype(float) - g) > 2 * bound
             far &= np.abs(e.want.value) + bound < rounding.largest
@@ -241,7 +241,7 @@ def plant_structural(case: Case, seed: int) -> Counter[str]:
     rng = np.random.default_rng(seed)
     count: Counter[str] = Counter()
     for step in case.network.body:
-        edges = {(step.name, name_of_use(case.network, edge)) for _, edge in step.taken}
+        edges = {(step.name, Quantity.use(case.network, edge)) for _, edge in step.taken}
         for fault, wrong_vjp in faults_of(step, rng).items():
             op = faulty(step.op, vjp=of_values(step, wrong_vjp))
             trace = backprop(with_op(case, step.name, op))

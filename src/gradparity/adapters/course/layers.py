@@ -15,7 +15,8 @@ import numpy as np
 
 from ...core.network.case import Case
 from ...core.network.network import Network
-from ...core.network.nodes import DIV, INPUT, Edge
+from ...core.network.nodes import DIV, ERR, INPUT, Edge
+from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..base import AdapterError, one_line, required, risk
 from .parameters import Parameters, Placed
@@ -102,7 +103,7 @@ class OwnLayers:
     def __repr__(self) -> str:
         return f"OwnLayers({self.name!r})"
 
-    def __call__(self, case: Case) -> dict[str, Any]:
+    def __call__(self, case: Case) -> dict[Quantity, Any]:
         """Every value, Err or Div, and every gradient by name, in the order they come about.
 
         After a result of another shape than its node has, nothing more is computed: it is the last.
@@ -121,16 +122,18 @@ class OwnLayers:
         """
         results, network = self(case), case.network
         names = [step.name for step in network.body]
-        lacking = [q for q in (f"value {network.output}", f"grad {INPUT}") if q not in results]
+        wanted = Quantity.value(network.output), Quantity.grad(INPUT)
+        lacking = [q for q in wanted if q not in results]
         if lacking:
             said = f"there is no trace of {self.name!r}: {lacking[0]} was not reached"
             raise AdapterError(f"{said}; gp.check(case, {self.name}) says why")
-        value = {name: results[f"value {name}"] for name in names}
-        Div = results["Div"] if "Div" in results else self._one_by_one(case, value[network.output])
-        Err = results["Err"] if "Err" in results else risk(network, Div)
-        grad = {q.removeprefix("grad "): g for q, g in results.items() if q.startswith("grad ")}
+        value = {name: results[Quantity.value(name)] for name in names}
+        Div = results.get(Quantity(DIV))
+        Div = self._one_by_one(case, value[network.output]) if Div is None else Div
+        Err = results[Quantity(ERR)] if ERR in results else risk(network, Div)
+        grad = {q.name: g for q, g in results.items() if q.is_gradient}
         each = network.scale / (Div.size if network.reduction == "mean" else 1)
-        grad["Div"] = np.full(Div.shape, each, case.dtype)
+        grad[DIV] = np.full(Div.shape, each, case.dtype)
         edge_grad: dict[Edge | tuple[str, str], Any] = {
             edge: grad[edge.source].copy() for edge in network.edges
         }
@@ -138,7 +141,7 @@ class OwnLayers:
         precision = case.precision.name
         return Trace(float(Err), Div, value, grad, edge_grad, self.name, versions, precision)
 
-    def _results(self, case: Case) -> Iterator[tuple[str, Any]]:
+    def _results(self, case: Case) -> Iterator[tuple[Quantity, Any]]:
         _check_chain(case.network)
         layers, loss = self._made(case)
         placed = _placed(case.network, layers)
@@ -147,19 +150,19 @@ class OwnLayers:
         A = self._turned(case.x)
         for one in placed:
             A = _one_array(f"{one}, forward", _called(f"{one}, forward", one.method("forward"), A))
-            yield f"value {one.step.name}", self._kept(A)
+            yield Quantity.value(one.step.name), self._kept(A)
             if np.shape(self._turned(A)) != case.shapes[one.step.name]:
                 return
         L, dLdA = loss.run(A, self._turned(self._targets(case)), case.dtype)
         yield _err_or_div(L, case.shapes[DIV])
-        yield f"grad {case.network.output}", self._kept(dLdA)
+        yield Quantity.grad(case.network.output), self._kept(dLdA)
         for one in reversed(placed):
             if np.shape(self._turned(dLdA)) != case.shapes[one.step.name]:
                 return
             who = f"{one}, backward"
             dLdA = _one_array(who, _called(who, one.method("backward"), dLdA))
             yield from self.parameters.left_by(one)
-            yield f"grad {one.step.taken[0][0]}", self._kept(dLdA)
+            yield Quantity.grad(one.step.taken[0][0]), self._kept(dLdA)
 
     def _made(self, case: Case) -> tuple[list[Any], _Loss]:
         """Layers and a loss that nobody has used."""
@@ -310,13 +313,13 @@ def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise LayerError(said).with_traceback(error.__traceback__) from error
 
 
-def _err_or_div(L: Any, shape: tuple[int, ...]) -> tuple[str, Any]:
+def _err_or_div(L: Any, shape: tuple[int, ...]) -> tuple[Quantity, Any]:
     """The result of a loss, under its name."""
     if np.size(L) == 1:
-        return "Err", _scalar(L)
+        return Quantity(ERR), _scalar(L)
     if np.shape(L) in (shape, (1, *shape), (*shape, 1)):
-        return "Div", np.array(L).reshape(shape)
-    return "Err", L
+        return Quantity(DIV), np.array(L).reshape(shape)
+    return Quantity(ERR), L
 
 
 def _scalar(L: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.nodes import Step
+from ...core.network.quantity import Quantity
 from ..base import AdapterError
 
 __all__ = ["Parameters", "Placed"]
@@ -90,7 +91,7 @@ class Parameters:
                 )
             _put(one, name, self._laid_out(one, name, np.shape(found), params[full]))
 
-    def left_by(self, one: Placed) -> Iterator[tuple[str, Any]]:
+    def left_by(self, one: Placed) -> Iterator[tuple[Quantity, Any]]:
         """The gradients that a layer's backward pass left behind, under the names of results.
 
         Raises
@@ -110,7 +111,8 @@ class Parameters:
                 found = np.reshape(found, shape)
             elif len(shape) == 2 and self.out_in and np.ndim(found) == 2:
                 found = np.transpose(found)
-            yield f"grad {full}", np.array(found) if isinstance(found, np.ndarray) else found
+            found = np.array(found) if isinstance(found, np.ndarray) else found
+            yield Quantity.grad(full), found
 
     def _laid_out(self, one: Placed, name: str, shape: tuple[int, ...], p: NDArray) -> NDArray:
         """A copy of a parameter in the shape that the layer has."""

@@ -17,11 +17,12 @@ from ...core.network.backprop import forward
 from ...core.network.case import Case
 from ...core.network.contract import FormulaError
 from ...core.network.network import Network
+from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..atlas.probe import usual
 from ..explain.at_node import parse_expected
 from ..findings.finding import Evidence, Finding, Verdict
-from ..findings.quantities import EVERYTHING
+from ..findings.quantities import EVERYTHING, GRADIENTS
 from ..judge.by_name import judge_results, judge_trace, named_arrays
 from ..report.differences import Judged, difference
 from ..report.graph import graph_of
@@ -150,7 +151,7 @@ def _findings(
     """Of whatever came of running it; results that are there are judged, whatever else is wrong."""
     found = []
     if ran.changed:
-        found.append(Finding("inputs", "", "", Verdict.MISMATCH, 0, note=ran.changed))
+        found.append(Finding(Quantity("inputs"), "", "", Verdict.MISMATCH, 0, note=ran.changed))
     if ran.failed:
         return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=ran.failed)]
     judged = judge_trace if isinstance(ran.result, Trace) else judge_results
@@ -160,14 +161,14 @@ def _findings(
         return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=str(error))]
     if not any(f.final or f.quantity == EVERYTHING for f in found):
         said = "that of no parameter and not of x was returned, so none was compared"
-        found.append(Finding("gradients", "", "", Verdict.INCONCLUSIVE, 0, note=said))
+        found.append(Finding(GRADIENTS, "", "", Verdict.INCONCLUSIVE, 0, note=said))
     return found
 
 
-def _missing(case: Case, findings: Sequence[Finding]) -> tuple[str, ...]:
+def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
     """Final gradients without a finding, where there is one of anything else."""
     there = {f.quantity for f in findings}
-    wanted = [f"grad {name}" for name in (*case.network.trained, *case.differentiated)]
+    wanted = map(Quantity.grad, [*case.network.trained, *case.differentiated])
     return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
 
 
@@ -192,7 +193,7 @@ def _other(second: Iterable[Finding], first: Iterable[Finding]) -> list[Finding]
     return [
         replace(
             f,
-            quantity=f"{f.quantity}, second call",
+            quantity=Quantity(f"{f.quantity}, second call"),
             note=f"{SECOND}; {said[f.quantity]}",
             power=None,
             final=False,

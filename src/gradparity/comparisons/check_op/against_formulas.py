@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ..findings.finding import Finding, Verdict
+from ..findings.quantities import GRADIENTS
 from .calling import Layout, Outcome, copied, wrong
 from .compared import compared
 from .setting import Setting
@@ -123,7 +124,7 @@ def _writes(task: Task, setting: Setting) -> Finding:
     names = [*setting.arguments, "dz"]
     into = [name for name in names if not _runs(task, setting, _only(name, _read_only))] or names
     raised = task.pair.run(setting, _read_only).problems[-1].note
-    return wrong(setting, "gradients", f"it writes into {' and '.join(into)}: {raised}")
+    return wrong(setting, GRADIENTS, f"it writes into {' and '.join(into)}: {raised}")
 
 
 def _fortran(name: str, array: NDArray) -> NDArray:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding
 from .calling import Outcome
 from .compared import FEW, compared
 from .points import PARTS
-from .setting import Setting, Z
+from .setting import Setting
 from .task import Task, both, everywhere
 
 __all__ = ["CHECKS"]
@@ -35,7 +36,7 @@ def zero_cotangent(task: Task, setting: Setting) -> Iterator[Finding]:
         )
 
     for name, got in outcome.results.items():
-        if name != f"value {Z}" and not _decays(task, name):
+        if name.is_gradient and not _decays(task, name):
             zero = np.zeros_like(got)
             yield compared(setting, name, zero, got, zero, why, same_bits=True, zero=True)
 
@@ -77,7 +78,7 @@ def _scaled(task: Task, setting: Setting, one: Outcome, label: str, c: float) ->
         return said + "; it is not proportional to dz"
 
     for name, a, b in both(one, outcome):
-        if name != f"value {Z}" and not _decays(task, name):
+        if name.is_gradient and not _decays(task, name):
             allowed = 2 * bounds[name].full_error()
             want = (c * a.astype(np.float64)).astype(np.float64)
             yield compared(scaled, name, want, b, allowed, why)
@@ -109,7 +110,7 @@ def _additive(task: Task, setting: Setting) -> Iterator[Finding]:
 
     for name, a, b in both(one, runs[0]):
         got = runs[1].results.get(name)
-        if got is not None and name != f"value {Z}" and not _decays(task, name):
+        if got is not None and name.is_gradient and not _decays(task, name):
             want = a.astype(np.float64) + b
             # What is added may cancel, after roundings of a choice at a kink of another kind.
             few = FEW * task.precision.unit * (np.abs(a) + np.abs(b))
@@ -129,7 +130,7 @@ def batch_split(task: Task, setting: Setting) -> Iterator[Finding]:
         if any(piece is None for piece in pieces) or _decays(task, name):
             continue
         errors = [bound[name].full_error() for bound in own]
-        summed = name.removeprefix("grad ") in setting.step.parameters
+        summed = name.is_gradient_by(setting.step.parameters)
         put = _added if summed else np.concatenate
         want = put([piece.astype(np.float64) for piece in pieces])  # type: ignore[union-attr]
         allowed = bounds[name].full_error() + put(errors)
@@ -180,7 +181,7 @@ def permutation(task: Task, setting: Setting) -> Iterator[Finding]:
         )
 
     for name, a, b in both(first, second):
-        summed = name.removeprefix("grad ") in setting.step.parameters
+        summed = name.is_gradient_by(setting.step.parameters)
         errors = bounds[0][name].full_error(), bounds[1][name].full_error()
         if summed:
             yield compared(setting, name, a, b, errors[0] + errors[1], why)
@@ -188,9 +189,9 @@ def permutation(task: Task, setting: Setting) -> Iterator[Finding]:
             yield compared(turned, name, a[order], b, errors[0][order] + errors[1], why)
 
 
-def _decays(task: Task, name: str) -> bool:
+def _decays(task: Task, name: Quantity) -> bool:
     """A parameter's gradient to which a multiple of the parameter is meant to be added."""
-    parameter = name.removeprefix("grad ") in task.points.op.parameter_shapes()
+    parameter = name.is_gradient_by(task.points.op.parameter_shapes())
     return parameter and any(e.startswith("weight-decay") for e in task.expected)
 
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from ...adapters.base import AdapterError, InPlaceError
 from ...core.arithmetic.arrays import NDArray
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict, as_written
+from ..findings.quantities import GRADIENTS
 from ..running.raised import raised
-from .setting import Setting, Z
+from .setting import VALUE, Setting, Z
 from .widths import takes_dz_alone
 
 __all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "wrong"]
@@ -51,11 +53,11 @@ class Outcome:
     returned : (quantity, the array itself, what was in it) for every array that was returned.
     """
 
-    results: dict[str, NDArray] = field(default_factory=dict)
+    results: dict[Quantity, NDArray] = field(default_factory=dict)
     problems: list[Finding] = field(default_factory=list)
     given: list[tuple[str, NDArray, NDArray]] = field(default_factory=list)
     wrote: bool = False
-    returned: list[tuple[str, NDArray, NDArray]] = field(default_factory=list)
+    returned: list[tuple[Quantity, NDArray, NDArray]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _caught(setting: Setting, calls: Callable[[Outcome], None]) -> Outcome:
     try:
         calls(outcome)
     except CallError as raised:
-        quantity = "value z" if raised.function == "forward" else "gradients"
+        quantity = VALUE if raised.function == "forward" else GRADIENTS
         verdict = Verdict.MISMATCH if raised.in_place else Verdict.INCONCLUSIVE
         outcome.problems.append(
             Finding(quantity, Z, as_written(setting.op), verdict, 0, note=str(raised))
@@ -193,7 +195,7 @@ def _called(name: str, function: Callable[..., Any], *arguments: Any, **options:
 
 
 def _receive_value(setting: Setting, z: Any, outcome: Outcome) -> None:
-    _receive(setting, f"value {Z}", "forward", "z", z, setting.z_shape, outcome)
+    _receive(setting, VALUE, "forward", "z", z, setting.z_shape, outcome)
 
 
 def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> None:
@@ -205,15 +207,15 @@ def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> Non
         received = f"{len(given)} things" if isinstance(given, tuple | list) else _kind(given)
         note = f"backward returned {received}, expected {'' if len(shapes) == 1 else 'the tuple '}"
         note += f"({order})" if len(shapes) > 1 else order
-        outcome.problems.append(wrong(setting, "gradients", note + _none(given)))
+        outcome.problems.append(wrong(setting, GRADIENTS, note + _none(given)))
         return
     for (name, shape), array in zip(shapes.items(), given, strict=True):
-        _receive(setting, f"grad {name}", "backward", f"d{name}", array, shape, outcome)
+        _receive(setting, Quantity.grad(name), "backward", f"d{name}", array, shape, outcome)
 
 
 def _receive(
     setting: Setting,
-    quantity: str,
+    quantity: Quantity,
     function: str,
     letter: str,
     got: Any,
@@ -273,6 +275,6 @@ def _none(got: Any) -> str:
     return "; is there no return?" if got is None else ""
 
 
-def wrong(setting: Setting, quantity: str, note: str, elements: int = 0) -> Finding:
+def wrong(setting: Setting, quantity: Quantity, note: str, elements: int = 0) -> Finding:
     """A mismatch that is told in words alone."""
     return Finding(quantity, Z, as_written(setting.op), Verdict.MISMATCH, elements, note=note)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict, as_written
 from .calling import wrong
 from .compared import compared, first_of
@@ -50,16 +51,16 @@ def inputs_unchanged(task: Task) -> Iterator[Finding]:
     wanted = [p for p in outcome.problems if p.verdict is Verdict.INCONCLUSIVE or outcome.wrote]
     yield from wanted
     for what, before, after in outcome.given:
-        changed = np.asarray(before != after)
+        changed, named = np.asarray(before != after), Quantity(f"argument {what}")
         if not changed.any():
-            yield Finding(f"argument {what}", Z, as_written(setting.op), Verdict.EXACT, before.size)
+            yield Finding(named, Z, as_written(setting.op), Verdict.EXACT, before.size)
             continue
         at = first_of(changed)
         note = (
             f"{what.split()[-1]} writes into the {what.split()[0]} it is given: at {list(at)} "
             f"{before[at]:.6g} became {after[at]:.6g}; it must work on a copy"
         )
-        yield wrong(setting, f"argument {what}", note, before.size)
+        yield wrong(setting, named, note, before.size)
 
 
 @everywhere
@@ -68,10 +69,10 @@ def determinism(task: Task, setting: Setting) -> Iterator[Finding]:
     first, _, second = (task.pair.run(s) for s in (setting, task.random(draw=1), setting))
     yield from [*first.problems, *second.problems]
 
-    def why(name: str, a: NDArray, b: NDArray, at: tuple[int, ...]) -> str:
+    def why(name: Quantity, a: NDArray, b: NDArray, at: tuple[int, ...]) -> str:
         said = f"a second call with the same arrays gives {b[at]:.6g} at {list(at)}, the first "
         said += f"gave {a[at]:.6g}; "
-        if name != f"value {Z}" and _adds_up(task, setting, name, b):
+        if name.is_gradient and _adds_up(task, setting, name, b):
             return said + "it adds to the gradient of the call before, and must start from zero"
         return said + "does it keep something from the call before, or draw random numbers?"
 
@@ -79,7 +80,7 @@ def determinism(task: Task, setting: Setting) -> Iterator[Finding]:
         yield compared(setting, name, a, b, np.zeros(a.shape), why, same_bits=True)
 
 
-def _adds_up(task: Task, setting: Setting, name: str, b: NDArray) -> bool:
+def _adds_up(task: Task, setting: Setting, name: Quantity, b: NDArray) -> bool:
     """Whether every further call with the same arrays adds the same."""
     c, d = (task.pair.run(setting).results.get(name, b).astype(np.float64) for _ in range(2))
     allowed = setting.bounds(task.plain)[name].full_error() + 4 * task.plain.u * np.abs(d)
@@ -122,7 +123,7 @@ def results_kept(task: Task) -> Iterator[Finding]:
         )
 
     for name, array, kept in outcome.returned:
-        if name.removeprefix("grad ") not in setting.step.parameters:  # a layer's own attributes
+        if not name.is_gradient_by(setting.step.parameters):  # a layer's own attributes
             yield compared(setting, name, kept, array, np.zeros(kept.shape), why, same_bits=True)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
+from ...core.network.quantity import Quantity
 from ..findings.elements import furthest, in_units
 from ..findings.finding import Finding, Verdict, as_written
 from .setting import Setting, Z
@@ -18,12 +19,12 @@ __all__ = ["FEW", "compared", "first_of"]
 FEW = 4.0
 
 #: (quantity, want, got, index of the first that is off) -> what is wrong, in words.
-Why = Callable[[str, NDArray, NDArray, tuple[int, ...]], str]
+Why = Callable[[Quantity, NDArray, NDArray, tuple[int, ...]], str]
 
 
 def compared(
     setting: Setting,
-    name: str,
+    name: Quantity,
     want: NDArray,
     got: NDArray,
     allowed: Array,

@@ -5,7 +5,7 @@ What an adapter offers of these is seen from the options of its methods: see `of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -49,7 +49,7 @@ def frozen_arguments(task: Task) -> Iterator[Finding]:
 
 
 def _without(
-    task: Task, setting: Setting, whole: Outcome, frozen: Sequence[int], bounds: dict[str, Any]
+    task: Task, setting: Setting, whole: Outcome, frozen: Sequence[int], bounds: Mapping[Any, Any]
 ) -> Iterator[Finding]:
     names = [list(setting.arguments)[i] for i in frozen]
 
@@ -62,7 +62,7 @@ def _without(
     outcome = task.pair.run(setting, frozen=frozen)
     yield from outcome.problems
     for name, a, b in both(whole, outcome):
-        if name.removeprefix("grad ") not in names:
+        if not name.is_gradient_by(names):
             yield compared(setting, name, a, b, 2 * bounds[name].full_error(), why)
 
 

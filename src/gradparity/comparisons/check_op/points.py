@@ -14,8 +14,9 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Shape
+from ...core.network.quantity import Quantity
 from ..cases.suite import POINTS
-from .setting import Setting, network_of
+from .setting import VALUE, Setting, network_of
 
 __all__ = ["PARTS", "Points"]
 
@@ -238,12 +239,12 @@ class Points:
         """The numbers in x, (T, D_0), for which something is not finite."""
         rounding = Rounding.of(self.precision)
         lost = np.zeros((setting.case.T, self.width), dtype=bool)
-        inputs = {f"grad {name}" for name in setting.inputs}
+        by_row = {VALUE, *map(Quantity.grad, setting.inputs)}
         with np.errstate(all="ignore"):
             for name, want in setting.bounds(rounding).items():
                 bad = ~(np.abs(want.value) + want.full_error() < rounding.largest)
-                if name in inputs or name == "value z":
+                if name in by_row:
                     bad = bad.reshape(len(bad), -1)
-                    alone = bad.shape == lost.shape and name != "grad y1"
+                    alone = bad.shape == lost.shape and name != Quantity.grad("y1")
                     lost |= bad if alone else bad.any(axis=-1, keepdims=True)
         return lost

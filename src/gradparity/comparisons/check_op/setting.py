@@ -13,14 +13,16 @@ from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.backprop import backprop
 from ...core.network.nodes import Edge, Step
+from ...core.network.quantity import Quantity
 from ..findings.finding import SUM, Evidence, Finding
 from ..judge.node_by_node import judge
 from ..measure.at_node import reference_at_node
 
-__all__ = ["Setting", "Z", "letters_of", "names_of_inputs", "network_of"]
+__all__ = ["VALUE", "Setting", "Z", "letters_of", "names_of_inputs", "network_of"]
 
 #: The name of the op's node, and of its value.
 Z = "z"
+VALUE = Quantity.value(Z)
 
 
 def network_of(op: Op, n: int) -> Network:
@@ -113,7 +115,7 @@ class Setting:
             self._rounded[precision] = Setting(self.case.astype(precision), self.where)
         return self._rounded[precision]
 
-    def bounds(self, rounding: Rounding) -> dict[str, Bounded]:
+    def bounds(self, rounding: Rounding) -> dict[Quantity, Bounded]:
         """Every quantity with how far a correct implementation may be off."""
         if rounding not in self._bounds:
             expected = reference_at_node(self.step, self.case, self.core, rounding)
@@ -124,7 +126,7 @@ class Setting:
 
     def judged(
         self,
-        results: Mapping[str, NDArray],
+        results: Mapping[Quantity, NDArray],
         float64: Evidence | None = None,
         expected: Sequence[str] = (),
     ) -> list[Finding]:
@@ -153,7 +155,7 @@ class Setting:
         return {}
 
     @cached_property
-    def _bounds(self) -> dict[Rounding, dict[str, Bounded]]:
+    def _bounds(self) -> dict[Rounding, dict[Quantity, Bounded]]:
         return {}
 
     @cached_property
@@ -162,22 +164,22 @@ class Setting:
         return dict(zip(self.inputs, self.step.edges[:n], strict=True))  # type: ignore[arg-type]
 
     @cached_property
-    def _ours(self) -> dict[str, str]:
+    def _ours(self) -> dict[Quantity, Quantity]:
         """The judge's name of a quantity -> ours."""
-        edges = {f"grad {e.source} -> {e.target}": f"grad {y}" for y, e in self._edges.items()}
-        parameters = {f"grad {name}": f"grad {k}" for k, name in self.step.parameters.items()}
-        return {f"value {Z}": f"value {Z}", **edges, **parameters}
+        by = Quantity.grad
+        edges = {Quantity.through(*edge): by(y) for y, edge in self._edges.items()}
+        return {VALUE: VALUE, **edges, **{by(p): by(k) for k, p in self.step.parameters.items()}}
 
-    def _trace(self, results: Mapping[str, NDArray]) -> Trace:
+    def _trace(self, results: Mapping[Quantity, NDArray]) -> Trace:
         """The core's trace with these results in it; what arrives at the op is exactly dz."""
         value, grad = dict(self.core.value), {**self.core.grad, Z: self.dz}
         edge_grad = dict(self.core.edge_grad)
-        value[Z] = results.get(f"value {Z}", value[Z])
+        value[Z] = results.get(VALUE, value[Z])
         for name, edge in self._edges.items():
-            edge_grad[edge] = results.get(f"grad {name}", edge_grad[edge])
+            edge_grad[edge] = results.get(Quantity.grad(name), edge_grad[edge])
         for letter, name in self.step.parameters.items():
             if letter not in self.op.buffers:
-                grad[name] = results.get(f"grad {letter}", grad[name])
+                grad[name] = results.get(Quantity.grad(letter), grad[name])
         return replace(self.core, value=value, grad=grad, edge_grad=edge_grad, adapter="own")
 
 

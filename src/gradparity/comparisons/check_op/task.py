@@ -9,6 +9,7 @@ from functools import wraps
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding
 from .calling import Outcome, Pair
 from .points import Points
@@ -62,7 +63,7 @@ def everywhere(
     return checked
 
 
-def both(first: Outcome, second: Outcome) -> Iterable[tuple[str, NDArray, NDArray]]:
+def both(first: Outcome, second: Outcome) -> Iterable[tuple[Quantity, NDArray, NDArray]]:
     """(quantity, its first, its second) of all that both passes gave."""
     names = [name for name in first.results if name in second.results]
     return [(name, first.results[name], second.results[name]) for name in names]

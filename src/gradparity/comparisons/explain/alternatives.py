@@ -18,6 +18,8 @@ from ...core.formulas.divergences import CrossEntropy, Divergence
 from ...core.formulas.op import Activation, Op
 from ...core.network.backprop import backprop
 from ...core.network.case import Case
+from ...core.network.nodes import DIV, INPUT
+from ...core.network.quantity import Quantity
 from .choices import ELEMENTS, ENOUGH, Choice, Scaled, other_divergences, other_ops, solve, spelled
 
 __all__ = [
@@ -123,7 +125,7 @@ def samples_and_outputs(case: Case) -> tuple[int, int]:
     """T and K: how many Div there are, and how many outputs each is made of."""
     if case.network.divergence is None:
         return case.T, 1
-    return int(np.prod(case.shapes["Div"], dtype=np.int64)), case.shapes[case.network.output][-1]
+    return int(np.prod(case.shapes[DIV], dtype=np.int64)), case.shapes[case.network.output][-1]
 
 
 class Loss(NamedTuple):
@@ -174,7 +176,7 @@ def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Los
                 yield both(ELEMENTS, c, with_network(case, Scaled(c.instead, scaled[ELEMENTS][0])))
 
 
-def alternatives(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
+def alternatives(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
     """What results that were computed from end to end may be instead, the likeliest first.
 
     Parameters
@@ -193,16 +195,16 @@ def alternatives(case: Case, results: Mapping[str, Array]) -> Iterator[Alternati
     yield from _tensors(case, results)
 
 
-def _eps_of(case: Case, results: Mapping[str, Array]) -> tuple[float, int]:
+def _eps_of(case: Case, results: Mapping[Quantity, Array]) -> tuple[float, int]:
     """The label smoothing of gradients, which are linear in it."""
     divergence, K = case.network.divergence, samples_and_outputs(case)[1]
     if not isinstance(divergence, CrossEntropy) or K < 2:
         return 0.0, 0
     ends = [backprop(with_network(case, replace(divergence, eps=e))) for e in (0.0, 1.0 / K)]
-    names = [q for q in results if q.startswith("grad ") and q[5:] in ends[0].grad and q[5:] != "x"]
+    names = [q for q in results if q.is_gradient_by(ends[0].grad) and q.name != INPUT]
     residual, direction = [np.zeros(0)], [np.zeros(0)]
     for q in names:
-        got, (low, high) = np.asarray(results[q], np.float64), (end.grad[q[5:]] for end in ends)
+        got, (low, high) = np.asarray(results[q], np.float64), (end.grad[q.name] for end in ends)
         if got.shape == low.shape:
             residual.append((got - low).ravel())
             direction.append((high - low).ravel().astype(np.float64))
@@ -212,7 +214,7 @@ def _eps_of(case: Case, results: Mapping[str, Array]) -> tuple[float, int]:
     return t / K, n
 
 
-def _ops_of(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
+def _ops_of(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
     """Another op at every node that has the same one."""
     tried: list[Op] = []
     for op in (s.op for s in case.network.body if isinstance(s.op, Activation)):
@@ -227,14 +229,14 @@ def _ops_of(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
                 yield Alternative(c.name, c.parameter, c.said, changed)
 
 
-def _tensors(case: Case, results: Mapping[str, Array]) -> Iterator[Alternative]:
+def _tensors(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
     """What may have been done to the gradient of a parameter afterwards."""
     for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
         yield Alternative(name, factor, said, transform=_times(factor))
     yield Alternative("transposed", None, TRANSPOSED, transform=_transposed)
     grad = backprop(case).grad
     for p, W in case.params.items():
-        got = results.get(f"grad {p}")
+        got = results.get(Quantity.grad(p))
         if got is None or np.shape(got) != W.shape:
             continue
         want = np.asarray(grad[p], np.float64)

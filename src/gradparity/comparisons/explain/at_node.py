@@ -18,7 +18,8 @@ from ...core.arithmetic.precision import PRECISIONS, Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.divergences import CrossEntropy
 from ...core.network.case import Case
-from ...core.network.nodes import Edge, Step
+from ...core.network.nodes import DIV, ERR, Edge, Step
+from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..findings.finding import Finding, Verdict
 from ..measure.at_node import Reference, reference_at_node, reference_of_loss
@@ -88,7 +89,7 @@ class Convention:
 
 
 def conventions(
-    place: Step, quantity: str, case: Case, trace: Trace, e: Reference
+    place: Step, quantity: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Iterator[Convention]:
     """The conventions that explain a wrong quantity, the likeliest first; none for a right one.
 
@@ -104,7 +105,8 @@ def conventions(
     >>> trace = backprop(case)
     >>> trace.grad["W1"] *= 8
     >>> expected = reference_at_node(case.network.steps[0], case, trace, Rounding.of("float64"))
-    >>> [c.name for c in conventions(case.network.steps[0], "grad W1", case, trace, expected[-2])]
+    >>> e = expected[-2]  # of "grad W1"
+    >>> [c.name for c in conventions(case.network.steps[0], e.quantity, case, trace, e)]
     ['sum']
     """
     widest = roundings(case.precision)[-1]
@@ -120,15 +122,15 @@ def conventions(
 
 
 def _candidates(
-    place: Step, quantity: str, case: Case, trace: Trace, e: Reference
+    place: Step, quantity: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Iterator[Convention]:
     if place in case.network.loss:
         yield from _at_divergence(quantity, case, trace, e)
-    elif quantity.removeprefix("grad ") in place.parameters.values():
+    elif quantity.is_gradient_by(place.parameters.values()):
         yield from _of_parameter(place, quantity, case, trace, e)
     else:
         yield from _of_op(place, quantity, case, trace)
-        if "->" in quantity:
+        if quantity.target:
             here = cache(partial(_one, quantity, partial(reference_at_node, place, case, trace)))
             yield from _scaled(case, here)
 
@@ -140,7 +142,7 @@ def _fits(expected: Callable[[Rounding], Reference], rounding: Rounding) -> bool
 
 
 def _one(
-    quantity: str, all_of_them: Callable[[Rounding], list[Reference]], rounding: Rounding
+    quantity: Quantity, all_of_them: Callable[[Rounding], list[Reference]], rounding: Rounding
 ) -> Reference:
     return next(e for e in all_of_them(rounding) if e.quantity == quantity)
 
@@ -148,13 +150,13 @@ def _one(
 # --- at a node ------------------------------------------------------------------------------------
 
 
-def _of_op(step: Step, quantity: str, case: Case, trace: Trace) -> Iterator[Convention]:
+def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator[Convention]:
     """Another function; its gradient is a convention only if the value is that function's too."""
     if len(step.inputs) != 1:
         return
     widest = roundings(case.precision)[-1]
     y = case.given.get(step.inputs[0], trace.value.get(step.inputs[0]))
-    value, z = f"value {step.name}", trace.value.get(step.name)
+    value, z = Quantity.value(step.name), trace.value.get(step.name)
     for c in other_ops(step.op, y, z):
         if c.instead == step.op:
             continue
@@ -164,7 +166,7 @@ def _of_op(step: Step, quantity: str, case: Case, trace: Trace) -> Iterator[Conv
 
 
 def _of_parameter(
-    step: Step, quantity: str, case: Case, trace: Trace, e: Reference
+    step: Step, quantity: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Iterator[Convention]:
     here = cache(partial(_one, quantity, partial(reference_at_node, step, case, trace)))
     yield from _scaled(case, here)
@@ -172,7 +174,7 @@ def _of_parameter(
     if len(shape) == 2 and shape[0] == shape[1] > 1:
         turned = partial(_changed, here, lambda want: want.T)
         yield Convention("transposed", None, TRANSPOSED, turned)
-    W = case.params[quantity.removeprefix("grad ").partition(" -> ")[0]]
+    W = case.params[quantity.name]
     residual = np.asarray(e.got, np.float64) - e.want.value
     for lam, said in decays(residual, W, e.want.full_error()):
         added = partial(_changed, here, partial(plus_decay, W=W, lam=lam))
@@ -203,31 +205,32 @@ def _changed(
 # --- at the divergence ----------------------------------------------------------------------------
 
 
-def _at_divergence(quantity: str, case: Case, trace: Trace, e: Reference) -> Iterator[Convention]:
+def _at_divergence(q: Quantity, case: Case, trace: Trace, e: Reference) -> Iterator[Convention]:
     found: list[Convention] = []
-    if quantity != "grad Div" and (quantity != "Err" or trace.Div is None):
-        found += _of_loss(quantity, case, trace)
-    if quantity != "Div":  # of each instance: there is nothing to sum
-        here = cache(partial(_one, quantity, partial(reference_of_loss, case, trace)))
+    if q != Quantity.grad(DIV) and (q != ERR or trace.Div is None):
+        found += _of_loss(q, case, trace)
+    if q != DIV:  # of each instance: there is nothing to sum
+        here = cache(partial(_one, q, partial(reference_of_loss, case, trace)))
         found += _scaled(case, here)
     yield from sorted(found, key=lambda c: "+" in c.name)
 
 
-def _of_loss(quantity: str, case: Case, trace: Trace) -> Iterator[Convention]:
+def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Convention]:
     """Another loss; its gradient is a convention only if Div is that loss's too.
 
     Another mean or sum is told where it was made: in grad Div and Err, or in what stands for them.
     """
     widest = roundings(case.precision)[-1]
-    of_instances = quantity == "Div" or (quantity != "Err" and "Div" in trace.grad)
+    of_instances = quantity == DIV or (quantity != ERR and DIV in trace.grad)
     for loss in losses(case, lambda other: _smoothing(other, trace, widest)):
         if loss.divergence == case.network.divergence:
             continue  # a mean or sum alone is a factor, which `scales` has
         if "+" in loss.name and of_instances:
             continue
-        if trace.Div is not None and quantity != "Div":
+        if trace.Div is not None and quantity != DIV:
             inside = with_network(case, loss.divergence)
-            if not _fits(partial(_one, "Div", partial(reference_of_loss, inside, trace)), widest):
+            div = partial(_one, Quantity(DIV), partial(reference_of_loss, inside, trace))
+            if not _fits(div, widest):
                 continue
         there = cache(partial(reference_of_loss, loss.case, trace))
         yield Convention(loss.name, loss.parameter, loss.said, partial(_one, quantity, there))
@@ -236,14 +239,14 @@ def _of_loss(quantity: str, case: Case, trace: Trace) -> Iterator[Convention]:
 def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int]:
     """eps as the gradient has it, which is linear in it."""
     divergence, K = case.network.divergence, samples_and_outputs(case)[1]
-    edge = Edge(case.network.output, "Div")
+    edge = Edge(case.network.output, DIV)
     if not isinstance(divergence, CrossEntropy) or K < 2 or edge not in trace.edge_grad:
         return 0.0, 0
     ends = []
     for eps in (0.0, 1.0 / K):
         changed = with_network(case, replace(divergence, eps=eps))
         there = partial(reference_of_loss, changed, trace)
-        ends.append(_one(f"grad {edge.source} -> {edge.target}", there, rounding))
+        ends.append(_one(Quantity.through(*edge), there, rounding))
     low, high = (end.want.value for end in ends)
     with np.errstate(all="ignore"):
         residual = np.asarray(ends[0].got, np.float64) - low
@@ -252,7 +255,7 @@ def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int
 
 
 def distinct(
-    precision: Precision, quantity: str, float64: Callable[[], Mapping[str, Finding]] | None
+    precision: Precision, quantity: Quantity, float64: Callable[[], Mapping[str, Finding]] | None
 ) -> bool:
     """Whether a convention may be named at this precision: float64 must have named one too.
 

@@ -14,6 +14,7 @@ from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Op
 from ...core.network.backprop import backprop
 from ...core.network.case import Case
+from ...core.network.quantity import Quantity, by_quantity
 from ..findings.finding import Finding, Verdict
 from ..measure.end_to_end import Measured, Reference
 from .alternatives import TRANSPOSED, Alternative, alternatives
@@ -32,16 +33,16 @@ class Named(NamedTuple):
 
 def named_alternatives(
     case: Case,
-    got: Mapping[str, NDArray],
-    accused: Mapping[str, Measured],
+    got: Mapping[Quantity, NDArray],
+    accused: Mapping[Quantity, Measured],
     ops: Mapping[str, Op],
     expected: Sequence[str],
-) -> dict[str, Named]:
+) -> dict[Quantity, Named]:
     """By quantity, for those of the accused that an alternative explains inside its own bound.
 
     `ops` are the choices at kinks that explained the results best.
     """
-    found: dict[str, Named] = {}
+    found: dict[Quantity, Named] = {}
     for alternative in alternatives(case, got):
         for q in _fitting(case, alternative, got, accused, ops):
             first = found.get(q, Named(alternative.name, alternative.said, False))
@@ -53,10 +54,10 @@ def named_alternatives(
 def _fitting(
     case: Case,
     alternative: Alternative,
-    got: Mapping[str, NDArray],
-    accused: Mapping[str, Measured],
+    got: Mapping[Quantity, NDArray],
+    accused: Mapping[Quantity, Measured],
     ops: Mapping[str, Op],
-) -> list[str]:
+) -> list[Quantity]:
     if alternative.case is not None:
         near = _near(alternative.case, accused)
         if not near:
@@ -66,10 +67,9 @@ def _fitting(
     assert alternative.transform is not None
     rounding, fitting = Rounding.of(case.precision), []
     for q, m in accused.items():
-        name = q.removeprefix("grad ")
-        if q == name or name not in case.network.trained:
+        if not q.is_gradient_by(case.network.trained):
             continue
-        other = alternative.transform(name, Bounded(m.want, m.bound, rounding))
+        other = alternative.transform(q.name, Bounded(m.want, m.bound, rounding))
         if other is None or other.shape != m.got.shape:
             continue
         instead = Measured(m.got, other.value, np.asarray(other.full_error()))
@@ -78,13 +78,9 @@ def _fitting(
     return fitting
 
 
-def _near(case: Case, accused: Mapping[str, Measured]) -> list[str]:
+def _near(case: Case, accused: Mapping[Quantity, Measured]) -> list[Quantity]:
     """The quantities worth the dearer question: those that one plain pass comes near to."""
-    trace = backprop(case.astype("float64"))
-    plain = {"Err": np.asarray(trace.Err), "Div": trace.Div}
-    plain |= {f"value {name}": value for name, value in trace.value.items()}
-    plain |= {f"grad {name}": gradient for name, gradient in trace.grad.items()}
-    plain |= {f"grad {a} -> {b}": gradient for (a, b), gradient in trace.edge_grad.items()}
+    plain = by_quantity(backprop(case.astype("float64")))
     close = case.precision.unit**0.5
     with np.errstate(all="ignore"):
         return [
@@ -106,7 +102,7 @@ def renamed(found: Finding, why: Named) -> Finding:
 
 
 def with_layout(
-    findings: Sequence[Finding], turned: frozenset[str], expected: Sequence[str]
+    findings: Sequence[Finding], turned: frozenset[Quantity], expected: Sequence[str]
 ) -> list[Finding]:
     """With those named that came as (out, in), and may be another convention besides."""
     said = f"it came as (out, in); {TRANSPOSED}"

@@ -12,8 +12,8 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.network.backprop import arriving
 from ...core.network.contract import value_of
 from ...core.network.nodes import DIV, ERR, Edge, Step
+from ...core.network.quantity import Quantity
 from ..findings.quantities import edges_of
-from ..measure.at_node import name_of_use, name_of_value
 from .faults import BACKWARD, GRADIENTS, values_of
 
 __all__ = ["FaultSite", "completed", "fault_sites", "if_other", "inputs_at", "mistaken", "quantity"]
@@ -31,7 +31,7 @@ class FaultSite(NamedTuple):
     slot : of an edge or a parameter, which input of the node it is.
     """
 
-    quantity: str
+    quantity: Quantity
     node: str
     kind: str
     step: Step | None
@@ -46,23 +46,23 @@ def fault_sites(case: Case) -> list[FaultSite]:
     for step in network.steps:
         for name in step.values if step not in network.loss else (step.name,):
             kind = "Div" if name in (DIV, ERR) else "value"
-            found.append(FaultSite(name_of_value(name), step.name, kind, step, name))
+            found.append(FaultSite(Quantity.value(name), step.name, kind, step, name))
         n = values_of(step.op, step.inputs)
         for slot, edge in enumerate(step.edges):
             own = edge is not None and network.has_own_uses(edge.source)
             if edge is None or (own and edge not in edges):
                 continue
             kind = "Div" if step.name == ERR else "edge" if slot < n else "parameter"
-            quantity = name_of_use(network, edge)
+            quantity = Quantity.use(network, edge)
             found.append(FaultSite(quantity, step.name, kind, step, edge, slot))
         found += [
-            FaultSite(f"grad {name}", step.name, "sum", step, name)
+            FaultSite(Quantity.grad(name), step.name, "sum", step, name)
             for name in step.outputs
             if step not in network.loss
         ]
     shared = [name for name in network.trained if network.has_own_uses(name)]
     for name in (*case.differentiated, *shared):
-        found.append(FaultSite(f"grad {name}", name, "sum", None, name))
+        found.append(FaultSite(Quantity.grad(name), name, "sum", None, name))
     return found
 
 

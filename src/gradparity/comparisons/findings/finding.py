@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ...core.network.case import Case
+from ...core.network.quantity import Quantity
 from .elements import Element
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Verdict",
     "as_written",
     "exit_code",
-    "is_final",
 ]
 
 
@@ -128,8 +127,7 @@ class Finding:
 
     Attributes
     ----------
-    quantity : "value z1", "grad W1", "grad z1 -> y1" (through one use), "grad y1" (the sum over its
-        uses), "Div", "Err".
+    quantity : the name of the result, as `Quantity` has it; a plain string becomes one.
     node : the node whose formula was tested, "Div" or "Err": the place to look.
     op : its op, as written.
     elements, outside : how many were compared, and how many lie outside their bound.
@@ -145,7 +143,7 @@ class Finding:
     worst : some elements outside their bound, the furthest first.
     """
 
-    quantity: str
+    quantity: Quantity
     node: str
     op: str
     verdict: Verdict
@@ -163,6 +161,9 @@ class Finding:
     declared: bool = False
     final: bool = False
     worst: tuple[Element, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quantity", Quantity(self.quantity))
 
     @property
     def parity(self) -> bool | None:
@@ -198,12 +199,6 @@ def as_written(op: object) -> str:
     '<function as_written>'
     """
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(op))
-
-
-def is_final(case: Case, quantity: str) -> bool:
-    """Whether it is the gradient of a parameter or of an input."""
-    kind, _, name = quantity.partition(" ")
-    return kind == "grad" and name in case.finals
 
 
 def exit_code(findings: list[Finding]) -> int:

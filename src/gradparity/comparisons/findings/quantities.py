@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+from ...core.formulas.op import Shape
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Edge
-from .finding import Finding, Verdict, is_final
+from ...core.network.quantity import Quantity
+from .finding import Finding, Verdict
 
-__all__ = ["EVERYTHING", "edges_of", "problem", "shapes_of_results"]
+__all__ = ["EVERYTHING", "GRADIENTS", "edges_of", "problem", "shapes_of_results"]
 
 #: The quantity of a finding about all that was returned, or was not.
-EVERYTHING = "everything"
+EVERYTHING = Quantity("everything")
+#: The quantity of a finding about all gradients.
+GRADIENTS = Quantity("gradients")
 
 
-def problem(case: Case, name: str, said: str, verdict: Verdict = Verdict.INCONCLUSIVE) -> Finding:
+def problem(case: Case, q: Quantity, said: str, verdict: Verdict = Verdict.INCONCLUSIVE) -> Finding:
     """The finding of something that cannot be compared, and why."""
-    return Finding(name, "", "", verdict, 0, note=said, final=is_final(case, name))
+    return Finding(q, "", "", verdict, 0, note=said, final=q.is_gradient_by(case.finals))
 
 
-def shapes_of_results(case: Case) -> dict[str, tuple[int, ...]]:
+def shapes_of_results(case: Case) -> dict[Quantity, Shape]:
     """Every result there is, by name, with its shape."""
-    network, shapes = case.network, {**case.shapes, **case.network.parameter_shapes}
+    network = case.network
     outputs = [name for step in network.body for name in step.outputs]
     states = [name for step in network.body for name in step.states]
     loss = [DIV] if network.divergence is not None else []
     ends = [name for name in network.ends if name != ERR]
     grads = [*loss, *network.trained, *case.differentiated, *outputs]
-    found = {name: shapes[name] for name in ([ERR, *loss] if loss else [])}
-    found |= {f"grad {name}": shapes[name] for name in dict.fromkeys([*grads, *ends])}
-    found |= {f"value {name}": shapes[name] for name in (*outputs, *states)}
-    found |= {f"grad {e.source} -> {e.target}": shapes[e.source] for e in edges_of(case)}
-    return found
+    found = [*map(Quantity.value, [ERR, *loss] if loss else [])]
+    found += map(Quantity.grad, [*grads, *ends])
+    found += map(Quantity.value, [*outputs, *states])
+    found += [Quantity.through(*edge) for edge in edges_of(case)]
+    return {q: q.shape(case) for q in found}
 
 
 def edges_of(case: Case) -> tuple[Edge, ...]:

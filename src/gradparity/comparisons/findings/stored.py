@@ -11,6 +11,7 @@ from functools import cache
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
+from ...core.network.quantity import Quantity
 from .finding import Verdict
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ LATER = {"graphs", "worst"}
 #: Type of a field -> its types in JSON, and their name in a message.
 IN_JSON: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a string"),
+    Quantity: ((str,), "a string"),
     bool: ((bool,), "true or false"),
     int: ((int,), "an integer"),
     float: ((int, float, str), "a number"),
@@ -76,7 +78,8 @@ def _converter() -> Converter:
 
     converter = Converter()
     converter.register_unstructure_hook(float, lambda x: x if math.isfinite(x) else str(x))
-    for scalar in (str, bool, int, float, Verdict):
+    converter.register_unstructure_hook(Quantity, str)
+    for scalar in (str, Quantity, bool, int, float, Verdict):
         converter.register_structure_hook(scalar, _checked)
 
     @converter.register_structure_hook_factory(is_dataclass)
@@ -123,7 +126,7 @@ def _checked(value: Any, kind: Any) -> Any:
     types, name = IN_JSON[kind]
     if type(value) in types:
         with suppress(ValueError, OverflowError):
-            if kind is str:
+            if kind in (str, Quantity):
                 value.encode()  # a lone surrogate could not be written again
             return kind(value)
     raise ValueError(f"expected {name}, received {shortened(value)}")

@@ -14,10 +14,11 @@ from typing import Any
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
-from ...core.network.nodes import Edge
+from ...core.network.nodes import DIV, ERR, Edge
+from ...core.network.quantity import Quantity, by_quantity
 from ...core.network.trace import Trace
 from ..explain.end_to_end import with_layout
-from ..findings.finding import Evidence, Finding, is_final
+from ..findings.finding import Evidence, Finding
 from ..findings.quantities import EVERYTHING, edges_of, problem, shapes_of_results
 from .end_to_end import judge_final
 from .location import placed
@@ -64,13 +65,13 @@ def judge_results(
     rest = {q: a for q, a in given.arrays.items() if q not in found}
     if rest:
         # Values that were returned settle which branches were taken.
-        values = {q: a for q, a in given.arrays.items() if q.startswith("value ")}
+        values = {q: a for q, a in given.arrays.items() if q.is_value}
         judged = judge_final(case, {**values, **rest}, float64, expected)
         # Those judged at their nodes had another gradient to start from: each kind for itself.
         final = meant_alike(case, [f for f in judged if f.quantity in rest])
-        arrived = [f for f in final if f.quantity.startswith("grad ") and not f.final]
+        arrived = [f for f in final if f.quantity.is_gradient and not f.final]
         found = {f.quantity: f for f in (*meant_once(case, list(found.values()), arrived), *final)}
-    order = list(found) if EVERYTHING in found else list(map(str, results))
+    order = list(found) if EVERYTHING in found else list(map(Quantity, results))
     told = placed(case.network, [found[q] for q in order], rest)
     return with_layout(told, given.turned, expected)
 
@@ -85,8 +86,8 @@ def judge_trace(
     try:
         check_trace(case, trace)
     except (TypeError, ValueError) as error:
-        drawn = {f"value {step.draw}" for step in case.network.body}
-        given = {q: a for q, a in _by_name(trace).items() if q not in drawn}
+        drawn = {Quantity.value(step.draw) for step in case.network.body}
+        given: dict[str, Any] = {q: a for q, a in by_quantity(trace).items() if q not in drawn}
         found = judge_results(case, given, float64, expected)
         there = {f.quantity for f in found}
         lacking = [q for q in shapes_of_results(case) if q not in there]
@@ -96,31 +97,19 @@ def judge_trace(
     return judge_what_is_there(case, trace, float64, expected)
 
 
-def named_arrays(case: Case, result: Any) -> dict[str, NDArray]:
+def named_arrays(case: Case, result: Any) -> dict[Quantity, NDArray]:
     """What an implementation returned, by name, as far as it can be compared."""
     if result is None:
         return {}
-    return sorted_results(case, _by_name(result) if isinstance(result, Trace) else result).arrays
-
-
-def _by_name(trace: Trace) -> dict[str, Any]:
-    found: dict[str, Any] = {"Err": trace.Err, "Div": trace.Div}
-    for kind, arrays in (("value", trace.value), ("grad", trace.grad), ("grad", trace.edge_grad)):
-        if isinstance(arrays, Mapping):
-            found |= {f"{kind} {_plain(name)}": array for name, array in arrays.items()}
-    return found
-
-
-def _plain(name: Any) -> str:
-    return " -> ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+    return sorted_results(case, by_quantity(result) if isinstance(result, Trace) else result).arrays
 
 
 def _node_by_node(
     case: Case,
-    arrays: Mapping[str, NDArray],
+    arrays: Mapping[Quantity, NDArray],
     float64: Evidence | None,
     expected: Sequence[str],
-) -> dict[str, Finding]:
+) -> dict[Quantity, Finding]:
     """Of what can be judged on the implementation's own numbers, by the names of the results."""
     named = _names_of_uses(case, arrays)
 
@@ -135,39 +124,38 @@ def _node_by_node(
     found = {q: there[q] for q in arrays if q in there}
     for q, use in named.items():
         if use in there:
-            found[q] = replace(there[use], quantity=q, final=is_final(case, q))
+            found[q] = replace(there[use], quantity=q, final=q.is_gradient_by(case.finals))
         else:
             found.pop(q, None)  # the sum over its uses is itself
     return found
 
 
-def _names_of_uses(case: Case, arrays: Mapping[str, NDArray]) -> dict[str, str]:
+def _names_of_uses(case: Case, arrays: Mapping[Quantity, NDArray]) -> dict[Quantity, Quantity]:
     """The gradient of a value with a single use is the one through it, whatever it was called."""
     network, named = case.network, {}
     for name in (*case.differentiated, *(n for step in network.body for n in step.outputs)):
-        uses = network.consumers(name)
-        if len(uses) == 1 and network.has_own_uses(name) and f"grad {name}" in arrays:
-            use = f"grad {uses[0].source} -> {uses[0].target}"
+        uses, q = network.consumers(name), Quantity.grad(name)
+        if len(uses) == 1 and network.has_own_uses(name) and q in arrays:
+            use = Quantity.through(*uses[0])
             if use not in arrays:
-                named[f"grad {name}"] = use
+                named[q] = use
     return named
 
 
-def _trace(case: Case, arrays: Mapping[str, NDArray]) -> Trace:
+def _trace(case: Case, arrays: Mapping[Quantity, NDArray]) -> Trace:
     """A trace of what was returned, and of nothing else."""
     network = case.network
     names = [name for step in network.body for name in step.values]
-    value = {name: a for name in names if (a := arrays.get(f"value {name}")) is not None}
-    known = [q.removeprefix("grad ") for q in arrays if q.startswith("grad ") and " -> " not in q]
-    grad = {name: arrays[f"grad {name}"] for name in known}
+    value = {name: a for name in names if (a := arrays.get(Quantity.value(name))) is not None}
+    grad = {q.name: a for q, a in arrays.items() if q.is_gradient and q.target is None}
     edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
     for edge in edges_of(case):
-        through = arrays.get(f"grad {edge.source} -> {edge.target}")
+        through = arrays.get(Quantity.through(*edge))
         if len(network.consumers(edge.source)) == 1:
             through = grad.get(edge.source) if through is None else through
             if through is not None:
                 grad.setdefault(edge.source, through)
         if through is not None:
             edge_grad[edge] = through
-    Err, Div = arrays.get("Err"), arrays.get("Div")
+    Err, Div = arrays.get(Quantity(ERR)), arrays.get(Quantity(DIV))
     return Trace(Err, Div, value, grad, edge_grad, precision=case.precision.name)  # type: ignore[arg-type]  # may lack anything

@@ -17,12 +17,12 @@ import numpy as np
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.rounding import SIGMAS
 from ...core.network.case import Case
+from ...core.network.quantity import Quantity
 from ..explain.at_node import distinct, parse_expected
 from ..explain.end_to_end import named_alternatives, renamed, with_layout
 from ..explain.hints import hint
 from ..findings.elements import furthest, in_units
-from ..findings.finding import Evidence, Finding, Verdict, as_written, is_final
-from ..measure.at_node import name_of_use, name_of_value
+from ..findings.finding import Evidence, Finding, Verdict, as_written
 from ..measure.branches import NETWORK, RULES, Branches, Chosen, reach
 from ..measure.end_to_end import SMALLEST, Measured, Reference
 from ..measure.levels import COMPANY
@@ -87,7 +87,7 @@ def judge_end_to_end(
 
 def judge_final(
     case: Case,
-    got: dict[str, NDArray],
+    got: dict[Quantity, NDArray],
     float64: Evidence | None = None,
     expected: Sequence[str] = (),
 ) -> list[Finding]:
@@ -138,12 +138,12 @@ class _Explanation:
     """
 
     ops: Mapping[str, Chosen]
-    outcome: dict[str, Measured]
+    outcome: dict[Quantity, Measured]
     verdict: tuple[Verdict, str] = (Verdict.SUBGRADIENT, "")
     settled: bool = False
 
 
-def _score(outcome: Mapping[str, Measured]) -> tuple[int, int]:
+def _score(outcome: Mapping[Quantity, Measured]) -> tuple[int, int]:
     return sum(m.off for m in outcome.values()), sum(int(m.outside.sum()) for m in outcome.values())
 
 
@@ -204,7 +204,7 @@ def _solved(
     gradients = {
         q: m
         for q, m in best.outcome.items()
-        if q.startswith("grad ") and not m.undecidable.any() and np.isfinite(m.got).all()
+        if q.is_gradient and not m.undecidable.any() and np.isfinite(m.got).all()
     }
     found = solve(
         reference.case,
@@ -233,14 +233,14 @@ RETURN_VALUES = (
 
 
 def _undecided(
-    q: str, m: Measured, middle: Mapping[str, Any], other: _Explanation, opened: Array
+    q: Quantity, m: Measured, middle: Mapping[str, Any], other: _Explanation, opened: Array
 ) -> tuple[Verdict, str] | None:
     """Whether some choice at the kinks, tried or not, could explain the deviation.
 
     `opened` is the bound where every unit at a kink passes its gradient on: a slope of zero lets no
     rounding through either.
     """
-    interval = middle.get(q.removeprefix("grad ")) if q.startswith("grad ") else None
+    interval = middle[q.name] if q.is_gradient_by(middle) else None
     best = other.outcome[q]
     furthest = replace(best, bound=np.maximum(best.bound, opened)).furthest
     if interval is None or (other.settled and furthest > UNFIT):
@@ -252,10 +252,10 @@ def _undecided(
 
 
 def _with_kinks(
-    verdict: tuple[Verdict, str], q: str, middle: Mapping[str, Any], branches: list[Branches]
+    verdict: tuple[Verdict, str], q: Quantity, middle: Mapping[str, Any], branches: list[Branches]
 ) -> tuple[Verdict, str]:
     """A mismatch that units at a kink have a part in says so."""
-    interval = middle.get(q.removeprefix("grad ")) if q.startswith("grad ") else None
+    interval = middle[q.name] if q.is_gradient_by(middle) else None
     if verdict[0] is not Verdict.MISMATCH or interval is None or not np.any(interval.error):
         return verdict
     at = [f"{int(b.exact.sum())} at {b.step.name}" for b in branches if b.exact.any()]
@@ -265,7 +265,9 @@ def _with_kinks(
     return verdict[0], "; ".join(filter(None, (verdict[1], said)))
 
 
-def _accused(q: str, m: Measured, evidence: Mapping[str, Finding] | None) -> tuple[Verdict, str]:
+def _accused(
+    q: Quantity, m: Measured, evidence: Mapping[str, Finding] | None
+) -> tuple[Verdict, str]:
     """Beyond the bound, and no kink explains it: a fault, unless float64 knows better."""
     words = hint(m.got, m.want, m.bound)
     if not np.isfinite(m.got[~m.undecidable]).all():
@@ -307,12 +309,12 @@ def _inside(m: Measured, case: Case) -> tuple[Verdict, str]:
     return (Verdict.EXACT if exact else Verdict.ROUNDING), ""
 
 
-def _unknowable(case: Case, q: str, got: NDArray) -> Finding:
+def _unknowable(case: Case, q: Quantity, got: NDArray) -> Finding:
     note = "an op draws numbers of its own, which only a Trace shows"
     return _finding(case, q, Measured(got, got, np.zeros(got.shape)), (Verdict.INCONCLUSIVE, note))
 
 
-def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> Finding:
+def _finding(case: Case, q: Quantity, m: Measured, verdict: tuple[Verdict, str]) -> Finding:
     node, op = _owner(case, q)
     where = tuple(map(int, np.unravel_index(int(np.argmax(m.ratio)), m.got.shape)))
     magnitude = np.abs(m.want)
@@ -332,16 +334,16 @@ def _finding(case: Case, q: str, m: Measured, verdict: tuple[Verdict, str]) -> F
         bound=in_units(m.bound[where], unit),
         note=verdict[1],
         power=power_of(m.got, m.want, m.bound, ~m.undecidable) if verdict[0].parity else None,
-        final=is_final(case, q),
+        final=q.is_gradient_by(case.finals),
         worst=furthest(m.got, m.want, m.error, m.bound, m.outside, unit),
     )
 
 
-def _owner(case: Case, q: str) -> tuple[str, str]:
+def _owner(case: Case, q: Quantity) -> tuple[str, str]:
     """The node that owns a quantity, and its op; a value's gradient is of all that follows it."""
     network = case.network
     for step in network.steps:
-        made = {name_of_use(network, edge) for edge in step.edges if edge is not None}
-        if q in made or q in map(name_of_value, step.values):
+        made = {Quantity.use(network, edge) for edge in step.edges if edge is not None}
+        if q in made or q in map(Quantity.value, step.values):
             return step.name, as_written(step.op)
-    return q.partition(" ")[2], WHOLE
+    return q.name, WHOLE

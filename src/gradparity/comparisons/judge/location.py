@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...core.network.network import Network
-from ...core.network.nodes import DIV, Edge
+from ...core.network.nodes import DIV, ERR, Edge
+from ...core.network.quantity import Quantity
 from ..findings.finding import FOLLOWS, Finding, Verdict
 
 __all__ = ["Places", "Suspects", "placed"]
@@ -38,7 +39,7 @@ class Suspects:
     passed: list[str] = field(default_factory=list)
     right: list[str] = field(default_factory=list)
     back: list[str] = field(default_factory=list)
-    ask: list[str] = field(default_factory=list)
+    ask: list[Quantity] = field(default_factory=list)
 
 
 def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) -> list[Finding]:
@@ -77,7 +78,7 @@ class Places:
         self.steps = {step.name: step for step in network.body}
         self.maker = {v: step.name for step in network.body for v in step.values}
         self.owner = {
-            f"grad {p}": step.name
+            Quantity.grad(p): step.name
             for step in network.body
             for p in step.parameters.values()
             if not network.has_own_uses(p)
@@ -85,58 +86,54 @@ class Places:
 
     # --- what is known --------------------------------------------------------------------------
 
-    def wrong(self, q: str) -> bool:
+    def wrong(self, q: Quantity) -> bool:
         return q in self.found and self.found[q].verdict is Verdict.MISMATCH
 
-    def right(self, q: str) -> bool:
+    def right(self, q: Quantity) -> bool:
         """Right in itself, or but for a convention, which says of all that was wrong what it is."""
         found = self.found.get(q)
         return found is not None and (found.parity is True or found.verdict is Verdict.CONVENTION)
 
-    def right_from_the_loss_on(self, q: str) -> bool:
+    def right_from_the_loss_on(self, q: Quantity) -> bool:
         return q in self.whole and self.right(q)
 
     def _arrives_right(self, name: str) -> bool:
         """Whether the gradient that arrives at a node is right, by its own or its parameters'."""
         step = self.steps.get(name)
         outputs = step.outputs if step else (name,)
-        if all(self.right_from_the_loss_on(f"grad {output}") for output in outputs):
+        if all(self.right_from_the_loss_on(Quantity.grad(output)) for output in outputs):
             return True
         own = [q for q, node in self.owner.items() if node == name and q in self.whole]
         known = [q for q in own if q in self.found]
         return bool(known) and all(self.right(q) for q in known)
 
-    def _use(self, edge: Edge) -> str:
+    def _use(self, edge: Edge) -> Quantity:
         """The name of the gradient through a use, which the value's own is if there is no other."""
-        through = f"grad {edge.source} -> {edge.target}"
-        alone = len(self.network.consumers(edge.source)) == 1
-        return f"grad {edge.source}" if alone and through not in self.found else through
+        through = Quantity.through(*edge)
+        return through if through in self.found else self._asked(edge)
 
     # --- where to look --------------------------------------------------------------------------
 
-    def suspects(self, q: str) -> Suspects:
+    def suspects(self, q: Quantity) -> Suspects:
         """Where the fault behind this result may be."""
-        if not q.startswith("grad "):
+        if not q.is_gradient:
             return self._in_order(self._forward(q))
-        name = q.removeprefix("grad ")
         if q in self.owner:
             return self._in_order(self._of_parameter(q, self.owner[q]))
-        edge = next((e for e in self.network.edges if name == f"{e.source} -> {e.target}"), None)
-        source = edge.source if edge else name
-        found = Suspects(passed=[self.maker.get(source, source)])
-        if name == DIV:
-            found.nodes.append(name)
-        elif edge is not None:
-            self._walk([edge], found)
+        found = Suspects(passed=[self.maker.get(q.name, q.name)])
+        if q.target is not None:
+            self._walk([Edge(q.name, q.target)], found)
+        elif q.name == DIV:
+            found.nodes.append(DIV)
         else:
-            self._walk(self.network.consumers(name), found)
+            self._walk(self.network.consumers(q.name), found)
         return self._in_order(found)
 
-    def _of_parameter(self, q: str, node: str) -> Suspects:
-        found = Suspects(nodes=[node], passed=[node])
-        found.ask += [*self._values(node), f"grad {node}"]
+    def _of_parameter(self, q: Quantity, node: str) -> Suspects:
+        arriving = Quantity.grad(node)
+        found = Suspects(nodes=[node], passed=[node], ask=[*self._values(node), arriving])
         others = [p for p, owner in self.owner.items() if owner == node and p != q]
-        if self.right_from_the_loss_on(f"grad {node}") or (
+        if self.right_from_the_loss_on(arriving) or (
             any(self.right_from_the_loss_on(p) for p in others) and not self._wrong_before(node)
         ):
             found.right.append(node)
@@ -155,7 +152,7 @@ class Places:
             for name in self._inputs(todo.pop()):
                 todo += [name] if name not in before else []
                 before.add(name)
-        gradients = [q for q in self.found if q.startswith("grad ") and self.wrong(q)]
+        gradients = [q for q in self.found if q.is_gradient and self.wrong(q)]
         return any(self._at(q) in before for q in gradients)
 
     def _walk(self, edges: Iterable[Edge], found: Suspects) -> None:
@@ -173,30 +170,28 @@ class Places:
             cleared = self.right(use) and use not in self.whole  # judged on what it was given
             if not cleared:
                 found.nodes.append(node)
-                found.ask += [*self._values(node), f"grad {node}", self._asked(edge)]
-            if node != "Div" and self._arrives_right(node):
+                found.ask += [*self._values(node), Quantity.grad(node), self._asked(edge)]
+            if node != DIV and self._arrives_right(node):
                 found.right.append(node)
                 found.back += [] if cleared else [node]
-            elif node != "Div":
+            elif node != DIV:
                 todo += self._uses_of_node(node)
 
-    def _forward(self, q: str) -> Suspects:
+    def _forward(self, q: Quantity) -> Suspects:
         """Along what a value is made of."""
-        start = q.removeprefix("value ") if q.startswith("value ") else "Div"
-        found, todo = Suspects(), [start]
-        if q == "Err" and self.right("Div"):
-            return Suspects(nodes=["Div"], passed=["Div"], right=["Div"])
+        found, todo = Suspects(), [DIV if q == ERR else q.name]
+        if q == ERR and self.right(Quantity(DIV)):
+            return Suspects(nodes=[DIV], passed=[DIV], right=[DIV])
         while todo:
             node = todo.pop()
             if node in found.passed:
                 continue
             found.passed.append(node)
-            here = "Div" if node == "Div" else f"value {node}"
-            if not self.right(here):
+            if not self.right(Quantity.value(node)):
                 found.nodes.append(node)
                 found.ask += self._values(node)
             for name in self._inputs(node):
-                if self.right_from_the_loss_on(f"value {name}"):
+                if self.right_from_the_loss_on(Quantity.value(name)):
                     found.right.append(name)
                 else:
                     todo.append(name)
@@ -210,18 +205,18 @@ class Places:
         given = (self.network.output,) if node == DIV else self.steps[node].inputs
         return [name for name in given if name in self.maker]
 
-    def _values(self, node: str) -> list[str]:
-        return [f"value {name}" for name in self._taken(node)]
+    def _values(self, node: str) -> list[Quantity]:
+        return [Quantity.value(name) for name in self._taken(node)]
 
-    def _asked(self, edge: Edge) -> str:
+    def _asked(self, edge: Edge) -> Quantity:
         alone = len(self.network.consumers(edge.source)) == 1
-        return f"grad {edge.source}" + ("" if alone else f" -> {edge.target}")
+        return Quantity.grad(edge.source) if alone else Quantity.through(*edge)
 
     def _in_order(self, found: Suspects) -> Suspects:
         """Everything once: nodes the nearest to the loss first, and no result twice."""
         for names in (found.nodes, found.passed, found.right, found.back):
             names[:] = sorted(set(names), key=self.order.index, reverse=True)
-        no_result = {"grad Div", *self.found}
+        no_result = {Quantity.grad(DIV), *self.found}
         found.ask = [q for q in dict.fromkeys(found.ask) if q not in no_result]
         return found
 
@@ -234,41 +229,39 @@ class Places:
         if before:
             behind = f"{FOLLOWS} the fault behind {before}, or is wrong itself"
             return f"judged from end to end: {behind}"
-        if f.quantity.startswith("grad ") and "Div" in found.passed:
-            values = [q for q in self.found if not q.startswith("grad ") and self.wrong(q)]
+        if f.quantity.is_gradient and DIV in found.passed:
+            values = [q for q in self.found if not q.is_gradient and self.wrong(q)]
             if values:
                 return f"judged from end to end: it may follow from {values[0]}, which is wrong"
         look = self._look(f.quantity, found)
         return f"judged from end to end: {look}{self._to_return(f.quantity, found)}"
 
-    def _nearer(self, q: str, found: Suspects) -> str:
+    def _nearer(self, q: Quantity, found: Suspects) -> str:
         """A wrong result that this one is made of, the one furthest on the way; "" if none is."""
-        here, gradient = self._at(q), q.startswith("grad ")
-        wrong = [o for o in self.found if self.wrong(o) and o.startswith("grad ") == gradient]
+        here = self._at(q)
+        wrong = [o for o in self.found if self.wrong(o) and o.is_gradient == q.is_gradient]
         on_the_way = [o for o in wrong if self._at(o) != here and self._at(o) in found.passed]
         if on_the_way:
-            furthest = max if gradient else min
+            furthest = max if q.is_gradient else min
             return furthest(on_the_way, key=lambda o: self.order.index(self._at(o)))
-        if " -> " in q or found.right == found.nodes == [here]:
+        if q.target or found.right == found.nodes == [here]:
             return ""
         same = [o for o in wrong if self._at(o) == here]
-        first = min(same, key=lambda o: (" -> " not in o, o in self.owner, o == "Err"))
+        first = min(same, key=lambda o: (o.target is None, o in self.owner, o == ERR))
         return first if first != q else ""
 
-    def _at(self, q: str) -> str:
+    def _at(self, q: Quantity) -> str:
         """The node whose value or arriving gradient a result is, or is made of."""
-        name = q.partition(" ")[2].split(" -> ")[0]
-        return self.owner.get(q, self.maker.get(name, name or DIV))
+        return self.owner.get(q, self.maker.get(q.name, DIV if q == ERR else q.name))
 
-    def _look(self, q: str, found: Suspects) -> str:
-        gradient = q.startswith("grad ")
+    def _look(self, q: Quantity, found: Suspects) -> str:
         right = _listed([repr(name) for name in found.right])
         verb = "are" if len(found.right) > 1 else "is"
         known = f"what arrives at {right} {verb} right, so "
-        if not gradient:
+        if not q.is_gradient:
             known = f"the value{'s' if verb == 'are' else ''} of {right} {verb} right, so "
         known = known if right else ""
-        if gradient and found.right == found.nodes:
+        if q.is_gradient and found.right == found.nodes:
             return f"{known}look at the formula of {q}"
         if len(found.nodes) > FEW:
             places = f"the {len(found.nodes)} nodes from {found.nodes[-1]!r} to {found.nodes[0]!r}"
@@ -280,13 +273,13 @@ class Places:
             places += ", or at the forward pass"
         return f"{known}look at {places}"
 
-    def _forward_unknown(self, q: str, found: Suspects) -> bool:
-        seen = any(self.right(known) for known in ("Err", "Div", f"value {self.network.output}"))
-        return q.startswith("grad ") and "Div" in found.passed and not seen
+    def _forward_unknown(self, q: Quantity, found: Suspects) -> bool:
+        known = map(Quantity.value, (ERR, DIV, self.network.output))
+        return q.is_gradient and DIV in found.passed and not any(map(self.right, known))
 
-    def _to_return(self, q: str, found: Suspects) -> str:
-        ask = ["Err"] * (self._forward_unknown(q, found) and "Err" not in self.found)
-        ask += sorted(found.ask, key=lambda name: name.startswith("grad "))
+    def _to_return(self, q: Quantity, found: Suspects) -> str:
+        ask = [Quantity(ERR)] * (self._forward_unknown(q, found) and ERR not in self.found)
+        ask += sorted(found.ask, key=lambda name: name.is_gradient)
         if not ask:
             return ""
         names = ", ".join(f'"{name}"' for name in ask)

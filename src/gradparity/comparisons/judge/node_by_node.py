@@ -19,12 +19,13 @@ import numpy as np
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Step
+from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..explain.at_node import Convention, conventions, declared, distinct, parse_expected
 from ..explain.hints import hint
 from ..explain.mistakes import mistake
 from ..findings.elements import furthest, in_units
-from ..findings.finding import SUM, Evidence, Finding, Verdict, as_written, is_final
+from ..findings.finding import SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import census
 from ..measure.levels import COMPANY, Levels, Measured, stands_out
@@ -76,7 +77,7 @@ def judge_what_is_there(
         levels = Levels(place.expected, case.precision)
         for quantity in levels.quantities():
             found = _finding(place, quantity, levels, float64, expected)
-            findings.append(replace(found, final=is_final(case, quantity)))
+            findings.append(replace(found, final=quantity.is_gradient_by(case.finals)))
     return meant_once(case, findings)
 
 
@@ -99,7 +100,7 @@ def meant_once(
     arrived : of gradients that were judged from end to end, and bring what the risk had.
     """
     reduced = [f for f in findings if f.declared and f.convention in REDUCTIONS]
-    risk = [f for f in findings if f.node in LOSS and f.quantity.startswith("grad ")]
+    risk = [f for f in findings if f.node in LOSS and f.quantity.is_gradient]
     names = (f.convention.split("+") for f in (*risk, *arrived) if f.declared)
     at_risk = REDUCTIONS & {name for both in names for name in both}
 
@@ -117,7 +118,7 @@ def meant_alike(case: Case, findings: list[Finding]) -> list[Finding]:
     def reduction(f: Finding) -> frozenset[str]:
         return REDUCTIONS & set(f.convention.split("+")) if f.declared else frozenset()
 
-    parameters = {f"grad {name}" for name in case.network.trained}
+    parameters = {*map(Quantity.grad, case.network.trained)}
     told = [f for f in findings if f.quantity in parameters]
     told = [f for f in told if f.verdict.parity or f.convention]
     if len({reduction(f) for f in told}) < 2:
@@ -135,17 +136,17 @@ class _Place(NamedTuple):
     node: str
     op: str
     expected: Callable[[Rounding], list[Reference]]
-    conventions: Callable[[str, Reference], Iterable[Convention]] = lambda quantity, e: ()
-    mistake: Callable[[str, Reference, Measured], str] = lambda quantity, e, measured: ""
+    conventions: Callable[[Quantity, Reference], Iterable[Convention]] = lambda quantity, e: ()
+    mistake: Callable[[Quantity, Reference, Measured], str] = lambda quantity, e, measured: ""
 
 
 def _places(case: Case, trace: Trace) -> Iterator[_Place]:
     network = case.network
 
-    def named(step: Step) -> Callable[[str, Reference], Iterable[Convention]]:
+    def named(step: Step) -> Callable[[Quantity, Reference], Iterable[Convention]]:
         return lambda quantity, e: conventions(step, quantity, case, trace, e)
 
-    def mistaken(quantity: str, e: Reference, measured: Measured) -> str:
+    def mistaken(quantity: Quantity, e: Reference, measured: Measured) -> str:
         return mistake(case, trace, quantity, e.got, measured.bound)
 
     for step in network.steps:
@@ -159,7 +160,7 @@ def _places(case: Case, trace: Trace) -> Iterator[_Place]:
 
 def _finding(
     place: _Place,
-    quantity: str,
+    quantity: Quantity,
     levels: Levels,
     float64: Evidence | None,
     expected: Sequence[str],
@@ -219,7 +220,7 @@ ASK = "beyond 10 sigma, inside the worst case: check in float64 too"
 
 
 def _suspicion(
-    quantity: str, levels: Levels, sharp: Measured, float64: Evidence | None
+    quantity: Quantity, levels: Levels, sharp: Measured, float64: Evidence | None
 ) -> tuple[Measured, str]:
     """Settle what lies beyond the sharp bound: a fault, or an order of summation no model foresaw?
 
@@ -243,7 +244,7 @@ def _suspicion(
     return worst, f"{10 * furthest:.0f} sigma for a usual order of summation; right in float64"
 
 
-def _right(quantity: str, float64: Evidence) -> bool | None:
+def _right(quantity: Quantity, float64: Evidence) -> bool | None:
     """Whether there is parity in float64; what is zero there is not wrong.  None if unknown."""
     found = float64().get(quantity)
     return None if found is None else found.verdict.parity is not False

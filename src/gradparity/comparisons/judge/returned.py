@@ -10,6 +10,8 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
+from ...core.network.nodes import ERR
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
 from ..findings.quantities import EVERYTHING, problem, shapes_of_results
 from ..running.raised import raised
@@ -29,9 +31,9 @@ class Results(NamedTuple):
     problems : a finding for everything that cannot be compared, saying what it is instead.
     """
 
-    arrays: dict[str, NDArray]
-    turned: frozenset[str]
-    problems: dict[str, Finding]
+    arrays: dict[Quantity, NDArray]
+    turned: frozenset[Quantity]
+    problems: dict[Quantity, Finding]
 
 
 def sorted_results(case: Case, results: Any) -> Results:
@@ -51,16 +53,16 @@ def sorted_results(case: Case, results: Any) -> Results:
         said = f'it returned {_what(results)}; return a Trace or a dict such as {{"grad W1": dW1}}'
         return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
     try:
-        given = {str(name): result for name, result in results.items()}
+        given = {Quantity(name): result for name, result in results.items()}
     except Exception as error:  # somebody's mapping may raise anything
         said = f"reading it {raised(error)}"
         return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
     if not given:
         said = f"no result was returned; give any of {there}"
         return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
-    arrays: dict[str, NDArray] = {}
-    turned: set[str] = set()
-    problems: dict[str, Finding] = {}
+    arrays: dict[Quantity, NDArray] = {}
+    turned: set[Quantity] = set()
+    problems: dict[Quantity, Finding] = {}
     for name, result in given.items():
         if name not in shapes:
             said = f"no such result, so it was not compared;{_meant(name, shapes)}"
@@ -69,7 +71,7 @@ def sorted_results(case: Case, results: Any) -> Results:
         try:
             array = _of_dtype(case, name, result)
             layout = array.shape == shapes[name][::-1] != shapes[name]
-            if layout and name.removeprefix("grad ") in case.params:
+            if layout and name.is_gradient_by(case.params):
                 turned.add(name)
                 array = array.T
             arrays[name] = _of_shape(array, shapes[name])
@@ -100,11 +102,12 @@ def checked_results(case: Case, results: Mapping[str, Any]) -> Results:
     return found
 
 
-def _meant(name: Any, shapes: Mapping[str, Any]) -> str:
-    said = str(name).lower()
-    same = [s for s in shapes if s.lower() in (said, f"grad {said}", f"value {said}")]
-    near = same or ["Err"] * (said in ("loss", "cost", "error", "l"))
-    near = near or difflib.get_close_matches(str(name), shapes, n=1, cutoff=0.5)
+def _meant(name: Quantity, shapes: Mapping[Quantity, Any]) -> str:
+    said = name.lower()
+    known = said, Quantity.grad(said), Quantity.value(said)
+    same = [s for s in shapes if s.lower() in known]
+    near = same or [Quantity(ERR)] * (said in ("loss", "cost", "error", "l"))
+    near = near or difflib.get_close_matches(name, shapes, n=1, cutoff=0.5)
     return f" did you mean {near[0]!r}?" if near else ""
 
 
@@ -115,15 +118,15 @@ def _what(result: Any) -> str:
     return f"a {type(result).__name__}{f', {said}' if said else ''}"
 
 
-def _of_dtype(case: Case, name: str, result: Any) -> NDArray:
-    if name == "Err" and isinstance(result, float):  # such as loss.item()
+def _of_dtype(case: Case, name: Quantity, result: Any) -> NDArray:
+    if name == ERR and isinstance(result, float):  # such as loss.item()
         return np.asarray(result, dtype=np.float64).astype(case.dtype)
     array = _array(result)
     if array.dtype.name == case.precision.name == "bfloat16":  # JAX's, in NumPy
         array = array.astype(np.float32)
     if array.dtype != case.dtype:
-        name = case.precision.name
-        stored = "" if name == case.dtype.name else f", which {name} is stored as"
+        p = case.precision.name
+        stored = "" if p == case.dtype.name else f", which {p} is stored as"
         raise UnfitError(
             f"has dtype {array.dtype}, expected {case.dtype}{stored}; compute in the dtype of x "
             "and the parameters (JAX has float64 only inside jax.enable_x64(True))"

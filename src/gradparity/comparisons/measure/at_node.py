@@ -22,13 +22,12 @@ from ...core.network.case import Case
 from ...core.network.contract import gradients_of, value_of
 from ...core.network.network import Network
 from ...core.network.nodes import DIV, ERR, Edge, Step
+from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 
 __all__ = [
     "Kinked",
     "Reference",
-    "name_of_use",
-    "name_of_value",
     "reference_at_node",
     "reference_of_loss",
     "reference_of_sum",
@@ -63,33 +62,12 @@ class Reference:
     `masked` says that an input holds infinities: an infinite value is no overflow then.
     """
 
-    quantity: str
+    quantity: Quantity
     got: Array
     want: Bounded
     valid: Kinked | None = None
     lost: Array = np.False_
     masked: bool = False
-
-
-def name_of_value(name: str) -> str:
-    """The quantity of a value: "value z1", and "Div" and "Err" as they are.
-
-    >>> name_of_value("z1"), name_of_value("Err")
-    ('value z1', 'Err')
-    """
-    return name if name in (DIV, ERR) else f"value {name}"
-
-
-def name_of_use(network: Network, edge: Edge) -> str:
-    """The quantity of the gradient through a use of a value.
-
-    >>> from gradparity.core import *
-    >>> net = layered([Affine(3, 2)], L2())
-    >>> [name_of_use(net, edge) for edge in net.steps[0].edges]
-    ['grad x -> z1', 'grad W1', 'grad b1']
-    """
-    own = network.has_own_uses(edge.source)
-    return f"grad {edge.source} -> {edge.target}" if own else f"grad {edge.source}"
 
 
 def reference_at_node(
@@ -112,7 +90,7 @@ def reference_at_node(
             y = (*y, op.draw(y, seen))
         want = value_of(step, op, y)
     masked = any(np.isinf(case.inputs[name]).any() for name in case.network.fixed)
-    found = [Reference(name_of_value(n), value.get(n), z, masked=masked) for n, z in want.items()]
+    found = [Reference(Quantity.value(n), value.get(n), z, masked=masked) for n, z in want.items()]
     dz = _arriving(step, case, trace, rounding, want)
     if dz:
         found += _gradients(step, op, case, trace, rounding, (y, want, dz))
@@ -176,7 +154,7 @@ def _gradients(
         if i and isinstance(choice, Slopes):  # an elementwise op has its kinks in its first input
             here = None
         lost = _lost(arrived, y[i].shape)
-        found.append(Reference(name_of_use(network, edge), got[i], dy, here, lost))
+        found.append(Reference(Quantity.use(network, edge), got[i], dy, here, lost))
     return found
 
 
@@ -213,7 +191,7 @@ def reference_of_sum(name: str, case: Case, trace: Trace, rounding: Rounding) ->
         return []
     uses = [Bounded.exactly(array, rounding) for array in given]
     want = total(uses) if uses else Bounded(np.zeros(got.shape), 0.0, rounding)
-    return [Reference(f"grad {name}", got, want)]
+    return [Reference(Quantity.grad(name), got, want)]
 
 
 def reference_of_loss(case: Case, trace: Trace, rounding: Rounding) -> list[Reference]:

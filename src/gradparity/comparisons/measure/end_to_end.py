@@ -19,7 +19,7 @@ from ...core.arithmetic.varied import Noise, Varied
 from ...core.formulas.op import Op
 from ...core.network.backprop import Forward, backward_pass
 from ...core.network.case import Case
-from .at_node import name_of_value
+from ...core.network.quantity import Quantity
 from .branches import Branches, find
 from .varied_pass import varied_pass
 
@@ -87,7 +87,9 @@ class Measured:
 class Reference:
     """What is expected of the results of a case, and how far off they may be."""
 
-    def __init__(self, case: Case, got: Mapping[str, NDArray], *, ordered: bool = False) -> None:
+    def __init__(
+        self, case: Case, got: Mapping[Quantity, NDArray], *, ordered: bool = False
+    ) -> None:
         self.case, self.got, self.ordered = case, got, ordered
         self.passed = varied_pass(case, Noise.of(case.precision, ordered=ordered))
         self.draws = _Draws()
@@ -97,16 +99,15 @@ class Reference:
         if self.draws.largest > SHARED:
             self._calibrate({}, MORE)
 
-    def _all(self, passed: Forward, ops: Mapping[str, Op]) -> Iterator[tuple[str, Varied]]:
+    def _all(self, passed: Forward, ops: Mapping[str, Op]) -> Iterator[tuple[Quantity, Varied]]:
         """Everything that is judged or decides a branch."""
         for name in (n for step in passed.network.steps for n in step.values):
-            yield name_of_value(name), passed.value[name]
-        if any(q.startswith("grad ") for q in self.got):
+            yield Quantity.value(name), passed.value[name]
+        if any(q.is_gradient for q in self.got):
             found = backward_pass(passed, ops)
-            uses = {f"{source} -> {target}": g for (source, target), g in found.edge_grad.items()}
-            for name, gradient in {**found.grad, **uses}.items():
-                if f"grad {name}" in self.got:
-                    yield f"grad {name}", gradient
+            given = {Quantity.grad(name): g for name, g in found.grad.items()}
+            given |= {Quantity.through(*use): g for use, g in found.edge_grad.items()}
+            yield from ((q, g) for q, g in given.items() if q in self.got)
 
     def _calibrate(self, ops: Mapping[str, Op], draws: int) -> None:
         if self.draws.n >= draws:
@@ -121,13 +122,13 @@ class Reference:
     def sigma(self, name: str) -> NDArray:
         """The standard deviation of a value."""
         spread = _sigma(self.passed.value[name])
-        return np.asarray(self.widen * self.draws.scale(name_of_value(name)) * spread)
+        return np.asarray(self.widen * self.draws.scale(Quantity.value(name)) * spread)
 
     def branches(self) -> list[Branches]:
-        own = {q.removeprefix("value "): a for q, a in self.got.items() if q.startswith("value ")}
+        own = {q.name: a for q, a in self.got.items() if q.is_value}
         return find(self.passed, self.sigma, own, self.case.precision.tiny)
 
-    def outcome(self, ops: Mapping[str, Op]) -> dict[str, Measured]:
+    def outcome(self, ops: Mapping[str, Op]) -> dict[Quantity, Measured]:
         """Every result, measured with these ops in place of the network's."""
         want = dict(self._all(self.passed, ops))
         measured = {q: self._measured(q, want[q]) for q in self.got}
@@ -136,7 +137,7 @@ class Reference:
             measured = {q: self._measured(q, want[q]) for q in self.got}
         return measured
 
-    def _measured(self, q: str, want: Varied) -> Measured:
+    def _measured(self, q: Quantity, want: Varied) -> Measured:
         got, precision = np.asarray(self.got[q], dtype=np.float64), self.case.precision
         with np.errstate(all="ignore"):
             sigma = self.widen * self.draws.scale(q) * want.sigma
@@ -149,7 +150,7 @@ class Reference:
             return m
         return replace(m, average=self._average(q, m, sigma))
 
-    def _average(self, q: str, m: Measured, sigma: NDArray) -> float:
+    def _average(self, q: Quantity, m: Measured, sigma: NDArray) -> float:
         """<got - want, want> in units of AVERAGE of its standard deviations."""
         unit = np.abs(m.want).max()  # the square of a small number may be zero
         direction, largest = m.want / unit, float(sigma.max(initial=0.0))
@@ -172,11 +173,11 @@ class _Draws:
 
     def __init__(self) -> None:
         self.n = 0
-        self.relative: dict[str, list[float]] = {}
-        self.total: dict[str, list[float]] = {}
-        self.projections: dict[str, list[float]] = {}
+        self.relative: dict[Quantity, list[float]] = {}
+        self.total: dict[Quantity, list[float]] = {}
+        self.projections: dict[Quantity, list[float]] = {}
 
-    def add(self, q: str, drawn: Varied, want: Varied) -> None:
+    def add(self, q: Quantity, drawn: Varied, want: Varied) -> None:
         with np.errstate(all="ignore"):
             error, sigma, value = drawn.full_spread(), want.sigma, want.value
             known = np.isfinite(error) & np.isfinite(sigma) & (sigma > 0)
@@ -189,14 +190,14 @@ class _Draws:
             projection = np.sum(e * (value[known] / largest)) if largest else 0.0
             self.projections.setdefault(q, []).append(float(projection))
 
-    def scale(self, q: str) -> float:
+    def scale(self, q: Quantity) -> float:
         """Never below one: variances are too small where errors are shared, seldom too large."""
         if q not in self.relative:
             return 1.0  # an input
         mean = max(float(np.mean(self.relative[q])), float(np.mean(self.total[q])))
         return float(max(1.0, mean**0.5))
 
-    def projection(self, q: str) -> float:
+    def projection(self, q: Quantity) -> float:
         drawn = np.asarray(self.projections[q])
         unit = np.abs(drawn).max(initial=0.0)
         return float(unit * np.sqrt(np.mean(np.square(drawn / unit)))) if unit else 0.0

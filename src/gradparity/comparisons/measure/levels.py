@@ -11,6 +11,7 @@ import numpy as np
 from ...core.arithmetic.arrays import Array
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
+from ...core.network.quantity import Quantity
 from .at_node import Reference
 from .kinks import distance_from_valid
 
@@ -111,21 +112,21 @@ class Levels:
     ) -> None:
         self.expected, self.precision = expected, precision
         self.roundings = roundings(precision)
-        self._asked: dict[Rounding, dict[str, Reference]] = {}
+        self._asked: dict[Rounding, dict[Quantity, Reference]] = {}
 
-    def quantities(self) -> list[str]:
+    def quantities(self) -> list[Quantity]:
         return list(self.at(self.roundings[0]))
 
-    def at(self, rounding: Rounding) -> dict[str, Reference]:
+    def at(self, rounding: Rounding) -> dict[Quantity, Reference]:
         if rounding not in self._asked:
             self._asked[rounding] = {e.quantity: e for e in self.expected(rounding)}
         return self._asked[rounding]
 
-    def measured(self, quantity: str, rounding: Rounding) -> tuple[Reference, Measured]:
+    def measured(self, quantity: Quantity, rounding: Rounding) -> tuple[Reference, Measured]:
         e = self.at(rounding)[quantity]
         return e, measure(e, rounding)
 
-    def sharpest(self, quantity: str) -> tuple[Reference, Measured]:
+    def sharpest(self, quantity: Quantity) -> tuple[Reference, Measured]:
         """Under the first rounding that explains all, else the sharp one that comes nearest."""
         tried: list[tuple[Reference, Measured]] = []
         for rounding in self.roundings[: max(1, len(self.roundings) - 1)]:
@@ -134,10 +135,10 @@ class Levels:
                 return tried[-1]
         return min(tried, key=lambda found: float(found[1].ratio.max()))
 
-    def worst_case(self, quantity: str) -> Measured:
+    def worst_case(self, quantity: Quantity) -> Measured:
         return self.measured(quantity, self.roundings[-1])[1]
 
-    def explanations(self, quantity: str) -> Iterator[str]:
+    def explanations(self, quantity: Quantity) -> Iterator[str]:
         """Which less precise arithmetic gives errors as large, and scattered alike."""
         for what, rounding in coarser(self.precision).items():
             if _scattered(self.measured(quantity, rounding)[1]):

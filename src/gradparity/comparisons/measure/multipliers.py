@@ -19,9 +19,13 @@ from ...core.network.backprop import Forward, backward_pass
 from ...core.network.batch import samples_stay_apart
 from ...core.network.case import Case
 from ...core.network.nodes import DIV
+from ...core.network.quantity import Quantity
 from .branches import Branches, Chosen, Multiplier
 
 __all__ = ["Solution", "box_least_squares", "solve"]
+
+#: Gradients, or something of each of their elements.
+Arrays = Mapping[Quantity, NDArray]
 
 #: More multipliers than these, or than this share of the equations, explain anything.
 MOST, SHARE = 64, 0.1
@@ -50,8 +54,8 @@ def solve(
     passed: Forward,
     branches: Sequence[Branches],
     ops: Mapping[str, Chosen],
-    off: Mapping[str, NDArray],
-    bound: Mapping[str, NDArray],
+    off: Arrays,
+    bound: Arrays,
 ) -> Solution | None:
     """Multipliers that bring the gradients nearest to what was got, or None if there are too many.
 
@@ -123,18 +127,16 @@ def _plain(passed: Forward) -> Forward:
 
 
 def _gradients(
-    plain: Forward, ops: Mapping[str, Chosen], picked: Mapping[str, NDArray]
-) -> dict[str, NDArray]:
+    plain: Forward, ops: Mapping[str, Chosen], picked: Arrays
+) -> dict[Quantity, NDArray]:
     grad = backward_pass(plain, ops).grad
-    return {q: grad[q.removeprefix("grad ")].ravel()[i] for q, i in picked.items()}
+    return {q: grad[q.name].ravel()[i] for q, i in picked.items()}
 
 
 class _Effects:
     """How the picked gradients change with a multiplier: those of one sample, where that is all."""
 
-    def __init__(
-        self, case: Case, plain: Forward, picked: Mapping[str, NDArray], off: Mapping[str, NDArray]
-    ) -> None:
+    def __init__(self, case: Case, plain: Forward, picked: Arrays, off: Arrays) -> None:
         self.case, self.plain, self.picked, self.off = case, plain, picked, off
         self.apart = case.network.divergence is not None and samples_stay_apart(case)
         self.dDiv = backward_pass(plain).grad[DIV] if self.apart else np.zeros(())
@@ -157,8 +159,8 @@ class _Effects:
         both = [{**ops, m.name: ops[m.name].with_slopes(m.slopes(ops[m.name].slopes, s))}
                 for s in (0.0, 1.0)]  # fmt: skip
         if not self.apart:
-            low, high = (_gradients(self.plain, each, self.picked) for each in both)
-            return np.concatenate([high[q] - low[q] for q in self.picked])
+            off, on = (_gradients(self.plain, each, self.picked) for each in both)
+            return np.concatenate([on[q] - off[q] for q in self.picked])
         t, T = self.sample(m), self.case.T
         row = self._row(t)
         low, high = (
@@ -184,10 +186,9 @@ class _Effects:
         }
         return Forward(self.plain.network, value)
 
-    def _picked(self, q: str, i: NDArray, high: Any, low: Any, t: int) -> NDArray:
-        name = q.removeprefix("grad ")
-        change: NDArray = high[name] - low[name]
-        if name in self.case.params or change.size == self.off[q].size:
+    def _picked(self, q: Quantity, i: NDArray, high: Any, low: Any, t: int) -> NDArray:
+        change: NDArray = high[q.name] - low[q.name]
+        if q.name in self.case.params or change.size == self.off[q].size:
             return change.ravel()[i]
         width = self.off[q][0].size
         return np.where(i // width == t, change.ravel()[i % width], 0.0)

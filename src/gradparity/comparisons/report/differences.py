@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, exit_code
 from .records import Difference
 
@@ -19,7 +20,7 @@ class Judged(NamedTuple):
     """One implementation in one dtype: what it gave by name and its findings, for every case."""
 
     name: str
-    arrays: list[dict[str, NDArray]]
+    arrays: list[dict[Quantity, NDArray]]
     findings: list[list[Finding]]
 
 
@@ -29,9 +30,9 @@ def difference(case: Case, i: int, first: Judged, second: Judged) -> Difference:
     codes = {exit_code(f) for f in findings}
     parity = False if 1 in codes else None if 2 in codes else True
     unit = case.precision.unit
-    worst, where = 0.0, "none"
+    worst, where = 0.0, Quantity("none")
     one, other = (j.arrays[i] for j in (first, second))
-    for q in (f"grad {name}" for name in (*case.network.trained, *case.differentiated)):
+    for q in map(Quantity.grad, [*case.network.trained, *case.differentiated]):
         if q not in one or q not in other:
             continue
         a, b = (np.asarray(arrays[q], dtype=np.float64) for arrays in (one, other))

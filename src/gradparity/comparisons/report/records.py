@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict, exit_code
 
 __all__ = ["Difference", "Run", "environment", "share"]
@@ -31,7 +32,7 @@ class Run:
     dtype: str
     findings: tuple[Finding, ...]
     about: str = ""
-    missing: tuple[str, ...] = ()
+    missing: tuple[Quantity, ...] = ()
 
     @property
     def column(self) -> str:
@@ -82,7 +83,7 @@ class Difference:
     first: str
     second: str
     parity: bool | None
-    quantity: str
+    quantity: Quantity
     units: float
     choices: bool
     why: tuple[str, ...] = ()

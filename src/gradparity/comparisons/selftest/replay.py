@@ -19,9 +19,9 @@ from ...core.arithmetic.arrays import NDArray, total
 from ...core.formulas.op import Slopes
 from ...core.network.backprop import arriving
 from ...core.network.nodes import DIV, ERR, Step
+from ...core.network.quantity import Quantity
 from ..explain.fault_sites import FaultSite, completed, if_other, inputs_at, mistaken, quantity
 from ..explain.faults import ARRAY, Place
-from ..measure.at_node import name_of_use, name_of_value
 
 __all__ = ["mutants", "plant", "replay"]
 
@@ -93,7 +93,7 @@ class _Replay:
 
     def __init__(self, case: Case, trace: Trace, site: FaultSite, wrong: NDArray) -> None:
         self.case, self.kept, self.site, self.wrong = case, trace, site, wrong
-        self.changed: set[str] = set()  # quantities, by name
+        self.changed: set[Quantity] = set()
         self.value = completed(case, trace.values())
         self.grad: dict[str, NDArray] = dict(trace.grad)
         self.edge_grad: dict[Any, NDArray] = dict(trace.edge_grad)
@@ -118,7 +118,7 @@ class _Replay:
         )
 
     def _settle(
-        self, quantity: str, kept: NDArray, depends: set[str], compute: Callable[[], Any]
+        self, quantity: Quantity, kept: NDArray, depends: set[Quantity], compute: Callable[[], Any]
     ) -> NDArray:
         """The planted array, what was kept, or what follows from the changed ones."""
         if quantity == self.site.quantity and quantity not in self.changed:
@@ -136,11 +136,11 @@ class _Replay:
             y = tuple(known.get(n, a) for n, a in zip(step.inputs, y, strict=True))
             return step.named(step.op.forward(*y))[name]
 
-        depends = {name_of_value(name) for name in step.inputs}
+        depends = {*map(Quantity.value, step.inputs)}
         for name in step.values:
             if name in self.value:
                 self.value[name] = self._settle(
-                    name_of_value(name), self.value[name], depends, partial(z, name)
+                    Quantity.value(name), self.value[name], depends, partial(z, name)
                 )
 
     def _sum(self, name: str) -> None:
@@ -148,7 +148,7 @@ class _Replay:
         edges = [e for e in network.consumers(name) if e in self.edge_grad]
         if name in self.grad and (edges or not network.consumers(name)):
             self.grad[name] = self._settle(
-                f"grad {name}", self.grad[name], {name_of_use(network, e) for e in edges},
+                Quantity.grad(name), self.grad[name], {Quantity.use(network, e) for e in edges},
                 lambda: total([self.edge_grad[edge] for edge in edges]),
             )  # fmt: skip
 
@@ -159,7 +159,7 @@ class _Replay:
         if all(name not in self.grad and name not in network.ends for name in step.outputs):
             return
         values = {*step.inputs, *step.values} - ({DIV} if step.name == ERR else set())
-        depends = {f"grad {name}" for name in step.outputs} | {name_of_value(n) for n in values}
+        depends = {*map(Quantity.grad, step.outputs), *map(Quantity.value, values)}
 
         def through(slot: int) -> Any:
             y, z = inputs_at(self.case, self.value, step)
@@ -170,7 +170,7 @@ class _Replay:
         for slot, edge in enumerate(step.edges):
             if edge is None:
                 continue
-            q = name_of_use(network, edge)
+            q = Quantity.use(network, edge)
             own = network.has_own_uses(edge.source)
             home: dict[Any, NDArray] = self.edge_grad if own else self.grad
             key: Any = edge if own else edge.source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...core.network.quantity import Quantity
 from ..findings.shown import Shown
 
 __all__ = ["ALLOWED", "Result", "SelfTest"]
@@ -26,7 +27,7 @@ class Result:
     """
 
     fault: str
-    quantity: str
+    quantity: Quantity
     node: str
     place: str
     case: str

@@ -32,6 +32,8 @@ from ...core import (
     layered,
 )
 from ...core.arithmetic.arrays import NDArray
+from ...core.network.nodes import ERR
+from ...core.network.quantity import Quantity, by_quantity
 
 __all__ = ["Refused", "Subject", "array_fault", "arrays", "expect"]
 
@@ -282,13 +284,9 @@ def expect(holds: Any, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def arrays(trace: Trace) -> dict[str, NDArray]:
+def arrays(trace: Trace) -> dict[Quantity, NDArray]:
     """Every array of a trace under a name of its own."""
-    found: dict[str, Any] = {"Div": trace.Div}
-    found |= {f"value {name}": array for name, array in trace.value.items()}
-    found |= {f"grad {name}": array for name, array in trace.grad.items()}
-    found |= {f"grad {a} -> {b}": array for (a, b), array in trace.edge_grad.items()}
-    return {name: np.asarray(array) for name, array in found.items()}
+    return {q: np.asarray(array) for q, array in by_quantity(trace).items() if q != ERR}
 
 
 def array_fault(found: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:

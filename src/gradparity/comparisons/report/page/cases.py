@@ -148,7 +148,7 @@ def _split(findings: Iterable[Finding]) -> tuple[Cell | None, Cell | None]:
     """The worst of the values, and of the gradients."""
     sides: tuple[list[Finding], list[Finding]] = [], []
     for f in findings:
-        sides[f.quantity.startswith("grad ")].append(f)
+        sides[f.quantity.is_gradient].append(f)
     return cell(sides[0]), cell(sides[1])
 
 
