@@ -240,6 +240,18 @@ def test_kinks_do_not_excuse_a_fault_that_none_of_them_reaches(seed: int) -> Non
     assert found["grad W1"].verdict is Verdict.SUBGRADIENT
 
 
+def test_a_gradient_through_one_use_is_judged_beside_a_fault_at_kinks() -> None:
+    """The least squares over slopes takes gradients by values, and must leave this one out."""
+    case = integers(3)
+    trace = backprop(case)
+    (use,) = (edge for edge in trace.edge_grad if edge.source == "y1")
+    through = f"grad {use.source} -> {use.target}"
+    given = {"grad b1": -trace.grad["b1"], through: trace.edge_grad[use]}
+    found = judged(case, given)
+    assert found["grad b1"].verdict is Verdict.MISMATCH
+    assert found[through].verdict in PASSES
+
+
 def near_kink() -> tuple[Case, Results]:
     """A unit at 1e-9, which an implementation took to be negative."""
     net = layered([Affine(2, 2), ReLU(), Affine(2, 2)], L2())

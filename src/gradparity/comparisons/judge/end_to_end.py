@@ -204,7 +204,7 @@ def _solved(
     gradients = {
         q: m
         for q, m in best.outcome.items()
-        if q.is_gradient and not m.undecidable.any() and np.isfinite(m.got).all()
+        if q.is_gradient and not q.target and not m.undecidable.any() and np.isfinite(m.got).all()
     }
     found = solve(
         reference.case,
