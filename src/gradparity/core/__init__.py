@@ -64,6 +64,7 @@ from .lecture.training import Training, accuracy, minibatches, train
 from .network.backprop import backprop
 from .network.case import Case, checked_params
 from .network.network import Edge, Network, Node, layered
+from .network.quantity import Quantity
 from .network.trace import Trace
 
 __all__ = [
@@ -114,6 +115,7 @@ __all__ = [
     "Op",
     "Precision",
     "Products",
+    "Quantity",
     "RandomizedLeakyReLU",
     "ReLU",
     "Reshape",
