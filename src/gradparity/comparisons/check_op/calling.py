@@ -202,6 +202,9 @@ def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> Non
     shapes = setting.gradients
     alone = len(shapes) == 1 and not isinstance(returned, tuple | list)
     given = [returned] if alone else returned
+    if isinstance(given, tuple | list) and len(given) == len(setting.arguments):
+        # Constants, such as running statistics, have no gradient, whatever stands at their place.
+        given = [g for g, name in zip(given, setting.arguments, strict=True) if name in shapes]
     if not isinstance(given, tuple | list) or len(given) != len(shapes):
         order = ", ".join(f"d{name}" for name in shapes)
         received = f"{len(given)} things" if isinstance(given, tuple | list) else _kind(given)

@@ -282,6 +282,11 @@ def _check_like(like: Any) -> None:
         )
     if not isinstance(like, Op):
         raise TypeError(f"like is {like!r}; give an op such as ReLU() or Affine(4, 3)")
+    if like.integers:
+        raise TypeError(
+            f"like is {like!r}, which takes integers; check_op draws floats.  Check it in a "
+            "network, by gp.check (docs/how-to/own-network.md)"
+        )
     if len(like.outputs) > 1:
         raise TypeError(
             f"like is {like!r}, whose outputs are {', '.join(like.outputs)}; check_op takes an op "

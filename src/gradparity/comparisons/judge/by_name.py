@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ...core import Movement
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Edge
@@ -147,6 +148,9 @@ def _trace(case: Case, arrays: Mapping[Quantity, NDArray]) -> Trace:
     network = case.network
     names = [name for step in network.body for name in step.values]
     value = {name: a for name in names if (a := arrays.get(Quantity.value(name))) is not None}
+    turned = (step for step in network.body if {*step.inputs} <= {*case.params})
+    for step in (step for step in turned if isinstance(step.op, Movement)):  # such as W="E.T"
+        value.setdefault(step.name, step.op.forward(*(case.params[n] for n in step.inputs)))
     grad = {q.name: a for q, a in arrays.items() if q.is_gradient and q.target is None}
     edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
     for edge in edges_of(case):

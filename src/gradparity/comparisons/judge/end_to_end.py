@@ -25,7 +25,7 @@ from ..findings.elements import furthest, in_units
 from ..findings.finding import Evidence, Finding, Verdict, as_written
 from ..measure.branches import NETWORK, RULES, Branches, Chosen, reach
 from ..measure.end_to_end import SMALLEST, Measured, Reference
-from ..measure.levels import COMPANY
+from ..measure.levels import COMPANY, no_bound
 from ..measure.multipliers import solve
 from ..measure.power import power_of
 from .location import placed
@@ -302,7 +302,7 @@ def _stands_out(m: Measured) -> bool:
 
 def _inside(m: Measured, case: Case) -> tuple[Verdict, str]:
     if m.undecidable.any():
-        return Verdict.INCONCLUSIVE, "any implementation at this dtype overflows here"
+        return Verdict.INCONCLUSIVE, no_bound(m.want, case.precision.largest)
     if m.vacuous:
         return Verdict.VACUOUS, "the signal is zero, or below its own bound"
     exact = np.array_equal(np.asarray(case.precision.round(m.want), dtype=np.float64), m.got)

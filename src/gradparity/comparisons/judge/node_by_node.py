@@ -28,7 +28,7 @@ from ..findings.elements import furthest, in_units
 from ..findings.finding import SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import census
-from ..measure.levels import COMPANY, Levels, Measured, stands_out
+from ..measure.levels import COMPANY, Levels, Measured, no_bound, stands_out
 from ..measure.power import power
 from .traces import check_trace
 
@@ -213,7 +213,7 @@ def _unknown(e: Reference) -> str:
         return "the formula is 0/0 or inf - inf here"
     if np.all(np.isfinite(e.want.value)) and np.all(np.isfinite(e.want.full_error())):
         return "more ties are connected here than can be decided"
-    return "any implementation at this dtype overflows here"
+    return no_bound(np.asarray(e.want.value), e.want.rounding.largest)
 
 
 ASK = "beyond 10 sigma, inside the worst case: check in float64 too"

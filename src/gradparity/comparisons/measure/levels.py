@@ -15,7 +15,7 @@ from ...core.network.quantity import Quantity
 from .at_node import Reference
 from .kinks import distance_from_valid
 
-__all__ = ["Levels", "Measured", "coarser", "measure", "roundings", "stands_out"]
+__all__ = ["Levels", "Measured", "coarser", "measure", "no_bound", "roundings", "stands_out"]
 
 #: Stands for a bound of zero in a quotient.
 SMALLEST = 5e-324
@@ -102,6 +102,13 @@ def measure(e: Reference, rounding: Rounding) -> Measured:
             error, bound = valid.error, valid.bound
             undecidable = undecidable | valid.undecided
     return Measured(error, bound, undecidable)
+
+
+def no_bound(want: Array, largest: float) -> str:
+    """Explain an infinite bound: the result overflows, or rounding alone decides it."""
+    if np.all(np.abs(want) < largest):
+        return "rounding decides the result at this dtype here, so it has no finite bound"
+    return "any implementation at this dtype overflows here"
 
 
 class Levels:

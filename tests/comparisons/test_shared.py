@@ -1,0 +1,59 @@
+"""Parameters that several nodes share, as they are or transposed, and results by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from gradparity.comparisons import Verdict
+from gradparity.core import L2, Affine, Case, LayerNorm, LinearLoss, Network, Node, Tanh, backprop
+
+
+def tied(name: str) -> Case:
+    a, b = Affine(3, 3), Affine(3, 3)
+    nodes = (Node("a", a, "x", W="E"), Node("b", b, "a", W=name))
+    network = Network(*nodes, divergence=L2(), parameters={"E": (3, 3)})
+    return Case.random(network, x=np.random.default_rng(0).standard_normal((4, 3)))
+
+
+@pytest.mark.parametrize("name", ["E", "E.T"])
+@pytest.mark.parametrize("uses", ["all", "last"])
+def test_a_wrong_gradient_of_a_shared_parameter_is_a_mismatch_there(name: str, uses: str) -> None:
+    case = tied(name)
+
+    def mine(case: Case) -> dict[str, Any]:
+        trace = backprop(case)
+        if uses == "all":
+            return {"grad E": 1.3 * trace.grad["E"]}
+        (first, _) = case.network.consumers("E")
+        return {"grad E": trace.edge_grad[first]}
+
+    found = gp.check(case, mine, dtypes=["float64"]).findings()
+    assert [(f.quantity, f.verdict) for _, f in found] == [("grad E", Verdict.MISMATCH)]
+
+
+def test_a_right_value_by_a_transposed_parameter_is_judged_at_its_node() -> None:
+    nodes = (Node("t", Tanh(), "x"), Node("z", Affine(3, 4, bias=False), "t", W="E.T"))
+    network = Network(*nodes, divergence=L2(), parameters={"E": (4, 3)})
+    case = Case.random(network, x=np.random.default_rng(0).standard_normal((2, 3)))
+
+    def mine(case: Case) -> dict[str, Any]:
+        E, t = case.params["E"], 1.001 * np.tanh(case.x)
+        z = t @ E.T
+        dz = (z - case.desired) / 2
+        return {"value t": t, "value z": z, "grad z": dz, "grad t": dz @ E}
+
+    found = gp.check(case, mine, dtypes=["float64"]).findings()
+    assert {f.quantity for _, f in found if f.parity is not True} == {"value t"}
+
+
+def test_what_rounding_decides_does_not_overflow() -> None:
+    network = Network(Node("z", LayerNorm(4), "x"), divergence=LinearLoss())
+    x = 1e15 * np.random.default_rng(0).standard_normal((3, 1)) * np.ones((3, 4))
+    found = gp.check(Case.random(network, x=x), backprop, dtypes=["float64"]).findings()
+    notes = {f.note for _, f in found if f.verdict is Verdict.INCONCLUSIVE}
+    assert "rounding decides the result at this dtype here, so it has no finite bound" in notes
+    assert not [note for note in notes if "overflow" in note]

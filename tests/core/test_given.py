@@ -1,0 +1,116 @@
+"""What a network and a case are given: each mistake is named where it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.core import (
+    L2,
+    Add,
+    Affine,
+    Attention,
+    Case,
+    Embedding,
+    LinearLoss,
+    Network,
+    Node,
+    Sum,
+    Tanh,
+    Transpose,
+)
+
+L = LinearLoss()
+IDS = np.array([[0, 1]])
+
+
+def random(*shape: int) -> Any:
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+def affine(**given: Any) -> Network:
+    return Network(Node("z", Affine(3, 3, bias=False), "x", W="E"), divergence=L, **given)
+
+
+def two_inputs() -> Network:
+    return Network(Node("s", Add(), "a", "b"), divergence=L, inputs=("a", "b"))
+
+
+def embedded(*before: Node, ids: str = "ids") -> Network:
+    nodes = (*before, Node("e", Embedding(5, 3), ids))
+    return Network(*nodes, divergence=L, inputs=("ids" if ids != "t" else "x",))
+
+
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    "a shared parameter of another shape": (
+        lambda: Case.random(affine(parameters={"E": (4, 3)}), x=random(2, 3)),
+        r"'z' .*'W' of Affine.* has shape \(3, 3\), received \(4, 3\)",
+    ),
+    "a shared parameter of a negative size": (
+        lambda: affine(parameters={"E": (-3, 3)}),
+        r"'E' has shape \(-3, 3\); give",
+    ),
+    "a shape that is a number": (lambda: affine(parameters={"E": 9}), "'E' has shape 9; give"),
+    "parameters as a list": (lambda: affine(parameters=["E"]), r"parameters is \['E'\]; give"),
+    "one name for the inputs": (
+        lambda: Network(Node("t", Tanh(), "x"), divergence=L, inputs="x"),
+        r"inputs is 'x'; give a tuple of names, such as \('x',\)",
+    ),
+    "an input twice": (
+        lambda: Network(Node("s", Add(), "a", "a"), divergence=L, inputs=("a", "a")),
+        "give each name once",
+    ),
+    "the transpose of no parameter": (
+        lambda: Network(Node("z", Affine(3, 3, bias=False), "x", W="E.T"), divergence=L),
+        r"'z': W='E.T'; .T takes a shared parameter of two axes, and there are \[\]",
+    ),
+    "integers into a float op": (
+        lambda: Case.random(
+            Network(Node("t", Tanh(), "y"), divergence=L, inputs=("y",)), x={"y": IDS}
+        ),
+        "y has dtype int64; ",
+    ),
+    "integers through a movement": (
+        lambda: Case.random(embedded(Node("t", Transpose(), "ids"), ids="ids"), x={"ids": IDS}),
+        "'t': ids has dtype int64; Transpose takes floats there",
+    ),
+    "floats into an embedding": (
+        lambda: Case.random(embedded(Node("t", Tanh(), "x"), ids="t"), x=random(2, 3)),
+        "'e': t has dtype floats.*Embedding takes an input of integers",
+    ),
+    "a mask of booleans": (
+        lambda: Case.random(
+            Network(
+                Node("z", Attention(mask=True), "q", "k", "v", "m"),
+                divergence=L,
+                inputs=("q", "k", "v", "m"),
+            ),
+            x={"q": random(2, 5, 4), "k": random(2, 7, 4), "v": random(2, 7, 3),
+               "m": np.ones((5, 7), bool)},
+        ),
+        r"m has dtype bool; Attention takes floats there.*np.where\(m, 0.0, -np.inf\)",
+    ),
+    "an output without samples": (
+        lambda: Case.random(Network(Node("z", Sum(), "x"), divergence=L), x=random(4, 3)),
+        "the output is one number, without an axis of samples",
+    ),
+    "one array for two inputs": (
+        lambda: Case.random(two_inputs(), x=random(2, 2)),
+        r"missing \['a', 'b'\], unknown \['x'\]",
+    ),
+    "no input": (lambda: Case.random(two_inputs()), "give Case.random.*width=D_0, or x= for"),
+    "no targets": (
+        lambda: Case(Network(Node("t", Tanh(), "x"), divergence=L2()), {}, random(2, 3)),
+        "d is not given",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_it_is_refused_with_its_name(name: str) -> None:
+    make, said = WRONG[name]
+    with pytest.raises((TypeError, ValueError), match=said):
+        make()
