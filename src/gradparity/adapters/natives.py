@@ -1,8 +1,9 @@
 """Functions of others in place of an adapter's own: an op's `native_function`, or `replacing`.
 
 All have one calling convention, ``z = f(*y, *parameters)``: the parameters in the order of
-``op.parameter_shapes()`` and in the lecture's layout, W being (n_in, n_out).  In place of a loss it
-is ``Div = f(y, d)``, from outputs and desired outputs (T, L).
+``op.parameter_shapes()`` and in the lecture's layout, W being (n_in, n_out).  z is a tuple where
+the op has several outputs or states.  In place of a loss it is ``Div = f(y, d)``, from outputs and
+desired outputs (T, L).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..core import CrossEntropy, Divergence, VectorActivation
-from ..core.formulas.op import Compound, Op
+from ..core.formulas.op import Compound, Op, Shape
 from ..core.network.case import Case
 from ..core.network.network import Network
 from ..core.network.nodes import Step
@@ -172,7 +173,8 @@ class NativeAdapter:
         ----------
         natives : name of a node or class of op -> ``f(*y, *parameters)`` on the framework's values,
             such as a function with a derivative of its own; "Div" or a class of divergence ->
-            ``f(y, d)``.  W is (n_in, n_out).
+            ``f(y, d)``.  W is (n_in, n_out).  An op of several outputs, such as `LSTMCell`, has its
+            function return a tuple of them in order, states such as running statistics last.
         name : of the new adapter, in reports.
 
         Raises
@@ -255,7 +257,8 @@ def native_name(op: Op, letter: str, known: Names) -> str:
 class Called:
     """Another's function, held to its place: what it raises or returns wrongly is told with it.
 
-    `op` and `n`, the number of its values, say what shape its result has; None for a divergence.
+    `op` and `n`, the number of values it takes, say what it must return: one array, or a tuple with
+    one per output and state.  For a divergence `op` is None.
     """
 
     function: Callable[..., Any]
@@ -272,23 +275,60 @@ class Called:
         except Exception as error:
             said = f"{self.who} failed ({type(error).__name__}: {one_line(error)})"
             raise AdapterError("; ".join(filter(None, (said, self.remedy)))) from error
-        if self.op is None:
-            expected = tuple(arguments[0].shape[:-1])
+        expected = self._expected(arguments)
+        if len(expected) == 1:
+            values = (found,)
+        elif isinstance(found, tuple | list) and len(found) == len(expected):
+            values = tuple(found)
         else:
-            own = tuple(self.op.parameter_shapes().values())
-            expected = self.op.output_shape(*(tuple(y.shape) for y in arguments[: self.n]), *own)
-        plain = isinstance(found, np.ndarray) and not isinstance(arguments[0], np.ndarray)
-        if plain or not hasattr(found, "dtype") or tuple(found.shape) != expected:
-            raise AdapterError(
-                f"{self.who} returned {described(found)}; return one array of shape {expected}, "
-                "of the framework that it was given"
-            )
-        if found.dtype != arguments[0].dtype:
-            raise AdapterError(
-                f"{self.who} returned {found.dtype}, and was given {arguments[0].dtype}; compute "
-                "in the dtype of what it is given"
-            )
-        return found
+            raise AdapterError(f"{self.who} returned {described(found)}; {_wanted(expected)}")
+        dtype = next((y.dtype for y in arguments if _is_floating(y.dtype)), None)
+        for value, (name, shape) in zip(values, expected, strict=True):
+            place = f" as {name}" if len(expected) > 1 else ""
+            plain = isinstance(value, np.ndarray) and not isinstance(arguments[0], np.ndarray)
+            if plain or not hasattr(value, "dtype") or tuple(value.shape) != shape:
+                raise AdapterError(
+                    f"{self.who} returned {described(value)}{place}; {_wanted(expected)}"
+                )
+            if dtype is not None and value.dtype != dtype:
+                raise AdapterError(
+                    f"{self.who} returned {value.dtype}{place}, and was given {dtype}; compute in "
+                    "the dtype of what it is given"
+                )
+        return values if len(expected) > 1 else found
+
+    def _expected(self, arguments: Sequence[Any]) -> list[tuple[str, Shape]]:
+        """Name and shape of each value to return, in order: outputs, then states."""
+        if self.op is None:
+            return [("Div", tuple(arguments[0].shape[:-1]))]
+        own = tuple(self.op.parameter_shapes().values())
+        shapes = self.op.output_shape(*(tuple(y.shape) for y in arguments[: self.n]), *own)
+        names = [name or "z" for name in (*self.op.outputs, *self.op.states)]
+        shapes = shapes if len(names) > 1 else (shapes,)
+        return [(name, tuple(shape)) for name, shape in zip(names, shapes, strict=True)]
+
+
+def _wanted(expected: Sequence[tuple[str, Shape]]) -> str:
+    """What a function has to return.
+
+    >>> _wanted([("h", (4, 3)), ("c", (4, 3))])
+    'return a tuple of 2 arrays, h of shape (4, 3), c of shape (4, 3), in this order, of the ...'
+    """
+    if len(expected) == 1:
+        what = f"one array of shape {expected[0][1]}"
+    else:
+        each = ", ".join(f"{name} of shape {shape}" for name, shape in expected)
+        what = f"a tuple of {len(expected)} arrays, {each}, in this order"
+    return f"return {what}, of the framework that it was given"
+
+
+def _is_floating(dtype: Any) -> bool:
+    """Whether a framework's dtype is one of floating numbers; NumPy calls bfloat16's kind "V".
+
+    >>> _is_floating(np.dtype("float16")), _is_floating(np.dtype("int64"))
+    (True, False)
+    """
+    return bool(getattr(dtype, "is_floating_point", getattr(dtype, "kind", "f") not in "biu"))
 
 
 def _changed(kind: type, formulas: tuple[str, ...]) -> bool:

@@ -92,9 +92,9 @@ class Foreign(nn.Module):
             called = replace(called, function=self._module)
         self._called, self._op, self._letters = called, step.op, tuple(step.op.parameter_shapes())
 
-    def forward(self, *y: Tensor) -> Tensor:
-        found: Tensor = self._called(*y, *map(self._parameter, self._letters))
-        return found
+    def forward(self, *y: Tensor) -> Any:
+        """One tensor, or a tuple where the op has several outputs."""
+        return self._called(*y, *map(self._parameter, self._letters))
 
     def _parameter(self, letter: str) -> Tensor:
         """Return the tensor in the lecture's layout; gradients pass through."""
