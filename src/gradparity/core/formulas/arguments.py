@@ -10,22 +10,78 @@ import numpy as np
 
 __all__ = [
     "axes_in",
+    "between",
     "broadcast",
     "finite",
     "fits",
     "index_rows",
     "indices",
+    "is_whole",
+    "listed",
     "of_shape",
     "one_of",
     "positive",
+    "refused",
+    "true_or_false",
+    "whole",
+    "wholes",
 ]
 
 
-def positive(op: Any, name: str) -> None:
-    """A whole number >= 1."""
+def refused(op: Any, name: str, value: Any, give: str) -> ValueError:
+    """The error for an argument: the op, the argument, the value received and what to give."""
+    return ValueError(f"{type(op).__name__}({name}={value!r}): give {give}")
+
+
+def is_whole(value: Any, least: float = -math.inf) -> bool:
+    """Whether this is a whole number, of Python or NumPy, that is not below `least`."""
+    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return number and bool(value >= least)
+
+
+def listed(values: Any) -> tuple[Any, ...] | None:
+    """The elements of a sequence, such as a list; None for anything else, a word included."""
+    if not isinstance(values, Iterable) or isinstance(values, str | bytes):
+        return None
+    try:
+        return tuple(values)
+    except TypeError:  # an array without axes
+        return None
+
+
+def whole(op: Any, name: str, least: float = -math.inf) -> None:
+    """A whole number, kept as a Python int."""
     value = getattr(op, name)
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{type(op).__name__}({name}={value!r}): give a whole number >= 1")
+    if not is_whole(value, least):
+        raise refused(op, name, value, f"a whole number{_at_least(least)}")
+    object.__setattr__(op, name, int(value))
+
+
+def wholes(op: Any, name: str, least: float = -math.inf) -> None:
+    """A sequence of whole numbers, perhaps empty, kept as a tuple of Python ints."""
+    values = getattr(op, name)
+    found = listed(values)
+    if found is None or not all(is_whole(v, least) for v in found):
+        raise refused(op, name, values, f"a tuple of whole numbers{_at_least(least)}")
+    object.__setattr__(op, name, tuple(int(v) for v in found))
+
+
+def _at_least(least: float) -> str:
+    return "" if least == -math.inf else f" >= {least}"
+
+
+def true_or_false(op: Any, *names: str) -> None:
+    """True or False, kept as Python bools."""
+    for name in names:
+        value = getattr(op, name)
+        if not isinstance(value, bool | np.bool_):
+            raise refused(op, name, value, "True or False")
+        object.__setattr__(op, name, bool(value))
+
+
+def positive(op: Any, name: str) -> None:
+    """A whole number >= 1, kept as a Python int."""
+    whole(op, name, 1)
 
 
 def finite(op: Any, *names: str) -> None:
@@ -34,44 +90,48 @@ def finite(op: Any, *names: str) -> None:
         value = getattr(op, name)
         real = isinstance(value, int | float | np.integer | np.floating)
         if isinstance(value, bool) or not real or not math.isfinite(value):
-            raise ValueError(f"{type(op).__name__}({name}={value!r}): give a finite number")
+            raise refused(op, name, value, "a finite number")
         object.__setattr__(op, name, float(value))
+
+
+def between(op: Any, name: str, low: float, high: float = math.inf) -> None:
+    """A finite number, low <= it <= high."""
+    finite(op, name)
+    value = getattr(op, name)
+    if not low <= value <= high:
+        most = "" if high == math.inf else f" and <= {high:g}"
+        raise refused(op, name, value, f"a number >= {low:g}{most}")
 
 
 def indices(op: Any, name: str, values: Any) -> tuple[int, ...]:
     """At least one index >= 0, as a tuple."""
-    good = isinstance(values, Iterable) and not isinstance(values, str)
-    found = tuple(values) if good else ()
-    if not found or not all(
-        isinstance(i, int | np.integer) and not isinstance(i, bool) and i >= 0 for i in found
-    ):
-        raise ValueError(
-            f"{type(op).__name__}({name}={values!r}): give one or more whole numbers >= 0"
-        )
+    found = listed(values)
+    if not found or not all(is_whole(i, 0) for i in found):
+        raise refused(op, name, values, "one or more whole numbers >= 0")
     return tuple(int(i) for i in found)
 
 
 def index_rows(op: Any, name: str) -> tuple[tuple[int, ...], ...]:
     """At least one row of indices, as a tuple of tuples."""
     values = getattr(op, name)
-    if not isinstance(values, Iterable) or isinstance(values, str) or not tuple(values):
-        raise ValueError(
-            f"{type(op).__name__}({name}={values!r}): give one or more rows of indices"
-        )
-    return tuple(indices(op, name, row) for row in values)
+    rows = listed(values)
+    if not rows:
+        raise refused(op, name, values, "one or more rows of indices")
+    return tuple(indices(op, name, row) for row in rows)
 
 
 def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:
     """One of a few words."""
-    if getattr(op, name) not in choices:
-        words = " or ".join(map(repr, choices))
-        raise ValueError(f"{type(op).__name__}({name}={getattr(op, name)!r}): give {words}")
+    value = getattr(op, name)
+    if not isinstance(value, str) or value not in choices:
+        raise refused(op, name, value, " or ".join(map(repr, choices)))
 
 
-def fits(op: Any, shape: tuple[int, ...], width: int) -> None:
-    """A value whose last axis has the width that an op takes."""
-    if not shape or shape[-1] != width:
-        raise ValueError(f"{op.name} takes a value of width {width}, received shape {shape}")
+def fits(op: Any, shape: tuple[int, ...], width: int, rank: int = 1) -> None:
+    """A value of at least so many axes, whose last has the width that an op takes."""
+    if len(shape) < rank or shape[-1] != width:
+        axes = f"{rank} or more axes and " if rank > 1 else ""
+        raise ValueError(f"{op.name} takes a value of {axes}width {width}, received shape {shape}")
 
 
 def axes_in(op: Any, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

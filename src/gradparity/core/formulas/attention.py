@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.arrays import Array, swap, unbroadcast
-from .arguments import broadcast
+from .arguments import broadcast, true_or_false
 from .layers import Softmax
 from .op import Op, Shape
 
@@ -36,6 +36,9 @@ class Attention(Op):
 
     causal: bool = False
     mask: bool = False
+
+    def __post_init__(self) -> None:
+        true_or_false(self, "causal", "mask")
 
     @property
     def n_inputs(self) -> int:  # type: ignore[override]

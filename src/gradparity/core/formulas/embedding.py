@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, moved_back
-from .arguments import positive
+from .arguments import is_whole, positive, refused
 from .op import Op, Shape
 
 __all__ = ["Embedding"]
@@ -35,10 +35,11 @@ class Embedding(Op):
     def __post_init__(self) -> None:
         for name in ("n", "d"):
             positive(self, name)
-        if self.padding_idx is not None and not 0 <= self.padding_idx < self.n:
-            raise ValueError(
-                f"Embedding(padding_idx={self.padding_idx!r}): give an index from 0 to {self.n - 1}"
-            )
+        row = self.padding_idx
+        if row is not None:
+            if not is_whole(row, 0) or row >= self.n:
+                raise refused(self, "padding_idx", row, f"an index from 0 to {self.n - 1}, or None")
+            object.__setattr__(self, "padding_idx", int(row))
 
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"E": (self.n, self.d)}
@@ -48,9 +49,11 @@ class Embedding(Op):
 
     def check_integers(self, ids: NDArray) -> None:
         """Raises ValueError for an index that is not a row."""
-        bad = ids[(ids < 0) | (ids >= self.n)]
-        if bad.size:
-            raise ValueError(f"index {bad[0]} is out of range: E has rows 0 to {self.n - 1}")
+        if ids.size and (ids.min() < 0 or ids.max() >= self.n):
+            raise ValueError(
+                f"{self!r}: its ids run from {ids.min()} to {ids.max()}, but E has {self.n} rows; "
+                f"give ids from 0 to {self.n - 1}"
+            )
 
     def forward(self, *y: Array) -> Array:
         return y[1][y[0]]

@@ -18,7 +18,16 @@ from ..arithmetic.arrays import (
     total,
     unbroadcast,
 )
-from .arguments import axes_in, broadcast, fits, index_rows, of_shape, positive
+from .arguments import (
+    axes_in,
+    broadcast,
+    fits,
+    index_rows,
+    of_shape,
+    positive,
+    true_or_false,
+    whole,
+)
 from .op import Activation, Op, Shape
 
 __all__ = [
@@ -58,15 +67,14 @@ class Affine(Op):
     def __post_init__(self) -> None:
         for name in ("n_in", "n_out"):
             positive(self, name)
-        if not isinstance(self.bias, bool):
-            raise ValueError(f"Affine(bias={self.bias!r}): give True or False")
+        true_or_false(self, "bias")
 
     def parameter_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {"W": (self.n_in, self.n_out)}
         return {**shapes, "b": (self.n_out,)} if self.bias else shapes
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        fits(self, shapes[0], self.n_in)
+        fits(self, shapes[0], self.n_in, rank=2)
         return (*shapes[0][:-1], self.n_out)
 
     def forward(self, *y: Array) -> Array:
@@ -91,6 +99,9 @@ class Softmax(Activation):
     """
 
     axis: int = -1
+
+    def __post_init__(self) -> None:
+        whole(self, "axis")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axes_in(self, self.axis, shapes[0])
@@ -120,6 +131,9 @@ class LogSoftmax(Activation):
     """
 
     axis: int = -1
+
+    def __post_init__(self) -> None:
+        whole(self, "axis")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axes_in(self, self.axis, shapes[0])
@@ -260,6 +274,9 @@ class Concatenate(Op):
 
     axis: int = -1
     n_inputs: ClassVar[int | None] = None
+
+    def __post_init__(self) -> None:
+        whole(self, "axis")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         first, axis = shapes[0], self.axis

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, scatter_add, unbroadcast
-from .arguments import axes_in, broadcast, fits, index_rows, indices, one_of, positive
+from .arguments import axes_in, broadcast, fits, index_rows, indices, one_of, positive, whole
 from .layers import Affine
 from .op import Activation, Compound, Movement, Op, Shape, Ties
 
@@ -58,6 +58,7 @@ class Max(Activation):
             if min(sizes) < 1:
                 raise ValueError(f"Max(sizes={sizes}): give sizes >= 1, or None for one group")
             object.__setattr__(self, "sizes", sizes)
+        whole(self, "axis")
         one_of(self, "ties", ("first", "last", "even"))
 
     def output_shape(self, *shapes: Shape) -> Shape:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast
 from ..arithmetic.carried import axes_of
-from .arguments import axes_in, broadcast
+from .arguments import axes_in, broadcast, is_whole, listed, refused, whole, wholes
 from .op import Movement, Op, Shape
 
 __all__ = ["Broadcast", "Mean", "Reshape", "Select", "Sum", "Transpose"]
@@ -34,6 +34,12 @@ class Reshape(Movement):
     shape: tuple[int, ...]
     keep: int = 1
 
+    def __post_init__(self) -> None:
+        wholes(self, "shape", -1)
+        if self.shape.count(-1) > 1:
+            raise refused(self, "shape", self.shape, "-1 for one axis at most")
+        whole(self, "keep", 0)
+
     def move(self, a: NDArray, fill: float) -> NDArray:
         return a.reshape(*a.shape[: self.keep], *self.shape)
 
@@ -54,6 +60,10 @@ class Transpose(Movement):
     """
 
     axes: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.axes is not None:
+            wholes(self, "axes")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         rank = len(shapes[0])
@@ -84,6 +94,10 @@ class Select(Movement):
     index: int
     axis: int = 1
 
+    def __post_init__(self) -> None:
+        whole(self, "index")
+        whole(self, "axis")
+
     def output_shape(self, *shapes: Shape) -> Shape:
         shape = shapes[0]
         if not -len(shape) <= self.axis < len(shape) or not (
@@ -113,6 +127,9 @@ class Broadcast(Op):
 
     shape: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        wholes(self, "shape", 0)
+
     def output_shape(self, *shapes: Shape) -> Shape:
         if broadcast(self, (shapes[0], self.shape)) != self.shape:
             raise ValueError(f"{self.name}: {shapes[0]} does not broadcast to {self.shape}")
@@ -138,6 +155,19 @@ class Sum(Op):
     """
 
     axis: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.axis is None:
+            return
+        if is_whole(self.axis):
+            whole(self, "axis")
+            return
+        if listed(self.axis) == ():
+            raise refused(
+                self, "axis", self.axis,
+                "one axis or more, or None for all: NumPy and PyTorch differ on a sum over none",
+            )  # fmt: skip
+        wholes(self, "axis")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axes = axes_in(self, self.axis, shapes[0])

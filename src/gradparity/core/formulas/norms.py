@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, wider
-from .arguments import finite, fits, positive
+from .arguments import between, fits, positive, true_or_false
 from .op import Op, Shape
 
 __all__ = ["BatchNorm", "LayerNorm"]
@@ -48,7 +48,7 @@ class LayerNorm(Op):
 
     def __post_init__(self) -> None:
         positive(self, "n")
-        finite(self, "eps")
+        between(self, "eps", 0)
 
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"g": (self.n,), "b": (self.n,)}
@@ -100,7 +100,9 @@ class BatchNorm(Op):
 
     def __post_init__(self) -> None:
         positive(self, "n")
-        finite(self, "eps", "momentum")
+        between(self, "eps", 0)
+        between(self, "momentum", 0, 1)
+        true_or_false(self, "training", "unbiased")
 
     @property
     def states(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, unbroadcast
-from .arguments import one_of
+from .arguments import one_of, true_or_false
 from .divergences import Divergence
 from .op import Op, Shape
 
@@ -78,7 +78,9 @@ class Risk(Op):
 
     def __post_init__(self) -> None:
         one_of(self, "reduction", ("mean", "sum"))
-        real = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
+        true_or_false(self, "weights")
+        real = isinstance(self.scale, int | float | np.integer | np.floating)
+        real = real and not isinstance(self.scale, bool)
         if not real or not 0 < self.scale < math.inf:
             raise ValueError(f"scale is {self.scale!r}; give a positive number, such as 2.0**14")
         object.__setattr__(self, "scale", float(self.scale))

@@ -7,7 +7,6 @@ product; both are exact but for the sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..arithmetic.arrays import Array, NDArray, affine, swap, transpose
-from .arguments import one_of, positive
+from .arguments import is_whole, listed, one_of, positive, refused, true_or_false
 from .maxima import first_of
 from .op import Movement, Op, Shape, Ties
 
@@ -28,24 +27,20 @@ Padding = str | tuple[tuple[int, int], ...]
 def _per_axis(op: Any, name: str, n: int, least: int) -> None:
     """A whole number for every spatial axis, or one for all of them."""
     given = getattr(op, name)
-    values = (given,) * n if isinstance(given, int) else given
-    good = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == n
-    if not good or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in values):
-        raise ValueError(
-            f"{type(op).__name__}({name}={given!r}): give a whole number >= {least}, or one for "
-            f"each of the {n} axes of the kernel"
-        )
-    object.__setattr__(op, name, tuple(values))
+    values = (given,) * n if is_whole(given) else listed(given)
+    if values is None or len(values) != n or not all(is_whole(v, least) for v in values):
+        raise refused(
+            op, name, given,
+            f"a whole number >= {least}, or one for each of the {n} axes of the kernel",
+        )  # fmt: skip
+    object.__setattr__(op, name, tuple(int(v) for v in values))
 
 
 def _kernel(op: Any) -> None:
-    kernel = (op.kernel,) if isinstance(op.kernel, int) else op.kernel
-    if not isinstance(kernel, Sequence) or isinstance(kernel, str) or not 1 <= len(kernel) <= 3:
-        raise ValueError(
-            f"{type(op).__name__}(kernel={op.kernel!r}): give one, two or three whole numbers"
-        )
-    object.__setattr__(op, "kernel", tuple(kernel))
-    _per_axis(op, "kernel", len(kernel), 1)
+    kernel = (op.kernel,) if is_whole(op.kernel) else listed(op.kernel)
+    if not kernel or len(kernel) > 3 or not all(is_whole(k, 1) for k in kernel):
+        raise refused(op, "kernel", op.kernel, "one, two or three whole numbers >= 1")
+    object.__setattr__(op, "kernel", tuple(int(k) for k in kernel))
 
 
 def _padding(op: Any) -> None:
@@ -55,14 +50,25 @@ def _padding(op: Any) -> None:
         one_of(op, "padding", ("valid", "same"))
         pads: Any = "same" if given == "same" else ((0, 0),) * n
     else:
-        each = (given,) * n if isinstance(given, int) else given
-        pads = tuple((p, p) if isinstance(p, int) else tuple(p) for p in each)
-        if len(pads) != n or any(len(p) != 2 or min(p) < 0 for p in pads):
-            raise ValueError(
-                f"{type(op).__name__}(padding={given!r}): give 'valid', 'same', a whole number "
-                ">= 0, one per axis, or (low, high) per axis"
-            )
+        each = (given,) * n if is_whole(given) else listed(given) or ()
+        found = [(p, p) if is_whole(p) else listed(p) or () for p in each]
+        if len(found) != n or not all(
+            len(p) == 2 and is_whole(p[0], 0) and is_whole(p[1], 0) for p in found
+        ):
+            raise refused(
+                op, "padding", given,
+                "'valid', 'same', a whole number >= 0, one per axis, or (low, high) per axis",
+            )  # fmt: skip
+        pads = tuple((int(low), int(high)) for low, high in found)
     object.__setattr__(op, "padding", pads)
+
+
+def _windows(op: Any) -> None:
+    """The arguments of `Windows`, checked and kept in full, in the name of the op they are of."""
+    _kernel(op)
+    for name in ("stride", "dilation"):
+        _per_axis(op, name, len(op.kernel), 1)
+    _padding(op)
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,7 @@ class Windows(Movement):
     fill: float = 0.0
 
     def __post_init__(self) -> None:
-        _kernel(self)
-        for name in ("stride", "dilation"):
-            _per_axis(self, name, len(self.kernel), 1)
-        _padding(self)
+        _windows(self)
 
     def pads(self, spatial: Shape) -> tuple[tuple[int, int], ...]:
         """(low, high) for every spatial axis."""
@@ -185,14 +188,13 @@ class Conv(Op):
                 else f"Conv(groups={self.groups}) must divide c_in={self.c_in} and "
                 f"c_out={self.c_out}"
             )
-        for name in ("kernel", "stride", "padding", "dilation"):
-            object.__setattr__(self, name, getattr(self.windows, name))
+        _windows(self)
+        true_or_false(self, "bias")
 
     @property
     def windows(self) -> Windows:
         """The windows that the kernel meets."""
-        padding = self.padding
-        return Windows(self.kernel, self.stride, padding, self.dilation)
+        return Windows(self.kernel, self.stride, self.padding, self.dilation)
 
     def parameter_shapes(self) -> dict[str, Shape]:
         W = (self.c_out, self.c_in // self.groups, *self.kernel)
@@ -260,9 +262,18 @@ class MaxPool(Op):
     ties: str = field(default="first", kw_only=True)
 
     def __post_init__(self) -> None:
+        given = self.padding
         one_of(self, "ties", ("first", "last"))
-        for name in ("kernel", "stride", "padding", "dilation"):
-            object.__setattr__(self, name, getattr(self.windows, name))
+        _windows(self)
+        reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+        if self.padding != "same" and any(
+            max(pad) >= n for pad, n in zip(self.padding, reach, strict=True)
+        ):
+            raise refused(
+                self, "padding", given,
+                f"less padding than a window is long, {' x '.join(map(str, reach))}, for a window "
+                "of padding alone has no largest element",
+            )  # fmt: skip
 
     @property
     def windows(self) -> Windows:
@@ -270,7 +281,19 @@ class MaxPool(Op):
         return Windows(self.kernel, self.stride, self.padding, self.dilation, -np.inf)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        return self.windows.output_shape(*shapes)[: 2 + len(self.kernel)]
+        windows, shape = self.windows, shapes[0]
+        out = windows.output_shape(shape)[: 2 + len(self.kernel)]
+        for size, (low, _), k, s, d, count in zip(
+            shape[2:], windows.pads(shape[2:]), self.kernel, self.stride, self.dilation, out[2:],
+            strict=True,
+        ):  # fmt: skip
+            at = np.arange(count)[:, None] * s + np.arange(k) * d - low
+            if not ((at >= 0) & (at < size)).any(axis=1).all():
+                raise ValueError(
+                    f"MaxPool: on a value of shape {shape} a window holds padding alone; give less "
+                    "padding or dilation"
+                )
+        return out
 
     def _flat(self, w: Array) -> Array:
         """Every window as one axis, the last."""
