@@ -1,4 +1,4 @@
-"""What a command puts out: on a terminal or piped, and files, whole or not at all."""
+"""Output of a command: to a terminal or a pipe, and to files, whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command is given: the built-in cases, or ``package.module:object``."""
+"""Targets of a command: the built-in cases, or ``package.module:object``."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the frameworks take at kinks, measured and compared with a stored measurement."""
+"""Subgradients of the frameworks at kinks, measured and compared with a stored measurement."""

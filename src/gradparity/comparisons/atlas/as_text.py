@@ -32,7 +32,7 @@ def text(atlas: Atlas) -> str:
 
 
 def changes_text(changes: Sequence[Change], before: Atlas, after: Atlas) -> str:
-    """What changed between two atlases, and between which versions; a line each."""
+    """Changes between two atlases, and the versions; a line each."""
     lines = []
     for name, found in before.versions.items():
         now = after.versions.get(name, {})
@@ -45,7 +45,7 @@ def changes_text(changes: Sequence[Change], before: Atlas, after: Atlas) -> str:
 
 
 def renderable(atlas: Atlas) -> RenderableType:
-    """What `rich` prints: the ops of the core side by side, then every adapter's own spellings."""
+    """The renderables for `rich`: the core's ops side by side, then each adapter's functions."""
     adapters = [*atlas.versions]
     stamp = [f"{k} {v}" for found in atlas.versions.values() for k, v in found.items()]
     parts: list[RenderableType] = [Text(" · ".join([*stamp, atlas.machine]), style="dim"), Text()]
@@ -151,7 +151,7 @@ WORDS: tuple[Callable[[Entry], str], ...] = (
 
 
 def _where(found: Sequence[Entry], entries: Sequence[Entry]) -> list[str]:
-    """In as few words as possible: a whole point, a whole mode, or one measurement each."""
+    """Summarise changes: by whole point, whole mode, or single measurement."""
     rest, words = list(found), list[str]()
     for says in WORDS:
         for word in dict.fromkeys(map(says, rest)):

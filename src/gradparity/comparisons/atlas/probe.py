@@ -100,7 +100,7 @@ def _versions(each: Adapter) -> dict[str, str]:
 
 
 def usual(adapter: Adapter, op: Op | Compound, twin: str = "") -> Taken:
-    """What this adapter's framework takes at the kinks of an op, measured where it is run.
+    """Measure the subgradients of this adapter's framework at the kinks of an op.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def _measured(
 def _answers(
     native: Kinks, some: Sequence[tuple[Asked, Any]], mode: str
 ) -> Iterator[Answer | Exception]:
-    """In their order; of what could not even be built, what was raised then."""
+    """Answers in order; where the function could not be built, the exception."""
     possible = [
         Question(function, one.z, bool(one.site.points))
         for one, function in some
@@ -259,7 +259,7 @@ def _beside(at: float, dtype: str) -> tuple[float, float]:
 
 
 def _function(each: Adapter, native: Kinks, one: Asked) -> Any:
-    """What is to be differentiated, or what the adapter raised when asked to build it."""
+    """The function to differentiate, or the exception of the adapter that builds it."""
     if one.site.function is not None:
         return one.site.function
     assert one.site.op is not None
@@ -272,7 +272,7 @@ def _function(each: Adapter, native: Kinks, one: Asked) -> Any:
 
 
 def _traced(each: Adapter, sites: Sequence[Site], dtype: str) -> Iterator[Entry]:
-    """What `check` sees: a network of this one op, and a cotangent of one."""
+    """The view of `check`: a network of this one op, and a cotangent of one."""
     asked = _asked(sites, dtype)
     cases = [_case(one) for one in asked]
     answers: list[Any]

@@ -1,4 +1,4 @@
-"""Which rule was followed at a kink or a tie, and whether it is valid: from measurements alone."""
+"""Find the rule followed at a kink or a tie, and whether it is valid, from measurements alone."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def point_name(point: tuple[float, ...]) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one implementation takes at one kink, in one mode and dtype.
+    """The subgradient of one implementation at one kink, in one mode and dtype.
 
     Attributes
     ----------
@@ -57,14 +57,14 @@ class Entry:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What an entry of another atlas must share to be its counterpart."""
+        """The key that an entry shares with its counterpart in another atlas."""
         kind = "op" if self.core else "spelling"
         where = point_name(self.point)
         return self.adapter, kind, self.spelling, where, self.mode, self.dtype
 
     @property
     def said(self) -> str:
-        """What was taken, to six digits: more depends on the processor.
+        """The measured value to six digits: more depends on the processor.
 
         >>> Entry("a", "relu", True, (0.0,), "trace", "float32", (0.5,), (0.0, 1.0), True).said
         '0.5'
@@ -149,7 +149,7 @@ class Atlas:
         return record(cls, parsed(text), SCHEMA, "`gradparity probe --json FILE`")
 
     def diff(self, other: Atlas) -> list[Change]:
-        """What `other` takes differently, in the order of this atlas; what is new comes last.
+        """Differences of `other`, in the order of this atlas; new entries come last.
 
         Numbers are compared to six digits: beyond, processors differ.
 

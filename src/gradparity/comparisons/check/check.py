@@ -148,7 +148,7 @@ def _batches(
 def _findings(
     case: Case, ran: Outcome, float64: Evidence | None, expected: Sequence[str]
 ) -> list[Finding]:
-    """Of whatever came of running it; results that are there are judged, whatever else is wrong."""
+    """Findings of one run; returned results are judged, whatever else is wrong."""
     found = []
     if ran.changed:
         found.append(Finding(Quantity("inputs"), "", "", Verdict.MISMATCH, 0, note=ran.changed))
@@ -181,7 +181,7 @@ def _again(
 
 
 def _other(second: Iterable[Finding], first: Iterable[Finding]) -> list[Finding]:
-    """What a second call did otherwise than the first; where it is wrong says nothing new."""
+    """Findings of a second identical call that differ from the first call's."""
     second, before = list(second), {(f.quantity, f.verdict) for f in first}
     bad = [f for f in second if f.parity is not True and f.verdict is not Verdict.VACUOUS]
     bad = [f for f in bad if (f.quantity, f.verdict) not in before]

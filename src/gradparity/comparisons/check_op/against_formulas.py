@@ -147,14 +147,14 @@ def _read_only(name: str, array: NDArray) -> NDArray:
 
 
 def _reversed(name: str, array: NDArray) -> NDArray:
-    """Of negative strides."""
+    """Reverse the array: negative strides."""
     backwards: Any = (..., *(slice(None, None, -1) for _ in array.shape))
     turned: NDArray = array[backwards].copy()[backwards]
     return turned
 
 
 def _broadcast(name: str, array: NDArray) -> NDArray:
-    """Of stride 0 along the instances, and along the features if all is one number."""
+    """Give stride 0 along the samples, and along the features if all numbers are equal."""
     one = array[:1, :1] if np.all(array == array.flat[0]) else array[:1]
     return np.broadcast_to(one.copy(), array.shape)
 

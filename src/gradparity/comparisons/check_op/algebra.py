@@ -1,4 +1,4 @@
-"""What holds for every op, whatever its formula: zero, linearity in dz, instances on their own.
+"""Laws that hold for every op: zero, linearity in dz, independence of samples.
 
 Two results that are to be equal may differ by what the formulas' bounds allow each of them: a
 matrix product of fewer rows may be summed in another order.  All of it holds at kinks and ties too:

@@ -32,7 +32,7 @@ def copied(name: str, array: NDArray) -> NDArray:
 
 
 class CallError(Exception):
-    """What a user's function raised, in words; `in_place`: that it wrote into what it was given."""
+    """The error of a user's function, in words; `in_place`: it wrote into its arguments."""
 
     def __init__(self, function: str, error: BaseException) -> None:
         in_words = isinstance(error, AdapterError)  # and names the function
@@ -158,7 +158,7 @@ class Pair:
 
 
 def _caught(setting: Setting, calls: Callable[[Outcome], None]) -> Outcome:
-    """What these calls put into it, and a problem for what one raised."""
+    """The outcome of these calls; an exception becomes a problem."""
     outcome = Outcome()
     try:
         calls(outcome)
@@ -185,7 +185,7 @@ def _called_twice(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _called(name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What a function returns; what it warns of is its own matter, if the numbers are right."""
+    """Call a function and return its result; ignore its warnings."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What is returned at all, and what calls do to arrays, and to one another."""
+"""Checks of shapes and dtypes, of writes into arrays, and of calls that affect one another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def finite(task: Task, setting: Setting) -> Iterator[Finding]:
 
 
 def inputs_unchanged(task: Task) -> Iterator[Finding]:
-    """What the functions are given is the same after they were called."""
+    """The functions leave their arguments unchanged."""
     setting = task.random()
     outcome = task.pair.run(setting)
     wanted = [p for p in outcome.problems if p.verdict is Verdict.INCONCLUSIVE or outcome.wrote]

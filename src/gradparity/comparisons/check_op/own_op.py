@@ -233,7 +233,7 @@ def check_op(
 
 
 def _told_once(runs: Sequence[Run]) -> Iterator[Run]:
-    """What was raised or returned wrongly at once is not told again with every check."""
+    """Leave out problems that the first check already reported."""
     seen: dict[tuple[str, str], str] = {}  # (dtype, note) -> the check that tells it
     for run in runs:
         findings = []

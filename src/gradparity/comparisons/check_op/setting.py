@@ -35,7 +35,7 @@ def network_of(op: Op, n: int) -> Network:
 
 
 def names_of_inputs(n: int) -> list[str]:
-    """What the inputs of an op are called: y, or y1, y2, ..."""
+    """The names of the inputs of an op: y, or y1, y2, ..."""
     return ["y"] if n == 1 else [f"y{i}" for i in range(1, n + 1)]
 
 
@@ -67,12 +67,12 @@ class Setting:
 
     @cached_property
     def core(self) -> Trace:
-        """What the core computes here."""
+        """The trace of the core on these numbers."""
         return backprop(self.case)
 
     @cached_property
     def arguments(self) -> dict[str, NDArray]:
-        """What a function of the op is called with, by name: y (or y1, y2, ...), W, b."""
+        """The arguments of a function of the op, by name: y (or y1, y2, ...), W, b."""
         own = self.step.parameters
         return {**self.case.inputs, **{k: self.case.params[own[k]] for k in letters_of(self.op)}}
 

@@ -1,4 +1,4 @@
-"""What a check is given: two functions, and numbers to call them with."""
+"""The input of a check: two functions, and numbers to call them with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Task", "both", "everywhere"]
 
 @dataclass(frozen=True)
 class Task:
-    """What a check is given: the user's pair, and numbers in one precision.
+    """The input of a check: the user's pair, and numbers in one precision.
 
     `expected` are conventions that are meant, such as "mean".
     """

@@ -87,7 +87,7 @@ def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
 
 
 def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
-    """Of an op that takes two or more: as many as the function does; three if it takes any."""
+    """The number of inputs of an op that takes two or more: the function's, or three for any."""
     needed = required(forward)
     if needed is None:  # a framework's own often says that it takes any, and takes two
         return 3 if inspect.isfunction(forward) else 2

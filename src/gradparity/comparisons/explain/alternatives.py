@@ -142,7 +142,7 @@ class Loss(NamedTuple):
 
 
 def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Loss]:
-    """What may be the loss instead, the likeliest first.
+    """Alternatives to the loss, the likeliest first.
 
     `eps` solves the label smoothing of a case from the data, and says from how many elements.
 
@@ -177,7 +177,7 @@ def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Los
 
 
 def alternatives(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
-    """What results that were computed from end to end may be instead, the likeliest first.
+    """Alternatives to end-to-end results, the likeliest first.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def _ops_of(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternati
 
 
 def _tensors(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
-    """What may have been done to the gradient of a parameter afterwards."""
+    """Alternatives applied to the gradient of a parameter afterwards."""
     for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
         yield Alternative(name, factor, said, transform=_times(factor))
     yield Alternative("transposed", None, TRANSPOSED, transform=_transposed)

@@ -290,7 +290,7 @@ def _solved_smoothing(
     solved: float,
     n: int,
 ) -> Iterator[Choice]:
-    """In the form that needs the fewest digits; our own where another needs as many."""
+    """Choose the form that needs the fewest digits; prefer ours among equals."""
     if n == 0 or solved <= 0.0 or abs(solved - base.eps) <= NEAR * base.eps:
         return
     found: list[tuple[int, str, float]] = []

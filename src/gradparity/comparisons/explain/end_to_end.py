@@ -1,4 +1,4 @@
-"""Which named alternative explains final results that are wrong as asked."""
+"""Find the named alternative that explains final results which are wrong as asked."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def with_op(case: Case, name: str, op: Op) -> Case:
 
 
 class Place(NamedTuple):
-    """What the fault of an array needs to know of where it is planted.
+    """The place where the fault of an array is planted.
 
     `smooth` marks the elements for which one value alone is right: neither at a kink nor drawn at
     random, so that another is surely wrong.
@@ -157,7 +157,7 @@ def values_of(op: Op, y: Sequence[Any]) -> int:
 
 
 def _previous(v: Any) -> Any:
-    """What was there for the sample before."""
+    """Shift the array by one sample: stale values."""
     if isinstance(v, tuple):
         return tuple(map(_previous, v))
     return np.roll(v, 1, 0) if np.ndim(v) else v

@@ -12,7 +12,7 @@ __all__ = ["hint"]
 
 
 def hint(got: Array, want: Array, bound: Array) -> str:
-    """What the wrong tensor is of the right one, or nothing.
+    """Describe the wrong tensor by the right one, or return "".
 
     >>> hint(np.array([3.0, 6.0]), np.array([1.0, 2.0]), np.array([1e-9, 1e-9]))
     'every element is 3 times the formula'
@@ -51,7 +51,7 @@ def _hints(got: Array, want: Array, bound: Array) -> Iterator[str]:
 
 
 def _factor(factor: float) -> str:
-    """In six digits, or by what it differs from one.
+    """Format a factor with six digits, or by its difference from one.
 
     >>> _factor(3.0), _factor(1 + 1e-10)
     ('3', '(1 + 1.0e-10)')

@@ -92,7 +92,7 @@ class Census:
 
     @property
     def choice(self) -> str:
-        """What was taken, in a few words."""
+        """The choice, in a few words."""
         return " or ".join(self.taken) if len(self.taken) < MANY else f"{len(self.taken)} values"
 
     def __str__(self) -> str:
@@ -167,7 +167,7 @@ class Finding:
 
     @property
     def parity(self) -> bool | None:
-        """That of the verdict; a convention that was declared as expected is parity."""
+        """The parity of the verdict; an allowed convention counts as parity."""
         return True if self.declared else self.verdict.parity
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""From end to end: final results alone, with the rounding of the whole network allowed for.
+"""End-to-end judging: final results alone, with the rounding of the whole network allowed for.
 
 reference     what is expected of final results, and how far the whole network rounds them
 branches, multipliers   what may have been taken at kinks that are not seen

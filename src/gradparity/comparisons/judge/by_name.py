@@ -99,7 +99,7 @@ def judge_trace(
 
 
 def named_arrays(case: Case, result: Any) -> dict[Quantity, NDArray]:
-    """What an implementation returned, by name, as far as it can be compared."""
+    """The results of an implementation by name, as far as they can be compared."""
     if result is None:
         return {}
     return sorted_results(case, by_quantity(result) if isinstance(result, Trace) else result).arrays
@@ -111,7 +111,7 @@ def _node_by_node(
     float64: Evidence | None,
     expected: Sequence[str],
 ) -> dict[Quantity, Finding]:
-    """Of what can be judged on the implementation's own numbers, by the names of the results."""
+    """Findings of the results that can be judged on the implementation's own numbers."""
     named = _names_of_uses(case, arrays)
 
     def evidence() -> Mapping[str, Finding]:

@@ -68,7 +68,7 @@ def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) 
 
 
 class Places:
-    """What is known to be right and wrong, and where."""
+    """The results known to be right and wrong, and where."""
 
     def __init__(self, network: Network, findings: Sequence[Finding], whole: Iterable[str]) -> None:
         self.network, self.whole = network, frozenset(whole)

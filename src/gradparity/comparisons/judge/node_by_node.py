@@ -90,7 +90,7 @@ REDUCTIONS = frozenset({"sum", "mean", "mean-elements"})
 def meant_once(
     case: Case, findings: list[Finding], arrived: Iterable[Finding] = ()
 ) -> list[Finding]:
-    """A sum for the mean is excused at the risk, or else in parameters: both would be T^2.
+    """Accept an allowed sum for the mean at the loss or in parameters; at both it would be T^2.
 
     Unless the one undoes the other: sums on the way, and the mean taken in the parameters.
 
@@ -113,7 +113,7 @@ def meant_once(
 
 
 def meant_alike(case: Case, findings: list[Finding]) -> list[Finding]:
-    """Another mean or sum is excused in all parameters or in none: nobody means a mixture."""
+    """Accept an allowed reduction only if every parameter gradient has it."""
 
     def reduction(f: Finding) -> frozenset[str]:
         return REDUCTIONS & set(f.convention.split("+")) if f.declared else frozenset()

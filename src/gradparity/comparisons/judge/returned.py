@@ -24,7 +24,7 @@ class UnfitError(TypeError):
 
 
 class Results(NamedTuple):
-    """What can be judged, and what was returned that cannot.
+    """The results that can be judged, and problems with the others.
 
     arrays : by name, of the case's dtype and the expected shape.
     turned : names of weights' gradients that came as (out, in).

@@ -161,7 +161,7 @@ class _Plain(ast.NodeTransformer):
 
 
 def _branched(body: list[Any]) -> list[Any]:
-    """What follows an `if` that returns is its `else`: returns become equations.
+    """Turn returns into equations; the code after an `if` that returns is its `else`.
 
     Docstrings and checks of the arguments are no part of a formula.
     """

@@ -1,4 +1,4 @@
-"""What a correct implementation may have computed at one node, given what it had there.
+"""References at one node: the results of a correct implementation, given its own inputs there.
 
 The core's formulas are evaluated in `Bounded` arithmetic on the implementation's own inputs, so no
 error of another node enters: parity by induction.  What a trace lacks, and what rests on that, is
@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Kinked:
-    """What is valid at the kinks of one op, for the gradients of all its inputs together.
+    """The valid gradients at the kinks of one op, for all its inputs together.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def reference_at_node(
 
 
 def _values(step: Step, case: Case, trace: Trace, rounding: Rounding) -> dict[str, Any]:
-    """What the implementation had at a node; what is missing of Err comes from the formula."""
+    """The implementation's values at a node; missing parts of Err come from the formula."""
 
     def had(names: Iterable[str]) -> dict[str, Any]:
         found = {name: case.given.get(name, trace.get(name)) for name in names}
@@ -204,7 +204,7 @@ def reference_of_loss(case: Case, trace: Trace, rounding: Rounding) -> list[Refe
 
 
 def _through(network: Network, trace: Trace, edge: Edge) -> NDArray | None:
-    """What an implementation has for the gradient through a use."""
+    """The implementation's gradient through one use."""
     if network.has_own_uses(edge.source):
         return trace.edge_grad.get(edge)
     return trace.grad.get(edge.source)

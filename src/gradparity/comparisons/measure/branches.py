@@ -1,4 +1,4 @@
-"""Which way an implementation may have gone at a kink that only its end results are known of.
+"""Branches that an implementation may have taken at a kink, when only end results are known.
 
 A unit within 10 sigma of a kink may take either slope: rounding decides.  One exactly at it may
 take anything in the subdifferential.  `find` lists both, `rule` makes a choice, and `reach` says

@@ -1,4 +1,4 @@
-"""What is expected of final results, and how far the rounding of the whole network may move them.
+"""References of final results, and how far the rounding of the whole network may move them.
 
 The variances of `core.arithmetic.varied` give the shape of the error; a few draws of the same
 roundings, pooled over each tensor, its scale, because errors that are shared add up.
@@ -85,7 +85,7 @@ class Measured:
 
 
 class Reference:
-    """What is expected of the results of a case, and how far off they may be."""
+    """The references of the results of a case, with their bounds."""
 
     def __init__(
         self, case: Case, got: Mapping[Quantity, NDArray], *, ordered: bool = False

@@ -217,7 +217,7 @@ def _components(group: NDArray, place: NDArray, slots: NDArray) -> list[NDArray]
 
 
 def census(e: Reference, rounding: Rounding) -> Kinks | None:
-    """What the implementation took at the kinks of one op, against what the network names."""
+    """Compare the implementation's choices at the kinks of one op with the network's."""
     assert e.valid is not None
     if isinstance(e.valid.choice, Slopes):
         return _census_of_slopes(e, e.valid.choice, rounding)

@@ -28,7 +28,7 @@ CANCELLED = 16.0
 
 
 def roundings(precision: Precision) -> tuple[Rounding, ...]:
-    """From the sharpest bound to the widest; the next is asked where an error is beyond one.
+    """The roundings from the sharpest bound to the widest; each is asked if the one before fails.
 
     float64 is judged by the worst case alone, which is sharp enough there; so is low precision,
     where storing a result is coarser than summing it.  TF32 hardware rounds operands to nearest or
@@ -112,7 +112,7 @@ def no_bound(want: Array, largest: float) -> str:
 
 
 class Levels:
-    """What is expected at one place, under each rounding that was asked for."""
+    """The references at one place, under each rounding that was asked for."""
 
     def __init__(
         self, expected: Callable[[Rounding], list[Reference]], precision: Precision
@@ -146,7 +146,7 @@ class Levels:
         return self.measured(quantity, self.roundings[-1])[1]
 
     def explanations(self, quantity: Quantity) -> Iterator[str]:
-        """Which less precise arithmetic gives errors as large, and scattered alike."""
+        """Names of less precise arithmetics that give errors as large, and scattered alike."""
         for what, rounding in coarser(self.precision).items():
             if _scattered(self.measured(quantity, rounding)[1]):
                 yield what

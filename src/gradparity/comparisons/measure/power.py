@@ -53,7 +53,7 @@ def power_of(got: Array, want: Array, bound: Array, decided: Array) -> Power | N
 
 
 def worst_of(powers: list[Power]) -> Power:
-    """Of many quantities: the median of the medians, and the worst of the rest."""
+    """Combine many quantities: the median of the medians, and the worst of the rest."""
     found: Array = np.array([(p.median, p.worst, p.tensor) for p in powers])
     median, (_, worst, tensor) = float(np.median(found[:, 0])), found.max(axis=0)
     return Power(median, float(worst), float(tensor), sum(p.untested for p in powers))

@@ -41,7 +41,7 @@ def text(report: Report, detail: str = "auto") -> str:
 
 
 def renderable(report: Report, detail: str = "auto") -> RenderableType:
-    """What `rich` prints.
+    """The renderables for `rich`.
 
     `detail` is "all" (every case node by node), "none" (one row per case), or "auto": node by node
     where there are few cases, and for the digits.
@@ -151,7 +151,7 @@ def _colour(verdict: Verdict, said: str) -> Text:
 
 
 def _kinks(report: Report) -> Iterable[RenderableType]:
-    """Who took which element of the subdifferential: a line per place, grouped by the choice."""
+    """The element of the subdifferential that each took: a line per place, grouped by choice."""
     places: dict[tuple[str, str], dict[str, list[str]]] = {}
     for run, finding in report.findings():
         if finding.kinks is None:
@@ -196,7 +196,7 @@ def _told(report: Report) -> Iterable[RenderableType]:
 
 
 def _noted(report: Report) -> Iterable[RenderableType]:
-    """What is right and has something to be said of it: expected conventions, unusual orders."""
+    """Right quantities with a remark: expected conventions, unusual orders."""
     noted: dict[tuple[str, ...], list[tuple[Run, Finding]]] = {}
     for run, f in report.findings():
         if f.parity is True and f.note:
@@ -217,7 +217,7 @@ def _noted(report: Report) -> Iterable[RenderableType]:
 
 
 def _vacuous(report: Report) -> Iterable[RenderableType]:
-    """What was not tested: the gradients that are zero, or below their own bound."""
+    """Untested gradients: those that are zero, or below their own bound."""
     silent: dict[str, list[str]] = {}
     for run, finding in report.findings():
         if finding.verdict is Verdict.VACUOUS:
@@ -288,7 +288,7 @@ def _conclusion(report: Report) -> RenderableType:
 
 
 def _power(report: Report) -> Iterable[RenderableType]:
-    """What would have been seen: a line per dtype."""
+    """The detection power: a line per dtype."""
     for dtype in dict.fromkeys(run.dtype for run in report.runs):
         powers = [f.power for run, f in report.findings() if run.dtype == dtype and f.power]
         if powers:

@@ -12,7 +12,7 @@ __all__ = ["Change", "Changes", "Growth", "Kind"]
 
 
 class Kind(StrEnum):
-    """In what way something is other than it was, the gravest first."""
+    """Kinds of change, the gravest first."""
 
     WORSE = "worse"
     GONE = "gone"

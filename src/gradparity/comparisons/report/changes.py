@@ -1,4 +1,4 @@
-"""What changed between two reports: after an upgrade of a framework, or of one's own code."""
+"""Changes between two reports: after an upgrade of a framework, or of the user's code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTABLE = 0.25
 
 
 def compare(before: Report, after: Report) -> Changes:
-    """What changed from one report to a later one.
+    """Changes from one report to a later one.
 
     A quantity is *worse* if its verdict was parity and is not, or if nothing is known of it any
     more, or if a fault is 10 times further off; *better* is the other way round.  Where both are
@@ -151,7 +151,7 @@ def _pairs(old: Run, new: Run) -> list[tuple[Finding, Finding]]:
 
 
 def _quantities(old: Run, new: Run, same: bool) -> Iterator[Change]:
-    """What changed in a run; numbers are compared only where it is the `same` network."""
+    """Changes in a run; numbers are compared only if the network is the `same`."""
     earlier, later = _findings(old), _findings(new)
     failed = any(f.quantity == EVERYTHING for run in (old, new) for f in run.findings)
     for key in dict.fromkeys([*earlier, *later]):
@@ -163,7 +163,7 @@ def _quantities(old: Run, new: Run, same: bool) -> Iterator[Change]:
 
 
 def _alone(a: Finding | None, b: Finding | None, failed: bool) -> tuple[Kind, str] | None:
-    """Of a quantity that one of the two lacks; what a run that failed lacks, the failure says."""
+    """The change of a quantity that one report lacks; a failed run explains its own."""
     if a is not None:
         if _accusation(a):
             return Kind.BETTER, f"was {_word(a)}, and is not any more"
@@ -176,12 +176,12 @@ def _alone(a: Finding | None, b: Finding | None, failed: bool) -> tuple[Kind, st
 
 
 def _accusation(f: Finding) -> bool:
-    """Of what there is a finding only if something is wrong: all is well where it is not there."""
+    """True for findings that exist only on failure; their absence means success."""
     return f.parity is not True and (not f.op or f.quantity.endswith(", second call"))
 
 
 def _changed(a: Finding, b: Finding, dtype: str, same: bool) -> tuple[Kind, str] | None:
-    """In what way a quantity changed, and in words; None if what matters did not."""
+    """The kind of a quantity's change, and a description; None if nothing that matters changed."""
     if _standing(a) != _standing(b):
         kind = Kind.WORSE if _standing(b) > _standing(a) else Kind.BETTER
         return kind, f"{_word(a)} -> {_word(b)}"
@@ -245,7 +245,7 @@ def _weaker(power: Power | None, b: Finding) -> tuple[Kind, str] | None:
 
 
 def _growth(pairs: Iterable[tuple[Run, Finding, Finding]]) -> Growth | None:
-    """Of the quantities that are right in both: where the error nears its bound, and did not."""
+    """Quantities that are right in both, whose error comes near its bound and did not before."""
     found = [
         Growth(run.case, run.adapter, run.dtype, f.quantity, share(f), share(g))
         for run, f, g in pairs

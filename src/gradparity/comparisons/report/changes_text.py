@@ -1,4 +1,4 @@
-"""What changed, as text and as JSON; each cause told once, wherever it struck."""
+"""Changes as text and as JSON; each cause is told once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Told:
 
     @property
     def title(self) -> str:
-        """What it is of: a quantity and its node, several of one op, runs, or networks."""
+        """The subject: a quantity and its node, several of one op, runs, or networks."""
         c = self.change
         f = c.after or c.before
         if f is None:
@@ -121,7 +121,7 @@ def text(changes: Changes) -> str:
 
 
 def renderable(changes: Changes) -> RenderableType:
-    """What `rich` prints."""
+    """The renderables for `rich`."""
     parts: list[RenderableType] = [*_versions(changes)]
     causes = told(changes)
     for each in causes[:TOLD]:
@@ -165,7 +165,7 @@ def _growth(g: Growth) -> str:
 
 
 def verdict_line(changes: Changes) -> str:
-    """What follows, in one line of 80 columns."""
+    """The conclusion, in one line of 80 columns."""
     plural = "s" * (changes.runs != 1)
     compared = f"{changes.quantities} quantities in {changes.runs} run{plural}"
     if changes.exit_code == 2:

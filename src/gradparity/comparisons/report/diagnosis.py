@@ -1,4 +1,4 @@
-"""What is wrong in a report, in words."""
+"""The diagnosis of a report, in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOLD, SEVERAL = 10, 3
 
 @printer(Report, "diagnosis")
 def diagnosis(report: Report) -> str:
-    """What is wrong, where and why: the worst first, the conclusion last.
+    """Explain the faults, where and why: the worst first, the conclusion last.
 
     >>> import gradparity as gp
     >>> from gradparity.core import Affine, L2

@@ -49,7 +49,7 @@ def difference(case: Case, i: int, first: Judged, second: Judged) -> Difference:
 
 
 def _attributed(case: Case, i: int, first: Judged, second: Judged) -> Iterator[str]:
-    """In words: which gradients differ because the two took something else at a kink."""
+    """Describe gradients that differ because two implementations chose differently at a kink."""
     kinks = {f.quantity: f for f in second.findings[i] if f.kinks}
     for f in first.findings[i]:
         other = kinks.get(f.quantity)

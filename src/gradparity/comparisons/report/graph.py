@@ -1,4 +1,4 @@
-"""What a report keeps of a network: its nodes and edges, as text."""
+"""The graph of a network that a report keeps: nodes and edges, as text."""
 
 from __future__ import annotations
 

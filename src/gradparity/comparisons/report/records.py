@@ -107,7 +107,7 @@ def environment() -> dict[str, str]:
 
 
 def share(finding: Finding) -> float:
-    """Of its bound that the error is; infinite for what is not a number."""
+    """The error as a share of its bound; infinite for NaN."""
     if not finding.bound:
         return math.inf if finding.error else 0.0
     part = finding.error / finding.bound

@@ -50,7 +50,7 @@ class Report(Shown):
         return f"<Report: {self.shown('headline')}>"
 
     def diagnosis(self) -> str:
-        """What is wrong, where and why, in short: the worst first, each fault once."""
+        """Explain the faults in short: where and why, the worst first, each once."""
         return self.shown("diagnosis")
 
     def to_html(self, *, title: str = "") -> str:

@@ -80,7 +80,7 @@ def is_own(each: Any) -> bool:
 
 
 class Outcome(NamedTuple):
-    """What came of running an implementation on one case.
+    """The outcome of running an implementation on one case.
 
     result : what it returned, unless it failed.
     failed : what it raised, in one line.
@@ -147,7 +147,7 @@ class _Lent:
             array.flags.writeable = True
 
     def changed(self) -> str:
-        """What was written into, in one line."""
+        """The arrays that were written into, in one line."""
         before = _arrays(self.original)
         written = [_written(name, before[name], self.arrays[name]) for name in before]
         said = "; ".join(filter(None, written))

@@ -19,7 +19,7 @@ COMPILED = 20.0
 
 
 def silent(message: str, done: float) -> None:
-    """Of whoever does not want to know."""
+    """Default progress callback: does nothing."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Steps:
         self.kinds.setdefault(kind, _Kind(cost, 0)).left += n
 
     def say(self, message: str) -> None:
-        """What is being done now."""
+        """The current step."""
         self.progress(message, self.fraction)
 
     def did(self, kind: Hashable, message: str, n: int = 1) -> None:
@@ -77,7 +77,7 @@ class Steps:
         self.say("done")
 
     def _share(self) -> float:
-        """Of the seconds spent, among these and those that are still expected."""
+        """The share of the seconds spent in all seconds, spent and expected."""
         known = [kind for kind in self.kinds.values() if kind.done]
         spent = sum(kind.seconds for kind in known)
         if not spent:

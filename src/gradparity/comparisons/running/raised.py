@@ -1,4 +1,4 @@
-"""What somebody's code raised, in one line: what, and where in their own code."""
+"""Describe an exception of a user's code in one line: the error, and its place in their code."""
 
 from __future__ import annotations
 

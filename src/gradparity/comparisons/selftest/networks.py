@@ -1,4 +1,4 @@
-"""What a self-test plants faults in: every op and divergence, on inputs that show their faults.
+"""Networks for planted faults: every op and divergence, on inputs that show their faults.
 
 Random numbers show a wrong formula and hide a wrong subgradient; whole numbers, which meet kinks
 and ties exactly, do the opposite.  A batch as large as the width lets what is transposed fit.

@@ -14,7 +14,7 @@ ALLOWED = "what it gives at these kinks is another valid subgradient"
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one fault.
+    """The outcome of one planted fault.
 
     Attributes
     ----------

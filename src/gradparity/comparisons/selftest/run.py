@@ -85,7 +85,7 @@ def selftest(
 
 
 def _places(subject: Subject) -> Iterator[FaultSite]:
-    """Of its nodes; the sum over the uses of a value that has only one where that is asked for."""
+    """The sites at its nodes; on request also sums over uses of values that have one use."""
     case, nodes = subject.cases[0], subject.nodes
     for site in fault_sites(case):
         alone = site.kind == "sum" and len(case.network.consumers(site.key)) == 1
@@ -113,7 +113,7 @@ def _plant_all(subject: Subject, site: FaultSite, inputs: list[_Input]) -> Itera
 
 @dataclass
 class _Input:
-    """What one implementation computed for one case in one dtype, and in float64."""
+    """The trace of one implementation for one case in one dtype, and in float64."""
 
     case: Case
     trace: Trace

@@ -93,7 +93,7 @@ class Bounded(Carried):
         """See `gradparity.core.arithmetic.arrays.affine`."""
         if self.rounding.u > self.rounding.u_sum or self.rounding.mode != "none":
             # The product is rounded on its own, or its operands are.
-            return self @ W + b.reshape(*b.shape[:-1], 1, b.shape[-1])
+            return self @ W + (b if b.ndim == 1 else b.reshape(*b.shape[:-1], 1, b.shape[-1]))
         return super().affine(W, b)
 
     def moved_back(self, back: Callable[[Any], Any]) -> Bounded:

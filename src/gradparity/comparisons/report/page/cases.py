@@ -54,7 +54,7 @@ class QuantityRow:
 
 @dataclass(frozen=True)
 class CaseView:
-    """What a page shows of a case.
+    """The part of a page about one case.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a cell says of some findings: the worst verdict in sign and word, the error, its heat."""
+"""The cell of some findings: the worst verdict as sign and word, the error, its heat."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
 
 
 def cell(findings: Iterable[Finding]) -> Cell | None:
-    """Of the worst of some findings; None where there are none."""
+    """The cell of the worst of some findings; None where there are none."""
     f = worst(findings)
     if f is None:
         return None
@@ -87,7 +87,7 @@ def number(x: float) -> str:
 
 
 def both(e: Element) -> tuple[str, str]:
-    """What was there and what belongs there, with as many digits as tell them apart."""
+    """Both values, with as many digits as tell them apart."""
     short = f"{e.got:.9g}", f"{e.expected:.9g}"
     same = short[0] == short[1] and e.got != e.expected
     return (f"{e.got:.17g}", f"{e.expected:.17g}") if same else short

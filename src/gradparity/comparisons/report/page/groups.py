@@ -71,7 +71,7 @@ def _joined(names: list[str], alone: Collection[str]) -> list[list[str]]:
 
 
 def _belongs(name: str) -> str:
-    """What a name says of where its node belongs: "block3" of block3_z1, "7" of z7."""
+    """The group in the name of a node: "block3" for block3_z1, "7" for z7."""
     prefix, found, _ = name.rpartition("_")
     number = re.search(r"\d+$", name)
     return prefix if found else number.group() if number else name

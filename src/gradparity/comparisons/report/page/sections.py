@@ -1,4 +1,4 @@
-"""What a page says of a whole report: the verdict in words, faults, kinks, conventions, power."""
+"""Sections of a page about the whole report: verdict, faults, kinks, conventions, power."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ class PowerRow:
 
 
 def powers(report: Report) -> list[PowerRow]:
-    """What each would have been seen to get wrong, per implementation and dtype."""
+    """The detection power for each implementation and dtype."""
     found: dict[tuple[str, str], list[Power]] = {}
     for run, f in report.findings():
         if f.power:
