@@ -75,6 +75,7 @@ def an_axis(draw: Any, shape: tuple[int, ...]) -> int:
 
 
 def affine(draw: Any, shape: Any) -> Any:
+    shape = shape if len(shape) > 1 else (draw(st.integers(1, LARGEST)), *shape)
     op = Affine(shape[-1], draw(st.integers(1, 3)), bias=draw(st.booleans()))
     return op, [shape, *op.parameter_shapes().values()]
 
@@ -149,7 +150,8 @@ def stretched(draw: Any, shape: Any) -> Any:
 
 
 def reduced(draw: Any, shape: Any) -> Any:
-    axes = draw(st.lists(st.integers(0, len(shape) - 1), max_size=len(shape), unique=True))
+    each = st.integers(0, len(shape) - 1)
+    axes = draw(st.lists(each, min_size=1, max_size=len(shape), unique=True))
     axes = tuple(a - len(shape) * draw(st.integers(0, 1)) for a in axes)
     return one_of(draw, Sum, Mean)(one_of(draw, None, axes, an_axis(draw, shape))), [shape]
 
@@ -332,7 +334,8 @@ def test_bounds_cover_the_truth_and_every_dtype(kind, data):
 
 MISFITS = [
     (Affine(3, 2), [(2, 4)], r"width 3, received shape \(2, 4\)"),
-    (Affine(3, 2), [()], r"width 3, received shape \(\)"),
+    (Affine(3, 2), [()], r"2 or more axes and width 3, received shape \(\)"),
+    (Affine(3, 2), [(3,)], r"2 or more axes and width 3, received shape \(3,\)"),
     (Softmax(2), [(2, 3)], r"Softmax\(axis=2\) does not fit a value of shape \(2, 3\)"),
     (LogSoftmax(-3), [(2, 3)], r"LogSoftmax\(axis=-3\) does not fit"),
     (Max(axis=2), [(2, 3)], r"axis=2.* does not fit a value of shape \(2, 3\)"),

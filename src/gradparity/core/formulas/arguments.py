@@ -130,7 +130,7 @@ def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:
 def fits(op: Any, shape: tuple[int, ...], width: int, rank: int = 1) -> None:
     """A value of at least so many axes, whose last has the width that an op takes."""
     if len(shape) < rank or shape[-1] != width:
-        axes = f"{rank} or more axes and " if rank > 1 else ""
+        axes = f"{rank} or more axes and " if rank > max(len(shape), 1) else ""
         raise ValueError(f"{op.name} takes a value of {axes}width {width}, received shape {shape}")
 
 
