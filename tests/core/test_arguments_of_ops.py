@@ -23,6 +23,7 @@ from gradparity.core import (
     Network,
     Node,
     RandomizedLeakyReLU,
+    ReLU,
     Reshape,
     Risk,
     Select,
@@ -43,6 +44,7 @@ def net(op):
 
 PADDING = "give 'valid', 'same', a whole number >= 0, one per axis, or (low, high) per axis"
 BOOL = "give True or False"
+AXES = "give a tuple of whole numbers, one whole number, or None for all axes"
 NONE = "give one axis or more, or None for all: NumPy and PyTorch differ on a sum over none"
 
 #: A call and what its error says.
@@ -75,20 +77,26 @@ REFUSED = [
          f"Embedding(padding_idx={p!r}): give an index from 0 to 4, or None")
         for p in (1.5, "a", True, -1, 5)
     ),
-    (lambda: LayerNorm(4, eps=-1), "LayerNorm(eps=-1.0): give a number >= 0"),
+    (lambda: LayerNorm(4, eps=-1), "LayerNorm(eps=-1): give a number >= 0"),
     (lambda: LayerNorm(4, eps="a"), "LayerNorm(eps='a'): give a finite number"),
     (lambda: BatchNorm(4, eps=-1e-5), "BatchNorm(eps=-1e-05): give a number >= 0"),
-    (lambda: BatchNorm(4, momentum=2), "BatchNorm(momentum=2.0): give a number >= 0 and <= 1"),
+    (lambda: BatchNorm(4, momentum=2), "BatchNorm(momentum=2): give a number >= 0 and <= 1"),
     (lambda: BatchNorm(4, momentum=-0.1), "BatchNorm(momentum=-0.1): give a number >= 0 and <= 1"),
     (lambda: BatchNorm(3, training="eval"), f"BatchNorm(training='eval'): {BOOL}"),
     (lambda: BatchNorm(3, unbiased=None), f"BatchNorm(unbiased=None): {BOOL}"),
     (lambda: Attention(causal="yes"), f"Attention(causal='yes'): {BOOL}"),
     (lambda: Attention(mask=1), f"Attention(mask=1): {BOOL}"),
+    (lambda: Risk(scale="a"), "Risk(scale='a'): give a positive number, such as 2.0**14"),
+    (lambda: RandomizedLeakyReLU(seed=1.5), "RandomizedLeakyReLU(seed=1.5): give a whole number"),
+    *(
+        (lambda s=s: ReLU(subgradient=s), f"ReLU(subgradient={s!r}): at 0 give 'left' (0), 'right'")
+        for s in ("mid", None, [1], 2)
+    ),
     (lambda: Affine(3, 2, bias=None), f"Affine(bias=None): {BOOL}"),
     (lambda: Risk(weights="w"), f"Risk(weights='w'): {BOOL}"),
     (lambda: RandomizedLeakyReLU(training=0), f"RandomizedLeakyReLU(training=0): {BOOL}"),
     *(
-        (lambda op=op, a=a: op(a), f"{op.__name__}(axis={a!r}): give a tuple of whole numbers")
+        (lambda op=op, a=a: op(a), f"{op.__name__}(axis={a!r}): {AXES}")
         for op in (Sum, Mean)
         for a in (1.0, "a", True, (1, 2.0), slice(1, 2))
     ),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..arithmetic.arrays import Array, absorb, erf, wider
-from .arguments import finite, one_of, true_or_false
+from .arguments import finite, one_of, true_or_false, whole
 from .op import Activation, Kink, Kinked
 
 __all__ = [
@@ -153,6 +153,7 @@ class RandomizedLeakyReLU(Kinked):
         if self.l > self.u:
             raise ValueError(f"RandomizedLeakyReLU(l={self.l}, u={self.u}): give l <= u")
         true_or_false(self, "training")
+        whole(self, "seed", 0)
         super().__post_init__()
 
     @property

@@ -57,12 +57,15 @@ def whole(op: Any, name: str, least: float = -math.inf) -> None:
     object.__setattr__(op, name, int(value))
 
 
-def wholes(op: Any, name: str, least: float = -math.inf) -> None:
-    """A sequence of whole numbers, perhaps empty, kept as a tuple of Python ints."""
+def wholes(op: Any, name: str, least: float = -math.inf, other: str = "") -> None:
+    """A sequence of whole numbers, perhaps empty, kept as a tuple of Python ints.
+
+    The error adds `other` to what to give.
+    """
     values = getattr(op, name)
     found = listed(values)
     if found is None or not all(is_whole(v, least) for v in found):
-        raise refused(op, name, values, f"a tuple of whole numbers{_at_least(least)}")
+        raise refused(op, name, values, f"a tuple of whole numbers{_at_least(least)}{other}")
     object.__setattr__(op, name, tuple(int(v) for v in found))
 
 
@@ -96,8 +99,8 @@ def finite(op: Any, *names: str) -> None:
 
 def between(op: Any, name: str, low: float, high: float = math.inf) -> None:
     """A finite number, low <= it <= high."""
-    finite(op, name)
     value = getattr(op, name)
+    finite(op, name)
     if not low <= value <= high:
         most = "" if high == math.inf else f" and <= {high:g}"
         raise refused(op, name, value, f"a number >= {low:g}{most}")

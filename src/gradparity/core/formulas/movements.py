@@ -63,7 +63,7 @@ class Transpose(Movement):
 
     def __post_init__(self) -> None:
         if self.axes is not None:
-            wholes(self, "axes")
+            wholes(self, "axes", other=", or None to exchange the last two")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         rank = len(shapes[0])
@@ -167,7 +167,7 @@ class Sum(Op):
                 self, "axis", self.axis,
                 "one axis or more, or None for all: NumPy and PyTorch differ on a sum over none",
             )  # fmt: skip
-        wholes(self, "axis")
+        wholes(self, "axis", other=", one whole number, or None for all axes")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axes = axes_in(self, self.axis, shapes[0])

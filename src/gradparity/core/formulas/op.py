@@ -325,9 +325,11 @@ class Kinked(Activation):
             if isinstance(self.subgradient, str):
                 valid = self.subgradient in ("left", "right")
             else:
-                valid = low <= self.subgradient <= high
-                # A NumPy scalar would force its own dtype on the formula.
-                object.__setattr__(self, "subgradient", float(self.subgradient))
+                given: Any = self.subgradient
+                real = isinstance(given, int | float | np.integer | np.floating)
+                valid = real and bool(low <= given <= high)
+                if valid:  # a NumPy scalar would force its own dtype on the formula
+                    object.__setattr__(self, "subgradient", float(given))
             if not valid:
                 raise ValueError(
                     f"{self.name}(subgradient={self.subgradient!r}): at {kink.at:g} give 'left' "

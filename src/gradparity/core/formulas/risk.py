@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, unbroadcast
-from .arguments import one_of, true_or_false
+from .arguments import one_of, refused, true_or_false
 from .divergences import Divergence
 from .op import Op, Shape
 
@@ -82,7 +82,7 @@ class Risk(Op):
         real = isinstance(self.scale, int | float | np.integer | np.floating)
         real = real and not isinstance(self.scale, bool)
         if not real or not 0 < self.scale < math.inf:
-            raise ValueError(f"scale is {self.scale!r}; give a positive number, such as 2.0**14")
+            raise refused(self, "scale", self.scale, "a positive number, such as 2.0**14")
         object.__setattr__(self, "scale", float(self.scale))
 
     @property
