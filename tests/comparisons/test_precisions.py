@@ -14,6 +14,8 @@ from gradparity.core import (
     Case,
     CrossEntropy,
     LinearLoss,
+    Network,
+    Node,
     ReLU,
     Sigmoid,
     Softmax,
@@ -198,3 +200,10 @@ def test_an_op_that_a_framework_has_not_is_told_and_the_rest_is_judged():
     assert second.exit_code == 0
     assert report.exit_code == 2
     assert "Half" in str(report)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32", *LOW])
+def test_an_affine_map_of_one_sample_without_an_axis_for_it(precision):
+    network = Network(Node("z", Affine(3, 5), "x"), divergence=LinearLoss())
+    case = Case.random(network, x=np.array([1.0, -2.0, 3.0])).astype(precision)
+    assert not [f for f in judge(case, backprop(case)) if f.parity is not True]

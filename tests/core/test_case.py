@@ -50,7 +50,7 @@ def test_the_network():
         (np.zeros((0, 2)), r"x has shape \(0, 2\).*at least one sample"),
         (np.zeros((2, 0)), r"x has shape \(2, 0\)"),
         (np.zeros(()), r"x has shape \(\)"),
-        (np.zeros(2), r"Affine takes a value of 2 or more axes and width 2, .* shape \(2,\)"),
+        (np.zeros(2), r"d has shape \(2,\); the output has 3 samples"),
         (
             np.zeros((2, 1, 2)),
             r"d of shape \(2,\) .*class indices have shape \(2, 1\)",

@@ -130,11 +130,10 @@ def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:
         raise refused(op, name, value, " or ".join(map(repr, choices)))
 
 
-def fits(op: Any, shape: tuple[int, ...], width: int, rank: int = 1) -> None:
-    """A value of at least so many axes, whose last has the width that an op takes."""
-    if len(shape) < rank or shape[-1] != width:
-        axes = f"{rank} or more axes and " if rank > max(len(shape), 1) else ""
-        raise ValueError(f"{op.name} takes a value of {axes}width {width}, received shape {shape}")
+def fits(op: Any, shape: tuple[int, ...], width: int) -> None:
+    """A value whose last axis has the width that an op takes."""
+    if not shape or shape[-1] != width:
+        raise ValueError(f"{op.name} takes a value of width {width}, received shape {shape}")
 
 
 def axes_in(op: Any, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

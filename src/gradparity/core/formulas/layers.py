@@ -74,7 +74,7 @@ class Affine(Op):
         return {**shapes, "b": (self.n_out,)} if self.bias else shapes
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        fits(self, shapes[0], self.n_in, rank=2)
+        fits(self, shapes[0], self.n_in)
         return (*shapes[0][:-1], self.n_out)
 
     def forward(self, *y: Array) -> Array:
