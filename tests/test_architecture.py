@@ -324,7 +324,5 @@ class TestPublicNames:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
-def test_a_file_is_short_enough_to_read(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 400, f"{len(lines)} lines; split it"
-    assert path.name == "__main__.py" or ast.get_docstring(ast.parse("\n".join(lines)))
+def test_a_file_says_what_it_is(path: Path) -> None:
+    assert path.name == "__main__.py" or ast.get_docstring(ast.parse(path.read_text("utf-8")))

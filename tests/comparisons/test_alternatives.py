@@ -24,6 +24,7 @@ from gradparity.core import (
     Divergence,
     LeakyReLU,
     Op,
+    Quantity,
     ReLU,
     Rounding,
     Softplus,
@@ -42,12 +43,13 @@ def made(op: Op, divergence: Divergence) -> Case:
 # --- end to end -----------------------------------------------------------------------------------
 
 
-def results_of(case: Case) -> dict[str, np.ndarray]:
+def results_of(case: Case) -> dict[Quantity, np.ndarray]:
     trace = backprop(case)
-    return {f"grad {p}": trace.grad[p] for p in case.params} | {"Err": np.asarray(trace.Err)}
+    gradients = {Quantity.grad(p): trace.grad[p] for p in case.params}
+    return gradients | {Quantity("Err"): np.asarray(trace.Err)}
 
 
-def agreeing(case: Case, results: dict[str, np.ndarray]) -> list[tuple[str, float | None]]:
+def agreeing(case: Case, results: dict[Quantity, np.ndarray]) -> list[tuple[str, float | None]]:
     """The alternatives of the whole case that give these results."""
     found = []
     for a in alternatives(case, results):

@@ -24,6 +24,7 @@ from gradparity.core import (
     Case,
     CrossEntropy,
     LeakyReLU,
+    Quantity,
     ReLU,
     Rounding,
     Sigmoid,
@@ -54,7 +55,7 @@ def named(case: Case, trace: Trace, only: str = "") -> dict[str, list[Convention
     found = {}
     for place, expected in places:
         levels = Levels(expected, case.precision)
-        for quantity in [only] if only else levels.quantities():
+        for quantity in [Quantity(only)] if only else levels.quantities():
             e, measured = levels.sharpest(quantity)
             cs = list(conventions(place, quantity, case, trace, e))
             if measured.outside.any():

@@ -62,7 +62,8 @@ from .lecture.descent import classify_stationary_point, first_order_check, gradi
 from .lecture.scalar import scalar_backprop
 from .lecture.training import Training, accuracy, minibatches, train
 from .network.backprop import backprop
-from .network.case import Case, checked_params
+from .network.case import Case
+from .network.given import checked_params
 from .network.network import Edge, Network, Node, layered
 from .network.quantity import Quantity
 from .network.trace import Trace

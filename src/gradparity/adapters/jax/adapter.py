@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from ...core.arithmetic.precision import Precision
-from ...core.network.case import Case, checked_params
+from ...core.network.case import Case
+from ...core.network.given import checked_params
 from ...core.network.network import Network
 from ...core.network.nodes import DIV, INPUT, Edge, Step
 from ...core.network.trace import Trace

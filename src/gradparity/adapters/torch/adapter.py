@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.network.case import Case, checked_params
+from ...core.network.case import Case
+from ...core.network.given import checked_params
 from ...core.network.network import Network
 from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace

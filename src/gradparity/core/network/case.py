@@ -13,10 +13,19 @@ from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
 from ..formulas.op import Op, Shape
 from .contract import check_own_formulas
+from .given import (
+    check_names,
+    check_samples,
+    checked_inputs,
+    checked_params,
+    float_array,
+    one_dtype,
+    representable,
+)
 from .network import Network
-from .nodes import INPUT, TARGET, Step
+from .nodes import INPUT, TARGET
 
-__all__ = ["Case", "checked_params"]
+__all__ = ["Case"]
 
 #: Samples on which the formulas of foreign ops are tried.
 TRIED = 3
@@ -76,7 +85,7 @@ class Case:
         network = self.network
         if not isinstance(network, Network):
             raise TypeError(f"network is {type(network).__name__}; give a Network")
-        inputs = _checked_inputs(network, self.x)
+        inputs = checked_inputs(network, self.x)
         params = checked_params(network, self.params)
         floats = {n: a for n, a in inputs.items() if a.dtype.kind == "f"} | params
         if not floats:
@@ -84,7 +93,7 @@ class Case:
         first = next(iter(floats))
         dtype = floats[first].dtype
         for name, array in floats.items():
-            _one_dtype(name, array, dtype, first)
+            one_dtype(name, array, dtype, first)
         precision = Precision.of(dtype if self.precision is None else self.precision)
         shapes = network.shapes({name: a.shape for name, a in inputs.items()})
         twin = _checked_twin(network, self.twin)
@@ -98,7 +107,7 @@ class Case:
         elif self.d is not None:
             raise TypeError("d is given, and the network has no divergence; leave it out")
         for name, array in {**floats, **({} if d is None else {"d": d})}.items():
-            _representable(name, array, precision)
+            representable(name, array, precision)
         for name in network.ends:
             if shapes[name] != ():
                 raise ValueError(f"the end {name!r} has shape {shapes[name]}; end at a scalar")
@@ -118,7 +127,7 @@ class Case:
         """The targets as given, and as floats."""
         divergence = self.network.divergence
         assert divergence is not None
-        _check_samples(shape)
+        check_samples(shape)
         if self.d is None:
             raise TypeError("d is not given, and the network has a divergence; give the targets")
         d = np.array(self.d)
@@ -127,8 +136,8 @@ class Case:
                 f"d has shape {d.shape}; the output has {shape[0]} samples, give as many rows"
             )
         if d.dtype.kind not in "iu":
-            d = _float_array("d", d)
-            _one_dtype("d", d, dtype, "x")
+            d = float_array("d", d)
+            one_dtype("d", d, dtype, "x")
         return d, precision.round(divergence.desired(d, shape, precision))
 
     @property
@@ -218,10 +227,10 @@ class Case:
             k: np.asarray(a) for k, a in (x if isinstance(x, Mapping) else {INPUT: x}).items()
         }
         d = None
-        _check_names(network, inputs)
+        check_names(network, inputs)
         if network.divergence is not None:
             shapes = network.shapes({name: a.shape for name, a in inputs.items()})
-            _check_samples(shapes[network.output])
+            check_samples(shapes[network.output])
             d = network.divergence.targets(rng, shapes[network.output])
         return cls(network, params, inputs, d, name).astype(dtype)
 
@@ -238,75 +247,6 @@ def _drawn(rng: np.random.Generator, network: Network) -> dict[str, NDArray]:
         op, letter = wanted.get(name, (Op(), ""))
         drawn[name] = op.initial(letter, rng, shape)
     return drawn
-
-
-def _check_names(network: Network, given: Mapping[str, Any]) -> None:
-    if set(given) != set(network.inputs):
-        missing = sorted(set(network.inputs) - set(given))
-        extra = sorted(set(given) - set(network.inputs))
-        raise ValueError(
-            f"inputs: missing {missing}, unknown {extra}; the network takes {list(network.inputs)}"
-        )
-
-
-def _check_samples(output: Shape) -> None:
-    if not output:
-        raise ValueError(
-            "the output is one number, without an axis of samples; a divergence takes one row for "
-            "each, so give a network without it and ends="
-        )
-
-
-def _checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
-    """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
-    given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
-    _check_names(network, given)
-    inputs = {}
-    for name in network.inputs:
-        array = np.array(given[name])
-        if array.dtype.kind not in "iub":
-            infinite = name in network.fixed and name != network.weights
-            array = _float_array(name, array, infinite)
-        elif name == INPUT and network.inputs == (INPUT,) and not _takes_integers(network):
-            _float_array(name, array)  # refuses it
-        if not array.ndim or 0 in array.shape:
-            raise ValueError(
-                f"{name} has shape {array.shape}; give (T, D_0) or more axes, with at least one "
-                "sample and one element"
-            )
-        inputs[name] = array
-    for step in network.body:
-        _check_integers(step, inputs)
-    return inputs
-
-
-def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
-    """An op made for integers is given an input of them; no other op of this package is."""
-    first = step.inputs[0]
-    if step.op.integers:
-        dtype = inputs[first].dtype if first in inputs else "floats, as every value of a node has"
-        if first not in inputs or inputs[first].dtype.kind not in "iu":
-            raise TypeError(
-                f"node {step.name!r}: {first} has dtype {dtype}; {step.op.name} takes an input of "
-                "integers"
-            )
-        step.op.check_integers(inputs[first])
-    if not type(step.op).__module__.startswith("gradparity."):
-        return
-    for name in step.inputs[int(step.op.integers) :]:
-        if name in inputs and inputs[name].dtype.kind != "f":
-            raise TypeError(
-                f"node {step.name!r}: {name} has dtype {inputs[name].dtype}; {step.op.name} takes "
-                f"floats there, such as {name}.astype(np.float64), or for a mask "
-                f"np.where({name}, 0.0, -np.inf)"
-            )
-
-
-def _takes_integers(network: Network) -> bool:
-    """Whether an op that takes x is made for integers, such as an embedding."""
-    return any(
-        getattr(step.op, "integers", False) for step in network.steps if INPUT in step.inputs
-    )
 
 
 def _checked_twin(network: Network, twin: Mapping[str, str]) -> dict[str, str]:
@@ -346,69 +286,6 @@ def _try_formulas(
     except ValueError:
         small = dict(shapes)
     check_own_formulas(network, small, dtype, integers)
-
-
-def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDArray]:
-    """Copies of a network's parameters: names, shapes, one float dtype, every number finite.
-
-    Raises
-    ------
-    TypeError, ValueError : naming the parameter, what was received and what was expected.
-    """
-    shapes = network.parameter_shapes
-    if not isinstance(params, Mapping):
-        raise TypeError(f"params is {type(params).__name__}; give a dict with {sorted(shapes)}")
-    if set(params) != set(shapes):
-        missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
-        raise ValueError(f"params: missing {missing}, unknown {extra}; names are {sorted(shapes)}")
-    checked: dict[str, NDArray] = {}
-    for name, shape in shapes.items():
-        p = _float_array(name, params[name])
-        if p.shape != shape:
-            raise ValueError(f"{name} has shape {p.shape}, expected {shape}")
-        first = next(iter(checked.values()), p)
-        _one_dtype(name, p, first.dtype, next(iter(checked), name))
-        checked[name] = p
-    return checked
-
-
-def _float_array(name: str, value: Any, infinite: bool = False) -> NDArray:
-    """A copy of a float array, finite unless it may be infinite; anything else is refused."""
-    array = np.array(value)
-    if array.dtype.kind != "f":
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; give floats, such as {name}.astype(np.float64)"
-        )
-    if infinite and not np.isnan(array).any():
-        return array
-    if not np.isfinite(array).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name}{list(index)} is {array[index]}; every number must be finite")
-    return array
-
-
-def _one_dtype(name: str, array: NDArray, dtype: np.dtype[Any], other: str) -> None:
-    if array.dtype != dtype:
-        raise TypeError(
-            f"{name} has dtype {array.dtype} and {other} {dtype}; give one dtype to all, "
-            f"such as {name}.astype(np.{dtype})"
-        )
-
-
-def _representable(name: str, array: NDArray, precision: Precision) -> None:
-    if array.dtype.kind not in "f":
-        return  # class labels
-    if array.dtype != precision.dtype:
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; {precision.name} is stored as {precision.dtype}"
-        )
-    other = precision.round(array) != array
-    if other.any():
-        index = tuple(int(i) for i in np.argwhere(other)[0])
-        raise ValueError(
-            f"{name}{list(index)} = {array[index]} is not a {precision.name} number; build the "
-            f"case in float32 and give case.astype({precision.name!r})"
-        )
 
 
 def _rounded(name: str, array: NDArray, precision: Precision) -> NDArray:

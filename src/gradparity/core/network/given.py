@@ -1,0 +1,156 @@
+"""Checks of what a case is given: names, dtypes, shapes, and finite numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arithmetic.arrays import NDArray
+from ..arithmetic.precision import Precision
+from ..formulas.op import Shape
+from .network import Network
+from .nodes import INPUT, Step
+
+__all__ = [
+    "check_names",
+    "check_samples",
+    "checked_inputs",
+    "checked_params",
+    "float_array",
+    "one_dtype",
+    "representable",
+]
+
+
+def check_names(network: Network, given: Mapping[str, Any]) -> None:
+    if set(given) != set(network.inputs):
+        missing = sorted(set(network.inputs) - set(given))
+        extra = sorted(set(given) - set(network.inputs))
+        raise ValueError(
+            f"inputs: missing {missing}, unknown {extra}; the network takes {list(network.inputs)}"
+        )
+
+
+def check_samples(output: Shape) -> None:
+    if not output:
+        raise ValueError(
+            "the output is one number, without an axis of samples; a divergence takes one row for "
+            "each, so give a network without it and ends="
+        )
+
+
+def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
+    """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
+    given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
+    check_names(network, given)
+    inputs = {}
+    for name in network.inputs:
+        array = np.array(given[name])
+        if array.dtype.kind not in "iub":
+            infinite = name in network.fixed and name != network.weights
+            array = float_array(name, array, infinite)
+        elif name == INPUT and network.inputs == (INPUT,) and not _takes_integers(network):
+            float_array(name, array)  # refuses it
+        if not array.ndim or 0 in array.shape:
+            raise ValueError(
+                f"{name} has shape {array.shape}; give (T, D_0) or more axes, with at least one "
+                "sample and one element"
+            )
+        inputs[name] = array
+    for step in network.body:
+        _check_integers(step, inputs)
+    return inputs
+
+
+def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
+    """An op made for integers is given an input of them; no other op of this package is."""
+    first = step.inputs[0]
+    if step.op.integers:
+        dtype = inputs[first].dtype if first in inputs else "floats, as every value of a node has"
+        if first not in inputs or inputs[first].dtype.kind not in "iu":
+            raise TypeError(
+                f"node {step.name!r}: {first} has dtype {dtype}; {step.op.name} takes an input of "
+                "integers"
+            )
+        step.op.check_integers(inputs[first])
+    if not type(step.op).__module__.startswith("gradparity."):
+        return
+    for name in step.inputs[int(step.op.integers) :]:
+        if name in inputs and inputs[name].dtype.kind != "f":
+            raise TypeError(
+                f"node {step.name!r}: {name} has dtype {inputs[name].dtype}; {step.op.name} takes "
+                f"floats there, such as {name}.astype(np.float64), or for a mask "
+                f"np.where({name}, 0.0, -np.inf)"
+            )
+
+
+def _takes_integers(network: Network) -> bool:
+    """Whether an op that takes x is made for integers, such as an embedding."""
+    return any(
+        getattr(step.op, "integers", False) for step in network.steps if INPUT in step.inputs
+    )
+
+
+def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDArray]:
+    """Copies of a network's parameters: names, shapes, one float dtype, every number finite.
+
+    Raises
+    ------
+    TypeError, ValueError : naming the parameter, what was received and what was expected.
+    """
+    shapes = network.parameter_shapes
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is {type(params).__name__}; give a dict with {sorted(shapes)}")
+    if set(params) != set(shapes):
+        missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
+        raise ValueError(f"params: missing {missing}, unknown {extra}; names are {sorted(shapes)}")
+    checked: dict[str, NDArray] = {}
+    for name, shape in shapes.items():
+        p = float_array(name, params[name])
+        if p.shape != shape:
+            raise ValueError(f"{name} has shape {p.shape}, expected {shape}")
+        first = next(iter(checked.values()), p)
+        one_dtype(name, p, first.dtype, next(iter(checked), name))
+        checked[name] = p
+    return checked
+
+
+def float_array(name: str, value: Any, infinite: bool = False) -> NDArray:
+    """A copy of a float array, finite unless it may be infinite; anything else is refused."""
+    array = np.array(value)
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; give floats, such as {name}.astype(np.float64)"
+        )
+    if infinite and not np.isnan(array).any():
+        return array
+    if not np.isfinite(array).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name}{list(index)} is {array[index]}; every number must be finite")
+    return array
+
+
+def one_dtype(name: str, array: NDArray, dtype: np.dtype[Any], other: str) -> None:
+    if array.dtype != dtype:
+        raise TypeError(
+            f"{name} has dtype {array.dtype} and {other} {dtype}; give one dtype to all, "
+            f"such as {name}.astype(np.{dtype})"
+        )
+
+
+def representable(name: str, array: NDArray, precision: Precision) -> None:
+    if array.dtype.kind not in "f":
+        return  # class labels
+    if array.dtype != precision.dtype:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}; {precision.name} is stored as {precision.dtype}"
+        )
+    other = precision.round(array) != array
+    if other.any():
+        index = tuple(int(i) for i in np.argwhere(other)[0])
+        raise ValueError(
+            f"{name}{list(index)} = {array[index]} is not a {precision.name} number; build the "
+            f"case in float32 and give case.astype({precision.name!r})"
+        )
