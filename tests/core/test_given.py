@@ -16,11 +16,15 @@ from gradparity.core import (
     Case,
     Embedding,
     LinearLoss,
+    LSTMCell,
+    Multiply,
     Network,
     Node,
     Sum,
     Tanh,
     Transpose,
+    scalar_backprop,
+    train,
 )
 
 L = LinearLoss()
@@ -42,6 +46,14 @@ def two_inputs() -> Network:
 def embedded(*before: Node, ids: str = "ids") -> Network:
     nodes = (*before, Node("e", Embedding(5, 3), ids))
     return Network(*nodes, divergence=L, inputs=("ids" if ids != "t" else "x",))
+
+
+def recurrent() -> Network:
+    nodes = (Node("n", LSTMCell(2, 3), "x", "h", "c"), Node("m", Multiply(), "n.h", "n.c"))
+    return Network(*nodes, divergence=L, inputs=("x", "h", "c"))
+
+
+STATES = {"x": random(4, 2), "h": random(4, 3), "c": random(4, 3)}
 
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
@@ -102,6 +114,15 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         r"missing \['a', 'b'\], unknown \['x'\]",
     ),
     "no input": (lambda: Case.random(two_inputs()), "give Case.random.*width=D_0, or x= for"),
+    "several inputs to train": (
+        lambda: train(recurrent(), Case.random(recurrent(), x=STATES).params, STATES,
+                      random(4, 3), eta=0.1),
+        r"takes \('x', 'h', 'c'\); train takes one input x alone",
+    ),
+    "several outputs in the scalar form": (
+        lambda: scalar_backprop(Case.random(recurrent(), x=STATES)),
+        "the scalar form is written for networks on one input x",
+    ),
     "no targets": (
         lambda: Case(Network(Node("t", Tanh(), "x"), divergence=L2()), {}, random(2, 3)),
         "d is not given",

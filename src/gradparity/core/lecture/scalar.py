@@ -132,8 +132,12 @@ def own_parameters(step: Step, case: Case) -> dict[str, Any]:
 
 def _refuse_other_shapes(case: Case) -> None:
     """The loops are over samples and units."""
-    odd = next((n for n in case.network.nodes if len(case.shapes[n.name]) != 2), None)
-    if odd is not None or case.network.inputs != (INPUT,) or case.network.parameters:
+    values = (name for step in case.network.body for name in step.values)
+    if (
+        any(len(case.shapes[name]) != 2 for name in values)
+        or case.network.inputs != (INPUT,)
+        or case.network.parameters
+    ):
         raise TypeError(
             "the scalar form is written for networks on one input x, whose values are (T, D); use "
             "`backprop`, which takes any"

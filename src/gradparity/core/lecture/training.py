@@ -13,6 +13,7 @@ from ..formulas.divergences import BinaryCrossEntropy
 from ..network.backprop import forward, training_gradients
 from ..network.case import Case
 from ..network.network import Network
+from ..network.nodes import INPUT
 
 __all__ = ["Training", "accuracy", "minibatches", "sgd_step", "train"]
 
@@ -166,6 +167,8 @@ def train(
     case = Case(network, params, x, d)
     if not case.params:
         raise ValueError("the network has no parameters to train; give it an op such as Affine")
+    if network.inputs != (INPUT,):
+        raise ValueError(f"the network takes {network.inputs}; train takes one input x alone")
     eta_at = _step_sizes(eta, case.dtype)
     if tolerance is not None:
         _positive("tolerance", tolerance, "; None turns the rule off")
