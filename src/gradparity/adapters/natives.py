@@ -309,7 +309,7 @@ class Called:
 
 
 def _wanted(expected: Sequence[tuple[str, Shape]]) -> str:
-    """What a function has to return.
+    """Describe the arrays that a function has to return.
 
     >>> _wanted([("h", (4, 3)), ("c", (4, 3))])
     'return a tuple of 2 arrays, h of shape (4, 3), c of shape (4, 3), in this order, of the ...'

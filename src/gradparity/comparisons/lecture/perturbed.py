@@ -30,7 +30,7 @@ Seen = Callable[..., Any]
 
 
 class Twins:
-    """How far apart correct runs may be, estimated by Monte Carlo: K = 4 perturbed twins.
+    """The distance allowed between correct runs, estimated by Monte Carlo: K = 4 perturbed twins.
 
     A twin is the hand core in float64, on the same minibatches, in which every value, every
     gradient, Err and every updated parameter is moved in every step, each element by a random sign

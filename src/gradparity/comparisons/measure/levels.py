@@ -1,4 +1,4 @@
-"""How far a quantity may be off: the arithmetics asked in turn, from the sharpest to the widest."""
+"""Errors and bounds of a quantity under one arithmetic after another, the sharpest first."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Measured:
 
 
 def measure(e: Reference, rounding: Rounding) -> Measured:
-    """How far each element of a quantity is from the nearest valid one."""
+    """Measure the distance of each element of a quantity from the nearest valid one."""
     got, want = np.asarray(e.got, dtype=np.float64), e.want.value
     bound = np.asarray(e.want.full_error())
     with np.errstate(all="ignore"):

@@ -198,7 +198,7 @@ def _word(f: Finding) -> str:
 
 
 def _standing(f: Finding) -> int:
-    """How far from parity: 0 there is, 1 nothing was tested, 2 unknown; above, by verdict."""
+    """Rank a finding: 0 parity, 1 nothing was tested, 2 unknown; above, by verdict."""
     if f.parity is True:
         return 0
     if f.parity is None:

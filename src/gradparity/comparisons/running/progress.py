@@ -1,4 +1,4 @@
-"""How far a long piece of work has come: the share of its time, learnt as it goes.
+"""Progress of a long piece of work: the share of its time, learnt as it goes.
 
 Steps differ in cost by orders of magnitude, for a framework that compiles and for one that does
 not.  So what a step of each kind took is measured, and what is left is counted in the same steps.

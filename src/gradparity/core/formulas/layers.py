@@ -90,13 +90,8 @@ class Affine(Op):
 
 
 @dataclass(frozen=True)
-class Softmax(Activation):
-    """y_i = e^{z_i} / sum_j e^{z_j};  dz_j = y_j (dy_j - sum_i dy_i y_i).
-
-    Parameters
-    ----------
-    axis : of the sums, the last by default.
-    """
+class _AlongAxis(Activation):
+    """An activation that normalises along one axis."""
 
     axis: int = -1
 
@@ -106,6 +101,16 @@ class Softmax(Activation):
     def output_shape(self, *shapes: Shape) -> Shape:
         axes_in(self, self.axis, shapes[0])
         return shapes[0]
+
+
+@dataclass(frozen=True)
+class Softmax(_AlongAxis):
+    """y_i = e^{z_i} / sum_j e^{z_j};  dz_j = y_j (dy_j - sum_i dy_i y_i).
+
+    Parameters
+    ----------
+    axis : of the sums, the last by default.
+    """
 
     def f(self, z: Array) -> Array:
         e = np.exp(z - z.max(axis=self.axis, keepdims=True))
@@ -122,22 +127,13 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
 
 
 @dataclass(frozen=True)
-class LogSoftmax(Activation):
+class LogSoftmax(_AlongAxis):
     """y_i = z_i - log sum_j e^{z_j};  dz_j = dy_j - e^{y_j} sum_i dy_i.
 
     Parameters
     ----------
     axis : of the sums, the last by default.
     """
-
-    axis: int = -1
-
-    def __post_init__(self) -> None:
-        whole(self, "axis")
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        axes_in(self, self.axis, shapes[0])
-        return shapes[0]
 
     def f(self, z: Array) -> Array:
         return log_softmax(z, self.axis)

@@ -290,7 +290,7 @@ def arrays(trace: Trace) -> dict[Quantity, NDArray]:
 
 
 def array_fault(found: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
-    """What is wrong with an array of a trace, and what to do; empty where nothing is."""
+    """Describe the fault of an array of a trace and its remedy; return "" for a right one."""
     if type(found) is not np.ndarray:
         return f"is a {type(found).__module__}.{type(found).__name__}; give np.array(...)"
     if found.dtype != dtype:
