@@ -78,7 +78,7 @@ def core_step(case: Case) -> Callable[[], object]:
 
 
 def torch_step(case: Case) -> Callable[[], object]:
-    module = gp.adapter("torch").build(case.network, case.params)
+    module = gp.get_adapter("torch").build(case.network, case.params)
     optimiser = torch.optim.SGD(module.parameters(), lr=ETA)
     x, d = torch.tensor(case.x), torch.tensor(case.d)
 
@@ -91,7 +91,7 @@ def torch_step(case: Case) -> Callable[[], object]:
 
 
 def jax_step(case: Case) -> Callable[[], object]:
-    apply, params, divergence = gp.adapter("jax").build(case.network, case.params)
+    apply, params, divergence = gp.get_adapter("jax").build(case.network, case.params)
     x, d = jnp.array(case.x), jnp.array(case.d.astype(np.int32))
 
     @jax.jit
@@ -125,7 +125,7 @@ def training_step() -> None:
 
 def plain_pass(case: Case) -> Callable[[], object]:
     """Run forward and backward in PyTorch alone: the unit of the other costs."""
-    module = gp.adapter("torch").build(case.network, case.params)
+    module = gp.get_adapter("torch").build(case.network, case.params)
     x, d = torch.tensor(case.x), torch.tensor(case.d)
 
     def run() -> None:
@@ -136,7 +136,7 @@ def plain_pass(case: Case) -> Callable[[], object]:
 
 
 def plain_jax_pass(case: Case) -> Callable[[], object]:
-    apply, params, divergence = gp.adapter("jax").build(case.network, case.params)
+    apply, params, divergence = gp.get_adapter("jax").build(case.network, case.params)
     double = case.dtype == np.float64
     with jax.enable_x64(double):
         x, d = jnp.array(case.x), jnp.array(case.d.astype(np.int32))
@@ -155,7 +155,7 @@ def our_check(case: Case, adapter: str) -> Callable[[], object]:
 
 
 def torch_gradcheck(case: Case, fast: bool) -> Callable[[], object]:
-    module = gp.adapter("torch").build(case.network, case.params)
+    module = gp.get_adapter("torch").build(case.network, case.params)
     x, d = torch.tensor(case.x), torch.tensor(case.d)
     names = [name for name, _ in module.named_parameters()]
     params = [p.detach().clone().requires_grad_() for p in module.parameters()]
@@ -170,7 +170,7 @@ def torch_gradcheck(case: Case, fast: bool) -> Callable[[], object]:
 def jax_check_grads(case: Case) -> Callable[[], object]:
     def call() -> None:
         with jax.enable_x64(True):
-            apply, params, divergence = gp.adapter("jax").build(case.network, case.params)
+            apply, params, divergence = gp.get_adapter("jax").build(case.network, case.params)
             x, d = jnp.array(case.x), jnp.array(case.d.astype(np.int32))
             loss = jax.jit(lambda p: divergence(apply(p, x), d).mean())
             jax.test_util.check_grads(loss, (params,), order=1, modes=["rev"])

@@ -70,22 +70,26 @@ NETWORK = gp.layered([Affine(8, 16), SiLU(), Affine(16, 4)], CrossEntropy(eps=0.
 def alone() -> dict[str, gp.Report]:
     """Each function against the formula of SiLU, the frameworks differentiating."""
     return {
-        "LeanSiLU": gp.check_op(LeanSiLU.apply, "torch", like=SiLU(), name="LeanSiLU"),
-        "lean_silu": gp.check_op(lean_silu, "jax", like=SiLU()),
-        "ForgetfulSiLU": gp.check_op(ForgetfulSiLU.apply, "torch", like=SiLU(), name="Forgetful"),
-        "forgetful_silu": gp.check_op(forgetful_silu, "jax", like=SiLU()),
+        "LeanSiLU": gp.check_op(LeanSiLU.apply, "torch", reference=SiLU(), name="LeanSiLU"),
+        "lean_silu": gp.check_op(lean_silu, "jax", reference=SiLU()),
+        "ForgetfulSiLU": gp.check_op(
+            ForgetfulSiLU.apply, "torch", reference=SiLU(), name="Forgetful"
+        ),
+        "forgetful_silu": gp.check_op(forgetful_silu, "jax", reference=SiLU()),
     }
 
 
 def in_a_network() -> dict[str, gp.Report]:
     """Each in the place of the framework's own SiLU, both frameworks side by side."""
     right = (
-        gp.adapter("torch").replacing({SiLU: LeanSiLU.apply}, name="torch, lean"),
-        gp.adapter("jax").replacing({SiLU: lean_silu}, name="jax, lean"),
+        gp.get_adapter("torch").with_overrides({SiLU: LeanSiLU.apply}, name="torch, lean"),
+        gp.get_adapter("jax").with_overrides({SiLU: lean_silu}, name="jax, lean"),
     )
     wrong = (
-        gp.adapter("torch").replacing({SiLU: ForgetfulSiLU.apply}, name="torch, forgetful"),
-        gp.adapter("jax").replacing({SiLU: forgetful_silu}, name="jax, forgetful"),
+        gp.get_adapter("torch").with_overrides(
+            {SiLU: ForgetfulSiLU.apply}, name="torch, forgetful"
+        ),
+        gp.get_adapter("jax").with_overrides({SiLU: forgetful_silu}, name="jax, forgetful"),
     )
     return {"both lean": gp.check(NETWORK, *right), "both forgetful": gp.check(NETWORK, *wrong)}
 

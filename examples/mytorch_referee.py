@@ -47,7 +47,7 @@ def diagnoses() -> dict[str, gp.Report]:
     """What is said of the right network, and of each mistake."""
     case = gp.Case.random(NETWORK, batch=32, seed=0, name="homework")
     return {
-        name: gp.check(case, gp.OwnLayers(partial(course, **layers), CrossEntropyLoss))
+        name: gp.check(case, gp.LayerStack(partial(course, **layers), CrossEntropyLoss))
         for name, layers in {"no mistake": {}, **MISTAKES}.items()
     }
 
@@ -63,7 +63,7 @@ def text() -> str:
 
 def lines() -> str:
     """What is given to the referee, as it stands here."""
-    given = "gp.check(NETWORK, gp.OwnLayers(course, CrossEntropyLoss))"
+    given = "gp.check(NETWORK, gp.LayerStack(course, CrossEntropyLoss))"
     return f"```python\n{inspect.getsource(course).strip()}\n\n\n{given}\n```"
 
 

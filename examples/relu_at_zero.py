@@ -94,7 +94,7 @@ def torch_with_slope(slope: float, overwrite: bool = False) -> TorchAdapter:
         return _WithSlope.apply(z, slope, overwrite)
 
     name = f"torch, {'dz := ' if overwrite else ''}{slope:g} at 0"
-    return TorchAdapter().replacing({ReLU: relu}, name)
+    return TorchAdapter().with_overrides({ReLU: relu}, name)
 
 
 def relu_network(hidden: Sequence[int], n_in: int = 64, subgradient: str = "left") -> Network:

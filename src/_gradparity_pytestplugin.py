@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "gradparity(adapters=, dtypes=, expected=, seed=): what the fixture `gradparity` uses.",
+        "gradparity(adapters=, dtypes=, allow=, seed=): what the fixture `gradparity` uses.",
     )
     configs.append(config)
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist only sends

@@ -233,7 +233,7 @@ def styles() -> dict[str, tuple[Any, Any]]:
     scaled = net(core.Affine(5, 4), Scale())
     lists = {"W": ("params.0", "grads.0"), "b": ("params.1", "grads.1")}
     nested = SimpleNamespace(layers=[Linear(5, 4), SimpleNamespace(layers=(ReLU(),)), Linear(4, 3)])
-    own = gp.OwnLayers
+    own = gp.LayerStack
 
     def of_lists(case: gp.Case) -> list[Any]:
         return layers_of(case, Affine=partial(InOut, dtype=case.dtype))

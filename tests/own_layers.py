@@ -294,7 +294,7 @@ def complaints(report: Report) -> list[str]:
 
 
 def report_of(own: Own, check: str, dtypes: Any = "float64", seed: int = 0) -> Report:
-    op = gp.OwnOp(own.forward, own.backward, like=own.like, width=own.width)
+    op = gp.OwnOp(own.forward, own.backward, reference=own.reference, width=own.width)
     return op.checks(dtypes, seed)[check]()
 
 

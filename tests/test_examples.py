@@ -44,7 +44,7 @@ def planted(example: ModuleType, precision: str, T: int = 16) -> Case:
 @pytest.mark.parametrize("precision", ["float16", "bfloat16", "float32", "float64"])
 def test_a_planted_zero_is_counted_and_makes_the_gradients_differ(example, precision):
     case = planted(example, precision)
-    trace = gp.adapter("torch").run(case)
+    trace = gp.get_adapter("torch").run(case)
     assert example.zeros_in_census(case) == case.T == int((trace.value["z1"] == 0).sum())
     assert example.makes_a_difference(case, trace)
     assert example.gradients_differ(case)
@@ -55,7 +55,7 @@ def test_a_zero_at_which_no_gradient_arrives_makes_none(example):
     params = {name: array.copy() for name, array in case.params.items()}
     params["W2"][2] = 0.0  # nobody listens to the unit
     case = Case(case.network, params, case.x, case.d)
-    trace = gp.adapter("torch").run(case)
+    trace = gp.get_adapter("torch").run(case)
     assert (trace.value["z1"] == 0).sum() == case.T
     assert not example.makes_a_difference(case, trace)
     assert not example.gradients_differ(case)
@@ -79,7 +79,7 @@ def test_the_shortcut_is_the_literal_comparison(example, precision):
         params = {name: np.round(array * 8) / 8 for name, array in params.items()}
         x = rng.integers(-1, 2, (2, 3)).astype(np.float32)
         case = Case(network, params, x, np.array([0, 1])).astype(precision)
-        differ = example.makes_a_difference(case, gp.adapter("torch").run(case))
+        differ = example.makes_a_difference(case, gp.get_adapter("torch").run(case))
         assert differ == example.gradients_differ(case)
         seen.add(differ)
     assert seen == {False, True}

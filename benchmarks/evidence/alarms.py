@@ -71,7 +71,7 @@ def implementations(kind: str) -> dict[str, Run]:
     if kind == "summation order":
         return {order: _one_by_one(summing(order)) for order in ORDERS}
     runs: dict[str, Run] = {"core": _one_by_one(backprop)}
-    return runs | {name: gp.adapter(name).run_all for name in ("torch", "jax")}
+    return runs | {name: gp.get_adapter(name).run_all for name in ("torch", "jax")}
 
 
 def _one_by_one(run: Callable[[Case], Trace]) -> Run:
@@ -164,7 +164,7 @@ def _differences(counted: Counted, kind: str, cases: list[Case]) -> None:
         for case in (case.astype(dtype) for case in cases):
             if sum(p.size for p in case.params.values()) > 1500:
                 continue
-            got = final(case, gp.adapter("torch").run(case))
+            got = final(case, gp.get_adapter("torch").run(case))
             for checker, (check, dtypes) in FUNCTIONS.items():
                 if dtype in dtypes:
                     counted.tally[dtype].add(kind, checker, check(case, got))

@@ -153,7 +153,7 @@ def _loss(case: Case, params: Mapping[str, torch.Tensor]) -> Any:
 def check_grads(case: Case, gradients: Gradients) -> str:
     """Run `jax.test_util.check_grads` on the JAX network, whose custom_vjp gives these."""
     with jax.enable_x64(case.dtype == np.float64):
-        build = gp.adapter("jax").build
+        build = gp.get_adapter("jax").build
         params, nested = (build(case.network, p).params for p in (case.params, dict(gradients)))
         x, d = jnp.array(case.x), jnp.array(case.desired)
         compiled = _compiled(case.network)
@@ -173,7 +173,7 @@ def check_grads(case: Case, gradients: Gradients) -> str:
 def _compiled(network: Network) -> Any:
     shapes = network.parameter_shapes
     zero = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    apply, _, divergence = gp.adapter("jax").build(network, zero)
+    apply, _, divergence = gp.get_adapter("jax").build(network, zero)
 
     def loss(params: Any, x: Any, d: Any) -> Any:
         return network.scale * divergence(apply(params, x), d).mean()

@@ -33,7 +33,7 @@ def _case(widths: tuple[int, ...], batch: int, dtype: str) -> Case:
 
 def contestants(case: Case, differences: bool) -> dict[str, Callable[[], object]]:
     """Return every checker as a function, from the implementation's run to the answer."""
-    adapter = gp.adapter("torch")
+    adapter = gp.get_adapter("torch")
     module = adapter.build(case.network, case.params)
     x, d = torch.tensor(case.x), torch.tensor(case.d)
 

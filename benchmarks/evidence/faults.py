@@ -70,7 +70,7 @@ def measure(given: Iterable[tuple[str, float, int, Case]], ends: Collection[str]
     ends : kinds whose first network is judged end to end as well.
     """
     counted = Planted()
-    torch = gp.adapter("torch")
+    torch = gp.get_adapter("torch")
     for kind, scale, seed, case in given:
         both = {dtype: case.astype(dtype) for dtype in DTYPES}
         right = {dtype: torch.run(both[dtype]) for dtype in DTYPES}

@@ -19,7 +19,7 @@ from gradparity.adapters import (
     AdapterError,
     DeviceError,
     NativeAdapter,
-    Natives,
+    Overrides,
     no_function,
     risk,
     taps,
@@ -41,7 +41,7 @@ class AutogradAdapter(NativeAdapter):
     """Builds and traces networks in autograd."""
 
     name = "autograd"
-    natives = Natives("autograd")
+    overrides = Overrides("autograd")
 
     def versions(self) -> dict[str, str]:
         return {"autograd": version("autograd"), "scipy": version("scipy")}
@@ -52,13 +52,13 @@ class AutogradAdapter(NativeAdapter):
         """A pure function and its parameters, under the network's own names."""
         if network.divergence is None or network.weights is not None:
             raise AdapterError("the autograd adapter needs a divergence, and takes no weights")
-        self.natives.check(network)
+        self.overrides.check(network)
         twin = twin or {}
         call = {
-            step.name: self.natives.at(step) or _function(step.op, twin.get(step.name, ""))
+            step.name: self.overrides.at(step) or _function(step.op, twin.get(step.name, ""))
             for step in network.body
         }
-        divergence = self.natives.of(network.divergence) or _divergence(network.divergence)
+        divergence = self.overrides.of(network.divergence) or _divergence(network.divergence)
 
         def apply(params: Mapping[str, Any], x: Any, see: Any = lambda key, y: y) -> Any:
             def node(step: Any, y: list[Any], given: dict[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from gradparity.adapters import (
     AdapterError,
     DeviceError,
     NativeAdapter,
-    Natives,
+    Overrides,
     no_function,
     risk,
     taps,
@@ -48,7 +48,7 @@ class TinygradAdapter(NativeAdapter):
     """Builds and traces networks in tinygrad."""
 
     name = "tinygrad"
-    natives = Natives("tinygrad")
+    overrides = Overrides("tinygrad")
 
     def versions(self) -> dict[str, str]:
         return {"tinygrad": version("tinygrad"), "tinygrad device": _opened(DEV.device)}
@@ -62,13 +62,13 @@ class TinygradAdapter(NativeAdapter):
         """
         if network.divergence is None or network.weights is not None:
             raise AdapterError("the tinygrad adapter needs a divergence, and takes no weights")
-        self.natives.check(network)
+        self.overrides.check(network)
         twin = twin or {}
         call = {
-            step.name: self.natives.at(step) or _function(step.op, twin.get(step.name, ""))
+            step.name: self.overrides.at(step) or _function(step.op, twin.get(step.name, ""))
             for step in network.body
         }
-        divergence = self.natives.of(network.divergence) or _divergence(network.divergence)
+        divergence = self.overrides.of(network.divergence) or _divergence(network.divergence)
         params = core.checked_params(network, params)
         tensors: dict[str, dict[str, Tensor]] = {step.name: {} for step in network.body}
         with _on(None):
@@ -117,7 +117,7 @@ class TinygradAdapter(NativeAdapter):
 
         inputs = {name: _tensor(a) for name, a in case.inputs.items()}
         # Class labels stay labels: tinygrad has a path of its own for them.
-        d = case.d.astype(np.int32) if self.natives.take_labels(case) else case.desired
+        d = case.d.astype(np.int32) if self.overrides.take_labels(case) else case.desired
         Div = native.divergence(native.apply(inputs, see), _tensor(d)) + zeros["Div"]
         Err = risk(network, Div)
         parameters = _parameters(network, native)

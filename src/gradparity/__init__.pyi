@@ -2,8 +2,8 @@ from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
 from . import testing as testing
-from .adapters import OwnLayers as OwnLayers
-from .adapters import adapter as adapter
+from .adapters import LayerStack as LayerStack
+from .adapters import get_adapter as get_adapter
 from .comparisons import OwnOp as OwnOp
 from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
@@ -20,21 +20,21 @@ from .testing import OwnNetwork as OwnNetwork
 
 __all__ = [
     "Case",
+    "LayerStack",
     "Network",
     "Node",
-    "OwnLayers",
     "OwnNetwork",
     "OwnOp",
     "Report",
     "Trace",
     "Verdict",
-    "adapter",
     "adapters",
     "backprop",
     "check",
     "check_op",
     "comparisons",
     "core",
+    "get_adapter",
     "judge",
     "layered",
     "testing",

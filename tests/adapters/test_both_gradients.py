@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradparity import core
-from gradparity.adapters import adapter
+from gradparity.adapters import get_adapter
 from gradparity.comparisons.cases.suite import LOSSES, OPS, builtin_cases, gated
 from gradparity.comparisons.judge.traces import check_trace
 from gradparity.core import (
@@ -39,7 +39,7 @@ def every_op(name: str, dtype: str) -> dict[str, tuple[Case, Trace]]:
     """Every op and every loss, traced together so that JAX compiles once."""
     names = [f"op-{op}" for op in OPS] + [f"loss-{loss}-mean" for loss in LOSSES]
     cases = [builtin_cases()[n].make().astype(dtype) for n in names]
-    traces = adapter(name).run_all(cases)
+    traces = get_adapter(name).run_all(cases)
     return {n: pair for n, *pair in zip(names, cases, traces, strict=True)}
 
 
@@ -95,7 +95,7 @@ class TestEveryOpAndLoss:
 class TestUsesOfAValue:
     def test_each_has_a_gradient_of_its_own(self, name: str) -> None:
         case = gated()
-        trace, hand = adapter(name).run(case), backprop(case)
+        trace, hand = get_adapter(name).run(case), backprop(case)
         assert Edge("r1", "q1[0]") in trace.edge_grad
         assert Edge("r1", "q1[1]") in trace.edge_grad
         assert {e.target for e in trace.edge_grad if e[0] == "z1"} == {"y1", "g1", "r1"}
@@ -114,7 +114,7 @@ class TestUsesOfAValue:
             divergence=LinearLoss(),
         )
         case = Case.random(net, batch=2, width=3, seed=4)
-        trace = adapter(name).run(case)
+        trace = get_adapter(name).run(case)
         for i in range(3):
             np.testing.assert_array_equal(
                 trace.edge_grad["m1", f"s1[{i}]"], trace.grad["s1"], strict=True
@@ -137,7 +137,7 @@ class TestUsesOfAValue:
             output="z2",
         )
         case = Case.random(net, batch=2, dtype=dtype)
-        trace = adapter(name).run(case)
+        trace = get_adapter(name).run(case)
         check_trace(case, trace)
         for key in ("lost", "further", "W_lost", "b_lost"):
             assert not trace.grad[key].any()
@@ -161,7 +161,7 @@ class TestTargets:
         smooth = one_hot - eps * (4 * one_hot - 1)
         net, plain = layered(ops, kind(eps, on)), layered(ops, kind(on=on))
         one = Case.random(net, batch=5, seed=8)
-        traces = adapter(name).run_all(
+        traces = get_adapter(name).run_all(
             [
                 Case(net, one.params, one.x, labels),
                 Case(net, one.params, one.x, labels.astype(np.uint8)),
@@ -176,7 +176,7 @@ class TestTargets:
         labels = np.array([0, 3, 1, 2, 3])
         net = layered([Affine(3, 4)], CrossEntropy())
         one = Case.random(net, batch=5, seed=8)
-        by_label, by_row = adapter(name).run_all(
+        by_label, by_row = get_adapter(name).run_all(
             [Case(net, one.params, one.x, d) for d in (labels, np.eye(4)[labels])]
         )
         assert_same(by_label, by_row, units=64)
@@ -184,7 +184,7 @@ class TestTargets:
     def test_reduction_is_the_networks(self, name: str) -> None:
         mean, total = (layered([Affine(3, 4)], L2(), reduction=r) for r in ("mean", "sum"))
         one = Case.random(mean, batch=4, seed=8)
-        a, b = adapter(name).run_all([one, Case(total, one.params, one.x, one.d)])
+        a, b = get_adapter(name).run_all([one, Case(total, one.params, one.x, one.d)])
         assert b.Err == pytest.approx(4 * a.Err)
         np.testing.assert_array_equal(b.grad["W1"], 4 * a.grad["W1"])
         np.testing.assert_array_equal(b.grad["Div"], 1.0)
@@ -196,7 +196,7 @@ class TestRandomizedLeakyReLU:
     def test_slopes_are_drawn_and_used_for_the_gradient_too(self, name: str, dtype: str) -> None:
         op = RandomizedLeakyReLU(0.1, 0.4)
         case = Case.random(layered([op], LinearLoss()), batch=60, width=5, seed=0, dtype=dtype)
-        trace = adapter(name).run(case)
+        trace = get_adapter(name).run(case)
         negative = case.x < 0
         slope = trace.value["y1"][negative] / case.x[negative]
         assert slope.min() >= 0.1 - 1e-6
@@ -210,5 +210,5 @@ class TestRandomizedLeakyReLU:
     def test_in_evaluation_has_the_mean_slope(self, name: str) -> None:
         op = RandomizedLeakyReLU(0.1, 0.4, training=False)
         case = Case.random(layered([op], LinearLoss()), batch=9, width=5, seed=0)
-        y = adapter(name).run(case).value["y1"]
+        y = get_adapter(name).run(case).value["y1"]
         np.testing.assert_allclose(y, np.where(case.x > 0, case.x, 0.25 * case.x), rtol=1e-15)

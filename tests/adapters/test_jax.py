@@ -14,7 +14,7 @@ pytest.importorskip("optax")
 
 import jax.numpy as jnp  # noqa: E402
 
-from gradparity.adapters import adapter  # noqa: E402
+from gradparity.adapters import get_adapter  # noqa: E402
 from gradparity.adapters.jax.adapter import JaxNetwork  # noqa: E402
 from gradparity.comparisons.cases.suite import OPS, builtin_cases, gated  # noqa: E402
 from gradparity.core import (  # noqa: E402
@@ -32,7 +32,7 @@ from gradparity.core import (  # noqa: E402
 
 from .frameworks import AT_A_KINK, each_dtype, gradient_at, with_a_named_layer  # noqa: E402
 
-JAX: Any = adapter("jax")
+JAX: Any = get_adapter("jax")
 run_at = partial(gradient_at, JAX)
 
 

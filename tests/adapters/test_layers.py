@@ -40,7 +40,7 @@ class TestRightOnesPass:
     @pytest.mark.parametrize("seed", range(40))
     def test_random_chains(self, seed: int) -> None:
         case = chain(seed, square=seed % 3 == 0)
-        report = gp.check(case, gp.OwnLayers(layers_of, HalfSquares))
+        report = gp.check(case, gp.LayerStack(layers_of, HalfSquares))
         assert report.exit_code != 1, report
         assert all(f.parity is not False for _, f in report.findings())
         assert {f.quantity for _, f in report.findings()} == everything(case) | {"Err"}
@@ -48,16 +48,16 @@ class TestRightOnesPass:
     @pytest.mark.parametrize("seed", range(8))
     def test_of_cross_entropy(self, seed: int) -> None:
         case = chain(seed, core.CrossEntropy())
-        assert not bad(gp.check(case, gp.OwnLayers(layers_of, CrossEntropyLoss)))
+        assert not bad(gp.check(case, gp.LayerStack(layers_of, CrossEntropyLoss)))
 
     @pytest.mark.parametrize("bias", [(-1,), (1, -1), (-1, 1)])
     def test_any_shape_of_a_bias(self, bias: tuple[int, ...]) -> None:
-        own = gp.OwnLayers(partial(layers_of, Affine=partial(Linear, bias=bias)), HalfSquares)
+        own = gp.LayerStack(partial(layers_of, Affine=partial(Linear, bias=bias)), HalfSquares)
         assert gp.check(two(), own)
 
     def test_no_bias(self) -> None:
         case = net(core.Affine(5, 4, bias=False), core.Tanh())
-        assert gp.check(case, gp.OwnLayers([Linear(5, 4, None), Tanh()], HalfSquares))
+        assert gp.check(case, gp.LayerStack([Linear(5, 4, None), Tanh()], HalfSquares))
 
     def test_one_of_each_other_style(self) -> None:
         for name, (case, own) in styles().items():
@@ -65,7 +65,7 @@ class TestRightOnesPass:
             assert report, f"{name}\n{report}"
 
     def test_the_frameworks_of_a_test_suite(self) -> None:
-        own = gp.OwnNetwork(two(), gp.OwnLayers(layers_of, HalfSquares))
+        own = gp.OwnNetwork(two(), gp.LayerStack(layers_of, HalfSquares))
         assert own.name == "layers_of"
         assert all(check() for check in own.checks().values())
 
@@ -73,10 +73,10 @@ class TestRightOnesPass:
 class TestInColumns:
     def test_with_a_mean_in_the_layers(self) -> None:
         dicts = {"W": ("params.W", "grads.W"), "b": ("params.b", "grads.b")}
-        own = gp.OwnLayers(
+        own = gp.LayerStack(
             partial(layers_of, Affine=Columns), in_columns, instances="columns", parameters=dicts
         )
-        assert gp.check(two(), own, expected=["sum", "mean"])
+        assert gp.check(two(), own, allow=["sum", "mean"])
         found = gp.check(two(), own)
         assert {f.convention for _, f in found.findings() if not f.parity} == {"sum", "mean"}
 
@@ -155,17 +155,17 @@ class TestMistakes:
         relu = core.ReLU(subgradient="left")
         first, second, third = (core.Affine(*widths[i : i + 2]) for i in range(3))
         case = net(first, relu, second, core.Tanh(), third)
-        own = gp.OwnLayers(partial(layers_of, **instead), HalfSquares)
+        own = gp.LayerStack(partial(layers_of, **instead), HalfSquares)
         assert bad(gp.check(case, own)) == quantities
 
     def test_of_a_loss(self) -> None:
-        report = gp.check(two(), gp.OwnLayers(layers_of, Summing))
+        report = gp.check(two(), gp.LayerStack(layers_of, Summing))
         assert bad(report) == {"grad z2": "Div"}
         assert "the sum over the batch of 6" in str(report).replace("\n", " ")
 
     def test_what_comes_before_another_shape_is_judged(self) -> None:
         case = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
-        report = gp.check(case, gp.OwnLayers(partial(layers_of, Tanh=Tall), HalfSquares))
+        report = gp.check(case, gp.LayerStack(partial(layers_of, Tanh=Tall), HalfSquares))
         found = {f.quantity: f for f in report.runs[0].findings}
         assert found["value z1"].parity
         assert found["value y1"].parity is False
@@ -178,7 +178,7 @@ class TestMistakes:
             ({"Tanh": Nothing}, "grad z1"),
             ({"Affine": NoGradient}, "grad W1"),
         ):
-            report = gp.check(case, gp.OwnLayers(partial(layers_of, **instead), HalfSquares))
+            report = gp.check(case, gp.LayerStack(partial(layers_of, **instead), HalfSquares))
             assert quantity in bad(report)
             assert "is None, expected an array" in str(report)
             assert report.exit_code == 1
@@ -187,14 +187,14 @@ class TestMistakes:
         wide = net(core.Affine(5, 4), core.ReLU())
         lists = {"W": ("params.0", "grads.0"), "b": ("params.1", "grads.1")}
         layers = [InOut(5, 4), ReLU()]
-        own = gp.OwnLayers(layers, HalfSquares, weights="in, out", parameters=lists)
+        own = gp.LayerStack(layers, HalfSquares, weights="in, out", parameters=lists)
         assert not bad(gp.check(wide, own, dtypes=["float64"]))
         report = gp.check(wide, own, dtypes=["float32"])
         assert set(bad(report)) == {"grad W1", "grad b1"}
 
     def test_square_weights_are_not_guessed(self) -> None:
         case = net(core.Affine(4, 4), core.Tanh())
-        found = bad(gp.check(case, gp.OwnLayers(layers_of, HalfSquares, weights="in, out")))
+        found = bad(gp.check(case, gp.LayerStack(layers_of, HalfSquares, weights="in, out")))
         assert found["value z1"] == "z1"
 
 
@@ -217,7 +217,7 @@ class TestNothingIsLeft:
             [Linear(5, 4), Counting()],
             HalfSquares(),
         )
-        own = gp.OwnLayers(layers, loss)
+        own = gp.LayerStack(layers, loss)
         assert gp.check(case, own)
         assert gp.check(case, own)
         assert layers[1].calls == 0
@@ -226,12 +226,12 @@ class TestNothingIsLeft:
 
     def test_of_layers_that_are_made(self) -> None:
         case = net(core.Affine(5, 4), core.Tanh())
-        assert gp.check(case, gp.OwnLayers(lambda: [Linear(5, 4), Counting()], HalfSquares))
+        assert gp.check(case, gp.LayerStack(lambda: [Linear(5, 4), Counting()], HalfSquares))
 
     def test_the_case_is_not_written_into(self) -> None:
         network = gp.layered([Scale(), core.Affine(4, 3)], core.L2())
         case = gp.Case.random(network, width=4)
-        own = gp.OwnLayers(
+        own = gp.LayerStack(
             [Writes(4), Linear(4, 3)], HalfSquares, parameters={"g": ("weight", "grad")}
         )
         report = gp.check(case, own)
@@ -243,7 +243,7 @@ class TestNothingIsLeft:
         with pytest.raises(
             AdapterError, match=r"cannot be copied \(.*give functions that make them"
         ):
-            gp.OwnLayers([Linear(5, 4), relu], HalfSquares)(net(core.Affine(5, 4), core.ReLU()))
+            gp.LayerStack([Linear(5, 4), relu], HalfSquares)(net(core.Affine(5, 4), core.ReLU()))
 
 
 class TestTrace:
@@ -257,7 +257,7 @@ class TestTrace:
             w = scale / len(A) if reduction == "mean" else scale
             return w * ((A - Y) ** 2).sum() / 2, w * (A - Y)
 
-        trace, right = gp.OwnLayers(layers_of, loss).trace(case), gp.backprop(case)
+        trace, right = gp.LayerStack(layers_of, loss).trace(case), gp.backprop(case)
         assert not [f for f in gp.judge(case, trace) if not f.parity]
         assert trace.dtype == case.dtype
         assert np.isclose(trace.Err, right.Err)
@@ -267,19 +267,19 @@ class TestTrace:
 
     def test_of_div_of_each_instance(self) -> None:
         case = net(core.Affine(5, 4), core.Tanh(), loss=core.CrossEntropy())
-        trace = gp.OwnLayers(layers_of, label_loss, targets="labels").trace(case)
+        trace = gp.LayerStack(layers_of, label_loss, targets="labels").trace(case)
         assert not [f for f in gp.judge(case, trace) if not f.parity]
 
     def test_for_a_selftest(self) -> None:
-        found = selftest(two(), gp.OwnLayers(layers_of, HalfSquares).trace, dtypes=["float64"])
+        found = selftest(two(), gp.LayerStack(layers_of, HalfSquares).trace, dtypes=["float64"])
         assert not found.alarms
         assert {r.fault for r in found.survivors} <= {"wrong weight at a kink"}
-        assert not selftest(two(), gp.OwnLayers(layers_of, Summing).trace, dtypes=["float64"])
+        assert not selftest(two(), gp.LayerStack(layers_of, Summing).trace, dtypes=["float64"])
 
     def test_of_what_stops(self) -> None:
         case = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
         with pytest.raises(AdapterError, match=r"no trace of 'mine': value z2 was not reached"):
-            gp.OwnLayers(partial(layers_of, Tanh=Tall), HalfSquares, name="mine").trace(case)
+            gp.LayerStack(partial(layers_of, Tanh=Tall), HalfSquares, name="mine").trace(case)
 
 
 @pytest.mark.parametrize(("convention", "of"), [("mse", "size"), ("half", "__len__")])
@@ -290,8 +290,8 @@ def test_losses_of_courses(convention: str, of: str) -> None:
         n = A.size if of == "size" else len(A)
         return ((A - Y) ** 2).sum() / n, 2 * (A - Y) / n
 
-    own = gp.OwnLayers(layers_of, loss)
-    assert gp.check(two(), own, expected=[convention])
+    own = gp.LayerStack(layers_of, loss)
+    assert gp.check(two(), own, allow=[convention])
     assert {f.convention for _, f in gp.check(two(), own).findings() if not f.parity} == {
         convention
     }

@@ -45,7 +45,7 @@ class TestErrors:
     )
     def test_of_arguments(self, layers: Any, loss: Any, settings: Any, message: str) -> None:
         with pytest.raises((TypeError, ValueError), match=message):
-            gp.OwnLayers(layers, loss, **settings)
+            gp.LayerStack(layers, loss, **settings)
 
     @pytest.mark.parametrize(
         ("layers", "settings", "message"),
@@ -76,7 +76,7 @@ class TestErrors:
         ],
     )  # fmt: skip
     def test_of_layers(self, layers: Any, settings: Any, message: str) -> None:
-        own = gp.OwnLayers(layers, HalfSquares, **settings)
+        own = gp.LayerStack(layers, HalfSquares, **settings)
         with pytest.raises(RuntimeError, match=message):
             own(two())
         report = gp.check(two(), own)  # and told by a report
@@ -84,7 +84,7 @@ class TestErrors:
         assert [f.quantity for _, f in report.findings()] == ["everything"] * 2
 
     def test_the_line_of_ones_own_code(self) -> None:
-        own = gp.OwnLayers([Linear(5, 4), Broken(), Linear(4, 3)], HalfSquares)
+        own = gp.LayerStack([Linear(5, 4), Broken(), Linear(4, 3)], HalfSquares)
         (note,) = {f.note for _, f in gp.check(two(), own).findings()}
         assert "test_layers_errors.py:" in note
         assert "in backward)" in note
@@ -92,7 +92,7 @@ class TestErrors:
     def test_of_tuples(self) -> None:
         fixed = SimpleNamespace(params=(np.zeros((4, 4)), np.zeros(4)), layers=None)
         del fixed.layers
-        own = gp.OwnLayers(
+        own = gp.LayerStack(
             [fixed], HalfSquares, parameters={"W": ("params.0", "g"), "b": ("params.1", "g")}
         )
         with pytest.raises(AdapterError, match=r"'z1': 'params.0' cannot be set"):
@@ -102,13 +102,13 @@ class TestErrors:
         twice = Linear(4, 4)
         case = net(core.Affine(4, 4), core.Tanh(), core.Affine(4, 4))
         with pytest.raises(AdapterError, match="is the layer of node 'z1' too"):
-            gp.OwnLayers([twice, Tanh(), twice], HalfSquares)(case)
+            gp.LayerStack([twice, Tanh(), twice], HalfSquares)(case)
 
     def test_of_a_loss(self) -> None:
         with pytest.raises(AdapterError, match=r"the loss returned float64; return \(Err"):
-            gp.OwnLayers(layers_of, lambda A, Y: np.sum(A))(two())
+            gp.LayerStack(layers_of, lambda A, Y: np.sum(A))(two())
         with pytest.raises(gp.adapters.LayerError, match="the loss, forward: AttributeError"):
-            gp.OwnLayers(layers_of, (lambda A, Y: A.nothing, lambda: 0))(two())
+            gp.LayerStack(layers_of, (lambda A, Y: A.nothing, lambda: 0))(two())
 
     def test_of_networks(self) -> None:
         branch = gp.Network(
@@ -119,7 +119,7 @@ class TestErrors:
             gp.Node("z1", core.Affine(5, 4), "x"), gp.Node("y1", core.Tanh(), "z1"),
             divergence=core.L2(), output="z1",
         )  # fmt: skip
-        own = gp.OwnLayers(layers_of, HalfSquares)
+        own = gp.LayerStack(layers_of, HalfSquares)
         with pytest.raises(
             AdapterError, match="not a row of layers: node 's1' takes z1, y1 and not y1 alone"
         ):
@@ -128,7 +128,7 @@ class TestErrors:
             own(gp.Case.random(inner))
         maxout = net(core.Affine(5, 4), core.Maxout(4, 3, 2))
         with pytest.raises(AdapterError, match=r"there are 2 layers, Linear, ReLU, and 3 nodes"):
-            gp.OwnLayers([Linear(5, 4), ReLU()], HalfSquares)(maxout)
+            gp.LayerStack([Linear(5, 4), ReLU()], HalfSquares)(maxout)
 
 
 def test_a_layer_that_returns_several_things_is_named() -> None:
@@ -137,7 +137,7 @@ def test_a_layer_that_returns_several_things_is_named() -> None:
             return super().backward(dLdA), dLdA
 
     case = gp.Case.random(gp.layered([core.ReLU()], core.L2()), width=3)
-    report = gp.check(case, gp.OwnLayers([Several()], HalfSquares), dtypes=["float64"])
+    report = gp.check(case, gp.LayerStack([Several()], HalfSquares), dtypes=["float64"])
     assert report.exit_code == 2
     assert "Several" in str(report)
     assert "backward returned a tuple of 2; return one array" in " ".join(str(report).split())

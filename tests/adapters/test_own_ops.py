@@ -50,7 +50,7 @@ class TestAgainstAFramework:
 
     @each_network
     def test_parameters_survive_the_round_trip_bitwise(self, network: str, name: str) -> None:
-        case, adapter = case_with(network), gp.adapter(name)
+        case, adapter = case_with(network), gp.get_adapter(name)
         back = adapter.export(case.network, adapter.build(case.network, case.params))
         assert set(back) == set(case.params)
         for letter, p in case.params.items():
@@ -59,10 +59,10 @@ class TestAgainstAFramework:
     @each_network
     def test_it_trains_as_the_core_does(self, network: str, name: str) -> None:
         case = case_with(network)
-        trainer = gp.adapter(name).trainer(case, 0.1)
+        trainer = gp.get_adapter(name).trainer(case, 0.1)
         if network == "shifted-relu":  # the two take another slope at the kink
             case = replace(case, params={**case.params, "b1": case.params["b1"] + 0.5})
-            trainer = gp.adapter(name).trainer(case, 0.1)
+            trainer = gp.get_adapter(name).trainer(case, 0.1)
         trainer.step(np.arange(case.T))
         grad = backprop(case).grad
         for letter, p in trainer.params().items():
@@ -71,7 +71,7 @@ class TestAgainstAFramework:
     def test_what_it_takes_at_a_kink_is_told(self, name: str) -> None:
         report = gp.check(case_with("shifted-relu"), name)
         (kinks,) = {f.kinks.usual for _, f in report.findings() if f.kinks} or {None}
-        taken = usual(gp.adapter(name), ShiftedReLU())
+        taken = usual(gp.get_adapter(name), ShiftedReLU())
         assert kinks == " or ".join(f"{s:.4g}" for s in set(taken.values()))
         assert list(taken) == [1.0]
 
@@ -92,7 +92,7 @@ class TestAgainstAFramework:
 
         net = Network(Node("y1", Silent(), "x", "x"), divergence=L2())
         with pytest.raises(AdapterError, match=rf"{name} adapter has no \w+ for Silent.*native_f"):
-            gp.adapter(name).run(Case.random(net, width=3))
+            gp.get_adapter(name).run(Case.random(net, width=3))
 
     def test_a_cores_op_with_another_formula_is_not_taken_for_it(self, name: str) -> None:
         class Steeper(Tanh):
@@ -104,7 +104,7 @@ class TestAgainstAFramework:
 
         case = Case.random(layered([Affine(2, 2), Steeper()], L2()))
         with pytest.raises(AdapterError, match="for Steeper; give it one"):
-            gp.adapter(name).run(case)
+            gp.get_adapter(name).run(case)
 
     @pytest.mark.parametrize(
         ("function", "said"),
@@ -120,14 +120,14 @@ class TestAgainstAFramework:
                 return function
 
         with pytest.raises(AdapterError, match=said):
-            gp.adapter(name).run(Case.random(layered([Mine()], L2()), width=2))
+            gp.get_adapter(name).run(Case.random(layered([Mine()], L2()), width=2))
 
 
 class TestNamesAndLayouts:
     def test_torch_keeps_the_letters_and_turns_only_an_affine_maps_W(self) -> None:
         pytest.importorskip("torch")
         case = case_with("bilinear")
-        state = gp.adapter("torch").build(case.network, case.params).state_dict()
+        state = gp.get_adapter("torch").build(case.network, case.params).state_dict()
         assert list(state) == ["z1.weight", "z1.bias", "z2.M", "z3.weight", "z3.bias"]
         np.testing.assert_array_equal(state["z2.M"].numpy(), case.params["M2"])
         np.testing.assert_array_equal(state["z1.weight"].numpy(), case.params["W1"].T)
@@ -135,7 +135,7 @@ class TestNamesAndLayouts:
     def test_so_does_jax(self) -> None:
         pytest.importorskip("jax")
         case = case_with("layer-norm").astype("float32")
-        tree = gp.adapter("jax").build(case.network, case.params).params
+        tree = gp.get_adapter("jax").build(case.network, case.params).params
         assert {node: list(p) for node, p in tree.items()} == {
             "z1": ["kernel", "bias"], "z2": ["g", "b"], "z3": ["kernel", "bias"],
         }  # fmt: skip
@@ -149,7 +149,7 @@ class TestNamesAndLayouts:
 
         case = Case.random(layered([Mixed(3)], L2()), width=3)
         assert gp.check(case, "torch")
-        state = gp.adapter("torch").build(case.network, case.params).state_dict()
+        state = gp.get_adapter("torch").build(case.network, case.params).state_dict()
         np.testing.assert_array_equal(state["z1.W"].numpy(), case.params["W1"])
 
 

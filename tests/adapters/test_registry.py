@@ -16,7 +16,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.adapters import base
-from gradparity.adapters.base import Adapter, AdapterError, adapter, available, installed
+from gradparity.adapters.base import Adapter, AdapterError, available, get_adapter, installed
 
 #: A third party's module: a complete adapter, and one that lacks something.
 MODULE = """
@@ -47,10 +47,10 @@ class Raising:
 def _fresh() -> Iterator[None]:
     """The registry remembers what it found; each test looks again."""
     base._entry_points.cache_clear()
-    adapter.cache_clear()
+    get_adapter.cache_clear()
     yield
     base._entry_points.cache_clear()
-    adapter.cache_clear()
+    get_adapter.cache_clear()
 
 
 @pytest.fixture
@@ -97,16 +97,16 @@ class TestOurOwn:
         with pytest.raises(
             AdapterError, match=r"no adapter is called 'torch'; registered are \[\]"
         ):
-            adapter("torch")
+            get_adapter("torch")
 
     @pytest.mark.parametrize("name", ["torch", "jax"])
     def test_keep_the_protocol(self, name: str) -> None:
         pytest.importorskip(name)
-        found = adapter(name)
+        found = get_adapter(name)
         assert isinstance(found, Adapter)
         assert found.name == name
-        assert adapter(name) is found  # and is made once
-        assert gp.adapter(name) is found
+        assert get_adapter(name) is found  # and is made once
+        assert gp.get_adapter(name) is found
 
     @pytest.mark.parametrize("name", ["torch", "jax"])
     def test_have_an_extra_of_their_name(self, name: str) -> None:
@@ -118,7 +118,7 @@ class TestOurOwn:
 class TestAnUnknownName:
     def test_is_answered_with_the_registered_ones(self) -> None:
         with pytest.raises(AdapterError) as error:
-            adapter("tensorflow")
+            get_adapter("tensorflow")
         assert "'tensorflow'" in str(error.value)
         assert "'jax'" in str(error.value)
         assert "'torch'" in str(error.value)
@@ -133,7 +133,7 @@ class TestAMissingFramework:
     def test_says_in_one_sentence_what_to_install(self, only: Callable[..., None]) -> None:
         only(torch="a_framework_that_is_not_there:TorchAdapter")
         with pytest.raises(AdapterError) as error:
-            adapter("torch")
+            get_adapter("torch")
         said = str(error.value)
         assert "\n" not in said
         assert "'torch'" in said
@@ -164,7 +164,7 @@ class TestAMissingFramework:
             from gradparity.adapters.base import AdapterError
             assert {framework!r} in gp.adapters.available()
             try:
-                gp.adapter({framework!r})
+                gp.get_adapter({framework!r})
             except AdapterError as error:
                 assert str(error).endswith('pip install "gradparity[{framework}]"'), error
                 assert str(error).count(chr(10)) == 0, error
@@ -199,7 +199,7 @@ class TestAThirdParty:
         install("mine", "somebody_elses:Whole")
         assert "mine" in available()
         assert available() == sorted(available())
-        found = adapter("mine")
+        found = get_adapter("mine")
         assert isinstance(found, Adapter)
         report = gp.check(gp.layered([gp.core.Affine(2, 2)], gp.core.L2()), "mine")
         assert report
@@ -220,7 +220,7 @@ class TestAThirdParty:
     ) -> None:
         install("mine", value)
         with pytest.raises(AdapterError, match=rf"the adapter 'mine'.*{why}") as error:
-            adapter("mine")
+            get_adapter("mine")
         assert value in str(error.value)  # whose it is
         with pytest.warns(UserWarning, match=rf"the adapter 'mine'.*{why}"):
             found = installed()

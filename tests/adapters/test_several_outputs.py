@@ -43,8 +43,8 @@ def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape)
 
 
-def replaced(name: str, natives: Any, case: Case, dtype: str = "float64") -> gp.Report:
-    return gp.check(case, gp.adapter(name).replacing(natives), dtypes=[dtype])
+def replaced(name: str, overrides: Any, case: Case, dtype: str = "float64") -> gp.Report:
+    return gp.check(case, gp.get_adapter(name).with_overrides(overrides), dtypes=[dtype])
 
 
 def accused(report: gp.Report) -> set[str]:
@@ -100,7 +100,7 @@ class TestAnOwnOp:
         case = of_two(Counted())
         report = gp.check(case, name, dtypes=["float64"])
         assert report, report
-        assert gp.adapter(name).run(case).value["r.n"].shape == (4,)
+        assert gp.get_adapter(name).run(case).value["r.n"].shape == (4,)
 
     def test_that_returns_its_input_and_one_value_twice(self, name: str) -> None:
         class Copies(Halves):
@@ -177,14 +177,14 @@ class TestAnLSTMCell:
         wanted = re.escape(
             "return a tuple of 2 arrays, h of shape (4, 3), c of shape (4, 3), in this order"
         )
-        ours = gp.adapter(name).replacing({LSTMCell: cell_of(name, leaves)})
+        ours = gp.get_adapter(name).with_overrides({LSTMCell: cell_of(name, leaves)})
         with pytest.raises(AdapterError, match=rf"node 'n': cell returned {received}; {wanted}"):
             ours.run(lstm())
 
     def test_one_output_of_another_dtype_is_named(self, name: str) -> None:
         cell = cell_of(name, lambda h, c: (h, LOWER[name](c)))
         with pytest.raises(AdapterError, match=r"cell returned \S*float32 as c, and was given"):
-            gp.adapter(name).replacing({LSTMCell: cell}).run(lstm())
+            gp.get_adapter(name).with_overrides({LSTMCell: cell}).run(lstm())
 
 
 def batch_norm(op: BatchNorm, count: int = 3) -> Any:
@@ -211,7 +211,7 @@ class TestABatchNorm:
     def test_without_its_running_variance_is_told_what_to_return(self, name: str) -> None:
         op = BatchNorm(3)
         case = Case.random(Network(Node("n", op, "x"), divergence=LinearLoss()), x=normal(4, 3))
-        ours = gp.adapter(name).replacing({BatchNorm: batch_norm(op, count=2)})
+        ours = gp.get_adapter(name).with_overrides({BatchNorm: batch_norm(op, count=2)})
         said = (
             r"returned a tuple of 2 \(\w+, \w+\); return a tuple of 3 arrays, z of shape \(4, 3\), "
             r"mean of shape \(3,\), var of shape \(3,\), in this order"
@@ -236,6 +236,6 @@ class TestAnEmbedding:
         assert accused(report) == {"e"}
 
     def test_its_dtype_is_that_of_its_rows(self, name: str) -> None:
-        ours = gp.adapter(name).replacing({Embedding: lambda ids, E: LOWER[name](E)[ids]})
+        ours = gp.get_adapter(name).with_overrides({Embedding: lambda ids, E: LOWER[name](E)[ids]})
         with pytest.raises(AdapterError, match=r"returned \S*float32, and was given \S*float64"):
             ours.run(self.case())

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradparity.adapters import adapter  # noqa: E402
+from gradparity.adapters import get_adapter  # noqa: E402
 from gradparity.adapters.base import AdapterError  # noqa: E402
 from gradparity.comparisons.cases.suite import OPS, builtin_cases, gated  # noqa: E402
 from gradparity.core import (  # noqa: E402
@@ -33,7 +33,7 @@ from gradparity.core import (  # noqa: E402
 
 from .frameworks import AT_A_KINK, each_dtype, gradient_at, with_a_named_layer  # noqa: E402
 
-TORCH: Any = adapter("torch")
+TORCH: Any = get_adapter("torch")
 run_at = partial(gradient_at, TORCH)
 
 
@@ -307,7 +307,7 @@ class TestGlobalState:
 def test_a_module_can_be_pickled(name: str) -> None:
     op, width = OPS[name]
     case = Case.random(layered([op], L2()), batch=3, width=width)
-    module = adapter("torch").build(case.network, case.params).eval()
+    module = get_adapter("torch").build(case.network, case.params).eval()
     again = pickle.loads(pickle.dumps(module))
     x = torch.tensor(case.x)
     assert torch.equal(again(x), module(x))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons.explain.alternatives import alternatives, with_network
-from gradparity.comparisons.explain.at_node import NAMES, Convention, declared, parse_expected
+from gradparity.comparisons.explain.at_node import NAMES, Convention, declared, parse_allowed
 from gradparity.comparisons.explain.choices import Scaled
 from gradparity.core import (
     ELU,
@@ -103,13 +103,13 @@ def test_tensors_of_results():
 
 
 def test_names_are_parsed_and_refused():
-    assert parse_expected(["sum", "eps=0.01"]) == (("sum", None), ("eps", 0.01))
+    assert parse_allowed(["sum", "eps=0.01"]) == (("sum", None), ("eps", 0.01))
     with pytest.raises(ValueError, match=r"there are sum, mean, .*softplus-threshold"):
-        parse_expected(["some"])
+        parse_allowed(["some"])
     with pytest.raises(ValueError, match="no number"):
-        parse_expected(["eps=much"])
+        parse_allowed(["eps=much"])
     with pytest.raises(TypeError, match="list"):
-        parse_expected("sum")
+        parse_allowed("sum")
 
 
 @pytest.mark.parametrize(

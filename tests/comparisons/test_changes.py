@@ -89,7 +89,7 @@ class TestKinds:
             for name in ("W1", "b1", "W2", "b2"):
                 trace.grad[name] *= 5
 
-        meant, not_meant = report(summed, expected=["sum"]), report(summed)
+        meant, not_meant = report(summed, allow=["sum"]), report(summed)
         assert {kind for kind, _ in kinds(meant, not_meant)} == {"worse"}
         assert {kind for kind, _ in kinds(not_meant, meant)} == {"better"}
 
@@ -250,7 +250,7 @@ class TestWrongOtherwise:
             def change(trace: gp.Trace) -> None:
                 trace.grad["W1"] += amount * CASE.params["W1"]
 
-            return report(change, expected=["weight-decay"])
+            return report(change, allow=["weight-decay"])
 
         one, other = decayed(0.001), decayed(0.002)
         assert one
@@ -271,7 +271,7 @@ class TestWrongOtherwise:
 
 
 class TestChoices:
-    CENSUS = gp.comparisons.Census(4, {"0": 4}, "1", "[0, 1]")
+    CENSUS = gp.comparisons.KinkSummary(4, {"0": 4}, "1", "[0, 1]")
 
     def changed(self, before: dict[str, int], after: dict[str, int], dtype: str) -> bool:
         one, other = (
@@ -334,7 +334,7 @@ class TestNetworks:
 
     def test_of_one_op_alone(self) -> None:
         def checked(like: ReLU) -> gp.Report:
-            return gp.check_op(lambda y: y * (y > 0), lambda dz, y: dz * (y > 0), like=like)
+            return gp.check_op(lambda y: y * (y > 0), lambda dz, y: dz * (y > 0), reference=like)
 
         found = compare(checked(ReLU()), checked(ReLU(subgradient="left"))).changes
         assert {c.said.partition(";")[0] for c in found if c.kind is Kind.NETWORK} == {

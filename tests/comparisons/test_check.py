@@ -163,7 +163,7 @@ def test_check_is_reproducible():
         (lambda: check("digits"), TypeError, "str"),
         (lambda: check(small(), 3), TypeError, "3"),
         (lambda: check(small(), dtypes=["foo"]), ValueError, "foo"),
-        (lambda: check(small(), backprop, expected=["summ"]), ValueError, "summ"),
+        (lambda: check(small(), backprop, allow=["summ"]), ValueError, "summ"),
     ],
 )
 def test_bad_input_is_named(call, error, says):
@@ -297,7 +297,7 @@ def test_a_sum_that_is_meant_is_excused_once():
         return trace
 
     case = Case.random(small().network, batch=6)
-    report = check(case, squared, dtypes="float64", expected=["sum"])
+    report = check(case, squared, dtypes="float64", allow=["sum"])
     assert report.exit_code == 1
     assert [f.quantity for _, f in report.findings() if f.parity is False] == ["grad W1"]
 

@@ -52,23 +52,30 @@ class TestCorrect:
     def test_independent_numpy(self, name: str, seed: int) -> None:
         own = OWN[name]
         report = gp.check_op(
-            own.forward, own.backward, like=own.like, width=own.width, seed=seed, name=name
+            own.forward,
+            own.backward,
+            reference=own.reference,
+            width=own.width,
+            seed=seed,
+            name=name,
         )
         assert report, complaints(report)
         assert {run.dtype for run in report.runs} == {"float64", "float32"}
         assert {run.adapter for run in report.runs} == {name}
 
-    @pytest.mark.parametrize("name", [name for name in OWN if not OWN[name].like.random])
+    @pytest.mark.parametrize("name", [name for name in OWN if not OWN[name].reference.random])
     def test_the_cores_own_formulas(self, name: str) -> None:
         own = OWN[name]
-        report = gp.check_op(*of_the_core(own.like), like=own.like, width=own.width, seed=5)
+        report = gp.check_op(
+            *of_the_core(own.reference), reference=own.reference, width=own.width, seed=5
+        )
         assert report, complaints(report)
 
     @pytest.mark.parametrize("name", ["affine", "relu", "softmax", "multiply", "max-even"])
     def test_low_precision(self, name: str) -> None:
         own = OWN[name]
-        pair = of_the_core(own.like)
-        report = gp.check_op(*pair, like=own.like, dtypes=("tf32", "float16", "bfloat16"))
+        pair = of_the_core(own.reference)
+        report = gp.check_op(*pair, reference=own.reference, dtypes=("tf32", "float16", "bfloat16"))
         assert [run.dtype for run in report.runs[:3]] == ["tf32", "float16", "bfloat16"]
         bad = {(run.dtype, f.quantity, f.verdict) for run, f in report.findings() if not f.parity}
         # NumPy adds up float16 in float16.
@@ -76,13 +83,13 @@ class TestCorrect:
 
     def test_the_random_op_is_judged_on_the_slopes_it_drew(self) -> None:
         own = OWN["rrelu"]
-        report = gp.check_op(own.forward, own.backward, like=own.like)
+        report = gp.check_op(own.forward, own.backward, reference=own.reference)
         assert report
         twice = {"determinism", "independent_calls", "linearity", "batch_split", "permutation"}
         assert set(report.skipped) == twice
         assert "draws new numbers" in report.skipped["determinism"]
         # Slopes outside of the range are no draw of it.
-        wrong = gp.check_op(lambda y: 1.5 * y, lambda dz: 1.5 * dz, like=RandomizedLeakyReLU())
+        wrong = gp.check_op(lambda y: 1.5 * y, lambda dz: 1.5 * dz, reference=RandomizedLeakyReLU())
         assert wrong.exit_code == 1
 
 
@@ -186,13 +193,13 @@ UNUSUAL: dict[str, tuple[Callable[..., Any], Callable[..., Any], Op]] = {
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_what_is_right_but_unusual_is_not_accused(name: str, seed: int) -> None:
     forward, backward, like = UNUSUAL[name]
-    report = gp.check_op(forward, backward, like=like, seed=seed)
+    report = gp.check_op(forward, backward, reference=like, seed=seed)
     assert report, complaints(report)
 
 
 def test_another_choice_at_a_kink_is_shown() -> None:
     forward, backward, like = UNUSUAL["a slope of one half at the kink"]
-    report = gp.OwnOp(forward, backward, like=like).checks()["at_kinks"]()
+    report = gp.OwnOp(forward, backward, reference=like).checks()["at_kinks"]()
     (found,) = [f for run, f in report.findings() if run.dtype == "float64" and f.kinks]
     assert found.verdict is Verdict.SUBGRADIENT
     assert found.kinks is not None
@@ -228,13 +235,13 @@ def test_a_course_layer_in_another_layout() -> None:
         dy = layer.backward(dz)
         return dy, layer.dLdW.T, layer.dLdb[:, 0]
 
-    report = gp.check_op(forward, backward, like=Affine(4, 3))
+    report = gp.check_op(forward, backward, reference=Affine(4, 3))
     assert report, complaints(report)
 
 
 def test_bound_methods_of_a_layer() -> None:
     layer = Holding()
-    own = gp.OwnOp(layer.forward, layer.backward, like=ReLU())
+    own = gp.OwnOp(layer.forward, layer.backward, reference=ReLU())
     assert own.name == "Holding"
     assert own.checks()["random_points"]()
 
@@ -273,20 +280,20 @@ class TestDifferentiated:
             "multiply": torch.mul,
             "max": lambda y: y.max(-1, keepdim=True).values,
         }
-        like = OWN[name].like
-        report = gp.check_op(functions[name], Differentiating(), like=like, seed=2)
+        like = OWN[name].reference
+        report = gp.check_op(functions[name], Differentiating(), reference=like, seed=2)
         assert report, complaints(report)
         assert report.environment["torch"] == torch.__version__
 
     @pytest.mark.parametrize("framework", ["torch", "jax"])
     def test_by_the_name_of_an_adapter(self, framework: str) -> None:
         pytest.importorskip(framework)
-        if not hasattr(gp.adapter(framework), "vjp"):
+        if not hasattr(gp.get_adapter(framework), "vjp"):
             pytest.skip(f"the adapter {framework!r} differentiates no functions yet")
-        report = gp.check_op(lambda a, b: a * b, framework, like=Multiply())
+        report = gp.check_op(lambda a, b: a * b, framework, reference=Multiply())
         assert report, complaints(report)
         assert framework in report.environment
-        wrong = gp.check_op(lambda y: y * (y > 0) * 1.001, framework, like=ReLU())
+        wrong = gp.check_op(lambda y: y * (y > 0) * 1.001, framework, reference=ReLU())
         assert wrong.exit_code == 1
 
     def test_a_custom_function_that_is_wrong(self) -> None:
@@ -303,16 +310,16 @@ class TestDifferentiated:
                 (y,) = ctx.saved_tensors
                 return dz.clamp(min=0) * (y > 0)
 
-        report = gp.check_op(Guided.apply, Differentiating(), like=ReLU())
+        report = gp.check_op(Guided.apply, Differentiating(), reference=ReLU())
         assert report.exit_code == 1
         assert any("guided" in said for said in complaints(report))
 
     def test_what_it_raises_is_a_finding(self) -> None:
         pytest.importorskip("torch")
-        report = gp.check_op(np.tanh, Differentiating(), like=Tanh(), dtypes="float64")
+        report = gp.check_op(np.tanh, Differentiating(), reference=Tanh(), dtypes="float64")
         assert report.exit_code != 0
         assert "raised" in complaints(report)[0]
 
     def test_an_adapter_that_is_not_there(self) -> None:
         with pytest.raises(AdapterError, match="no adapter is called 'tensorflow'"):
-            gp.check_op(np.tanh, "tensorflow", like=Tanh())
+            gp.check_op(np.tanh, "tensorflow", reference=Tanh())

@@ -26,7 +26,7 @@ def findings(report: Report, check: str, quantity: str) -> Finding:
 
 class TestRaising:
     def test_backward(self) -> None:
-        report = gp.check_op(relu, boom, like=ReLU())
+        report = gp.check_op(relu, boom, reference=ReLU())
         assert report.exit_code == 2
         found = findings(report, "shape_and_dtype", "gradients")
         assert found.verdict is Verdict.INCONCLUSIVE
@@ -37,12 +37,12 @@ class TestRaising:
         assert findings(report, "linearity", "gradients").note == "as in shape_and_dtype"
 
     def test_forward(self) -> None:
-        report = gp.check_op(boom, relu_backward, like=ReLU())
+        report = gp.check_op(boom, relu_backward, reference=ReLU())
         assert report.exit_code == 2
         assert "forward raised RuntimeError" in findings(report, "shape_and_dtype", "value z").note
 
     def test_inside_of_numpy_the_users_line_is_named(self) -> None:
-        report = gp.check_op(relu, lambda dz, y: np.stack([dz, y[:1]]), like=ReLU())
+        report = gp.check_op(relu, lambda dz, y: np.stack([dz, y[:1]]), reference=ReLU())
         note = findings(report, "shape_and_dtype", "gradients").note
         assert "ValueError" in note
         assert "test_check_op_errors.py:" in note
@@ -51,7 +51,7 @@ class TestRaising:
         def only_many(y: Array) -> Array:
             return relu(y) if len(y) > 1 else boom()
 
-        report = gp.check_op(only_many, relu_backward, like=ReLU(), dtypes="float64")
+        report = gp.check_op(only_many, relu_backward, reference=ReLU(), dtypes="float64")
         bad = {run.case for run, f in report.findings() if f.parity is not True}
         assert bad == {"batch_split", "batch_of_one"}
 
@@ -59,7 +59,7 @@ class TestRaising:
         def leaves(dz: Array, y: Array) -> Array:
             raise SystemExit(3)
 
-        report = gp.check_op(relu, leaves, like=ReLU())
+        report = gp.check_op(relu, leaves, reference=ReLU())
         assert "SystemExit: 3" in findings(report, "shape_and_dtype", "gradients").note
 
 
@@ -93,7 +93,7 @@ def with_db(db: Any) -> Any:
 def test_what_is_returned_otherwise(backward: Any, quantity: str, said: str) -> None:
     import re
 
-    report = gp.check_op(linear, backward, like=Affine(4, 3), dtypes="float64")
+    report = gp.check_op(linear, backward, reference=Affine(4, 3), dtypes="float64")
     assert report.exit_code == 1
     found = findings(report, "shape_and_dtype", quantity)
     assert found.verdict is Verdict.MISMATCH
@@ -106,7 +106,7 @@ class TestDtype:
         """The numbers are right, and judged; the dtype is not."""
         half = np.full((1, 4), 1.0)
         report = gp.check_op(lambda y: tanh(y) * half, lambda dz, y: dz * (1 - tanh(y) ** 2) * half,
-                             like=Tanh())  # fmt: skip
+                             reference=Tanh())  # fmt: skip
         for run, f in report.findings():
             told = run.dtype == "float32" and not f.quantity.startswith("argument")
             if run.case == "shape_and_dtype":
@@ -116,7 +116,9 @@ class TestDtype:
         assert report.exit_code == 1
 
     def test_integers(self) -> None:
-        report = gp.check_op(relu, lambda dz, y: (y > 0).astype(int), like=ReLU(), dtypes="float64")
+        report = gp.check_op(
+            relu, lambda dz, y: (y > 0).astype(int), reference=ReLU(), dtypes="float64"
+        )
         note = findings(report, "shape_and_dtype", "grad y").note
         assert note.startswith("backward returned dy as int64, expected float64")
 
@@ -129,7 +131,7 @@ class TestNumbers:
             dy[0, 0] = bad
             return dy
 
-        report = gp.check_op(relu, backward, like=ReLU())
+        report = gp.check_op(relu, backward, reference=ReLU())
         assert report.exit_code == 1
         assert findings(report, "random_points", "grad y").parity is False
 
@@ -141,7 +143,7 @@ class TestNumbers:
             {"dz": dz, "y": y, "W": W, "b": b}[where].flat[0] += 1
             return found
 
-        report = gp.check_op(linear, backward, like=Affine(4, 3), dtypes="float64")
+        report = gp.check_op(linear, backward, reference=Affine(4, 3), dtypes="float64")
         changed = findings(report, "inputs_unchanged", f"argument {where} of backward")
         assert changed.verdict is Verdict.MISMATCH
         assert f"backward writes into the {where} it is given" in changed.note
@@ -163,6 +165,6 @@ class TestNumbers:
                 return dz * self.y
 
         layer = Spoiling()
-        report = gp.check_op(layer.forward, layer.backward, like=ReLU(), dtypes="float64")
+        report = gp.check_op(layer.forward, layer.backward, reference=ReLU(), dtypes="float64")
         bad = {run.case for run, f in report.findings() if f.parity is False}
         assert bad == {"inputs_unchanged", "read_only"}

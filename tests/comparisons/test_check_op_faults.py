@@ -276,7 +276,12 @@ FAULTS: dict[str, tuple[Own, str, str]] = {
 
 def whole(own: Own, dtypes: Any, seed: int = 0) -> Report:
     return gp.check_op(
-        own.forward, own.backward, like=own.like, width=own.width, dtypes=dtypes, seed=seed
+        own.forward,
+        own.backward,
+        reference=own.reference,
+        width=own.width,
+        dtypes=dtypes,
+        seed=seed,
     )
 
 
@@ -327,6 +332,6 @@ def test_the_other_quantities_are_judged_all_the_same() -> None:
 
 def test_ops_of_the_faults_have_twins_that_pass() -> None:
     """Each faulty pair is like an op for which a correct pair passes (test_check_op)."""
-    kinds = {type(own.like) for own in own_ops().values()}
-    assert {type(own.like) for own, _, _ in FAULTS.values()} <= kinds
+    kinds = {type(own.reference) for own in own_ops().values()}
+    assert {type(own.reference) for own, _, _ in FAULTS.values()} <= kinds
     assert all(issubclass(kind, Op) for kind in kinds)

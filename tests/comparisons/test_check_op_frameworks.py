@@ -16,7 +16,7 @@ Array = Any
 
 
 def wrong_checks(function: Any, framework: str, like: Op) -> set[str]:
-    report = gp.check_op(function, framework, like=like, dtypes="float64")
+    report = gp.check_op(function, framework, reference=like, dtypes="float64")
     assert report.exit_code == 1
     return {run.case for run, f in report.findings() if f.parity is False}
 
@@ -57,7 +57,7 @@ class TestTorch:
                 spoil(dz)
             return dy
 
-        own = gp.OwnOp(self.function(forward, backward), "torch", like=ReLU())
+        own = gp.OwnOp(self.function(forward, backward), "torch", reference=ReLU())
         report = own.checks("float64")["inputs_unchanged"]()
         argument = "argument 1" if where == "forward" else "the cotangent"
         assert report.exit_code == 1
@@ -123,7 +123,7 @@ class TestTorch:
             (lambda y: y.max(-1, keepdim=True).values, Max()),
             (lambda y, W, b: torch.nn.functional.linear(y, W.T, b), Affine(4, 3)),
         ):
-            report = gp.check_op(function, "torch", like=like, seed=seed)
+            report = gp.check_op(function, "torch", reference=like, seed=seed)
             assert report, complaints(report)
             cases = {run.case for run in report.runs}
             assert "compiled" not in cases
@@ -173,7 +173,7 @@ class TestJax:
     )  # fmt: skip
     def test_correct_functions(self, name: str, seed: int) -> None:
         function, like = self.correct()[name]
-        report = gp.check_op(function, "jax", like=like, seed=seed)
+        report = gp.check_op(function, "jax", reference=like, seed=seed)
         assert report, complaints(report)
         cases = {run.case for run in report.runs}
         assert {"compiled", "undifferentiated"} <= cases
@@ -192,10 +192,10 @@ def test_an_adapter_that_offers_none_of_it() -> None:
         def vjp(self, function: Any, arguments: Any, dz: Array) -> Any:
             return function(*arguments), (dz * (arguments[0] > 0),)
 
-    report = gp.check_op(lambda y: np.maximum(y, 0), Plain(), like=ReLU())
+    report = gp.check_op(lambda y: np.maximum(y, 0), Plain(), reference=ReLU())
     assert report, complaints(report)
     cases = [run.case for run in report.runs]
     assert cases[::2] == [
-        name for name in gp.OwnOp(np.tanh, lambda dz, y: dz, like=ReLU()).checks()
+        name for name in gp.OwnOp(np.tanh, lambda dz, y: dz, reference=ReLU()).checks()
         if name != "results_kept"
     ]  # fmt: skip

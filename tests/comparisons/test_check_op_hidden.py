@@ -171,7 +171,7 @@ def test_what_hides_is_caught(fault: str, seed: int) -> None:
 def test_any_choice_of_its_own_instance_is_right(
     forward: Any, backward: Any, like: Op, seed: int
 ) -> None:
-    report = gp.check_op(forward, backward, like=like, seed=seed)
+    report = gp.check_op(forward, backward, reference=like, seed=seed)
     assert report, complaints(report)
 
 
@@ -205,13 +205,13 @@ class Magnified(Op):
 def test_kinks_that_an_op_does_not_tell_are_left_out() -> None:
     own = Own(np.maximum, lambda dz, a, b: (dz * (a >= b), dz * (a < b)), Larger())
     for seed in range(4):
-        report = gp.check_op(own.forward, own.backward, like=own.like, seed=seed)
+        report = gp.check_op(own.forward, own.backward, reference=own.reference, seed=seed)
         assert report, complaints(report)
 
     def backward(dz: Array, y: Array, s: Array) -> Any:
         return np.abs(s) * dz, np.sign(s) * (dz * y).sum()
 
-    report = gp.check_op(lambda y, s: abs(s) * y, backward, like=Magnified(), name="magnified")
+    report = gp.check_op(lambda y, s: abs(s) * y, backward, reference=Magnified(), name="magnified")
     assert report, complaints(report)
 
 
@@ -224,7 +224,7 @@ def test_a_layer_that_keeps_its_gradients_in_place() -> None:
         dW[...], db[...] = found
         return dy, dW, db
 
-    assert gp.check_op(linear, backward, like=AFFINE, dtypes="float64")
+    assert gp.check_op(linear, backward, reference=AFFINE, dtypes="float64")
 
 
 # What is said -----------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def lead(report: Report) -> tuple[str, str]:
 
 
 def test_nan_is_told_as_nan() -> None:
-    report = gp.check_op(tanh, lambda dz, y: np.full_like(y, np.nan), like=Tanh())
+    report = gp.check_op(tanh, lambda dz, y: np.full_like(y, np.nan), reference=Tanh())
     check, note = lead(report)
     assert check == "finite"
     assert note.startswith("it is nan at [0, 0], where the formulas are finite (28 of 28")
@@ -255,7 +255,7 @@ def test_what_cannot_be_converted_is_a_finding() -> None:
     meta = lambda dz, y: torch.empty(y.shape, dtype=torch.float64, device="meta")  # noqa: E731
     sparse = lambda dz, y: torch.zeros(y.shape, dtype=torch.float64).to_sparse()  # noqa: E731
     for backward in (meta, sparse):
-        report = gp.check_op(relu, backward, like=ReLU(), dtypes="float64")
+        report = gp.check_op(relu, backward, reference=ReLU(), dtypes="float64")
         check, note = lead(report)
         assert check == "shape_and_dtype"
         assert note.startswith("backward returned dy as a Tensor, which is no array: raised")
@@ -269,7 +269,7 @@ def test_an_array_that_is_deleted_is_a_finding() -> None:
         found.delete()
         return found
 
-    _, note = lead(gp.check_op(relu, deleted, like=ReLU(), dtypes="float32"))
+    _, note = lead(gp.check_op(relu, deleted, reference=ReLU(), dtypes="float32"))
     assert "which is no array: raised RuntimeError" in note
 
 
@@ -294,9 +294,9 @@ class TestScalarParameter:
         def backward(dz: Array, y: Array, s: Array) -> Any:
             return s * dz, (dz * y).sum()
 
-        assert gp.check_op(lambda y, s: s * y, backward, like=Scale())
+        assert gp.check_op(lambda y, s: s * y, backward, reference=Scale())
         wrong = gp.check_op(
-            lambda y, s: s * y, lambda dz, y, s: (s * dz, (dz * y).mean()), like=Scale()
+            lambda y, s: s * y, lambda dz, y, s: (s * dz, (dz * y).mean()), reference=Scale()
         )
         assert wrong.exit_code == 1
 
@@ -326,30 +326,30 @@ class TestEdge:
                 return y[0]
 
         with pytest.raises(TypeError, match="Empty has no formula forward; write forward"):
-            gp.check_op(relu, relu_backward, like=Empty())
+            gp.check_op(relu, relu_backward, reference=Empty())
         with pytest.raises(TypeError, match="Half has no formula vjp; write vjp"):
-            gp.check_op(relu, relu_backward, like=Half())
+            gp.check_op(relu, relu_backward, reference=Half())
 
     def test_a_value_with_a_default_is_given(self) -> None:
         def backward(dz: Array, y: Array = None) -> Array:
             return relu_backward(dz, y)
 
-        assert gp.check_op(relu, backward, like=ReLU())
-        assert gp.check_op(lambda y: np.maximum(y, 0), backward, like=ReLU())
+        assert gp.check_op(relu, backward, reference=ReLU())
+        assert gp.check_op(lambda y: np.maximum(y, 0), backward, reference=ReLU())
 
     def test_a_value_by_keyword_alone_is_refused(self) -> None:
         with pytest.raises(
             TypeError, match=r"or as backward\(dz\), all by place, but takes \(dz, \*"
         ):
-            gp.check_op(relu, lambda dz, *, y: relu_backward(dz, y), like=ReLU())
+            gp.check_op(relu, lambda dz, *, y: relu_backward(dz, y), reference=ReLU())
 
     @pytest.mark.parametrize("width", [1.5, (1.5,), None.__class__, "x"])
     def test_width(self, width: Any) -> None:
         with pytest.raises(ValueError, match=r"width is .*give a whole number"):
-            gp.check_op(relu, relu_backward, like=ReLU(), width=width)
+            gp.check_op(relu, relu_backward, reference=ReLU(), width=width)
 
     def test_a_divergence(self) -> None:
         from gradparity.core import L2
 
         with pytest.raises(TypeError, match=r"a divergence; .* as docs/how-to/own-network.md"):
-            gp.check_op(relu, relu_backward, like=L2())
+            gp.check_op(relu, relu_backward, reference=L2())

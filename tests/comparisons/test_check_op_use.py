@@ -72,8 +72,8 @@ class Gate(Op):
 
 class TestOpsOfOnesOwn:
     def test_where_they_are_defined(self) -> None:
-        assert gp.check_op(np.log, lambda dz, y: dz / y, like=Log())
-        assert gp.check_op(np.log, lambda dz, y: dz * y, like=Log()).exit_code == 1
+        assert gp.check_op(np.log, lambda dz, y: dz / y, reference=Log())
+        assert gp.check_op(np.log, lambda dz, y: dz * y, reference=Log()).exit_code == 1
 
     def test_of_several_inputs_and_parameters(self) -> None:
         def gate(a: Array, b: Array, W: Array) -> Array:
@@ -82,21 +82,23 @@ class TestOpsOfOnesOwn:
         def backward(dz: Array, a: Array, b: Array, W: Array) -> Any:
             return np.einsum("tj,tj,ij->ti", dz, b, W), dz * (a @ W), (b * dz).T.dot(a).T
 
-        own = gp.OwnOp(gate, backward, like=Gate())
+        own = gp.OwnOp(gate, backward, reference=Gate())
         assert own.shapes == ((3,), (5,))
-        assert gp.check_op(gate, backward, like=Gate())
+        assert gp.check_op(gate, backward, reference=Gate())
         wrong = gp.check_op(
-            gate, lambda dz, a, b, W: (dz @ W.T, *backward(dz, a, b, W)[1:]), like=Gate()
+            gate, lambda dz, a, b, W: (dz @ W.T, *backward(dz, a, b, W)[1:]), reference=Gate()
         )
         assert {f.quantity for _, f in wrong.findings() if f.parity is False} == {"grad y1"}
 
 
 class TestWidths:
     def test_as_many_inputs_as_the_function_takes(self) -> None:
-        two = gp.OwnOp(lambda a, b: a + b, lambda dz, a, b: (dz, dz), like=Add())
+        two = gp.OwnOp(lambda a, b: a + b, lambda dz, a, b: (dz, dz), reference=Add())
         assert len(two.shapes) == 2
-        assert len(gp.OwnOp(np.add, lambda dz, a, b: (dz, dz), like=Add()).shapes) == 2
-        own = gp.OwnOp(OWN["concatenate"].forward, OWN["concatenate"].backward, like=Concatenate())
+        assert len(gp.OwnOp(np.add, lambda dz, a, b: (dz, dz), reference=Add()).shapes) == 2
+        own = gp.OwnOp(
+            OWN["concatenate"].forward, OWN["concatenate"].backward, reference=Concatenate()
+        )
         assert own.shapes == ((3,), (2,), (4,))
 
     @pytest.mark.parametrize(
@@ -111,27 +113,27 @@ class TestWidths:
     )
     def test_that_do_not_fit(self, like: Op, width: Any, said: str) -> None:
         with pytest.raises(ValueError, match=said):
-            gp.check_op(lambda *a: a[0], lambda dz, *a: dz, like=like, width=width)
+            gp.check_op(lambda *a: a[0], lambda dz, *a: dz, reference=like, width=width)
 
     def test_of_one_and_of_many(self) -> None:
-        assert gp.check_op(relu, relu_backward, like=ReLU(), width=1)
-        assert gp.check_op(linear, linear_backward, like=Affine(64, 2))
+        assert gp.check_op(relu, relu_backward, reference=ReLU(), width=1)
+        assert gp.check_op(linear, linear_backward, reference=Affine(64, 2))
 
 
 class TestArguments:
     @pytest.mark.parametrize(
         ("like", "said"),
         [
-            (Maxout(4, 2), r"one by one: like=Affine\(.*\) and like=Max\("),
-            (ReLU, r"like is the class ReLU; give an op, such as ReLU\(\)"),
+            (Maxout(4, 2), r"one by one: reference=Affine\(.*\) and reference=Max\("),
+            (ReLU, r"reference is the class ReLU; give an instance of it"),
             (CrossEntropy(), "give an op such as"),
-            ("relu", "like is 'relu'"),
-            (None, "like is None"),
+            ("relu", "reference is 'relu'"),
+            (None, "reference is None"),
         ],
     )
     def test_like(self, like: Any, said: str) -> None:
         with pytest.raises(TypeError, match=said):
-            gp.check_op(relu, relu_backward, like=like)
+            gp.check_op(relu, relu_backward, reference=like)
 
     @pytest.mark.parametrize(
         ("forward", "backward", "said"),
@@ -149,7 +151,7 @@ class TestArguments:
     )
     def test_functions(self, forward: Any, backward: Any, said: str) -> None:
         with pytest.raises(TypeError, match=said):
-            gp.check_op(forward, backward, like=ReLU())
+            gp.check_op(forward, backward, reference=ReLU())
 
     def test_an_adapter_that_cannot_differentiate(self) -> None:
         class Old:
@@ -158,17 +160,17 @@ class TestArguments:
             def run(self) -> None: ...
 
         with pytest.raises(TypeError, match="the adapter 'old', which cannot differentiate"):
-            gp.check_op(relu, Old(), like=ReLU())
+            gp.check_op(relu, Old(), reference=ReLU())
 
     @pytest.mark.parametrize("dtypes", ["int32", ["float64", "complex64"], [], "longdouble"])
     def test_dtypes(self, dtypes: Any) -> None:
         with pytest.raises(ValueError, match=r"give any of \('float64'"):
-            gp.check_op(relu, relu_backward, like=ReLU(), dtypes=dtypes)
+            gp.check_op(relu, relu_backward, reference=ReLU(), dtypes=dtypes)
 
     @pytest.mark.parametrize("seed", [-1, 0.5, "0", True])
     def test_seed(self, seed: Any) -> None:
         with pytest.raises(ValueError, match="seed is"):
-            gp.check_op(relu, relu_backward, like=ReLU(), seed=seed)
+            gp.check_op(relu, relu_backward, reference=ReLU(), seed=seed)
 
     def test_conventions_that_are_meant(self) -> None:
         def mean(dz: Array, y: Array, W: Array, b: Array) -> Any:
@@ -178,41 +180,43 @@ class TestArguments:
             return dz @ W.T, y.T @ dz + 0.01 * W, dz.sum(0) + 0.01 * b
 
         for backward, meant in ((mean, "mean"), (decayed, "weight-decay=0.01")):
-            assert gp.check_op(linear, backward, like=Affine(4, 3)).exit_code == 1
-            report = gp.check_op(linear, backward, like=Affine(4, 3), expected=[meant])
+            assert gp.check_op(linear, backward, reference=Affine(4, 3)).exit_code == 1
+            report = gp.check_op(linear, backward, reference=Affine(4, 3), allow=[meant])
             assert report, complaints(report)
         with pytest.raises(ValueError, match="unknown"):
-            gp.check_op(linear, mean, like=Affine(4, 3), expected=["median"])
+            gp.check_op(linear, mean, reference=Affine(4, 3), allow=["median"])
 
 
 class TestChecks:
     def test_are_listed_by_name_in_a_stable_order(self) -> None:
-        names = list(gp.OwnOp(np.tanh, lambda dz, y: dz, like=Tanh()).checks())
+        names = list(gp.OwnOp(np.tanh, lambda dz, y: dz, reference=Tanh()).checks())
         assert names == [
             *("shape_and_dtype", "finite", "inputs_unchanged", "determinism"),
             *("independent_calls", "results_kept", "zero_cotangent"),
             *("linearity", "batch_split", "permutation", "random_points", "special_points"),
             *("batch_of_one", "non_contiguous", "read_only"),
         ]
-        kinked = list(gp.OwnOp(relu, relu_backward, like=ReLU()).checks())
+        kinked = list(gp.OwnOp(relu, relu_backward, reference=ReLU()).checks())
         assert [name for name in kinked if name not in names] == ["at_kinks"]
 
     def test_each_gives_a_run_per_dtype(self) -> None:
-        own = gp.OwnOp(relu, relu_backward, like=ReLU(), name="mine")
+        own = gp.OwnOp(relu, relu_backward, reference=ReLU(), name="mine")
         report = own.checks(dtypes=("float32", "float64"))["linearity"]()
         said = [(run.case, run.adapter, run.dtype) for run in report.runs]
         assert said == [("linearity", "mine", "float64"), ("linearity", "mine", "float32")]
 
     def test_the_same_seed_gives_the_same_report(self) -> None:
-        first, second = (gp.check_op(relu, relu_backward, like=ReLU(), seed=4) for _ in range(2))
-        other = gp.check_op(relu, relu_backward, like=ReLU(), seed=5)
+        first, second = (
+            gp.check_op(relu, relu_backward, reference=ReLU(), seed=4) for _ in range(2)
+        )
+        other = gp.check_op(relu, relu_backward, reference=ReLU(), seed=5)
         assert first.runs == second.runs
         assert first.runs != other.runs
 
     def test_the_report_shows_a_row_per_check(self) -> None:
-        report = gp.check_op(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), like=Tanh())
+        report = gp.check_op(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), reference=Tanh())
         text = str(report)
-        for name in gp.OwnOp(np.tanh, lambda dz, y: dz, like=Tanh()).checks():
+        for name in gp.OwnOp(np.tanh, lambda dz, y: dz, reference=Tanh()).checks():
             assert name in text
         assert "at_kinks: Tanh has no kinks" in " ".join(text.split())
         assert "PARITY" in text

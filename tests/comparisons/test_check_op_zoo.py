@@ -113,7 +113,7 @@ def test_every_check_has_a_fault_that_it_catches(check: str) -> None:
 
 
 def test_the_zoo_has_one_of_each() -> None:
-    assert list(ZOO) == list(gp.OwnOp(relu, relu_backward, like=ReLU()).checks())
+    assert list(ZOO) == list(gp.OwnOp(relu, relu_backward, reference=ReLU()).checks())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gradparity.adapters import adapter
+from gradparity.adapters import get_adapter
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.deep import conv_net, lstm, transformer
 from gradparity.comparisons.cases.shaped import SHAPED
@@ -33,7 +33,7 @@ def ran(name: str, framework: str, dtype: str) -> tuple[Case, Trace]:
     if framework == "numpy":
         return case, backprop(case)
     pytest.importorskip(framework)
-    return case, adapter(framework).run(case)
+    return case, get_adapter(framework).run(case)
 
 
 def wrong(case: Case, trace: Trace) -> dict[str, str]:

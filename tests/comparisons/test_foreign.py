@@ -123,7 +123,7 @@ def test_batch_norm_as_a_pair_of_ones_own() -> None:
         dx = (dn - dn.mean(0) - n * (dn * n).mean(0)) * r
         return dx, (dz * n).sum(0), dz.sum(0)
 
-    report = gp.check_op(forward, backward, like=op)
+    report = gp.check_op(forward, backward, reference=op)
     assert report, str(report)
 
     def forgetful(dz: Any, x: Any, g: Any, b: Any) -> Any:
@@ -131,7 +131,7 @@ def test_batch_norm_as_a_pair_of_ones_own() -> None:
         n, r = parts(x)
         return dz * g * r, (dz * n).sum(0), dz.sum(0)
 
-    wrong = gp.check_op(forward, forgetful, like=op)
+    wrong = gp.check_op(forward, forgetful, reference=op)
     assert {f.quantity for _, f in wrong.findings() if f.parity is False} == {"grad y"}
 
 
@@ -141,7 +141,7 @@ def test_batch_norm_of_pytorch() -> None:
     def forward(x: Any, g: Any, b: Any) -> Any:
         return torch.nn.functional.batch_norm(x, None, None, g, b, training=True)
 
-    report = gp.check_op(forward, "torch", like=BatchNorm(3), shape=(3, 4, 2))
+    report = gp.check_op(forward, "torch", reference=BatchNorm(3), shape=(3, 4, 2))
     assert report, str(report)
 
 
@@ -153,7 +153,7 @@ def test_code_of_float32_alone_with_a_convention_that_is_allowed() -> None:
         given = backprop(case.astype("float32"))
         return {"grad W1": given.grad["W1"] * np.float32(16)}
 
-    assert gp.check(case, mine, dtypes=["float32"], expected=["sum"])
+    assert gp.check(case, mine, dtypes=["float32"], allow=["sum"])
 
 
 @ACCUSED
@@ -166,7 +166,7 @@ def test_a_function_of_pytorch_within_a_pair_for_numpy() -> None:
     def backward(dz: Any, z: Any) -> Any:
         return dz * (z > 0)
 
-    report = gp.check_op(forward, backward, like=ReLU(subgradient="left"))
+    report = gp.check_op(forward, backward, reference=ReLU(subgradient="left"))
     assert report, str(report)
 
 

@@ -160,7 +160,7 @@ class TestOneThatReturns:
 
         finding = told(in_torch)["grad W1"]
         assert finding.convention == "transposed"
-        assert check(small(), in_torch, expected=["transposed"])
+        assert check(small(), in_torch, allow=["transposed"])
 
 
 class TestATrace:
@@ -306,7 +306,7 @@ class TestASecondCall:
             return kept[0]
 
         case = Case.random(layered([Affine(4, 3), Tanh()], CrossEntropy()), batch=5)
-        own = gp.adapter("torch").replacing({Tanh: stale})
+        own = gp.get_adapter("torch").with_overrides({Tanh: stale})
         assert not check(case, own, dtypes=["float64"])
 
     @pytest.mark.parametrize("second", [None, {"Err": 1.0}, RuntimeError("backward twice")])

@@ -104,10 +104,10 @@ def test_it_is_named_and_passes_where_it_is_declared(
     # Err rests on Div where that was returned, and then is another mean or sum alone.
     assert place == "with Div" or said["Err"] == name
     assert {part for names in said.values() for part in names.split("+")} <= set(name.split("+"))
-    assert check(case, mine, expected=name.split("+")).exit_code == 0
+    assert check(case, mine, allow=name.split("+")).exit_code == 0
     for part in name.split("+"):
         others = [each for each in name.split("+") if each != part]
-        assert check(case, mine, expected=others).exit_code == 1
+        assert check(case, mine, allow=others).exit_code == 1
 
 
 @every_loss
@@ -115,7 +115,7 @@ def test_it_is_named_and_passes_where_it_is_declared(
 def test_a_wrong_factor_is_a_mismatch_whatever_is_declared(
     loss: Any, asked: Any, name: str, of: Any, place: str
 ) -> None:
-    report = check(case_of(asked), course(loss, of, place, 3.0), expected=name.split("+"))
+    report = check(case_of(asked), course(loss, of, place, 3.0), allow=name.split("+"))
     assert report.exit_code == 1
     gradient = "grad W2" if place == "end to end" else "grad z2"
     bad = [f for _, f in report.findings() if f.quantity == gradient]
@@ -130,10 +130,10 @@ def test_a_sum_at_the_risk_may_be_undone_in_the_parameters_and_not_done_again(
     meant = [*name.split("+"), "mean"]
     undone = course(squares, MSE[name], place, dW=1 / T)
     assert wrong(check(case_of(L2()), undone))["grad W1"] == "mean"
-    assert check(case_of(L2()), undone, expected=meant).exit_code == 0
-    assert check(case_of(L2()), undone, expected=name.split("+")).exit_code == 1
+    assert check(case_of(L2()), undone, allow=meant).exit_code == 0
+    assert check(case_of(L2()), undone, allow=name.split("+")).exit_code == 1
     again = course(squares, MSE[name], place, dW=T)
-    report = check(case_of(L2()), again, expected=meant)
+    report = check(case_of(L2()), again, allow=meant)
     assert report.exit_code == 1
     assert {f.quantity for _, f in report.findings() if f.parity is False} == {
         f"grad {p}" for p in ("W1", "W2", "b1", "b2")
@@ -147,7 +147,7 @@ def test_a_sum_that_arrived_unseen_is_not_excused_again_in_a_parameter() -> None
         everything = course(squares, MSE["sum"], "node by node", dW=T)(case)
         return {q: everything[q] for q in ("grad z1", "grad W1")}
 
-    report = check(case_of(L2()), mine, expected=["sum"])
+    report = check(case_of(L2()), mine, allow=["sum"])
     assert {f.quantity for _, f in report.findings() if f.parity is False} == {"grad W1"}
 
 
@@ -157,7 +157,7 @@ def test_the_mean_over_everything_where_the_sum_was_asked_for() -> None:
         report = check(case_of(L2(), "sum"), mine)
         gradient = "grad W2" if place == "end to end" else "grad z2"
         assert wrong(report)[gradient] == "mean+mse"
-        assert check(case_of(L2(), "sum"), mine, expected=["mean", "mse"])
+        assert check(case_of(L2(), "sum"), mine, allow=["mean", "mse"])
 
 
 def test_the_mean_over_the_outputs_may_be_in_err_and_not_in_div() -> None:
@@ -166,4 +166,4 @@ def test_the_mean_over_the_outputs_may_be_in_err_and_not_in_div() -> None:
     assert wrong(check(case_of(L2()), mine)) == {
         "Div": "half", "Err": "mean-elements", "grad z2": "mean-elements+half",
     }  # fmt: skip
-    assert check(case_of(L2()), mine, expected=["half", "mean-elements"])
+    assert check(case_of(L2()), mine, allow=["half", "mean-elements"])

@@ -110,7 +110,7 @@ class TestWhatItSays:
         assert re.search(r"<b>0 \(20 times\)</b>: torch float64", page)
 
     def test_an_op_has_no_network_and_all_its_checks(self) -> None:
-        page = gp.check_op(lambda y: np.maximum(y, 0), lambda dz, y: dz, like=ReLU()).to_html()
+        page = gp.check_op(lambda y: np.maximum(y, 0), lambda dz, y: dz, reference=ReLU()).to_html()
         assert "No parity" in page
         assert 'class="network"' not in page
 

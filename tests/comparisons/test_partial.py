@@ -191,15 +191,15 @@ class TestConventions:
         said = {f.quantity: f.convention for _, f in report.findings() if f.convention}
         assert said["grad z2"] == "sum"
         assert said["grad W1"] == said["grad W2"] == "mean"
-        assert check(case, course, expected=["sum", "mean"])
-        assert not check(case, course, expected=["mean"])
-        assert not check(case, course, expected=["sum"])
+        assert check(case, course, allow=["sum", "mean"])
+        assert not check(case, course, allow=["mean"])
+        assert not check(case, course, allow=["sum"])
 
     def test_a_sum_in_the_parameters_alone(self) -> None:
         case, results = deep(), everything(deep())
         names = [f"grad {p}" for p in case.params]
         results |= {q: results[q] * case.T for q in names}
-        found = judged(case, results, expected=["sum"])
+        found = judged(case, results, allow=["sum"])
         assert {found[q].convention for q in names} == {"sum"}
         assert all(found[q].parity for q in names)
 
@@ -243,8 +243,8 @@ def test_a_sum_in_some_parameters_and_the_mean_in_others_is_nobodys_meaning(near
         return {**found, **{q: found[q] * case.T for q in names}}
 
     case = Case.random(layered([Affine(4, 3), Tanh(), Affine(3, 2)], CrossEntropy()), batch=5)
-    assert check(case, alike, expected=["sum"])
-    report = check(case, mixed, expected=["sum"], dtypes=["float64"])
+    assert check(case, alike, allow=["sum"])
+    report = check(case, mixed, allow=["sum"], dtypes=["float64"])
     assert report.exit_code == 1
     (bad,) = [f for _, f in report.findings() if not f.parity]
     assert bad.quantity == "grad W1"
@@ -266,5 +266,5 @@ def test_a_sum_at_the_loss_is_excused_whatever_is_returned(returned: tuple[str, 
         return {q: found[q] * case.T if q.startswith("grad") else found[q] for q in returned}
 
     case = Case.random(layered([Affine(8, 6), ReLU(), Affine(6, 3)], CrossEntropy()))
-    assert check(case, summed, expected=["sum"])
+    assert check(case, summed, allow=["sum"])
     assert not check(case, summed)

@@ -47,7 +47,7 @@ def right_in_float64(case: Case):
 @pytest.mark.parametrize("implementation", ["numpy", "torch", "jax"])
 def test_a_right_implementation_is_never_a_mismatch(implementation, precision):
     case = case_of(precision)
-    run = backprop if implementation == "numpy" else gp.adapter(implementation).run
+    run = backprop if implementation == "numpy" else gp.get_adapter(implementation).run
     found = judge(case, run(case), right_in_float64(case))
     wrong = [f for f in found if f.verdict.parity is False and f.verdict is not Verdict.IMPRECISE]
     assert not wrong
@@ -110,7 +110,7 @@ def test_bias_gradients_that_jax_sums_in_storage_are_imprecise_with_the_factor(p
 
 def test_float32_with_tf32_products_is_imprecise_and_as_declared_it_is_right():
     case = case_of("float32")
-    rounded = gp.adapter("torch").run(case.astype("tf32"))
+    rounded = gp.get_adapter("torch").run(case.astype("tf32"))
     rounded.precision = ""
     found = judge(case, rounded, right_in_float64(case))
     imprecise = [f for f in found if f.verdict is Verdict.IMPRECISE]
@@ -145,7 +145,7 @@ def test_tf32_operands_are_rounded_exactly_in_either_way(mode):
 def test_overflow_that_everyone_has_is_inconclusive_never_an_alarm_and_never_a_pass(implementation):
     ops = [Affine(12, 16), ReLU(subgradient="left"), Affine(16, 5)]
     case = Case.random(layered(ops, LinearLoss(), scale=2.0**15), batch=1).astype("float16")
-    run = backprop if implementation == "numpy" else gp.adapter(implementation).run
+    run = backprop if implementation == "numpy" else gp.get_adapter(implementation).run
     trace = run(case)
     found = judge(case, trace, right_in_float64(case))
     assert not np.isfinite(trace.grad["W2"]).all()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gradparity import core
-from gradparity.adapters.base import adapter
+from gradparity.adapters.base import get_adapter
 from gradparity.adapters.kinks import TIES, Answer, NativeKink
 from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.probe import core_sites, probe, usual
@@ -140,12 +140,12 @@ class TestAgainstDirectMeasurement:
             for e in at(atlas, name, (0.0,), dtype="float32"):
                 assert e.taken == (float(jax.grad(function)(0.0)),), name
         direct = jax.grad(lambda z: z.max())(jax.numpy.array([1.0, 1.0]))
-        assert (usual(adapter("jax"), core.Max()) == "even") is (direct.tolist() == [0.5, 0.5])
+        assert (usual(get_adapter("jax"), core.Max()) == "even") is (direct.tolist() == [0.5, 0.5])
 
     @pytest.mark.parametrize("name", ["torch", "jax"])
     def test_the_usual_choice(self, name: str) -> None:
         pytest.importorskip(name)
-        one = adapter(name)
+        one = get_adapter(name)
         for op in (core.LeakyReLU(), core.Hardtanh()):
             found = usual(one, op)
             assert isinstance(found, dict)

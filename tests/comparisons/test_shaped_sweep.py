@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.adapters import adapter
+from gradparity.adapters import get_adapter
 from gradparity.comparisons import Verdict, check, judge
 from gradparity.comparisons.explain.fault_sites import fault_sites
 from gradparity.comparisons.selftest.replay import plant
@@ -73,5 +73,5 @@ def test_a_fault_of_pytorch_is_found() -> None:
     (got,) = torch.autograd.grad(z, bias, dz)
     if torch.allclose(got, dz.sum((0, 2, 3))):
         pytest.skip("this PyTorch is right")
-    found: Any = judge(case, adapter("torch").run(case))
+    found: Any = judge(case, get_adapter("torch").run(case))
     assert {f.node for f in found if f.parity is False} == {"n"}

@@ -65,7 +65,7 @@ class TestBack:
         assert again.graphs == report.graphs
 
     def test_a_report_of_an_op_too(self) -> None:
-        report = gp.check_op(lambda y: y * (y > 0), lambda dz, y: dz, like=ReLU())
+        report = gp.check_op(lambda y: y * (y > 0), lambda dz, y: dz, reference=ReLU())
         assert to_json(from_json(to_json(report))) == to_json(report)
 
     def test_what_was_written_before_graphs_and_elements(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gradparity import core
-from gradparity.adapters import adapter
+from gradparity.adapters import get_adapter
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.check.check import check
 from gradparity.comparisons.explain.fault_sites import inputs_at
@@ -309,7 +309,7 @@ def plant_elements(case64: Case, seed: int, each: int = 5) -> Counter[tuple[str,
     """One wrong element in some quantities of PyTorch's trace: how many are caught, by dtype."""
     rng = np.random.default_rng(seed)
     count: Counter[tuple[str, str]] = Counter()
-    torch = adapter("torch")
+    torch = get_adapter("torch")
     clean = {f.quantity: f for f in judge(case64, torch.run(case64))}
     for dtype in DTYPES:
         case = case64.astype(dtype)

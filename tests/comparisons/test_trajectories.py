@@ -99,10 +99,10 @@ def test_a_correct_trainer_stays_inside(dtype: str, seed: int) -> None:
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_framework_stays_inside(name: str, dtype: str) -> None:
     pytest.importorskip(name)
-    from gradparity.adapters.base import adapter
+    from gradparity.adapters.base import get_adapter
 
     case = make(dtype=dtype, T=60)  # minibatches of 8 and of 7
-    found = train(case, adapter(name).trainer(case, ETA))  # type: ignore[attr-defined]
+    found = train(case, get_adapter(name).trainer(case, ETA))  # type: ignore[attr-defined]
     assert found.exit_code == 0, found
 
 
@@ -110,11 +110,11 @@ def test_a_framework_stays_inside(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_trainer_starts_from_the_parameters_and_leaves_them(name: str, dtype: str) -> None:
     pytest.importorskip(name)
-    from gradparity.adapters.base import adapter
+    from gradparity.adapters.base import get_adapter
 
     case = make(dtype=dtype)
     before = {k: p.copy() for k, p in case.params.items()}
-    trainer = adapter(name).trainer(case, ETA)  # type: ignore[attr-defined]
+    trainer = get_adapter(name).trainer(case, ETA)  # type: ignore[attr-defined]
     for k, p in trainer.params().items():
         np.testing.assert_array_equal(p, before[k])
         assert p.dtype == case.dtype
@@ -378,7 +378,7 @@ def test_it_is_its_clamped_gradient_that_takes_pytorch_outside(
     """With the same loss written in logarithms PyTorch stays inside."""
     pytest.importorskip("sklearn")
     torch = pytest.importorskip("torch")
-    from gradparity.adapters.torch.adapter import adapter as module
+    from gradparity.adapters.torch.adapter import get_adapter as module
 
     def loss(y: Any, d: Any) -> Any:
         return -torch.where(d > 0, torch.log(y), torch.log(1 - y)).sum(-1)

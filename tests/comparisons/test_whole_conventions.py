@@ -95,17 +95,17 @@ def test_it_is_named_in_both_dtypes_and_passes_only_where_declared(name):
     assert {f.verdict for f in wrong} == {Verdict.CONVENTION}
     assert {f.convention for f in wrong} == {name}
     assert report.exit_code == 1
-    meant = check(case, mine, expected=[name])
+    meant = check(case, mine, allow=[name])
     assert meant.exit_code == 0
     assert "CONVENTION" not in str(meant)
     assert "convention" in str(meant)
-    assert check(case, mine, expected=["bits"]).exit_code == 1
+    assert check(case, mine, allow=["bits"]).exit_code == 1
 
 
 def test_a_parameter_that_was_declared_has_to_be_that_one():
     case, mine = PLANTED["weight-decay"]
-    assert check(case, mine, expected=["weight-decay=0.001"]).exit_code == 0
-    assert check(case, mine, expected=["weight-decay=0.002"]).exit_code == 1
+    assert check(case, mine, allow=["weight-decay=0.001"]).exit_code == 0
+    assert check(case, mine, allow=["weight-decay=0.002"]).exit_code == 1
 
 
 def test_what_came_transposed_says_that_its_figures_are_of_it_turned():
@@ -133,7 +133,7 @@ def test_a_declared_convention_hides_no_other_fault():
         found["grad W2"] = found["grad W2"] * found["grad W2"].dtype.type(1.01)
         return found
 
-    report = check(case, other, expected=["sum"])
+    report = check(case, other, allow=["sum"])
     assert report.exit_code == 1
     assert {f.quantity for _, f in report.findings() if f.parity is False} == {"grad W2"}
 
@@ -176,7 +176,7 @@ def test_a_structural_zero_is_vacuous_and_noise_there_is_no_fault(implementation
     def mine(case: Case):
         if implementation == "numpy":
             return finals(case)
-        trace = gp.adapter(implementation).run(case)
+        trace = gp.get_adapter(implementation).run(case)
         return {f"grad {p}": trace.grad[p] for p in case.params}
 
     report = check(case, mine)

@@ -156,7 +156,7 @@ def test_reserved_names(name):
 
 def test_names_that_a_framework_keeps_for_itself_are_refused_by_its_adapter_alone():
     torch = pytest.importorskip("torch")
-    from gradparity.adapters import AdapterError, adapter
+    from gradparity.adapters import AdapterError, get_adapter
 
     public = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
     assert {"type", "forward", "train"} <= public
@@ -164,7 +164,7 @@ def test_names_that_a_framework_keeps_for_itself_are_refused_by_its_adapter_alon
         case = Case.random(Network(Node(name, Affine(2, 2), "x"), divergence=L2()), batch=2)
         assert name in backprop(case).value
         with pytest.raises(AdapterError, match=name):
-            adapter("torch").build(case.network, case.params)
+            get_adapter("torch").build(case.network, case.params)
 
 
 @pytest.mark.parametrize(

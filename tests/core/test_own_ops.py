@@ -268,8 +268,8 @@ class TestAKinkThatDependsOnAParameter:
         def forward(y, a):
             return np.where(y > 0, y, a * y)
 
-        assert gp.check_op(forward, backward, like=PReLU(4), width=4)
-        report = gp.check_op(forward, steep, like=PReLU(4), width=4)
+        assert gp.check_op(forward, backward, reference=PReLU(4), width=4)
+        report = gp.check_op(forward, steep, reference=PReLU(4), width=4)
         assert {run.case for run in report.runs if run.exit_code} >= {"at_kinks"}
         assert "at_kinks" not in report.skipped
         assert selftest(self.case(PReLU(4)), backprop, dtypes=["float64"])

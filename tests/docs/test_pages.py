@@ -81,7 +81,15 @@ class TestJson:
 
     def test_the_classes_are_found(self) -> None:
         found = {kind.__name__ for kind in classes(gp.Report)}
-        assert {"Report", "Run", "Finding", "Census", "Power", "Difference", "Element"} <= found
+        assert {
+            "Report",
+            "Run",
+            "Finding",
+            "KinkSummary",
+            "Power",
+            "Difference",
+            "Element",
+        } <= found
         assert {"Graph", "GraphNode"} <= found
 
     def test_every_field_is_said(self) -> None:

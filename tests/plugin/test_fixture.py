@@ -165,7 +165,7 @@ class TestSettings:
             def summed(case):
                 return {"grad W2": case.T * gp.backprop(case).grad["W2"]}
 
-            @pytest.mark.gradparity(expected=["sum"])
+            @pytest.mark.gradparity(allow=["sum"])
             def test_expected(gradparity):
                 gradparity(NET, summed)
 
@@ -185,8 +185,8 @@ class TestSettings:
             ("dtypes=64", "*dtypes is 64; give names, such as 'float64,float32'"),
             ("adapters=['tensorflow']", "*no adapter is called 'tensorflow'; registered are *jax*"),
             ("adapters=[]", "*adapters names none; give such as 'torch,jax'"),
-            ("expected='sum'", "*expected is 'sum'; give a list of names*"),
-            ("expected=['total']", "*'total' is unknown; there are sum, *"),
+            ("allow='sum'", "*allow is 'sum'; give a list of names*"),
+            ("allow=['total']", "*'total' is unknown; there are sum, *"),
             ("seed=-1", "*seed is -1; give a whole number*"),
             ("seed=True", "*seed is True; give a whole number*"),
         ],
@@ -241,8 +241,8 @@ class TestSettings:
 class TestOtherChecks:
     def test_of_an_op_and_of_an_adapter(self, pytester: pytest.Pytester, project: Project) -> None:
         project("""
-            def fake_check_op(forward, backward, *, like, dtypes=("float64", "float32"), seed=0):
-                assert (forward, backward, like, seed) == (abs, abs, "op", 3)
+            def fake_check_op(forward, backward, *, reference, dtypes=("float64",), seed=0):
+                assert (forward, backward, reference, seed) == (abs, abs, "op", 3)
                 return gp.check(NET, wrong, dtypes=dtypes)
 
             def fake_check_adapter(adapter, dtypes=None):
@@ -251,7 +251,7 @@ class TestOtherChecks:
             def test_op(gradparity, monkeypatch):
                 monkeypatch.setattr(gp, "check_op", fake_check_op, raising=False)
                 with pytest.raises(AssertionError, match="1 of 18 quantities is not right"):
-                    gradparity.check_op(abs, abs, like="op")
+                    gradparity.check_op(abs, abs, reference="op")
 
             def test_adapter(gradparity, monkeypatch):
                 from gradparity.testing import conformance

@@ -112,7 +112,7 @@ def test_help_names_every_option_and_ini_key(pytester: pytest.Pytester) -> None:
 
 def test_the_marker_is_listed(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--markers", "--strict-markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.gradparity(adapters=, dtypes=, expected=, seed=):*"])
+    result.stdout.fnmatch_lines(["@pytest.mark.gradparity(adapters=, dtypes=, allow=, seed=):*"])
 
 
 @pytest.mark.usefixtures("adapters")
@@ -140,7 +140,7 @@ class TestAdapters:
                 assert gradparity_adapter.name == "fake"
 
             def test_op(gradparity):
-                gradparity.check_op(abs, "absent", like=ReLU())
+                gradparity.check_op(abs, "absent", reference=ReLU())
 
             @parametrize_with_checks(["absent", OwnNetwork(NET, "fake"), OwnNetwork(NET, "absent")],
                                      expected_failed_checks={"not-known-yet": "it is not here"})

@@ -184,9 +184,9 @@ class TestExpectedFailures:
             "[OwnNetwork(NET, None)]",
             "TypeError: OwnNetwork was given None as the implementation; *",
         ),
-        ("[OwnNetwork(NET, right, expected='sum')]", "TypeError: expected is 'sum'; *"),
+        ("[OwnNetwork(NET, right, allow='sum')]", "TypeError: allow is 'sum'; *"),
         (
-            "[OwnNetwork(NET, right, expected=['smu'])]",
+            "[OwnNetwork(NET, right, allow=['smu'])]",
             "ValueError: convention 'smu' is unknown; *",
         ),
     ],

@@ -642,7 +642,7 @@ class VjpSwapped(_Optional):
         return z, (da, da)
 
 
-@fails("optional-replacing", "did not use the function")
+@fails("optional-with_overrides", "did not use the function")
 class ReplacesNothing(_Optional):
-    def replacing(self, natives: Any, name: str | None = None) -> Any:
+    def with_overrides(self, overrides: Any, name: str | None = None) -> Any:
         return self

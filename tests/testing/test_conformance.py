@@ -61,7 +61,7 @@ class TestAnAdapterThatKeepsEveryPromise:
         assert set(statuses.values()) == {"skipped"}
         assert set(statuses) == {
             "dtype-float16", "dtype-bfloat16", "dtype-tf32",
-            "optional-trainer", "optional-kinks", "optional-vjp", "optional-replacing",
+            "optional-trainer", "optional-kinks", "optional-vjp", "optional-with_overrides",
         }  # fmt: skip
 
     def test_is_taken_by_name_by_instance_and_by_class(self) -> None:

@@ -6,10 +6,10 @@ from gradparity import OwnOp
 from gradparity.core import Affine, ReLU
 from gradparity.testing import parametrize_with_checks
 
-CLIPPED = OwnOp(relu, clipped_backward, like=ReLU(), name="clipped")
+CLIPPED = OwnOp(relu, clipped_backward, reference=ReLU(), name="clipped")
 LAYERS = [
-    OwnOp(linear, linear_backward, like=Affine(5, 3)),
-    OwnOp(relu, relu_backward, like=ReLU()),
+    OwnOp(linear, linear_backward, reference=Affine(5, 3)),
+    OwnOp(relu, relu_backward, reference=ReLU()),
     CLIPPED,
 ]
 

@@ -22,8 +22,8 @@ __all__ = [
     "DeviceError",
     "InPlaceError",
     "Trainer",
-    "adapter",
     "available",
+    "get_adapter",
     "one_line",
     "own_taps",
     "required",
@@ -99,7 +99,7 @@ class Adapter(Protocol):
     * ``trainer(case, eta)``, for `gradparity train`: a `Trainer` that starts from the case's
       parameters, whose instances are the training set;
     * ``kinks()``, for `gradparity probe`: see `gradparity.adapters.kinks.Kinks`;
-    * ``replacing(natives, name=None)``: a new adapter of the same framework that uses these
+    * ``with_overrides(overrides, name=None)``: a new adapter of the same framework that uses these
       functions in place of its own, by name of a node or class of op; see `NativeAdapter`;
     * ``vjp(function, arguments, dz)``, for one function alone: (z, gradients), the framework having
       differentiated ``z = function(*arguments)`` against the cotangent dz.  All are NumPy arrays,
@@ -239,7 +239,7 @@ def available() -> list[str]:
 
 
 @cache
-def adapter(name: str) -> Adapter:
+def get_adapter(name: str) -> Adapter:
     """The adapter registered under this name.
 
     Raises
@@ -266,7 +266,7 @@ def installed() -> dict[str, Adapter]:
     found = {}
     for name in available():
         try:
-            found[name] = adapter(name)
+            found[name] = get_adapter(name)
         except AdapterError as error:
             # That ours has no framework here is no news; anything else is.
             if name not in INSTALL or not isinstance(error.__cause__, ModuleNotFoundError):

@@ -22,7 +22,7 @@ from .targets import builtin, load
     help="float64, float32, tf32, float16 or bfloat16 (repeatable).",
 )
 @click.option("--case", "patterns", multiple=True, help="Only cases whose name contains this.")
-@click.option("--expect", "expected", multiple=True,
+@click.option("--allow", "allow", multiple=True,
               help="A convention that is meant, such as sum (repeatable).")  # fmt: skip
 @click.option("--device", help="Device, as the framework calls it.")
 @click.option("--detail", type=click.Choice(["auto", "all", "none"]), default="auto",
@@ -36,7 +36,7 @@ def command(
     adapters: tuple[str, ...],
     dtypes: tuple[str, ...],
     patterns: tuple[str, ...],
-    expected: tuple[str, ...],
+    allow: tuple[str, ...],
     device: str | None,
     detail: str,
     json_path: Path | None,
@@ -60,7 +60,7 @@ def command(
         with Progress() as say:
             report = run_check(
                 cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say,
-                about=about, expected=expected,
+                about=about, allow=allow,
             )  # fmt: skip
     except (AdapterError, ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error

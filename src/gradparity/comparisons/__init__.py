@@ -16,7 +16,7 @@ lecture/    formulas read off the code, and whole training runs side by side
 from .atlas.probe import probe
 from .check.check import check
 from .check_op.own_op import OwnOp, check_op
-from .findings.finding import Census, Finding, Power, Verdict
+from .findings.finding import Finding, KinkSummary, Power, Verdict
 from .judge.end_to_end import judge_end_to_end
 from .judge.node_by_node import judge
 from .report.change_records import Changes
@@ -32,10 +32,10 @@ from .report.page import html as html  # isort: skip
 from .selftest import as_text as selftest_text  # isort: skip  # noqa: F401
 
 __all__ = [
-    "Census",
     "Changes",
     "Difference",
     "Finding",
+    "KinkSummary",
     "OwnOp",
     "Power",
     "Report",

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..comparisons.check.check import DTYPES, check
-from ..comparisons.explain.at_node import parse_expected
+from ..comparisons.explain.at_node import parse_allowed
 from ..comparisons.report.report import Report
 from ..comparisons.running.implementations import Implementation
 from ..core.arithmetic.precision import precisions
@@ -27,7 +27,7 @@ class OwnNetwork:
     implementation : as for `gradparity.check`: a function from a case to what it computed, an
         adapter or its name.
     name : of the implementation, in the names of tests; by default its own.
-    expected : conventions that are meant.
+    allow : conventions that pass.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class OwnNetwork:
         cases: Case | Network | Sequence[Case | Network],
         implementation: Implementation,
         name: str | None = None,
-        expected: Sequence[str] = (),
+        allow: Sequence[str] = (),
     ) -> None:
         several = isinstance(cases, Iterable) and not isinstance(cases, str)
         given: list[Any] = list(cases) if several else [cases]  # type: ignore[arg-type]
@@ -62,10 +62,10 @@ class OwnNetwork:
                 f"OwnNetwork was given {implementation!r} as the implementation; give a function "
                 "of a case, an adapter or its name"
             )
-        parse_expected(expected)
+        parse_allowed(allow)
         if not given:
             raise ValueError("OwnNetwork was given no case; give a Case or a Network")
-        self.cases, self.implementation, self.expected = given, implementation, tuple(expected)
+        self.cases, self.implementation, self.allow = given, implementation, tuple(allow)
         self.name = name or (
             implementation
             if isinstance(implementation, str)
@@ -101,4 +101,4 @@ class OwnNetwork:
 
     def _check(self, case: Case, dtype: str) -> Report:
         __tracebackhide__ = True
-        return check(case, self.implementation, dtypes=[dtype], expected=self.expected)
+        return check(case, self.implementation, dtypes=[dtype], allow=self.allow)

@@ -68,7 +68,7 @@ def parametrize_with_checks(
 
     ::
 
-        @parametrize_with_checks([OwnOp(forward, backward, like=ReLU), OwnNetwork(net, mine)])
+        @parametrize_with_checks([OwnOp(forward, backward, reference=ReLU), OwnNetwork(net, mine)])
         def test_gradients(implementation, check):
             check(implementation)
 
@@ -143,7 +143,7 @@ def _reasons(implementation: Any, expected: Expected | None) -> dict[str, str]:
 
 def _checks(implementation: Any, settings: Settings) -> dict[str, Callable[[], Any]]:
     options = {"seed": settings.seed, **settings.options}
-    options.pop("expected", None)
+    options.pop("allow", None)
     method = getattr(implementation, "checks", None)
     if isinstance(implementation, type) and method is not None:
         kind = implementation.__name__

@@ -1,6 +1,6 @@
 """Layers with a forward and a backward pass of their own, as courses have them written.
 
-Read from the top: `OwnLayers` is called with a case, gives every layer the parameters of its node,
+Read from the top: `LayerStack` is called with a case, gives every layer the parameters of its node,
 runs the layers and the loss forward and backward, and returns what each of them gave.
 `layers_parameters` knows where a layer has its parameters, and in which shape.
 """
@@ -21,14 +21,14 @@ from ...core.network.trace import Trace
 from ..base import AdapterError, one_line, required, risk
 from .parameters import Parameters, Placed
 
-__all__ = ["LayerError", "OwnLayers"]
+__all__ = ["LayerError", "LayerStack"]
 
 
 class LayerError(RuntimeError):
     """A layer or a loss raised; the message names it, its node, and what it raised."""
 
 
-class OwnLayers:
+class LayerStack:
     """Layers in a row and a loss, as an implementation: what `check` and its like are given.
 
     Parameters
@@ -70,7 +70,7 @@ class OwnLayers:
     >>> def half_squares(A, Y):
     ...     return ((A - Y) ** 2).sum() / 2 / len(A), (A - Y) / len(A)
     >>> case = gp.Case.random(gp.layered([ReLU()], L2()), width=3)
-    >>> mine = gp.OwnLayers([Rectifier()], half_squares)
+    >>> mine = gp.LayerStack([Rectifier()], half_squares)
     >>> list(mine(case))
     ['value y1', 'Err', 'grad y1', 'grad x']
     >>> bool(gp.check(case, mine))
@@ -101,7 +101,7 @@ class OwnLayers:
         self.__name__ = self.name  # as a function has one: what it is called in reports
 
     def __repr__(self) -> str:
-        return f"OwnLayers({self.name!r})"
+        return f"LayerStack({self.name!r})"
 
     def __call__(self, case: Case) -> dict[Quantity, Any]:
         """Every value, Err or Div, and every gradient by name, in the order they come about.

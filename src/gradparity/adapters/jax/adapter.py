@@ -21,7 +21,7 @@ from ...core.network.nodes import DIV, INPUT, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, own_taps, risk, walk
 from ..kinks import Kinks
-from ..natives import NativeAdapter, Natives, described, label, native_name
+from ..overrides import NativeAdapter, Overrides, described, label, native_name
 from .functions import NATIVE, affine, function, loss
 from .precision import affine_in_tf32
 
@@ -44,7 +44,7 @@ class JaxAdapter(NativeAdapter):
 
     name = "jax"
     compiles = True
-    natives = Natives("jax")
+    overrides = Overrides("jax")
 
     def vjp(
         self,
@@ -124,7 +124,7 @@ class JaxAdapter(NativeAdapter):
         case.
         """
         params = checked_params(network, params)
-        call = _calls(network, self.natives, twin or {})
+        call = _calls(network, self.overrides, twin or {})
 
         def apply(params: Any, x: Any) -> Any:
             value = walk(network, x, _called(call, params), parameters=params.get(SHARED))
@@ -133,7 +133,7 @@ class JaxAdapter(NativeAdapter):
         dtypes = {np.asarray(p).dtype for p in params.values()}
         with _precision(max(dtypes, key=lambda t: t.itemsize, default=np.dtype(np.float32))):
             own = network.divergence
-            divergence = None if own is None else loss(own, self.natives)
+            divergence = None if own is None else loss(own, self.overrides)
             return JaxNetwork(apply, _nested(network, params), divergence)
 
     def export(self, network: Network, native: Any) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class JaxAdapter(NativeAdapter):
             with _precision(each.dtype), _place(device):
                 on_cpu = jax.devices(device)[0].platform == "cpu"
                 networks = tuple((cases[i].network, _key(cases[i].twin)) for i in chosen)
-                program = _program(networks, self.natives, on_cpu, each.name == "tf32")
+                program = _program(networks, self.overrides, on_cpu, each.name == "tf32")
                 out = program([self._arguments(cases[i]) for i in chosen])
                 out = jax.tree.map(_array, out)
             for i, (auxiliary, gradients) in zip(chosen, out, strict=True):
@@ -206,7 +206,7 @@ class JaxAdapter(NativeAdapter):
         rest = {name: array(a) for name, a in case.inputs.items() if name not in free}
         d = None
         if case.network.divergence is not None:
-            labels = self.natives.take_labels(case)
+            labels = self.overrides.take_labels(case)
             d = jnp.array(case.d.astype(np.int32)) if labels else array(case.desired)
         return _nested(case.network, case.params, dtype), free, rest, d
 
@@ -261,14 +261,16 @@ def _array(x: Any) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _program(
-    networks: tuple[tuple[Network, Any], ...], natives: Natives, on_cpu: bool, tf32: bool
+    networks: tuple[tuple[Network, Any], ...], overrides: Overrides, on_cpu: bool, tf32: bool
 ) -> Any:
     """One compiled function for all the networks: (arguments, ...) -> (values, gradients), ..."""
 
     def everything(arguments: list[Any]) -> list[Any]:
         with jax.default_matmul_precision("tensorfloat32") if tf32 else contextlib.nullcontext():
             pairs = zip(networks, arguments, strict=True)
-            return [_traced(n, dict(twin), natives, tf32 and on_cpu, *a) for (n, twin), a in pairs]
+            return [
+                _traced(n, dict(twin), overrides, tf32 and on_cpu, *a) for (n, twin), a in pairs
+            ]
 
     # On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.
     keep = {"xla_disable_hlo_passes": "cse_barrier_expander"} if on_cpu else None
@@ -278,15 +280,15 @@ def _program(
 def _traced(
     network: Network,
     twin: Mapping[str, str],
-    natives: Natives,
+    overrides: Overrides,
     emulate_tf32: bool,
     params: Any,
     inputs: Any,
     fixed: Any,
     d: Any,
 ) -> Any:
-    call = _calls(network, natives, twin, affine_in_tf32 if emulate_tf32 else affine)
-    divergence = None if network.divergence is None else loss(network.divergence, natives)
+    call = _calls(network, overrides, twin, affine_in_tf32 if emulate_tf32 else affine)
+    divergence = None if network.divergence is None else loss(network.divergence, overrides)
 
     def err(params: Any, inputs: Any, taps: Any) -> Any:
         shown = {}
@@ -373,9 +375,10 @@ def _flat(network: Network, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _calls(
-    network: Network, natives: Natives, twin: Mapping[str, str], affine: Any = affine
+    network: Network, overrides: Overrides, twin: Mapping[str, str], affine: Any = affine
 ) -> dict[str, Any]:
-    natives.check(network)
+    overrides.check(network)
     return {
-        step.name: function(step, natives, affine, twin.get(step.name, "")) for step in network.body
+        step.name: function(step, overrides, affine, twin.get(step.name, ""))
+        for step in network.body
     }

@@ -15,7 +15,7 @@ import optax
 from ... import core
 from ...core.network.nodes import Step
 from ..base import AdapterError
-from ..natives import Names, Natives, native_name, no_function
+from ..overrides import Names, Overrides, native_name, no_function
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -38,7 +38,7 @@ TWINS: dict[type[core.Op], tuple[str, ...]] = {
 }
 
 
-def function(step: Step, natives: Natives, affine: Any, twin: str = "") -> Any:
+def function(step: Step, overrides: Overrides, affine: Any, twin: str = "") -> Any:
     """The function of a node, (parameters, *inputs) -> value.
 
     It is another's, or JAX's own; `affine` is that of an affine map, and `twin` says which of JAX's
@@ -48,7 +48,7 @@ def function(step: Step, natives: Natives, affine: Any, twin: str = "") -> Any:
     ------
     AdapterError : there is none; the message says what to add.
     """
-    called = natives.at(step)
+    called = overrides.at(step)
     if called is not None:
         names = [native_name(step.op, letter, NATIVE) for letter in step.op.parameter_shapes()]
         return lambda p, *y: called(*y, *(p[name] for name in names))
@@ -61,9 +61,9 @@ def function(step: Step, natives: Natives, affine: Any, twin: str = "") -> Any:
     return lambda p, *y: own(*y)
 
 
-def loss(divergence: core.Divergence, natives: Natives) -> Any:
+def loss(divergence: core.Divergence, overrides: Overrides) -> Any:
     """(Y, d) -> Div, shape (T,); as `function`."""
-    return natives.of(divergence) or _divergence(divergence)
+    return overrides.of(divergence) or _divergence(divergence)
 
 
 def _with_parameters(op: core.Op) -> Any:

@@ -19,7 +19,7 @@ from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
 from ..kinks import Kinks
-from ..natives import NativeAdapter, Natives, native_name
+from ..overrides import NativeAdapter, Overrides, native_name
 from .layers import NATIVE, layer, layout, loss, transposed, without_parameters
 from .precision import matrix_products, native_dtype
 from .vjp import call, to_numpy, vjp
@@ -31,17 +31,17 @@ class TorchAdapter(NativeAdapter):
     """Builds and traces networks in PyTorch."""
 
     name = "torch"
-    natives = Natives("torch")
+    overrides = Overrides("torch")
 
-    def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> Self:
+    def with_overrides(self, overrides: Mapping[Any, Any], name: str | None = None) -> Self:
         """As every adapter's; a function may be the `apply` of an autograd `Function`, or a module.
 
         Raises
         ------
         TypeError : also for a module that has parameters of its own.
         """
-        adapter = super().replacing(natives, name)
-        for key, function in natives.items():
+        adapter = super().with_overrides(overrides, name)
+        for key, function in overrides.items():
             without_parameters(key if isinstance(key, str) else key.__name__, function)
         return adapter
 
@@ -80,7 +80,7 @@ class TorchAdapter(NativeAdapter):
         that nodes share in ``module.shared``.  `twin` is that of a case.
         """
         params = checked_params(network, params)
-        return TorchNetwork(network, params, device, self.natives, twin or {})
+        return TorchNetwork(network, params, device, self.overrides, twin or {})
 
     def export(self, network: Network, native: nn.Module) -> dict[str, Any]:
         """The parameters by the network's names, W as (in, out); a bitwise copy."""
@@ -143,7 +143,7 @@ class TorchAdapter(NativeAdapter):
         if network.divergence is None:
             ends = (factor * value[name] for name, factor in network.ends.items())
             return None, functools.reduce(operator.add, ends)
-        Div = module.divergence(value[DIV], _target(case, device, self.natives))
+        Div = module.divergence(value[DIV], _target(case, device, self.overrides))
         weights = None
         if network.weights is not None:
             weights = inputs[network.weights].expand(Div.shape)
@@ -188,7 +188,7 @@ class TorchAdapter(NativeAdapter):
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Eager training with `torch.optim.SGD`; see `Trainer`."""
         network, module = case.network, self.build(case.network, case.params, twin=case.twin)
-        x, d = _tensor(case.x, None), _target(case, None, self.natives)
+        x, d = _tensor(case.x, None), _target(case, None, self.overrides)
         optimizer = torch.optim.SGD(module.parameters(), lr=eta)
 
         def step(rows: Any) -> float:
@@ -215,18 +215,18 @@ class TorchNetwork(nn.Module):
         network: Network,
         params: Mapping[str, Any],
         device: str | None,
-        natives: Natives,
+        overrides: Overrides,
         twin: Mapping[str, str],
     ) -> None:
         super().__init__()
-        natives.check(network)
+        overrides.check(network)
         _check_names(network)
         device = device or str(torch.get_default_device())
         self.network = network
         if network.divergence is not None:
-            self.divergence = loss(network.divergence, natives)
+            self.divergence = loss(network.divergence, overrides)
         for step in network.body:
-            native = layer(step, natives, twin.get(step.name, ""))
+            native = layer(step, overrides, twin.get(step.name, ""))
             for letter, full in step.own.items():
                 array = layout(step.op, letter, np.asarray(params[full]))
                 _register(native, step, letter, _tensor(array, device))
@@ -353,8 +353,8 @@ def _tensor(array: Any, device: str | None) -> Tensor:
     return torch.tensor(np.array(array, order="C"), device=device)  # a copy, always
 
 
-def _target(case: Case, device: str | None, natives: Natives) -> Tensor:
+def _target(case: Case, device: str | None, overrides: Overrides) -> Tensor:
     """Class labels stay labels (PyTorch has a path of its own for them); the rest is (T, L)."""
-    if natives.take_labels(case):
+    if overrides.take_labels(case):
         return _tensor(case.d.astype(np.int64), device)
     return _tensor(case.desired, device).to(native_dtype(case))

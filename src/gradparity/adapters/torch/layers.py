@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ... import core
 from ...core.network.nodes import Step
 from ..base import AdapterError
-from ..natives import Called, Names, Natives, label, native_name, no_function
+from ..overrides import Names, Override, Overrides, label, native_name, no_function
 
 __all__ = [
     "NATIVE",
@@ -43,7 +43,7 @@ NATIVE: Names = {
 TRANSPOSED: dict[type[core.Op], str] = {core.Affine: "W", core.LSTMCell: "WU"}
 
 
-def layer(step: Step, natives: Natives, twin: str = "") -> nn.Module:
+def layer(step: Step, overrides: Overrides, twin: str = "") -> nn.Module:
     """The layer of a node, its parameters still to be set: another's function, or PyTorch's own.
 
     `twin` says which of PyTorch's functions, where it has several for one op.
@@ -52,13 +52,13 @@ def layer(step: Step, natives: Natives, twin: str = "") -> nn.Module:
     ------
     AdapterError : there is none; the message says what to add.
     """
-    called = natives.at(step)
+    called = overrides.at(step)
     return _module(step.op, twin) if called is None else Foreign(called, step)
 
 
-def loss(divergence: core.Divergence, natives: Natives) -> Callable[[Tensor, Tensor], Tensor]:
+def loss(divergence: core.Divergence, overrides: Overrides) -> Callable[[Tensor, Tensor], Tensor]:
     """(Y, d) -> Div, shape (T,); as `layer`."""
-    return natives.of(divergence) or _divergence(divergence)
+    return overrides.of(divergence) or _divergence(divergence)
 
 
 def transposed(op: core.Op, letter: str) -> bool:
@@ -84,7 +84,7 @@ def without_parameters(where: str, function: Any) -> None:
 class Foreign(nn.Module):
     """A function of another's, z = f(*y, *parameters), with the parameters of its node."""
 
-    def __init__(self, called: Called, step: Step) -> None:
+    def __init__(self, called: Override, step: Step) -> None:
         super().__init__()
         without_parameters(f"node {step.name!r}", called.function)
         if isinstance(called.function, nn.Module):  # a copy, for `to` changes its dtype

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ... import core
-from ...adapters.base import Adapter, AdapterError, adapter, installed
+from ...adapters.base import Adapter, AdapterError, get_adapter, installed
 from ...adapters.kinks import Answer, Kinks, Question
 from ...core.formulas.op import Compound, Op
 from ...core.network.case import Case
@@ -77,7 +77,7 @@ def probe(
     >>> relu.taken, relu.interval, relu.rule, relu.valid
     ((1.0,), (0.0, 1.0), 'right', True)
     """
-    chosen = [adapter(a) if isinstance(a, str) else a for a in adapters]
+    chosen = [get_adapter(a) if isinstance(a, str) else a for a in adapters]
     chosen = chosen or [*installed().values()]
     called = [each.name for each in chosen]
     if len(set(called)) != len(called):
@@ -131,8 +131,8 @@ _USUAL: WeakKeyDictionary[Adapter, dict[Any, Taken]] = WeakKeyDictionary()
 
 
 def _usual(adapter: Adapter, op: Op | Compound, twin: str) -> Taken:
-    natives = getattr(adapter, "natives", None)
-    if natives is not None and natives.names:
+    overrides = getattr(adapter, "overrides", None)
+    if overrides is not None and overrides.names:
         return None  # it takes something else at some of the nodes
     try:
         site = site_of(op, twin)

@@ -20,7 +20,7 @@ from ...core.network.network import Network
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..atlas.probe import usual
-from ..explain.at_node import parse_expected
+from ..explain.at_node import parse_allowed
 from ..findings.finding import Evidence, Finding, Verdict
 from ..findings.quantities import EVERYTHING, GRADIENTS
 from ..judge.by_name import judge_results, judge_trace, named_arrays
@@ -45,7 +45,7 @@ def check(
     device: str | None = None,
     progress: Progress = silent,
     about: Mapping[str, str] | None = None,
-    expected: Sequence[str] = (),
+    allow: Sequence[str] = (),
 ) -> Report:
     """Do the implementations compute the hand-derived gradient?
 
@@ -60,7 +60,7 @@ def check(
     progress : told what is being done, and which part of the whole is: ``progress("jax float64",
         0.25)``, from 0 to 1 and never falling.
     about : case name -> what it is, for the report.
-    expected : conventions that are meant, such as "sum" or "weight-decay=0.001": they pass.
+    allow : conventions that pass, such as "sum" or "weight-decay=0.001".
 
     Returns
     -------
@@ -81,7 +81,7 @@ def check(
     >>> bool(report), report.exit_code
     (True, 0)
     """
-    parse_expected(expected)
+    parse_allowed(allow)
     cases = _cases(cases)
     names = [precision.name for precision in precisions(dtypes)]
     chosen = resolved(implementations)
@@ -101,10 +101,10 @@ def check(
         judged = []
         for each in chosen:
             steps.say(f"{each.name} {dtype}")
-            evidence = _evidence(each, cases, in_float64.get(each.name), device, expected)
-            judged.append(_judged(each, rounded, evidence, device, expected, steps))
+            evidence = _evidence(each, cases, in_float64.get(each.name), device, allow)
+            judged.append(_judged(each, rounded, evidence, device, allow, steps))
             if dtype == names[0] and rounded and is_own(each):
-                again = _again(each, rounded[0], evidence[0], device, expected)
+                again = _again(each, rounded[0], evidence[0], device, allow)
                 judged[-1].findings[0] += _other(again, judged[-1].findings[0])
             if dtype == "float64":
                 in_float64[each.name] = judged[-1].findings
@@ -125,13 +125,13 @@ def _judged(
     cases: list[Case],
     evidence: list[Evidence],
     device: str | None,
-    expected: Sequence[str],
+    allow: Sequence[str],
     steps: Steps,
 ) -> Judged:
     arrays, found = [], []
     for some, float64 in _batches(cases, evidence):
         for case, outcome, wide in zip(some, outcomes(each, some, device), float64, strict=True):
-            findings = _findings(case, outcome, wide, expected)
+            findings = _findings(case, outcome, wide, allow)
             found.append([_with_usual(f, case, each) for f in findings])
             arrays.append(named_arrays(case, outcome.result))
         steps.did(each.name, f"{each.name} {some[-1].precision.name}", len(some))
@@ -146,7 +146,7 @@ def _batches(
 
 
 def _findings(
-    case: Case, ran: Outcome, float64: Evidence | None, expected: Sequence[str]
+    case: Case, ran: Outcome, float64: Evidence | None, allow: Sequence[str]
 ) -> list[Finding]:
     """Findings of one run; returned results are judged, whatever else is wrong."""
     found = []
@@ -156,7 +156,7 @@ def _findings(
         return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=ran.failed)]
     judged = judge_trace if isinstance(ran.result, Trace) else judge_results
     try:
-        found += judged(case, ran.result, float64, expected)
+        found += judged(case, ran.result, float64, allow)
     except FormulaError as error:  # the network's own: there is no referee for this case
         return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=str(error))]
     if not any(f.final or f.quantity == EVERYTHING for f in found):
@@ -173,11 +173,11 @@ def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
 
 
 def _again(
-    each: Any, case: Case, float64: Evidence, device: str | None, expected: Sequence[str]
+    each: Any, case: Case, float64: Evidence, device: str | None, allow: Sequence[str]
 ) -> list[Finding]:
-    """Called a second time with the same numbers: who adds to the gradients of the call before?"""
+    """Findings of a second identical call: some code adds to the gradients of the call before."""
     (ran,) = outcomes(each, [case], device)
-    return _findings(case, ran, float64, expected)
+    return _findings(case, ran, float64, allow)
 
 
 def _other(second: Iterable[Finding], first: Iterable[Finding]) -> list[Finding]:
@@ -225,7 +225,7 @@ def _evidence(
     cases: list[Case],
     known: list[list[Finding]] | None,
     device: str | None,
-    expected: Sequence[str],
+    allow: Sequence[str],
 ) -> list[Evidence]:
     """The float64 findings of an implementation, computed only if somebody asks."""
 
@@ -234,7 +234,7 @@ def _evidence(
         if known is None:
             case = cases[i].astype(np.float64)
             (ran,) = outcomes(each, [case], device)
-            found = _findings(case, ran, None, expected)
+            found = _findings(case, ran, None, allow)
         else:
             found = known[i]
         return {finding.quantity: finding for finding in found}

@@ -191,7 +191,7 @@ def judged(
 
     @cache
     def float64() -> dict[str, Finding]:
-        found = setting.judged(run(setting).results, None, task.expected)
+        found = setting.judged(run(setting).results, None, task.allow)
         return setting.evidence(found)
 
     rounded = setting.astype(task.precision)
@@ -199,7 +199,7 @@ def judged(
     bad = {problem.quantity for problem in outcome.problems}
     for problem in outcome.problems:
         yield replace(problem, note=f"{problem.note}; {setting.where}")
-    for found in rounded.judged(outcome.results, float64, task.expected):
+    for found in rounded.judged(outcome.results, float64, task.allow):
         if found.quantity not in bad or found.parity is False:
             said = f"{setting.where}{rounded.there(found)}" if found.parity is False else ""
             yield replace(found, note="; ".join(filter(None, (found.note, said))))

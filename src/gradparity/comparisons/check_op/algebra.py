@@ -134,7 +134,7 @@ def batch_split(task: Task, setting: Setting) -> Iterator[Finding]:
         put = _added if summed else np.concatenate
         want = put([piece.astype(np.float64) for piece in pieces])  # type: ignore[union-attr]
         allowed = bounds[name].full_error() + put(errors)
-        if summed and "mean" in task.expected:
+        if summed and "mean" in task.allow:
             sizes = [part.case.T for part in parts]
             pairs = zip(sizes, pieces, strict=True)
             weighted = np.stack([n * np.asarray(g, np.float64) for n, g in pairs]).sum(0)
@@ -192,7 +192,7 @@ def permutation(task: Task, setting: Setting) -> Iterator[Finding]:
 def _decays(task: Task, name: Quantity) -> bool:
     """A parameter's gradient to which a multiple of the parameter is meant to be added."""
     parameter = name.is_gradient_by(task.points.op.parameter_shapes())
-    return parameter and any(e.startswith("weight-decay") for e in task.expected)
+    return parameter and any(e.startswith("weight-decay") for e in task.allow)
 
 
 #: In the order in which they are run, and whether one can hold for an op that draws random numbers.

@@ -81,11 +81,12 @@ NEEDS = {
 }
 
 
-def offered(pair: Pair, like: Op) -> dict[str, Callable[[Task], Iterator[Finding]]]:
+def offered(pair: Pair, reference: Op) -> dict[str, Callable[[Task], Iterator[Finding]]]:
     """The checks that the adapter has methods for, and that say something of the op."""
-    alone = like.n_inputs == 1 and not like.parameter_shapes()
+    alone = reference.n_inputs == 1 and not reference.parameter_shapes()
     return {
         name: check
         for name, check in CHECKS.items()
-        if pair.offers(*NEEDS[name]) and not (name == "frozen_arguments" and (alone or like.random))
+        if pair.offers(*NEEDS[name])
+        and not (name == "frozen_arguments" and (alone or reference.random))
     }

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import AdapterError, adapter, available
+from ...adapters.base import AdapterError, available, get_adapter
 from ...core import Compound, Divergence, Op
 from ...core.arithmetic.precision import PRECISIONS, precisions
 from ...core.formulas.op import Shape
 from ...core.network.batch import op_keeps_samples
-from ..explain.at_node import parse_expected
+from ..explain.at_node import parse_allowed
 from ..findings.finding import Finding, Verdict
 from ..report.records import Run, environment
 from ..report.report import Report
@@ -49,22 +49,22 @@ class OwnOp:
         tuple if there are several; one that takes dz alone is called as ``backward(dz)``, after
         forward, as that of a layer which has stored its inputs.  Or "torch", "jax" or an adapter,
         whose framework then differentiates `forward`.
-    like : the op, such as ``ReLU()`` or ``Affine(4, 3)``.
+    reference : the op, such as ``ReLU()`` or ``Affine(4, 3)``.
     name : in reports; by default that of the forward function.
     width : of the input values, a tuple if there are several of different widths; by default what
         the op says, or the first that fits it.
     shape : of one sample of the input, where that is not a vector, such as (3, 8, 8); a list of
         such if there are several inputs.  In place of `width`.
-    expected : conventions that are meant, such as "mean" or "weight-decay=0.001": they pass.
+    allow : conventions that pass, such as "mean" or "weight-decay=0.001".
 
     Raises
     ------
-    TypeError, ValueError : `like` is no op, or stands for several; a function that is none, or
+    TypeError, ValueError : `reference` is no op, or stands for several; a function that is none, or
         takes another number of arguments; a width that does not fit; an unknown convention.
     AdapterError : no such adapter, or its framework is not installed.
 
     >>> from gradparity.core import Tanh
-    >>> own = OwnOp(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), like=Tanh())
+    >>> own = OwnOp(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), reference=Tanh())
     >>> list(own.checks())[:4]
     ['shape_and_dtype', 'finite', 'inputs_unchanged', 'determinism']
     >>> bool(own.checks()["linearity"]())
@@ -74,30 +74,32 @@ class OwnOp:
     forward: Callable[..., Any]
     backward: Any
     _: KW_ONLY
-    like: Op
+    reference: Op
     name: str = ""
     width: int | Sequence[int] | None = None
     shape: Sequence[Any] | None = None
-    expected: Sequence[str] = ()
+    allow: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        _check_like(self.like)
-        parse_expected(self.expected)
+        _check_reference(self.reference)
+        parse_allowed(self.allow)
         _check_callable("forward", self.forward)
         if isinstance(self.backward, str):
             if self.backward not in available():
-                adapter(self.backward)  # which says what there is
+                get_adapter(self.backward)  # which says what there is
         elif not hasattr(self.backward, "vjp"):
             _check_callable("backward", self.backward)
         try:
-            shapes = shapes_of(self.like, self.forward, self.width, self.shape)
+            shapes = shapes_of(self.reference, self.forward, self.width, self.shape)
             object.__setattr__(self, "shape", shapes)
-            Points(self.like, self.shapes, PRECISIONS["float64"], 0).random(2)
+            Points(self.reference, self.shapes, PRECISIONS["float64"], 0).random(2)
         except NotImplementedError as error:
-            raise TypeError(f"like is {self.like!r}, which cannot be checked: {error}") from None
-        object.__setattr__(self, "name", self.name or _name(self.forward, self.like))
+            raise TypeError(
+                f"reference is {self.reference!r}, which cannot be checked: {error}"
+            ) from None
+        object.__setattr__(self, "name", self.name or _name(self.forward, self.reference))
         letters = names_of_inputs(len(self.shapes))
-        letters += letters_of(self.like)
+        letters += letters_of(self.reference)
         _check_signature("forward", self.forward, letters, letters)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
         if by_hand:
@@ -108,7 +110,7 @@ class OwnOp:
     def pair(self) -> Pair:
         """The two functions; an adapter is looked up by its name only here, when it is needed."""
         named = isinstance(self.backward, str)
-        return Pair(self.forward, adapter(self.backward) if named else self.backward)
+        return Pair(self.forward, get_adapter(self.backward) if named else self.backward)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -118,21 +120,21 @@ class OwnOp:
     def skipped(self) -> dict[str, str]:
         """Checks that this op cannot be held to -> why."""
         found = {}
-        if self.like.random:
-            why = f"{self.like.name} draws new numbers at every call"
+        if self.reference.random:
+            why = f"{self.reference.name} draws new numbers at every call"
             found = {name: why for name, (_, random) in CHECKS.items() if not random}
-        points = Points(self.like, self.shapes, PRECISIONS["float64"], 0)
+        points = Points(self.reference, self.shapes, PRECISIONS["float64"], 0)
         if points.kinks() is None:
-            found["at_kinks"] = f"{self.like.name} has no kinks"
+            found["at_kinks"] = f"{self.reference.name} has no kinks"
         try:
             points.random(1)
         except ValueError as error:
-            found["batch_of_one"] = f"{self.like.name} does not take it: {error}"
-        if not self.like.random and not op_keeps_samples(self.like, *points.random(3).y):
-            why = f"the samples of {self.like.name} influence each other"
+            found["batch_of_one"] = f"{self.reference.name} does not take it: {error}"
+        if not self.reference.random and not op_keeps_samples(self.reference, *points.random(3).y):
+            why = f"the samples of {self.reference.name} influence each other"
             found |= dict.fromkeys(("batch_split", "permutation"), why)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
-        if by_hand and self.pair.stateful and not self.like.random:
+        if by_hand and self.pair.stateful and not self.reference.random:
             found["independent_calls"] = "backward takes dz alone, so it holds its last input"
         return found
 
@@ -146,7 +148,7 @@ class OwnOp:
             return found
         if pair.differentiated:
             del found["results_kept"]  # an adapter's are copies; independent_calls sees a buffer
-            found |= frameworks.offered(pair, self.like)
+            found |= frameworks.offered(pair, self.reference)
         return found
 
     def checks(
@@ -163,7 +165,7 @@ class OwnOp:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
         left_out = self.skipped()
-        points = [Points(self.like, self.shapes, each, int(seed)) for each in chosen]
+        points = [Points(self.reference, self.shapes, each, int(seed)) for each in chosen]
         return {
             name: partial(self._report, name, check, points)
             for name, check in self._all_checks().items()
@@ -173,7 +175,7 @@ class OwnOp:
     def _report(self, name: str, check: Check, points: Sequence[Points]) -> Report:
         runs = []
         for each in points:
-            task = Task(self.pair, each, each.precision, self.expected)
+            task = Task(self.pair, each, each.precision, self.allow)
             found = tuple(_worst_of_each(check(task)))
             runs.append(Run(name, self.name, each.precision.name, found))
         pair = self.pair
@@ -185,12 +187,12 @@ def check_op(
     forward: Callable[..., Any],
     backward: Any,
     *,
-    like: Op,
+    reference: Op,
     dtypes: Sequence[Any] = DTYPES,
     seed: int = 0,
     width: int | Sequence[int] | None = None,
     shape: Sequence[Any] | None = None,
-    expected: Sequence[str] = (),
+    allow: Sequence[str] = (),
     name: str = "",
 ) -> Report:
     """Do a forward and a backward function of one's own compute an op and its gradient?
@@ -202,7 +204,7 @@ def check_op(
 
     Parameters
     ----------
-    forward, backward, like, width, shape, expected, name : as for `OwnOp`.
+    forward, backward, reference, width, shape, allow, name : as for `OwnOp`.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
     seed : of the numbers the op is tested on.
 
@@ -218,14 +220,14 @@ def check_op(
     >>> from gradparity.core import ReLU
     >>> def relu(y):
     ...     return np.maximum(y, 0)
-    >>> bool(check_op(relu, lambda dz, y: dz * (y > 0), like=ReLU()))
+    >>> bool(check_op(relu, lambda dz, y: dz * (y > 0), reference=ReLU()))
     True
-    >>> report = check_op(relu, lambda dz, y: np.maximum(dz, 0) * (y > 0), like=ReLU())
+    >>> report = check_op(relu, lambda dz, y: np.maximum(dz, 0) * (y > 0), reference=ReLU())
     >>> next(f.note for run, f in report.findings() if run.case == "linearity" and f.note)
     'backward(-dz) is not -backward(dz) at [...]: 0 and ...; it treats negative cotangents ...'
     """
     own = OwnOp(
-        forward, backward, like=like, name=name, width=width, shape=shape, expected=expected
+        forward, backward, reference=reference, name=name, width=width, shape=shape, allow=allow
     )
     reports = [check() for check in own.checks(dtypes, seed).values()]
     runs = [run for report in reports for run in report.runs]
@@ -266,31 +268,32 @@ def _badness(finding: Finding) -> tuple[int, float]:
     return badness, finding.error / finding.bound if finding.bound else 0.0
 
 
-def _check_like(like: Any) -> None:
-    if isinstance(like, Compound):
-        parts = " and ".join(f"like={op!r}" for _, op in like.chain())
+def _check_reference(reference: Any) -> None:
+    if isinstance(reference, Compound):
+        parts = " and ".join(f"reference={op!r}" for _, op in reference.chain())
         raise TypeError(
-            f"{like!r} stands for a chain of ops, each with inner kinks of its own; "
+            f"{reference!r} stands for a chain of ops, each with inner kinks of its own; "
             f"check them one by one: {parts}"
         )
-    if inspect.isclass(like) and issubclass(like, Op):
-        raise TypeError(f"like is the class {like.__name__}; give an op, such as {like.__name__}()")
-    if isinstance(like, Divergence):
+    if inspect.isclass(reference) and issubclass(reference, Op):
+        raise TypeError(f"reference is the class {reference.__name__}; give an instance of it")
+    if isinstance(reference, Divergence):
         raise TypeError(
-            f"like is {like!r}, a divergence; give an op such as ReLU().  A loss of your own is "
-            "held against it in a network, by gp.check, as docs/how-to/own-network.md shows"
+            f"reference is {reference!r}, a divergence; give an op such as ReLU().  Check a "
+            "loss of your own in a network, by gp.check, as docs/how-to/own-network.md shows"
         )
-    if not isinstance(like, Op):
-        raise TypeError(f"like is {like!r}; give an op such as ReLU() or Affine(4, 3)")
-    if like.integers:
+    if not isinstance(reference, Op):
+        raise TypeError(f"reference is {reference!r}; give an op such as ReLU() or Affine(4, 3)")
+    if reference.integers:
         raise TypeError(
-            f"like is {like!r}, which takes integers; check_op draws floats.  Check it in a "
-            "network, by gp.check (docs/how-to/own-network.md)"
+            f"reference is {reference!r}, which takes integers; check_op draws floats.  Check it "
+            "in a network, by gp.check (docs/how-to/own-network.md)"
         )
-    if len(like.outputs) > 1:
+    if len(reference.outputs) > 1:
         raise TypeError(
-            f"like is {like!r}, whose outputs are {', '.join(like.outputs)}; check_op takes an op "
-            "of one output.  Check it in a network, by gp.check (docs/how-to/own-network.md)"
+            f"reference is {reference!r}, whose outputs are {', '.join(reference.outputs)}; "
+            "check_op takes an op of one output.  Check it in a network, by gp.check "
+            "(docs/how-to/own-network.md)"
         )
 
 
@@ -324,11 +327,11 @@ def _check_signature(
         ) from None
 
 
-def _name(forward: Any, like: Op) -> str:
+def _name(forward: Any, reference: Op) -> str:
     owner = getattr(forward, "__self__", None)
     if inspect.isclass(owner):  # MyReLU.apply
         return owner.__name__
     if inspect.ismethod(forward) and owner is not None:
         return type(owner).__name__
     name = getattr(forward, "__name__", "")
-    return name if name.isidentifier() else f"own {like.name}"
+    return name if name.isidentifier() else f"own {reference.name}"

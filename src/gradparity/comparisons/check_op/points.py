@@ -223,7 +223,7 @@ class Points:
         if self._lost(found).any():
             raise ValueError(
                 f"{self.op!r} gives no finite numbers in {self.precision.name} even for inputs "
-                "between 0 and 1; give like= an op that does"
+                "between 0 and 1; give reference= an op that does"
             )
         return found
 

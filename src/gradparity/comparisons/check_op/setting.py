@@ -128,10 +128,10 @@ class Setting:
         self,
         results: Mapping[Quantity, NDArray],
         float64: Evidence | None = None,
-        expected: Sequence[str] = (),
+        allow: Sequence[str] = (),
     ) -> list[Finding]:
         """The judge's verdicts on these results, by the names that the op's own functions have."""
-        found = judge(self.case, self._trace(results), float64, expected)
+        found = judge(self.case, self._trace(results), float64, allow)
         mine = [f for f in found if f.node == Z and f.op != SUM and f.quantity in self._ours]
         named = [replace(f, quantity=self._ours[f.quantity]) for f in mine]
         return [f for f in named if f.quantity in results]

@@ -28,7 +28,7 @@ class Task:
     pair: Pair
     points: Points
     precision: Precision
-    expected: Sequence[str] = ()
+    allow: Sequence[str] = ()
 
     def random(self, T: int = 7, draw: int = 0) -> Setting:
         """Random points in the task's precision."""

@@ -37,7 +37,7 @@ from .alternatives import (
 )
 from .choices import other_ops, solve
 
-__all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_expected"]
+__all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_allowed"]
 
 #: Every name, and what it means.
 NAMES = (
@@ -272,7 +272,7 @@ def distinct(
 # --- what the user expects ------------------------------------------------------------------------
 
 
-def parse_expected(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
+def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
     """Declared conventions: names, each with the value of its parameter or None for any.
 
     Raises
@@ -280,11 +280,11 @@ def parse_expected(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]
     TypeError : a string instead of a list of them.
     ValueError : an unknown name, or a value that is no number.
 
-    >>> parse_expected(["sum", "weight-decay=0.001"])
+    >>> parse_allowed(["sum", "weight-decay=0.001"])
     (('sum', None), ('weight-decay', 0.001))
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"expected is {names!r}; give a list of names, such as [{names!r}]")
+        raise TypeError(f"allow is {names!r}; give a list of names, such as [{names!r}]")
     known = [name for name, _ in NAMES]
     parsed = []
     for given in names:
@@ -302,7 +302,7 @@ def parse_expected(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]
     return tuple(parsed)
 
 
-def declared(convention: Convention | Alternative, expected: Iterable[str]) -> bool:
+def declared(convention: Convention | Alternative, allow: Iterable[str]) -> bool:
     """Whether the user said so: by name, and by parameter if one was given.
 
     Of a combination such as "sum+half" every part has to be declared; a parameter is its last's.
@@ -311,7 +311,7 @@ def declared(convention: Convention | Alternative, expected: Iterable[str]) -> b
     >>> declared(half, ["sum"]), declared(half, ["sum", "half"])
     (False, True)
     """
-    wanted = parse_expected(expected)
+    wanted = parse_allowed(allow)
     *others, last = convention.name.split("+")
     p = convention.parameter
 

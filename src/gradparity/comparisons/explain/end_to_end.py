@@ -36,7 +36,7 @@ def named_alternatives(
     got: Mapping[Quantity, NDArray],
     accused: Mapping[Quantity, Measured],
     ops: Mapping[str, Op],
-    expected: Sequence[str],
+    allow: Sequence[str],
 ) -> dict[Quantity, Named]:
     """By quantity, for those of the accused that an alternative explains inside its own bound.
 
@@ -46,7 +46,7 @@ def named_alternatives(
     for alternative in alternatives(case, got):
         for q in _fitting(case, alternative, got, accused, ops):
             first = found.get(q, Named(alternative.name, alternative.said, False))
-            was_meant = first.declared or declared(alternative, expected)
+            was_meant = first.declared or declared(alternative, allow)
             found[q] = first._replace(declared=was_meant)
     return found
 
@@ -102,11 +102,11 @@ def renamed(found: Finding, why: Named) -> Finding:
 
 
 def with_layout(
-    findings: Sequence[Finding], turned: frozenset[Quantity], expected: Sequence[str]
+    findings: Sequence[Finding], turned: frozenset[Quantity], allow: Sequence[str]
 ) -> list[Finding]:
     """With those named that came as (out, in), and may be another convention besides."""
     said = f"it came as (out, in); {TRANSPOSED}"
-    layout = Named("transposed", said, "transposed" in expected)
+    layout = Named("transposed", said, "transposed" in allow)
     return [_turned(f, layout) if f.quantity in turned else f for f in findings]
 
 

@@ -13,9 +13,9 @@ from .elements import Element
 __all__ = [
     "FOLLOWS",
     "SUM",
-    "Census",
     "Evidence",
     "Finding",
+    "KinkSummary",
     "Power",
     "Verdict",
     "as_written",
@@ -69,7 +69,7 @@ MANY = 4
 
 
 @dataclass(frozen=True)
-class Census:
+class KinkSummary:
     """The kinks met in one gradient: how many, what was taken there, and what is valid.
 
     Attributes
@@ -154,7 +154,7 @@ class Finding:
     expected: float = 0.0
     error: float = 0.0
     bound: float = 0.0
-    kinks: Census | None = field(default=None)
+    kinks: KinkSummary | None = field(default=None)
     note: str = ""
     power: Power | None = None
     convention: str = ""
@@ -172,7 +172,7 @@ class Finding:
 
     def __str__(self) -> str:
         text = f"{self.verdict.upper() if self.parity is False else self.verdict}"
-        text += " (expected)  " if self.declared else "  "
+        text += " (allowed)  " if self.declared else "  "
         if not self.elements:  # there was nothing to compare
             return f"{text}{self.quantity}: {self.note}"
         text += f"{self.quantity}: {self.error:.2g} u (bound {self.bound:.2g} u)"

@@ -34,7 +34,7 @@ def judge_results(
     case: Case,
     results: Mapping[str, Any],
     float64: Evidence | None = None,
-    expected: Sequence[str] = (),
+    allow: Sequence[str] = (),
 ) -> list[Finding]:
     """A verdict on every result, and a finding for whatever cannot be compared.
 
@@ -45,7 +45,7 @@ def judge_results(
         node, "x" or "Div", and "grad <node> -> <node>" for one use of a value; arrays of NumPy,
         PyTorch or JAX, of the case's dtype.
     float64 : gives the findings of the same implementation in float64, by quantity.
-    expected : conventions that are meant: they pass.
+    allow : conventions that pass.
 
     Returns
     -------
@@ -62,26 +62,26 @@ def judge_results(
     """
     given = sorted_results(case, results)
     found = dict(given.problems)
-    found |= _node_by_node(case, given.arrays, float64, expected)
+    found |= _node_by_node(case, given.arrays, float64, allow)
     rest = {q: a for q, a in given.arrays.items() if q not in found}
     if rest:
         # Values that were returned settle which branches were taken.
         values = {q: a for q, a in given.arrays.items() if q.is_value}
-        judged = judge_final(case, {**values, **rest}, float64, expected)
+        judged = judge_final(case, {**values, **rest}, float64, allow)
         # Those judged at their nodes had another gradient to start from: each kind for itself.
         final = meant_alike(case, [f for f in judged if f.quantity in rest])
         arrived = [f for f in final if f.quantity.is_gradient and not f.final]
         found = {f.quantity: f for f in (*meant_once(case, list(found.values()), arrived), *final)}
     order = list(found) if EVERYTHING in found else list(map(Quantity, results))
     told = placed(case.network, [found[q] for q in order], rest)
-    return with_layout(told, given.turned, expected)
+    return with_layout(told, given.turned, allow)
 
 
 def judge_trace(
     case: Case,
     trace: Trace,
     float64: Evidence | None = None,
-    expected: Sequence[str] = (),
+    allow: Sequence[str] = (),
 ) -> list[Finding]:
     """As `judge`; where something is missing or unfit, that is said and the rest is judged."""
     try:
@@ -89,13 +89,13 @@ def judge_trace(
     except (TypeError, ValueError) as error:
         drawn = {Quantity.value(step.draw) for step in case.network.body}
         given: dict[str, Any] = {q: a for q, a in by_quantity(trace).items() if q not in drawn}
-        found = judge_results(case, given, float64, expected)
+        found = judge_results(case, given, float64, allow)
         there = {f.quantity for f in found}
         lacking = [q for q in shapes_of_results(case) if q not in there]
         if all(f.elements for f in found) and not lacking:
             return [problem(case, EVERYTHING, str(error)), *found]
         return [*found, *(problem(case, q, "the trace lacks it") for q in lacking)]
-    return judge_what_is_there(case, trace, float64, expected)
+    return judge_what_is_there(case, trace, float64, allow)
 
 
 def named_arrays(case: Case, result: Any) -> dict[Quantity, NDArray]:
@@ -109,7 +109,7 @@ def _node_by_node(
     case: Case,
     arrays: Mapping[Quantity, NDArray],
     float64: Evidence | None,
-    expected: Sequence[str],
+    allow: Sequence[str],
 ) -> dict[Quantity, Finding]:
     """Findings of the results that can be judged on the implementation's own numbers."""
     named = _names_of_uses(case, arrays)
@@ -120,7 +120,7 @@ def _node_by_node(
         return {**found, **{use: found[q] for q, use in named.items() if q in found}}
 
     trace = _trace(case, arrays)
-    judged = judge_what_is_there(case, trace, float64 and evidence, expected)
+    judged = judge_what_is_there(case, trace, float64 and evidence, allow)
     there = {f.quantity: f for f in judged}
     found = {q: there[q] for q in arrays if q in there}
     for q, use in named.items():

@@ -18,7 +18,7 @@ from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.rounding import SIGMAS
 from ...core.network.case import Case
 from ...core.network.quantity import Quantity
-from ..explain.at_node import distinct, parse_expected
+from ..explain.at_node import distinct, parse_allowed
 from ..explain.end_to_end import named_alternatives, renamed, with_layout
 from ..explain.hints import hint
 from ..findings.elements import furthest, in_units
@@ -51,7 +51,7 @@ def judge_end_to_end(
     case: Case,
     results: Mapping[str, Any],
     float64: Evidence | None = None,
-    expected: Sequence[str] = (),
+    allow: Sequence[str] = (),
 ) -> list[Finding]:
     """One verdict per result, with the rounding of the whole network allowed for.
 
@@ -63,7 +63,7 @@ def judge_end_to_end(
         settle which branches were taken.
     float64 : gives the findings of the same implementation in float64, by quantity; asked only
         where a result is beyond its bound.
-    expected : conventions that are meant, such as "sum" or "weight-decay=0.001": they pass.
+    allow : conventions that pass, such as "sum" or "weight-decay=0.001".
 
     Returns
     -------
@@ -80,19 +80,19 @@ def judge_end_to_end(
     'rounding'
     """
     given = checked_results(case, results)
-    found = judge_final(case, given.arrays, float64, expected)
+    found = judge_final(case, given.arrays, float64, allow)
     found = placed(case.network, found, given.arrays)
-    return with_layout(found, given.turned, expected)
+    return with_layout(found, given.turned, allow)
 
 
 def judge_final(
     case: Case,
     got: dict[Quantity, NDArray],
     float64: Evidence | None = None,
-    expected: Sequence[str] = (),
+    allow: Sequence[str] = (),
 ) -> list[Finding]:
     """As `judge_end_to_end`, for results that have been looked over."""
-    parse_expected(expected)
+    parse_allowed(allow)
     if case.precision.name == "float64":
         float64 = None  # it settles itself
     if any(step.op.random for step in case.network.steps):
@@ -126,7 +126,7 @@ def judge_final(
     if not accused:
         return found
     accused = {q: m for q, m in accused.items() if distinct(case.precision, q, float64)}
-    why = named_alternatives(case, got, accused, other.ops, expected)
+    why = named_alternatives(case, got, accused, other.ops, allow)
     return [renamed(f, why[f.quantity]) if f.quantity in why else f for f in found]
 
 

@@ -21,7 +21,7 @@ from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
-from ..explain.at_node import Convention, conventions, declared, distinct, parse_expected
+from ..explain.at_node import Convention, conventions, declared, distinct, parse_allowed
 from ..explain.hints import hint
 from ..explain.mistakes import mistake
 from ..findings.elements import furthest, in_units
@@ -39,7 +39,7 @@ ALONE = 1.5
 
 
 def judge(
-    case: Case, trace: Trace, float64: Evidence | None = None, expected: Sequence[str] = ()
+    case: Case, trace: Trace, float64: Evidence | None = None, allow: Sequence[str] = ()
 ) -> list[Finding]:
     """Verdicts on everything in a trace, node by node, each on the implementation's own inputs.
 
@@ -49,7 +49,7 @@ def judge(
     trace : what the implementation computed.
     float64 : gives the findings of the same implementation in float64, by quantity; asked only when
         an error is beyond what is usual at this precision.
-    expected : conventions that are meant, such as "sum" or "weight-decay=0.001": they pass.
+    allow : conventions that pass, such as "sum" or "weight-decay=0.001".
 
     Raises
     ------
@@ -62,21 +62,21 @@ def judge(
     True
     """
     check_trace(case, trace)
-    return judge_what_is_there(case, trace, float64, expected)
+    return judge_what_is_there(case, trace, float64, allow)
 
 
 def judge_what_is_there(
-    case: Case, trace: Trace, float64: Evidence | None = None, expected: Sequence[str] = ()
+    case: Case, trace: Trace, float64: Evidence | None = None, allow: Sequence[str] = ()
 ) -> list[Finding]:
     """As `judge`, for a trace that may lack anything: what rests on it is left out."""
-    parse_expected(expected)
+    parse_allowed(allow)
     if case.precision.name == "float64":
         float64 = None  # it settles itself
     findings = []
     for place in _places(case, trace):
         levels = Levels(place.expected, case.precision)
         for quantity in levels.quantities():
-            found = _finding(place, quantity, levels, float64, expected)
+            found = _finding(place, quantity, levels, float64, allow)
             findings.append(replace(found, final=quantity.is_gradient_by(case.finals)))
     return meant_once(case, findings)
 
@@ -163,7 +163,7 @@ def _finding(
     quantity: Quantity,
     levels: Levels,
     float64: Evidence | None,
-    expected: Sequence[str],
+    allow: Sequence[str],
 ) -> Finding:
     """The verdict on one quantity, and why."""
     e, measured = levels.sharpest(quantity)
@@ -185,7 +185,7 @@ def _finding(
     if note == ASK:
         return replace(found, verdict=Verdict.INCONCLUSIVE)
     if found.verdict is Verdict.MISMATCH:
-        return _explained(found, place, e, measured, levels, float64, expected)
+        return _explained(found, place, e, measured, levels, float64, allow)
     if found.verdict is Verdict.VACUOUS:
         return replace(found, note=note or "the signal is zero, or below its own bound")
     if found.verdict is Verdict.INCONCLUSIVE:
@@ -257,7 +257,7 @@ def _explained(
     measured: Measured,
     levels: Levels,
     float64: Evidence | None,
-    expected: Sequence[str],
+    allow: Sequence[str],
 ) -> Finding:
     """A fault by its name: a lack of precision, a convention, or else a mismatch.
 
@@ -281,7 +281,7 @@ def _explained(
             found,
             verdict=Verdict.CONVENTION,
             convention=named[0].name,
-            declared=any(declared(convention, expected) for convention in named),
+            declared=any(declared(convention, allow) for convention in named),
             note=named[0].said,
         )
     reason = hint(e.got, e.want.value, measured.bound) if e.valid is None else ""

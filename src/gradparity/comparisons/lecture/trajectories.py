@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import Trainer, adapter, available, installed
+from ...adapters.base import Trainer, available, get_adapter, installed
 from ...core.arithmetic.arrays import Array
 from ...core.lecture.training import accuracy, minibatches
 from ...core.network.case import Case
@@ -161,7 +161,7 @@ def train_digits(
     eps = recipe.eps if eps is None else eps
     epochs = recipe.epochs if epochs is None else epochs
     case = digits_case(problem, eps, len(data.x_train), recipe.hidden, dtype, seed)
-    chosen = {name: adapter(name) for name in adapters} or installed()
+    chosen = {name: get_adapter(name) for name in adapters} or installed()
     skipped = {name: "not installed" for name in available() if not adapters and name not in chosen}
     skipped |= {name: "has no trainer" for name, a in chosen.items() if not hasattr(a, "trainer")}
     trainers = {

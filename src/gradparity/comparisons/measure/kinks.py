@@ -18,7 +18,7 @@ from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Ball, Slopes
-from ..findings.finding import Census
+from ..findings.finding import KinkSummary
 from .at_node import Kinked, Reference
 from .flows import feasible
 
@@ -36,7 +36,7 @@ RULES: dict[str, Callable[[NDArray, NDArray], Any]] = {
 class Kinks:
     """A census, and whether anything but the network's own choice was taken."""
 
-    census: Census
+    census: KinkSummary
     other: bool
 
 
@@ -237,7 +237,7 @@ def _census_of_slopes(e: Reference, valid: Slopes, rounding: Rounding) -> Kinks:
         e.want.full_error()[arrives] + rounding.u * np.abs(dz[arrives])
     )
     return Kinks(
-        Census(
+        KinkSummary(
             count=int(valid.at.sum()),
             taken=_counts(_slope(s) for s in theirs),
             reference=" or ".join(_counts(_slope(s) for s in ours)) or "any",
@@ -266,12 +266,12 @@ def _census_of_slots(e: Reference, rounding: Rounding) -> Kinks:
         different = np.abs(ours - slots.rest) > slots.slack + rounding.u * np.abs(slots.dz)
         other = bool(np.any(different & told[slots.group]))
         taken = np.where(np.bincount(slots.group, different) > 0, "another", "zero")[told]
-        words = Census(len(first), _counts(taken), "zero", _ball_in_words(e.valid.choice),
+        words = KinkSummary(len(first), _counts(taken), "zero", _ball_in_words(e.valid.choice),
                        int((~told).sum()))  # fmt: skip
         return Kinks(words, other)
     taken, named = slots.taken(slots.rest)[told], slots.taken(ours)[told]
     return Kinks(
-        Census(
+        KinkSummary(
             count=len(first),
             taken=_counts(taken),
             reference=" or ".join(_counts(named)) or "any",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 from ...core.arithmetic.precision import Precision
-from ..findings.finding import FOLLOWS, SUM, Census, Finding, Power, Verdict
+from ..findings.finding import FOLLOWS, SUM, Finding, KinkSummary, Power, Verdict
 from ..findings.quantities import EVERYTHING
 from .change_records import Change, Changes, Growth, Kind
 from .graph import rewired
@@ -274,7 +274,7 @@ def _choice(a: Finding, b: Finding, dtype: str) -> tuple[Kind, str] | None:
     return None
 
 
-def _same_choice(old: Census, new: Census, dtype: str) -> bool:
+def _same_choice(old: KinkSummary, new: KinkSummary, dtype: str) -> bool:
     """Whether the same was taken; how often counts only where it was taken as many times in all.
 
     For rounding moves an element onto a kink and off it, and decides whether a gradient arrives.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...adapters.base import Adapter, AdapterError, DeviceError, adapter, installed
+from ...adapters.base import Adapter, AdapterError, DeviceError, get_adapter, installed
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.case import Case
 from ...core.network.trace import Trace
@@ -64,7 +64,7 @@ def resolved(given: Sequence[Implementation]) -> list[Any]:
 
 def _implementation(given: Implementation) -> Any:
     if isinstance(given, str):
-        return adapter(given)
+        return get_adapter(given)
     if isinstance(given, Adapter):
         return given
     if hasattr(given, "run"):  # the one method that counts
@@ -76,7 +76,9 @@ def _implementation(given: Implementation) -> Any:
 
 def is_own(each: Any) -> bool:
     """Whether a user's own code is in it: a function, or functions in an adapter's place."""
-    return isinstance(each, Function) or bool(getattr(getattr(each, "natives", None), "given", {}))
+    return isinstance(each, Function) or bool(
+        getattr(getattr(each, "overrides", None), "given", {})
+    )
 
 
 class Outcome(NamedTuple):

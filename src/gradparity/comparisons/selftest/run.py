@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.base import Adapter, AdapterError, adapter, installed
+from ...adapters.base import Adapter, AdapterError, get_adapter, installed
 from ...core import Case, Network, Precision, Trace
 from ...core.network.backprop import backprop
 from ..explain.fault_sites import FaultSite, fault_sites, quantity
@@ -281,7 +281,7 @@ def _implementations(given: Sequence[Any]) -> list[_Implementation]:
     found = []
     for each in given:
         if isinstance(each, str):
-            found.append(_of_adapter(adapter(each)))
+            found.append(_of_adapter(get_adapter(each)))
         elif isinstance(each, Adapter):
             found.append(_of_adapter(each))
         elif callable(each):

@@ -266,9 +266,11 @@ def vjp(subject: Subject) -> None:
         expect(plain, f"vjp of a b + a: {name} is {got!r}, expected {expected!r}")
 
 
-def replacing(subject: Subject) -> None:
-    """replacing({op or node: function}) gives an adapter that uses that function instead."""
-    replace_by = _optional(subject, "replacing", "needed to check a user's function in a network")
+def with_overrides(subject: Subject) -> None:
+    """with_overrides({op or node: function}) gives an adapter that uses that function instead."""
+    replace_by = _optional(
+        subject, "with_overrides", "needed to check a user's function in a network"
+    )
     right = replace_by({ReLU: lambda z: z * (z > 0)})
     case = subject.adapted(gated())
     Subject(right).has_parity([case])
@@ -276,7 +278,8 @@ def replacing(subject: Subject) -> None:
     wrong = replace_by({"m1": lambda y1, y2: y1 * y2 + y1}).run(case)
     by_hand = wrong.value["y1"] * wrong.value["g1"] + wrong.value["y1"]
     expect(
-        np.allclose(wrong.value["m1"], by_hand), "replacing({'m1': ...}) did not use the function"
+        np.allclose(wrong.value["m1"], by_hand),
+        "with_overrides({'m1': ...}) did not use the function",
     )
 
 
@@ -308,5 +311,5 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "optional-trainer": trainer,
     "optional-kinks": native_kinks,
     "optional-vjp": vjp,
-    "optional-replacing": replacing,
+    "optional-with_overrides": with_overrides,
 }  # fmt: skip

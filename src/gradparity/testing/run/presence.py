@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from ...adapters.base import Adapter, AdapterError, adapter
+from ...adapters.base import Adapter, AdapterError, get_adapter
 from ...comparisons.report.report import Report
 from .failure import record
 
@@ -31,7 +31,7 @@ def present(
     absent: dict[str, str] = {}
     for each in implementations:
         try:
-            chosen.append(adapter(each) if isinstance(each, str) else each)
+            chosen.append(get_adapter(each) if isinstance(each, str) else each)
         except AdapterError as error:
             if each in required or not isinstance(error.__cause__, ModuleNotFoundError):
                 raise

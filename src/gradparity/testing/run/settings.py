@@ -26,14 +26,14 @@ class Settings:
     ----------
     adapters : names; every registered adapter if None.
     dtypes : names; those of `gradparity.check` if None.
-    expected : conventions that are meant.
+    allow : conventions that pass.
     seed : of the random numbers that a network is given.
     required : adapters whose absence fails instead of skipping.
     """
 
     adapters: tuple[str, ...] | None = None
     dtypes: tuple[str, ...] | None = None
-    expected: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     seed: int = 0
     required: tuple[str, ...] = ()
 
@@ -47,7 +47,7 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """As keywords of `gradparity.check`."""
-        given = {"dtypes": self.dtypes, "expected": self.expected}
+        given = {"dtypes": self.dtypes, "allow": self.allow}
         return {name: value for name, value in given.items() if value}
 
 
@@ -113,7 +113,7 @@ def refuse_bad(config: pytest.Config) -> None:
     pytest.UsageError : a bad value, a required adapter that is missing, a file that cannot be
         written.
     """
-    from ...adapters.base import AdapterError, adapter
+    from ...adapters.base import AdapterError, get_adapter
 
     found = of_config(config)
     for name in found.required:
@@ -123,7 +123,7 @@ def refuse_bad(config: pytest.Config) -> None:
                 "; add it to --gradparity-adapters, or give --gradparity-require= to require none"
             )
         try:
-            adapter(name)
+            get_adapter(name)
         except AdapterError as error:
             raise pytest.UsageError(f"--gradparity-require: {error}") from error
     source, value = _given(config, "report")
@@ -180,7 +180,7 @@ def _names(what: str, given: Any) -> tuple[str, ...]:
 EXAMPLES = {
     "adapters": "'torch,jax'",
     "dtypes": "'float64,float32'",
-    "expected": "['sum']",
+    "allow": "['sum']",
 }
 
 
@@ -205,11 +205,11 @@ def _dtypes(given: Any) -> tuple[str, ...]:
     return names
 
 
-def _expected(given: Any) -> tuple[str, ...]:
-    from ...comparisons.explain.at_node import parse_expected
+def _allow(given: Any) -> tuple[str, ...]:
+    from ...comparisons.explain.at_node import parse_allowed
 
     names = tuple(given) if not isinstance(given, str) and isinstance(given, Iterable) else given
-    parse_expected(names)
+    parse_allowed(names)
     return tuple(names)
 
 
@@ -227,8 +227,8 @@ def _seed(given: Any) -> int:
 PARSERS: dict[str, Callable[[Any], Any]] = {
     "adapters": _adapters,
     "dtypes": _dtypes,
-    "expected": _expected,
+    "allow": _allow,
     "seed": _seed,
     "required": _adapters,
 }
-MARKER = ("adapters", "dtypes", "expected", "seed")
+MARKER = ("adapters", "dtypes", "allow", "seed")

@@ -96,7 +96,7 @@ def accused(report: gp.Report) -> set[str]:
 class TestAnOwnReLU:
     def test_passes_if_it_is_right(self, name: str) -> None:
         right = OWN[name](lambda z: z > 0)
-        ours = gp.adapter(name).replacing({ReLU: right})
+        ours = gp.get_adapter(name).with_overrides({ReLU: right})
         report = gp.check(relu_nets(), ours)
         assert report, report
         report = gp.check(relu_nets()[0], ours, dtypes=["bfloat16"])
@@ -115,7 +115,7 @@ class TestAnOwnReLU:
         ],
     )
     def test_is_named_at_its_node_if_it_is_wrong(self, name: str, wrong: str, dtype: str) -> None:
-        ours = gp.adapter(name).replacing({"y2": OWN[name](slopes(name)[wrong])})
+        ours = gp.get_adapter(name).with_overrides({"y2": OWN[name](slopes(name)[wrong])})
         report = gp.check(relu_nets()[0], ours, dtypes=[dtype])
         assert accused(report) == {"y2"}
 
@@ -124,7 +124,7 @@ class TestAnOwnReLU:
             where = WHERE[name]
             own = OWN[name](lambda z, at=at, where=where: where(z == 0, at, where(z > 0, 1.0, 0.0)))
             report = gp.check(
-                shared_zero(), gp.adapter(name).replacing({ReLU: own}), dtypes=["float64"]
+                shared_zero(), gp.get_adapter(name).with_overrides({ReLU: own}), dtypes=["float64"]
             )
             assert bool(report) is valid, (at, report)
             assert all(finding.op.startswith("ReLU") for _, finding in report.findings()
@@ -132,32 +132,32 @@ class TestAnOwnReLU:
 
     def test_what_it_takes_is_measured_and_not_the_frameworks(self, name: str) -> None:
         own = OWN[name](lambda z: WHERE[name](z == 0, 0.25, WHERE[name](z > 0, 1.0, 0.0)))
-        report = gp.check(shared_zero(), gp.adapter(name).replacing({ReLU: own}))
+        report = gp.check(shared_zero(), gp.get_adapter(name).with_overrides({ReLU: own}))
         said = {f.kinks.usual for _, f in report.findings() if f.kinks and "ReLU" in f.op}
         assert said == {"0.25"}
-        by_name = gp.adapter(name).replacing({"y1": own}, "by name")
+        by_name = gp.get_adapter(name).with_overrides({"y1": own}, "by name")
         said = {f.kinks.usual for _, f in gp.check(shared_zero(), by_name).findings() if f.kinks}
         assert said == {""} or said == {None}
 
     def test_two_sets_are_never_confused(self, name: str) -> None:
         """JAX compiles once per network: not once for several functions."""
         case = relu_nets()[0]
-        before = gp.adapter(name).run(case).grad["x"]
+        before = gp.get_adapter(name).run(case).grad["x"]
         right, wrong = (OWN[name](s) for s in (lambda z: z > 0, lambda z: z > -9))
         for own, same in ((right, True), (wrong, False), (right, True)):
-            trace = gp.adapter(name).replacing({ReLU: own}).run(case)
+            trace = gp.get_adapter(name).with_overrides({ReLU: own}).run(case)
             alike = np.array_equal(trace.grad["x"], before)
             assert alike is same
 
     def test_the_adapter_itself_stays_as_it_was(self, name: str) -> None:
         case = relu_nets()[0]
-        before = gp.adapter(name).run(case)
-        gp.adapter(name).replacing({ReLU: OWN[name](lambda z: z > 9)}).run(case)
-        assert_same(gp.adapter(name).run(case), before)
+        before = gp.get_adapter(name).run(case)
+        gp.get_adapter(name).with_overrides({ReLU: OWN[name](lambda z: z > 9)}).run(case)
+        assert_same(gp.get_adapter(name).run(case), before)
 
-    def test_replacing_twice_adds_up(self, name: str) -> None:
-        first = gp.adapter(name).replacing({ReLU: OWN[name](lambda z: z > 9)})
-        second = first.replacing(
+    def test_overrides_twice_adds_up(self, name: str) -> None:
+        first = gp.get_adapter(name).with_overrides({ReLU: OWN[name](lambda z: z > 9)})
+        second = first.with_overrides(
             {ReLU: OWN[name](lambda z: z > 0), "y1": OWN[name](lambda z: z > 9)}
         )
         assert accused(gp.check(relu_nets()[0], second)) == {"y1"}
@@ -175,7 +175,7 @@ class TestKeys:
             return lambda *y: factor * tanh(y[0])
 
         keys = {Activation: times(1), Kinked: times(2), ReLU: times(3), "y3": times(4)}
-        value = gp.adapter(name).replacing(keys).run(case).value
+        value = gp.get_adapter(name).with_overrides(keys).run(case).value
         for node, before, factor in (("y1", "z1", 3), ("y2", "y1", 2), ("y3", "z3", 4),
                                      ("y4", "y3", 1)):  # fmt: skip
             np.testing.assert_allclose(value[node], factor * np.tanh(value[before]), rtol=1e-12)
@@ -185,23 +185,23 @@ class TestKeys:
             assert tuple(W.shape) in ((3, 5), (5, 4), (4, 2))
             return y @ W + b
 
-        ours = gp.adapter(name).replacing({Affine: affine})
+        ours = gp.get_adapter(name).with_overrides({Affine: affine})
         case = relu_nets()[0]
         assert gp.check(case, ours)
         native = ours.build(case.network, case.params)
-        theirs = gp.adapter(name).build(case.network, case.params)
+        theirs = gp.get_adapter(name).build(case.network, case.params)
         if name == "torch":
             assert list(native.state_dict()) == list(theirs.state_dict())
             theirs.load_state_dict(native.state_dict())
         back = ours.export(case.network, native)
         assert all((back[p] == case.params[p]).all() for p in case.params)
-        wrong = gp.adapter(name).replacing({"z2": lambda y, W, b: y @ (2 * W) + b})
+        wrong = gp.get_adapter(name).with_overrides({"z2": lambda y, W, b: y @ (2 * W) + b})
         assert accused(gp.check(case, wrong)) == {"z2"}
 
     def test_two_inputs(self, name: str) -> None:
-        right = gp.adapter(name).replacing({Multiply: lambda a, b: a * b})
+        right = gp.get_adapter(name).with_overrides({Multiply: lambda a, b: a * b})
         assert gp.check(gated(), right)
-        wrong = gp.adapter(name).replacing({Multiply: lambda a, b: a * b + 1e-3 * a})
+        wrong = gp.get_adapter(name).with_overrides({Multiply: lambda a, b: a * b + 1e-3 * a})
         report = gp.check(gated(), wrong, dtypes=["float64"])
         assert accused(report) == {"m1", "q1"}  # both are products
 
@@ -214,12 +214,12 @@ class TestKeys:
             return -(d * log_softmax(y)).sum(-1)
 
         case = relu_nets()[0]
-        assert gp.check(case, gp.adapter(name).replacing({key: loss}))
-        wrong = gp.adapter(name).replacing({key: lambda y, d: 1.01 * loss(y, d)})
+        assert gp.check(case, gp.get_adapter(name).with_overrides({key: loss}))
+        wrong = gp.get_adapter(name).with_overrides({key: lambda y, d: 1.01 * loss(y, d)})
         assert accused(gp.check(case, wrong)) == {"Div"}
 
     @pytest.mark.parametrize(
-        ("natives", "said"),
+        ("overrides", "said"),
         [
             ({3: abs}, "cannot replace 3; give the name of a node"),
             ({int: abs}, "cannot replace <class 'int'>"),
@@ -231,12 +231,12 @@ class TestKeys:
             ({ReLU: Tanh}, r"ReLU: Tanh is a class; give an instance, Tanh\(\)"),
         ],
     )
-    def test_that_are_none_are_refused(self, name: str, natives: Any, said: str) -> None:
+    def test_that_are_none_are_refused(self, name: str, overrides: Any, said: str) -> None:
         with pytest.raises(TypeError, match=said):
-            gp.adapter(name).replacing(natives)
+            gp.get_adapter(name).with_overrides(overrides)
 
     def test_a_node_that_is_not_there_is_named(self, name: str) -> None:
-        ours = gp.adapter(name).replacing({"h3": abs})
+        ours = gp.get_adapter(name).with_overrides({"h3": abs})
         case = relu_nets()[0]
         for attempt in (
             lambda: ours.run(case),
@@ -256,33 +256,33 @@ class TestKeys:
     )
     def test_what_a_function_does_wrong_is_said(self, name: str, function: Any, said: str) -> None:
         with pytest.raises(AdapterError, match=said):
-            gp.adapter(name).replacing({"y1": function}).run(relu_nets()[0])
+            gp.get_adapter(name).with_overrides({"y1": function}).run(relu_nets()[0])
 
 
 class TestNames:
     def test_say_what_was_replaced(self) -> None:
-        own, ours = own_torch_relu(lambda z: z > 0), gp.adapter("torch")
-        assert ours.replacing({ReLU: own}).name == "torch with MyReLU"
-        assert ours.replacing({ReLU: own, Tanh: torch.tanh}).name == "torch with MyReLU, tanh"
-        assert ours.replacing({"y1": own}).name == "torch with MyReLU for y1"
-        assert ours.replacing({ReLU: lambda z: z}).name == "torch with lambda for ReLU"
-        assert ours.replacing({ReLU: torch.nn.Softsign()}).name == "torch with Softsign"
-        assert ours.replacing({ReLU: partial(own)}, name="mine").name == "mine"
-        jaxs = gp.adapter("jax").replacing({ReLU: own_jax_relu(lambda z: z > 0)})
+        own, ours = own_torch_relu(lambda z: z > 0), gp.get_adapter("torch")
+        assert ours.with_overrides({ReLU: own}).name == "torch with MyReLU"
+        assert ours.with_overrides({ReLU: own, Tanh: torch.tanh}).name == "torch with MyReLU, tanh"
+        assert ours.with_overrides({"y1": own}).name == "torch with MyReLU for y1"
+        assert ours.with_overrides({ReLU: lambda z: z}).name == "torch with lambda for ReLU"
+        assert ours.with_overrides({ReLU: torch.nn.Softsign()}).name == "torch with Softsign"
+        assert ours.with_overrides({ReLU: partial(own)}, name="mine").name == "mine"
+        jaxs = gp.get_adapter("jax").with_overrides({ReLU: own_jax_relu(lambda z: z > 0)})
         assert jaxs.name == "jax with my_relu"
-        assert jaxs.replacing({Tanh: jnp.tanh}).name == "jax with my_relu, tanh"
+        assert jaxs.with_overrides({Tanh: jnp.tanh}).name == "jax with my_relu, tanh"
         assert jaxs.run(shared_zero()).adapter == "jax with my_relu"
 
     def test_two_of_a_framework_stand_side_by_side(self) -> None:
         own = own_torch_relu(lambda z: z > 0)
-        report = gp.check(gated(), "torch", gp.adapter("torch").replacing({ReLU: own}))
+        report = gp.check(gated(), "torch", gp.get_adapter("torch").with_overrides({ReLU: own}))
         assert report
         assert {run.adapter for run in report.runs} == {"torch", "torch with MyReLU"}
 
 
 class TestModules:
     def test_a_module_without_parameters_is_fine(self) -> None:
-        ours = gp.adapter("torch").replacing({ReLU: torch.nn.ReLU()})
+        ours = gp.get_adapter("torch").with_overrides({ReLU: torch.nn.ReLU()})
         assert gp.check(relu_nets(), ours)
 
     def test_its_buffers_take_the_cases_dtype_and_stay_the_users(self) -> None:
@@ -295,23 +295,27 @@ class TestModules:
                 return torch.relu(z) * self.one
 
         module = Scaled()
-        assert gp.check(relu_nets(), gp.adapter("torch").replacing({ReLU: module}))
+        assert gp.check(relu_nets(), gp.get_adapter("torch").with_overrides({ReLU: module}))
         assert module.one.dtype is torch.float16
 
     def test_one_with_parameters_is_refused(self) -> None:
         with pytest.raises(TypeError, match=r"ReLU: PReLU has parameters of its own \(weight\)"):
-            gp.adapter("torch").replacing({ReLU: torch.nn.PReLU()})
+            gp.get_adapter("torch").with_overrides({ReLU: torch.nn.PReLU()})
 
     def test_the_class_of_a_function_is_not_its_apply(self) -> None:
         class Mine(torch.autograd.Function):
             pass
 
         with pytest.raises(TypeError, match=r"Mine is a class; give Mine\.apply"):
-            gp.adapter("torch").replacing({ReLU: Mine})
+            gp.get_adapter("torch").with_overrides({ReLU: Mine})
 
     def test_the_native_network_is_shown_and_pickled(self) -> None:
         case = relu_nets()[0]
-        module = gp.adapter("torch").replacing({ReLU: torch.relu}).build(case.network, case.params)
+        module = (
+            gp.get_adapter("torch")
+            .with_overrides({ReLU: torch.relu})
+            .build(case.network, case.params)
+        )
         assert "(y1): Foreign(relu)" in repr(module)
         again = pickle.loads(pickle.dumps(module))
         x = torch.tensor(case.x)
@@ -319,13 +323,15 @@ class TestModules:
 
     def test_what_is_cut_off_is_named_where_it_was_cut(self) -> None:
         for function in (lambda z: torch.relu(z).detach(), lambda z: torch.relu(z.detach())):
-            ours = gp.adapter("torch").replacing({"y2": function})
+            ours = gp.get_adapter("torch").with_overrides({"y2": function})
             assert accused(gp.check(relu_nets()[0], ours)) == {"y2"}
-        cut = gp.adapter("torch").replacing({"Div": lambda y, d: (y - d).detach().sum(-1) ** 2})
+        cut = gp.get_adapter("torch").with_overrides(
+            {"Div": lambda y, d: (y - d).detach().sum(-1) ** 2}
+        )
         assert "Div" in accused(gp.check(relu_nets()[0], cut))
 
     def test_in_place_is_named(self) -> None:
-        ours = gp.adapter("torch").replacing({"y1": lambda z: z.relu_()})
+        ours = gp.get_adapter("torch").with_overrides({"y1": lambda z: z.relu_()})
         with pytest.raises(AdapterError, match="'y1' changed its input in place"):
             ours.run(relu_nets()[0])
 
@@ -333,6 +339,6 @@ class TestModules:
 @pytest.mark.slow
 @each_framework
 def test_every_built_in_case_with_an_own_affine_map(name: str) -> None:
-    ours = gp.adapter(name).replacing({Affine: lambda y, W, *b: y @ W + sum(b)})
+    ours = gp.get_adapter(name).with_overrides({Affine: lambda y, W, *b: y @ W + sum(b)})
     report = gp.check([case.make() for case in builtin_cases().values()], ours)
     assert report, report

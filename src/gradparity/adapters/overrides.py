@@ -1,4 +1,4 @@
-"""Functions of others in place of an adapter's own: an op's `native_function`, or `replacing`.
+"""Functions of others in place of an adapter's own: an op's `native_function`, or `with_overrides`.
 
 All have one calling convention, ``z = f(*y, *parameters)``: the parameters in the order of
 ``op.parameter_shapes()`` and in the lecture's layout, W being (n_in, n_out).  z is a tuple where
@@ -24,10 +24,10 @@ from ..core.network.trace import Trace
 from .base import AdapterError, one_line
 
 __all__ = [
-    "Called",
     "Names",
     "NativeAdapter",
-    "Natives",
+    "Override",
+    "Overrides",
     "described",
     "label",
     "native_name",
@@ -38,10 +38,10 @@ __all__ = [
 DIV = "Div"
 
 
-class Natives:
-    """A framework's functions that are not its adapter's own; no two are equal, whatever they hold.
+class Overrides:
+    """User functions that override an adapter's own.
 
-    So what was compiled with one is never taken for another's.
+    Compared by identity, so compiled programs are never shared.
 
     Parameters
     ----------
@@ -54,28 +54,28 @@ class Natives:
     TypeError : a key that is neither, or a value that is no function.
 
     >>> from gradparity.core import *
-    >>> natives = Natives("mine", {ReLU: abs})
-    >>> [natives.at(step) for step in layered([Affine(1, 1)], L2()).body]
+    >>> overrides = Overrides("mine", {ReLU: abs})
+    >>> [overrides.at(step) for step in layered([Affine(1, 1)], L2()).body]
     [None]
-    >>> [natives.at(step).function for step in layered([ReLU()], L2()).body]
+    >>> [overrides.at(step).function for step in layered([ReLU()], L2()).body]
     [<built-in function abs>]
     """
 
     def __init__(self, framework: str, given: Mapping[Any, Any] | None = None) -> None:
         given = {} if given is None else given
         if not isinstance(given, Mapping):
-            raise TypeError(f"natives is {given!r}; give a dict such as {{ReLU: MyReLU.apply}}")
+            raise TypeError(f"overrides is {given!r}; give a dict such as {{ReLU: MyReLU.apply}}")
         for key, function in given.items():
             _check_key(key)
             _check_function(key, function)
         self.framework = framework
         self.given: dict[str | type, Callable[..., Any]] = dict(given)
 
-    def with_(self, given: Mapping[Any, Any]) -> Natives:
+    def with_(self, given: Mapping[Any, Any]) -> Overrides:
         """These and others, which win."""
-        return Natives(self.framework, {**self.given, **Natives(self.framework, given).given})
+        return Overrides(self.framework, {**self.given, **Overrides(self.framework, given).given})
 
-    def at(self, step: Step) -> Called | None:
+    def at(self, step: Step) -> Override | None:
         """The function to use at a node in place of the adapter's own, or None.
 
         Raises
@@ -86,23 +86,23 @@ class Natives:
         op, function = step.op, self._given(step.name, type(step.op))
         if function is not None:
             who = f"node {step.name!r}: {label(function)}"
-            return Called(function, who, op=op, n=len(step.taken))
+            return Override(function, who, op=op, n=len(step.taken))
         function = op.native_function(self.framework)
         if function is not None:
             _check_function(f"{op.name}.native_function({self.framework!r})", function)
             who = f"node {step.name!r}: the {self.framework} function of {op.name}"
-            return Called(function, who, _remedy(op, self.framework), op, len(step.taken))
+            return Override(function, who, _remedy(op, self.framework), op, len(step.taken))
         if _changed(type(op), ("forward", "f")):
             raise no_function(op, self.framework)
         return None
 
-    def of(self, divergence: Divergence) -> Called | None:
+    def of(self, divergence: Divergence) -> Override | None:
         """The same for the divergence: ``Div = f(y, d)`` with desired outputs (T, L)."""
         function = self._given(DIV, type(divergence))
         if function is None:
             function = divergence.native_function(self.framework)
         if function is not None:
-            return Called(function, f"the {self.framework} function of {divergence.name}")
+            return Override(function, f"the {self.framework} function of {divergence.name}")
         if _changed(type(divergence), ("forward",)):
             raise no_function(divergence, self.framework)
         return None
@@ -152,29 +152,30 @@ class Natives:
 
 
 class NativeAdapter:
-    """The base of the adapters of frameworks: `replacing`, and `run_all` one by one.
+    """The base of the adapters of frameworks: `with_overrides`, and `run_all` one by one.
 
-    A subclass sets `name` and `natives`, and writes the rest of `Adapter`.  In its `build` it calls
-    ``self.natives.check(network)``, and has ``self.natives.at(step)`` and
-    ``self.natives.of(divergence)`` go before its own functions.
+    A subclass sets `name` and `overrides`, and writes the rest of `Adapter`.  Its `build` calls
+    ``self.overrides.check(network)``, and has ``self.overrides.at(step)`` and
+    ``self.overrides.of(divergence)`` go before its own functions.
     """
 
     name: str
-    natives: Natives
+    overrides: Overrides
 
-    def __init__(self, natives: Natives | None = None, name: str | None = None) -> None:
-        self.natives = type(self).natives if natives is None else natives
+    def __init__(self, overrides: Overrides | None = None, name: str | None = None) -> None:
+        self.overrides = type(self).overrides if overrides is None else overrides
         self.name = type(self).name if name is None else name
 
-    def replacing(self, natives: Mapping[Any, Any], name: str | None = None) -> Self:
+    def with_overrides(self, overrides: Mapping[Any, Any], name: str | None = None) -> Self:
         """A new adapter of the same framework that uses these functions in place of its own.
 
         Parameters
         ----------
-        natives : name of a node or class of op -> ``f(*y, *parameters)`` on the framework's values,
-            such as a function with a derivative of its own; "Div" or a class of divergence ->
-            ``f(y, d)``.  W is (n_in, n_out).  An op of several outputs, such as `LSTMCell`, has its
-            function return a tuple of them in order, states such as running statistics last.
+        overrides : name of a node or class of op -> ``f(*y, *parameters)`` on the framework's
+            values, such as a function with a derivative of its own; "Div" or a class of
+            divergence -> ``f(y, d)``.  W is (n_in, n_out).  For an op of several
+            outputs, such as `LSTMCell`, the function returns a tuple of them in order, states such
+            as running statistics last.
         name : of the new adapter, in reports.
 
         Raises
@@ -183,11 +184,11 @@ class NativeAdapter:
 
         >>> from gradparity.core import ReLU
         >>> class MineAdapter(NativeAdapter):
-        ...     name, natives = "mine", Natives("mine")
-        >>> MineAdapter().replacing({ReLU: abs}).name
+        ...     name, overrides = "mine", Overrides("mine")
+        >>> MineAdapter().with_overrides({ReLU: abs}).name
         'mine with abs'
         """
-        merged = self.natives.with_(natives)
+        merged = self.overrides.with_(overrides)
         return type(self)(merged, merged.called(type(self).name) if name is None else name)
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
@@ -254,7 +255,7 @@ def native_name(op: Op, letter: str, known: Names) -> str:
 
 
 @dataclass(frozen=True)
-class Called:
+class Override:
     """Another's function, held to its place: what it raises or returns wrongly is told with it.
 
     `op` and `n`, the number of values it takes, say what it must return: one array, or a tuple with
@@ -372,5 +373,5 @@ def no_function(thing: Op | Divergence, framework: str) -> AdapterError:
     return AdapterError(
         f"the {framework} adapter has no {what} for {thing.name}; give it one: a method "
         f"native_function(self, framework) of {thing.name} that returns, for {framework!r}, "
-        f"{takes} on {framework}'s values; or adapter.replacing({{{thing.name}: f}})"
+        f"{takes} on {framework}'s values; or adapter.with_overrides({{{thing.name}: f}})"
     )
