@@ -26,7 +26,7 @@ class Own(NamedTuple):
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    like: Op
+    reference: Op
     width: Any = None
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from gradparity.comparisons.explain.allowed import NAMES, Alternative, is_allowed, parse_allowed
 from gradparity.comparisons.explain.alternatives import alternatives, with_network
-from gradparity.comparisons.explain.at_node import NAMES, Convention, declared, parse_allowed
 from gradparity.comparisons.explain.choices import Scaled
 from gradparity.core import (
     ELU,
@@ -53,8 +53,8 @@ def agreeing(case: Case, results: dict[Quantity, np.ndarray]) -> list[tuple[str,
     """The alternatives of the whole case that give these results."""
     found = []
     for a in alternatives(case, results):
-        if a.case is not None:
-            there = results_of(a.case)
+        if isinstance(a.instead, Case):
+            there = results_of(a.instead)
             close = [np.allclose(results[q], there[q], rtol=1e-9, atol=1e-12) for q in results]
             if all(close):
                 found.append((a.name, a.parameter))
@@ -88,14 +88,14 @@ def test_tensors_of_results():
     case = made(Tanh(), L2())
     results = results_of(case)
     results["grad W1"] = results["grad W1"] + 0.01 * case.params["W1"]
-    found = [a for a in alternatives(case, results) if a.transform is not None]
+    found = [a for a in alternatives(case, results) if not isinstance(a.instead, Case)]
     decay = next(a for a in found if a.name == "weight-decay")
     assert decay.parameter == 0.01
     want = Bounded.exactly(backprop(case).grad["W1"], Rounding.of("float64"))
-    np.testing.assert_allclose(decay.transform("W1", want).value, results["grad W1"])
-    assert decay.transform("value z1", want) is None
+    np.testing.assert_allclose(decay.instead("W1", want).value, results["grad W1"])
+    assert decay.instead("value z1", want) is None
     (turned,) = [a for a in found if a.name == "transposed"]
-    assert turned.transform("W1", want).shape == (7, 5)
+    assert turned.instead("W1", want).shape == (7, 5)
     assert {a.name: a.parameter for a in found}["sum"] == 16.0
 
 
@@ -104,9 +104,9 @@ def test_tensors_of_results():
 
 def test_names_are_parsed_and_refused():
     assert parse_allowed(["sum", "eps=0.01"]) == (("sum", None), ("eps", 0.01))
-    with pytest.raises(ValueError, match=r"there are sum, mean, .*softplus-threshold"):
+    with pytest.raises(ValueError, match=r"valid names: sum, mean, .*softplus-threshold"):
         parse_allowed(["some"])
-    with pytest.raises(ValueError, match="no number"):
+    with pytest.raises(ValueError, match="not a number"):
         parse_allowed(["eps=much"])
     with pytest.raises(TypeError, match="list"):
         parse_allowed("sum")
@@ -127,8 +127,8 @@ def test_names_are_parsed_and_refused():
     ],
 )
 def test_declared(name, parameter, expected, is_declared):
-    c = Convention(name, parameter, "", lambda rounding: None)
-    assert declared(c, expected) is is_declared
+    c = Alternative(name, parameter, "")
+    assert is_allowed(c, expected) is is_declared
 
 
 def test_every_name_that_is_given_has_a_meaning():

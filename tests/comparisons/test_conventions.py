@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from gradparity.comparisons.explain.allowed import NAMES, Alternative, is_allowed
 from gradparity.comparisons.explain.alternatives import with_network
-from gradparity.comparisons.explain.at_node import NAMES, Convention, conventions, declared
+from gradparity.comparisons.explain.at_node import conventions
 from gradparity.comparisons.explain.choices import Scaled, other_divergences
 from gradparity.comparisons.measure.at_node import reference_at_node
 from gradparity.comparisons.measure.levels import Levels, measure
@@ -46,7 +47,7 @@ def made(op=None, divergence=None, dtype="float64", batch=16, widths=(5, 7, 6), 
     return Case.random(net, batch=batch, seed=1, dtype=dtype, **given)
 
 
-def named(case: Case, trace: Trace, only: str = "") -> dict[str, list[Convention]]:
+def named(case: Case, trace: Trace, only: str = "") -> dict[str, list[Alternative]]:
     """The conventions of every quantity that is wrong; an empty list for a mismatch."""
     places = [(s, partial(reference_at_node, s, case, trace)) for s in case.network.steps]
     if only:
@@ -63,11 +64,11 @@ def named(case: Case, trace: Trace, only: str = "") -> dict[str, list[Convention
             else:
                 assert not cs
             widest = levels.roundings[-1]
-            assert not [c for c in cs if measure(c.expected(widest), widest).outside.any()]
+            assert not [c for c in cs if measure(c.instead(widest), widest).outside.any()]
     return found
 
 
-def first(found: dict[str, list[Convention]]) -> dict[str, tuple[str, float | None]]:
+def first(found: dict[str, list[Alternative]]) -> dict[str, tuple[str, float | None]]:
     return {q: (cs[0].name, cs[0].parameter) if cs else ("", None) for q, cs in found.items()}
 
 
@@ -296,7 +297,7 @@ def test_weight_decay(dtype, lam, p):
     trace.grad[p] = trace.grad[p] + case.params[p] * np.asarray(lam, dtype)
     (c,) = named(case, trace)[f"grad {p}"]
     assert (c.name, c.parameter) == ("weight-decay", lam)
-    assert declared(c, [f"weight-decay={lam}"])
+    assert is_allowed(c, [f"weight-decay={lam}"])
 
 
 def test_a_decay_of_any_strength_is_told_with_its_value():

@@ -82,7 +82,7 @@ def test_a_correct_network_passes_at_any_depth(
 def test_a_framework_passes(name: str, dtype: str, act: Any) -> None:
     pytest.importorskip(name)
     case = mlp(4, 16, act, dtype)
-    assert verdicts(case, finals(case, gradparity.adapter(name).run(case))) <= PASSES
+    assert verdicts(case, finals(case, gradparity.get_adapter(name).run(case))) <= PASSES
 
 
 @pytest.mark.slow

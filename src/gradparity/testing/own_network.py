@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..comparisons.check.check import DTYPES, check
-from ..comparisons.explain.at_node import parse_allowed
+from ..comparisons.explain.allowed import parse_allowed
 from ..comparisons.report.report import Report
 from ..comparisons.running.implementations import Implementation
 from ..core.arithmetic.precision import precisions

@@ -20,7 +20,7 @@ from ...core.network.network import Network
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..atlas.probe import usual
-from ..explain.at_node import parse_allowed
+from ..explain.allowed import parse_allowed
 from ..findings.finding import Evidence, Finding, Verdict
 from ..findings.quantities import EVERYTHING, GRADIENTS
 from ..judge.by_name import judge_results, judge_trace, named_arrays

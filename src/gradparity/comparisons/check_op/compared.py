@@ -9,8 +9,8 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.network.quantity import Quantity
-from ..findings.elements import furthest, in_units
 from ..findings.finding import Finding, Verdict, as_written
+from ..measure.measured import Measured
 from .setting import Setting, Z
 
 __all__ = ["FEW", "compared", "first_of"]
@@ -46,51 +46,21 @@ def compared(
             allowed = allowed + FEW * setting.case.precision.unit * (np.abs(a) + np.abs(b))
         error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         error = np.where(np.isnan(error), np.inf, error)
-    largest = float(np.abs(a[np.isfinite(a)]).max(initial=0.0))
-    unit = setting.case.precision.unit * largest
-    outside = ~(error <= allowed)
-    at = first_of(outside) if outside.any() else _largest(error)
-    found = Finding(
-        name,
-        Z,
-        as_written(setting.op),
-        Verdict.EXACT,
-        got.size,
-        index=at,
-        got=float(b[at]),
-        expected=float(a[at]),
-        error=in_units(float(error[at]), unit),
-        bound=in_units(float(np.broadcast_to(allowed, a.shape)[at]), unit),
-        worst=furthest(b, a, error, allowed, outside, unit),
-    )
-    return _decided(found, why, outside, error, a, b, largest == 0.0 and not zero)
-
-
-def _decided(
-    found: Finding,
-    why: Why,
-    outside: NDArray,
-    error: NDArray,
-    a: NDArray,
-    b: NDArray,
-    silent: bool,
-) -> Finding:
-    if outside.any():
+    m = Measured(b, a, error, np.asarray(allowed))
+    verdict = Verdict.ROUNDING if error.any() else Verdict.EXACT
+    found = m.finding(name, (Z, as_written(setting.op)), verdict, setting.case.precision.unit)
+    if m.off:
         at = found.index or ()
-        note = why(found.quantity, a, b, at)
+        note = why(name, a, b, at)
         if np.isfinite(a[at]) and not np.isfinite(b[at]):
-            note = f"it is {b[at]} at {list(at)}, which is no number"
-        note += f" ({int(outside.sum())} of {b.size} elements)" if b.size > 1 else ""
-        return replace(found, verdict=Verdict.MISMATCH, note=note)
-    if silent:
+            note = f"it is {b[at]} at {list(at)}, which is not a number"
+        note += f" ({found.outside} of {b.size} elements)" if b.size > 1 else ""
+        return replace(found, verdict=Verdict.MISMATCH, outside=0, note=note)
+    if m.largest == 0.0 and not zero:
         return replace(found, verdict=Verdict.VACUOUS, note="the signal is zero")
-    return replace(found, verdict=Verdict.ROUNDING if error.any() else Verdict.EXACT)
+    return found
 
 
 def first_of(mask: NDArray) -> tuple[int, ...]:
     """The index of the first element that is true."""
     return tuple(int(i) for i in np.argwhere(mask)[0])
-
-
-def _largest(error: NDArray) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))

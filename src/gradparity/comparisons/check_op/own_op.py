@@ -15,7 +15,7 @@ from ...core import Compound, Divergence, Op
 from ...core.arithmetic.precision import PRECISIONS, precisions
 from ...core.formulas.op import Shape
 from ...core.network.batch import op_keeps_samples
-from ..explain.at_node import parse_allowed
+from ..explain.allowed import parse_allowed
 from ..findings.finding import Finding, Verdict
 from ..report.records import Run, environment
 from ..report.report import Report

@@ -7,8 +7,7 @@ a single tensor, and all of them for results judged from end to end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,12 +19,11 @@ from ...core.network.backprop import backprop
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, INPUT
 from ...core.network.quantity import Quantity
-from .choices import ELEMENTS, ENOUGH, Choice, Scaled, other_divergences, other_ops, solve, spelled
+from .allowed import Alternative
+from .choices import ELEMENTS, ENOUGH, Scaled, other_divergences, other_ops, solve, spelled
 
 __all__ = [
     "TRANSPOSED",
-    "Alternative",
-    "Loss",
     "Transform",
     "alternatives",
     "decays",
@@ -39,22 +37,8 @@ __all__ = [
 #: What is said of a gradient that came transposed.
 TRANSPOSED = "it is the formula transposed: the numbers agree once it is transposed"
 
+#: (name of a parameter, formula) -> its gradient instead; None where nothing is said about it.
 Transform = Callable[[str, Bounded], Bounded | None]
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """For results judged from end to end: another case, or what a single tensor may be instead.
-
-    ``transform(parameter's name, formula)`` gives what the gradient of that parameter would be, or
-    None where the alternative says nothing about it.
-    """
-
-    name: str
-    parameter: float | None
-    said: str
-    case: Case | None = None
-    transform: Transform | None = None
 
 
 # --- tensors --------------------------------------------------------------------------------------
@@ -128,27 +112,17 @@ def samples_and_outputs(case: Case) -> tuple[int, int]:
     return int(np.prod(case.shapes[DIV], dtype=np.int64)), case.shapes[case.network.output][-1]
 
 
-class Loss(NamedTuple):
-    """Another divergence, another mean or sum, or both, under their names joined by "+".
+def losses(
+    case: Case, eps: Callable[[Case], tuple[float, int]]
+) -> Iterator[tuple[Alternative, Case]]:
+    """Alternatives to the loss, the likeliest first: another divergence, mean or sum, or both.
 
-    `divergence` is that of each instance, and `case` has it as Err does: over the outputs too.
-    """
-
-    name: str
-    parameter: float | None
-    said: str
-    divergence: Divergence
-    case: Case
-
-
-def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Loss]:
-    """Alternatives to the loss, the likeliest first.
-
+    Each is the divergence of one sample, and the case with it as Err has it: over the outputs too.
     `eps` solves the label smoothing of a case from the data, and says from how many elements.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
-    >>> [loss.name for loss in losses(case, lambda case: (0.0, 0))][:4]
+    >>> [loss.name for loss, _ in losses(case, lambda case: (0.0, 0))][:4]
     ['sum', 'half', 'mse', 'mean-elements']
     """
     old = case.network.divergence
@@ -159,25 +133,25 @@ def losses(case: Case, eps: Callable[[Case], tuple[float, int]]) -> Iterator[Los
     other = with_network(case, reduction=new)
     scaled = {name: (f, said) for name, f, said in scales(T, K, case.network.reduction)}
 
-    def both(name: str, c: Choice, changed: Case) -> Loss:
-        said = f"{scaled[name][1]}; and {c.said}"
-        return Loss(f"{name}+{c.name}", c.parameter, said, c.instead, changed)
+    def both(name: str, c: Alternative) -> Alternative:
+        return replace(c, name=f"{name}+{c.name}", said=f"{scaled[name][1]}; and {c.said}")
 
     if new in scaled:
-        yield Loss(new, *scaled[new], old, other)
+        yield Alternative(new, *scaled[new], old), other
     for c in other_divergences(old, K, eps(case)):
-        yield Loss(c.name, c.parameter, c.said, c.instead, with_network(case, c.instead))
+        yield c, with_network(case, c.instead)
     if new in scaled:
         for c in other_divergences(old, K, eps(other)):
-            yield both(new, c, with_network(other, c.instead))
+            yield both(new, c), with_network(other, c.instead)
     if ELEMENTS in scaled:
         for c in other_divergences(old, K):
             if c.name not in (ELEMENTS, "mse"):  # a mean over the outputs already
-                yield both(ELEMENTS, c, with_network(case, Scaled(c.instead, scaled[ELEMENTS][0])))
+                factor = scaled[ELEMENTS][0]
+                yield both(ELEMENTS, c), with_network(case, Scaled(c.instead, factor))
 
 
 def alternatives(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
-    """Alternatives to end-to-end results, the likeliest first.
+    """Alternatives to end-to-end results, the likeliest first: another `Case` or a `Transform`.
 
     Parameters
     ----------
@@ -189,8 +163,8 @@ def alternatives(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alte
     >>> [a.name for a in alternatives(case, {})][:4]
     ['sum', 'half', 'mse', 'mean-elements']
     """
-    for loss in losses(case, lambda other: _eps_of(other, results)):
-        yield Alternative(loss.name, loss.parameter, loss.said, loss.case)
+    for loss, changed in losses(case, lambda other: _eps_of(other, results)):
+        yield replace(loss, instead=changed)
     yield from _ops_of(case, results)
     yield from _tensors(case, results)
 
@@ -226,14 +200,14 @@ def _ops_of(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternati
         for c in others:
             if c.instead != op:
                 changed = with_network(case, ops={s.name: c.instead for s in nodes})
-                yield Alternative(c.name, c.parameter, c.said, changed)
+                yield replace(c, instead=changed)
 
 
 def _tensors(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
     """Alternatives applied to the gradient of a parameter afterwards."""
     for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
-        yield Alternative(name, factor, said, transform=_times(factor))
-    yield Alternative("transposed", None, TRANSPOSED, transform=_transposed)
+        yield Alternative(name, factor, said, _times(factor))
+    yield Alternative("transposed", None, TRANSPOSED, _transposed)
     grad = backprop(case).grad
     for p, W in case.params.items():
         got = results.get(Quantity.grad(p))
@@ -242,7 +216,7 @@ def _tensors(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternat
         want = np.asarray(grad[p], np.float64)
         unit = float(np.finfo(case.dtype).eps) * np.abs(want).max(initial=1e-300)
         for lam, said in decays(got - want, W, np.full(W.shape, unit)):
-            yield Alternative("weight-decay", lam, said, transform=_decayed(case, lam))
+            yield Alternative("weight-decay", lam, said, _decayed(case, lam))
 
 
 def _times(factor: float) -> Transform:

@@ -1,4 +1,4 @@
-"""Conventions: where a quantity is wrong as asked, but exactly right for a named alternative.
+"""Find the conventions at a node: wrong as asked, but exactly right for a named alternative.
 
 The alternatives are those of `choices` and `alternatives`; each is evaluated by the same formulas,
 on the implementation's own inputs, and must explain every element inside its bound.
@@ -6,28 +6,25 @@ on the implementation's own inputs, and must explain every element inside its bo
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
 
 from ...core.arithmetic.bounded import Bounded
-from ...core.arithmetic.precision import PRECISIONS, Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.divergences import CrossEntropy
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Edge, Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
-from ..findings.finding import Finding, Verdict
 from ..measure.at_node import Reference, reference_at_node, reference_of_loss
 from ..measure.kinks import at_kink
 from ..measure.levels import measure, roundings
+from .allowed import Alternative
 from .alternatives import (
     TRANSPOSED,
-    Alternative,
     decays,
     losses,
     plus_decay,
@@ -37,75 +34,29 @@ from .alternatives import (
 )
 from .choices import other_ops, solve
 
-__all__ = ["NAMES", "Convention", "conventions", "declared", "distinct", "parse_allowed"]
-
-#: Every name, and what it means.
-NAMES = (
-    ("sum", "the sum over the batch, where the mean was asked for"),
-    ("mean", "the mean over the batch, where the sum was asked for; or divided by it once more"),
-    ("mean-elements", "the mean over the outputs too"),
-    ("half", "the sum of squares without the factor 1/2"),
-    ("mse", "the mean of squares over the outputs, without the factor 1/2"),
-    ("eps", "another label smoothing: eps on each wrong class"),
-    ("smoothing-uniform", "label smoothing in the form (1 - a) d + a/K"),
-    ("smoothing-others", "label smoothing in the form 1 - a on the class, a/(K-1) on the others"),
-    ("no-smoothing", "label smoothing left out"),
-    ("kl", "the KL divergence, where the cross-entropy was asked for"),
-    ("cross-entropy", "the cross-entropy, where the KL divergence was asked for"),
-    ("bits", "logarithms to the base 2"),
-    ("on-logits", "probabilities taken for logits"),
-    ("on-probabilities", "logits taken for probabilities"),
-    ("softmax-twice", "softmax applied to the logits before a divergence that applies it itself"),
-    ("sigmoid-twice", "the same with the sigmoid"),
-    ("weight-decay", "lambda times the parameter added to its gradient"),
-    ("transposed", "the gradient of a weight matrix transposed"),
-    ("gelu-tanh", "GELU approximated by tanh"),
-    ("gelu-erf", "GELU with erf, not approximated"),
-    ("leaky-slope", "another slope below zero"),
-    ("elu-alpha", "another a of ELU"),
-    ("softplus-threshold", "softplus that is linear above a threshold; inf for one that is not"),
-)
-
-#: Two parameters that differ by less are the same.
-SAME = 1e-6
-
-
-@dataclass(frozen=True)
-class Convention:
-    """A named alternative that explains a quantity.
-
-    Attributes
-    ----------
-    name : one of `NAMES`.
-    parameter : the factor, eps, lambda or slope; None where there is none.
-    said : one sentence.
-    expected : what a correct implementation of the alternative may have had.
-    """
-
-    name: str
-    parameter: float | None
-    said: str
-    expected: Callable[[Rounding], Reference]
+__all__ = ["conventions"]
 
 
 def conventions(
     place: Step, quantity: Quantity, case: Case, trace: Trace, e: Reference
-) -> Iterator[Convention]:
-    """The conventions that explain a wrong quantity, the likeliest first; none for a right one.
+) -> Iterator[Alternative]:
+    """Conventions that explain a wrong quantity, the likeliest first; none for a right one.
+
+    ``instead(rounding)`` of each is its reference.
 
     Parameters
     ----------
     place : the node.
     quantity : as in `Reference`.
     case, trace : what was asked for, and what was computed.
-    e : what was expected, under any rounding.
+    e : the reference under any rounding.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=8)
     >>> trace = backprop(case)
     >>> trace.grad["W1"] *= 8
-    >>> expected = reference_at_node(case.network.steps[0], case, trace, Rounding.of("float64"))
-    >>> e = expected[-2]  # of "grad W1"
+    >>> found = reference_at_node(case.network.steps[0], case, trace, Rounding.of("float64"))
+    >>> e = found[-2]  # of "grad W1"
     >>> [c.name for c in conventions(case.network.steps[0], e.quantity, case, trace, e)]
     ['sum']
     """
@@ -116,14 +67,14 @@ def conventions(
         return
     found: set[str] = set()
     for candidate in _candidates(place, quantity, case, trace, e):
-        if candidate.name not in found and _fits(candidate.expected, widest):
+        if candidate.name not in found and _fits(candidate.instead, widest):
             found.add(candidate.name)
             yield candidate
 
 
 def _candidates(
     place: Step, quantity: Quantity, case: Case, trace: Trace, e: Reference
-) -> Iterator[Convention]:
+) -> Iterator[Alternative]:
     if place in case.network.loss:
         yield from _at_divergence(quantity, case, trace, e)
     elif quantity.is_gradient_by(place.parameters.values()):
@@ -135,9 +86,9 @@ def _candidates(
             yield from _scaled(case, here)
 
 
-def _fits(expected: Callable[[Rounding], Reference], rounding: Rounding) -> bool:
+def _fits(reference: Callable[[Rounding], Reference], rounding: Rounding) -> bool:
     with np.errstate(all="ignore"):
-        measured = measure(expected(rounding), rounding)
+        measured = measure(reference(rounding), rounding)
         return not (measured.outside.any() or np.any(measured.undecidable))
 
 
@@ -150,7 +101,7 @@ def _one(
 # --- at a node ------------------------------------------------------------------------------------
 
 
-def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator[Convention]:
+def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternative]:
     """Another function; its gradient is a convention only if the value is that function's too."""
     if len(step.inputs) != 1:
         return
@@ -162,28 +113,28 @@ def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator
             continue
         there = cache(partial(reference_at_node, replace(step, op=c.instead), case, trace))
         if z is None or quantity == value or _fits(partial(_one, value, there), widest):
-            yield Convention(c.name, c.parameter, c.said, partial(_one, quantity, there))
+            yield replace(c, instead=partial(_one, quantity, there))
 
 
 def _of_parameter(
     step: Step, quantity: Quantity, case: Case, trace: Trace, e: Reference
-) -> Iterator[Convention]:
+) -> Iterator[Alternative]:
     here = cache(partial(_one, quantity, partial(reference_at_node, step, case, trace)))
     yield from _scaled(case, here)
     shape = e.got.shape
     if len(shape) == 2 and shape[0] == shape[1] > 1:
         turned = partial(_changed, here, lambda want: want.T)
-        yield Convention("transposed", None, TRANSPOSED, turned)
+        yield Alternative("transposed", None, TRANSPOSED, turned)
     W = case.params[quantity.name]
     residual = np.asarray(e.got, np.float64) - e.want.value
     for lam, said in decays(residual, W, e.want.full_error()):
         added = partial(_changed, here, partial(plus_decay, W=W, lam=lam))
-        yield Convention("weight-decay", lam, said, added)
+        yield Alternative("weight-decay", lam, said, added)
 
 
-def _scaled(case: Case, here: Callable[[Rounding], Reference]) -> Iterator[Convention]:
+def _scaled(case: Case, here: Callable[[Rounding], Reference]) -> Iterator[Alternative]:
     for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
-        yield Convention(name, factor, said, partial(_times, here, factor))
+        yield Alternative(name, factor, said, partial(_times, here, factor))
 
 
 def _times(here: Callable[[Rounding], Reference], factor: float, rounding: Rounding) -> Reference:
@@ -205,8 +156,8 @@ def _changed(
 # --- at the divergence ----------------------------------------------------------------------------
 
 
-def _at_divergence(q: Quantity, case: Case, trace: Trace, e: Reference) -> Iterator[Convention]:
-    found: list[Convention] = []
+def _at_divergence(q: Quantity, case: Case, trace: Trace, e: Reference) -> Iterator[Alternative]:
+    found: list[Alternative] = []
     if q != Quantity.grad(DIV) and (q != ERR or trace.Div is None):
         found += _of_loss(q, case, trace)
     if q != DIV:  # of each instance: there is nothing to sum
@@ -215,25 +166,25 @@ def _at_divergence(q: Quantity, case: Case, trace: Trace, e: Reference) -> Itera
     yield from sorted(found, key=lambda c: "+" in c.name)
 
 
-def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Convention]:
+def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternative]:
     """Another loss; its gradient is a convention only if Div is that loss's too.
 
     Another mean or sum is told where it was made: in grad Div and Err, or in what stands for them.
     """
     widest = roundings(case.precision)[-1]
     of_instances = quantity == DIV or (quantity != ERR and DIV in trace.grad)
-    for loss in losses(case, lambda other: _smoothing(other, trace, widest)):
-        if loss.divergence == case.network.divergence:
+    for loss, changed in losses(case, lambda other: _smoothing(other, trace, widest)):
+        if loss.instead == case.network.divergence:
             continue  # a mean or sum alone is a factor, which `scales` has
         if "+" in loss.name and of_instances:
             continue
         if trace.Div is not None and quantity != DIV:
-            inside = with_network(case, loss.divergence)
+            inside = with_network(case, loss.instead)
             div = partial(_one, Quantity(DIV), partial(reference_of_loss, inside, trace))
             if not _fits(div, widest):
                 continue
-        there = cache(partial(reference_of_loss, loss.case, trace))
-        yield Convention(loss.name, loss.parameter, loss.said, partial(_one, quantity, there))
+        there = cache(partial(reference_of_loss, changed, trace))
+        yield replace(loss, instead=partial(_one, quantity, there))
 
 
 def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int]:
@@ -252,72 +203,3 @@ def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int
         residual = np.asarray(ends[0].got, np.float64) - low
         t, n = solve(residual, high - low, ends[0].want.full_error())
     return t / K, n
-
-
-def distinct(
-    precision: Precision, quantity: Quantity, float64: Callable[[], Mapping[str, Finding]] | None
-) -> bool:
-    """Whether a convention may be named at this precision: float64 must have named one too.
-
-    Without its findings float32 is believed; low precision is too coarse to tell one from another.
-    """
-    if precision.name == "float64":
-        return True
-    found = None if float64 is None else float64().get(quantity)
-    if found is None:
-        return precision.digits == PRECISIONS["float32"].digits
-    return found.verdict is Verdict.CONVENTION
-
-
-# --- what the user expects ------------------------------------------------------------------------
-
-
-def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
-    """Declared conventions: names, each with the value of its parameter or None for any.
-
-    Raises
-    ------
-    TypeError : a string instead of a list of them.
-    ValueError : an unknown name, or a value that is no number.
-
-    >>> parse_allowed(["sum", "weight-decay=0.001"])
-    (('sum', None), ('weight-decay', 0.001))
-    """
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"allow is {names!r}; give a list of names, such as [{names!r}]")
-    known = [name for name, _ in NAMES]
-    parsed = []
-    for given in names:
-        if not isinstance(given, str):
-            raise TypeError(f"convention {given!r} is no name; there are {', '.join(known)}")
-        name, equals, value = given.partition("=")
-        if name not in known:
-            raise ValueError(f"convention {given!r} is unknown; there are {', '.join(known)}")
-        try:
-            parsed.append((name, float(value) if equals else None))
-        except ValueError:
-            raise ValueError(
-                f"convention {given!r}: {value!r} is no number; give such as 'weight-decay=0.001'"
-            ) from None
-    return tuple(parsed)
-
-
-def declared(convention: Convention | Alternative, allow: Iterable[str]) -> bool:
-    """Whether the user said so: by name, and by parameter if one was given.
-
-    Of a combination such as "sum+half" every part has to be declared; a parameter is its last's.
-
-    >>> half = Convention("half", None, "", lambda rounding: None)
-    >>> declared(half, ["sum"]), declared(half, ["sum", "half"])
-    (False, True)
-    """
-    wanted = parse_allowed(allow)
-    *others, last = convention.name.split("+")
-    p = convention.parameter
-
-    def agrees(value: float | None) -> bool:
-        return value is None or (p is not None and math.isclose(p, value, rel_tol=SAME))
-
-    return all((name, None) in wanted for name in others) and any(
-        name == last and agrees(value) for name, value in wanted
-    )

@@ -34,8 +34,9 @@ from ...core.formulas.divergences import (
 )
 from ...core.formulas.layers import Softmax
 from ...core.formulas.op import Activation, Op, Shape
+from .allowed import Alternative
 
-__all__ = ["ELEMENTS", "ENOUGH", "Choice", "other_divergences", "other_ops", "solve", "spelled"]
+__all__ = ["ELEMENTS", "ENOUGH", "Scaled", "other_divergences", "other_ops", "solve", "spelled"]
 
 #: The name of the mean over the outputs, which is another reduction or another divergence.
 ELEMENTS = "mean-elements"
@@ -56,16 +57,6 @@ TWINS: dict[type[Divergence], type[Divergence]] = {
 }
 #: PyTorch's softplus is linear above this.
 THRESHOLD = 20.0
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Another op or divergence, its short name, its parameter, and what it is in words."""
-
-    name: str
-    parameter: float | None
-    said: str
-    instead: Any
 
 
 @dataclass(frozen=True)
@@ -137,7 +128,7 @@ def solve(residual: Array, direction: Array, bound: Array) -> tuple[float, int]:
 # --- ops ------------------------------------------------------------------------------------------
 
 
-def other_ops(op: Op, y: Array | None = None, got: Array | None = None) -> Iterator[Choice]:
+def other_ops(op: Op, y: Array | None = None, got: Array | None = None) -> Iterator[Alternative]:
     """Ops that are taken for this one; a parameter is solved from its input y and its value.
 
     >>> [choice.instead for choice in other_ops(GELU())]
@@ -147,20 +138,20 @@ def other_ops(op: Op, y: Array | None = None, got: Array | None = None) -> Itera
         form = {"none": "tanh", "tanh": "none"}[op.approximate]
         name = {"none": "gelu-erf", "tanh": "gelu-tanh"}[form]
         forms = {"none": "the exact GELU, with erf", "tanh": "the approximation of GELU by tanh"}
-        yield Choice(name, None, forms[form], GELU(form))
+        yield Alternative(name, None, forms[form], GELU(form))
     if isinstance(op, Softplus):
         t = THRESHOLD if op.threshold is None else None
         said = "softplus without a threshold" if t is None else f"softplus that is z above {t:g}"
-        yield Choice("softplus-threshold", math.inf if t is None else t, said, Softplus(t))
+        yield Alternative("softplus-threshold", math.inf if t is None else t, said, Softplus(t))
     if isinstance(op, ReLU | LeakyReLU | RandomizedLeakyReLU) and not op.random:
         given = _slope_of(op)
         for a in _values("leaky-slope", y, got, lambda z: z):
             said = f"a slope of {a:.6g} below zero, not {given:.6g}"
-            yield Choice("leaky-slope", a, said, LeakyReLU(a))
+            yield Alternative("leaky-slope", a, said, LeakyReLU(a))
     if isinstance(op, ELU):
         for a in _values("elu-alpha", y, got, np.expm1):
             if a > 0:
-                yield Choice("elu-alpha", a, f"ELU with a = {a:.6g}, not {op.a:.6g}", ELU(a))
+                yield Alternative("elu-alpha", a, f"ELU with a = {a:.6g}, not {op.a:.6g}", ELU(a))
 
 
 def _slope_of(op: Op) -> float:
@@ -194,7 +185,7 @@ def _values(
 
 def other_divergences(
     divergence: Divergence, K: int, eps: tuple[float, int] = (0.0, 0)
-) -> Iterator[Choice]:
+) -> Iterator[Alternative]:
     """Divergences that are taken for this one, on K outputs.
 
     `eps` is the label smoothing that was solved from the data, and from how many elements.
@@ -209,7 +200,7 @@ def other_divergences(
         yield _scaled(base, "mse", 2.0 / K, mse, parameter=2.0 / K)
     twin = TWINS.get(type(base))
     if twin is not None:
-        yield Choice(
+        yield Alternative(
             "kl" if issubclass(twin, KL | BinaryKL) else "cross-entropy",
             None,
             f"{twin.__name__}, not {base.name}: they differ by the entropy of the target",
@@ -228,33 +219,33 @@ def other_divergences(
 
 def _scaled(
     base: Divergence, name: str, factor: float, said: str, parameter: float | None = None
-) -> Choice:
-    return Choice(name, parameter, said, Scaled(base, factor))
+) -> Alternative:
+    return Alternative(name, parameter, said, Scaled(base, factor))
 
 
-def _other_places(base: CrossEntropy | BinaryCrossEntropy) -> Iterator[Choice]:
+def _other_places(base: CrossEntropy | BinaryCrossEntropy) -> Iterator[Alternative]:
     """The last activation left out, or applied twice."""
     many = isinstance(base, CrossEntropy)
     f: Activation = Softmax() if many else Sigmoid()
     if base.on == "probabilities":
         said = f"the output is taken for logits: the {f.name.lower()} is applied twice"
-        yield Choice("on-logits", None, said, replace(base, on="logits"))
+        yield Alternative("on-logits", None, said, replace(base, on="logits"))
     else:
         said = f"the output is taken for probabilities: no {f.name.lower()} is applied"
-        yield Choice("on-probabilities", None, said, replace(base, on="probabilities"))
+        yield Alternative("on-probabilities", None, said, replace(base, on="probabilities"))
         name = "softmax-twice" if many else "sigmoid-twice"
         said = f"the {f.name.lower()} is applied twice: to the output, and in the divergence"
-        yield Choice(name, None, said, After(f, base))
+        yield Alternative(name, None, said, After(f, base))
 
 
-def _other_smoothing(base: CrossEntropy, K: int, solved: float, n: int) -> Iterator[Choice]:
+def _other_smoothing(base: CrossEntropy, K: int, solved: float, n: int) -> Iterator[Alternative]:
     """Three ways to write it: eps on a wrong class is a / K of one form, a / (K-1) of another."""
     twin = KL if type(base) is CrossEntropy else CrossEntropy
     kinds: list[type[CrossEntropy]] = [type(base), twin]
     forms = {"smoothing-uniform": K, "eps": 1, "smoothing-others": K - 1}
     texts = {"smoothing-uniform": "(1 - a) d + a/K", "smoothing-others": "1 - a and a/(K-1)"}
 
-    def choices(name: str, a: float) -> Iterator[Choice]:
+    def choices(name: str, a: float) -> Iterator[Alternative]:
         eps = a / forms[name]
         if not 0.0 <= eps <= (1 + 1e-12) / K:
             return
@@ -265,14 +256,14 @@ def _other_smoothing(base: CrossEntropy, K: int, solved: float, n: int) -> Itera
             said += f"in your form that is eps = {eps:.6g}, not {base.eps:.6g}"
         for kind in kinds:
             also = "" if kind is type(base) else f", and {kind.__name__}, not {base.name}"
-            yield Choice(name, a, said + also, kind(eps, base.on))
+            yield Alternative(name, a, said + also, kind(eps, base.on))
 
     if K < 2:
         return
-    known: list[Choice] = []
+    known: list[Alternative] = []
     if base.eps:
         said = f"no label smoothing: eps = {base.eps:.6g} is ignored"
-        known = [Choice("no-smoothing", None, said, kind(0.0, base.on)) for kind in kinds]
+        known = [Alternative("no-smoothing", None, said, kind(0.0, base.on)) for kind in kinds]
         for name in ("smoothing-uniform", "smoothing-others"):
             if forms[name] > 1:  # the number is the same and the form is not
                 known += choices(name, base.eps)
@@ -286,10 +277,10 @@ def _other_smoothing(base: CrossEntropy, K: int, solved: float, n: int) -> Itera
 def _solved_smoothing(
     base: CrossEntropy,
     forms: dict[str, int],
-    choices: Callable[[str, float], Iterator[Choice]],
+    choices: Callable[[str, float], Iterator[Alternative]],
     solved: float,
     n: int,
-) -> Iterator[Choice]:
+) -> Iterator[Alternative]:
     """Choose the form that needs the fewest digits; prefer ours among equals."""
     if n == 0 or solved <= 0.0 or abs(solved - base.eps) <= NEAR * base.eps:
         return

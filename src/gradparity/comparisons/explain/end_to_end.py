@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,19 +15,12 @@ from ...core.network.backprop import backprop
 from ...core.network.case import Case
 from ...core.network.quantity import Quantity, by_quantity
 from ..findings.finding import Finding, Verdict
-from ..measure.end_to_end import Measured, Reference
-from .alternatives import TRANSPOSED, Alternative, alternatives
-from .at_node import declared
+from ..measure.end_to_end import Reference
+from ..measure.measured import Measured
+from .allowed import Alternative, as_convention, is_allowed
+from .alternatives import TRANSPOSED, Transform, alternatives
 
-__all__ = ["Named", "named_alternatives", "renamed", "with_layout"]
-
-
-class Named(NamedTuple):
-    """The first alternative that fits a quantity, and whether any that fits was declared."""
-
-    name: str
-    said: str
-    declared: bool
+__all__ = ["named_alternatives", "with_layout"]
 
 
 def named_alternatives(
@@ -36,44 +28,40 @@ def named_alternatives(
     got: Mapping[Quantity, NDArray],
     accused: Mapping[Quantity, Measured],
     ops: Mapping[str, Op],
-    allow: Sequence[str],
-) -> dict[Quantity, Named]:
-    """By quantity, for those of the accused that an alternative explains inside its own bound.
+) -> dict[Quantity, list[Alternative]]:
+    """Alternatives by quantity, for those of the accused that one explains inside its own bound.
 
     `ops` are the choices at kinks that explained the results best.
     """
-    found: dict[Quantity, Named] = {}
+    found: dict[Quantity, list[Alternative]] = {}
     for alternative in alternatives(case, got):
-        for q in _fitting(case, alternative, got, accused, ops):
-            first = found.get(q, Named(alternative.name, alternative.said, False))
-            was_meant = first.declared or declared(alternative, allow)
-            found[q] = first._replace(declared=was_meant)
+        for q in _fitting(case, alternative.instead, got, accused, ops):
+            found.setdefault(q, []).append(alternative)
     return found
 
 
 def _fitting(
     case: Case,
-    alternative: Alternative,
+    instead: Case | Transform,
     got: Mapping[Quantity, NDArray],
     accused: Mapping[Quantity, Measured],
     ops: Mapping[str, Op],
 ) -> list[Quantity]:
-    if alternative.case is not None:
-        near = _near(alternative.case, accused)
+    if isinstance(instead, Case):
+        near = _near(instead, accused)
         if not near:
             return []
-        reference = Reference(alternative.case, {q: got[q] for q in near}, ordered=True)
+        reference = Reference(instead, {q: got[q] for q in near}, ordered=True)
         return [q for q, m in reference.outcome(ops).items() if not m.off and not m.vacuous]
-    assert alternative.transform is not None
     rounding, fitting = Rounding.of(case.precision), []
     for q, m in accused.items():
         if not q.is_gradient_by(case.network.trained):
             continue
-        other = alternative.transform(q.name, Bounded(m.want, m.bound, rounding))
+        other = instead(q.name, Bounded(m.want, m.bound, rounding))
         if other is None or other.shape != m.got.shape:
             continue
-        instead = Measured(m.got, other.value, np.asarray(other.full_error()))
-        if not instead.off and not instead.vacuous:
+        found = Measured.of(m.got, other.value, other.full_error(), case.precision.largest)
+        if not found.off and not found.vacuous:
             fitting.append(q)
     return fitting
 
@@ -90,32 +78,20 @@ def _near(case: Case, accused: Mapping[Quantity, Measured]) -> list[Quantity]:
         ]
 
 
-def renamed(found: Finding, why: Named) -> Finding:
-    """The finding of a fault that has a name."""
-    return replace(
-        found,
-        verdict=Verdict.CONVENTION,
-        convention=why.name,
-        declared=why.declared,
-        note=why.said,
-    )
-
-
 def with_layout(
     findings: Sequence[Finding], turned: frozenset[Quantity], allow: Sequence[str]
 ) -> list[Finding]:
-    """With those named that came as (out, in), and may be another convention besides."""
-    said = f"it came as (out, in); {TRANSPOSED}"
-    layout = Named("transposed", said, "transposed" in allow)
-    return [_turned(f, layout) if f.quantity in turned else f for f in findings]
+    """Name the layout of gradients that came as (out, in), beside another convention."""
+    return [_turned(f, allow) if f.quantity in turned else f for f in findings]
 
 
-def _turned(found: Finding, layout: Named) -> Finding:
+def _turned(found: Finding, allow: Sequence[str]) -> Finding:
+    layout = Alternative("transposed", None, f"it came as (out, in); {TRANSPOSED}")
     if found.parity and found.verdict is not Verdict.CONVENTION:
-        return renamed(found, layout)
+        return as_convention(found, [layout], allow)
     compared = "it came as (out, in), and was compared transposed"
     found = replace(found, note="; ".join(filter(None, (found.note, compared))))
     if found.verdict is Verdict.CONVENTION:
-        name, meant = f"transposed+{found.convention}", found.declared and layout.declared
-        return replace(found, convention=name, declared=meant)
+        name, both = f"transposed+{found.convention}", found.declared and is_allowed(layout, allow)
+        return replace(found, convention=name, declared=both)
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ from .elements import Element
 
 __all__ = [
     "FOLLOWS",
+    "SILENT",
     "SUM",
     "Evidence",
     "Finding",
@@ -27,7 +29,9 @@ __all__ = [
 SUM = "sum over uses"
 
 
-#: The note of a result that only a fault nearer to the loss may have made wrong contains this.
+#: The note of a quantity of which no element exceeds its bound.
+SILENT = "the signal is zero, or below its own bound"
+#: Marker in notes of findings that may only be a consequence of a fault closer to the loss.
 FOLLOWS = "it follows from"
 
 
@@ -120,6 +124,13 @@ class Power:
     tensor: float
     untested: int = 0
 
+    @classmethod
+    def worst_of(cls, powers: Sequence[Power]) -> Power:
+        """Combine several quantities: the median of the medians, and the worst of the rest."""
+        median = statistics.median(p.median for p in powers)
+        worst, tensor = max(p.worst for p in powers), max(p.tensor for p in powers)
+        return cls(median, worst, tensor, sum(p.untested for p in powers))
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -134,7 +145,7 @@ class Finding:
     index, got, expected : the element nearest to (or furthest beyond) its bound.
     error, bound : there, in units of roundoff: 1 u is the unit roundoff times the largest
         element of the tensor.
-    kinks : the census, where the op met any.
+    kinks : the kink summary, where the op met any.
     note : an explanation in words.
     power : what would have been caught, where there is parity.
     convention : the name of the alternative that explains it, such as "sum".

@@ -18,16 +18,15 @@ from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.rounding import SIGMAS
 from ...core.network.case import Case
 from ...core.network.quantity import Quantity
-from ..explain.at_node import distinct, parse_allowed
-from ..explain.end_to_end import named_alternatives, renamed, with_layout
+from ..explain.allowed import as_convention, is_distinct, parse_allowed
+from ..explain.end_to_end import named_alternatives, with_layout
 from ..explain.hints import hint
-from ..findings.elements import furthest, in_units
-from ..findings.finding import Evidence, Finding, Verdict, as_written
+from ..findings.finding import SILENT, Evidence, Finding, Verdict, as_written
 from ..measure.branches import NETWORK, RULES, Branches, Chosen, reach
-from ..measure.end_to_end import SMALLEST, Measured, Reference
-from ..measure.levels import COMPANY, no_bound
+from ..measure.end_to_end import Reference
+from ..measure.levels import MINIMUM_SAMPLE, no_bound
+from ..measure.measured import SMALLEST, Measured
 from ..measure.multipliers import solve
-from ..measure.power import power_of
 from .location import placed
 from .returned import checked_results
 
@@ -125,9 +124,9 @@ def judge_final(
         found.append(_finding(case, q, m, verdict))
     if not accused:
         return found
-    accused = {q: m for q, m in accused.items() if distinct(case.precision, q, float64)}
-    why = named_alternatives(case, got, accused, other.ops, allow)
-    return [renamed(f, why[f.quantity]) if f.quantity in why else f for f in found]
+    accused = {q: m for q, m in accused.items() if is_distinct(case.precision, q, float64)}
+    why = named_alternatives(case, got, accused, other.ops)
+    return [as_convention(f, why[f.quantity], allow) if f.quantity in why else f for f in found]
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ def _solved(
     gradients = {
         q: m
         for q, m in best.outcome.items()
-        if q.is_gradient and not q.target and not m.undecidable.any() and np.isfinite(m.got).all()
+        if q.is_gradient and not q.target and not np.any(m.undecidable) and np.isfinite(m.got).all()
     }
     found = solve(
         reference.case,
@@ -295,47 +294,33 @@ def _accused(
 
 def _stands_out(m: Measured) -> bool:
     """Whether few elements are off by far more than the rest: rounding scatters in all of them."""
-    if len(np.unique(m.want)) < COMPANY:
+    if len(np.unique(m.want)) < MINIMUM_SAMPLE:
         return False  # equal elements are rounded alike
     return bool(m.ratio.max() > STANDS_OUT * float(np.median(m.ratio)))
 
 
 def _inside(m: Measured, case: Case) -> tuple[Verdict, str]:
-    if m.undecidable.any():
-        return Verdict.INCONCLUSIVE, no_bound(m.want, case.precision.largest)
-    if m.vacuous:
-        return Verdict.VACUOUS, "the signal is zero, or below its own bound"
-    exact = np.array_equal(np.asarray(case.precision.round(m.want), dtype=np.float64), m.got)
-    return (Verdict.EXACT if exact else Verdict.ROUNDING), ""
+    verdict = m.verdict(case.precision)
+    if verdict is Verdict.INCONCLUSIVE:
+        return verdict, no_bound(m.want, case.precision.largest)
+    return verdict, SILENT if verdict is Verdict.VACUOUS else ""
 
 
 def _unknowable(case: Case, q: Quantity, got: NDArray) -> Finding:
     note = "an op draws numbers of its own, which only a Trace shows"
-    return _finding(case, q, Measured(got, got, np.zeros(got.shape)), (Verdict.INCONCLUSIVE, note))
+    zero = np.zeros(got.shape)
+    return _finding(case, q, Measured(got, got, zero, zero), (Verdict.INCONCLUSIVE, note))
 
 
 def _finding(case: Case, q: Quantity, m: Measured, verdict: tuple[Verdict, str]) -> Finding:
-    node, op = _owner(case, q)
-    where = tuple(map(int, np.unravel_index(int(np.argmax(m.ratio)), m.got.shape)))
-    magnitude = np.abs(m.want)
-    largest = float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
-    unit = case.precision.unit * largest
-    return Finding(
-        quantity=q,
-        node=node,
-        op=op,
-        verdict=verdict[0],
-        elements=int(m.got.size),
-        outside=int(m.outside.sum()),
-        index=where,
-        got=float(m.got[where]),
-        expected=float(m.want[where]),
-        error=in_units(m.error[where], unit),
-        bound=in_units(m.bound[where], unit),
+    return m.finding(
+        q,
+        _owner(case, q),
+        verdict[0],
+        case.precision.unit,
         note=verdict[1],
-        power=power_of(m.got, m.want, m.bound, ~m.undecidable) if verdict[0].parity else None,
+        power=m.power() if verdict[0].parity else None,
         final=q.is_gradient_by(case.finals),
-        worst=furthest(m.got, m.want, m.error, m.bound, m.outside, unit),
     )
 
 

@@ -7,8 +7,7 @@ roundings, pooled over each tensor, its scale, because errors that are shared ad
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,10 @@ from ...core.network.backprop import Forward, backward_pass
 from ...core.network.case import Case
 from ...core.network.quantity import Quantity
 from .branches import Branches, find
+from .measured import Measured
 from .varied_pass import varied_pass
 
-__all__ = ["SMALLEST", "Measured", "Reference"]
+__all__ = ["Reference"]
 
 #: Draws of the rounding errors: to begin with, where they exceed the variances, and before the
 #: average of a whole tensor is called wrong (Student's t of 16 passes 15 once in 1e10).
@@ -34,54 +34,6 @@ SHARED = 1.5
 AVERAGE = 15.0
 #: Variances are squares: below this a float64 number has none.
 LEAST = 2.0**-450
-#: A bound that stands for zero in a quotient.
-SMALLEST = 5e-324
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """One result against what is expected: error and bound in float64, elementwise.
-
-    `average` : how far the projection on the expected tensor is off, in units of its own bound.
-    """
-
-    got: NDArray
-    want: NDArray
-    bound: NDArray
-    average: float = 0.0
-
-    @cached_property
-    def undecidable(self) -> NDArray:
-        given = np.isinf(self.want) & (self.bound == 0.0)  # a mask's infinity, which is exact
-        unknown: NDArray = (~np.isfinite(self.bound) | ~np.isfinite(self.want)) & ~given
-        return unknown
-
-    @cached_property
-    def error(self) -> NDArray:
-        with np.errstate(all="ignore"):
-            return np.where(self.got == self.want, 0.0, np.abs(self.got - self.want))
-
-    @cached_property
-    def outside(self) -> NDArray:
-        return ~(self.error <= self.bound) & ~self.undecidable
-
-    @cached_property
-    def ratio(self) -> NDArray:
-        with np.errstate(all="ignore"):
-            ratio = self.error / np.maximum(self.bound, SMALLEST)
-        return np.where(self.undecidable, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
-
-    @property
-    def furthest(self) -> float:
-        return max(float(self.ratio.max(initial=0.0)), self.average)
-
-    @property
-    def off(self) -> bool:
-        return bool(self.outside.any()) or self.average > 1.0
-
-    @property
-    def vacuous(self) -> bool:
-        return not (np.abs(self.want) > self.bound).any()
 
 
 class Reference:
@@ -138,15 +90,15 @@ class Reference:
         return measured
 
     def _measured(self, q: Quantity, want: Varied) -> Measured:
-        got, precision = np.asarray(self.got[q], dtype=np.float64), self.case.precision
+        precision = self.case.precision
         with np.errstate(all="ignore"):
             sigma = self.widen * self.draws.scale(q) * want.sigma
             bound = SIGMAS * sigma + max(precision.tiny, LEAST)
             bound = np.where(np.abs(want.value) + bound < precision.largest, bound, np.inf)
             given = np.isinf(want.value) & (sigma == 0.0)  # a mask's infinity, which is exact
             bound = np.where(given, 0.0, bound)
-        m = Measured(got, np.asarray(want.value), bound)
-        if m.off or m.vacuous or m.undecidable.any():
+        m = Measured.of(self.got[q], np.asarray(want.value), bound, precision.largest)
+        if m.off or m.vacuous or np.any(m.undecidable):
             return m
         return replace(m, average=self._average(q, m, sigma))
 

@@ -22,7 +22,7 @@ from ..findings.finding import KinkSummary
 from .at_node import Kinked, Reference
 from .flows import feasible
 
-__all__ = ["Kinks", "Valid", "at_kink", "census", "distance_from_valid"]
+__all__ = ["Kinks", "Valid", "at_kink", "distance_from_valid", "summary_of_kinks"]
 
 #: The rules that choose among tied inputs: name -> weight of each, from its place and their number.
 RULES: dict[str, Callable[[NDArray, NDArray], Any]] = {
@@ -34,9 +34,9 @@ RULES: dict[str, Callable[[NDArray, NDArray], Any]] = {
 
 @dataclass(frozen=True)
 class Kinks:
-    """A census, and whether anything but the network's own choice was taken."""
+    """A kink summary, and whether anything but the network's own choice was taken."""
 
-    census: KinkSummary
+    summary: KinkSummary
     other: bool
 
 
@@ -216,17 +216,17 @@ def _components(group: NDArray, place: NDArray, slots: NDArray) -> list[NDArray]
     return [np.array(at) for at in found.values()]
 
 
-def census(e: Reference, rounding: Rounding) -> Kinks | None:
+def summary_of_kinks(e: Reference, rounding: Rounding) -> Kinks | None:
     """Compare the implementation's choices at the kinks of one op with the network's."""
     assert e.valid is not None
     if isinstance(e.valid.choice, Slopes):
-        return _census_of_slopes(e, e.valid.choice, rounding)
+        return _summary_of_slopes(e, e.valid.choice, rounding)
     if not at_kink(e).any():
         return None
-    return _census_of_slots(e, rounding)
+    return _summary_of_slots(e, rounding)
 
 
-def _census_of_slopes(e: Reference, valid: Slopes, rounding: Rounding) -> Kinks:
+def _summary_of_slopes(e: Reference, valid: Slopes, rounding: Rounding) -> Kinks:
     assert e.valid is not None
     got, dz = np.asarray(e.got, dtype=np.float64), e.valid.dz.value
     arrives = valid.at & (np.abs(dz) >= rounding.tiny) & np.isfinite(dz)
@@ -250,7 +250,7 @@ def _census_of_slopes(e: Reference, valid: Slopes, rounding: Rounding) -> Kinks:
     )
 
 
-def _census_of_slots(e: Reference, rounding: Rounding) -> Kinks:
+def _summary_of_slots(e: Reference, rounding: Rounding) -> Kinks:
     assert e.valid is not None
     slots = _Slots(e.valid, rounding)
     i, at = e.valid.input, slots.element

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,13 +13,12 @@ from ...core.arithmetic.rounding import Rounding
 from ...core.network.quantity import Quantity
 from .at_node import Reference
 from .kinks import distance_from_valid
+from .measured import Measured
 
-__all__ = ["Levels", "Measured", "coarser", "measure", "no_bound", "roundings", "stands_out"]
+__all__ = ["MINIMUM_SAMPLE", "Levels", "coarser", "has_outlier", "measure", "no_bound", "roundings"]
 
-#: Stands for a bound of zero in a quotient.
-SMALLEST = 5e-324
-#: A second opinion on one tensor needs company: fewer elements say nothing about each other.
-COMPANY = 8
+#: Minimum number of elements for the outlier test.
+MINIMUM_SAMPLE = 8
 #: The median of |N(0, 1)|: what turns a median error into a standard deviation.
 MEDIAN = 0.6745
 #: What is taken off by cancellation inside a function, in u of the tensor's largest element.
@@ -61,47 +59,17 @@ def coarser(precision: Precision) -> dict[str, Rounding]:
     return found if precision.name != "float64" else {"float32 arithmetic": Rounding.of("float32")}
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Elementwise, in float64: how far from what is valid, and how far one may be."""
-
-    error: Array
-    bound: Array
-    undecidable: Array  # nothing finite can be expected of this dtype here; often just False
-
-    @cached_property
-    def outside(self) -> Array:
-        return ~(self.error <= self.bound) & ~self.undecidable
-
-    @cached_property
-    def ratio(self) -> Array:
-        """error / bound, infinite for a NaN; 0 where nothing can be decided."""
-        with np.errstate(all="ignore"):
-            ratio = self.error / np.maximum(self.bound, SMALLEST)
-        if np.isnan(ratio.max()) or np.any(self.undecidable):
-            ratio = np.where(np.isnan(ratio), np.inf, ratio)
-            return np.where(self.undecidable, 0.0, ratio)
-        return ratio
-
-
 def measure(e: Reference, rounding: Rounding) -> Measured:
     """Measure the distance of each element of a quantity from the nearest valid one."""
-    got, want = np.asarray(e.got, dtype=np.float64), e.want.value
-    bound = np.asarray(e.want.full_error())
+    bound = e.want.full_error()
+    m = Measured.of(e.got, e.want.value, bound, rounding.largest, masked=e.masked)
     with np.errstate(all="ignore"):
-        error = np.abs(got - want)
-        undecidable: Array = np.False_
-        if not np.abs(want).max() + bound.max() < rounding.largest:
-            given = np.isinf(want) & (bound == 0.0) & e.masked  # a mask's infinity, which is exact
-            undecidable = ~(np.abs(want) + bound < rounding.largest) & ~given
-            error = np.where(got == want, 0.0, error)  # equal infinities
-            error = np.where(given & np.isnan(error), np.inf, error)
-        undecidable = undecidable | e.lost
-        if e.valid is not None:
-            valid = distance_from_valid(e, error, bound, rounding)
-            error, bound = valid.error, valid.bound
-            undecidable = undecidable | valid.undecided
-    return Measured(error, bound, undecidable)
+        unknown = m.undecidable | e.lost
+        if e.valid is None:
+            return replace(m, undecidable=unknown)
+        valid = distance_from_valid(e, m.error, m.bound, rounding)
+        unknown = unknown | valid.undecided
+        return replace(m, error=valid.error, bound=valid.bound, undecidable=unknown)
 
 
 def no_bound(want: Array, largest: float) -> str:
@@ -115,9 +83,9 @@ class Levels:
     """The references at one place, under each rounding that was asked for."""
 
     def __init__(
-        self, expected: Callable[[Rounding], list[Reference]], precision: Precision
+        self, references: Callable[[Rounding], list[Reference]], precision: Precision
     ) -> None:
-        self.expected, self.precision = expected, precision
+        self.references, self.precision = references, precision
         self.roundings = roundings(precision)
         self._asked: dict[Rounding, dict[Quantity, Reference]] = {}
 
@@ -126,7 +94,7 @@ class Levels:
 
     def at(self, rounding: Rounding) -> dict[Quantity, Reference]:
         if rounding not in self._asked:
-            self._asked[rounding] = {e.quantity: e for e in self.expected(rounding)}
+            self._asked[rounding] = {e.quantity: e for e in self.references(rounding)}
         return self._asked[rounding]
 
     def measured(self, quantity: Quantity, rounding: Rounding) -> tuple[Reference, Measured]:
@@ -150,21 +118,19 @@ class Levels:
         for what, rounding in coarser(self.precision).items():
             if _scattered(self.measured(quantity, rounding)[1]):
                 yield what
-        e, measured = self.measured(quantity, self.roundings[-1])
-        magnitude = np.abs(e.want.value)
-        largest = float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
-        room = measured.bound + CANCELLED * self.roundings[-1].u * largest
+        measured = self.worst_case(quantity)
+        room = measured.bound + CANCELLED * self.roundings[-1].u * measured.largest
         if _scattered(replace(measured, bound=room)):
             yield f"cancellation in {self.precision.name}"
 
 
-def stands_out(m: Measured) -> bool | None:
-    """Whether the largest is beyond what the others scatter; None without enough company.
+def has_outlier(m: Measured) -> bool | None:
+    """Whether the largest error is beyond what the others scatter; None for too small a sample.
 
     Bounds are 10 sigma, so if the model is right, the median of the others is MEDIAN / 10.
     """
     inside = m.ratio[~m.outside]
-    if m.ratio.size < COMPANY or 2 * inside.size <= m.ratio.size:
+    if m.ratio.size < MINIMUM_SAMPLE or 2 * inside.size <= m.ratio.size:
         return None
     return float(m.ratio.max()) > max(1.0, float(np.median(inside)) * 10 / MEDIAN)
 
@@ -174,4 +140,4 @@ def _scattered(m: Measured) -> bool:
     if m.outside.any():
         return False
     own = float(np.median(m.ratio)) * 10 / MEDIAN
-    return m.ratio.size < COMPANY or float(m.ratio.max()) <= own
+    return m.ratio.size < MINIMUM_SAMPLE or float(m.ratio.max()) <= own

@@ -10,9 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..findings.finding import SUM, Finding, Verdict
+from ..findings.finding import SUM, Finding, Power, Verdict
 from ..findings.shown import printer
-from ..measure.power import worst_of
 from .diagnosis import faults, rows
 from .records import Run
 from .report import Report
@@ -292,7 +291,7 @@ def _power(report: Report) -> Iterable[RenderableType]:
     for dtype in dict.fromkeys(run.dtype for run in report.runs):
         powers = [f.power for run, f in report.findings() if run.dtype == dtype and f.power]
         if powers:
-            most = worst_of(powers)
+            most = Power.worst_of(powers)
             yield Text(
                 f"{dtype}: a relative fault of {most.median:.1g} in one element would have been "
                 f"seen in half of the elements of half of the tensors, one of {most.tensor:.1g} "

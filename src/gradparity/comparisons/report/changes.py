@@ -289,8 +289,8 @@ def _same_choice(old: KinkSummary, new: KinkSummary, dtype: str) -> bool:
 
     every = {**old.taken, **new.taken}
     one, two = Counter[str](), Counter[str]()
-    for counts, census in ((one, old), (two, new)):
-        for name, n in census.taken.items():
+    for counts, kinks in ((one, old), (two, new)):
+        for name, n in kinks.taken.items():
             counts[next(other for other in every if same(name, other))] += n
     if not one or not two:  # nothing arrived at any of them
         return True

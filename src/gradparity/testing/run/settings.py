@@ -206,7 +206,7 @@ def _dtypes(given: Any) -> tuple[str, ...]:
 
 
 def _allow(given: Any) -> tuple[str, ...]:
-    from ...comparisons.explain.at_node import parse_allowed
+    from ...comparisons.explain.allowed import parse_allowed
 
     names = tuple(given) if not isinstance(given, str) and isinstance(given, Iterable) else given
     parse_allowed(names)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...explain.at_node import NAMES
+from ...explain.allowed import NAMES
 from ...findings.elements import Element
 from ...findings.finding import Finding, Power, Verdict
-from ...measure.power import worst_of
 from ..diagnosis import faults, headline
 from ..diagnosis import rows as told
 from ..records import Difference, Run
@@ -138,7 +137,7 @@ class KinkRow:
 
 
 def kinks(report: Report) -> list[KinkRow]:
-    """The census: a row per case and gradient, the same choice of several told together."""
+    """The kinks: a row per case and gradient, the same choice of several told together."""
     met: dict[tuple[str, str], list[tuple[Run, Finding]]] = {}
     for run, f in report.findings():
         if f.kinks:
@@ -213,4 +212,4 @@ def powers(report: Report) -> list[PowerRow]:
     for run, f in report.findings():
         if f.power:
             found.setdefault((_versioned(report, run.adapter), run.dtype), []).append(f.power)
-    return [PowerRow(adapter, dtype, worst_of(p)) for (adapter, dtype), p in found.items()]
+    return [PowerRow(adapter, dtype, Power.worst_of(p)) for (adapter, dtype), p in found.items()]

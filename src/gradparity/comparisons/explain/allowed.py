@@ -1,0 +1,143 @@
+"""Conventions by name: which there are, which the user allows, and findings of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...core.arithmetic.precision import PRECISIONS, Precision
+from ...core.network.quantity import Quantity
+from ..findings.finding import Evidence, Finding, Verdict
+
+__all__ = ["NAMES", "Alternative", "as_convention", "is_allowed", "is_distinct", "parse_allowed"]
+
+#: Every name, and what it means.
+NAMES = (
+    ("sum", "the sum over the batch, where the mean was asked for"),
+    ("mean", "the mean over the batch, where the sum was asked for; or divided by it once more"),
+    ("mean-elements", "the mean over the outputs too"),
+    ("half", "the sum of squares without the factor 1/2"),
+    ("mse", "the mean of squares over the outputs, without the factor 1/2"),
+    ("eps", "another label smoothing: eps on each wrong class"),
+    ("smoothing-uniform", "label smoothing in the form (1 - a) d + a/K"),
+    ("smoothing-others", "label smoothing in the form 1 - a on the class, a/(K-1) on the others"),
+    ("no-smoothing", "label smoothing left out"),
+    ("kl", "the KL divergence, where the cross-entropy was asked for"),
+    ("cross-entropy", "the cross-entropy, where the KL divergence was asked for"),
+    ("bits", "logarithms to the base 2"),
+    ("on-logits", "probabilities taken for logits"),
+    ("on-probabilities", "logits taken for probabilities"),
+    ("softmax-twice", "softmax applied to the logits before a divergence that applies it itself"),
+    ("sigmoid-twice", "the same with the sigmoid"),
+    ("weight-decay", "lambda times the parameter added to its gradient"),
+    ("transposed", "the gradient of a weight matrix transposed"),
+    ("gelu-tanh", "GELU approximated by tanh"),
+    ("gelu-erf", "GELU with erf, not approximated"),
+    ("leaky-slope", "another slope below zero"),
+    ("elu-alpha", "another a of ELU"),
+    ("softplus-threshold", "softplus that is linear above a threshold; inf for one that is not"),
+)
+
+#: Two parameters that differ by less are the same.
+SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Something else that people compute in good faith, and what it is instead.
+
+    Attributes
+    ----------
+    name : one of `NAMES`, or several joined by "+".
+    parameter : the factor, eps, lambda or slope; None where there is none.
+    said : one sentence.
+    instead : another op, divergence or case, or a function that gives the other reference.
+    """
+
+    name: str
+    parameter: float | None
+    said: str
+    instead: Any = None
+
+
+def as_convention(
+    found: Finding, named: Sequence[Alternative], allow: Iterable[str], note: str = ""
+) -> Finding:
+    """The finding of a quantity that these alternatives explain, the likeliest first.
+
+    Several names may say the same (eps = 0.01 is a = 0.1 of another form); one allowed is enough.
+    """
+    return replace(
+        found,
+        verdict=Verdict.CONVENTION,
+        convention=named[0].name,
+        declared=any(is_allowed(alternative, allow) for alternative in named),
+        note=note or named[0].said,
+    )
+
+
+def is_distinct(precision: Precision, quantity: Quantity, float64: Evidence | None) -> bool:
+    """Whether a convention may be named at this precision: float64 must have named one too.
+
+    Without its findings float32 is believed; low precision is too coarse to tell one from another.
+    """
+    if precision.name == "float64":
+        return True
+    found: Mapping[str, Finding] = {} if float64 is None else float64()
+    if quantity not in found:
+        return precision.digits == PRECISIONS["float32"].digits
+    return found[quantity].verdict is Verdict.CONVENTION
+
+
+def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
+    """Read the allowed conventions: names, each with the value of its parameter or None for any.
+
+    Raises
+    ------
+    TypeError : a string instead of a list of them.
+    ValueError : an unknown name, or a value that is not a number.
+
+    >>> parse_allowed(["sum", "weight-decay=0.001"])
+    (('sum', None), ('weight-decay', 0.001))
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(f"allow is {names!r}; give a list of names, such as [{names!r}]")
+    known = [name for name, _ in NAMES]
+    parsed = []
+    for given in names:
+        if not isinstance(given, str):
+            raise TypeError(f"convention {given!r} is not a name; valid names: {', '.join(known)}")
+        name, equals, value = given.partition("=")
+        if name not in known:
+            raise ValueError(f"convention {given!r} is unknown; valid names: {', '.join(known)}")
+        try:
+            parsed.append((name, float(value) if equals else None))
+        except ValueError:
+            raise ValueError(
+                f"convention {given!r}: {value!r} is not a number; give 'weight-decay=0.001'"
+            ) from None
+    return tuple(parsed)
+
+
+def is_allowed(alternative: Alternative, allow: Iterable[str]) -> bool:
+    """Whether the user allows it: by name, and by parameter if one was given.
+
+    Every part of a combination such as "sum+half" has to be allowed; a parameter is its last's.
+
+    >>> half = Alternative("half", None, "the sum of squares without the 1/2")
+    >>> both = Alternative("sum+half", None, "the same, summed")
+    >>> is_allowed(half, ["half"]), is_allowed(both, ["half"]), is_allowed(both, ["sum", "half"])
+    (True, False, True)
+    """
+    wanted = parse_allowed(allow)
+    *others, last = alternative.name.split("+")
+    p = alternative.parameter
+
+    def agrees(value: float | None) -> bool:
+        return value is None or (p is not None and math.isclose(p, value, rel_tol=SAME))
+
+    return all((name, None) in wanted for name in others) and any(
+        name == last and agrees(value) for name, value in wanted
+    )

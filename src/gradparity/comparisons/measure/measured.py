@@ -1,0 +1,165 @@
+"""One quantity against its reference, element by element: error, bound, and the finding of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import Array, NDArray
+from ...core.arithmetic.precision import Precision
+from ...core.network.quantity import Quantity
+from ..findings.elements import furthest, in_units
+from ..findings.finding import Finding, Power, Verdict
+
+__all__ = ["SMALLEST", "Measured"]
+
+#: Stands for a bound of zero in a quotient.
+SMALLEST = 5e-324
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Errors and bounds of one quantity: arrays in float64, of its shape or broadcast to it.
+
+    Attributes
+    ----------
+    got, want : the implementation's result, and the reference.
+    error : how far off it is: from the reference or, at a kink, from the nearest valid value.
+    bound : how far off a correct implementation may be.
+    undecidable : elements for which this dtype allows no finite bound; often just False.
+    average : how far the projection on the reference is off, in units of its own bound.
+    """
+
+    got: NDArray
+    want: NDArray
+    error: Array
+    bound: Array
+    undecidable: Array = np.False_
+    average: float = 0.0
+
+    @classmethod
+    def of(
+        cls, got: Array, want: NDArray, bound: Array, largest: float, *, masked: bool = True
+    ) -> Measured:
+        """Measure the distance from the reference; `largest` is the largest finite number.
+
+        `masked` : an infinite reference with a bound of zero is given data, such as a mask, and is
+        exact.
+        """
+        got, bound = np.asarray(got, dtype=np.float64), np.asarray(bound)
+        undecidable: Array = np.False_
+        with np.errstate(all="ignore"):
+            error = np.abs(got - want)
+            if not np.abs(want).max(initial=0.0) + bound.max(initial=0.0) < largest:
+                given = np.isinf(want) & (bound == 0.0) & masked
+                undecidable = ~(np.abs(want) + bound < largest) & ~given
+                error = np.where(got == want, 0.0, error)  # equal infinities
+                error = np.where(given & np.isnan(error), np.inf, error)
+        return cls(got, want, error, bound, undecidable)
+
+    @cached_property
+    def outside(self) -> Array:
+        return ~(self.error <= self.bound) & ~self.undecidable
+
+    @cached_property
+    def ratio(self) -> Array:
+        """error / bound, infinite for a NaN; 0 where nothing can be decided."""
+        with np.errstate(all="ignore"):
+            ratio = self.error / np.maximum(self.bound, SMALLEST)
+        if np.isnan(ratio.max(initial=0.0)) or np.any(self.undecidable):
+            ratio = np.where(np.isnan(ratio), np.inf, ratio)
+            return np.where(self.undecidable, 0.0, ratio)
+        return ratio
+
+    @property
+    def furthest(self) -> float:
+        """The largest error, in units of its bound."""
+        return max(float(self.ratio.max(initial=0.0)), self.average)
+
+    @property
+    def off(self) -> bool:
+        return bool(self.outside.any()) or self.average > 1.0
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether no element of the reference exceeds its bound."""
+        return not (np.abs(self.want) > self.bound).any()
+
+    @property
+    def largest(self) -> float:
+        """The largest finite element of the reference."""
+        magnitude = np.abs(self.want)
+        return float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
+
+    def verdict(self, precision: Precision, other_choice: bool = False) -> Verdict:
+        """The verdict, before a mismatch is explained; `other_choice` was made at a kink."""
+        if self.outside.any():
+            return Verdict.MISMATCH
+        if np.any(self.undecidable):
+            return Verdict.INCONCLUSIVE
+        if other_choice:
+            return Verdict.SUBGRADIENT
+        if self.vacuous:
+            return Verdict.VACUOUS
+        with np.errstate(all="ignore"):
+            exact = np.array_equal(precision.round(self.want), self.got)
+        return Verdict.EXACT if exact else Verdict.ROUNDING
+
+    def power(self, free: Array = np.False_) -> Power | None:
+        """The smallest relative faults, of one element and of the whole tensor, beyond the bound.
+
+        An element w that is off by e with bound B is outside once it is multiplied by 1 + f or by
+        1 - f, whichever is seen later, with f > (B + |e|) / |w|.  A whole tensor multiplied by
+        1 + f is seen as soon as its first element is.  An element that is smaller than its own
+        bound is untested.  Elements that are zero have no relative fault and are left out, as are
+        those that are `free` to take several values, at a kink.  None where nothing is left.
+
+        >>> want = np.array([1.0, 4.0])
+        >>> Measured(want, want, np.zeros(2), np.array([1e-3, 1e-3])).power()
+        Power(median=0.000625, worst=0.001, tensor=0.00025, untested=0)
+        """
+        want, bound = self.want, np.broadcast_to(self.bound, self.want.shape)
+        tells = (want != 0.0) & np.isfinite(want) & np.isfinite(bound) & ~self.undecidable & ~free
+        size, bound = np.abs(want[tells]), bound[tells]
+        signed = (self.got[tells] - want[tells]) * np.sign(want[tells])
+        seen = bound + np.abs(signed) < size
+        if not seen.any():
+            return None
+        size, bound, signed = size[seen], bound[seen], signed[seen]
+        alone = (bound + np.abs(signed)) / size
+        larger, smaller = (bound - signed) / size, (bound + signed) / size
+        together = max(float(larger.min()), float(smaller.min()))
+        untested = int((~seen).sum())
+        return Power(float(np.median(alone)), float(alone.max()), together, untested)
+
+    def finding(
+        self, q: Quantity, at: tuple[str, str], verdict: Verdict, unit: float, **more: Any
+    ) -> Finding:
+        """The finding, with the element nearest to (or furthest beyond) its bound.
+
+        Parameters
+        ----------
+        q, at, verdict : the quantity, the node and op whose formula was tested, and the verdict.
+        unit : the unit roundoff, relative; errors are told in it times the largest element.
+        more : other fields of `Finding`.
+        """
+        where = tuple(map(int, np.unravel_index(int(np.argmax(self.ratio)), self.got.shape)))
+        error, bound = (np.broadcast_to(a, self.got.shape) for a in (self.error, self.bound))
+        u = unit * self.largest
+        return Finding(
+            q,
+            *at,
+            verdict,
+            elements=self.got.size,
+            outside=int(np.sum(self.outside)),
+            index=where,
+            got=float(self.got[where]),
+            expected=float(self.want[where]),
+            error=in_units(error[where], u),
+            bound=in_units(bound[where], u),
+            worst=furthest(self.got, self.want, error, bound, self.outside, u),
+            **more,
+        )
