@@ -186,7 +186,7 @@ class TestSettings:
             ("adapters=['tensorflow']", "*no adapter is called 'tensorflow'; registered are *jax*"),
             ("adapters=[]", "*adapters names none; give such as 'torch,jax'"),
             ("allow='sum'", "*allow is 'sum'; give a list of names*"),
-            ("allow=['total']", "*'total' is unknown; there are sum, *"),
+            ("allow=['total']", "*'total' is unknown; valid names: sum, *"),
             ("seed=-1", "*seed is -1; give a whole number*"),
             ("seed=True", "*seed is True; give a whole number*"),
         ],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -15,27 +14,22 @@ from ...core.arithmetic.precision import PRECISIONS, precisions
 from ...core.formulas.divergences import Divergence
 from ...core.network.backprop import forward
 from ...core.network.case import Case
-from ...core.network.contract import FormulaError
 from ...core.network.network import Network
 from ...core.network.quantity import Quantity
-from ...core.network.trace import Trace
-from ..atlas.probe import usual
 from ..explain.allowed import parse_allowed
-from ..findings.finding import Evidence, Finding, Verdict
-from ..findings.quantities import EVERYTHING, GRADIENTS
-from ..judge.by_name import judge_results, judge_trace, named_arrays
-from ..report.differences import Judged, difference
+from ..findings.finding import Finding
+from ..findings.quantities import EVERYTHING
+from ..report.differences import difference
 from ..report.graph import graph_of
 from ..report.records import Difference, Run, environment
 from ..report.report import Report
-from ..running.implementations import Function, Implementation, Outcome, is_own, outcomes, resolved
-from ..running.progress import COMPILED, Progress, Steps, silent
+from ..running.implementations import Implementation, is_own, resolved
+from ..running.progress import Progress, Steps, silent
+from .under_test import UnderTest
 
 __all__ = ["check"]
 
 DTYPES = ("float64", "float32")
-#: Cases that are run together before the next are: JAX compiles as many in one program.
-TOGETHER = 16
 
 
 def check(
@@ -89,25 +83,20 @@ def check(
     if not implementations:
         present = {a.name for a in chosen}
         skipped = {name: "not installed" for name in available() if name not in present}
+    tested = [UnderTest(each, device, allow) for each in chosen]
+    steps = Steps(progress)
+    for each in tested:
+        steps.plan(each.name, len(names) * len(cases), each.cost)
     runs: list[Run] = []
     differences: list[Difference] = []
-    in_float64: dict[str, list[list[Finding]]] = {}
-    steps = Steps(progress)
-    for each in chosen:
-        cost = COMPILED if getattr(each, "compiles", False) else 1.0
-        steps.plan(each.name, len(names) * len(cases), cost)
     for dtype in names:
-        rounded = [_rounded(case, dtype) for case in cases]
-        judged = []
-        for each in chosen:
+        rounded, judged = [_rounded(case, dtype) for case in cases], []
+        for each in tested:
             steps.say(f"{each.name} {dtype}")
-            evidence = _evidence(each, cases, in_float64.get(each.name), device, allow)
-            judged.append(_judged(each, rounded, evidence, device, allow, steps))
-            if dtype == names[0] and rounded and is_own(each):
-                again = _again(each, rounded[0], evidence[0], device, allow)
-                judged[-1].findings[0] += _other(again, judged[-1].findings[0])
-            if dtype == "float64":
-                in_float64[each.name] = judged[-1].findings
+            judged.append(each.judged(rounded, steps))
+            if dtype == names[0] and rounded and is_own(each.implementation):
+                first = judged[-1].findings[0]
+                first += each.second_call(rounded[0], first)
         for i, case in enumerate(rounded):
             said = (about or {}).get(case.name, "")
             for name, _, findings in judged:
@@ -120,126 +109,11 @@ def check(
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions}, graphs)
 
 
-def _judged(
-    each: Any,
-    cases: list[Case],
-    evidence: list[Evidence],
-    device: str | None,
-    allow: Sequence[str],
-    steps: Steps,
-) -> Judged:
-    arrays, found = [], []
-    for some, float64 in _batches(cases, evidence):
-        for case, outcome, wide in zip(some, outcomes(each, some, device), float64, strict=True):
-            findings = _findings(case, outcome, wide, allow)
-            found.append([_with_usual(f, case, each) for f in findings])
-            arrays.append(named_arrays(case, outcome.result))
-        steps.did(each.name, f"{each.name} {some[-1].precision.name}", len(some))
-    return Judged(each.name, arrays, found)
-
-
-def _batches(
-    cases: list[Case], evidence: list[Evidence]
-) -> Iterator[tuple[list[Case], list[Evidence]]]:
-    for i in range(0, len(cases), TOGETHER):
-        yield cases[i : i + TOGETHER], evidence[i : i + TOGETHER]
-
-
-def _findings(
-    case: Case, ran: Outcome, float64: Evidence | None, allow: Sequence[str]
-) -> list[Finding]:
-    """Findings of one run; returned results are judged, whatever else is wrong."""
-    found = []
-    if ran.changed:
-        found.append(Finding(Quantity("inputs"), "", "", Verdict.MISMATCH, 0, note=ran.changed))
-    if ran.failed:
-        return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=ran.failed)]
-    judged = judge_trace if isinstance(ran.result, Trace) else judge_results
-    try:
-        found += judged(case, ran.result, float64, allow)
-    except FormulaError as error:  # the network's own: there is no referee for this case
-        return [*found, Finding(EVERYTHING, "", "", Verdict.INCONCLUSIVE, 0, note=str(error))]
-    if not any(f.final or f.quantity == EVERYTHING for f in found):
-        said = "that of no parameter and not of x was returned, so none was compared"
-        found.append(Finding(GRADIENTS, "", "", Verdict.INCONCLUSIVE, 0, note=said))
-    return found
-
-
 def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
     """Final gradients without a finding, where there is one of anything else."""
     there = {f.quantity for f in findings}
     wanted = map(Quantity.grad, [*case.network.trained, *case.differentiated])
     return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
-
-
-def _again(
-    each: Any, case: Case, float64: Evidence, device: str | None, allow: Sequence[str]
-) -> list[Finding]:
-    """Findings of a second identical call: some code adds to the gradients of the call before."""
-    (ran,) = outcomes(each, [case], device)
-    return _findings(case, ran, float64, allow)
-
-
-def _other(second: Iterable[Finding], first: Iterable[Finding]) -> list[Finding]:
-    """Findings of a second identical call that differ from the first call's."""
-    second, before = list(second), {(f.quantity, f.verdict) for f in first}
-    bad = [f for f in second if f.parity is not True and f.verdict is not Verdict.VACUOUS]
-    bad = [f for f in bad if (f.quantity, f.verdict) not in before]
-    there = {f.quantity for f in second}
-    if EVERYTHING not in there:
-        gone = [f for f in first if f.quantity not in there]
-        bad += [replace(f, verdict=Verdict.INCONCLUSIVE, note="not returned") for f in gone]
-    said = {f.quantity: f.note.partition("; judged from end to end")[0] for f in bad}
-    return [
-        replace(
-            f,
-            quantity=Quantity(f"{f.quantity}, second call"),
-            note=f"{SECOND}; {said[f.quantity]}",
-            power=None,
-            final=False,
-        )
-        for f in bad
-    ]
-
-
-#: Of what was right at the first call.
-SECOND = (
-    "right at the first call, and not at a second with the same numbers: does it keep something"
-)
-
-
-def _with_usual(finding: Finding, case: Case, each: Any) -> Finding:
-    """With what this framework takes at such a kink anywhere, measured now."""
-    if finding.kinks is None or isinstance(each, Function):
-        return finding
-    op = next(step.op for step in case.network.steps if step.name == finding.node)
-    taken = usual(each, op, case.twin.get(finding.node, ""))
-    if taken is None:
-        return finding
-    said = taken if isinstance(taken, str) else " or ".join(f"{s:.4g}" for s in set(taken.values()))
-    return replace(finding, kinks=replace(finding.kinks, usual=said))
-
-
-def _evidence(
-    each: Any,
-    cases: list[Case],
-    known: list[list[Finding]] | None,
-    device: str | None,
-    allow: Sequence[str],
-) -> list[Evidence]:
-    """The float64 findings of an implementation, computed only if somebody asks."""
-
-    @cache
-    def of(i: int) -> dict[str, Finding]:
-        if known is None:
-            case = cases[i].astype(np.float64)
-            (ran,) = outcomes(each, [case], device)
-            found = _findings(case, ran, None, allow)
-        else:
-            found = known[i]
-        return {finding.quantity: finding for finding in found}
-
-    return [partial(of, i) for i in range(len(cases))]
 
 
 def _cases(given: Case | Network | Iterable[Case | Network]) -> list[Case]:

@@ -1,0 +1,133 @@
+"""One implementation under test: run on cases and judged, with float64 as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...core.network.case import Case
+from ...core.network.contract import FormulaError
+from ...core.network.quantity import Quantity
+from ...core.network.trace import Trace
+from ..atlas.probe import usual
+from ..findings.finding import Finding, Verdict
+from ..findings.quantities import EVERYTHING, GRADIENTS
+from ..judge.by_name import judge_results, judge_trace, named_arrays
+from ..report.differences import Judged
+from ..running.implementations import Function, Outcome, outcomes
+from ..running.progress import COMPILED, Steps
+
+__all__ = ["UnderTest"]
+
+#: Cases that are run together before the next are: JAX compiles as many in one program.
+TOGETHER = 16
+#: The note of a quantity that was right at the first call.
+SECOND = (
+    "right at the first call, and not at a second with the same numbers: does it keep something"
+)
+
+
+class UnderTest:
+    """An implementation with the device it runs on and the conventions it may have.
+
+    Parameters
+    ----------
+    implementation : an adapter, or a `Function`.
+    device : as the framework calls it; its default if None.
+    allow : conventions that pass.
+    """
+
+    def __init__(self, implementation: Any, device: str | None, allow: Sequence[str]) -> None:
+        self.implementation, self.device, self.allow = implementation, device, allow
+        self.name: str = implementation.name
+        self.cost = COMPILED if getattr(implementation, "compiles", False) else 1.0
+        self._in_float64: dict[str, list[Finding]] = {}
+
+    def judged(self, cases: Sequence[Case], steps: Steps) -> Judged:
+        """The results and findings of these cases, each in its own dtype."""
+        arrays, findings = [], []
+        for i in range(0, len(cases), TOGETHER):
+            some = cases[i : i + TOGETHER]
+            ran_all = outcomes(self.implementation, some, self.device)
+            for case, ran in zip(some, ran_all, strict=True):
+                findings.append([self._with_default(f, case) for f in self._findings(case, ran)])
+                arrays.append(named_arrays(case, ran.result))
+            steps.did(self.name, f"{self.name} {some[-1].precision.name}", len(some))
+        return Judged(self.name, arrays, findings)
+
+    def findings(self, case: Case) -> list[Finding]:
+        """The findings of one run of a case in its dtype."""
+        (ran,) = outcomes(self.implementation, [case], self.device)
+        return self._findings(case, ran)
+
+    def second_call(self, case: Case, first: Sequence[Finding]) -> list[Finding]:
+        """Findings of a second identical call that differ from the first call's.
+
+        Some code adds to the gradients of the call before.
+        """
+        second, before = self.findings(case), {(f.quantity, f.verdict) for f in first}
+        bad = [f for f in second if f.parity is not True and f.verdict is not Verdict.VACUOUS]
+        bad = [f for f in bad if (f.quantity, f.verdict) not in before]
+        there = {f.quantity for f in second}
+        if EVERYTHING not in there:
+            gone = [f for f in first if f.quantity not in there]
+            bad += [replace(f, verdict=Verdict.INCONCLUSIVE, note="not returned") for f in gone]
+        return [
+            replace(
+                f,
+                quantity=Quantity(f"{f.quantity}, second call"),
+                note=f"{SECOND}; {f.note.partition('; judged from end to end')[0]}",
+                power=None,
+                final=False,
+            )
+            for f in bad
+        ]
+
+    def _findings(self, case: Case, ran: Outcome) -> list[Finding]:
+        """Findings of one run; returned results are judged, whatever else is wrong."""
+        found = list(_problems(ran))
+        if not ran.failed:
+            judge = judge_trace if isinstance(ran.result, Trace) else judge_results
+            try:
+                found += judge(case, ran.result, partial(self._evidence, case), self.allow)
+            except FormulaError as error:  # the network's own: there is no referee for this case
+                found.append(_unknown(EVERYTHING, str(error)))
+            if not any(f.final or f.quantity == EVERYTHING for f in found):
+                said = "no parameter or input gradient was returned, so no gradient was checked"
+                found.append(_unknown(GRADIENTS, said))
+        if case.precision.name == "float64":
+            self._in_float64.setdefault(case.name, found)
+        return found
+
+    def _evidence(self, case: Case) -> dict[str, Finding]:
+        """The float64 findings of a case by quantity, computed only if the judge asks."""
+        if case.name not in self._in_float64:
+            self.findings(case.astype(np.float64))
+        return {f.quantity: f for f in self._in_float64[case.name]}
+
+    def _with_default(self, finding: Finding, case: Case) -> Finding:
+        """Add the framework's default at such a kink, measured now."""
+        if finding.kinks is None or isinstance(self.implementation, Function):
+            return finding
+        op = next(step.op for step in case.network.steps if step.name == finding.node)
+        taken = usual(self.implementation, op, case.twin.get(finding.node, ""))
+        if taken is None:
+            return finding
+        slopes = {} if isinstance(taken, str) else set(taken.values())
+        said = taken if isinstance(taken, str) else " or ".join(f"{s:.4g}" for s in slopes)
+        return replace(finding, kinks=replace(finding.kinks, usual=said))
+
+
+def _problems(ran: Outcome) -> Iterator[Finding]:
+    if ran.changed:
+        yield Finding(Quantity("inputs"), "", "", Verdict.MISMATCH, 0, note=ran.changed)
+    if ran.failed:
+        yield _unknown(EVERYTHING, ran.failed)
+
+
+def _unknown(q: Quantity, note: str) -> Finding:
+    return Finding(q, "", "", Verdict.INCONCLUSIVE, 0, note=note)
