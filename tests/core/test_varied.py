@@ -65,7 +65,7 @@ def test_shared_errors_show_in_the_draws_only() -> None:
     y = Varied.exactly(np.full(50, 1 / 3), NOISE) * 3.1
     drawn = Varied.exactly(np.full(50, 1 / 3), Noise.of("float32", 0)) * 3.1
     assert np.all((y - y).sigma > 1.4 * y.sigma)
-    assert np.all(np.abs((drawn - drawn).full_spread()) < 1e-30)
+    assert np.all(np.abs((drawn - drawn).full()) < 1e-30)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_the_spread_scales_exactly_with_the_loss(power: int, seed: int | None) -
     )
     scale = power if seed is not None else 2 * power
     for name in (*net.parameter_shapes, "x"):
-        want = np.ldexp(one[name].full_spread(), scale)
-        np.testing.assert_array_equal(other[name].full_spread(), want)
+        want = np.ldexp(one[name].full(), scale)
+        np.testing.assert_array_equal(other[name].full(), want)
 
 
 def test_low_precision_stores_coarsely_and_sums_finely() -> None:

@@ -131,7 +131,7 @@ class _Draws:
 
     def add(self, q: Quantity, drawn: Varied, want: Varied) -> None:
         with np.errstate(all="ignore"):
-            error, sigma, value = drawn.full_spread(), want.sigma, want.value
+            error, sigma, value = drawn.full(), want.sigma, want.value
             known = np.isfinite(error) & np.isfinite(sigma) & (sigma > 0)
             e, s = error[known], sigma[known]
             unit = s.max(initial=0.0)

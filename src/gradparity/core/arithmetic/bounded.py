@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .arrays import Array, NDArray
-from .carried import COMPARISONS, SHAPES, Carried
+from .carried import FUNCTIONS, UFUNCS, Carried
 from .rounding import Rounding
 
 __all__ = ["Bounded", "supported"]
@@ -30,21 +30,12 @@ class Bounded(Carried):
 
     __slots__ = ("fresh",)
     #: Filled by `bounded_rules`.
-    UFUNCS: ClassVar = {**COMPARISONS}
-    FUNCTIONS: ClassVar = {**SHAPES}
+    UFUNCS: ClassVar = {**UFUNCS}
+    FUNCTIONS: ClassVar = {**FUNCTIONS}
 
     def __init__(self, value: NDArray, error: Any, rounding: Rounding, fresh: bool = False) -> None:
         super().__init__(value, error, rounding)
         self.fresh = fresh  # its error is one rounding of its own: one more in any sum
-
-    @classmethod
-    def exactly(cls, x: Array, rounding: Rounding) -> Bounded:
-        """Given data: exact, except that a subnormal may be read as zero (XLA on CPU does)."""
-        value = np.asarray(x, dtype=np.float64)
-        magnitude = np.abs(value)
-        subnormal = (magnitude < rounding.tiny) & (magnitude > 0.0)
-        error = np.where(subnormal, magnitude, 0.0) if subnormal.any() else 0.0
-        return cls(value, error, rounding)
 
     @classmethod
     def rounded(cls, x: Array, rounding: Rounding) -> Bounded:
@@ -102,7 +93,7 @@ class Bounded(Carried):
         own, value = self.full_error(), back(self.value)
         if not sums.any():
             return Bounded(value, back(own), self.rounding, self.fresh)
-        gamma = self.rounding.summing_in_storage().gammas(sums)
+        gamma = self.rounding.summing_in_storage().gamma(sums)
         error = back(own) + gamma * back(np.abs(self.value) + own)
         return Bounded(value, error + np.where(sums > 0, self.rounding.tiny, 0.0), self.rounding)
 

@@ -27,20 +27,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, NDArray, erf_ufunc
+from .arrays import Array, erf_ufunc
 from .bounded import Bounded
-from .carried import Axis, axes_of, one_axis, whole_exponent
-from .rounding import FEW, Rounding
-
-__all__ = ["in_runs", "partial_range", "repeats_of"]
-
-#: Runs of consecutive terms whose partial sums are looked at by the statistical bound.
-RUNS = 8
+from .carried import Axis, axes_of, in_range, keeping_infinity, whole_exponent
+from .rounding import Rounding
+from .sums import FEW, Terms, in_runs
 
 
 def _rounded(
@@ -48,26 +43,13 @@ def _rounded(
 ) -> Bounded:
     relative = 2.0 * rounding.u if relative is None else relative
     error = inherited + relative * (np.abs(value) + inherited) + rounding.tiny
-    return _in_range(value, error, rounding)
+    return Bounded(value, in_range(value, error, rounding.largest), rounding)
 
 
-def _in_range(value: Array, error: Array, rounding: Rounding) -> Bounded:
-    """A result, of which nothing is known where it may have overflowed on the way."""
-    if not max(np.max(value, initial=0.0), -np.min(value, initial=0.0)) <= rounding.largest:
-        error = np.where(np.abs(value) <= rounding.largest, error, np.inf)
-    return Bounded(value, error, rounding)
-
-
-def _keeping_infinity(ufunc: Any) -> Callable[..., Bounded]:
-    """The rule of a sum: an infinity that was given, such as a mask's, is exact in it."""
-
+def _additive(ufunc: Any) -> Callable[..., Bounded]:
     def rule(a: Bounded, b: Bounded) -> Bounded:
         z = _rounded(ufunc(a.value, b.value), a.error + b.error, a.rounding)
-        if not np.isinf(z.value).any():
-            return z
-        given = [np.isinf(x.value) & (np.asarray(x.error) == 0.0) for x in (a, b)]
-        here = (given[0] | given[1]) & np.isinf(z.value)
-        return Bounded(z.value, np.where(here, 0.0, z.error), z.rounding)
+        return keeping_infinity(z, a, b)
 
     return rule
 
@@ -91,18 +73,6 @@ def _divide(a: Bounded, b: Bounded) -> Bounded:
     room = np.abs(b.value) - b.error
     inherited = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
     return _rounded(value, inherited, a.rounding, 3.0 * a.rounding.u)
-
-
-def _negative(a: Bounded) -> Bounded:
-    return Bounded(-a.value, a.error, a.rounding)
-
-
-def _absolute(a: Bounded) -> Bounded:
-    return Bounded(np.abs(a.value), a.error, a.rounding)
-
-
-def _square(a: Bounded) -> Bounded:
-    return _multiply(a, a)
 
 
 def _power(a: Bounded, n: Bounded) -> Bounded:
@@ -162,19 +132,14 @@ def _matmul(a: Bounded, b: Bounded) -> Bounded:
     n += a.fresh + b.fresh
     a, b = _operand(a), _operand(b)
     value, spread = in_runs(a.value, b.value) if sharp else (a.value @ b.value, None)
-    error = rounding.accumulation(
-        n,
-        magnitude=lambda: np.abs(a.value) @ np.abs(b.value),
-        squares=lambda: (a.value * a.value) @ (b.value * b.value),
-        spread=lambda: np.abs(value) if spread is None else spread,
-        repeats=lambda: np.minimum(
-            repeats_of(a.value, -1, rounding), repeats_of(b.value, -2, rounding)
-        ),
-    )
+    terms = Terms.of_product(a.value, b.value, rounding.u)
+    terms = terms._replace(spread=lambda: np.abs(value) if spread is None else spread)
+    error = rounding.accumulation(n, terms)
     inherited = (1.0 + rounding.gamma(n)) * _times_error(a, b, np.matmul)
     if rounding.operands:
         inherited = inherited + rounding.operands * (np.abs(a.value) @ np.abs(b.value))
-    return _in_range(value, error + inherited + rounding.stored(value), rounding)
+    error = error + inherited + rounding.stored(value)
+    return Bounded(value, in_range(value, error, rounding.largest), rounding)
 
 
 def _without_fresh(x: Bounded) -> Bounded:
@@ -185,69 +150,21 @@ def _without_fresh(x: Bounded) -> Bounded:
 def _operand(x: Bounded) -> Bounded:
     """The operand of a matrix product: without a fresh error, and rounded where operands are."""
     x = _without_fresh(x)
-    if x.rounding.mode in ("none", "any"):
-        return x
     return Bounded(x.rounding.operand(x.value), x.error, x.rounding)
 
 
-def repeats_of(x: NDArray, axis: int, rounding: Rounding) -> Array:
-    """How often the most frequent value other than zero occurs along the axis, which is kept.
-
-    Values that differ by less than the sum of them all resolves, n u of the largest, count as one.
-    """
-    x = np.moveaxis(x, axis, 0)
-    n = len(x)
-    grain = max(n, FEW) * rounding.u * np.abs(x).max(axis=0)
-    ordered = np.sort(np.rint(x / np.where(grain > 0, grain, 1)), axis=0)
-    at = np.arange(n).reshape(-1, *[1] * (x.ndim - 1))
-    starts = np.ones(ordered.shape, bool)
-    starts[1:] = ordered[1:] != ordered[:-1]
-    run = at - np.maximum.accumulate(np.where(starts, at, 0), axis=0) + 1
-    most = np.where(ordered == 0, 0, run).max(axis=0)
-    return np.expand_dims(most, axis)
-
-
-def in_runs(a: Array, b: Array) -> tuple[Array, Array]:
-    """A @ B added up over the first 1/8, 2/8, ... of the inner index; and how far that ranges.
-
-    The range is the largest sum of consecutive terms seen in the partial sums, of which the empty
-    sum is one.
-    """
-    cuts = np.linspace(0, a.shape[-1], RUNS + 1).astype(int)
-    running, low, high = (np.zeros(()) for _ in range(3))
-    for lo, hi in pairwise(cuts):
-        running = running + a[..., lo:hi] @ b[..., lo:hi, :]
-        low, high = np.minimum(low, running), np.maximum(high, running)
-    return running, high - low
-
-
-def partial_range(partial: Array) -> Array:
-    """The same of partial sums along the first axis."""
-    return np.maximum(partial.max(axis=0), 0.0) - np.minimum(partial.min(axis=0), 0.0)
-
-
 def _sum(rounding: Rounding, x: Bounded, axis: Axis = None, keepdims: bool = False) -> Bounded:
-    def total(terms: Array) -> Array:
-        return np.sum(terms, axis=axis, keepdims=keepdims)
+    def total(a: Array) -> Array:
+        return np.sum(a, axis=axis, keepdims=keepdims)
 
-    def spread() -> Array:
-        partial = np.cumsum(one_axis(x.value, axes), axis=0)
-        return np.reshape(partial_range(partial), value.shape)
-
-    axes = axes_of(axis, x.ndim)
-    n = math.prod(x.shape[a] for a in axes) + x.fresh
+    n = math.prod(x.shape[a] for a in axes_of(axis, x.ndim)) + x.fresh
     x = _without_fresh(x)
     value = np.asarray(total(x.value))
-    error = rounding.accumulation(
-        n,
-        magnitude=lambda: total(np.abs(x.value)),
-        squares=lambda: total(x.value * x.value),
-        spread=spread,
-        repeats=lambda: np.reshape(repeats_of(one_axis(x.value, axes), 0, rounding), value.shape),
-    )
+    error = rounding.accumulation(n, Terms.of_sum(x.value, axis, keepdims, rounding.u))
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
-    return _in_range(value, error + rounding.stored(value), rounding)
+    error = error + rounding.stored(value)
+    return Bounded(value, in_range(value, error, rounding.largest), rounding)
 
 
 def _max(rounding: Rounding, x: Bounded, axis: Axis = None, keepdims: bool = False) -> Bounded:
@@ -272,21 +189,13 @@ def _clip(rounding: Rounding, x: Bounded, low: float, high: float) -> Bounded:
     return Bounded(value, error, rounding)
 
 
-def _where(rounding: Rounding, condition: Array, a: Any, b: Any) -> Bounded:
-    a, b = Bounded.lift(a, rounding), Bounded.lift(b, rounding)
-    error = np.where(condition, a.error, b.error)
-    return Bounded(np.where(condition, a.value, b.value), error, rounding)
-
-
 Bounded.UFUNCS |= {
-    np.add: _keeping_infinity(np.add),
-    np.subtract: _keeping_infinity(np.subtract),
+    np.add: _additive(np.add),
+    np.subtract: _additive(np.subtract),
     np.multiply: _multiply,
     np.divide: _divide,
     np.matmul: _matmul,
-    np.negative: _negative,
-    np.absolute: _absolute,
-    np.square: _square,
+    np.square: lambda a: _multiply(a, a),
     np.power: _power,
     np.maximum: _extremum(np.maximum),
     np.minimum: _extremum(np.minimum),
@@ -303,5 +212,4 @@ Bounded.FUNCTIONS |= {
     np.sum: _sum,
     np.max: _max,
     np.clip: _clip,
-    np.where: _where,
 }

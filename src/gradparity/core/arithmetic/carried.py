@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeAlias, cast
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .arrays import Array, NDArray
 
-__all__ = ["COMPARISONS", "SHAPES", "Axis", "Carried", "axes_of", "one_axis", "whole_exponent"]
-
+__all__ = ["Axis", "Carried", "axes_of", "in_range", "keeping_infinity", "one_axis"]
 
 #: One axis, several, or all of them.
 Axis: TypeAlias = int | tuple[int, ...] | None
@@ -43,9 +42,13 @@ class Carried(NDArrayOperatorsMixin):
         self.arithmetic = arithmetic
 
     @classmethod
-    @abstractmethod
     def exactly(cls, x: Array, arithmetic: Any) -> Self:
-        """Given data."""
+        """Given data: exact, except that a subnormal may be read as zero (XLA on CPU does)."""
+        value = np.asarray(x, dtype=np.float64)
+        size = np.abs(value)
+        subnormal = (size < arithmetic.tiny) & (size > 0.0)
+        lost = np.where(subnormal, arithmetic.carried(size), 0.0) if subnormal.any() else 0.0
+        return cls(value, lost, arithmetic)
 
     @classmethod
     @abstractmethod
@@ -143,6 +146,10 @@ class Carried(NDArrayOperatorsMixin):
         return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=-2)
 
 
+#: `Bounded` or `Varied`.
+Kind = TypeVar("Kind", bound=Carried)
+
+
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
     """The axes meant by `axis=`, none of them negative; all for None.
 
@@ -172,14 +179,51 @@ def whole_exponent(n: Carried) -> int:
     return int(exponent)
 
 
+def in_range(value: Array, companion: Array, largest: float) -> Array:
+    """The companion of a result; infinite where the implementation may have overflowed."""
+    if max(np.max(value, initial=0.0), -np.min(value, initial=0.0)) <= largest:
+        return companion
+    return np.where(np.abs(value) <= largest, companion, np.inf)
+
+
+def keeping_infinity(z: Kind, a: Kind, b: Kind) -> Kind:
+    """An infinity that was given, such as a mask's, is exact in the sum z; an overflow is not."""
+    infinite = np.isinf(z.value)
+    if not infinite.any():
+        return z
+    given = [np.isinf(x.value) & (np.asarray(x.companion) == 0.0) for x in (a, b)]
+    companion = np.where(infinite & (given[0] | given[1]), 0.0, z.companion)
+    return type(z)(z.value, companion, z.arithmetic)
+
+
+def _negative(a: Carried) -> Carried:
+    return type(a)(-a.value, a.arithmetic.carried(-1.0) * a.companion, a.arithmetic)
+
+
+def _absolute(a: Carried) -> Carried:
+    sign = np.where(a.value < 0, -1.0, 1.0)
+    companion = 0.0 if a.exact else a.arithmetic.carried(sign) * a.companion
+    return type(a)(np.abs(a.value), companion, a.arithmetic)
+
+
+def _lifted(arithmetic: Any, parts: Sequence[Any]) -> list[Carried]:
+    kind = next(type(x) for x in parts if isinstance(x, Carried))
+    return [kind.lift(x, arithmetic) for x in parts]
+
+
+def _where(arithmetic: Any, condition: Array, *either: Any) -> Carried:
+    a, b = _lifted(arithmetic, either)
+    companion = 0.0 if a.exact and b.exact else np.where(condition, a.companion, b.companion)
+    return type(a)(np.where(condition, a.value, b.value), companion, arithmetic)
+
+
 def _joined(func: Any) -> Callable[..., Carried]:
     def rule(arithmetic: Any, parts: Sequence[Any], axis: int = 0) -> Carried:
-        kind = next(type(x) for x in parts if isinstance(x, Carried))
-        lifted = [kind.lift(x, arithmetic) for x in parts]
+        lifted = _lifted(arithmetic, parts)
         value = func([x.value for x in lifted], axis=axis)
         exact = all(x.exact for x in lifted)
         companion = 0.0 if exact else func([x.full() for x in lifted], axis=axis)
-        return kind(value, companion, arithmetic)
+        return type(lifted[0])(value, companion, arithmetic)
 
     return rule
 
@@ -201,8 +245,9 @@ MOVING = (
     np.reshape, np.repeat, np.swapaxes, np.transpose, np.moveaxis, np.expand_dims, np.squeeze,
     np.broadcast_to, np.flip, np.roll, np.take, np.diagonal,
 )  # fmt: skip
-#: What only moves elements about, or is made of other rules.
-SHAPES: dict[Any, Callable[..., Any]] = {
+#: What both number systems do alike.
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.where: _where,
     np.mean: lambda _, x, axis=None, keepdims=False: x.mean(axis=axis, keepdims=keepdims),
     **{f: _joined(f) for f in (np.concatenate, np.stack)},
     **{f: _shaped(f) for f in MOVING},
@@ -210,9 +255,10 @@ SHAPES: dict[Any, Callable[..., Any]] = {
 }
 
 #: Decided on the values.
-COMPARISONS: dict[Any, Callable[..., Any]] = {
-    f: _compared(f)
-    for f in (
-        np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
-    )
-}  # fmt: skip
+COMPARISONS = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
+#: The same of ufuncs.
+UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.negative: _negative,
+    np.absolute: _absolute,
+    **{f: _compared(f) for f in COMPARISONS},
+}

@@ -14,15 +14,14 @@ import numpy as np
 
 from .arrays import Array
 from .precision import Precision, rounded_to
+from .sums import FEW, Terms
 
-__all__ = ["FEW", "Rounding"]
+__all__ = ["Rounding"]
 
 #: Width of the statistical bound in standard deviations; 7.4 is the worst that was measured.
 SIGMAS = 10.0
 #: Variance of one rounding error in units of u^2: uniform, at the worst mantissa.
 VARIANCE = 1.0 / 3.0
-#: Below this many terms the worst case is the sharper one.
-FEW = 16
 
 
 @dataclass(frozen=True)
@@ -96,35 +95,25 @@ class Rounding:
         """Relative bound on the product of two operands rounded in any way: (1 + 2 unit)^2 - 1."""
         return (1.0 + 2.0 * 2.0**-self.factors) ** 2 - 1.0 if self.mode == "any" else 0.0
 
-    def gamma(self, n: int) -> float:
-        """gamma_n = n u / (1 - n u), the relative error of n successive roundings.
+    def carried(self, factor: Any) -> Any:
+        """The multiplier of a bound where the error is multiplied by `factor`."""
+        return np.abs(factor)
+
+    def gamma(self, n: Array) -> Array:
+        """gamma_n = n u / (1 - n u), the relative error of n successive roundings, elementwise.
 
         Where n u is no longer small, e^(n u) - 1 >= (1 + u)^n - 1 holds too and stays finite.
         """
         nu = n * self.u_sum
-        return nu / (1.0 - nu) if nu < 0.5 else float(np.expm1(nu))
-
-    def gammas(self, n: Array) -> Array:
-        """`gamma` of an array of numbers of roundings."""
-        nu = n * self.u_sum
         return np.where(nu < 0.5, nu / (1.0 - np.minimum(nu, 0.5)), np.expm1(nu))
 
-    def accumulation(
-        self, n: int, magnitude: Any, squares: Any, spread: Any, repeats: Any
-    ) -> Array:
-        """Bound on the rounding inside a sum of n terms t.
-
-        `magnitude` is sum |t| and `squares` sum t^2; `spread` is how far the partial sums range
-        when the terms come in their own order, so that an order which builds a large partial
-        sum and takes it down again (all positive terms first) is not mistaken for a random one.
-        `repeats` is how many terms may be equal: added one by one they are rounded alike, each by
-        up to half a unit of the partial sum.  All are functions, because few are ever needed.
-        """
+    def accumulation(self, n: int, terms: Terms) -> Array:
+        """Bound on the rounding inside a sum of n terms."""
         if not self.statistical or n <= FEW:
-            return self.gamma(n) * magnitude() + n * self.tiny
-        sum2, most2 = squares(), np.square(spread())
+            return self.gamma(n) * terms.magnitude() + n * self.tiny
+        sum2, most2 = terms.squares(), np.square(terms.spread())
         bound = np.sqrt((n / 6 + 1) * sum2 + (n / 3 + 1) * most2)
         bound *= SIGMAS * self.u_sum * VARIANCE**0.5
-        equal = repeats()
+        equal = terms.repeats()
         bound += np.where(equal >= FEW, equal, 0) * (0.5 * self.u_sum) * np.sqrt(most2)
         return bound + n * self.tiny

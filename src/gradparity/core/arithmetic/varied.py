@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .arrays import Array, NDArray
-from .carried import COMPARISONS, SHAPES, Carried
+from .carried import FUNCTIONS, UFUNCS, Carried
 from .precision import Precision
 from .rounding import VARIANCE
 
@@ -86,19 +86,11 @@ class Varied(Carried):
 
     __slots__ = ()
     #: Filled by `gradparity.core.arithmetic.varied_rules`.
-    UFUNCS: ClassVar = {**COMPARISONS}
-    FUNCTIONS: ClassVar = {**SHAPES}
+    UFUNCS: ClassVar = {**UFUNCS}
+    FUNCTIONS: ClassVar = {**FUNCTIONS}
 
     def __init__(self, value: NDArray, spread: Any, noise: Noise) -> None:
         super().__init__(np.asarray(value), spread, noise)
-
-    @classmethod
-    def exactly(cls, x: Array, noise: Noise) -> Varied:
-        """Given data: exact, except that a subnormal may be read as zero."""
-        value = np.asarray(x, dtype=np.float64)
-        subnormal = (np.abs(value) < noise.tiny) & (value != 0.0)
-        spread = np.where(subnormal, noise.carried(np.abs(value)), 0.0) if subnormal.any() else 0.0
-        return cls(value, spread, noise)
 
     @classmethod
     def constant(cls, x: float, noise: Noise) -> Any:
@@ -121,12 +113,8 @@ class Varied(Carried):
     def sigma(self) -> Array:
         """The standard deviation, in the value's shape; what is not known is infinite."""
         with np.errstate(all="ignore"):
-            sigma = np.sqrt(self.full_spread())
+            sigma = np.sqrt(self.full())
         return np.where(np.isnan(sigma), np.inf, sigma)
-
-    def full_spread(self) -> Array:
-        """The spread as an array of the value's shape."""
-        return self.full()
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -136,7 +124,7 @@ class Varied(Carried):
     def moved_back(self, back: Callable[[Any], Any]) -> Varied:
         """See `gradparity.core.arithmetic.arrays.moved_back`."""
         noise, terms = self.noise, back(np.ones(self.shape))
-        inherited = 0.0 if self.exact else back(self.full_spread())
+        inherited = 0.0 if self.exact else back(self.full())
         if not (terms > 1).any():
             return Varied(back(self.value), inherited, noise)
         roundings = np.where(terms > 1, terms, 0) * back(self.value**2)
@@ -152,7 +140,7 @@ class Varied(Carried):
         if self.noise.rng is not None:
             return self
         with np.errstate(all="ignore"):
-            spread = other.full_spread() + np.square(self.value - other.value)
+            spread = other.full() + np.square(self.value - other.value)
         # Where the other form is no number (0 / 0), no correct implementation has used it.
         spread = np.where(np.isfinite(spread), spread, 0.0)
-        return Varied(self.value, np.maximum(self.full_spread(), spread), self.noise)
+        return Varied(self.value, np.maximum(self.full(), spread), self.noise)

@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, erf_ufunc
-from .bounded_rules import in_runs, partial_range, repeats_of
-from .carried import Axis, axes_of, one_axis, whole_exponent
-from .rounding import FEW, SIGMAS, VARIANCE, Rounding
+from .carried import Axis, axes_of, in_range, keeping_infinity, one_axis, whole_exponent
+from .rounding import SIGMAS, VARIANCE
+from .sums import FEW, Terms
 from .varied import Noise, Varied
 
 #: Of elementary functions, in u: 10 sigma of it (17 u) are twice the worst measured, 6.8 u.
@@ -44,39 +44,20 @@ def _result(
     for part, factor in parts:
         if not part.exact:
             spread = spread + noise.carried(factor) * part.spread
-    return Varied(value, _in_range(value, spread, noise), noise)
-
-
-def _in_range(value: Array, spread: Array, noise: Noise) -> Array:
-    """Nothing is known where the implementation may have overflowed on the way."""
-    if max(np.max(value, initial=0.0), -np.min(value, initial=0.0)) <= noise.largest:
-        return spread
-    return np.where(np.abs(value) <= noise.largest, spread, np.inf)
-
-
-def _keeping_infinity(z: Varied, *parts: Varied) -> Varied:
-    """An infinity that was given, such as a mask's, is exact in a sum; an overflow is not."""
-    if not np.isinf(z.value).any():
-        return z
-    given = np.any(
-        [np.broadcast_to(np.isinf(x.value) & (x.full_spread() == 0.0), z.shape) for x in parts],
-        axis=0,
-    )
-    return Varied(z.value, np.where(given & np.isinf(z.value), 0.0, z.full_spread()), z.noise)
+    return Varied(value, in_range(value, spread, noise.largest), noise)
 
 
 def _stored(value: Array, noise: Noise) -> Array:
     return VARIANCE * np.square(noise.out * value)
 
 
-def _add(a: Varied, b: Varied) -> Varied:
-    value = a.value + b.value
-    return _keeping_infinity(_result(value, [(a, 1.0), (b, 1.0)], _stored(value, a.noise)), a, b)
+def _additive(ufunc: Any, sign: float) -> Callable[..., Varied]:
+    def rule(a: Varied, b: Varied) -> Varied:
+        value = ufunc(a.value, b.value)
+        z = _result(value, [(a, 1.0), (b, sign)], _stored(value, a.noise))
+        return keeping_infinity(z, a, b)
 
-
-def _subtract(a: Varied, b: Varied) -> Varied:
-    value = a.value - b.value
-    return _keeping_infinity(_result(value, [(a, 1.0), (b, -1.0)], _stored(value, a.noise)), a, b)
+    return rule
 
 
 def _multiply(a: Varied, b: Varied) -> Varied:
@@ -89,16 +70,6 @@ def _divide(a: Varied, b: Varied) -> Varied:
     alike = a.exact and b.exact and b.ndim == 0  # equal numbers by one number are rounded alike
     parts = [(a, 1 / b.value), (b, -value / b.value)]
     return _result(value, parts, _stored(value, a.noise), alike)
-
-
-def _negative(a: Varied) -> Varied:
-    return Varied(-a.value, a.noise.carried(-1.0) * a.spread, a.noise)
-
-
-def _absolute(a: Varied) -> Varied:
-    sign = np.where(a.value < 0, -1.0, 1.0)
-    spread = 0.0 if a.exact else a.noise.carried(sign) * a.spread
-    return Varied(np.abs(a.value), spread, a.noise)
 
 
 def _square(a: Varied) -> Varied:
@@ -149,22 +120,19 @@ def _erf_slope(x: Array, y: Array) -> Array:
     return 2 / np.sqrt(np.pi) * np.exp(-np.square(x))
 
 
-def accumulation(
-    n: int, noise: Noise, squares: Array, value: Array, spread: Any, repeats: Any, factors: float
-) -> Array:
-    """Variance of the rounding inside a sum of n terms t, from sum t^2 and the sum itself.
+def accumulation(n: int, noise: Noise, terms: Terms, value: Array, factors: float) -> Array:
+    """Variance of the rounding inside sums of n terms, whose values are `value`.
 
-    Where `ordered`, the terms come as they stand: `spread` says how far the partial sums range, and
-    `repeats` how many terms may be equal, which are rounded alike; see `Rounding.accumulation`.
+    Where `ordered`, the terms come as they stand, and equal ones are rounded alike; see `Terms`.
     """
     partial2 = np.square(value)
     alike: Any = 0.0
     if noise.ordered and n > FEW:
-        most, equal = spread(), repeats()
+        most, equal = terms.spread(), terms.repeats()
         partial2 = np.square(most)
         # As wide as SIGMAS of these: what `Rounding.accumulation` adds to its bound.
         alike = np.square(np.where(equal >= FEW, equal, 0) * (0.5 * noise.sums) * most / SIGMAS)
-    inside = (2 * factors**2 + noise.sums**2 * (n / 6 + 1)) * squares
+    inside = (2 * factors**2 + noise.sums**2 * (n / 6 + 1)) * terms.squares()
     inside = inside + noise.sums**2 * (n / 3) * partial2 + noise.out**2 * np.square(value)
     return VARIANCE * inside + alike
 
@@ -172,49 +140,28 @@ def accumulation(
 def _matmul(a: Varied, b: Varied) -> Varied:
     n, noise = a.value.shape[-1], a.noise
     value = a.value @ b.value
-    grain = _grain(noise)
-    variance = accumulation(
-        n,
-        noise,
-        np.square(a.value) @ np.square(b.value),
-        value,
-        lambda: in_runs(a.value, b.value)[1],
-        lambda: np.minimum(repeats_of(a.value, -1, grain), repeats_of(b.value, -2, grain)),
-        noise.factors,
-    )
-    spread = noise.own(variance)
+    terms = Terms.of_product(a.value, b.value, noise.sums)
+    spread = noise.own(accumulation(n, noise, terms, value, noise.factors))
     if not a.exact:
-        spread = spread + a.full_spread() @ noise.carried(b.value)
+        spread = spread + a.full() @ noise.carried(b.value)
     if not b.exact:
-        spread = spread + noise.carried(a.value) @ b.full_spread()
-    return Varied(value, _in_range(value, spread, noise), noise)
+        spread = spread + noise.carried(a.value) @ b.full()
+    return Varied(value, in_range(value, spread, noise.largest), noise)
 
 
 def _sum(noise: Noise, x: Varied, axis: Axis = None, keepdims: bool = False) -> Varied:
     def total_of(a: Array) -> Array:
         return np.sum(a, axis=axis, keepdims=keepdims)
 
-    def spread_of() -> Array:
-        partial = np.cumsum(one_axis(x.value, axes), axis=0)
-        return np.reshape(partial_range(partial), value.shape)
-
-    def repeats() -> Array:
-        return np.reshape(repeats_of(one_axis(x.value, axes), 0, _grain(noise)), value.shape)
-
-    axes = axes_of(axis, x.ndim)
-    n, value = math.prod(x.shape[a] for a in axes), np.asarray(total_of(x.value))
+    n = math.prod(x.shape[a] for a in axes_of(axis, x.ndim))
     if n == 1:
         return x.moved(lambda a, _: np.asarray(total_of(a)))
-    squares = total_of(np.square(x.value))
-    spread = noise.own(accumulation(n, noise, squares, value, spread_of, repeats, 0.0))
+    value = np.asarray(total_of(x.value))
+    terms = Terms.of_sum(x.value, axis, keepdims, noise.sums)
+    spread = noise.own(accumulation(n, noise, terms, value, 0.0))
     if not x.exact:
-        spread = spread + total_of(x.full_spread())
-    return Varied(value, _in_range(value, spread, noise), noise)
-
-
-def _grain(noise: Noise) -> Rounding:
-    u = noise.sums
-    return Rounding(unit=u, u=u, u_sum=u, tiny=noise.tiny, largest=noise.largest)
+        spread = spread + total_of(x.full())
+    return Varied(value, in_range(value, spread, noise.largest), noise)
 
 
 def _max(noise: Noise, x: Varied, axis: Axis = None, keepdims: bool = False) -> Varied:
@@ -234,20 +181,12 @@ def _clip(noise: Noise, x: Varied, low: float, high: float) -> Varied:
     )
 
 
-def _where(noise: Noise, condition: Array, a: Any, b: Any) -> Varied:
-    a, b = Varied.lift(a, noise), Varied.lift(b, noise)
-    spread = 0.0 if a.exact and b.exact else np.where(condition, a.spread, b.spread)
-    return Varied(np.where(condition, a.value, b.value), spread, noise)
-
-
 Varied.UFUNCS |= {
-    np.add: _add,
-    np.subtract: _subtract,
+    np.add: _additive(np.add, 1.0),
+    np.subtract: _additive(np.subtract, -1.0),
     np.multiply: _multiply,
     np.divide: _divide,
     np.matmul: _matmul,
-    np.negative: _negative,
-    np.absolute: _absolute,
     np.square: _square,
     np.power: _power,
     np.maximum: _extremum(np.maximum),
@@ -265,5 +204,4 @@ Varied.FUNCTIONS |= {
     np.sum: _sum,
     np.max: _max,
     np.clip: _clip,
-    np.where: _where,
 }
