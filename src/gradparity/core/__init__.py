@@ -4,8 +4,8 @@ op            what an op is: a formula pair, its kinks, its subdifferential
 activations   scalar activations;  layers: affine maps, softmax, products, branches;  maxima
 divergences   Div(Y, d) and its gradient;  network: named nodes;  case: a network with numbers
 backprop      the forward and backward pass, giving a `Trace`;  scalar: the same, unit by unit
-bounded       the arithmetic that carries a rounding bound through the same formulas;  rounding;  sums
-varied        the same for variances and draws of the rounding;  carried: what both share
+bounded       the arithmetic that carries a rounding bound through the same formulas;  rounding
+varied        the same for variances and draws of the rounding;  carried: what both share;  sums
 precision     the number formats;  contract: what the formulas of an op of one's own must return
 descent       gradient descent and stationary points;  training: backprop in a loop
 """

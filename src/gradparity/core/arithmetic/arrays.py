@@ -29,9 +29,7 @@ __all__ = [
     "moved",
     "moved_back",
     "scatter_add",
-    "swap",
     "total",
-    "transpose",
     "unbroadcast",
     "wider",
 ]
@@ -120,24 +118,6 @@ def scatter_add(values: NDArray, indices: Sequence[int], width: int) -> NDArray:
     at: Any = (..., list(indices))
     np.add.at(out, at, values)
     return out
-
-
-def transpose(a: Array, *order: int) -> Array:
-    """The axes in another order.
-
-    >>> transpose(np.zeros((2, 3, 4)), 2, 0, 1).shape
-    (4, 2, 3)
-    """
-    return moved(a, lambda x, _: np.transpose(x, order))
-
-
-def swap(a: Array) -> Array:
-    """The last two axes exchanged: the transpose of every matrix.
-
-    >>> swap(np.zeros((5, 2, 3))).shape
-    (5, 3, 2)
-    """
-    return np.swapaxes(a, -1, -2)
 
 
 def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:

@@ -139,6 +139,10 @@ class Carried(NDArrayOperatorsMixin):
     def T(self) -> Self:
         return self.moved(lambda a, _: a.T)
 
+    @property
+    def mT(self) -> Self:
+        return self.moved(lambda a, _: a.mT)
+
     def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arithmetic.arrays.affine`: the bias is one more row of W."""
         y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]

@@ -153,7 +153,7 @@ class RandomizedLeakyReLU(Kinked):
         if self.l > self.u:
             raise ValueError(f"RandomizedLeakyReLU(l={self.l}, u={self.u}): give l <= u")
         true_or_false(self, "training")
-        whole(self, "seed", 0)
+        whole(self, "seed", least=0)
         super().__post_init__()
 
     @property

@@ -16,6 +16,7 @@ __all__ = [
     "fits",
     "index_rows",
     "indices",
+    "is_finite",
     "is_whole",
     "listed",
     "of_shape",
@@ -24,6 +25,7 @@ __all__ = [
     "refused",
     "true_or_false",
     "whole",
+    "whole_numbers",
     "wholes",
 ]
 
@@ -39,6 +41,12 @@ def is_whole(value: Any, least: float = -math.inf) -> bool:
     return number and bool(value >= least)
 
 
+def is_finite(value: Any) -> bool:
+    """Whether this is a finite real number, of Python or NumPy."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool) and math.isfinite(value)
+
+
 def listed(values: Any) -> tuple[Any, ...] | None:
     """The elements of a sequence, such as a list; None for anything else, a word included."""
     if not isinstance(values, Iterable) or isinstance(values, str | bytes):
@@ -49,12 +57,26 @@ def listed(values: Any) -> tuple[Any, ...] | None:
         return None
 
 
-def whole(op: Any, name: str, least: float = -math.inf) -> None:
-    """A whole number, kept as a Python int."""
-    value = getattr(op, name)
-    if not is_whole(value, least):
-        raise refused(op, name, value, f"a whole number{_at_least(least)}")
-    object.__setattr__(op, name, int(value))
+def whole_numbers(values: Any, least: float = -math.inf) -> tuple[int, ...] | None:
+    """The elements of a sequence of whole numbers as Python ints; None for anything else."""
+    found = listed(values)
+    if found is None or not all(is_whole(v, least) for v in found):
+        return None
+    return tuple(int(v) for v in found)
+
+
+def whole(op: Any, *names: str, least: float = -math.inf) -> None:
+    """Whole numbers, kept as Python ints."""
+    for name in names:
+        value = getattr(op, name)
+        if not is_whole(value, least):
+            raise refused(op, name, value, f"a whole number{_at_least(least)}")
+        object.__setattr__(op, name, int(value))
+
+
+def positive(op: Any, *names: str) -> None:
+    """Whole numbers >= 1, kept as Python ints."""
+    whole(op, *names, least=1)
 
 
 def wholes(op: Any, name: str, least: float = -math.inf, other: str = "") -> None:
@@ -62,11 +84,11 @@ def wholes(op: Any, name: str, least: float = -math.inf, other: str = "") -> Non
 
     The error adds `other` to what to give.
     """
-    values = getattr(op, name)
-    found = listed(values)
-    if found is None or not all(is_whole(v, least) for v in found):
-        raise refused(op, name, values, f"a tuple of whole numbers{_at_least(least)}{other}")
-    object.__setattr__(op, name, tuple(int(v) for v in found))
+    found = whole_numbers(getattr(op, name), least)
+    if found is None:
+        give = f"a tuple of whole numbers{_at_least(least)}{other}"
+        raise refused(op, name, getattr(op, name), give)
+    object.__setattr__(op, name, found)
 
 
 def _at_least(least: float) -> str:
@@ -82,17 +104,11 @@ def true_or_false(op: Any, *names: str) -> None:
         object.__setattr__(op, name, bool(value))
 
 
-def positive(op: Any, name: str) -> None:
-    """A whole number >= 1, kept as a Python int."""
-    whole(op, name, 1)
-
-
 def finite(op: Any, *names: str) -> None:
     """Finite real numbers; kept as Python floats, for a NumPy scalar would force its dtype."""
     for name in names:
         value = getattr(op, name)
-        real = isinstance(value, int | float | np.integer | np.floating)
-        if isinstance(value, bool) or not real or not math.isfinite(value):
+        if not is_finite(value):
             raise refused(op, name, value, "a finite number")
         object.__setattr__(op, name, float(value))
 
@@ -108,10 +124,10 @@ def between(op: Any, name: str, low: float, high: float = math.inf) -> None:
 
 def indices(op: Any, name: str, values: Any) -> tuple[int, ...]:
     """At least one index >= 0, as a tuple."""
-    found = listed(values)
-    if not found or not all(is_whole(i, 0) for i in found):
+    found = whole_numbers(values, 0)
+    if not found:
         raise refused(op, name, values, "one or more whole numbers >= 0")
-    return tuple(int(i) for i in found)
+    return found
 
 
 def index_rows(op: Any, name: str) -> tuple[tuple[int, ...], ...]:

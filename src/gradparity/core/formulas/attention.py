@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, swap, unbroadcast
+from ..arithmetic.arrays import Array, unbroadcast
 from .arguments import broadcast, true_or_false
 from .layers import Softmax
 from .op import Op, Shape
@@ -59,7 +59,7 @@ class Attention(Op):
     def _weights(self, y: tuple[Array, ...]) -> tuple[Array, float]:
         q, k = y[:2]
         s = float(q.shape[-1] ** -0.5)
-        logits = (q @ swap(k)) * s
+        logits = (q @ k.mT) * s
         if self.causal:
             T, S = q.shape[-2], k.shape[-2]
             hidden: Any = np.where(np.tri(T, S, dtype=bool), 0.0, -np.inf)
@@ -74,7 +74,7 @@ class Attention(Op):
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         q, k, v = y[:3]
         P, s = self._weights(y)
-        dS = Softmax().df(dz @ swap(v), y[0], P)
+        dS = Softmax().df(dz @ v.mT, y[0], P)
         scaled = dS * s
         dmask = (unbroadcast(dS, y[3].shape),) if self.mask else ()
-        return (scaled @ k, swap(scaled) @ q, swap(P) @ dz, *dmask)
+        return (scaled @ k, scaled.mT @ q, P.mT @ dz, *dmask)

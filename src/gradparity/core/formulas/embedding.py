@@ -33,8 +33,7 @@ class Embedding(Op):
     integers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("n", "d"):
-            positive(self, name)
+        positive(self, "n", "d")
         row = self.padding_idx
         if row is not None:
             if not is_whole(row, 0) or row >= self.n:

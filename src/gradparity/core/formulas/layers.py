@@ -65,8 +65,7 @@ class Affine(Op):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("n_in", "n_out"):
-            positive(self, name)
+        positive(self, "n_in", "n_out")
         true_or_false(self, "bias")
 
     def parameter_shapes(self) -> dict[str, Shape]:
@@ -203,8 +202,7 @@ class VectorActivation(Activation):
     native: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("n_in", "n_out"):
-            positive(self, name)
+        positive(self, "n_in", "n_out")
         if (self.jacobian is None) == (self.pullback is None):
             raise ValueError("VectorActivation: give exactly one of jacobian= and pullback=")
 

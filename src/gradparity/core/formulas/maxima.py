@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -93,32 +94,20 @@ class Max(Activation):
         return np.concatenate(share, axis=self.axis)
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
-        z = y[0]
-        flushed = np.where(np.abs(z) < tiny, 0.0, z)
-        pairs = zip(self.groups(z), self.groups(flushed), strict=True)
-        wins = [
-            (g == g.max(axis=self.axis, keepdims=True))
-            | (f == f.max(axis=self.axis, keepdims=True))
-            for g, f in pairs
-        ]
+        z = np.where(np.abs(y[0]) < tiny, 0.0, y[0])
+        wins = [g == g.max(axis=self.axis, keepdims=True) for g in self.groups(z)]
         tied = [w & (w.sum(axis=self.axis, keepdims=True) > 1) for w in wins]
-        at = np.nonzero(np.concatenate(tied, axis=self.axis))
-        shape, axis = self.output_shape(z.shape), self.axis % z.ndim
-        of_group = np.repeat(np.arange(len(wins)), self.parts(z.shape[axis]))
-        home = (*at[:axis], of_group[at[axis]], *at[axis + 1 :])
-        found: Ties | None = Ties.of(
-            np.ravel_multi_index(home, shape), np.ravel_multi_index(at, z.shape)
-        )
-        return found
+        at = np.flatnonzero(np.concatenate(tied, axis=self.axis))
+        return Ties.of(self._homes(z.shape)[at], at)
 
     def routes(self, *shapes: Shape) -> Ties | None:
-        shape, axis = shapes[0], self.axis % len(shapes[0])
-        sizes = self.parts(shape[axis])
-        home = np.arange(int(np.prod(self.output_shape(shape)))).reshape(self.output_shape(shape))
-        found: Ties | None = Ties.of(
-            np.repeat(home, sizes, axis=axis).ravel(), np.arange(int(np.prod(shape)))
-        )
-        return found
+        return Ties.of(self._homes(shapes[0]), np.arange(math.prod(shapes[0])))
+
+    def _homes(self, shape: Shape) -> NDArray:
+        """The group of every element of a value of this shape, both as flat indices."""
+        groups = self.output_shape(shape)
+        home = np.arange(math.prod(groups)).reshape(groups)
+        return np.repeat(home, self.parts(shape[self.axis]), axis=self.axis).ravel()
 
 
 @dataclass(frozen=True)
@@ -160,8 +149,7 @@ class Maximum(Op):
             for each in y
         ]
         inputs = np.repeat([0, 1], len(tied))
-        found: Ties | None = Ties.of(np.tile(tied, 2), np.concatenate(elements), inputs)
-        return found
+        return Ties.of(np.tile(tied, 2), np.concatenate(elements), inputs)
 
     def routes(self, *shapes: Shape) -> Ties | None:
         return self.subdifferential(tuple(np.zeros(shape) for shape in shapes), 0.0)
@@ -240,22 +228,18 @@ class MaxSubsets(Activation):
         return dz
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
-        taken = self.taken
-        ties = self.largest.subdifferential((taken.move(y[0], 0.0),), tiny)
-        if ties is None:
-            return None
+        ties = self.largest.subdifferential((self.taken.move(y[0], 0.0),), tiny)
         return self._through(ties, y[0].shape)
 
     def routes(self, *shapes: Shape) -> Ties | None:
-        ties = self.largest.routes(self.taken.output_shape(*shapes))
-        assert ties is not None
-        return self._through(ties, shapes[0])
+        return self._through(self.largest.routes(self.taken.output_shape(*shapes)), shapes[0])
 
-    def _through(self, ties: Ties, shape: Shape) -> Ties | None:
+    def _through(self, ties: Ties | None, shape: Shape) -> Ties | None:
         """The ties of what was taken as ties of the input."""
-        source = self.taken.move(np.arange(int(np.prod(shape))).reshape(shape), 0.0)
-        found: Ties | None = Ties.of(ties.group, source.ravel()[ties.element])
-        return found
+        if ties is None:
+            return None
+        source = self.taken.move(np.arange(math.prod(shape)).reshape(shape), 0.0)
+        return Ties.of(ties.group, source.ravel()[ties.element])
 
 
 @dataclass(frozen=True)
@@ -275,8 +259,7 @@ class Maxout(Compound):
     ties: str = field(default="first", kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("n_in", "n_out", "pieces"):
-            positive(self, name)
+        positive(self, "n_in", "n_out", "pieces")
         self.chain()
 
     def chain(self) -> tuple[tuple[str, Op], ...]:

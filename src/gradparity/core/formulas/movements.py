@@ -38,7 +38,7 @@ class Reshape(Movement):
         wholes(self, "shape", -1)
         if self.shape.count(-1) > 1:
             raise refused(self, "shape", self.shape, "-1 for one axis at most")
-        whole(self, "keep", 0)
+        whole(self, "keep", least=0)
 
     def move(self, a: NDArray, fill: float) -> NDArray:
         return a.reshape(*a.shape[: self.keep], *self.shape)
@@ -95,8 +95,7 @@ class Select(Movement):
     axis: int = 1
 
     def __post_init__(self) -> None:
-        whole(self, "index")
-        whole(self, "axis")
+        whole(self, "index", "axis")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         shape = shapes[0]

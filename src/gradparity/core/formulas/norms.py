@@ -30,8 +30,17 @@ def _through(dh: Array, c: Array, r: Array, axes: Any) -> Array:
     return r * (dh - dh_mean - h * (dh * h).mean(axis=axes, keepdims=True))
 
 
+class _Normalisation(Op):
+    """An op with a scale g, a shift b and perhaps the statistics m and v."""
+
+    def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
+        """Scales and variances near one, shifts and means near zero."""
+        around: NDArray = rng.uniform(0.5, 1.5, shape)
+        return around if letter in ("g", "v") else around - 1.0
+
+
 @dataclass(frozen=True)
-class LayerNorm(Op):
+class LayerNorm(_Normalisation):
     """z = g (x - mean) / sqrt(var + eps) + b over the last axis (Ba et al. 2016).
 
     With h = (x - mean) / sqrt(var + eps) and dh = dz g:
@@ -53,9 +62,6 @@ class LayerNorm(Op):
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"g": (self.n,), "b": (self.n,)}
 
-    def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
-        return _initial(letter, rng, shape)
-
     def output_shape(self, *shapes: Shape) -> Shape:
         fits(self, shapes[0], self.n)
         return shapes[0]
@@ -74,7 +80,7 @@ class LayerNorm(Op):
 
 
 @dataclass(frozen=True)
-class BatchNorm(Op):
+class BatchNorm(_Normalisation):
     """z = g (x - mean) / sqrt(var + eps) + b over all axes but 1 (Ioffe and Szegedy 2015).
 
     In training the mean and the variance are those of the batch, the gradient goes through them as
@@ -110,9 +116,6 @@ class BatchNorm(Op):
 
     def parameter_shapes(self) -> dict[str, Shape]:
         return dict.fromkeys(("g", "b", "m", "v"), (self.n,))
-
-    def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
-        return _initial(letter, rng, shape)
 
     def output_shape(self, *shapes: Shape) -> Any:
         shape = shapes[0]
@@ -152,9 +155,3 @@ class BatchNorm(Op):
         dh = dz * y[1].reshape(*shape)
         dx = _through(dh, c, r, axes) if self.training else dh * r
         return dx, (dz * (c * r)).sum(axis=axes), dz.sum(axis=axes), None, None
-
-
-def _initial(letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
-    """Scales and variances near one, shifts and means near zero."""
-    around: NDArray = rng.uniform(0.5, 1.5, shape)
-    return around if letter in ("g", "v") else around - 1.0

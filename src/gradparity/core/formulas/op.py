@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Slots:
     input: NDArray
 
     @classmethod
-    def of(cls, group: Any, element: Any, input: Any = 0, **more: Any) -> Any:
+    def of(cls, group: Any, element: Any, input: Any = 0, **more: Any) -> Self | None:
         """Broadcast the arrays to one length; None means that there is no slot.
 
         >>> Ties.of([0, 0], [3, 5]).input

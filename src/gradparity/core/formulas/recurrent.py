@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, affine, swap
+from ..arithmetic.arrays import Array, affine
 from .activations import sigmoid
 from .arguments import positive
 from .op import Op, Shape
@@ -37,8 +37,7 @@ class LSTMCell(Op):
     outputs: ClassVar[tuple[str, ...]] = ("h", "c")
 
     def __post_init__(self) -> None:
-        for name in ("d", "h"):
-            positive(self, name)
+        positive(self, "d", "h")
 
     def parameter_shapes(self) -> dict[str, Shape]:
         return {"W": (self.d, 4 * self.h), "U": (self.h, 4 * self.h), "b": (4 * self.h,)}
@@ -77,5 +76,5 @@ class LSTMCell(Op):
             axis=-1,
         )
         rows = ds.reshape(-1, 4 * self.h)
-        dW, dU = (swap(a.reshape(-1, a.shape[-1])) @ rows for a in (x, h))
-        return ds @ swap(W), ds @ swap(U), dc * f, dW, dU, rows.sum(axis=0)
+        dW, dU = (a.reshape(-1, a.shape[-1]).T @ rows for a in (x, h))
+        return ds @ W.mT, ds @ U.mT, dc * f, dW, dU, rows.sum(axis=0)

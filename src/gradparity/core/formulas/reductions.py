@@ -39,5 +39,4 @@ class Norm(Op):
         zero = (np.abs(y[0]) < tiny).all(axis=-1, keepdims=True)
         at = np.nonzero(np.broadcast_to(zero, y[0].shape))
         vectors = at[0] * 0 if y[0].ndim == 1 else np.ravel_multi_index(at[:-1], y[0].shape[:-1])
-        found: Ball | None = Ball.of(vectors, np.ravel_multi_index(at, y[0].shape))
-        return found
+        return Ball.of(vectors, np.ravel_multi_index(at, y[0].shape))

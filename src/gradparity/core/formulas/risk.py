@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, unbroadcast
-from .arguments import one_of, refused, true_or_false
+from .arguments import is_finite, one_of, refused, true_or_false
 from .divergences import Divergence
 from .op import Op, Shape
 
@@ -79,9 +79,7 @@ class Risk(Op):
     def __post_init__(self) -> None:
         one_of(self, "reduction", ("mean", "sum"))
         true_or_false(self, "weights")
-        real = isinstance(self.scale, int | float | np.integer | np.floating)
-        real = real and not isinstance(self.scale, bool)
-        if not real or not 0 < self.scale < math.inf:
+        if not is_finite(self.scale) or self.scale <= 0:
             raise refused(self, "scale", self.scale, "a positive number, such as 2.0**14")
         object.__setattr__(self, "scale", float(self.scale))
 

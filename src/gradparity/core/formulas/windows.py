@@ -13,62 +13,43 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..arithmetic.arrays import Array, NDArray, affine, swap, transpose
-from .arguments import is_whole, listed, one_of, positive, refused, true_or_false
-from .maxima import first_of
+from ..arithmetic.arrays import Array, NDArray, affine
+from .arguments import is_whole, listed, one_of, positive, refused, true_or_false, whole_numbers
+from .maxima import Max
 from .op import Movement, Op, Shape, Ties
 
 __all__ = ["Conv", "MaxPool", "Windows"]
 
-#: How an axis is padded: "same", or (low, high) for every axis.
-Padding = str | tuple[tuple[int, int], ...]
-
-
-def _per_axis(op: Any, name: str, n: int, least: int) -> None:
-    """A whole number for every spatial axis, or one for all of them."""
-    given = getattr(op, name)
-    values = (given,) * n if is_whole(given) else listed(given)
-    if values is None or len(values) != n or not all(is_whole(v, least) for v in values):
-        raise refused(
-            op, name, given,
-            f"a whole number >= {least}, or one for each of the {n} axes of the kernel",
-        )  # fmt: skip
-    object.__setattr__(op, name, tuple(int(v) for v in values))
-
-
-def _kernel(op: Any) -> None:
-    kernel = (op.kernel,) if is_whole(op.kernel) else listed(op.kernel)
-    if not kernel or len(kernel) > 3 or not all(is_whole(k, 1) for k in kernel):
-        raise refused(op, "kernel", op.kernel, "one, two or three whole numbers >= 1")
-    object.__setattr__(op, "kernel", tuple(int(k) for k in kernel))
-
-
-def _padding(op: Any) -> None:
-    """ "valid", "same", a number, one per axis, or a pair (low, high) per axis."""
-    n, given = len(op.kernel), op.padding
-    if isinstance(given, str):
-        one_of(op, "padding", ("valid", "same"))
-        pads: Any = "same" if given == "same" else ((0, 0),) * n
-    else:
-        each = (given,) * n if is_whole(given) else listed(given) or ()
-        found = [(p, p) if is_whole(p) else listed(p) or () for p in each]
-        if len(found) != n or not all(
-            len(p) == 2 and is_whole(p[0], 0) and is_whole(p[1], 0) for p in found
-        ):
-            raise refused(
-                op, "padding", given,
-                "'valid', 'same', a whole number >= 0, one per axis, or (low, high) per axis",
-            )  # fmt: skip
-        pads = tuple((int(low), int(high)) for low, high in found)
-    object.__setattr__(op, "padding", pads)
-
 
 def _windows(op: Any) -> None:
     """The arguments of `Windows`, checked and kept in full, in the name of the op they are of."""
-    _kernel(op)
+    kernel = whole_numbers((op.kernel,) if is_whole(op.kernel) else op.kernel, 1)
+    if not kernel or len(kernel) > 3:
+        raise refused(op, "kernel", op.kernel, "one, two or three whole numbers >= 1")
+    object.__setattr__(op, "kernel", kernel)
+    n = len(kernel)
     for name in ("stride", "dilation"):
-        _per_axis(op, name, len(op.kernel), 1)
-    _padding(op)
+        given = getattr(op, name)
+        steps = whole_numbers((given,) * n if is_whole(given) else given, 1)
+        if steps is None or len(steps) != n:
+            give = f"a whole number >= 1, or one for each of the {n} axes of the kernel"
+            raise refused(op, name, given, give)
+        object.__setattr__(op, name, steps)
+    object.__setattr__(op, "padding", _padding(op, n))
+
+
+def _padding(op: Any, n: int) -> Any:
+    """(low, high) for every axis; or "same"."""
+    given = op.padding
+    if isinstance(given, str):
+        one_of(op, "padding", ("valid", "same"))
+        return "same" if given == "same" else ((0, 0),) * n
+    each = (given,) * n if is_whole(given) else listed(given) or ()
+    pads = [whole_numbers((p, p) if is_whole(p) else p, 0) for p in each]
+    if len(pads) != n or any(p is None or len(p) != 2 for p in pads):
+        give = "'valid', 'same', a whole number >= 0, one per axis, or (low, high) per axis"
+        raise refused(op, "padding", given, give)
+    return tuple(pads)
 
 
 @dataclass(frozen=True)
@@ -95,14 +76,19 @@ class Windows(Movement):
     def __post_init__(self) -> None:
         _windows(self)
 
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """The length of a window along every spatial axis, the gaps of dilation included."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
     def pads(self, spatial: Shape) -> tuple[tuple[int, int], ...]:
         """(low, high) for every spatial axis."""
         if self.padding != "same":
             pairs: tuple[tuple[int, int], ...] = self.padding
             return pairs
         found = []
-        for n, k, s, d in zip(spatial, self.kernel, self.stride, self.dilation, strict=True):
-            total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+        for n, reach, s in zip(spatial, self.reach, self.stride, strict=True):
+            total = max((-(-n // s) - 1) * s + reach - n, 0)
             found.append((total // 2, total - total // 2))
         return tuple(found)
 
@@ -112,13 +98,8 @@ class Windows(Movement):
             raise ValueError(
                 f"a kernel of {n} axes takes a value (N, C, *{n} axes), received shape {shape}"
             )
-        out = [
-            (size + sum(pad) - (k - 1) * d - 1) // s + 1
-            for size, pad, k, s, d in zip(
-                shape[2:], self.pads(shape[2:]), self.kernel, self.stride, self.dilation,
-                strict=True,
-            )
-        ]  # fmt: skip
+        sizes = zip(shape[2:], self.pads(shape[2:]), self.reach, self.stride, strict=True)
+        out = [(size + sum(pad) - reach) // s + 1 for size, pad, reach, s in sizes]
         if min(out) < 1:
             raise ValueError(f"a window of {self.kernel} is larger than a value of shape {shape}")
         return (*shape[:2], *out, *self.kernel)
@@ -126,8 +107,7 @@ class Windows(Movement):
     def move(self, a: NDArray, fill: float) -> NDArray:
         n = len(self.kernel)
         a = np.pad(a, [(0, 0), (0, 0), *self.pads(a.shape[2:])], constant_values=fill)
-        reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
-        views = sliding_window_view(a, reach, tuple(range(2, n + 2)))
+        views = sliding_window_view(a, self.reach, tuple(range(2, n + 2)))
         steps: Any = (..., *(slice(None, None, s) for s in (*self.stride, *self.dilation)))
         taken: NDArray = views[steps]
         return taken
@@ -179,14 +159,10 @@ class Conv(Op):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("c_in", "c_out", "groups"):
-            positive(self, name)
+        positive(self, "c_in", "c_out", "groups")
         if self.c_in % self.groups or self.c_out % self.groups:
             raise ValueError(
-                f"Conv(groups={self.groups}) divides neither {self.c_in} nor {self.c_out} channels"
-                if self.c_in % self.groups and self.c_out % self.groups
-                else f"Conv(groups={self.groups}) must divide c_in={self.c_in} and "
-                f"c_out={self.c_out}"
+                f"Conv(groups={self.groups}) must divide c_in={self.c_in} and c_out={self.c_out}"
             )
         _windows(self)
         true_or_false(self, "bias")
@@ -213,27 +189,27 @@ class Conv(Op):
         w, g, n = self.windows.forward(y), self.groups, len(self.kernel)
         N, C, *rest = w.shape
         w = w.reshape(N, g, C // g, *rest)
-        w = transpose(w, 1, 0, *range(3, 3 + n), 2, *range(3 + n, 3 + 2 * n))
+        w = np.transpose(w, (1, 0, *range(3, 3 + n), 2, *range(3 + n, 3 + 2 * n)))
         out = (N, *rest[:n])
         return w.reshape(g, math.prod(out), -1), out
 
     def forward(self, *y: Array) -> Array:
         rows, out = self._rows(y[0])
         g, n = self.groups, len(self.kernel)
-        W = swap(y[1].reshape(g, self.c_out // g, -1))
+        W = y[1].reshape(g, self.c_out // g, -1).mT
         z = affine(rows, W, y[2].reshape(g, -1)) if self.bias else rows @ W
         z = z.reshape(g, *out, self.c_out // g)
-        z = transpose(z, 1, 0, n + 2, *range(2, n + 2))
+        z = np.transpose(z, (1, 0, n + 2, *range(2, n + 2)))
         return z.reshape(out[0], self.c_out, *out[1:])
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         rows, (N, *out) = self._rows(y[0])
         g, n, each = self.groups, len(self.kernel), self.c_in // self.groups
-        d = transpose(dz.reshape(N, g, -1, *out), 1, 0, *range(3, n + 3), 2)
+        d = np.transpose(dz.reshape(N, g, -1, *out), (1, 0, *range(3, n + 3), 2))
         d = d.reshape(g, N * math.prod(out), -1)
-        dW = (swap(d) @ rows).reshape(*y[1].shape)
+        dW = (d.mT @ rows).reshape(*y[1].shape)
         dw = (d @ y[1].reshape(g, self.c_out // g, -1)).reshape(g, N, *out, each, *self.kernel)
-        dw = transpose(dw, 1, 0, n + 2, *range(2, n + 2), *range(n + 3, 2 * n + 3))
+        dw = np.transpose(dw, (1, 0, n + 2, *range(2, n + 2), *range(n + 3, 2 * n + 3)))
         dw = dw.reshape(N, self.c_in, *out, *self.kernel)
         (dy,) = self.windows.vjp(dw, (y[0],), None)
         db = [dz.sum(axis=(0, *range(2, n + 2)))] if self.bias else []
@@ -265,15 +241,14 @@ class MaxPool(Op):
         given = self.padding
         one_of(self, "ties", ("first", "last"))
         _windows(self)
-        reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
-        if self.padding != "same" and any(
-            max(pad) >= n for pad, n in zip(self.padding, reach, strict=True)
-        ):
-            raise refused(
-                self, "padding", given,
+        reach = self.windows.reach
+        pads = self.padding if self.padding != "same" else ()
+        if any(max(pad) >= n for pad, n in zip(pads, reach, strict=False)):
+            give = (
                 f"less padding than a window is long, {' x '.join(map(str, reach))}, for a window "
-                "of padding alone has no largest element",
-            )  # fmt: skip
+                "of padding alone has no largest element"
+            )
+            raise refused(self, "padding", given, give)
 
     @property
     def windows(self) -> Windows:
@@ -281,18 +256,13 @@ class MaxPool(Op):
         return Windows(self.kernel, self.stride, self.padding, self.dilation, -np.inf)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        windows, shape = self.windows, shapes[0]
-        out = windows.output_shape(shape)[: 2 + len(self.kernel)]
-        for size, (low, _), k, s, d, count in zip(
-            shape[2:], windows.pads(shape[2:]), self.kernel, self.stride, self.dilation, out[2:],
-            strict=True,
-        ):  # fmt: skip
-            at = np.arange(count)[:, None] * s + np.arange(k) * d - low
-            if not ((at >= 0) & (at < size)).any(axis=1).all():
-                raise ValueError(
-                    f"MaxPool: on a value of shape {shape} a window holds padding alone; give less "
-                    "padding or dilation"
-                )
+        shape = shapes[0]
+        out = self.windows.output_shape(shape)[: 2 + len(self.kernel)]
+        if not self._inside((1, 1, *shape[2:])).any(axis=-1).all():
+            raise ValueError(
+                f"MaxPool: on a value of shape {shape} a window holds padding alone; give less "
+                "padding or dilation"
+            )
         return out
 
     def _flat(self, w: Array) -> Array:
@@ -304,23 +274,25 @@ class MaxPool(Op):
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         w = self._flat(self.windows.forward(y[0]))
-        wins = first_of(w == w.max(axis=-1, keepdims=True), self.ties)
-        share = np.where(wins, np.expand_dims(dz, -1), 0)
+        share = Max(ties=self.ties).df(np.expand_dims(dz, -1), w, z)
         share = share.reshape(*dz.shape, *self.kernel)
         return self.windows.vjp(share, y, None)
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
         w = self._flat(self.windows.move(np.where(np.abs(y[0]) < tiny, 0.0, y[0]), -np.inf))
         wins = (w == w.max(axis=-1, keepdims=True)) & (w > -np.inf)
-        at = np.nonzero(wins & (wins.sum(axis=-1, keepdims=True) > 1))
-        return self._slots(y[0].shape, at)
+        return self._slots(y[0].shape, wins & (wins.sum(axis=-1, keepdims=True) > 1))
 
     def routes(self, *shapes: Shape) -> Ties | None:
-        inside = self._flat(self.windows.move(np.ones(shapes[0], bool), 0.0))
-        return self._slots(shapes[0], np.nonzero(inside))
+        return self._slots(shapes[0], self._inside(shapes[0]))
 
-    def _slots(self, shape: Shape, at: Any) -> Ties | None:
-        element = self._flat(self.windows.move(np.arange(math.prod(shape)).reshape(shape), 0))
-        group = np.ravel_multi_index(at[:-1], element.shape[:-1])
-        found: Ties | None = Ties.of(group, element[at])
-        return found
+    def _inside(self, shape: Shape) -> NDArray:
+        """True at the elements of the windows that are not padding."""
+        inside: NDArray = self._flat(self.windows.move(np.ones(shape, bool), 0.0))
+        return inside
+
+    def _slots(self, shape: Shape, chosen: NDArray) -> Ties | None:
+        """The ties of elements of the windows as ties of the input."""
+        source = self.windows.move(np.arange(math.prod(shape)).reshape(shape), 0)
+        at = np.flatnonzero(chosen)
+        return Ties.of(at // math.prod(self.kernel), source.ravel()[at])
