@@ -8,7 +8,8 @@ nothing writes in place, nothing forces float64, and whatever NumPy cannot dispa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "moved",
     "moved_back",
     "scatter_add",
+    "split",
     "total",
     "unbroadcast",
     "wider",
@@ -118,6 +120,16 @@ def scatter_add(values: NDArray, indices: Sequence[int], width: int) -> NDArray:
     at: Any = (..., list(indices))
     np.add.at(out, at, values)
     return out
+
+
+def split(a: Array, sizes: Iterable[int], axis: int) -> list[Array]:
+    """The parts of these sizes, which lie side by side along an axis.
+
+    >>> [part.tolist() for part in split(np.arange(3), (2, 1), 0)]
+    [[0, 1], [2]]
+    """
+    lead = (slice(None),) * (axis % a.ndim)
+    return [a[(*lead, slice(lo, hi))] for lo, hi in pairwise(np.cumsum((0, *sizes)))]
 
 
 def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:

@@ -39,7 +39,7 @@ class Bounded(Carried):
 
     @classmethod
     def rounded(cls, x: Array, rounding: Rounding) -> Bounded:
-        """A computed result, of which the implementation may hold the unrounded form (fused)."""
+        """A computed result, which a fused implementation may hold unrounded."""
         value = np.asarray(x, dtype=np.float64)
         return cls(value, rounding.u * np.abs(value) + rounding.tiny, rounding, fresh=True)
 
@@ -65,9 +65,7 @@ class Bounded(Carried):
     def exact(self) -> bool:
         return not np.any(self.error)
 
-    def full_error(self) -> Array:
-        """The bound as an array of the value's shape."""
-        return self.full()
+    full_error = Carried.full
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -84,7 +82,7 @@ class Bounded(Carried):
         """See `gradparity.core.arithmetic.arrays.affine`."""
         if self.rounding.u > self.rounding.u_sum or self.rounding.mode != "none":
             # The product is rounded on its own, or its operands are.
-            return self @ W + (b if b.ndim == 1 else b.reshape(*b.shape[:-1], 1, b.shape[-1]))
+            return self @ W + (b if b.ndim == 1 else np.expand_dims(b, -2))
         return super().affine(W, b)
 
     def moved_back(self, back: Callable[[Any], Any]) -> Bounded:
@@ -117,7 +115,7 @@ class Bounded(Carried):
         """This value, with a bound that covers both this form and `other`."""
         with np.errstate(all="ignore"):
             error = np.abs(self.value - other.value) + other.error
-        # Where the other form is no number (0 / 0), no correct implementation has used it.
+        # Where the other form is nan (0 / 0), no correct implementation has used it.
         error = np.maximum(self.error, np.where(np.isnan(other.value), 0.0, error))
         return Bounded(self.value, error, self.rounding)
 

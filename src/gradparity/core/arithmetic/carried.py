@@ -146,7 +146,7 @@ class Carried(NDArrayOperatorsMixin):
     def affine(self, W: Array, b: Array) -> Array:
         """See `gradparity.core.arithmetic.arrays.affine`: the bias is one more row of W."""
         y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
-        w: list[Array] = [b.reshape(*b.shape[:-1], 1, b.shape[-1]), W]
+        w: list[Array] = [np.expand_dims(b, -2), W]
         return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=-2)
 
 

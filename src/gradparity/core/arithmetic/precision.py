@@ -145,12 +145,6 @@ PRECISIONS = {
         _native("float32", np.float32),
         _native("tf32", np.float32, factors=11),
         _native("float16", np.float16, sums=24, tiny=2.0**-24),
-        _native(
-            "bfloat16",
-            np.float32,
-            digits=8,
-            factors=8,
-            largest=float(np.uint32(0x7F7F0000).view(np.float32)),
-        ),
+        _native("bfloat16", np.float32, digits=8, factors=8, largest=(2 - 2.0**-7) * 2.0**127),
     )
 }

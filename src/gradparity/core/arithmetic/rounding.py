@@ -51,13 +51,7 @@ class Rounding:
     mode: str = "none"
 
     @classmethod
-    def of(
-        cls,
-        precision: Any,
-        *,
-        statistical: bool = False,
-        mode: str = "any",
-    ) -> Rounding:
+    def of(cls, precision: Any, *, statistical: bool = False, mode: str = "any") -> Rounding:
         """The rounding of a `Precision`, its name or NumPy dtype, against a float64 reference.
 
         >>> Rounding.of("float32").u == 2.0**-24 + 2.0**-53

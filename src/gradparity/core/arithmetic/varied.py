@@ -111,7 +111,7 @@ class Varied(Carried):
 
     @property
     def sigma(self) -> Array:
-        """The standard deviation, in the value's shape; what is not known is infinite."""
+        """The standard deviation, in the value's shape; infinite where it is not known."""
         with np.errstate(all="ignore"):
             sigma = np.sqrt(self.full())
         return np.where(np.isnan(sigma), np.inf, sigma)
@@ -131,16 +131,12 @@ class Varied(Carried):
         own = noise.own(VARIANCE * noise.out**2 * roundings)
         return Varied(back(self.value), inherited + np.where(terms > 1, own, 0.0), noise)
 
-    def absorb(self, other: Varied) -> Varied:
-        """See `gradparity.core.arithmetic.arrays.absorb`."""
-        return self + other  # type: ignore[no-any-return]
-
     def admit(self, other: Varied) -> Varied:
         """This value, with a variance that covers both this form and `other`."""
         if self.noise.rng is not None:
             return self
         with np.errstate(all="ignore"):
             spread = other.full() + np.square(self.value - other.value)
-        # Where the other form is no number (0 / 0), no correct implementation has used it.
+        # Where the other form is nan (0 / 0), no correct implementation has used it.
         spread = np.where(np.isfinite(spread), spread, 0.0)
         return Varied(self.value, np.maximum(self.full(), spread), self.noise)

@@ -91,9 +91,7 @@ class ReLU(Kinked):
     array([0., 0., 1.])
     """
 
-    @property
-    def kinks(self) -> tuple[Kink, ...]:
-        return (Kink(0.0, 0.0, 1.0),)
+    kinks = (Kink(0.0, 0.0, 1.0),)
 
     def f(self, z: Array) -> Array:
         return np.maximum(z, 0)
@@ -187,10 +185,9 @@ class RandomizedLeakyReLU(Kinked):
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
         x, a = y if self.training else (y[0], self.mean)
         dy = np.where(x > 0, dz, a * dz)
-        for kink in self.kinks:
-            # The left slope at the kink is the one drawn there, not the lowest of the range.
-            if self.subgradient != "left":
-                dy = np.where(x == kink.at, self.taken_at(kink) * dz, dy)
+        # The left slope at a kink is the one drawn there, not the lowest of the range.
+        for kink in self.kinks if self.subgradient != "left" else ():
+            dy = np.where(x == kink.at, self.taken_at(kink) * dz, dy)
         return (dy, None) if self.training else (dy,)
 
 
@@ -247,24 +244,22 @@ class ELU(Kinked):
         return np.where(z > 0, dy, (y + self.a) * dy)
 
 
+# Klambauer et al. 2017, the fixed point of zero mean and unit variance.
+SELU_A = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
 @dataclass(frozen=True)
 class SELU(Kinked):
     """y = s z for z > 0, else s a (e^z - 1); f'(z) = s or y + s a; kink at 0: [s, s a]."""
 
-    @property
-    def kinks(self) -> tuple[Kink, ...]:
-        return _kink_at_zero(SELU_SCALE * SELU_A, SELU_SCALE)
+    kinks = (Kink(0.0, SELU_SCALE * SELU_A, SELU_SCALE),)
 
     def f(self, z: Array) -> Array:
         return SELU_SCALE * np.where(z >= 0, z, SELU_A * np.expm1(-abs(z)))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
         return np.where(z > 0, SELU_SCALE * dy, (y + SELU_SCALE * SELU_A) * dy)
-
-
-# Klambauer et al. 2017, the fixed point of zero mean and unit variance.
-SELU_A = 1.6732632423543772848170429916717
-SELU_SCALE = 1.0507009873554804934193349852946
 
 
 @dataclass(frozen=True)
@@ -317,10 +312,7 @@ class Hardtanh(Kinked):
     """y = min(max(z, -1), 1); f'(z) = 1 for |z| < 1, else 0; kinks at -1 and 1: [0, 1]."""
 
     subgradient: float | str = field(default=1.0, kw_only=True)
-
-    @property
-    def kinks(self) -> tuple[Kink, ...]:
-        return (Kink(-1.0, 0.0, 1.0), Kink(1.0, 1.0, 0.0))
+    kinks = (Kink(-1.0, 0.0, 1.0), Kink(1.0, 1.0, 0.0))
 
     def f(self, z: Array) -> Array:
         return np.minimum(np.maximum(z, -1), 1)

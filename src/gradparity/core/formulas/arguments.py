@@ -15,6 +15,7 @@ __all__ = [
     "finite",
     "fits",
     "index_rows",
+    "index_within",
     "indices",
     "is_finite",
     "is_whole",
@@ -150,6 +151,16 @@ def fits(op: Any, shape: tuple[int, ...], width: int) -> None:
     """A value whose last axis has the width that an op takes."""
     if not shape or shape[-1] != width:
         raise ValueError(f"{op.name} takes a value of width {width}, received shape {shape}")
+
+
+def index_within(op: Any, largest: int, shape: tuple[int, ...]) -> None:
+    """A value whose last axis has this index."""
+    axes_in(op, -1, shape)
+    if largest >= shape[-1]:
+        raise ValueError(
+            f"{op.name}: index {largest} of a value of shape {shape}; "
+            f"indices go from 0 to {shape[-1] - 1}"
+        )
 
 
 def axes_in(op: Any, axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -103,8 +103,36 @@ class LinearLoss(Divergence):
         return d + 0 * y
 
 
+class _OfProbabilities(Divergence):
+    """A divergence of probabilities, which an output holds itself or as logits."""
+
+    labels: ClassVar[bool] = True
+    #: The activation that makes probabilities of logits.
+    activation: ClassVar[str]
+    on: str
+
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        d = super().desired(d, shape, dtype)
+        self._check("d", d, "targets are probabilities")
+        return d
+
+    def check_output(self, y: Array) -> None:
+        if self.on == "probabilities":
+            remedy = f"end in {self.activation}(), or give on='logits'"
+            self._check("the output y", y, remedy)
+
+    def _check(self, what: str, x: Array, why: str) -> None:
+        outside = (x < 0.0) | (x > 1.0)
+        if outside.any():
+            value, index = float(x[outside][0]), tuple(int(i) for i in np.argwhere(outside)[0])
+            raise ValueError(
+                f"{self.name}: {what}[{', '.join(map(str, index))}] = {value!r} is outside "
+                f"[0, 1]; {why}"
+            )
+
+
 @dataclass(frozen=True)
-class BinaryCrossEntropy(Divergence):
+class BinaryCrossEntropy(_OfProbabilities):
     """Div = sum_i -d_i log Y_i - (1 - d_i) log(1 - Y_i), 0 <= d_i <= 1.
 
     On probabilities y = Y: dDiv/dy = -d/y + (1 - d)/(1 - y).  On logits Y = sigmoid(z):
@@ -116,20 +144,14 @@ class BinaryCrossEntropy(Divergence):
     """
 
     on: str = "logits"
-    labels: ClassVar[bool] = True
+    activation: ClassVar[str] = "Sigmoid"
 
     def __post_init__(self) -> None:
         one_of(self, "on", ("logits", "probabilities"))
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
         d = d[..., np.newaxis] if d.ndim == len(shape) - 1 and shape[-1] == 1 else d
-        d = super().desired(d, shape, dtype)
-        _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
-        return d
-
-    def check_output(self, y: Array) -> None:
-        if self.on == "probabilities":
-            _within(self, "the output y", y, 0.0, 1.0, "end in Sigmoid(), or give on='logits'")
+        return super().desired(d, shape, dtype)
 
     def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
         return rng.integers(0, 2, shape).astype(np.float64)
@@ -162,7 +184,7 @@ class BinaryKL(BinaryCrossEntropy):
 
 
 @dataclass(frozen=True)
-class CrossEntropy(Divergence):
+class CrossEntropy(_OfProbabilities):
     """Div = -sum_i t_i log y_i, with label smoothing t_i = d_i - eps (K d_i - 1).
 
     For a one-hot d: t_c = 1 - (K-1) eps at the class and eps elsewhere.  On probabilities:
@@ -178,7 +200,7 @@ class CrossEntropy(Divergence):
 
     eps: float = 0.0
     on: str = "logits"
-    labels: ClassVar[bool] = True
+    activation: ClassVar[str] = "Softmax"
 
     def __post_init__(self) -> None:
         one_of(self, "on", ("logits", "probabilities"))
@@ -204,11 +226,9 @@ class CrossEntropy(Divergence):
 
     @classmethod
     def _of(cls, a: float, eps: float, K: int, on: str) -> CrossEntropy:
-        if 0.0 <= eps <= (1.0 + 2.0**-50) / K:  # the conversion itself is rounded
-            eps = min(eps, 1.0 / K)
-        else:
+        if not 0.0 <= eps <= (1.0 + 2.0**-50) / K:  # the conversion itself is rounded
             raise ValueError(f"a = {a!r} with K = {K} classes is eps = {eps!r}: {_EPS_RANGE}")
-        return cls(eps, on)
+        return cls(min(eps, 1.0 / K), on)
 
     def uniform(self, K: int) -> float:
         """The a of the form (1 - a) d + a/K (PyTorch's ``label_smoothing``): a = K eps.
@@ -241,7 +261,6 @@ class CrossEntropy(Divergence):
                 f"{shape[:-1]}, distributions are floats of the output's shape"
             )
         d = super().desired(d, shape, dtype)
-        _within(self, "d", d, 0.0, 1.0, "targets are probabilities")
         total = d.sum(axis=-1)
         worst = np.unravel_index(int(np.argmax(np.abs(total - 1))), total.shape)
         # A target of a wider dtype may have been rounded to float32 on its way here.
@@ -252,10 +271,6 @@ class CrossEntropy(Divergence):
                 f"{float(total[worst])!r}; divide each row by its sum (probabilities sum to one)"
             )
         return d
-
-    def check_output(self, y: Array) -> None:
-        if self.on == "probabilities":
-            _within(self, "the output y", y, 0.0, 1.0, "end in Softmax(), or give on='logits'")
 
     def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
         return rng.integers(0, shape[-1], shape[:-1])
@@ -347,13 +362,3 @@ def _over(d: Array, y: Array) -> Array:
     """d / y with 0 / 0 = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(d > 0, d / y, 0)
-
-
-def _within(divergence: Divergence, what: str, x: Array, low: float, high: float, why: str) -> None:
-    outside = (x < low) | (x > high)
-    if outside.any():
-        value, index = float(x[outside][0]), tuple(int(i) for i in np.argwhere(outside)[0])
-        raise ValueError(
-            f"{divergence.name}: {what}[{', '.join(map(str, index))}] = {value!r} is outside "
-            f"[{low:g}, {high:g}]; {why}"
-        )

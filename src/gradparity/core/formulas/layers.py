@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..arithmetic.arrays import (
     affine,
     moved_back,
     scatter_add,
+    split,
     total,
     unbroadcast,
 )
@@ -23,8 +23,10 @@ from .arguments import (
     broadcast,
     fits,
     index_rows,
+    index_within,
     of_shape,
     positive,
+    refused,
     true_or_false,
     whole,
 )
@@ -154,7 +156,7 @@ class Products(Activation):
     def __post_init__(self) -> None:
         pairs = index_rows(self, "pairs")
         if any(len(pair) != 2 for pair in pairs):
-            raise ValueError(f"Products(pairs={self.pairs}): give pairs (j, l) of indices >= 0")
+            raise refused(self, "pairs", self.pairs, "pairs (j, l) of indices >= 0")
         object.__setattr__(self, "pairs", pairs)
 
     @property
@@ -163,10 +165,7 @@ class Products(Activation):
         return tuple(j for j, _ in self.pairs), tuple(l for _, l in self.pairs)  # noqa: E741
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        axes_in(self, -1, shapes[0])
-        largest = max(max(pair) for pair in self.pairs)
-        if largest >= shapes[0][-1]:
-            raise ValueError(f"Products: index {largest} of a value of shape {shapes[0]}")
+        index_within(self, max(map(max, self.pairs)), shapes[0])
         return (*shapes[0][:-1], len(self.pairs))
 
     def f(self, z: Array) -> Array:
@@ -287,6 +286,4 @@ class Concatenate(Op):
         return np.concatenate(y, axis=self.axis)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        at = self.axis % dz.ndim
-        cuts = np.cumsum([0, *(x.shape[at] for x in y)])
-        return tuple(dz[(slice(None),) * at + (slice(lo, hi),)] for lo, hi in pairwise(cuts))
+        return tuple(split(dz, [x.shape[self.axis] for x in y], self.axis))

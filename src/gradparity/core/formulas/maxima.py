@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, scatter_add, unbroadcast
-from .arguments import axes_in, broadcast, fits, index_rows, indices, one_of, positive, whole
+from ..arithmetic.arrays import Array, NDArray, scatter_add, split, unbroadcast
+from .arguments import (
+    axes_in,
+    broadcast,
+    fits,
+    index_rows,
+    index_within,
+    indices,
+    one_of,
+    positive,
+    whole,
+)
 from .layers import Affine
 from .op import Activation, Compound, Movement, Op, Shape, Ties
 
@@ -75,19 +84,16 @@ class Max(Activation):
 
     def groups(self, z: Array) -> list[Array]:
         """The groups of z, as slices along the axis."""
-        at = self.axis % z.ndim
-        cuts = np.cumsum((0, *self.parts(z.shape[at])))
-        return [z[(slice(None),) * at + (slice(lo, hi),)] for lo, hi in pairwise(cuts)]
+        return split(z, self.parts(z.shape[self.axis]), self.axis)
 
     def f(self, z: Array) -> Array:
         best = [g.max(axis=self.axis, keepdims=True) for g in self.groups(z)]
         return np.concatenate(best, axis=self.axis)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        share, at = [], self.axis % z.ndim
-        for i, g in enumerate(self.groups(z)):
+        share, groups = [], self.groups(z)
+        for g, dyi in zip(groups, split(dy, [1] * len(groups), self.axis), strict=True):
             wins = first_of(g == g.max(axis=self.axis, keepdims=True), self.ties, self.axis)
-            dyi = dy[(slice(None),) * at + (slice(i, i + 1),)]
             if self.ties == "even":
                 dyi = dyi / wins.sum(axis=self.axis, keepdims=True).astype(dy.dtype)
             share.append(np.where(wins, dyi, 0))
@@ -165,12 +171,7 @@ class Take(Movement):
         object.__setattr__(self, "indices", indices(self, "indices", self.indices))
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        axes_in(self, -1, shapes[0])
-        if max(self.indices) >= shapes[0][-1]:
-            raise ValueError(
-                f"Take: index {max(self.indices)} of a value of shape {shapes[0]}; "
-                f"indices go from 0 to {shapes[0][-1] - 1}"
-            )
+        index_within(self, max(self.indices), shapes[0])
         return (*shapes[0][:-1], len(self.indices))
 
     def move(self, a: NDArray, fill: float) -> NDArray:

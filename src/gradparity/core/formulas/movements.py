@@ -6,6 +6,7 @@ several places took are added up on the way back.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,9 +100,8 @@ class Select(Movement):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         shape = shapes[0]
-        if not -len(shape) <= self.axis < len(shape) or not (
-            -shape[self.axis] <= self.index < shape[self.axis]
-        ):
+        (at,) = axes_in(self, self.axis, shape)
+        if not -shape[at] <= self.index < shape[at]:
             raise ValueError(f"{self!r} does not fit a value of shape {shape}")
         return super().output_shape(*shapes)
 
@@ -156,17 +156,13 @@ class Sum(Op):
     axis: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.axis is None:
-            return
         if is_whole(self.axis):
             whole(self, "axis")
-            return
-        if listed(self.axis) == ():
-            raise refused(
-                self, "axis", self.axis,
-                "one axis or more, or None for all: NumPy and PyTorch differ on a sum over none",
-            )  # fmt: skip
-        wholes(self, "axis", other=", one whole number, or None for all axes")
+        elif listed(self.axis) == ():
+            differ = "NumPy and PyTorch differ on a sum over none"
+            raise refused(self, "axis", self.axis, f"one axis or more, or None for all: {differ}")
+        elif self.axis is not None:
+            wholes(self, "axis", other=", one whole number, or None for all axes")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axes = axes_in(self, self.axis, shapes[0])
@@ -190,7 +186,7 @@ class Mean(Sum):
     """
 
     def _n(self, shape: Shape) -> int:
-        return int(np.prod([shape[a] for a in axes_of(self.axis, len(shape))], dtype=np.int64))
+        return math.prod(shape[a] for a in axes_of(self.axis, len(shape)))
 
     def forward(self, *y: Array) -> Array:
         return y[0].sum(axis=self.axis) / self._n(y[0].shape)

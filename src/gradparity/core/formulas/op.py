@@ -321,16 +321,12 @@ class Kinked(Activation):
 
     def __post_init__(self) -> None:
         for kink in self.kinks:
-            low, high = kink.interval
-            if isinstance(self.subgradient, str):
-                valid = self.subgradient in ("left", "right")
-            else:
-                given: Any = self.subgradient
-                real = isinstance(given, int | float | np.integer | np.floating)
-                valid = real and bool(low <= given <= high)
-                if valid:  # a NumPy scalar would force its own dtype on the formula
-                    object.__setattr__(self, "subgradient", float(given))
-            if not valid:
+            (low, high), given = kink.interval, self.subgradient
+            real = isinstance(given, int | float | np.integer | np.floating)
+            if real and low <= given <= high:  # type: ignore[operator]
+                # A NumPy scalar would force its own dtype on the formula.
+                object.__setattr__(self, "subgradient", float(given))
+            elif not isinstance(given, str) or given not in ("left", "right"):
                 raise ValueError(
                     f"{self.name}(subgradient={self.subgradient!r}): at {kink.at:g} give 'left' "
                     f"({kink.left:g}), 'right' ({kink.right:g}) or a number in [{low:g}, {high:g}]"

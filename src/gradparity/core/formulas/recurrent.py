@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, affine
+from ..arithmetic.arrays import Array, affine, split
 from .activations import sigmoid
 from .arguments import positive
 from .op import Op, Shape
@@ -53,7 +53,7 @@ class LSTMCell(Op):
         # One sum over x, h and the bias, in whatever order an implementation adds it up.
         both = np.concatenate([x, h], axis=-1)
         s = affine(both, np.concatenate([W, U], axis=0), b)
-        i, f, g, o = (s[..., k * self.h : (k + 1) * self.h] for k in range(4))
+        i, f, g, o = split(s, [self.h] * 4, -1)
         return sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
 
     def forward(self, *y: Array) -> tuple[Array, Array]:
