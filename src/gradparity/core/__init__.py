@@ -52,10 +52,9 @@ from .formulas.layers import (
 )
 from .formulas.maxima import Max, Maximum, Maxout, MaxSubsets, Take
 from .formulas.movements import Broadcast, Mean, Reshape, Select, Sum, Transpose
-from .formulas.norms import BatchNorm, LayerNorm
+from .formulas.norms import BatchNorm, LayerNorm, Norm
 from .formulas.op import Activation, Ball, Compound, Kink, Kinked, Movement, Op, Slopes, Ties
 from .formulas.recurrent import LSTMCell
-from .formulas.reductions import Norm
 from .formulas.risk import Risk, Weighted
 from .formulas.windows import Conv, MaxPool, Windows
 from .lecture.descent import classify_stationary_point, first_order_check, gradient_descent

@@ -135,7 +135,7 @@ METHODS = frozenset(
     }
 )
 ARITHMETIC = frozenset(
-    {"wider", "erf", "affine", "absorb", "total", "scatter_add", "of_shape", "moved", "moved_back"}
+    "wider erf affine absorb total scatter_add split of_shape moved moved_back".split()
 )
 
 

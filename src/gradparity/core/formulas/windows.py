@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..arithmetic.arrays import Array, NDArray, affine
 from .arguments import is_whole, listed, one_of, positive, refused, true_or_false, whole_numbers
-from .maxima import Max
+from .maxima import first_of
 from .op import Movement, Op, Shape, Ties
 
 __all__ = ["Conv", "MaxPool", "Windows"]
@@ -242,13 +242,11 @@ class MaxPool(Op):
         one_of(self, "ties", ("first", "last"))
         _windows(self)
         reach = self.windows.reach
-        pads = self.padding if self.padding != "same" else ()
-        if any(max(pad) >= n for pad, n in zip(pads, reach, strict=False)):
-            give = (
-                f"less padding than a window is long, {' x '.join(map(str, reach))}, for a window "
-                "of padding alone has no largest element"
-            )
-            raise refused(self, "padding", given, give)
+        most = [0] * len(reach) if self.padding == "same" else map(max, self.padding)
+        if any(pad >= n for pad, n in zip(most, reach, strict=True)):
+            long = f"less padding than a window is long, {' x '.join(map(str, reach))}"
+            why = "a window of padding alone has no largest element"
+            raise refused(self, "padding", given, f"{long}, for {why}")
 
     @property
     def windows(self) -> Windows:
@@ -274,7 +272,8 @@ class MaxPool(Op):
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         w = self._flat(self.windows.forward(y[0]))
-        share = Max(ties=self.ties).df(np.expand_dims(dz, -1), w, z)
+        wins = first_of(w == w.max(axis=-1, keepdims=True), self.ties)
+        share = np.where(wins, np.expand_dims(dz, -1), 0)
         share = share.reshape(*dz.shape, *self.kernel)
         return self.windows.vjp(share, y, None)
 
