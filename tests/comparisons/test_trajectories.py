@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from gradparity.adapters.base import Trainer
 from gradparity.cli import main
 from gradparity.comparisons.cases.digits import RECIPES
-from gradparity.comparisons.lecture.perturbed import Twins, hand_core
+from gradparity.comparisons.lecture.perturbed import PerturbedRuns, hand_core
 from gradparity.comparisons.lecture.trajectories import Trajectories, train_digits, trajectories
 from gradparity.core import (
     Affine,
@@ -193,7 +193,7 @@ def test_a_trainer_that_stops_being_finite_leaves_the_bound() -> None:
     assert "?" in str(found)
 
 
-def test_a_unit_far_on_the_other_side_has_strayed() -> None:
+def test_a_unit_far_on_the_other_side_is_unexplained() -> None:
     case = make()
 
     def jump(step: int, grad: dict[str, Any], rows: int) -> None:
@@ -202,12 +202,12 @@ def test_a_unit_far_on_the_other_side_has_strayed() -> None:
             grad["b1"][0] += 1000.0
 
     found = train(case, faulty(case, jump))
-    assert found.runs[0].strayed is not None
+    assert found.runs[0].unexplained is not None
     assert found.exit_code == 1
 
 
 @pytest.mark.parametrize("taken", ["left", 0.5])
-def test_another_subgradient_at_the_kink_is_followed(taken: Any) -> None:
+def test_another_subgradient_at_the_kink_resynchronises_the_reference(taken: Any) -> None:
     """Units exactly at 0 for every instance: each implementation may take another slope."""
     case = make()
     W1, b1 = case.params["W1"].copy(), case.params["b1"].copy()
@@ -218,7 +218,7 @@ def test_another_subgradient_at_the_kink_is_followed(taken: Any) -> None:
     (run,) = found.runs
     assert found.exit_code == 0, found
     assert run.branch in (1, 2)  # both move these units, if at all, by different amounts
-    assert run.takeovers[0] == 1
+    assert run.resyncs[0] == 1
     assert np.abs(run.losses - found.core).max() > found.bound[-1]  # the runs themselves part
 
 
@@ -232,15 +232,15 @@ def test_the_bound_is_one_of_rounding() -> None:
     assert bounds[0][-1] < 1e-4
 
 
-def test_the_twins_stay_on_the_sides_of_the_core() -> None:
+def test_the_perturbed_runs_stay_on_the_sides_of_the_core() -> None:
     case = make()
-    twins, core = Twins(case, ETA, seed=0), hand_core(case, ETA)
+    perturbed, core = PerturbedRuns(case, ETA, seed=0), hand_core(case, ETA)
     for _ in range(30):
         rows = np.arange(8)
-        Errs = twins.step(rows, core.params())
+        Errs = perturbed.step(rows, core.params())
         assert len(set(Errs)) == 4
         core.step(rows)
-    assert 0 < twins.grain["z1"] <= twins.room["z1"] < 1e-3
+    assert 0 < perturbed.rounding_error["z1"] <= perturbed.largest_distance["z1"] < 1e-3
 
 
 def test_it_is_reproducible() -> None:
@@ -270,7 +270,7 @@ def test_where_the_core_diverges_it_is_unknown() -> None:
 def test_a_smooth_network_has_no_branches() -> None:
     case = make(Sigmoid())
     (run,) = train(case, reordered(case, 0)).runs
-    assert (run.branch, run.takeovers) == (None, ())
+    assert (run.branch, run.resyncs) == (None, [])
 
 
 def test_what_is_not_followed_is_refused() -> None:

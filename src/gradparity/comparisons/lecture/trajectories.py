@@ -1,7 +1,7 @@
 """Whole training runs side by side: the hand core, PyTorch, JAX, one minibatch after another.
 
-`train_digits` makes the case and the trainers; `trajectories` trains them in lockstep.  `Twins`
-says how far apart correct ones may be by then, `Follower` what each is compared with.
+`train_digits` makes the case and the trainers; `trajectories` trains them in lockstep.
+`PerturbedRuns` bounds the distance between correct runs, `Run` is compared with its reference.
 """
 
 from __future__ import annotations
@@ -20,43 +20,18 @@ from ...core.network.case import Case
 from ..cases.digits import RECIPES, digits, digits_case
 from ..report.records import environment
 from ..running.progress import Progress, silent
-from .perturbed import Follower, Twins, hand_core
+from .perturbed import PerturbedRuns, Run, hand_core
 
-__all__ = ["Run", "Trajectories", "train_digits", "trajectories"]
+__all__ = ["Trajectories", "train_digits", "trajectories"]
 
 CORE = "core"
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 80
-FOLLOWING = (
-    "In percent of the bound: how far each is from a core that follows it. That core is trained "
-    "by the same steps, and takes over the other's parameters where rounding may have put a unit "
-    "on another side of its kink: from there on two correct runs part, each to losses of its own."
+LEGEND = (
+    "In percent of the bound: the distance of each run from its resynchronised reference, a core "
+    "trained by the same steps, which takes over the run's parameters where rounding may have put "
+    "a unit on another side of its kink: from there on two correct runs have different losses."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One implementation's training, and the core's that followed it; see `Follower`.
-
-    Attributes
-    ----------
-    losses : shape (steps,), Err of each step's minibatch, before its update.
-    followed : shape (steps,), the same of the core that followed.
-    branch : first step at which a unit is on another side of its kink than in the core's own run,
-        evaluated in NumPy on the implementation's parameters; None: never.
-    takeovers : steps at which the following core took over the implementation's parameters.
-    strayed : first step at which a unit was on another side although its distance from the kink is
-        more than rounding explains; None: never.
-    params : the parameters after the last step.
-    """
-
-    name: str
-    losses: Array
-    followed: Array
-    branch: int | None
-    takeovers: tuple[int, ...]
-    strayed: int | None
-    params: Mapping[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +42,7 @@ class Trajectories:
     ----------
     core : the hand core's own losses, shape (steps,), on the case's parameters.
     runs : the implementations' training.
-    bound : shape (steps,), see `Twins`.
+    bound : shape (steps,), see `PerturbedRuns`.
     skipped : implementation -> why it was not trained.
     params : the core's parameters after the last step.
     accuracy : on held-out instances by name of the run, "core" among them; empty without any.
@@ -96,23 +71,22 @@ class Trajectories:
         return len(losses) if informative.all() else int(np.argmin(informative))
 
     def ratios(self, run: Run) -> Array:
-        """|Err - Err of the following core| / bound, at every judged step."""
+        """|Err - Err of the resynchronised reference| / bound, at every judged step."""
         with np.errstate(all="ignore"):
-            apart = _apart(run.losses, run.followed)[: self.judged]
+            apart = _apart(run.losses, run.reference)[: self.judged]
             ratio = np.where(apart == 0.0, 0.0, apart / self.bound[: self.judged])
         return np.where(np.isnan(ratio), np.inf, ratio)
 
     def outside(self, run: Run) -> int | None:
-        """The first judged step at which the run is outside its bound or strayed; None: never."""
-        first = _first(self.ratios(run) > 1.0)
-        strayed = run.strayed if run.strayed is not None and run.strayed < self.judged else None
-        return min((s for s in (first, strayed) if s is not None), default=None)
+        """The first judged step outside the bound, or with an unexplained branch; None: never."""
+        steps = (_first(self.ratios(run) > 1.0), run.unexplained)
+        return min((s for s in steps if s is not None and s < self.judged), default=None)
 
     @property
     def exit_code(self) -> int:
         """0: every run inside; 1: a run outside; 2: nothing compared, or no update judged.
 
-        The loss of step 0 is before the first update.  Of a core that diverges nothing is said.
+        The loss of step 0 is before the first update.  A core that diverges judges nothing.
         """
         if any(self.outside(run) is not None for run in self.runs):
             return 1
@@ -122,7 +96,7 @@ class Trajectories:
         return self.exit_code == 0
 
     def __str__(self) -> str:
-        return "\n".join(_text(self))
+        return "\n".join(_lines(self))
 
     __repr__ = __str__
 
@@ -144,8 +118,8 @@ def train_digits(
     *adapters : names; every installed adapter by default.
     dtype : "float32" or "float64".
     epochs, eps : other than the problem's recipe, `RECIPES`.
-    seed : of the split, the parameters, the minibatches and the twins.
-    progress : told what is being done, and which part of the steps is: from 0 to 1.
+    seed : of the split, the parameters, the minibatches and the perturbed runs.
+    progress : called with a message and the fraction of the steps that is done.
 
     Raises
     ------
@@ -196,14 +170,17 @@ def trajectories(
     progress: Progress = silent,
     about: tuple[str, ...] = (),
 ) -> Trajectories:
-    """Do these trainers go where the hand core goes?  All see the same minibatches.
+    """Train these beside the hand core, on the same minibatches, and compare the losses.
 
     Parameters
     ----------
     case : the initial parameters and the training set; float32 or float64.
     trainers : each starting from the case's parameters with this eta, by name.
-    batch_size, epochs, seed : as in `minibatches`; the twins draw their signs from seed too.
+    batch_size, epochs, seed : as in `minibatches`; the perturbed runs draw their signs from seed
+        too.
     test : instances held out and their labels.
+    skipped, about : as in `Trajectories`.
+    progress : called with a message and the fraction of the steps that is done.
 
     Raises
     ------
@@ -219,32 +196,27 @@ def trajectories(
     (0, 12, 0.0)
     """
     batches = list(minibatches(case.T, batch_size, epochs, seed))
-    core, twins = hand_core(case, eta), Twins(case, eta, seed)
-    followers = [Follower(name, trainer, case, eta, twins) for name, trainer in trainers.items()]
-    losses = np.zeros(len(batches), case.dtype)
-    bound = np.zeros(len(batches))
+    steps = len(batches)
+    core, perturbed = hand_core(case, eta), PerturbedRuns(case, eta, seed)
+    runs = tuple(
+        Run(name, trainer, perturbed, hand_core(case, eta), steps)
+        for name, trainer in trainers.items()
+    )
+    losses, bound = np.zeros(steps, case.dtype), np.zeros(steps)
     with np.errstate(all="ignore"):
         for t, rows in enumerate(batches):
-            spread = twins.step(rows, core.params())
-            at_kinks = twins.at_kinks(core.params(), rows)
+            spread = perturbed.step(rows, core.params())
+            at_kinks = perturbed.at_kinks(core.params(), rows)
             losses[t] = core.step(rows)
             bound[t] = np.abs(spread - losses[t]).max()
-            for follower in followers:
-                follower.step(t, rows, at_kinks)
-            if (t + 1) * 100 // len(batches) > t * 100 // len(batches):
-                progress(f"training, step {t + 1} of {len(batches)}", (t + 1) / len(batches))
-    runs = tuple(_run(follower, case.dtype) for follower in followers)
+            for run in runs:
+                run.step(t, rows, at_kinks)
+            if (t + 1) * 100 // steps > t * 100 // steps:
+                progress(f"training, step {t + 1} of {steps}", (t + 1) / steps)
     found = {CORE: core.params(), **{run.name: run.params for run in runs}} if test else {}
     accuracies = {name: accuracy(case.network, p, *test) for name, p in found.items()}  # type: ignore[misc]
     bound = np.maximum.accumulate(bound)
     return Trajectories(losses, runs, bound, core.params(), skipped or {}, accuracies, about)
-
-
-def _run(f: Follower, dtype: Any) -> Run:
-    losses, followed = np.array(f.losses, dtype), np.array(f.followed, dtype)
-    return Run(
-        f.name, losses, followed, f.branch, tuple(f.takeovers), f.strayed, f.trainer.params()
-    )
 
 
 def _apart(a: Array, b: Array) -> Array:
@@ -255,8 +227,8 @@ def _first(where: Array) -> int | None:
     return int(np.argmax(where)) if where.any() else None
 
 
-def _text(found: Trajectories) -> Iterator[str]:
-    """80 columns: the losses of some steps, the curves, who parted where, and the verdict."""
+def _lines(found: Trajectories) -> Iterator[str]:
+    """80 columns: the losses of some steps, the curves, where runs part, and the verdict."""
     yield from (line for said in found.about for line in textwrap.wrap(said, WIDTH))
     yield from (f"skipped: {name} {why}" for name, why in found.skipped.items())
     curves = {CORE: found.core, **{run.name: run.losses for run in found.runs}}
@@ -272,30 +244,30 @@ def _text(found: Trajectories) -> Iterator[str]:
             used = f"{100 * share[t]:.0f}%" if t < len(share) else "?"
             row += f"{float(run.losses[t]):>{wide}.{digits}g}{used:>5}"
         yield f"{row}{found.bound[t]:>9.1e}"
-    yield from textwrap.wrap(FOLLOWING, WIDTH)
+    yield from textwrap.wrap(LEGEND, WIDTH)
     yield ""
     yield from (f"{name[:14]:<15}{line}" for name, line in _sparklines(curves))
     yield ""
     for run in found.runs:
-        yield from textwrap.wrap(_told(found, run), WIDTH, subsequent_indent="  ")
+        yield from textwrap.wrap(_summary(found, run), WIDTH, subsequent_indent="  ")
     if found.accuracy:
         accuracies = (f"{name} {100 * a:.2f} %" for name, a in found.accuracy.items())
         yield f"held-out accuracy: {', '.join(accuracies)}"
     yield from textwrap.wrap(_verdict(found), WIDTH)
 
 
-def _told(found: Trajectories, run: Run) -> str:
+def _summary(found: Trajectories, run: Run) -> str:
     def at(step: int | None) -> str:
         return "never" if step is None else f"at step {step}"
 
     ratios = found.ratios(run)
     share = f"{ratios.max():.3g} of the bound at step {ratios.argmax()}" if ratios.size else "none"
-    after = len(run.takeovers)
+    n = len(run.resyncs)
     return (
         f"{run.name}: largest difference {share}. From the core's own run: first loss not bitwise "
         f"equal {at(_first(run.losses != found.core))}, first unit on the other side of its kink "
-        f"{at(run.branch)}, at most {_apart(run.losses, found.core).max():.1e} apart; the core "
-        f"took its parameters over {after} time{'s' * (after != 1)}"
+        f"{at(run.branch)}, at most {_apart(run.losses, found.core).max():.1e} apart; {n} "
+        f"resync{'s' * (n != 1)} of its reference"
     )
 
 
@@ -310,14 +282,12 @@ def _verdict(found: Trajectories) -> str:
             f"{n} leaves the bound at step {t}" for n, t in left if t is not None
         )
     steps = len(found.core)
-    every = f"each of {steps} steps" if found.judged == steps else (
-        f"steps 0 to {found.judged - 1} of {steps}; after them the bound says nothing"
-    )  # fmt: skip
+    every = f"each of {steps} steps"
+    if found.judged < steps:
+        every = f"steps 0 to {found.judged - 1} of {steps}; after them the bound says nothing"
     names = ", ".join(run.name for run in found.runs)
-    jumps = any(run.takeovers for run in found.runs)
-    tail = (
-        ", which goes on from their own parameters where a unit may change sides" if jumps else ""
-    )
+    jumps = any(run.resyncs for run in found.runs)
+    tail = ", resynchronised where a unit may change sides" if jumps else ""
     return f"AGREE  {names}: within the bound of the core at {every}{tail}"
 
 
@@ -342,5 +312,4 @@ def _sparklines(curves: Mapping[str, Array]) -> Iterator[tuple[str, str]]:
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
     for name, mean in means.items():
         height = (mean - low) / (high - low) if high > low else np.zeros(parts)
-        bars = (BARS[int(7.99 * h)] if np.isfinite(h) else "?" for h in height)
-        yield name, "".join(bars)
+        yield name, "".join(BARS[int(7.99 * h)] if np.isfinite(h) else "?" for h in height)

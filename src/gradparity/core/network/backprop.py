@@ -6,7 +6,7 @@ the gradient through that use.  Both passes work in any arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ __all__ = [
     "arriving",
     "backprop",
     "backward_pass",
+    "edge_gradients",
     "forward",
     "forward_pass",
     "training_gradients",
@@ -223,27 +224,33 @@ def training_gradients(
     ``divergence.desired`` returned.
     """
     assert network.divergence is not None
-    value: dict[str, Array] = {**params, network.inputs[0]: x}
-    for step in network.body:
-        if step.draw:
-            value[step.draw] = step.op.sample(value[step.inputs[0]])
-        z = step.op.forward(*(value[name] for name in step.inputs))
-        value |= step.named(z)
+    value = forward(network, {**params, network.inputs[0]: x})
     Div, dY = network.divergence.forward_and_gradient(value[network.output], d)
     weight = network.scale / Div.size if network.reduction == "mean" else network.scale
     if weight != 1.0:
         dY = dY * Div.dtype.type(weight)
     uses = {network.output: [dY]}
-    for step in reversed(network.body):
-        there = any(name in uses for name in step.outputs)
-        if not there or not (step.parameters or step.needs):
+    for source, dy in edge_gradients(network.body, value, uses):
+        uses.setdefault(source, []).append(dy)
+    return Div, {name: total(uses[name]) for name in network.trained if name in uses}
+
+
+def edge_gradients(
+    steps: Sequence[Step], value: Mapping[str, Array], uses: Mapping[str, list[Array]]
+) -> Iterator[tuple[str, Array]]:
+    """The gradient through every use that a parameter depends on: (source, gradient), last first.
+
+    `uses` holds the gradients through the uses of each value; the caller adds those it receives.
+    """
+    for step in reversed(steps):
+        used = any(name in uses for name in step.outputs)
+        if not used or not (step.parameters or step.needs):
             continue
-        y = tuple(value[name] for name in step.inputs)
+        y, z = tuple(value[name] for name in step.inputs), step.joined(value)
         grad = {name: total(uses[name]) for name in step.outputs if name in uses}
-        dz, z = arriving(step, grad, value), step.joined(value)
+        dz = arriving(step, grad, value)
         found = step.op.vjp(dz, y, z) if step.needs else step.op.vjp_parameters(dz, y, z)
-        edges = step.edges if step.needs else step.edges[-len(found) :]
+        edges = step.edges[len(step.edges) - len(found) :]
         for edge, dy in zip(edges, found, strict=True):
             if edge is not None and dy is not None:
-                uses.setdefault(edge.source, []).append(dy)
-    return Div, {name: total(uses[name]) for name in network.trained if name in uses}
+                yield edge.source, dy
