@@ -8,6 +8,7 @@ form (`backprop`), which is tested against it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from ..formulas import activations as act
 from ..formulas import divergences as div
 from ..formulas import layers as lay
 from ..formulas import maxima
-from ..formulas.op import Activation, Kinked, Op
+from ..formulas.op import Kinked, Op
 from ..network.case import Case
-from ..network.nodes import INPUT, Edge, Step
+from ..network.nodes import INPUT, Edge
 from ..network.trace import Trace
 
 __all__ = ["scalar_backprop"]
@@ -28,15 +29,8 @@ Row = list[float]  # one instance: a number per unit
 Rows = list[Row]  # a row per instance, per input, or of a matrix
 
 SELU_A, SELU_S = 1.6732632423543772, 1.0507009873554805
-VECTOR = (
-    lay.Softmax,
-    lay.LogSoftmax,
-    maxima.Max,
-    maxima.MaxSubsets,
-    maxima.Take,
-    lay.Products,
-    lay.VectorActivation,
-)
+VECTOR = (lay.Softmax, lay.LogSoftmax, lay.Products, lay.VectorActivation, maxima.Max,
+          maxima.MaxSubsets, maxima.Take)  # fmt: skip
 
 
 def scalar_backprop(case: Case) -> Trace:
@@ -53,8 +47,8 @@ def scalar_backprop(case: Case) -> Trace:
     Raises
     ------
     ValueError : for a case of another dtype.
-    TypeError : for an op or a divergence that has no scalar form here, such as a
-        `VectorActivation` given by its `pullback`.
+    TypeError : an op or a divergence without a scalar form, such as a `VectorActivation` given by
+        its `pullback`.
 
     >>> from gradparity.core import *
     >>> net = layered([Affine(1, 1), ReLU()], L2())
@@ -73,15 +67,15 @@ def scalar_backprop(case: Case) -> Trace:
 
     # Forward: node by node, instance by instance; everything is stored.
     value: dict[str, Rows] = {INPUT: case.x.tolist()}
-    negative: dict[str, Rows] = {}  # the slopes for z < 0, of leaky units
-    own = {step.name: own_parameters(step, case) for step in network.body}
-    taken = {step.name: [name for name, _ in step.taken] for step in network.body}
+    backward: dict[str, list[Callable[[Row], Rows]]] = {}  # dDiv/dy from dDiv/dz, by instance
     for step in network.body:
-        a = negative[step.name] = negative_slopes(step.op, value[step.inputs[0]])
-        value[step.name] = [
-            forward(step.op, own[step.name], [value[n][t] for n in taken[step.name]], a[t])
-            for t in instances
+        own = {letter: case.params[name].tolist() for letter, name in step.parameters.items()}
+        a = negative_slopes(step.op, value[step.inputs[0]])
+        layers = [
+            layer(step.op, own, [value[name][t] for name, _ in step.taken], a[t]) for t in instances
         ]
+        value[step.name] = [z for z, _ in layers]
+        backward[step.name] = [back for _, back in layers]
     Y = value[network.output]
     assert network.divergence is not None
     Divs = [divergence(network.divergence, Y[t], d[t]) for t in instances]
@@ -90,7 +84,7 @@ def scalar_backprop(case: Case) -> Trace:
     Err = dDiv * sum(Div)
 
     # Backward: dDiv/dY, then for k = N..1; a value with several uses sums over them.
-    grad: dict[str, Rows] = {name: zeros(rows) for name, rows in value.items()}
+    grad: dict[str, Rows] = {n: [[0.0 for _ in row] for row in z] for n, z in value.items()}
     grad_p: dict[str, NDArray] = {}
     edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
 
@@ -103,17 +97,13 @@ def scalar_backprop(case: Case) -> Trace:
     dY = [[dDiv * g for g in dDiv_dy] for _, dDiv_dy in Divs]
     use(Edge(network.output, "Div"), dY)
     for step in reversed(network.body):
-        p, a = own[step.name], negative[step.name]
         dz = grad[step.name]
         if isinstance(step.op, lay.Affine):
             dp = affine_gradients(step.op, value[step.inputs[0]], dz)
             for letter, g in dp.items():
                 name = step.parameters[letter]
                 grad_p[name] = np.array(g) + grad_p.get(name, 0.0)
-        dy = [
-            backward(step.op, p, [value[s][t] for s in taken[step.name]], dz[t], a[t])
-            for t in instances
-        ]
+        dy = [backward[step.name][t](dz[t]) for t in instances]
         for slot, (_, edge) in enumerate(step.taken):
             assert edge is not None
             use(edge, [dy[t][slot] for t in instances])
@@ -123,11 +113,6 @@ def scalar_backprop(case: Case) -> Trace:
     values = {name: np.array(rows) for name, rows in value.items() if name != INPUT}
     versions = {"numpy": np.__version__}
     return Trace(Err, np.array(Div), values, gradients, edge_grad, "numpy scalar", versions)
-
-
-def own_parameters(step: Step, case: Case) -> dict[str, Any]:
-    """The parameters of a node as nested lists, by letter."""
-    return {letter: case.params[name].tolist() for letter, name in step.parameters.items()}
 
 
 def _refuse_other_shapes(case: Case) -> None:
@@ -152,46 +137,30 @@ def affine_gradients(op: lay.Affine, y: Rows, dz: Rows) -> dict[str, Any]:
     return {"W": dW, "b": db} if op.bias else {"W": dW}
 
 
-def forward(op: Op, p: dict[str, Any], y: Rows, a: Row) -> Row:
-    """z of one instance, from one row y per input."""
+def layer(op: Op, p: dict[str, Any], y: Rows, a: Row) -> tuple[Row, Callable[[Row], Rows]]:
+    """One instance: z from one row y per input, and dDiv/dy of each input from dDiv/dz."""
+    ins = range(len(y[0]))
     match op:
-        case lay.Affine():  # z_j = sum_i w_ij y_i + b_j
-            W, b = p["W"], p["b"] if op.bias else [0.0] * op.n_out
-            return [sum(W[i][j] * y[0][i] for i in range(op.n_in)) + b[j] for j in range(op.n_out)]
+        case lay.Affine():  # z_j = sum_i w_ij y_i + b_j; dDiv/dy_i = sum_j w_ij dDiv/dz_j
+            W, outs = p["W"], range(op.n_out)
+            b = p["b"] if op.bias else [0.0] * op.n_out
+            z = [sum(W[i][j] * y[0][i] for i in ins) + b[j] for j in outs]
+            return z, lambda dz: [[sum(W[i][j] * dz[j] for j in outs) for i in ins]]
         case lay.Add():
-            return [sum(row[i] for row in y) for i in range(len(y[0]))]
+            return [sum(row[i] for row in y) for i in ins], lambda dz: [dz for _ in y]
         case lay.Multiply():
-            return [y[0][i] * y[1][i] for i in range(len(y[0]))]
-        case lay.Concatenate():
-            return [y_i for row in y for y_i in row]
-        case Op() if isinstance(op, VECTOR):
-            return vector(op, y[0])[0]
-        case Activation():
-            return [scalar(op, z, a_i)[0] for z, a_i in zip(y[0], a, strict=True)]
-    raise no_scalar_form(op)
-
-
-def backward(op: Op, p: dict[str, Any], y: Rows, dz: Row, a: Row) -> Rows:
-    """dDiv/dy of one instance, one row per input; for an activation the slides' dDiv/dz."""
-    match op:
-        case lay.Affine():  # dDiv/dy_i = sum_j w_ij dDiv/dz_j
-            W = p["W"]
-            return [[sum(W[i][j] * dz[j] for j in range(op.n_out)) for i in range(op.n_in)]]
-        case lay.Add():
-            return [dz for _ in y]
-        case lay.Multiply():
-            pairs = list(zip(dz, y[0], y[1], strict=True))
-            return [[dz_i * y1 for dz_i, _, y1 in pairs], [dz_i * y0 for dz_i, y0, _ in pairs]]
+            z = [y[0][i] * y[1][i] for i in ins]
+            return z, lambda dz: [[dz[i] * y[other][i] for i in ins] for other in (1, 0)]
         case lay.Concatenate():
             starts = [sum(len(row) for row in y[:k]) for k in range(len(y))]
-            return [[dz[s + i] for i in range(len(row))] for s, row in zip(starts, y, strict=True)]
+            spans = [range(s, s + len(row)) for s, row in zip(starts, y, strict=True)]
+            return [y_i for row in y for y_i in row], lambda dz: [[dz[i] for i in s] for s in spans]
         case Op() if isinstance(op, VECTOR):  # dDiv/dz_i = sum_j dDiv/dy_j dy_j/dz_i
-            J = vector(op, y[0])[1]
-            return [[sum(dz[j] * J[j][i] for j in range(len(dz))) for i in range(len(y[0]))]]
-        case Activation():  # dDiv/dz_i = f'(z_i) dDiv/dy_i
-            units = zip(y[0], dz, a, strict=True)
-            return [[scalar(op, z, a_i)[1] * dy for z, dy, a_i in units]]
-    raise no_scalar_form(op)
+            z, J = vector(op, y[0])
+            return z, lambda dz: [[sum(dz[j] * J[j][i] for j in range(len(dz))) for i in ins]]
+    # dDiv/dz_i = f'(z_i) dDiv/dy_i
+    f, df = zip(*(scalar(op, y[0][i], a[i]) for i in ins), strict=True)
+    return list(f), lambda dz: [[df[i] * dz[i] for i in ins]]
 
 
 def scalar(op: Op, z: float, a: float) -> tuple[float, float]:
@@ -278,9 +247,8 @@ def vector(op: Op, z: Row) -> tuple[Row, Rows]:
             return [z[j] * z[k] for j, k in op.pairs], J
         case lay.VectorActivation() if op.jacobian is not None:
             one = np.array([z])
-            return np.asarray(op.function(one))[0].tolist(), np.asarray(op.jacobian(one))[
-                0
-            ].tolist()
+            y, J = (np.asarray(f(one))[0].tolist() for f in (op.function, op.jacobian))
+            return y, J
         case lay.VectorActivation():
             raise TypeError("VectorActivation: the scalar form needs jacobian=, this has pullback=")
     raise no_scalar_form(op)
@@ -296,18 +264,16 @@ def groups_of(op: maxima.Max | maxima.MaxSubsets, n: int) -> Any:
 
 def divergence(op: div.Divergence, y: Row, d: Row) -> tuple[float, Row]:
     """Div(Y, d) of one instance and dDiv/dY_i, the table of section 3."""
-    match op:
-        case div.CrossEntropy():  # the smoothed target; a soft d is a mixture of such
-            K, eps = len(d), op.eps
-            d = [d_i * (1 - (K - 1) * eps) + (1 - d_i) * eps for d_i in d]
+    if isinstance(op, div.CrossEntropy):  # the smoothed target; a soft d is a mixture of such
+        K, eps = len(d), op.eps
+        d = [d_i * (1 - (K - 1) * eps) + (1 - d_i) * eps for d_i in d]
     pairs = list(zip(y, d, strict=True))
     match op:
         case div.L2():
-            return sum((y_i - d_i) ** 2 for y_i, d_i in pairs) / 2, [
-                y_i - d_i for y_i, d_i in pairs
-            ]
+            Div = sum((y_i - d_i) ** 2 for y_i, d_i in pairs) / 2
+            dY = [y_i - d_i for y_i, d_i in pairs]
         case div.LinearLoss():
-            return sum(d_i * y_i for y_i, d_i in pairs), list(d)
+            Div, dY = sum(d_i * y_i for y_i, d_i in pairs), list(d)
         case div.BinaryCrossEntropy() if op.on == "logits":  # -log sigmoid(z) = log(1 + e^-z)
             Div = sum(d_i * log1p_exp(-z) + (1 - d_i) * log1p_exp(z) for z, d_i in pairs)
             dY = [sigmoid(z) - d_i for z, d_i in pairs]
@@ -359,10 +325,6 @@ def over(d: float, y: float) -> float:
 
 def delta(i: int, j: int) -> float:
     return 1.0 if i == j else 0.0
-
-
-def zeros(rows: Rows) -> Rows:
-    return [[0.0 for _ in row] for row in rows]
 
 
 def no_scalar_form(op: Op | div.Divergence) -> TypeError:
