@@ -76,19 +76,19 @@ class FirstOrder:
 
 def constant(eta: float) -> Function:
     """eta_k = eta, positive: `constant(0.5)(7)` is 0.5."""
-    _positive("step", eta)
+    positive("step", eta)
     return lambda k: eta
 
 
 def inverse_time(eta0: float, decay: float) -> Function:
     """eta_k = eta0 / (1 + decay k), both positive: `inverse_time(1.0, 0.5)(2)` is 0.5."""
-    _positive("eta0", eta0), _positive("decay", decay)
+    positive("eta0", eta0), positive("decay", decay)
     return lambda k: eta0 / (1 + decay * k)
 
 
 def exponential(eta0: float, rate: float) -> Function:
     """eta_k = eta0 rate^k, eta0 > 0 and 0 < rate <= 1: `exponential(1.0, 0.5)(3)` is 0.125."""
-    if _positive("eta0", eta0) and _positive("rate", rate) > 1:
+    if positive("eta0", eta0) and positive("rate", rate) > 1:
         raise ValueError(f"rate is {rate}: eta0 * rate**k would grow; use 0 < rate <= 1")
     return lambda k: eta0 * rate**k
 
@@ -122,7 +122,7 @@ def gradient_descent(f: Function, grad: Function, x0: npt.ArrayLike, *, step: fl
     """
     x, schedule = _point("x0", x0), step if callable(step) else constant(step)
     rules = {"epsilon": epsilon, "epsilon_gradient": epsilon_gradient, "max_steps": max_steps}
-    eps_f, eps_g, limit = (_positive(name, rules[name], rule=True) for name in rules)
+    eps_f, eps_g, limit = (positive(name, rules[name], rule=True) for name in rules)
     if limit % 1 or not any((eps_f, eps_g, limit)):
         raise ValueError(f"{rules}: max_steps must be whole, and one rule at least not None")
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -153,7 +153,7 @@ def classify_stationary_point(x: npt.ArrayLike, hessian: Any = None,
 
     Parameters
     ----------
-    x : array_like of floats, n entries. Whether it is stationary is not asked: `gradient_norm`.
+    x : array_like of floats, n entries. Whether it is stationary: see `gradient_norm`.
     hessian : shape (n, n) or x.shape + x.shape, or a function of x that returns it. Zero: up to
         n eps max|l|, by which rounding the entries, or LAPACK in float64, can move an eigenvalue;
         eps is of the Hessian's dtype, float64's if that is finer or integer.
@@ -234,7 +234,7 @@ def first_order_check(f: Function, grad: Function, x: npt.ArrayLike, dx: npt.Arr
     at, whole = _point("x", x), _point("dx", dx)
     if at.shape != whole.shape or (at + whole.astype(at.dtype) == at).all():
         raise ValueError(f"x = {at} and x + dx, dx = {whole}, must have one shape and differ")
-    d, r, size = np.zeros((3, int(_positive("halvings", halvings)) + 1), np.longdouble)
+    d, r, size = np.zeros((3, int(positive("halvings", halvings)) + 1), np.longdouble)
     f0, g = _real("f(x)", f, at, ()), _real("grad(x)", grad, at, at.shape)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for i in range(d.size):
@@ -251,9 +251,10 @@ def first_order_check(f: Function, grad: Function, x: npt.ArrayLike, dx: npt.Arr
     return FirstOrder(d, r, float(order) if sure.size else np.inf)
 
 
-def _positive(name: str, value: Any, rule: bool = False) -> Any:
-    """`value` in longdouble (1e-8 is 0 in float16); a rule's None is 0: nothing is below it."""
-    number = isinstance(value, int | float | np.integer | np.floating) and value is not True
+def positive(name: str, value: Any, rule: bool = False) -> Any:
+    """`value` in longdouble (1e-8 is 0 in float16); None for a rule is 0: nothing is below it."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    number = real and not isinstance(value, bool)
     if not (rule and value is None) and not (number and 0 < value < np.inf):
         error, off = ValueError if number else TypeError, ", or None for no such rule" * rule
         raise error(f"{name} is {value!r}; give a positive, finite number{off}")

@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arithmetic.arrays import Array
+from ..formulas.arguments import is_whole
 from ..formulas.divergences import BinaryCrossEntropy
 from ..network.backprop import forward, training_gradients
 from ..network.case import Case
 from ..network.network import Network
 from ..network.nodes import INPUT
+from .descent import positive
 
 __all__ = ["Training", "accuracy", "minibatches", "sgd_step", "train"]
 
@@ -72,13 +74,13 @@ def minibatches(
     >>> [rows.tolist() for rows in minibatches(3, epochs=2)]
     [[0, 1, 2], [0, 1, 2]]
     """
-    _whole("T", T, "the number of instances, at least 1")
-    _whole("epochs", epochs, "at least 1")
-    _whole("seed", seed, "at least 0", least=0)
-    if batch_size is None:
-        batch_size = T
+    _check_whole("T", T, "the number of instances, at least 1")
+    _check_whole("epochs", epochs, "at least 1")
+    _check_whole("seed", seed, "at least 0", least=0)
+    batch_size = T if batch_size is None else batch_size
     remedy = f"1 to {T}, or None for all instances"
-    if _whole("batch_size", batch_size, remedy) > T:
+    _check_whole("batch_size", batch_size, remedy)
+    if batch_size > T:
         raise ValueError(f"batch_size is {batch_size}, and there are {T} instances; give {remedy}")
     return _minibatches(T, batch_size, epochs, np.random.default_rng(seed))
 
@@ -170,8 +172,7 @@ def train(
     if network.inputs != (INPUT,):
         raise ValueError(f"the network takes {network.inputs}; train takes one input x alone")
     eta_at = _step_sizes(eta, case.dtype)
-    if tolerance is not None:
-        _positive("tolerance", tolerance, "; None turns the rule off")
+    positive("tolerance", tolerance, rule=True)
     batches = minibatches(case.T, batch_size, epochs, seed)
     per_epoch = -(-case.T // (batch_size or case.T))
     own = {name: p.copy() for name, p in case.params.items()}
@@ -214,7 +215,7 @@ def accuracy(network: Network, params: Mapping[str, Array], x: Array, labels: Ar
 
     Raises
     ------
-    TypeError, ValueError : labels that are no integers (T,), or name a class without an output.
+    TypeError, ValueError : labels that are not integers (T,), or a class without an output.
 
     >>> from gradparity.core import *
     >>> net, x = layered([Softmax()], CrossEntropy(on="probabilities")), np.eye(3)
@@ -256,7 +257,8 @@ def _step_sizes(eta: float | Schedule, dtype: np.dtype[Any]) -> Callable[[int], 
     """The step size of step k as a scalar of `dtype`: any other would change the parameters'."""
     if callable(eta):
         return lambda k: _finite_in(dtype, f"eta({k})", eta(k))
-    fixed = _finite_in(dtype, "eta", _positive("eta", eta))
+    positive("eta", eta)
+    fixed = _finite_in(dtype, "eta", eta)
     if fixed == 0:
         raise ValueError(f"eta is {eta}, which is 0 in {dtype}: nothing would move; give more")
     return lambda k: fixed
@@ -270,17 +272,8 @@ def _finite_in(dtype: np.dtype[Any], name: str, value: Any) -> Any:
     return eta
 
 
-def _positive(name: str, value: Any, remedy: str = "") -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} is {value!r}; give a positive number{remedy}")
-    if not 0 < value < np.inf:
-        raise ValueError(f"{name} is {value}; give a positive, finite number{remedy}")
-    return value
-
-
-def _whole(name: str, value: Any, remedy: str, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+def _check_whole(name: str, value: Any, remedy: str, least: int = 1) -> None:
+    if not is_whole(value):
         raise TypeError(f"{name} is {value!r}; give a whole number, {remedy}")
     if value < least:
         raise ValueError(f"{name} is {value}; give {remedy}")
-    return int(value)
