@@ -202,7 +202,7 @@ class TestItsFormulas:
         assert norm.forward == ("z = g * _normal(y)[0] + b",)
         assert any("_normal(y)" in line for line in norm.where)
         assert huber.name == "Huber"
-        with pytest.raises(TypeError, match="is no class of op"):
+        with pytest.raises(TypeError, match="is not a class of op"):
             formulas(int)
 
 

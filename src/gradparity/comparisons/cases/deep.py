@@ -29,6 +29,7 @@ from ...core import (
     Transpose,
 )
 from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.op import Shape
 from .digits import digits
 
 __all__ = ["conv_net", "lstm", "transformer"]
@@ -55,8 +56,7 @@ def conv_net(batch: int = 16, seed: int = 0) -> Case:
         Node("z3", Affine(48, 10), "f"),
         divergence=CrossEntropy(eps=0.01),
     )
-    x, d = _images(batch, seed)
-    return _case(network, {"x": x[:, None]}, d, seed)
+    return _case(network, batch, seed, (1, SIDE, SIDE))
 
 
 def transformer(batch: int = 8, seed: int = 0) -> Case:
@@ -82,9 +82,8 @@ def transformer(batch: int = 8, seed: int = 0) -> Case:
         fixed=("mask",),
         parameters={"P": (SIDE, WIDTH)},
     )
-    x, d = _images(batch, seed)
     mask = np.where(np.tri(SIDE, dtype=bool), 0.0, -np.inf)
-    return _case(network, {"x": x, "mask": mask}, d, seed)
+    return _case(network, batch, seed, mask=mask)
 
 
 def _block(k: int) -> Iterator[Node]:
@@ -127,17 +126,15 @@ def lstm(batch: int = 6, seed: int = 0) -> Case:
         fixed=("h", "c"),
         parameters=LSTMCell(SIDE, H).parameter_shapes(),
     )
-    x, d = _images(batch, seed)
     start = np.zeros((batch, H))
-    return _case(network, {"x": x, "h": start, "c": start}, d, seed)
+    return _case(network, batch, seed, h=start, c=start)
 
 
-def _images(batch: int, seed: int) -> tuple[NDArray, NDArray]:
-    """The first images of the training set, (batch, 8, 8), and their labels."""
+def _case(
+    network: Network, batch: int, seed: int, image: Shape = (SIDE, SIDE), **fixed: NDArray
+) -> Case:
+    """Random parameters, and as x the first images of the training set, (batch, *image)."""
     data = digits("ten", seed=seed)
-    return data.x_train[:batch].reshape(batch, SIDE, SIDE), data.d_train[:batch]
-
-
-def _case(network: Network, inputs: dict[str, NDArray], d: NDArray, seed: int) -> Case:
+    inputs = {"x": data.x_train[:batch].reshape(batch, *image), **fixed}
     params = Case.random(network, seed=seed, x=inputs).params
-    return Case(network, params, inputs, d)
+    return Case(network, params, inputs, data.d_train[:batch])

@@ -13,7 +13,6 @@ from gradparity.core import (
     BinaryCrossEntropy,
     Case,
     CrossEntropy,
-    Network,
     ReLU,
     Sigmoid,
     layered,
@@ -85,7 +84,7 @@ def digits(problem: str = "ten", dtype: Any = np.float64, seed: int = 0) -> Digi
     Raises
     ------
     ImportError : without scikit-learn.
-    ValueError, TypeError : a problem that is none of the three, a dtype that is not of floats.
+    ValueError, TypeError : an unknown problem, or a dtype that is not of floats.
 
     Notes
     -----
@@ -136,12 +135,19 @@ def digits_case(
 
     Raises
     ------
-    ImportError, TypeError, ValueError : as `digits`; eps with "two"; a batch that there is not.
+    ImportError, TypeError, ValueError : as `digits`; eps with "two"; a batch larger than the
+        training set.
 
     >>> digits_case("ten", eps=0.01).network.parameter_shapes
     {'W1': (64, 32), 'b1': (32,), 'W2': (32, 10), 'b2': (10,)}
     """
-    network = _network(problem, eps, hidden)
+    ops = [Affine(PIXELS, hidden), ReLU(), Affine(hidden, PROBLEMS[_known(problem)])]
+    if problem != "two":
+        network = layered(ops, CrossEntropy(eps))
+    elif eps:
+        raise ValueError(f"eps is {eps}; 'two' has one output and no classes to smooth, give 0")
+    else:
+        network = layered([*ops, Sigmoid()], BinaryCrossEntropy(on="probabilities"))
     data = digits(problem, dtype, seed)
     if not 1 <= batch <= len(data.x_train):
         raise ValueError(f"batch is {batch}; give 1 to {len(data.x_train)}, the training images")
@@ -151,13 +157,13 @@ def digits_case(
 
 
 def none_of_the_above(count: int = N_NONE, seed: int = 0) -> Array:
-    """Images that are no digits, made of random strokes; pixels 0 to 16, shape (count, 64).
+    """Images of random strokes instead of digits; pixels 0 to 16, shape (count, 64).
 
-    An image is made as those of the digits were: on a 32x32 bitmap, of which the "on" points in
-    each 4x4 block are counted.  On are the points within 2 of any of seven straight strokes, whose
-    centres are uniform in [2, 30]^2, lengths uniform in [6, 16] and directions uniform.  That is
-    the ink of a digit (the median sum of pixels is 312, a digit's 313) without its shape.  No image
-    is looked at or rejected, so one may resemble a digit by chance; of the 180 of seed 0 none does:
+    An image is made as those of the digits were: the "on" points in each 4x4 block of a 32x32
+    bitmap are counted.  The points within 2 of any of seven straight strokes are on; their centres
+    are uniform in [2, 30]^2, lengths uniform in [6, 16] and directions uniform.  They have the
+    ink of a digit (the median sum of pixels is 312, a digit's 313) without its shape.  No image
+    is rejected, so one may resemble a digit by chance; of the 180 of seed 0 none does:
     each is 2.1 or more away from every digit (pixels in [0, 1]), and a digit's nearest other digit
     is never farther than 2.01.
 
@@ -179,16 +185,6 @@ def none_of_the_above(count: int = N_NONE, seed: int = 0) -> Array:
         on = (distance < 2).any(axis=0)
         images.append(on.reshape(8, 4, 8, 4).sum(axis=(1, 3)).ravel())
     return np.array(images)
-
-
-def _network(problem: str, eps: float, hidden: int) -> Network:
-    K = PROBLEMS[_known(problem)]
-    if problem != "two":
-        return layered([Affine(PIXELS, hidden), ReLU(), Affine(hidden, K)], CrossEntropy(eps))
-    if eps:
-        raise ValueError(f"eps is {eps}; 'two' has one output and no classes to smooth, give 0")
-    ops = [Affine(PIXELS, hidden), ReLU(), Affine(hidden, K), Sigmoid()]
-    return layered(ops, BinaryCrossEntropy(on="probabilities"))
 
 
 @cache

@@ -6,7 +6,7 @@ Each op is met where implementations differ: at +-0, exactly at its kinks and ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -30,6 +30,8 @@ from ...core import (
     layered,
 )
 from ...core.arithmetic.arrays import Array
+from .deep import conv_net, lstm, transformer
+from .digits import digits_case
 from .shaped import SHAPED
 
 __all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
@@ -98,7 +100,7 @@ OPS: dict[str, tuple[core.Op | core.Compound, int]] = {
     ),
 }
 
-#: Which of a framework's functions is meant, where it has several for one op.
+#: Which of a framework's functions to use, where it has several for one op.
 TWINS = {"relu-maximum": "maximum", "relu-clamp": "clamp", "max-even": "amax"}
 
 LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
@@ -130,13 +132,10 @@ class Builtin:
 
 def builtin_cases() -> dict[str, Builtin]:
     """Every built-in case by name, digits first."""
-    made = [*_digits(), *_deep(), *_ops(), *_shaped(), *_losses(), *_networks()]
-    return {b.name: b for b in made}
+    return {b.name: b for b in _builtins()}
 
 
-def _digits() -> Iterable[Builtin]:
-    from .digits import digits_case
-
+def _builtins() -> Iterator[Builtin]:
     for problem, about in (
         ("two", "'2 or not 2', one sigmoid output"),
         ("ten", "ten classes"),
@@ -146,42 +145,22 @@ def _digits() -> Iterable[Builtin]:
             name = f"digits-{problem}" + (f"-eps-{eps:g}" if eps else "")
             said = f"real handwritten digits: {about}" + (f", eps = {eps:g}" if eps else "")
             yield Builtin(name, said, partial(digits_case, problem, eps))
-
-
-def _ops() -> Iterable[Builtin]:
+    yield Builtin("conv-net", "digits: convolutions, batch norm, max pooling", conv_net)
+    yield Builtin("transformer", "digits: a causal transformer of two blocks", transformer)
+    yield Builtin("lstm", "digits: an LSTM unrolled over shared parameters", lstm)
     for name, (op, _) in OPS.items():
         what = type(op).__name__
-        alone, between = partial(_alone, name), partial(_between, name)
-        yield Builtin(f"op-{name}", f"{what} at its special points", alone)
-        yield Builtin(f"net-{name}", f"{what} in a network, batch 1", between)
-
-
-def _deep() -> Iterable[Builtin]:
-    from . import deep
-
-    yield Builtin("conv-net", "digits: convolutions, batch norm, max pooling", deep.conv_net)
-    yield Builtin("transformer", "digits: a causal transformer of two blocks", deep.transformer)
-    yield Builtin("lstm", "digits: an LSTM unrolled over shared parameters", deep.lstm)
-
-
-def _shaped() -> Iterable[Builtin]:
+        yield Builtin(f"op-{name}", f"{what} at its special points", partial(_alone, name))
+        yield Builtin(f"net-{name}", f"{what} in a network, batch 1", partial(_between, name))
     for name, shaped in SHAPED.items():
-        said = f"{type(shaped.op).__name__} on values of several axes"
-        yield Builtin(f"op-{name}", said, partial(shaped.case, seed=11))
-
-
-def _losses() -> Iterable[Builtin]:
+        about = f"{type(shaped.op).__name__} on values of several axes"
+        yield Builtin(f"op-{name}", about, partial(shaped.case, seed=11))
     for name, (divergence, output, width) in LOSSES.items():
         for reduction in ("mean", "sum"):
             network = layered([Affine(4, width), *output], divergence, reduction=reduction)
-            yield Builtin(
-                f"loss-{name}-{reduction}",
-                f"{divergence!r}, {reduction} over instances",
-                partial(Case.random, network, batch=6, seed=3),
-            )
-
-
-def _networks() -> Iterable[Builtin]:
+            about = f"{divergence!r}, {reduction} over instances"
+            make = partial(Case.random, network, batch=6, seed=3)
+            yield Builtin(f"loss-{name}-{reduction}", about, make)
     wide = [Affine(64, 1024), ReLU(), Affine(1024, 10)]
     deep = [op for _ in range(20) for op in (Affine(16, 16), Tanh())]
     for name, about, ops in (("wide", "1024 units wide", wide), ("deep", "20 layers deep", deep)):
@@ -249,7 +228,7 @@ def _alone(name: str) -> Case:
         x[:24] = rng.permutation(np.resize(POINTS, 24 * width)).reshape(24, width)
     else:
         x[:20] = np.round(x[:20] / 10)  # ties, exact zeros
-    return Case(network, random.params, x, random.d, twin=_twin(network, name))
+    return replace(random, x=x, twin=_twin(name))
 
 
 def _between(name: str) -> Case:
@@ -257,12 +236,9 @@ def _between(name: str) -> Case:
     alone = layered([op], LinearLoss())
     m = alone.shapes({"x": (1, width)})[alone.output][-1]
     network = layered([Affine(3, width), op, Affine(m, 4)], CrossEntropy(eps=0.01))
-    return replace(Case.random(network, batch=1, seed=13), twin=_twin(network, name))
+    return replace(Case.random(network, batch=1, seed=13), twin=_twin(name))
 
 
-def _twin(network: Network, name: str) -> dict[str, str]:
-    """The function that is meant, at the node of this op."""
-    if name not in TWINS:
-        return {}
-    wanted = OPS[name][0]
-    return {step.name: TWINS[name] for step in network.body if step.op == wanted}
+def _twin(name: str) -> dict[str, str]:
+    """The function to use at the node of this op."""
+    return {"y1": TWINS[name]} if name in TWINS else {}

@@ -41,7 +41,7 @@ def formulas(*classes: type) -> list[Formula]:
 
     Raises
     ------
-    TypeError : a class that is no op and no divergence.
+    TypeError : a class that is neither an op nor a divergence.
     OSError : Python cannot find the source of a class, such as one typed at a prompt.
 
     >>> next(f for f in formulas() if f.name == "Tanh").backward
@@ -51,7 +51,7 @@ def formulas(*classes: type) -> list[Formula]:
     if classes:
         for kind in classes:
             if not (inspect.isclass(kind) and issubclass(kind, bases)):
-                raise TypeError(f"{kind!r} is no class of op or divergence")
+                raise TypeError(f"{kind!r} is not a class of op or divergence")
         return [_formula(kind) for kind in classes]
     kinds = (getattr(core, name) for name in core.__all__)
     found = [t for t in kinds if inspect.isclass(t) and issubclass(t, bases) and t not in bases]
@@ -61,14 +61,13 @@ def formulas(*classes: type) -> list[Formula]:
 def _formula(kind: Any) -> Formula:
     forward, backward = _methods(kind)
     statement = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
-    return Formula(
-        kind.__name__,
-        statement,
-        tuple(line for result, method in forward for line in _lines(method, result)),
-        tuple(line for result, method in backward for line in _lines(method, result)),
-        tuple(_kinks(kind)),
-        tuple(_where(kind, [method for _, method in forward + backward])),
-    )
+    where = tuple(_where(kind, [method for _, method in forward + backward]))
+    kinks = tuple(_kinks(kind))
+    return Formula(kind.__name__, statement, _code(forward), _code(backward), kinks, where)
+
+
+def _code(methods: list[tuple[str, Any]]) -> tuple[str, ...]:
+    return tuple(line for result, method in methods for line in _lines(method, result))
 
 
 def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
@@ -119,7 +118,7 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
                 yield from _lines(helper, f"{name}({given})")
 
 
-#: Methods shown under a name of their own, and array functions that are no formula.
+#: Methods shown under a name of their own, and array functions that are not part of a formula.
 METHODS = frozenset(
     {
         "f",
@@ -146,10 +145,8 @@ def _tree(function: Any) -> Any:
 def _lines(function: Any, result: str) -> list[str]:
     """The statements of a function as equations, without docstring, `self.` and `np.`."""
     body = [_Plain().visit(statement) for statement in _branched(_tree(function).body)]
-    said = ast.unparse(ast.Module(body, []))
-    for word in ("self.", "np."):
-        said = said.replace(word, "")
-    return [line.replace("return ", f"{result} = ", 1) for line in said.splitlines()]
+    code = ast.unparse(ast.Module(body, [])).replace("self.", "").replace("np.", "")
+    return [line.replace("return ", f"{result} = ", 1) for line in code.splitlines()]
 
 
 class _Plain(ast.NodeTransformer):
@@ -163,7 +160,7 @@ class _Plain(ast.NodeTransformer):
 def _branched(body: list[Any]) -> list[Any]:
     """Turn returns into equations; the code after an `if` that returns is its `else`.
 
-    Docstrings and checks of the arguments are no part of a formula.
+    Docstrings and checks of the arguments are not part of a formula.
     """
     kept = [
         s
