@@ -119,20 +119,7 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
 
 
 #: Methods shown under a name of their own, and array functions that are not part of a formula.
-METHODS = frozenset(
-    {
-        "f",
-        "df",
-        "slope",
-        "forward",
-        "vjp",
-        "vjp_parameters",
-        "gradient",
-        "chain",
-        "move",
-        "move_back",
-    }
-)
+METHODS = frozenset("f df slope forward vjp vjp_parameters gradient chain move move_back".split())
 ARITHMETIC = frozenset(
     "wider erf affine absorb total scatter_add split of_shape moved moved_back".split()
 )

@@ -15,12 +15,13 @@ from ..formulas.op import Op, Shape
 from .contract import check_own_formulas
 from .given import (
     check_names,
+    check_representable,
     check_samples,
     checked_inputs,
     checked_params,
     float_array,
     one_dtype,
-    representable,
+    rounded,
 )
 from .network import Network
 from .nodes import INPUT, TARGET
@@ -61,7 +62,7 @@ class Case:
     Raises
     ------
     TypeError, ValueError : wrong names, shapes or dtypes, mixed dtypes, integers for floats,
-        NaN or inf, an empty axis, labels out of range, targets that are no probabilities, numbers
+        NaN or inf, an empty axis, labels out of range, targets that are not probabilities, numbers
         that the precision does not have; the message gives the value received and the remedy.
 
     >>> from gradparity.core import *
@@ -95,19 +96,18 @@ class Case:
         for name, array in floats.items():
             one_dtype(name, array, dtype, first)
         precision = Precision.of(dtype if self.precision is None else self.precision)
-        shapes = network.shapes({name: a.shape for name, a in inputs.items()})
-        twin = _checked_twin(network, self.twin)
+        given = {name: a.shape for name, a in inputs.items()}
+        shapes = network.shapes(given)
+        _check_twin(network, self.twin)
         d: Any = None
         desired: Any = None
         if network.divergence is not None:
             d, desired = self._targets(shapes[network.output], dtype, precision)
-            shapes |= {TARGET: desired.shape} | _loss_shapes(
-                network, {**shapes, TARGET: desired.shape}
-            )
+            shapes = network.shapes({**given, TARGET: desired.shape})
         elif self.d is not None:
             raise TypeError("d is given, and the network has no divergence; leave it out")
-        for name, array in {**floats, **({} if d is None else {"d": d})}.items():
-            representable(name, array, precision)
+        for name, array in floats.items():
+            check_representable(name, array, precision)
         for name in network.ends:
             if shapes[name] != ():
                 raise ValueError(f"the end {name!r} has shape {shapes[name]}; end at a scalar")
@@ -116,10 +116,10 @@ class Case:
             if array is not None:
                 array.flags.writeable = False
         x = inputs[INPUT] if network.inputs == (INPUT,) else inputs
-        known = {"x": x, "d": d, "params": params, "precision": precision,
-                 "inputs": inputs, "desired": desired, "shapes": shapes, "twin": twin}  # fmt: skip
-        for name, value in known.items():
-            object.__setattr__(self, name, value)
+        vars(self).update(
+            params=params, x=x, d=d, precision=precision, twin=dict(self.twin),
+            inputs=inputs, desired=desired, shapes=shapes,
+        )  # fmt: skip
 
     def _targets(
         self, shape: Shape, dtype: np.dtype[Any], precision: Precision
@@ -138,6 +138,7 @@ class Case:
         if d.dtype.kind not in "iu":
             d = float_array("d", d)
             one_dtype("d", d, dtype, "x")
+            check_representable("d", d, precision)
         return d, precision.round(divergence.desired(d, shape, precision))
 
     @property
@@ -175,15 +176,9 @@ class Case:
         precision : a NumPy float dtype, or the name of a `Precision` such as "bfloat16".
         """
         precision = Precision.of(precision)
-
-        def rounded(name: str, array: Any) -> Any:
-            if array is None or array.dtype.kind != "f":
-                return array
-            return _rounded(name, array, precision)
-
-        params = {name: rounded(name, p) for name, p in self.params.items()}
-        inputs = {name: rounded(name, a) for name, a in self.inputs.items()}
-        d = rounded("d", self.d)
+        params = {name: rounded(name, p, precision) for name, p in self.params.items()}
+        inputs = {name: rounded(name, a, precision) for name, a in self.inputs.items()}
+        d = None if self.d is None else rounded("d", self.d, precision)
         return Case(self.network, params, inputs, d, self.name, precision, self.twin)
 
     @classmethod
@@ -214,20 +209,25 @@ class Case:
         if batch < 1:
             raise ValueError(f"batch is {batch}; give at least one sample")
         rng = np.random.default_rng(seed)
-        params = _drawn(rng, network)
+        takes = {
+            name: (s.op, k) for s in reversed(network.body) for k, name in s.parameters.items()
+        }
+        params = {}
+        for param, shape in network.parameter_shapes.items():
+            op, letter = takes.get(param, (Op(), ""))  # the first op that takes it
+            params[param] = op.initial(letter, rng, shape)
         if x is None:
             width = network.input_width() if width is None else width
             if width is None:
-                said = "width=D_0, or x= for images, sequences and several inputs"
                 raise ValueError(
-                    f"no op that takes x says its width; give Case.random(..., {said})"
+                    "no op that takes x says its width; give Case.random(..., width=D_0, or x= for "
+                    "images, sequences and several inputs)"
                 )
             x = rng.standard_normal((batch, width))
-        inputs = {
-            k: np.asarray(a) for k, a in (x if isinstance(x, Mapping) else {INPUT: x}).items()
-        }
+        given = x if isinstance(x, Mapping) else {INPUT: x}
+        inputs = {input_name: np.asarray(a) for input_name, a in given.items()}
         d = None
-        check_names(network, inputs)
+        check_names("inputs", inputs, network.inputs)
         if network.divergence is not None:
             shapes = network.shapes({name: a.shape for name, a in inputs.items()})
             check_samples(shapes[network.output])
@@ -235,35 +235,13 @@ class Case:
         return cls(network, params, inputs, d, name).astype(dtype)
 
 
-def _drawn(rng: np.random.Generator, network: Network) -> dict[str, NDArray]:
-    """Numbers for the parameters, each as the first op that takes it wants them."""
-    wanted = {
-        name: (step.op, letter)
-        for step in reversed(network.body)
-        for letter, name in step.parameters.items()
-    }
-    drawn = {}
-    for name, shape in network.parameter_shapes.items():
-        op, letter = wanted.get(name, (Op(), ""))
-        drawn[name] = op.initial(letter, rng, shape)
-    return drawn
-
-
-def _checked_twin(network: Network, twin: Mapping[str, str]) -> dict[str, str]:
+def _check_twin(network: Network, twin: Mapping[str, str]) -> None:
     names = {step.name for step in network.body}
     for name, function in twin.items():
         if name not in names or not isinstance(function, str):
             raise ValueError(
                 f"twin: {name!r} -> {function!r}; give the name of a node -> that of a function"
             )
-    return dict(twin)
-
-
-def _loss_shapes(network: Network, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
-    found = dict(shapes)
-    for step in network.loss:
-        found |= step.named(step.op.output_shape(*(found[name] for name in step.inputs)))
-    return {name: found[name] for step in network.loss for name in step.values}
 
 
 def _try_formulas(
@@ -281,21 +259,8 @@ def _try_formulas(
     try:
         small = network.shapes(few)
         if TARGET in shapes:
-            small[TARGET] = (small[network.output][0], *shapes[TARGET][1:])
-            small |= _loss_shapes(network, small)
+            few[TARGET] = (small[network.output][0], *shapes[TARGET][1:])
+            small = network.shapes(few)
     except ValueError:
         small = dict(shapes)
     check_own_formulas(network, small, dtype, integers)
-
-
-def _rounded(name: str, array: NDArray, precision: Precision) -> NDArray:
-    """The array in another format, which must be able to hold it."""
-    rounded: NDArray = precision.round(array)
-    lost = np.isfinite(array) & ~np.isfinite(rounded)
-    if lost.any():
-        index = tuple(int(i) for i in np.argwhere(lost)[0])
-        raise ValueError(
-            f"{name}{list(index)} = {array[index]} is beyond the largest {precision.name}, "
-            f"{precision.largest:.4g}; scale it, or leave out this dtype"
-        )
-    return rounded

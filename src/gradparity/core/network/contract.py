@@ -6,7 +6,7 @@ its network: a shape, a dtype or a number of gradients that does not fit is repo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class FormulaError(TypeError, ValueError):
     """A formula of an op raised, or returned what does not fit; the message says which."""
 
 
-#: Raised as they are: they name their place already, or a formula that nobody has written.
+#: Raised as they are: they name their place already, or a formula that is not implemented.
 KNOWN = (FormulaError, NotImplementedError)
 
 
@@ -43,12 +43,7 @@ def value_of(step: Step, op: Op, y: tuple[Array, ...]) -> dict[str, Array]:
     Traceback (most recent call last):
     gradparity.core.network.contract.FormulaError: node 'y1', Sine.forward: TypeError: ...
     """
-    try:
-        z = op.forward(*y)
-    except KNOWN:
-        raise
-    except Exception as error:
-        raise FormulaError(f"{_where(step, 'forward')}: {type(error).__name__}: {error}") from error
+    z = _call(step, "forward", op.forward, *y)
     n = len(step.values)
     if n > 1 and (not isinstance(z, tuple | list) or len(z) != n):
         raise FormulaError(
@@ -67,18 +62,22 @@ def gradients_of(
     ------
     FormulaError : the formula raised, or did not return one gradient for each input.
     """
-    try:
-        found = op.vjp(dz, y, z)
-    except KNOWN:
-        raise
-    except Exception as error:
-        raise FormulaError(f"{_where(step, 'vjp')}: {type(error).__name__}: {error}") from error
+    found = _call(step, "vjp", op.vjp, dz, y, z)
     if not isinstance(found, tuple | list) or len(found) != len(y):
         raise FormulaError(
             f"{_where(step, 'vjp')} returned {_described(found)}; return a tuple of {len(y)}, one "
             "gradient per input"
         )
     return tuple(None if g is None else _array(g) for g in found)
+
+
+def _call(step: Step, name: str, formula: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return formula(*arguments)
+    except KNOWN:
+        raise
+    except Exception as error:
+        raise FormulaError(f"{_where(step, name)}: {type(error).__name__}: {error}") from error
 
 
 def _array(a: Any) -> Any:
@@ -111,35 +110,31 @@ def check_own_formulas(
 
 def _check_op(step: Step, shapes: Mapping[str, Shape], dtype: np.dtype[Any]) -> None:
     rng = np.random.default_rng(0)
-    y = tuple(_numbers(rng, step, name, shapes[name], dtype) for name in step.inputs)
+    drawn = (
+        rng.uniform(0.5, 1.5, shapes[name])
+        if name in step.parameters.values()
+        else rng.standard_normal(shapes[name])
+        for name in step.inputs
+    )
+    y = tuple(np.asarray(a, dtype) for a in drawn)
     with np.errstate(all="ignore"):
         try:
             value = value_of(step, step.op, y)
             for name, z in value.items():
                 _fits(_where(step, "forward"), "z", z, shapes[name], dtype)
-            given = {name: rng.standard_normal(shapes[name]).astype(dtype) for name in step.outputs}
-            dz = given[step.outputs[0]] if len(given) == 1 else tuple(given.values())
+            given = [rng.standard_normal(shapes[name]).astype(dtype) for name in step.outputs]
+            dz = given[0] if len(given) == 1 else tuple(given)
             found = gradients_of(step, step.op, dz, y, step.joined(value))
-        except NotImplementedError:  # not written yet, and perhaps not needed
+        except NotImplementedError:  # perhaps not needed
             return
     names = [f"dy[{i}]" if len(y) > 1 else "dy" for i in range(len(y))]
-    first = len(y) - len(step.op.parameter_shapes()) - bool(step.draw)
-    names[first : first + len(step.op.parameter_shapes())] = [
-        f"d{letter}" for letter in step.op.parameter_shapes()
-    ]
+    letters, n = step.op.parameter_shapes(), len(step.taken)
+    names[n : n + len(letters)] = [f"d{letter}" for letter in letters]
     for name, given_y, edge, g in zip(names, y, step.edges, found, strict=True):
         if g is not None:
             _fits(_where(step, "vjp"), name, g, given_y.shape, dtype)
         elif edge is not None and step.name != "Div":
             raise FormulaError(f"{_where(step, 'vjp')} returned None for {name}; return an array")
-
-
-def _numbers(
-    rng: np.random.Generator, step: Step, name: str, shape: Shape, dtype: np.dtype[Any]
-) -> Array:
-    if name in step.parameters.values():
-        return rng.uniform(0.5, 1.5, shape).astype(dtype)
-    return rng.standard_normal(shape).astype(dtype)
 
 
 def _fits(where: str, name: str, got: Any, shape: Shape, dtype: np.dtype[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,20 @@ from .nodes import INPUT, Step
 
 __all__ = [
     "check_names",
+    "check_representable",
     "check_samples",
     "checked_inputs",
     "checked_params",
     "float_array",
     "one_dtype",
-    "representable",
+    "rounded",
 ]
 
 
-def check_names(network: Network, given: Mapping[str, Any]) -> None:
-    if set(given) != set(network.inputs):
-        missing = sorted(set(network.inputs) - set(given))
-        extra = sorted(set(given) - set(network.inputs))
-        raise ValueError(
-            f"inputs: missing {missing}, unknown {extra}; the network takes {list(network.inputs)}"
-        )
+def check_names(what: str, given: Mapping[str, Any], names: Iterable[str]) -> None:
+    if set(given) != set(names):
+        missing, extra = sorted(set(names) - set(given)), sorted(set(given) - set(names))
+        raise ValueError(f"{what}: missing {missing}, unknown {extra}; names are {list(names)}")
 
 
 def check_samples(output: Shape) -> None:
@@ -44,7 +42,7 @@ def check_samples(output: Shape) -> None:
 def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
     """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
     given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
-    check_names(network, given)
+    check_names("inputs", given, network.inputs)
     inputs = {}
     for name in network.inputs:
         array = np.array(given[name])
@@ -103,9 +101,7 @@ def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDA
     shapes = network.parameter_shapes
     if not isinstance(params, Mapping):
         raise TypeError(f"params is {type(params).__name__}; give a dict with {sorted(shapes)}")
-    if set(params) != set(shapes):
-        missing, extra = sorted(set(shapes) - set(params)), sorted(set(params) - set(shapes))
-        raise ValueError(f"params: missing {missing}, unknown {extra}; names are {sorted(shapes)}")
+    check_names("params", params, shapes)
     checked: dict[str, NDArray] = {}
     for name, shape in shapes.items():
         p = float_array(name, params[name])
@@ -127,7 +123,7 @@ def float_array(name: str, value: Any, infinite: bool = False) -> NDArray:
     if infinite and not np.isnan(array).any():
         return array
     if not np.isfinite(array).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        index = _first(~np.isfinite(array))
         raise ValueError(f"{name}{list(index)} is {array[index]}; every number must be finite")
     return array
 
@@ -140,17 +136,35 @@ def one_dtype(name: str, array: NDArray, dtype: np.dtype[Any], other: str) -> No
         )
 
 
-def representable(name: str, array: NDArray, precision: Precision) -> None:
-    if array.dtype.kind not in "f":
-        return  # class labels
+def check_representable(name: str, array: NDArray, precision: Precision) -> None:
     if array.dtype != precision.dtype:
         raise TypeError(
             f"{name} has dtype {array.dtype}; {precision.name} is stored as {precision.dtype}"
         )
     other = precision.round(array) != array
     if other.any():
-        index = tuple(int(i) for i in np.argwhere(other)[0])
+        index = _first(other)
         raise ValueError(
             f"{name}{list(index)} = {array[index]} is not a {precision.name} number; build the "
             f"case in float32 and give case.astype({precision.name!r})"
         )
+
+
+def rounded(name: str, array: NDArray, precision: Precision) -> NDArray:
+    """A float array in another format, which must be able to hold it; other arrays as they are."""
+    if array.dtype.kind != "f":
+        return array
+    found: NDArray = precision.round(array)
+    lost = np.isfinite(array) & ~np.isfinite(found)
+    if lost.any():
+        index = _first(lost)
+        raise ValueError(
+            f"{name}{list(index)} = {array[index]} is beyond the largest {precision.name}, "
+            f"{precision.largest:.4g}; scale it, or leave out this dtype"
+        )
+    return found
+
+
+def _first(where: NDArray) -> tuple[int, ...]:
+    """The first index at which it is true."""
+    return tuple(int(i) for i in np.argwhere(where)[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -23,6 +22,7 @@ from .nodes import (
     Step,
     check_letter,
     check_name,
+    is_identifier,
     steps_of,
     values_of_node,
 )
@@ -88,21 +88,24 @@ class Network:
             )
         if ends is not None and divergence is not None:
             raise TypeError("give either divergence= or ends=, not both")
-        last = nodes[-1].name
         _check_collections(inputs, fixed, parameters)
         self.inputs = tuple(inputs)
         self.fixed = frozenset(fixed) | {name for name in inputs if name == weights}
         self.parameters = {name: tuple(shape) for name, shape in (parameters or {}).items()}
-        self._check_given()
-        own = [node for given in nodes for node in given.expanded()]
-        _check_turned(own, self.parameters)
-        turned = sorted({name[:-2] for n in own for _, name in n.given if name.endswith(".T")})
-        own = [*(Node(f"{name}_T", Transpose(), name) for name in turned), *own]
-        self.nodes = _in_order(own, {*self.inputs, *self.parameters})
+        self._own = [node for given in nodes for node in given.expanded()]
+        _check_turned(self._own, self.parameters)
+        names = sorted({p[:-2] for n in self._own for _, p in n.given if p.endswith(".T")})
+        turned = [Node(f"{name}_T", Transpose(), name) for name in names]
+        self.nodes = _in_order([*turned, *self._own], {*self.inputs, *self.parameters})
         self.divergence, self.reduction, self.scale = divergence, reduction, scale
         self.weights = weights
-        self.output = last if output is None else output
-        loss = self._loss() if divergence is not None else []
+        self.output = nodes[-1].name if output is None else output
+        self._settings: dict[str, Any] = {
+            "divergence": divergence, "output": self.output, "reduction": reduction, "scale": scale,
+            "weights": weights, "inputs": self.inputs, "fixed": tuple(fixed),
+            "parameters": self.parameters, "ends": ends,
+        }  # fmt: skip
+        loss = [] if divergence is None else self._loss(divergence)
         self.ends = {ERR: 1.0} if ends is None else {n: float(f) for n, f in ends.items()}
         self.body = steps_of(self.nodes, self.fixed, frozenset(self.parameters))
         free = self.fixed | {TARGET, f"{DIV}.weight"}
@@ -122,21 +125,20 @@ class Network:
         risk += f", scale={self.scale!r}" if self.scale != 1.0 else ""
         return f"Network({chain}, divergence={self.divergence!r}, {risk})"
 
-    def _loss(self) -> list[Node]:
+    def _loss(self, divergence: Divergence) -> list[Node]:
         """The two nodes that a divergence stands for."""
-        if self.output not in {name for node in self.nodes for name in values_of_node(node)}:
-            names = [name for node in self.nodes for name in values_of_node(node)]
+        names = [name for node in self.nodes for name in values_of_node(node)]
+        if self.output not in names:
             raise ValueError(f"output is {self.output!r}; nodes are {names}")
-        assert self.divergence is not None
         if self.weights is None:
             risk = Risk(self.reduction, self.scale)
-            return [Node(DIV, self.divergence, self.output, TARGET), Node(ERR, risk, DIV)]
+            return [Node(DIV, divergence, self.output, TARGET), Node(ERR, risk, DIV)]
         if self.weights not in self.inputs:
             raise ValueError(
                 f"weights is {self.weights!r}, which is not an input; inputs are {self.inputs}"
             )
         risk = Risk(self.reduction, self.scale, weights=True)
-        div = Node(DIV, Weighted(self.divergence), self.output, TARGET, self.weights)
+        div = Node(DIV, Weighted(divergence), self.output, TARGET, self.weights)
         return [div, Node(ERR, risk, DIV, f"{DIV}.weight")]
 
     def changed(
@@ -147,24 +149,10 @@ class Network:
     ) -> Network:
         """The same network with another divergence, reduction, or ops at some nodes."""
         ops = ops or {}
-        turned = {f"{name}_T" for name in self.parameters}
-        nodes = [
-            Node(n.name, ops.get(n.name, n.op), *n.inputs, **dict(n.given))
-            for n in self.nodes
-            if n.name not in turned
-        ]
-        return Network(
-            *nodes,
-            divergence=self.divergence if divergence is None else divergence,
-            output=self.output,
-            reduction=self.reduction if reduction is None else reduction,
-            scale=self.scale,
-            weights=self.weights,
-            inputs=self.inputs,
-            fixed=tuple(self.fixed),
-            parameters=self.parameters,
-            ends=None if self.divergence is not None else self.ends,
-        )
+        nodes = (Node(n.name, ops.get(n.name, n.op), *n.inputs, **dict(n.given)) for n in self._own)
+        new = {"divergence": divergence, "reduction": reduction}
+        given = {name: value for name, value in new.items() if value is not None}
+        return Network(*nodes, **self._settings | given)
 
     def risk(self, Div: Any) -> Any:
         """Err of Div, in any arithmetic."""
@@ -208,22 +196,22 @@ class Network:
         )
 
     def shapes(self, given: Mapping[str, Shape]) -> dict[str, Shape]:
-        """Shape of every value before the loss from those of inputs.
+        """Shape of every value from those of the inputs; of the loss too, if that of d is given.
 
         Raises
         ------
         ValueError : naming the node that something does not fit.
         """
         shapes = {**given, **self.parameter_shapes}
-        for step in self.body:
+        for step in self.steps if TARGET in given else self.body:
             names = [name for name in step.inputs if name != step.draw]
             try:
                 _check_shared(step, [shapes[name] for name in names])
                 found = step.op.output_shape(*(shapes[name] for name in names))
                 shapes |= {n: tuple(s) for n, s in step.named(found).items()}
             except ValueError as error:
-                said = ", ".join(n for n in names if n not in step.parameters.values())
-                raise ValueError(f"node {step.name!r} <- {said}: {error}") from None
+                takes = ", ".join(n for n in names if n not in step.parameters.values())
+                raise ValueError(f"node {step.name!r} <- {takes}: {error}") from None
             if step.draw:
                 shapes[step.draw] = shapes[names[0]]
         return shapes
@@ -232,14 +220,6 @@ class Network:
         """The width of x, where an op that consumes it says so."""
         widths = (getattr(s.op, "n_in", None) for s in self.steps if INPUT in s.inputs)
         return next((w for w in widths if w is not None), None)
-
-    def _check_given(self) -> None:
-        for name in (*self.inputs, *self.parameters):
-            if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-                raise ValueError(f"input or parameter {name!r}: give a Python identifier")
-        unknown = self.fixed - {*self.inputs}
-        if unknown:
-            raise ValueError(f"fixed names {sorted(unknown)}, which are not among {self.inputs}")
 
     def _check_ends(self) -> None:
         names = [name for step in self.steps for name in step.outputs]
@@ -286,6 +266,12 @@ def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
             raise ValueError(
                 f"parameters: {name!r} has shape {shape!r}; give positive whole numbers"
             )
+    for name in (*inputs, *(parameters or {})):
+        if not is_identifier(name):
+            raise ValueError(f"input or parameter {name!r}: give a Python identifier")
+    unknown = {*fixed} - {*inputs}
+    if unknown:
+        raise ValueError(f"fixed names {sorted(unknown)}, which are not among {tuple(inputs)}")
 
 
 def _check_turned(nodes: Sequence[Node], parameters: Mapping[str, Shape]) -> None:
@@ -300,7 +286,7 @@ def _check_turned(nodes: Sequence[Node], parameters: Mapping[str, Shape]) -> Non
 
 
 def _check_shared(step: Step, shapes: Sequence[Shape]) -> None:
-    """A parameter that the network gives to a node must have the shape that its op asks for."""
+    """Check that each parameter given to a node has the shape that its op requires."""
     own = step.op.parameter_shapes()
     for (letter, shape), given in zip(own.items(), shapes[len(shapes) - len(own) :], strict=True):
         if tuple(given) != tuple(shape):

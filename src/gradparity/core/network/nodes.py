@@ -20,6 +20,7 @@ __all__ = [
     "Step",
     "check_letter",
     "check_name",
+    "is_identifier",
     "steps_of",
     "values_of_node",
 ]
@@ -27,8 +28,7 @@ __all__ = [
 
 INPUT, TARGET, DIV, ERR = "x", "d", "Div", "Err"
 
-
-#: Names that a node cannot have: the lecture's own.
+#: Names that a node cannot have.
 RESERVED = frozenset({INPUT, TARGET, DIV, ERR, "params"})
 
 
@@ -74,10 +74,7 @@ class Node:
                 f"node {name!r}: {type(op).__name__} has no parameter {unknown[0]!r}; valid names: "
                 f"{', '.join(letters) or 'none'}"
             )
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "op", op)
-        object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "given", tuple(given.items()))
+        vars(self).update(name=name, op=op, inputs=inputs, given=tuple(given.items()))
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -168,8 +165,12 @@ def values_of_node(node: Node) -> tuple[str, ...]:
     return tuple(f"{node.name}.{output}" if output else node.name for output in outputs)
 
 
+def is_identifier(name: Any) -> bool:
+    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+
+
 def check_name(name: str) -> None:
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+    if not is_identifier(name):
         raise ValueError(f"node name {name!r}: give a Python identifier, such as 'z1' or 'hidden'")
     if name in RESERVED or name.startswith("_"):
         raise ValueError(
@@ -179,8 +180,7 @@ def check_name(name: str) -> None:
 
 
 def check_letter(letter: str, step: Step) -> None:
-    good = isinstance(letter, str) and letter.isidentifier() and not letter.startswith("_")
-    if not good or letter in RESERVED or keyword.iskeyword(letter):
+    if not is_identifier(letter) or letter.startswith("_") or letter in RESERVED:
         raise ValueError(
             f"node {step.name!r}: {step.op.name} has a parameter {letter!r}, which is not a name "
             "or is reserved; give a letter or a word, such as 'W' or 'beta'"
@@ -206,7 +206,12 @@ def steps_of(
         draw = f"{node.name}.draw" if op.random else ""
         inputs = (*node.inputs, *letters.values(), *filter(None, [draw]))
         free = {*fixed, draw, *(letters[b] for b in op.buffers)}
-        edges = tuple(_edge(node.name, inputs, i, free) for i in range(len(inputs)))
+        edges = tuple(
+            None
+            if source in free
+            else Edge(source, f"{node.name}[{i}]" if inputs.count(source) > 1 else node.name)
+            for i, source in enumerate(inputs)
+        )
         # What a node takes by letter from another node is a value, not a parameter.
         parameters = {k: v for k, v in letters.items() if k not in given or v in shared}
         needs = trainable or any(source in trained for source in node.takes)
@@ -219,10 +224,3 @@ def steps_of(
             Step(node.name, op, inputs, edges, parameters, outputs, states, draw, elsewhere, needs)
         )
     return tuple(steps)
-
-
-def _edge(name: str, inputs: tuple[str, ...], slot: int, free: set[str]) -> Edge | None:
-    source = inputs[slot]
-    if source in free:
-        return None
-    return Edge(source, f"{name}[{slot}]" if inputs.count(source) > 1 else name)
