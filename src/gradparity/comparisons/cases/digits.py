@@ -88,8 +88,8 @@ def digits(problem: str = "ten", dtype: Any = np.float64, seed: int = 0) -> Digi
 
     Notes
     -----
-    The images are those of 13 writers, who are not told apart, so every writer is on both sides of
-    the split: the accuracy on held-out images is one on new images, not on new writers.
+    The images are those of 13 writers, who are not distinguished, so every writer is on both sides
+    of the split: the accuracy on held-out images is one on new images, not on new writers.
 
     >>> data = digits("two", np.float32)
     >>> data.x_train.shape, data.d_train.shape, data.x_test.shape

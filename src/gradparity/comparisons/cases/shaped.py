@@ -36,7 +36,7 @@ class Shaped:
     batch: int | None = None
 
     def network(self) -> Network:
-        """The op alone, its outputs side by side, with any cotangent one likes."""
+        """The op alone, its outputs side by side, with a cotangent chosen by the targets."""
         names = (*self.shapes, *self.fixed)
         nodes = [Node("y1", self.op, *names)]
         if len(self.op.outputs) > 1:
@@ -59,15 +59,11 @@ class Shaped:
         return Case.random(self.network(), seed=seed, x={**inputs, **self.fixed})
 
 
-def _mask(T: int, S: int) -> NDArray:
-    """-inf at a third of the positions, and never at all of a row."""
-    hidden = np.random.default_rng(2).random((T, S)) < 0.35
-    hidden[:, 0] = False
-    mask: NDArray = np.where(hidden, -np.inf, 0.0)
-    return mask
-
-
 IMAGE, HEADS = (3, 8, 7), (2, 5, 4)
+
+#: -inf at a third of the positions, and never at all of a row.
+MASK = np.where(np.random.default_rng(2).random((5, 5)) < 0.35, -np.inf, 0.0)
+MASK[:, 0] = 0.0
 
 #: Name -> an op and what it is given.
 SHAPED: dict[str, Shaped] = {
@@ -101,7 +97,7 @@ SHAPED: dict[str, Shaped] = {
     "attention": Shaped(core.Attention(), {"q": (2, 5, 4), "k": (2, 6, 4), "v": (2, 6, 3)}),
     "attention-causal": Shaped(core.Attention(causal=True), dict.fromkeys("qkv", HEADS)),
     "attention-mask": Shaped(
-        core.Attention(mask=True), dict.fromkeys("qkv", HEADS), {"mask": _mask(5, 5)}
+        core.Attention(mask=True), dict.fromkeys("qkv", HEADS), {"mask": MASK}
     ),
     "lstm-cell": Shaped(core.LSTMCell(3, 4), {"x": (3,), "h": (4,), "c": (4,)}),
 }

@@ -143,8 +143,8 @@ def _builtins() -> Iterator[Builtin]:
     ):
         for eps in (0.0,) if problem == "two" else (0.0, 0.01):
             name = f"digits-{problem}" + (f"-eps-{eps:g}" if eps else "")
-            said = f"real handwritten digits: {about}" + (f", eps = {eps:g}" if eps else "")
-            yield Builtin(name, said, partial(digits_case, problem, eps))
+            text = f"real handwritten digits: {about}" + (f", eps = {eps:g}" if eps else "")
+            yield Builtin(name, text, partial(digits_case, problem, eps))
     yield Builtin("conv-net", "digits: convolutions, batch norm, max pooling", conv_net)
     yield Builtin("transformer", "digits: a causal transformer of two blocks", transformer)
     yield Builtin("lstm", "digits: an LSTM unrolled over shared parameters", lstm)

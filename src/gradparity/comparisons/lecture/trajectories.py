@@ -59,9 +59,9 @@ class Trajectories:
 
     @property
     def judged(self) -> int:
-        """Number of steps, from the first, at which the bound says something.
+        """Number of steps, from the first, at which the bound is informative.
 
-        It does while it is below the core's Err and below the mean change of Err from a step to
+        It is so while it is below the core's Err and below the mean change of Err from a step to
         the next so far: a wider one would not even tell one step's loss from another's.
         """
         losses = np.abs(self.core.astype(np.float64))
@@ -229,7 +229,7 @@ def _first(where: Array) -> int | None:
 
 def _lines(found: Trajectories) -> Iterator[str]:
     """80 columns: the losses of some steps, the curves, where runs part, and the verdict."""
-    yield from (line for said in found.about for line in textwrap.wrap(said, WIDTH))
+    yield from (line for about in found.about for line in textwrap.wrap(about, WIDTH))
     yield from (f"skipped: {name} {why}" for name, why in found.skipped.items())
     curves = {CORE: found.core, **{run.name: run.losses for run in found.runs}}
     digits = 9 if found.core.dtype == np.float32 else 13

@@ -7,7 +7,6 @@ the gradient through that use.  Both passes work in any arithmetic.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,21 +54,11 @@ def forward(
     return value
 
 
-@dataclass(frozen=True)
-class Forward:
+class Forward(NamedTuple):
     """Every value of a forward pass by name, in any arithmetic."""
 
     network: Network
     value: Mapping[str, Array]
-
-    def map(self, f: Callable[[Any], Any], params: Callable[[Any], Any] | None = None) -> Forward:
-        """The same in another arithmetic, or of other samples (`params` for the parameters)."""
-        own = self.network.parameter_shapes
-        value = {
-            name: (params or f)(v) if name in own or not np.ndim(v) else f(v)
-            for name, v in self.value.items()
-        }
-        return Forward(self.network, value)
 
 
 class Gradients(NamedTuple):
@@ -113,7 +102,10 @@ def backward_pass(
     """
     network, value, ops = passed.network, passed.value, ops or {}
     if start is None:
-        start = {name: _seed(value[name], factor) for name, factor in network.ends.items()}
+        start = {
+            name: np.ones_like(value[name]) if factor == 1.0 else np.ones_like(value[name]) * factor
+            for name, factor in network.ends.items()
+        }
     uses: dict[str, list[Array]] = {name: [g] for name, g in start.items()}
     grad: dict[str, Array] = {}
     edge_grad: dict[Edge | tuple[str, str], Array] = {}
@@ -141,12 +133,6 @@ def backward_pass(
             if name in uses:
                 grad[name] = over_uses(name)
     return Gradients(grad, edge_grad)
-
-
-def _seed(end: Array, factor: float) -> Array:
-    """The gradient that a network starts from at one of its ends."""
-    one = np.ones_like(end)
-    return one if factor == 1.0 else one * factor
 
 
 def backprop(case: Case) -> Trace:
@@ -180,21 +166,17 @@ def backprop(case: Case) -> Trace:
         with np.errstate(over="ignore"):
             return {key: array.astype(case.dtype) for key, array in arrays.items()}
 
+    differentiated = {*case.differentiated, *network.trained, DIV}
+    differentiated |= {name for step in network.body for name in step.outputs}
     loss = {name for step in network.loss for name in step.values}
     made = {n: v for n, v in passed.value.items() if n not in given and n not in loss}
-    ends = set(network.ends) - {ERR}
-    there = {*case.differentiated, *network.trained, *ends, DIV}
-    there |= {name for step in network.body for name in step.outputs}
-    value = own(made)
-    if network.divergence is None:
-        Err, Div = None, None
-    else:
-        Err, Div = float(passed.value[ERR]), own({DIV: passed.value[DIV]})[DIV]
+    Div = own({DIV: passed.value[DIV]})[DIV] if network.divergence else None
     return Trace(
-        Err=Err,  # type: ignore[arg-type]  # None where the network ends elsewhere
+        # None where the network ends elsewhere
+        Err=None if Div is None else float(passed.value[ERR]),  # type: ignore[arg-type]
         Div=Div,  # type: ignore[arg-type]
-        value=value,
-        grad=own({name: g for name, g in grad.items() if name in there}),
+        value=own(made),
+        grad=own({name: g for name, g in grad.items() if name in differentiated}),
         edge_grad=own(edge_grad),
         adapter="numpy",
         versions={"numpy": np.__version__},

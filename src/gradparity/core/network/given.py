@@ -43,13 +43,14 @@ def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
     """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
     given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
     check_names("inputs", given, network.inputs)
+    takes_integers = any(step.op.integers for step in network.body if INPUT in step.inputs)
     inputs = {}
     for name in network.inputs:
         array = np.array(given[name])
         if array.dtype.kind not in "iub":
             infinite = name in network.fixed and name != network.weights
             array = float_array(name, array, infinite)
-        elif name == INPUT and network.inputs == (INPUT,) and not _takes_integers(network):
+        elif name == INPUT and network.inputs == (INPUT,) and not takes_integers:
             float_array(name, array)  # refuses it
         if not array.ndim or 0 in array.shape:
             raise ValueError(
@@ -63,7 +64,7 @@ def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
 
 
 def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
-    """An op made for integers is given an input of them; no other op of this package is."""
+    """Refuse floats for an op that takes integers, and integers for the package's other ops."""
     first = step.inputs[0]
     if step.op.integers:
         dtype = inputs[first].dtype if first in inputs else "floats, as every value of a node has"
@@ -82,13 +83,6 @@ def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
                 f"floats there, such as {name}.astype(np.float64), or for a mask "
                 f"np.where({name}, 0.0, -np.inf)"
             )
-
-
-def _takes_integers(network: Network) -> bool:
-    """Whether an op that takes x is made for integers, such as an embedding."""
-    return any(
-        getattr(step.op, "integers", False) for step in network.steps if INPUT in step.inputs
-    )
 
 
 def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDArray]:

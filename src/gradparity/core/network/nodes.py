@@ -99,7 +99,7 @@ def _turned(name: str) -> str:
 class Edge(NamedTuple):
     """One use of a value: from `source` into `target`, a node's name, or "Div".
 
-    Where a node takes the same value twice, its uses are told apart as ``"m[0]"`` and ``"m[1]"``.
+    Where a node takes the same value twice, its uses are named ``"m[0]"`` and ``"m[1]"``.
     """
 
     source: str
