@@ -224,7 +224,7 @@ class TestReport:
 
     def test_is_refused_before_the_work(self, tmp_path: Path) -> None:
         for arguments, said in (
-            (("--report", "none/report.html"), "give a file in a folder there is"),
+            (("--report", "none/report.html"), "give a file in a folder that exists"),
             (("--report", str(tmp_path)), "is a directory"),
             (("--report", "same", "--json", "same"), "give each a file of its own"),
         ):

@@ -132,4 +132,4 @@ def test_files_that_are_not_there_and_cannot_be_written(files: tuple[Path, Path]
     assert "cannot compare" in run(files[0], files[0].parent).output
     refused = run(*files, "--report", files[0].parent / "none" / "page.html")
     assert refused.exit_code == 2
-    assert "give a file in a folder there is" in refused.output
+    assert "give a file in a folder that exists" in refused.output

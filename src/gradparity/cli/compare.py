@@ -8,24 +8,23 @@ from typing import Any
 
 import click
 
+from . import options
 from .output import refuse_unwritable, show, write
 
 
 @click.command("compare")
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write the changes as JSON to this file, '-' for standard output.")  # fmt: skip
-@click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write AFTER and what changed as a page to this file, or '-'.")  # fmt: skip
+@options.output_file("json", "the changes as JSON")
+@options.output_file("report", "AFTER and the changes as an HTML page")
 def command(before: Path, after: Path, json_path: Path | None, report_path: Path | None) -> None:
-    """Tell what changed from the report BEFORE to the report AFTER.
+    """Print what changed from the report BEFORE to the report AFTER.
 
-    Both are what `gradparity check --json FILE` wrote, or both what `pytest
-    --gradparity-report=FILE.json` wrote.
+    Both files are from `gradparity check --json FILE`, or both from `pytest
+    --gradparity-report=FILE.json`.
 
-    Exit codes: 0 nothing that matters changed; 1 something did; 2 the two have nothing in common,
-    or a usage error.
+    Exit codes: 0 nothing that matters changed; 1 something did; 2 the reports have nothing in
+    common, or a usage error.
 
     Example: gradparity compare torch-2.12.json torch-2.13.json
     """
@@ -37,23 +36,21 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
     (schema, old), (other, new) = _stored(before), _stored(after)
     if schema != other:
         raise click.UsageError(
-            f"{before} has the schema {schema} and {after} {other}; compare two of one kind"
+            f"{before} has the schema {schema} and {after} has {other}; compare two of one kind"
         )
     changes = compare(old, new)
-    if report_path is not None:
-        write(report_path, html(new, title=f"{before} -> {after}", changes=changes))
-    if json_path is not None:
-        write(json_path, to_json(changes))
+    write(report_path, lambda: html(new, title=f"{before} -> {after}", changes=changes))
+    write(json_path, lambda: to_json(changes))
     if "-" not in (str(json_path), str(report_path)):
         show(changes, renderable, text)
     sys.exit(changes.exit_code)
 
 
-#: What else this program writes, and the command that compares it.
+#: Schemas of other files that gradparity writes, and what to do instead of comparing them here.
 OTHERS = {
     "gradparity/atlas/1": "`gradparity probe --diff FILE` compares atlases",
     "gradparity/selftest/1": "self-tests are not compared; give two reports of `gradparity check`",
-    "gradparity/changes/1": "it is what a comparison wrote; give two reports of `gradparity check`",
+    "gradparity/changes/1": "a comparison is not compared; give two reports of `gradparity check`",
 }
 
 
@@ -61,8 +58,8 @@ def _stored(path: Path) -> tuple[str, Any]:
     """The schema of a file, and the report in it."""
     from ..comparisons.findings.stored import parsed
     from ..comparisons.report.as_json import from_document
-    from ..testing.document import SCHEMA
     from ..testing.merged import merged
+    from ..testing.summary import SCHEMA
 
     try:
         document = parsed(path.read_text(encoding="utf-8"))

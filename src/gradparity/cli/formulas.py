@@ -8,7 +8,7 @@ import click
 @click.command("formulas")
 @click.argument("names", nargs=-1)
 def command(names: tuple[str, ...]) -> None:
-    """Print every formula with its derivative, read off the code (or only those NAMES)."""
+    """Print the formulas NAMES, or all, with their derivatives, as read from the code."""
     from ..comparisons.lecture.formulas import formulas as all_formulas
 
     known = {formula.name.lower(): formula for formula in all_formulas()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,35 +18,29 @@ def refuse_unwritable(*paths: Path | None) -> None:
         raise click.UsageError(f"{str(given[0])!r} is given twice; give each a file of its own")
     for path in given:
         if str(path) != "-" and (path.is_dir() or not path.parent.is_dir()):
-            raise click.UsageError(f"cannot write {str(path)!r}; give a file in a folder there is")
+            raise click.UsageError(
+                f"cannot write {str(path)!r}; give a file in a folder that exists"
+            )
 
 
-def write(path: Path, document: str) -> None:
-    """To standard output for "-"; else it takes the place of the file when it is complete."""
+def write(path: Path | None, document: Callable[[], str]) -> None:
+    """Write a document to a file, or to standard output for "-"; without a path do nothing."""
+    from ..testing.files import write_whole
+
+    if path is None:
+        return
+    text = document()
     if str(path) == "-":
-        click.echo(document)
+        click.echo(text)
         return
-    if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
-        path.write_text(document + "\n", encoding="utf-8")
-        return
-    path = path.resolve()  # a link stays one
-    part = ""
     try:
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(document + "\n")
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)  # mkstemp makes it for its owner alone
-        os.replace(part, path)
+        write_whole(path, text + "\n")
     except (OSError, UnicodeError) as error:
-        if part:
-            Path(part).unlink(missing_ok=True)
         raise click.UsageError(f"cannot write {path}: {error}") from error
 
 
 def show(result: Any, renderable: Callable[..., Any], text: Callable[..., str], *how: Any) -> None:
-    """To a terminal in colour and at its width; plain and 80 wide when piped."""
+    """Print a result: in colour at the terminal's width, or plain and 80 wide when piped."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import click
 
+from . import options
 from .output import refuse_unwritable, write
-from .progress import Progress
+from .progress import progress_bar
 from .targets import load
 
 
 @click.command("selftest")
 @click.argument("target", required=False)
-@click.option("--adapter", "adapters", multiple=True, help="Use this adapter (repeatable).")
-@click.option("--dtype", "dtypes", multiple=True, help="float64 or float32 (repeatable).")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the random inputs.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write the results as JSON to this file, '-' for standard output.")  # fmt: skip
+@options.adapters
+@options.dtypes("float64 or float32")
+@options.seed
+@options.output_file("json", "the results as JSON")
 def command(
     target: str | None,
     adapters: tuple[str, ...],
@@ -26,27 +26,23 @@ def command(
     seed: int,
     json_path: Path | None,
 ) -> None:
-    """Plant faults and report which were caught: in every op and adapter, or in your own TARGET.
+    """Plant faults in every op and adapter, or in your own TARGET, and report which were caught.
 
-    TARGET is package.module:object, a Case or a Network of yours, as for `gradparity check`: would
-    a wrong gradient have been noticed on it?
+    TARGET is package.module:object, your own Case or Network, as for `gradparity check`: would a
+    wrong gradient be noticed on it?
 
-    Exit codes: 0 every fault was caught; 1 some survived, or something was accused without a fault;
-    2 nothing was planted, or a usage error.
+    Exit codes: 0 every fault was caught; 1 some survived, or there was a finding without a fault; 2
+    nothing was planted, or a usage error.
     """
-    from ..adapters.base import AdapterError
     from ..comparisons.selftest.run import DTYPES
     from ..comparisons.selftest.run import selftest as run_selftest
 
     refuse_unwritable(json_path)
-    try:
+    with options.usage_errors():
         cases = load(target)[0] if target else None
-        with Progress() as say:
+        with progress_bar() as say:
             found = run_selftest(cases, *adapters, dtypes=dtypes or DTYPES, seed=seed, progress=say)
-    except (AdapterError, ValueError, TypeError) as error:
-        raise click.UsageError(str(error)) from error
-    if json_path is not None:
-        write(json_path, found.to_json())
+    write(json_path, found.to_json)
     if str(json_path) != "-":
         click.echo(str(found))
     sys.exit(found.exit_code)

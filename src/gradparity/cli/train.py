@@ -6,18 +6,19 @@ import sys
 
 import click
 
-from .progress import Progress
+from . import options
+from .progress import progress_bar
 
 
 @click.command("train")
 @click.argument("data", type=click.Choice(["digits"]))
 @click.option("--problem", type=click.Choice(["ten", "two", "eleven"]), default="ten",
-              help="Which digit; a 2 or not; which digit or none of the above.")  # fmt: skip
+              help="Which digit; a 2 or not; which digit or none of them.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32")
-@click.option("--adapter", "adapters", multiple=True, help="Use this adapter (repeatable).")
-@click.option("--epochs", type=click.IntRange(1), help="Other than the problem's recipe.")
-@click.option("--eps", type=float, help="Label smoothing, other than the recipe's.")
-@click.option("--seed", type=click.IntRange(0), default=0)
+@options.adapters
+@click.option("--epochs", type=click.IntRange(1), help="Number of epochs; by default the recipe's.")
+@click.option("--eps", type=float, help="Label smoothing; by default the recipe's.")
+@options.seed
 def command(
     data: str,
     problem: str,
@@ -27,21 +28,16 @@ def command(
     eps: float | None,
     seed: int,
 ) -> None:
-    """Train the hand core and every adapter side by side on the same minibatches of DATA.
+    """Train gradparity's own NumPy network and every adapter on the same minibatches of DATA.
 
-    Exit codes: 0 the losses agree at every step, within what rounding explains; 1 some do not; 2
-    nothing was compared, or a usage error.
+    Exit codes: 0 the losses agree at every step, up to rounding; 1 some do not; 2 nothing was
+    compared, or a usage error.
     """
-    from ..adapters.base import AdapterError
     from ..comparisons.lecture.trajectories import train_digits
 
-    try:
-        with Progress() as say:
-            found = train_digits(
-                problem, *adapters, dtype=dtype, epochs=epochs, eps=eps, seed=seed,
-                progress=say,
-            )  # fmt: skip
-    except (AdapterError, ImportError, ValueError, TypeError) as error:
-        raise click.UsageError(str(error)) from error
+    with options.usage_errors(), progress_bar() as say:
+        found = train_digits(
+            problem, *adapters, dtype=dtype, epochs=epochs, eps=eps, seed=seed, progress=say
+        )
     click.echo(str(found))
     sys.exit(found.exit_code)

@@ -1,4 +1,4 @@
-"""The reports of a run of pytest as one, whose cases are named by their test."""
+"""Merge the reports of a run of pytest into one, whose cases are named by their test."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 from ..comparisons.findings.stored import record
 from ..comparisons.report.as_json import from_document
-from ..comparisons.report.graph import Graph
 from ..comparisons.report.page.html import html
 from ..comparisons.report.records import Difference, Run
 from ..comparisons.report.report import Report
-from .document import SCHEMA
+from .summary import SCHEMA
 
 __all__ = ["merged", "page"]
 
@@ -34,33 +33,26 @@ class Written:
 
 
 def merged(document: Any) -> Report:
-    """One report of all tests; its environment is what any of them had.
+    """Merge the reports of all tests; the environment is the union of theirs.
 
     Raises
     ------
-    ValueError : it is not what ``pytest --gradparity-report=FILE.json`` writes.
+    ValueError : the document was not written by ``pytest --gradparity-report=FILE.json``.
     """
     written = record(Written, document, SCHEMA, "`pytest --gradparity-report=FILE.json`")
     runs: list[Run] = []
     differences: list[Difference] = []
-    graphs: dict[str, Graph] = {}
-    environment: dict[str, str] = {}
-    skipped: dict[str, str] = {}
-    for test, name, report in _reports(written):
-        runs += [replace(run, case=f"{name}{run.case}") for run in report.runs]
-        differences += [replace(d, case=f"{name}{d.case}") for d in report.differences]
-        graphs |= {f"{name}{case}": graph for case, graph in report.graphs.items()}
-        environment |= report.environment
-        skipped |= report.skipped | test.skipped
-    return Report(tuple(runs), tuple(differences), skipped, environment, graphs)
-
-
-def _reports(written: Written) -> Iterator[tuple[Test, str, Report]]:
-    """Each report with its test and the prefix of its cases' names."""
+    found = Report(())
     for test in written.tests:
         for i, report in enumerate(map(from_document, test.reports), start=1):
-            check = f", check {i}" if i > 1 else ""  # so that adding one renames none
-            yield test, f"{test.nodeid}{check}: ", report
+            check = f", check {i}" if i > 1 else ""  # so that another check renames none
+            name = f"{test.nodeid}{check}: "
+            runs += [replace(run, case=f"{name}{run.case}") for run in report.runs]
+            differences += [replace(d, case=f"{name}{d.case}") for d in report.differences]
+            found.graphs.update({f"{name}{case}": g for case, g in report.graphs.items()})
+            found.environment.update(report.environment)
+            found.skipped.update(report.skipped | test.skipped)
+    return replace(found, runs=tuple(runs), differences=tuple(differences))
 
 
 def page(document: Mapping[str, Any]) -> str:

@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .document import Tests, document
+from .files import write_whole
 
 if TYPE_CHECKING:
     from ..comparisons.report.report import Report
 
-__all__ = ["add", "lines", "packed", "properties", "write"]
+__all__ = ["SCHEMA", "add", "lines", "packed", "properties", "write"]
 
-#: Rows of the terminal summary.
-TOLD = 5
-#: What a test comes to, worst first: a later phase can only make it worse.
+#: Schema of the JSON document; see docs/reference/json.md.
+SCHEMA = "gradparity/pytest/1"
+#: Node id -> what the phases of the test have sent, and its outcome.
+Tests = Mapping[str, dict[str, Any]]
+#: Runs without parity that the terminal summary lists.
+LISTED = 5
+#: Outcomes of a test, worst first: a later phase can only make it worse.
 OUTCOMES = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
 
 
 def packed(reports: list[Report], full: bool) -> str:
-    """Describe the findings of one phase of a test: a row per run, and the reports if asked for."""
+    """Findings of one phase of a test as text: a row per run, and with `full` every report."""
     rows = [
         {
             "case": run.case,
@@ -78,7 +80,7 @@ def _rank(exit_code: int) -> int:
 
 
 def add(tests: dict[str, dict[str, Any]], report: Any, text: str | None) -> None:
-    """Take in what a phase of a test has sent, and what the test has come to."""
+    """Add what a phase of a test has sent, and update the outcome of the test."""
     if text is not None:
         sent = json.loads(text)
         test = tests.setdefault(report.nodeid, {"outcome": "passed", "sent": [], "skipped": {}})
@@ -99,23 +101,27 @@ def _outcome(report: Any) -> str:
 
 
 def write(tests: Tests, path: Path, exit_status: int, unfinished: Iterable[str]) -> None:
-    """As JSON, or as a page for a name that ends in .html; whole or not at all."""
-    text = document(tests, exit_status, unfinished)
+    """Write every report, sorted by test: as JSON, or as a page if the name ends in .html."""
+    document = {
+        "schema": SCHEMA,
+        "exit_status": exit_status,
+        "unfinished": sorted(unfinished),
+        "tests": [
+            {
+                "nodeid": nodeid,
+                "outcome": test["outcome"],
+                "skipped": test["skipped"],
+                "reports": [report for sent in test["sent"] for report in sent["reports"]],
+            }
+            for nodeid, test in sorted(tests.items())
+        ],
+    }
     if path.suffix == ".html":
         from .merged import page
 
-        text = page(json.loads(text))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it for its owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        write_whole(path, page(document))
+    else:
+        write_whole(path, json.dumps(document, allow_nan=False, indent=1) + "\n")
 
 
 def lines(tests: Tests, path: str, unfinished: int) -> Iterator[str]:
@@ -133,33 +139,31 @@ def _lines(tests: Tests, path: str, unfinished: int) -> Iterator[str]:
     ]
     if rows:
         counts: Counter[str] = sum((Counter(row["counts"]) for row in rows), Counter())
-        told = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
+        by_verdict = ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         ran = len({row["test"] for row in rows})
-        yield f"{ran} test{'s' * (ran > 1)}, {len(rows)} runs, {counts.total()} quantities: {told}"
+        total = f"{len(rows)} runs, {counts.total()} quantities"
+        yield f"{ran} test{'s' * (ran > 1)}, {total}: {by_verdict}"
         yield from _worst(rows)
-    absent: dict[str, list[str]] = {}
-    for test in tests.values():
-        for name, why in test["skipped"].items():
-            absent.setdefault(f"{name}: {why}", []).append(name)
-    for said, times in absent.items():
-        yield f"skipped in {len(times)} test{'s' * (len(times) > 1)}: {said}"
+    skipped = Counter(item for test in tests.values() for item in test["skipped"].items())
+    for (name, why), times in skipped.items():
+        yield f"skipped in {times} test{'s' * (times > 1)}: {name}: {why}"
     if path:
-        left = f", but of {unfinished} that did not finish" if unfinished else ""
+        left = f", except those of {unfinished} that did not finish" if unfinished else ""
         yield f"every report is in {path}{left}"
 
 
 def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """The runs without parity; where there is none, the quantity nearest to its bound."""
+    """The runs without parity; if every run has it, the quantity nearest to its bound."""
     rows = sorted(rows, key=_badness)
     bad = [row for row in rows if row["exit_code"]]
-    for row in bad[:TOLD]:
+    for row in bad[:LISTED]:
         outcome = "" if row["outcome"] == "failed" else f" ({row['outcome']})"
         yield (
             f"{row['test']}{outcome}: {row['verdict']} in {row['quantity']}, {_run(row)}: "
             f"{row['error']:.3g} u, bound {row['bound']:.3g} u"
         )
-    if len(bad) > TOLD:
-        yield f"... and {len(bad) - TOLD} more runs without parity"
+    if len(bad) > LISTED:
+        yield f"... and {len(bad) - LISTED} more runs without parity"
     if not bad:
         row = rows[0]
         yield (

@@ -152,7 +152,7 @@ def _refuse_unwritable(source: str, value: str, path: Path) -> None:
     except OSError as error:
         raise pytest.UsageError(
             f"{source}: cannot write {value!r} ({error.strerror or error}); "
-            "give a file in a folder there is"
+            "give a file in a folder that exists"
         ) from None
 
 
