@@ -103,7 +103,7 @@ def gradparity(request: pytest.FixtureRequest) -> Checker:
 @pytest.fixture
 def gradparity_adapter(request: pytest.FixtureRequest) -> Any:
     """Each of the chosen adapters in turn; skipped where its framework is not installed."""
-    from gradparity.testing.run.presence import one_adapter
+    from gradparity.testing.run.outcome import one_adapter
     from gradparity.testing.run.settings import of_test
 
     return one_adapter(request.param, of_test(request.node, request.config).required)

@@ -65,12 +65,12 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("option", "said"),
         [
-            ("--gradparity-adapters=tensorflow", "no adapter is called 'tensorflow'; registered*"),
-            ("--gradparity-adapters=,", "adapters names none; give such as 'torch,jax'"),
-            ("--gradparity-dtypes=float64,int8", "dtype 'int8' cannot be judged; give any of*"),
+            ("--gradparity-adapters=tensorflow", "unknown name 'tensorflow' in adapters; valid*"),
+            ("--gradparity-adapters=,", "adapters is empty; give names, such as *"),
+            ("--gradparity-dtypes=float64,int8", "unknown name 'int8' in dtypes; valid names*"),
             ("--gradparity-seed=-3", "seed is '-3'; give a whole number*"),
             ("--gradparity-seed=1.5", "seed is '1.5'; give a whole number*"),
-            ("--gradparity-require=mxnet", "no adapter is called 'mxnet'; registered*"),
+            ("--gradparity-require=mxnet", "unknown name 'mxnet' in adapters; valid*"),
             ("--gradparity-report=found.xml", "'found.xml' ends in neither .json nor .html*"),
             ("--gradparity-report=there/is/none.json", "cannot write 'there/is/none.json' (No su*"),
             ("--gradparity-report=folder.json", "cannot write 'folder.json' (it is a folder)*"),

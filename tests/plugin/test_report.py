@@ -180,7 +180,9 @@ class TestFile:
         document = json.loads((pytester.path / "r.json").read_text(encoding="utf-8"))
         assert document["unfinished"] == ["test_it.py::test_dies"]
         assert [test["nodeid"] for test in document["tests"]] == ["test_it.py::test_right"]
-        result.stdout.fnmatch_lines(["every report is in r.json, except those of 1 that did not finish"])
+        result.stdout.fnmatch_lines(
+            ["every report is in r.json, except those of 1 that did not finish"]
+        )
 
     @pytest.mark.parametrize("options", [(), ("-n1",)])
     def test_names_what_was_not_reached(

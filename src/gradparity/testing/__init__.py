@@ -3,9 +3,9 @@
 The names below are loaded when they are first used; pytest is imported only where it is needed.
 
 parametrize_with_checks  one test per check of an implementation, under pytest
-AdapterConformance       the test class of whoever writes an adapter;  check_adapter: a function
-OwnNetwork               an implementation of one's own with the cases it is checked on
-diagnosis                what is wrong in a report, in words
+AdapterConformance       test class for the author of an adapter;  check_adapter: as a function
+OwnNetwork               your own implementation with the cases it is checked on
+diagnosis                explains in words what is wrong in a report
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""An implementation of one's own, with the cases it is checked on."""
+"""Your own implementation, with the cases it is checked on."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ..core.arithmetic.precision import precisions
 from ..core.network.case import Case
 from ..core.network.network import Network
 
-__all__ = ["OwnNetwork"]
+__all__ = ["OwnNetwork", "with_numbers"]
 
 
 class OwnNetwork:
-    """An implementation of networks, as one object with one check per case and dtype.
+    """An implementation of networks with its cases: one check per case and dtype.
 
     Parameters
     ----------
     cases : a case, several, or a network (which is given random numbers).
     implementation : as for `gradparity.check`: a function from a case to what it computed, an
         adapter or its name.
-    name : of the implementation, in the names of tests; by default its own.
+    name : the implementation's name in the names of tests; by default its own.
     allow : conventions that pass.
 
     Raises
     ------
-    TypeError, ValueError : something else than cases, or none; an implementation that cannot be
-        one; an unknown convention.
+    TypeError, ValueError : something else than cases, or none; not an implementation; an unknown
+        convention.
 
     >>> import gradparity as gp
     >>> from gradparity.core import Affine, L2
@@ -54,8 +54,10 @@ class OwnNetwork:
         given: list[Any] = list(cases) if several else [cases]  # type: ignore[arg-type]
         for case in given:
             if not isinstance(case, Case | Network):
-                said = f"OwnNetwork was given {type(case).__name__}"
-                raise TypeError(f"{said}; give a Case, a Network or a list of them")
+                raise TypeError(
+                    f"OwnNetwork was given {type(case).__name__}; "
+                    "give a Case, a Network or a list of them"
+                )
         if not (isinstance(implementation, str) or callable(implementation)
                 or hasattr(implementation, "run")):  # fmt: skip
             raise TypeError(
@@ -79,26 +81,30 @@ class OwnNetwork:
     def checks(
         self, dtypes: Sequence[Any] | str = DTYPES, seed: int = 0
     ) -> dict[str, Callable[[], Report]]:
-        """Name -> check, one per case and dtype, such as "case-float64"; each gives a `Report`.
+        """Name -> check, one per case and dtype, such as "case-float64"; each returns a `Report`.
 
         Raises
         ------
         ValueError : a dtype that cannot be judged.
         """
         formats = [precision.name for precision in precisions(dtypes)]
-        numbered: list[Case] = [
-            Case.random(each, seed=seed) if isinstance(each, Network) else each
-            for each in self.cases
-        ]
+        numbered: list[Case] = with_numbers(self.cases, seed)
         names = [case.name for case in numbered]
         if len(set(names)) < len(names):
             numbered = [replace(c, name=f"{c.name}-{i + 1}") for i, c in enumerate(numbered)]
         return {
-            f"{case.name}-{dtype}": partial(self._check, case, dtype)
+            f"{case.name}-{dtype}": partial(
+                check, case, self.implementation, dtypes=[dtype], allow=self.allow
+            )
             for case in numbered
             for dtype in formats
         }
 
-    def _check(self, case: Case, dtype: str) -> Report:
-        __tracebackhide__ = True
-        return check(case, self.implementation, dtypes=[dtype], allow=self.allow)
+
+def with_numbers(cases: Any, seed: int) -> Any:
+    """Give every network random numbers of this seed, as a case; return anything else as it is."""
+    if isinstance(cases, Network):
+        return Case.random(cases, seed=seed)
+    if isinstance(cases, Iterable) and not isinstance(cases, str):  # a str is iterable without end
+        return [with_numbers(case, seed) for case in cases]
+    return cases

@@ -1,7 +1,8 @@
-"""One test per check of an implementation, under a name that pytest's -k can choose."""
+"""One test per check of an implementation, under a name that pytest's -k can select."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +15,10 @@ import pytest
 from ..adapters.base import Adapter, AdapterError
 from ..comparisons.report.report import Report
 from ..core.arithmetic.precision import PRECISIONS
-from .checker import accepted
 from .own_network import OwnNetwork
-from .run.failure import concluded
-from .run.presence import NOT_INSTALLED, present, skip
-from .run.settings import PARSERS, Settings, in_force
-from .run.xfail import reasons, xfail
+from .run.outcome import NOT_INSTALLED, concluded, present, skip
+from .run.settings import Settings, in_force
+from .run.xfail import reasons, refuse_unknown, xfail
 
 __all__ = ["Check", "parametrize_with_checks"]
 
@@ -27,7 +26,7 @@ Expected = Mapping[str, str] | Callable[[Any], Mapping[str, str]]
 
 
 class Check:
-    """One check of one implementation: ``check(implementation)`` passes, or says what is wrong.
+    """One check of one implementation: ``check(implementation)`` passes or raises.
 
     Raises
     ------
@@ -41,7 +40,7 @@ class Check:
         __tracebackhide__ = True
         if implementation is not self.implementation:
             raise TypeError(
-                f"the check {self.name!r} is of {_name(self.implementation)!r}, and was given "
+                f"the check {self.name!r} belongs to {_name(self.implementation)!r}, but was given "
                 f"{implementation!r}; give it the implementation that came with it"
             )
         try:
@@ -93,8 +92,9 @@ def parametrize_with_checks(
         raise TypeError(f"implementations is {implementations!r}; give a list of them")
     if not implementations:
         raise ValueError("parametrize_with_checks is given no implementation")
-    settings = _settings(dtypes, seed)
-    found = [_Found.of(given, settings, expected_failed_checks) for given in implementations]
+    given = {"dtypes": dtypes, "seed": seed}
+    settings = in_force().changed(**{n: v for n, v in given.items() if v is not None})
+    found = [_Found.of(each, settings, expected_failed_checks) for each in implementations]
     _refuse_unknown(found, settings, expected_failed_checks)
     params = []
     names = _distinct([_name(each.implementation) for each in found])
@@ -109,51 +109,42 @@ def parametrize_with_checks(
 
 
 class _Found(NamedTuple):
-    """An implementation, its checks, and which of them are expected to fail, and why."""
+    """An implementation, its checks, and the reasons of those that are expected to fail."""
 
     implementation: Any
     checks: dict[str, Callable[[], Any]]
     expected: dict[str, str]
-    absent: bool = False
 
     @classmethod
     def of(cls, given: Any, settings: Settings, expected: Expected | None) -> _Found:
         name = given.implementation if isinstance(given, OwnNetwork) else given
         chosen, absent = present([name], settings.required)
         if absent:  # one test that is skipped, so that it is seen
-            return cls(given, {NOT_INSTALLED: partial(skip, absent)}, {}, absent=True)
+            return cls(given, {NOT_INSTALLED: partial(skip, absent)}, {})
         each = given if isinstance(given, OwnNetwork) else chosen[0]
         checks = _checks(each, settings)
         if not checks:
             raise ValueError(f"{_name(each)!r} has no check")
-        return cls(each, checks, _reasons(each, expected))
-
-
-def _reasons(implementation: Any, expected: Expected | None) -> dict[str, str]:
-    if not callable(expected):
-        return reasons(expected)
-    found = expected(implementation)
-    if not isinstance(found, Mapping):
-        raise TypeError(
-            f"expected_failed_checks gave {found!r} for {_name(implementation)!r}; return a dict "
-            "of the name of a check -> why it fails, {} where none is expected to"
-        )
-    return reasons(found)
+        if callable(expected):
+            return cls(each, checks, reasons(expected(each), f"({_name(each)!r})"))
+        return cls(each, checks, reasons({} if expected is None else expected))
 
 
 def _checks(implementation: Any, settings: Settings) -> dict[str, Callable[[], Any]]:
-    options = {"seed": settings.seed, **settings.options}
-    options.pop("allow", None)
     method = getattr(implementation, "checks", None)
     if isinstance(implementation, type) and method is not None:
         kind = implementation.__name__
         raise TypeError(f"{kind} is a class; give an instance, {kind}(...)")
     if callable(method):
-        return dict(method(**accepted(method, options)))
+        options = {"seed": settings.seed, **settings.options}
+        options.pop("allow", None)
+        takes = inspect.signature(method).parameters
+        every = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+        return dict(method(**{n: v for n, v in options.items() if every or n in takes}))
     if isinstance(implementation, Adapter):
         from .conformance import checks
 
-        return dict(checks(implementation, **accepted(checks, options)))
+        return dict(checks(implementation))
     raise TypeError(
         f"{implementation!r} has no checks; give an OwnOp, an OwnNetwork, an adapter or its name, "
         "or an object with a method checks() that gives name -> function"
@@ -161,27 +152,15 @@ def _checks(implementation: Any, settings: Settings) -> dict[str, Callable[[], A
 
 
 def _refuse_unknown(found: list[_Found], settings: Settings, expected: Expected | None) -> None:
-    """An expected failure of a check that there is not would never be noticed."""
-    together = [found] if not callable(expected) else [[each] for each in found]
-    for some in together:
+    """Refuse an expected failure of a check that does not exist: it would never be noticed."""
+    every = replace(settings, dtypes=tuple(PRECISIONS))
+    for some in [[each] for each in found] if callable(expected) else [found]:
         known = {check for each in some for check in each.checks}
         unknown = {check for each in some for check in each.expected} - known
-        if not unknown or any(each.absent for each in some):
-            continue
-        # It may be of a dtype that this run has left out.
-        every = replace(settings, dtypes=tuple(PRECISIONS))
-        unknown -= {check for each in some for check in _checks(each.implementation, every)}
-        if unknown:
-            raise ValueError(
-                f"expected_failed_checks names {', '.join(map(repr, sorted(unknown)))}, "
-                f"and there is no such check; there are {', '.join(sorted(known))}"
-            )
-
-
-def _settings(dtypes: Any, seed: Any) -> Settings:
-    """Those in force, and over them what is given."""
-    given = {"dtypes": dtypes, "seed": seed}
-    return replace(in_force(), **{n: PARSERS[n](v) for n, v in given.items() if v is not None})
+        if unknown and NOT_INSTALLED not in known:
+            # It may be for a dtype that this run has left out.
+            unknown -= {check for each in some for check in _checks(each.implementation, every)}
+            refuse_unknown(unknown, sorted(known))
 
 
 def _name(implementation: Any) -> str:
@@ -192,7 +171,7 @@ def _name(implementation: Any) -> str:
 
 
 def _word(name: str) -> str:
-    """Without what -k and a shell would stumble over.
+    """Replace the characters that -k or a shell cannot take.
 
     >>> _word("my relu (2)")
     'my_relu_2'
@@ -201,7 +180,8 @@ def _word(name: str) -> str:
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """
+    """Number the names that occur twice.
+
     >>> _distinct(["a", "b", "a", "a-2"])
     ['a', 'b', 'a-3', 'a-2']
     """

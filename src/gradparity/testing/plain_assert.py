@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..comparisons.report.report import Report
-from .run.failure import diagnosis
+from .run.outcome import diagnosis
 
 __all__ = ["explain"]
 

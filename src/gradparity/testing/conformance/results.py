@@ -1,4 +1,4 @@
-"""All checks of an adapter asked in a row, and what they said as a table."""
+"""Run all checks of an adapter in a row, with the results as a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Any
 
-from ..run.xfail import reasons
+from ..run.xfail import reasons, refuse_unknown
 from .subject import Refused, Subject
 from .suite import CHECKS, askable
 
@@ -23,9 +23,9 @@ class CheckResult:
     Attributes
     ----------
     check : its name.
-    status : "passed"; "failed"; "refused", by an AdapterError that names the op or the divergence
-        that the adapter has not; "skipped", of what is optional and absent; "xfail", failed as
-        expected; "xpass", passed although it was expected to fail, which is a failure too.
+    status : "passed"; "failed"; "refused": an AdapterError named the op or the divergence that the
+        adapter does not support; "skipped": something optional is absent; "xfail": it failed as
+        expected; "xpass": it passed although it was expected to fail, which is a failure too.
     message : why it failed, was refused or skipped.
     reason : why it was expected to fail.
     """
@@ -37,17 +37,17 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """Whether it counts as no failure."""
+        """Whether the result does not count as a failure."""
         return self.status not in ("failed", "xpass")
 
 
 class CheckResults(list[CheckResult]):
-    """A list of results; ``print`` shows it as a table, what is missing first."""
+    """A list of results; ``print`` shows it as a table, failures first."""
 
     def __str__(self) -> str:
         counts = {s: sum(r.status == s for r in self) for s in _ORDER}
         lines = [", ".join(f"{n} {status}" for status, n in counts.items() if n)]
-        same: dict[tuple[str, ...], list[str]] = {}  # what was said -> the checks that said it
+        same: dict[tuple[str, ...], list[str]] = {}  # result -> its checks
         for r in sorted(self, key=lambda r: _ORDER.index(r.status)):
             if r.status != "passed":
                 same.setdefault((r.status, r.message, r.reason), []).append(r.check)
@@ -60,14 +60,14 @@ _ORDER = ("failed", "xpass", "xfail", "refused", "skipped", "passed")
 
 
 def _lines(status: str, message: str, reason: str, check: str, *others: str) -> list[str]:
-    # Of a diagnosis: its headline, and the worst quantity.
+    # A diagnosis is cut to its headline and the worst quantity.
     said = "\n".join(message.split("\n\n")[:2])
     if status == "xpass":
-        said = "passed, though it was expected to fail: take it out of expected_failed_checks"
+        said = "passed, but was expected to fail: remove it from expected_failed_checks"
     first, *rest = said.splitlines() or [""]
     rest += [f"expected: {reason}"] if reason else []
     if others:
-        rest += wrap(f"and so {', '.join(others)}", 68, break_on_hyphens=False)
+        rest += wrap(f"likewise {', '.join(others)}", 68, break_on_hyphens=False)
     return [f"{status:<8}{check:<24}{first}", *(" " * 32 + more for more in rest)]
 
 
@@ -78,15 +78,15 @@ def check_adapter(
     on_fail: str | None = "raise",
     callback: Callable[[CheckResult], None] | None = None,
 ) -> CheckResults:
-    """Ask an adapter for everything an adapter promises.
+    """Run every conformance check on an adapter.
 
     Parameters
     ----------
     adapter : a registered name, an adapter, or its class.
     expected_failed_checks : check name -> why it fails; one that passes is a failure.
-    on_fail : "raise" one AssertionError, at the end, that lists all that is missing; "warn" the
-        same; or None.
-    callback : told every result when it is there.
+    on_fail : at the end, "raise" one AssertionError that lists every failure; "warn" instead; or
+        None.
+    callback : called with every result as soon as it is known.
 
     Returns
     -------
@@ -99,22 +99,20 @@ def check_adapter(
     """
     if on_fail not in ("raise", "warn", None):
         raise ValueError(f"on_fail is {on_fail!r}; give 'raise', 'warn' or None")
-    expected = reasons(expected_failed_checks, CHECKS)
+    expected = reasons({} if expected_failed_checks is None else expected_failed_checks)
+    refuse_unknown(expected, CHECKS)
     results = CheckResults()
     for name, check in askable(Subject(adapter)).items():
         results.append(_result(name, check, expected.get(name)))
         if callback is not None:
             callback(results[-1])
-    missing = CheckResults(r for r in results if not r.ok)
-    if missing and on_fail == "raise":
-        raise AssertionError(f"{_called(adapter)} does not conform:\n{missing}")
-    if missing and on_fail == "warn":
-        warnings.warn(f"{_called(adapter)} does not conform:\n{missing}", stacklevel=2)
+    failures = CheckResults(r for r in results if not r.ok)
+    said = f"the adapter {getattr(adapter, 'name', adapter)!r} does not conform:\n{failures}"
+    if failures and on_fail == "raise":
+        raise AssertionError(said)
+    if failures and on_fail == "warn":
+        warnings.warn(said, stacklevel=2)
     return results
-
-
-def _called(adapter: Any) -> str:
-    return f"the adapter {getattr(adapter, 'name', adapter)!r}"
 
 
 def _result(name: str, check: Callable[[], None], reason: str | None) -> CheckResult:

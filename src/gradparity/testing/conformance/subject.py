@@ -85,13 +85,12 @@ class Subject:
             return error
         return None
 
-    @property
-    def absent(self) -> dict[str, str]:
-        """Name -> why, of an adapter whose framework is merely not installed; else empty."""
+    def absent(self, required: Iterable[str]) -> dict[str, str]:
+        """Name -> why, if the framework is merely not installed and not required; else empty."""
         error = self.unusable
         merely = error is not None and isinstance(error.__cause__, ModuleNotFoundError)
         name = self.given if isinstance(self.given, str) else getattr(self.given, "name", "adapter")
-        return {str(name): str(error)} if merely else {}
+        return {str(name): str(error)} if merely and name not in required else {}
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Every check of an adapter as a test of its own."""
+"""Every check of an adapter as a separate test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
-from ..run.xfail import reasons, xfail
+from ..run.xfail import reasons, refuse_unknown, xfail
 from .subject import Subject
 from .suite import CHECKS, askable
 
@@ -14,13 +14,13 @@ __all__ = ["AdapterConformance"]
 
 
 class AdapterConformance:
-    """Every check as a test of its own: ``test_conforms[op-relu]``.
+    """Every check as a separate test: ``test_conforms[op-relu]``.
 
-    Where the framework is merely not installed there is one test, ``test_conforms[not_installed]``:
+    If the framework is merely not installed there is one test, ``test_conforms[not_installed]``:
     it is skipped, or fails if ``--gradparity-require`` names the adapter.
 
-    Write a subclass in a test file, and pytest runs it.  A check that is expected to fail has to
-    (``xfail_strict``), and a name that is no check is an error.
+    Write a subclass in a test file, and pytest runs it.  A check that is expected to fail must fail
+    (``xfail_strict``), and the name of an unknown check is an error.
 
         class TestMine(AdapterConformance):
             adapter = "mine"
@@ -37,7 +37,7 @@ class AdapterConformance:
             cls.__test__ = True  # pytest would inherit False
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """One test for every check, the expected failures marked; called by pytest."""
+        """Make one test per check and mark expected failures; called by pytest."""
         import pytest
 
         if "conformance_check" not in metafunc.fixturenames:
@@ -45,7 +45,8 @@ class AdapterConformance:
         asked = type(self)
         if not asked.adapter:
             raise ValueError(f"{asked.__name__}.adapter is {asked.adapter!r}; name your adapter")
-        expected = reasons(asked.expected_failed_checks, CHECKS)
+        expected = reasons(asked.expected_failed_checks)
+        refuse_unknown(expected, CHECKS)
         metafunc.parametrize(
             "conformance_check",
             [
@@ -55,16 +56,16 @@ class AdapterConformance:
         )
 
     def test_conforms(self, conformance_check: Callable[[], None]) -> None:
-        """The adapter keeps one promise."""
+        """Run one check."""
         __tracebackhide__ = True
         conformance_check()
 
 
 def _asked(adapter: Any) -> dict[str, Callable[[], None]]:
-    from ..run.presence import NOT_INSTALLED, skip
+    from ..run.outcome import NOT_INSTALLED, skip
     from ..run.settings import in_force
 
     subject = Subject(adapter)
-    if subject.absent and not set(subject.absent) & set(in_force().required):
-        return {NOT_INSTALLED: partial(skip, subject.absent)}
+    if absent := subject.absent(in_force().required):
+        return {NOT_INSTALLED: partial(skip, absent)}
     return askable(subject)

@@ -1,6 +1,6 @@
 """Settings of a test: marker, then command line, then configuration file, then defaults.
 
-Imports pytest alone; names are looked up only where some are given.
+Imports pytest alone; names are looked up only if some are given.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class Settings:
     adapters : names; every registered adapter if None.
     dtypes : names; those of `gradparity.check` if None.
     allow : conventions that pass.
-    seed : of the random numbers that a network is given.
+    seed : seed of the random numbers that a network is given.
     required : adapters whose absence fails instead of skipping.
     """
 
@@ -46,9 +46,13 @@ class Settings:
 
     @property
     def options(self) -> dict[str, Any]:
-        """As keywords of `gradparity.check`."""
+        """Keywords of `gradparity.check`."""
         given = {"dtypes": self.dtypes, "allow": self.allow}
         return {name: value for name, value in given.items() if value}
+
+    def changed(self, **given: Any) -> Settings:
+        """With these settings replaced; TypeError or ValueError for what one cannot be."""
+        return replace(self, **{name: PARSERS[name](value) for name, value in given.items()})
 
 
 def of_config(config: pytest.Config) -> Settings:
@@ -68,14 +72,14 @@ def of_config(config: pytest.Config) -> Settings:
         source, value = _given(config, option)
         if value:
             try:
-                found = replace(found, **{field: PARSERS[field](value)})
+                found = found.changed(**{field: value})
             except (TypeError, ValueError) as error:
                 raise pytest.UsageError(f"{source}: {error}") from None
     return found
 
 
 def in_force() -> Settings:
-    """Those of the run of pytest that is going on; the defaults without the plugin."""
+    """Settings of the current run of pytest; the defaults without the plugin."""
     plugin = sys.modules.get("_gradparity_pytestplugin")
     configs = plugin.configs if plugin is not None else []
     return of_config(configs[-1]) if configs else Settings()
@@ -87,26 +91,22 @@ def of_test(node: pytest.Item | Any, config: pytest.Config) -> Settings:
     A marker that cannot be followed fails the test.
     """
     __tracebackhide__ = True
-    found: dict[str, Any] = {}
-    for marker in node.iter_markers("gradparity"):
+    found = of_config(config)
+    for marker in reversed([*node.iter_markers("gradparity")]):
         said = f"@pytest.mark.gradparity in {node.nodeid}"
         unknown = [*map(repr, marker.args), *sorted(set(marker.kwargs) - set(MARKER))]
         if unknown:
             pytest.fail(f"{said} is given {', '.join(unknown)}; it takes the keywords "
                         f"{', '.join(MARKER)}", pytrace=False)  # fmt: skip
-        mine, wrong = {}, ""
         try:
-            mine = {name: PARSERS[name](value) for name, value in marker.kwargs.items()}
+            found = found.changed(**marker.kwargs)
         except (TypeError, ValueError) as error:
-            wrong = str(error)
-        if wrong:  # out here, for what fails inside is shown with the error it stands for
-            pytest.fail(f"{said}: {wrong}", pytrace=False)
-        found = mine | found
-    return replace(of_config(config), **found)
+            raise pytest.fail.Exception(f"{said}: {error}", pytrace=False) from None
+    return found
 
 
 def refuse_bad(config: pytest.Config) -> None:
-    """Everything that cannot work is said before the first test runs.
+    """Stop before the first test if an option cannot be followed.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def refuse_bad(config: pytest.Config) -> None:
 
 
 def report_path(config: pytest.Config) -> Path:
-    """Resolve a path: from the start folder for the command line, from the root for the file."""
+    """Path of the report: relative to the start folder, or in the ini file to the root folder."""
     given = config.getoption("gradparity_report")
     if given is None:
         return Path(config.rootpath, config.getini("gradparity_report"))
@@ -142,13 +142,13 @@ def report_path(config: pytest.Config) -> Path:
 def _refuse_unwritable(source: str, value: str, path: Path) -> None:
     if path.suffix not in (".json", ".html"):
         raise pytest.UsageError(
-            f"{source}: {value!r} ends in neither .json nor .html, which say what is written"
+            f"{source}: {value!r} ends in neither .json nor .html; the ending chooses the format"
         )
     try:
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
         with tempfile.TemporaryFile(dir=path.parent):
-            pass  # whether it may be written is only known by writing there
+            pass  # only writing shows whether the folder can be written
     except OSError as error:
         raise pytest.UsageError(
             f"{source}: cannot write {value!r} ({error.strerror or error}); "
@@ -157,7 +157,7 @@ def _refuse_unwritable(source: str, value: str, path: Path) -> None:
 
 
 def _given(config: pytest.Config, name: str) -> tuple[str, str]:
-    """Where a setting was made, and what was written there; an empty option unsets it."""
+    """Where a setting was made, and its text; an empty option unsets it."""
     value = config.getoption(f"gradparity_{name}")
     if value is not None:
         return f"--gradparity-{name}", str(value)
@@ -166,43 +166,30 @@ def _given(config: pytest.Config, name: str) -> tuple[str, str]:
     return f"{os.path.basename(config.inipath or 'ini')}: gradparity_{name}", said
 
 
-def _names(what: str, given: Any) -> tuple[str, ...]:
-    """Names in a string, separated by commas or blanks, or in a list."""
+def _names(what: str, given: Any, known: Collection[str], example: str) -> tuple[str, ...]:
+    """Known names in a string, separated by commas or blanks, or in a list."""
     if isinstance(given, str):
         given = given.replace(",", " ").split()
     if not isinstance(given, Iterable) or not all(isinstance(name, str) for name in given):
-        raise TypeError(f"{what} is {given!r}; give names, such as {EXAMPLES[what]}")
+        raise TypeError(f"{what} is {given!r}; give names, such as {example}")
     if not given:
-        raise ValueError(f"{what} names none; give such as {EXAMPLES[what]}")
+        raise ValueError(f"{what} is empty; give names, such as {example}")
+    for name in given:
+        if name not in known:
+            raise ValueError(f"unknown name {name!r} in {what}; valid names: {', '.join(known)}")
     return tuple(dict.fromkeys(given))
-
-
-EXAMPLES = {
-    "adapters": "'torch,jax'",
-    "dtypes": "'float64,float32'",
-    "allow": "['sum']",
-}
 
 
 def _adapters(given: Any) -> tuple[str, ...]:
     from ...adapters.base import available
 
-    names = _names("adapters", given)
-    for name in names:
-        if name not in available():
-            known = ", ".join(available())
-            raise ValueError(f"no adapter is called {name!r}; registered are {known}")
-    return names
+    return _names("adapters", given, available(), "'torch,jax'")
 
 
 def _dtypes(given: Any) -> tuple[str, ...]:
     from ...core.arithmetic.precision import PRECISIONS
 
-    names = _names("dtypes", given)
-    for name in names:
-        if name not in PRECISIONS:
-            raise ValueError(f"dtype {name!r} cannot be judged; give any of {tuple(PRECISIONS)}")
-    return names
+    return _names("dtypes", given, PRECISIONS, "'float64,float32'")
 
 
 def _allow(given: Any) -> tuple[str, ...]:
@@ -223,7 +210,7 @@ def _seed(given: Any) -> int:
     return seed
 
 
-#: What a setting is read with; each raises TypeError or ValueError for what it cannot be.
+#: Setting -> its parser, which raises TypeError or ValueError.
 PARSERS: dict[str, Callable[[Any], Any]] = {
     "adapters": _adapters,
     "dtypes": _dtypes,

@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["reasons", "xfail"]
+__all__ = ["reasons", "refuse_unknown", "xfail"]
 
 
-def reasons(
-    given: Mapping[str, str] | None, checks: Collection[str] | None = None
-) -> dict[str, str]:
-    """The expected failures, every one with a reason; and naming one of the checks, if given.
+def reasons(given: Any, source: str = "") -> dict[str, str]:
+    """Validate expected failures: name of a check -> why it is expected to fail.
 
     Raises
     ------
     TypeError : something else than a mapping.
-    ValueError : saying what is wrong with which.
+    ValueError : a check without a reason.
 
     >>> reasons({"op-gelu": "it has no erf"})
     {'op-gelu': 'it has no erf'}
     """
-    given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise TypeError(
-            f"expected_failed_checks is {given!r}; "
+            f"expected_failed_checks{source} is {given!r}; "
             "give a dict such as {'op-gelu': 'it has no erf'}"
-        )
-    known = given if checks is None else checks
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise ValueError(
-            f"expected_failed_checks names {unknown}, which are no checks; there are {list(known)}"
         )
     for name, reason in given.items():
         if not isinstance(reason, str) or not reason.strip():
-            raise ValueError(f"expected_failed_checks[{name!r}] is {reason!r}; say why")
+            raise ValueError(
+                f"expected_failed_checks[{name!r}] is {reason!r}; give the reason for the failure"
+            )
     return dict(given)
 
 
+def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ValueError for expected failures of checks that do not exist."""
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(
+            f"expected_failed_checks names unknown checks {', '.join(map(repr, unknown))}; "
+            f"valid names: {', '.join(known)}"
+        )
+
+
 def xfail(reason: str | None, strict: bool = True, **how: Any) -> list[Any]:
-    """The marks of a test under pytest; none, unless there is a reason why it has to fail."""
+    """The pytest marks of a test: an xfail if there is a reason why it has to fail, else none."""
     import pytest
 
     return [pytest.mark.xfail(reason=reason, strict=strict, **how)] if reason else []
