@@ -59,7 +59,7 @@ def _stored(path: Path) -> tuple[str, Any]:
     from ..comparisons.findings.stored import parsed
     from ..comparisons.report.as_json import from_document
     from ..testing.merged import merged
-    from ..testing.summary import SCHEMA
+    from ..testing.files import SCHEMA
 
     try:
         document = parsed(path.read_text(encoding="utf-8"))

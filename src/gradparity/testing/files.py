@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""The file of a test report: its schema, and writing it whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["SCHEMA", "write_whole"]
+
+#: Schema of the JSON document; see docs/reference/json.md.
+SCHEMA = "gradparity/pytest/1"
 
 
 def write_whole(path: Path, text: str) -> None:

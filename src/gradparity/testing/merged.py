@@ -11,7 +11,7 @@ from ..comparisons.report.as_json import from_document
 from ..comparisons.report.page.html import html
 from ..comparisons.report.records import Difference, Run
 from ..comparisons.report.report import Report
-from .summary import SCHEMA
+from .files import SCHEMA
 
 __all__ = ["merged", "page"]
 

@@ -12,15 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import write_whole
+from .files import SCHEMA, write_whole
 
 if TYPE_CHECKING:
     from ..comparisons.report.report import Report
 
-__all__ = ["SCHEMA", "add", "lines", "packed", "properties", "write"]
+__all__ = ["add", "lines", "packed", "properties", "write"]
 
-#: Schema of the JSON document; see docs/reference/json.md.
-SCHEMA = "gradparity/pytest/1"
 #: Node id -> what the phases of the test have sent, and its outcome.
 Tests = Mapping[str, dict[str, Any]]
 #: Runs without parity that the terminal summary lists.
