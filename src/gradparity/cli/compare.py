@@ -58,8 +58,8 @@ def _stored(path: Path) -> tuple[str, Any]:
     """The schema of a file, and the report in it."""
     from ..comparisons.findings.stored import parsed
     from ..comparisons.report.as_json import from_document
-    from ..testing.merged import merged
     from ..testing.files import SCHEMA
+    from ..testing.merged import merged
 
     try:
         document = parsed(path.read_text(encoding="utf-8"))
