@@ -12,7 +12,7 @@ A difference arises exactly where a pre-activation is exactly zero and a nonzero
 there: then one choice lets it through and the other does not.  Everywhere else both compute the
 same numbers in the same order.  So a forward pass looks for zeros, and only a minibatch that has
 one is differentiated.  On a sample both gradients are computed and compared bit by bit, and the
-zeros are counted a second time, by the census of the judge.
+zeros are counted a second time, by the judge's kink summary.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def gradients_differ(case: Case) -> bool:
     )
 
 
-def zeros_in_census(case: Case) -> int:
+def zeros_in_kink_summary(case: Case) -> int:
     """The same zeros as the judge counts them."""
     findings = judge(case, TorchAdapter().run(case))
     return sum(finding.kinks.count for finding in findings if finding.kinks)
@@ -183,7 +183,7 @@ class Row:
     activations: int = 0
     checked: int = 0
     agreed: int = 0
-    census: bool = False  # whether the judge has counted too
+    summarised: bool = False  # whether the judge has counted too
     disagreements: list[str] = field(default_factory=list)
 
     def check(self, what: str, one: Any, other: Any) -> None:
@@ -214,9 +214,9 @@ def count(row: Row, batches: Batches, runs: int, seed: int, seconds: float = 0.0
             if row.checked < SAMPLE:
                 before = time.perf_counter()
                 row.check("gradients", differ, gradients_differ(case))
-                if zeros and not row.census:
-                    row.census = True
-                    row.check("census", zeros, zeros_in_census(case))
+                if zeros and not row.summarised:
+                    row.summarised = True
+                    row.check("kink summary", zeros, zeros_in_kink_summary(case))
                 checking += time.perf_counter() - before
             if differ:
                 row.differ += 1
@@ -344,7 +344,7 @@ def summary(rows: Sequence[Row], batches: Batches) -> str:
     lines = [
         f"{sum(len(x) for x, _ in batches)} images in {len(batches)} minibatches, torch "
         f"{torch.__version__}; the shortcut agreed with the literal comparison of gradients and "
-        f"with the judge's census in {agreed} of {checked} checks.\n"
+        f"with the judge's kink summary in {agreed} of {checked} checks.\n"
     ]
     for precision in dict.fromkeys(row.precision for row in rows):
         zeros, met = _pooled(rows, precision)

@@ -29,6 +29,12 @@ class Own(NamedTuple):
     reference: Op
     width: Any = None
 
+    def report(self, **options: Any) -> Report:
+        """The report of `check_op` on the pair."""
+        return gp.check_op(
+            self.forward, self.backward, reference=self.reference, width=self.width, **options
+        )
+
 
 def sigmoid(y: Array) -> Array:
     e = np.exp(-np.abs(y))

@@ -51,14 +51,7 @@ class TestCorrect:
     @pytest.mark.parametrize("name", OWN)
     def test_independent_numpy(self, name: str, seed: int) -> None:
         own = OWN[name]
-        report = gp.check_op(
-            own.forward,
-            own.backward,
-            reference=own.reference,
-            width=own.width,
-            seed=seed,
-            name=name,
-        )
+        report = own.report(seed=seed, name=name)
         assert report, complaints(report)
         assert {run.dtype for run in report.runs} == {"float64", "float32"}
         assert {run.adapter for run in report.runs} == {name}

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import gradparity as gp
-from gradparity.comparisons import Report, Verdict
+from gradparity.comparisons import Verdict
 from gradparity.core import (
     ELU,
     GELU,
@@ -274,22 +273,11 @@ FAULTS: dict[str, tuple[Own, str, str]] = {
 }  # fmt: skip
 
 
-def whole(own: Own, dtypes: Any, seed: int = 0) -> Report:
-    return gp.check_op(
-        own.forward,
-        own.backward,
-        reference=own.reference,
-        width=own.width,
-        dtypes=dtypes,
-        seed=seed,
-    )
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught_and_named(fault: str) -> None:
     own, check, quantity = FAULTS[fault]
     assert caught(report_of(own, check), quantity)
-    report = whole(own, "float64", seed=1)
+    report = own.report(dtypes="float64", seed=1)
     assert report.exit_code == 1
     bad = {run.case for run, f in report.findings() if f.parity is False}
     assert check in bad
@@ -316,7 +304,7 @@ COARSE = [name for name in FAULTS if name not in FINE]
 )
 def test_in_float32_too(fault: str) -> None:
     own, _, _ = FAULTS[fault]
-    report = whole(own, "float32")
+    report = own.report(dtypes="float32")
     assert report.exit_code == 1
 
 

@@ -260,7 +260,7 @@ class TorchNetwork(nn.Module):
         if [t._version for t in y] != before:
             raise AdapterError(
                 f"node {step.name!r} changed its input in place, which destroys the value that the "
-                "backward pass is judged on; use the out-of-place spelling (inplace=False)"
+                "backward pass is judged on; use the out-of-place function (inplace=False)"
             )
         return out
 

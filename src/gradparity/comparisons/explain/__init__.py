@@ -1,5 +1,8 @@
-"""Conventions: which named alternative explains a quantity.
+"""Explain a wrong result: a convention, a known mistake, or a hint.
 
-choices        other ops and losses;  alternatives: other cases and tensors
-local          which alternative explains a quantity at its node;  whole: final results
+allowed       the conventions by name, and which of them the user allows
+choices, alternatives   other ops and losses; other reductions and changes of a tensor
+at_node, end_to_end     which alternative explains a quantity at its node, or final results
+mistakes, faults, fault_sites   wrong derivations, and where each can be made
+hints         what a wrong tensor is in terms of the right one
 """

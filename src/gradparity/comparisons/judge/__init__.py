@@ -1,6 +1,8 @@
-"""End-to-end judging: final results alone, with the rounding of the whole network allowed for.
+"""Judge results: from what an implementation returned to a verdict on every quantity.
 
-reference     what is expected of final results, and how far the whole network rounds them
-branches, multipliers   what may have been taken at kinks that are not seen
-end_to_end    from some final results to a verdict on each;  results: checked on the way in
+node_by_node  a trace, each quantity on the implementation's own inputs
+end_to_end    final results alone
+by_name       some results: node by node where they allow it, end to end where they do not
+traces, returned   checks of what was returned, before it is judged
+location      where the fault behind a wrong final result must lie
 """

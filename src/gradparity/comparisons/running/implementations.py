@@ -1,6 +1,6 @@
-"""Anybody's implementation: found by name or given, run on cases of its own, whatever it does.
+"""Find implementations by name, and run each on its own copies of the cases.
 
-What one raises or writes into is its own affair: it is told, and the others go on.
+If one raises an exception or writes into its arguments, that is reported, and the others still run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the rounding inside a sum depends on: its terms, their partial sums, and how many repeat."""
+"""The terms of a sum: their magnitudes, partial sums and repetitions, which decide its rounding."""
 
 from __future__ import annotations
 
@@ -98,5 +98,5 @@ def in_runs(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _range(partial: Array) -> Array:
-    """How far partial sums along the first axis range, the empty sum among them."""
+    """Range of the partial sums along the first axis; the empty sum counts."""
     return np.maximum(partial.max(axis=0), 0.0) - np.minimum(partial.min(axis=0), 0.0)
