@@ -11,11 +11,11 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Op
-from ...core.network.backprop import backprop
+from ...core.network.backprop import forward_pass
 from ...core.network.case import Case
-from ...core.network.quantity import Quantity, by_quantity
+from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
-from ..measure.end_to_end import Reference
+from ..measure.end_to_end import Reference, quantities
 from ..measure.measured import Measured
 from .allowed import Alternative, as_convention, is_allowed
 from .alternatives import TRANSPOSED, Transform, alternatives
@@ -68,7 +68,8 @@ def _fitting(
 
 def _near(case: Case, accused: Mapping[Quantity, Measured]) -> list[Quantity]:
     """The quantities worth the dearer question: those that one plain pass comes near to."""
-    plain = by_quantity(backprop(case.astype("float64")))
+    given = {n: a.astype(float) if a.dtype.kind == "f" else a for n, a in case.given.items()}
+    plain = dict(quantities(forward_pass(case.network, given), {}, accused))
     close = case.precision.unit**0.5
     with np.errstate(all="ignore"):
         return [

@@ -6,7 +6,7 @@ roundings, pooled over each tensor, its scale, because errors that are shared ad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from .branches import Branches, find
 from .measured import Measured
 from .varied_pass import varied_pass
 
-__all__ = ["Reference"]
+__all__ = ["Reference", "quantities"]
 
 #: Draws of the rounding errors: to begin with, where they exceed the variances, and before the
 #: average of a whole tensor is called wrong (Student's t of 16 passes 15 once in 1e10).
@@ -51,23 +51,13 @@ class Reference:
         if self.draws.largest > SHARED:
             self._calibrate({}, MORE)
 
-    def _all(self, passed: Forward, ops: Mapping[str, Op]) -> Iterator[tuple[Quantity, Varied]]:
-        """Everything that is judged or decides a branch."""
-        for name in (n for step in passed.network.steps for n in step.values):
-            yield Quantity.value(name), passed.value[name]
-        if any(q.is_gradient for q in self.got):
-            found = backward_pass(passed, ops)
-            given = {Quantity.grad(name): g for name, g in found.grad.items()}
-            given |= {Quantity.through(*use): g for use, g in found.edge_grad.items()}
-            yield from ((q, g) for q, g in given.items() if q in self.got)
-
     def _calibrate(self, ops: Mapping[str, Op], draws: int) -> None:
         if self.draws.n >= draws:
             return
-        want = dict(self._all(self.passed, ops))
+        want = dict(quantities(self.passed, ops, self.got))
         for seed in range(self.draws.n, draws):
             noise = Noise.of(self.case.precision, seed, ordered=self.ordered)
-            for q, drawn in self._all(varied_pass(self.case, noise), ops):
+            for q, drawn in quantities(varied_pass(self.case, noise), ops, self.got):
                 self.draws.add(q, drawn, want[q])
         self.draws.n = draws
 
@@ -82,7 +72,7 @@ class Reference:
 
     def outcome(self, ops: Mapping[str, Op]) -> dict[Quantity, Measured]:
         """Every result, measured with these ops in place of the network's."""
-        want = dict(self._all(self.passed, ops))
+        want = dict(quantities(self.passed, ops, self.got))
         measured = {q: self._measured(q, want[q]) for q in self.got}
         if any(m.average > 1.0 and not m.outside.any() for m in measured.values()):
             self._calibrate({}, MOST)
@@ -113,6 +103,20 @@ class Reference:
         off = abs(float(np.sum((m.got - m.want) * direction)))
         floor = self.case.precision.tiny * m.want.size
         return float(off / (AVERAGE * max(independent, drawn) + floor))
+
+
+def quantities(
+    passed: Forward, ops: Mapping[str, Op], wanted: Collection[Quantity]
+) -> Iterator[tuple[Quantity, Any]]:
+    """Every value of a forward pass, and the wanted gradients, in the arithmetic of the pass."""
+    for name in (n for step in passed.network.steps for n in step.values):
+        yield Quantity.value(name), passed.value[name]
+    if not any(q.is_gradient for q in wanted):
+        return
+    found = backward_pass(passed, ops)
+    given = {Quantity.grad(name): g for name, g in found.grad.items()}
+    given |= {Quantity.through(*use): g for use, g in found.edge_grad.items()}
+    yield from ((q, g) for q, g in given.items() if q in wanted)
 
 
 def _sigma(value: Any) -> NDArray:

@@ -12,7 +12,7 @@ import numpy as np
 from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
 from ..formulas.op import Op, Shape
-from .contract import check_own_formulas
+from .contract import check_own_formulas, is_foreign
 from .given import (
     check_names,
     check_representable,
@@ -251,16 +251,18 @@ def _try_formulas(
     dtype: np.dtype[Any],
 ) -> None:
     """The formulas of foreign ops, on a small batch where the network can be evaluated on one."""
-    integers = frozenset(name for name, a in inputs.items() if a.dtype.kind != "f")
+    steps = [step for step in network.steps if is_foreign(step.op)]
+    if not steps:
+        return
     T = next(iter(inputs.values())).shape[0]
-    few = {
-        n: (min(TRIED, T), *a.shape[1:]) if a.shape[0] == T else a.shape for n, a in inputs.items()
-    }
+    few = {n: a[:TRIED] if a.shape[0] == T else a for n, a in inputs.items()}
+    given: dict[str, Shape] = {n: a.shape for n, a in few.items()}
     try:
-        small = network.shapes(few)
+        small = network.shapes(given)
         if TARGET in shapes:
-            few[TARGET] = (small[network.output][0], *shapes[TARGET][1:])
-            small = network.shapes(few)
+            given[TARGET] = (small[network.output][0], *shapes[TARGET][1:])
+            small = network.shapes(given)
     except ValueError:
-        small = dict(shapes)
-    check_own_formulas(network, small, dtype, integers)
+        small, few = dict(shapes), dict(inputs)
+    integers = {n: a for n, a in few.items() if a.dtype.kind != "f"}
+    check_own_formulas(steps, small, dtype, integers)
