@@ -1,4 +1,4 @@
-"""A report as JSON, and back: what one run has written, another can be compared with."""
+"""A report as JSON, and back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from ..findings.shown import printer
 from ..findings.stored import parsed, plain, record
+from .records import PARITY
 from .report import Report
 
 __all__ = ["SCHEMA", "from_document", "from_json", "to_json"]
@@ -20,7 +21,7 @@ def to_json(report: Report) -> str:
     document = {
         "schema": SCHEMA,
         "exit_code": report.exit_code,
-        "parity": {0: True, 1: False, 2: None}[report.exit_code],
+        "parity": PARITY[report.exit_code],
         "environment": report.environment,
         "skipped": report.skipped,
         "graphs": report.graphs,
@@ -36,7 +37,7 @@ def from_json(text: str) -> Report:
 
     Raises
     ------
-    ValueError : it is not JSON, has another schema, or is not a whole report.
+    ValueError : the text is not JSON, has another schema, or is not a complete report.
 
     >>> from gradparity.comparisons.check.check import check
     >>> from gradparity.core import *
@@ -48,5 +49,5 @@ def from_json(text: str) -> Report:
 
 
 def from_document(document: Any) -> Report:
-    """The report in JSON that is parsed already; see `from_json`."""
+    """As `from_json`, for JSON that is already parsed."""
     return record(Report, document, SCHEMA, "`gradparity check --json FILE`")

@@ -1,4 +1,4 @@
-"""The diagnosis of a report, in words."""
+"""Explanations of the faults in a report."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from ..findings.finding import FOLLOWS, SUM, Finding, Verdict
 from ..findings.shown import printer
-from .records import Run, share
+from .records import WORD, Run, share
 from .report import Report
 
 __all__ = ["Wrong", "diagnosis", "faults", "headline", "rows"]
 
-#: Quantities told before the rest is counted, and different reasons given for one.
-TOLD, SEVERAL = 10, 3
+#: Maximum number of faults, or of runs of one fault, before the rest is only counted; and of
+#: different reasons for one fault.
+LIMIT, SEVERAL = 10, 3
 
 
 @printer(Report, "diagnosis")
@@ -42,9 +43,9 @@ def diagnosis(report: Report) -> str:
     bad = faults(report)
     untested = _untested(report)
     parts = [headline(report)]
-    parts += [_told(wrong) for wrong in bad[:TOLD]]
-    if len(bad) > TOLD:
-        parts.append(f"... and {len(bad) - TOLD} more")
+    parts += [_paragraph(wrong) for wrong in bad[:LIMIT]]
+    if len(bad) > LIMIT:
+        parts.append(f"... and {len(bad) - LIMIT} more")
     if untested:
         parts.append("\n".join(untested))
     if report.skipped:
@@ -54,7 +55,7 @@ def diagnosis(report: Report) -> str:
 
 @printer(Report, "headline")
 def headline(report: Report) -> str:
-    """The worst in one line: for pytest's short summary, and as the repr of a report."""
+    """The worst fault in one line, for pytest's short summary and the repr of a report."""
     bad = faults(report)
     untested = _untested(report)
     if bad:
@@ -68,7 +69,7 @@ def headline(report: Report) -> str:
 
 
 class Wrong(NamedTuple):
-    """A finding that is in the way of parity, and the others of the same quantity of that op."""
+    """A finding without parity, and the other findings of the same fault."""
 
     run: Run
     finding: Finding
@@ -76,36 +77,35 @@ class Wrong(NamedTuple):
 
 
 def faults(report: Report) -> list[Wrong]:
-    """The worst verdict first; one quantity of one op in several dtypes and cases is told once."""
+    """List each fault once, the worst first; dtypes and cases of one op's quantity are merged."""
     found: dict[tuple[str, ...], Wrong] = {}
     for run, f in report.findings():
         if f.parity is False or f.verdict is Verdict.INCONCLUSIVE:
-            case = "" if f.op else run.case  # what has no place is told of every case
+            case = "" if f.op else run.case  # without an op it may differ from case to case
             key = (case, run.adapter, f.quantity, f.node, f.op, f.verdict, f.convention)
             if key in found:
                 found[key].too.append((run, f))
             else:
                 found[key] = Wrong(run, f, [])
-    return sorted(found.values(), key=_rank)
+    return sorted(found.values(), key=lambda wrong: _rank(wrong.finding))
 
 
-def _rank(wrong: Wrong) -> tuple[Any, ...]:
-    """The worst first: by verdict, a cause before the sum over uses that it spoils, by bounds."""
-    f = wrong.finding
+def _rank(f: Finding) -> tuple[Any, ...]:
+    """Sort by verdict, put a cause before its consequences, then sort by the share of the bound."""
     return -f.verdict.badness, f.op == SUM, FOLLOWS in f.note, -share(f)
 
 
 def _untested(report: Report) -> list[str]:
-    """Runs in which nothing is wrong and nothing was tested."""
+    """Describe the runs in which nothing is wrong because nothing was tested."""
     return [
-        f"{_name(run)}: nothing was tested, for every final gradient is zero or below its own bound"
+        f"{_name(run)}: nothing was tested: every final gradient is zero or below its own bound"
         for run in report.runs
         if run.exit_code == 2 and not any(f.verdict is Verdict.INCONCLUSIVE for f in run.findings)
     ]
 
 
-def _told(wrong: Wrong) -> str:
-    """One quantity: where, which run, what was there and what belongs there, and why."""
+def _paragraph(wrong: Wrong) -> str:
+    """The place of a fault, then its labelled rows."""
     f = wrong.finding
     place = f", at node {f.node!r}" if f.node else ""
     place += f", op {f.op}" if f.op else ""
@@ -114,15 +114,15 @@ def _told(wrong: Wrong) -> str:
 
 
 def rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
-    """(label, text) of what is to be said of it."""
+    """(label, text) of each fact about a fault."""
     run, f, too = wrong
     yield "run", _name(run)
     dtypes = [other.dtype for other, _ in too if other.case == run.case]
     cases = dict.fromkeys(other.case for other, _ in too if other.case != run.case)
     also = [*dtypes, *(f"case {case!r}" for case in cases)]
     if also:
-        more = f" and {len(also) - TOLD} more" if len(also) > TOLD else ""
-        yield "also", ", ".join(also[:TOLD]) + more
+        more = f" and {len(also) - LIMIT} more" if len(also) > LIMIT else ""
+        yield "also", ", ".join(also[:LIMIT]) + more
     outside = f", {f.outside} of {f.elements} elements outside their bound" if f.outside else ""
     name = f" {f.convention}" if f.convention else ""
     yield "verdict", f"{f.verdict.upper()}{name}{outside}"
@@ -139,7 +139,7 @@ def rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
 
 
 def _reasons(wrong: Wrong) -> Iterator[tuple[str, str]]:
-    """Why, and what else was said of it elsewhere, where that is something else."""
+    """The explanation, and different explanations from other runs."""
     f, too = wrong.finding, wrong.too
     if f.note:
         yield "why", f.note
@@ -151,7 +151,7 @@ def _reasons(wrong: Wrong) -> Iterator[tuple[str, str]]:
 
 
 def _words(note: str) -> str:
-    """Without numbers, and without what is only about where."""
+    """A note without its numbers and places, for comparing explanations."""
     return re.sub(
         r"[-+]?\d[\d.e+-]*|; at .*|(on ordinary arrays|wrong in float64) too(; )?", "", note
     )
@@ -162,15 +162,15 @@ def _name(run: Run) -> str:
 
 
 def _conclusion(report: Report, bad: list[Wrong]) -> str:
-    word = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}[report.exit_code]
+    word = WORD[report.exit_code]
     if not report.runs:
         return f"{word}  nothing was compared"
     runs = sum(run.exit_code != 0 for run in report.runs)
     total = len(report.findings())
     if report:
-        meant = dict.fromkeys(f.convention for _, f in report.findings() if f.declared)
-        said = f", expected: {', '.join(meant)}" if meant else ""
-        return f"{word}  {total} quantities in {len(report.runs)} runs{said}"
+        allowed = dict.fromkeys(f.convention for _, f in report.findings() if f.declared)
+        names = f", allowed: {', '.join(allowed)}" if allowed else ""
+        return f"{word}  {total} quantities in {len(report.runs)} runs{names}"
     wrong = sum(1 + len(each.too) for each in bad)
     verb = "is" if wrong == 1 else "are"
     return (

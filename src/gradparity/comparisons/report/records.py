@@ -5,14 +5,30 @@ from __future__ import annotations
 import math
 import os
 import platform
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 
 from ...core.network.quantity import Quantity
-from ..findings.finding import Finding, Verdict, exit_code
+from ..findings.finding import SUM, Finding, Verdict, exit_code
+from ..findings.layout import grouped
 
-__all__ = ["Difference", "Run", "environment", "share"]
+__all__ = [
+    "PARITY",
+    "WORD",
+    "Difference",
+    "Run",
+    "by_case",
+    "columns_of",
+    "environment",
+    "quantities",
+    "share",
+]
+
+#: Meaning of an exit code.
+PARITY = {0: True, 1: False, 2: None}
+WORD = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}
 
 
 @dataclass(frozen=True)
@@ -23,8 +39,8 @@ class Run:
     ----------
     case, adapter, dtype : the names of the three.
     findings : one per quantity.
-    about : what the case is for.
-    missing : gradients of parameters and of x that were not returned, and so not compared.
+    about : the purpose of the case.
+    missing : gradients of parameters and of x that were not returned, so not compared.
     """
 
     case: str
@@ -36,7 +52,7 @@ class Run:
 
     @property
     def column(self) -> str:
-        """Implementation and dtype, which head a column of the report."""
+        """Implementation and dtype, the heading of a column of the report."""
         return f"{self.adapter} {self.dtype}"
 
     @property
@@ -46,13 +62,13 @@ class Run:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict; vacuous only if nothing else was found (it is a note per quantity)."""
+        """The worst verdict; vacuous only if every finding is."""
         telling = [f.verdict for f in self.findings if f.verdict is not Verdict.VACUOUS]
         return max(telling, key=lambda v: v.badness, default=Verdict.VACUOUS)
 
     @property
     def exit_code(self) -> int:
-        """As `Report.exit_code`; a run none of whose final gradients is above zero tested none."""
+        """As `Report.exit_code`; also 2 if every final gradient is vacuous."""
         code = exit_code(list(self.findings))
         final = {f.verdict for f in self.findings if f.final}
         chosen = any(f.verdict is Verdict.SUBGRADIENT for f in self.findings)
@@ -66,16 +82,18 @@ class Run:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two implementations side by side: a conclusion from their verdicts, and the plain difference.
+    """Two implementations side by side: the conclusion from their verdicts, and the difference.
 
     Attributes
     ----------
-    case, dtype : what both were given.
+    case, dtype : the input of both.
     first, second : the names of the two.
-    parity : both agree with the hand-derived gradient, hence with each other; None if unknown.
+    parity : whether both agree with the hand-derived gradient, hence with each other; None if
+        unknown.
     quantity, units : the final gradient that differs most, in u of its largest element.
-    choices : they took different valid choices, at a kink or of a random slope: no rounding.
-    why : in words, where they took different choices at a kink.
+    choices : whether they took different valid choices, at a kink or of a random slope; the
+        difference is then not rounding.
+    why : descriptions of the kinks where their choices differ.
     """
 
     case: str
@@ -102,8 +120,30 @@ def _environment() -> tuple[tuple[str, str], ...]:
 
 
 def environment() -> dict[str, str]:
-    """Versions and threads, without importing anything."""
+    """Versions and number of CPUs; no framework is imported for it."""
     return dict(_environment())
+
+
+def by_case(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each case, in the order of the report."""
+    return grouped((run.case, run) for run in runs)
+
+
+def columns_of(runs: Sequence[Run]) -> list[str]:
+    """The headings of all columns, each once."""
+    return list(dict.fromkeys(run.column for run in runs))
+
+
+def quantities(runs: Sequence[Run]) -> Iterator[tuple[Quantity, list[Finding | None]]]:
+    """Each quantity with its finding in every run, None where it was not returned.
+
+    An exact sum over uses is left out: with a single use it repeats the gradient of that use.
+    """
+    found = [{f.quantity: f for f in run.findings} for run in runs]
+    for quantity in dict.fromkeys(q for findings in found for q in findings):
+        row = [findings.get(quantity) for findings in found]
+        if any(f and (f.op != SUM or f.verdict is not Verdict.EXACT) for f in row):
+            yield quantity, row
 
 
 def share(finding: Finding) -> float:

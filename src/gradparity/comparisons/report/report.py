@@ -1,4 +1,4 @@
-"""A report: the findings of every run, what they were found with, and what follows."""
+"""A report: the findings of every run, the environment, and the conclusion."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True)
 class Report(Shown):
-    """Everything `check` found.  ``bool(report)`` is parity; ``print(report)`` tells all.
+    """Everything `check` found.  ``bool(report)`` is parity; ``print(report)`` shows all.
 
     Attributes
     ----------
     runs : one per case, implementation and dtype.
     differences : implementation against implementation.
-    skipped : adapter -> why it was not used.
-    environment : versions and threads.
+    skipped : adapter -> the reason why it was not used.
+    environment : versions and number of CPUs.
     graphs : case -> its network, for a picture.
     """
 
@@ -33,11 +33,9 @@ class Report(Shown):
 
     @property
     def exit_code(self) -> int:
-        """0 parity; 1 a mismatch, convention or imprecise; 2 unknown, or nothing was compared."""
-        codes = [run.exit_code for run in self.runs]
-        if 1 in codes:
-            return 1
-        return 2 if not codes or 2 in codes else 0
+        """0 for parity, 1 for a fault or a convention that is not allowed, 2 for unknown."""
+        codes = {run.exit_code for run in self.runs}
+        return 1 if 1 in codes else max(codes, default=2)
 
     def __bool__(self) -> bool:
         return self.exit_code == 0
@@ -50,15 +48,15 @@ class Report(Shown):
         return f"<Report: {self.shown('headline')}>"
 
     def diagnosis(self) -> str:
-        """Explain the faults in short: where and why, the worst first, each once."""
+        """Explain each fault once: where and why, the worst first."""
         return self.shown("diagnosis")
 
     def to_html(self, *, title: str = "") -> str:
-        """The report as one page of HTML, which needs no script and no network."""
+        """The report as one page of HTML, without scripts or requests."""
         return self.shown("html", title=title)
 
     @staticmethod
     def from_json(text: str) -> Report:
-        """The report that `to_json` wrote; raises ValueError for anything else."""
+        """Read a report that `to_json` wrote; raise ValueError for anything else."""
         report: Report = PRINTERS[Report, "from json"](text)
         return report
