@@ -17,7 +17,7 @@ SCHEMA = "gradparity/report/1"
 
 @printer(Report, "json")
 def to_json(report: Report) -> str:
-    """JSON with a versioned schema; numbers that JSON has no literal for are strings."""
+    """JSON with a versioned schema; infinities and NaN are strings."""
     document = {
         "schema": SCHEMA,
         "exit_code": report.exit_code,

@@ -1,4 +1,4 @@
-"""Records of what changed from one report to another."""
+"""Records of the changes from one report to another."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Change:
 
     Attributes
     ----------
-    kind : in what way.
+    kind : the kind of change.
     case, adapter, dtype : the run; the last two are empty for a network.
-    quantity : empty where the whole run, or the network, is meant.
-    before, after : the findings, where there are any.
-    said : in a few words, such as "rounding -> mismatch".
+    quantity : empty for a change of a whole run or of a network.
+    before, after : the findings; None where a report has none.
+    said : a short description, such as "rounding -> mismatch".
     """
 
     kind: Kind
@@ -50,7 +50,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Growth:
-    """An error that takes up more of its bound than before: where, and the two shares."""
+    """An error that uses a larger share of its bound than before: the place, and the two shares."""
 
     case: str
     adapter: str
@@ -67,10 +67,11 @@ class Changes(Shown):
     Attributes
     ----------
     changes : the gravest first.
-    versions : (name, before, after) of what the two were found with, if it differs; "" if absent.
-    quantities, runs : in both reports, and so compared.
-    bits : of these, that are bitwise right in one report alone; no change, for both are right.
-    growth : the error of a right quantity that grew most, where that is notable; no change either.
+    versions : (name, before, after) of versions that differ; "" where a report has none.
+    quantities, runs : the numbers compared, that is, contained in both reports.
+    bits : the number of quantities that are bitwise right in one report alone; not a change, as
+        both are right.
+    growth : the notable growth of a right quantity's error; not a change either.
     """
 
     changes: tuple[Change, ...]
@@ -82,7 +83,7 @@ class Changes(Shown):
 
     @property
     def exit_code(self) -> int:
-        """0 nothing changed; 1 something did; 2 nothing is in common, or was compared in both."""
+        """0 for no change, 1 for changes, 2 if the reports have nothing in common to compare."""
         if self.runs and self.changes:
             return 1
         return 0 if self.quantities else 2

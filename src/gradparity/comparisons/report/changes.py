@@ -1,4 +1,4 @@
-"""Changes between two reports: after an upgrade of a framework, or of the user's code."""
+"""Find the changes between two reports, such as before and after an upgrade."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["compare"]
 
 T = TypeVar("T")
 
-#: A detection power, or a fault, that is so many times worse has changed.
+#: Factor by which a fault or a detection power must worsen to count as a change.
 TIMES = 10.0
-#: An error that takes up so much more of its bound than before is told, though it is no change.
+#: Growth of an error, as a share of its bound, that is reported although it is not a change.
 NOTABLE = 0.25
 
 
 def compare(before: Report, after: Report) -> Changes:
-    """Changes from one report to a later one.
+    """Find the changes from one report to a later one.
 
-    A quantity is *worse* if its verdict was parity and is not, or if nothing is known of it any
-    more, or if a fault is 10 times further off; *better* is the other way round.  Where both are
-    right, what counts is another choice at a kink and a detection power that is 10 times worse;
-    errors that rounding explains never count.  A convention that was declared as expected is right.
+    A quantity is *worse* if it had parity and now has none, if its verdict is no longer known, or
+    if its error relative to the bound is at least 10 times larger; *better* is the reverse.  Two
+    right results differ if they take different subgradients at a kink, or if the detection power
+    is over 10 times worse; errors within rounding never count.  An allowed convention is right.
 
     >>> import gradparity as gp
     >>> from gradparity.core import Affine, L2
@@ -50,7 +50,7 @@ def compare(before: Report, after: Report) -> Changes:
     both = [(old[key], new[key]) for key in old if key in new]
     networks = dict(_networks(before, after, both))
     found = [
-        Change(Kind.NETWORK, case, "", "", "", None, None, f"{said}; the numbers are others too")
+        Change(Kind.NETWORK, case, "", "", "", None, None, f"{said}; its numbers are not compared")
         for case, said in networks.items()
     ]
     found += _runs(old, new)
@@ -59,7 +59,7 @@ def compare(before: Report, after: Report) -> Changes:
     pairs = [(run, f, g) for a, run in both for f, g in _pairs(a, run)]
     right = [{f.verdict, g.verdict} == {Verdict.EXACT, Verdict.ROUNDING} for _, f, g in pairs]
     return Changes(
-        tuple(sorted(found, key=_gravity)),
+        tuple(sorted(found, key=_severity)),
         _versions(before, after),
         quantities=sum(f.elements > 0 and g.elements > 0 for _, f, g in pairs),
         runs=len(both),
@@ -68,12 +68,10 @@ def compare(before: Report, after: Report) -> Changes:
     )
 
 
-def _gravity(change: Change) -> tuple[int, ...]:
-    """The gravest first; a cause before what only follows from it."""
-    f = change.after
-    if f is None:
-        return [*Kind].index(change.kind), 0, 0, 0
-    return [*Kind].index(change.kind), f.op == SUM, FOLLOWS in f.note, -_standing(f)
+def _severity(change: Change) -> tuple[int, ...]:
+    """Sort the gravest kind first, and a cause before its consequences."""
+    f, kind = change.after, [*Kind].index(change.kind)
+    return (kind, f.op == SUM, FOLLOWS in f.note, -_standing(f)) if f else (kind, 0, 0, 0)
 
 
 def _by_name(report: Report) -> dict[Hashable, Run]:
@@ -81,7 +79,7 @@ def _by_name(report: Report) -> dict[Hashable, Run]:
 
 
 def _numbered(things: Iterable[T], name: Callable[[T], Hashable]) -> dict[Hashable, T]:
-    """By name and, where several have one name, by their order: nothing is dropped."""
+    """Index by name and, among equal names, by position, so that nothing is dropped."""
     seen: Counter[Hashable] = Counter()
     found: dict[Hashable, T] = {}
     for thing in things:
@@ -92,17 +90,12 @@ def _numbered(things: Iterable[T], name: Callable[[T], Hashable]) -> dict[Hashab
 
 
 def _versions(before: Report, after: Report) -> tuple[tuple[str, str, str], ...]:
-    old, new = ({**r.environment, **_skipped(r)} for r in (before, after))
-    names = dict.fromkeys([*old, *new])
-    return tuple(
-        (name, old.get(name, ""), new.get(name, ""))
-        for name in names
-        if old.get(name) != new.get(name)
+    old, new = (
+        r.environment | {f"{name}, skipped": why for name, why in r.skipped.items()}
+        for r in (before, after)
     )
-
-
-def _skipped(report: Report) -> dict[str, str]:
-    return {f"{name}, skipped": why for name, why in report.skipped.items()}
+    pairs = ((name, old.get(name, ""), new.get(name, "")) for name in old | new)
+    return tuple(pair for pair in pairs if pair[1] != pair[2])
 
 
 # --- networks and runs ----------------------------------------------------------------------------
@@ -111,7 +104,7 @@ def _skipped(report: Report) -> dict[str, str]:
 def _networks(
     before: Report, after: Report, both: Iterable[tuple[Run, Run]]
 ) -> Iterator[tuple[str, str]]:
-    """(case, how its network changed) of the cases whose network did, under the same name."""
+    """(case, description) for every case whose network changed under the same name."""
     seen: set[str] = set()
     for a, b in both:
         if b.case in seen:
@@ -119,7 +112,7 @@ def _networks(
         graphs = before.graphs.get(b.case), after.graphs.get(b.case)
         if graphs[0] is not None and graphs[1] is not None:
             said = [*rewired(graphs[0], graphs[1])]
-        else:  # a report about one op has none
+        else:  # a report about one op has no graph
             ops = [(f.op, g.op) for f, g in _pairs(a, b) if f.op and g.op]
             said = [f"{op} -> {other}" for op, other in dict.fromkeys(ops) if op != other]
         if said:
@@ -163,7 +156,7 @@ def _quantities(old: Run, new: Run, same: bool) -> Iterator[Change]:
 
 
 def _alone(a: Finding | None, b: Finding | None, failed: bool) -> tuple[Kind, str] | None:
-    """The change of a quantity that one report lacks; a failed run explains its own."""
+    """The change of a quantity that one report lacks, unless a failed run explains it."""
     if a is not None:
         if _accusation(a):
             return Kind.BETTER, f"was {_word(a)}, and is not any more"
@@ -172,7 +165,7 @@ def _alone(a: Finding | None, b: Finding | None, failed: bool) -> tuple[Kind, st
     right = b.parity is True or b.verdict is Verdict.VACUOUS
     if right and failed:
         return None
-    return (Kind.NEW if right else Kind.WORSE), f"is {_word(b)}, and was not there"
+    return (Kind.NEW if right else Kind.WORSE), f"is {_word(b)}, and was absent"
 
 
 def _accusation(f: Finding) -> bool:
@@ -193,8 +186,8 @@ def _changed(a: Finding, b: Finding, dtype: str, same: bool) -> tuple[Kind, str]
 
 
 def _word(f: Finding) -> str:
-    name = f"{f.verdict} {f.convention}" if f.convention else str(f.verdict)
-    return f"{name} (expected)" if f.declared else name
+    name = f"{f.verdict} {f.convention}".strip()
+    return f"{name} (allowed)" if f.declared else name
 
 
 def _standing(f: Finding) -> int:
@@ -207,7 +200,7 @@ def _standing(f: Finding) -> int:
 
 
 def _further(a: Finding, b: Finding) -> tuple[Kind, str] | None:
-    """A fault of another size; that of a convention follows from its name."""
+    """A much larger or smaller error of a fault; for a convention its name says this."""
     old, new = share(a), share(b)
     if a.verdict not in (Verdict.MISMATCH, Verdict.IMPRECISE) or old == new:
         return None
@@ -223,7 +216,7 @@ NUMBER = re.compile(r"0x[0-9a-f]+|\b\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def _reason(a: Finding, b: Finding) -> tuple[Kind, str] | None:
-    """Another explanation; the numbers in it count for a convention, whose parameters they are."""
+    """Another explanation; for a convention the numbers in it count: they are its parameters."""
     if a.verdict is Verdict.CONVENTION and b.verdict is Verdict.CONVENTION:
         return None if a.note == b.note else (Kind.CONVENTION, f"{_word(b)}, another parameter")
     if a.verdict not in (Verdict.MISMATCH, Verdict.INCONCLUSIVE):
@@ -245,7 +238,7 @@ def _weaker(power: Power | None, b: Finding) -> tuple[Kind, str] | None:
 
 
 def _growth(pairs: Iterable[tuple[Run, Finding, Finding]]) -> Growth | None:
-    """Quantities that are right in both, whose error comes near its bound and did not before."""
+    """The largest growth of an error relative to its bound, of quantities right in both reports."""
     found = [
         Growth(run.case, run.adapter, run.dtype, f.quantity, share(f), share(g))
         for run, f, g in pairs
@@ -259,8 +252,8 @@ def _growth(pairs: Iterable[tuple[Run, Finding, Finding]]) -> Growth | None:
 
 
 def _choice(a: Finding, b: Finding, dtype: str) -> tuple[Kind, str] | None:
-    """Another choice at a kink: by what was taken, or by what it is beside the network's own."""
-    if a.kinks is None or b.kinks is None:  # rounding may have led to one, or past it
+    """Another subgradient at a kink, or the same one where the network now names another."""
+    if a.kinks is None or b.kinks is None:  # rounding decides whether an element hits the kink
         return None
     if "Random" in b.op:  # slopes are drawn, not chosen
         return None
@@ -275,9 +268,10 @@ def _choice(a: Finding, b: Finding, dtype: str) -> tuple[Kind, str] | None:
 
 
 def _same_choice(old: KinkSummary, new: KinkSummary, dtype: str) -> bool:
-    """Whether the same was taken; how often counts only where it was taken as many times in all.
+    """Whether both chose the same; counts are compared only if their totals are equal.
 
-    For rounding moves an element onto a kink and off it, and decides whether a gradient arrives.
+    Rounding moves elements onto a kink and off it, and decides whether the incoming gradient is
+    zero.
     """
     near = 1e-3 + 4 * Precision.of(dtype).unit  # four digits, of rounded products
 
@@ -292,6 +286,6 @@ def _same_choice(old: KinkSummary, new: KinkSummary, dtype: str) -> bool:
     for counts, kinks in ((one, old), (two, new)):
         for name, n in kinks.taken.items():
             counts[next(other for other in every if same(name, other))] += n
-    if not one or not two:  # nothing arrived at any of them
+    if not one or not two:  # every incoming gradient was zero
         return True
     return one == two if one.total() == two.total() else set(one) == set(two)

@@ -1,4 +1,4 @@
-"""Two implementations side by side: what follows from their verdicts, how far apart they are."""
+"""Compare two implementations: the conclusion from their verdicts, and the difference."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Judged", "difference"]
 
 
 class Judged(NamedTuple):
-    """One implementation in one dtype: what it gave by name and its findings, for every case."""
+    """One implementation in one dtype: its results by name and its findings, for every case."""
 
     name: str
     arrays: list[dict[Quantity, NDArray]]
@@ -25,7 +25,7 @@ class Judged(NamedTuple):
 
 
 def difference(case: Case, i: int, first: Judged, second: Judged) -> Difference:
-    """Two implementations of case number i: both right, hence equal; and how far apart."""
+    """Compare two implementations of case number i."""
     findings = first.findings[i], second.findings[i]
     codes = {exit_code(f) for f in findings}
     parity = False if 1 in codes else None if 2 in codes else True
@@ -56,7 +56,7 @@ def _attributed(case: Case, i: int, first: Judged, second: Judged) -> Iterator[s
         if f.kinks is None or other is None or other.kinks is None:
             continue
         same = f.kinks.taken == other.kinks.taken
-        if same or "Random" in f.op:  # drawn, not chosen
+        if same or "Random" in f.op:  # slopes are drawn, not chosen
             continue
         a, b = (j.arrays[i][f.quantity] for j in (first, second))
         tells = f" where {first.name} takes {f.kinks.choice} and {second.name} {other.kinks.choice}"

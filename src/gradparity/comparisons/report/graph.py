@@ -17,9 +17,9 @@ class GraphNode:
 
     Attributes
     ----------
-    name : of the node.
-    op : as written.
-    inputs : the names of the inputs, shared parameters and nodes that it takes values from.
+    name : name of the node.
+    op : its op, as written.
+    inputs : names of the inputs, shared parameters and nodes whose values it takes.
     parameters : name -> shape.
     """
 
@@ -36,8 +36,8 @@ class Graph:
     Attributes
     ----------
     nodes : in topological order.
-    divergence, output : Div, as written, and the name of the node it takes; "" where there is none.
-    inputs : name -> shape, of inputs and of parameters that nodes share.
+    divergence, output : Div, as written, and the name of the node it takes; "" without a loss.
+    inputs : name -> shape, for inputs and parameters that nodes share.
     """
 
     nodes: tuple[GraphNode, ...]
@@ -86,7 +86,7 @@ def graph_of(case: Case) -> Graph:
 
 
 def rewired(old: Graph, new: Graph) -> Iterator[str]:
-    """How a network changed, in words: its nodes, its loss, its inputs; nothing if it did not.
+    """Describe each change of a network: its nodes, its loss, its inputs.
 
     >>> from gradparity.core import *
     >>> nets = [layered([Affine(3, 2), act], L2()) for act in (Tanh(), Sigmoid())]
@@ -97,7 +97,7 @@ def rewired(old: Graph, new: Graph) -> Iterator[str]:
     for name in dict.fromkeys([*earlier, *later]):
         a, b = earlier.get(name), later.get(name)
         if a is None or b is None:
-            yield f"{name} was not there" if a is None else f"{name} is not there"
+            yield f"{name} was added" if a is None else f"{name} was removed"
         elif a.op != b.op:
             yield f"{name}: {a.op} -> {b.op}"
         elif a != b:
@@ -109,4 +109,4 @@ def rewired(old: Graph, new: Graph) -> Iterator[str]:
     for name in dict.fromkeys([*old.inputs, *new.inputs]):
         before, after = old.inputs.get(name), new.inputs.get(name)
         if before != after:
-            yield f"{name}: {before or 'was not there'} -> {after or 'is not there'}"
+            yield f"{name}: {before or 'absent'} -> {after or 'absent'}"

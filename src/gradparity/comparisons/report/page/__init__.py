@@ -1,6 +1,6 @@
 """The report as one page of HTML that needs no script and no network.
 
-`page` puts it together; `sections` says what holds for the whole report, `cases` what holds for
-one network (its `picture` of `groups` of nodes, its heat map of `cells`), and `plots` places the
+`html` renders it; `sections` prepares what concerns the whole report, `cases` what concerns one
+network (the `picture` of its `groups` of nodes, the heat map of its `cells`), and `plots` the
 points of errors against bounds.
 """

@@ -1,4 +1,4 @@
-"""The cell of some findings: the worst verdict as sign and word, the error, its heat."""
+"""Table cells: the worst verdict of some findings as sign and word, its error, its heat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..records import share
 
 __all__ = ["MEANING", "SIGN", "Cell", "both", "cell", "number", "worst"]
 
-#: A verdict is never told by colour alone.
+#: Signs of the verdicts, so that colour is never the only distinction.
 SIGN = {
     Verdict.EXACT: "=",
     Verdict.ROUNDING: "✓",
@@ -35,7 +35,7 @@ MEANING = {
     Verdict.MISMATCH: "none of these, or not finite where the formula is",
 }
 
-#: Upper ends of the steps of the heat map, in u; an exact zero is below all.
+#: Upper ends of the steps of the heat map, in u.
 HEAT = (0.0, 0.1, 1.0, 10.0, 100.0, 1e4, 1e8)
 
 
@@ -45,15 +45,13 @@ class Cell:
 
     Attributes
     ----------
-    verdict, sign : of the worst.
-    error, bound : there, in u, as text.
+    verdict, parity : those of the worst finding.
+    error, bound : in u, as text.
     heat : the step of the heat map, from 0 (an error of zero) to `len(HEAT)`.
-    parity : that of the worst; None where it is unknown.
-    declared : it is a convention that was declared as expected.
+    declared : whether it is an allowed convention.
     """
 
     verdict: Verdict
-    sign: str
     error: str
     bound: str
     heat: int
@@ -62,7 +60,7 @@ class Cell:
 
 
 def worst(findings: Iterable[Finding]) -> Finding | None:
-    """The worst verdict, and among those the one nearest to its bound; vacuous only alone."""
+    """The finding with the worst verdict, then nearest to its bound; vacuous ones come last."""
 
     def badness(f: Finding) -> tuple[int, float]:
         silent = f.verdict is Verdict.VACUOUS
@@ -72,22 +70,22 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
 
 
 def cell(findings: Iterable[Finding]) -> Cell | None:
-    """The cell of the worst of some findings; None where there are none."""
+    """The cell of the worst finding; None without findings."""
     f = worst(findings)
     if f is None:
         return None
     error, bound = (number(f.error), number(f.bound)) if f.elements else ("", "")
     heat = len(HEAT) if math.isnan(f.error) else sum(f.error > step for step in HEAT)
-    return Cell(f.verdict, SIGN[f.verdict], error, bound, heat, f.parity, f.declared)
+    return Cell(f.verdict, error, bound, heat, f.parity, f.declared)
 
 
 def number(x: float) -> str:
-    """Two digits, or all before the point, for a table."""
+    """Two significant digits, or an integer from 100 to 1e5, for a table."""
     return f"{x:.0f}" if 100 <= x < 1e5 else f"{x:.2g}"
 
 
 def both(e: Element) -> tuple[str, str]:
-    """Both values, with as many digits as tell them apart."""
+    """Received and expected value, with enough digits to differ."""
     short = f"{e.got:.9g}", f"{e.expected:.9g}"
     same = short[0] == short[1] and e.got != e.expected
     return (f"{e.got:.17g}", f"{e.expected:.17g}") if same else short

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from ...findings.shown import printer
 from ..change_records import Changes
-from ..changes_text import TOLD, told, verdict_line
+from ..changes_text import LIMIT, told, verdict_line
+from ..records import columns_of
 from ..report import Report
 from . import plots, sections
 from .cases import views
-from .cells import SIGN, both, number
+from .cells import MEANING, SIGN, both, number
 from .picture import BOX
 
 if TYPE_CHECKING:
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
 __all__ = ["html"]
 
-#: Cases that are shown in full; of more, a table comes first and each is folded.
-FEW = 3
+#: Maximum number of cases shown in full; with more, a table comes first and each case is folded.
+UNFOLDED = 3
 
 
 @printer(Report, "html")
 def html(
     report: Report, *, title: str = "", notes: Sequence[str] = (), changes: Changes | None = None
 ) -> str:
-    """One self-contained page, without script or network; the same bytes for the same report.
+    """One page without scripts or requests; the same bytes for the same report.
 
     Parameters
     ----------
-    report : what was found.
-    title : of the page; "gradparity report" if empty.
-    notes : sentences shown at the top, such as what is not in the report.
-    changes : what changed since an earlier report, shown at the top too.
+    report : the report to show.
+    title : title of the page; "gradparity report" if empty.
+    notes : sentences shown at the top, such as tests that the report lacks.
+    changes : the changes since an earlier report, shown at the top too.
 
     >>> from gradparity.comparisons.check.check import check
     >>> from gradparity.core import *
@@ -46,9 +47,8 @@ def html(
     (True, False)
     """
     cases = views(report)
-    faults, more = sections.fault_views(report)
+    found = sections.faults(report)
     pairs, alike = sections.differences(report)
-    anchors = {case.name: case.anchor for case in cases}
     style = _source("style.css")
     word, sentence, compared = sections.in_words(report)
     return _environment().get_template("report.html.j2").render(
@@ -58,20 +58,20 @@ def html(
         policy=_policy(style),
         report=report,
         changes=changes,
-        told=told(changes)[:TOLD] if changes else [],
+        told=told(changes)[:LIMIT] if changes else [],
         changes_line=verdict_line(changes) if changes is not None else "",
         word=word,
         sentence=sentence,
         compared=compared,
         verdicts=sections.verdicts(report),
-        faults=faults,
-        more=more,
+        faults=found[: sections.FAULTS],
+        more=max(0, len(found) - sections.FAULTS),
         differences=pairs,
         alike=alike,
         cases=cases,
-        anchors=anchors,
-        few=len(cases) <= FEW,
-        columns=list(dict.fromkeys(run.column for run in report.runs)),
+        anchors={case.name: case.anchor for case in cases},
+        few=len(cases) <= UNFOLDED,
+        columns=columns_of(report.runs),
         plots=plots.plots(report),
         area=plots.AREA,
         kinks=sections.kinks(report),
@@ -93,9 +93,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["sign"] = SIGN
-    made.filters["number"] = number
-    made.filters["both"] = both
+    made.globals |= {"sign": SIGN, "meaning": MEANING}
+    made.filters |= {"number": number, "both": both, "rows": sections.fault_rows}
     return made
 
 
@@ -106,7 +105,7 @@ def _source(name: str) -> str:
 
 
 def _policy(style: str) -> str:
-    """Nothing may run, and nothing may be fetched: only this style sheet and images in the page."""
+    """The security policy: no scripts, no requests; only this style sheet and images in the page."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...explain.allowed import NAMES
-from ...findings.elements import Element
-from ...findings.finding import Finding, Power, Verdict
-from ..diagnosis import faults, headline
-from ..diagnosis import rows as told
-from ..records import Difference, Run
+from ...findings.finding import KinkSummary, Power, Verdict
+from ...findings.layout import grouped
+from ..diagnosis import Wrong, faults, headline, rows
+from ..records import WORD, Difference
 from ..report import Report
-from .cells import MEANING, SIGN
 
 __all__ = [
+    "FAULTS",
     "ConventionRow",
-    "FaultView",
     "KinkRow",
-    "PowerRow",
-    "VerdictRow",
     "conventions",
     "differences",
-    "fault_views",
+    "fault_rows",
+    "faults",
     "in_words",
     "kinks",
     "powers",
@@ -30,13 +28,13 @@ __all__ = [
     "verdicts",
 ]
 
-#: Faults told one by one before the rest is counted; pairs of implementations that all are shown.
-TOLD, PAIRS = 40, 24
+#: Maximum number of faults, and of pairs of implementations, before the rest is only counted.
+FAULTS, PAIRS = 40, 24
 
 
 def in_words(report: Report) -> tuple[str, str, str]:
-    """The verdict: one word, one sentence, and what was compared."""
-    word = {0: "Parity", 1: "No parity", 2: "Unknown"}[report.exit_code]
+    """The verdict as one word and one sentence, and the extent of the comparison."""
+    word = WORD[report.exit_code].capitalize()
     if not report.runs:
         return word, "Nothing was compared.", ""
     who = _listed(dict.fromkeys(run.adapter for run in report.runs))
@@ -59,56 +57,22 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-@dataclass(frozen=True)
-class VerdictRow:
-    verdict: Verdict
-    sign: str
-    meaning: str
-    count: int
+def verdicts(report: Report) -> dict[Verdict, int]:
+    """The number of quantities with each verdict, for the whole vocabulary."""
+    found = Counter(f.verdict for _, f in report.findings())
+    return {verdict: found[verdict] for verdict in Verdict}
 
 
-def verdicts(report: Report) -> list[VerdictRow]:
-    """The whole vocabulary, and how often each fell."""
-    fell = [f.verdict for _, f in report.findings()]
-    return [VerdictRow(v, SIGN[v], MEANING[v], fell.count(v)) for v in Verdict]
-
-
-@dataclass(frozen=True)
-class FaultView:
-    """Something in the way of parity: where, in rows of (label, text), and its worst elements."""
-
-    title: str
-    place: str
-    verdict: Verdict
-    sign: str
-    rows: tuple[tuple[str, str], ...]
-    elements: tuple[Element, ...]
-    run: Run
-    finding: Finding
-
-
-def fault_views(report: Report) -> tuple[list[FaultView], int]:
-    """Each fault once, the worst first; and how many more there are."""
-    found = faults(report)
-    views = []
-    for wrong in found[:TOLD]:
-        f = wrong.finding
-        place = f"at node {f.node}" if f.node else ""
-        place += f", {f.op}" if f.op else ""
-        rows = [(label, said) for label, said in told(wrong) if label != "worst"]
-        rows.sort(key=lambda row: row[0] != "why")  # what a reader wants to know first
-        views.append(
-            FaultView(
-                f.quantity, place, f.verdict, SIGN[f.verdict], tuple(rows), f.worst, wrong.run, f
-            )
-        )
-    return views, len(found) - len(views)
+def fault_rows(wrong: Wrong) -> list[tuple[str, str]]:
+    """(label, text) of each fact about a fault, the explanation first; a table has the elements."""
+    return sorted((row for row in rows(wrong) if row[0] != "worst"), key=lambda r: r[0] != "why")
 
 
 def differences(report: Report) -> tuple[list[Difference], int]:
-    """Implementation against implementation; of many, those that tell something, and how many not.
+    """The differences between implementations, and the number of those left out.
 
-    Without parity, with another choice, or the largest of its pair and dtype.
+    Of many, the page shows those without parity, those with different choices, and the largest of
+    each pair and dtype.
     """
     found = list(report.differences)
     if len(found) <= PAIRS:
@@ -118,13 +82,13 @@ def differences(report: Report) -> tuple[list[Difference], int]:
         pair = d.first, d.second, d.dtype
         if not d.choices and (pair not in largest or d.units > largest[pair].units):
             largest[pair] = d
-    telling = [d for d in found if d.parity is not True or d.choices or d in largest.values()]
-    return telling, len(found) - len(telling)
+    shown = [d for d in found if d.parity is not True or d.choices or d in largest.values()]
+    return shown, len(found) - len(shown)
 
 
 @dataclass(frozen=True)
 class KinkRow:
-    """A gradient at a kink: what is valid, and who took what (with what each usually takes)."""
+    """A gradient at a kink; `taken` has (implementations, choice, default of the framework)."""
 
     case: str
     quantity: str
@@ -137,33 +101,30 @@ class KinkRow:
 
 
 def kinks(report: Report) -> list[KinkRow]:
-    """The kinks: a row per case and gradient, the same choice of several told together."""
-    met: dict[tuple[str, str], list[tuple[Run, Finding]]] = {}
-    for run, f in report.findings():
-        if f.kinks:
-            met.setdefault((run.case, f.quantity), []).append((run, f))
-    rows = []
+    """The kinks: a row per case and gradient, implementations grouped by choice."""
+    met = grouped(
+        ((run.case, f.quantity), (run, f, f.kinks)) for run, f in report.findings() if f.kinks
+    )
+    found = []
     for (case, quantity), those in met.items():
-        first = those[0][1]
-        assert first.kinks is not None
-        taken: dict[tuple[str, str], list[str]] = {}
-        for run, f in those:
-            if f.kinks:
-                said = ", ".join(f"{what} ({n} times)" for what, n in f.kinks.taken.items())
-                taken.setdefault((said or "undetermined", f.kinks.usual), []).append(run.column)
-        rows.append(
+        _, first, k = those[0]
+        taken = grouped(((_taken(each), each.usual), run.column) for run, _, each in those)
+        choices = tuple((_listed(who), *choice) for choice, who in taken.items())
+        found.append(
             KinkRow(
-                case, quantity, first.op, first.kinks.count, first.kinks.undetermined,
-                first.kinks.reference, first.kinks.valid,
-                tuple((_listed(who), said, usual) for (said, usual), who in taken.items()),
+                case, quantity, first.op, k.count, k.undetermined, k.reference, k.valid, choices
             )
-        )  # fmt: skip
-    return rows
+        )
+    return found
+
+
+def _taken(kinks: KinkSummary) -> str:
+    return ", ".join(f"{what} ({n} times)" for what, n in kinks.taken.items()) or "undetermined"
 
 
 @dataclass(frozen=True)
 class ConventionRow:
-    """A named alternative that explains something: whose, how often, and whether it is meant."""
+    """A convention that explains a result: its user, the number of quantities, if it is allowed."""
 
     name: str
     meaning: str
@@ -173,12 +134,12 @@ class ConventionRow:
 
 
 def conventions(report: Report) -> list[ConventionRow]:
-    """Those that were found, with the version of who has them."""
-    found: dict[tuple[str, str, bool], int] = {}
-    for run, f in report.findings():
-        if f.convention:
-            key = f.convention, _versioned(report, run.adapter), f.declared
-            found[key] = found.get(key, 0) + 1
+    """The conventions that were found, with the version of the implementation."""
+    found = Counter(
+        (f.convention, _versioned(report, run.adapter), f.declared)
+        for run, f in report.findings()
+        if f.convention
+    )
     meaning = dict(NAMES)
     return [
         ConventionRow(
@@ -189,7 +150,7 @@ def conventions(report: Report) -> list[ConventionRow]:
 
 
 def unseen(report: Report) -> list[str]:
-    """Names that were looked for wherever something was wrong, and explain nothing here."""
+    """The known conventions that explain no result of this report."""
     seen = {part for _, f in report.findings() for part in f.convention.split("+")}
     return [name for name, _ in NAMES if name not in seen]
 
@@ -199,17 +160,11 @@ def _versioned(report: Report, adapter: str) -> str:
     return f"{adapter} {found}" if found else adapter
 
 
-@dataclass(frozen=True)
-class PowerRow:
-    adapter: str
-    dtype: str
-    power: Power
-
-
-def powers(report: Report) -> list[PowerRow]:
-    """The detection power for each implementation and dtype."""
-    found: dict[tuple[str, str], list[Power]] = {}
-    for run, f in report.findings():
-        if f.power:
-            found.setdefault((_versioned(report, run.adapter), run.dtype), []).append(f.power)
-    return [PowerRow(adapter, dtype, Power.worst_of(p)) for (adapter, dtype), p in found.items()]
+def powers(report: Report) -> dict[tuple[str, str], Power]:
+    """The detection power by implementation and dtype."""
+    found = grouped(
+        ((_versioned(report, run.adapter), run.dtype), f.power)
+        for run, f in report.findings()
+        if f.power
+    )
+    return {key: Power.worst_of(each) for key, each in found.items()}
