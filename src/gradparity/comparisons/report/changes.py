@@ -50,7 +50,7 @@ def compare(before: Report, after: Report) -> Changes:
     both = [(old[key], new[key]) for key in old if key in new]
     networks = dict(_networks(before, after, both))
     found = [
-        Change(Kind.NETWORK, case, "", "", "", None, None, f"{said}; its numbers are not compared")
+        Change(Kind.NETWORK, case, "", "", "", None, None, f"{said}; the numbers differ too")
         for case, said in networks.items()
     ]
     found += _runs(old, new)

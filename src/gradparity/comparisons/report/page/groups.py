@@ -1,4 +1,4 @@
-"""Large networks stay readable: nodes that say the same are drawn as one."""
+"""Groups of nodes that are drawn as one box, so that large networks stay readable."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..graph import Graph
 
 __all__ = ["DIV", "SHOWN", "Group", "groups"]
 
-#: Boxes in a picture; and of these, at most so many for nodes that stand for themselves.
+#: Maximum number of boxes in a picture, and of nodes that keep a box of their own.
 SHOWN, ALONE = 40, 15
 DIV = "Div"
 
 
 @dataclass(frozen=True)
 class Group:
-    """Nodes that are drawn as one.
+    """Nodes drawn as one box.
 
     Attributes
     ----------
-    name : unique; that of the node, or of the first and the last.
-    nodes : their names, in topological order.
-    inputs : names of the groups that its nodes take values from.
+    name : unique; the name of the node, or of the first and the last node.
+    nodes : names of the nodes, in topological order.
+    inputs : names of the groups whose values its nodes take.
     """
 
     name: str
@@ -32,17 +32,15 @@ class Group:
     inputs: tuple[str, ...]
 
 
-def groups(graph: Graph, telling: Collection[str] = (), shown: int = SHOWN) -> list[Group]:
-    """The nodes of a network, with inputs and Div, as about `shown` groups in topological order.
+def groups(graph: Graph, alone: Collection[str] = (), shown: int = SHOWN) -> list[Group]:
+    """Group the nodes of a network, inputs and Div into about `shown` groups.
 
-    Neighbours in the topological order whose names say that they belong together ("block3_z1" and
-    "block3_y1", or z7 and y7) are joined first, then neighbouring groups.  Groups of neighbours
-    depend on each other in that order only, so no group takes values from a later one.
+    Neighbours in topological order whose names belong together ("block3_z1" and "block3_y1", or z7
+    and y7) are joined first, then neighbouring groups.  No group takes values from a later one.
 
     Parameters
     ----------
-    telling : nodes that stand for themselves, such as those without parity; the first of them, if
-        they are many.
+    alone : nodes that keep a box of their own, such as those without parity; of many, the first.
 
     >>> from gradparity.comparisons.report.graph import graph_of
     >>> from gradparity.core import *
@@ -51,34 +49,26 @@ def groups(graph: Graph, telling: Collection[str] = (), shown: int = SHOWN) -> l
     ['x', 'z1 ... y25', 'z26 ... z50', 'y50', 'z51 ... y75', 'z76 ... y100', 'Div']
     """
     names = [node.name for node in graph.nodes]
-    alone = {*graph.inputs, DIV, *[name for name in names if name in telling][:ALONE]}
+    kept = {*graph.inputs, DIV, *[name for name in names if name in alone][:ALONE]}
     every = [*graph.inputs, *names, *([DIV] if graph.divergence else [])]
     runs = [[name] for name in every]
     if len(runs) > shown:
-        runs = _joined(every, alone)
+        joined = groupby(every, lambda name: (name in kept, name if name in kept else _stem(name)))
+        runs = [list(run) for _, run in joined]
     if len(runs) > shown:
-        runs = _merged(runs, alone, shown)
+        runs = _merged(runs, kept, shown)
     return _connected(graph, runs)
 
 
-def _joined(names: list[str], alone: Collection[str]) -> list[list[str]]:
-    """Neighbours whose names say that they belong together."""
-
-    def key(name: str) -> tuple[str, str]:
-        return (name, "") if name in alone else ("", _belongs(name))
-
-    return [list(run) for _, run in groupby(names, key)]
-
-
-def _belongs(name: str) -> str:
-    """The group in the name of a node: "block3" for block3_z1, "7" for z7."""
+def _stem(name: str) -> str:
+    """The part of a name that related nodes share: "block3" of block3_z1, "7" of z7."""
     prefix, found, _ = name.rpartition("_")
     number = re.search(r"\d+$", name)
     return prefix if found else number.group() if number else name
 
 
 def _merged(runs: list[list[str]], alone: Collection[str], shown: int) -> list[list[str]]:
-    """Neighbouring groups made one, as evenly as those that stand alone allow."""
+    """Merge neighbouring groups, as evenly as the nodes that stay alone allow."""
     stretches = [(single, list(found)) for single, found in groupby(runs, lambda r: r[0] in alone)]
     many = sum(len(found) for single, found in stretches if not single)
     room = max(1, shown - sum(len(found) for single, found in stretches if single))
@@ -91,7 +81,7 @@ def _merged(runs: list[list[str]], alone: Collection[str], shown: int) -> list[l
 
 
 def _connected(graph: Graph, runs: list[list[str]]) -> list[Group]:
-    """With what each takes its values from."""
+    """Add to each run of nodes the groups whose values it takes."""
     name = {n: run[0] if len(run) == 1 else f"{run[0]} ... {run[-1]}" for run in runs for n in run}
     takes = {node.name: node.inputs for node in graph.nodes} | {DIV: (graph.output,)}
     takes |= dict.fromkeys(graph.inputs, ())

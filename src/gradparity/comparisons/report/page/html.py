@@ -105,7 +105,7 @@ def _source(name: str) -> str:
 
 
 def _policy(style: str) -> str:
-    """The security policy: no scripts, no requests; only this style sheet and images in the page."""
+    """The security policy: no scripts or requests; only this style sheet and inline images."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "

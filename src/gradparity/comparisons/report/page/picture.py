@@ -1,8 +1,7 @@
-"""The picture of a network: where its nodes and edges are drawn, top to bottom.
+"""The picture of a network: positions of its nodes and edges, from top to bottom.
 
-Rows are by depth (the longest path from x).  An edge that passes a row has a lane of its own there,
-so that it runs beside the boxes and not through them; within a row, everything stands near what it
-takes its values from.
+A row holds the nodes of one depth (the longest path from x).  An edge that passes a row has a lane
+of its own there, beside the boxes; within a row, everything is near its inputs.
 """
 
 from __future__ import annotations
@@ -11,17 +10,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from ...findings.layout import grouped
 from .groups import Group
 
 __all__ = ["BOX", "Box", "Picture", "Wire", "picture"]
 
-#: Width and height of a box; between boxes; between rows; and the width of a lane, in px.
+#: In px: width and height of a box, gap between boxes, gap between rows, width of a lane.
 BOX, GAP, ROW, LANE = (248, 52), 20, 30, 16
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where a group of nodes is drawn: the left upper corner, in px."""
+    """The upper left corner of a group of nodes, in px."""
 
     name: str
     x: float
@@ -30,7 +30,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Wire:
-    """An edge as the path of an SVG, from above to below."""
+    """An edge as an SVG path, drawn downwards."""
 
     source: str
     target: str
@@ -39,7 +39,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class Picture:
-    """All of it, and the size it needs, in px."""
+    """Boxes and edges, and the size of the picture in px."""
 
     boxes: tuple[Box, ...]
     wires: tuple[Wire, ...]
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Slot:
-    """A box, or where an edge passes a row."""
+    """A box, or the lane of an edge that passes a row."""
 
     name: str
     row: int
@@ -58,7 +58,7 @@ class Slot:
 
 
 def picture(groups: Iterable[Group]) -> Picture:
-    """Lay out a graph, whose groups are in topological order.
+    """Lay out groups that are in topological order.
 
     >>> def group(name, *inputs):
     ...     return Group(name, (name,), inputs)
@@ -96,7 +96,7 @@ Edge = tuple[str, str]
 def _slots(
     groups: list[Group], depth: Mapping[str, int]
 ) -> tuple[list[Slot], dict[Edge, list[Slot]]]:
-    """Every box and every passing of a row; and of each edge, what it leads through."""
+    """Every box and lane, and the slots along each edge."""
     box = {g.name: Slot(g.name, depth[g.name], BOX[0]) for g in groups}
     slots = list(box.values())
     chains: dict[Edge, list[Slot]] = {}
@@ -111,16 +111,13 @@ def _slots(
 
 
 def _placed(slots: list[Slot], chains: Mapping[Edge, list[Slot]]) -> dict[Slot, float]:
-    """The centre of each slot: rows from above to below, each ordered by where it comes from."""
+    """The centre of each slot; every row is ordered by the positions of its inputs."""
     above: dict[Slot, list[Slot]] = {slot: [] for slot in slots}
     for chain in chains.values():
         for one, next_one in pairwise(chain):
             above[next_one].append(one)
     centre: dict[Slot, float] = {}
-    rows: dict[int, list[Slot]] = {}
-    for slot in slots:
-        rows.setdefault(slot.row, []).append(slot)
-    for _, row in sorted(rows.items()):
+    for _, row in sorted(grouped((slot.row, slot) for slot in slots).items()):
 
         def wanted(slot: Slot) -> float:
             places = [centre[other] for other in above[slot]]
@@ -135,7 +132,7 @@ def _placed(slots: list[Slot], chains: Mapping[Edge, list[Slot]]) -> dict[Slot, 
 
 
 def _path(chain: list[tuple[float, Slot]]) -> str:
-    """Down from the first box, bent between the rows, straight beside the boxes it passes."""
+    """The SVG path of an edge: bent between rows, straight in its lanes."""
     height = BOX[1] + ROW
     (x, first), *rest = chain
     y = first.row * height + BOX[1]

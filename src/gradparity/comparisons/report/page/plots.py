@@ -14,18 +14,17 @@ __all__ = ["AREA", "Plot", "Series", "Tick", "plots"]
 
 #: Left, top, right and bottom of the plot's area, in px.
 AREA = (64, 8, 632, 344)
-#: Paths of the markers, relative to a point; and the number of colours in the style sheet.
+#: SVG paths of the markers, relative to a point, and the number of colours in the style sheet.
 MARKERS = (
     "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z", "m-3-3h6v6h-6z", "m0-4l4 4-4 4-4-4z", "m0-4l4 7h-8z",
     "m0 4l4-7h-8z", "m-4 0h8m-4-4v8",
 )  # fmt: skip
 COLOURS = 4
-#: In u: smaller bounds and errors are drawn here, where nobody looks for a difference between them,
-#: and an error of zero below.
+#: In u: the position of all smaller bounds and errors, and that of an error of zero.
 SMALLEST, ZERO = 1e-4, 1e-5
-#: Substitutes for a bound of zero (relative to SMALLEST) and for numbers that no axis can hold.
+#: Substitutes for a bound of zero (relative to SMALLEST) and for numbers too large for an axis.
 TINY, LARGEST = 1e-3, 1e30
-#: Maximum number of ticks of an axis; and the digits of an exponent.
+#: Maximum number of ticks of an axis, and the raised digits of exponents.
 TICKS = 8
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -54,9 +53,9 @@ class Plot:
 
     Attributes
     ----------
-    words : what it shows.
-    bound : the ends of the line where the error equals the bound: x, y, x, y.
-    zero : y of the errors of zero.
+    words : a description of the plot.
+    bound : ends x, y, x, y of the line where the error equals the bound.
+    zero : the y of errors that are zero.
     """
 
     dtype: str
@@ -82,7 +81,7 @@ class Axis:
         return round(self.start + part * (self.end - self.start), 1)
 
     def ticks(self) -> Iterator[Tick]:
-        """Powers of ten; 1, 2, 5 and 10 where there are fewer than two of those."""
+        """Powers of ten; also their multiples by 2 and 5 if fewer than two powers fit."""
         first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
         if last <= first:
             values = [
@@ -117,12 +116,12 @@ def _points(findings: Iterable[Finding]) -> Iterator[tuple[float, float]]:
 
 
 def _words(report: Report, dtype: str) -> str:
-    there = [(run, f) for run, f in report.findings() if run.dtype == dtype and f.elements]
-    beyond = sum(f.outside > 0 for _, f in there)
-    run, f = max(there, key=lambda pair: share(pair[1]))
+    found = [(run, f) for run, f in report.findings() if run.dtype == dtype and f.elements]
+    beyond = sum(f.outside > 0 for _, f in found)
+    run, f = max(found, key=lambda pair: share(pair[1]))
     furthest = f"{f.quantity} of {run.adapter}, case {run.case}"
     return (
-        f"Error against bound in {dtype}, both in u on logarithmic scales: {len(there)} "
+        f"Error against bound in {dtype}, both in u on logarithmic scales: {len(found)} "
         f"quantities, {beyond} of them beyond their bound; the furthest is {furthest}, "
         f"with an error of {f.error:.2g} u and a bound of {f.bound:.2g} u."
     )
@@ -140,7 +139,7 @@ def _plot(points: dict[str, list[tuple[float, float]]], dtype: str, words: str) 
     series = []
     for i, (name, some) in enumerate(shown.items()):
         marker = MARKERS[i % len(MARKERS)]
-        # Points that look the same are one, or the page would be large.
+        # Points in the same place are drawn once, to keep the page small.
         places = dict.fromkeys(f"M{x(b):g} {y(e):g}" for b, e in some)
         path = "".join(place + marker for place in places)
         series.append(Series(f"{name[:40]} {dtype}", i % COLOURS, marker, path))
@@ -150,7 +149,7 @@ def _plot(points: dict[str, list[tuple[float, float]]], dtype: str, words: str) 
 
 
 def _shown(bound: float, error: float, ceiling: float) -> tuple[float, float]:
-    """Numbers that the axes can hold, on the same side of the line."""
+    """Move a point into the range of the axes, on the same side of the line."""
     if bound < SMALLEST:
         error *= 1.0 if bound <= SMALLEST * TINY else SMALLEST / bound
         bound = SMALLEST
