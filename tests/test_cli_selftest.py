@@ -50,7 +50,7 @@ def test_nothing_planted_is_unknown() -> None:
 
 def test_usage_errors_name_what_was_wrong(tmp_path: Path) -> None:
     refused(run("selftest", "my_targets:five"), "my_targets:five")
-    refused(run("selftest", "nowhere"), "names no object")
+    refused(run("selftest", "nowhere"), "does not name an object")
     refused(run(*MINE, "--dtype", "float16"), "float16")
     refused(run("selftest", "my_targets:case", "--adapter", "none-such"), "none-such")
     refused(run(*MINE, "--json", str(tmp_path / "no" / "folder")), "cannot write")

@@ -309,7 +309,7 @@ def stamp(*names: str) -> str:
 
 class TestDocumented:
     def test_has_its_parts(self) -> None:
-        for part in ("ops of the core", "torch: its own spellings", "jax: its own spellings",
+        for part in ("ops of the core", "torch: its own functions", "jax: its own functions",
                      "at subnormal numbers", "entries, "):  # fmt: skip
             assert part in documented()
         assert all(len(line) <= 80 for line in documented().splitlines())
@@ -318,7 +318,7 @@ class TestDocumented:
     def test_of_torch_is_what_is_measured(self) -> None:
         if stamp("jax", "torch") != documented().splitlines()[0]:
             pytest.skip("other versions than those of the document")
-        start = "torch: its own spellings"
+        start = "torch: its own functions"
         ours = text(of("torch")).partition(start)[2].partition("\n\ntorch, at subnormal")[0]
         assert ours
         assert ours == documented().partition(start)[2].partition("\n\njax, at subnormal")[0]

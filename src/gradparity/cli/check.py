@@ -44,7 +44,7 @@ def command(
     """
     from ..comparisons.check.check import DTYPES
     from ..comparisons.check.check import check as run_check
-    from ..comparisons.report.as_text import renderable, text
+    from ..comparisons.report.as_text import renderable
 
     refuse_unwritable(json_path, report_path)
     if target and patterns:
@@ -59,5 +59,5 @@ def command(
     write(json_path, report.to_json)
     write(report_path, lambda: report.to_html(title=target or "the built-in cases"))
     if "-" not in (str(json_path), str(report_path)):
-        show(report, renderable, text, detail)
+        show(renderable(report, detail))
     sys.exit(report.exit_code)

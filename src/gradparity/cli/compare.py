@@ -29,7 +29,7 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
     Example: gradparity compare torch-2.12.json torch-2.13.json
     """
     from ..comparisons.report.changes import compare
-    from ..comparisons.report.changes_text import renderable, text, to_json
+    from ..comparisons.report.changes_text import renderable, to_json
     from ..comparisons.report.page.html import html
 
     refuse_unwritable(json_path, report_path)
@@ -42,7 +42,7 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
     write(report_path, lambda: html(new, title=f"{before} -> {after}", changes=changes))
     write(json_path, lambda: to_json(changes))
     if "-" not in (str(json_path), str(report_path)):
-        show(changes, renderable, text)
+        show(renderable(changes))
     sys.exit(changes.exit_code)
 
 
@@ -55,7 +55,7 @@ OTHERS = {
 
 
 def _stored(path: Path) -> tuple[str, Any]:
-    """The schema of a file, and the report in it."""
+    """Read the schema of a file and its report."""
     from ..comparisons.findings.stored import parsed
     from ..comparisons.report.as_json import from_document
     from ..testing.files import SCHEMA

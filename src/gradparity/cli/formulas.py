@@ -14,7 +14,7 @@ def command(names: tuple[str, ...]) -> None:
     known = {formula.name.lower(): formula for formula in all_formulas()}
     for name in names:
         if name.lower() not in known:
-            raise click.UsageError(f"no formula is called {name!r}; see `gradparity formulas`")
+            raise click.UsageError(f"unknown formula {name!r}; `gradparity formulas` lists all")
     for formula in [known[name.lower()] for name in names] or known.values():
         click.echo(f"{formula.name}: {formula.statement}")
         for kind in ("forward", "backward", "kinks", "where"):

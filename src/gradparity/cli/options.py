@@ -1,4 +1,4 @@
-"""Options that several commands share, and the errors that end a command."""
+"""Options that several commands share, and errors that end a command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ seed = click.option(
 
 
 def dtypes(names: str) -> Callable[[Any], Any]:
-    """The option ``--dtype``, with the names that the command can use."""
+    """The option ``--dtype``; its help lists the valid `names`."""
     return click.option("--dtype", "dtypes", multiple=True, help=f"{names} (repeatable).")
 
 

@@ -39,12 +39,14 @@ def write(path: Path | None, document: Callable[[], str]) -> None:
         raise click.UsageError(f"cannot write {path}: {error}") from error
 
 
-def show(result: Any, renderable: Callable[..., Any], text: Callable[..., str], *how: Any) -> None:
-    """Print a result: in colour at the terminal's width, or plain and 80 wide when piped."""
+def show(what: Any) -> None:
+    """Print a renderable of `rich`: in colour at the terminal's width, or plain when piped."""
     from rich.console import Console
+
+    from ..comparisons.findings.layout import plain_text
 
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(renderable(result, *how))
+        console.print(what)
     else:
-        click.echo(text(result, *how))
+        click.echo(plain_text(what))

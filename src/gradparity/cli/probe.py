@@ -24,11 +24,11 @@ from .progress import progress_bar
 def command(
     adapters: tuple[str, ...], json_path: Path | None, diff_path: Path | None, compiled: bool
 ) -> None:
-    """Measure the derivative that each framework takes at every kink and tie: the atlas of kinks.
+    """Measure each framework's subgradient at every kink and tie: the atlas of kinks.
 
     Exit codes: 0 success; 1 with --diff, if anything changed; 2 a usage error.
     """
-    from ..comparisons.atlas.as_text import changes_text, renderable, text
+    from ..comparisons.atlas.as_text import changes_text, renderable
     from ..comparisons.atlas.probe import probe
 
     to_stdout = str(json_path) == "-"
@@ -44,12 +44,12 @@ def command(
     if stored is not None:
         click.echo(changes_text(changes, stored, atlas))
     elif not to_stdout:
-        show(atlas, renderable, text)
+        show(renderable(atlas))
     sys.exit(1 if changes else 0)
 
 
 def _stored(path: Path) -> Any:
-    """The atlas to compare with, read before anything is measured."""
+    """Read the atlas to compare with."""
     from ..comparisons.atlas.stored import Atlas
 
     try:

@@ -1,4 +1,4 @@
-"""A progress bar on the terminal for whatever takes longer than two seconds."""
+"""A progress bar on the terminal for commands that take longer than two seconds."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ AFTER = 2.0
 def progress_bar() -> Iterator[Callable[[str, float], None]]:
     """``with progress_bar() as say``: a bar on standard error, erased at the end; none if piped.
 
-    `say` is what the functions take as ``progress=``: it receives what is being done, and the share
-    of the whole that is done.
+    `say` is for ``progress=``: it takes a description of the current step and the fraction done.
     """
     if not sys.stderr.isatty():
         yield lambda message, done: None

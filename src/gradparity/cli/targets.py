@@ -11,6 +11,7 @@ __all__ = ["builtin", "load"]
 
 
 def builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
+    """The built-in cases whose name contains a pattern (all without any), and their purposes."""
     from ..comparisons.cases.suite import builtin_cases
 
     chosen = {
@@ -34,7 +35,7 @@ def load(target: str) -> tuple[Any, dict[str, str]]:
     from ..core import Case, Network
 
     if ":" not in target:
-        raise ValueError(f"{target!r} names no object; write package.module:object")
+        raise ValueError(f"{target!r} does not name an object; write package.module:object")
     sys.path.insert(0, "")  # as `python -m` does: modules of the current directory count
     try:
         found = pkgutil.resolve_name(target)

@@ -1,20 +1,19 @@
-"""The atlas as text, 80 columns: pure functions of it."""
+"""The atlas as text: pure functions of the atlas."""
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..findings.layout import Lines, grouped, plain_text, spaced
 from .stored import Atlas, Change, Entry, point_name
 
 __all__ = ["changes_text", "renderable", "text"]
 
-WIDTH = 80
 LEGEND = """\
 A number is the slope taken at the kink, a word the rule at a tie: all of the
 gradient to the first or the last of the tied, even shares, or mixed weights.
@@ -28,11 +27,11 @@ Rows = dict[tuple[str, str], list[Entry]]
 
 def text(atlas: Atlas) -> str:
     """Plain text, 80 columns wide."""
-    return _plain(renderable(atlas))
+    return plain_text(renderable(atlas))
 
 
 def changes_text(changes: Sequence[Change], before: Atlas, after: Atlas) -> str:
-    """Changes between two atlases, and the versions; a line each."""
+    """The versions and the changes between two atlases, a line each."""
     lines = []
     for name, found in before.versions.items():
         now = after.versions.get(name, {})
@@ -45,36 +44,31 @@ def changes_text(changes: Sequence[Change], before: Atlas, after: Atlas) -> str:
 
 
 def renderable(atlas: Atlas) -> RenderableType:
-    """The renderables for `rich`: the core's ops side by side, then each adapter's functions."""
+    """The atlas for `rich`: the core's ops side by side, then each adapter's own functions."""
     adapters = [*atlas.versions]
     stamp = [f"{k} {v}" for found in atlas.versions.values() for k, v in found.items()]
-    parts: list[RenderableType] = [Text(" · ".join([*stamp, atlas.machine]), style="dim"), Text()]
     core = [e for e in atlas.entries if e.core]
-    parts += [_table("ops of the core", core, adapters), Text()]
-    for name in adapters:
-        own = [e for e in atlas.entries if not e.core and e.adapter == name]
-        if own:
-            parts += [_table(f"{name}: its own spellings", own, [name]), Text()]
-    for name in adapters:
-        parts += [Text(_subnormals(name, [e for e in atlas.entries if e.adapter == name])), Text()]
+    own = {
+        name: [e for e in atlas.entries if not e.core and e.adapter == name] for name in adapters
+    }
+    subnormals = (
+        _subnormals(name, [e for e in atlas.entries if e.adapter == name]) for name in adapters
+    )
+    sections: list[Lines] = [
+        [Text(" · ".join([*stamp, atlas.machine]), style="dim")],
+        [_table("ops of the core", core, adapters)],
+        *([_table(f"{name}: its own functions", own[name], [name])] for name in own if own[name]),
+        *([Text(line)] for line in subnormals),
+        [Text(LEGEND)],
+    ]
     outside = sum(e.valid is False for e in atlas.entries)
     unsupported = sum(bool(e.note) for e in atlas.entries)
-    said = f"{len(atlas.entries)} entries, {outside} outside the subdifferential"
-    parts += [Text(LEGEND), Text(), Text(f"{said}, {unsupported} unsupported")]
-    return Group(*parts)
-
-
-def _plain(what: RenderableType) -> str:
-    console = Console(
-        file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, highlight=False
-    )
-    console.print(what)
-    written = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in written.splitlines())
+    counts = f"{len(atlas.entries)} entries, {outside} outside the subdifferential"
+    return spaced(sections, Text(f"{counts}, {unsupported} unsupported"))
 
 
 def _table(title: str, entries: Sequence[Entry], adapters: Sequence[str]) -> Group:
-    """A row for every function and kink, a column for every adapter; below, what else was taken."""
+    """A row per function and kink, a column per adapter; below, the entries that deviate."""
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=None,
                   pad_edge=False, padding=(0, 2, 0, 0))  # fmt: skip
     for heading in ("", "at", "valid", *adapters):
@@ -86,8 +80,12 @@ def _table(title: str, entries: Sequence[Entry], adapters: Sequence[str]) -> Gro
             mine = [e for e in found if e.adapter == name]
             usual = _majority(mine)
             cells.append(Text(usual, style="bold red" if "OUTSIDE" in usual else ""))
-            for said in _deviations(mine, usual):
-                notes.append(f"  {name}, {spelling} at {where}: {said}, elsewhere {usual}")
+            others = grouped((e.note or _said(e), e) for e in mine if _said(e) != usual)
+            for said, those in others.items():
+                modes = ", ".join(_where(those, mine))
+                notes.append(
+                    f"  {name}, {spelling} at {where}: {said} in {modes}, elsewhere {usual}"
+                )
         table.add_row(Text(spelling), Text(where), Text(_valid(found)), *cells)
     if not notes:
         return Group(table)
@@ -95,19 +93,16 @@ def _table(title: str, entries: Sequence[Entry], adapters: Sequence[str]) -> Gro
 
 
 def _rows(entries: Iterable[Entry]) -> Rows:
-    """By function and kink; ties that are broken by one rule, wherever, are one row."""
-    rows: Rows = {}
-    rules: dict[str, set[str]] = {}
-    for e in entries:
-        if _ties(e):
-            rules.setdefault(e.spelling, set()).add(e.rule)
-    for e in entries:
-        if not _subnormal(e):
-            where = "ties" if _ties(e) else f"{e.point[0] + 0.0:g}"  # -0 beside 0
-            if _ties(e) and "mixed" in rules[e.spelling]:
-                where = point_name(e.point)
-            rows.setdefault((e.spelling, where), []).append(e)
-    return rows
+    """Entries by function and kink; all ties of a function are one row, unless a rule is mixed."""
+    entries = list(entries)
+    mixed = {e.spelling for e in entries if _ties(e) and e.rule == "mixed"}
+
+    def where(e: Entry) -> str:
+        if not _ties(e):
+            return f"{e.point[0] + 0.0:g}"  # -0 is in the row of 0
+        return point_name(e.point) if e.spelling in mixed else "ties"
+
+    return grouped(((e.spelling, where(e)), e) for e in entries if not _subnormal(e))
 
 
 def _ties(entry: Entry) -> bool:
@@ -119,29 +114,19 @@ def _subnormal(entry: Entry) -> bool:
 
 
 def _said(entry: Entry) -> str:
-    """For a tie the rule alone, unless it has no name."""
+    """The value of an entry; for ties, the rule alone if it has a name."""
     if entry.note or not _ties(entry):
         return entry.said
-    if entry.rule in ("mixed", "outside"):
-        weights = " ".join(f"{t:.3g}" for t in entry.taken)
-        return weights + (" OUTSIDE" if entry.valid is False else "")
-    return entry.rule + (" OUTSIDE" if entry.valid is False else "")
+    unnamed = entry.rule in ("mixed", "outside")
+    said = " ".join(f"{t:.3g}" for t in entry.taken) if unnamed else entry.rule
+    return said + (" OUTSIDE" if entry.valid is False else "")
 
 
 def _majority(entries: Sequence[Entry]) -> str:
     return Counter(map(_said, entries)).most_common(1)[0][0] if entries else "-"
 
 
-def _deviations(entries: Sequence[Entry], usual: str) -> list[str]:
-    """One for every other value, and where it was taken."""
-    others: dict[str, list[Entry]] = {}
-    for e in entries:
-        if _said(e) != usual:
-            others.setdefault(e.note or _said(e), []).append(e)
-    return [f"{said} in {', '.join(_where(found, entries))}" for said, found in others.items()]
-
-
-#: How a measurement is told, the most general first.
+#: Descriptions of a measurement, the most general first.
 WORDS: tuple[Callable[[Entry], str], ...] = (
     lambda e: f"all modes at {point_name(e.point)}",
     lambda e: e.mode,
@@ -151,7 +136,7 @@ WORDS: tuple[Callable[[Entry], str], ...] = (
 
 
 def _where(found: Sequence[Entry], entries: Sequence[Entry]) -> list[str]:
-    """Summarise changes: by whole point, whole mode, or single measurement."""
+    """Summarise entries: by whole point, whole mode, or single measurement."""
     rest, words = list(found), list[str]()
     for says in WORDS:
         for word in dict.fromkeys(map(says, rest)):
@@ -174,24 +159,23 @@ def _valid(entries: Sequence[Entry]) -> str:
 
 
 def _subnormals(name: str, entries: Sequence[Entry]) -> str:
-    """Whether numbers too small to be normal count as zero: by the slopes taken there."""
+    """Describe whether subnormal numbers count as zero, judged by the slopes taken there."""
     known = {e.key: e.said for e in entries}
-    places: dict[tuple[str, ...], list[Entry]] = {}
-    for e in entries:
-        if _subnormal(e) and e.rule not in ("smooth", "jump", "singular", ""):
-            places.setdefault((*e.key[:3], "0", *e.key[4:]), []).append(e)
+    places = grouped(
+        ((*e.key[:3], "0", *e.key[4:]), e)
+        for e in entries
+        if _subnormal(e) and e.rule not in ("smooth", "jump", "singular", "")
+    )
     as_zero = {key for key, both in places.items() if all(e.said == known[key] for e in both)}
     if not places:
-        return f"{name}: nothing was asked at subnormal numbers"
+        return f"{name}: nothing was measured at subnormal numbers"
     who = f"{name}, at subnormal numbers of both signs:"
     if len(as_zero) in (0, len(places)):
         what = "what it takes at 0" if as_zero else "the slopes of their sides"
         return f"{who} {what}, in all {len(places)} measurements."
     few_zero = 2 * len(as_zero) < len(places)
     few = as_zero if few_zero else set(places) - as_zero
-    listed: dict[str, list[str]] = {}
-    for _, _, spelling, _, mode, dtype in (key for key in places if key in few):
-        listed.setdefault(spelling, []).append(f"{mode} {dtype}")
+    listed = grouped((key[2], f"{key[4]} {key[5]}") for key in places if key in few)
     told = "; ".join(f"{spelling} ({', '.join(modes)})" for spelling, modes in listed.items())
     usual = "the slopes of their sides" if few_zero else "what it takes at 0"
     n = len(places) - len(few)

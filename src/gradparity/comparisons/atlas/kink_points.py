@@ -1,4 +1,4 @@
-"""Where there are kinks and ties: a site for every op of the core that has any."""
+"""Kinks and ties to measure: a site for every op of the core that has any."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Site", "core_sites", "site_of"]
 
 @dataclass(frozen=True)
 class Site:
-    """A function and where it has kinks: of the core, or a framework's own spelling."""
+    """A function and its kinks: an op of the core, or one of a framework's own functions."""
 
     name: str
     core: bool
@@ -46,15 +46,15 @@ def core_sites() -> list[Site]:
     >>> [site.name for site in core_sites()][:3]
     ['ELU(a=2)', 'Hardtanh', 'LeakyReLU']
     """
-    made: dict[type, list[Op]] = {
-        core.ELU: [core.ELU(2.0)],
-        core.RandomizedLeakyReLU: [core.RandomizedLeakyReLU(training=False)],
+    made: dict[type, Op] = {
+        core.ELU: core.ELU(2.0),
+        core.RandomizedLeakyReLU: core.RandomizedLeakyReLU(training=False),
     }
     kinds = [
         kind for _, kind in sorted(vars(core).items())
         if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
     ]  # fmt: skip
-    ops = [op for kind in kinds for op in made.get(kind) or [kind()]]
+    ops = [made.get(kind) or kind() for kind in kinds]
     asked = [(op, "") for op in [*ops, core.Max()]]
     asked += [(core.ReLU(), "maximum"), (core.ReLU(), "clamp"), (core.Max(), "amax")]
     sites = [site for op, twin in asked if (site := site_of(op, twin))]
@@ -63,11 +63,10 @@ def core_sites() -> list[Site]:
 
 
 def _name(op: Any) -> str:
-    """The op with what is not its default."""
+    """The op with those arguments that differ from their defaults."""
     said = []
     for each in fields(op):
         value = getattr(op, each.name)
         if each.default is not MISSING and value != each.default:
-            said.append(f"{each.name}={value:g}" if type(value) is float
-                        else f"{each.name}={value!r}")  # fmt: skip
+            said.append(f"{each.name}={f'{value:g}' if type(value) is float else repr(value)}")
     return type(op).__name__ + (f"({', '.join(said)})" if said else "")

@@ -9,9 +9,9 @@ import numpy as np
 
 __all__ = ["slope_rule", "tie_rule"]
 
-#: Values further apart than this, of their own size, just beside a point: the function jumps.
+#: Relative difference of the values just beside a point above which the function jumps there.
 JUMP = 1e-5
-#: So many roundings between two computations of one slope.
+#: Maximum number of roundings between two computations of one slope.
 ROUNDINGS = 32
 
 
@@ -27,7 +27,7 @@ def slope_rule(
     ----------
     taken : the slopes measured at the kink, usually one.
     sides : the slopes measured just left and just right of it.
-    values : of the function, there.
+    values : values of the function there.
 
     >>> slope_rule((0.5,), [(0.0,), (1.0,)], (0.0, 1e-18), "float32")["rule"]
     'half'
@@ -54,7 +54,7 @@ def slope_rule(
 
 
 def tie_rule(weights: Any, tied: Any, dtype: str) -> tuple[str, bool]:
-    """The name of the rule behind the weights (k,) of inputs of which `tied` (k,) tie; if valid.
+    """The rule behind the weights (k,) of inputs, of which `tied` (k,) tie, and if it is valid.
 
     >>> tie_rule(np.array([0.5, 0.0, 0.5]), np.array([True, False, True]), "float32")
     ('even', True)

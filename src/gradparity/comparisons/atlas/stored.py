@@ -1,4 +1,4 @@
-"""The atlas of kinks: what every framework was measured to take, as data.  See `probe`."""
+"""The atlas of kinks: the measured subgradients of every framework, as data.  See `probe`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = "gradparity/atlas/1"
 
 
 def point_name(point: tuple[float, ...]) -> str:
-    """As it is printed and compared; the sign of a zero counts.
+    """A point as text, for printing and comparing; the sign of a zero counts.
 
     >>> point_name((-0.0,)), point_name((1.0, 1.0, 0.0))
     ('-0', '1 1 0')
@@ -28,10 +28,10 @@ class Entry:
 
     Attributes
     ----------
-    adapter, spelling : who, and which function.
-    core : whether it is the adapter's twin of an op of the core, or a spelling of its own.
+    adapter, spelling : the adapter and the name of the function.
+    core : whether the function is the adapter's twin of an op of the core.
     point : the kink, one number; or the input at which elements tie.
-    mode : "trace" (what `check` sees), or a way to differentiate that the adapter names.
+    mode : "trace" (what `check` sees), or another of the adapter's ways to differentiate.
     dtype : "float32" or "float64".
     taken : the slope at the kink (several if the same number gave several), or the weight of each
         input of a tie; empty where there is no answer.
@@ -110,8 +110,8 @@ class Atlas:
     ----------
     versions : adapter -> name -> version, as the adapter gives them.
     machine : the processor's architecture.
-    compile : whether slow compilers were asked too.
-    entries : in the order they were asked.
+    compile : whether slow compilers were measured too.
+    entries : in the order of measurement.
     """
 
     versions: Mapping[str, Mapping[str, str]]
@@ -136,11 +136,11 @@ class Atlas:
 
     @classmethod
     def from_json(cls, text: str) -> Atlas:
-        """The atlas that `to_json` wrote.
+        """Read an atlas that `to_json` wrote.
 
         Raises
         ------
-        ValueError : it is not JSON, has another schema, or is not a whole atlas.
+        ValueError : the text is not JSON, has another schema, or is not a complete atlas.
 
         >>> atlas = Atlas({"mine": {"mine": "1.0"}}, "x86_64", False, ())
         >>> Atlas.from_json(atlas.to_json()) == atlas
@@ -165,8 +165,8 @@ class Atlas:
             raise ValueError("one atlas was measured with --compile, the other without")
         before, after = ({e.key: e for e in a.entries} for a in (self, other))
         pairs = [Change(before.get(key), after.get(key)) for key in {**before, **after}]
-        return [pair for pair in pairs if _told(pair.before) != _told(pair.after)]
+        return [pair for pair in pairs if _compared(pair.before) != _compared(pair.after)]
 
 
-def _told(entry: Entry | None) -> tuple[str, ...]:
+def _compared(entry: Entry | None) -> tuple[str, ...]:
     return () if entry is None else (entry.said, _valid(entry))
