@@ -57,10 +57,11 @@ def renderable(atlas: Atlas) -> RenderableType:
     sections: list[Lines] = [
         [Text(" · ".join([*stamp, atlas.machine]), style="dim")],
         [_table("ops of the core", core, adapters)],
-        *([_table(f"{name}: its own functions", own[name], [name])] for name in own if own[name]),
-        *([Text(line)] for line in subnormals),
-        [Text(LEGEND)],
     ]
+    for name in adapters:
+        if own[name]:
+            sections.append([_table(f"{name}: its own functions", own[name], [name])])
+    sections += [[Text(line)] for line in (*subnormals, LEGEND)]
     outside = sum(e.valid is False for e in atlas.entries)
     unsupported = sum(bool(e.note) for e in atlas.entries)
     counts = f"{len(atlas.entries)} entries, {outside} outside the subdifferential"

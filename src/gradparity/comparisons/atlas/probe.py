@@ -1,7 +1,7 @@
-"""`probe`: what every framework takes at every kink, measured and judged; nothing is looked up.
+"""Measure and judge the subgradients that every framework takes at kinks.
 
-What is valid is measured too.  For a function of one number it is the interval between the slopes
-just beside the kink; for ties, weights >= 0 that sum to one over the elements that are the value.
+The valid subgradients are measured too.  For a function of one number they are the interval between
+the slopes just beside the kink; for ties, weights >= 0 that sum to one over the tied elements.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "core_sites", "point_name", "pr
 DTYPES = ("float64", "float32")
 #: Below the smallest normal number.
 SUBNORMAL = {"float64": 5e-310, "float32": 1e-39}
-#: Every point is asked in many places at once: vector units and leftovers have code of their own.
+#: Every point is measured in many places: vector units and leftovers have code of their own.
 SHAPE = (12, 8)
-#: Ties of one width are asked as so many rows: one shape for all, compiled once.
+#: Number of rows for ties of one width: one shape for all, compiled once.
 ROWS = 8
-#: Questions that are asked together before the next are.
+#: Number of questions per call.
 TOGETHER = 16
-#: What a slow compiler takes for one, in questions that JAX traces or compiles; until it is known.
+#: First guess of a slow compiler's time per question, in questions that JAX compiles.
 SLOW = 10.0
 
 
@@ -54,20 +54,20 @@ def probe(
     names: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Atlas:
-    """Measure what these adapters take at every kink of the core, and of their own spellings.
+    """Measure the subgradients of adapters at the kinks of the core's ops and of own functions.
 
     Parameters
     ----------
-    *adapters : names or adapters; every installed one by default.  Any adapter is asked through
+    *adapters : names or adapters; every installed one by default.  Any adapter is measured through
         `run`; one with ``kinks()`` (`gradparity.adapters.kinks.Kinks`) in all its modes.
-    compile : whether slow compilers, such as `torch.compile`, are asked too.
-    names : only functions whose name contains one of these; all by default.
-    progress : told what is being done, and which part of the whole is: from 0 to 1.
+    compile : whether slow compilers, such as `torch.compile`, are measured too.
+    names : measure only functions whose name contains one of these; all by default.
+    progress : called with a description of the current step and the fraction done.
 
     Raises
     ------
     AdapterError : an adapter named here is unknown or its framework is missing.
-    ValueError : two adapters have one name.
+    ValueError : two adapters have the same name.
 
     >>> class Mine:
     ...     name, versions = "mine", lambda self: {"mine": "1.0"}
@@ -81,7 +81,7 @@ def probe(
     chosen = chosen or [*installed().values()]
     called = [each.name for each in chosen]
     if len(set(called)) != len(called):
-        raise ValueError(f"the adapters are called {called}; give each once")
+        raise ValueError(f"the adapters are named {called}; give each name once")
     entries: list[Entry] = []
     steps = Steps(progress)
     for each in chosen:
@@ -95,7 +95,7 @@ def probe(
 
 
 def _versions(each: Adapter) -> dict[str, str]:
-    # How many threads there are is no version: the same atlas on a smaller machine.
+    # The number of threads is not a version: another machine gives the same atlas.
     return {k: v for k, v in each.versions().items() if not k.endswith("threads")}
 
 
@@ -117,7 +117,7 @@ def usual(adapter: Adapter, op: Op | Compound, twin: str = "") -> Taken:
     """
     try:
         kept = _USUAL.setdefault(adapter, {})
-    except TypeError:  # one that cannot be kept: not hashable
+    except TypeError:  # not hashable, so its results cannot be kept
         kept = {}
     key = type(op), repr(op), getattr(op, "kinks", ()), twin
     if key not in kept:
@@ -133,13 +133,13 @@ _USUAL: WeakKeyDictionary[Adapter, dict[Any, Taken]] = WeakKeyDictionary()
 def _usual(adapter: Adapter, op: Op | Compound, twin: str) -> Taken:
     overrides = getattr(adapter, "overrides", None)
     if overrides is not None and overrides.names:
-        return None  # it takes something else at some of the nodes
+        return None  # user functions may take other subgradients
     try:
         site = site_of(op, twin)
         entries = [] if site is None else [
             e for dtype in DTYPES for e in _traced(adapter, [site], dtype)
         ]  # fmt: skip
-    except ValueError:  # an op of one's own that takes values of one width
+    except ValueError:  # a user's op that takes values of one width
         return None
     if site is None:
         return None
@@ -158,12 +158,12 @@ def _usual(adapter: Adapter, op: Op | Compound, twin: str) -> Taken:
 
 
 def _positive(entry: Entry) -> bool:
-    """Not the zero with a minus sign, which is another entry but the same number."""
+    """Whether the point is not -0, which has an entry beside that of 0."""
     return point_name(entry.point) != "-0"
 
 
 def _plan(each: Adapter, compile: bool, names: Sequence[str], steps: Steps) -> None:
-    """Questions in all modes; what a slow compiler takes is known when it has been asked."""
+    """Plan the questions in all modes."""
     ours, own = _sites(each, names)
     cost = COMPILED if getattr(each, "compiles", False) else 1.0
     for dtype in DTYPES:
@@ -217,7 +217,7 @@ def _kinks(each: Adapter) -> Kinks | None:
 
 
 def _sites(each: Adapter, names: Sequence[str]) -> tuple[list[Site], list[Site]]:
-    """Those of the core, and the adapter's own spellings."""
+    """The sites of the core, and those of the adapter's own functions."""
     native = _kinks(each)
     own = [
         Site(kink.name, False, tuple(kink.points), tuple(kink.ties), function=kink.function)
@@ -253,7 +253,7 @@ def _points(at: float, dtype: str) -> tuple[float, ...]:
 
 
 def _beside(at: float, dtype: str) -> tuple[float, float]:
-    """So close that the slope is that of the limit; at zero not so close that squares vanish."""
+    """Points so close that the slope is the limit; at zero, squares must not underflow."""
     step = 2.0**-60 if at == 0 else 4 * abs(at) * float(np.finfo(dtype).eps)
     return at - step, at + step
 
@@ -262,8 +262,7 @@ def _function(each: Adapter, native: Kinks, one: Asked) -> Any:
     """The function to differentiate, or the exception of the adapter that builds it."""
     if one.site.function is not None:
         return one.site.function
-    assert one.site.op is not None
-    network = layered([one.site.op(one.z.shape[1])], core.LinearLoss(), reduction="sum")
+    network = _network(one)
     try:
         twin = {"twin": {network.output: one.site.twin}} if one.site.twin else {}
         return native.function(each.build(network, {}, **twin))
@@ -272,13 +271,13 @@ def _function(each: Adapter, native: Kinks, one: Asked) -> Any:
 
 
 def _traced(each: Adapter, sites: Sequence[Site], dtype: str) -> Iterator[Entry]:
-    """The view of `check`: a network of this one op, and a cotangent of one."""
+    """Measure as `check` does: a network of this one op, with cotangents of one."""
     asked = _asked(sites, dtype)
     cases = [_case(one) for one in asked]
     answers: list[Any]
     try:
         answers = list(each.run_all(cases))
-    except Exception:  # one of them is at fault: which?
+    except Exception:  # run them one by one to find which fails
         answers = []
         for case in cases:
             try:
@@ -291,10 +290,13 @@ def _traced(each: Adapter, sites: Sequence[Site], dtype: str) -> Iterator[Entry]
         yield from _entries(each.name, one, answer, "trace", dtype)
 
 
-def _case(one: Asked) -> Case:
+def _network(one: Asked) -> core.Network:
     assert one.site.op is not None
-    k = one.z.shape[1]
-    network = layered([one.site.op(k)], core.LinearLoss(), reduction="sum")
+    return layered([one.site.op(one.z.shape[1])], core.LinearLoss(), reduction="sum")
+
+
+def _case(one: Asked) -> Case:
+    network = _network(one)
     shape = network.shapes({INPUT: one.z.shape})[network.output]
     twin = {network.output: one.site.twin} if one.site.twin else {}
     d = np.ones(shape, one.z.dtype)
@@ -313,11 +315,13 @@ def _entries(
             return
         answer = AdapterError(f"shapes {y.shape} and {dz.shape} for an input {one.z.shape}")
     note = f"unsupported: {_reason(answer)}"
-    if one.site.ties:
-        points = [tied for tied in one.site.ties if len(tied) == one.z.shape[1]]
-    else:
-        points = [(p,) for at in one.site.points for p in _points(at, dtype)]
+    points = _tied(one) or [(p,) for at in one.site.points for p in _points(at, dtype)]
     yield from (replace(blank, point=point, note=note) for point in points)
+
+
+def _tied(one: Asked) -> list[tuple[float, ...]]:
+    """The ties that are rows of the question's input."""
+    return [tied for tied in one.site.ties if len(tied) == one.z.shape[1]]
 
 
 def _reason(error: Exception) -> str:
@@ -345,8 +349,7 @@ def _slopes(blank: Entry, one: Asked, y: Any, dz: Any) -> Iterator[Entry]:
 
 def _weights(blank: Entry, one: Asked, y: Any, dz: Any) -> Iterator[Entry]:
     """An entry for each tied input: the weights of its elements."""
-    wanted = [tied for tied in one.site.ties if len(tied) == one.z.shape[1]]
-    for row, point in enumerate(wanted):
+    for row, point in enumerate(_tied(one)):
         rule, valid = tie_rule(dz[row], one.z[row] == y[row], blank.dtype)
         taken = tuple((dz[row] + 0.0).tolist())
         yield replace(blank, point=point, taken=taken, rule=rule, valid=valid)

@@ -1,1 +1,1 @@
-"""Faults planted in order to be caught: is the tester itself any good?"""
+"""Plant known faults in correct results and count how many the judge detects."""

@@ -6,14 +6,15 @@ import json
 import textwrap
 from collections.abc import Callable, Iterator
 
+from ..findings.layout import grouped
 from ..findings.shown import printer
 from .results import Result, SelfTest
 
 __all__ = ["SCHEMA", "text", "to_json"]
 
 SCHEMA = "gradparity/selftest/1"
-#: Survivors and false alarms told in full before the rest is only counted.
-TOLD = 40
+#: Maximum number of survivors or false alarms before the rest is only counted.
+LIMIT = 40
 PLACES = {
     "value": "values",
     "edge": "gradients through a use",
@@ -25,7 +26,7 @@ PLACES = {
 
 @printer(SelfTest, "text")
 def text(test: SelfTest) -> str:
-    """Three tables, 80 columns wide, then a line for each place where faults survived."""
+    """Three tables, 80 columns wide, then a line for each site where faults survived."""
     versions = " · ".join(f"{k} {v}" for k, v in test.environment.items())
     lines = [*textwrap.wrap(versions, 80), ""]
     tables: tuple[tuple[str, Callable[[Result], str]], ...] = (
@@ -35,13 +36,13 @@ def text(test: SelfTest) -> str:
     )
     for title, key in tables:
         lines += [*_table(test, title, key), ""]
-    lines += _told("ACCUSED WITHOUT A FAULT", list(test.alarms))
-    lines += _told("SURVIVED", list(_survivors(test)))
+    lines += _listed("FALSE ALARMS", list(test.alarms))
+    lines += _listed("SURVIVED", list(_survivors(test)))
     return "\n".join([*lines, *_conclusion(test)])
 
 
 def _table(test: SelfTest, title: str, key: Callable[[Result], str]) -> Iterator[str]:
-    """Caught of planted; those that changed no bit are set apart, for nobody could catch them."""
+    """Faults caught of those planted; equivalent ones, which nobody could catch, are separate."""
     dtypes = list(dict.fromkeys(r.dtype for r in test.results))
     yield f"{title:<28}" + "".join(f"{dtype:>13} {'equivalent':>11}" for dtype in dtypes)
     for row in dict.fromkeys(map(key, test.results)):
@@ -55,20 +56,19 @@ def _table(test: SelfTest, title: str, key: Callable[[Result], str]) -> Iterator
 
 
 def _survivors(test: SelfTest) -> Iterator[str]:
-    """One line for each place, dtype and reason, naming the faults."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for r in test.survivors:
-        where = (r.case, r.quantity, f"{r.adapter} {r.dtype}", r.note)
-        groups.setdefault(where, []).append(r.fault)
+    """One line per site, dtype and reason, naming the faults."""
+    groups = grouped(
+        ((r.case, r.quantity, f"{r.adapter} {r.dtype}", r.note), r.fault) for r in test.survivors
+    )
     for (case, quantity, who, note), faults in groups.items():
         yield f"{case}, {quantity}, {who}: {', '.join(faults)}: {note}"
 
 
-def _told(title: str, lines: list[str]) -> list[str]:
+def _listed(title: str, lines: list[str]) -> list[str]:
     if not lines:
         return []
-    more = [f"... and {len(lines) - TOLD} more lines (all in JSON)"] if len(lines) > TOLD else []
-    return [title, *(f"  {line}" for line in lines[:TOLD]), *more, ""]
+    more = [f"... and {len(lines) - LIMIT} more lines (all in JSON)"] if len(lines) > LIMIT else []
+    return [title, *(f"  {line}" for line in lines[:LIMIT]), *more, ""]
 
 
 def _conclusion(test: SelfTest) -> list[str]:

@@ -1,7 +1,7 @@
 """Networks for planted faults: every op and divergence, on inputs that show their faults.
 
-Random numbers show a wrong formula and hide a wrong subgradient; whole numbers, which meet kinks
-and ties exactly, do the opposite.  A batch as large as the width lets what is transposed fit.
+Random numbers reveal a wrong formula but not a wrong subgradient; small integers, which hit kinks
+and ties exactly, do the opposite.  With a batch as large as the width, transposed arrays fit.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["Subject", "builtin_subjects", "elsewhere"]
 class Subject:
     """A network with several inputs, and the nodes where faults are planted (None for all).
 
-    `own` is a user's: a fault it does not show is one it would not have noticed.  Without `sums`,
-    the sum over the uses of a value that has only one is left out: there is nothing to add up.
+    `own` marks a user's network, on which a fault without effect may count as a survivor.  Without
+    `sums`, the sum over uses is left out for values with a single use.
     """
 
     name: str
@@ -57,7 +57,7 @@ def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
 
 
 def _of_op(name: str, op: Op | Compound, width: int, seed: int, twin: str = "") -> Subject:
-    """The op alone, with cotangents of random sign: a small network, for it is judged often."""
+    """The op alone, with cotangents of random sign."""
     network = layered([op], LinearLoss())
     square, again = (
         _telling(network, batch, seed + batch, width)
@@ -71,7 +71,7 @@ def _of_op(name: str, op: Op | Compound, width: int, seed: int, twin: str = "") 
 
 
 def _telling(network: Network, batch: int, seed: int, width: int | None = None) -> Case:
-    """A random case whose first instance has a gradient everywhere: not one that ReLUs silence."""
+    """A random case whose first sample has a nonzero gradient at every edge."""
     for i in range(100):
         case = Case.random(network, batch=batch, seed=seed + 1000 * i, width=width)
         if all(np.any(g[0]) for g in backprop(case).edge_grad.values()):
@@ -80,7 +80,7 @@ def _telling(network: Network, batch: int, seed: int, width: int | None = None) 
 
 
 def _at_kinks(case: Case, batch: int | None = None) -> Case:
-    """The same network on small whole numbers: kinks and ties are met exactly."""
+    """The same network on small integers, which hit kinks and ties exactly."""
     rng = np.random.default_rng(case.T)
     network, T = case.network, batch or 2 * case.T + 4
 
@@ -103,9 +103,9 @@ def _at_kinks(case: Case, batch: int | None = None) -> Case:
 
 
 def elsewhere(subject: Subject) -> Iterator[Case]:
-    """Other inputs of a user's network, on which a fault that changed nothing might.
+    """Other inputs of a user's network, on which a fault without effect may have one.
 
-    As many instances, unless it is one: dErr/dDiv = 1/T is no matter of the inputs.
+    The batch size stays, because dErr/dDiv = 1/T depends on it; a single sample becomes five.
     """
     (case,) = subject.cases
     T = case.T if case.T > 1 else 5

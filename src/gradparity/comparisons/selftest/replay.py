@@ -1,8 +1,7 @@
-"""Planting a fault in a trace, as an implementation with that fault would have computed it.
+"""Plant a fault in a trace, as an implementation with that fault would have computed it.
 
-Only the planted quantity is wrong: what depends on it is computed from it by the right formulas,
-and what does not stays what the implementation computed.  So whoever accuses another place accuses
-the innocent, and whoever is accused at the planted place is accused of this fault.
+Only the planted quantity is wrong: whatever depends on it is recomputed by the right formulas, and
+everything else keeps the implementation's values.  A failure at another place is thus a false positive.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = ["mutants", "plant", "replay"]
 
 
 def mutants(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, NDArray | None]]:
-    """(fault, the wrong array, or None where the fault changes nothing) for all that apply."""
+    """(fault, wrong array) for all faults that apply; the array is None if nothing changes."""
     right = quantity(trace, site)
     at = Place(case.T, _smooth(case, trace, site))
     with np.errstate(all="ignore"):
@@ -47,7 +46,7 @@ def mutants(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, ND
 
 
 def _smooth(case: Case, trace: Trace, site: FaultSite) -> NDArray:
-    """Where one value alone is right: not at a kink, and not where an op draws at random."""
+    """Mask of elements with a single right value: not at a kink, not drawn at random."""
     everywhere = np.ones(quantity(trace, site).shape, bool)
     if site.step is None or site.kind not in ("edge", "value"):
         return everywhere
@@ -67,7 +66,7 @@ def _smooth(case: Case, trace: Trace, site: FaultSite) -> NDArray:
 
 
 def plant(case: Case, trace: Trace, site: FaultSite, fault: str) -> Trace | None:
-    """The trace of an implementation with this fault; None where it changes or applies to nothing.
+    """The trace of an implementation with this fault; None where it has no effect.
 
     >>> from gradparity.comparisons.explain.fault_sites import fault_sites
     >>> from gradparity.core import *
@@ -83,13 +82,13 @@ def plant(case: Case, trace: Trace, site: FaultSite, fault: str) -> Trace | None
 
 
 def replay(case: Case, trace: Trace, site: FaultSite, wrong: NDArray) -> Trace:
-    """The trace with one quantity wrong, and what depends on it computed from that."""
+    """The trace with one quantity wrong, and its dependents recomputed."""
     with np.errstate(all="ignore"):
         return _Replay(case, trace, site, wrong).trace()
 
 
 class _Replay:
-    """`backprop`, but keeping of a trace what does not depend on the planted quantity."""
+    """`backprop` that keeps those parts of a trace which do not depend on the planted quantity."""
 
     def __init__(self, case: Case, trace: Trace, site: FaultSite, wrong: NDArray) -> None:
         self.case, self.kept, self.site, self.wrong = case, trace, site, wrong
@@ -120,7 +119,7 @@ class _Replay:
     def _settle(
         self, quantity: Quantity, kept: NDArray, depends: set[Quantity], compute: Callable[[], Any]
     ) -> NDArray:
-        """The planted array, what was kept, or what follows from the changed ones."""
+        """Return the planted array, the kept array, or one recomputed from changed arrays."""
         if quantity == self.site.quantity and quantity not in self.changed:
             self.changed.add(quantity)
             return self.wrong

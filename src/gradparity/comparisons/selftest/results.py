@@ -1,4 +1,4 @@
-"""Records of a self-test: what became of each planted fault."""
+"""Records of a self-test: the outcome of each planted fault."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Result:
 
     Attributes
     ----------
-    fault, quantity, node, place : what was planted where; `place` is the kind of quantity.
-    case, adapter, dtype : into what.
-    caught : some quantity was accused that is innocent without the fault.
-    named_rightly : the planted quantity was accused, and nothing at another node.
-    equivalent : the fault changed no bit on any input that was tried.
-    note : if it survived, why; if it was equivalent, on how many inputs.
+    fault, quantity, node, place : the fault and its site; `place` is the kind of quantity.
+    case, adapter, dtype : the run in which it was planted.
+    caught : some quantity failed that passes without the fault.
+    named_rightly : the planted quantity failed, and nothing at another node.
+    equivalent : the fault changed no bit on any input tried.
+    note : the reason why it survived or is equivalent.
     """
 
     fault: str
@@ -40,23 +40,23 @@ class Result:
 
     @property
     def undecided(self) -> bool:
-        """Other inputs may tell: this one showed no difference, or one that is allowed there."""
+        """Whether the input showed no difference or a valid one, so that others should be tried."""
         return self.equivalent or self.note == ALLOWED
 
     @property
     def survived(self) -> bool:
-        """It made a difference, or would on other inputs, and nobody noticed."""
+        """Whether the fault was not caught although it has an effect, here or on other inputs."""
         return not self.caught and not self.equivalent
 
 
 @dataclass(frozen=True)
 class SelfTest(Shown):
-    """Every fault that was planted; true exactly if all were caught and nothing else accused.
+    """The planted faults; true if all were caught and nothing failed without a fault.
 
     Attributes
     ----------
-    results : one for each fault, place, implementation and dtype.
-    alarms : accusations where no fault was planted.
+    results : one per fault, site, implementation and dtype.
+    alarms : findings without a planted fault (false positives).
     environment : versions.
     """
 

@@ -1,7 +1,7 @@
-"""Test the tester: faults are planted, and those the judge does not notice are told.
+"""Test the judge: plant faults in results and report those that it does not detect.
 
-Read from the top: `selftest` runs every implementation once per case and dtype, `_Input` plants
-faults in what it computed, `_try` lets the judge look, `SelfTest` says what came of it.
+`selftest` runs every implementation once per case and dtype, `_Input` plants faults in its traces
+and judges them, and `SelfTest` holds the outcomes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["DTYPES", "selftest"]
 
 DTYPES = ("float64", "float32")
 
-#: What all faults at one place take to judge, in cases that are run; until it has been measured.
+#: First guess of the time to judge all faults at one site, in runs of a case.
 PLANTED = {"float64": 25.0, "float32": 50.0}
 
 
@@ -40,21 +40,21 @@ def selftest(
     seed: int = 0,
     progress: Progress = silent,
 ) -> SelfTest:
-    """Would a wrong gradient have been noticed?
+    """Plant faults in correct gradients and report which of them are caught.
 
     Parameters
     ----------
-    case : your own case (or several, or a network, which is given random numbers); by default every
-        op and divergence, each on random numbers and exactly at its kinks and ties.
+    case : a case or several (a network gets random numbers); by default every op and divergence,
+        each on random numbers and exactly at its kinks and ties.
     *adapters : names, adapters, or functions from a `Case` to a `Trace`; by default the core's own
         formulas and every installed adapter.
     dtypes : any of "float64" and "float32".
-    seed : of the random inputs.
-    progress : told what is being done, and which part of the whole is: from 0 to 1.
+    seed : seed of the random inputs.
+    progress : called with a description of the current step and the fraction done.
 
     Raises
     ------
-    ValueError, TypeError : a dtype or something else that cannot be tested.
+    ValueError, TypeError : a dtype or an object that cannot be tested.
     AdapterError : an adapter is unknown or its framework is missing.
 
     >>> from gradparity.core import *
@@ -85,7 +85,7 @@ def selftest(
 
 
 def _places(subject: Subject) -> Iterator[FaultSite]:
-    """The sites at its nodes; on request also sums over uses of values that have one use."""
+    """The fault sites of a network under test."""
     case, nodes = subject.cases[0], subject.nodes
     for site in fault_sites(case):
         alone = site.kind == "sum" and len(case.network.consumers(site.key)) == 1
@@ -94,11 +94,11 @@ def _places(subject: Subject) -> Iterator[FaultSite]:
 
 
 def _plant_all(subject: Subject, site: FaultSite, inputs: list[_Input]) -> Iterator[Result]:
-    """Every fault that applies there, until one input decides."""
+    """Plant every fault that applies at a site, in one input after another until one decides."""
     decided: dict[str, Result] = {}
     for one in inputs:
         if site.quantity in one.accused:
-            continue  # a fault beside a fault tells nothing
+            continue  # a second fault here would prove nothing
         for fault, wrong in mutants(one.case, one.trace, site):
             if wrong is None:
                 decided.setdefault(fault, one.unchanged(subject, site, fault))
@@ -136,7 +136,7 @@ class _Input:
         return [f"{where}: {self.clean[q]}" for q in self.clean if q in self.accused]
 
     def judged(self, site: FaultSite, fault: str, wrong: Any = None) -> dict[str, Finding]:
-        """The findings of an implementation with the fault, and in float64 its own as evidence."""
+        """The findings with the fault planted, and with it in float64 too as evidence."""
         if wrong is None:
             planted = plant(self.case, self.trace, site, fault) or self.trace
         else:
@@ -150,7 +150,7 @@ class _Input:
         bad = {q: f.node for q, f in found.items() if f.verdict.parity is False}
         bad = {q: node for q, node in bad.items() if q not in self.accused}
         note = "" if bad else _limit(found[site.quantity])
-        # The gradient at a node may use its wrong value: that is the same place.
+        # The gradient at a node may use its wrong value; this is still the right node.
         named = site.quantity in bad and set(bad.values()) == {site.node}
         result = self._result(subject, site, fault, note)
         return replace(result, caught=bool(bad), named_rightly=named)
@@ -160,21 +160,12 @@ class _Input:
         return replace(self._result(subject, site, fault, note), equivalent=True)
 
     def _result(self, subject: Subject, site: FaultSite, fault: str, note: str) -> Result:
-        return Result(
-            fault=fault,
-            quantity=site.quantity,
-            node=site.node,
-            place=site.kind,
-            case=subject.name,
-            adapter=self.trace.adapter,
-            dtype=self.case.dtype.name,
-            caught=False,
-            note=note,
-        )
+        run = subject.name, self.trace.adapter, self.case.dtype.name
+        return Result(fault, site.quantity, site.node, site.kind, *run, caught=False, note=note)
 
 
 def _limit(f: Finding) -> str:
-    """Why what did change was not noticed."""
+    """The reason why a change was not detected."""
     if f.verdict is Verdict.VACUOUS:
         return "the value there is below its own bound"
     if f.verdict is Verdict.INCONCLUSIVE:
@@ -187,7 +178,7 @@ def _limit(f: Finding) -> str:
 def _on_other_inputs(
     subject: Subject, one: _Input, site: FaultSite, fault: str, result: Result
 ) -> Result:
-    """On your own case a fault that changes nothing is equivalent only if it never would."""
+    """Call a fault on a user's case equivalent only if it has no effect on other inputs either."""
     for case, trace in _elsewhere(subject, one.case.dtype.name):
         wrong = dict(mutants(case, trace, site)).get(fault)
         if wrong is not None:
@@ -202,7 +193,7 @@ def _elsewhere(subject: Subject, dtype: str) -> list[tuple[Case, Trace]]:
 
 
 def _silence(one: _Input, site: FaultSite, fault: str) -> str:
-    """Why a fault changed nothing on these inputs."""
+    """The reason why a fault changed nothing on these inputs."""
     if fault == "wrong weight at a kink":
         return "no element is exactly at a kink"
     if not np.any(quantity(one.trace, site)):
@@ -222,12 +213,11 @@ class _Implementation:
     name: str
     run_all: Callable[[list[Case]], list[Trace]]
     versions: dict[str, str] = field(default_factory=dict)
-    frugal: bool = True  # running is dear: only the first inputs of a subject
-
+    frugal: bool = True  # run only the first inputs of a network, to save time
     compiles: bool = False
 
     def plan(self, subjects: list[Subject], dtypes: Sequence[str], steps: Steps) -> None:
-        """The cases to be run, and the places where faults are planted."""
+        """Plan the runs and the sites where faults are planted."""
         cost = COMPILED if self.compiles else 1.0
         n = sum(len(mine) for mine in self._chosen(subjects))
         steps.plan(self.name, n * len(_with_float64(dtypes)), cost)
@@ -238,7 +228,7 @@ class _Implementation:
     def inputs(
         self, subjects: list[Subject], dtypes: Sequence[str], steps: Steps
     ) -> Iterator[tuple[Subject, dict[str, list[_Input]]]]:
-        """Every subject with its traces by dtype; each case is run once in each."""
+        """Every network under test with its traces by dtype; each case is run once per dtype."""
         chosen = self._chosen(subjects)
         ran: dict[str, Iterator[tuple[Case, Trace]]] = {}
         for dtype in _with_float64(dtypes):
@@ -261,7 +251,7 @@ class _Implementation:
             traces = list(self.run_all(cases))
         except AdapterError:
             raise
-        except (Exception, SystemExit) as error:  # its own code may do anything
+        except (Exception, SystemExit) as error:  # a user's code may raise anything
             said = f"{type(error).__name__}: {error}"
             raise AdapterError(f"the implementation {self.name!r} failed with {said}") from error
         for t in traces:
@@ -278,27 +268,22 @@ def _implementations(given: Sequence[Any]) -> list[_Implementation]:
     if not given:
         core = _Implementation("numpy", lambda cases: list(map(backprop, cases)), frugal=False)
         return [core, *map(_of_adapter, installed().values())]
-    found = []
-    for each in given:
-        if isinstance(each, str):
-            found.append(_of_adapter(get_adapter(each)))
-        elif isinstance(each, Adapter):
-            found.append(_of_adapter(each))
-        elif callable(each):
-            found.append(_of_function(each))
-        else:
-            raise TypeError(f"implementation is {each!r}; give a name, an adapter or a function")
+    found = map(_implementation, given)
     return list({each.name: each for each in found}.values())
+
+
+def _implementation(given: Any) -> _Implementation:
+    if isinstance(given, str | Adapter):
+        return _of_adapter(get_adapter(given) if isinstance(given, str) else given)
+    if callable(given):
+        name = getattr(given, "__name__", type(given).__name__)
+        return _Implementation(name, lambda cases: list(map(given, cases)))
+    raise TypeError(f"implementation is {given!r}; give a name, an adapter or a function")
 
 
 def _of_adapter(each: Adapter) -> _Implementation:
     compiles = getattr(each, "compiles", False)
     return _Implementation(each.name, each.run_all, each.versions(), compiles=compiles)
-
-
-def _of_function(each: Callable[[Case], Trace]) -> _Implementation:
-    name = getattr(each, "__name__", type(each).__name__)
-    return _Implementation(name, lambda cases: list(map(each, cases)))
 
 
 def _dtypes(given: Sequence[str]) -> list[str]:
@@ -309,7 +294,7 @@ def _dtypes(given: Sequence[str]) -> list[str]:
 
 
 def _own(given: Any, seed: int) -> list[Subject]:
-    """The user's cases, each a subject of which every place is tested."""
+    """The user's cases, each tested at every site."""
     several = list(given) if isinstance(given, list | tuple) else [given]
     found = []
     for each in several:
