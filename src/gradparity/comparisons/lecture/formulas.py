@@ -1,4 +1,4 @@
-"""Every formula with its derivative, read off the code itself."""
+"""Formulas with their derivatives, extracted from the source code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Formula:
     name : of the class in `gradparity.core`.
     statement : the first lines of its docstring, the formula as the lecture writes it.
     forward, backward : the code, one line per statement.
-    kinks : where it is not differentiable, what is valid there, and what it takes.
+    kinks : the kinks, their valid slopes, and the slope taken.
     where : the functions of the core that the code calls.
     """
 
@@ -71,7 +71,7 @@ def _code(methods: list[tuple[str, Any]]) -> tuple[str, ...]:
 
 
 def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
-    """(what is computed, the method) of the forward and the backward pass."""
+    """(name of the result, method) of the forward and the backward pass."""
     if issubclass(kind, Compound):
         return [("chain", kind.chain)], []
     if issubclass(kind, Divergence):
@@ -90,7 +90,7 @@ def _kinks(kind: Any) -> Iterator[str]:
         return
     try:
         op = kind()
-    except TypeError:  # its kinks depend on what it is given
+    except TypeError:  # its kinks depend on its arguments
         return
     for kink in op.kinks:
         low, high = kink.interval
@@ -137,7 +137,7 @@ def _lines(function: Any, result: str) -> list[str]:
 
 
 class _Plain(ast.NodeTransformer):
-    """The formula itself: another form of it that only widens the bound is left out."""
+    """Remove forms of a formula that only widen its bound."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

@@ -43,10 +43,10 @@ class Trajectories:
     core : the hand core's own losses, shape (steps,), on the case's parameters.
     runs : the implementations' training.
     bound : shape (steps,), see `PerturbedRuns`.
-    skipped : implementation -> why it was not trained.
+    skipped : implementation -> the reason why it was not trained.
     params : the core's parameters after the last step.
     accuracy : on held-out instances by name of the run, "core" among them; empty without any.
-    about : what was trained and with what.
+    about : description of the task and the versions.
     """
 
     core: Array
@@ -117,8 +117,8 @@ def train_digits(
     problem : "two", "ten" or "eleven"; see `digits`.
     *adapters : names; every installed adapter by default.
     dtype : "float32" or "float64".
-    epochs, eps : other than the problem's recipe, `RECIPES`.
-    seed : of the split, the parameters, the minibatches and the perturbed runs.
+    epochs, eps : overrides of the problem's recipe, `RECIPES`.
+    seed : seed of the split, the parameters, the minibatches and the perturbed runs.
     progress : called with a message and the fraction of the steps that is done.
 
     Raises

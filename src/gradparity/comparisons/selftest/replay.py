@@ -1,7 +1,8 @@
 """Plant a fault in a trace, as an implementation with that fault would have computed it.
 
 Only the planted quantity is wrong: whatever depends on it is recomputed by the right formulas, and
-everything else keeps the implementation's values.  A failure at another place is thus a false positive.
+everything else keeps the implementation's values.
+A failure at another place is thus a false positive.
 """
 
 from __future__ import annotations
