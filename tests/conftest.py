@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,16 @@ pytest_plugins = "pytester"
 
 sys.path.insert(0, str(Path(__file__).parent))
 pytest.register_assert_rewrite("command_line", "tests.adapters.frameworks")
+
+# XLA compiles a program once, also for the commands that tests start.  Each worker has a folder
+# of its own, because JAX does not write these files in one step.
+os.environ |= {
+    "JAX_COMPILATION_CACHE_DIR": str(
+        Path(__file__).parents[1] / ".jax_cache" / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    ),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("ci")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.adapters.base import AdapterError
 from gradparity.comparisons import Verdict
 from gradparity.core import (
@@ -47,8 +48,7 @@ class TestCorrect:
     def test_every_op_of_the_suite_has_a_pair(self) -> None:
         assert not missing()
 
-    @pytest.mark.parametrize("seed", [0, 1])
-    @pytest.mark.parametrize("name", OWN)
+    @crossed("name, seed", list(OWN), [0, 1])
     def test_independent_numpy(self, name: str, seed: int) -> None:
         own = OWN[name]
         report = own.report(seed=seed, name=name)
@@ -182,8 +182,7 @@ UNUSUAL: dict[str, tuple[Callable[..., Any], Callable[..., Any], Op]] = {
 }
 
 
-@pytest.mark.parametrize("seed", [0, 3])
-@pytest.mark.parametrize("name", UNUSUAL)
+@crossed("name, seed", list(UNUSUAL), [0, 3])
 def test_what_is_right_but_unusual_is_not_accused(name: str, seed: int) -> None:
     forward, backward, like = UNUSUAL[name]
     report = gp.check_op(forward, backward, reference=like, seed=seed)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.comparisons import Report
 from gradparity.core import Affine, Max, Multiply, Op, ReLU, Tanh
 
@@ -146,8 +147,7 @@ HIDDEN: dict[str, tuple[Own, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("fault", HIDDEN)
+@crossed("fault, seed", list(HIDDEN), [0, 1, 2])
 def test_what_hides_is_caught(fault: str, seed: int) -> None:
     own, check, quantity = HIDDEN[fault]
     caught(report_of(own, check, seed=seed), quantity)
@@ -156,9 +156,8 @@ def test_what_hides_is_caught(fault: str, seed: int) -> None:
 # No false alarm ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(
-    ("forward", "backward", "like"),
+@crossed(
+    "pair, seed",
     [
         (relu, at_zero(lambda dz, y: 0.5), ReLU()),
         (relu, at_zero(lambda dz, y: 1 - np.signbit(y)), ReLU()),
@@ -167,10 +166,10 @@ def test_what_hides_is_caught(fault: str, seed: int) -> None:
         (maximum, lambda dz, y: maximum_backward(dz, y[:, ::-1])[:, ::-1], Max()),
         (lambda a, b: a * b, lambda dz, a, b: (dz * b, dz * a), Multiply()),
     ],
+    range(6),
 )
-def test_any_choice_of_its_own_instance_is_right(
-    forward: Any, backward: Any, like: Op, seed: int
-) -> None:
+def test_any_choice_of_its_own_instance_is_right(pair: tuple[Any, Any, Op], seed: int) -> None:
+    forward, backward, like = pair
     report = gp.check_op(forward, backward, reference=like, seed=seed)
     assert report, complaints(report)
 

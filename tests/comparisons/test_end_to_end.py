@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gradparity
+from crossed import crossed
 from gradparity.comparisons.findings.finding import Finding, Verdict
 from gradparity.comparisons.judge.end_to_end import judge_end_to_end
 from gradparity.core import (
@@ -145,12 +146,11 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "kind", "relative"), FAULTS)
-@pytest.mark.parametrize("act", [ReLU, Tanh])
-@pytest.mark.parametrize(("depth", "quantity"), [(2, "grad W1"), (10, "grad b1"), (20, "grad x")])
+@crossed("fault, act, at", FAULTS, [ReLU, Tanh], [(2, "grad W1"), (10, "grad b1"), (20, "grad x")])
 def test_a_planted_fault_is_a_mismatch_and_nothing_else_is(
-    dtype: str, kind: str, relative: float, act: Any, depth: int, quantity: str
+    fault: tuple[str, str, float], act: Any, at: tuple[int, str]
 ) -> None:
+    (dtype, kind, relative), (depth, quantity) = fault, at
     case = mlp(depth, 16, act, dtype)
     results = finals(case, backprop(case))
     results[quantity] = planted(kind, results[quantity], relative, case)

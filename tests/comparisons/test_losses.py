@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crossed import crossed
 from gradparity.comparisons import Report, Verdict
 from gradparity.comparisons.check.check import check
 from gradparity.core import L2, Affine, Case, CrossEntropy, Tanh, layered
@@ -81,9 +82,7 @@ def cross_entropy(z: Any, d: Any) -> tuple[Any, Any]:
 
 LOSSES = [(squares, L2(), name, of) for name, of in MSE.items()]
 LOSSES += [(cross_entropy, CrossEntropy(), name, of) for name, of in CROSS.items()]
-every_loss = pytest.mark.parametrize(
-    ("loss", "asked", "name", "of"), LOSSES, ids=[f"{at[0].__name__}-{at[2]}" for at in LOSSES]
-)
+every_loss = crossed("kind, place", LOSSES, PLACES)
 
 
 def wrong(report: Report) -> dict[str, str]:
@@ -91,10 +90,8 @@ def wrong(report: Report) -> dict[str, str]:
 
 
 @every_loss
-@pytest.mark.parametrize("place", PLACES)
-def test_it_is_named_and_passes_where_it_is_declared(
-    loss: Any, asked: Any, name: str, of: Any, place: str
-) -> None:
+def test_it_is_named_and_passes_where_it_is_declared(kind: Any, place: str) -> None:
+    loss, asked, name, of = kind
     case, mine = case_of(asked), course(loss, of, place)
     report = check(case, mine)
     assert report.exit_code == 1
@@ -111,10 +108,8 @@ def test_it_is_named_and_passes_where_it_is_declared(
 
 
 @every_loss
-@pytest.mark.parametrize("place", PLACES)
-def test_a_wrong_factor_is_a_mismatch_whatever_is_declared(
-    loss: Any, asked: Any, name: str, of: Any, place: str
-) -> None:
+def test_a_wrong_factor_is_a_mismatch_whatever_is_declared(kind: Any, place: str) -> None:
+    loss, asked, name, of = kind
     report = check(case_of(asked), course(loss, of, place, 3.0), allow=name.split("+"))
     assert report.exit_code == 1
     gradient = "grad W2" if place == "end to end" else "grad z2"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.comparisons import Verdict
 from gradparity.comparisons.check.check import check
 from gradparity.comparisons.explain.faults import values_of
@@ -109,8 +110,7 @@ def telling(found: list[Finding]) -> list[Finding]:
     return [f for f in found if "look at" in f.note]
 
 
-@pytest.mark.parametrize("made", [chain, graph])
-@pytest.mark.parametrize("kind", KINDS)
+@crossed("made, kind", [chain, graph], KINDS)
 def test_the_true_node_is_always_named_and_few_others(made: Any, kind: str) -> None:
     counts, shares = [], []
     for seed in range(20):

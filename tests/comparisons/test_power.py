@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.check.check import check
 from gradparity.comparisons.findings.finding import Finding
@@ -35,9 +36,7 @@ def planted(case: Case, trace: gp.Trace, name: str, factor: np.ndarray) -> bool:
     return found[f"grad {name}"].parity is False
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ["W1", "W2", "b2", "W3"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@crossed("dtype, name, seed", ["float64", "float32"], ["W1", "W2", "b2", "W3"], [0, 1])
 def test_of_a_single_element_and_of_a_whole_tensor(dtype, name, seed):
     case = case_of(dtype, seed)
     trace = backprop(case)

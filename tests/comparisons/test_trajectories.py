@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from crossed import crossed
 from gradparity.adapters.base import Trainer
 from gradparity.cli import main
 from gradparity.comparisons.cases.digits import RECIPES
@@ -83,8 +84,7 @@ def reordered(case: Case, seed: int) -> Trainer:
     return Trainer(core.step, original)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("seed", range(5))
+@crossed("dtype, seed", DTYPES, range(5))
 def test_a_correct_trainer_stays_inside(dtype: str, seed: int) -> None:
     case = make(dtype=dtype, seed=seed)
     found = train(case, reordered(case, seed), epochs=25, seed=seed)
@@ -142,9 +142,7 @@ def without_bias(step: int, grad: dict[str, Any], rows: int) -> None:
     grad["b1"] = grad["b1"] * 0
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
-@pytest.mark.parametrize("fault", [scaled_w1, summed, late, without_bias])
+@crossed("dtype, seed, fault", DTYPES, [0, 1, 2], [scaled_w1, summed, late, without_bias])
 def test_a_wrong_gradient_leaves_the_bound(fault: Any, seed: int, dtype: str) -> None:
     case = make(dtype=dtype, seed=seed)
     found = train(case, faulty(case, fault), epochs=25, seed=seed)

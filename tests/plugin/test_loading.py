@@ -69,13 +69,9 @@ class TestWhere:
     @pytest.mark.parametrize(
         "options",
         [
-            ("--strict-markers", "--strict-config", "-W", "error"),
-            ("--import-mode=importlib",),
-            ("-p", "no:cacheprovider", "-q", "-q"),
-            ("-n2", "-W", "error"),
-            ("--assert=plain",),
-            ("--tb=native",),
-            ("--tb=line",),
+            ("--strict-markers", "--strict-config", "--import-mode=importlib", "--assert=plain"),
+            ("-p", "no:cacheprovider", "-q", "-q", "--tb=native"),
+            ("-n2", "-W", "error", "--tb=line"),
         ],
     )
     def test_it_works(
