@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crossed import crossed
 from gradparity.adapters import get_adapter
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.deep import conv_net, lstm, transformer
@@ -41,9 +42,9 @@ def wrong(case: Case, trace: Trace) -> dict[str, str]:
     return {f.quantity: f.node for f in judge(case, trace) if f.parity is False}
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
-@pytest.mark.parametrize("name", NETWORKS)
+@crossed(
+    "name, framework, dtype", list(NETWORKS), ["numpy", "torch", "jax"], ["float64", "float32"]
+)
 def test_no_false_alarm(name: str, framework: str, dtype: str) -> None:
     case, trace = ran(name, framework, dtype)
     found = judge(case, trace)

@@ -12,7 +12,18 @@ from gradparity.adapters import get_adapter
 from gradparity.comparisons import Verdict, check, judge
 from gradparity.comparisons.explain.fault_sites import fault_sites
 from gradparity.comparisons.selftest.replay import plant
-from gradparity.core import BatchNorm, Case, LinearLoss, Network, Node, Transpose, backprop
+from gradparity.core import (
+    Add,
+    BatchNorm,
+    Case,
+    LinearLoss,
+    Network,
+    Node,
+    Norm,
+    Sum,
+    Transpose,
+    backprop,
+)
 
 from ..shaped_cases import shaped_case
 
@@ -75,3 +86,20 @@ def test_a_fault_of_pytorch_is_found() -> None:
         pytest.skip("this PyTorch is right")
     found: Any = judge(case, get_adapter("torch").run(case))
     assert {f.node for f in found if f.parity is False} == {"n"}
+
+
+def test_a_nan_of_jax_is_found() -> None:
+    """The gradient of sqrt(sum y^2) at a vector of zeros, which has a subgradient of norm 1."""
+    pytest.importorskip("jax")
+    network = Network(
+        Node("n", Norm(), "x"),
+        Node("m", Sum(-1), "x"),
+        Node("s", Add(), "n", "m"),
+        divergence=LinearLoss(),
+    )
+    case = Case.random(network, x=np.array([[[0.0, 0.0], [3.0, 4.0]]]), seed=1)
+    found: Any = {f.quantity: f for f in judge(case, get_adapter("jax").run(case))}
+    assert found["grad x -> n"].verdict is Verdict.MISMATCH
+    assert found["grad x -> n"].index[:2] == (0, 0)
+    assert found["grad x"].verdict is Verdict.INCONCLUSIVE
+    assert "NaN" in found["grad x"].note

@@ -15,6 +15,7 @@ from gradparity.comparisons.check.check import check
 from gradparity.comparisons.report.change_records import Kind
 
 BUILTIN = builtin_cases()
+FRAMEWORKS = ("torch", "jax")
 
 
 def test_every_op_and_divergence_of_the_core_is_in_the_suite():
@@ -51,10 +52,10 @@ def report_of(adapter, every=1):
 
 @pytest.mark.parametrize(
     ("adapter", "every"),
-    [("torch", 1), ("jax", 4), pytest.param("jax", 1, marks=pytest.mark.slow)],
+    [("torch", 4), ("jax", 4), *(pytest.param(a, 1, marks=pytest.mark.slow) for a in FRAMEWORKS)],
 )
 def test_the_suite_is_at_parity(adapter, every):
-    """In JAX every fourth case by default, for each one compiles; `gradparity check` has all."""
+    """A sample by default; `gradparity check` has all, and .ci/run runs it."""
     pytest.importorskip("sklearn")
     pytest.importorskip(adapter)
     report = report_of(adapter, every)

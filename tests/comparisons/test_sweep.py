@@ -74,8 +74,8 @@ def of_every_formula(count: Counter[tuple[str, str]], least: int) -> None:
 
 
 def quick_cases() -> list[Case]:
-    graphs = [random_dag(s) for s in range(150)] + [random_layered(s) for s in range(20)]
-    return graphs + [of_matrices(s) for s in range(10)]
+    graphs = [random_dag(s) for s in range(100)] + [random_layered(s) for s in range(10)]
+    return graphs + [of_matrices(s) for s in range(8)]
 
 
 def of_matrices(seed: int) -> Case:
@@ -103,15 +103,15 @@ def of_matrices(seed: int) -> Case:
 
 def test_no_false_alarm_for_the_core_itself():
     count = compared(quick_cases(), backprop)
-    of_every_formula(count, 8)
-    assert count.total() > 8000
+    of_every_formula(count, 4)
+    assert count.total() > 5000
 
 
 def test_no_false_alarm_for_torch():
     pytest.importorskip("torch")
     count = compared(quick_cases(), "torch")
-    of_every_formula(count, 8)
-    assert count.total() > 8000
+    of_every_formula(count, 4)
+    assert count.total() > 5000
 
 
 def test_no_false_alarm_for_jax():

@@ -178,7 +178,7 @@ def runs() -> Iterator[pytest.ParameterSet]:
         commands = [c for b in chained(page) for c in b.commands if not skipped(c)]
         if commands:
             slow = any(command in SLOW for command in commands)
-            marks = [pytest.mark.slow] if slow else []
+            marks = [pytest.mark.slow if slow else pytest.mark.commands]
             yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 
 

@@ -248,8 +248,6 @@ class _Judge:
 
 def _unknown(e: Reference) -> str:
     """Why nothing can be decided."""
-    if np.any(np.isnan(e.want.value) & np.isfinite(e.want.full_error())):
-        return "the formula is 0/0 or inf - inf here"
     if np.all(np.isfinite(e.want.value)) and np.all(np.isfinite(e.want.full_error())):
         return "more ties are connected here than can be decided"
     return no_bound(np.asarray(e.want.value), e.want.rounding.largest)

@@ -73,7 +73,9 @@ def measure(e: Reference, rounding: Rounding) -> Measured:
 
 
 def no_bound(want: Array, largest: float) -> str:
-    """Explain an infinite bound: the result overflows, or rounding alone decides it."""
+    """Explain a missing bound: NaN, overflow, or a result that rounding alone decides."""
+    if np.any(np.isnan(want)):
+        return "the formula gives NaN here: from 0/0, inf - inf, or a NaN among its own inputs"
     if np.all(np.abs(want) < largest):
         return "rounding decides the result at this dtype here, so it has no finite bound"
     return "any implementation at this dtype overflows here"
