@@ -15,7 +15,11 @@ from gradparity.core import (
     LeakyReLU,
     LinearLoss,
     Max,
+    Maximum,
+    MaxPool,
     MaxSubsets,
+    Network,
+    Node,
     ReLU,
     Trace,
     backprop,
@@ -150,3 +154,49 @@ def test_overlapping_ties_are_told_apart(weights, verdict):
     case, trace = at(MaxSubsets([[0, 1], [1, 2]]), [[1.0, 1.0, 1.0]])
     set_edge(trace, ("x", "y1"), 0, trace.grad["y1"][0] @ np.array(weights))
     assert finding(case, trace, "grad x -> y1").verdict is verdict
+
+
+CONSTANT = [
+    ("first", 1.0, Verdict.SUBGRADIENT),
+    ("halves", 1.0, Verdict.INCONCLUSIVE),  # by no one rule: valid, which takes too long to show
+    ("first", 1.001, Verdict.MISMATCH),  # more than was shared out
+    ("first", -1.0, Verdict.MISMATCH),
+    ("moved", 1.0, Verdict.MISMATCH),  # one pixel has what no window of it could give
+]
+
+
+@pytest.mark.parametrize(("ties", "factor", "verdict"), CONSTANT)
+def test_windows_on_an_image_of_one_value_are_decided(ties, factor, verdict):
+    """All 144 windows are connected, more than the flow is asked about."""
+    network = layered([MaxPool((3, 3), ties="last")], LinearLoss())
+    case = Case.random(network, x=np.ones((1, 1, 14, 14)))
+    case = Case(network, {}, case.x, np.ones_like(case.d))
+    trace = backprop(case)
+    rule = {"y1": MaxPool((3, 3), ties="first")}
+    other = backprop(Case(network.changed(ops=rule), {}, case.x, case.d)).grad["x"] * factor
+    if ties == "halves":
+        other = (other + trace.grad["x"]) / 2
+    if ties == "moved":
+        other[0, 0, 0, 0] += 9 * other[0, 0, 3, 3]
+        other[0, 0, 3, 3:12] -= other[0, 0, 3, 3]
+    trace.grad["x"] = trace.edge_grad["x", "y1"] = other
+    assert finding(case, trace, "grad x -> y1").verdict is verdict
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0, 1.5])
+def test_a_tie_with_an_input_that_has_no_gradient(weight):
+    """E is tied with several elements of x, which is fixed: what x would get is not known."""
+    network = Network(
+        Node("m", Maximum(ties="first"), "E", "x"),
+        divergence=LinearLoss(),
+        fixed=("x",),
+        parameters={"E": (1,)},
+    )
+    x = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
+    case = Case(network, {"E": np.zeros(1)}, x, np.ones_like(x))
+    trace = backprop(case)
+    certain = np.where(x < 0, trace.grad["m"], 0).sum()
+    tied = np.where(x == 0, trace.grad["m"], 0).sum()
+    trace.grad["E"] = np.array([certain + weight * tied])
+    wanted = {1.0: Verdict.EXACT, 1.5: Verdict.MISMATCH}.get(weight, Verdict.SUBGRADIENT)
+    assert finding(case, trace, "grad E").verdict is wanted

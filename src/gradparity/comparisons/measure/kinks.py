@@ -161,8 +161,12 @@ class _Slots:
         _, place, count = np.unique(place, axis=1, return_inverse=True, return_counts=True)
         place = place.ravel()
         shared = self._over_groups(count[place] > 1) > 0
+        by_rule = [~self._off_rule(rule, place, self.rest) for rule in RULES.values()]
+        slack = np.where(self.asked, self.slack, np.inf)
         for at in _components(self.group, place, np.flatnonzero(shared)):
-            valid = feasible(self.group[at], place[at], self.dz[at], self.rest[at], self.slack[at])
+            valid: bool | None = any(fits[at].all() for fits in by_rule)
+            if not valid:
+                valid = feasible(self.group[at], place[at], self.dz[at], self.rest[at], slack[at])
             off = float(np.abs(self.rest[at]).max() + np.abs(self.dz[at]).max())
             away[at] = 0.0 if valid is not False else off
             allowed[at], undecided[at] = self.slack[at], valid is None
@@ -186,16 +190,19 @@ class _Slots:
     def taken(self, rest: NDArray) -> NDArray:
         """The name of the rule by which every group chooses."""
         named = np.full(len(self.sizes), "mixed", dtype=object)
-        n, where = self.sizes[self.group], np.stack([self.input, self.element])
-        _, place = np.unique(where, axis=1, return_inverse=True)
-        place = place.ravel()
+        _, place = np.unique(np.stack([self.input, self.element]), axis=1, return_inverse=True)
         for name, rule in reversed(RULES.items()):
-            share = rule(self.place, n) * self.dz
-            wanted = np.bincount(place, share)[place]
-            room = 4 * self.rounding.u * np.bincount(place, np.abs(self.dz))[place] + self.slack
-            off = np.abs(rest - wanted) > room
+            off = self._off_rule(rule, place.ravel(), rest)
             named[np.bincount(self.group, off, len(self.sizes)) == 0] = name
         return named
+
+    def _off_rule(self, rule: Callable[..., Any], place: NDArray, rest: NDArray) -> NDArray:
+        """The slots whose place did not get what it would if every group chose by this rule."""
+        share = rule(self.place, self.sizes[self.group]) * self.dz
+        wanted = np.bincount(place, share)[place]
+        room = 4 * self.rounding.u * np.bincount(place, np.abs(self.dz))[place] + self.slack
+        off: NDArray = ~(np.abs(rest - wanted) <= room) & self.asked
+        return off
 
 
 def _components(group: NDArray, place: NDArray, slots: NDArray) -> list[NDArray]:
