@@ -316,7 +316,7 @@ class TestModules:
             .with_overrides({ReLU: torch.relu})
             .build(case.network, case.params)
         )
-        assert "(y1): Foreign(relu)" in repr(module)
+        assert "(y1): OverrideLayer(relu)" in repr(module)
         again = pickle.loads(pickle.dumps(module))
         x = torch.tensor(case.x)
         np.testing.assert_array_equal(again(x).detach(), module(x).detach())

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -29,9 +29,11 @@ __all__ = [
     "Override",
     "Overrides",
     "described",
+    "for_class",
     "label",
     "native_name",
     "no_function",
+    "twins_of",
 ]
 
 #: The key of the divergence, as its edges are called in a trace.
@@ -106,6 +108,23 @@ class Overrides:
         if _changed(type(divergence), ("forward",)):
             raise no_function(divergence, self.framework)
         return None
+
+    def loss(
+        self, divergence: Divergence, own: Mapping[type[Divergence], Callable[..., Any]]
+    ) -> Callable[[Any, Any], Any]:
+        """The function (Y, d) -> Div: an override, or that of `own`, (divergence, Y, d) -> Div.
+
+        Raises
+        ------
+        AdapterError : neither has one.
+        """
+        override = self.of(divergence)
+        if override is not None:
+            return override
+        found = for_class(own, divergence)
+        if found is None:
+            raise no_function(divergence, self.framework)
+        return partial(found, divergence)
 
     def take_labels(self, case: Case) -> bool:
         """Whether class labels go as they are to the framework's own loss, by its path for them.
@@ -244,14 +263,40 @@ def _short(key: Any, function: Any) -> str:
     return name
 
 
+Found = TypeVar("Found")
+
 #: Op -> the names that a framework has for its parameters, by the lecture's letters.
 Names = Mapping[type[Op], Mapping[str, str]]
 
 
+def for_class(table: Mapping[Any, Found], thing: object) -> Found | None:
+    """The entry of a table for the class of `thing`, or else for its nearest base class.
+
+    >>> for_class({int: "whole", object: "any"}, True)
+    'whole'
+    """
+    return next((table[kind] for kind in type(thing).__mro__ if kind in table), None)
+
+
+def twins_of(
+    op: Op, twin: str, known: Mapping[type[Op], Mapping[str, Callable[..., Any]]], framework: str
+) -> Mapping[str, Callable[..., Any]]:
+    """A framework's functions for an op by name, the default first; empty if it has only one.
+
+    Raises
+    ------
+    AdapterError : `twin` is not among them.
+    """
+    found = for_class(known, op) or {}
+    if twin and twin not in found:
+        names = ", ".join(found) or "one"
+        raise AdapterError(f"twin {twin!r} of {op.name}: {framework} has {names}")
+    return found
+
+
 def native_name(op: Op, letter: str, known: Names) -> str:
-    """A parameter's name in a framework, where it has one of its own."""
-    named = next((known[kind] for kind in type(op).__mro__ if kind in known), {})
-    return named.get(letter, letter)
+    """The framework's name of a parameter; its letter where the framework has none."""
+    return (for_class(known, op) or {}).get(letter, letter)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,8 +14,7 @@ import optax
 
 from ... import core
 from ...core.network.nodes import Step
-from ..base import AdapterError
-from ..overrides import Names, Overrides, native_name, no_function
+from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -30,56 +29,42 @@ NATIVE: Names = {
 }
 
 
-#: Op -> JAX's functions for it, the first by default; see `Case.twin`.
-TWINS: dict[type[core.Op], tuple[str, ...]] = {
-    core.ReLU: ("relu", "maximum", "clamp"),
-    core.Max: ("max", "amax"),  # one function under two names
-    core.MaxSubsets: ("max", "amax"),
-}
-
-
 def function(step: Step, overrides: Overrides, affine: Any, twin: str = "") -> Any:
-    """The function of a node, (parameters, *inputs) -> value.
+    """The function of a node, (parameters, *inputs) -> value: an override, or JAX's own.
 
-    It is another's, or JAX's own; `affine` is that of an affine map, and `twin` says which of JAX's
-    functions, where it has several for one op.
+    `affine` is the function of an affine map; `twin` selects one of JAX's functions, where it has
+    several for one op.
 
     Raises
     ------
-    AdapterError : there is none; the message says what to add.
+    AdapterError : JAX has no function for the op; the message says what to add.
     """
-    called = overrides.at(step)
-    if called is not None:
-        names = [native_name(step.op, letter, NATIVE) for letter in step.op.parameter_shapes()]
-        return lambda p, *y: called(*y, *(p[name] for name in names))
-    if isinstance(step.op, core.Affine):
+    op, override = step.op, overrides.at(step)
+    if override is not None:
+        names = [native_name(op, letter, NATIVE) for letter in op.parameter_shapes()]
+        return lambda p, *y: override(*y, *(p[name] for name in names))
+    twins = twins_of(op, twin, TWINS, "jax")
+    if isinstance(op, core.Affine):
         return affine
-    with_parameters = _with_parameters(step.op)
+    if isinstance(op, core.Embedding) and op.padding_idx is not None:
+        raise no_function(op, "jax")
+    with_parameters = for_class(WITH_PARAMETERS, op)
     if with_parameters is not None:
-        return with_parameters
-    own = _parameterless(step.op, twin)
-    return lambda p, *y: own(*y)
+        return functools.partial(with_parameters, op)
+    own = twins[twin or next(iter(twins))] if twins else for_class(FUNCTIONS, op)
+    if own is None:
+        raise no_function(op, "jax")
+    return lambda p, *y: own(op, *y)
 
 
 def loss(divergence: core.Divergence, overrides: Overrides) -> Any:
-    """(Y, d) -> Div, shape (T,); as `function`."""
-    return overrides.of(divergence) or _divergence(divergence)
+    """The function (Y, d) -> Div, shape (T,), of a divergence; see `function`."""
+    return overrides.loss(divergence, LOSSES)
 
 
-def _with_parameters(op: core.Op) -> Any:
-    """(parameters, *inputs) -> value, for ops with parameters; None for others."""
-    match op:
-        case core.Conv():
-            return functools.partial(_conv, op)
-        case core.Embedding(padding_idx=None):
-            return lambda p, ids: p["embedding"][ids]
-        case core.LayerNorm():
-            return functools.partial(_layer_norm, op)
-        case core.BatchNorm():
-            return functools.partial(_batch_norm, op)
-        case core.LSTMCell():
-            return functools.partial(_lstm_cell, op)
-    return None
+def _softplus(op: core.Softplus, z: Any) -> Any:
+    z_plus = jax.nn.softplus(z)
+    return z_plus if op.threshold is None else jnp.where(z > op.threshold, z, z_plus)
 
 
 def _conv(op: core.Conv, p: Any, y: Any) -> Any:
@@ -143,117 +128,30 @@ def affine(p: Any, y: Any) -> Any:
     return y @ p["kernel"] + p["bias"] if "bias" in p else y @ p["kernel"]
 
 
-def _parameterless(op: core.Op, twin: str) -> Any:
-    known = TWINS.get(type(op), ())
-    if twin and twin not in known:
-        raise AdapterError(f"twin {twin!r} of {op.name}: jax has {', '.join(known) or 'one'}")
-    match op:
-        case core.Identity():
-            return lambda z: z
-        case core.Sigmoid():
-            return jax.nn.sigmoid
-        case core.Tanh():
-            return jnp.tanh
-        case core.ReLU() if twin == "maximum":
-            return lambda z: jnp.maximum(z, 0)
-        case core.ReLU() if twin == "clamp":
-            return lambda z: jnp.clip(z, 0)
-        case core.ReLU():
-            return jax.nn.relu
-        case core.LeakyReLU():
-            return lambda z: jax.nn.leaky_relu(z, op.a)
-        case core.RandomizedLeakyReLU():
-            return functools.partial(_randomized_leaky_relu, op)
-        case core.Softplus(threshold=None):
-            return jax.nn.softplus
-        case core.Softplus():
-            return lambda z: jnp.where(z > op.threshold, z, jax.nn.softplus(z))
-        case core.ELU():
-            return lambda z: jax.nn.elu(z, op.a)
-        case core.SELU():
-            return jax.nn.selu
-        case core.SiLU():
-            return jax.nn.silu
-        case core.GELU():
-            return lambda z: jax.nn.gelu(z, approximate=op.approximate == "tanh")
-        case core.Hardtanh():
-            return jax.nn.hard_tanh
-        case core.Softmax():
-            return functools.partial(jax.nn.softmax, axis=op.axis)
-        case core.LogSoftmax():
-            return functools.partial(jax.nn.log_softmax, axis=op.axis)
-        case core.Max():
-            return functools.partial(_max, op.sizes, op.axis)
-        case core.MaxSubsets():
-            return functools.partial(_max_subsets, op.subsets)
-        case core.Maximum():
-            return jnp.maximum
-        case core.MaxPool():
-            return functools.partial(_max_pool, op)
-        case core.Attention():
-            return functools.partial(_attention, op)
-        case core.Reshape():
-            return lambda y: y.reshape(*y.shape[: op.keep], *op.shape)
-        case core.Transpose():
-            return lambda y: jnp.swapaxes(y, -1, -2) if op.axes is None else y.transpose(op.axes)
-        case core.Select():
-            return lambda y: jnp.take(y, op.index, axis=op.axis)
-        case core.Broadcast():
-            return lambda y: jnp.broadcast_to(y, op.shape)
-        case core.Norm():
-            return lambda y: jnp.sqrt((y * y).sum(-1))
-        case core.Mean():
-            return lambda y: y.mean(op.axis)
-        case core.Sum():
-            return lambda y: y.sum(op.axis)
-        case core.Take():
-            return functools.partial(_take, op.indices)
-        case core.Products():
-            j, l = op.sides  # noqa: E741
-            return lambda z: _take(j, z) * _take(l, z)
-        case core.Add():
-            return lambda *y: functools.reduce(operator.add, y)
-        case core.Multiply():
-            return operator.mul
-        case core.Concatenate():
-            return lambda *y: jnp.concatenate(y, axis=op.axis)
-    raise no_function(op, "jax")
-
-
 def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
-    """JAX has none of its own; composed, the slopes drawn by JAX."""
+    """Composed here, with slopes drawn by JAX, because JAX has no such function."""
     if not op.training:
         return jax.nn.leaky_relu(z, (op.l + op.u) / 2)
     slopes = jax.random.uniform(jax.random.key(op.seed), z.shape, z.dtype, op.l, op.u)
     return jnp.where(z > 0, z, slopes * z)
 
 
-def _max(sizes: tuple[int, ...] | None, axis: int, z: Any) -> Any:
-    parts = jnp.split(z, np.cumsum(sizes)[:-1], axis=axis) if sizes else [z]
-    return jnp.concatenate([g.max(axis=axis, keepdims=True) for g in parts], axis=axis)
+def _embedding(op: core.Embedding, p: Any, ids: Any) -> Any:
+    return p["embedding"][ids]
 
 
-def _max_subsets(subsets: Sequence[Sequence[int]], z: Any) -> Any:
-    best = [_take(tuple(each), z).max(axis=-1, keepdims=True) for each in subsets]
+def _max(op: core.Max, z: Any) -> Any:
+    parts = jnp.split(z, np.cumsum(op.sizes)[:-1], axis=op.axis) if op.sizes else [z]
+    return jnp.concatenate([g.max(axis=op.axis, keepdims=True) for g in parts], axis=op.axis)
+
+
+def _max_subsets(op: core.MaxSubsets, z: Any) -> Any:
+    best = [_take(each, z).max(axis=-1, keepdims=True) for each in op.subsets]
     return jnp.concatenate(best, axis=-1)
 
 
-def _take(indices: tuple[int, ...], z: Any) -> Any:
+def _take(indices: Sequence[int], z: Any) -> Any:
     return z[..., np.array(indices)]
-
-
-def _divergence(divergence: core.Divergence) -> Any:
-    """Optax's own loss, per instance: (Y, d) -> Div, shape (T,)."""
-    match divergence:
-        case core.L2():
-            return lambda y, d: optax.l2_loss(y, d).sum(-1)
-        case core.LinearLoss():
-            return lambda y, d: (d * y).sum(-1)
-        case core.BinaryCrossEntropy():  # and BinaryKL
-            return functools.partial(_binary, divergence)
-        case core.CrossEntropy():  # and KL
-            return functools.partial(_cross_entropy, divergence)
-    raise no_function(divergence, "jax")
 
 
 def _binary(divergence: core.BinaryCrossEntropy, y: Any, d: Any) -> Any:
@@ -283,5 +181,68 @@ def _cross_entropy(divergence: core.CrossEntropy, y: Any, d: Any) -> Any:
 
 
 def _log_where(needed: Any, y: Any) -> Any:
-    """log y where it is needed, for the gradient too: 0 log 0 = 0."""
+    """log y where `needed`, and 0 elsewhere, in the gradient too: 0 log 0 = 0."""
     return jnp.log(jnp.where(needed, y, 1))
+
+
+#: Op with parameters -> JAX's function (op, parameters, *inputs) -> value.
+WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
+    core.Conv: _conv,
+    core.Embedding: _embedding,
+    core.LayerNorm: _layer_norm,
+    core.BatchNorm: _batch_norm,
+    core.LSTMCell: _lstm_cell,
+}
+
+#: Op without parameters -> JAX's function (op, *inputs) -> value.
+FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
+    core.Identity: lambda op, z: z,
+    core.Sigmoid: lambda op, z: jax.nn.sigmoid(z),
+    core.Tanh: lambda op, z: jnp.tanh(z),
+    core.LeakyReLU: lambda op, z: jax.nn.leaky_relu(z, op.a),
+    core.RandomizedLeakyReLU: _randomized_leaky_relu,
+    core.Softplus: _softplus,
+    core.ELU: lambda op, z: jax.nn.elu(z, op.a),
+    core.SELU: lambda op, z: jax.nn.selu(z),
+    core.SiLU: lambda op, z: jax.nn.silu(z),
+    core.GELU: lambda op, z: jax.nn.gelu(z, approximate=op.approximate == "tanh"),
+    core.Hardtanh: lambda op, z: jax.nn.hard_tanh(z),
+    core.Softmax: lambda op, z: jax.nn.softmax(z, axis=op.axis),
+    core.LogSoftmax: lambda op, z: jax.nn.log_softmax(z, axis=op.axis),
+    core.Maximum: lambda op, a, b: jnp.maximum(a, b),
+    core.MaxPool: _max_pool,
+    core.Attention: _attention,
+    core.Reshape: lambda op, y: y.reshape(*y.shape[: op.keep], *op.shape),
+    core.Transpose: lambda op, y: (
+        jnp.swapaxes(y, -1, -2) if op.axes is None else y.transpose(op.axes)
+    ),
+    core.Select: lambda op, y: jnp.take(y, op.index, axis=op.axis),
+    core.Broadcast: lambda op, y: jnp.broadcast_to(y, op.shape),
+    core.Norm: lambda op, y: jnp.sqrt((y * y).sum(-1)),
+    core.Mean: lambda op, y: y.mean(op.axis),
+    core.Sum: lambda op, y: y.sum(op.axis),
+    core.Take: lambda op, z: _take(op.indices, z),
+    core.Products: lambda op, z: _take(op.sides[0], z) * _take(op.sides[1], z),
+    core.Add: lambda op, *y: functools.reduce(operator.add, y),
+    core.Multiply: lambda op, y1, y2: y1 * y2,
+    core.Concatenate: lambda op, *y: jnp.concatenate(y, axis=op.axis),
+}
+
+#: Op -> JAX's functions for it by name, the default first; see `Case.twin`.
+TWINS: dict[type[core.Op], dict[str, Callable[..., Any]]] = {
+    core.ReLU: {
+        "relu": lambda op, z: jax.nn.relu(z),
+        "maximum": lambda op, z: jnp.maximum(z, 0),
+        "clamp": lambda op, z: jnp.clip(z, 0),
+    },
+    core.Max: {"max": _max, "amax": _max},  # one function under two names
+    core.MaxSubsets: {"max": _max_subsets, "amax": _max_subsets},
+}
+
+#: Divergence -> Optax's loss for it per sample: (divergence, Y, d) -> Div, shape (T,).
+LOSSES: dict[type[core.Divergence], Callable[..., Any]] = {
+    core.L2: lambda divergence, y, d: optax.l2_loss(y, d).sum(-1),
+    core.LinearLoss: lambda divergence, y, d: (d * y).sum(-1),
+    core.BinaryCrossEntropy: _binary,  # and BinaryKL
+    core.CrossEntropy: _cross_entropy,  # and KL
+}

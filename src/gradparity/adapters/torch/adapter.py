@@ -20,7 +20,7 @@ from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
 from ..kinks import Kinks
 from ..overrides import NativeAdapter, Overrides, native_name
-from .layers import NATIVE, layer, layout, loss, transposed, without_parameters
+from .layers import NATIVE, layer, layout, loss, without_parameters
 from .precision import matrix_products, native_dtype
 from .vjp import call, to_numpy, vjp
 
@@ -166,8 +166,7 @@ class TorchAdapter(NativeAdapter):
         for key, gradient in found.items():
             if not isinstance(key, Edge) and key not in network.fixed:
                 op, letter = letters.get(key, (None, ""))
-                array = to_numpy(gradient)
-                grad[key] = array if op is None else layout(op, letter, array)
+                grad[key] = to_numpy(gradient if op is None else layout(op, letter, gradient))
         return Trace(
             Err=float(Err.detach()) if Div is not None else None,  # type: ignore[arg-type]
             Div=to_numpy(Div) if Div is not None else None,  # type: ignore[arg-type]
@@ -249,7 +248,7 @@ class TorchNetwork(nn.Module):
         if not given:
             return module(*y)
         named = {
-            native_name(step.op, letter, NATIVE): _laid_out(step.op, letter, tensor)
+            native_name(step.op, letter, NATIVE): layout(step.op, letter, tensor)
             for letter, tensor in given.items()
         }
         return torch.func.functional_call(module, named, tuple(y))
@@ -286,11 +285,6 @@ def _register(module: nn.Module, step: Step, letter: str, tensor: Tensor) -> Non
         module.register_buffer(name, tensor)
     else:
         module.register_parameter(name, nn.Parameter(tensor))
-
-
-def _laid_out(op: Any, letter: str, tensor: Tensor) -> Tensor:
-    """A parameter that is taken from elsewhere, in the layout of the layer."""
-    return tensor.T if transposed(op, letter) else tensor
 
 
 @contextlib.contextmanager
@@ -335,7 +329,7 @@ def _parameters(network: Network, module: TorchNetwork) -> dict[str, Tensor]:
     letters = {name: (s.op, k) for s in network.body for k, name in s.own.items()}
     found = _leaves(network, module)
     return {
-        name: found[name] if name not in letters else _laid_out(*letters[name], found[name])
+        name: found[name] if name not in letters else layout(*letters[name], found[name])
         for name in network.parameter_shapes
     }
 

@@ -15,17 +15,24 @@ from torch import Tensor, nn
 
 from ... import core
 from ...core.network.nodes import Step
-from ..base import AdapterError
-from ..overrides import Names, Override, Overrides, label, native_name, no_function
+from ..overrides import (
+    Names,
+    Override,
+    Overrides,
+    for_class,
+    label,
+    native_name,
+    no_function,
+    twins_of,
+)
 
 __all__ = [
     "NATIVE",
-    "Foreign",
     "Function",
+    "OverrideLayer",
     "layer",
     "layout",
     "loss",
-    "transposed",
     "without_parameters",
 ]
 
@@ -39,40 +46,38 @@ NATIVE: Names = {
     core.BatchNorm: {"g": "weight", "b": "bias", "m": "running_mean", "v": "running_var"},
     core.LSTMCell: {"W": "weight_ih", "U": "weight_hh", "b": "bias_ih"},
 }
-#: Those that PyTorch has transposed, as (out, in).
+#: Parameters that PyTorch has as (out, in), where the lecture has (in, out).
 TRANSPOSED: dict[type[core.Op], str] = {core.Affine: "W", core.LSTMCell: "WU"}
 
 
 def layer(step: Step, overrides: Overrides, twin: str = "") -> nn.Module:
-    """The layer of a node, its parameters still to be set: another's function, or PyTorch's own.
+    """The layer of a node, without its parameters' numbers: an override, or PyTorch's own.
 
-    `twin` says which of PyTorch's functions, where it has several for one op.
+    `twin` selects one of PyTorch's functions, where it has several for one op.
 
     Raises
     ------
-    AdapterError : there is none; the message says what to add.
+    AdapterError : PyTorch has no layer or function for the op; the message says what to add.
     """
-    called = overrides.at(step)
-    return _module(step.op, twin) if called is None else Foreign(called, step)
+    override = overrides.at(step)
+    return _module(step.op, twin) if override is None else OverrideLayer(override, step)
 
 
 def loss(divergence: core.Divergence, overrides: Overrides) -> Callable[[Tensor, Tensor], Tensor]:
-    """(Y, d) -> Div, shape (T,); as `layer`."""
-    return overrides.of(divergence) or _divergence(divergence)
-
-
-def transposed(op: core.Op, letter: str) -> bool:
-    """Whether PyTorch has this parameter as (out, in), where the lecture has (in, out)."""
-    return letter in next((TRANSPOSED[k] for k in type(op).__mro__ if k in TRANSPOSED), "")
+    """The function (Y, d) -> Div, shape (T,), of a divergence; see `layer`."""
+    return overrides.loss(divergence, LOSSES)
 
 
 def layout(op: core.Op, letter: str, array: Any) -> Any:
-    """Between the lecture's W, (in, out), and a linear layer's weight; its own inverse."""
-    return array.T.copy() if transposed(op, letter) else array
+    """Convert a parameter between the lecture's layout and PyTorch's, as a view; its own inverse.
+
+    W is (in, out) in the lecture, and (out, in) in PyTorch's linear layers.
+    """
+    return array.T if letter in (for_class(TRANSPOSED, op) or "") else array
 
 
 def without_parameters(where: str, function: Any) -> None:
-    """Raises TypeError for a module with parameters of its own: the case's count, not those."""
+    """Raise TypeError for a module with parameters of its own: the case's parameters are tested."""
     own = [n for n, _ in function.named_parameters()] if isinstance(function, nn.Module) else []
     if own:
         raise TypeError(
@@ -81,42 +86,52 @@ def without_parameters(where: str, function: Any) -> None:
         )
 
 
-class Foreign(nn.Module):
-    """A function of another's, z = f(*y, *parameters), with the parameters of its node."""
+class OverrideLayer(nn.Module):
+    """A user's function, z = f(*y, *parameters), with the parameters of its node."""
 
-    def __init__(self, called: Override, step: Step) -> None:
+    def __init__(self, override: Override, step: Step) -> None:
         super().__init__()
-        without_parameters(f"node {step.name!r}", called.function)
-        if isinstance(called.function, nn.Module):  # a copy, for `to` changes its dtype
-            self._module = copy.deepcopy(called.function)
-            called = replace(called, function=self._module)
-        self._called, self._op, self._letters = called, step.op, tuple(step.op.parameter_shapes())
+        without_parameters(f"node {step.name!r}", override.function)
+        if isinstance(override.function, nn.Module):  # a copy, for `to` changes its dtype
+            self._module = copy.deepcopy(override.function)
+            override = replace(override, function=self._module)
+        self._override, self._op = override, step.op
 
     def forward(self, *y: Tensor) -> Any:
         """One tensor, or a tuple where the op has several outputs."""
-        return self._called(*y, *map(self._parameter, self._letters))
+        return self._override(*y, *map(self._parameter, self._op.parameter_shapes()))
 
     def _parameter(self, letter: str) -> Tensor:
-        """Return the tensor in the lecture's layout; gradients pass through."""
+        """The parameter in the lecture's layout; gradients pass through."""
         tensor: Tensor = getattr(self, native_name(self._op, letter, NATIVE))
-        return tensor.T if transposed(self._op, letter) else tensor
+        return layout(self._op, letter, tensor)
 
     def extra_repr(self) -> str:
-        return label(self._called.function)
+        return label(self._override.function)
 
 
 class Function(nn.Module):
     """An op that PyTorch has as a function, not as a layer."""
 
-    def __init__(self, function: Callable[..., Tensor], label: str) -> None:
+    def __init__(self, op: core.Op, twin: str = "") -> None:
         super().__init__()
-        self.function, self.label = function, label
+        self.op, self.twin = op, twin
+        twins = twins_of(op, twin, TWINS, "torch")
+        found = twins[twin or next(iter(twins))] if twins else for_class(FUNCTIONS, op)
+        if found is None:
+            raise no_function(op, "torch")
+        self.function: Callable[..., Tensor] = found
 
     def forward(self, *y: Tensor) -> Tensor:
-        return self.function(*y)
+        return self.function(self.op, *y)
 
     def extra_repr(self) -> str:
-        return self.label
+        return repr(self.op) + (f", by {self.twin}" if self.twin else "")
+
+    def __reduce__(self) -> Any:
+        """Leave the function out: lambdas cannot be pickled, and the op tells which it is."""
+        state = {name: value for name, value in vars(self).items() if name != "function"}
+        return Function, (self.op, self.twin), state
 
 
 class Convolution(nn.Module):
@@ -142,9 +157,11 @@ class Convolution(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """`F.batch_norm`; in training with the running statistics that it leaves."""
+    """`F.batch_norm`; in training it returns the updated running statistics too."""
 
     def __init__(self, op: core.BatchNorm) -> None:
+        if not op.unbiased:
+            raise no_function(op, "torch")
         super().__init__()
         self.op = op
 
@@ -165,7 +182,7 @@ class LSTMCell(nn.Module):
 
 
 def _padded(windows: core.Windows, y: Tensor, fill: float) -> tuple[Tensor, Any]:
-    """The value, and the padding that is left to the function itself."""
+    """The value, padded here where PyTorch's function cannot, and the padding left for it to do."""
     pads = windows.pads(tuple(y.shape[2:]))
     if all(low == high for low, high in pads) and (fill == 0.0 or _allowed(windows, pads)):
         return y, tuple(low for low, _ in pads)
@@ -173,7 +190,7 @@ def _padded(windows: core.Windows, y: Tensor, fill: float) -> tuple[Tensor, Any]
 
 
 def _allowed(windows: core.Windows, pads: Any) -> bool:
-    """PyTorch's pooling pads by half of the kernel at most."""
+    """Whether PyTorch's pooling accepts these pads: half of the kernel at most."""
     return all(low <= k // 2 for (low, _), k in zip(pads, windows.kernel, strict=True))
 
 
@@ -193,181 +210,102 @@ def _attention(op: core.Attention, q: Tensor, k: Tensor, v: Tensor, *mask: Tenso
     return F.scaled_dot_product_attention(q, k, v, added, is_causal=causal)
 
 
-#: Op -> PyTorch's functions for it, the first by default; see `Case.twin`.
-TWINS: dict[type[core.Op], tuple[str, ...]] = {
-    core.ReLU: ("relu", "maximum", "clamp"),
-    core.Max: ("max", "amax"),
-    core.MaxSubsets: ("max", "amax"),
-}
-
-
 def _module(op: core.Op, twin: str) -> nn.Module:
     """PyTorch's own layer for an op; where there is none, its smallest primitives."""
-    known = TWINS.get(type(op), ())
-    if twin and twin not in known:
-        raise AdapterError(f"twin {twin!r} of {op.name}: torch has {', '.join(known) or 'one'}")
-    match op:
-        case core.Affine():
-            return nn.Linear(op.n_in, op.n_out, op.bias, device="meta")  # no numbers yet
-        case core.Conv():
-            return Convolution(op)
-        case core.MaxPool():
-            return Function(functools.partial(_max_pool, op), repr(op))
-        case core.Embedding():
-            return nn.Embedding(op.n, op.d, op.padding_idx, device="meta")
-        case core.LayerNorm():
-            return nn.LayerNorm(op.n, op.eps, device="meta")
-        case core.BatchNorm(unbiased=True):
-            return BatchNorm(op)
-        case core.Attention():
-            return Function(functools.partial(_attention, op), repr(op))
-        case core.LSTMCell():
-            return LSTMCell()
-        case core.Identity():
-            return nn.Identity()
-        case core.Sigmoid():
-            return nn.Sigmoid()
-        case core.Tanh():
-            return nn.Tanh()
-        case core.ReLU() if twin == "maximum":
-            return Function(_maximum, "maximum(z, 0)")
-        case core.ReLU() if twin == "clamp":
-            return Function(functools.partial(torch.clamp, min=0), "clamp(z, min=0)")
-        case core.ReLU():
-            return nn.ReLU()
-        case core.LeakyReLU():
-            return nn.LeakyReLU(op.a)
-        case core.RandomizedLeakyReLU():
-            # fork_rng around the trace keeps the user's generator where it was.
-            return nn.RReLU(op.l, op.u).train(op.training)
-        case core.Softplus(threshold=None):
-            # nn.Softplus is another function: the identity above its threshold.
-            return Function(_softplus, "logaddexp(z, 0)")
-        case core.Softplus():
-            return nn.Softplus(threshold=op.threshold)
-        case core.ELU():
-            return nn.ELU(op.a)
-        case core.SELU():
-            return nn.SELU()
-        case core.SiLU():
-            return nn.SiLU()
-        case core.GELU():
-            return nn.GELU(op.approximate)
-        case core.Hardtanh():
-            return nn.Hardtanh()
-        case core.Softmax():
-            return nn.Softmax(op.axis)
-        case core.LogSoftmax():
-            return nn.LogSoftmax(op.axis)
-        case core.Max():
-            return Function(functools.partial(_max, op.sizes, op.axis, twin), repr(op))
-        case core.MaxSubsets():
-            return Function(functools.partial(_max_subsets, op.subsets, twin), repr(op))
-        case core.Maximum():
-            return Function(torch.maximum, "maximum(a, b)")
-        case core.Reshape():
-            return Function(functools.partial(_reshape, op.shape, op.keep), repr(op))
-        case core.Transpose():
-            return Function(functools.partial(_transpose, op.axes), repr(op))
-        case core.Select():
-            return Function(functools.partial(_select, op.axis, op.index), repr(op))
-        case core.Broadcast():
-            return Function(functools.partial(_broadcast, op.shape), repr(op))
-        case core.Norm():
-            return Function(functools.partial(torch.linalg.vector_norm, dim=-1), repr(op))
-        case core.Mean():
-            return Function(functools.partial(torch.mean, dim=op.axis), repr(op))
-        case core.Sum():
-            return Function(functools.partial(torch.sum, dim=op.axis), repr(op))
-        case core.Take():
-            return Function(functools.partial(_take, op.indices), repr(op))
-        case core.Products():
-            return Function(functools.partial(_products, *op.sides), repr(op))
-        case core.Add():
-            return Function(_add, "y1 + y2 + ...")
-        case core.Multiply():
-            return Function(operator.mul, "y1 * y2")
-        case core.Concatenate():
-            return Function(functools.partial(_concatenate, op.axis), f"cat(y, {op.axis})")
-    raise no_function(op, "torch")
+    twins = tuple(twins_of(op, twin, TWINS, "torch"))
+    make = for_class(LAYERS, op)
+    if make is not None and twin in ("", *twins[:1]):
+        return make(op)
+    return Function(op, twin)
 
 
-# Functions of this module rather than lambdas, so that a module can be pickled.
-
-
-def _maximum(z: Tensor) -> Tensor:
-    return torch.maximum(z, z.new_zeros(()))
-
-
-def _softplus(z: Tensor) -> Tensor:
-    return torch.logaddexp(z, z.new_zeros(()))
-
-
-def _max(sizes: tuple[int, ...] | None, axis: int, twin: str, z: Tensor) -> Tensor:
-    parts = z.split(list(sizes), axis) if sizes else [z]
-    if twin == "amax":
-        return torch.cat([g.amax(axis, keepdim=True) for g in parts], axis)
-    return torch.cat([g.max(axis, keepdim=True).values for g in parts], axis)
-
-
-def _max_subsets(subsets: Sequence[Sequence[int]], twin: str, z: Tensor) -> Tensor:
-    return torch.cat([_max(None, -1, twin, _take(tuple(each), z)) for each in subsets], -1)
-
-
-def _reshape(shape: tuple[int, ...], keep: int, y: Tensor) -> Tensor:
-    return y.reshape(*y.shape[:keep], *shape)
-
-
-def _transpose(axes: tuple[int, ...] | None, y: Tensor) -> Tensor:
-    return y.transpose(-1, -2) if axes is None else y.permute(axes)
-
-
-def _select(axis: int, index: int, y: Tensor) -> Tensor:
-    return y.select(axis, index)
-
-
-def _broadcast(shape: tuple[int, ...], y: Tensor) -> Tensor:
-    return y.expand(shape)
-
-
-def _take(indices: tuple[int, ...], z: Tensor) -> Tensor:
+def _take(indices: Sequence[int], z: Tensor) -> Tensor:
     return z.index_select(-1, torch.tensor(indices, device=z.device))
 
 
-def _products(j: tuple[int, ...], l: tuple[int, ...], z: Tensor) -> Tensor:  # noqa: E741
-    return _take(j, z) * _take(l, z)
+def _by_max(z: Tensor, axis: int) -> Tensor:
+    return z.max(axis, keepdim=True).values
 
 
-def _add(*y: Tensor) -> Tensor:
-    return functools.reduce(operator.add, y)
+def _by_amax(z: Tensor, axis: int) -> Tensor:
+    return z.amax(axis, keepdim=True)
 
 
-def _concatenate(axis: int, *y: Tensor) -> Tensor:
-    return torch.cat(y, axis)
+def _max(largest: Callable[[Tensor, int], Tensor], op: core.Max, z: Tensor) -> Tensor:
+    parts = z.split(list(op.sizes), op.axis) if op.sizes else [z]
+    return torch.cat([largest(part, op.axis) for part in parts], op.axis)
 
 
-def _divergence(divergence: core.Divergence) -> Callable[[Tensor, Tensor], Tensor]:
-    """PyTorch's own loss, per instance: (Y, d) -> Div, shape (T,)."""
-    match divergence:
-        case core.L2():
-            return _l2
-        case core.LinearLoss():
-            return _linear
-        case core.BinaryCrossEntropy():  # and BinaryKL
-            return functools.partial(_binary, divergence)
-        case core.CrossEntropy(on="logits") if not isinstance(divergence, core.KL):
-            return functools.partial(_cross_entropy, divergence)
-        case core.CrossEntropy():
-            return functools.partial(_cross_entropy_from_log, divergence)
-    raise no_function(divergence, "torch")
+def _max_subsets(
+    largest: Callable[[Tensor, int], Tensor], op: core.MaxSubsets, z: Tensor
+) -> Tensor:
+    return torch.cat([largest(_take(each, z), -1) for each in op.subsets], -1)
 
 
-def _l2(y: Tensor, d: Tensor) -> Tensor:
-    return 0.5 * F.mse_loss(y, d, reduction="none").sum(-1)
+#: Op -> PyTorch's layer for it; parameters are on the device "meta", which allocates no memory.
+LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
+    core.Affine: lambda op: nn.Linear(op.n_in, op.n_out, op.bias, device="meta"),
+    core.Conv: Convolution,
+    core.Embedding: lambda op: nn.Embedding(op.n, op.d, op.padding_idx, device="meta"),
+    core.LayerNorm: lambda op: nn.LayerNorm(op.n, op.eps, device="meta"),
+    core.BatchNorm: BatchNorm,
+    core.LSTMCell: lambda op: LSTMCell(),
+    core.Identity: lambda op: nn.Identity(),
+    core.Sigmoid: lambda op: nn.Sigmoid(),
+    core.Tanh: lambda op: nn.Tanh(),
+    core.ReLU: lambda op: nn.ReLU(),
+    core.LeakyReLU: lambda op: nn.LeakyReLU(op.a),
+    # fork_rng around the trace keeps the user's generator where it was.
+    core.RandomizedLeakyReLU: lambda op: nn.RReLU(op.l, op.u).train(op.training),
+    # Without a threshold nn.Softplus is another function: the identity above 20.
+    core.Softplus: lambda op: (
+        Function(op) if op.threshold is None else nn.Softplus(threshold=op.threshold)
+    ),
+    core.ELU: lambda op: nn.ELU(op.a),
+    core.SELU: lambda op: nn.SELU(),
+    core.SiLU: lambda op: nn.SiLU(),
+    core.GELU: lambda op: nn.GELU(op.approximate),
+    core.Hardtanh: lambda op: nn.Hardtanh(),
+    core.Softmax: lambda op: nn.Softmax(op.axis),
+    core.LogSoftmax: lambda op: nn.LogSoftmax(op.axis),
+}
 
+#: Op -> a function (op, *y) -> z, where PyTorch has no layer.
+FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
+    core.MaxPool: _max_pool,
+    core.Attention: _attention,
+    core.Softplus: lambda op, z: torch.logaddexp(z, z.new_zeros(())),
+    core.Maximum: lambda op, a, b: torch.maximum(a, b),
+    core.Reshape: lambda op, y: y.reshape(*y.shape[: op.keep], *op.shape),
+    core.Transpose: lambda op, y: y.transpose(-1, -2) if op.axes is None else y.permute(op.axes),
+    core.Select: lambda op, y: y.select(op.axis, op.index),
+    core.Broadcast: lambda op, y: y.expand(op.shape),
+    core.Norm: lambda op, y: torch.linalg.vector_norm(y, dim=-1),
+    core.Mean: lambda op, y: y.mean(op.axis),
+    core.Sum: lambda op, y: y.sum(op.axis),
+    core.Take: lambda op, z: _take(op.indices, z),
+    core.Products: lambda op, z: _take(op.sides[0], z) * _take(op.sides[1], z),
+    core.Add: lambda op, *y: functools.reduce(operator.add, y),
+    core.Multiply: lambda op, y1, y2: y1 * y2,
+    core.Concatenate: lambda op, *y: torch.cat(y, op.axis),
+}
 
-def _linear(y: Tensor, d: Tensor) -> Tensor:
-    return (d * y).sum(-1)
+#: Op -> PyTorch's functions for it by name, the default first; see `Case.twin`.
+TWINS: dict[type[core.Op], dict[str, Callable[..., Tensor]]] = {
+    core.ReLU: {
+        "relu": lambda op, z: torch.relu(z),
+        "maximum": lambda op, z: torch.maximum(z, z.new_zeros(())),
+        "clamp": lambda op, z: torch.clamp(z, min=0),
+    },
+    core.Max: {
+        "max": functools.partial(_max, _by_max),
+        "amax": functools.partial(_max, _by_amax),
+    },
+    core.MaxSubsets: {
+        "max": functools.partial(_max_subsets, _by_max),
+        "amax": functools.partial(_max_subsets, _by_amax),
+    },
+}
 
 
 def _binary(divergence: core.BinaryCrossEntropy, y: Tensor, d: Tensor) -> Tensor:
@@ -380,6 +318,8 @@ def _binary(divergence: core.BinaryCrossEntropy, y: Tensor, d: Tensor) -> Tensor
 
 
 def _cross_entropy(divergence: core.CrossEntropy, z: Tensor, d: Tensor) -> Tensor:
+    if divergence.on == "probabilities":
+        return _cross_entropy_from_log(divergence, z, d)
     a = divergence.uniform(z.shape[-1])
     if z.ndim > 2:  # PyTorch has the classes on axis 1
         z, d = z.movedim(-1, 1), d.movedim(-1, 1) if d.is_floating_point() else d
@@ -396,3 +336,21 @@ def _cross_entropy_from_log(divergence: core.CrossEntropy, y: Tensor, d: Tensor)
     if isinstance(divergence, core.KL):
         return F.kl_div(log_y, t, reduction="none").sum(-1)
     return -(t * log_y).sum(-1)
+
+
+def _l2(divergence: core.L2, y: Tensor, d: Tensor) -> Tensor:
+    return 0.5 * F.mse_loss(y, d, reduction="none").sum(-1)
+
+
+def _linear(divergence: core.LinearLoss, y: Tensor, d: Tensor) -> Tensor:
+    return (d * y).sum(-1)
+
+
+#: Divergence -> PyTorch's loss for it per sample: (divergence, Y, d) -> Div, shape (T,).
+LOSSES: dict[type[core.Divergence], Callable[..., Tensor]] = {
+    core.L2: _l2,
+    core.LinearLoss: _linear,
+    core.BinaryCrossEntropy: _binary,
+    core.CrossEntropy: _cross_entropy,
+    core.KL: _cross_entropy_from_log,
+}
