@@ -12,10 +12,10 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ..findings.finding import Finding, Verdict
 from ..findings.quantities import GRADIENTS
-from .calling import Layout, Outcome, copied, wrong
+from .calling import Layout, Outcome, copied, told
 from .compared import compared
 from .setting import Setting
-from .task import Task, both
+from .task import Task, both, by_name
 
 __all__ = ["CHECKS", "judged"]
 
@@ -86,15 +86,9 @@ def _in_layout(task: Task, setting: Setting, said: str, layout: Layout) -> Itera
     if at_kinks is None or at_kinks.op.random:
         return
     bounds = at_kinks.bounds(task.plain)
-
-    def why(name: str, a: NDArray, b: NDArray, at: tuple[int, ...]) -> str:
-        return (
-            f"{said} it is {b[at]:.6g} at {list(at)}, and {a[at]:.6g} on ordinary arrays; "
-            f"{at_kinks.where}"
-        )
-
+    note = f"{said} it is {{got}} at {{at}}, and {{want}} on ordinary arrays; {at_kinks.where}"
     for name, a, b in both(task.pair.run(at_kinks), task.pair.run(at_kinks, layout)):
-        yield compared(at_kinks, name, a, b, 2 * bounds[name].full_error(), why)
+        yield compared(at_kinks, name, a, b, 2 * bounds[name].full_error(), note)
 
 
 def _told(task: Task, setting: Setting, said: str, layout: Layout) -> Iterator[Finding]:
@@ -124,7 +118,7 @@ def _writes(task: Task, setting: Setting) -> Finding:
     names = [*setting.arguments, "dz"]
     into = [name for name in names if not _runs(task, setting, _only(name, _read_only))] or names
     raised = task.pair.run(setting, _read_only).problems[-1].note
-    return wrong(setting, GRADIENTS, f"it writes into {' and '.join(into)}: {raised}")
+    return told(setting, GRADIENTS, f"it writes into {' and '.join(into)}: {raised}")
 
 
 def _fortran(name: str, array: NDArray) -> NDArray:
@@ -205,11 +199,4 @@ def judged(
             yield replace(found, note="; ".join(filter(None, (found.note, said))))
 
 
-CHECKS = {
-    "random_points": random_points,
-    "special_points": special_points,
-    "at_kinks": at_kinks,
-    "batch_of_one": batch_of_one,
-    "non_contiguous": non_contiguous,
-    "read_only": read_only,
-}
+CHECKS = by_name(random_points, special_points, at_kinks, batch_of_one, non_contiguous, read_only)

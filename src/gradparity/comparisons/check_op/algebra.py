@@ -1,24 +1,26 @@
 """Laws that hold for every op: zero, linearity in dz, independence of samples.
 
-Two results that are to be equal may differ by what the formulas' bounds allow each of them: a
-matrix product of fewer rows may be summed in another order.  All of it holds at kinks and ties too:
-any valid choice is right there, if it depends on the instance alone.
+Two results that must be equal may differ by the formulas' bounds of both: a matrix product of fewer
+rows may be summed in another order.  The laws hold at kinks and ties too: any valid choice is right
+there, if it depends on the sample alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ...core.arithmetic.arrays import Array, NDArray
+from ...core.arithmetic.arrays import NDArray
 from ...core.network.quantity import Quantity
 from ..findings.finding import Finding
 from .calling import Outcome
 from .compared import FEW, compared
 from .points import PARTS
 from .setting import Setting
-from .task import Task, both, everywhere
+from .task import Task, both, by_name, everywhere
 
 __all__ = ["CHECKS"]
 
@@ -28,22 +30,18 @@ def zero_cotangent(task: Task, setting: Setting) -> Iterator[Finding]:
     """backward(0) is 0."""
     outcome = task.pair.run(setting.with_dz(np.zeros_like(setting.dz)))
     yield from outcome.problems
-
-    def why(name: str, zero: NDArray, got: NDArray, at: tuple[int, ...]) -> str:
-        return (
-            f"backward(0) gives {got[at]:.6g} at {list(at)}, not 0; does it leave dz out, or add "
-            "something that does not depend on it (weight decay)?"
-        )
-
+    note = (
+        "backward(0) gives {got} at {at}, not 0; does it leave dz out, or add something that does "
+        "not depend on it (weight decay)?"
+    )
     for name, got in outcome.results.items():
         if name.is_gradient and not _decays(task, name):
-            zero = np.zeros_like(got)
-            yield compared(setting, name, zero, got, zero, why, same_bits=True, zero=True)
+            yield compared(setting, name, np.zeros_like(got), got, None, note, zero=True)
 
 
-#: Powers of two scale every float operation exactly; large and small ones show what is clipped.
+#: Powers of two scale every float operation exactly; large and small ones reveal clipping.
 FACTORS = {"-": -1.0, "2 ": 2.0, "2^30 ": 2.0**30, "2^-30 ": 2.0**-30}
-#: A format that overflows or underflows when it is scaled by the last two.
+#: A format with a smaller largest number overflows or underflows under the last two factors.
 NARROW = 2.0**60
 
 
@@ -54,9 +52,8 @@ def linearity(task: Task, setting: Setting) -> Iterator[Finding]:
     yield from one.problems
     wide = task.precision.largest > NARROW
     for label, factor in FACTORS.items():
-        if not wide and abs(factor) not in (1, 2):
-            continue
-        yield from _scaled(task, setting, one, label, factor)
+        if wide or abs(factor) in (1, 2):
+            yield from _scaled(task, setting, one, label, factor)
     yield from _additive(task, setting)
 
 
@@ -64,27 +61,25 @@ def _scaled(task: Task, setting: Setting, one: Outcome, label: str, c: float) ->
     scaled = setting.with_dz((c * setting.dz).astype(setting.dz.dtype))
     bounds, outcome = scaled.bounds(task.plain), task.pair.run(scaled)
     yield from outcome.problems
+    note = f"backward({label}dz) is not {label}backward(dz) at {{at}}: {{got}} and {{want}}"
 
-    def why(name: str, want: NDArray, got: NDArray, at: tuple[int, ...]) -> str:
-        said = f"backward({label}dz) is not {label}backward(dz) at {list(at)}: "
-        said += f"{got[at]:.6g} and {want[at]:.6g}"
+    def hint(want: NDArray, got: NDArray) -> str:
         off = got != want
         if c < 0:
             if np.all((got == 0) | (want == 0) | ~off):
-                return said + "; it treats negative cotangents differently (guided backprop?)"
-            return said + "; it does not follow the sign of dz"
+                return "; it treats negative cotangents differently (guided backprop?)"
+            return "; it does not follow the sign of dz"
         if np.all(np.abs(got[off]) <= np.abs(want[off])) and c > 1:
-            return said + "; is the gradient clipped or normalised?"
-        return said + "; it is not proportional to dz"
+            return "; is the gradient clipped or normalised?"
+        return "; it is not proportional to dz"
 
     for name, a, b in both(one, outcome):
         if name.is_gradient and not _decays(task, name):
-            allowed = 2 * bounds[name].full_error()
-            want = (c * a.astype(np.float64)).astype(np.float64)
-            yield compared(scaled, name, want, b, allowed, why)
+            want, allowed = c * a.astype(np.float64), 2 * bounds[name].full_error()
+            yield compared(scaled, name, want, b, allowed, note, hint=hint)
 
 
-#: Cotangents that are added are whole multiples of this: their sum is exact in every format.
+#: The cotangents to add are multiples of this, so their sum is exact in every format.
 GRID = 2.0**-5
 
 
@@ -101,21 +96,18 @@ def _additive(task: Task, setting: Setting) -> Iterator[Finding]:
     runs = [task.pair.run(s) for s in (other, summed)]
     yield from (problem for run in (one, *runs) for problem in run.problems)
     bounds = [s.bounds(task.plain) for s in (setting, other, summed)]
-
-    def why(name: str, want: NDArray, got: NDArray, at: tuple[int, ...]) -> str:
-        return (
-            f"backward(dz + dz') is {got[at]:.6g} at {list(at)}, backward(dz) + backward(dz') "
-            f"{want[at]:.6g}; backward must be linear in dz"
-        )
-
+    note = (
+        "backward(dz + dz') is {got} at {at}, backward(dz) + backward(dz') {want}; backward must "
+        "be linear in dz"
+    )
     for name, a, b in both(one, runs[0]):
         got = runs[1].results.get(name)
         if got is not None and name.is_gradient and not _decays(task, name):
             want = a.astype(np.float64) + b
-            # What is added may cancel, after roundings of a choice at a kink of another kind.
+            # The summands may cancel, and a different choice at a kink is rounded differently.
             few = FEW * task.precision.unit * (np.abs(a) + np.abs(b))
             allowed = few + sum(bound[name].full_error() for bound in bounds)
-            yield compared(summed, name, want, got, allowed, why)
+            yield compared(summed, name, want, got, allowed, note)
 
 
 @everywhere
@@ -131,8 +123,8 @@ def batch_split(task: Task, setting: Setting) -> Iterator[Finding]:
             continue
         errors = [bound[name].full_error() for bound in own]
         summed = name.is_gradient_by(setting.step.parameters)
-        put = _added if summed else np.concatenate
-        want = put([piece.astype(np.float64) for piece in pieces])  # type: ignore[union-attr]
+        put: Any = partial(np.sum, axis=0) if summed else np.concatenate
+        want = put([piece.astype(np.float64) for piece in pieces if piece is not None])
         allowed = bounds[name].full_error() + put(errors)
         if summed and "mean" in task.allow:
             sizes = [part.case.T for part in parts]
@@ -141,64 +133,54 @@ def batch_split(task: Task, setting: Setting) -> Iterator[Finding]:
             weighted = weighted / setting.case.T
             if np.all(np.abs(weighted - got) <= allowed):
                 want = weighted
-        yield compared(setting, name, want, got, allowed, _why_summed if summed else _why_alone)
+        if summed:
+            yield compared(setting, name, want, got, allowed, NOT_SUMMED, hint=_hint_divided)
+        else:
+            yield compared(setting, name, want, got, allowed, NOT_ALONE)
 
 
-def _added(arrays: Sequence[Array]) -> Array:
-    return np.stack(arrays).sum(axis=0)
+NOT_ALONE = (
+    "a sample gives {want} at {at} in a smaller batch, {got} in a batch of 7; samples must not "
+    "influence each other (a sum, mean or max over the wrong axis?)"
+)
+NOT_SUMMED = (
+    "over the whole batch it is {got} at {at}, the sum over its parts {want}; the gradient of a "
+    "parameter is the sum over samples"
+)
 
 
-def _why_alone(name: str, want: NDArray, got: NDArray, at: tuple[int, ...]) -> str:
-    return (
-        f"instance {at[0]} gives {want[at]:.6g} at {list(at)} in a smaller batch, {got[at]:.6g} in "
-        "one of 7; instances must not see each other (a sum, mean or max over the wrong axis?)"
-    )
-
-
-def _why_summed(name: str, want: NDArray, got: NDArray, at: tuple[int, ...]) -> str:
-    said = (
-        f"over the whole batch it is {got[at]:.6g} at {list(at)}, the sum over its parts "
-        f"{want[at]:.6g}; the gradient of a parameter is the sum over instances"
-    )
+def _hint_divided(want: NDArray, got: NDArray) -> str:
     smaller = np.abs(got) < np.abs(want)
-    return said + (" (is it divided by their number?)" if smaller.mean() > 0.5 else "")
+    return " (is it divided by their number?)" if smaller.mean() > 0.5 else ""
 
 
 @everywhere
 def permutation(task: Task, setting: Setting) -> Iterator[Finding]:
-    """The samples in another order: the same for each, the same gradients of parameters."""
+    """In another order, each sample has the same results, and parameters the same gradients."""
     order = np.random.default_rng((task.points.seed, 4)).permutation(setting.case.T)
     order = order if np.any(order != np.arange(len(order))) else order[::-1]
     turned = setting.rows(order)
     first, second = task.pair.run(setting), task.pair.run(turned)
     yield from [*first.problems, *second.problems]
     bounds = setting.bounds(task.plain), turned.bounds(task.plain)
-
-    def why(name: str, want: NDArray, got: NDArray, at: tuple[int, ...]) -> str:
-        return (
-            f"with the instances in another order it is {got[at]:.6g} at {list(at)} and not "
-            f"{want[at]:.6g}; it depends on where in the batch an instance stands"
-        )
-
+    note = (
+        "with the samples in another order it is {got} at {at} and not {want}; it depends on a "
+        "sample's position in the batch"
+    )
     for name, a, b in both(first, second):
         summed = name.is_gradient_by(setting.step.parameters)
         errors = bounds[0][name].full_error(), bounds[1][name].full_error()
         if summed:
-            yield compared(setting, name, a, b, errors[0] + errors[1], why)
+            yield compared(setting, name, a, b, errors[0] + errors[1], note)
         else:
-            yield compared(turned, name, a[order], b, errors[0][order] + errors[1], why)
+            yield compared(turned, name, a[order], b, errors[0][order] + errors[1], note)
 
 
 def _decays(task: Task, name: Quantity) -> bool:
-    """A parameter's gradient to which a multiple of the parameter is meant to be added."""
+    """Whether an allowed weight decay adds a multiple of the parameter to this gradient."""
     parameter = name.is_gradient_by(task.points.op.parameter_shapes())
     return parameter and any(e.startswith("weight-decay") for e in task.allow)
 
 
-#: In the order in which they are run, and whether one can hold for an op that draws random numbers.
-CHECKS: dict[str, tuple[Callable[[Task], Iterator[Finding]], bool]] = {
-    "zero_cotangent": (zero_cotangent, True),
-    "linearity": (linearity, False),
-    "batch_split": (batch_split, False),
-    "permutation": (permutation, False),
-}
+#: The checks in the order in which they are run.
+CHECKS = by_name(zero_cotangent, linearity, batch_split, permutation)

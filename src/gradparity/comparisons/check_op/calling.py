@@ -20,7 +20,7 @@ from ..running.raised import raised
 from .setting import VALUE, Setting, Z
 from .widths import takes_dz_alone
 
-__all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "wrong"]
+__all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "told"]
 
 #: How the arrays that are handed to a user's functions are laid out.
 Layout = Callable[[str, NDArray], NDArray]
@@ -165,9 +165,7 @@ def _caught(setting: Setting, calls: Callable[[Outcome], None]) -> Outcome:
     except CallError as raised:
         quantity = VALUE if raised.function == "forward" else GRADIENTS
         verdict = Verdict.MISMATCH if raised.in_place else Verdict.INCONCLUSIVE
-        outcome.problems.append(
-            Finding(quantity, Z, as_written(setting.op), verdict, 0, note=str(raised))
-        )
+        outcome.problems.append(told(setting, quantity, str(raised), verdict=verdict))
         outcome.wrote = raised.in_place
     return outcome
 
@@ -210,7 +208,7 @@ def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> Non
         received = f"{len(given)} things" if isinstance(given, tuple | list) else _kind(given)
         note = f"backward returned {received}, expected {'' if len(shapes) == 1 else 'the tuple '}"
         note += f"({order})" if len(shapes) > 1 else order
-        outcome.problems.append(wrong(setting, GRADIENTS, note + _none(given)))
+        outcome.problems.append(told(setting, GRADIENTS, note + _none(given)))
         return
     for (name, shape), array in zip(shapes.items(), given, strict=True):
         _receive(setting, Quantity.grad(name), "backward", f"d{name}", array, shape, outcome)
@@ -231,12 +229,12 @@ def _receive(
         array = _array(got, shape)
     except Exception as error:  # on no device, sparse, or deleted
         said = f"{function} returned {letter} as {_kind(got)}, which is no array: {raised(error)}"
-        outcome.problems.append(wrong(setting, quantity, said))
+        outcome.problems.append(told(setting, quantity, said))
         return
     notes = list(_objections(array, got, shape, dtype))
     if notes:
         said = f"{function} returned {letter} {notes[0]}"
-        outcome.problems.append(wrong(setting, quantity, said))
+        outcome.problems.append(told(setting, quantity, said))
     if array is not None and array.dtype.kind in "fiub" and array.shape == shape:
         with np.errstate(all="ignore"):
             outcome.results[quantity] = np.array(array, dtype=dtype)
@@ -278,6 +276,12 @@ def _none(got: Any) -> str:
     return "; is there no return?" if got is None else ""
 
 
-def wrong(setting: Setting, quantity: Quantity, note: str, elements: int = 0) -> Finding:
-    """A mismatch that is told in words alone."""
-    return Finding(quantity, Z, as_written(setting.op), Verdict.MISMATCH, elements, note=note)
+def told(
+    setting: Setting,
+    quantity: Quantity,
+    note: str,
+    elements: int = 0,
+    verdict: Verdict = Verdict.MISMATCH,
+) -> Finding:
+    """A finding without numbers."""
+    return Finding(quantity, Z, as_written(setting.op), verdict, elements, note=note)

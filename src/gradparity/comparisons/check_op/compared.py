@@ -1,4 +1,4 @@
-"""Two results that are to be equal, up to what both may be off."""
+"""Compare two results that must be equal, up to the bounds of both."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from .setting import Setting, Z
 
 __all__ = ["FEW", "compared", "first_of"]
 
-#: Roundings of a result itself.
+#: Roundings that a result itself may be off by.
 FEW = 4.0
-
-#: (quantity, want, got, index of the first that is off) -> what is wrong, in words.
-Why = Callable[[Quantity, NDArray, NDArray, tuple[int, ...]], str]
 
 
 def compared(
@@ -27,22 +24,30 @@ def compared(
     name: Quantity,
     want: NDArray,
     got: NDArray,
-    allowed: Array,
-    why: Why,
+    allowed: Array | None,
+    note: str,
     *,
-    same_bits: bool = False,
+    hint: Callable[[NDArray, NDArray], str] | None = None,
     zero: bool = False,
 ) -> Finding:
-    """Two results that are to be equal, up to what both may be off.
+    """Compare two results that must be equal.
 
-    `why` says in words what it means that they are not; `zero`: they are to be zero.  Unless they
-    are to be the same bits, each may also be off by a few roundings of itself: where another
-    function is meant, or another choice at a kink, the formulas' bounds are not about its numbers.
-    NaN is the same as NaN: that a number is not finite, another check says.
+    Where another function or another choice at a kink is used, the formulas' bounds do not describe
+    these numbers, so each result may also be off by `FEW` roundings of itself.  NaN equals NaN: the
+    check `finite` reports it.
+
+    Parameters
+    ----------
+    allowed : the largest absolute difference; None if the results must be identical bits.
+    note : the finding's note where they differ, with the fields {want}, {got} and {at}.
+    hint : (want, got) -> text to add to the note.
+    zero : whether zeros are expected; otherwise results that are all zero are vacuous.
     """
     a, b = np.asarray(want, np.float64), np.asarray(got, np.float64)
     with np.errstate(all="ignore"):
-        if not same_bits:
+        if allowed is None:
+            allowed = np.zeros(a.shape)
+        else:
             allowed = allowed + FEW * setting.case.precision.unit * (np.abs(a) + np.abs(b))
         error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         error = np.where(np.isnan(error), np.inf, error)
@@ -51,9 +56,11 @@ def compared(
     found = m.finding(name, (Z, as_written(setting.op)), verdict, setting.case.precision.unit)
     if m.off:
         at = found.index or ()
-        note = why(name, a, b, at)
         if np.isfinite(a[at]) and not np.isfinite(b[at]):
             note = f"it is {b[at]} at {list(at)}, which is not a number"
+        else:
+            note = note.format(want=f"{a[at]:.6g}", got=f"{b[at]:.6g}", at=list(at))
+            note += hint(a, b) if hint is not None else ""
         note += f" ({found.outside} of {b.size} elements)" if b.size > 1 else ""
         return replace(found, verdict=Verdict.MISMATCH, outside=0, note=note)
     if m.largest == 0.0 and not zero:

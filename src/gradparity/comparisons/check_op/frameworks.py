@@ -1,35 +1,32 @@
-"""A function that a framework differentiates, used in other ways than to differentiate all of it.
+"""Checks of a function that a framework differentiates: its value alone, compiled, and frozen.
 
-What an adapter offers of these is seen from the options of its methods: see `offered`.
+The options of an adapter's methods say which checks it supports; see `offered`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from ...core import Op
-from ...core.arithmetic.arrays import NDArray
 from ..findings.finding import Finding
 from .against_formulas import judged
-from .calling import Outcome, Pair
+from .calling import Pair
 from .compared import compared
-from .setting import Setting
-from .task import Task, both
+from .task import Check, Task, both, by_name
 
 __all__ = ["offered"]
 
 
 def undifferentiated(task: Task) -> Iterator[Finding]:
-    """The function alone gives the same value: a rule for its derivative may have another."""
+    """The function alone gives the same value; a custom derivative rule may compute another."""
     for setting in (task.points.random(9), task.points.special()):
         yield from judged(task, setting, task.pair.value)
 
 
 def compiled(task: Task) -> Iterator[Finding]:
-    """Value and gradients, and the value alone, where the framework traces and compiles it."""
+    """Value and gradients, and the value alone, are right where the framework compiles them."""
     for run in (task.pair.run, task.pair.value):
         for found in judged(task, task.points.special(), partial(run, compiled=True)):
             said = "; as it is compiled" if found.note and found.parity is not True else ""
@@ -37,56 +34,41 @@ def compiled(task: Task) -> Iterator[Finding]:
 
 
 def frozen_arguments(task: Task) -> Iterator[Finding]:
-    """A gradient is the same if those of other arguments are not asked for."""
+    """A gradient does not change if the gradients of other arguments are not requested."""
     setting = task.random()
     whole, bounds = task.pair.run(setting), setting.bounds(task.plain)
     yield from whole.problems
-    n = len(setting.arguments)
-    one = [(i,) for i in range(n)]
-    others = [tuple(j for j in range(n) if j != i) for i in range(n)] if n > 2 else []
-    for frozen in (*one, *others):
-        yield from _without(task, setting, whole, frozen, bounds)
-
-
-def _without(
-    task: Task, setting: Setting, whole: Outcome, frozen: Sequence[int], bounds: Mapping[Any, Any]
-) -> Iterator[Finding]:
-    names = [list(setting.arguments)[i] for i in frozen]
-
-    def why(name: str, a: NDArray, b: NDArray, at: tuple[int, ...]) -> str:
-        return (
-            f"it is {b[at]:.6g} at {list(at)} if no gradient by {' and '.join(names)} is asked "
-            f"for, and {a[at]:.6g} if all are"
+    names = list(setting.arguments)
+    one = [[name] for name in names]
+    others = [[other for other in names if other != name] for name in names]
+    for frozen in one + (others if len(names) > 2 else []):
+        outcome = task.pair.run(setting, frozen=tuple(map(names.index, frozen)))
+        yield from outcome.problems
+        note = (
+            f"it is {{got}} at {{at}} if no gradient by {' and '.join(frozen)} is requested, and "
+            "{want} if all are"
         )
-
-    outcome = task.pair.run(setting, frozen=frozen)
-    yield from outcome.problems
-    for name, a, b in both(whole, outcome):
-        if not name.is_gradient_by(names):
-            yield compared(setting, name, a, b, 2 * bounds[name].full_error(), why)
+        for name, a, b in both(whole, outcome):
+            if not name.is_gradient_by(frozen):
+                yield compared(setting, name, a, b, 2 * bounds[name].full_error(), note)
 
 
-#: Checks of functions that a framework differentiates.
-CHECKS: dict[str, Callable[[Task], Iterator[Finding]]] = {
-    "undifferentiated": undifferentiated,
-    "compiled": compiled,
-    "frozen_arguments": frozen_arguments,
-}
-
-#: Which method of an adapter, with which option, each needs.
-NEEDS = {
-    "undifferentiated": ("call", ""),
-    "compiled": ("vjp", "compiled"),
-    "frozen_arguments": ("vjp", "frozen"),
+#: Which method of an adapter, with which option, each check needs.
+NEEDS: dict[Check, tuple[str, str]] = {
+    undifferentiated: ("call", ""),
+    compiled: ("vjp", "compiled"),
+    frozen_arguments: ("vjp", "frozen"),
 }
 
 
-def offered(pair: Pair, reference: Op) -> dict[str, Callable[[Task], Iterator[Finding]]]:
-    """The checks that the adapter has methods for, and that say something of the op."""
+def offered(pair: Pair, reference: Op) -> dict[str, Check]:
+    """The checks that the adapter has methods for, and that apply to the op."""
     alone = reference.n_inputs == 1 and not reference.parameter_shapes()
-    return {
-        name: check
-        for name, check in CHECKS.items()
-        if pair.offers(*NEEDS[name])
-        and not (name == "frozen_arguments" and (alone or reference.random))
-    }
+    return by_name(
+        *(
+            check
+            for check, needed in NEEDS.items()
+            if pair.offers(*needed)
+            and not (check is frozen_arguments and (alone or reference.random))
+        )
+    )

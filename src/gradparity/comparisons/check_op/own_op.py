@@ -24,17 +24,15 @@ from . import algebra, calls, frameworks
 from .calling import Pair
 from .points import Points
 from .setting import letters_of, names_of_inputs
-from .task import Task
+from .task import Check, Task
 from .widths import shapes_of
 
 __all__ = ["OwnOp", "check_op"]
 
 DTYPES = ("float64", "float32")
 
-Check = Callable[[Task], Iterator[Finding]]
-
-#: What needs no formula; the check, and whether it can hold for an op that draws random numbers.
-CHECKS = {**calls.CHECKS, **algebra.CHECKS}
+#: Checks that do not apply to an op that draws new random numbers at every call.
+REPEATED = ("determinism", "independent_calls", "linearity", "batch_split", "permutation")
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class OwnOp:
         found = {}
         if self.reference.random:
             why = f"{self.reference.name} draws new numbers at every call"
-            found = {name: why for name, (_, random) in CHECKS.items() if not random}
+            found = dict.fromkeys(REPEATED, why)
         points = Points(self.reference, self.shapes, PRECISIONS["float64"], 0)
         if points.kinks() is None:
             found["at_kinks"] = f"{self.reference.name} has no kinks"
@@ -140,8 +138,7 @@ class OwnOp:
 
     def _all_checks(self) -> dict[str, Check]:
         """Every check for functions of this kind: by hand, or differentiated by an adapter."""
-        found: dict[str, Check] = {name: check for name, (check, _) in CHECKS.items()}
-        found |= formulas.CHECKS
+        found = {**calls.CHECKS, **algebra.CHECKS, **formulas.CHECKS}
         try:
             pair = self.pair
         except AdapterError:  # not installed, which is said where it is needed

@@ -15,14 +15,14 @@ from .calling import Outcome, Pair
 from .points import Points
 from .setting import Setting
 
-__all__ = ["Task", "both", "everywhere"]
+__all__ = ["Check", "Task", "both", "by_name", "everywhere"]
 
 
 @dataclass(frozen=True)
 class Task:
     """The input of a check: the user's pair, and numbers in one precision.
 
-    `expected` are conventions that are meant, such as "mean".
+    `allow` lists conventions that pass, such as "mean".
     """
 
     pair: Pair
@@ -35,20 +35,26 @@ class Task:
         return self.points.random(T, draw).astype(self.precision)
 
     def at_kinks(self) -> Setting | None:
-        """Seven instances at kinks and ties; None if the op has none."""
+        """Seven samples at kinks and ties; None if the op has none."""
         found = self.points.few_at_kinks()
         return None if found is None else found.astype(self.precision)
 
     @property
     def plain(self) -> Rounding:
-        """The arithmetic of the algebra: the worst case, sums in the dtype itself."""
+        """The arithmetic of the algebraic checks: the worst case, sums in the dtype itself."""
         return Rounding.of(self.precision).summing_in_storage()
 
 
-def everywhere(
-    check: Callable[[Task, Setting], Iterator[Finding]],
-) -> Callable[[Task], Iterator[Finding]]:
-    """The check at random points, and then at kinks and ties, which a note says."""
+Check = Callable[[Task], Iterator[Finding]]
+
+
+def by_name(*checks: Check) -> dict[str, Check]:
+    """The checks by the names of their functions."""
+    return {check.__name__: check for check in checks}
+
+
+def everywhere(check: Callable[[Task, Setting], Iterator[Finding]]) -> Check:
+    """Run a check at random points, and then at kinks and ties, which a note mentions."""
 
     @wraps(check)
     def checked(task: Task) -> Iterator[Finding]:
@@ -64,6 +70,6 @@ def everywhere(
 
 
 def both(first: Outcome, second: Outcome) -> Iterable[tuple[Quantity, NDArray, NDArray]]:
-    """(quantity, its first, its second) of all that both passes gave."""
+    """(quantity, first result, second result) for every quantity that both passes returned."""
     names = [name for name in first.results if name in second.results]
     return [(name, first.results[name], second.results[name]) for name in names]
