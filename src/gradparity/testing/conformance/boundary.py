@@ -1,10 +1,12 @@
-"""Promises of an adapter at its boundary: copies, running, errors, global state."""
+"""Checks of an adapter at its boundary: copies, running, errors, global state."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -29,19 +31,15 @@ __all__ = ["CHECKS"]
 
 
 def copies_trace(subject: Subject) -> None:
-    """No two quantities of a trace share memory, and writing into them reaches no later trace."""
+    """No two arrays of a trace share memory, and writing into them changes no later trace."""
     case = subject.small()
     trace = subject.run(case)
     found, kept = arrays(trace), {}
     for key, array in found.items():
         kept[key] = array.copy()
         expect(array.flags.writeable, f"{key} is read-only: a view of another's memory; copy it")
-    names = list(found)
     shared = [
-        f"{a} and {b}"
-        for i, a in enumerate(names)
-        for b in names[i + 1 :]
-        if np.shares_memory(found[a], found[b])
+        f"{a} and {b}" for a, b in combinations(found, 2) if np.shares_memory(found[a], found[b])
     ]
     expect(not shared, f"these share their memory, give each a copy: {', '.join(shared)}")
     for array in found.values():
@@ -52,7 +50,7 @@ def copies_trace(subject: Subject) -> None:
 
 
 def copies_case(subject: Subject) -> None:
-    """The case's arrays are neither changed nor handed out."""
+    """The case's arrays are neither changed nor part of the trace."""
     case = subject.small()
     given = {"x": case.x, "d": case.d, "desired": case.desired, **case.params}
     before = {name: array.tobytes() for name, array in given.items()}
@@ -61,15 +59,14 @@ def copies_case(subject: Subject) -> None:
     expect(not changed, f"running changed {changed} of the case; copy what you are given")
     shared = [
         f"{key} of the trace and {name} of the case"
-        for key, array in found.items()
-        for name, other in given.items()
-        if np.shares_memory(array, other)
+        for key, name in product(found, given)
+        if np.shares_memory(found[key], given[name])
     ]
     expect(not shared, f"these share their memory, copy them: {', '.join(shared)}")
 
 
 def copies_build(subject: Subject) -> None:
-    """The built network shares no memory with its source, nor with what is exported."""
+    """The built network shares no memory with the given parameters, nor with the exported ones."""
     case = subject.small()
     params = {name: p.copy() for name, p in case.params.items()}
     native = subject.adapter.build(case.network, params)
@@ -91,7 +88,7 @@ ROUND_TRIP = (
 
 
 def round_trip(subject: Subject) -> None:
-    """build and export hand the parameters over bit by bit, zeros' signs and subnormals too."""
+    """build and export preserve every bit of the parameters, also signs of zeros and subnormals."""
     net = subject.buildable(
         Network(*layers, divergence=subject.divergence)
         for layers in (ROUND_TRIP, ROUND_TRIP[:2], ROUND_TRIP[:1])
@@ -153,7 +150,7 @@ def dtype_argument(subject: Subject) -> None:
 
 
 def run_all(subject: Subject) -> None:
-    """run_all gives the traces of the cases in their order, in their own dtypes."""
+    """run_all returns the traces in the order of the cases, each in its case's dtype."""
     found = subject.adapter.run_all([])
     expect(isinstance(found, list) and not found, f"run_all([]) is {found!r}; return []")
     mixed = [subject.small(dtype, batch) for batch in (5, 3) for dtype in subject.dtypes]
@@ -170,7 +167,7 @@ def run_all(subject: Subject) -> None:
 
 
 def _nearly_same(a: Trace, b: Trace, said: str) -> None:
-    """Compiled together may be rounded otherwise, but not to half the digits."""
+    """Cases compiled together may be rounded differently, but half of the digits must agree."""
     first, second = arrays(a), arrays(b)
     for key, x in first.items():
         apart = float(np.abs(x - second[key]).max(initial=0.0))
@@ -180,7 +177,7 @@ def _nearly_same(a: Trace, b: Trace, said: str) -> None:
 
 @dataclass(frozen=True)
 class Unheard(Activation):
-    """y = z^3: an op that no adapter has heard of."""
+    """y = z^3: an op that no adapter knows."""
 
     def f(self, z: Any) -> Any:
         return z * z * z
@@ -191,7 +188,7 @@ class Unheard(Activation):
 
 @dataclass(frozen=True)
 class UnheardDivergence(Divergence):
-    """Div = sum_i y_i: a divergence that no adapter has heard of."""
+    """Div = sum_i y_i: a divergence that no adapter knows."""
 
     def forward(self, y: Any, d: Any) -> Any:
         return y.sum(axis=-1)
@@ -201,43 +198,36 @@ class UnheardDivergence(Divergence):
 
 
 def unknown_op(subject: Subject) -> None:
-    """An op it does not know is an AdapterError that names it, when run and when built."""
+    """An unknown op is an AdapterError that names it, when run and when built."""
     net = layered([Affine(2, 2), Unheard()], subject.divergence)
     case = Case.random(net, dtype=subject.dtypes[0])
-    _refuses(lambda: subject.adapter.run(case), "run", "Unheard", "an op it has not")
-    _refuses(
-        lambda: subject.adapter.build(case.network, case.params), "build", "Unheard",
-        "an op it has not",
-    )  # fmt: skip
+    with _refusal("run", "Unheard", "the adapter does not have this op"):
+        subject.adapter.run(case)
+    with _refusal("build", "Unheard", "the adapter does not have this op"):
+        subject.adapter.build(case.network, case.params)
 
 
 def unknown_divergence(subject: Subject) -> None:
-    """A divergence it does not know is an AdapterError that names it."""
+    """An unknown divergence is an AdapterError that names it."""
     case = Case.random(layered([Affine(2, 2)], UnheardDivergence())).astype(subject.dtypes[0])
-    _refuses(
-        lambda: subject.adapter.run(case), "run", "UnheardDivergence", "a divergence it has not"
-    )
+    with _refusal("run", "UnheardDivergence", "the adapter does not have this divergence"):
+        subject.adapter.run(case)
 
 
-def device(subject: Subject) -> None:
-    """A device that is not there is a DeviceError that names it: nothing else can be run there."""
-    case = subject.small()
-    _refuses(
-        lambda: subject.adapter.run(case, device="abacus"), "run", "abacus", "no such device",
-        DeviceError,
-    )  # fmt: skip
+def unknown_device(subject: Subject) -> None:
+    """An unknown device is a DeviceError that names it, so that no other case is tried there."""
+    with _refusal("run", "abacus", "no such device", DeviceError):
+        subject.adapter.run(subject.small(), device="abacus")
 
 
-def _refuses(
-    attempt: Callable[[], Any],
-    method: str,
-    what: str,
-    why: str,
-    kind: type[AdapterError] = AdapterError,
-) -> None:
+@contextmanager
+def _refusal(
+    method: str, what: str, why: str, kind: type[AdapterError] = AdapterError
+) -> Iterator[None]:
+    """Expect an error of this kind that names `what`."""
     remedy = f"raise {kind.__name__} naming {what!r} ({why})"
     try:
-        attempt()
+        yield
     except kind as error:
         expect(what in str(error), f"{method} refused with {str(error)!r}; {remedy}")
     except Exception as error:
@@ -248,38 +238,32 @@ def _refuses(
 
 
 def global_state(subject: Subject) -> None:
-    """Random numbers, error handling, default dtypes and warning filters stay as they were."""
+    """A run leaves random numbers, error handling, default dtypes and warning filters unchanged."""
     case = subject.first(_randomized(subject), subject.small())
-    adapter = subject.adapter  # what importing a framework changes is not the adapter's
+    adapter = subject.adapter  # imported before: what importing a framework changes is allowed
     for which in (0, 1):
         with unusual(which) as changed:
             subject.run(case)
             adapter.build(case.network, case.params)
             found = changed()
-        expect(not found, f"running changed {', '.join(found)}; use a context, or put it back")
+        expect(not found, f"running changed {', '.join(found)}; use a context, or restore it")
 
 
 def float32_after_float64(subject: Subject) -> None:
-    """A run in float64 changes nothing for the next one in float32."""
+    """A run in float64 does not affect a later one in float32."""
     if len(subject.dtypes) < 2:
         return
     narrow, wide = subject.small("float32"), subject.small("float64")
-    first = [subject.run(narrow) for _ in range(2)][-1]  # asked after float32 itself
+    first = [subject.run(narrow) for _ in range(2)][-1]  # after float32 itself
     subject.run(wide)
     _same_bits(subject.run(narrow), first, "float32 before and after a run in float64")
 
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
-    "copies-trace": copies_trace,
-    "copies-case": copies_case,
-    "copies-build": copies_build,
-    "round-trip": round_trip,
-    "deterministic": deterministic,
-    "dtype-argument": dtype_argument,
-    "run-all": run_all,
-    "unknown-op": unknown_op,
-    "unknown-divergence": unknown_divergence,
-    "unknown-device": device,
-    "global-state": global_state,
-    "float32-after-float64": float32_after_float64,
-}
+    check.__name__.replace("_", "-"): check
+    for check in (
+        copies_trace, copies_case, copies_build, round_trip, deterministic, dtype_argument,
+        run_all, unknown_op, unknown_divergence, unknown_device, global_state,
+        float32_after_float64,
+    )
+}  # fmt: skip

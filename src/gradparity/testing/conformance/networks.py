@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -39,13 +39,13 @@ BUILTIN = builtin_cases()
 
 
 def op(name: str, subject: Subject) -> None:
-    """One op, alone at its special points and in a network, is what the formulas say."""
+    """One op agrees with the formulas, alone at its special points and in a network."""
     cases = [BUILTIN[f"{where}-{name}"].make() for where in ("op", "net")]
     subject.has_parity([subject.adapted(case) for case in cases])
 
 
 def vector_activation(subject: Subject) -> None:
-    """The user's function runs: one of operators alone, and one given for this framework."""
+    """A user's function runs: one made of operators, and one written for this framework."""
     cube = _cube(lambda z: z * z * z)
     native = _cube(_not_for_a_framework, native={subject.name: lambda z: z * z * z})
     for each in (cube, native):
@@ -59,19 +59,10 @@ def _cube(function: Callable[[Any], Any], **how: Any) -> core.VectorActivation:
 
 
 def _not_for_a_framework(z: Any) -> Any:
-    """For NumPy and the judge's own arrays; anything else was to use the native function."""
+    """z^3 for NumPy's and the judge's own arrays; others must use the native function."""
     if type(z).__module__.split(".")[0] not in ("numpy", "gradparity"):
         raise TypeError("the op has a native function for this framework: call that one")
     return z * z * z
-
-
-def several_values(op: core.Op, subject: Subject) -> None:
-    """An op of two values, each of which has a gradient of its own."""
-    net = Network(
-        Node("z1", Affine(3, 4), "x"), Node("z2", Affine(4, 4), "z1"),
-        Node("m1", op, "z2", "z1"), divergence=subject.divergence,
-    )  # fmt: skip
-    subject.has_parity([Case.random(net, batch=4, name=op.name)])
 
 
 def loss(name: str, subject: Subject) -> None:
@@ -97,7 +88,7 @@ CLASSIFIERS = (
 
 
 def class_labels(subject: Subject) -> None:
-    """Desired outputs as class labels, of any integer dtype."""
+    """Targets may be class labels of any integer dtype."""
     labels = np.array([2, 0, 4, 4, 1, 3])
     subject.has_parity([
         replace(_classifier(each, labels.astype(dtype)), name=f"{each!r}, {dtype}")
@@ -107,7 +98,7 @@ def class_labels(subject: Subject) -> None:
 
 
 def soft_targets(subject: Subject) -> None:
-    """Desired outputs as distributions, with zeros in them."""
+    """Targets may be distributions, also with zeros."""
     d = np.abs(np.random.default_rng(4).standard_normal((6, 5)))
     d[0], d[1, 2:] = [0, 1, 0, 0, 0], 0
     d /= d.sum(1, keepdims=True)
@@ -129,18 +120,34 @@ def branch_several_uses(subject: Subject) -> None:
     subject.has_parity([replace(subject.adapted(gated()), name="gated")])
 
 
-def branch_used_twice(subject: Subject) -> None:
-    """A value that one node takes twice: each use has a gradient of its own."""
-    net = Network(
-        Node("z1", Affine(3, 4), "x"), Node("q1", Multiply(), "z1", "z1"),
-        Node("s1", Add(), "q1", "q1", "z1"), Node("c1", Concatenate(), "s1", "s1"),
-        divergence=subject.divergence,
-    )  # fmt: skip
-    subject.has_parity([Case.random(net, batch=4, name="used twice")])
+def parity_of(name: str, nodes: Sequence[Node], subject: Subject) -> None:
+    """Parity of a network of these nodes."""
+    net = Network(*nodes, divergence=subject.divergence)
+    subject.has_parity([Case.random(net, batch=4, name=name)])
+
+
+#: A value that one node takes twice: each use has a gradient of its own.
+USED_TWICE = (
+    Node("z1", Affine(3, 4), "x"),
+    Node("q1", Multiply(), "z1", "z1"),
+    Node("s1", Add(), "q1", "q1", "z1"),
+    Node("c1", Concatenate(), "s1", "s1"),
+)
+#: x used directly by several nodes.
+X_DIRECTLY = (
+    Node("z1", Affine(3, 3), "x"),
+    Node("m1", Multiply(), "x", "z1"),
+    Node("s1", Add(), "x", "m1", "x"),
+)
+
+
+def two_values(op: core.Op) -> tuple[Node, ...]:
+    """An op of two values, each of which has a gradient of its own."""
+    return Node("z1", Affine(3, 4), "x"), Node("z2", Affine(4, 4), "z1"), Node("m1", op, "z2", "z1")
 
 
 def branch_dead_end(subject: Subject) -> None:
-    """A value that does not reach Div: it is shown, and its gradient is zero."""
+    """A value that does not reach Div is in the trace, with zero gradient."""
     net = Network(
         Node("z1", Affine(3, 4), "x"), Node("aside", Affine(4, 2), "z1"),
         Node("more", Affine(2, 2), "aside"), Node("z2", Affine(4, 3), "z1"),
@@ -154,19 +161,14 @@ def branch_dead_end(subject: Subject) -> None:
 
 
 def branch_input(subject: Subject) -> None:
-    """x used directly by several nodes, and as the only value there is."""
-    net = Network(
-        Node("z1", Affine(3, 3), "x"), Node("m1", Multiply(), "x", "z1"),
-        Node("s1", Add(), "x", "m1", "x"), divergence=subject.divergence,
-    )  # fmt: skip
+    """x is used directly by several nodes, or is the only value."""
+    parity_of("x directly", X_DIRECTLY, subject)
     alone = layered([ReLU()], subject.divergence)
-    subject.has_parity(
-        [Case.random(net, batch=4, name="x directly"), Case.random(alone, width=3, name="x alone")]
-    )
+    subject.has_parity([Case.random(alone, width=3, name="x alone")])
 
 
 def batch_of_one(subject: Subject) -> None:
-    """One instance is a batch as well."""
+    """A batch of a single sample works."""
     branches = [_one(case) for case in subject.gated()]
     subject.has_parity([replace(subject.small(batch=1), name="batch of one"), *branches])
 
@@ -176,7 +178,7 @@ def _one(case: Case) -> Case:
 
 
 def large(subject: Subject) -> None:
-    """More instances and units than blocks of a matrix product have, and another smoothing."""
+    """Parity holds beyond the block size of matrix products, and for other label smoothing."""
     small = subject.small().network
     assert small.divergence is not None
     between = [node.op for node in small.nodes[1:-1]]
@@ -191,7 +193,7 @@ def large(subject: Subject) -> None:
 
 
 def kinks(subject: Subject) -> None:
-    """Exactly at kinks and ties: what is taken lies in the subdifferential, at every single use."""
+    """Exactly at kinks and ties each use has a gradient in the subdifferential."""
     ties = np.array([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [-1.0, -1.0, -1.0], [3.0, 0.0, -0.0]])
     d = np.array([[1.5], [-0.5], [1.0], [-1.25]])
     largest = Case(layered([core.Max()], LinearLoss()), {}, ties, d, "ties")
@@ -216,11 +218,11 @@ def number_format(precision: str, subject: Subject) -> None:
     except AdapterError as error:
         raise unittest.SkipTest(f"not supported: {error}") from error
     said = [trace.precision or trace.dtype.name for trace in traces]
-    expect(set(said) == {precision}, f"a {precision} case gave traces of {said}; say precision=")
+    expect(set(said) == {precision}, f"a {precision} case gave traces of {said}; give precision=")
     if precision in subject.dtypes:
         subject.has_parity(cases, [precision])
         return
-    # How precise low precision is, is what `gradparity check --dtype` says; wrong it must not be.
+    # `gradparity check --dtype` tells how precise low precision is; here it only must not be wrong.
     report = check(cases, subject.adapter, dtypes=[*subject.dtypes, precision])
     wrong = {f.verdict for _, f in report.findings()} & {Verdict.MISMATCH, Verdict.CONVENTION}
     expect(not wrong, diagnosis(report))
@@ -248,7 +250,7 @@ def trainer(subject: Subject) -> None:
 
 
 def native_kinks(subject: Subject) -> None:
-    """kinks() offers what `gradparity probe` asks."""
+    """kinks() has the methods that `gradparity probe` needs."""
     found = _optional(subject, "kinks", "needed for `gradparity probe`")()
     expect(isinstance(found, Kinks), f"kinks() is {found!r}; see gradparity.adapters.kinks.Kinks")
 
@@ -295,13 +297,13 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "dtype-float32": partial(number_format, "float32"),
     **{f"op-{name}": partial(op, name) for name in OPS if name != "vector-activation"},
     "op-vector-activation": vector_activation,
-    **{f"op-{o.name.lower()}": partial(several_values, o)
+    **{f"op-{o.name.lower()}": partial(parity_of, o.name, two_values(o))
        for o in (Add(), Multiply(), Concatenate())},
     **{f"loss-{name}": partial(loss, name) for name in LOSSES},
     "targets-labels": class_labels,
     "targets-soft": soft_targets,
     "branch-several-uses": branch_several_uses,
-    "branch-used-twice": branch_used_twice,
+    "branch-used-twice": partial(parity_of, "used twice", USED_TWICE),
     "branch-dead-end": branch_dead_end,
     "branch-input": branch_input,
     "batch-of-one": batch_of_one,

@@ -1,7 +1,7 @@
-"""Settings of the whole process, put somewhere unusual, so that a change to anything is seen.
+"""Settings of the whole process, set to unusual values so that every change is detected.
 
-What is set to the same every time leaves no trace the second time; so each setting is given two
-values, one after the other, and no change can be to both.
+An adapter that always sets the same value would go unnoticed if that was the value before; so each
+setting is tried with two values, one after the other.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,19 +20,29 @@ __all__ = ["unusual"]
 
 
 class Setting(NamedTuple):
-    """How one is read, as what can be compared, and written; and two values for it."""
+    """Functions that read and write one setting, and two values for it."""
 
     what: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
-    values: tuple[Any, Any]
+    values: Sequence[Any]
+
+    @classmethod
+    def of(cls, what: str, owner: Any, name: str, values: Sequence[Any]) -> Setting:
+        """The setting that is an attribute of an object."""
+        return cls(
+            what,
+            lambda: getattr(owner, name),
+            lambda value: setattr(owner, name, value),
+            values,
+        )
 
 
 @contextmanager
 def unusual(which: int) -> Iterator[Callable[[], list[str]]]:
-    """Every setting at one of its two values, and afterwards as it was.
+    """Set every setting to one of its two values, and restore it afterwards.
 
-    Gives a function that tells which have been changed since.
+    Yields a function that lists the settings changed since.
 
     >>> with unusual(0) as changed:
     ...     random.seed(1)
@@ -62,7 +73,7 @@ def _settings() -> list[Setting]:
     found = list(_of_numpy())
     for name, settings in OF_FRAMEWORKS.items():
         if name in sys.modules:
-            with suppress(AttributeError):  # of another version, whose settings we do not know
+            with suppress(AttributeError):  # a version with other settings
                 for setting in settings(sys.modules[name]):
                     setting.write(setting.read())
                     found.append(setting)
@@ -71,13 +82,13 @@ def _settings() -> list[Setting]:
 
 def _of_numpy() -> Iterator[Setting]:
     states = [random.Random(seed).getstate() for seed in SEEDS]
-    yield Setting("Python's random numbers", random.getstate, random.setstate, _pair(states))
+    yield Setting("Python's random numbers", random.getstate, random.setstate, states)
     states = [_plain(np.random.RandomState(seed).get_state()) for seed in SEEDS]
     yield Setting(
         "NumPy's random numbers",
         lambda: _plain(np.random.get_state()),
         np.random.set_state,
-        _pair(states),
+        states,
     )
     quiet = {"divide": "ignore", "over": "warn", "under": "ignore", "invalid": "ignore"}
     yield Setting(
@@ -94,7 +105,7 @@ def _of_numpy() -> Iterator[Setting]:
         "NumPy's printing options",
         np.get_printoptions,
         lambda how: np.set_printoptions(**how),
-        _pair(printed),
+        printed,
     )
 
 
@@ -114,7 +125,7 @@ def _of_torch(torch: Any) -> Iterator[Setting]:
         ("random numbers", lambda: torch.get_rng_state().numpy().tobytes(), write_state,
          [torch.Generator().manual_seed(seed).get_state().numpy().tobytes() for seed in SEEDS]),
     ):  # fmt: skip
-        yield Setting(f"{what} of torch", read, write, _pair(values))
+        yield Setting(f"{what} of torch", read, write, values)
 
 
 def _of_jax(jax: Any) -> Iterator[Setting]:
@@ -125,34 +136,22 @@ def _of_jax(jax: Any) -> Iterator[Setting]:
         ("jax_debug_nans", (False, False)),
     ):
 
-        def read(name: str = name) -> Any:
-            return getattr(jax.config, name)
-
         def write(value: Any, name: str = name) -> None:
             jax.config.update(name, value)
 
-        yield Setting(name, read, write, _pair(values))
+        yield Setting(name, partial(getattr, jax.config, name), write, values)
 
 
 def _of_tinygrad(tinygrad: Any) -> Iterator[Setting]:
-    for what, owner, name, values in (
-        ("seed", tinygrad.Tensor, "_seed", SEEDS),
-        ("default dtype", tinygrad.helpers.DEFAULT_FLOAT, "value", ("float32", "float64")),
-    ):
-
-        def read(owner: Any = owner, name: str = name) -> Any:
-            return getattr(owner, name)
-
-        def write(value: Any, owner: Any = owner, name: str = name) -> None:
-            setattr(owner, name, value)
-
-        yield Setting(f"{what} of tinygrad", read, write, _pair(values))
+    yield Setting.of("seed of tinygrad", tinygrad.Tensor, "_seed", SEEDS)
+    default = tinygrad.helpers.DEFAULT_FLOAT
+    yield Setting.of("default dtype of tinygrad", default, "value", ("float32", "float64"))
 
 
-#: Of random numbers; nobody uses them.
+#: Seeds that nobody else is likely to use.
 SEEDS = (1972301, 1972302)
 
-#: A framework's settings, where it is loaded.
+#: Framework -> its settings, given its module.
 OF_FRAMEWORKS: dict[str, Callable[[Any], Iterator[Setting]]] = {
     "torch": _of_torch,
     "jax": _of_jax,
@@ -161,10 +160,5 @@ OF_FRAMEWORKS: dict[str, Callable[[Any], Iterator[Setting]]] = {
 
 
 def _plain(state: Any) -> tuple[Any, ...]:
-    """A state of NumPy's generator as what can be compared."""
+    """A state of NumPy's generator in a form that can be compared."""
     return tuple(tuple(part.tolist()) if isinstance(part, np.ndarray) else part for part in state)
-
-
-def _pair(values: Any) -> tuple[Any, Any]:
-    first, second = values
-    return first, second

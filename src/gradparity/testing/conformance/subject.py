@@ -1,4 +1,4 @@
-"""An adapter under examination, and the few questions that the checks share."""
+"""The adapter under examination, with helpers that the checks share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -38,10 +38,15 @@ from ...core.network.quantity import Quantity, by_quantity
 __all__ = ["Refused", "Subject", "array_fault", "arrays", "expect"]
 
 
-class Subject:
-    """One adapter: by its registered name, itself, or its class.
+T = TypeVar("T")
+Found = TypeVar("Found")
 
-    Unlike `gradparity.adapter`, which refuses what is incomplete, so that all of it can be said.
+
+class Subject:
+    """One adapter, given by its registered name, itself, or its class.
+
+    Unlike `gradparity.get_adapter` it accepts an incomplete adapter, so that every fault can be
+    reported.
     """
 
     def __init__(self, given: Any) -> None:
@@ -54,7 +59,7 @@ class Subject:
 
         Raises
         ------
-        AdapterError : no such adapter, or it cannot be loaded.
+        AdapterError : no adapter has this name, or it cannot be loaded.
         """
         if not isinstance(self.given, str | type):
             return self.given
@@ -78,7 +83,7 @@ class Subject:
 
     @cached_property
     def unusable(self) -> AdapterError | None:
-        """Why there is no adapter; None if there is."""
+        """The error that says why the adapter cannot be loaded; None if it can."""
         try:
             _ = self.adapter
         except AdapterError as error:
@@ -86,7 +91,7 @@ class Subject:
         return None
 
     def absent(self, required: Iterable[str]) -> dict[str, str]:
-        """Name -> why, if the framework is merely not installed and not required; else empty."""
+        """Name -> reason, if the framework is only not installed and not required; else empty."""
         error = self.unusable
         merely = error is not None and isinstance(error.__cause__, ModuleNotFoundError)
         name = self.given if isinstance(self.given, str) else getattr(self.given, "name", "adapter")
@@ -98,45 +103,45 @@ class Subject:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Those of float64 and float32 that the adapter does not refuse.
+        """Which of float64 and float32 the adapter supports.
 
         Raises
         ------
-        AssertionError : it refuses both.
+        AssertionError : the adapter supports neither.
         """
         return self._smallest[1]
 
     def small(self, dtype: str = "", batch: int = 5) -> Case:
-        """A small case of ops that the adapter has; by default in the widest dtype it has."""
+        """A small case of ops that the adapter supports; by default in its widest dtype."""
         network, dtypes = self._smallest
         return Case.random(network, batch=batch, seed=1, dtype=dtype or dtypes[0])
 
     @cached_property
     def _smallest(self) -> tuple[Network, tuple[str, ...]]:
         """The first network that runs, and in which of float64 and float32."""
-        unknown = None
-        for network in _small_networks():
-            refused: dict[str, AdapterError] = {}
+        try:
+            return next(_not_refused(self._dtypes_of, _small_networks()))
+        except Refused as unknown:
+            raise AssertionError(
+                f"not even an Affine with one of the plain divergences runs: {unknown}; "
+                "begin with Affine and LinearLoss"
+            ) from None
+
+    def _dtypes_of(self, network: Network) -> tuple[Network, tuple[str, ...]]:
+        """The network, and those of float64 and float32 in which it runs."""
+        refused: dict[str, AdapterError] = {}
+        for dtype in ("float64", "float32"):
             try:
-                for dtype in ("float64", "float32"):
-                    try:
-                        self.run(Case.random(network, batch=5, seed=1, dtype=dtype))
-                    except AdapterError as error:
-                        refused[dtype] = error
-            except Refused as error:
-                unknown = error
-                continue
-            said = "; ".join(f"{dtype}: {error}" for dtype, error in refused.items())
-            expect(len(refused) < 2, f"neither float64 nor float32 runs: {said}")
-            return network, tuple(d for d in ("float64", "float32") if d not in refused)
-        raise AssertionError(
-            f"not even an Affine with one of the plain divergences runs: {unknown}; "
-            "begin with Affine and LinearLoss"
-        )
+                self.run(Case.random(network, batch=5, seed=1, dtype=dtype))
+            except AdapterError as error:
+                refused[dtype] = error
+        said = "; ".join(f"{dtype}: {error}" for dtype, error in refused.items())
+        expect(len(refused) < 2, f"neither float64 nor float32 runs: {said}")
+        return network, tuple(d for d in ("float64", "float32") if d not in refused)
 
     @property
     def divergence(self) -> Divergence:
-        """One that the adapter has, for outputs of any kind and size where there is such a one."""
+        """A divergence that the adapter supports, for outputs of any size if possible."""
         found = (each for each in (L2(), LinearLoss()) if self.has(each))
         own = self.small().network.divergence
         assert own is not None
@@ -151,7 +156,7 @@ class Subject:
         return self._known[divergence]
 
     def adapted(self, case: Case) -> Case:
-        """The case; with LinearLoss or L2 where the adapter has not its divergence."""
+        """The case, with LinearLoss or L2 where the adapter does not support its divergence."""
         net = case.network
         if net.divergence is None or self.has(net.divergence):
             return case
@@ -163,7 +168,7 @@ class Subject:
         return case
 
     def gated(self) -> list[Case]:
-        """The case of branches; none where the adapter has not the ops for it."""
+        """The branched case in a list, which is empty if the adapter lacks one of its ops."""
         return self.accepted([self.adapted(gated())])
 
     def run(self, case: Case, **how: Any) -> Trace:
@@ -171,8 +176,8 @@ class Subject:
 
         Raises
         ------
-        Refused : the adapter says that it has not an op or a divergence of the case.
-        AssertionError : it returned something else.
+        Refused : the adapter does not support an op or the divergence of the case.
+        AssertionError : the adapter returned something other than a trace.
         """
         with _refusing(case.network):
             trace = self.adapter.run(case, **how)
@@ -184,16 +189,10 @@ class Subject:
 
     def first(self, *cases: Case) -> Case:
         """The first case that the adapter does not refuse, or the last."""
-        for case in cases[:-1]:
-            try:
-                self.run(case)
-            except Refused:
-                continue
-            return case
-        return cases[-1]
+        return [*self.accepted(cases[:-1]), cases[-1]][0]
 
     def accepted(self, cases: Iterable[Case]) -> list[Case]:
-        """Those of the cases that the adapter does not refuse."""
+        """The cases that the adapter does not refuse in its widest dtype."""
         found = []
         for case in cases:
             with suppress(Refused):
@@ -202,56 +201,70 @@ class Subject:
         return found
 
     def buildable(self, networks: Iterable[Network]) -> Network:
-        """The first that the adapter builds.
+        """The first network that the adapter builds.
 
         Raises
         ------
-        Refused : there is none.
+        Refused : the adapter builds none of them.
         """
-        refused = Refused("no network")
-        for network in networks:
-            try:
-                with _refusing(network):
-                    self.adapter.build(network, Case.random(network, dtype=self.dtypes[0]).params)
-            except Refused as error:
-                refused = error
-                continue
+
+        def built(network: Network) -> Network:
+            with _refusing(network):
+                self.adapter.build(network, Case.random(network, dtype=self.dtypes[0]).params)
             return network
-        raise refused
+
+        return next(_not_refused(built, networks))
 
     def has_parity(self, cases: Sequence[Case], dtypes: Sequence[str] | None = None) -> Report:
-        """The report on these cases, which must be one of parity.
+        """The report on these cases, which must show parity.
 
         Raises
         ------
-        Refused : the adapter refuses some of them, and there is parity in the rest.
+        Refused : the adapter refuses some of the cases, and the others have parity.
         """
         dtypes = dtypes or self.dtypes
         report = check(cases, self.adapter, dtypes=dtypes)
         if report:
             return report
-        kept, refused = [], None
-        for case in cases:  # what was refused or raised is told as such, and not as a difference
-            try:
-                for dtype in dtypes:
-                    self.run(case.astype(dtype))
+
+        def ran(case: Case) -> Case:
+            for dtype in dtypes:
+                self.run(case.astype(dtype))
+            return case
+
+        # A refusal or an exception is reported as such, and not as a difference.
+        kept = []
+        try:
+            for case in _not_refused(ran, cases):
                 kept.append(case)
-            except Refused as error:
-                refused = error
-        if refused is None:
-            raise AssertionError(diagnosis(report))
-        if kept:
-            self.has_parity(kept, dtypes)
-        raise refused
+        except Refused:
+            if kept:
+                self.has_parity(kept, dtypes)
+            raise
+        raise AssertionError(diagnosis(report))
 
 
 class Refused(unittest.SkipTest):
-    """The adapter says, as it should, that it has not an op or a divergence."""
+    """The adapter names, as it should, an op or a divergence that it does not support."""
+
+
+def _not_refused(attempt: Callable[[T], Found], things: Iterable[T]) -> Iterator[Found]:
+    """Yield what each attempt returns that is not refused; then raise the last refusal, if any."""
+    refused = None
+    for thing in things:
+        try:
+            found = attempt(thing)
+        except Refused as error:
+            refused = error
+        else:
+            yield found
+    if refused is not None:
+        raise refused
 
 
 @contextmanager
 def _refusing(network: Network) -> Iterator[None]:
-    """An AdapterError that names an op or the divergence of the network is a refusal of it."""
+    """Raise an AdapterError that names an op or the divergence of the network as `Refused`."""
     try:
         yield
     except (DeviceError, InPlaceError):
@@ -266,25 +279,20 @@ def _refusing(network: Network) -> Iterator[None]:
 
 
 def _small_networks() -> Iterator[Network]:
-    """Two layers and a smoothed cross-entropy on class labels; then what is simpler."""
+    """Two layers and a smoothed cross-entropy on class labels; then simpler networks."""
     for divergence in (CrossEntropy(eps=0.01), CrossEntropy(), L2(), LinearLoss()):
         for between in ([ReLU()], [Tanh()], [Sigmoid()], []):
             yield layered([Affine(3, 4), *between, Affine(4, 2)], divergence)
 
 
 def expect(holds: Any, otherwise: str) -> None:
-    """An assertion that -O does not remove.
-
-    Raises
-    ------
-    AssertionError : it does not hold.
-    """
+    """Raise AssertionError unless `holds`; unlike `assert`, -O does not remove it."""
     if not holds:
         raise AssertionError(otherwise)
 
 
 def arrays(trace: Trace) -> dict[Quantity, NDArray]:
-    """Every array of a trace under a name of its own."""
+    """Every array of a trace by its quantity."""
     return {q: np.asarray(array) for q, array in by_quantity(trace).items() if q != ERR}
 
 

@@ -1,4 +1,4 @@
-"""Every check of an adapter by its name, to be asked one by one."""
+"""Every check of an adapter by its name, to be run one by one."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
 def checks(adapter: Any) -> dict[str, Callable[[], None]]:
     """The checks of one adapter by name; the names are the same for every adapter.
 
-    Each raises AssertionError saying what was returned, what was expected and what to do, and
-    `unittest.SkipTest` (pytest takes it as a skip) where the adapter leaves out what is optional,
-    or refuses an op or a divergence by an AdapterError that names it.
+    Each check raises AssertionError saying what was returned, what was expected and what to do.  It
+    raises `unittest.SkipTest` (a skip for pytest) where the adapter lacks an optional method, or
+    refuses an op or a divergence by an AdapterError that names it.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def checks(adapter: Any) -> dict[str, Callable[[], None]]:
 
 
 def askable(subject: Subject) -> dict[str, Callable[[], None]]:
-    """The checks; the first alone, which says why, where there is no adapter to ask."""
+    """The checks; only the first, which says why, if the adapter cannot be loaded."""
     found = _checks(subject)
     return found if subject.unusable is None else dict([next(iter(found.items()))])
 
@@ -50,20 +50,17 @@ def _checks(subject: Subject) -> dict[str, Callable[[], None]]:
 
 
 def _ask(check: Callable[[Subject], None], subject: Subject) -> None:
-    """One check; whatever the adapter raises is its failure, told with its type."""
+    """Run one check; report whatever the adapter raises as a failure."""
     if subject.unusable is not None:
         raise AssertionError(str(subject.unusable)) from subject.unusable
     try:
         check(subject)
     except (AssertionError, unittest.SkipTest):
         raise
-    except AdapterError as error:
-        raise AssertionError(
-            f"the adapter {raised(error)}; an AdapterError has to name the op, the divergence, the "
-            "precision or the device that is missing"
-        ) from error
     except (Exception, SystemExit) as error:
-        raise AssertionError(
-            f"the adapter {raised(error)}; "
-            "what it cannot do has to be an AdapterError that names it"
-        ) from error
+        if isinstance(error, AdapterError):
+            remedy = "an AdapterError has to name the op, the divergence, the precision or the "
+            remedy += "device that is missing"
+        else:
+            remedy = "what it cannot do has to be an AdapterError that names it"
+        raise AssertionError(f"the adapter {raised(error)}; {remedy}") from error

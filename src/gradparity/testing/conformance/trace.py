@@ -1,4 +1,4 @@
-"""Promises of an adapter about itself and its trace: the protocol, names, arrays, labels."""
+"""Checks of the adapter itself and of its trace: the protocol, names, arrays, labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .subject import Subject, array_fault, expect
 
 __all__ = ["CHECKS"]
 
-#: What has to be there, as an author writes it.
+#: Attribute -> its declaration, as an author writes it.
 PROTOCOL = {
     "name": "name: str",
     "versions": "def versions(self) -> dict[str, str]",
@@ -26,7 +26,7 @@ PROTOCOL = {
 
 
 def protocol(subject: Subject) -> None:
-    """Every method is there and takes what it is called with."""
+    """Every method exists and accepts the arguments it is called with."""
     adapter, missing = subject.adapter, []
     for name, signature in PROTOCOL.items():
         if not hasattr(adapter, name):
@@ -65,8 +65,8 @@ def entry_point(subject: Subject) -> None:
     )
 
 
-def name_is_text(subject: Subject) -> None:
-    """The name is a plain word, the one reports show."""
+def name(subject: Subject) -> None:
+    """The name, which reports show, is a plain word."""
     name = subject.adapter.name
     expect(
         type(name) is str and name and name == name.strip(),
@@ -75,7 +75,7 @@ def name_is_text(subject: Subject) -> None:
 
 
 def versions(subject: Subject) -> None:
-    """Names and versions are plain text, the framework's among them."""
+    """Names and versions, the framework's among them, are plain text."""
     found = subject.adapter.versions()
     expect(type(found) is dict and found, f"versions() is {found!r}; return a non-empty dict")
     wrong = {k: v for k, v in found.items() if type(k) is not str or type(v) is not str or not v}
@@ -86,7 +86,7 @@ def versions(subject: Subject) -> None:
 
 
 def trace_complete(subject: Subject) -> None:
-    """Every value, gradient, edge and parameter is there, under the network's names."""
+    """The trace has every value, gradient, edge and parameter, under the network's names."""
     for case in _cases(subject):
         trace, wrong = subject.run(case), []
         for kind, shapes in _expected_shapes(case).items():
@@ -96,12 +96,12 @@ def trace_complete(subject: Subject) -> None:
             if absent:
                 wrong.append(f"{kind} lacks {absent}")
             if unknown:
-                wrong.append(f"{kind} has {unknown}, which the network has not")
+                wrong.append(f"{kind} has {unknown}, which the network does not have")
         expect(not wrong, "\n".join([*wrong, "a trace shows every value and every use of it"]))
 
 
 def trace_arrays(subject: Subject) -> None:
-    """Plain NumPy arrays of the case's dtype and of the right shapes; Err a float."""
+    """All are plain NumPy arrays of the case's dtype and of the right shapes; Err is a float."""
     for case in _cases(subject):
         trace, wrong = subject.run(case), []
         groups: dict[str, Any] = {**_expected_shapes(case), "Div": {"": (case.T,)}}
@@ -109,7 +109,7 @@ def trace_arrays(subject: Subject) -> None:
             for key, shape in shapes.items():
                 found = trace.Div if kind == "Div" else getattr(trace, kind).get(key)
                 if found is None:
-                    continue  # told by trace-complete
+                    continue  # reported by trace-complete
                 fault = array_fault(found, tuple(shape), case.dtype)
                 wrong += [f"{kind} {_plain(key)}".strip() + f" {fault}"] if fault else []
         if not isinstance(trace.Err, float):
@@ -118,14 +118,14 @@ def trace_arrays(subject: Subject) -> None:
 
 
 def trace_label(subject: Subject) -> None:
-    """The trace says who computed it, with which versions and in which precision."""
+    """The trace names the adapter, the versions and the precision that computed it."""
     for dtype in subject.dtypes:
         trace = subject.run(subject.small(dtype))
         said = {"adapter": trace.adapter, "versions": trace.versions}
         asked = {"adapter": subject.adapter.name, "versions": subject.adapter.versions()}
         said["precision"], asked["precision"] = trace.precision or trace.dtype.name, dtype
         wrong = [f"{k} is {said[k]!r}, expected {asked[k]!r}" for k in asked if said[k] != asked[k]]
-        expect(not wrong, "\n".join([*wrong, "Trace(adapter=, versions=, precision=) say it"]))
+        expect(not wrong, "\n".join([*wrong, "give Trace(adapter=, versions=, precision=)"]))
 
 
 def _cases(subject: Subject) -> list[Case]:
@@ -142,16 +142,13 @@ def _expected_shapes(case: Case) -> dict[str, dict[Any, tuple[int, ...]]]:
 
 
 def _plain(key: Any) -> Any:
-    """An edge as the plain pair that a user writes."""
+    """An edge as a plain pair, as a user writes it."""
     return tuple(key) if isinstance(key, tuple) else key
 
 
 CHECKS: dict[str, Callable[[Subject], None]] = {
-    "protocol": protocol,
-    "entry-point": entry_point,
-    "name": name_is_text,
-    "versions": versions,
-    "trace-complete": trace_complete,
-    "trace-arrays": trace_arrays,
-    "trace-label": trace_label,
-}
+    check.__name__.replace("_", "-"): check
+    for check in (
+        protocol, entry_point, name, versions, trace_complete, trace_arrays, trace_label
+    )
+}  # fmt: skip
