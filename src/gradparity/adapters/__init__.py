@@ -1,14 +1,14 @@
-"""Adapters: anything that turns a case into a trace.  One small file per framework.
+"""Adapters: anything that turns a case into a trace.
 
-base       the protocol, how adapters are found (entry points in `gradparity.adapters`), and what
-           makes a trace: `walk`, `taps`, `risk`
-overrides    functions of others in place of an adapter's own: `native_function`, `with_overrides`
-layers     layers in NumPy with backward passes of their own, as courses have them: `LayerStack`
+base       the protocol, the registry (entry points in `gradparity.adapters`), and helpers that make
+           a trace: `walk`, `taps`, `risk`
+overrides  user functions that replace an adapter's own: `native_function`, `with_overrides`
+course     layers in NumPy with a backward pass each, as courses write them: `LayerStack`
 torch      a real `torch.nn.Module` of real `torch.nn` layers
 jax        a pure `apply(params, x)` with a pytree of parameters
 
-The names below are what an adapter of another's is written with, too.  No derivative is ever
-written here, and no expected value ever comes from here.
+Authors of other adapters use the names below too.  This package contains no derivatives and no
+reference values.
 """
 
 from .base import (

@@ -1,4 +1,4 @@
-"""The adapter protocol, and how adapters are found."""
+"""The adapter protocol, the registry of adapters, and helpers that make a trace."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 GROUP = "gradparity.adapters"
 
-#: What to install for the frameworks of our own adapters.
+#: Adapter of this package -> the command that installs its framework.
 INSTALL = {"torch": 'pip install "gradparity[torch]"', "jax": 'pip install "gradparity[jax]"'}
 
 
@@ -43,32 +43,32 @@ class AdapterError(RuntimeError):
 
 
 class InPlaceError(AdapterError):
-    """A user's function wrote into an array that others still need."""
+    """A user's function wrote into an array that is still in use."""
 
 
 class DeviceError(AdapterError):
-    """There is no such device here: nothing can be run on it."""
+    """The device does not exist on this machine, so nothing can be run on it."""
 
 
-#: Longer messages are cut in the middle, for the reason may stand at either end.
+#: Longer messages are cut in the middle, because the reason may be at either end.
 LONG = 400
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, and not endless.
+    """The message of an error on one line, shortened if it is long.
 
     >>> one_line(ValueError("two\\n  lines"))
     'two lines'
     """
     try:
         said = " ".join(str(error).split())
-    except Exception:  # somebody's exception that cannot be printed
+    except Exception:  # a user's exception whose __str__ raises
         return "its message cannot be printed"
     return said if len(said) <= LONG else f"{said[: LONG // 2]} ... {said[-LONG // 2 :]}"
 
 
 def required(function: Callable[..., Any]) -> int | None:
-    """How many positional arguments a function needs; None if it takes any number, or unknown."""
+    """The number of positional arguments a function needs; None if unknown or any number."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # built into a framework
@@ -82,8 +82,8 @@ def required(function: Callable[..., Any]) -> int | None:
 class Trainer(NamedTuple):
     """A framework's own training loop, one update at a time: W <- W - eta dErr/dW.
 
-    ``step(rows)`` makes the update on these instances of the case, and returns their Err before it;
-    ``params()`` are the parameters now, as NumPy arrays under the network's names.
+    ``step(rows)`` updates the parameters on these samples of the case and returns the loss before
+    the update; ``params()`` returns the current parameters by name, as NumPy arrays.
     """
 
     step: Callable[[Any], float]
@@ -97,27 +97,26 @@ class Adapter(Protocol):
     Optional:
 
     * ``trainer(case, eta)``, for `gradparity train`: a `Trainer` that starts from the case's
-      parameters, whose instances are the training set;
+      parameters and trains on its samples;
     * ``kinks()``, for `gradparity probe`: see `gradparity.adapters.kinks.Kinks`;
     * ``with_overrides(overrides, name=None)``: a new adapter of the same framework that uses these
       functions in place of its own, by name of a node or class of op; see `NativeAdapter`;
-    * ``vjp(function, arguments, dz)``, for one function alone: (z, gradients), the framework having
-      differentiated ``z = function(*arguments)`` against the cotangent dz.  All are NumPy arrays,
-      gradients a tuple with one for each argument; what does not depend on an argument has zeros.
-      Where it can: ``frozen=`` (indices of arguments that require no gradient) and ``compiled=``;
-    * ``call(function, arguments)``: z alone, the framework not asked for a derivative; where it
-      can, ``compiled=``;
-    * ``compiles = True``, where `run_all` compiles and so takes long: for the time left that is
-      shown before any has been measured.
+    * ``vjp(function, arguments, dz)``, for a single function: (z, gradients), where the framework
+      differentiates ``z = function(*arguments)`` against the cotangent dz.  All are NumPy arrays;
+      gradients is a tuple with one array per argument, zeros where z does not depend on it.
+      Further options, if supported: ``frozen=`` (indices of arguments that require no gradient)
+      and ``compiled=``;
+    * ``call(function, arguments)``: z alone, without differentiation; ``compiled=`` if supported;
+    * ``compiles = True`` if `run_all` compiles, which takes long: used to estimate the time left.
 
-    An adapter asks an op for its own function first (`Op.native_function`, with the adapter's
-    framework), and only then looks for a layer of its own.
+    An adapter first asks an op for a function (`Op.native_function`, with the adapter's framework),
+    and only then uses a layer of its own.
     """
 
     name: str
 
     def versions(self) -> dict[str, str]:
-        """Name and version of the framework and what matters beside it."""
+        """Names and versions of the framework and of other packages that affect results."""
         ...
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
@@ -127,13 +126,13 @@ class Adapter(Protocol):
     def run_all(
         self, cases: Sequence[Case], *, dtype: Any = None, device: str | None = None
     ) -> list[Trace]:
-        """The traces of many cases, compiled together where that is cheaper."""
+        """The traces of many cases in order, compiled together where that is cheaper."""
         ...
 
     def build(self, network: Network, params: Mapping[str, Any]) -> Any:
-        """The native network a user would migrate to, holding exactly these parameters.
+        """The native network a user would migrate to, with exactly these parameters.
 
-        An adapter that has several functions for one op takes ``twin=`` too, as `Case.twin`.
+        An adapter with several functions for one op accepts ``twin=`` too, as `Case.twin`.
         """
         ...
 
@@ -149,20 +148,21 @@ def walk(
     see: Callable[[str | Edge, Any], Any] = lambda key, value: value,
     parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The forward pass of a native network, shared by the adapters: no formula, only the order.
+    """Run the forward pass of a native network in order; adapters supply the functions.
 
     Parameters
     ----------
     x : the input, or all inputs by name.
-    call : ``call(step, y, given)`` evaluates one node natively: y are the values it takes, given
-        the letters that are not its own.  It returns its value, or a tuple of outputs and states.
-    see : is shown every value by name and every use of it by edge, and returns what is passed on:
-        the identity in use, a tap when tracing.
-    parameters : those that nodes share, by name.
+    call : ``call(step, y, given)`` evaluates one node natively: y is a list of its inputs, given a
+        dict of shared parameters by letter.  It returns the value, or a tuple of outputs and
+        states.
+    see : ``see(key, value)`` is called with every value by name and every use of it by edge, and
+        returns the value to pass on: unchanged in use, with a tap added when tracing.
+    parameters : parameters that nodes share, by name.
 
     Returns
     -------
-    dict of every value by name; ``"Div"`` is what the divergence is given.
+    dict of every value by name; ``"Div"`` is the input of the divergence.
     """
     inputs = x if isinstance(x, Mapping) else {network.inputs[0]: x}
     value = {name: see(name, inputs[name]) for name in network.inputs}
@@ -184,8 +184,9 @@ def walk(
 
 
 def taps(case: Case) -> dict[str | Edge, Any]:
-    """Zeros to add where `walk` shows a value or a use of one, and to Div: differentiated, each
-    has the gradient that passes there.
+    """Zeros to add to every value, to every use of one, and to Div in `walk`.
+
+    The derivative by such a zero is the gradient at that point.
 
     Returns
     -------
@@ -208,15 +209,17 @@ def taps(case: Case) -> dict[str | Edge, Any]:
 
 
 def own_taps(network: Network, key: str | Edge) -> bool:
-    """Whether `taps` has a zero for what `walk` shows: not for inputs, nor for a single use of a
-    parameter."""
+    """Whether `taps` has a zero for this key of `walk`.
+
+    It has none for inputs, nor for a parameter that is used once.
+    """
     if isinstance(key, Edge):
         return network.has_own_uses(key.source)
     return key not in network.inputs and key not in network.parameters
 
 
 def risk(network: Network, Div: Any, weights: Any = None) -> Any:
-    """Err of a framework's Div, with its own mean or sum; with weights, Div has them in it."""
+    """Err of a framework's Div, by its own mean or sum; weights are already part of Div."""
     if network.reduction == "sum":
         Err = Div.sum()
     else:
@@ -244,14 +247,14 @@ def get_adapter(name: str) -> Adapter:
 
     Raises
     ------
-    AdapterError : no such adapter, or its framework is not installed; the message says what to do.
+    AdapterError : the adapter is unknown, or its framework is missing; the message says what to do.
     """
     points = _entry_points()
     if name not in points:
         raise AdapterError(f"no adapter is called {name!r}; registered are {available()}")
     try:
         found = points[name].load()()
-    except Exception as error:  # another's code may raise anything when it is loaded
+    except Exception as error:  # third-party code may raise anything when it is loaded
         remedy = INSTALL.get(name, f"install what the package of {points[name].value!r} needs")
         raise AdapterError(f"the adapter {name!r} is not usable ({error}); {remedy}") from error
     if not isinstance(found, Adapter):
@@ -262,13 +265,13 @@ def get_adapter(name: str) -> Adapter:
 
 
 def installed() -> dict[str, Adapter]:
-    """Every adapter that can be used; one that is broken warns and is left out."""
+    """Every adapter that can be used; a broken one is left out with a warning."""
     found = {}
     for name in available():
         try:
             found[name] = get_adapter(name)
         except AdapterError as error:
-            # That ours has no framework here is no news; anything else is.
+            # No warning for a framework of this package that is merely not installed.
             if name not in INSTALL or not isinstance(error.__cause__, ModuleNotFoundError):
                 warnings.warn(str(error), stacklevel=2)
     return found

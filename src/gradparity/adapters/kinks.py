@@ -1,8 +1,7 @@
-"""An optional interface of adapters: every way in which they differentiate a kink.
+"""The optional interface of adapters that `gradparity probe` uses.
 
-`gradparity probe` asks an adapter for ``kinks()``, which is optional: the framework's own spellings
-of functions with kinks, and how the framework differentiates a function.  No derivative is written
-here or in what an adapter offers: only where to look.
+An adapter's ``kinks()`` lists the framework's functions with kinks and the ways in which the
+framework differentiates.  It contains no derivatives.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ __all__ = [
     "tangents",
 ]
 
-#: Inputs whose largest elements tie: two, three and four of them, side by side and not.
+#: Inputs whose two, three or four largest elements tie, adjacent or not.
 TIES = (
     (1.0, 1.0, 0.0, 0.0),
     (1.0, 0.0, 1.0, 0.0),
@@ -39,20 +38,20 @@ TIES = (
 )
 #: For functions that take the smallest element.
 LOWEST = tuple(tuple(-z for z in tied) for tied in TIES)
-#: A middle element that ties.
+#: Inputs whose middle element ties.
 MIDDLE = ((1.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
 
 
 class NativeKink(NamedTuple):
-    """A function of a framework, and where it has kinks.
+    """A function of a framework, and its kinks.
 
     Attributes
     ----------
     name : as a user writes it, z the argument.
     function : elementwise, any shape to the same shape; or, where ``ties`` are given, from (T, k)
-        to (T,) or (T, 1), one instance a row.
+        to (T,) or (T, 1), one sample a row.
     points : the kinks of an elementwise function.
-    ties : inputs at which several elements are the function's value, such as `TIES`.
+    ties : inputs at which several elements equal the function's value, such as `TIES`.
     """
 
     name: str
@@ -76,7 +75,7 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The value, shape as the function has it, and the derivative, shape (T, k)."""
+    """The value in the function's own shape, and the derivative, shape (T, k)."""
 
     value: Any
     derivative: Any
@@ -88,13 +87,13 @@ class Kinks(Protocol):
 
     @property
     def spellings(self) -> Sequence[NativeKink]:
-        """The framework's own, further ways to write functions with kinks."""
+        """The framework's functions with kinks."""
         ...
 
     def modes(self, compile: bool) -> Sequence[str]:
         """Names of the ways to differentiate, such as "reverse", "forward" and "jit reverse".
 
-        `compile` : whether slow compilers are wanted too.
+        `compile` : whether to include slow compilers.
         """
         ...
 
@@ -103,7 +102,7 @@ class Kinks(Protocol):
         ...
 
     def answers(self, questions: Sequence[Question], mode: str) -> list[Answer | Exception]:
-        """All of one dtype, that of `z`; what the framework raised where it has no answer."""
+        """Answers in order, in the dtype of `z`; an exception where the framework raised one."""
         ...
 
 
@@ -113,18 +112,18 @@ Found = TypeVar("Found")
 def each(
     ask: Callable[[Question], Found], questions: Sequence[Question]
 ) -> list[Found | Exception]:
-    """Ask one by one, keeping what is raised as the answer."""
+    """Ask one by one; an exception counts as the answer."""
     found: list[Found | Exception] = []
     for question in questions:
         try:
             found.append(ask(question))
-        except Exception as error:  # whatever a framework raises for what it does not support
+        except Exception as error:  # frameworks raise anything for what they do not support
             found.append(error)
     return found
 
 
 def tangents(z: Any, elementwise: bool) -> list[Any]:
-    """The directions in which forward mode has to look: one, or one for each of the k inputs.
+    """The tangents for forward mode: one, or one for each of the k inputs.
 
     >>> tangents(np.zeros((2, 3)), elementwise=False)[1]
     array([[0., 1., 0.],
@@ -137,7 +136,7 @@ def tangents(z: Any, elementwise: bool) -> list[Any]:
 
 
 def joined(changes: Sequence[Any], elementwise: bool) -> Any:
-    """The derivative (T, k) from the changes in those directions."""
+    """The derivative (T, k) from the changes along those tangents."""
     if elementwise:
         return np.asarray(changes[0])
     return np.stack([np.asarray(c).reshape(len(c), -1).sum(-1) for c in changes], axis=-1)

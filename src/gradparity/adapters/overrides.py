@@ -1,9 +1,9 @@
-"""Functions of others in place of an adapter's own: an op's `native_function`, or `with_overrides`.
+"""User functions that replace an adapter's own: an op's `native_function`, or `with_overrides`.
 
-All have one calling convention, ``z = f(*y, *parameters)``: the parameters in the order of
-``op.parameter_shapes()`` and in the lecture's layout, W being (n_in, n_out).  z is a tuple where
-the op has several outputs or states.  In place of a loss it is ``Div = f(y, d)``, from outputs and
-desired outputs (T, L).
+All are called as ``z = f(*y, *parameters)``: the parameters in the order of
+``op.parameter_shapes()`` and in the lecture's layout, where W is (n_in, n_out).  z is a tuple if
+the op has several outputs or states.  A function that replaces a loss is called as
+``Div = f(y, d)`` with outputs and targets (T, L).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "twins_of",
 ]
 
-#: The key of the divergence, as its edges are called in a trace.
+#: The key of the divergence, as in the edges of a trace.
 DIV = "Div"
 
 
@@ -48,12 +48,12 @@ class Overrides:
     Parameters
     ----------
     framework : its name, as `Op.native_function` is given it.
-    given : node's name or class -> function; "Div" or a class of divergence for the loss.  A name
-        wins over a class, and a class over its own base classes.
+    given : name of a node or class of op -> function; "Div" or a class of divergence for the loss.
+        A name takes precedence over a class, and a class over its base classes.
 
     Raises
     ------
-    TypeError : a key that is neither, or a value that is no function.
+    TypeError : another kind of key, or a value that is not a function.
 
     >>> from gradparity.core import *
     >>> overrides = Overrides("mine", {ReLU: abs})
@@ -74,7 +74,7 @@ class Overrides:
         self.given: dict[str | type, Callable[..., Any]] = dict(given)
 
     def with_(self, given: Mapping[Any, Any]) -> Overrides:
-        """These and others, which win."""
+        """A copy with further overrides, which take precedence."""
         return Overrides(self.framework, {**self.given, **Overrides(self.framework, given).given})
 
     def at(self, step: Step) -> Override | None:
@@ -82,8 +82,8 @@ class Overrides:
 
         Raises
         ------
-        AdapterError : an op of another's that changed the formula of the core's op it is derived
-            from, and has no function for this framework.
+        AdapterError : a user's op changes the formula of the core's op it is derived from, and has
+            no function for this framework.
         """
         op, function = step.op, self._given(step.name, type(step.op))
         if function is not None:
@@ -99,7 +99,7 @@ class Overrides:
         return None
 
     def of(self, divergence: Divergence) -> Override | None:
-        """The same for the divergence: ``Div = f(y, d)`` with desired outputs (T, L)."""
+        """The function ``Div = f(y, d)`` to use for the divergence, d being (T, L), or None."""
         function = self._given(DIV, type(divergence))
         if function is None:
             function = divergence.native_function(self.framework)
@@ -127,9 +127,9 @@ class Overrides:
         return partial(found, divergence)
 
     def take_labels(self, case: Case) -> bool:
-        """Whether class labels go as they are to the framework's own loss, by its path for them.
+        """Whether the framework's own loss is called with class labels as they are.
 
-        Another's loss is always given desired outputs (T, L).
+        A user's loss is always called with targets (T, L).
         """
         divergence = case.network.divergence
         if not isinstance(divergence, CrossEntropy):
@@ -142,16 +142,16 @@ class Overrides:
 
     @property
     def names(self) -> list[str]:
-        """The nodes that are named."""
+        """The names of nodes among the keys."""
         return [key for key in self.given if isinstance(key, str) and key != DIV]
 
     def check(self, network: Network) -> None:
-        """Raises AdapterError for what is not in the network: none of it would be tested."""
+        """Raise AdapterError for overrides that the network does not use, and so would not test."""
         nodes = [step.name for step in network.body]
         unknown = [name for name in self.names if name not in nodes]
         if unknown:
             raise AdapterError(
-                f"there is no node {unknown[0]!r} to replace; the nodes are {nodes} and 'Div'"
+                f"unknown node {unknown[0]!r} in overrides; valid names: {nodes} and 'Div'"
             )
         divergence = network.divergence
         used = any(self.at(step) for step in network.body)
@@ -165,17 +165,17 @@ class Overrides:
             )
 
     def called(self, name: str) -> str:
-        """A name for an adapter that uses them: "torch with MyReLU"."""
+        """The name of an adapter with these overrides, such as "torch with MyReLU"."""
         said = dict.fromkeys(_short(key, function) for key, function in self.given.items())
         return f"{name} with {', '.join(said)}" if said else name
 
 
 class NativeAdapter:
-    """The base of the adapters of frameworks: `with_overrides`, and `run_all` one by one.
+    """Base class of the adapters of frameworks: `with_overrides`, and `run_all` one by one.
 
-    A subclass sets `name` and `overrides`, and writes the rest of `Adapter`.  Its `build` calls
-    ``self.overrides.check(network)``, and has ``self.overrides.at(step)`` and
-    ``self.overrides.of(divergence)`` go before its own functions.
+    A subclass sets `name` and `overrides`, and defines the rest of `Adapter`.  Its `build` calls
+    ``self.overrides.check(network)``, and uses ``self.overrides.at(step)`` and
+    ``self.overrides.of(divergence)`` before its own functions.
     """
 
     name: str
@@ -191,15 +191,14 @@ class NativeAdapter:
         Parameters
         ----------
         overrides : name of a node or class of op -> ``f(*y, *parameters)`` on the framework's
-            values, such as a function with a derivative of its own; "Div" or a class of
-            divergence -> ``f(y, d)``.  W is (n_in, n_out).  For an op of several
-            outputs, such as `LSTMCell`, the function returns a tuple of them in order, states such
-            as running statistics last.
+            values, such as a function with a custom derivative; "Div" or a class of divergence ->
+            ``f(y, d)``.  W is (n_in, n_out).  For an op of several outputs, such as `LSTMCell`, the
+            function returns a tuple of them in order, states such as running statistics last.
         name : of the new adapter, in reports.
 
         Raises
         ------
-        TypeError : a key that is neither, or a value that cannot be called.
+        TypeError : another kind of key, or a value that cannot be called.
 
         >>> from gradparity.core import ReLU
         >>> class MineAdapter(NativeAdapter):
@@ -301,10 +300,10 @@ def native_name(op: Op, letter: str, known: Names) -> str:
 
 @dataclass(frozen=True)
 class Override:
-    """Another's function, held to its place: what it raises or returns wrongly is told with it.
+    """A user's function at a node; errors name the node and the function.
 
-    `op` and `n`, the number of values it takes, say what it must return: one array, or a tuple with
-    one per output and state.  For a divergence `op` is None.
+    `op` and `n`, the number of its inputs, determine what the function must return: one array, or a
+    tuple with one array per output and state.  For a divergence `op` is None.
     """
 
     function: Callable[..., Any]
@@ -339,7 +338,7 @@ class Override:
             if dtype is not None and value.dtype != dtype:
                 raise AdapterError(
                     f"{self.who} returned {value.dtype}{place}, and was given {dtype}; compute in "
-                    "the dtype of what it is given"
+                    "the dtype of its inputs"
                 )
         return values if len(expected) > 1 else found
 
@@ -369,7 +368,7 @@ def _wanted(expected: Sequence[tuple[str, Shape]]) -> str:
 
 
 def _is_floating(dtype: Any) -> bool:
-    """Whether a framework's dtype is one of floating numbers; NumPy calls bfloat16's kind "V".
+    """Whether a framework's dtype is floating; NumPy calls bfloat16's kind "V".
 
     >>> _is_floating(np.dtype("float16")), _is_floating(np.dtype("int64"))
     (True, False)
@@ -378,7 +377,7 @@ def _is_floating(dtype: Any) -> bool:
 
 
 def _changed(kind: type, formulas: tuple[str, ...]) -> bool:
-    """Whether the formula is another's: what the adapter has for the core's is not its own."""
+    """Whether a user's class defines one of the formulas, so that an adapter's own is wrong."""
     owner = next((k for k in kind.__mro__ if any(f in vars(k) for f in formulas)), kind)
     return not owner.__module__.startswith("gradparity.")
 

@@ -59,10 +59,10 @@ class JaxAdapter(NativeAdapter):
 
         Parameters
         ----------
-        function : of JAX arrays; gives one array of dz's shape.
-        arguments, dz : float arrays, of which the function is given copies.
-        dtype : a number format to compute in, such as "bfloat16", if not the arrays' own.
-        compiled : under `jax.jit`, where the function sees no numbers.
+        function : takes JAX arrays and returns one array of dz's shape.
+        arguments, dz : float arrays; the function receives copies.
+        dtype : number format to compute in, such as "bfloat16"; by default the arrays' own.
+        compiled : whether to use `jax.jit`, under which the function sees no numbers.
 
         Returns
         -------
@@ -70,7 +70,7 @@ class JaxAdapter(NativeAdapter):
 
         Raises
         ------
-        AdapterError : the function returned something else.
+        AdapterError : the function did not return one array of dz's shape.
 
         >>> a, b = np.array([2.0]), np.array([3.0])
         >>> JaxAdapter().vjp(lambda a, b: a * b, (a, b), np.array([1.0]))
@@ -97,7 +97,7 @@ class JaxAdapter(NativeAdapter):
         dtype: Any = None,
         compiled: bool = False,
     ) -> Any:
-        """z = function(*arguments) and no derivative of it, as a NumPy array; otherwise as `vjp`.
+        """z = function(*arguments) without its derivative, as a NumPy array; otherwise as `vjp`.
 
         >>> JaxAdapter().call(lambda a, b: a * b, (np.array([2.0]), np.array([3.0])))
         array([6.])
@@ -119,9 +119,8 @@ class JaxAdapter(NativeAdapter):
     ) -> JaxNetwork:
         """A pure function and its parameters; usable under jit, grad and vmap.
 
-        The parameters keep their dtype: float64 ones need ``jax.enable_x64(True)`` around their
-        use, so give ``case.astype("float32").params`` where that is not meant.  `twin` is that of a
-        case.
+        The parameters keep their dtype.  Use float64 parameters under ``jax.enable_x64(True)``, or
+        give ``case.astype("float32").params``.  `twin` is as in `Case`.
         """
         params = checked_params(network, params)
         call = _calls(network, self.overrides, twin or {})
@@ -164,7 +163,7 @@ class JaxAdapter(NativeAdapter):
         return [traces[i] for i in range(len(cases))]
 
     def kinks(self) -> Kinks:
-        """JAX's own spellings of kinks, for `gradparity probe`."""
+        """JAX's functions with kinks, for `gradparity probe`."""
         from .kinks import JaxKinks
 
         return JaxKinks()
@@ -228,7 +227,7 @@ class JaxAdapter(NativeAdapter):
 
 @contextlib.contextmanager
 def _precision(dtype: np.dtype[Any]) -> Iterator[None]:
-    """float64 only exists inside this context; the user's configuration stays as it is."""
+    """Enable float64 inside this context if needed; the user's configuration is restored."""
     with jax.enable_x64(dtype.itemsize > 4):
         yield
 
@@ -245,7 +244,7 @@ def _evaluated(
 
 
 def _place(device: str | None) -> contextlib.AbstractContextManager[Any]:
-    """The first device of this platform; raises AdapterError if JAX has none here."""
+    """Use the first device of this platform; raise DeviceError if JAX finds none."""
     if device is None:
         return contextlib.nullcontext()
     try:
@@ -255,7 +254,7 @@ def _place(device: str | None) -> contextlib.AbstractContextManager[Any]:
 
 
 def _array(x: Any) -> Any:
-    """A copy; NumPy has no bfloat16 of its own, float32 holds every number of it."""
+    """A NumPy copy; bfloat16, which NumPy lacks, becomes float32 exactly."""
     return np.array(x, dtype=np.float32 if x.dtype == jnp.bfloat16 else x.dtype)
 
 
@@ -294,8 +293,8 @@ def _traced(
         shown = {}
 
         def tapped(name: str, y: Any) -> Any:
-            # Adding a zero that is differentiated shows the gradient that passes here.  The barrier
-            # keeps XLA from computing the value anew, rounded otherwise, at its uses.
+            # The derivative by an added zero is the gradient at this point.  The barrier keeps XLA
+            # from computing the value again, with other roundings, at its uses.
             y = jax.lax.optimization_barrier(y + taps[name]) if taps else y
             shown[name] = y
             return y
@@ -340,7 +339,7 @@ def _key(twin: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _called(call: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
-    """How `walk` evaluates a node: with its own parameters, and what it takes from elsewhere."""
+    """The `call` of `walk`: evaluate a node with its own and the shared parameters."""
 
     def called(step: Step, y: list[Any], given: dict[str, Any]) -> Any:
         named = {native_name(step.op, letter, NATIVE): a for letter, a in given.items()}

@@ -1,4 +1,4 @@
-"""JAX's own spellings of functions with kinks, and the ways it differentiates."""
+"""JAX's functions with kinks, and the ways it differentiates."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _on_the_host(ask: Ask, y: Any, changes: Any, question: Question) -> Answer:
 
 
 def _compiled(ask: Ask, questions: Sequence[Question]) -> list[Answer | Exception]:
-    """All in one program: compiling them one by one takes much longer than running them."""
+    """Compile all questions as one program, because one by one takes much longer."""
 
     def everything(zs: list[Any]) -> list[Any]:
         return [
@@ -94,13 +94,13 @@ def _compiled(ask: Ask, questions: Sequence[Question]) -> list[Answer | Exceptio
 
 
 def _traceable(ask: Ask, question: Question) -> None:
-    """Raises what would be raised when the program with all of them is made."""
+    """Raise the error that tracing this question in the common program would raise."""
     z = jax.ShapeDtypeStruct(question.z.shape, question.z.dtype)
     jax.eval_shape(lambda z: ask(question.function, z, question.elementwise), z)
 
 
 def _column(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A function of vectors, for vectors of one element."""
+    """Make a function of vectors one of scalars, as vectors of one element."""
     return lambda z: function(z[..., jnp.newaxis])
 
 

@@ -1,4 +1,4 @@
-"""TF32 in JAX where the platform has none: the operands of matrix products are rounded to it."""
+"""TF32 in JAX where the platform lacks it: operands of matrix products are rounded to it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["affine_in_tf32"]
 
 
 def affine_in_tf32(p: Any, y: Any) -> Any:
-    """Where the platform has no TF32: every operand rounded to it, the arriving gradient too."""
+    """An affine map whose operands, and the incoming gradient, are rounded to TF32."""
     product = _tf32_gradient(_straight_through(y) @ _straight_through(p["kernel"]))
     return product + p["bias"] if "bias" in p else product
 
 
 def _straight_through(t: Any) -> Any:
-    """Rounded to TF32, differentiated as if it were not: t + (rounded - t) is exact."""
+    """t rounded to TF32, differentiated as the identity: t + (rounded - t) is exact."""
     return t + jax.lax.stop_gradient(_to_tf32(t) - t)
 
 
@@ -25,6 +25,6 @@ def _to_tf32(t: Any) -> Any:
 
 
 def _tf32_gradient(z: Any) -> Any:
-    """The value z (again an exact sum), through a rounding that the gradient passes too."""
+    """z unchanged (again an exact sum), while its gradient is rounded to TF32."""
     rounded = _to_tf32(z)
     return rounded + jax.lax.stop_gradient(z - rounded)

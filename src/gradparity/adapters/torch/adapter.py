@@ -34,11 +34,11 @@ class TorchAdapter(NativeAdapter):
     overrides = Overrides("torch")
 
     def with_overrides(self, overrides: Mapping[Any, Any], name: str | None = None) -> Self:
-        """As every adapter's; a function may be the `apply` of an autograd `Function`, or a module.
+        """See `NativeAdapter`; a function may be an autograd `Function.apply`, or a module.
 
         Raises
         ------
-        TypeError : also for a module that has parameters of its own.
+        TypeError : also for a module with parameters.
         """
         adapter = super().with_overrides(overrides, name)
         for key, function in overrides.items():
@@ -76,8 +76,8 @@ class TorchAdapter(NativeAdapter):
     ) -> TorchNetwork:
         """A module with these parameters; ``forward(x)`` gives Y.
 
-        Parameters of node `z1` live in ``module.z1.weight``, shape (out, in): W transposed; those
-        that nodes share in ``module.shared``.  `twin` is that of a case.
+        The parameter W of node `z1` is ``module.z1.weight``, shape (out, in): W transposed.  Shared
+        parameters are in ``module.shared``.  `twin` is as in `Case`.
         """
         params = checked_params(network, params)
         return TorchNetwork(network, params, device, self.overrides, twin or {})
@@ -95,10 +95,10 @@ class TorchAdapter(NativeAdapter):
         def see(key: str | Edge, value: Tensor) -> Tensor:
             if not value.is_floating_point():
                 return value
-            # What a function has cut off from its inputs still has a gradient of its own.
+            # A value detached from its inputs still has a gradient.
             value = value if value.requires_grad else value.detach().requires_grad_()
-            # One view per use of a value, so that each use has a gradient of its own; and per
-            # output of several, for one may be made of another.
+            # One view per use of a value, so that each use has its own gradient; and one per
+            # output of several, because one may be computed from another.
             apart = isinstance(key, Edge) or key in several
             seen[key] = value.view_as(value) if apart else value
             return seen[key]
@@ -138,7 +138,7 @@ class TorchAdapter(NativeAdapter):
         inputs: Mapping[str, Tensor],
         device: str | None,
     ) -> tuple[Tensor | None, Tensor]:
-        """Div, and what is differentiated."""
+        """Div, and the scalar to differentiate."""
         network = case.network
         if network.divergence is None:
             ends = (factor * value[name] for name, factor in network.ends.items())
@@ -159,7 +159,7 @@ class TorchAdapter(NativeAdapter):
         Err: Tensor,
         found: Mapping[str | Edge, Tensor],
     ) -> Trace:
-        """The same as NumPy arrays."""
+        """The trace of these tensors as NumPy arrays."""
         network, edges = case.network, set(case.network.edges)
         letters = {n: (s.op, k) for s in network.body for k, n in s.own.items()}
         grad = {}
@@ -179,7 +179,7 @@ class TorchAdapter(NativeAdapter):
         )
 
     def kinks(self) -> Kinks:
-        """PyTorch's own spellings of kinks, for `gradparity probe`."""
+        """PyTorch's functions with kinks, for `gradparity probe`."""
         from .kinks import TorchKinks
 
         return TorchKinks()
@@ -240,7 +240,7 @@ class TorchNetwork(nn.Module):
         return found
 
     def trace(self, x: Any, see: Callable[[str | Edge, Tensor], Tensor]) -> dict[str, Any]:
-        """The forward pass, with every value and every use of it shown to `see`."""
+        """The forward pass, with every value and every use of it passed to `see`."""
         return walk(self.network, x, self._out_of_place, see, self.shared)
 
     def _call(self, step: Step, y: list[Tensor], given: dict[str, Tensor]) -> Any:
@@ -264,12 +264,12 @@ class TorchNetwork(nn.Module):
         return out
 
 
-#: Names of submodules that `torch.nn.Module` has taken.
+#: Names that a submodule cannot have: attributes of `torch.nn.Module` and of `TorchNetwork`.
 TAKEN = frozenset(dir(nn.Module())) | {"network", "divergence", "shared", "trace"}
 
 
 def _check_names(network: Network) -> None:
-    """A node is a submodule, and a letter one of its attributes."""
+    """Refuse nodes and letters that cannot be names of submodules or of parameters."""
     letters = {letter for step in network.body for letter in step.op.parameter_shapes()}
     for name in (*(step.name for step in network.body), *letters):
         if name in TAKEN:
@@ -289,7 +289,7 @@ def _register(module: nn.Module, step: Step, letter: str, tensor: Tensor) -> Non
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """For tiny steps: on a busy machine threads that wait for each other cost 20 times the work."""
+    """Use one thread: for tiny steps on a busy machine, several cost 20 times as much time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -299,11 +299,11 @@ def _one_thread() -> Iterator[None]:
 
 
 def _generators(device: str | None) -> list[torch.device]:
-    """The devices, other than the CPU, whose random state a run has to leave as it was.
+    """The devices other than the CPU whose random state a run must preserve.
 
     Raises
     ------
-    AdapterError : PyTorch has no such device here.
+    DeviceError : PyTorch cannot use the device.
     """
     try:
         place = torch.empty(0, device=device).device
@@ -314,7 +314,7 @@ def _generators(device: str | None) -> list[torch.device]:
 
 
 def _leaves(network: Network, module: TorchNetwork) -> dict[str, Tensor]:
-    """Every parameter and buffer by the network's name, as the module has it."""
+    """Every parameter and buffer by the network's name, in the module's layout."""
     found: dict[str, Tensor] = dict(module.shared.items())
     for step in network.body:
         for letter, name in step.own.items():
@@ -325,7 +325,7 @@ def _leaves(network: Network, module: TorchNetwork) -> dict[str, Tensor]:
 
 
 def _parameters(network: Network, module: TorchNetwork) -> dict[str, Tensor]:
-    """The same in the lecture's layout, in the order of the network."""
+    """Every parameter and buffer in the lecture's layout, in the order of the network."""
     letters = {name: (s.op, k) for s in network.body for k, name in s.own.items()}
     found = _leaves(network, module)
     return {
@@ -339,7 +339,7 @@ def _input(case: Case, name: str, device: str | None) -> Tensor:
     if array.dtype.kind != "f":
         return _tensor(array if array.dtype.kind == "b" else array.astype(np.int64), device)
     tensor = _tensor(array, device).to(native_dtype(case))
-    # Not a leaf: there PyTorch itself refuses what is in place, naming no node.
+    # Not a leaf: on leaves PyTorch itself refuses in-place functions, without naming the node.
     return tensor if name in case.network.fixed else tensor.requires_grad_().clone()
 
 
@@ -348,7 +348,7 @@ def _tensor(array: Any, device: str | None) -> Tensor:
 
 
 def _target(case: Case, device: str | None, overrides: Overrides) -> Tensor:
-    """Class labels stay labels (PyTorch has a path of its own for them); the rest is (T, L)."""
+    """The targets: class labels where PyTorch's loss takes them, otherwise (T, L)."""
     if overrides.take_labels(case):
         return _tensor(case.d.astype(np.int64), device)
     return _tensor(case.desired, device).to(native_dtype(case))

@@ -1,4 +1,4 @@
-"""PyTorch's own spellings of functions with kinks, and the ways it differentiates."""
+"""PyTorch's functions with kinks, and the ways it differentiates."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _as_it_is(function: Any) -> Any:
 
 
 def _compiled(function: Any) -> Any:
-    # One line of code compiled for many functions: past a few, PyTorch would refuse.
+    # PyTorch refuses to compile the same line of code for more than a few functions.
     torch.compiler.reset()
     return torch.compile(function, fullgraph=True, dynamic=False)
 
@@ -85,12 +85,12 @@ def _zero(z: Tensor) -> Tensor:
 
 
 def _rows(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A function of one whole tensor, for every row."""
+    """Apply a function of a whole tensor to every row."""
     return lambda z: torch.stack([function(row) for row in z.unbind(0)])
 
 
 def _column(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A function of vectors, for vectors of one element."""
+    """Make a function of vectors one of scalars, as vectors of one element."""
     return lambda z: function(z.unsqueeze(-1))
 
 

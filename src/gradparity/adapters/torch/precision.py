@@ -1,4 +1,4 @@
-"""PyTorch's number formats: a case's dtype, and TF32 where there is no hardware for it."""
+"""PyTorch's number formats: a case's dtype, and emulated TF32 where the hardware lacks it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def native_dtype(case: Case) -> torch.dtype:
 
 @contextlib.contextmanager
 def matrix_products(case: Case) -> Iterator[Callable[[nn.Module], None]]:
-    """TF32 where the case asks for it: by the GPU, else by rounding the operands as it would.
+    """Compute in TF32 if the case asks for it: on the GPU, or else by rounding the operands.
 
-    Gives a function that prepares a module; the global setting is put back.
+    Yields a function that prepares a module; the global setting is restored.
     """
     if case.precision.name != "tf32":
         yield lambda module: None
@@ -45,14 +45,14 @@ def _emulate_tf32(module: nn.Module) -> None:
 
 
 def _tf32_linear(layer: nn.Linear, y: Tensor) -> Tensor:
-    """Every operand rounded to TF32: y and W now, the gradient that arrives by a hook."""
+    """A linear layer whose operands y and W, and by a hook the gradient, are rounded to TF32."""
     product = _straight_through(y) @ _straight_through(layer.weight).T
     product.register_hook(_to_tf32)
     return product if layer.bias is None else product + layer.bias
 
 
 def _straight_through(t: Tensor) -> Tensor:
-    """Rounded to TF32, differentiated as if it were not: t + (rounded - t) is exact."""
+    """t rounded to TF32, differentiated as the identity: t + (rounded - t) is exact."""
     return t + (_to_tf32(t.detach()) - t.detach())
 
 

@@ -1,4 +1,4 @@
-"""PyTorch differentiates one function: tensors laid out as the NumPy arrays were, and copies."""
+"""Differentiate one function with PyTorch, on tensors with the strides of the NumPy arrays."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def vjp(
 
     Parameters
     ----------
-    function : of tensors that require gradients; gives one tensor of dz's shape.
-    arguments : float arrays; each becomes a copy with the same strides, as far as PyTorch has them.
+    function : takes tensors that require gradients and returns one tensor of dz's shape.
+    arguments : float arrays; each becomes a copy, with the same strides if PyTorch supports them.
     dz : the cotangent, an array of z's shape.
-    dtype : a number format to compute in, such as "bfloat16", if not the arrays' own.
-    frozen : which arguments require no gradient, by their index; zeros are returned for them.
+    dtype : number format to compute in, such as "bfloat16"; by default the arrays' own.
+    frozen : indices of arguments that require no gradient; zeros are returned for them.
 
     Returns
     -------
-    z, gradients : NumPy arrays (bfloat16 as float32); of what z does not depend on, zeros.
+    z, gradients : NumPy arrays (bfloat16 as float32); zeros where z does not depend on an argument.
 
     Raises
     ------
-    AdapterError : the function returned something else.
-    InPlaceError : it wrote into an argument or the cotangent.
+    AdapterError : the function did not return one tensor of dz's shape.
+    InPlaceError : the function wrote into an argument or the cotangent.
 
     >>> vjp(lambda a, b: a * b, (np.array([2.0]), np.array([3.0])), np.array([1.0]))
     (array([6.]), (array([3.]), array([2.])))
@@ -111,7 +111,7 @@ def _unchanged(
     before: Sequence[Tensor],
     versions: Sequence[int] | None = None,
 ) -> None:
-    """Raises InPlaceError for what was written into; `.data` and `.numpy()` count no versions."""
+    """Raise InPlaceError for a changed tensor; writes by `.data` or `.numpy()` count no version."""
     for i, (name, tensor) in enumerate(zip(names, given, strict=True)):
         now = tensor.detach()
         same = (now == before[i]) | ((now != now) & (before[i] != before[i]))
@@ -121,13 +121,13 @@ def _unchanged(
 
 
 def to_numpy(tensor: Tensor) -> Any:
-    """A copy on the CPU; NumPy has no bfloat16, float32 holds every number of it."""
+    """A NumPy copy; bfloat16, which NumPy lacks, becomes float32 exactly."""
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().copy()
 
 
 def _laid_out(array: Any, dtype: torch.dtype | None) -> Tensor:
-    """A copy with the array's strides; contiguous where PyTorch has no such strides."""
+    """A copy with the array's strides; contiguous where PyTorch does not support them."""
     contiguous = torch.tensor(np.array(array, order="C"), dtype=dtype)
     steps = [stride // array.itemsize for stride in array.strides]
     exact = all(stride % array.itemsize == 0 for stride in array.strides)
