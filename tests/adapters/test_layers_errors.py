@@ -51,7 +51,7 @@ class TestErrors:
         ("layers", "settings", "message"),
         [
             ([Linear(5, 4), ReLU()], {},
-             r"there are 2 layers, Linear, ReLU, and 3 nodes, z1 \(Affine\)"),
+             r"2 layers \(Linear, ReLU\) were given for 3 nodes, z1 \(Affine\)"),
             ([Linear(5, 4), ReLU(), Tanh()], {}, r"layers\[2\] \(Tanh\) at node 'z2' has no 'W'"),
             ([Linear(5, 4, None), ReLU(), Linear(4, 3)], {}, "'z1' has no 'b', it is None"),
             ([Linear(5, 4), Linear(4, 4), Linear(4, 3)], {},
@@ -127,7 +127,7 @@ class TestErrors:
         with pytest.raises(AdapterError, match="the output is 'z1' and not the last node, 'y1'"):
             own(gp.Case.random(inner))
         maxout = net(core.Affine(5, 4), core.Maxout(4, 3, 2))
-        with pytest.raises(AdapterError, match=r"there are 2 layers, Linear, ReLU, and 3 nodes"):
+        with pytest.raises(AdapterError, match=r"2 layers \(Linear, ReLU\) were given for 3 nodes"):
             gp.LayerStack([Linear(5, 4), ReLU()], HalfSquares)(maxout)
 
 

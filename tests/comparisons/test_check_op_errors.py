@@ -78,7 +78,7 @@ def with_db(db: Any) -> Any:
         (lambda dz, y, W, b: None, "gradients",
          r"backward returned None, expected the tuple \(dy, dW, db\); is there no return\?"),
         (lambda dz, y, W, b: dz @ W.T, "gradients", "returned a ndarray, expected the tuple"),
-        (lambda dz, y, W, b: linear_backward(dz, y, W, b)[:2], "gradients", "returned 2 things"),
+        (lambda dz, y, W, b: linear_backward(dz, y, W, b)[:2], "gradients", "returned 2 objects"),
         (with_db(lambda dz: dz.sum(0, keepdims=True)), "grad b",
          r"db of shape \(1, 3\), expected \(3,\)"),
         (with_db(lambda dz: dz.sum(0).tolist()), "grad b",

@@ -257,7 +257,7 @@ def test_what_cannot_be_converted_is_a_finding() -> None:
         report = gp.check_op(relu, backward, reference=ReLU(), dtypes="float64")
         check, note = lead(report)
         assert check == "shape_and_dtype"
-        assert note.startswith("backward returned dy as a Tensor, which is no array: raised")
+        assert note.startswith("backward returned dy as a Tensor, which is not an array: raised")
 
 
 def test_an_array_that_is_deleted_is_a_finding() -> None:
@@ -269,7 +269,7 @@ def test_an_array_that_is_deleted_is_a_finding() -> None:
         return found
 
     _, note = lead(gp.check_op(relu, deleted, reference=ReLU(), dtypes="float32"))
-    assert "which is no array: raised RuntimeError" in note
+    assert "which is not an array: raised RuntimeError" in note
 
 
 class Scale(Op):

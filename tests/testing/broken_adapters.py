@@ -181,7 +181,7 @@ class Incomplete(Sound):
         return replace(trace, grad=without(trace.grad, "x", "W1"), edge_grad=edges)
 
 
-@fails("trace-complete", r"value has \['softmax'\], which the network has not")
+@fails("trace-complete", r"value has \['softmax'\], which the network does not have")
 class TooMuch(changed(value=lambda case, t: {**t.value, "softmax": t.value["z1"]})):
     pass
 
@@ -476,7 +476,7 @@ class Float64Off(Sound):
         return trace
 
 
-@fails("dtype-bfloat16", "gave traces of .*say precision=")
+@fails("dtype-bfloat16", "gave traces of .*give precision=")
 class Bfloat16Unsaid(Sound):
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
         case = case if dtype is None else case.astype(dtype)

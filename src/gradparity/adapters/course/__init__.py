@@ -1,1 +1,1 @@
-"""Layers in NumPy with backward passes of their own, as courses write them."""
+"""Layers in NumPy with a backward pass each, as courses write them."""

@@ -1,8 +1,8 @@
-"""Layers with a forward and a backward pass of their own, as courses have them written.
+"""Layers with a forward and a backward pass each, as courses write them.
 
-Read from the top: `LayerStack` is called with a case, gives every layer the parameters of its node,
-runs the layers and the loss forward and backward, and returns what each of them gave.
-`layers_parameters` knows where a layer has its parameters, and in which shape.
+`LayerStack` is called with a case, gives every layer the parameters of its node, runs the layers
+and the loss forward and backward, and returns their results.  `parameters` finds the parameters of
+a layer and converts their shapes.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ __all__ = ["LayerError", "LayerStack"]
 
 
 class LayerError(RuntimeError):
-    """A layer or a loss raised; the message names it, its node, and what it raised."""
+    """A layer or a loss raised an exception; the message names it, its node and the exception."""
 
 
 class LayerStack:
-    """Layers in a row and a loss, as an implementation: what `check` and its like are given.
+    """A chain of layers and a loss, as an implementation for `check` and similar functions.
 
     Parameters
     ----------
     layers : one for each node, in order.  A layer has ``forward(A)`` and ``backward(dLdA)``, which
-        returns the gradient by what it was given, and leaves those by its parameters in attributes.
-        A list; an object with ``.layers``, whose own forward and backward are not called; or a
-        function (or class) of nothing, or of the case, that makes either anew for every run.  What
-        is no function is copied for every run, so that nothing is left from one case to the next.
-    loss : ``forward(A, Y)`` gives Err, or Div of each instance, and ``backward()`` dErr/dA, with
-        the 1/T in it.  An object, or a class or function of nothing that makes one; a pair of two
-        functions, of which the second may also take (A, Y), or a 1; or one function of (A, Y) that
-        returns both, (Err, dErr/dA).
-    weights : the axes of every matrix, "out, in" (Z = A W^T) or "in, out" (Z = A W).  Nothing tells
-        them apart in a square one.
+        returns the gradient of the layer's input and stores those of its parameters in attributes.
+        Give a list; an object with ``.layers``, whose own forward and backward are not called; or a
+        function (or class) without arguments, or of the case, that makes either anew for every run.
+        Anything but a function is copied for every run, so that cases do not affect each other.
+    loss : ``forward(A, Y)`` returns Err, or Div of each sample, and ``backward()`` dErr/dA, which
+        includes the 1/T.  Give an object, or a class or function without arguments that makes one;
+        a pair of functions, of which the second may also take (A, Y), or a 1; or one function of
+        (A, Y) that returns both, (Err, dErr/dA).
+    weights : the axes of every matrix, "out, in" (Z = A W^T) or "in, out" (Z = A W).  A square
+        matrix of the wrong layout is not detected.
     instances : "rows", A is (T, D); or "columns", A is (D, T).
-    targets : what Y is: "desired", floats (T, L), one-hot where the case has labels; or "labels",
-        whole numbers (T,).
+    targets : the form of Y: "desired", floats (T, L), one-hot where the case has labels; or
+        "labels", whole numbers (T,).
     parameters : letter -> the names of a parameter and of its gradient in the layers, ``{"W":
         ("weight", "grad_weight")}``; by default ("W", "dLdW"), ("b", "dLdb") and so on.  A dot
         leads into an attribute, a dict or a list: ``{"W": ("params.0", "grads.0")}``.  A vector may
-        be (out,), (1, out) or (out, 1), and is given in the shape that the layer has.
-    name : of the implementation; by default that of the function that makes the layers.
+        be (out,), (1, out) or (out, 1), and keeps the shape that the layer has.
+    name : the name of the implementation; by default that of the function that makes the layers.
 
     Raises
     ------
-    TypeError, ValueError : an argument that is none of these.
-    AdapterError : when it is run, if layers and nodes do not fit, or a parameter is missing.
-    LayerError : when it is run, if a layer or the loss raises.
+    TypeError, ValueError : an argument is none of these.
+    AdapterError : at a run, if layers and nodes do not match, or a parameter is missing.
+    LayerError : at a run, if a layer or the loss raises.
 
     >>> import gradparity as gp
     >>> from gradparity.core import L2, ReLU
@@ -98,34 +98,34 @@ class LayerStack:
         makes = getattr(layers, "func", layers)  # a partial's
         named = str(getattr(makes, "__name__", "<lambda>"))
         self.name = name or (type(self).__name__ if named == "<lambda>" else named)
-        self.__name__ = self.name  # as a function has one: what it is called in reports
+        self.__name__ = self.name  # reports use it as the name, as for a function
 
     def __repr__(self) -> str:
         return f"LayerStack({self.name!r})"
 
     def __call__(self, case: Case) -> dict[Quantity, Any]:
-        """Every value, Err or Div, and every gradient by name, in the order they come about.
+        """Every value, Err or Div, and every gradient by name, in the order of computation.
 
-        After a result of another shape than its node has, nothing more is computed: it is the last.
+        A result of the wrong shape is the last one: nothing more is computed after it.
         """
         return dict(self._results(case))
 
     def trace(self, case: Case) -> Trace:
-        """All of it as a `Trace`, which is what `selftest` takes.
+        """All results as a `Trace`, as `selftest` needs.
 
-        Where the loss gives Err alone, Div is what it gives for each instance alone; dErr/dDiv,
-        which no such loss computes, is 1/T.
+        If the loss returns Err alone, Div is its result for each sample alone; dErr/dDiv, which
+        such a loss does not compute, is 1/T.
 
         Raises
         ------
-        AdapterError : something is missing or has another shape; `check` says which.
+        AdapterError : a result is missing or has the wrong shape; `check` says which.
         """
         results, network = self(case), case.network
         names = [step.name for step in network.body]
         wanted = Quantity.value(network.output), Quantity.grad(INPUT)
         lacking = [q for q in wanted if q not in results]
         if lacking:
-            said = f"there is no trace of {self.name!r}: {lacking[0]} was not reached"
+            said = f"{self.name!r} has no trace: {lacking[0]} was not reached"
             raise AdapterError(f"{said}; gp.check(case, {self.name}) says why")
         value = {name: results[Quantity.value(name)] for name in names}
         Div = results.get(Quantity(DIV))
@@ -165,8 +165,8 @@ class LayerStack:
             yield Quantity.grad(one.step.taken[0][0]), self._kept(dLdA)
 
     def _made(self, case: Case) -> tuple[list[Any], _Loss]:
-        """Layers and a loss that nobody has used."""
-        try:  # together, for one may know the other; functions and classes stay themselves
+        """Fresh layers and a fresh loss."""
+        try:  # together, since one may hold the other; functions and classes are not copied
             layers, loss = deepcopy((self.layers, self.loss))
         except Exception as error:
             said = f"the layers or the loss cannot be copied ({one_line(error)})"
@@ -186,7 +186,7 @@ class LayerStack:
         return case.d
 
     def _one_by_one(self, case: Case, Y: Any) -> Any:
-        """Div (T,), from a loss that gives Err."""
+        """Div (T,), from a loss that returns Err."""
         _, loss = self._made(case)
         desired, Div = self._targets(case), np.empty(case.T, case.dtype)
         for t in range(case.T):
@@ -196,16 +196,16 @@ class LayerStack:
         return Div
 
     def _turned(self, A: Any) -> Any:
-        """Between instances in rows, as here, and as the layers have them."""
+        """Convert between samples in rows, as here, and in the layers' layout."""
         return A.T if self.columns and np.ndim(A) == 2 else A
 
     def _kept(self, A: Any) -> Any:
-        """A copy, for the next layer may write into it; what is no array stays as it is."""
+        """A copy, because the next layer may write into it; other objects are unchanged."""
         return np.array(self._turned(A)) if isinstance(A, np.ndarray) else A
 
 
 class _Loss(NamedTuple):
-    """A loss in any of the forms it may be given in; `backward` is None if `forward` gives both."""
+    """A loss in any of the accepted forms; `backward` is None if `forward` returns both."""
 
     forward: Callable[..., Any]
     backward: Callable[..., Any] | None
@@ -236,7 +236,7 @@ class _Loss(NamedTuple):
 
 
 def _makes(given: Any, attribute: str) -> bool:
-    """Whether this is a class or function that makes layers or a loss, and not already one."""
+    """Whether this is a class or function that makes layers or a loss, not a loss itself."""
     if isinstance(given, type):
         return True
     if not callable(given) or hasattr(given, attribute):
@@ -245,7 +245,7 @@ def _makes(given: Any, attribute: str) -> bool:
 
 
 def _flat(layers: Any) -> list[Any]:
-    """The layers of a list, or of an object that has some, however deep."""
+    """The layers of a list, or of an object with ``.layers``, nested or not."""
     inner = getattr(layers, "layers", layers)
     if isinstance(inner, Mapping):
         inner = inner.values()
@@ -280,7 +280,7 @@ def _placed(network: Network, layers: list[Any]) -> list[Placed]:
         nodes = ", ".join(f"{step.name} ({step.op.name})" for step in network.body)
         there = ", ".join(type(layer).__name__ for layer in layers)
         raise AdapterError(
-            f"there are {len(layers)} layers, {there or 'none'}, and {len(network.body)} nodes, "
+            f"{len(layers)} layers ({there or 'none'}) were given for {len(network.body)} nodes, "
             f"{nodes}; give one layer for each node"
         )
     placed = [
@@ -304,12 +304,12 @@ def _one_array(who: str, found: Any) -> Any:
 
 
 def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function of the user."""
+    """Call a user's function."""
     try:
         return function(*arguments)
     except Exception as error:
         said = f"{what}: {type(error).__name__}: {one_line(error)}"
-        # With the frames of the user's code, so that their line can be told.
+        # With the frames of the user's code, so that the report can name the line.
         raise LayerError(said).with_traceback(error.__traceback__) from error
 
 
@@ -323,7 +323,7 @@ def _err_or_div(L: Any, shape: tuple[int, ...]) -> tuple[Quantity, Any]:
 
 
 def _scalar(L: Any) -> Any:
-    """A single number, in whatever shape it comes."""
+    """A single number of any shape as a scalar."""
     return L.reshape(())[()] if isinstance(L, np.ndarray) and L.size == 1 else L
 
 

@@ -1,4 +1,4 @@
-"""Where a layer has its parameters and their gradients, and in which shape."""
+"""Find the parameters of a layer and their gradients, and convert their shapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MISSING = object()
 
 
 class Placed(NamedTuple):
-    """A layer, which of them it is, and the node that it computes."""
+    """A layer, its position in the stack, and the node that it computes."""
 
     place: int
     layer: Any
@@ -35,16 +35,16 @@ class Placed(NamedTuple):
 
 
 class Parameters:
-    """The names of parameters and gradients in the layers, and how matrices lie there.
+    """The names of parameters and gradients in the layers, and the layout of matrices.
 
     Parameters
     ----------
-    given : letter -> (name of the parameter, name of its gradient), where they are not W and dLdW.
+    given : letter -> (name of the parameter, name of its gradient), if not W and dLdW.
     out_in : whether matrices are (out, in); here they are (in, out).
 
     Raises
     ------
-    TypeError : names that are no two strings.
+    TypeError : the names are not two strings.
 
     >>> Parameters({"b": ("bias", "grad.bias")}, out_in=True).names("W")
     ('W', 'dLdW')
@@ -71,7 +71,7 @@ class Parameters:
 
         Raises
         ------
-        AdapterError : the layer has not the parameters of the node, or in other shapes.
+        AdapterError : the layer lacks a parameter of the node, or has it in another shape.
         """
         for letter in sorted({"W", "b", *self.given} - set(one.step.parameters)):
             name, _ = self.names(letter)
@@ -92,11 +92,11 @@ class Parameters:
             _put(one, name, self._laid_out(one, name, np.shape(found), params[full]))
 
     def left_by(self, one: Placed) -> Iterator[tuple[Quantity, Any]]:
-        """The gradients that a layer's backward pass left behind, under the names of results.
+        """The gradients that a layer's backward pass stored, by quantity.
 
         Raises
         ------
-        AdapterError : there is none.
+        AdapterError : a gradient is missing.
         """
         for letter, full in one.step.parameters.items():
             name, gradient = self.names(letter)
@@ -115,7 +115,7 @@ class Parameters:
             yield Quantity.grad(full), found
 
     def _laid_out(self, one: Placed, name: str, shape: tuple[int, ...], p: NDArray) -> NDArray:
-        """A copy of a parameter in the shape that the layer has."""
+        """A copy of a parameter in the shape of the layer's own."""
         if p.ndim == 1:
             if shape not in _vectors(p.size):
                 there = " or ".join(map(str, _vectors(p.size)))
@@ -139,7 +139,7 @@ def _vectors(n: int) -> tuple[tuple[int, ...], ...]:
 
 
 def _at(thing: Any, path: str) -> Any:
-    """The name of an attribute or of its item: "W", "params.W" or "params.0"."""
+    """The attribute or item at a path such as "W", "params.W" or "params.0"; else MISSING."""
     for part in path.split("."):
         if isinstance(thing, Mapping):
             thing = thing.get(part, MISSING)

@@ -1,1 +1,1 @@
-"""The built-in cases: synthetic networks (suite) and real handwritten digits (digits)."""
+"""The built-in cases: synthetic networks (suite, shaped), and real digits (digits, deep)."""

@@ -1,4 +1,4 @@
-"""Networks as people build them, on real digits: convolutions, a transformer, an LSTM.
+"""Realistic networks on real digits: convolutions, a transformer, an LSTM.
 
 The images are (1, 8, 8) for the convolutions; for the others a row of pixels is a token.
 """
@@ -133,7 +133,7 @@ def lstm(batch: int = 6, seed: int = 0) -> Case:
 def _case(
     network: Network, batch: int, seed: int, image: Shape = (SIDE, SIDE), **fixed: NDArray
 ) -> Case:
-    """Random parameters, and as x the first images of the training set, (batch, *image)."""
+    """A case with random parameters and the first images of the training set as x."""
     data = digits("ten", seed=seed)
     inputs = {"x": data.x_train[:batch].reshape(batch, *image), **fixed}
     params = Case.random(network, seed=seed, x=inputs).params

@@ -31,7 +31,7 @@ N_NONE = 180  # a digit has 174 to 183 images
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to solve a problem: what `digits_case` and `train` are given, see `RECIPES`."""
+    """Hyperparameters for a problem, arguments of `digits_case` and `train`; see `RECIPES`."""
 
     eta: float
     batch_size: int
@@ -57,8 +57,8 @@ class Digits:
     Attributes
     ----------
     x_train, x_test : (T, 64), in [0, 1], multiples of 1/16 and so exact in every dtype.
-    d_train, d_test : desired outputs as a `Case` takes them: for "two" 0.0 or 1.0, (T, 1), of the
-        dtype of x; otherwise the labels.
+    d_train, d_test : targets as a `Case` takes them: for "two" 0.0 or 1.0, (T, 1), in the dtype of
+        x; otherwise the labels.
     labels_train, labels_test : classes (T,), integers; for "two" 1 is a 2 and 0 is not.
     """
 
@@ -78,18 +78,18 @@ def digits(problem: str = "ten", dtype: Any = np.float64, seed: int = 0) -> Digi
     problem : "two" (is it a 2 or not), "ten" (which digit) or "eleven" (which digit, or none of the
         above, whose 180 images are made by `none_of_the_above`).
     dtype : a float dtype.
-    seed : of the split, the order and the made images; the split of the digits is the same in all
-        three problems.
+    seed : the seed of the split, the order and the generated images; the split of the digits is
+        the same in all three problems.
 
     Raises
     ------
-    ImportError : without scikit-learn.
-    ValueError, TypeError : an unknown problem, or a dtype that is not of floats.
+    ImportError : scikit-learn is not installed.
+    ValueError, TypeError : the problem is unknown, or dtype is not a float dtype.
 
     Notes
     -----
-    The images are those of 13 writers, who are not distinguished, so every writer is on both sides
-    of the split: the accuracy on held-out images is one on new images, not on new writers.
+    The 13 writers of the images are not distinguished, so every writer is on both sides of the
+    split: held-out accuracy is that on new images, not on new writers.
 
     >>> data = digits("two", np.float32)
     >>> data.x_train.shape, data.d_train.shape, data.x_test.shape
@@ -129,7 +129,7 @@ def digits_case(
     Parameters
     ----------
     problem, dtype, seed : as in `digits`; the parameters are those of ``Case.random(..., seed)``.
-    eps : label smoothing, see `CrossEntropy`; only where there are classes.
+    eps : label smoothing, see `CrossEntropy`; 0 for "two", which has no classes.
     batch : number of images.
     hidden : width of the hidden layer.
 

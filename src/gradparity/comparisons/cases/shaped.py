@@ -1,6 +1,6 @@
 """Ops on values of any shape, each alone: sequences, images, several inputs and outputs.
 
-Half of the samples are small whole numbers, so that ties and kinks are met exactly.
+Half of the samples are small whole numbers, which hit ties and kinks exactly.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Shaped:
     Attributes
     ----------
     op : the op.
-    shapes : by name; a name that begins with "ids" is one of integers.
-    fixed : inputs without a gradient and without a batch axis, and their numbers.
-    batch : the only batch that fits the op; None for any.
+    shapes : input name -> shape; inputs whose names begin with "ids" are integers.
+    fixed : input name -> numbers, for inputs without a gradient and without a batch axis.
+    batch : the only batch size that fits the op; None for any.
     """
 
     op: Op
@@ -45,7 +45,7 @@ class Shaped:
         return Network(*nodes, divergence=LinearLoss(), inputs=names, fixed=tuple(self.fixed))
 
     def case(self, batch: int = 6, seed: int = 0, whole: bool | None = None) -> Case:
-        """Random numbers; `whole`: small whole numbers, in half of the samples by default."""
+        """A random case; `whole`: small whole numbers in all samples or none, by default half."""
         rng, batch = np.random.default_rng(seed), self.batch or batch
         inputs: dict[str, NDArray] = {}
         for name, shape in self.shapes.items():
@@ -61,11 +61,11 @@ class Shaped:
 
 IMAGE, HEADS = (3, 8, 7), (2, 5, 4)
 
-#: -inf at a third of the positions, and never at all of a row.
+#: -inf at a third of the positions, but never in a whole row.
 MASK = np.where(np.random.default_rng(2).random((5, 5)) < 0.35, -np.inf, 0.0)
 MASK[:, 0] = 0.0
 
-#: Name -> an op and what it is given.
+#: Name -> an op and its inputs.
 SHAPED: dict[str, Shaped] = {
     "affine-sequence": Shaped(core.Affine(4, 3), {"x": (5, 4)}),
     "softmax-axis": Shaped(core.Softmax(axis=1), {"x": (4, 3)}),

@@ -1,6 +1,6 @@
 """The built-in cases: every op alone and in a network, branches, depth and width, real digits.
 
-Each op is met where implementations differ: at +-0, exactly at its kinks and ties, in saturation
+Each op is tested where implementations differ: at +-0, exactly at its kinks and ties, in saturation
 (|z| up to 300), with a batch of one, and with cotangents of random sign.
 """
 
@@ -44,7 +44,7 @@ POINTS = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-3, -1e-3, 20.0, -20.0, 20.5, 40.0,
 def _polynomial(z: Any, columns: Callable[[list[int]], Any] = list) -> Any:
     """A vector activation with more outputs than inputs: (z1 z2 + z2, z1 z1 + z2, z2 z2 + z1).
 
-    Operators and indices alone, so that nearly every framework runs it as it is.
+    It uses only operators and indices, so nearly every framework runs it unchanged.
     """
     j, k, l = map(columns, ([0, 0, 1], [1, 0, 1], [1, 1, 0]))  # noqa: E741
     return z[..., j] * z[..., k] + z[..., l]
@@ -94,7 +94,7 @@ OPS: dict[str, tuple[core.Op | core.Compound, int]] = {
             jacobian=_polynomial_jacobian,
             n_in=2,
             n_out=3,
-            native={"jax": partial(_polynomial, columns=np.array)},  # it takes no lists
+            native={"jax": partial(_polynomial, columns=np.array)},  # JAX does not accept lists
         ),
         2,
     ),
@@ -119,14 +119,14 @@ LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
 
 @dataclass(frozen=True)
 class Builtin:
-    """A named case that is made when it is asked for."""
+    """A named case that is made on request."""
 
     name: str
     about: str
     unnamed: Callable[[], Case]
 
     def make(self) -> Case:
-        """The case, under its name."""
+        """Make the case, with its name."""
         return replace(self.unnamed(), name=self.name)
 
 
@@ -188,7 +188,7 @@ def gated() -> Case:
 
 
 def padded() -> Case:
-    """A class for every token of a sequence; tokens that are padding have weight 0."""
+    """A class for every token of a sequence; padding has weight 0."""
     network = Network(
         Node("z1", Affine(4, 6), "x"),
         Node("y1", Tanh(), "z1"),

@@ -1,12 +1,12 @@
-"""One op of a user's own: a forward and a backward function against an op's formulas.
+"""Check a user's forward and backward function against an op's formulas.
 
-own_op   `check_op`, and `OwnOp`, which lists the checks by name
-calls    what is returned at all, and what calls do to arrays and to one another
-algebra  what holds for every op, whatever its formula: linearity, instances on their own
-formulas at random and special points, at kinks, and on arrays in other layouts, by the judge
-frameworks  a framework's function alone, compiled, and with arguments that are not differentiated
-compared two results that are to be equal
-calling  the user's functions called, and what they returned looked through
-task     what a check is given
-setting  one op with numbers to test it on;  points: which numbers;  widths: of which width
+own_op            `check_op`, and `OwnOp`, which lists the checks by name
+calls             shapes and dtypes, writes into arrays, and calls that affect one another
+algebra           laws of every op: linearity, independence of samples
+against_formulas  the formulas at random and special points, at kinks, and for other array layouts
+frameworks        a framework's function alone, compiled, and with frozen arguments
+compared          compare two results that must be equal
+calling           call the user's functions and validate what they return
+task              the input of a check
+setting           one op with numbers to test it on;  points: the numbers;  widths: the shapes
 """

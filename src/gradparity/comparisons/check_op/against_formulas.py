@@ -1,4 +1,4 @@
-"""The results held against the op's own formulas, by the judge: at points of every kind."""
+"""Checks of the results against the op's formulas, at points of every kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CHECKS", "judged"]
 
 
 def random_points(task: Task) -> Iterator[Finding]:
-    """Normal inputs; a batch as large as the width, too, in which what is transposed fits."""
+    """Normal inputs; also a batch as large as the width, which a transposed array fits."""
     for setting in (task.points.random(task.points.square), task.points.random(9)):
         yield from judged(task, setting)
 
@@ -46,7 +46,7 @@ def at_kinks(task: Task) -> Iterator[Finding]:
 
 
 def batch_of_one(task: Task) -> Iterator[Finding]:
-    """A single instance, which what is squeezed or broadcast does not survive."""
+    """A single sample, which reveals wrong squeezing or broadcasting."""
     settings = [task.points.random(1, draw) for draw in range(2)]
     at_kinks = task.points.few_at_kinks()
     if at_kinks is not None:
@@ -56,7 +56,7 @@ def batch_of_one(task: Task) -> Iterator[Finding]:
 
 
 def non_contiguous(task: Task) -> Iterator[Finding]:
-    """y, dz and the parameters in other layouts: all of them, one alone, and a dz of one number."""
+    """y, dz and the parameters in other layouts: all, one alone, and a dz with stride 0."""
     usual = task.points.random(5)
     together = {"in Fortran order": _fortran, "as strided slices": _strided, "reversed": _reversed}
     for what, layout in together.items():
@@ -65,18 +65,18 @@ def non_contiguous(task: Task) -> Iterator[Finding]:
     for name in (name for name, array in given.items() if array.ndim > 1):
         yield from _told(task, usual, f"with {name} alone in Fortran order", _only(name, _fortran))
     rows, ones = np.broadcast_to(usual.dz[:1], usual.dz.shape), np.ones_like(usual.dz)
-    for dz, said in ((rows, "whose rows are one"), (ones, "that is one number")):
+    for dz, said in ((rows, "whose rows are equal"), (ones, "whose elements are equal")):
         alike = usual.with_dz(dz.copy())
         yield from _told(task, alike, f"with a dz {said}, of stride 0", _only("dz", _broadcast))
 
 
 def read_only(task: Task) -> Iterator[Finding]:
-    """y, dz and the parameters may be arrays that cannot be written into."""
+    """y, dz and the parameters may be read-only arrays."""
     setting = task.points.random(5)
     if not _runs(task, setting, _read_only) and _runs(task, setting, copied):
         yield _writes(task, setting.astype(task.precision))
     else:
-        yield from _in_layout(task, setting, "with arrays that cannot be written into", _read_only)
+        yield from _in_layout(task, setting, "with read-only arrays", _read_only)
 
 
 def _in_layout(task: Task, setting: Setting, said: str, layout: Layout) -> Iterator[Finding]:
@@ -92,7 +92,7 @@ def _in_layout(task: Task, setting: Setting, said: str, layout: Layout) -> Itera
 
 
 def _told(task: Task, setting: Setting, said: str, layout: Layout) -> Iterator[Finding]:
-    """The verdicts in a layout; where one is bad, whether the layout has to do with it."""
+    """The verdicts in a layout; notes of bad ones say whether the layout is the cause."""
 
     @cache
     def plain() -> dict[str, Finding]:
@@ -113,7 +113,7 @@ def _runs(task: Task, setting: Setting, layout: Layout) -> bool:
 
 
 def _writes(task: Task, setting: Setting) -> Finding:
-    """Into which array: the one that alone has to be writable."""
+    """A finding that names the arrays that have to be writable."""
 
     names = [*setting.arguments, "dz"]
     into = [name for name in names if not _runs(task, setting, _only(name, _read_only))] or names
@@ -126,7 +126,7 @@ def _fortran(name: str, array: NDArray) -> NDArray:
 
 
 def _strided(name: str, array: NDArray) -> NDArray:
-    """Every second element of an array that is full of NaN in between."""
+    """Every second element of an array with NaN in between."""
     larger = np.full(tuple(2 * n for n in array.shape), np.nan, dtype=array.dtype)
     every_second: Any = (..., *(slice(None, None, 2) for _ in array.shape))
     view: NDArray = larger[every_second]
@@ -154,12 +154,12 @@ def _broadcast(name: str, array: NDArray) -> NDArray:
 
 
 def _only(name: str, layout: Layout) -> Layout:
-    """This layout for one array, and ordinary copies of the others."""
+    """This layout for one array, ordinary copies for the others."""
     return lambda other, array: (layout if other == name else copied)(other, array)
 
 
 def _same_array(setting: Setting) -> Layout:
-    """One array for all inputs, which have the same numbers."""
+    """The same array for all inputs, which have the same numbers."""
     shared: dict[Any, NDArray] = {}
 
     def same(name: str, array: NDArray) -> NDArray:
@@ -177,9 +177,9 @@ def _laid(task: Task, layout: Layout) -> Callable[[Setting], Outcome]:
 def judged(
     task: Task, setting: Setting, run: Callable[[Setting], Outcome] | None = None
 ) -> Iterator[Finding]:
-    """The judge's verdicts in the task's precision; float64 settles what it doubts.
+    """The judge's verdicts in the task's precision; float64 decides where it is inconclusive.
 
-    `run` calls the pair in another way than usual.
+    `run` replaces the usual way to call the pair.
     """
     run = run or task.pair.run
 

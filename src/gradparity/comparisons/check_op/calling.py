@@ -1,4 +1,4 @@
-"""The user's functions called, and what they returned looked through."""
+"""Call the user's functions and validate what they return."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from .widths import takes_dz_alone
 
 __all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "told"]
 
-#: How the arrays that are handed to a user's functions are laid out.
+#: (name, array) -> the array to give to a user's function, in some memory layout.
 Layout = Callable[[str, NDArray], NDArray]
 
 
 def copied(name: str, array: NDArray) -> NDArray:
-    """An array of its own, that may be written into."""
+    """A writable copy."""
     return array.copy()
 
 
 class CallError(Exception):
-    """The error of a user's function, in words; `in_place`: it wrote into its arguments."""
+    """The error of a user's function; `in_place`: the function wrote into its arguments."""
 
     def __init__(self, function: str, error: BaseException) -> None:
-        in_words = isinstance(error, AdapterError)  # and names the function
+        in_words = isinstance(error, AdapterError)  # which names the function
         super().__init__(str(error) if in_words else f"{function} {raised(error)}")
         self.function, self.in_place = function, isinstance(error, InPlaceError)
 
@@ -47,10 +47,10 @@ class Outcome:
     Attributes
     ----------
     results : quantity -> array in the case's dtype, for what can be compared.
-    problems : findings on what was returned otherwise than expected.
-    given : (what it is, before, after) for every array that was handed over.
-    wrote : whether a framework found that the function wrote into what it was given.
-    returned : (quantity, the array itself, what was in it) for every array that was returned.
+    problems : findings on exceptions and on unexpected returned objects.
+    given : (description, before, after) for every array given to a function.
+    wrote : whether a framework found that the function wrote into its arguments.
+    returned : (quantity, the array itself, a copy of it) for every returned array.
     """
 
     results: dict[Quantity, NDArray] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Pair:
 
     @property
     def stateful(self) -> bool:
-        """Whether backward takes dz alone, the rest having been stored by forward."""
+        """Whether backward takes only dz, because forward stored the rest."""
         return not self.differentiated and takes_dz_alone(self.backward, self.forward)
 
     def offers(self, method: str, option: str = "") -> bool:
@@ -90,9 +90,9 @@ class Pair:
         other: Setting | None = None,
         **options: Any,
     ) -> Outcome:
-        """Forward, then backward; a problem for whatever was raised or is not as expected.
+        """Call forward, then backward; exceptions and unexpected results become problems.
 
-        `other`: in between, forward is called with other numbers.  `options` are the adapter's own.
+        `other`: numbers to call forward with in between.  `options` are passed to the adapter.
         """
         if self.differentiated:
             return _caught(
@@ -101,7 +101,7 @@ class Pair:
         return _caught(setting, lambda o: self._call(setting, layout, o, other))
 
     def value(self, setting: Setting, **options: Any) -> Outcome:
-        """z by the framework, differentiated by nothing; for an adapter that has a `call`."""
+        """z computed without differentiation, by an adapter that has `call`."""
 
         def call(outcome: Outcome) -> None:
             arguments = self._given("forward", setting.arguments, copied, outcome)
@@ -171,7 +171,7 @@ def _caught(setting: Setting, calls: Callable[[Outcome], None]) -> Outcome:
 
 
 def _called_twice(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The first result, returned after another call with other numbers."""
+    """Return the first result only after another call with other numbers."""
 
     @wraps(function, updated=())
     def twice(*arguments: Any) -> Any:
@@ -201,11 +201,11 @@ def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> Non
     alone = len(shapes) == 1 and not isinstance(returned, tuple | list)
     given = [returned] if alone else returned
     if isinstance(given, tuple | list) and len(given) == len(setting.arguments):
-        # Constants, such as running statistics, have no gradient, whatever stands at their place.
+        # Gradients of constants, such as running statistics, are ignored.
         given = [g for g, name in zip(given, setting.arguments, strict=True) if name in shapes]
     if not isinstance(given, tuple | list) or len(given) != len(shapes):
         order = ", ".join(f"d{name}" for name in shapes)
-        received = f"{len(given)} things" if isinstance(given, tuple | list) else _kind(given)
+        received = f"{len(given)} objects" if isinstance(given, tuple | list) else _kind(given)
         note = f"backward returned {received}, expected {'' if len(shapes) == 1 else 'the tuple '}"
         note += f"({order})" if len(shapes) > 1 else order
         outcome.problems.append(told(setting, GRADIENTS, note + _none(given)))
@@ -223,12 +223,14 @@ def _receive(
     shape: tuple[int, ...],
     outcome: Outcome,
 ) -> None:
-    """Into the results if its numbers can be compared; into the problems if not as expected."""
+    """Add an array to the results if it can be compared, and to the problems if it is wrong."""
     dtype = setting.case.dtype
     try:
         array = _array(got, shape)
     except Exception as error:  # on no device, sparse, or deleted
-        said = f"{function} returned {letter} as {_kind(got)}, which is no array: {raised(error)}"
+        said = (
+            f"{function} returned {letter} as {_kind(got)}, which is not an array: {raised(error)}"
+        )
         outcome.problems.append(told(setting, quantity, said))
         return
     notes = list(_objections(array, got, shape, dtype))
@@ -256,7 +258,7 @@ def _objections(
 
 
 def _array(got: Any, shape: tuple[int, ...]) -> NDArray | None:
-    """As a NumPy array; None for what is none.  A NumPy number is one without axes."""
+    """Convert to a NumPy array, or None if it is not one; a NumPy number is one of shape ()."""
     if isinstance(got, np.ndarray):
         return np.asarray(got)
     if hasattr(got, "detach"):

@@ -1,4 +1,4 @@
-"""`check_op`: a forward and a backward function of one's own, held against an op's formulas."""
+"""`check_op`: check a user's forward and backward function against an op's formulas."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ REPEATED = ("determinism", "independent_calls", "linearity", "batch_split", "per
 
 @dataclass(frozen=True)
 class OwnOp:
-    """A forward and a backward function of one's own, and the op they are to compute.
+    """A user's forward and backward function, and the op they must compute.
 
     Parameters
     ----------
     forward : ``z = forward(*y, *parameters)``: `relu(z)`, `multiply(y1, y2)`, `linear(y, W, b)`;
         values are (T, D), W is (n_in, n_out) and b (n_out,).
-    backward : ``backward(dz, *y, *parameters)``, the gradients in the same order: an array, or a
-        tuple if there are several; one that takes dz alone is called as ``backward(dz)``, after
-        forward, as that of a layer which has stored its inputs.  Or "torch", "jax" or an adapter,
-        whose framework then differentiates `forward`.
+    backward : ``backward(dz, *y, *parameters)`` returns the gradients in the same order: an array,
+        or a tuple of several.  A function of dz alone is called as ``backward(dz)`` after forward,
+        like that of a layer which has stored its inputs.  Alternatively "torch", "jax" or an
+        adapter, whose framework then differentiates `forward`.
     reference : the op, such as ``ReLU()`` or ``Affine(4, 3)``.
-    name : in reports; by default that of the forward function.
-    width : of the input values, a tuple if there are several of different widths; by default what
-        the op says, or the first that fits it.
-    shape : of one sample of the input, where that is not a vector, such as (3, 8, 8); a list of
-        such if there are several inputs.  In place of `width`.
+    name : the name in reports; by default that of the forward function.
+    width : the width of the inputs, a tuple if they differ; by default the op's own, or the first
+        that fits it.
+    shape : the shape of one sample of the input, if it is not a vector, such as (3, 8, 8); a list
+        of shapes for several inputs.  Give either `width` or `shape`.
     allow : conventions that pass, such as "mean" or "weight-decay=0.001".
 
     Raises
     ------
-    TypeError, ValueError : `reference` is no op, or stands for several; a function that is none, or
-        takes another number of arguments; a width that does not fit; an unknown convention.
-    AdapterError : no such adapter, or its framework is not installed.
+    TypeError, ValueError : `reference` is not a single op; `forward` or `backward` is not a
+        function or takes other arguments; a width does not fit; a convention is unknown.
+    AdapterError : the adapter is unknown, or its framework is not installed.
 
     >>> from gradparity.core import Tanh
     >>> own = OwnOp(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), reference=Tanh())
@@ -84,7 +84,7 @@ class OwnOp:
         _check_callable("forward", self.forward)
         if isinstance(self.backward, str):
             if self.backward not in available():
-                get_adapter(self.backward)  # which says what there is
+                get_adapter(self.backward)  # raises an error with the valid names
         elif not hasattr(self.backward, "vjp"):
             _check_callable("backward", self.backward)
         try:
@@ -106,7 +106,7 @@ class OwnOp:
 
     @property
     def pair(self) -> Pair:
-        """The two functions; an adapter is looked up by its name only here, when it is needed."""
+        """The two functions; an adapter given by name is loaded only here, when it is needed."""
         named = isinstance(self.backward, str)
         return Pair(self.forward, get_adapter(self.backward) if named else self.backward)
 
@@ -116,7 +116,7 @@ class OwnOp:
         return self.shape  # type: ignore[return-value]  # set above
 
     def skipped(self) -> dict[str, str]:
-        """Checks that this op cannot be held to -> why."""
+        """Checks that do not apply to this op -> reason."""
         found = {}
         if self.reference.random:
             why = f"{self.reference.name} draws new numbers at every call"
@@ -127,7 +127,7 @@ class OwnOp:
         try:
             points.random(1)
         except ValueError as error:
-            found["batch_of_one"] = f"{self.reference.name} does not take it: {error}"
+            found["batch_of_one"] = f"{self.reference.name} does not accept it: {error}"
         if not self.reference.random and not op_keeps_samples(self.reference, *points.random(3).y):
             why = f"the samples of {self.reference.name} influence each other"
             found |= dict.fromkeys(("batch_split", "permutation"), why)
@@ -141,22 +141,24 @@ class OwnOp:
         found = {**calls.CHECKS, **algebra.CHECKS, **formulas.CHECKS}
         try:
             pair = self.pair
-        except AdapterError:  # not installed, which is said where it is needed
+        except AdapterError:  # not installed, which is reported when it is used
             return found
         if pair.differentiated:
-            del found["results_kept"]  # an adapter's are copies; independent_calls sees a buffer
+            del found[
+                "results_kept"
+            ]  # adapters return copies; independent_calls finds a reused buffer
             found |= frameworks.offered(pair, self.reference)
         return found
 
     def checks(
         self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
     ) -> dict[str, Callable[[], Report]]:
-        """Every check that applies by its name, the cheapest first; each gives a report.
+        """Every check that applies by its name, the cheapest first; each returns a report.
 
         Parameters
         ----------
         dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
-        seed : of the numbers the op is tested on.
+        seed : the seed of the numbers that the op is tested on.
         """
         chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
@@ -192,18 +194,18 @@ def check_op(
     allow: Sequence[str] = (),
     name: str = "",
 ) -> Report:
-    """Do a forward and a backward function of one's own compute an op and its gradient?
+    """Check whether a user's forward and backward function compute an op and its gradient.
 
-    First what holds for every op: shapes and dtypes, arguments left as they are, determinism, a
-    zero cotangent, linearity in dz, instances on their own.  Then the op's formulas, at random and
-    special points, exactly at its kinks, with a batch of one, and on arrays that are not
-    contiguous or cannot be written into.
+    The first checks hold for every op: shapes and dtypes, unchanged arguments, determinism, a zero
+    cotangent, linearity in dz, independence of samples.  The others test the op's formulas: at
+    random and special points, exactly at its kinks, with a batch of one, and on arrays that are not
+    contiguous or are read-only.
 
     Parameters
     ----------
     forward, backward, reference, width, shape, allow, name : as for `OwnOp`.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
-    seed : of the numbers the op is tested on.
+    seed : the seed of the numbers that the op is tested on.
 
     Returns
     -------
@@ -211,8 +213,8 @@ def check_op(
 
     Raises
     ------
-    TypeError, ValueError, AdapterError : as for `OwnOp`, or an unknown dtype.  What the functions
-        themselves raise is a finding.
+    TypeError, ValueError, AdapterError : as for `OwnOp`, or an unknown dtype.  An exception of the
+        functions themselves becomes a finding.
 
     >>> from gradparity.core import ReLU
     >>> def relu(y):
@@ -247,7 +249,7 @@ def _told_once(runs: Sequence[Run]) -> Iterator[Run]:
 
 
 def _worst_of_each(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding per quantity: the worst; what says nothing only where nothing else was said."""
+    """The worst finding of each quantity; a vacuous one only if there is no other."""
     found: dict[str, Finding] = {}
     for finding in findings:
         kept = found.get(finding.quantity)

@@ -20,15 +20,15 @@ from .setting import VALUE, Setting, network_of
 
 __all__ = ["PARTS", "Points"]
 
-#: And where the exponential of float64 overflows; far below, many clip what hardly counts.
+#: The built-in points, and one at which the exponential overflows in float64.
 SPECIAL = (*POINTS, 800.0)
-#: No batch need be larger.
+#: The largest batch.
 LARGE = 64
-#: So far away an op without a kink has about the same gradient.
+#: At this distance an op without a kink has about the same gradient.
 NEAR = 2.0**-40
 #: The parts that a batch of seven is split into.
 PARTS = (slice(0, 1), slice(1, 3), slice(3, 7))
-#: So often a batch is drawn again in which the first instance has no gradient, or no kink.
+#: Maximum number of redraws until the first sample has a nonzero gradient (or hits a kink).
 TRIES = 50
 
 
@@ -36,7 +36,7 @@ Made = TypeVar("Made")
 
 
 def kept(make: Callable[..., Made]) -> Callable[..., Made]:
-    """Made once: many checks use the same settings, and what is computed there."""
+    """Cache the result, because many checks use the same settings and their reference values."""
 
     @wraps(make)
     def once(self: Points, *arguments: Any) -> Made:
@@ -60,8 +60,8 @@ class Points:
 
     @kept
     def random(self, T: int, draw: int = 0) -> Setting:
-        """Normal inputs and weights, T instances, of which the first has a gradient."""
-        where = f"at random points, {T} instance{'s' if T > 1 else ''}"
+        """Normal inputs and weights, T samples, of which the first has a nonzero gradient."""
+        where = f"at random points, {T} sample{'s' if T > 1 else ''}"
         for i in range(TRIES):
             rng = np.random.default_rng((self.seed, T, draw, i))
             found = self._setting(rng, rng.standard_normal((T, self.width)), where)
@@ -80,7 +80,7 @@ class Points:
         return self._setting(rng, self._apart(x, rng), "at special points")
 
     def _apart(self, x: NDArray, rng: np.random.Generator) -> NDArray:
-        """No two inputs equal: an op may have a kink there that no subdifferential tells."""
+        """Make all inputs differ, because ops may have kinks at equal inputs without saying so."""
         inputs = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
         for i, y in enumerate(inputs):
             for other in (o for o in inputs[:i] if o.shape == y.shape):
@@ -89,7 +89,7 @@ class Points:
 
     @kept
     def kinks(self) -> Setting | None:
-        """Small whole numbers, and exactly the kinks; None if the op has none there."""
+        """Small whole numbers and the exact kinks; None if the op has no kink there."""
         rng = np.random.default_rng((self.seed, 2))
         x = rng.choice([-2.0, -1.0, 0.0, -0.0, 1.0, 2.0, *self._at * 3], (24, self.width))
         x[0], x[1] = 0.0, -0.0
@@ -98,9 +98,9 @@ class Points:
 
     @kept
     def few_at_kinks(self) -> Setting | None:
-        """Seven instances at kinks: zeros, then none below zero, then none above it.
+        """Seven samples at kinks: zeros, then none below zero, then none above it.
 
-        So no mean, sum or largest value over instances has one sign in all parts and the whole.
+        A mean, sum or maximum over samples then differs in sign between the parts and the whole.
         """
         found = None
         for i in range(TRIES):
@@ -113,13 +113,13 @@ class Points:
             found = here if self._has_kinks(here) else found
             if found and all(self._has_kinks(here.rows(rows)) for rows in PARTS):
                 break
-            if i > 2 and found is None:  # there is none
+            if i > 2 and found is None:  # the op has no kinks
                 break
         return found
 
     @kept
     def zero_parameters(self) -> list[Setting]:
-        """Some parameters 0 or -0, then all of them, where the op is differentiable there."""
+        """Settings with some, then all parameters 0 or -0, if the op is differentiable there."""
         usual = self.random(9)
         case, rng = usual.case, np.random.default_rng((self.seed, 6))
         zero = {name: rng.choice([0.0, -0.0], np.shape(p)) for name, p in case.params.items()}
@@ -139,7 +139,7 @@ class Points:
 
     @kept
     def equal_inputs(self) -> Setting | None:
-        """Several inputs with the same numbers, where the op is differentiable there."""
+        """A setting with equal inputs, if the op has several and is differentiable there."""
         usual = self.random(9)
         n = len(usual.inputs)
         if (
@@ -157,7 +157,7 @@ class Points:
         return put(0.0) if self._differentiable(put(0.0), put(NEAR), put(-NEAR)) else None
 
     def _differentiable(self, here: Setting, *near: Setting) -> bool:
-        """Whether the formulas are finite here, and give no other gradient on either side."""
+        """Whether the formulas are finite here, with the same gradient on either side."""
         rounding = Rounding.of(self.precision)
         with np.errstate(all="ignore"):
             bounds = here.bounds(rounding)
@@ -173,7 +173,7 @@ class Points:
 
     @property
     def _at(self) -> list[float]:
-        """The kinks that are numbers in this precision."""
+        """The kinks that this precision represents exactly."""
         at = [kink.at for kink in self.op.kinks] if isinstance(self.op, Kinked) else []
         return [a for a in at if float(self.precision.round(a)) == a]
 
@@ -181,7 +181,7 @@ class Points:
         return self.op.subdifferential(setting.y, self.precision.tiny) is not None
 
     def _named(self, x: NDArray) -> dict[str, NDArray]:
-        """The inputs by name, which stand side by side in x."""
+        """The inputs by name, taken from the columns of x."""
         parts = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
         named = zip(self.network.inputs, parts, self.shapes, strict=True)
         return {name: part.reshape(len(x), *shape) for name, part, shape in named}
@@ -199,7 +199,7 @@ class Points:
         return self._finite(setting, x, rng)
 
     def _parameter(self, rng: np.random.Generator, name: str, shape: Shape) -> NDArray:
-        """Numbers for a parameter; a vector has larger ones than in a random case."""
+        """Random numbers for a parameter; those of a vector are larger than in a random case."""
         if type(self.op).initial is Op.initial and len(shape) < 2:
             drawn: NDArray = 0.5 * rng.standard_normal(shape)
             return drawn
@@ -209,9 +209,9 @@ class Points:
     def _finite(
         self, setting: Callable[[NDArray], Setting], x: NDArray, rng: np.random.Generator
     ) -> Setting:
-        """With other numbers where the op has no value or gradient in this precision.
+        """Replace numbers at which the op has no finite value or gradient in this precision.
 
-        A logarithm of a negative number, or what overflows, would say nothing of anybody's code.
+        A logarithm of a negative number, or an overflow, does not test anybody's code.
         """
         for other, rows in self._others(x, rng):
             found = setting(x)
@@ -229,14 +229,14 @@ class Points:
 
     @staticmethod
     def _others(x: NDArray, rng: np.random.Generator) -> Iterator[tuple[NDArray, bool]]:
-        """Other numbers to try in turn, and whether for whole rows."""
+        """Replacements to try in turn, and whether to replace whole rows."""
         yield np.abs(x), False
         yield rng.standard_normal(x.shape), False
         yield rng.standard_normal(x.shape), True
         yield rng.uniform(0.05, 0.95, x.shape), True
 
     def _lost(self, setting: Setting) -> NDArray:
-        """The numbers in x, (T, D_0), for which something is not finite."""
+        """A mask of the numbers in x, (T, D_0), for which a quantity is not finite."""
         rounding = Rounding.of(self.precision)
         lost = np.zeros((setting.case.T, self.width), dtype=bool)
         by_row = {VALUE, *map(Quantity.grad, setting.inputs)}

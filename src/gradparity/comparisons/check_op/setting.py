@@ -1,4 +1,4 @@
-"""One op with numbers to test it on, and what its formulas say there."""
+"""One op with numbers to test it on, and the reference values of its formulas."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..measure.at_node import reference_at_node
 
 __all__ = ["VALUE", "Setting", "Z", "letters_of", "names_of_inputs", "network_of"]
 
-#: The name of the op's node, and of its value.
+#: The name of the op's node, and the quantity of its value.
 Z = "z"
 VALUE = Quantity.value(Z)
 
 
 def network_of(op: Op, n: int) -> Network:
-    """The op alone on n inputs y (or y1, y2, ...), with any cotangent one likes."""
+    """The network of the op alone on n inputs y (or y1, y2, ...), with a chosen cotangent."""
     names = names_of_inputs(n)
     made = [f"{Z}.{output}" if output else Z for output in op.outputs]
     return Network(
@@ -40,9 +40,9 @@ def names_of_inputs(n: int) -> list[str]:
 
 
 def letters_of(op: Op) -> list[str]:
-    """The parameters that a function of the op is called with, by their letters.
+    """The letters of the parameters that a function of the op is called with.
 
-    Running statistics are none where the value comes from the batch and they only follow it.
+    Running statistics are left out where the op only updates them.
     """
     return [k for k in op.parameter_shapes() if not (op.states and k in op.buffers)]
 
@@ -51,7 +51,7 @@ def letters_of(op: Op) -> list[str]:
 class Setting:
     """Input values y, parameters p and a cotangent dz of one op, as a case of the op alone.
 
-    `where` says in words which numbers these are, for a finding's note.
+    `where` describes the numbers in a finding's note.
     """
 
     case: Case
@@ -102,11 +102,11 @@ class Setting:
         return self.case.shapes[Z]
 
     def with_dz(self, dz: NDArray) -> Setting:
-        """The same with another cotangent."""
+        """This setting with another cotangent."""
         return Setting(_like(self.case, self.case.inputs, dz), self.where)
 
     def rows(self, rows: Any) -> Setting:
-        """The same with some of the instances, or in another order."""
+        """This setting with some of the samples, or in another order."""
         inputs = {name: a[rows] for name, a in self.case.inputs.items()}
         return Setting(_like(self.case, inputs, self.case.d[rows]), self.where)
 
@@ -116,10 +116,12 @@ class Setting:
         return self._rounded[precision]
 
     def bounds(self, rounding: Rounding) -> dict[Quantity, Bounded]:
-        """Every quantity with how far a correct implementation may be off."""
+        """Every quantity with its reference value and error bound."""
         if rounding not in self._bounds:
             expected = reference_at_node(self.step, self.case, self.core, rounding)
-            ours = self._ours  # not the states, such as running statistics, which no pair returns
+            ours = (
+                self._ours
+            )  # without states, such as running statistics, which pairs do not return
             found = {ours[e.quantity]: e.want for e in expected if e.quantity in ours}
             self._bounds[rounding] = found
         return self._bounds[rounding]
@@ -130,14 +132,14 @@ class Setting:
         float64: Evidence | None = None,
         allow: Sequence[str] = (),
     ) -> list[Finding]:
-        """The judge's verdicts on these results, by the names that the op's own functions have."""
+        """The judge's verdicts on these results, by the names in the user's functions."""
         found = judge(self.case, self._trace(results), float64, allow)
         mine = [f for f in found if f.node == Z and f.op != SUM and f.quantity in self._ours]
         named = [replace(f, quantity=self._ours[f.quantity]) for f in mine]
         return [f for f in named if f.quantity in results]
 
     def there(self, found: Finding) -> str:
-        """The numbers that an element was computed from, where they stand at its own index."""
+        """The numbers that an element of an elementwise op was computed from, for a note."""
         given = {**self.arguments, "dz": self.dz}
         shape = given[self.inputs[0]].shape
         at, alike = found.index, {name: a for name, a in given.items() if a.shape == shape}
@@ -146,7 +148,7 @@ class Setting:
         return ", where " + ", ".join(f"{name} = {a[at]:.6g}" for name, a in alike.items())
 
     def evidence(self, findings: Sequence[Finding]) -> dict[str, Finding]:
-        """Findings by the names that the judge knows."""
+        """Findings by the judge's names of their quantities."""
         theirs = {ours: name for name, ours in self._ours.items()}
         return {theirs[f.quantity]: f for f in findings if f.quantity in theirs}
 
@@ -171,7 +173,7 @@ class Setting:
         return {VALUE: VALUE, **edges, **{by(p): by(k) for k, p in self.step.parameters.items()}}
 
     def _trace(self, results: Mapping[Quantity, NDArray]) -> Trace:
-        """The core's trace with these results in it; what arrives at the op is exactly dz."""
+        """The core's trace with these results in it; the gradient of z is exactly dz."""
         value, grad = dict(self.core.value), {**self.core.grad, Z: self.dz}
         edge_grad = dict(self.core.edge_grad)
         value[Z] = results.get(VALUE, value[Z])

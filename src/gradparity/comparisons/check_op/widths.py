@@ -1,4 +1,4 @@
-"""The shapes of an op's inputs: as given, as the op says, or the first that fit."""
+"""The shapes of an op's inputs: given, defined by the op, or the first that fit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .setting import names_of_inputs, network_of
 
 __all__ = ["shapes_of", "takes_dz_alone"]
 
-#: Tried in this order; unequal ones first, so that what is mixed up does not fit.
+#: Widths to try in this order; unequal ones first, so that swapped inputs do not fit.
 UNEQUAL = (3, 2, 4)
 TRIED = (4, 5, 3, 2, 1, *range(6, 65))
-#: Of the same, for ops of several inputs, where every combination is tried.
+#: Widths of which every combination is tried for ops of several inputs.
 FEW = TRIED[:8]
 
 
 def takes_dz_alone(backward: Callable[..., Any], forward: Callable[..., Any]) -> bool:
-    """Whether it is a layer's backward(dz): of what else it takes, all is a switch with a default.
+    """Whether backward is that of a layer, called with dz alone.
 
-    The values and parameters that the forward function takes are no switches: of
-    ``backward(dz, y=None)`` y is given.
+    Its further arguments must have defaults, and other names than those of the forward function:
+    ``backward(dz, y=None)`` is called with y.
     """
     if required(backward) != 1:
         return False
@@ -53,7 +53,7 @@ def shapes_of(
 
     Raises
     ------
-    ValueError, TypeError : `width` or `shape` does not fit the op, or no width was found that does.
+    ValueError, TypeError : `width` or `shape` does not fit the op, or no width was found to fit.
     """
     if shape is not None and width is not None:
         raise ValueError(f"width is {width!r} and shape {shape!r}; give one of them")
@@ -87,9 +87,9 @@ def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
 
 
 def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
-    """The number of inputs of an op that takes two or more: the function's, or three for any."""
+    """The number of inputs of an op that takes two or more: the function's, or else 2 or 3."""
     needed = required(forward)
-    if needed is None:  # a framework's own often says that it takes any, and takes two
+    if needed is None:  # a framework's function often declares any number, but takes two
         return 3 if inspect.isfunction(forward) else 2
     return max(2, needed - len(op.parameter_shapes()))
 
@@ -120,7 +120,7 @@ def _candidates(op: Op, n: int) -> Iterator[tuple[int, ...]]:
 
 
 def _fits(op: Op, widths: tuple[int, ...]) -> bool:
-    """Whether the op says so, and its formula gives a value of the width it says."""
+    """Whether the op accepts the widths, and its formula gives the shape it declares."""
     rng = np.random.default_rng(0)
     y = [rng.uniform(0.5, 1.5, (2, w)) for w in widths]
     y += [rng.uniform(0.5, 1.5, shape) for shape in op.parameter_shapes().values()]

@@ -216,8 +216,9 @@ def unknown_divergence(subject: Subject) -> None:
 
 def unknown_device(subject: Subject) -> None:
     """An unknown device is a DeviceError that names it, so that no other case is tried there."""
+    case = subject.small()
     with _refusal("run", "abacus", "no such device", DeviceError):
-        subject.adapter.run(subject.small(), device="abacus")
+        subject.adapter.run(case, device="abacus")
 
 
 @contextmanager
