@@ -278,7 +278,7 @@ class TestTrace:
 
     def test_of_what_stops(self) -> None:
         case = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
-        with pytest.raises(AdapterError, match=r"no trace of 'mine': value z2 was not reached"):
+        with pytest.raises(AdapterError, match=r"'mine' has no trace: value z2 was not reached"):
             gp.LayerStack(partial(layers_of, Tanh=Tall), HalfSquares, name="mine").trace(case)
 
 
