@@ -242,7 +242,9 @@ class TestKeys:
             lambda: ours.run(case),
             lambda: ours.build(case.network, case.params)[0](case.params, case.x),
         ):
-            with pytest.raises(AdapterError, match=r"unknown node 'h3' in overrides; valid names: \['z1'"):
+            with pytest.raises(
+                AdapterError, match=r"unknown node 'h3' in overrides; valid names: \['z1'"
+            ):
                 attempt()
 
     @pytest.mark.parametrize(
