@@ -57,3 +57,19 @@ def test_what_rounding_decides_does_not_overflow() -> None:
     notes = {f.note for _, f in found if f.verdict is Verdict.INCONCLUSIVE}
     assert "rounding decides the result at this dtype here, so it has no finite bound" in notes
     assert not [note for note in notes if "overflow" in note]
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_one_parameter_for_two_letters_of_a_node(framework: str) -> None:
+    """Its gradient through each letter is a quantity of its own."""
+    pytest.importorskip(framework)
+    network = Network(
+        Node("z", Affine(3, 3), "x"),
+        Node("n", LayerNorm(3), "z", g="v", b="v"),
+        divergence=LinearLoss(),
+        parameters={"v": (3,)},
+    )
+    report = gp.check(Case.random(network, batch=4), framework)
+    found = {f.quantity: f for _, f in report.findings()}
+    assert {"grad v -> n[1]", "grad v -> n[2]", "grad v"} <= set(found)
+    assert {f.verdict for f in found.values()} <= {Verdict.EXACT, Verdict.ROUNDING}

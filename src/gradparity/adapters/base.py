@@ -173,8 +173,8 @@ def walk(
 
     for step in network.body:
         y = [used(name, edge) for name, edge in step.taken]
-        uses = dict(zip(step.inputs, step.edges, strict=True))
-        given = {letter: used(name, uses[name]) for letter, name in step.given.items()}
+        by_letter = zip(step.op.parameter_shapes(), step.edges[len(y) :], strict=False)
+        given = {k: used(step.given[k], edge) for k, edge in by_letter if k in step.given}
         found = step.named(call(step, y, given))
         value |= {name: see(name, found[name]) for name in step.outputs}
         value |= {name: found[name] for name in step.states}
