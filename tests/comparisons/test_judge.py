@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+import gradparity as gp
 from gradparity.comparisons import Verdict, judge
 from gradparity.core import (
     Affine,
     Case,
     CrossEntropy,
     LinearLoss,
+    Mean,
+    Multiply,
+    Network,
+    Node,
     ReLU,
     Softplus,
+    Sum,
     Tanh,
     Trace,
     backprop,
@@ -169,3 +177,35 @@ def test_zero_padded_batches_are_summed_alike_and_not_accused(seed):
     case = Case(net, case.params, x, d).astype("float32")
     found = judge(case, backprop(case), float64_findings(case))
     assert not [f for f in found if f.verdict is Verdict.MISMATCH]
+
+
+@pytest.mark.parametrize("ends", [{"a": 1.0}, {"a": 1.0, "b": -0.5}, {"a": 1.0, "b": 1.0}])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_a_scalar_end_starts_with_its_factor(ends, name):
+    """Being an end is one more use of a value, which `b` and `h` have beside another one."""
+    if name != "numpy":
+        pytest.importorskip(name)
+    nodes = (
+        Node("z", Affine(3, 2), "x"),
+        Node("a", Sum(), "z"),
+        Node("b", Mean(), "z"),
+        Node("h", Multiply(), "b", "a"),
+    )
+    network = Network(*nodes, ends={**ends, "h": 2.0})
+    case = Case.random(network, batch=4, seed=1)
+    run = backprop if name == "numpy" else gp.get_adapter(name).run
+    for dtype in ("float64", "float32"):
+        here = case.astype(dtype)
+        trace = run(here)
+        found = judge(here, trace)
+        assert {f.verdict for f in found} <= {Verdict.EXACT, Verdict.ROUNDING}
+        assert {"grad a", "grad b", "grad h"} <= {f.quantity for f in found}
+        for end in (*ends, "h"):
+            other = np.asarray(1.1 * trace.grad[end], here.dtype)
+            wrong = replace(trace, grad={**trace.grad, end: other})
+            assert any(
+                f.quantity == f"grad {end}" and f.verdict is Verdict.MISMATCH
+                for f in judge(here, wrong)
+            )
+    report = gp.check(case, lambda case: backprop(case))
+    assert report.exit_code == 0, str(report)

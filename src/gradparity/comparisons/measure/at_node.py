@@ -120,17 +120,25 @@ def _arriving(
 ) -> dict[str, Bounded]:
     """The gradients that arrived at a node; by the formula where the loss itself says them."""
     network = case.network
-    if step.name in network.ends and trace.grad.get(step.name) is None:
-        one = Bounded.exactly(np.ones(()), rounding)
-        factor = network.ends[step.name]
-        return {step.name: one if factor == 1.0 else one * factor}
     if step.name == DIV and trace.grad.get(DIV) is None:
         one = Bounded.exactly(np.ones(()), rounding)
         with np.errstate(all="ignore"):
             parts = network.loss[1].op.vjp(one, tuple(want.values()), one)
         return dict(zip(step.outputs, parts, strict=True))
-    grad = {name: trace.grad.get(name) for name in step.outputs}
-    return {n: Bounded.rounded(g, rounding) for n, g in grad.items() if g is not None}
+    found = {}
+    for name in step.outputs:
+        got = trace.grad.get(name)
+        if got is not None:
+            found[name] = Bounded.rounded(got, rounding)
+        elif name in network.ends and not network.consumers(name):
+            found[name] = _of_end(network.ends[name], rounding)
+    return found
+
+
+def _of_end(factor: float, rounding: Rounding) -> Bounded:
+    """The gradient that a scalar end starts with."""
+    one = Bounded.exactly(np.ones(()), rounding)
+    return one if factor == 1.0 else one * factor
 
 
 def _gradients(
@@ -181,7 +189,10 @@ def _lost(arrived: Mapping[str, Bounded], shape: tuple[int, ...]) -> Array:
 
 
 def reference_of_sum(name: str, case: Case, trace: Trace, rounding: Rounding) -> list[Reference]:
-    """The gradient of a value is the sum over its uses: the distributed chain rule."""
+    """The gradient of a value is the sum over its uses: the distributed chain rule.
+
+    Being an end is one more use.
+    """
     network, got = case.network, trace.grad.get(name)
     edges = network.consumers(name)
     if got is None or not network.has_own_uses(name):
@@ -190,6 +201,8 @@ def reference_of_sum(name: str, case: Case, trace: Trace, rounding: Rounding) ->
     if any(array is None for array in given):
         return []
     uses = [Bounded.exactly(array, rounding) for array in given]
+    if name in network.ends:
+        uses.append(_of_end(network.ends[name], rounding))
     want = total(uses) if uses else Bounded(np.zeros(got.shape), 0.0, rounding)
     return [Reference(Quantity.grad(name), got, want)]
 

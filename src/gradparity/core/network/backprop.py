@@ -164,7 +164,7 @@ def backprop(case: Case) -> Trace:
     # value is that of the value.
     def own(arrays: Mapping[Any, Array]) -> dict[Any, Array]:
         with np.errstate(over="ignore"):
-            return {key: array.astype(case.dtype) for key, array in arrays.items()}
+            return {key: np.array(array, case.dtype) for key, array in arrays.items()}
 
     differentiated = {*case.differentiated, *network.trained, DIV}
     differentiated |= {name for step in network.body for name in step.outputs}
