@@ -1,4 +1,4 @@
-"""Layers with a backward pass derived by hand: instances are rows, W is (n_in, n_out)."""
+"""Layers with a backward pass derived by hand: samples are rows, W is (n_in, n_out)."""
 
 import numpy as np
 

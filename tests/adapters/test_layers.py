@@ -74,7 +74,7 @@ class TestInColumns:
     def test_with_a_mean_in_the_layers(self) -> None:
         dicts = {"W": ("params.W", "grads.W"), "b": ("params.b", "grads.b")}
         own = gp.LayerStack(
-            partial(layers_of, Affine=Columns), in_columns, instances="columns", parameters=dicts
+            partial(layers_of, Affine=Columns), in_columns, samples="columns", parameters=dicts
         )
         assert gp.check(two(), own, allow=["sum", "mean"])
         found = gp.check(two(), own)

@@ -37,7 +37,7 @@ class TestErrors:
             ([], 3, {}, "loss is 3; give an object with forward"),
             ([], (np.sum,), {}, "loss is .*a pair of functions"),
             ([], HalfSquares, {"weights": "row"}, "weights is 'row'; give 'out, in' or 'in, out'"),
-            ([], HalfSquares, {"instances": "T"}, "instances is 'T'; give 'rows' or 'columns'"),
+            ([], HalfSquares, {"samples": "T"}, "samples is 'T'; give 'rows' or 'columns'"),
             ([], HalfSquares, {"targets": "d"}, "targets is 'd'; give 'desired' or 'labels'"),
             ([], HalfSquares, {"parameters": "W"}, "parameters is 'W'; give a dict"),
             ([], HalfSquares, {"parameters": {"W": "weight"}}, "'weight' for 'W'; give two names"),

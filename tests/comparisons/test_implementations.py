@@ -338,3 +338,19 @@ class TestASecondCall:
         assert report
         assert not [f for _, f in report.findings() if "second" in f.quantity]
         assert len(calls) == 2 * 2 + 1  # every case and dtype, and one of them again
+
+
+def test_a_result_in_place_of_a_function_is_refused_without_its_arrays() -> None:
+    case = gp.Case.random(gp.layered([Affine(3, 2)], CrossEntropy()), batch=4)
+    with pytest.raises(TypeError, match=r"a dict of \['grad W1'\]; pass the function") as raised:
+        gp.check(case, {"grad W1": np.zeros((300, 200))})  # type: ignore[arg-type]
+    assert len(str(raised.value)) < 200
+    with pytest.raises(TypeError, match="a Trace; pass the function"):
+        gp.check(case, gp.backprop(case))  # type: ignore[arg-type]
+
+
+def test_a_module_is_refused_with_what_to_do() -> None:
+    torch = pytest.importorskip("torch")
+    case = gp.Case.random(gp.layered([Affine(3, 2)], CrossEntropy()), batch=4)
+    with pytest.raises(TypeError, match="the module Linear; give a function of a case"):
+        gp.check(case, torch.nn.Linear(3, 2))

@@ -229,7 +229,7 @@ def test_wrong_values_come_first() -> None:
         "judged from end to end: the value of 'y1' is right, so look at 'z3', at 'y2' and at 'z2'; "
         'return "value y2", "value z2" to have it named'
     )
-    assert found["grad W3"].endswith("it may follow from value z3, which is wrong")
+    assert found["grad W3"].endswith("it follows from value z3, or is wrong itself")
     assert "it follows from" in found["grad W1"]
 
 

@@ -44,7 +44,7 @@ class LayerStack:
         (A, Y) that returns both, (Err, dErr/dA).
     weights : the axes of every matrix, "out, in" (Z = A W^T) or "in, out" (Z = A W).  A square
         matrix of the wrong layout is not detected.
-    instances : "rows", A is (T, D); or "columns", A is (D, T).
+    samples : "rows", A is (T, D); or "columns", A is (D, T).
     targets : the form of Y: "desired", floats (T, L), one-hot where the case has labels; or
         "labels", whole numbers (T,).
     parameters : letter -> the names of a parameter and of its gradient in the layers, ``{"W":
@@ -83,17 +83,17 @@ class LayerStack:
         loss: Any,
         *,
         weights: str = "out, in",
-        instances: str = "rows",
+        samples: str = "rows",
         targets: str = "desired",
         parameters: Mapping[str, tuple[str, str]] | None = None,
         name: str | None = None,
     ) -> None:
-        _one_of("instances", instances, ("rows", "columns"))
+        _one_of("samples", samples, ("rows", "columns"))
         _one_of("targets", targets, ("desired", "labels"))
         _one_of("weights", weights, ("out, in", "in, out"))
         self.layers = layers if _makes(layers, "layers") else _flat(layers)
         self.loss = loss if _makes(loss, "forward") else _Loss.of(loss)
-        self.columns, self.labels = instances == "columns", targets == "labels"
+        self.columns, self.labels = samples == "columns", targets == "labels"
         self.parameters = Parameters(parameters or {}, out_in=weights == "out, in")
         makes = getattr(layers, "func", layers)  # a partial's
         named = str(getattr(makes, "__name__", "<lambda>"))

@@ -158,7 +158,7 @@ def _builtins() -> Iterator[Builtin]:
     for name, (divergence, output, width) in LOSSES.items():
         for reduction in ("mean", "sum"):
             network = layered([Affine(4, width), *output], divergence, reduction=reduction)
-            about = f"{divergence!r}, {reduction} over instances"
+            about = f"{divergence!r}, {reduction} over samples"
             make = partial(Case.random, network, batch=6, seed=3)
             yield Builtin(f"loss-{name}-{reduction}", about, make)
     wide = [Affine(64, 1024), ReLU(), Affine(1024, 10)]

@@ -160,7 +160,7 @@ def _at_divergence(q: Quantity, case: Case, trace: Trace, e: Reference) -> Itera
     found: list[Alternative] = []
     if q != Quantity.grad(DIV) and (q != ERR or trace.Div is None):
         found += _of_loss(q, case, trace)
-    if q != DIV:  # of each instance: there is nothing to sum
+    if q != DIV:  # of each sample: there is nothing to sum
         here = cache(partial(_one, q, partial(reference_of_loss, case, trace)))
         found += _scaled(case, here)
     yield from sorted(found, key=lambda c: "+" in c.name)
@@ -172,11 +172,11 @@ def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternati
     Another mean or sum is told where it was made: in grad Div and Err, or in what stands for them.
     """
     widest = roundings(case.precision)[-1]
-    of_instances = quantity == DIV or (quantity != ERR and DIV in trace.grad)
+    of_samples = quantity == DIV or (quantity != ERR and DIV in trace.grad)
     for loss, changed in losses(case, lambda other: _smoothing(other, trace, widest)):
         if loss.instead == case.network.divergence:
             continue  # a mean or sum alone is a factor, which `scales` has
-        if "+" in loss.name and of_instances:
+        if "+" in loss.name and of_samples:
             continue
         if trace.Div is not None and quantity != DIV:
             inside = with_network(case, loss.instead)

@@ -330,7 +330,7 @@ BACKWARD: dict[str, Fault] = {
     "stale input": _stale_input,
     "stale output": lambda op, dz, y, z: op.vjp(dz, y, _previous(z)),
     "stale gradient": lambda op, dz, y, z: op.vjp(_previous(dz), y, z),
-    "an instance left out": lambda op, dz, y, z: op.vjp(_first_left_out(dz), y, z),
+    "a sample left out": lambda op, dz, y, z: op.vjp(_first_left_out(dz), y, z),
     "an output left out": _output_left_out,
     "the derivative left out": _derivative_left_out,
     "input and output exchanged": _exchanged,
@@ -343,7 +343,7 @@ BACKWARD: dict[str, Fault] = {
     "negative gradients cut": _cut,
     "the sign of the gradient asked": _sign_of_gradient,
     "wrong weight at a kink": _wrong_weight,
-    "targets of other instances": _targets_of_others,
+    "targets of other samples": _targets_of_others,
     "smoothing left out": _unsmoothed,
 }
 
@@ -372,7 +372,7 @@ def _stale_gradient(op: Op, dz: Any, y: tuple[Array, ...], z: Any) -> Any:
 GRADIENTS: dict[str, Fault] = {
     "stale input": _stale_input,
     "stale gradient": _stale_gradient,
-    "an instance left out": lambda op, dz, y, z: op.vjp(_first_left_out(dz), y, z),
+    "a sample left out": lambda op, dz, y, z: op.vjp(_first_left_out(dz), y, z),
     "bias summed over features": _axis_of_b,
     "matrix not transposed": _not_transposed,
 }

@@ -232,7 +232,7 @@ class Places:
         if f.quantity.is_gradient and DIV in found.passed:
             values = [q for q in self.found if not q.is_gradient and self.wrong(q)]
             if values:
-                return f"judged from end to end: it may follow from {values[0]}, which is wrong"
+                return f"judged from end to end: {FOLLOWS} {values[0]}, or is wrong itself"
         look = self._look(f.quantity, found)
         return f"judged from end to end: {look}{self._to_return(f.quantity, found)}"
 

@@ -45,7 +45,7 @@ class Trajectories:
     bound : shape (steps,), see `PerturbedRuns`.
     skipped : implementation -> the reason why it was not trained.
     params : the core's parameters after the last step.
-    accuracy : on held-out instances by name of the run, "core" among them; empty without any.
+    accuracy : on held-out samples by name of the run, "core" among them; empty without any.
     about : description of the task and the versions.
     """
 
@@ -151,7 +151,7 @@ def train_digits(
         test=(data.x_test, data.labels_test), skipped=skipped, progress=progress,
         about=(
             " · ".join([*used, *versions]),
-            f"{case.name} {case.dtype}: 64-{widths}, {epochs} epochs of {case.T} instances in "
+            f"{case.name} {case.dtype}: 64-{widths}, {epochs} epochs of {case.T} samples in "
             f"minibatches of {recipe.batch_size}, eta {recipe.eta:g}, eps {eps:g}, seed {seed}",
         ),
     )  # fmt: skip
@@ -178,7 +178,7 @@ def trajectories(
     trainers : each starting from the case's parameters with this eta, by name.
     batch_size, epochs, seed : as in `minibatches`; the perturbed runs draw their signs from seed
         too.
-    test : instances held out and their labels.
+    test : samples held out and their labels.
     skipped, about : as in `Trajectories`.
     progress : called with a message and the fraction of the steps that is done.
 

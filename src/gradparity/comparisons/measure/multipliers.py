@@ -1,7 +1,7 @@
 """Slopes at the kinks that explain a gradient: a few numbers in [0, 1], found and then tested.
 
 A gradient is affine in each of these multipliers, and in all of them together unless one kink lies
-behind another of the same instance.  So: linearise, solve the bounded least squares problem,
+behind another of the same sample.  So: linearise, solve the bounded least squares problem,
 repeat.  What is found proves itself, since the gradient is evaluated with it afterwards.
 """
 

@@ -173,7 +173,7 @@ def _conclusion(report: Report, bad: list[Wrong]) -> str:
         return f"{word}  {total} quantities in {len(report.runs)} runs{names}"
     wrong = sum(1 + len(each.too) for each in bad)
     verb = "is" if wrong == 1 else "are"
+    said = "undecided" if all(each.finding.parity is None for each in bad) else "not right"
     return (
-        f"{word}  {wrong} of {total} quantities {verb} not right, "
-        f"in {runs} of {len(report.runs)} runs"
+        f"{word}  {wrong} of {total} quantities {verb} {said}, in {runs} of {len(report.runs)} runs"
     )

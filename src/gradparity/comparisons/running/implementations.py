@@ -5,6 +5,7 @@ If one raises an exception or writes into its arguments, that is reported, and t
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -69,9 +70,26 @@ def _implementation(given: Implementation) -> Any:
         return given
     if hasattr(given, "run"):  # the one method that counts
         return Function(given.run, getattr(given, "name", type(given).__name__))
+    if hasattr(given, "named_parameters"):
+        raise TypeError(
+            f"implementation is the module {type(given).__name__}; give a function of a case that "
+            'loads its parameters, calls it and returns the gradients, or "torch" to check '
+            "PyTorch's own layers (docs/how-to/own-network.md)"
+        )
     if callable(given):
         return Function(given, getattr(given, "__name__", type(given).__name__))
-    raise TypeError(f"implementation is {given!r}; give a name, an adapter or a function of a case")
+    raise TypeError(
+        f"implementation is {_received(given)}; give a name, an adapter or a function of a case"
+    )
+
+
+def _received(given: Any) -> str:
+    """A wrong implementation in a message, without its arrays."""
+    if isinstance(given, Mapping):
+        return f"a dict of {reprlib.repr(list(given))}; pass the function, without calling it"
+    if isinstance(given, Trace):
+        return "a Trace; pass the function, without calling it"
+    return reprlib.repr(given)
 
 
 def is_own(each: Any) -> bool:

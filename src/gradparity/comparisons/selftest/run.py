@@ -6,6 +6,7 @@ and judges them, and `SelfTest` holds the outcomes.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
@@ -199,7 +200,7 @@ def _silence(one: _Input, site: FaultSite, fault: str) -> str:
     if not np.any(quantity(one.trace, site)):
         return "zero there: a dead or saturated unit, or no gradient arrives"
     if one.case.T == 1:
-        return "a batch of one instance"
+        return "a batch of one sample"
     return "it changes nothing on these numbers"
 
 
@@ -278,7 +279,9 @@ def _implementation(given: Any) -> _Implementation:
     if callable(given):
         name = getattr(given, "__name__", type(given).__name__)
         return _Implementation(name, lambda cases: list(map(given, cases)))
-    raise TypeError(f"implementation is {given!r}; give a name, an adapter or a function")
+    raise TypeError(
+        f"implementation is {reprlib.repr(given)}; give a name, an adapter or a function"
+    )
 
 
 def _of_adapter(each: Adapter) -> _Implementation:

@@ -216,6 +216,12 @@ class Case:
         for param, shape in network.parameter_shapes.items():
             op, letter = takes.get(param, (Op(), ""))  # the first op that takes it
             params[param] = op.initial(letter, rng, shape)
+        if x is None and network.inputs != (INPUT,):
+            wanted = ", ".join(f'"{name}": ...' for name in network.inputs)
+            raise ValueError(
+                f"the inputs are {', '.join(network.inputs)}, whose shapes are not known; give "
+                f"Case.random(..., x={{{wanted}}})"
+            )
         if x is None:
             width = network.input_width() if width is None else width
             if width is None:

@@ -126,8 +126,9 @@ def by_quantity(trace: Trace) -> dict[Quantity, Any]:
     >>> list(by_quantity(backprop(case)))
     ['Err', 'Div', 'value y1', 'grad Div', 'grad y1', 'grad x', 'grad y1 -> Div', 'grad x -> y1']
     """
-    loss = {Quantity(ERR): trace.Err, Quantity(DIV): trace.Div}
-    found: dict[Quantity, Any] = {q: a for q, a in loss.items() if a is not None}
+    found: dict[Quantity, Any] = {Quantity(ERR): trace.Err, Quantity(DIV): trace.Div}
+    if trace.Err is None and trace.Div is None:  # a network that ends elsewhere
+        found = {}
     kinds = (_VALUE, trace.value), (_GRADIENT, trace.grad), (_GRADIENT, trace.edge_grad)
     for kind, arrays in kinds:
         if isinstance(arrays, Mapping):

@@ -187,7 +187,7 @@ def large(subject: Subject) -> None:
     deep = layered([Affine(2, 70), *between, Affine(70, 2)], divergence)
     wide = layered([Affine(2, 70)], small.divergence)
     subject.has_parity([
-        Case.random(deep, batch=67, seed=6, name="67 instances"),
+        Case.random(deep, batch=67, seed=6, name="67 samples"),
         Case.random(wide, batch=3, seed=6, name="70 outputs"),
     ])  # fmt: skip
 
