@@ -23,6 +23,7 @@ from gradparity.core import (
     Products,
     ReLU,
     Softmax,
+    Sum,
     Take,
     Tanh,
     VectorActivation,
@@ -201,6 +202,35 @@ def test_a_bad_divergence_output_or_reduction():
     refused("divergence is 'mse'", node, divergence="mse", error=TypeError)
     refused("output is 'b'; nodes are \\['a'\\]", node, output="b")
     refused(r"reduction='none'\): give 'mean' or 'sum'", node, reduction="none")
+
+
+@pytest.mark.parametrize(
+    ("ends", "message", "error"),
+    [
+        ("y", r"ends is 'y'; give name -> factor, such as \{'loss': 1.0\}", TypeError),
+        (["y"], r"ends is \['y'\]; give name -> factor", TypeError),
+        ({}, r"ends is \{\}, so nothing would be differentiated; give name -> factor", ValueError),
+        ({"y": None}, "the factor of 'y' is None; give a finite number != 0", ValueError),
+        ({"y": "1"}, "the factor of 'y' is '1'; give a finite number", ValueError),
+        ({"y": float("inf")}, "the factor of 'y' is inf; give a finite number", ValueError),
+        ({"y": float("nan")}, "the factor of 'y' is nan; give a finite number", ValueError),
+        ({"y": 0.0}, "the factor of 'y' is 0.0; give a number != 0", ValueError),
+    ],
+)
+def test_bad_ends(ends, message, error):
+    refused(message, Node("y", Sum(), "x"), divergence=None, ends=ends, error=error)
+
+
+def test_weights_without_a_divergence():
+    refused(
+        "weights is 'w' together with ends=; weights belong to a divergence",
+        Node("y", Sum(), "x"),
+        divergence=None,
+        ends={"y": 1.0},
+        inputs=("x", "w"),
+        weights="w",
+        error=TypeError,
+    )
 
 
 @pytest.mark.parametrize(

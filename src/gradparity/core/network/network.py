@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from numbers import Integral
 from typing import Any
 
+from ..formulas.arguments import is_finite
 from ..formulas.divergences import Divergence
 from ..formulas.movements import Transpose
 from ..formulas.op import Compound, Op, Shape
@@ -88,6 +89,8 @@ class Network:
             )
         if ends is not None and divergence is not None:
             raise TypeError("give either divergence= or ends=, not both")
+        if ends is not None:
+            _check_factors(ends, weights)
         _check_collections(inputs, fixed, parameters)
         self.inputs = tuple(inputs)
         self.fixed = frozenset(fixed) | {name for name in inputs if name == weights}
@@ -226,7 +229,7 @@ class Network:
         for name, factor in self.ends.items():
             if name not in names:
                 raise ValueError(f"ends: {name!r} is not a value; valid names: {', '.join(names)}")
-            if not factor or factor != factor:
+            if not factor:
                 raise ValueError(f"ends: the factor of {name!r} is {factor!r}; give a number != 0")
 
     def _parameter_shapes(self) -> dict[str, Shape]:
@@ -272,6 +275,25 @@ def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
     unknown = {*fixed} - {*inputs}
     if unknown:
         raise ValueError(f"fixed names {sorted(unknown)}, which are not among {tuple(inputs)}")
+
+
+def _check_factors(ends: Any, weights: Any) -> None:
+    give = "give name -> factor, such as {'loss': 1.0}"
+    if not isinstance(ends, Mapping):
+        raise TypeError(f"ends is {ends!r}; {give}")
+    if not ends:
+        raise ValueError(f"ends is {ends!r}, so nothing would be differentiated; {give}")
+    for name, factor in ends.items():
+        if not is_finite(factor):
+            raise ValueError(
+                f"ends: the factor of {name!r} is {factor!r}; give a finite number != 0, such as "
+                "{'loss': 1.0}"
+            )
+    if weights is not None:
+        raise TypeError(
+            f"weights is {weights!r} together with ends=; weights belong to a divergence, so give "
+            "divergence= instead of ends=, or leave out weights="
+        )
 
 
 def _check_turned(nodes: Sequence[Node], parameters: Mapping[str, Shape]) -> None:
