@@ -36,7 +36,7 @@ public_modules = {
     "gradparity.testing.conformance": (),
     "gradparity.core.arithmetic.arrays": ("wider",),
     "gradparity.core.arithmetic.bounded": ("supported",),
-    "gradparity.core.network.contract": ("FormulaError",),
+    "gradparity.core.network.declared": ("FormulaError",),
     "gradparity.core.lecture.descent": (
         "Descent",
         "FirstOrder",

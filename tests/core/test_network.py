@@ -14,6 +14,7 @@ from gradparity.core import (
     Case,
     Concatenate,
     Edge,
+    LSTMCell,
     Max,
     Maxout,
     MaxSubsets,
@@ -219,6 +220,13 @@ def test_a_bad_divergence_output_or_reduction():
 )
 def test_bad_ends(ends, message, error):
     refused(message, Node("y", Sum(), "x"), divergence=None, ends=ends, error=error)
+
+
+def test_a_last_node_with_several_outputs():
+    said = "node 'y' has the outputs h and c; give output='y.h' or output='y.c'"
+    node = Node("y", LSTMCell(2, 2), "x", "h", "c")
+    refused(said, node, inputs=("x", "h", "c"))
+    assert Network(node, divergence=L2(), inputs=("x", "h", "c"), output="y.h").output == "y.h"
 
 
 def test_weights_without_a_divergence():

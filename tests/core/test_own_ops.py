@@ -105,6 +105,48 @@ WRONG_HALVES = [
 ]
 
 
+def gives(found: Any) -> Any:
+    return lambda self, *shapes: found
+
+
+#: What an op declares, and what is said of it.
+DECLARED = [
+    (Cube, {"parameter_shapes": gives(["W"])}, r"returned \['W'\]; return a dict of letter ->"),
+    (Cube, {"parameter_shapes": gives(None)}, "returned None; return a dict of letter -> shape"),
+    (Cube, {"parameter_shapes": gives({"W": 3})}, "shape 3 for 'W'; give a tuple of whole numbers"),
+    (Cube, {"parameter_shapes": gives({"W": "ab"})}, "shape 'ab' for 'W'; give a tuple"),
+    (Cube, {"parameter_shapes": gives({"W": (-3,)})}, r"shape \(-3,\) for 'W'; give a tuple"),
+    (Cube, {"parameter_shapes": gives({3: (3,)})}, "a parameter named 3; give a string"),
+    (Cube, {"parameter_shapes": lambda self: 1 / 0}, "Cube.parameter_shapes: ZeroDivisionError"),
+    (Cube, {"output_shape": gives(None)}, r"returned None for inputs of shapes \(32, 4\); return"),
+    (Cube, {"output_shape": gives((2.0, 3))}, r"returned \(2.0, 3\) .*return a shape, a tuple of"),
+    (Cube, {"output_shape": gives((-2, 3))}, r"returned \(-2, 3\) .*return a shape, a tuple of"),
+    (Cube, {"output_shape": lambda self, y: 1 / 0}, "Cube.output_shape: ZeroDivisionError: "),
+    (Cube, {"output_shape": lambda self: (2,)}, "Cube.output_shape: TypeError: .* positional"),
+    (Halves, {"output_shape": gives(((2,), (2,)))}, "return 3 shapes, one per output and state"),
+    (Halves, {"output_shape": gives((2, 3, 4))}, "return 3 shapes, one per output and state"),
+    (Cube, {"n_inputs": "2"}, "Cube.n_inputs is '2', a string; give a whole number >= 1, or None"),
+    (Cube, {"outputs": "h"}, r"Cube.outputs is 'h'; give a tuple of names, such as \('h',\)"),
+    (Cube, {"outputs": ()}, r"Cube.outputs is \(\); give a tuple of names, such as \('h', 'c'\)"),
+    (Cube, {"buffers": "m"}, r"Cube.buffers is 'm'; give a tuple of names, such as \('m',\)"),
+]
+
+
+class TestADeclarationThatDoesNotFit:
+    @pytest.mark.parametrize(("kind", "methods", "said"), DECLARED)
+    def test_is_named_with_its_node(self, kind: type, methods: Any, said: str) -> None:
+        with pytest.raises(FormulaError, match=said) as raised:
+            Case.random(
+                Network(Node("o", having(kind, **methods), "x"), divergence=L2(),
+                        output="o.low" if kind is Halves else None), width=4,
+            )  # fmt: skip
+        assert f"node 'o', {kind.__name__}." in str(raised.value)
+
+    def test_is_named_in_a_chain_too(self) -> None:
+        with pytest.raises(FormulaError, match=r"layered, Cube.parameter_shapes returned None"):
+            layered([having(Cube, parameter_shapes=gives(None))], L2())
+
+
 class TestAFormulaThatDoesNotFit:
     @pytest.mark.parametrize(("kind", "methods", "said"), WRONG)
     def test_is_named_when_the_case_is_made(self, kind: type, methods: Any, said: str) -> None:

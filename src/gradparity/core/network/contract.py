@@ -6,24 +6,17 @@ its network: a shape, a dtype or a number of gradients that does not fit is repo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray
 from ..formulas.op import Op, Shape
+from .declared import FormulaError, called
 from .nodes import Step
 
 __all__ = ["FormulaError", "check_own_formulas", "gradients_of", "is_foreign", "value_of"]
-
-
-class FormulaError(TypeError, ValueError):
-    """A formula of an op raised, or returned what does not fit; the message says which."""
-
-
-#: Raised as they are: they name their place already, or a formula that is not implemented.
-KNOWN = (FormulaError, NotImplementedError)
 
 
 def value_of(step: Step, op: Op, y: tuple[Array, ...]) -> dict[str, Array]:
@@ -40,9 +33,9 @@ def value_of(step: Step, op: Op, y: tuple[Array, ...]) -> dict[str, Array]:
     >>> step = layered([Sine()], L2()).steps[0]
     >>> value_of(step, step.op, (Bounded.exactly(np.ones((1, 1)), Rounding.of("float32")),))
     Traceback (most recent call last):
-    gradparity.core.network.contract.FormulaError: node 'y1', Sine.forward: TypeError: ...
+    gradparity.core.network.declared.FormulaError: node 'y1', Sine.forward: TypeError: ...
     """
-    z = _call(step, "forward", op.forward, *y)
+    z = called(_where(step, "forward"), op.forward, *y)
     n = len(step.values)
     if n > 1 and (not isinstance(z, tuple | list) or len(z) != n):
         raise FormulaError(
@@ -61,22 +54,13 @@ def gradients_of(
     ------
     FormulaError : the formula raised, or did not return one gradient for each input.
     """
-    found = _call(step, "vjp", op.vjp, dz, y, z)
+    found = called(_where(step, "vjp"), op.vjp, dz, y, z)
     if not isinstance(found, tuple | list) or len(found) != len(y):
         raise FormulaError(
             f"{_where(step, 'vjp')} returned {_described(found)}; return a tuple of {len(y)}, one "
             "gradient per input"
         )
     return tuple(None if g is None else _array(g) for g in found)
-
-
-def _call(step: Step, name: str, formula: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return formula(*arguments)
-    except KNOWN:
-        raise
-    except Exception as error:
-        raise FormulaError(f"{_where(step, name)}: {type(error).__name__}: {error}") from error
 
 
 def _array(a: Any) -> Any:

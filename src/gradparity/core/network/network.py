@@ -13,6 +13,7 @@ from ..formulas.divergences import Divergence
 from ..formulas.movements import Transpose
 from ..formulas.op import Compound, Op, Shape
 from ..formulas.risk import Risk, Weighted
+from .declared import FormulaError, parameters_of, shapes_of_values
 from .nodes import (
     DIV,
     ERR,
@@ -131,6 +132,7 @@ class Network:
     def _loss(self, divergence: Divergence) -> list[Node]:
         """The two nodes that a divergence stands for."""
         names = [name for node in self.nodes for name in values_of_node(node)]
+        _check_several(self.output, self.nodes)
         if self.output not in names:
             raise ValueError(f"output is {self.output!r}; nodes are {names}")
         if self.weights is None:
@@ -209,12 +211,14 @@ class Network:
         for step in self.steps if TARGET in given else self.body:
             names = [name for name in step.inputs if name != step.draw]
             try:
-                _check_shared(step, [shapes[name] for name in names])
-                found = step.op.output_shape(*(shapes[name] for name in names))
-                shapes |= {n: tuple(s) for n, s in step.named(found).items()}
+                takes = [shapes[name] for name in names]
+                _check_shared(step, takes)
+                shapes |= shapes_of_values(step.name, step.op, step.values, takes)
+            except FormulaError:
+                raise
             except ValueError as error:
-                takes = ", ".join(n for n in names if n not in step.parameters.values())
-                raise ValueError(f"node {step.name!r} <- {takes}: {error}") from None
+                given_to = ", ".join(n for n in names if n not in step.parameters.values())
+                raise ValueError(f"node {step.name!r} <- {given_to}: {error}") from None
             if step.draw:
                 shapes[step.draw] = shapes[names[0]]
         return shapes
@@ -296,6 +300,17 @@ def _check_factors(ends: Any, weights: Any) -> None:
         )
 
 
+def _check_several(output: str, nodes: Sequence[Node]) -> None:
+    """Refuse a node with named outputs as the output of the network, which is one of them."""
+    for node in nodes:
+        outputs = node.op.outputs  # type: ignore[union-attr]
+        if node.name == output not in values_of_node(node):
+            choices = " or ".join(f"output='{output}.{name}'" for name in outputs)
+            raise ValueError(
+                f"node {output!r} has the outputs {' and '.join(outputs)}; give {choices}"
+            )
+
+
 def _check_turned(nodes: Sequence[Node], parameters: Mapping[str, Shape]) -> None:
     for node in nodes:
         for letter, name in node.given:
@@ -346,7 +361,7 @@ def layered(
             )
         parts = op.chain() if isinstance(op, Compound) else (("", op),)
         for suffix, part in parts:
-            if part.parameter_shapes():
+            if parameters_of("layered", part):
                 k, letter = k + 1, "z"
             elif suffix:
                 k, letter = k + 1, "s"

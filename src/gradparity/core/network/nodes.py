@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..formulas.op import Compound, Op
+from .declared import check_declared
 
 __all__ = [
     "DIV",
@@ -67,6 +68,8 @@ class Node:
                 f"node {name!r}: inputs are {(*inputs, *given.values())!r}; give names of values, "
                 "such as 'x'"
             )
+        if isinstance(op, Op):
+            check_declared(name, op)
         letters = op.parameter_shapes() if isinstance(op, Op) else {}
         unknown = [letter for letter in given if letter not in letters]
         if unknown:
