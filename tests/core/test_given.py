@@ -14,12 +14,14 @@ from gradparity.core import (
     Affine,
     Attention,
     Case,
+    CrossEntropy,
     Embedding,
     LinearLoss,
     LSTMCell,
     Multiply,
     Network,
     Node,
+    Reshape,
     Sum,
     Tanh,
     Transpose,
@@ -54,6 +56,23 @@ def recurrent() -> Network:
 
 
 STATES = {"x": random(4, 2), "h": random(4, 3), "c": random(4, 3)}
+
+
+def weighted(*shape: int) -> Any:
+    network = Network(
+        Node("z", Affine(3, 2), "x"),
+        divergence=CrossEntropy(),
+        inputs=("x", "w"),
+        weights="w",
+    )
+    return Case.random(network, x={"x": random(4, 3), "w": np.ones(shape)})
+
+
+def reshaped(*shape: int, keep: int = 1) -> Any:
+    return Case.random(Network(Node("y", Reshape(shape, keep), "x"), divergence=L), x=random(2, 3))
+
+
+RAGGED = [[1.0], [2.0, 3.0]]
 
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
@@ -122,6 +141,33 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "several outputs in the scalar form": (
         lambda: scalar_backprop(Case.random(recurrent(), x=STATES)),
         "the scalar form is written for networks on one input x",
+    ),
+    "rows of different lengths": (
+        lambda: Case.random(Network(Node("t", Tanh(), "x"), divergence=L), x=RAGGED),
+        "^x is a list whose rows have different lengths; give rows of one length",
+    ),
+    "rows of different lengths, given at once": (
+        lambda: Case(Network(Node("t", Tanh(), "x"), divergence=L), {}, RAGGED, random(2, 1)),
+        "^x is a list whose rows have different lengths; give rows of one length",
+    ),
+    "weights of another length than the batch": (
+        lambda: weighted(3),
+        r"the weights 'w' have shape \(3,\), the per-sample losses \(4,\); give one weight per",
+    ),
+    "weights with more axes": (lambda: weighted(4, 1, 1), r"'w' have shape \(4, 1, 1\), the per-"),
+    "a shape that does not divide": (
+        lambda: reshaped(5, -1),
+        r"node 'y' <- x: Reshape\(shape=\(5, -1\), keep=1\) does not fit shape \(2, 3\): the axes "
+        "after the first 1 hold 3 elements; give",
+    ),
+    "a shape of another size": (lambda: reshaped(5), "hold 3 elements; give a shape that holds"),
+    "more axes kept than there are": (
+        lambda: reshaped(3, keep=9),
+        r"keep=9\) keeps 9 axes, received shape \(2, 3\); give keep <= 2",
+    ),
+    "no inputs": (
+        lambda: Network(Node("t", Tanh(), "x"), divergence=L, inputs=None),  # type: ignore[arg-type]
+        r"inputs is None; give a tuple of names, such as \('x',\)",
     ),
     "no targets": (
         lambda: Case(Network(Node("t", Tanh(), "x"), divergence=L2()), {}, random(2, 3)),

@@ -14,6 +14,7 @@ __all__ = [
     "broadcast",
     "finite",
     "fits",
+    "fits_into",
     "index_rows",
     "index_within",
     "indices",
@@ -180,6 +181,14 @@ def broadcast(op: Any, shapes: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
     except ValueError:
         said = " and ".join(map(str, shapes))
         raise ValueError(f"{op.name}: the shapes {said} do not broadcast") from None
+
+
+def fits_into(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether a value of one shape broadcasts to another shape."""
+    try:
+        return np.broadcast_shapes(shape, whole) == whole
+    except ValueError:
+        return False
 
 
 def of_shape(x: Any, shape: tuple[int, ...], what: str) -> Any:

@@ -41,6 +41,21 @@ class Reshape(Movement):
             raise refused(self, "shape", self.shape, "-1 for one axis at most")
         whole(self, "keep", least=0)
 
+    def output_shape(self, *shapes: Shape) -> Shape:
+        shape = shapes[0]
+        if self.keep > len(shape):
+            raise ValueError(
+                f"{self!r} keeps {self.keep} axes, received shape {shape}; give keep <= "
+                f"{len(shape)}"
+            )
+        n, fixed = math.prod(shape[self.keep :]), math.prod(k for k in self.shape if k != -1)
+        if n % fixed if -1 in self.shape and fixed else n != fixed:
+            raise ValueError(
+                f"{self!r} does not fit shape {shape}: the axes after the first {self.keep} hold "
+                f"{n} elements; give a shape that holds as many"
+            )
+        return super().output_shape(*shapes)
+
     def move(self, a: NDArray, fill: float) -> NDArray:
         return a.reshape(*a.shape[: self.keep], *self.shape)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, unbroadcast
-from .arguments import is_finite, one_of, refused, true_or_false
+from .arguments import fits_into, is_finite, one_of, refused, true_or_false
 from .divergences import Divergence
 from .op import Op, Shape
 
@@ -32,10 +32,18 @@ class Weighted(Divergence):
     outputs: ClassVar[tuple[str, ...]] = ("", "weight")
 
     def output_shape(self, *shapes: Shape) -> tuple[Shape, Shape]:
-        shape = self.inner.output_shape(*shapes[:2])
-        if np.broadcast_shapes(shapes[2], shape) != shape:
-            raise ValueError(f"{self.name}: weights {shapes[2]} do not fit samples {shape}")
+        shape = self.check_weights("weights", *shapes)
         return shape, shape
+
+    def check_weights(self, name: str, *shapes: Shape) -> Shape:
+        """The shape of Div, which the weights, an input of this name, must fit."""
+        shape: Shape = self.inner.output_shape(*shapes[:2])
+        if not fits_into(shapes[2], shape):
+            raise ValueError(
+                f"the weights {name!r} have shape {shapes[2]}, the per-sample losses {shape}; give "
+                f"one weight per sample, an array of shape {shape}"
+            )
+        return shape
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
         return self.inner.desired(d, shape, dtype)

@@ -21,6 +21,7 @@ from .given import (
     checked_params,
     float_array,
     one_dtype,
+    regular_array,
     rounded,
 )
 from .network import Network
@@ -130,7 +131,7 @@ class Case:
         check_samples(shape)
         if self.d is None:
             raise TypeError("d is not given, and the network has a divergence; give the targets")
-        d = np.array(self.d)
+        d = regular_array("d", self.d)
         if not d.ndim or d.shape[0] != shape[0]:
             raise ValueError(
                 f"d has shape {d.shape}; the output has {shape[0]} samples, give as many rows"
@@ -231,7 +232,7 @@ class Case:
                 )
             x = rng.standard_normal((batch, width))
         given = x if isinstance(x, Mapping) else {INPUT: x}
-        inputs = {input_name: np.asarray(a) for input_name, a in given.items()}
+        inputs = {n: regular_array(n, a) for n, a in given.items()}
         d = None
         check_names("inputs", inputs, network.inputs)
         if network.divergence is not None:

@@ -21,6 +21,7 @@ __all__ = [
     "checked_params",
     "float_array",
     "one_dtype",
+    "regular_array",
     "rounded",
 ]
 
@@ -46,7 +47,7 @@ def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
     takes_integers = any(step.op.integers for step in network.body if INPUT in step.inputs)
     inputs = {}
     for name in network.inputs:
-        array = np.array(given[name])
+        array = regular_array(name, given[name])
         if array.dtype.kind not in "iub":
             infinite = name in network.fixed and name != network.weights
             array = float_array(name, array, infinite)
@@ -107,9 +108,22 @@ def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDA
     return checked
 
 
+def regular_array(name: str, value: Any) -> NDArray:
+    """A copy as an array; nested lists must have rows of one length."""
+    try:
+        return np.array(value)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise ValueError(f"{name} cannot be read as an array: {error}; give one") from None
+        raise ValueError(
+            f"{name} is a {type(value).__name__} whose rows have different lengths; give rows of "
+            "one length, padded where they are shorter"
+        ) from None
+
+
 def float_array(name: str, value: Any, infinite: bool = False) -> NDArray:
     """A copy of a float array, finite unless it may be infinite; anything else is refused."""
-    array = np.array(value)
+    array = regular_array(name, value)
     if array.dtype.kind != "f":
         raise TypeError(
             f"{name} has dtype {array.dtype}; give floats, such as {name}.astype(np.float64)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from numbers import Integral
@@ -213,6 +213,8 @@ class Network:
             try:
                 takes = [shapes[name] for name in names]
                 _check_shared(step, takes)
+                if isinstance(step.op, Weighted):
+                    step.op.check_weights(names[2], *takes)
                 shapes |= shapes_of_values(step.name, step.op, step.values, takes)
             except FormulaError:
                 raise
@@ -261,6 +263,8 @@ def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
     for what, given in (("inputs", inputs), ("fixed", fixed)):
         if isinstance(given, str):
             raise TypeError(f"{what} is {given!r}; give a tuple of names, such as ({given!r},)")
+        if not isinstance(given, Collection):
+            raise TypeError(f"{what} is {given!r}; give a tuple of names, such as ('x',)")
     if len(set(inputs)) < len(tuple(inputs)):
         raise ValueError(f"inputs is {inputs!r}; give each name once")
     if not isinstance(parameters, Mapping | None):
