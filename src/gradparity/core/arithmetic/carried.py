@@ -110,8 +110,16 @@ class Carried(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         rule = self.UFUNCS.get(ufunc)
-        if rule is None or method != "__call__" or kwargs:
-            raise self.unknown(ufunc.__name__)
+        name = ufunc.__name__
+        if rule is not None and ("out" in kwargs or method == "at"):
+            raise TypeError(
+                f"np.{name} was called to write in place; do not write in place (no out=, no "
+                "a *= b), but make a new array, as a = a * b does"
+            )
+        if method != "__call__":
+            raise self.unknown(f"{name}.{method}")
+        if rule is None or kwargs:
+            raise self.unknown(name + "".join(f" with {option}=" for option in kwargs))
         with np.errstate(all="ignore"):
             return rule(*(self.lift(x, self.arithmetic) for x in inputs))
 
