@@ -11,7 +11,20 @@ import pytest
 import gradparity as gp
 from gradparity.comparisons import Finding, Verdict
 from gradparity.comparisons.check.check import check
-from gradparity.core import Affine, Case, CrossEntropy, ReLU, Tanh, backprop, layered
+from gradparity.core import (
+    L2,
+    Add,
+    Affine,
+    BatchNorm,
+    Case,
+    CrossEntropy,
+    Network,
+    Node,
+    ReLU,
+    Tanh,
+    backprop,
+    layered,
+)
 
 
 def small(**numbers: Any) -> Case:
@@ -115,8 +128,39 @@ class TestOneThatReturns:
         assert all(f.parity for q, f in found.items() if q != name)
 
     @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("grad m_n", "the buffer 'm_n' has no gradient, so leave it out; there are 'Err'"),
+            ("m_n", "the buffer 'm_n' has no gradient, so leave it out; there are"),
+            ("grad n.mean", "the state 'n.mean' has no gradient, so leave it out; there are"),
+            ("n.mean", "did you mean 'value n.mean'?"),
+            ("grad m", "the input 'm' has no gradient, so leave it out; there are"),
+        ],
+    )
+    def test_the_gradient_of_what_has_none_is_refused_as_such(self, name: str, said: str) -> None:
+        nodes = Node("n", BatchNorm(3), "x"), Node("y", Add(), "n", "m")
+        network = Network(*nodes, divergence=L2(), inputs=("x", "m"), fixed=("m",))
+        case = Case.random(network, x={"x": np.eye(4, 3), "m": np.ones((4, 3))})
+        note = told(lambda case: {"grad x": backprop(case).grad["x"], name: np.zeros(3)}, case)
+        assert note[name].verdict is Verdict.INCONCLUSIVE
+        assert said in note[name].note
+
+    def test_the_remedy_fits_the_dtype(self) -> None:
+        def noted(dtype: Any) -> str:
+            return told(lambda case: {"grad W1": finals(case)["grad W1"].astype(dtype)})[
+                "grad W1"
+            ].note
+
+        assert "only inside jax.enable_x64(True)" in noted(np.float32)
+        assert noted(object).endswith("convert it to an array of numbers, such as with "
+                                      ".astype(np.float64)")  # fmt: skip
+        assert noted(">f8").endswith("this machine's byte order, such as with .astype(np.float64)")
+        assert noted(int).endswith("; compute in the dtype of x and the parameters")
+
+    @pytest.mark.parametrize(
         ("spoil", "said"),
         [
+            (lambda g: np.ma.masked_less(g, np.inf), "is a masked array, 12 of whose 12 elements"),
             (lambda g: g[:2], "has shape (2, 3), expected (4, 3)"),
             (lambda g: g.ravel(), "has shape (12,), expected (4, 3)"),
             (lambda g: g.astype(np.float32), "has dtype float32, expected float64"),
@@ -195,6 +239,11 @@ class TestATrace:
         [
             (lambda t: t.grad.update(W1=t.grad["W1"][:2]), "grad W1", "has shape (2, 3)"),
             (lambda t: t.value.update(z1=t.value["z1"].tolist()), "value z1", "is a list"),
+            (
+                lambda t: t.value.update(z1=np.ma.masked_less(t.value["z1"], 0)),
+                "value z1",
+                "return a plain array, such as result.filled(0.0)",
+            ),
             (lambda t: setattr(t, "Div", None), "Div", "is None"),
             (lambda t: setattr(t, "Err", "0.3"), "Err", "is a str, '0.3'"),
             (lambda t: setattr(t, "value", None), "value z1", "the trace lacks it"),

@@ -65,7 +65,8 @@ def sorted_results(case: Case, results: Any) -> Results:
     problems: dict[Quantity, Finding] = {}
     for name, result in given.items():
         if name not in shapes:
-            said = f"no such result, so it was not compared;{_meant(name, shapes)}"
+            meant = _without_gradient(case, name) or _meant(name, shapes)
+            said = f"no such result, so it was not compared;{meant}"
             problems[name] = problem(case, name, f"{said} there are {there}")
             continue
         try:
@@ -102,6 +103,21 @@ def checked_results(case: Case, results: Mapping[str, Any]) -> Results:
     return found
 
 
+def _without_gradient(case: Case, name: Quantity) -> str:
+    """Say that what is named has no gradient, where it is a buffer, a state or a fixed input."""
+    network = case.network
+    kinds = {
+        "buffer": network.buffers,
+        "state": [state for step in network.body for state in step.states],
+        "input": [n for n in case.inputs if n not in case.differentiated],
+    }
+    for kind, names in kinds.items():
+        for known in names:
+            if name == Quantity.grad(known) or (name == known and kind != "state"):
+                return f" the {kind} {known!r} has no gradient, so leave it out;"
+    return ""
+
+
 def _meant(name: Quantity, shapes: Mapping[Quantity, Any]) -> str:
     said = name.lower()
     known = said, Quantity.grad(said), Quantity.value(said)
@@ -127,11 +143,19 @@ def _of_dtype(case: Case, name: Quantity, result: Any) -> NDArray:
     if array.dtype != case.dtype:
         p = case.precision.name
         stored = "" if p == case.dtype.name else f", which {p} is stored as"
-        raise UnfitError(
-            f"has dtype {array.dtype}, expected {case.dtype}{stored}; compute in the dtype of x "
-            "and the parameters (JAX has float64 only inside jax.enable_x64(True))"
-        )
+        do = _for_dtype(array.dtype, case.dtype)
+        raise UnfitError(f"has dtype {array.dtype}, expected {case.dtype}{stored}; {do}")
     return array
+
+
+def _for_dtype(got: np.dtype[Any], expected: np.dtype[Any]) -> str:
+    """What to do about a result of another dtype."""
+    if got.kind == "O" or got.newbyteorder("=") == expected:
+        such = "an array of numbers" if got.kind == "O" else "this machine's byte order"
+        return f"convert it to {such}, such as with .astype(np.{expected})"
+    do = "compute in the dtype of x and the parameters"
+    jax = " (JAX has float64 only inside jax.enable_x64(True))"
+    return do + jax * ({got, expected} == {np.dtype("float32"), np.dtype("float64")})
 
 
 def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
@@ -142,6 +166,12 @@ def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
 
 def _array(result: Any) -> NDArray:
     """A NumPy array of a NumPy, JAX or PyTorch one."""
+    if isinstance(result, np.ma.MaskedArray):
+        hidden = int(np.ma.count_masked(result))
+        raise UnfitError(
+            f"is a masked array, {hidden} of whose {result.size} elements are masked and would not "
+            "be compared; return a plain array, such as result.filled(0.0)"
+        )
     if hasattr(result, "detach"):
         result = result.detach().cpu()
         if str(result.dtype) == "torch.bfloat16":  # NumPy has none; float32 holds all its numbers

@@ -78,6 +78,12 @@ def _check(
                 f"the trace of {adapter!r}: {kind} of {_plain(name)!r} is a "
                 f"{type(array).__name__}; give a NumPy array, such as np.array(...)"
             )
+        if isinstance(array, np.ma.MaskedArray):
+            raise TypeError(
+                f"the trace of {adapter!r}: {kind} of {_plain(name)!r} is a masked array, whose "
+                "masked elements would not be compared; give a plain array, such as "
+                "result.filled(0.0)"
+            )
         if array.shape != tuple(shape):
             raise ValueError(
                 f"the trace of {adapter!r}: {kind} of {_plain(name)!r} has shape {array.shape}, "
