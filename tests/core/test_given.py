@@ -13,6 +13,7 @@ from gradparity.core import (
     Add,
     Affine,
     Attention,
+    BatchNorm,
     Case,
     CrossEntropy,
     Embedding,
@@ -168,6 +169,14 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "no inputs": (
         lambda: Network(Node("t", Tanh(), "x"), divergence=L, inputs=None),  # type: ignore[arg-type]
         r"inputs is None; give a tuple of names, such as \('x',\)",
+    ),
+    "a negative running variance": (
+        lambda: Case(
+            Network(Node("n", BatchNorm(2, training=False), "x"), divergence=L),
+            {"g_n": np.ones(2), "b_n": np.ones(2), "m_n": np.ones(2), "v_n": np.array([1.0, -2.0])},
+            random(3, 2), random(3, 2),
+        ),
+        r"node 'n': v_n\[1\] is -2.0; BatchNorm in evaluation .* so give numbers >= 0",
     ),
     "no targets": (
         lambda: Case(Network(Node("t", Tanh(), "x"), divergence=L2()), {}, random(2, 3)),

@@ -155,6 +155,14 @@ class BatchNorm(_Normalisation):
             raise ValueError(f"BatchNorm: shape {shape} has one number per channel; give more")
         return (shape, (self.n,), (self.n,)) if self.training else shape
 
+    def check_parameter(self, letter: str, name: str, p: NDArray) -> None:
+        if letter == "v" and not self.training and (p < 0).any():
+            at = int(np.argmax(p < 0))
+            raise ValueError(
+                f"{name}[{at}] is {p[at]}; BatchNorm in evaluation takes the root of the running "
+                "variance, so give numbers >= 0"
+            )
+
     def _axes(self, x: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The axes that are averaged, and the shape of a number per channel beside them."""
         return (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))

@@ -251,6 +251,12 @@ class Op:
     def check_integers(self, y: NDArray) -> None:
         """Raises ValueError where its first input holds integers that it is not defined for."""
 
+    def check_parameter(self, letter: str, name: str, p: NDArray) -> None:
+        """Raises ValueError where a parameter holds numbers that the op is not defined for.
+
+        The message starts with `name`, the parameter's in its network.
+        """
+
     def native_function(self, framework: str) -> Callable[..., Any] | None:
         """The op's own function of a framework's values, or None where it has none.
 

@@ -105,6 +105,12 @@ def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDA
         first = next(iter(checked.values()), p)
         one_dtype(name, p, first.dtype, next(iter(checked), name))
         checked[name] = p
+    for step in network.body:
+        for letter, name in step.parameters.items():
+            try:
+                step.op.check_parameter(letter, name, checked[name])
+            except ValueError as error:
+                raise ValueError(f"node {step.name!r}: {error}") from None
     return checked
 
 
