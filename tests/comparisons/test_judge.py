@@ -151,6 +151,11 @@ def test_what_is_wrong_in_float64_too_is_a_mismatch():
         (lambda t: t.edge_grad.pop(("z1", "y1")), ValueError, "edge_grad"),
         (lambda t: t.grad.update(W1=t.grad["W1"].T), ValueError, "expected (1024, 32)"),
         (lambda t: t.value.update(z1=t.value["z1"].astype("float64")), TypeError, "float64"),
+        (
+            lambda t: t.value.update(z1=np.ma.masked_less(t.value["z1"], 0)),
+            TypeError,
+            "value of 'z1' is a masked array, whose masked elements would not be compared; give",
+        ),
         (lambda t: setattr(t, "Div", t.Div[:-1]), ValueError, "Div"),
     ],
 )

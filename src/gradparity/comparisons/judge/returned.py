@@ -167,7 +167,7 @@ def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
 def _array(result: Any) -> NDArray:
     """A NumPy array of a NumPy, JAX or PyTorch one."""
     if isinstance(result, np.ma.MaskedArray):
-        hidden = int(np.ma.count_masked(result))
+        hidden = int(np.sum(np.ma.getmaskarray(result)))
         raise UnfitError(
             f"is a masked array, {hidden} of whose {result.size} elements are masked and would not "
             "be compared; return a plain array, such as result.filled(0.0)"
