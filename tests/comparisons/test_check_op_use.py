@@ -19,6 +19,7 @@ from gradparity.core import (
     Multiply,
     Op,
     ReLU,
+    Sum,
     Tanh,
 )
 
@@ -118,6 +119,31 @@ class TestWidths:
     def test_of_one_and_of_many(self) -> None:
         assert gp.check_op(relu, relu_backward, reference=ReLU(), width=1)
         assert gp.check_op(linear, linear_backward, reference=Affine(64, 2))
+
+
+class TestShapes:
+    def test_one_number_per_sample(self) -> None:
+        def forward(y: Array) -> Array:
+            return y.sum(1)
+
+        def backward(dz: Array, y: Array) -> Array:
+            return np.repeat(dz[:, None], y.shape[1], axis=1)
+
+        report = gp.check_op(forward, backward, reference=Sum(1), shape=(4,))
+        assert report, complaints(report)
+        wrong = gp.check_op(
+            forward, lambda dz, y: backward(dz, y) / 4, reference=Sum(1), shape=(4,)
+        )
+        assert wrong.exit_code == 1
+        assert {f.quantity for _, f in wrong.findings() if f.parity is False} == {"grad y"}
+
+    def test_a_dz_of_one_axis_and_stride_0(self) -> None:
+        def backward(dz: Array, y: Array) -> Array:
+            dy = np.repeat(dz[:, None], y.shape[1], axis=1)
+            return dy if dz.strides != (0,) else 2 * dy
+
+        wrong = gp.check_op(lambda y: y.sum(1), backward, reference=Sum(1), shape=(4,))
+        assert {run.case for run, f in wrong.findings() if f.parity is False} == {"non_contiguous"}
 
 
 class TestArguments:

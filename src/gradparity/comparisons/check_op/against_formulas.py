@@ -148,8 +148,9 @@ def _reversed(name: str, array: NDArray) -> NDArray:
 
 
 def _broadcast(name: str, array: NDArray) -> NDArray:
-    """Give stride 0 along the samples, and along the features if all numbers are equal."""
-    one = array[:1, :1] if np.all(array == array.flat[0]) else array[:1]
+    """Give stride 0 along the samples, and along every axis if all numbers are equal."""
+    alike = np.all(array == array.flat[0])
+    one = array[(slice(1),) * array.ndim] if alike else array[:1]
     return np.broadcast_to(one.copy(), array.shape)
 
 
