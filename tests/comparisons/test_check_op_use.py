@@ -13,14 +13,19 @@ from gradparity.core import (
     Activation,
     Add,
     Affine,
+    Broadcast,
     Concatenate,
     CrossEntropy,
+    Max,
     Maxout,
+    Mean,
     Multiply,
     Op,
     ReLU,
+    Select,
     Sum,
     Tanh,
+    Transpose,
 )
 
 from own_layers import (
@@ -144,6 +149,68 @@ class TestShapes:
 
         wrong = gp.check_op(lambda y: y.sum(1), backward, reference=Sum(1), shape=(4,))
         assert {run.case for run, f in wrong.findings() if f.parity is False} == {"non_contiguous"}
+
+    def test_axis_0_is_not_that_of_the_samples(self) -> None:
+        def mean_backward(dz: Array, y: Array) -> Array:
+            return np.broadcast_to(dz / y.dtype.type(len(y)), y.shape).copy()
+
+        def select_backward(dz: Array, y: Array) -> Array:
+            dy = np.zeros_like(y)
+            dy[1] = dz
+            return dy
+
+        def turned(a: Array) -> Array:
+            return a.swapaxes(0, 1).copy()
+
+        pairs: list[tuple[Op, Any, Any]] = [
+            (Mean(0), lambda y: y.mean(0), mean_backward),
+            (Select(1, axis=0), lambda y: y[1].copy(), select_backward),
+            (Transpose((1, 0, 2)), turned, lambda dz, y: turned(dz)),
+        ]
+        for op, forward, backward in pairs:
+            own = gp.OwnOp(forward, backward, reference=op, shape=(3, 4))
+            assert {"batch_split", "permutation"} <= set(own.skipped())
+            report = gp.check_op(forward, backward, reference=op, shape=(3, 4))
+            assert report, complaints(report)
+
+            def doubled(dz: Array, y: Array, backward: Any = backward) -> Array:
+                return 2 * backward(dz, y)
+
+            wrong = gp.check_op(forward, doubled, reference=op, shape=(3, 4), dtypes="float64")
+            assert {f.quantity for _, f in wrong.findings() if f.parity is False} == {"grad y"}
+
+    def test_kinks_along_the_batch(self) -> None:
+        def forward(y: Array) -> Array:
+            return y.max(0, keepdims=True)
+
+        def backward(dz: Array, y: Array) -> Array:
+            first = np.arange(len(y)).reshape(-1, *[1] * (y.ndim - 1)) == y.argmax(0)
+            return dz * first.astype(y.dtype)
+
+        report = gp.check_op(forward, backward, reference=Max(axis=0), shape=(3, 4))
+        assert report, complaints(report)
+
+        def to_all(dz: Array, y: Array) -> Array:
+            return dz * (y == forward(y)).astype(y.dtype)
+
+        wrong = gp.check_op(forward, to_all, reference=Max(axis=0), shape=(3, 4))
+        assert "at_kinks" in {run.case for run, f in wrong.findings() if f.parity is False}
+
+    @pytest.mark.parametrize(
+        ("op", "said"),
+        [
+            (Sum(), "gives one number for 2 samples .* gp.check .*ends="),
+            (Broadcast((2, 3, 4)), "does not take 5 samples: .* gp.check"),
+        ],
+    )
+    def test_refused_with_a_remedy(self, op: Op, said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            gp.check_op(lambda y: y, lambda dz, y: dz, reference=op, shape=(3, 4))
+
+    @pytest.mark.parametrize("shape", [6, "ab", (0, 6), (3.5,), (True, 6), [(3, 4), 5]])
+    def test_not_a_shape(self, shape: Any) -> None:
+        with pytest.raises(ValueError, match="whole numbers > 0 of one sample's axes"):
+            gp.check_op(relu, relu_backward, reference=ReLU(), shape=shape)
 
 
 class TestArguments:

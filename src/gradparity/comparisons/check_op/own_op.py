@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from . import against_formulas as formulas
 from . import algebra, calls, frameworks
 from .calling import Pair
 from .points import Points
-from .setting import letters_of, names_of_inputs
+from .setting import letters_of, names_of_inputs, network_of
 from .task import Check, Task
 from .widths import shapes_of
 
@@ -90,6 +91,7 @@ class OwnOp:
         try:
             shapes = shapes_of(self.reference, self.forward, self.width, self.shape)
             object.__setattr__(self, "shape", shapes)
+            _check_batches(self.reference, shapes)
             Points(self.reference, self.shapes, PRECISIONS["float64"], 0).random(2)
         except NotImplementedError as error:
             raise TypeError(
@@ -128,7 +130,9 @@ class OwnOp:
             points.random(1)
         except ValueError as error:
             found["batch_of_one"] = f"{self.reference.name} does not accept it: {error}"
-        if not self.reference.random and not op_keeps_samples(self.reference, *points.random(3).y):
+        # A batch as long as another axis could pass for samples that stay apart.
+        T = next(T for T in count(3) if all(T not in shape for shape in self.shapes))
+        if not self.reference.random and not op_keeps_samples(self.reference, *points.random(T).y):
             why = f"the samples of {self.reference.name} influence each other"
             found |= dict.fromkeys(("batch_split", "permutation"), why)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
@@ -294,6 +298,33 @@ def _check_reference(reference: Any) -> None:
             "check_op takes an op of one output.  Check it in a network, by gp.check "
             "(docs/how-to/own-network.md)"
         )
+
+
+#: Sizes of batches that the checks draw.
+BATCHES = (2, 5, 7, 9)
+
+
+def _check_batches(reference: Op, shapes: Sequence[Shape]) -> None:
+    """Raise ValueError for an op without an axis 0 in its value, or of one size of batch only."""
+    network = network_of(reference, len(shapes))
+    for T in BATCHES:
+        given = {n: (T, *shape) for n, shape in zip(network.inputs, shapes, strict=True)}
+        try:
+            z = network.shapes(given)[network.output]
+        except ValueError as error:
+            raise ValueError(
+                f"check_op draws batches of several sizes, and {reference!r} does not take "
+                f"{T} samples: {error}; {IN_A_NETWORK}"
+            ) from None
+        if z == ():
+            raise ValueError(
+                f"{reference!r} gives one number for {T} samples of shape {shapes[0]}, and "
+                f"check_op needs a value with axes; {IN_A_NETWORK}, with Network(ends=)"
+            )
+
+
+#: What to do with an op that check_op does not take.
+IN_A_NETWORK = "check it in a network, by gp.check (docs/how-to/own-network.md)"
 
 
 def _check_callable(what: str, given: Any) -> None:

@@ -243,7 +243,9 @@ class Points:
         with np.errstate(all="ignore"):
             for name, want in setting.bounds(rounding).items():
                 bad = ~(np.abs(want.value) + want.full_error() < rounding.largest)
-                if name in by_row:
+                if name in by_row and len(bad) != len(lost):  # the value has no row for each sample
+                    lost |= bad.any()
+                elif name in by_row:
                     bad = bad.reshape(len(bad), -1)
                     alone = bad.shape == lost.shape and name != Quantity.grad("y1")
                     lost |= bad if alone else bad.any(axis=-1, keepdims=True)

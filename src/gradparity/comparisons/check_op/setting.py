@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ...core import Case, LinearLoss, Network, Node, Op, Trace
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.bounded import Bounded
@@ -106,9 +108,15 @@ class Setting:
         return Setting(_like(self.case, self.case.inputs, dz), self.where)
 
     def rows(self, rows: Any) -> Setting:
-        """This setting with some of the samples, or in another order."""
+        """This setting with some of the samples, or in another order.
+
+        Where axis 0 of z is not that of the samples, dz consists of its first elements.
+        """
         inputs = {name: a[rows] for name, a in self.case.inputs.items()}
-        return Setting(_like(self.case, inputs, self.case.d[rows]), self.where)
+        shape = self.case.network.shapes({name: a.shape for name, a in inputs.items()})[Z]
+        d = self.case.d[rows]
+        d = d if d.shape == shape else np.resize(self.case.d, shape)
+        return Setting(_like(self.case, inputs, d), self.where)
 
     def astype(self, precision: Any) -> Setting:
         if precision not in self._rounded:

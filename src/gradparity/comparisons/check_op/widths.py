@@ -11,6 +11,7 @@ import numpy as np
 
 from ...adapters.base import required
 from ...core import Op
+from ...core.formulas.arguments import is_whole, listed
 from ...core.formulas.op import Shape
 from .setting import names_of_inputs, network_of
 
@@ -73,8 +74,13 @@ def shapes_of(
 
 def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
     """One shape, or one for every input."""
-    alone = all(isinstance(n, int | np.integer) for n in shape)
-    given = [tuple(shape)] if alone else [tuple(each) for each in shape]
+    given: Any = [shape] if _is_shape(shape) else listed(shape)
+    if given is None or not all(map(_is_shape, given)):
+        example = f", such as ({shape},)" if is_whole(shape, least=1) else ""
+        raise ValueError(
+            f"shape is {shape!r}; give the whole numbers > 0 of one sample's axes{example}, or a "
+            "list of such shapes for several inputs"
+        )
     n = op.n_inputs
     if not (len(given) == n or (n is None and len(given) >= 2)):
         takes = f"{n} value(s)" if n else "two or more values"
@@ -84,6 +90,11 @@ def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
     except ValueError as error:
         raise ValueError(f"shape is {shape!r}: {error}") from None
     return tuple(tuple(int(n) for n in each) for each in given)
+
+
+def _is_shape(given: Any) -> bool:
+    axes = listed(given)
+    return axes is not None and all(is_whole(n, least=1) for n in axes)
 
 
 def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
