@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.core import Affine, Identity, Max, Op, ReLU, Softmax, Tanh
+from gradparity.core import Affine, BatchNorm, Identity, Max, Op, ReLU, Softmax, Tanh
 
 from own_layers import complaints
 
@@ -28,6 +28,25 @@ class TestTorch:
         """An autograd.Function with these two methods."""
         members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
         return type("Mine", (self.torch.autograd.Function,), members).apply
+
+    def test_running_statistics_are_not_differentiated(self) -> None:
+        def forward(x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:
+            return self.torch.nn.functional.batch_norm(x, m, v, g, b, eps=1e-5)
+
+        op = BatchNorm(3, training=False)
+        report = gp.check_op(forward, "torch", reference=op, shape=(3, 2))
+        assert report, complaints(report)
+        assert "frozen_arguments" in {run.case for run, _ in report.findings()}
+
+        def frozen_scale(x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:
+            return forward(x, g.detach(), b, m, v)
+
+        def swapped(x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:
+            return forward(x, g, b, m, v + 1e-3)
+
+        for wrong, quantity in ((frozen_scale, "grad g"), (swapped, "grad y")):
+            found = gp.check_op(wrong, "torch", reference=op, shape=(3, 2), dtypes="float64")
+            assert quantity in {f.quantity for _, f in found.findings() if f.parity is False}
 
     def test_another_value_without_autograd(self) -> None:
         def relu(y: Any) -> Any:
@@ -144,6 +163,21 @@ class TestJax:
 
         f.defvjp(lambda y: (jnp.tanh(y), y), backward)
         return f
+
+    def test_running_statistics(self) -> None:
+        def forward(x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:
+            g, b, m, v = (p[:, None] for p in (g, b, m, v))
+            return (x - m) / self.jax.numpy.sqrt(v + 1e-5) * g + b
+
+        op = BatchNorm(3, training=False)
+        report = gp.check_op(forward, "jax", reference=op, shape=(3, 2))
+        assert report, complaints(report)
+
+        def wrong(x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:
+            return forward(x, self.jax.lax.stop_gradient(g), b, m, v)
+
+        found = gp.check_op(wrong, "jax", reference=op, shape=(3, 2), dtypes="float64")
+        assert {f.quantity for _, f in found.findings() if f.parity is False} == {"grad g"}
 
     def test_another_primal(self) -> None:
         found = wrong_checks(self.tanh(1.5), "jax", Tanh())

@@ -137,6 +137,9 @@ class Pair:
     ) -> None:
         arguments = self._given("forward", setting.arguments, layout, outcome)
         (dz,) = self._given("vjp", {"dz": setting.dz}, layout, outcome)
+        buffers = [i for i, name in enumerate(setting.arguments) if name in setting.op.buffers]
+        if buffers and self.offers("vjp", "frozen"):  # PyTorch cannot differentiate by all of them
+            options = {**options, "frozen": (*buffers, *options.get("frozen", ()))}
         forward = self.forward if other is None else _called_twice(self.forward)
         z, gradients = _called("vjp", self._vjp, forward, tuple(arguments), dz, **options)
         _receive_value(setting, z, outcome)

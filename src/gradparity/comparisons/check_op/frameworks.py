@@ -38,11 +38,12 @@ def frozen_arguments(task: Task) -> Iterator[Finding]:
     setting = task.random()
     whole, bounds = task.pair.run(setting), setting.bounds(task.plain)
     yield from whole.problems
-    names = list(setting.arguments)
+    position = {name: i for i, name in enumerate(setting.arguments)}
+    names = list(setting.gradients)
     one = [[name] for name in names]
     others = [[other for other in names if other != name] for name in names]
     for frozen in one + (others if len(names) > 2 else []):
-        outcome = task.pair.run(setting, frozen=tuple(map(names.index, frozen)))
+        outcome = task.pair.run(setting, frozen=tuple(position[name] for name in frozen))
         yield from outcome.problems
         note = (
             f"it is {{got}} at {{at}} if no gradient by {' and '.join(frozen)} is requested, and "
