@@ -26,6 +26,7 @@ from gradparity.core import (  # noqa: E402
     Embedding,
     LinearLoss,
     Max,
+    MaxPool,
     Network,
     Node,
     RandomizedLeakyReLU,
@@ -207,6 +208,36 @@ class TestWithoutAFunctionOfItsOwn:
         assert gradient[[0, 5][padding_idx == 0]].any()
         wrong = JAX.with_overrides({"e": lambda ids, E: E[ids]})
         assert gp.check(case, wrong, dtypes=[dtype]).exit_code == 1
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize(
+        ("op", "shape"),
+        [
+            (MaxPool((2, 2), dilation=2), (2, 1, 5, 5)),
+            (
+                MaxPool((3, 2), stride=(2, 1), padding=((1, 2), (0, 1)), dilation=(2, 1)),
+                (2, 2, 6, 5),
+            ),
+            (MaxPool((3,), stride=2, padding="same", dilation=3), (2, 2, 9)),
+            (MaxPool((2, 1, 2), stride=2, padding=(1, 0, 1), dilation=(2, 4, 3)), (1, 2, 4, 3, 5)),
+        ],
+    )
+    def test_a_dilated_max_pool(self, op: MaxPool, shape: tuple[int, ...], dtype: str) -> None:
+        pytest.importorskip("torch")
+        network = Network(Node("y1", op, "x"), divergence=LinearLoss(), inputs=("x",))
+        rng = np.random.default_rng(0)
+        drawn, same = rng.standard_normal(shape), np.full(shape, -0.3)
+        for x in (drawn, np.round(drawn), same, 1e18 * drawn):
+            case = Case.random(network, x={"x": x}, seed=3)
+            report = gp.check(case, "jax", dtypes=[dtype])
+            assert report, report
+            ours, theirs = (get_adapter(a).run(case, dtype=dtype) for a in ("jax", "torch"))
+            np.testing.assert_array_equal(ours.value["y1"], theirs.value["y1"])
+            if x is drawn:  # without ties; windows that overlap add up in another order
+                tolerance = 8 * np.finfo(dtype).eps
+                np.testing.assert_allclose(
+                    ours.grad["x"], theirs.grad["x"], rtol=tolerance, atol=tolerance
+                )
 
 
 class TestGlobalState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -81,6 +82,8 @@ def _conv(op: core.Conv, p: Any, y: Any) -> Any:
 
 def _max_pool(op: core.MaxPool, y: Any) -> Any:
     one, pads = (1, 1), op.windows.pads(y.shape[2:])
+    if any(step > 1 for step in op.dilation):
+        return _dilated_max_pool(op, jnp.pad(y, ((0, 0), (0, 0), *pads), constant_values=-jnp.inf))
     return jax.lax.reduce_window(
         y,
         -jnp.inf,
@@ -88,8 +91,26 @@ def _max_pool(op: core.MaxPool, y: Any) -> Any:
         (*one, *op.kernel),
         (*one, *op.stride),
         ((0, 0), (0, 0), *pads),
-        window_dilation=(*one, *op.dilation),
     )
+
+
+def _dilated_max_pool(op: core.MaxPool, padded: Any) -> Any:
+    """The largest of shifted slices, because JAX cannot differentiate a dilated `reduce_window`."""
+    counts = [
+        (n - reach) // stride + 1
+        for n, reach, stride in zip(padded.shape[2:], op.windows.reach, op.stride, strict=True)
+    ]
+    shifts = itertools.product(
+        *(range(0, k * d, d) for k, d in zip(op.kernel, op.dilation, strict=True))
+    )
+    slices = [
+        tuple(
+            slice(first, first + (n - 1) * stride + 1, stride)
+            for first, n, stride in zip(shift, counts, op.stride, strict=True)
+        )
+        for shift in shifts
+    ]
+    return jnp.stack([padded[:, :, *each] for each in slices], axis=-1).max(axis=-1)
 
 
 def _layer_norm(op: core.LayerNorm, p: Any, x: Any) -> Any:
