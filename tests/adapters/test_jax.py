@@ -23,6 +23,7 @@ from gradparity.core import (  # noqa: E402
     Affine,
     Case,
     CrossEntropy,
+    Embedding,
     LinearLoss,
     Max,
     MaxPool,
@@ -189,6 +190,24 @@ class TestTwins:
 
 class TestWithoutAFunctionOfItsOwn:
     """Options of ops that JAX's functions lack, composed in the adapter."""
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("padding_idx", [0, 5])
+    def test_a_padding_row_of_an_embedding(self, padding_idx: int, dtype: str) -> None:
+        op = Embedding(6, 3, padding_idx=padding_idx)
+        network = Network(
+            Node("e", op, "ids"), Node("y1", Tanh(), "e"), divergence=L2(), inputs=("ids",)
+        )
+        ids = np.array([[0, 2, 2], [5, 3, 5], [0, 0, 1]])
+        case = Case.random(network, x={"ids": ids})
+        report = gp.check(case, "jax", dtypes=[dtype])
+        assert report, report
+        (table,) = network.parameter_shapes
+        gradient = JAX.run(case, dtype=dtype).grad[table]
+        assert not gradient[padding_idx].any()
+        assert gradient[[0, 5][padding_idx == 0]].any()
+        wrong = JAX.with_overrides({"e": lambda ids, E: E[ids]})
+        assert gp.check(case, wrong, dtypes=[dtype]).exit_code == 1
 
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize(

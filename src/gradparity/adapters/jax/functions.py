@@ -47,8 +47,6 @@ def function(step: Step, overrides: Overrides, affine: Any, twin: str = "") -> A
     twins = twins_of(op, twin, TWINS, "jax")
     if isinstance(op, core.Affine):
         return affine
-    if isinstance(op, core.Embedding) and op.padding_idx is not None:
-        raise no_function(op, "jax")
     with_parameters = for_class(WITH_PARAMETERS, op)
     if with_parameters is not None:
         return functools.partial(with_parameters, op)
@@ -158,7 +156,9 @@ def _randomized_leaky_relu(op: core.RandomizedLeakyReLU, z: Any) -> Any:
 
 
 def _embedding(op: core.Embedding, p: Any, ids: Any) -> Any:
-    return p["embedding"][ids]
+    """Rows of the table; JAX has no option for a padding row, so its gradient is stopped here."""
+    E, at = p["embedding"], op.padding_idx
+    return (E if at is None else E.at[at].set(jax.lax.stop_gradient(E[at])))[ids]
 
 
 def _max(op: core.Max, z: Any) -> Any:
