@@ -11,7 +11,7 @@ import pytest
 from crossed import crossed
 from gradparity.comparisons import Report, Verdict
 from gradparity.comparisons.check.check import check
-from gradparity.core import L2, Affine, Case, CrossEntropy, Tanh, layered
+from gradparity.core import L2, Affine, Case, CrossEntropy, Network, Node, Tanh, layered
 
 T, K = 4, 11
 #: Of the sum of squares (T,): Div as the course has it, and what Err is of those.
@@ -162,3 +162,38 @@ def test_the_mean_over_the_outputs_may_be_in_err_and_not_in_div() -> None:
         "Div": "half", "Err": "mean-elements", "grad z2": "mean-elements+half",
     }  # fmt: skip
     assert check(case_of(L2()), mine, allow=["half", "mean-elements"])
+
+
+@pytest.mark.parametrize("name", ["sum", "mean-samples"])
+@pytest.mark.parametrize("quantities", ["all", "final"])
+def test_a_weighted_loss_divided_by_something_else_is_named(name: str, quantities: str) -> None:
+    """The weighted mean divides by the sum of the weights."""
+    network = Network(
+        Node("z", Affine(4, 3), "x"),
+        divergence=CrossEntropy(),
+        inputs=("x", "w"),
+        weights="w",
+    )
+    rng = np.random.default_rng(0)
+    x = {"x": rng.standard_normal((6, 4)), "w": rng.uniform(0.5, 2.0, 6)}
+    case = Case.random(network, x=x)
+
+    def mine(case: Case) -> dict[str, Any]:
+        W, b, w = case.params["W_z"], case.params["b_z"], case.inputs["w"]
+        z = case.inputs["x"] @ W + b
+        Div, slope = cross_entropy(z, case.desired)
+        by = case.dtype.type(1.0 if name == "sum" else len(w))
+        dz = slope * w[:, None] / by
+        found = {"grad W_z": case.inputs["x"].T @ dz, "grad b_z": dz.sum(0)}
+        found["Err"] = np.asarray((w * Div).sum() / by)
+        if quantities == "all":
+            found |= {"Div": w * Div, "value z": z, "grad z": dz}
+        return found
+
+    report = check(case, mine)
+    assert report.exit_code == 1
+    assert set(wrong(report).values()) == {name}
+    assert {"Err", "grad z" if quantities == "all" else "grad W_z"} <= set(wrong(report))
+    assert check(case, mine, allow=[name]).exit_code == 0
+    other = {"sum": "mean-samples", "mean-samples": "sum"}[name]
+    assert check(case, mine, allow=[other]).exit_code == 1

@@ -59,14 +59,14 @@ def recurrent() -> Network:
 STATES = {"x": random(4, 2), "h": random(4, 3), "c": random(4, 3)}
 
 
-def weighted(*shape: int) -> Any:
+def weighted(*shape: int, fill: float = 1.0) -> Any:
     network = Network(
         Node("z", Affine(3, 2), "x"),
         divergence=CrossEntropy(),
         inputs=("x", "w"),
         weights="w",
     )
-    return Case.random(network, x={"x": random(4, 3), "w": np.ones(shape)})
+    return Case.random(network, x={"x": random(4, 3), "w": np.full(shape, fill)})
 
 
 def reshaped(*shape: int, keep: int = 1) -> Any:
@@ -133,7 +133,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Case.random(two_inputs(), x=random(2, 2)),
         r"missing \['a', 'b'\], unknown \['x'\]",
     ),
-    "no input": (lambda: Case.random(two_inputs()), "give Case.random.*width=D_0, or x= for"),
+    "no input": (lambda: Case.random(two_inputs()), "the inputs are a, b, whose shapes are not known; give Case.random"),
     "several inputs to train": (
         lambda: train(recurrent(), Case.random(recurrent(), x=STATES).params, STATES,
                       random(4, 3), eta=0.1),
@@ -155,6 +155,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: weighted(3),
         r"the weights 'w' have shape \(3,\), the per-sample losses \(4,\); give one weight per",
     ),
+    "weights that sum to zero": (lambda: weighted(4, fill=0.0), r"the weights 'w' sum to 0, and"),
     "weights with more axes": (lambda: weighted(4, 1, 1), r"'w' have shape \(4, 1, 1\), the per-"),
     "a shape that does not divide": (
         lambda: reshaped(5, -1),

@@ -18,6 +18,7 @@ NAMES = (
     ("sum", "the sum over the batch, where the mean was asked for"),
     ("mean", "the mean over the batch, where the sum was asked for; or divided by it once more"),
     ("mean-elements", "the mean over the outputs too"),
+    ("mean-samples", "a weighted loss divided by the number of samples, not by the sum of weights"),
     ("half", "the sum of squares without the factor 1/2"),
     ("mse", "the mean of squares over the outputs, without the factor 1/2"),
     ("eps", "another label smoothing: eps on each wrong class"),

@@ -20,7 +20,7 @@ from ...core.network.case import Case
 from ...core.network.nodes import DIV, INPUT
 from ...core.network.quantity import Quantity
 from .allowed import Alternative
-from .choices import ELEMENTS, ENOUGH, Scaled, other_divergences, other_ops, solve, spelled
+from .choices import ELEMENTS, ENOUGH, SAMPLES, Scaled, other_divergences, other_ops, solve, spelled
 
 __all__ = [
     "TRANSPOSED",
@@ -44,13 +44,19 @@ Transform = Callable[[str, Bounded], Bounded | None]
 # --- tensors --------------------------------------------------------------------------------------
 
 
-def scales(T: int, K: int, reduction: str) -> Iterator[tuple[str, float, str]]:
+def scales(case: Case) -> Iterator[tuple[str, float, str]]:
     """(name, factor, said) of what a gradient is multiplied by under another mean or sum.
 
-    >>> [(name, factor) for name, factor, _ in scales(4, 1, "mean")]
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 1)], L2()), batch=4)
+    >>> [(name, factor) for name, factor, _ in scales(case)]
     [('sum', 4.0), ('mean', 0.25)]
     """
-    if reduction == "mean":
+    T, K = samples_and_outputs(case)
+    if case.network.weights is not None:
+        yield from _weighted_scales(case, T, K)
+        return
+    if case.network.reduction == "mean":
         if T > 1:
             said = f"every element is {T} times the formula: the sum over the batch of {T}, "
             yield "sum", float(T), said + "not the mean"
@@ -66,6 +72,27 @@ def scales(T: int, K: int, reduction: str) -> Iterator[tuple[str, float, str]]:
     if K > 1:
         said = f"every element is 1/{T * K} of the formula: the mean over {T * K} elements"
         yield ELEMENTS, 1.0 / (T * K), f"{said}, not the sum over the batch"
+
+
+def _weighted_scales(case: Case, T: int, K: int) -> Iterator[tuple[str, float, str]]:
+    """As `scales`, where every sample has a weight: the mean divides by the sum of the weights."""
+    assert case.network.weights is not None
+    weights = np.asarray(case.inputs[case.network.weights], np.float64)
+    total = float(np.broadcast_to(weights, case.shapes[DIV]).sum())
+    if total in (0.0, 1.0):
+        return
+    if case.network.reduction == "mean":
+        said = f"every element is {total:.6g} times the formula: the weighted sum, not divided by "
+        yield "sum", total, said + "the sum of the weights"
+        said = f"every element is {total / T:.6g} times the formula: divided by the {T} samples, "
+        yield SAMPLES, total / T, said + "not by the sum of the weights"
+        if K > 1:
+            yield ELEMENTS, 1.0 / K, f"every element is 1/{K} of the formula: a mean over outputs"
+        return
+    said = f"every element is 1/{total:.6g} of the formula: the weighted mean, not the sum"
+    yield "mean", 1.0 / total, said
+    said = f"every element is 1/{T} of the formula: divided by the {T} samples"
+    yield SAMPLES, 1.0 / T, said
 
 
 def decays(residual: Array, W: Array, bound: Array) -> Iterator[tuple[float, str]]:
@@ -128,16 +155,19 @@ def losses(
     old = case.network.divergence
     if old is None:
         return
-    T, K = samples_and_outputs(case)
+    K = samples_and_outputs(case)[1]
     new = "sum" if case.network.reduction == "mean" else "mean"
     other = with_network(case, reduction=new)
-    scaled = {name: (f, said) for name, f, said in scales(T, K, case.network.reduction)}
+    scaled = {name: (f, said) for name, f, said in scales(case)}
 
     def both(name: str, c: Alternative) -> Alternative:
         return replace(c, name=f"{name}+{c.name}", said=f"{scaled[name][1]}; and {c.said}")
 
     if new in scaled:
         yield Alternative(new, *scaled[new], old), other
+    if SAMPLES in scaled:
+        scaled_loss = with_network(case, Scaled(old, scaled[SAMPLES][0]))
+        yield Alternative(SAMPLES, *scaled[SAMPLES], old), scaled_loss
     for c in other_divergences(old, K, eps(case)):
         yield c, with_network(case, c.instead)
     if new in scaled:
@@ -205,7 +235,7 @@ def _ops_of(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternati
 
 def _tensors(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
     """Alternatives applied to the gradient of a parameter afterwards."""
-    for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
+    for name, factor, said in scales(case):
         yield Alternative(name, factor, said, _times(factor))
     yield Alternative("transposed", None, TRANSPOSED, _transposed)
     grad = backprop(case).grad

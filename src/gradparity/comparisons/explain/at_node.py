@@ -133,7 +133,7 @@ def _of_parameter(
 
 
 def _scaled(case: Case, here: Callable[[Rounding], Reference]) -> Iterator[Alternative]:
-    for name, factor, said in scales(*samples_and_outputs(case), case.network.reduction):
+    for name, factor, said in scales(case):
         yield Alternative(name, factor, said, partial(_times, here, factor))
 
 

@@ -36,10 +36,21 @@ from ...core.formulas.layers import Softmax
 from ...core.formulas.op import Activation, Op, Shape
 from .allowed import Alternative
 
-__all__ = ["ELEMENTS", "ENOUGH", "Scaled", "other_divergences", "other_ops", "solve", "spelled"]
+__all__ = [
+    "ELEMENTS",
+    "ENOUGH",
+    "SAMPLES",
+    "Scaled",
+    "other_divergences",
+    "other_ops",
+    "solve",
+    "spelled",
+]
 
 #: The name of the mean over the outputs, which is another reduction or another divergence.
 ELEMENTS = "mean-elements"
+#: That of a division by the number of samples where they have weights.
+SAMPLES = "mean-samples"
 #: Fewer equations than this fit almost any parameter: only one with two digits is believed.
 ENOUGH = 4
 #: Parameters that differ by less, relatively, may be two spellings of one.

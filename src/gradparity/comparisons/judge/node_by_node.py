@@ -248,6 +248,8 @@ class _Judge:
 
 def _unknown(e: Reference) -> str:
     """Why nothing can be decided."""
+    if np.any(e.lost):
+        return "the gradient that arrives there is not finite, so nothing is known beyond it"
     if np.all(np.isfinite(e.want.value)) and np.all(np.isfinite(e.want.full_error())):
         return "more ties are connected here than can be decided"
     return no_bound(np.asarray(e.want.value), e.want.rounding.largest)

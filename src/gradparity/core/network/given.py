@@ -61,6 +61,12 @@ def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
         inputs[name] = array
     for step in network.body:
         _check_integers(step, inputs)
+    weights = inputs.get(network.weights or "")
+    if weights is not None and network.reduction == "mean" and not weights.sum():
+        raise ValueError(
+            f"the weights {network.weights!r} sum to 0, and the weighted mean divides by their "
+            'sum; give other weights, or reduction="sum"'
+        )
     return inputs
 
 
