@@ -101,5 +101,6 @@ def test_a_nan_of_jax_is_found() -> None:
     found: Any = {f.quantity: f for f in judge(case, get_adapter("jax").run(case))}
     assert found["grad x -> n"].verdict is Verdict.MISMATCH
     assert found["grad x -> n"].index[:2] == (0, 0)
+    assert found["grad x -> n"].kinks.taken == {"another": 1}
     assert found["grad x"].verdict is Verdict.INCONCLUSIVE
     assert "NaN" in found["grad x"].note

@@ -131,9 +131,12 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "one array for two inputs": (
         lambda: Case.random(two_inputs(), x=random(2, 2)),
-        r"missing \['a', 'b'\], unknown \['x'\]",
+        "missing 'a', 'b', unknown 'x'; valid names: a, b",
     ),
-    "no input": (lambda: Case.random(two_inputs()), "the inputs are a, b, whose shapes are not known; give Case.random"),
+    "no input": (
+        lambda: Case.random(two_inputs()),
+        "the inputs are a, b, whose shapes are not known; give Case.random",
+    ),
     "several inputs to train": (
         lambda: train(recurrent(), Case.random(recurrent(), x=STATES).params, STATES,
                       random(4, 3), eta=0.1),

@@ -131,7 +131,7 @@ def test_a_cycle_is_shown():
 
 
 def test_an_unknown_name():
-    refused("'b' takes 'q', which is not a node; valid names: 'x', 'b'", Node("b", Tanh(), "q"))
+    refused("'b' takes 'q', which is not a node; valid names: 'x'; an input is", Node("b", Tanh(), "q"))
     refused("'b' takes 'Div'", Node("b", Tanh(), "Div"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...adapters.base import Trainer
-from ...core.arithmetic.arrays import Array
+from ...core.arithmetic.arrays import Array, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.maxima import Max, Maximum, MaxSubsets
@@ -161,10 +161,10 @@ class PerturbedRuns:
             value[s.name] = seen(z) if s.name == ERR else given(seen(z, s.name))
         uses: dict[str, list[Array]] = {ERR: [given(np.ones(()))]}
         for source, dy in edge_gradients(network.steps, value, uses):
-            if source in params:
-                params[source] = seen(value[source] - self.eta * given(seen(dy)))
-            else:
-                uses.setdefault(source, []).append(given(seen(dy)))
+            uses.setdefault(source, []).append(given(seen(dy)))
+        for name in [name for name in uses if name in params]:
+            dy = uses[name][0] if len(uses[name]) == 1 else given(seen(total(uses[name])))
+            params[name] = seen(value[name] - self.eta * dy)
         return float(value[ERR])
 
 

@@ -270,7 +270,8 @@ def _summary_of_slots(e: Reference, rounding: Rounding) -> Kinks:
     size = np.abs(slots.dz[first])
     told = (size >= rounding.tiny) & (size <= rounding.largest)
     if isinstance(e.valid.choice, Ball):
-        different = np.abs(ours - slots.rest) > slots.slack + rounding.u * np.abs(slots.dz)
+        room = slots.slack + rounding.u * np.abs(slots.dz)
+        different = ~(np.abs(ours - slots.rest) <= room)  # NaN is another choice too
         other = bool(np.any(different & told[slots.group]))
         taken = np.where(np.bincount(slots.group, different) > 0, "another", "zero")[told]
         words = KinkSummary(len(first), _counts(taken), "zero", _ball_in_words(e.valid.choice),

@@ -28,8 +28,10 @@ __all__ = [
 
 def check_names(what: str, given: Mapping[str, Any], names: Iterable[str]) -> None:
     if set(given) != set(names):
-        missing, extra = sorted(set(names) - set(given)), sorted(set(given) - set(names))
-        raise ValueError(f"{what}: missing {missing}, unknown {extra}; names are {list(names)}")
+        missing, unknown = sorted(set(names) - set(given)), sorted(set(given) - set(names))
+        found = {"missing": missing, "unknown": unknown}
+        said = ", ".join(f"{word} {', '.join(map(repr, n))}" for word, n in found.items() if n)
+        raise ValueError(f"{what}: {said}; valid names: {', '.join(names)}")
 
 
 def check_samples(output: Shape) -> None:

@@ -390,9 +390,11 @@ def _in_order(nodes: list[Node], given: set[str]) -> tuple[Node, ...]:
     for node in nodes:
         for name in node.takes:
             if name not in given and name not in maker:
+                others = [n for n, made in maker.items() if made is not node]
                 raise ValueError(
                     f"node {node.name!r} takes {name!r}, which is not a node; valid names: "
-                    f"{', '.join(map(repr, [*sorted(given), *maker]))}"
+                    f"{', '.join(map(repr, [*sorted(given), *others]))}; an input is declared by "
+                    f"inputs=({name!r},), a shared parameter by parameters={{{name!r}: shape}}"
                 )
         expected, n = node.op.n_inputs, len(node.inputs)  # type: ignore[union-attr]
         if n != expected and not (expected is None and n >= 2):
