@@ -131,7 +131,8 @@ def test_a_cycle_is_shown():
 
 
 def test_an_unknown_name():
-    refused("'b' takes 'q', which is not a node; valid names: 'x'; an input is", Node("b", Tanh(), "q"))
+    said = "'b' takes 'q', which is not a node; valid names: 'x'; an input is"
+    refused(said, Node("b", Tanh(), "q"))
     refused("'b' takes 'Div'", Node("b", Tanh(), "Div"))
 
 
