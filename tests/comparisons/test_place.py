@@ -107,7 +107,7 @@ def wrong(found: list[Finding]) -> list[Finding]:
 
 def telling(found: list[Finding]) -> list[Finding]:
     """Those that say where to look."""
-    return [f for f in found if "look at" in f.note]
+    return [f for f in found if "check" in f.note]
 
 
 @crossed("made, kind", [chain, graph], KINDS)
@@ -132,7 +132,7 @@ def test_the_true_node_is_always_named_and_few_others(made: Any, kind: str) -> N
             counts.append(len(places.suspects(f.quantity).nodes))
             shares.append(counts[-1] / len(case.network.nodes))
         if made is chain:
-            assert sum("look at the formula of" not in f.note for f in telling(bad)) <= 1
+            assert sum("check the formula of" not in f.note for f in telling(bad)) <= 1
     assert len(counts) > 10
     # Of 7 nodes in a chain; of 9 in a graph, a third of which have parameters.
     assert np.mean(counts) < (3.0 if made is chain else 6.0)
@@ -173,9 +173,9 @@ def finals(node: str, kind: str = "passes back") -> Results:
 def test_a_layer_with_a_wrong_activation() -> None:
     found = notes(finals("y1"))
     assert found["grad W1"].endswith(
-        "judged from end to end: what arrives at 'z2' is right, so look at what 'z2' passes back, "
-        "at 'y1' and at 'z1'; "
-        'return "value z1", "value y1", "grad z1", "grad y1", "grad z2" to have it named'
+        "judged from end to end: the gradient at 'z2' is right, so check the backward pass of "
+        "'z2', 'y1' and 'z1'; "
+        'return "value z1", "value y1", "grad z1", "grad y1", "grad z2" to locate the fault'
     )
     for q in ("grad b1", "grad x"):
         said = (
@@ -205,7 +205,7 @@ def test_a_parameter_alone() -> None:
     found = notes(results)
     assert list(found) == ["grad W2"]
     assert (
-        "what arrives at 'z2' is right, so look at the formula of grad W2; return"
+        "the gradient at 'z2' is right, so check the formula of grad W2; return"
         in (found["grad W2"])
     )
 
@@ -213,7 +213,7 @@ def test_a_parameter_alone() -> None:
 def test_where_nothing_is_right_the_forward_pass_may_be_it() -> None:
     results = {q: 1.5 * g for q, g in finals("z3").items()}
     found = notes(results)
-    assert "look at 'Div' and at 'z3', or at the forward pass; return \"Err\"" in found["grad W3"]
+    assert "check 'Div' and 'z3', or the forward pass; return \"Err\"" in found["grad W3"]
     results["Err"] = backprop(deep()).Err
     assert "forward pass" not in notes(results)["grad W3"]
 
@@ -226,8 +226,8 @@ def test_wrong_values_come_first() -> None:
     given |= {"Err": trace.Err, **{f"grad {p}": trace.grad[p] for p in case.params}}
     found = notes(given)
     assert found["value z3"].endswith(
-        "judged from end to end: the value of 'y1' is right, so look at 'z3', at 'y2' and at 'z2'; "
-        'return "value y2", "value z2" to have it named'
+        "judged from end to end: the value of 'y1' is right, so check 'z3', 'y2' and 'z2'; "
+        'return "value y2", "value z2" to locate the fault'
     )
     assert found["grad W3"].endswith("it follows from value z3, or is wrong itself")
     assert "it follows from" in found["grad W1"]

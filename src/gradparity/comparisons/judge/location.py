@@ -256,22 +256,21 @@ class Places:
 
     def _look(self, q: Quantity, found: Suspects) -> str:
         right = _listed([repr(name) for name in found.right])
-        verb = "are" if len(found.right) > 1 else "is"
-        known = f"what arrives at {right} {verb} right, so "
-        if not q.is_gradient:
-            known = f"the value{'s' if verb == 'are' else ''} of {right} {verb} right, so "
-        known = known if right else ""
+        what = "gradient{} at" if q.is_gradient else "value{} of"
+        plural = len(found.right) > 1
+        verb = "are" if plural else "is"
+        known = f"the {what.format('s' * plural)} {right} {verb} right, so " if right else ""
         if q.is_gradient and found.right == found.nodes:
-            return f"{known}look at the formula of {q}"
+            return f"{known}check the formula of {q}"
         if len(found.nodes) > FEW:
             places = f"the {len(found.nodes)} nodes from {found.nodes[-1]!r} to {found.nodes[0]!r}"
         else:
-            names = {name: f"at {name!r}" for name in found.nodes}
-            names |= {name: f"at what {name!r} passes back" for name in found.back}
-            places = _listed([names[name] for name in found.nodes]).removeprefix("at ")
+            names = {name: repr(name) for name in found.nodes}
+            names |= {name: f"the backward pass of {name!r}" for name in found.back}
+            places = _listed([names[name] for name in found.nodes])
         if self._forward_unknown(q, found):
-            places += ", or at the forward pass"
-        return f"{known}look at {places}"
+            places += ", or the forward pass"
+        return f"{known}check {places}"
 
     def _forward_unknown(self, q: Quantity, found: Suspects) -> bool:
         known = map(Quantity.value, (ERR, DIV, self.network.output))
@@ -285,7 +284,7 @@ class Places:
         names = ", ".join(f'"{name}"' for name in ask)
         if len(ask) > FEW:
             names = 'the "value ..." and "grad ..." of these nodes'
-        return f"; return {names} to have it named"
+        return f"; return {names} to locate the fault"
 
 
 def _listed(names: Sequence[str]) -> str:
