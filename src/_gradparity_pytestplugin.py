@@ -169,7 +169,7 @@ class Gathered:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.tests: dict[str, dict[str, Any]] = {}
-        #: What was to run and has no result, for a report that tells whether it is complete.
+        #: Selected tests without a result, so that a report says whether it is complete.
         self.unfinished: set[str] = set()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

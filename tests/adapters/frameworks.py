@@ -1,4 +1,4 @@
-"""What the tests of the adapters share: the frameworks, small cases, traces compared."""
+"""Helpers of the adapters' tests: the frameworks, small cases, comparisons of traces."""
 
 from __future__ import annotations
 

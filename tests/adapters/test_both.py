@@ -1,4 +1,4 @@
-"""What every adapter promises at its boundary, asked of PyTorch and of JAX alike."""
+"""Every adapter's promises at its boundary, tested for PyTorch and JAX alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only JAX has: pure functions under its transformations, a pytree, and float64 on demand."""
+"""Features of JAX alone: pure functions under transformations, a pytree, float64 on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only PyTorch has: modules, layouts, spellings, and a global state to leave alone."""
+"""Features of PyTorch alone: modules, layouts, several functions per op, untouched global state."""
 
 from __future__ import annotations
 

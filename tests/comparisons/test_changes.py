@@ -1,4 +1,4 @@
-"""What changed between two reports: every kind is planted, told, and of its kind."""
+"""Changes between two reports: every kind is planted, and reported as that kind."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ OWN = own_ops()
 
 
 class TestCorrect:
-    """No false alarm."""
+    """Correct functions cause no false alarm."""
 
     def test_every_op_of_the_suite_has_a_pair(self) -> None:
         assert not missing()

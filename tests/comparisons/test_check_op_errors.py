@@ -1,4 +1,4 @@
-"""What an implementation raises, or returns otherwise than it should, is a finding with a note."""
+"""Exceptions and wrong returned objects become findings with a note."""
 
 from __future__ import annotations
 

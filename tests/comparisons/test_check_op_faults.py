@@ -132,7 +132,7 @@ def remembering() -> Any:
 
 
 def running() -> Any:
-    """What was seen before moves the next result a little."""
+    """Earlier inputs change the next result a little."""
     state = [0.0]
 
     def forward(y: Array) -> Array:

@@ -43,7 +43,7 @@ OWN = own_ops()
 
 @dataclass(frozen=True)
 class Log(Activation):
-    """No number at zero and below: points are chosen where it has one."""
+    """A logarithm is undefined at zero and below: points are chosen where it is defined."""
 
     def f(self, z: Array) -> Array:
         return np.log(z)

@@ -190,7 +190,7 @@ def integers(seed: int, T: int = 6, hidden: int = 1, dtype: str = SINGLE) -> Cas
 
 
 def with_slope(case: Case, slope: Callable[[Any], Any]) -> Trace:
-    """What a network would compute whose ReLU takes this slope at zero, valid or not."""
+    """The trace of a network whose ReLU takes this slope at zero, valid or not."""
 
     class Odd(ReLU):
         def df(self, dy: Any, z: Any, y: Any) -> Any:

@@ -28,7 +28,7 @@ CASES = {name: case for name, case in builtin_cases().items() if name.startswith
 
 
 def mismatches(case: Case, trace) -> set[tuple[str, str]]:
-    """What is wrong; some faults have a name of their own, such as the sum for the mean."""
+    """The wrong findings; some faults have a name of their own, such as the sum for the mean."""
     return {(f.node, f.quantity) for f in judge(case, trace) if f.parity is False}
 
 

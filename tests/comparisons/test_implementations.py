@@ -39,7 +39,7 @@ def finals(case: Case) -> dict[str, Any]:
 
 
 def told(implementation: Any, case: Case | None = None) -> dict[str, Finding]:
-    """What is said of it in float64, while the core's own run beside it is in parity."""
+    """Its findings in float64, while the core's own run beside it is at parity."""
     report = check(case or small(), implementation, backprop, dtypes=["float64"])
     theirs, ours = report.runs
     assert ours.exit_code == 0

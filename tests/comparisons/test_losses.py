@@ -136,7 +136,7 @@ def test_a_sum_at_the_risk_may_be_undone_in_the_parameters_and_not_done_again(
 
 
 def test_a_sum_that_arrived_unseen_is_not_excused_again_in_a_parameter() -> None:
-    """What arrives is judged from end to end, and the sum already; its parameters sum again."""
+    """The arriving gradient is judged end to end and already a sum; the parameters sum again."""
 
     def mine(case: Case) -> dict[str, Any]:
         everything = course(squares, MSE["sum"], "node by node", dW=T)(case)

@@ -68,7 +68,7 @@ class TestWhereEverythingIsThere:
 
     @pytest.mark.parametrize("k", [1, 3, 6])
     def test_a_wrong_layer_is_named_and_nothing_else(self, k: int) -> None:
-        """What follows a wrong step is computed from it, and right."""
+        """Later steps are computed from the wrong one, and are right."""
         case = deep()
         wrong = case.params[f"W{k}"].copy()
         wrong[1, 2] *= 1 + 1e-9

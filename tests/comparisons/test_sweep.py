@@ -280,7 +280,7 @@ def test_a_wrong_backward_pass_names_its_node_and_edges_on_thousands(dtype):
 
 
 def expected_everywhere(case: Case, trace: Trace, rounding: Rounding) -> dict[str, Reference]:
-    """What is wanted of every quantity, random slopes apart: those are free."""
+    """The reference of every quantity except random slopes, which are free."""
     found = [
         *reference_of_loss(case, trace, rounding),
         *reference_of_sum(INPUT, case, trace, rounding),
@@ -293,7 +293,7 @@ def expected_everywhere(case: Case, trace: Trace, rounding: Rounding) -> dict[st
 
 
 def own_bound(e: Reference, sharp: Reference) -> np.ndarray:
-    """What is allowed each element: the worst case, in float32 15 sigma if that is less."""
+    """The bound of each element: the worst case, or in float32 15 sigma if that is less."""
     return np.minimum(e.want.full_error(), 1.5 * sharp.want.full_error())
 
 

@@ -1,4 +1,4 @@
-"""What the tests of gradient descent walk on: functions, their gradients, dtypes."""
+"""Functions, gradients and dtypes for the tests of gradient descent."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a network and a case are given: each mistake is named where it is made."""
+"""Arguments of networks and cases: each mistake is named where it is made."""
 
 from __future__ import annotations
 

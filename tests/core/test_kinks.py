@@ -135,7 +135,7 @@ def test_what_is_taken_at_a_kink(op, at, slopes):
 
 
 def test_the_left_slope_of_a_randomized_unit_is_the_drawn_one():
-    """Of the function drawn, the lowest slope of the range is no subgradient."""
+    """The lowest slope of the range is not a subgradient of the function that was drawn."""
     op = RandomizedLeakyReLU(subgradient="left", seed=3)
     z = np.zeros((2, 3))
     drawn = op.sample(z)

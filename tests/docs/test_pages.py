@@ -58,7 +58,7 @@ def _parts(hint: Any) -> Iterator[Any]:
 
 
 def keys(found: Any) -> Iterator[str]:
-    """Of all objects, but for those whose keys are data."""
+    """The keys of all objects, except those whose keys are data."""
     if isinstance(found, list):
         for each in found:
             yield from keys(each)

@@ -70,7 +70,7 @@ class Block:
 
     @property
     def file(self) -> str:
-        """What it is to be saved as."""
+        """The name of the file to save it as."""
         named = re.match(r"# ([\w/]+\.\w+)\n", self.text)
         return named[1] if named and self.language == "python" else ""
 

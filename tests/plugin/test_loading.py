@@ -1,4 +1,4 @@
-"""What the plugin costs those who do not use it, and where it has to work."""
+"""The cost of the plugin for projects without it, and the set-ups in which it works."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class TestWhere:
         assert result.stdout.str().count("5 tests, 6 runs") == 2
 
     def test_inside_a_test(self, pytester: pytest.Pytester, project: Project) -> None:
-        """What an inner run finds is its own."""
+        """The findings of an inner run are its own."""
         project("""
             pytest_plugins = "pytester"
 

@@ -1,4 +1,4 @@
-"""What is gathered from the tests: the file, the summary, JUnit; with and without xdist."""
+"""Reports collected from tests: the file, the summary, JUnit; with and without xdist."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ OUTCOMES = {"passed": 12, "failed": 4, "xfailed": 1, "errors": 1}
 
 
 class Ran(NamedTuple):
-    """What a run of `MIXED` printed and wrote."""
+    """The output and files of a run of `MIXED`."""
 
     result: pytest.RunResult
     report: bytes

@@ -31,7 +31,7 @@ _load("broken_adapters")
 
 @pytest.fixture(autouse=True)
 def _state() -> Iterator[None]:
-    """What the broken adapters leave changed is put back: other tests run in this process too."""
+    """Restore the state that broken adapters change: other tests run in this process too."""
     seen, states = random.getstate(), np.random.get_state()
     with np.printoptions(), np.errstate(), warnings.catch_warnings():
         yield

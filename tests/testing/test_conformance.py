@@ -91,7 +91,7 @@ class Narrow(Sound):
 
 
 class TestAnAdapterThatIsNotFinished:
-    """What it refuses by name is told, and is no failure of what it can do."""
+    """Refusals by name are reported, and are not failures of the supported parts."""
 
     FEW = (
         (Affine, ReLU, Tanh, CrossEntropy),

@@ -1,4 +1,4 @@
-"""What the conformance suite says, as a table and under pytest."""
+"""The report of the conformance suite, as a table and under pytest."""
 
 from __future__ import annotations
 

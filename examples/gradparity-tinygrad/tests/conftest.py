@@ -1,4 +1,4 @@
-"""Where the tests run: in tinygrad's interpreter, which needs no compiler and is the same anywhere.
+"""Run the tests in tinygrad's interpreter, which needs no compiler and is the same anywhere.
 
 Unless DEV says otherwise; tinygrad reads all three when it is imported.
 """

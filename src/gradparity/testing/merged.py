@@ -56,7 +56,7 @@ def merged(document: Any) -> Report:
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The page about a run of pytest, which also tells what it lacks."""
+    """The page about a run of pytest, which also lists the tests without a result."""
     return html(merged(document), title="gradient parity under pytest", notes=[*_notes(document)])
 
 

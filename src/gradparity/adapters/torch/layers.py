@@ -129,7 +129,7 @@ class Function(nn.Module):
         return repr(self.op) + (f", by {self.twin}" if self.twin else "")
 
     def __reduce__(self) -> Any:
-        """Leave the function out: lambdas cannot be pickled, and the op tells which it is."""
+        """Leave the function out: lambdas cannot be pickled, and the op determines it."""
         state = {name: value for name, value in vars(self).items() if name != "function"}
         return Function, (self.op, self.twin), state
 

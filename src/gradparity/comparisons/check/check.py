@@ -67,7 +67,7 @@ def check(
     ValueError, TypeError : a dtype that is not supported, or something that is no implementation.
 
     An implementation that raises, returns what cannot be compared, or writes into what it was given
-    is told by a finding, and the rest is judged.
+    becomes a finding, and the rest is judged.
 
     >>> from gradparity.core import *
     >>> from gradparity.core import backprop

@@ -239,7 +239,7 @@ def check_op(
 
 def _told_once(runs: Sequence[Run]) -> Iterator[Run]:
     """Leave out problems that the first check already reported."""
-    seen: dict[tuple[str, str], str] = {}  # (dtype, note) -> the check that tells it
+    seen: dict[tuple[str, str], str] = {}  # (dtype, note) -> the check that reported it
     for run in runs:
         findings = []
         for f in run.findings:
@@ -266,7 +266,7 @@ def _badness(finding: Finding) -> tuple[int, float]:
     if finding.verdict is Verdict.VACUOUS:
         return -1, 0.0
     if finding.parity is not True:
-        return finding.verdict.badness, 0.0  # the first that is wrong tells best
+        return finding.verdict.badness, 0.0  # the first wrong one is reported
     badness = 0 if finding.declared else finding.verdict.badness
     return badness, finding.error / finding.bound if finding.bound else 0.0
 

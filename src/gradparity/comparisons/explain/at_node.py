@@ -169,7 +169,7 @@ def _at_divergence(q: Quantity, case: Case, trace: Trace, e: Reference) -> Itera
 def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternative]:
     """Another loss; its gradient is a convention only if Div is that loss's too.
 
-    Another mean or sum is told where it was made: in grad Div and Err, or in what stands for them.
+    Another mean or sum is reported where it was made: in grad Div and Err, or in their substitutes.
     """
     widest = roundings(case.precision)[-1]
     of_samples = quantity == DIV or (quantity != ERR and DIV in trace.grad)

@@ -1,4 +1,4 @@
-"""Where the fault behind a wrong final result must lie: between it and the nearest right ones.
+"""Locate the fault behind a wrong final result: between it and the nearest right results.
 
 A result judged from end to end is wrong wherever the fault is.  What is right nearer to the loss
 clears everything beyond it, for the gradient that arrives there is made of it; so the walk goes
@@ -18,13 +18,13 @@ from ..findings.finding import FOLLOWS, Finding, Verdict
 
 __all__ = ["Places", "Suspects", "placed"]
 
-#: Nodes, and results to return, that are told one by one.
+#: Maximum number of nodes, and of results to return, that are listed one by one.
 FEW = 8
 
 
 @dataclass
 class Suspects:
-    """Where to look for the fault behind one wrong result.
+    """The places to check for the fault behind one wrong result.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Places:
     # --- where to look --------------------------------------------------------------------------
 
     def suspects(self, q: Quantity) -> Suspects:
-        """Where the fault behind this result may be."""
+        """The places where the fault behind this result may be."""
         if not q.is_gradient:
             return self._in_order(self._forward(q))
         if q in self.owner:

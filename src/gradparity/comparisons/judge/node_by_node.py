@@ -126,7 +126,7 @@ def meant_alike(case: Case, findings: list[Finding]) -> list[Finding]:
 
 
 class _Place(NamedTuple):
-    """Where a formula is tested, and the references there under a rounding.
+    """A place where a formula is tested, with its references under a rounding.
 
     `step` is the node; None for the sum over the uses of a value.
     """

@@ -149,7 +149,7 @@ def _of_dtype(case: Case, name: Quantity, result: Any) -> NDArray:
 
 
 def _for_dtype(got: np.dtype[Any], expected: np.dtype[Any]) -> str:
-    """What to do about a result of another dtype."""
+    """The remedy for a result of another dtype."""
     if got.kind == "O" or got.newbyteorder("=") == expected:
         such = "an array of numbers" if got.kind == "O" else "this machine's byte order"
         return f"convert it to {such}, such as with .astype(np.{expected})"

@@ -108,7 +108,7 @@ class Multiplier:
 
 @dataclass(frozen=True, eq=False)
 class Branches:
-    """Where one op is near a kink: arrays with one entry per slot, the slots of a group in order.
+    """The elements of one op near a kink: arrays with one entry per slot, groups in order.
 
     Attributes
     ----------

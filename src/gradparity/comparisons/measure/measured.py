@@ -143,7 +143,7 @@ class Measured:
         Parameters
         ----------
         q, at, verdict : the quantity, the node and op whose formula was tested, and the verdict.
-        unit : the unit roundoff, relative; errors are told in it times the largest element.
+        unit : the unit roundoff, relative; errors are in it times the largest element.
         more : other fields of `Finding`.
         """
         where = tuple(map(int, np.unravel_index(int(np.argmax(self.ratio)), self.got.shape)))

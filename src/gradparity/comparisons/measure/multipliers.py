@@ -116,7 +116,7 @@ def _picked(ratio: NDArray) -> NDArray:
 
 
 def _position(m: Multiplier, ops: Mapping[str, Chosen]) -> float:
-    """Where the slopes taken so far put this multiplier."""
+    """The position of this multiplier under the slopes taken so far."""
     j = int(np.argmax(m.direction != 0))
     return float((ops[m.name].slopes[j] - m.at_zero[j]) / m.direction[j])
 

@@ -65,7 +65,7 @@ class Kink:
 
 @dataclass(frozen=True)
 class Slopes:
-    """Where an elementwise op is at a kink, and the slopes valid there: arrays like its input.
+    """The elements at a kink of an elementwise op, and the valid slopes: arrays like its input.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ class Op:
         )
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Choice | None:
-        """Where the op is not differentiable at its inputs, and what is valid there.
+        """The elements at which the op is not differentiable, and the gradients valid there.
 
         Numbers below `tiny`, the smallest normal number, count as zero: XLA flushes them.
         """

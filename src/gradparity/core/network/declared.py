@@ -24,7 +24,7 @@ KNOWN = (FormulaError, NotImplementedError)
 
 
 def called(where: str, formula: Callable[..., Any], *arguments: Any) -> Any:
-    """What a formula returns; whatever it raises becomes a `FormulaError` that says where."""
+    """Call a formula; an exception becomes a `FormulaError` that names the node and the formula."""
     try:
         return formula(*arguments)
     except KNOWN:

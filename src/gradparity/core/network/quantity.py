@@ -109,7 +109,7 @@ class Quantity(str):
 
     @property
     def target(self) -> str | None:
-        """Where the value is used, for a gradient through one use; None for all others."""
+        """The use of the value, for a gradient through one use; None for all others."""
         return self.partition(_THROUGH)[2] or None
 
     def shape(self, case: Case) -> Shape:

@@ -31,7 +31,7 @@ __all__ = ["CHECKS"]
 
 
 def copies_trace(subject: Subject) -> None:
-    """No two arrays of a trace share memory, and writing into them changes no later trace."""
+    """The arrays of a trace share no memory, and writing into them changes no later trace."""
     case = subject.small()
     trace = subject.run(case)
     found, kept = arrays(trace), {}

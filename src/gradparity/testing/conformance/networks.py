@@ -222,7 +222,7 @@ def number_format(precision: str, subject: Subject) -> None:
     if precision in subject.dtypes:
         subject.has_parity(cases, [precision])
         return
-    # `gradparity check --dtype` tells how precise low precision is; here it only must not be wrong.
+    # `gradparity check --dtype` measures low precision; here it only must not be wrong.
     report = check(cases, subject.adapter, dtypes=[*subject.dtypes, precision])
     wrong = {f.verdict for _, f in report.findings()} & {Verdict.MISMATCH, Verdict.CONVENTION}
     expect(not wrong, diagnosis(report))

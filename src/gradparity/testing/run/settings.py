@@ -157,7 +157,7 @@ def _refuse_unwritable(source: str, value: str, path: Path) -> None:
 
 
 def _given(config: pytest.Config, name: str) -> tuple[str, str]:
-    """Where a setting was made, and its text; an empty option unsets it."""
+    """The source of a setting and its text; an empty option unsets it."""
     value = config.getoption(f"gradparity_{name}")
     if value is not None:
         return f"--gradparity-{name}", str(value)
