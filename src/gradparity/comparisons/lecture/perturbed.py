@@ -111,7 +111,7 @@ class PerturbedRuns:
         return {name: value[name] for name in self.kinked}
 
     def crossed(self, core: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, float]:
-        """Values on another side of a kink than the core's -> its largest distance from the kink."""
+        """Values on another side of a kink than the core's -> its largest distance from it."""
         found: dict[str, float] = {}
         for name, kink in self.kinks:
             across = (core[name] > kink) != (other[name] > kink)
