@@ -1,5 +1,6 @@
 """Arguments of ops: a bad one is refused when the op is made, and the error says what to give."""
 
+import math
 import re
 
 import numpy as np
@@ -123,9 +124,11 @@ REFUSED = [
      "MaxPool: on a value of shape (5, 3, 1) a window holds padding alone"),
     (lambda: MaxPool((2,), dilation=5, padding="same").output_shape((5, 3, 1)),
      "MaxPool: on a value of shape (5, 3, 1) a window holds padding alone"),
+    (lambda: Windows((2,), fill="a"), "fill='a'): give a number, such as 0.0 or -math.inf"),
+    (lambda: Windows((2,), fill=math.nan), "fill=nan): give a number, such as 0.0 or -math.inf"),
     (lambda: Case.random(net(Embedding(5, 3)), x=np.array([[1, 5], [-2, 0]])),
-     "Embedding(n=5, d=3, padding_idx=None): its ids run from -2 to 5, but E has 5 rows; give ids "
-     "from 0 to 4"),
+     "<- x: Embedding(n=5, d=3, padding_idx=None): its ids run from -2 to 5, but E has 5 rows; "
+     "give ids from 0 to 4"),
 ]  # fmt: skip
 
 

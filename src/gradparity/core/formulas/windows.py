@@ -14,7 +14,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ..arithmetic.arrays import Array, NDArray, affine
-from .arguments import is_whole, listed, one_of, positive, refused, true_or_false, whole_numbers
+from .arguments import (
+    is_finite,
+    is_whole,
+    listed,
+    one_of,
+    positive,
+    refused,
+    true_or_false,
+    whole_numbers,
+)
 from .maxima import first_of
 from .op import Movement, Op, Shape, Ties
 
@@ -75,6 +84,8 @@ class Windows(Movement):
 
     def __post_init__(self) -> None:
         _windows(self)
+        if not is_finite(self.fill) and self.fill not in (math.inf, -math.inf):
+            raise refused(self, "fill", self.fill, "a number, such as 0.0 or -math.inf")
 
     @property
     def reach(self) -> tuple[int, ...]:

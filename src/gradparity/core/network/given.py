@@ -82,7 +82,10 @@ def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
                 f"node {step.name!r}: {first} has dtype {dtype}; {step.op.name} takes an input of "
                 "integers"
             )
-        step.op.check_integers(inputs[first])
+        try:
+            step.op.check_integers(inputs[first])
+        except ValueError as error:
+            raise ValueError(f"node {step.name!r} <- {first}: {error}") from None
     if not type(step.op).__module__.startswith("gradparity."):
         return
     for name in step.inputs[int(step.op.integers) :]:
