@@ -73,3 +73,23 @@ def test_one_parameter_for_two_letters_of_a_node(framework: str) -> None:
     found = {f.quantity: f for _, f in report.findings()}
     assert {"grad v -> n[1]", "grad v -> n[2]", "grad v"} <= set(found)
     assert {f.verdict for f in found.values()} <= {Verdict.EXACT, Verdict.ROUNDING}
+
+
+def test_advice_names_no_node_that_the_user_has_not_written() -> None:
+    """`W="E.T"` stands for a node, which has a name of the package's own."""
+    nodes = (
+        Node("h", Affine(3, 4, bias=False), "x", W="E"),
+        Node("t", Tanh(), "h"),
+        Node("z", Affine(4, 3, bias=False), "t", W="E.T"),
+    )
+    network = Network(*nodes, divergence=L2(), parameters={"E": (3, 4)})
+    case = Case.random(network, batch=5)
+
+    def mine(case: Case) -> dict[str, Any]:
+        trace = backprop(case)
+        return {"grad E": 1.3 * trace.grad["E"], "grad t": trace.grad["t"], "Err": trace.Err}
+
+    (found,) = (f for _, f in gp.check(case, mine, dtypes=["float64"]).findings() if not f.parity)
+    assert "check" in found.note
+    assert "the transpose of 'E'" in found.note
+    assert "E_T" not in found.note

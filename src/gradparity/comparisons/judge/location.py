@@ -217,7 +217,12 @@ class Places:
         for names in (found.nodes, found.passed, found.right, found.back):
             names[:] = sorted(set(names), key=self.order.index, reverse=True)
         no_result = {Quantity.grad(DIV), *self.found}
-        found.ask = [q for q in dict.fromkeys(found.ask) if q not in no_result]
+        turned = self.network.turned
+        found.ask = [
+            q
+            for q in dict.fromkeys(found.ask)
+            if q not in no_result and q.name not in turned and q.target not in turned
+        ]
         return found
 
     # --- in words -------------------------------------------------------------------------------
@@ -263,10 +268,12 @@ class Places:
         if q.is_gradient and found.right == found.nodes:
             return f"{known}check the formula of {q}"
         if len(found.nodes) > FEW:
-            places = f"the {len(found.nodes)} nodes from {found.nodes[-1]!r} to {found.nodes[0]!r}"
+            own = [name for name in found.nodes if name not in self.network.turned]
+            places = f"the {len(own)} nodes from {own[-1]!r} to {own[0]!r}"
         else:
             names = {name: repr(name) for name in found.nodes}
             names |= {name: f"the backward pass of {name!r}" for name in found.back}
+            names |= {t: f"the transpose of {p!r}" for t, p in self.network.turned.items()}
             places = _listed([names[name] for name in found.nodes])
         if self._forward_unknown(q, found):
             places += ", or the forward pass"

@@ -99,7 +99,9 @@ class Network:
         self._own = [node for given in nodes for node in given.expanded()]
         _check_turned(self._own, self.parameters)
         names = sorted({p[:-2] for n in self._own for _, p in n.given if p.endswith(".T")})
-        turned = [Node(f"{name}_T", Transpose(), name) for name in names]
+        #: Nodes that no user has written: they transpose a shared parameter, by the node's name.
+        self.turned = {f"{name}_T": name for name in names}
+        turned = [Node(node, Transpose(), name) for node, name in self.turned.items()]
         self.nodes = _in_order([*turned, *self._own], {*self.inputs, *self.parameters})
         self.divergence, self.reduction, self.scale = divergence, reduction, scale
         self.weights = weights
