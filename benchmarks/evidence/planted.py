@@ -86,7 +86,7 @@ FAULTS: dict[str, tuple[Callable[[Case, FaultSite], bool], Change | str]] = {
     "1/T left out of a dW": (_weight, lambda g, T, rng: g * g.dtype.type(T)),
     "a db all zero": (_bias, lambda g, T, rng: np.zeros_like(g)),
     "a row of a dW is the row before": (_weight, _row_repeated),
-    "a sample left out of a dW": (_weight, "an instance left out"),
+    "a sample left out of a dW": (_weight, "a sample left out"),
     "one of two uses left out": (_sum, "a use left out"),
     "negative gradients cut at a ReLU": (_edge, "negative gradients cut"),
     "a term of a derivative left out": (_edge, "a term left out"),

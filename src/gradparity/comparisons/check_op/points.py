@@ -122,18 +122,20 @@ class Points:
         """Settings with some, then all parameters 0 or -0, if the op is differentiable there."""
         usual = self.random(9)
         case, rng = usual.case, np.random.default_rng((self.seed, 6))
-        zero = {name: rng.choice([0.0, -0.0], np.shape(p)) for name, p in case.params.items()}
-        some = {name: rng.random(np.shape(p)) < 0.5 for name, p in case.params.items()}
-        every = {name: np.ones(np.shape(p), bool) for name, p in case.params.items()}
+        trained = {n: p for n, p in case.params.items() if n in self.network.trained}
+        zero = {name: rng.choice([0.0, -0.0], np.shape(p)) for name, p in trained.items()}
+        some = {name: rng.random(np.shape(p)) < 0.5 for name, p in trained.items()}
+        every = {name: np.ones(np.shape(p), bool) for name, p in trained.items()}
         found = []
         for said, chosen in (("some", some), ("all", every)):
 
             def put(h: float, chosen: Any = chosen, said: str = said) -> Setting:
-                params = {n: np.where(chosen[n], zero[n] + h, p) for n, p in case.params.items()}
+                params = {n: np.where(chosen[n], zero[n] + h, p) for n, p in trained.items()}
+                params = {**case.params, **params}
                 where = f"with {said} parameters zero"
                 return Setting(Case(self.network, params, case.inputs, case.d), where)
 
-            if case.params and self._differentiable(put(0.0), put(NEAR), put(-NEAR)):
+            if trained and self._differentiable(put(0.0), put(NEAR), put(-NEAR)):
                 found.append(put(0.0))
         return found
 
