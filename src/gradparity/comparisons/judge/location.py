@@ -56,7 +56,7 @@ def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) 
     >>> right = backprop(case).grad
     >>> given = {"grad W1": right["W1"] + 1, "grad W2": right["W2"]}
     >>> print(judge_end_to_end(case, given)[0].note)
-    judged from end to end: what arrives at 'z2' is right, so look at what 'z2' passes back, ...
+    judged from end to end: the gradient at 'z2' is right, so check the backward pass of 'z2', ...
     """
     places = Places(network, findings, whole)
     return [
