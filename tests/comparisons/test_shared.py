@@ -93,3 +93,25 @@ def test_advice_names_no_node_that_the_user_has_not_written() -> None:
     assert "check" in found.note
     assert "the transpose of 'E'" in found.note
     assert "E_T" not in found.note
+
+
+def test_a_parameter_and_an_input_that_nothing_uses_have_a_gradient_of_zero() -> None:
+    network = Network(
+        Node("z", Affine(3, 2), "x"),
+        divergence=L2(),
+        inputs=("x", "u"),
+        parameters={"E": (2, 2)},
+    )
+    case = Case.random(network, x={"x": np.ones((4, 3)), "u": np.ones((4, 3))})
+
+    def mine(case: Case) -> dict[str, Any]:
+        ones = np.ones((4, 3), case.dtype)
+        return {
+            "grad E": backprop(case).grad["E"],
+            "grad W_z": ones.T @ ones[:, :2],
+            "grad u": ones,
+        }
+
+    report = gp.check(case, mine)
+    for _, f in report.findings():
+        assert f.verdict is (Verdict.VACUOUS if f.quantity == "grad E" else Verdict.MISMATCH)

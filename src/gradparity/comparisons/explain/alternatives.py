@@ -79,20 +79,18 @@ def _weighted_scales(case: Case, T: int, K: int) -> Iterator[tuple[str, float, s
     assert case.network.weights is not None
     weights = np.asarray(case.inputs[case.network.weights], np.float64)
     total = float(np.broadcast_to(weights, case.shapes[DIV]).sum())
-    if total in (0.0, 1.0):
-        return
-    if case.network.reduction == "mean":
-        said = f"every element is {total:.6g} times the formula: the weighted sum, not divided by "
-        yield "sum", total, said + "the sum of the weights"
-        said = f"every element is {total / T:.6g} times the formula: divided by the {T} samples, "
-        yield SAMPLES, total / T, said + "not by the sum of the weights"
-        if K > 1:
-            yield ELEMENTS, 1.0 / K, f"every element is 1/{K} of the formula: a mean over outputs"
-        return
-    said = f"every element is 1/{total:.6g} of the formula: the weighted mean, not the sum"
-    yield "mean", 1.0 / total, said
-    said = f"every element is 1/{T} of the formula: divided by the {T} samples"
-    yield SAMPLES, 1.0 / T, said
+    mean = case.network.reduction == "mean"
+    divided = total if mean else 1.0  # by what the formula divides the weighted sum
+    others = {
+        "sum": (1.0, "the weighted sum, not divided by the sum of the weights"),
+        "mean": (total, "the weighted mean, not the sum"),
+        SAMPLES: (float(T), f"divided by the {T} samples"),
+        ELEMENTS: (divided * K, f"the mean over the {K} outputs too"),
+    }
+    for name, (by, said) in others.items():
+        if by not in (0.0, divided):
+            factor = divided / by
+            yield name, factor, f"every element is {factor:.6g} times the formula: {said}"
 
 
 def decays(residual: Array, W: Array, bound: Array) -> Iterator[tuple[float, str]]:

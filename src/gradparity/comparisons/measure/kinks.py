@@ -164,9 +164,9 @@ class _Slots:
         by_rule = [~self._off_rule(rule, place, self.rest) for rule in RULES.values()]
         slack = np.where(self.asked, self.slack, np.inf)
         for at in _components(self.group, place, np.flatnonzero(shared)):
-            valid: bool | None = any(fits[at].all() for fits in by_rule)
-            if not valid:
-                valid = feasible(self.group[at], place[at], self.dz[at], self.rest[at], slack[at])
+            valid = feasible(self.group[at], place[at], self.dz[at], self.rest[at], slack[at])
+            if valid is None and any(fits[at].all() for fits in by_rule):
+                valid = True
             off = float(np.abs(self.rest[at]).max() + np.abs(self.dz[at]).max())
             away[at] = 0.0 if valid is not False else off
             allowed[at], undecided[at] = self.slack[at], valid is None

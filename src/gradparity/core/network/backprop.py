@@ -129,9 +129,9 @@ def backward_pass(
                 uses.setdefault(edge.source, []).append(dy)
                 if network.has_own_uses(edge.source):
                     edge_grad[edge] = dy
-        for name in (*network.parameter_shapes, *network.inputs):
-            if name in uses:
-                grad[name] = over_uses(name)
+        free = [n for n in network.inputs if n not in network.fixed and value[n].dtype.kind == "f"]
+        for name in (*network.trained, *free):
+            grad[name] = over_uses(name)  # zero where nothing depends on it
     return Gradients(grad, edge_grad)
 
 
@@ -157,8 +157,6 @@ def backprop(case: Case) -> Trace:
     given, store = _widened(case)
     passed = forward_pass(network, given, store)
     grad, edge_grad = backward_pass(passed, store=store)
-    for name in (*case.differentiated, *network.trained):  # what nothing depends on
-        grad.setdefault(name, np.zeros_like(passed.value[name]))
 
     # Copies, for one array may stand for several things: the gradient through the only use of a
     # value is that of the value.
