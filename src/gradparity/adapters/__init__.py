@@ -3,6 +3,7 @@
 base       the protocol, the registry (entry points in `gradparity.adapters`), and helpers that make
            a trace: `walk`, `taps`, `risk`
 overrides  user functions that replace an adapter's own: `native_function`, `with_overrides`
+operators  ops that every array library writes alike
 course     layers in NumPy with a backward pass each, as courses write them: `LayerStack`
 torch      a real `torch.nn.Module` of real `torch.nn` layers
 jax        a pure `apply(params, x)` with a pytree of parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import optax
 
 from ... import core
 from ...core.network.nodes import Step
+from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
@@ -217,6 +217,7 @@ WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
 
 #: Op without parameters -> JAX's function (op, *inputs) -> value.
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
+    **OPERATORS,
     core.Identity: lambda op, z: z,
     core.Sigmoid: lambda op, z: jax.nn.sigmoid(z),
     core.Tanh: lambda op, z: jnp.tanh(z),
@@ -233,19 +234,14 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     core.Maximum: lambda op, a, b: jnp.maximum(a, b),
     core.MaxPool: _max_pool,
     core.Attention: _attention,
-    core.Reshape: lambda op, y: y.reshape(*y.shape[: op.keep], *op.shape),
     core.Transpose: lambda op, y: (
         jnp.swapaxes(y, -1, -2) if op.axes is None else y.transpose(op.axes)
     ),
     core.Select: lambda op, y: jnp.take(y, op.index, axis=op.axis),
     core.Broadcast: lambda op, y: jnp.broadcast_to(y, op.shape),
     core.Norm: lambda op, y: jnp.sqrt((y * y).sum(-1)),
-    core.Mean: lambda op, y: y.mean(op.axis),
-    core.Sum: lambda op, y: y.sum(op.axis),
     core.Take: lambda op, z: _take(op.indices, z),
     core.Products: lambda op, z: _take(op.sides[0], z) * _take(op.sides[1], z),
-    core.Add: lambda op, *y: functools.reduce(operator.add, y),
-    core.Multiply: lambda op, y1, y2: y1 * y2,
     core.Concatenate: lambda op, *y: jnp.concatenate(y, axis=op.axis),
 }
 

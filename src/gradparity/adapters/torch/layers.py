@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from ... import core
 from ...core.network.nodes import Step
+from ..operators import OPERATORS
 from ..overrides import (
     Names,
     Override,
@@ -272,21 +272,17 @@ LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
 
 #: Op -> a function (op, *y) -> z, where PyTorch has no layer.
 FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
+    **OPERATORS,
     core.MaxPool: _max_pool,
     core.Attention: _attention,
     core.Softplus: lambda op, z: torch.logaddexp(z, z.new_zeros(())),
     core.Maximum: lambda op, a, b: torch.maximum(a, b),
-    core.Reshape: lambda op, y: y.reshape(*y.shape[: op.keep], *op.shape),
     core.Transpose: lambda op, y: y.transpose(-1, -2) if op.axes is None else y.permute(op.axes),
     core.Select: lambda op, y: y.select(op.axis, op.index),
     core.Broadcast: lambda op, y: y.expand(op.shape),
     core.Norm: lambda op, y: torch.linalg.vector_norm(y, dim=-1),
-    core.Mean: lambda op, y: y.mean(op.axis),
-    core.Sum: lambda op, y: y.sum(op.axis),
     core.Take: lambda op, z: _take(op.indices, z),
     core.Products: lambda op, z: _take(op.sides[0], z) * _take(op.sides[1], z),
-    core.Add: lambda op, *y: functools.reduce(operator.add, y),
-    core.Multiply: lambda op, y1, y2: y1 * y2,
     core.Concatenate: lambda op, *y: torch.cat(y, op.axis),
 }
 
