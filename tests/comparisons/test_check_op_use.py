@@ -196,15 +196,9 @@ class TestShapes:
         wrong = gp.check_op(forward, to_all, reference=Max(axis=0), shape=(3, 4))
         assert "at_kinks" in {run.case for run, f in wrong.findings() if f.parity is False}
 
-    @pytest.mark.parametrize(
-        ("op", "said"),
-        [
-            (Sum(), "gives one number for 2 samples .* gp.check .*ends="),
-            (Broadcast((2, 3, 4)), "does not take 5 samples: .* gp.check"),
-        ],
-    )
-    def test_refused_with_a_remedy(self, op: Op, said: str) -> None:
-        with pytest.raises(ValueError, match=said):
+    def test_refused_with_a_remedy(self) -> None:
+        op = Broadcast((2, 3, 4))
+        with pytest.raises(ValueError, match=r"does not take 5 samples: .* gp\.check"):
             gp.check_op(lambda y: y, lambda dz, y: dz, reference=op, shape=(3, 4))
 
     @pytest.mark.parametrize("shape", [6, "ab", (0, 6), (3.5,), (True, 6), [(3, 4), 5]])

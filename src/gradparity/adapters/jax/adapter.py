@@ -59,34 +59,46 @@ class JaxAdapter(NativeAdapter):
 
         Parameters
         ----------
-        function : takes JAX arrays and returns one array of dz's shape.
-        arguments, dz : float arrays; the function receives copies.
+        function : takes JAX arrays and returns one array of dz's shape, or a tuple of several.
+        arguments, dz : arrays, of which the function receives copies; dz is a tuple where the
+            function returns several arrays.
         dtype : number format to compute in, such as "bfloat16"; by default the arrays' own.
         compiled : whether to use `jax.jit`, under which the function sees no numbers.
 
         Returns
         -------
-        z, gradients : NumPy arrays (bfloat16 as float32), one gradient per argument.
+        z, gradients : NumPy arrays (bfloat16 as float32), z a tuple where dz is one; one gradient
+            per argument, None for integers.
 
         Raises
         ------
-        AdapterError : the function did not return one array of dz's shape.
+        AdapterError : the function did not return one array of dz's shape, or as many as dz.
 
         >>> a, b = np.array([2.0]), np.array([3.0])
         >>> JaxAdapter().vjp(lambda a, b: a * b, (a, b), np.array([1.0]))
         (array([6.]), (array([3.]), array([2.])))
         """
 
-        def differentiated(cotangent: Any, *inputs: Any) -> tuple[Any, tuple[Any, ...]]:
-            z, pull = jax.vjp(function, *inputs)
-            if getattr(z, "shape", None) != cotangent.shape:
-                raise AdapterError(
-                    f"{label(function)} returned {described(z)}; return one array of shape "
-                    f"{cotangent.shape}"
-                )
-            return z, pull(cotangent.astype(z.dtype))
+        several = isinstance(dz, tuple | list)
+        cotangents = list(dz) if several else [dz]
+        n = len(cotangents)
 
-        z, gradients = _evaluated(differentiated, (dz, *arguments), dtype, compiled)
+        def differentiated(*given: Any) -> tuple[Any, Any]:
+            cotangents, inputs = given[:n], given[n:]
+            z, pull = jax.vjp(function, *inputs)
+            values, shapes = list(z) if several else [z], [c.shape for c in cotangents]
+            if [getattr(value, "shape", None) for value in values] != shapes:
+                wanted = f"each of {', '.join(map(str, shapes))}" if several else shapes[0]
+                raise AdapterError(
+                    f"{label(function)} returned {described(z)}; return one array of shape {wanted}"
+                )
+            pairs = zip(values, cotangents, strict=True)
+            cast = tuple(c.astype(value.dtype) for value, c in pairs)
+            gradients = pull(type(z)(cast) if several else cast[0])
+            # By an integer JAX gives zeros of a type that holds no number.
+            return z, [None if g.dtype == jax.dtypes.float0 else g for g in gradients]
+
+        z, gradients = _evaluated(differentiated, (*cotangents, *arguments), dtype, compiled)
         return z, tuple(gradients)
 
     def call(
@@ -105,8 +117,12 @@ class JaxAdapter(NativeAdapter):
 
         def alone(*inputs: Any) -> Any:
             z = function(*inputs)
-            if not hasattr(z, "shape"):
-                raise AdapterError(f"{label(function)} returned {described(z)}; return one array")
+            several = isinstance(z, tuple | list)
+            if not all(hasattr(each, "shape") for each in (z if several else [z])):
+                raise AdapterError(
+                    f"{label(function)} returned {described(z)}; return one array, or a tuple of "
+                    "several for an op of several outputs"
+                )
             return z
 
         return _evaluated(alone, arguments, dtype, compiled)
@@ -238,8 +254,9 @@ def _evaluated(
     """Call a function of JAX arrays with NumPy arrays; return NumPy arrays."""
     given = [np.asarray(array) for array in arguments]
     native = None if dtype is None else getattr(jnp, Precision.of(dtype).name)
-    with _precision(max((a.dtype for a in given), key=lambda t: t.itemsize)):
-        inputs = [jnp.array(array, native) for array in given]
+    floats = (a.dtype for a in given if a.dtype.kind == "f")
+    with _precision(max(floats, key=lambda t: t.itemsize)):
+        inputs = [jnp.array(a, native if a.dtype.kind == "f" else None) for a in given]
         return jax.tree.map(_array, (jax.jit(function) if compiled else function)(*inputs))
 
 

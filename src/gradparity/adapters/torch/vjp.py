@@ -26,9 +26,12 @@ def call(function: Callable[..., Any], arguments: Sequence[Any], dtype: Any = No
         given = _tensors(arguments, dtype)
         before = [tensor.clone() for tensor in given]
         z = function(*given)
-        if not isinstance(z, Tensor):
-            raise AdapterError(f"{label(function)} returned {described(z)}; return one tensor")
-        value = to_numpy(z)
+        if not _all_tensors(_listed(z)):
+            raise AdapterError(
+                f"{label(function)} returned {described(z)}; return one tensor, or a tuple of "
+                "several for an op of several outputs"
+            )
+        value = _as_numpy(z)
         _unchanged(function, _names(len(given)), given, before)
         return value
 
@@ -44,56 +47,79 @@ def vjp(
 
     Parameters
     ----------
-    function : takes tensors that require gradients and returns one tensor of dz's shape.
-    arguments : float arrays; each becomes a copy, with the same strides if PyTorch supports them.
-    dz : the cotangent, an array of z's shape.
+    function : takes tensors, of which those of floats require gradients, and returns one tensor
+        of dz's shape, or a tuple of several.
+    arguments : arrays; each becomes a copy, with the same strides if PyTorch supports them.
+    dz : the cotangent, an array of z's shape; a tuple where the function returns several tensors.
     dtype : number format to compute in, such as "bfloat16"; by default the arrays' own.
     frozen : indices of arguments that require no gradient; zeros are returned for them.
 
     Returns
     -------
-    z, gradients : NumPy arrays (bfloat16 as float32); zeros where z does not depend on an argument.
+    z, gradients : NumPy arrays (bfloat16 as float32), z a tuple where dz is one; zeros where z does
+        not depend on an argument, None for integers.
 
     Raises
     ------
-    AdapterError : the function did not return one tensor of dz's shape.
+    AdapterError : the function did not return one tensor of dz's shape, or as many as dz.
     InPlaceError : the function wrote into an argument or the cotangent.
 
     >>> vjp(lambda a, b: a * b, (np.array([2.0]), np.array([3.0])), np.array([1.0]))
     (array([6.]), (array([3.]), array([2.])))
     """
     with torch.inference_mode(False), torch.enable_grad():
-        given = _tensors((*arguments, dz), dtype)
-        *inputs, cotangent = given
-        names = [*_names(len(inputs)), "the cotangent"]
+        cotangents = _listed(dz)
+        given = _tensors((*arguments, *cotangents), dtype)
+        n = len(arguments)
+        inputs, cotangents = given[:n], given[n:]
+        names = [*_names(n), *["the cotangent"] * len(cotangents)]
         before, versions = ([f(tensor) for tensor in given] for f in (Tensor.clone, _version))
-        free = [i for i in range(len(inputs)) if i not in frozen]
+        floats = [i for i in range(n) if inputs[i].is_floating_point()]
+        free = [i for i in floats if i not in frozen]
         for i in free:
             inputs[i].requires_grad_()
         z = function(*inputs)
-        if not isinstance(z, Tensor) or z.shape != cotangent.shape:
+        values, shapes = _listed(z), [tuple(c.shape) for c in cotangents]
+        if not _all_tensors(values) or [tuple(v.shape) for v in values] != shapes:
+            wanted = shapes[0] if len(shapes) == 1 else f"each of {', '.join(map(str, shapes))}"
             raise AdapterError(
-                f"{label(function)} returned {described(z)}; return one tensor of shape "
-                f"{tuple(cotangent.shape)}"
+                f"{label(function)} returned {described(z)}; return one tensor of shape {wanted}"
             )
-        value, gradients = to_numpy(z), {}
-        if z.requires_grad:
-            wanted = [inputs[i] for i in free]
-            got = torch.autograd.grad(z, wanted, cotangent.to(z.dtype), allow_unused=True)
+        value, gradients = _as_numpy(z), {}
+        pairs = [(v, c.to(v.dtype)) for v, c in zip(values, cotangents, strict=True)]
+        if pairs := [pair for pair in pairs if pair[0].requires_grad]:
+            leaves = [inputs[i] for i in free]
+            ends, seeds = zip(*pairs, strict=True)
+            got = torch.autograd.grad(ends, leaves, seeds, allow_unused=True)
             gradients = dict(zip(free, got, strict=True))
-        found = [gradients.get(i) for i in range(len(inputs))]
-        zeros = (torch.zeros_like(tensor) for tensor in inputs)
-        given_back = tuple(
-            to_numpy(zero if gradient is None else gradient)
-            for zero, gradient in zip(zeros, found, strict=True)
-        )
+        found = {i: gradients.get(i) for i in floats}
+        arrays = {
+            i: to_numpy(torch.zeros_like(inputs[i]) if gradient is None else gradient)
+            for i, gradient in found.items()
+        }
+        given_back = tuple(arrays.get(i) for i in range(n))
         _unchanged(function, names, given, before, versions)
         return value, given_back
 
 
+def _listed(found: Any) -> list[Any]:
+    """The results of a function that may return one or several."""
+    return list(found) if isinstance(found, tuple | list) else [found]
+
+
+def _all_tensors(found: Sequence[Any]) -> bool:
+    return bool(found) and all(isinstance(each, Tensor) for each in found)
+
+
+def _as_numpy(z: Any) -> Any:
+    """A NumPy copy of a tensor, or a tuple of them."""
+    return tuple(map(to_numpy, z)) if isinstance(z, tuple | list) else to_numpy(z)
+
+
 def _tensors(arrays: Sequence[Any], dtype: Any) -> list[Tensor]:
     native = None if dtype is None else getattr(torch, Precision.of(dtype).name)
-    return [_laid_out(np.asarray(array), native) for array in arrays]
+    given = [np.asarray(array) for array in arrays]
+    return [_laid_out(a, native if a.dtype.kind == "f" else None) for a in given]
 
 
 def _names(n: int) -> list[str]:

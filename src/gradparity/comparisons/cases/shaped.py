@@ -50,7 +50,7 @@ class Shaped:
         inputs: dict[str, NDArray] = {}
         for name, shape in self.shapes.items():
             if name.startswith("ids"):
-                inputs[name] = rng.integers(0, getattr(self.op, "n", 2), (batch, *shape))
+                inputs[name] = self.op.sample_integers(rng, (batch, *shape))
                 continue
             a = 0.5 * rng.standard_normal((batch, *shape))  # 1e-5 is above the bounds of attention
             n = {None: batch // 2, True: batch, False: 0}[whole]

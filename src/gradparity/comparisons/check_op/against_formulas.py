@@ -61,13 +61,17 @@ def non_contiguous(task: Task) -> Iterator[Finding]:
     together = {"in Fortran order": _fortran, "as strided slices": _strided, "reversed": _reversed}
     for what, layout in together.items():
         yield from _in_layout(task, usual, f"with y, dz and parameters {what}", layout)
-    given = {**usual.arguments, "dz": usual.dz}
+    given = {**usual.arguments, **usual.cotangents}
     for name in (name for name, array in given.items() if array.ndim > 1):
-        yield from _told(task, usual, f"with {name} alone in Fortran order", _only(name, _fortran))
-    rows, ones = np.broadcast_to(usual.dz[:1], usual.dz.shape), np.ones_like(usual.dz)
-    for dz, said in ((rows, "whose rows are equal"), (ones, "whose elements are equal")):
-        alike = usual.with_dz(dz.copy())
-        yield from _told(task, alike, f"with a dz {said}, of stride 0", _only("dz", _broadcast))
+        yield from _told(
+            task, usual, f"with {name} alone in Fortran order", _only((name,), _fortran)
+        )
+    dz = usual.cotangents
+    rows = [np.broadcast_to(a[:1] if a.ndim else a, a.shape) for a in dz.values()]
+    ones = [np.ones_like(a) for a in dz.values()]
+    for arrays, said in ((rows, "whose rows are equal"), (ones, "whose elements are equal")):
+        where = f"with a dz {said}, of stride 0"
+        yield from _told(task, usual.with_dz(*arrays), where, _only(tuple(dz), _broadcast))
 
 
 def read_only(task: Task) -> Iterator[Finding]:
@@ -115,8 +119,8 @@ def _runs(task: Task, setting: Setting, layout: Layout) -> bool:
 def _writes(task: Task, setting: Setting) -> Finding:
     """A finding that names the arrays that have to be writable."""
 
-    names = [*setting.arguments, "dz"]
-    into = [name for name in names if not _runs(task, setting, _only(name, _read_only))] or names
+    names = [*setting.arguments, *setting.cotangents]
+    into = [name for name in names if not _runs(task, setting, _only((name,), _read_only))] or names
     raised = task.pair.run(setting, _read_only).problems[-1].note
     return told(setting, GRADIENTS, f"it writes into {' and '.join(into)}: {raised}")
 
@@ -126,8 +130,9 @@ def _fortran(name: str, array: NDArray) -> NDArray:
 
 
 def _strided(name: str, array: NDArray) -> NDArray:
-    """Every second element of an array with NaN in between."""
-    larger = np.full(tuple(2 * n for n in array.shape), np.nan, dtype=array.dtype)
+    """Every second element of an array with NaN in between, or an integer that is not valid."""
+    gap = np.nan if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+    larger = np.full(tuple(2 * n for n in array.shape), gap, dtype=array.dtype)
     every_second: Any = (..., *(slice(None, None, 2) for _ in array.shape))
     view: NDArray = larger[every_second]
     view[...] = array
@@ -150,13 +155,13 @@ def _reversed(name: str, array: NDArray) -> NDArray:
 def _broadcast(name: str, array: NDArray) -> NDArray:
     """Give stride 0 along the samples, and along every axis if all numbers are equal."""
     alike = np.all(array == array.flat[0])
-    one = array[(slice(1),) * array.ndim] if alike else array[:1]
+    one = array[(slice(1),) * (array.ndim if alike else 1)]
     return np.broadcast_to(one.copy(), array.shape)
 
 
-def _only(name: str, layout: Layout) -> Layout:
-    """This layout for one array, ordinary copies for the others."""
-    return lambda other, array: (layout if other == name else copied)(other, array)
+def _only(names: tuple[str, ...], layout: Layout) -> Layout:
+    """This layout for some arrays, ordinary copies for the others."""
+    return lambda name, array: (layout if name in names else copied)(name, array)
 
 
 def _same_array(setting: Setting) -> Layout:

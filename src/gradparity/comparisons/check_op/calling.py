@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import signature
@@ -106,7 +106,7 @@ class Pair:
         def call(outcome: Outcome) -> None:
             arguments = self._given("forward", setting.arguments, copied, outcome)
             z = _called("forward", self.backward.call, self.forward, tuple(arguments), **options)
-            _receive_value(setting, z, outcome)
+            _receive_values(setting, z, outcome)
 
         return _caught(setting, call)
 
@@ -116,10 +116,10 @@ class Pair:
         arguments = self._given("forward", setting.arguments, layout, outcome)
         z = _called("forward", self.forward, *arguments)
         # Copied at once: the same buffer may hold something else after the next call.
-        _receive_value(setting, z, outcome)
+        _receive_values(setting, z, outcome)
         if other is not None:
             _called("forward", self.forward, *(a.copy() for a in other.arguments.values()))
-        (dz,) = self._given("backward", {"dz": setting.dz}, layout, outcome)
+        dz = _one_or_all(self._given("backward", setting.cotangents, layout, outcome))
         if self.stateful:
             gradients = _called("backward", self.backward, dz)
         else:
@@ -136,13 +136,13 @@ class Pair:
         options: Mapping[str, Any],
     ) -> None:
         arguments = self._given("forward", setting.arguments, layout, outcome)
-        (dz,) = self._given("vjp", {"dz": setting.dz}, layout, outcome)
+        dz = _one_or_all(self._given("vjp", setting.cotangents, layout, outcome))
         buffers = [i for i, name in enumerate(setting.arguments) if name in setting.op.buffers]
         if buffers and self.offers("vjp", "frozen"):  # PyTorch cannot differentiate by all of them
             options = {**options, "frozen": (*buffers, *options.get("frozen", ()))}
         forward = self.forward if other is None else _called_twice(self.forward)
         z, gradients = _called("vjp", self._vjp, forward, tuple(arguments), dz, **options)
-        _receive_value(setting, z, outcome)
+        _receive_values(setting, z, outcome)
         _receive_gradients(setting, gradients, outcome)
 
     def _vjp(self, *given: Any, **options: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -179,7 +179,8 @@ def _called_twice(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function, updated=())
     def twice(*arguments: Any) -> Any:
         z = function(*arguments)
-        function(*(a + 1 for a in arguments))
+        # Of integers, not every one may be valid.
+        function(*(a + 1 if "float" in str(a.dtype) else a for a in arguments))
         return z
 
     return twice
@@ -195,8 +196,18 @@ def _called(name: str, function: Callable[..., Any], *arguments: Any, **options:
         raise CallError(name, error) from error
 
 
-def _receive_value(setting: Setting, z: Any, outcome: Outcome) -> None:
-    _receive(setting, VALUE, "forward", "z", z, setting.z_shape, outcome)
+def _one_or_all(arrays: list[NDArray]) -> Any:
+    """The array of an op of one output; a tuple for several."""
+    return tuple(arrays) if len(arrays) > 1 else arrays[0]
+
+
+def _receive_values(setting: Setting, returned: Any, outcome: Outcome) -> None:
+    shapes, letters = setting.z_shapes, setting.letters
+    given = returned if len(shapes) > 1 else [returned]
+    if not _as_many(setting, VALUE, "forward", letters, given, outcome):
+        return
+    for (name, shape), letter, array in zip(shapes.items(), letters, given, strict=True):
+        _receive(setting, Quantity.value(name), "forward", letter, array, shape, outcome)
 
 
 def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> None:
@@ -204,17 +215,33 @@ def _receive_gradients(setting: Setting, returned: Any, outcome: Outcome) -> Non
     alone = len(shapes) == 1 and not isinstance(returned, tuple | list)
     given = [returned] if alone else returned
     if isinstance(given, tuple | list) and len(given) == len(setting.arguments):
-        # Gradients of constants, such as running statistics, are ignored.
+        # Gradients of constants, such as running statistics and integers, are ignored.
         given = [g for g, name in zip(given, setting.arguments, strict=True) if name in shapes]
-    if not isinstance(given, tuple | list) or len(given) != len(shapes):
-        order = ", ".join(f"d{name}" for name in shapes)
-        received = f"{len(given)} objects" if isinstance(given, tuple | list) else _kind(given)
-        note = f"backward returned {received}, expected {'' if len(shapes) == 1 else 'the tuple '}"
-        note += f"({order})" if len(shapes) > 1 else order
-        outcome.problems.append(told(setting, GRADIENTS, note + _none(given)))
+    letters = [f"d{name}" for name in shapes]
+    if not _as_many(setting, GRADIENTS, "backward", letters, given, outcome):
         return
-    for (name, shape), array in zip(shapes.items(), given, strict=True):
-        _receive(setting, Quantity.grad(name), "backward", f"d{name}", array, shape, outcome)
+    for (name, shape), letter, array in zip(shapes.items(), letters, given, strict=True):
+        _receive(setting, Quantity.grad(name), "backward", letter, array, shape, outcome)
+
+
+def _as_many(
+    setting: Setting,
+    quantity: Quantity,
+    function: str,
+    letters: Sequence[str],
+    given: Any,
+    outcome: Outcome,
+) -> bool:
+    """Whether a function returned one object per letter; a problem if not."""
+    several = isinstance(given, tuple | list)
+    if several and len(given) == len(letters):
+        return True
+    received = f"{len(given)} objects" if several else _kind(given)
+    order = ", ".join(letters)
+    expected = f"the tuple ({order})" if len(letters) > 1 else order
+    note = f"{function} returned {received}, expected {expected}{_none(given)}"
+    outcome.problems.append(told(setting, quantity, note))
+    return False
 
 
 def _receive(

@@ -64,7 +64,8 @@ NEEDS: dict[Check, tuple[str, str]] = {
 
 def offered(pair: Pair, reference: Op) -> dict[str, Check]:
     """The checks that the adapter has methods for, and that apply to the op."""
-    alone = reference.n_inputs == 1 and not reference.parameter_shapes()
+    constant = int(reference.integers) + len(reference.buffers)
+    alone = (reference.n_inputs or 2) + len(reference.parameter_shapes()) - constant == 1
     return by_name(
         *(
             check

@@ -10,13 +10,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ...core import Case, Kinked, Op
-from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.arrays import NDArray, split
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Shape
 from ...core.network.quantity import Quantity
 from ..cases.suite import POINTS
-from .setting import VALUE, Setting, network_of
+from .setting import Setting, network_of
 
 __all__ = ["PARTS", "Points"]
 
@@ -53,10 +53,12 @@ class Points:
 
     def __init__(self, op: Op, shapes: Sequence[Shape], precision: Precision, seed: int) -> None:
         self.op, self.precision, self.seed = op, precision, seed
-        self.shapes, self.widths = tuple(shapes), tuple(map(math.prod, shapes))
-        self.network, self.width = network_of(op, len(shapes)), sum(self.widths)
+        self.shapes, self.network = tuple(shapes), network_of(op, len(shapes))
+        #: Of the inputs of floats, which are the columns of one array x.
+        self.widths = tuple(map(math.prod, shapes[int(op.integers) :]))
+        self.width = sum(self.widths)
         self.made: dict[Any, Any] = {}
-        self.square = min(max(3, self.widths[0]), LARGE)
+        self.square = min(max(3, math.prod(shapes[0])), LARGE)
 
     @kept
     def random(self, T: int, draw: int = 0) -> Setting:
@@ -65,8 +67,8 @@ class Points:
         for i in range(TRIES):
             rng = np.random.default_rng((self.seed, T, draw, i))
             found = self._setting(rng, rng.standard_normal((T, self.width)), where)
-            edges = [edge for _, edge in found.step.taken if edge is not None]
-            if all(np.any(found.core.edge_grad[edge][0]) for edge in edges):
+            edges = [edge for name, edge in found.step.taken if name in found.inputs]
+            if all(np.any(found.core.edge_grad[edge][0]) for edge in edges if edge):
                 break
         return found
 
@@ -144,16 +146,14 @@ class Points:
         """A setting with equal inputs, if the op has several and is differentiable there."""
         usual = self.random(9)
         n = len(usual.inputs)
-        if (
-            n < 2
-            or len({array.shape for y, array in usual.arguments.items() if y in usual.inputs}) > 1
-        ):
+        if n < 2 or len({usual.arguments[y].shape for y in usual.inputs}) > 1:
             return None
-        first = usual.arguments[usual.inputs[0]].reshape(usual.case.T, -1)
+        first = usual.arguments[usual.inputs[0]]
 
         def put(h: float) -> Setting:
-            x = self._named(np.concatenate([first * (1 + h), *[first] * (n - 1)], axis=1))
-            case = Case(self.network, usual.case.params, x, usual.case.d)
+            equal = dict.fromkeys(usual.inputs, first) | {usual.inputs[0]: first * (1 + h)}
+            inputs = {**usual.case.inputs, **equal}
+            case = Case(self.network, usual.case.params, inputs, usual.case.d)
             return Setting(case, "with equal inputs")
 
         return put(0.0) if self._differentiable(put(0.0), put(NEAR), put(-NEAR)) else None
@@ -182,21 +182,25 @@ class Points:
     def _has_kinks(self, setting: Setting) -> bool:
         return self.op.subdifferential(setting.y, self.precision.tiny) is not None
 
-    def _named(self, x: NDArray) -> dict[str, NDArray]:
-        """The inputs by name, taken from the columns of x."""
-        parts = np.split(x, np.cumsum(self.widths)[:-1], axis=1)
-        named = zip(self.network.inputs, parts, self.shapes, strict=True)
-        return {name: part.reshape(len(x), *shape) for name, part, shape in named}
+    def _named(self, x: NDArray, integers: Sequence[NDArray]) -> dict[str, NDArray]:
+        """The inputs by name: integers, and the columns of x."""
+        arrays = [*integers, *split(x, self.widths, 1)]
+        named = zip(self.network.inputs, arrays, self.shapes, strict=True)
+        return {name: a.reshape(len(x), *shape) for name, a, shape in named}
 
     def _setting(self, rng: np.random.Generator, x: NDArray, where: str) -> Setting:
         shapes = self.network.parameter_shapes.items()
         params = {name: self._parameter(rng, name, shape) for name, shape in shapes}
-        given = {name: a.shape for name, a in self._named(x).items()}
+        given = {n: (len(x), *s) for n, s in zip(self.network.inputs, self.shapes, strict=True)}
+        integers = [
+            self.op.sample_integers(rng, given[name])
+            for name in self.network.inputs[: int(self.op.integers)]
+        ]
         shape = self.network.shapes(given)[self.network.output]
         d = rng.choice([-1.0, 1.0], shape) * rng.uniform(0.5, 1.5, shape)
 
         def setting(x: NDArray) -> Setting:
-            return Setting(Case(self.network, params, self._named(x), d), where)
+            return Setting(Case(self.network, params, self._named(x, integers), d), where)
 
         return self._finite(setting, x, rng)
 
@@ -205,7 +209,7 @@ class Points:
         if type(self.op).initial is Op.initial and len(shape) < 2:
             drawn: NDArray = 0.5 * rng.standard_normal(shape)
             return drawn
-        letter = next(k for k, full in self.network.body[-1].parameters.items() if full == name)
+        letter = next(k for k, full in self.network.body[0].parameters.items() if full == name)
         return self.op.initial(letter, rng, shape)
 
     def _finite(
@@ -241,11 +245,12 @@ class Points:
         """A mask of the numbers in x, (T, D_0), for which a quantity is not finite."""
         rounding = Rounding.of(self.precision)
         lost = np.zeros((setting.case.T, self.width), dtype=bool)
-        by_row = {VALUE, *map(Quantity.grad, setting.inputs)}
+        values = map(Quantity.value, setting.z_shapes)
+        by_row = {*values, *map(Quantity.grad, setting.inputs)}
         with np.errstate(all="ignore"):
             for name, want in setting.bounds(rounding).items():
                 bad = ~(np.abs(want.value) + want.full_error() < rounding.largest)
-                if name in by_row and len(bad) != len(lost):  # the value has no row for each sample
+                if name in by_row and bad.shape[:1] != lost.shape[:1]:  # not one row per sample
                     lost |= bad.any()
                 elif name in by_row:
                     bad = bad.reshape(len(bad), -1)

@@ -1,18 +1,24 @@
-"""One op with numbers to test it on, and the reference values of its formulas."""
+"""One op with numbers to test it on, and the reference values of its formulas.
+
+The op is a network of its own: node "z", whose outputs a second node puts side by side, so that one
+chosen cotangent holds the gradients by all of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ...core import Case, LinearLoss, Network, Node, Op, Trace
-from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.arrays import Array, NDArray, split
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
+from ...core.formulas.op import Shape
 from ...core.network.backprop import backprop
 from ...core.network.nodes import Edge, Step
 from ...core.network.quantity import Quantity
@@ -20,20 +26,58 @@ from ..findings.finding import SUM, Evidence, Finding
 from ..judge.node_by_node import judge
 from ..measure.at_node import reference_at_node
 
-__all__ = ["VALUE", "Setting", "Z", "letters_of", "names_of_inputs", "network_of"]
+__all__ = ["VALUE", "Setting", "Z", "letters_of", "names_of_inputs", "network_of", "shapes_of_z"]
 
 #: The name of the op's node, and the quantity of its value.
 Z = "z"
 VALUE = Quantity.value(Z)
 
 
+@dataclass(frozen=True)
+class SideBySide(Op):
+    """n values in one array: every sample's elements in a row, or all where axis 0 differs."""
+
+    n: int
+
+    @property
+    def n_inputs(self) -> int:  # type: ignore[override]  # here it differs from one to the next
+        return self.n
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        T = _rows(shapes)
+        return T, sum(map(prod, shapes)) // T
+
+    def forward(self, *y: Array) -> Array:
+        T = _rows([a.shape for a in y])
+        return np.concatenate([a.reshape(T, -1) for a in y], axis=-1)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        return apart(dz, [a.shape for a in y])
+
+
+def _rows(shapes: Sequence[Shape]) -> int:
+    lengths = {shape[:1] for shape in shapes}
+    return lengths.pop()[0] if len(lengths) == 1 and () not in lengths else 1
+
+
+def apart(row: Array, shapes: Sequence[Shape]) -> tuple[Array, ...]:
+    """The arrays of these shapes that lie side by side."""
+    parts = split(row, [prod(shape) // row.shape[0] for shape in shapes], -1)
+    return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+
+
 def network_of(op: Op, n: int) -> Network:
     """The network of the op alone on n inputs y (or y1, y2, ...), with a chosen cotangent."""
     names = names_of_inputs(n)
-    made = [f"{Z}.{output}" if output else Z for output in op.outputs]
-    return Network(
-        Node(Z, op, *names), divergence=LinearLoss(), output=made[0], reduction="sum", inputs=names
-    )
+    values = [f"{Z}.{output}" if output else Z for output in op.outputs]
+    nodes = Node(Z, op, *names), Node("side_by_side", SideBySide(len(values)), *values)
+    return Network(*nodes, divergence=LinearLoss(), reduction="sum", inputs=names)
+
+
+def shapes_of_z(network: Network, inputs: Sequence[Shape]) -> dict[str, Shape]:
+    """The shape of every output of the op, for those of all inputs of its network."""
+    shapes = network.shapes(dict(zip(network.inputs, inputs, strict=True)))
+    return {name: shapes[name] for name in network.body[0].outputs}
 
 
 def names_of_inputs(n: int) -> list[str]:
@@ -51,7 +95,7 @@ def letters_of(op: Op) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """Input values y, parameters p and a cotangent dz of one op, as a case of the op alone.
+    """Input values y, parameters p and a cotangent of one op, as a case of the op alone.
 
     `where` describes the numbers in a finding's note.
     """
@@ -61,7 +105,7 @@ class Setting:
 
     @property
     def step(self) -> Step:
-        return self.case.network.body[-1]
+        return self.case.network.body[0]
 
     @property
     def op(self) -> Op:
@@ -74,7 +118,7 @@ class Setting:
 
     @cached_property
     def arguments(self) -> dict[str, NDArray]:
-        """The arguments of a function of the op, by name: y (or y1, y2, ...), W, b."""
+        """The arguments of a function of the op by name: y (or y1, y2, ...), W, b."""
         own = self.step.parameters
         return {**self.case.inputs, **{k: self.case.params[own[k]] for k in letters_of(self.op)}}
 
@@ -86,26 +130,41 @@ class Setting:
 
     @property
     def inputs(self) -> list[str]:
-        """The names of the input values."""
-        return list(self.case.inputs)
+        """The names of the input values that have a gradient: all but integers."""
+        return list(self.case.differentiated)
 
     @property
     def dz(self) -> NDArray:
+        """The gradients by all outputs, side by side: see `SideBySide`."""
         return self.case.desired
 
+    @cached_property
+    def cotangents(self) -> dict[str, NDArray]:
+        """The gradient by every output: dz, or dh and dc for outputs "h" and "c"."""
+        arrays = apart(self.dz, list(self.z_shapes.values()))
+        return {f"d{letter}": a for letter, a in zip(self.letters, arrays, strict=True)}
+
     @property
-    def gradients(self) -> dict[str, tuple[int, ...]]:
+    def letters(self) -> list[str]:
+        """What a function of the op calls its outputs: z, or h and c."""
+        return [output or Z for output in self.op.outputs]
+
+    @property
+    def gradients(self) -> dict[str, Shape]:
         """The shape of every gradient that a backward function returns, in its order."""
         buffers = self.op.buffers
-        return {name: a.shape for name, a in self.arguments.items() if name not in buffers}
+        floats = {name: a for name, a in self.arguments.items() if a.dtype.kind == "f"}
+        return {name: a.shape for name, a in floats.items() if name not in buffers}
 
     @property
-    def z_shape(self) -> tuple[int, ...]:
-        return self.case.shapes[Z]
+    def z_shapes(self) -> dict[str, Shape]:
+        """The shape of every output."""
+        return {name: self.case.shapes[name] for name in self.step.outputs}
 
-    def with_dz(self, dz: NDArray) -> Setting:
-        """This setting with another cotangent."""
-        return Setting(_like(self.case, self.case.inputs, dz), self.where)
+    def with_dz(self, *dz: NDArray) -> Setting:
+        """This setting with another cotangent: side by side, or one array per output."""
+        row = SideBySide(len(dz)).forward(*dz)
+        return Setting(_like(self.case, self.case.inputs, row), self.where)
 
     def rows(self, rows: Any) -> Setting:
         """This setting with some of the samples, or in another order.
@@ -113,10 +172,13 @@ class Setting:
         Where axis 0 of z is not that of the samples, dz consists of its first elements.
         """
         inputs = {name: a[rows] for name, a in self.case.inputs.items()}
-        shape = self.case.network.shapes({name: a.shape for name, a in inputs.items()})[Z]
-        d = self.case.d[rows]
-        d = d if d.shape == shape else np.resize(self.case.d, shape)
-        return Setting(_like(self.case, inputs, d), self.where)
+        shapes = shapes_of_z(self.case.network, [a.shape for a in inputs.values()]).values()
+        taken = [
+            d[rows] if d.ndim and d[rows].shape == shape else np.resize(d, shape)
+            for d, shape in zip(self.cotangents.values(), shapes, strict=True)
+        ]
+        row = SideBySide(len(taken)).forward(*taken)
+        return Setting(_like(self.case, inputs, row), self.where)
 
     def astype(self, precision: Any) -> Setting:
         if precision not in self._rounded:
@@ -148,9 +210,9 @@ class Setting:
 
     def there(self, found: Finding) -> str:
         """The numbers that an element of an elementwise op was computed from, for a note."""
-        given = {**self.arguments, "dz": self.dz}
-        shape = given[self.inputs[0]].shape
-        at, alike = found.index, {name: a for name, a in given.items() if a.shape == shape}
+        given, at = {**self.arguments, **self.cotangents}, found.index
+        shape = given[next(iter(given))].shape
+        alike = {name: a for name, a in given.items() if a.shape == shape}
         if at is None or len(at) != len(shape) or "dz" not in alike or self.step.parameters:
             return ""
         return ", where " + ", ".join(f"{name} = {a[at]:.6g}" for name, a in alike.items())
@@ -170,21 +232,23 @@ class Setting:
 
     @cached_property
     def _edges(self) -> dict[str, Edge]:
-        n = len(self.inputs)
-        return dict(zip(self.inputs, self.step.edges[:n], strict=True))  # type: ignore[arg-type]
+        return {name: edge for name, edge in self.step.taken if edge and name in self.inputs}
 
     @cached_property
     def _ours(self) -> dict[Quantity, Quantity]:
         """The judge's name of a quantity -> ours."""
         by = Quantity.grad
         edges = {Quantity.through(*edge): by(y) for y, edge in self._edges.items()}
-        return {VALUE: VALUE, **edges, **{by(p): by(k) for k, p in self.step.parameters.items()}}
+        values = {Quantity.value(name): Quantity.value(name) for name in self.step.outputs}
+        return {**values, **edges, **{by(p): by(k) for k, p in self.step.parameters.items()}}
 
     def _trace(self, results: Mapping[Quantity, NDArray]) -> Trace:
-        """The core's trace with these results in it; the gradient of z is exactly dz."""
-        value, grad = dict(self.core.value), {**self.core.grad, Z: self.dz}
-        edge_grad = dict(self.core.edge_grad)
-        value[Z] = results.get(VALUE, value[Z])
+        """The core's trace with these results in it; the gradients of the outputs are given."""
+        outputs = self.step.outputs
+        value, edge_grad = dict(self.core.value), dict(self.core.edge_grad)
+        grad = self.core.grad | dict(zip(outputs, self.cotangents.values(), strict=True))
+        for name in outputs:
+            value[name] = results.get(Quantity.value(name), value[name])
         for name, edge in self._edges.items():
             edge_grad[edge] = results.get(Quantity.grad(name), edge_grad[edge])
         for letter, name in self.step.parameters.items():

@@ -13,7 +13,7 @@ from ...adapters.base import required
 from ...core import Op
 from ...core.formulas.arguments import is_whole, listed
 from ...core.formulas.op import Shape
-from .setting import names_of_inputs, network_of
+from .setting import names_of_inputs, network_of, shapes_of_z
 
 __all__ = ["shapes_of", "takes_dz_alone"]
 
@@ -134,15 +134,17 @@ def _fits(op: Op, widths: tuple[int, ...]) -> bool:
     """Whether the op accepts the widths, and its formula gives the shape it declares."""
     rng = np.random.default_rng(0)
     y = [rng.uniform(0.5, 1.5, (2, w)) for w in widths]
+    y[: int(op.integers)] = [op.sample_integers(rng, y[0].shape)] * int(op.integers)
     y += [rng.uniform(0.5, 1.5, shape) for shape in op.parameter_shapes().values()]
     try:
         network = network_of(op, len(widths))
-        said = network.shapes(_with_two_samples([(w,) for w in widths]))[network.output]
+        said = shapes_of_z(network, [(2, w) for w in widths])
         with np.errstate(all="ignore"):
             z = op.forward(*y, *([op.sample(*y)] if op.random else []))
     except (ValueError, IndexError):
         return False
-    return bool(np.shape(z[0] if isinstance(z, tuple) else z) == said)
+    values = z if isinstance(z, tuple) else (z,)
+    return [np.shape(a) for a in values[: len(said)]] == list(said.values())
 
 
 def _with_two_samples(shapes: Sequence[Shape]) -> dict[str, Shape]:

@@ -46,6 +46,9 @@ class Embedding(Op):
     def output_shape(self, *shapes: Shape) -> Shape:
         return (*shapes[0], self.d)
 
+    def sample_integers(self, rng: np.random.Generator, shape: Shape) -> NDArray:
+        return rng.integers(0, self.n, shape)
+
     def check_integers(self, ids: NDArray) -> None:
         """Raises ValueError for an index that is not a row."""
         if ids.size and (ids.min() < 0 or ids.max() >= self.n):

@@ -248,6 +248,10 @@ class Op:
         drawn: NDArray = rng.standard_normal(shape)
         return drawn * (math.sqrt(2 / fan_in) if len(shape) > 1 else 0.1)
 
+    def sample_integers(self, rng: np.random.Generator, shape: Shape) -> NDArray:
+        """Integers that its first input may hold, to test it on: by default 0 and 1."""
+        return rng.integers(0, 2, shape)
+
     def check_integers(self, y: NDArray) -> None:
         """Raises ValueError where its first input holds integers that it is not defined for."""
 

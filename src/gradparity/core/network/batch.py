@@ -25,7 +25,8 @@ def op_keeps_samples(op: Op, *y: NDArray) -> bool:
     Parameters
     ----------
     y : all inputs, the parameters last; axis 0 of the first is the batch, and of every other value
-        that is as long there.
+        that is as long there.  Integers cannot hold a NaN: where no float has samples, those of one
+        sample are replaced by another's, and no other value may change.
 
     >>> from gradparity.core import Softmax
     >>> op_keeps_samples(Softmax(), np.ones((4, 3))), op_keeps_samples(Softmax(0), np.ones((4, 3)))
@@ -45,6 +46,8 @@ def op_keeps_samples(op: Op, *y: NDArray) -> bool:
         z = op.forward(*given.values())
         return dict(enumerate(z)) if isinstance(z, tuple) else {"z": z}  # type: ignore[arg-type]
 
+    if not any(named[i].dtype.kind == "f" for i in samples):
+        return _integers_stay_apart(values, named, samples, T)
     return _stay_apart(values, named, samples, T)
 
 
@@ -64,6 +67,26 @@ def samples_stay_apart(case: Case) -> bool:
         return {name: found[name] for name in names}
 
     return _stay_apart(values, given, samples, case.T)
+
+
+def _integers_stay_apart(
+    values: Callable[[Mapping[str, NDArray]], Mapping[Any, Any]],
+    given: Mapping[str, NDArray],
+    samples: list[str],
+    T: int,
+) -> bool:
+    before = {name: np.asarray(z) for name, z in values(given).items()}
+    if any(not z.ndim or z.shape[0] != T for z in before.values()):
+        return False
+    for t, other in ((0, 1), (T - 1, 0)):
+        changed = {name: a.copy() for name, a in given.items()}
+        for name in samples:
+            changed[name][t] = given[name][other]
+        after = values(changed)
+        others = np.arange(T) != t
+        if any(np.any(z[others] != after[name][others]) for name, z in before.items()):
+            return False
+    return True
 
 
 def _stay_apart(
