@@ -36,7 +36,8 @@ class Sound:
 
     def computed(self, case: Case) -> Trace:
         trace = backprop(case)
-        trace = replace(trace, Err=float(trace.Err), adapter=self.name, versions=self.versions())
+        Err: Any = None if trace.Err is None else float(trace.Err)
+        trace = replace(trace, Err=Err, adapter=self.name, versions=self.versions())
         for group in (trace.value, trace.grad, trace.edge_grad):
             for key, array in group.items():
                 group[key] = np.array(array)
@@ -50,7 +51,7 @@ class Sound:
         for node in network.nodes:
             if type(node.op) not in known:
                 raise AdapterError(f"the sound adapter has no function for {node.op.name}")
-        if type(network.divergence) not in known:
+        if network.divergence is not None and type(network.divergence) not in known:
             raise AdapterError(f"the sound adapter has no loss for {network.divergence.name}")
         return checked_params(network, params)
 
@@ -94,6 +95,17 @@ def wrong_at(select: Callable[[Network], set[str]], factor: float = 1.01) -> typ
         }
 
     return changed(edge_grad=edges)
+
+
+def wrong_value_of(op: Op) -> type:
+    """The values of this op are too large, with the gradients of that."""
+
+    def values(case: Case, trace: Trace) -> Any:
+        wrong = {name for s in case.network.body if s.op == op for name in s.values}
+        factor = {name: 1.01 if name in wrong else 1.0 for name in trace.value}
+        return {name: v * v.dtype.type(factor[name]) for name, v in trace.value.items()}
+
+    return changed(value=values)
 
 
 def nodes_with(op: Op | Compound) -> Callable[[Network], set[str]]:
@@ -529,6 +541,46 @@ class TwiceIsOnce(Sound):
         if ("z1", "q1[1]") in trace.edge_grad:
             trace.edge_grad["z1", "q1[1]"] = 0 * trace.edge_grad["z1", "q1[1]"]
         return trace
+
+
+@fails("parameters-shared", "grad E ")
+class LastUseOnly(Sound):
+    def computed(self, case: Case) -> Trace:
+        trace = super().computed(case)
+        uses = [edge for edge in trace.edge_grad if edge[0] == "E"]
+        for edge in uses[:1]:
+            trace.grad["E"] = trace.edge_grad[edge].copy()
+        return trace
+
+
+@fails("inputs-several", "grad position")
+class NotSummedOverTheBatch(Sound):
+    def computed(self, case: Case) -> Trace:
+        trace = super().computed(case)
+        for edge, grad in trace.edge_grad.items():
+            if edge[0] == "position":
+                trace.edge_grad[edge] = grad / case.T  # type: ignore[index]
+                trace.grad["position"] = trace.edge_grad[edge]
+        return trace
+
+
+@fails("loss-ends", "grad a")
+class EndsWithoutFactors(Sound):
+    def computed(self, case: Case) -> Trace:
+        trace = super().computed(case)
+        if case.network.divergence is None:
+            trace.grad["a"] = np.ones_like(trace.grad["a"])
+        return trace
+
+
+@fails("loss-weights", "grad z1 -> Div")
+class WithoutWeights(Sound):
+    def computed(self, case: Case) -> Trace:
+        name = case.network.weights
+        if name is not None:
+            inputs = {**case.inputs, name: np.ones_like(case.inputs[name])}
+            case = replace(case, x=inputs)
+        return super().computed(case)
 
 
 @fails("branch-dead-end", r"\['aside', 'more'.*\] do not reach Div")

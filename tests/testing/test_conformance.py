@@ -10,6 +10,7 @@ from unittest import SkipTest
 import pytest
 
 from gradparity import core
+from gradparity.comparisons.cases.shaped import SHAPED
 from gradparity.comparisons.cases.suite import LOSSES, OPS
 from gradparity.core import (
     L2,
@@ -163,6 +164,14 @@ class TestABrokenAdapter:
         with pytest.raises(AssertionError, match=rf"(?s) in grad .*'(op|net)-{name}'"):
             checks(zoo.wrong_at(zoo.nodes_with(op))())[f"op-{name}"]()
 
+    @pytest.mark.parametrize("name", SHAPED)
+    def test_without_a_shaped_op_or_wrong_at_it(self, name: str) -> None:
+        op = SHAPED[name].op
+        with pytest.raises(SkipTest, match=f"has no {type(op).__name__}"):
+            checks(zoo.refusing(op)())[f"op-{name}"]()
+        with pytest.raises(AssertionError, match=r"(?s)value y1.*, at node 'y1'"):
+            checks(zoo.wrong_value_of(op)())[f"op-{name}"]()
+
     @pytest.mark.parametrize("op", [Add(), Multiply(), Concatenate()], ids=lambda op: op.name)
     def test_at_an_op_of_several_values(self, op: Any) -> None:
         broken = {SkipTest: zoo.refusing(op), AssertionError: zoo.wrong_at(zoo.nodes_with(op))}
@@ -180,7 +189,7 @@ class TestABrokenAdapter:
 
     def test_every_check_has_a_broken_adapter(self) -> None:
         have = {which.split(":")[0] for which in zoo.ZOO}
-        have |= {f"op-{name}" for name in (*OPS, "add", "multiply", "concatenate")}
+        have |= {f"op-{name}" for name in (*OPS, *SHAPED, "add", "multiply", "concatenate")}
         have |= {f"loss-{name}" for name in LOSSES}
         assert set(NAMES) - have == {"dtype-tf32"}  # as dtype-bfloat16
 

@@ -13,6 +13,7 @@ import numpy as np
 from ... import core
 from ...adapters.base import AdapterError, Trainer
 from ...adapters.kinks import Kinks
+from ...comparisons.cases.shaped import SHAPED
 from ...comparisons.cases.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
 from ...comparisons.check.check import check
 from ...comparisons.findings.finding import Verdict
@@ -42,6 +43,11 @@ def op(name: str, subject: Subject) -> None:
     """One op agrees with the formulas, alone at its special points and in a network."""
     cases = [BUILTIN[f"{where}-{name}"].make() for where in ("op", "net")]
     subject.has_parity([subject.adapted(case) for case in cases])
+
+
+def shaped_op(name: str, subject: Subject) -> None:
+    """One op on values of several axes: images, sequences, several inputs and outputs."""
+    subject.has_parity([subject.adapted(SHAPED[name].case(batch=4, seed=11))])
 
 
 def vector_activation(subject: Subject) -> None:
@@ -144,6 +150,62 @@ X_DIRECTLY = (
 def two_values(op: core.Op) -> tuple[Node, ...]:
     """An op of two values, each of which has a gradient of its own."""
     return Node("z1", Affine(3, 4), "x"), Node("z2", Affine(4, 4), "z1"), Node("m1", op, "z2", "z1")
+
+
+def shared_parameters(subject: Subject) -> None:
+    """Nodes may share a parameter, also transposed: its gradient is the sum over its uses."""
+    net = Network(
+        Node("z1", Affine(3, 3, bias=False), "x", W="E"),
+        Node("y1", ReLU(), "z1"),
+        Node("z2", Affine(3, 3, bias=False), "y1", W="E"),
+        Node("z3", Affine(3, 3, bias=False), "z2", W="E.T"),
+        divergence=subject.divergence, parameters={"E": (3, 3)},
+    )  # fmt: skip
+    subject.has_parity([Case.random(net, batch=4, name="shared parameters")])
+
+
+def several_inputs(subject: Subject) -> None:
+    """Inputs have names; integers and fixed inputs have no gradient, axis 0 may be no batch."""
+    net = Network(
+        Node("e", core.Embedding(5, 3), "ids"),
+        Node("s", Add(), "e", "position"),
+        Node("m", Multiply(), "s", "mask"),
+        Node("y", core.Sum(1), "m"),
+        divergence=subject.divergence, inputs=("ids", "position", "mask"), fixed=("mask",),
+    )  # fmt: skip
+    rng = np.random.default_rng(9)
+    x = {
+        "ids": rng.integers(0, 5, (4, 6)),
+        "position": rng.standard_normal((1, 6, 3)),
+        "mask": rng.integers(0, 2, (4, 6, 1)).astype(float),
+    }
+    subject.has_parity([Case.random(net, x=x, name="several inputs")])
+
+
+def scalar_ends(subject: Subject) -> None:
+    """A network may end at scalars of its own, in place of a divergence."""
+    net = Network(
+        Node("z1", Affine(3, 2), "x"), Node("a", core.Mean(), "z1"),
+        Node("q1", Multiply(), "z1", "z1"), Node("b", core.Sum(), "q1"),
+        ends={"a": 2.0, "b": -0.5},
+    )  # fmt: skip
+    subject.has_parity([Case.random(net, batch=4, name="scalar ends")])
+
+
+def weighted_samples(subject: Subject) -> None:
+    """A sample may have a weight: Err is the weighted mean or sum."""
+    rng = np.random.default_rng(10)
+    x = {"x": rng.standard_normal((4, 3)), "w": np.array([1.0, 0.0, 2.5, 0.5])}
+    subject.has_parity([
+        Case.random(
+            Network(
+                Node("z1", Affine(3, 2), "x"), divergence=subject.divergence,
+                inputs=("x", "w"), weights="w", reduction=reduction,
+            ),
+            x=x, name=f"weighted {reduction}",
+        )
+        for reduction in ("mean", "sum")
+    ])  # fmt: skip
 
 
 def branch_dead_end(subject: Subject) -> None:
@@ -299,13 +361,18 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "op-vector-activation": vector_activation,
     **{f"op-{o.name.lower()}": partial(parity_of, o.name, two_values(o))
        for o in (Add(), Multiply(), Concatenate())},
+    **{f"op-{name}": partial(shaped_op, name) for name in SHAPED},
     **{f"loss-{name}": partial(loss, name) for name in LOSSES},
+    "loss-weights": weighted_samples,
+    "loss-ends": scalar_ends,
     "targets-labels": class_labels,
     "targets-soft": soft_targets,
     "branch-several-uses": branch_several_uses,
     "branch-used-twice": partial(parity_of, "used twice", USED_TWICE),
     "branch-dead-end": branch_dead_end,
     "branch-input": branch_input,
+    "inputs-several": several_inputs,
+    "parameters-shared": shared_parameters,
     "batch-of-one": batch_of_one,
     "large": large,
     "kinks": kinks,

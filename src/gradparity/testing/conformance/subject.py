@@ -270,9 +270,11 @@ def _refusing(network: Network) -> Iterator[None]:
     except (DeviceError, InPlaceError):
         raise
     except AdapterError as error:
-        things: list[Any] = [*(node.op for node in network.nodes), network.divergence]
-        things += [step.op for step in network.body]
+        things = [step.op for step in network.body]
+        things += [network.divergence] if network.divergence is not None else []
         names = {name for thing in things for name in (thing.name, type(thing).__name__)}
+        names |= {"weights"} if network.weights is not None else set()
+        names |= {"ends", "divergence"} if network.divergence is None else set()
         if any(re.search(rf"\b{re.escape(name)}\b", str(error)) for name in names):
             raise Refused(str(error)) from error
         raise
