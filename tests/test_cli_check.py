@@ -67,7 +67,8 @@ class TestAMismatch:
         assert last(result).startswith("NO PARITY  ")
         said = " ".join(result.stdout.split())
         place = (
-            r"grad W1 at node z1, Affine\([^)]*\) run wrong, float64, case 'net-tanh' also float32"
+            r"grad W1 at node 'z1', Affine\([^)]*\) "
+            "run wrong, float64, case 'net-tanh' also float32"
         )
         assert re.search(rf"{place} verdict MISMATCH, .* worst index \[.*\]: got", said)
         assert "run right" not in said

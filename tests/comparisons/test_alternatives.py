@@ -104,6 +104,8 @@ def test_tensors_of_results():
 
 def test_names_are_parsed_and_refused():
     assert parse_allowed(["sum", "eps=0.01"]) == (("sum", None), ("eps", 0.01))
+    with pytest.raises(ValueError, match=r"did you mean 'weight-decay'\? valid names: sum"):
+        parse_allowed(["weight_decay"])
     with pytest.raises(ValueError, match=r"valid names: sum, mean, .*softplus-threshold"):
         parse_allowed(["some"])
     with pytest.raises(ValueError, match="not a number"):

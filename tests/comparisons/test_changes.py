@@ -76,7 +76,7 @@ class TestKinds:
         assert kinds(wrong, right) == [("better", "grad b1")]
         said = text(compare(right, wrong))
         assert "3 times the formula" in said
-        assert "WORSE  grad b1 at node z1" in said
+        assert "WORSE  grad b1 at node 'z1'" in said
 
     def test_what_is_not_known_any_more_is_worse(self) -> None:
         for verdict in (gp.Verdict.VACUOUS, gp.Verdict.INCONCLUSIVE, gp.Verdict.IMPRECISE):
@@ -436,7 +436,7 @@ class TestTold:
         wrong = edited(RIGHT, "grad W1", verdict=gp.Verdict.MISMATCH)
         page = html(wrong, changes=compare(RIGHT, wrong))
         assert '<h2 id="changes">What changed</h2>' in page
-        assert "worse: grad W1 at node z1" in page
+        assert "worse: grad W1 at node &#39;z1&#39;" in page
         assert "NO CHANGE" in html(RIGHT, changes=compare(RIGHT, RIGHT))
 
 

@@ -50,6 +50,18 @@ def test_a_mismatch_is_false_and_named_with_both_values():
     assert worst.got == pytest.approx(1.7 * worst.expected)
 
 
+def test_a_fault_of_the_loss_is_at_the_loss():
+    def mine(case: Case) -> gp.Trace:
+        trace = backprop(case)
+        trace.grad["Div"] = trace.grad["Div"] * 1.7
+        return trace
+
+    report = check(small(), mine, dtypes=["float64"])
+    assert "mismatch in grad Div at the loss: " in repr(report)
+    assert "\ngrad Div, at the loss, op " in gp.testing.diagnosis(report)
+    assert "\ngrad Div at the loss, " in str(report)
+
+
 def test_a_fault_in_float32_alone_is_told_apart_from_rounding():
     def low(case: Case) -> gp.Trace:
         trace = backprop(case)

@@ -129,6 +129,7 @@ def test_weights_at_a_tie(weights, verdict, rule, dtype):
     assert f.verdict is verdict
     if rule:
         assert f.kinks.taken == {rule: 1}
+        assert ("1 take no single choice" in str(f.kinks)) == (rule == "mixed")
 
 
 def test_weight_on_an_input_that_is_not_tied_is_a_mismatch():

@@ -147,6 +147,8 @@ ACCEPTED = [
     (Conv(3, 4, (2, 2), padding=[(TWO, 0), TWO]), Conv(3, 4, (2, 2), padding=((2, 0), (2, 2)))),
     (Conv(3, 4, np.array([2, 2]), dilation=TWO, bias=NO), Conv(3, 4, (2, 2), 1, 0, 2, 1, False)),
     (MaxPool((3,), padding=TWO), MaxPool(3, padding=2)),
+    (Conv(3, 4, (2,), padding="SAME"), Conv(3, 4, (2,), padding="same")),
+    (MaxPool((3,), padding="VALID"), MaxPool((3,), padding="valid")),
     (Embedding(TWO, TWO, padding_idx=np.int32(1)), Embedding(2, 2, 1)),
     (LayerNorm(TWO, eps=0), LayerNorm(2, 0.0)),
     (BatchNorm(TWO, training=NO, unbiased=YES, momentum=1), BatchNorm(2, 1e-5, 1.0, False)),

@@ -88,6 +88,11 @@ def test_the_parameters(change, error, message):
     refused(message, error, params=PARAMS | change)
 
 
+def test_a_name_near_a_missing_one_is_asked_about():
+    given = {"w1": PARAMS["W1"], "b1": PARAMS["b1"]}
+    refused("missing 'W1', unknown 'w1'; did you mean 'W1'\\? valid names", params=given)
+
+
 def test_a_missing_parameter():
     refused("params: missing 'b1'; valid names: W1, b1", params={"W1": PARAMS["W1"]})
 

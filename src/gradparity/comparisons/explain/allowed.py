@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.arithmetic.precision import PRECISIONS, Precision
+from ...core.formulas.arguments import did_you_mean
 from ...core.network.quantity import Quantity
 from ..findings.finding import Evidence, Finding, Verdict
 
@@ -112,7 +113,10 @@ def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
             raise TypeError(f"convention {given!r} is not a name; valid names: {', '.join(known)}")
         name, equals, value = given.partition("=")
         if name not in known:
-            raise ValueError(f"convention {given!r} is unknown; valid names: {', '.join(known)}")
+            raise ValueError(
+                f"convention {given!r} is unknown;{did_you_mean(name, known)} valid names: "
+                f"{', '.join(known)}"
+            )
         try:
             parsed.append((name, float(value) if equals else None))
         except ValueError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ...core.network.nodes import DIV, ERR
 from ...core.network.quantity import Quantity
 from .elements import Element
 
@@ -22,6 +23,7 @@ __all__ = [
     "Verdict",
     "as_written",
     "exit_code",
+    "in_words",
 ]
 
 
@@ -72,6 +74,11 @@ class Verdict(StrEnum):
 MANY = 4
 
 
+def in_words(choice: str) -> str:
+    """A choice at a kink as reports show it."""
+    return "no single choice: elements differ" if choice == "mixed" else choice
+
+
 @dataclass(frozen=True)
 class KinkSummary:
     """The kinks met in one gradient: how many, what was taken there, and what is valid.
@@ -80,7 +87,7 @@ class KinkSummary:
     ----------
     count : elements (or tied groups) exactly at a kink.
     taken : what the implementation took -> how often; slopes such as "0" or "0.5", or the rule
-        "first", "last", "even", "mixed" for ties.
+        "first", "last", "even", "mixed" for ties (no single rule).
     reference : what the network's op takes.
     valid : the subdifferential in words, such as "[0, 1]".
     undetermined : those where the gradient arriving is zero, so that any choice gives the same.
@@ -97,10 +104,11 @@ class KinkSummary:
     @property
     def choice(self) -> str:
         """The choice, in a few words."""
-        return " or ".join(self.taken) if len(self.taken) < MANY else f"{len(self.taken)} values"
+        few = len(self.taken) < MANY
+        return " or ".join(map(in_words, self.taken)) if few else f"{len(self.taken)} values"
 
     def __str__(self) -> str:
-        taken = ", ".join(f"{n} take {what}" for what, n in self.taken.items())
+        taken = ", ".join(f"{n} take {in_words(what)}" for what, n in self.taken.items())
         unknown = f"{self.undetermined} undetermined" if self.undetermined else ""
         said = ", ".join(part for part in (taken, unknown) if part)
         known = f"network: {self.reference}; valid: {self.valid}"
@@ -181,6 +189,13 @@ class Finding:
         """The parity of the verdict; an allowed convention counts as parity."""
         return True if self.declared else self.verdict.parity
 
+    @property
+    def place(self) -> str:
+        """The node in words, such as "at node 'z1'"; the loss is no node that a user has named."""
+        if self.node in (DIV, ERR):
+            return "at the loss"
+        return f"at node {self.node!r}" if self.node else ""
+
     def __str__(self) -> str:
         text = f"{self.verdict.upper() if self.parity is False else self.verdict}"
         text += " (allowed)  " if self.declared else "  "
@@ -189,10 +204,10 @@ class Finding:
         text += f"{self.quantity}: {self.error:.2g} u (bound {self.bound:.2g} u)"
         if self.outside:
             place = list(self.index or ())
+            at = self.place.replace("at node ", "at ")
             text += (
                 f", {self.outside} of {self.elements} elements outside, worst {place}: "
-                f"{self.got:.9g}, the formula of {self.op} at {self.node!r} gives "
-                f"{self.expected:.9g}"
+                f"{self.got:.9g}, the formula of {self.op} {at} gives {self.expected:.9g}"
             )
         if self.kinks:
             text += f"; {self.kinks}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.arguments import did_you_mean
 from ...core.network.case import Case
 from ...core.network.nodes import ERR
 from ...core.network.quantity import Quantity
@@ -123,8 +123,7 @@ def _meant(name: Quantity, shapes: Mapping[Quantity, Any]) -> str:
     known = said, Quantity.grad(said), Quantity.value(said)
     same = [s for s in shapes if s.lower() in known]
     near = same or [Quantity(ERR)] * (said in ("loss", "cost", "error", "l"))
-    near = near or difflib.get_close_matches(name, shapes, n=1, cutoff=0.5)
-    return f" did you mean {near[0]!r}?" if near else ""
+    return did_you_mean(near[0] if near else name, shapes)
 
 
 def _what(result: Any) -> str:

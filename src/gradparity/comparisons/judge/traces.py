@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.formulas.arguments import did_you_mean
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR
 from ...core.network.trace import Trace
@@ -67,9 +68,10 @@ def _check(
     shapes = {**shapes, **there}
     unknown = [name for name in arrays if name not in shapes]
     if unknown:
+        names = [_plain(name) for name in shapes]
         raise ValueError(
-            f"unexpected {kind} of {unknown[0]!r} in the trace of {adapter!r}; valid names: "
-            f"{[_plain(name) for name in shapes]}"
+            f"unexpected {kind} of {unknown[0]!r} in the trace of {adapter!r};"
+            f"{did_you_mean(str(unknown[0]), map(str, names))} valid names: {names}"
         )
     for name, shape in shapes.items():
         array = arrays[name]

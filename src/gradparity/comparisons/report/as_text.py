@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..findings.finding import Finding, KinkSummary, Power, Verdict
+from ..findings.finding import Finding, KinkSummary, Power, Verdict, in_words
 from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, spaced
 from ..findings.shown import printer
 from .diagnosis import faults, rows
@@ -142,7 +142,8 @@ def _kinks(report: Report) -> Iterator[RenderableType]:
 def _taken(kinks: KinkSummary) -> str:
     if len(kinks.taken) > SEVERAL:
         return f"{len(kinks.taken)} values from {min(kinks.taken)} to {max(kinks.taken)}"
-    return " and ".join(f"{what} ({n}x)" for what, n in kinks.taken.items()) or "undetermined"
+    choices = [f"{in_words(what)} ({n}x)" for what, n in kinks.taken.items()]
+    return " and ".join(choices) or "undetermined"
 
 
 def _faults(report: Report) -> list[Lines]:
@@ -150,7 +151,8 @@ def _faults(report: Report) -> list[Lines]:
     blocks = []
     for wrong in faults(report):
         f = wrong.finding
-        place = f" at node {f.node}, {f.op}" if f.op else f" at {f.node}" if f.node else ""
+        place = f" {f.place}" if f.node else ""
+        place += f", {f.op}" if f.op else ""
         title = Text(f"{f.quantity}{place}", style="bold")
         blocks.append(Group(title, labelled(rows(wrong), verdict=STYLE[f.parity])))
     return [[block] for block in shortened(blocks, LIMIT)]

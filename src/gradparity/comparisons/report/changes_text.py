@@ -43,7 +43,7 @@ class Told:
             return f"{n} runs of {c.adapter}" if c.adapter else f"the networks of {n} cases"
         if any(other.quantity != c.quantity for other in self.also):
             return f"{len(self.also) + 1} quantities of {_op(f)}"
-        return f"{c.quantity} at node {f.node}" if f.node else c.quantity
+        return f"{c.quantity} {f.place}" if f.node else c.quantity
 
     @property
     def rows(self) -> Iterator[tuple[str, str]]:

@@ -60,7 +60,7 @@ def headline(report: Report) -> str:
     untested = _untested(report)
     if bad:
         run, f, _ = bad[0]
-        place = f" at node {f.node!r}" if f.node else ""
+        place = f" {f.place}" if f.node else ""
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         return f"{f.verdict} in {f.quantity}{place}: {_name(run)}{more}"
     if untested:
@@ -107,7 +107,7 @@ def _untested(report: Report) -> list[str]:
 def _paragraph(wrong: Wrong) -> str:
     """The place of a fault, then its labelled rows."""
     f = wrong.finding
-    place = f", at node {f.node!r}" if f.node else ""
+    place = f", {f.place}" if f.node else ""
     place += f", op {f.op}" if f.op else ""
     lines = (f"  {label:<11} {said}" for label, said in rows(wrong))
     return "\n".join([f"{f.quantity}{place}", *lines])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,7 @@ __all__ = [
     "axes_in",
     "between",
     "broadcast",
+    "did_you_mean",
     "finite",
     "fits",
     "fits_into",
@@ -139,6 +141,18 @@ def index_rows(op: Any, name: str) -> tuple[tuple[int, ...], ...]:
     if not rows:
         raise refused(op, name, values, "one or more rows of indices")
     return tuple(indices(op, name, row) for row in rows)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question with the name that looks most like an unknown one; empty where none does.
+
+    >>> did_you_mean("w1", ["W1", "b1"]), did_you_mean("momentum", ["W1"])
+    (" did you mean 'W1'?", '')
+    """
+    names = list(names)
+    near = [known for known in names if known.lower() == name.lower()]
+    near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" did you mean {near[0]!r}?" if near else ""
 
 
 def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:

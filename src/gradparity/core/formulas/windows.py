@@ -51,6 +51,8 @@ def _padding(op: Any, n: int) -> Any:
     """(low, high) for every axis; or "same"."""
     given = op.padding
     if isinstance(given, str):
+        if given.isupper():  # JAX's spelling
+            object.__setattr__(op, "padding", given := given.lower())
         one_of(op, "padding", ("valid", "same"))
         return "same" if given == "same" else ((0, 0),) * n
     each = (given,) * n if is_whole(given) else listed(given) or ()

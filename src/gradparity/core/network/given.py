@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
+from ..formulas.arguments import did_you_mean
 from ..formulas.op import Shape
 from .network import Network
 from .nodes import INPUT, Step
@@ -31,7 +32,8 @@ def check_names(what: str, given: Mapping[str, Any], names: Iterable[str]) -> No
         missing, unknown = sorted(set(names) - set(given)), sorted(set(given) - set(names))
         found = {"missing": missing, "unknown": unknown}
         said = ", ".join(f"{word} {', '.join(map(repr, n))}" for word, n in found.items() if n)
-        raise ValueError(f"{what}: {said}; valid names: {', '.join(names)}")
+        near = did_you_mean(str(unknown[0]), missing) if unknown else ""
+        raise ValueError(f"{what}: {said};{near} valid names: {', '.join(names)}")
 
 
 def check_samples(output: Shape) -> None:
