@@ -40,6 +40,12 @@ NAMES = (
     ("leaky-slope", "another slope below zero"),
     ("elu-alpha", "another a of ELU"),
     ("softplus-threshold", "softplus that is linear above a threshold; inf for one that is not"),
+    ("norm-eps", "another eps of LayerNorm or BatchNorm: 1e-3, 1e-5, 1e-6 or 1e-12"),
+    ("eps-outside", "a normalisation by sqrt(var) + eps, not by sqrt(var + eps)"),
+    ("unbiased-variance", "a variance divided by n - 1, where n was asked for"),
+    ("biased-variance", "a running variance divided by n, where n - 1 was asked for"),
+    ("batchnorm-momentum", "running statistics with momentum and 1 - momentum exchanged"),
+    ("padding-gradient", "a gradient for the padding row of an embedding"),
 )
 
 #: Two parameters that differ by less are the same.
@@ -56,12 +62,14 @@ class Alternative:
     parameter : the factor, eps, lambda or slope; None where there is none.
     said : one sentence.
     instead : another op, divergence or case, or a function that gives the other reference.
+    listed : its parameter is one of a short list, so each value is an alternative of its own.
     """
 
     name: str
     parameter: float | None
     said: str
     instead: Any = None
+    listed: bool = False
 
 
 def as_convention(

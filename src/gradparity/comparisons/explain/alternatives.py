@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.arithmetic.bounded import Bounded
 from ...core.formulas.divergences import CrossEntropy, Divergence
-from ...core.formulas.op import Activation, Op
+from ...core.formulas.op import Op, attributes
 from ...core.network.backprop import backprop
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, INPUT
@@ -217,18 +218,28 @@ def _eps_of(case: Case, results: Mapping[Quantity, Array]) -> tuple[float, int]:
 
 
 def _ops_of(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
-    """Another op at every node that has the same one."""
+    """Another op at every node that has the same one, whatever its width."""
     tried: list[Op] = []
-    for op in (s.op for s in case.network.body if isinstance(s.op, Activation)):
+    for op in (s.op for s in case.network.body):
         others = list(other_ops(op))
-        if not others or op in tried:  # an op of one's own, which need not be comparable
-            continue
+        if not others or any(_alike(op, other) for other in tried):
+            continue  # without others: an op of one's own, which need not be comparable
         tried.append(op)
-        nodes = [s for s in case.network.body if type(s.op) is type(op) and s.op == op]
+        nodes = [s for s in case.network.body if _alike(s.op, op)]
         for c in others:
             if c.instead != op:
-                changed = with_network(case, ops={s.name: c.instead for s in nodes})
-                yield replace(c, instead=changed)
+                ops = {s.name: replace(c.instead, **_width(s.op)) for s in nodes}
+                yield replace(c, instead=with_network(case, ops=ops))
+
+
+def _width(op: Op) -> dict[str, Any]:
+    """The arguments that say how wide an op is, and nothing about its function."""
+    return {name: given for name, given in attributes(op).items() if name in ("n", "d")}
+
+
+def _alike(op: Op, other: Op) -> bool:
+    """Whether two ops are one function but for their widths."""
+    return type(op) is type(other) and attributes(op) | _width(other) == attributes(other)
 
 
 def _tensors(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:

@@ -65,10 +65,11 @@ def conventions(
     outside = measure(e, e.want.rounding).outside & ~at_kink(e)
     if not outside.any() or not np.isfinite(e.got).all():
         return
-    found: set[str] = set()
+    found: set[tuple[str, float | None]] = set()
     for candidate in _candidates(place, quantity, case, trace, e):
-        if candidate.name not in found and _fits(candidate.instead, widest):
-            found.add(candidate.name)
+        key = candidate.name, candidate.parameter if candidate.listed else None
+        if key not in found and _fits(candidate.instead, widest):
+            found.add(key)
             yield candidate
 
 
@@ -79,6 +80,7 @@ def _candidates(
         yield from _at_divergence(quantity, case, trace, e)
     elif quantity.is_gradient_by(place.parameters.values()):
         yield from _of_parameter(place, quantity, case, trace, e)
+        yield from _of_op(place, quantity, case, trace)
     else:
         yield from _of_op(place, quantity, case, trace)
         if quantity.target:
@@ -102,17 +104,20 @@ def _one(
 
 
 def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternative]:
-    """Another function; its gradient is a convention only if the value is that function's too."""
-    if len(step.inputs) != 1:
-        return
+    """Another function; its gradient is a convention only if the value is that function's too.
+
+    A state, such as a running variance, is one only if the states before it are that function's.
+    """
     widest = roundings(case.precision)[-1]
     y = case.given.get(step.inputs[0], trace.value.get(step.inputs[0]))
-    value, z = Quantity.value(step.name), trace.value.get(step.name)
+    z = trace.value.get(step.name)
+    values = [Quantity.value(n) for n in step.values if trace.value.get(n) is not None]
+    states = values[1 : values.index(quantity)] if quantity in values else values[:1]
     for c in other_ops(step.op, y, z):
         if c.instead == step.op:
             continue
         there = cache(partial(reference_at_node, replace(step, op=c.instead), case, trace))
-        if z is None or quantity == value or _fits(partial(_one, value, there), widest):
+        if all(_fits(partial(_one, state, there), widest) for state in states):
             yield replace(c, instead=partial(_one, quantity, there))
 
 

@@ -179,7 +179,9 @@ class Places:
 
     def _forward(self, q: Quantity) -> Suspects:
         """Along what a value is made of."""
-        found, todo = Suspects(), [DIV if q == ERR else q.name]
+        start = DIV if q == ERR else self.maker.get(q.name, q.name)
+        found, todo = Suspects(), [start]
+        values = {start: q}  # which may be a state of the node
         if q == ERR and self.right(Quantity(DIV)):
             return Suspects(nodes=[DIV], passed=[DIV], right=[DIV])
         while todo:
@@ -187,7 +189,7 @@ class Places:
             if node in found.passed:
                 continue
             found.passed.append(node)
-            if not self.right(Quantity.value(node)):
+            if not self.right(values.get(node, Quantity.value(node))):
                 found.nodes.append(node)
                 found.ask += self._values(node)
             for name in self._inputs(node):

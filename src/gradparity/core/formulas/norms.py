@@ -12,7 +12,7 @@ from ..arithmetic.arrays import Array, NDArray, wider
 from .arguments import between, fits, positive, true_or_false
 from .op import Ball, Op, Shape
 
-__all__ = ["BatchNorm", "LayerNorm", "Norm"]
+__all__ = ["BatchNorm", "LayerNorm", "Norm", "Normalisation"]
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,30 @@ class Norm(Op):
         return Ball.of(vectors, np.ravel_multi_index(at, y[0].shape))
 
 
-def _centred(x: Array, axes: Any, eps: float) -> tuple[Array, Array, Array, Array]:
-    """x - mean, 1 / sqrt(var + eps), and the mean and the variance, over these axes."""
-    mean = x.mean(axis=axes, keepdims=True)
-    c = x - mean
-    var = (c * c).mean(axis=axes, keepdims=True)
-    return c, 1.0 / np.sqrt(var + eps), mean, var
+class Normalisation(Op):
+    """An op with a scale g, a shift b and perhaps the statistics m and v.
 
+    `inverse_deviation` and `through_statistics` belong together: a variant replaces both.
+    """
 
-def _through(dh: Array, c: Array, r: Array, axes: Any) -> Array:
-    """dx from the gradient by h = c r: r (dh - mean dh - h mean(dh h))."""
-    h = c * r
-    dh_mean = dh.mean(axis=axes, keepdims=True)
-    return r * (dh - dh_mean - h * (dh * h).mean(axis=axes, keepdims=True))
+    eps: float
 
+    def inverse_deviation(self, var: Array) -> Array:
+        """1 / sqrt(var + eps)."""
+        return 1.0 / np.sqrt(var + self.eps)
 
-class _Normalisation(Op):
-    """An op with a scale g, a shift b and perhaps the statistics m and v."""
+    def through_statistics(self, dh: Array, c: Array, r: Array, axes: Any) -> Array:
+        """dx from the gradient by h = c r: r (dh - mean dh - h mean(dh h))."""
+        h = c * r
+        dh_mean = dh.mean(axis=axes, keepdims=True)
+        return r * (dh - dh_mean - h * (dh * h).mean(axis=axes, keepdims=True))
+
+    def _centred(self, x: Array, axes: Any) -> tuple[Array, Array, Array, Array]:
+        """x - mean, the inverse deviation, and the mean and the variance, over these axes."""
+        mean = x.mean(axis=axes, keepdims=True)
+        c = x - mean
+        var = (c * c).mean(axis=axes, keepdims=True)
+        return c, self.inverse_deviation(var), mean, var
 
     def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
         """Scales and variances near one, shifts and means near zero."""
@@ -70,7 +77,7 @@ class _Normalisation(Op):
 
 
 @dataclass(frozen=True)
-class LayerNorm(_Normalisation):
+class LayerNorm(Normalisation):
     """z = g (x - mean) / sqrt(var + eps) + b over the last axis (Ba et al. 2016).
 
     With h = (x - mean) / sqrt(var + eps) and dh = dz g:
@@ -98,19 +105,20 @@ class LayerNorm(_Normalisation):
 
     def forward(self, *y: Array) -> Array:
         x, g, b = y
-        c, r, mean, _ = _centred(x, -1, self.eps)
+        c, r, mean, _ = self._centred(x, -1)
         # PyTorch has x r - mean r, which cancels where x is near the mean.
         return wider(c * r * g + b, lambda: (x * r - mean * r) * g + b)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         x, g, _ = y
-        c, r, *_ = _centred(x, -1, self.eps)
+        c, r, *_ = self._centred(x, -1)
         others = tuple(range(dz.ndim - 1))
-        return _through(dz * g, c, r, -1), (dz * (c * r)).sum(axis=others), dz.sum(axis=others)
+        dx = self.through_statistics(dz * g, c, r, -1)
+        return dx, (dz * (c * r)).sum(axis=others), dz.sum(axis=others)
 
 
 @dataclass(frozen=True)
-class BatchNorm(_Normalisation):
+class BatchNorm(Normalisation):
     """z = g (x - mean) / sqrt(var + eps) + b over all axes but 1 (Ioffe and Szegedy 2015).
 
     In training the mean and the variance are those of the batch, the gradient goes through them as
@@ -170,9 +178,9 @@ class BatchNorm(_Normalisation):
     def _statistics(self, y: tuple[Array, ...]) -> tuple[Array, Array, Array, Array]:
         axes, shape = self._axes(y[0])
         if self.training:
-            return _centred(y[0], axes, self.eps)
+            return self._centred(y[0], axes)
         m, v = (a.reshape(*shape) for a in y[3:5])
-        return y[0] - m, 1.0 / np.sqrt(v + self.eps), m, v
+        return y[0] - m, self.inverse_deviation(v), m, v
 
     def forward(self, *y: Array) -> Any:
         x, g, b, m, v = y
@@ -191,5 +199,5 @@ class BatchNorm(_Normalisation):
         axes, shape = self._axes(y[0])
         c, r, *_ = self._statistics(y)
         dh = dz * y[1].reshape(*shape)
-        dx = _through(dh, c, r, axes) if self.training else dh * r
+        dx = self.through_statistics(dh, c, r, axes) if self.training else dh * r
         return dx, (dz * (c * r)).sum(axis=axes), dz.sum(axis=axes), None, None

@@ -1,0 +1,114 @@
+"""Normalisations that are taken for each other, and running statistics that follow another rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import Array
+from ...core.formulas.norms import BatchNorm, LayerNorm, Normalisation
+from .allowed import Alternative
+
+__all__ = ["other_norms"]
+
+#: Values of eps in wide use.
+USUAL = (1e-3, 1e-5, 1e-6, 1e-12)
+OUTSIDE = "eps added to the root of the variance, not to the variance"
+UNBIASED = "the variance divided by n - 1, not by n"
+BIASED = "the running variance divided by n, not by n - 1"
+
+
+class _Other(Normalisation):
+    """A normalisation by another deviation.
+
+    Attributes
+    ----------
+    outside : the deviation is sqrt(var) + eps.
+    factor : the variance in units of the mean of squares, such as n / (n - 1).
+    """
+
+    outside: bool
+
+    @property
+    def factor(self) -> float:
+        return 1.0
+
+    def inverse_deviation(self, var: Array) -> Array:
+        var = var if self.factor == 1.0 else var * self.factor
+        return 1.0 / (np.sqrt(var) + self.eps if self.outside else np.sqrt(var + self.eps))
+
+    def through_statistics(self, dh: Array, c: Array, r: Array, axes: Any) -> Array:
+        """r (dh - mean dh - c s), s = factor r mean(dh h), with 1 / sqrt(var) for r outside."""
+        s = (dh * (c * r)).mean(axis=axes, keepdims=True) * self.factor
+        var = (c * c).mean(axis=axes, keepdims=True) * self.factor
+        s = s / np.sqrt(var) if self.outside else s * r
+        return r * (dh - dh.mean(axis=axes, keepdims=True) - c * s)
+
+
+@dataclass(frozen=True, repr=False)
+class OtherLayerNorm(_Other, LayerNorm):
+    """Layer normalisation by another deviation; with `corrected`, of the unbiased variance."""
+
+    outside: bool = False
+    corrected: bool = False
+
+    @property
+    def factor(self) -> float:
+        return self.n / max(self.n - 1, 1) if self.corrected else 1.0
+
+
+@dataclass(frozen=True, repr=False)
+class OtherBatchNorm(_Other, BatchNorm):
+    """Batch normalisation by another deviation."""
+
+    outside: bool = False
+
+
+def other_norms(op: LayerNorm | BatchNorm) -> Iterator[Alternative]:
+    """Normalisations that are taken for this one, those that differ in one way first.
+
+    >>> [c.name for c in other_norms(LayerNorm(3))][:5]
+    ['norm-eps', 'norm-eps', 'norm-eps', 'eps-outside', 'unbiased-variance']
+    >>> [c.name for c in other_norms(BatchNorm(3))][-3:]
+    ['biased-variance', 'batchnorm-momentum', 'biased-variance+batchnorm-momentum']
+    """
+    yield from sorted(_other_deviations(op), key=lambda c: c.name.count("+"))
+    if isinstance(op, BatchNorm) and op.training:
+        yield from _other_running(op)
+
+
+def _other_deviations(op: LayerNorm | BatchNorm) -> Iterator[Alternative]:
+    layer = isinstance(op, LayerNorm)
+    corrections = (False, True) if layer and op.n > 1 else (False,)
+    every_eps = (op.eps, *(eps for eps in USUAL if eps != op.eps))
+    for corrected, outside, eps in product(corrections, (False, True), every_eps):
+        differs = {
+            "unbiased-variance": (corrected, UNBIASED),
+            "eps-outside": (outside, OUTSIDE),
+            "norm-eps": (eps != op.eps, f"eps = {eps:g}, not {op.eps:g}"),
+        }
+        names = [name for name, (here, _) in differs.items() if here]
+        if names:
+            said = "; and ".join(words for here, words in differs.values() if here)
+            parameter = eps if eps != op.eps else None
+            given: dict[str, Any] = {**vars(op), "eps": eps, "outside": outside}
+            given |= {"corrected": corrected} if layer else {}
+            instead = OtherLayerNorm(**given) if layer else OtherBatchNorm(**given)
+            yield Alternative("+".join(names), parameter, said, instead, listed=True)
+
+
+def _other_running(op: BatchNorm) -> Iterator[Alternative]:
+    """Running statistics with the other variance, with the other momentum, and with both."""
+    new = 1.0 - op.momentum
+    name, said = ("biased-variance", BIASED) if op.unbiased else ("unbiased-variance", UNBIASED)
+    other = replace(op, unbiased=not op.unbiased)
+    yield Alternative(name, None, said, other)
+    if new != op.momentum:
+        kept = f"running statistics with {op.momentum:g} of the old and {new:g} of the new"
+        yield Alternative("batchnorm-momentum", None, kept, replace(op, momentum=new))
+        both = f"{name}+batchnorm-momentum"
+        yield Alternative(both, None, f"{said}; and {kept}", replace(other, momentum=new))
