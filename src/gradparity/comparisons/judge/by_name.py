@@ -22,6 +22,7 @@ from ..explain.end_to_end import with_layout
 from ..findings.finding import Evidence, Finding
 from ..findings.quantities import EVERYTHING, edges_of, problem, shapes_of_results
 from .end_to_end import judge_final
+from .hidden_rows import with_hidden_rows
 from .location import placed
 from .node_by_node import judge_what_is_there, meant_alike, meant_once
 from .returned import sorted_results
@@ -74,7 +75,7 @@ def judge_results(
         found = {f.quantity: f for f in (*meant_once(case, list(found.values()), arrived), *final)}
     order = list(found) if EVERYTHING in found else list(map(Quantity, results))
     told = placed(case.network, [found[q] for q in order], rest)
-    return with_layout(told, given.turned, allow)
+    return with_hidden_rows(case, with_layout(told, given.turned, allow))
 
 
 def judge_trace(
@@ -95,7 +96,7 @@ def judge_trace(
         if all(f.elements for f in found) and not lacking:
             return [problem(case, EVERYTHING, str(error)), *found]
         return [*found, *(problem(case, q, "the trace lacks it") for q in lacking)]
-    return judge_what_is_there(case, trace, float64, allow)
+    return with_hidden_rows(case, judge_what_is_there(case, trace, float64, allow))
 
 
 def named_arrays(case: Case, result: Any) -> dict[Quantity, NDArray]:

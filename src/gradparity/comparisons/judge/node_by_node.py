@@ -31,6 +31,7 @@ from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import at_kink, summary_of_kinks
 from ..measure.levels import MINIMUM_SAMPLE, Levels, has_outlier, no_bound
 from ..measure.measured import Measured
+from .hidden_rows import LOST, with_hidden_rows
 from .traces import check_trace
 
 __all__ = ["judge", "judge_what_is_there", "meant_alike", "meant_once"]
@@ -65,7 +66,7 @@ def judge(
     True
     """
     check_trace(case, trace)
-    return judge_what_is_there(case, trace, float64, allow)
+    return with_hidden_rows(case, judge_what_is_there(case, trace, float64, allow))
 
 
 def judge_what_is_there(
@@ -249,7 +250,7 @@ class _Judge:
 def _unknown(e: Reference) -> str:
     """Why nothing can be decided."""
     if np.any(e.lost):
-        return "the gradient that arrives there is not finite, so nothing is known beyond it"
+        return LOST
     if np.all(np.isfinite(e.want.value)) and np.all(np.isfinite(e.want.full_error())):
         return "more ties are connected here than can be decided"
     return no_bound(np.asarray(e.want.value), e.want.rounding.largest)

@@ -15,7 +15,16 @@ from .at_node import Reference
 from .kinks import distance_from_valid
 from .measured import Measured
 
-__all__ = ["MINIMUM_SAMPLE", "Levels", "coarser", "has_outlier", "measure", "no_bound", "roundings"]
+__all__ = [
+    "MINIMUM_SAMPLE",
+    "NAN",
+    "Levels",
+    "coarser",
+    "has_outlier",
+    "measure",
+    "no_bound",
+    "roundings",
+]
 
 #: Minimum number of elements for the outlier test.
 MINIMUM_SAMPLE = 8
@@ -23,6 +32,8 @@ MINIMUM_SAMPLE = 8
 MEDIAN = 0.6745
 #: What is taken off by cancellation inside a function, in u of the tensor's largest element.
 CANCELLED = 16.0
+#: The note of a quantity whose reference is NaN.
+NAN = "the formula gives NaN here: from 0/0, inf - inf, or a NaN among its own inputs"
 
 
 def roundings(precision: Precision) -> tuple[Rounding, ...]:
@@ -75,7 +86,7 @@ def measure(e: Reference, rounding: Rounding) -> Measured:
 def no_bound(want: Array, largest: float) -> str:
     """Explain a missing bound: NaN, overflow, or a result that rounding alone decides."""
     if np.any(np.isnan(want)):
-        return "the formula gives NaN here: from 0/0, inf - inf, or a NaN among its own inputs"
+        return NAN
     if np.all(np.abs(want) < largest):
         return "rounding decides the result at this dtype here, so it has no finite bound"
     return "any implementation at this dtype overflows here"

@@ -59,7 +59,7 @@ def headline(report: Report) -> str:
     bad = faults(report)
     untested = _untested(report)
     if bad:
-        run, f, _ = bad[0]
+        run, f, *_ = bad[0]
         place = f" {f.place}" if f.node else ""
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         return f"{f.verdict} in {f.quantity}{place}: {_name(run)}{more}"
@@ -69,11 +69,12 @@ def headline(report: Report) -> str:
 
 
 class Wrong(NamedTuple):
-    """A finding without parity, and the other findings of the same fault."""
+    """A finding without parity, the other findings of the same fault, and what only follows."""
 
     run: Run
     finding: Finding
     too: list[tuple[Run, Finding]]
+    following: list[Finding]
 
 
 def faults(report: Report) -> list[Wrong]:
@@ -86,8 +87,28 @@ def faults(report: Report) -> list[Wrong]:
             if key in found:
                 found[key].too.append((run, f))
             else:
-                found[key] = Wrong(run, f, [])
-    return sorted(found.values(), key=lambda wrong: _rank(wrong.finding))
+                found[key] = Wrong(run, f, [], [])
+    causes = [wrong for wrong in found.values() if not _follows(wrong.finding)]
+    for wrong in found.values():
+        if _follows(wrong.finding):
+            cause = next((c for c in causes if _is_cause(c, wrong)), None)
+            if cause:
+                cause.following.extend([wrong.finding, *(f for _, f in wrong.too)])
+            else:
+                causes.append(wrong)
+    return sorted(causes, key=lambda wrong: _rank(wrong.finding))
+
+
+def _is_cause(cause: Wrong, wrong: Wrong) -> bool:
+    """Whether a finding of the same run is what the other follows from."""
+    runs = [cause.run, *(run for run, _ in cause.too)]
+    here = any(run is wrong.run for run in runs)
+    return here and wrong.finding.note == f"{FOLLOWS} {cause.finding.quantity}"
+
+
+def _follows(f: Finding) -> bool:
+    """Whether nothing is known of it only because another quantity is undecided."""
+    return f.verdict is Verdict.INCONCLUSIVE and f.note.startswith(FOLLOWS)
 
 
 def _rank(f: Finding) -> tuple[Any, ...]:
@@ -115,7 +136,7 @@ def _paragraph(wrong: Wrong) -> str:
 
 def rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
     """(label, text) of each fact about a fault."""
-    run, f, too = wrong
+    run, f, too, following = wrong
     yield "run", _name(run)
     dtypes = [other.dtype for other, _ in too if other.case == run.case]
     cases = dict.fromkeys(other.case for other, _ in too if other.case != run.case)
@@ -136,6 +157,10 @@ def rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
     if f.kinks:
         yield "kinks", str(f.kinks)
     yield from _reasons(wrong)
+    if following:
+        names = dict.fromkeys(g.quantity for g in following)
+        verb = "follows" if len(names) == 1 else "follow"
+        yield "so", f"{len(names)} more undecided {verb} from it, the first {next(iter(names))}"
 
 
 def _reasons(wrong: Wrong) -> Iterator[tuple[str, str]]:
@@ -171,7 +196,7 @@ def _conclusion(report: Report, bad: list[Wrong]) -> str:
         allowed = dict.fromkeys(f.convention for _, f in report.findings() if f.declared)
         names = f", allowed: {', '.join(allowed)}" if allowed else ""
         return f"{word}  {total} quantities in {len(report.runs)} runs{names}"
-    wrong = sum(1 + len(each.too) for each in bad)
+    wrong = sum(1 + len(each.too) + len(each.following) for each in bad)
     verb = "is" if wrong == 1 else "are"
     said = "undecided" if all(each.finding.parity is None for each in bad) else "not right"
     return (

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, unbroadcast
+from ..arithmetic.arrays import Array, NDArray, unbroadcast
 from .arguments import broadcast, true_or_false
 from .layers import Softmax
 from .op import Op, Shape
@@ -66,6 +66,14 @@ class Attention(Op):
             logits = logits + hidden.astype(q.dtype)
         logits = logits + y[3] if self.mask else logits
         return Softmax().f(logits), s
+
+    def hidden_rows(self, *y: NDArray) -> NDArray | None:
+        q, k = y[:2]
+        hidden: NDArray = np.isneginf(y[3]) if self.mask else np.zeros((1, 1), bool)
+        if self.causal:
+            hidden = hidden | ~np.tri(q.shape[-2], k.shape[-2], dtype=bool)
+        hidden = np.broadcast_to(hidden, (*q.shape[:-1], k.shape[-2]))
+        return np.asarray(hidden.all(axis=-1))
 
     def forward(self, *y: Array) -> Array:
         P, _ = self._weights(y)

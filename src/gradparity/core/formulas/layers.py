@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arithmetic.arrays import (
     Array,
+    NDArray,
     absorb,
     affine,
     moved_back,
@@ -102,6 +103,9 @@ class _AlongAxis(Activation):
     def output_shape(self, *shapes: Shape) -> Shape:
         axes_in(self, self.axis, shapes[0])
         return shapes[0]
+
+    def hidden_rows(self, *y: NDArray) -> NDArray | None:
+        return np.asarray(np.all(np.isneginf(y[0]), axis=self.axis))
 
 
 @dataclass(frozen=True)

@@ -261,6 +261,13 @@ class Op:
         The message starts with `name`, the parameter's in its network.
         """
 
+    def hidden_rows(self, *y: NDArray) -> NDArray | None:
+        """True where a softmax has no finite input, so that the formula is 0/0; None without one.
+
+        The array has the axes of the softmax's result but the one it runs along.
+        """
+        return None
+
     def native_function(self, framework: str) -> Callable[..., Any] | None:
         """The op's own function of a framework's values, or None where it has none.
 

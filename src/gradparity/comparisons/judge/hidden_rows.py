@@ -1,0 +1,46 @@
+"""A mask that hides a whole row is named once; whatever is NaN because of it follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...core.network.backprop import forward_pass
+from ...core.network.case import Case
+from ..findings.finding import FOLLOWS, Finding, Verdict
+from ..measure.levels import NAN
+
+__all__ = ["LOST", "with_hidden_rows"]
+
+#: The note of a gradient that something not finite arrives at.
+LOST = "the gradient that arrives there is not finite, so nothing is known beyond it"
+
+
+def with_hidden_rows(case: Case, findings: Sequence[Finding]) -> list[Finding]:
+    """Explain NaN references by the first softmax, in forward order, of a row that is all -inf."""
+    undecided = [f for f in findings if f.verdict is Verdict.INCONCLUSIVE and f.note in (NAN, LOST)]
+    why = _first_hidden(case) if undecided else ""
+    if not why:
+        return list(findings)
+    order = {step.name: i for i, step in enumerate(case.network.steps)}
+    cause = min(undecided, key=lambda f: (f.quantity.is_gradient, order.get(f.node, len(order))))
+    notes = {f.quantity: f"{FOLLOWS} {cause.quantity}" for f in undecided} | {cause.quantity: why}
+    return [replace(f, note=notes[f.quantity]) if f in undecided else f for f in findings]
+
+
+def _first_hidden(case: Case) -> str:
+    """The node and the row in words; empty where no row is hidden."""
+    value = forward_pass(case.network, case.given).value
+    for step in case.network.body:
+        hidden = step.op.hidden_rows(*(np.asarray(value[name]) for name in step.inputs))
+        if hidden is None or not hidden.any():
+            continue
+        first, n = np.argwhere(hidden)[0].tolist(), int(hidden.sum()) - 1
+        more = f" and {n} more" if n else ""
+        return (
+            f"row {first}{more} of the softmax at node {step.name!r} is hidden by the mask: every "
+            "input is -inf, and 0/0 is NaN; leave at least one position of each row visible"
+        )
+    return ""
