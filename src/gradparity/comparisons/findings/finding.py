@@ -22,8 +22,8 @@ __all__ = [
     "Power",
     "Verdict",
     "as_written",
+    "choice_in_words",
     "exit_code",
-    "in_words",
 ]
 
 
@@ -74,7 +74,7 @@ class Verdict(StrEnum):
 MANY = 4
 
 
-def in_words(choice: str) -> str:
+def choice_in_words(choice: str) -> str:
     """A choice at a kink as reports show it."""
     return "no single choice: elements differ" if choice == "mixed" else choice
 
@@ -105,14 +105,14 @@ class KinkSummary:
     def choice(self) -> str:
         """The choice, in a few words."""
         few = len(self.taken) < MANY
-        return " or ".join(map(in_words, self.taken)) if few else f"{len(self.taken)} values"
+        return " or ".join(map(choice_in_words, self.taken)) if few else f"{len(self.taken)} values"
 
     def __str__(self) -> str:
-        taken = ", ".join(f"{n} take {in_words(what)}" for what, n in self.taken.items())
+        taken = ", ".join(f"{n} take {choice_in_words(what)}" for what, n in self.taken.items())
         unknown = f"{self.undetermined} undetermined" if self.undetermined else ""
         said = ", ".join(part for part in (taken, unknown) if part)
         known = f"network: {self.reference}; valid: {self.valid}"
-        known += f"; usual there: {self.usual}" if self.usual else ""
+        known += f"; usual there: {choice_in_words(self.usual)}" if self.usual else ""
         return f"{self.count} at a kink: {said} ({known})"
 
 

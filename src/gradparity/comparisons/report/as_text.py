@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..findings.finding import Finding, KinkSummary, Power, Verdict, in_words
+from ..findings.finding import Finding, KinkSummary, Power, Verdict, choice_in_words
 from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, spaced
 from ..findings.shown import printer
 from .diagnosis import faults, rows
@@ -142,7 +142,7 @@ def _kinks(report: Report) -> Iterator[RenderableType]:
 def _taken(kinks: KinkSummary) -> str:
     if len(kinks.taken) > SEVERAL:
         return f"{len(kinks.taken)} values from {min(kinks.taken)} to {max(kinks.taken)}"
-    choices = [f"{in_words(what)} ({n}x)" for what, n in kinks.taken.items()]
+    choices = [f"{choice_in_words(what)} ({n}x)" for what, n in kinks.taken.items()]
     return " and ".join(choices) or "undetermined"
 
 

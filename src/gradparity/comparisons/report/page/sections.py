@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...explain.allowed import NAMES
-from ...findings.finding import KinkSummary, Power, Verdict
+from ...findings.finding import KinkSummary, Power, Verdict, choice_in_words
 from ...findings.layout import grouped
 from ..diagnosis import Wrong, faults, headline, rows
 from ..records import WORD, Difference
@@ -119,7 +119,8 @@ def kinks(report: Report) -> list[KinkRow]:
 
 
 def _taken(kinks: KinkSummary) -> str:
-    return ", ".join(f"{what} ({n} times)" for what, n in kinks.taken.items()) or "undetermined"
+    choices = [f"{choice_in_words(what)} ({n} times)" for what, n in kinks.taken.items()]
+    return ", ".join(choices) or "undetermined"
 
 
 @dataclass(frozen=True)
