@@ -26,6 +26,7 @@ from gradparity.core import (
     Sum,
     Tanh,
     Transpose,
+    layered,
     scalar_backprop,
     train,
 )
@@ -54,6 +55,16 @@ def embedded(*before: Node, ids: str = "ids") -> Network:
 def recurrent() -> Network:
     nodes = (Node("n", LSTMCell(2, 3), "x", "h", "c"), Node("m", Multiply(), "n.h", "n.c"))
     return Network(*nodes, divergence=L, inputs=("x", "h", "c"))
+
+
+def tied(W: str) -> Network:
+    nodes = (Node("z", Affine(3, 3, bias=False), "x", W=W),)
+    return Network(*nodes, divergence=L, parameters={"E": (3, 3)})
+
+
+def trained(network: Network, batch_size: int, **inputs: Any) -> Any:
+    case = Case.random(network, x={"x": random(4, 3), **inputs})
+    return train(network, case.params, case.inputs, case.d, eta=0.1, batch_size=batch_size)
 
 
 STATES = {"x": random(4, 2), "h": random(4, 3), "c": random(4, 3)}
@@ -137,14 +148,50 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Case.random(two_inputs()),
         "the inputs are a, b, whose shapes are not known; give Case.random",
     ),
-    "several inputs to train": (
-        lambda: train(recurrent(), Case.random(recurrent(), x=STATES).params, STATES,
+    "one array to train several inputs": (
+        lambda: train(recurrent(), Case.random(recurrent(), x=STATES).params, STATES["x"],
                       random(4, 3), eta=0.1),
-        r"takes \('x', 'h', 'c'\); train takes one input x alone",
+        "inputs: missing 'c', 'h'; valid names: x, h, c",
+    ),
+    "a network without a divergence to train": (
+        lambda: train(Network(Node("a", Sum(), "x"), ends={"a": 1.0}), {}, random(4, 3), None,
+                      eta=0.1),
+        "the network ends at a and has no divergence; train follows",
+    ),
+    "minibatches without a batch axis": (
+        lambda: trained(Network(Node("z", Affine(3, 2), "x"), Node("t", Reshape((4, 2), keep=0),
+                                "z"), divergence=L), batch_size=2),
+        r"keeps no batch axis: its output has shape \(4, 2\), the inputs x \(4, 3\), and with 5",
+    ),
+    "weights of a minibatch that sum to zero": (
+        lambda: trained(Network(Node("z", Affine(3, 2), "x"), divergence=L, weights="w",
+                                inputs=("x", "w")), batch_size=1, w=np.array([1.0, 0, 0, 1])),
+        r"the weights 'w' of a minibatch, samples \[[12]\], sum to 0",
     ),
     "several outputs in the scalar form": (
         lambda: scalar_backprop(Case.random(recurrent(), x=STATES)),
-        "the scalar form is written for networks on one input x",
+        r"node 'n' \(LSTMCell\) gives n.h, n.c; the scalar form takes .*; use `backprop`",
+    ),
+    "images in the scalar form": (
+        lambda: scalar_backprop(Case.random(layered([Tanh()], L), x=random(4, 3, 2))),
+        r"'x' has shape \(4, 3, 2\), and there are 4 samples; the scalar form takes",
+    ),
+    "an input without a batch axis in the scalar form": (
+        lambda: scalar_backprop(Case.random(two_inputs(), x={"a": random(4, 2), "b": random(1, 2)})),
+        r"'b' has shape \(1, 2\), and there are 4 samples; the scalar form takes",
+    ),
+    "what broadcasts in the scalar form": (
+        lambda: scalar_backprop(Case.random(two_inputs(), x={"a": random(4, 2), "b": random(4, 1)})),
+        r"node 's' \(Add\) takes values of shapes \(4, 1\) and \(4, 2\); the scalar form",
+    ),
+    "a transposed parameter in the scalar form": (
+        lambda: scalar_backprop(Case.random(tied("E.T"))),
+        "node 'E_T' takes the parameter 'E' as a value; the scalar form",
+    ),
+    "no divergence in the scalar form": (
+        lambda: scalar_backprop(Case.random(Network(Node("a", Sum(), "x"), ends={"a": 1.0}),
+                                            width=3)),
+        "the network ends at a and has no divergence; the scalar form",
     ),
     "rows of different lengths": (
         lambda: Case.random(Network(Node("t", Tanh(), "x"), divergence=L), x=RAGGED),

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...core.network.case import Case
 from ...core.network.network import Network
-from ...core.network.nodes import DIV, ERR, INPUT, Edge
+from ...core.network.nodes import DIV, ERR, Edge
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..base import AdapterError, one_line, required, risk
@@ -31,6 +31,9 @@ class LayerError(RuntimeError):
 class LayerStack:
     """A chain of layers and a loss, as an implementation for `check` and similar functions.
 
+    The first layer takes the network's only input, under any name: floats, or integers as for an
+    `Embedding`, whose ``backward`` may then return None.  One sample may have any shape.
+
     Parameters
     ----------
     layers : one for each node, in order.  A layer has ``forward(A)`` and ``backward(dLdA)``, which
@@ -44,7 +47,8 @@ class LayerStack:
         (A, Y) that returns both, (Err, dErr/dA).
     weights : the axes of every matrix, "out, in" (Z = A W^T) or "in, out" (Z = A W).  A square
         matrix of the wrong layout is not detected.
-    samples : "rows", A is (T, D); or "columns", A is (D, T).
+    samples : "rows", A is (T, D); or "columns", A is (D, T).  An array with another number of axes
+        always has the samples on axis 0.
     targets : the form of Y: "desired", floats (T, L), one-hot where the case has labels; or
         "labels", whole numbers (T,).
     parameters : letter -> the names of a parameter and of its gradient in the layers, ``{"W":
@@ -122,7 +126,8 @@ class LayerStack:
         """
         results, network = self(case), case.network
         names = [step.name for step in network.body]
-        wanted = Quantity.value(network.output), Quantity.grad(INPUT)
+        wanted = [Quantity.value(network.output)]
+        wanted += [Quantity.grad(n) for n in (*case.differentiated, *network.trained)]
         lacking = [q for q in wanted if q not in results]
         if lacking:
             said = f"{self.name!r} has no trace: {lacking[0]} was not reached"
@@ -135,7 +140,7 @@ class LayerStack:
         each = network.scale / (Div.size if network.reduction == "mean" else 1)
         grad[DIV] = np.full(Div.shape, each, case.dtype)
         edge_grad: dict[Edge | tuple[str, str], Any] = {
-            edge: grad[edge.source].copy() for edge in network.edges
+            edge: grad[edge.source].copy() for edge in network.edges if edge.source in grad
         }
         versions = {"numpy": np.__version__}
         precision = case.precision.name
@@ -147,7 +152,7 @@ class LayerStack:
         placed = _placed(case.network, layers)
         for one in placed:
             self.parameters.set(one, case.params)
-        A = self._turned(case.x)
+        (A,) = map(self._turned, case.inputs.values())
         for one in placed:
             A = _one_array(f"{one}, forward", _called(f"{one}, forward", one.method("forward"), A))
             yield Quantity.value(one.step.name), self._kept(A)
@@ -162,7 +167,9 @@ class LayerStack:
             who = f"{one}, backward"
             dLdA = _one_array(who, _called(who, one.method("backward"), dLdA))
             yield from self.parameters.left_by(one)
-            yield Quantity.grad(one.step.taken[0][0]), self._kept(dLdA)
+            source = one.step.taken[0][0]
+            if source not in case.inputs or source in case.differentiated:
+                yield Quantity.grad(source), self._kept(dLdA)
 
     def _made(self, case: Case) -> tuple[list[Any], _Loss]:
         """Fresh layers and a fresh loss."""
@@ -260,16 +267,30 @@ def _flat(layers: Any) -> list[Any]:
 
 
 def _check_chain(network: Network) -> None:
-    before = network.inputs[0]
+    """Refuse a network that is not a row of layers, with the nodes that are not in a row."""
+    before, found = network.inputs[0], []
     for step in network.body:
-        taken = tuple(name for name, _ in step.taken)
-        if taken != (before,) or step.given or len(step.values) > 1:
-            raise AdapterError(
-                f"the network is not a row of layers: node {step.name!r} takes "
-                f"{', '.join((*taken, *step.given.values()))} and not {before} alone; return "
-                "results by name"
-            )
+        taken = (*(name for name, _ in step.taken), *step.given.values())
+        if taken != (before,):
+            found.append(f"node {step.name!r} takes {', '.join(taken)} and not {before} alone")
+        if len(step.values) > 1:
+            found.append(f"node {step.name!r} gives {', '.join(step.values)} and not one value")
         before = step.name
+    inputs = ", ".join(network.inputs)
+    if len(network.inputs) > 1 and not found:
+        found.append(f"the inputs are {inputs}, and the first layer takes one")
+    elif len(network.inputs) > 1:
+        found.insert(0, f"the inputs are {inputs}")
+    if found:
+        raise AdapterError(
+            f"the network is not a row of layers: {'; '.join(found)}; return results by name, from "
+            "a function of the case"
+        )
+    if network.divergence is None:
+        raise AdapterError(
+            f"the network ends at {', '.join(network.ends)} and has no divergence, which the loss "
+            "of the layers computes; return results by name, from a function of the case"
+        )
     if network.output != before:
         raise AdapterError(f"the output is {network.output!r} and not the last node, {before!r}")
 

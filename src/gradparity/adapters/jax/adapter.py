@@ -14,10 +14,11 @@ import numpy as np
 import optax
 
 from ...core.arithmetic.precision import Precision
+from ...core.network.batch import batched_inputs
 from ...core.network.case import Case
 from ...core.network.given import checked_params
 from ...core.network.network import Network
-from ...core.network.nodes import DIV, INPUT, Edge, Step
+from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, own_taps, risk, walk
 from ..kinks import Kinks
@@ -188,16 +189,17 @@ class JaxAdapter(NativeAdapter):
         """Training with a compiled step, `jax.value_and_grad` and plain SGD; see `Trainer`."""
         network, native = case.network, self.build(case.network, case.params, twin=case.twin)
         with _precision(case.dtype):
-            params, inputs, _, d = self._arguments(case)
-            x = inputs[INPUT]
+            params, free, fixed, d = self._arguments(case)
+        inputs, batched = {**free, **fixed}, batched_inputs(case)
 
-        def err(params: Any, x: Any, d: Any) -> Any:
+        def err(params: Any, taken: Any, d: Any) -> Any:
             assert native.divergence is not None
-            Div = native.divergence(native.apply(params, x), d)
-            return risk(network, Div)
+            Div = native.divergence(native.apply(params, taken), d)
+            return risk(network, *_weighted(network, Div, taken))
 
-        def update(params: Any, x: Any, d: Any, rows: Any) -> Any:
-            Err, gradient = jax.value_and_grad(err)(params, x[rows], d[rows])
+        def update(params: Any, inputs: Any, d: Any, rows: Any) -> Any:
+            taken = {n: a[rows] if n in batched else a for n, a in inputs.items()}
+            Err, gradient = jax.value_and_grad(err)(params, taken, d[rows])
             return Err, jax.tree.map(lambda p, g: p - eta * g, params, gradient)
 
         compiled = jax.jit(update)
@@ -205,7 +207,7 @@ class JaxAdapter(NativeAdapter):
         def step(rows: Any) -> float:
             nonlocal params
             with _precision(case.dtype):
-                Err, params = compiled(params, x, d, rows)
+                Err, params = compiled(params, inputs, d, rows)
             return float(Err)
 
         return Trainer(step, lambda: self.export(network, params))
@@ -327,10 +329,7 @@ def _traced(
             ends = (factor * value[name] for name, factor in network.ends.items())
             Err = functools.reduce(operator.add, ends)
             return Err, (Err, None, shown, states)
-        Div, weights = divergence(value[DIV], d), None
-        if network.weights is not None:
-            weights = jnp.broadcast_to({**inputs, **fixed}[network.weights], Div.shape)
-            Div = jnp.where(weights == 0, 0, Div * weights)
+        Div, weights = _weighted(network, divergence(value[DIV], d), {**inputs, **fixed})
         Div = tapped(DIV, Div)
         Err = risk(network, Div, weights)
         return Err, (Err, Div, shown, states)
@@ -378,6 +377,14 @@ def _nested(
     }
     shared = {name: jnp.array(params[name], dtype) for name in network.parameters}
     return {**tree, SHARED: shared} if shared else tree
+
+
+def _weighted(network: Network, Div: Any, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Div with the weights of the samples in it, and these weights, if there are any."""
+    if network.weights is None:
+        return Div, None
+    weights = jnp.broadcast_to(inputs[network.weights], Div.shape)
+    return jnp.where(weights == 0, 0, Div * weights), weights
 
 
 def _flat(network: Network, tree: Mapping[str, Any]) -> dict[str, Any]:

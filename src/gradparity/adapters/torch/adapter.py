@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...core.network.batch import batched_inputs
 from ...core.network.case import Case
 from ...core.network.given import checked_params
 from ...core.network.network import Network
@@ -144,10 +145,7 @@ class TorchAdapter(NativeAdapter):
             ends = (factor * value[name] for name, factor in network.ends.items())
             return None, functools.reduce(operator.add, ends)
         Div = module.divergence(value[DIV], _target(case, device, self.overrides))
-        weights = None
-        if network.weights is not None:
-            weights = inputs[network.weights].expand(Div.shape)
-            Div = torch.where(weights == 0, 0, Div * weights)
+        Div, weights = _weighted(network, Div, inputs)
         Div = Div if Div.requires_grad else Div.detach().requires_grad_()
         return Div, risk(network, Div, weights)
 
@@ -187,14 +185,16 @@ class TorchAdapter(NativeAdapter):
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Eager training with `torch.optim.SGD`; see `Trainer`."""
         network, module = case.network, self.build(case.network, case.params, twin=case.twin)
-        x, d = _tensor(case.x, None), _target(case, None, self.overrides)
+        d, batched = _target(case, None, self.overrides), batched_inputs(case)
+        inputs = {name: _tensor(a, None) for name, a in case.inputs.items()}
         optimizer = torch.optim.SGD(module.parameters(), lr=eta)
 
         def step(rows: Any) -> float:
             chosen = torch.tensor(rows)
             with torch.enable_grad(), _one_thread():
-                Div = module.divergence(module(x[chosen]), d[chosen])
-                Err = risk(network, Div)
+                taken = {n: a[chosen] if n in batched else a for n, a in inputs.items()}
+                Div = module.divergence(module(taken), d[chosen])
+                Err = risk(network, *_weighted(network, Div, taken))
                 optimizer.zero_grad()
                 Err.backward()
                 optimizer.step()
@@ -345,6 +345,16 @@ def _input(case: Case, name: str, device: str | None) -> Tensor:
 
 def _tensor(array: Any, device: str | None) -> Tensor:
     return torch.tensor(np.array(array, order="C"), device=device)  # a copy, always
+
+
+def _weighted(
+    network: Network, Div: Tensor, inputs: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor | None]:
+    """Div with the weights of the samples in it, and these weights, if there are any."""
+    if network.weights is None:
+        return Div, None
+    weights = inputs[network.weights].expand(Div.shape)
+    return torch.where(weights == 0, 0, Div * weights), weights
 
 
 def _target(case: Case, device: str | None, overrides: Overrides) -> Tensor:

@@ -15,10 +15,12 @@ from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.maxima import Max, Maximum, MaxSubsets
 from ...core.formulas.op import Kinked
-from ...core.lecture.training import sgd_step
+from ...core.formulas.windows import MaxPool
+from ...core.lecture.training import risk_of, sgd_step
 from ...core.network.backprop import edge_gradients, forward
+from ...core.network.batch import sample_rows
 from ...core.network.case import Case
-from ...core.network.nodes import ERR, INPUT, TARGET
+from ...core.network.nodes import ERR, TARGET
 
 __all__ = ["PerturbedRuns", "Run", "hand_core"]
 
@@ -57,8 +59,8 @@ class PerturbedRuns:
 
     Raises
     ------
-    ValueError : another dtype than float32 and float64, or an op that picks winners or draws
-        numbers: only the kinks of scalar activations are followed.
+    ValueError : another dtype than float32 and float64, no divergence, or an op that picks winners
+        or draws numbers: only the kinks of scalar activations are followed.
 
     >>> from gradparity.core import *
     >>> net = layered([Affine(3, 8), ReLU(), Affine(8, 2)], L2())
@@ -73,16 +75,15 @@ class PerturbedRuns:
         self.case, self.eta = case, eta
         self.rounding = Rounding.of(case.dtype, statistical=case.dtype == np.float32)
         rng = np.random.default_rng([seed, 1])  # not the minibatches' stream
-        largest = max(math.prod(case.shapes[n.name]) for n in case.network.nodes)
-        longest = max(largest, *(p.size for p in case.params.values()), case.x.size)
+        longest = max(math.prod(shape) for shape in case.shapes.values())
         self.signs = rng.choice([-1.0, 1.0], max(SIGNS, 2 * longest))
         self.random = Random(seed)
-        self.x, self.d = case.x.astype(np.float64), case.desired.astype(np.float64)
+        self.inputs, self.d = sample_rows(case), case.desired.astype(np.float64)
         self.params = [_float64(case.params) for _ in range(K)]
         self.kinks = [
             (step.inputs[0], kink.at)
             for step in case.network.body
-            if isinstance(step.op, Kinked) and step.inputs[0] != INPUT
+            if isinstance(step.op, Kinked) and step.inputs[0] not in case.inputs
             for kink in step.op.kinks
         ]
         self.kinked = {name for name, _ in self.kinks}
@@ -107,7 +108,7 @@ class PerturbedRuns:
         """The values that have a kink after them, in the case's own arithmetic."""
         if not self.kinks:
             return {}
-        value = forward(self.case.network, {**params, INPUT: self.case.x[rows]})
+        value = forward(self.case.network, {**params, **self.inputs(rows)})
         return {name: value[name] for name in self.kinked}
 
     def crossed(self, core: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, float]:
@@ -155,10 +156,14 @@ class PerturbedRuns:
         """`sgd_step`: every formula evaluated on ``given(inputs)``, its results shown to `seen`."""
         network = self.case.network
         value = {name: given(p) for name, p in params.items()}
-        value |= {INPUT: given(self.x[rows]), TARGET: given(self.d[rows])}
+        value |= {
+            name: given(a.astype(np.float64)) if a.dtype.kind == "f" else a
+            for name, a in self.inputs(rows).items()
+        }
+        value[TARGET] = given(self.d[rows])
         for s in network.steps:
-            z = s.op.forward(*(value[i] for i in s.inputs))
-            value[s.name] = seen(z) if s.name == ERR else given(seen(z, s.name))
+            z = s.named(s.op.forward(*(value[i] for i in s.inputs)))
+            value |= {n: seen(a) if n == ERR else given(seen(a, n)) for n, a in z.items()}
         uses: dict[str, list[Array]] = {ERR: [given(np.ones(()))]}
         for source, dy in edge_gradients(network.steps, value, uses):
             uses.setdefault(source, []).append(given(seen(dy)))
@@ -171,11 +176,12 @@ class PerturbedRuns:
 def hand_core(case: Case, eta: float) -> Trainer:
     """The core's own training; ``params()`` are its live arrays."""
     params = {name: p.copy() for name, p in case.params.items()}
-    eta = case.dtype.type(eta)
+    eta, inputs_of = case.dtype.type(eta), sample_rows(case)
 
     def step(rows: Array) -> float:
-        Div = sgd_step(case.network, params, case.x[rows], case.desired[rows], eta)
-        return float(case.network.risk(Div))
+        inputs = inputs_of(rows)
+        Div = sgd_step(case.network, params, inputs, case.desired[rows], eta)
+        return float(risk_of(case.network, Div, inputs))
 
     return Trainer(step, lambda: params)
 
@@ -247,8 +253,13 @@ def _float64(params: Mapping[str, Array]) -> dict[str, Array]:
 def _check_supported(case: Case) -> None:
     if case.dtype not in (np.float32, np.float64):
         raise ValueError(f"the case's dtype is {case.dtype}; give float32 or float64")
+    if case.network.divergence is None:
+        raise ValueError(
+            f"the network ends at {', '.join(case.network.ends)} and has no divergence; training "
+            "follows the loss of each sample, so give divergence= instead of ends="
+        )
     for step in case.network.body:
-        if isinstance(step.op, Max | MaxSubsets | Maximum) or step.op.random:
+        if isinstance(step.op, Max | MaxPool | MaxSubsets | Maximum) or step.op.random:
             raise ValueError(
                 f"node {step.name!r}: training with {step.op!r} cannot be compared; only the "
                 "branches of scalar activations are followed, `gradparity check` judges the others"

@@ -165,7 +165,7 @@ def trajectories(
     batch_size: int | None = None,
     epochs: int = 1,
     seed: int = 0,
-    test: tuple[Array, Array] | None = None,
+    test: tuple[Any, Array] | None = None,
     skipped: Mapping[str, str] | None = None,
     progress: Progress = silent,
     about: tuple[str, ...] = (),
@@ -178,7 +178,7 @@ def trajectories(
     trainers : each starting from the case's parameters with this eta, by name.
     batch_size, epochs, seed : as in `minibatches`; the perturbed runs draw their signs from seed
         too.
-    test : samples held out and their labels.
+    test : samples held out, an array or all inputs by name, and their labels.
     skipped, about : as in `Trajectories`.
     progress : called with a message and the fraction of the steps that is done.
 
@@ -195,9 +195,9 @@ def trajectories(
     >>> run.exit_code, len(run.core), float(run.ratios(run.runs[0]).max())
     (0, 12, 0.0)
     """
-    batches = list(minibatches(case.T, batch_size, epochs, seed))
-    steps = len(batches)
-    core, perturbed = hand_core(case, eta), PerturbedRuns(case, eta, seed)
+    perturbed = PerturbedRuns(case, eta, seed)
+    batches = list(minibatches(case.desired.shape[0], batch_size, epochs, seed))
+    steps, core = len(batches), hand_core(case, eta)
     runs = tuple(
         Run(name, trainer, perturbed, hand_core(case, eta), steps)
         for name, trainer in trainers.items()

@@ -18,9 +18,10 @@ from ..formulas import activations as act
 from ..formulas import divergences as div
 from ..formulas import layers as lay
 from ..formulas import maxima
+from ..formulas.embedding import Embedding
 from ..formulas.op import Kinked, Op
 from ..network.case import Case
-from ..network.nodes import INPUT, Edge
+from ..network.nodes import Edge
 from ..network.trace import Trace
 
 __all__ = ["scalar_backprop"]
@@ -38,7 +39,8 @@ def scalar_backprop(case: Case) -> Trace:
 
     Parameters
     ----------
-    case : of dtype float64; any network.
+    case : of dtype float64; a network of any inputs (T, D), or integers (T,) for an `Embedding`,
+        whose values are (T, D).
 
     Returns
     -------
@@ -48,7 +50,7 @@ def scalar_backprop(case: Case) -> Trace:
     ------
     ValueError : for a case of another dtype.
     TypeError : an op or a divergence without a scalar form, such as a `VectorActivation` given by
-        its `pullback`.
+        its `pullback`; values of other shapes, or a network without a divergence.
 
     >>> from gradparity.core import *
     >>> net = layered([Affine(1, 1), ReLU()], L2())
@@ -66,7 +68,7 @@ def scalar_backprop(case: Case) -> Trace:
     d: Rows = case.desired.tolist()
 
     # Forward: node by node, instance by instance; everything is stored.
-    value: dict[str, Rows] = {INPUT: case.x.tolist()}
+    value: dict[str, Rows] = {name: rows_of(a) for name, a in case.inputs.items()}
     backward: dict[str, list[Callable[[Row], Rows]]] = {}  # dDiv/dy from dDiv/dz, by instance
     for step in network.body:
         own = {letter: case.params[name].tolist() for letter, name in step.parameters.items()}
@@ -79,12 +81,16 @@ def scalar_backprop(case: Case) -> Trace:
     Y = value[network.output]
     assert network.divergence is not None
     Divs = [divergence(network.divergence, Y[t], d[t]) for t in instances]
-    Div = [Div_t for Div_t, _ in Divs]
-    dDiv = network.scale / (case.T if network.reduction == "mean" else 1.0)
+    w = [1.0 for _ in instances]
+    if network.weights is not None:
+        w = np.broadcast_to(case.inputs[network.weights], (case.T,)).tolist()
+    Div = [w[t] * Divs[t][0] if w[t] else 0.0 for t in instances]
+    dDiv = network.scale / (sum(w) if network.reduction == "mean" else 1.0)
     Err = dDiv * sum(Div)
 
     # Backward: dDiv/dY, then for k = N..1; a value with several uses sums over them.
-    grad: dict[str, Rows] = {n: [[0.0 for _ in row] for row in z] for n, z in value.items()}
+    free = {*value} - ({*case.inputs} - {*case.differentiated})
+    grad: dict[str, Rows] = {n: [[0.0 for _ in row] for row in value[n]] for n in free}
     grad_p: dict[str, NDArray] = {}
     edge_grad: dict[Edge | tuple[str, str], NDArray] = {}
 
@@ -94,44 +100,81 @@ def scalar_backprop(case: Case) -> Trace:
             for i in range(len(dy[t])):
                 grad[edge.source][t][i] += dy[t][i]
 
-    dY = [[dDiv * g for g in dDiv_dy] for _, dDiv_dy in Divs]
+    dY = [[dDiv * w[t] * g if w[t] else 0.0 for g in Divs[t][1]] for t in instances]
     use(Edge(network.output, "Div"), dY)
     for step in reversed(network.body):
         dz = grad[step.name]
-        if isinstance(step.op, lay.Affine):
-            dp = affine_gradients(step.op, value[step.inputs[0]], dz)
-            for letter, g in dp.items():
-                name = step.parameters[letter]
-                grad_p[name] = np.array(g) + grad_p.get(name, 0.0)
+        edges = dict(zip(step.op.parameter_shapes(), step.edges[len(step.taken) :], strict=False))
+        for letter, g in parameter_gradients(step.op, value[step.inputs[0]], dz).items():
+            name, edge = step.parameters[letter], edges[letter]
+            grad_p[name] = np.array(g) + grad_p.get(name, 0.0)
+            if edge is not None and network.has_own_uses(name):
+                edge_grad[edge] = np.array(g)
         dy = [backward[step.name][t](dz[t]) for t in instances]
         for slot, (_, edge) in enumerate(step.taken):
-            assert edge is not None
-            use(edge, [dy[t][slot] for t in instances])
+            if edge is not None and edge.source in free:
+                use(edge, [dy[t][slot] for t in instances])
 
-    gradients = {name: np.array(rows) for name, rows in grad.items()} | grad_p
+    gradients = {n: np.array(rows).reshape(case.shapes[n]) for n, rows in grad.items()}
+    for name in network.trained:  # zero where nothing takes it
+        gradients[name] = grad_p.get(name, np.zeros(case.params[name].shape))
     gradients["Div"] = np.array([dDiv for _ in instances])
-    values = {name: np.array(rows) for name, rows in value.items() if name != INPUT}
+    values = {name: np.array(z) for name, z in value.items() if name not in case.inputs}
     versions = {"numpy": np.__version__}
     return Trace(Err, np.array(Div), values, gradients, edge_grad, "numpy scalar", versions)
 
 
 def _refuse_other_shapes(case: Case) -> None:
     """The loops are over samples and units."""
-    values = (name for step in case.network.body for name in step.values)
-    if (
-        any(len(case.shapes[name]) != 2 for name in values)
-        or case.network.inputs != (INPUT,)
-        or case.network.parameters
-    ):
-        raise TypeError(
-            "the scalar form is written for networks on one input x, whose values are (T, D); use "
-            "`backprop`, which takes any"
-        )
+    network = case.network
+    if network.divergence is None:
+        raise _refused(f"the network ends at {', '.join(network.ends)} and has no divergence")
+    T = case.desired.shape[0]
+    for step in network.body:
+        if len(step.values) > 1:
+            raise _refused(f"node {step.name!r} ({step.op.name}) gives {', '.join(step.values)}")
+        for name in (*(name for name, _ in step.taken), step.name):
+            shape, given = case.shapes[name], case.inputs.get(name)
+            ids = given is not None and given.dtype.kind in "iu" and step.op.integers
+            if name in network.parameters:
+                raise _refused(f"node {step.name!r} takes the parameter {name!r} as a value")
+            if not (len(shape) == 2 or (ids and len(shape) == 1)) or shape[0] != T:
+                raise _refused(f"{name!r} has shape {shape}, and there are {T} samples")
+        other = [n for letter, n in step.given.items() if letter not in step.parameters]
+        if other:
+            raise _refused(f"node {step.name!r} takes the value {other[0]!r} as a parameter")
+        widths = {case.shapes[name] for name, _ in step.taken}
+        if isinstance(step.op, lay.Add | lay.Multiply) and len(widths) > 1:
+            shapes = " and ".join(map(str, sorted(widths)))
+            raise _refused(f"node {step.name!r} ({step.op.name}) takes values of shapes {shapes}")
 
 
-def affine_gradients(op: lay.Affine, y: Rows, dz: Rows) -> dict[str, Any]:
-    """dDiv/dw_ij = sum_t y_i dz_j and dDiv/db_j = sum_t dz_j."""
-    instances, ins, outs = range(len(y)), range(op.n_in), range(op.n_out)
+def _refused(received: str) -> TypeError:
+    return TypeError(
+        f"{received}; the scalar form takes networks with a divergence, one value (T, D) per node, "
+        "Add and Multiply of equal shapes, and parameters as they are; use `backprop`, which takes "
+        "any network"
+    )
+
+
+def rows_of(array: NDArray) -> Rows:
+    """A row per instance; of integers (T,), rows of one."""
+    rows: Rows = array.reshape(len(array), -1).tolist()
+    return rows
+
+
+def parameter_gradients(op: Op, y: Rows, dz: Rows) -> dict[str, Any]:
+    """The gradients of a node's parameters by letter.
+
+    dDiv/dw_ij = sum_t y_i dz_j and dDiv/db_j = sum_t dz_j; dDiv/de_ij = sum_{t: id_t = i} dz_j.
+    """
+    instances = range(len(y))
+    if isinstance(op, Embedding):
+        chosen = [[t for t in instances if y[t][0] == i != op.padding_idx] for i in range(op.n)]
+        return {"E": [[sum(dz[t][j] for t in ts) for j in range(op.d)] for ts in chosen]}
+    if not isinstance(op, lay.Affine):
+        return {}
+    ins, outs = range(op.n_in), range(op.n_out)
     dW = [[sum(y[t][i] * dz[t][j] for t in instances) for j in outs] for i in ins]
     db = [sum(dz[t][j] for t in instances) for j in outs]
     return {"W": dW, "b": db} if op.bias else {"W": dW}
@@ -146,6 +189,8 @@ def layer(op: Op, p: dict[str, Any], y: Rows, a: Row) -> tuple[Row, Callable[[Ro
             b = p["b"] if op.bias else [0.0] * op.n_out
             z = [sum(W[i][j] * y[0][i] for i in ins) + b[j] for j in outs]
             return z, lambda dz: [[sum(W[i][j] * dz[j] for j in outs) for i in ins]]
+        case Embedding():  # z = row `id` of E; an id has no gradient
+            return list(p["E"][int(y[0][0])]), lambda dz: [[]]
         case lay.Add():
             return [sum(row[i] for row in y) for i in ins], lambda dz: [dz for _ in y]
         case lay.Multiply():

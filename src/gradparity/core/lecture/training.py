@@ -12,12 +12,13 @@ from ..arithmetic.arrays import Array
 from ..formulas.arguments import is_whole
 from ..formulas.divergences import BinaryCrossEntropy
 from ..network.backprop import forward, training_gradients
+from ..network.batch import sample_rows
 from ..network.case import Case
+from ..network.given import by_name, check_names
 from ..network.network import Network
-from ..network.nodes import INPUT
 from .descent import positive
 
-__all__ = ["Training", "accuracy", "minibatches", "sgd_step", "train"]
+__all__ = ["Training", "accuracy", "minibatches", "risk_of", "sgd_step", "train"]
 
 Progress = Callable[[int, float], object]
 Schedule = Callable[[int], Any]  # step k = 0, 1, ... -> eta_k
@@ -25,7 +26,7 @@ Schedule = Callable[[int], Any]  # step k = 0, 1, ... -> eta_k
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A run of `train`; every array has the dtype of x.
+    """A run of `train`; every array has the dtype of the case.
 
     Attributes
     ----------
@@ -91,18 +92,19 @@ def _minibatches(T: int, size: int, epochs: int, rng: np.random.Generator) -> It
         yield from np.array_split(order, -(-T // size))
 
 
-def sgd_step(network: Network, params: dict[str, Array], x: Array, d: Array, eta: Any) -> Array:
+def sgd_step(network: Network, params: dict[str, Array], inputs: Any, d: Array, eta: Any) -> Array:
     """One update W <- W - eta dErr/dW, in place in the arrays of `params`; nothing is checked.
 
     Parameters
     ----------
     params : every parameter by name, writeable.
-    x, d : inputs (T, D_0) and desired outputs (T, L) as ``divergence.desired`` returned them.
+    inputs : an array whose axis 0 is the batch, or all inputs by name.
+    d : desired outputs (T, L) as ``divergence.desired`` returned them.
     eta : a Python float, or a NumPy scalar of the parameters' dtype.
 
     Returns
     -------
-    Div, shape (T,), of the parameters as they were before the update.
+    Div, shape (T,), of the parameters as they were before the update; weights are in it.
 
     >>> from gradparity.core import *
     >>> case = Case(layered([Affine(1, 1)], L2()), {"W1": [[2.0]], "b1": [0.0]}, [[1.0]], [[1.0]])
@@ -110,16 +112,23 @@ def sgd_step(network: Network, params: dict[str, Array], x: Array, d: Array, eta
     >>> sgd_step(case.network, params, case.x, case.desired, eta=0.5), params["W1"], params["b1"]
     (array([0.5]), array([[1.5]]), array([-0.5]))
     """
-    Div, grad = training_gradients(network, params, x, d)
+    Div, grad = training_gradients(network, params, inputs, d)
     for name, gradient in grad.items():
         params[name] -= eta * gradient  # not `gradient *= eta`: an op may return one array twice
     return Div
 
 
+def risk_of(network: Network, Div: Array, inputs: Mapping[str, Array]) -> Any:
+    """Err of the Div that `sgd_step` returned for these inputs by name."""
+    if network.weights is None:
+        return network.risk(Div)
+    return network.risk(Div, np.broadcast_to(inputs[network.weights], Div.shape))
+
+
 def train(
     network: Network,
     params: Mapping[str, Array],
-    x: Array,
+    inputs: Any,
     d: Array,
     *,
     eta: float | Schedule,
@@ -137,7 +146,10 @@ def train(
 
     Parameters
     ----------
-    network, params, x, d : as in `Case`, which checks them; the dtype of x is used throughout.
+    network, params, inputs, d : as in `Case`, which checks them: `inputs` is an array whose axis 0
+        is the batch, or all inputs by name, ``{"x": ..., "mask": ...}``.  A minibatch takes rows of
+        every input that has a batch axis; the others, such as one mask for all instances, stay
+        whole.  The dtype of the floats is used throughout.
     eta : step size > 0, or a schedule k -> eta_k >= 0 for step k = 0, 1, ...: see
         `gradparity.core.lecture.descent` for `constant`, `inverse_time` and `exponential`.
     batch_size, epochs, seed : as in `minibatches`; None trains on the whole set at once.
@@ -152,11 +164,13 @@ def train(
     Raises
     ------
     TypeError, ValueError : what `Case` and `minibatches` refuse; an eta or a tolerance that is not
-        positive and finite, an eta that is 0 in this dtype; a network without parameters.
+        positive and finite, an eta that is 0 in this dtype; a network without parameters or
+        divergence; minibatches of a network that keeps no batch axis, or whose weights sum to 0.
 
     Notes
     -----
     A `RandomizedLeakyReLU` draws from its own seed: the same slopes in every step of one size.
+    Running statistics, which have no gradient, stay as they are given.
 
     >>> from gradparity.core import *
     >>> xor = layered([Affine(2, 4), Tanh(), Affine(4, 1)], BinaryCrossEntropy())
@@ -166,31 +180,41 @@ def train(
     >>> run.stopped_by, accuracy(xor, run.params, x, labels)
     ('converged', 1.0)
     """
-    case = Case(network, params, x, d)
+    if isinstance(network, Network) and network.divergence is None:
+        raise ValueError(
+            f"the network ends at {', '.join(network.ends)} and has no divergence; train follows "
+            "the loss of each instance, so give divergence= instead of ends="
+        )
+    case = Case(network, params, inputs, d)
     if not case.params:
         raise ValueError("the network has no parameters to train; give it an op such as Affine")
-    if network.inputs != (INPUT,):
-        raise ValueError(f"the network takes {network.inputs}; train takes one input x alone")
     eta_at = _step_sizes(eta, case.dtype)
     positive("tolerance", tolerance, rule=True)
-    batches = minibatches(case.T, batch_size, epochs, seed)
-    per_epoch = -(-case.T // (batch_size or case.T))
+    T = case.desired.shape[0]
+    batches = minibatches(T, batch_size, epochs, seed)
+    per_epoch = -(-T // (batch_size or T))
+    inputs_of = sample_rows(case)
     own = {name: p.copy() for name, p in case.params.items()}
     losses: list[Array] = []
     epoch_losses: list[Array] = []
     Divs: list[Array] = []
+    seen: list[Array] = []
     stopped_by: Any = None
     for step, rows in enumerate(batches):
         with np.errstate(all="ignore"):
-            Divs.append(sgd_step(network, own, case.x[rows], case.desired[rows], eta_at(step)))
-            losses.append(network.risk(Divs[-1]))
+            part = inputs_of(rows)
+            Divs.append(sgd_step(network, own, part, case.desired[rows], eta_at(step)))
+            losses.append(risk_of(network, Divs[-1], part))
+            seen.append(rows)
         if on_step:
             on_step(step, float(losses[-1]))
         if not np.isfinite(losses[-1]):
             stopped_by = "diverged"
         elif (step + 1) % per_epoch == 0:
-            epoch_losses.append(network.risk(np.concatenate(Divs)))
+            epoch = inputs_of(np.concatenate(seen)) if network.weights else {}
+            epoch_losses.append(risk_of(network, np.concatenate(Divs), epoch))
             Divs.clear()
+            seen.clear()
             stopped_by = _stopped(own, epoch_losses, tolerance)
             if on_epoch:
                 on_epoch(len(epoch_losses) - 1, float(epoch_losses[-1]))
@@ -200,44 +224,57 @@ def train(
     return Training(own, Errs, epoch_Errs, len(losses), stopped_by or "epochs")
 
 
-def accuracy(network: Network, params: Mapping[str, Array], x: Array, labels: Array) -> float:
+def accuracy(network: Network, params: Mapping[str, Array], inputs: Any, labels: Array) -> float:
     """The fraction of instances whose class is found (lecture, section 4).
 
     Of several outputs the largest is the class, the first one at a tie.  A single output is the
     probability of class 1 and is compared with 1/2; on the logits of `BinaryCrossEntropy` with 0.
-    An instance with a NaN among its outputs is wrong.
+    An instance with a NaN among its outputs is wrong.  All instances count alike, whatever their
+    weights.
 
     Parameters
     ----------
     network, params : of any float dtype.
-    x : inputs (T, D_0), floats.
-    labels : the classes, integers (T,).
+    inputs : an array whose axis 0 is the batch, or all inputs by name; the weights of the loss may
+        be left out.
+    labels : the classes, integers (T,), or of the output's shape without its last axis.
 
     Raises
     ------
-    TypeError, ValueError : labels that are not integers (T,), or a class without an output.
+    TypeError, ValueError : names that are not the inputs', labels that are not integers (T,), a
+        class without an output, or an output without an axis of classes.
 
     >>> from gradparity.core import *
     >>> net, x = layered([Softmax()], CrossEntropy(on="probabilities")), np.eye(3)
     >>> accuracy(net, {}, x, np.array([0, 1, 1]))
     0.6666666666666666
     """
+    given = by_name(network, inputs)
+    check_names("inputs", {network.weights: None, **given} if network.weights else given,
+                network.inputs)  # fmt: skip
     with np.errstate(all="ignore"):
-        y = forward(network, {**params, network.inputs[0]: x})[network.output]
-    labels, T, K = np.asarray(labels), y.shape[0], max(2, y.shape[1])
+        y = forward(network, {**params, **given})[network.output]
+    if y.ndim < 2:
+        raise ValueError(
+            f"the output has shape {y.shape}; accuracy takes one row of outputs for each instance, "
+            "an output for each class or a single one"
+        )
+    labels, K = np.asarray(labels), max(2, y.shape[-1])
     if labels.dtype.kind not in "iub":
         raise TypeError(f"labels have dtype {labels.dtype}; give integers: labels.astype(int)")
-    if labels.shape != (T,) or not T:
-        raise ValueError(f"labels have shape {labels.shape} and x {x.shape}; give one label a row")
+    if labels.shape != y.shape[:-1] or not labels.size:
+        raise ValueError(
+            f"labels have shape {labels.shape} and the outputs {y.shape}; give one label a row"
+        )
     if labels.min() < 0 or labels.max() >= K:
         bad = labels[(labels < 0) | (labels >= K)][0]
         raise ValueError(f"label {bad} is out of range: the outputs have labels 0 to {K - 1}")
-    if y.shape[1] > 1:
+    if y.shape[-1] > 1:
         found = y.argmax(axis=-1)
     else:
         divergence = network.divergence
         logits = isinstance(divergence, BinaryCrossEntropy) and divergence.on == "logits"
-        found = y[:, 0] > (0.0 if logits else 0.5)
+        found = y[..., 0] > (0.0 if logits else 0.5)
     return float(np.mean((found == labels) & ~np.isnan(y).any(axis=-1)))
 
 

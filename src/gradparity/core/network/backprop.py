@@ -15,6 +15,7 @@ from ..arithmetic.arrays import Array, total
 from ..formulas.op import Op
 from .case import Case
 from .contract import gradients_of, value_of
+from .given import by_name
 from .network import Network
 from .nodes import DIV, ERR, TARGET, Edge, Step
 from .trace import Trace
@@ -196,21 +197,27 @@ def _widened(case: Case) -> tuple[Mapping[str, Any], Callable[[Array], Array]]:
 
 
 def training_gradients(
-    network: Network, params: Mapping[str, Array], x: Array, d: Array
+    network: Network, params: Mapping[str, Array], inputs: Any, d: Array
 ) -> tuple[Array, dict[str, Array]]:
     """Div and the gradients of Err by the parameters alone: `backprop` for the training loop.
 
-    Nothing is checked and nothing upstream of the first parameter is differentiated.  `d` is what
-    ``divergence.desired`` returned.
+    Nothing is checked and nothing upstream of the first parameter is differentiated.  `inputs` is
+    an array or all inputs by name, `d` what ``divergence.desired`` returned.
     """
     assert network.divergence is not None
-    value = forward(network, {**params, network.inputs[0]: x})
-    Div, dY = network.divergence.forward_and_gradient(value[network.output], d)
-    weight = network.scale / Div.size if network.reduction == "mean" else network.scale
-    if weight != 1.0:
-        dY = dY * Div.dtype.type(weight)
-    uses = {network.output: [dY]}
-    for source, dy in edge_gradients(network.body, value, uses):
+    given = {**params, **by_name(network, inputs)}
+    uses: dict[str, list[Array]]
+    if network.weights is not None:
+        value = forward(network, {**given, TARGET: d})
+        Div, steps, uses = value[DIV], network.steps, {ERR: [np.ones_like(value[ERR])]}
+    else:
+        value, steps = forward(network, given), network.body
+        Div, dY = network.divergence.forward_and_gradient(value[network.output], d)
+        weight = network.scale / Div.size if network.reduction == "mean" else network.scale
+        if weight != 1.0:
+            dY = dY * Div.dtype.type(weight)
+        uses = {network.output: [dY]}
+    for source, dy in edge_gradients(steps, value, uses):
         uses.setdefault(source, []).append(dy)
     return Div, {name: total(uses[name]) for name in network.trained if name in uses}
 

@@ -1,22 +1,98 @@
-"""The batch axis: whether samples, the entries of axis 0, stay independent of each other.
+"""The batch axis: which inputs have one, and whether samples stay independent of each other.
 
-Shapes do not show it: attention over (T, D), a flip, a softmax over axis 0 keep the shape and mix
-samples.  So a NaN put into one sample must stay there.
+Shapes do not show the latter: attention over (T, D), a flip, a softmax over axis 0 keep the shape
+and mix samples.  So a NaN put into one sample must stay there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
 
-from ..arithmetic.arrays import NDArray
+from ..arithmetic.arrays import Array, NDArray
 from ..formulas.op import Op
 from .backprop import forward
 from .case import Case
+from .nodes import TARGET
 
-__all__ = ["op_keeps_samples", "samples_stay_apart"]
+__all__ = ["batched_inputs", "op_keeps_samples", "sample_rows", "samples_stay_apart"]
+
+#: Sets of inputs that are tried; twelve inputs as long as the batch have fewer.
+TRIALS = 1 << 12
+
+
+def batched_inputs(case: Case) -> tuple[str, ...]:
+    """The inputs whose axis 0 is the batch; every other input is the same for all samples.
+
+    A mask (8, 8) for eight samples shows that the length of axis 0 does not decide.  So these are
+    the most inputs that can be longer there such that the output has as many samples more.
+
+    Raises
+    ------
+    ValueError : no set of inputs can be longer: the network keeps no batch axis.
+
+    >>> from gradparity.core import *
+    >>> net = Network(Node("y1", Add(), "x", "mask"), divergence=L2(), inputs=("x", "mask"))
+    >>> batched_inputs(Case.random(net, x={"x": np.ones((2, 2, 3)), "mask": np.ones((2, 3))}))
+    ('x',)
+    """
+    network, T = case.network, case.desired.shape[0]
+    output = case.shapes[network.output]
+    shapes = {name: a.shape for name, a in case.inputs.items()}
+    found = [name for name, shape in shapes.items() if shape[0] == T]
+    chosen = (some for n in range(len(found), 0, -1) for some in combinations(found, n))
+    for some in islice(chosen, TRIALS):
+        longer = {name: (T + 1, *shapes[name][1:]) for name in some}
+        longer[TARGET] = (T + 1, *case.desired.shape[1:])
+        try:
+            if network.shapes({**shapes, **longer})[network.output] == (T + 1, *output[1:]):
+                return some
+        except ValueError:
+            continue
+    received = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    raise ValueError(
+        f"the network keeps no batch axis: its output has shape {output}, the inputs {received}, "
+        f"and with {T + 1} samples the shapes do not fit, so no minibatch can be taken; give ops "
+        "that take any number of samples, or batch_size=None to train on all samples at once"
+    )
+
+
+def sample_rows(case: Case) -> Callable[[Array], dict[str, NDArray]]:
+    """A function from the indices of samples to their inputs by name.
+
+    Inputs without a batch axis stay whole.  The function raises ValueError where the network keeps
+    no batch axis and not all samples are asked for, or where the mean has weights that sum to 0.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(2, 3)], L2()), batch=5)
+    >>> sample_rows(case)(np.array([4, 0]))["x"].shape
+    (2, 2)
+    """
+    network, everything = case.network, np.arange(case.desired.shape[0])
+    batched: tuple[str, ...] = ()
+    refused: ValueError | None = None
+    try:
+        batched = batched_inputs(case)
+    except ValueError as error:
+        refused = error
+
+    def taken(rows: Array) -> dict[str, NDArray]:
+        if refused is not None and not np.array_equal(rows, everything):
+            raise refused
+        inputs = {n: a[rows] if n in batched else a for n, a in case.inputs.items()}
+        weights = inputs.get(network.weights or "")
+        if weights is not None and network.reduction == "mean" and not weights.sum():
+            raise ValueError(
+                f"the weights {network.weights!r} of a minibatch, samples {rows.tolist()}, sum to "
+                "0, and the weighted mean divides by their sum; give a larger batch_size, leave "
+                'out samples whose weight is 0, or give reduction="sum"'
+            )
+        return inputs
+
+    return taken
 
 
 def op_keeps_samples(op: Op, *y: NDArray) -> bool:

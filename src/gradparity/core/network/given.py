@@ -15,6 +15,7 @@ from .network import Network
 from .nodes import INPUT, Step
 
 __all__ = [
+    "by_name",
     "check_names",
     "check_representable",
     "check_samples",
@@ -44,9 +45,14 @@ def check_samples(output: Shape) -> None:
         )
 
 
+def by_name(network: Network, inputs: Any) -> Mapping[str, Any]:
+    """The inputs by name, where one array stands for the only input; nothing is checked."""
+    return inputs if isinstance(inputs, Mapping) else {network.inputs[0]: inputs}
+
+
 def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
     """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
-    given = x if isinstance(x, Mapping) else {network.inputs[0]: x}
+    given = by_name(network, x)
     check_names("inputs", given, network.inputs)
     takes_integers = any(step.op.integers for step in network.body if INPUT in step.inputs)
     inputs = {}

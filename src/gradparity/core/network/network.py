@@ -161,9 +161,9 @@ class Network:
         given = {name: value for name, value in new.items() if value is not None}
         return Network(*nodes, **self._settings | given)
 
-    def risk(self, Div: Any) -> Any:
-        """Err of Div, in any arithmetic."""
-        return self.loss[-1].op.forward(Div)
+    def risk(self, *Div: Any) -> Any:
+        """Err of Div, and of the weights where the network has some, in any arithmetic."""
+        return self.loss[-1].op.forward(*Div)
 
     @cached_property
     def buffers(self) -> frozenset[str]:
