@@ -295,3 +295,88 @@ def test_losses_of_courses(convention: str, of: str) -> None:
     assert {f.convention for _, f in gp.check(two(), own).findings() if not f.parity} == {
         convention
     }
+
+
+class Lookup:
+    """An embedding, whose input has no gradient."""
+
+    def __init__(self, n: int, d: int) -> None:
+        self.E = np.zeros((d, n))  # (out, in), as the matrices of `Linear`
+
+    def forward(self, ids: Array) -> Array:
+        self.ids = ids
+        return self.E.T[ids]
+
+    def backward(self, dLdZ: Array) -> None:
+        self.dLdE = np.zeros(self.E.shape, dLdZ.dtype)
+        np.add.at(self.dLdE.T, self.ids, dLdZ)
+
+
+class Doubled(Lookup):
+    """Counts an id once where it occurs twice: wrong."""
+
+    def backward(self, dLdZ: Array) -> None:
+        self.dLdE = np.zeros(self.E.shape, dLdZ.dtype)
+        self.dLdE.T[self.ids] += dLdZ
+
+
+class Total:
+    """The sum over the tokens of a sequence."""
+
+    def forward(self, A: Array) -> Array:
+        self.shape = A.shape
+        return A.sum(axis=1)
+
+    def backward(self, dLdA: Array) -> Array:
+        return np.broadcast_to(dLdA[:, None], self.shape)
+
+
+class Token(Linear):
+    """An affine map of every token."""
+
+    def backward(self, dLdZ: Array) -> Array:
+        self.dLdW = np.einsum("tso,tsi->oi", dLdZ, self.A)
+        self.dLdb = dLdZ.sum(axis=(0, 1)).reshape(self.b.shape)
+        return dLdZ @ self.W
+
+
+def of_ids(last: int = 3) -> gp.Case:
+    network = gp.Network(
+        gp.Node("e", core.Embedding(7, 4), "ids"), gp.Node("t", core.Tanh(), "e"),
+        gp.Node("s", core.Sum((1,)), "t"), gp.Node("o", core.Affine(4, last), "s"),
+        divergence=core.L2(), inputs=("ids",),
+    )  # fmt: skip
+    ids = np.random.default_rng(0).integers(0, 7, (6, 5))
+    return gp.Case.random(network, x={"ids": ids})
+
+
+class TestInputs:
+    def test_integers(self) -> None:
+        case, own = (
+            of_ids(),
+            gp.LayerStack([Lookup(7, 4), Tanh(), Total(), Linear(4, 3)], HalfSquares),
+        )
+        report = gp.check(case, own)
+        assert report, report
+        trace, right = own.trace(case), gp.backprop(case)
+        assert set(trace.grad) == set(right.grad)
+        assert set(trace.edge_grad) == set(right.edge_grad)
+        assert not [f for f in gp.judge(case, trace) if not f.parity]
+
+    def test_a_mistake_at_integers(self) -> None:
+        own = gp.LayerStack([Doubled(7, 4), Tanh(), Total(), Linear(4, 3)], HalfSquares)
+        assert bad(gp.check(of_ids(), own)) == {"grad E_e": "e"}
+
+    def test_another_name_and_images(self) -> None:
+        network = gp.Network(
+            gp.Node("z", core.Affine(4, 3), "tokens"), gp.Node("y", core.ReLU(), "z"),
+            gp.Node("s", core.Sum((1,)), "y"), divergence=core.L2(), inputs=("tokens",),
+        )  # fmt: skip
+        x = np.random.default_rng(0).standard_normal((6, 5, 4))
+        case = gp.Case.random(network, x={"tokens": x})
+        own = gp.LayerStack([Token(4, 3, (-1,)), ReLU(), Total()], HalfSquares)
+        results = own(case)
+        assert list(results)[-1] == "grad tokens"
+        assert results["grad tokens"].shape == (6, 5, 4)
+        assert gp.check(case, own)
+        assert not [f for f in gp.judge(case, own.trace(case)) if not f.parity]

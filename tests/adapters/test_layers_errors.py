@@ -124,6 +124,28 @@ class TestErrors:
             AdapterError, match="not a row of layers: node 's1' takes z1, y1 and not y1 alone"
         ):
             own(gp.Case.random(branch))
+        several = gp.Network(
+            gp.Node("z1", core.Affine(5, 4), "a"), gp.Node("s1", core.Add(), "z1", "b"),
+            gp.Node("y1", core.Tanh(), "s1"), divergence=core.L2(), inputs=("a", "b"),
+        )  # fmt: skip
+        x = {"a": np.ones((3, 5)), "b": np.ones((3, 4))}
+        with pytest.raises(
+            AdapterError,
+            match="not a row of layers: the inputs are a, b; node 's1' takes z1, b and not z1 "
+            "alone; return results by name, from a function of the case",
+        ):
+            own(gp.Case.random(several, x=x))
+        weighed = gp.Network(
+            gp.Node("z1", core.Affine(5, 4), "x"), divergence=core.L2(), inputs=("x", "w"),
+            weights="w",
+        )  # fmt: skip
+        with pytest.raises(
+            AdapterError, match="the inputs are x, w, and the first layer takes one"
+        ):
+            own(gp.Case.random(weighed, x={"x": np.ones((3, 5)), "w": np.ones(3)}))
+        ended = gp.Network(gp.Node("s", core.Sum(), "x"), ends={"s": 1.0})
+        with pytest.raises(AdapterError, match="the network ends at s and has no divergence"):
+            own(gp.Case.random(ended, width=3))
         with pytest.raises(AdapterError, match="the output is 'z1' and not the last node, 'y1'"):
             own(gp.Case.random(inner))
         maxout = net(core.Affine(5, 4), core.Maxout(4, 3, 2))

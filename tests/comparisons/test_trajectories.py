@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from crossed import crossed
-from gradparity.adapters.base import Trainer
+from gradparity.adapters.base import Trainer, get_adapter
 from gradparity.cli import main
+from gradparity.comparisons.cases.deep import conv_net, lstm, transformer
 from gradparity.comparisons.cases.digits import RECIPES
 from gradparity.comparisons.lecture.perturbed import PerturbedRuns, hand_core
 from gradparity.comparisons.lecture.trajectories import Trajectories, train_digits, trajectories
@@ -20,11 +21,15 @@ from gradparity.core import (
     Affine,
     Case,
     CrossEntropy,
+    Embedding,
     LeakyReLU,
     MaxSubsets,
+    Multiply,
     Network,
+    Node,
     ReLU,
     Sigmoid,
+    Sum,
     layered,
 )
 from gradparity.core.network.backprop import training_gradients
@@ -99,19 +104,55 @@ def test_a_correct_trainer_stays_inside(dtype: str, seed: int) -> None:
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_framework_stays_inside(name: str, dtype: str) -> None:
     pytest.importorskip(name)
-    from gradparity.adapters.base import get_adapter
-
     case = make(dtype=dtype, T=60)  # minibatches of 8 and of 7
     found = train(case, get_adapter(name).trainer(case, ETA))  # type: ignore[attr-defined]
     assert found.exit_code == 0, found
+
+
+def of_ids(dtype: str) -> Case:
+    """An embedding of integers, a mask for all samples, and a weight for each."""
+    net = Network(
+        Node("e", Embedding(20, 6), "ids"), Node("m", Multiply(), "e", "mask"),
+        Node("s", Sum((1,)), "m"), Node("z", Affine(6, 5), "s"), Node("y", ReLU(), "z"),
+        Node("o", Affine(5, 3), "y"),
+        divergence=CrossEntropy(eps=0.01), inputs=("mask", "ids", "w"), fixed=("mask",),
+        weights="w",
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    x = {"ids": rng.integers(0, 20, (40, 5)), "mask": rng.random((5, 6)), "w": rng.random(40)}
+    return Case.random(net, x=x, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("task", "dtype"),
+    [("ids", "float32"), ("ids", "float64"), ("transformer", "float64"), ("lstm", "float32")],
+)
+def test_a_framework_stays_inside_on_several_inputs(task: str, dtype: str) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    deep = {"transformer": transformer, "lstm": lstm}
+    case = deep[task](8).astype(dtype) if task in deep else of_ids(dtype)
+    trainers = {n: get_adapter(n).trainer(case, ETA) for n in ("torch", "jax")}  # type: ignore[attr-defined]
+    found = trajectories(case, trainers, eta=ETA, batch_size=3, epochs=2)
+    assert found.exit_code == 0, found
+    assert found.judged == len(found.core)
+    assert all(0 < found.ratios(run).max() < 0.5 for run in found.runs)
+
+
+def test_a_wrong_gradient_leaves_the_bound_on_several_inputs() -> None:
+    case = of_ids("float32")
+    params = {**case.params, "b_o": case.params["b_o"] + np.float32([1e-4, 0, 0])}
+    other = Case(case.network, params, case.inputs, case.d)
+    test = (dict(case.inputs), case.d.argmax(1) if case.d.ndim > 1 else case.d)
+    found = train(case, hand_core(other, ETA), epochs=2, test=test)
+    assert found.exit_code == 1
+    assert set(found.accuracy) == {"core", "it"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_trainer_starts_from_the_parameters_and_leaves_them(name: str, dtype: str) -> None:
     pytest.importorskip(name)
-    from gradparity.adapters.base import get_adapter
-
     case = make(dtype=dtype)
     before = {k: p.copy() for k, p in case.params.items()}
     trainer = get_adapter(name).trainer(case, ETA)  # type: ignore[attr-defined]
@@ -278,6 +319,11 @@ def test_what_is_not_followed_is_refused() -> None:
         trajectories(case, {}, eta=ETA)
     with pytest.raises(ValueError, match="give float32 or float64"):
         trajectories(make(dtype="float16"), {}, eta=ETA)
+    with pytest.raises(ValueError, match="node 'p1': training with MaxPool"):
+        trajectories(conv_net(4), {}, eta=ETA)
+    ended = Network(Node("s", Sum(), "x"), ends={"s": 1.0})
+    with pytest.raises(ValueError, match=r"ends at s and has no divergence; .* give divergence="):
+        trajectories(Case.random(ended, width=3), {}, eta=ETA)
 
 
 def test_progress_is_told_up_to_the_end() -> None:

@@ -177,11 +177,15 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         r"'x' has shape \(4, 3, 2\), and there are 4 samples; the scalar form takes",
     ),
     "an input without a batch axis in the scalar form": (
-        lambda: scalar_backprop(Case.random(two_inputs(), x={"a": random(4, 2), "b": random(1, 2)})),
+        lambda: scalar_backprop(
+            Case.random(two_inputs(), x={"a": random(4, 2), "b": random(1, 2)})
+        ),
         r"'b' has shape \(1, 2\), and there are 4 samples; the scalar form takes",
     ),
     "what broadcasts in the scalar form": (
-        lambda: scalar_backprop(Case.random(two_inputs(), x={"a": random(4, 2), "b": random(4, 1)})),
+        lambda: scalar_backprop(
+            Case.random(two_inputs(), x={"a": random(4, 2), "b": random(4, 1)})
+        ),
         r"node 's' \(Add\) takes values of shapes \(4, 1\) and \(4, 2\); the scalar form",
     ),
     "a transposed parameter in the scalar form": (
