@@ -19,6 +19,7 @@ from gradparity.comparisons.lecture.perturbed import PerturbedRuns, hand_core
 from gradparity.comparisons.lecture.trajectories import Trajectories, train_digits, trajectories
 from gradparity.core import (
     Affine,
+    BatchNorm,
     Case,
     CrossEntropy,
     Embedding,
@@ -28,6 +29,7 @@ from gradparity.core import (
     Network,
     Node,
     ReLU,
+    Reshape,
     Sigmoid,
     Sum,
     layered,
@@ -137,6 +139,30 @@ def test_a_framework_stays_inside_on_several_inputs(task: str, dtype: str) -> No
     assert found.exit_code == 0, found
     assert found.judged == len(found.core)
     assert all(0 < found.ratios(run).max() < 0.5 for run in found.runs)
+
+
+def test_running_statistics_are_not_trained() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    ops = [Affine(4, 3), BatchNorm(3, training=False), Affine(3, 2)]
+    case = Case.random(layered(ops, CrossEntropy()), batch=12)
+    trainers = {n: get_adapter(n).trainer(case, ETA) for n in ("torch", "jax")}  # type: ignore[attr-defined]
+    found = trajectories(case, trainers, eta=ETA, batch_size=5, epochs=2)
+    assert found.exit_code == 0, found
+    for run in found.runs:
+        for name in case.network.buffers:
+            np.testing.assert_array_equal(run.params[name], case.params[name])
+
+
+def test_a_network_without_a_batch_axis_is_trained_on_all_samples_at_once() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    nodes = Node("z1", Affine(3, 2), "x"), Node("y1", Reshape((4, 2), keep=0), "z1")
+    case = Case.random(Network(*nodes, divergence=CrossEntropy()), batch=4)
+    trainers = {n: get_adapter(n).trainer(case, ETA) for n in ("torch", "jax")}  # type: ignore[attr-defined]
+    assert trajectories(case, trainers, eta=ETA, epochs=3).exit_code == 0
+    with pytest.raises(ValueError, match="keeps no batch axis"):
+        trajectories(case, trainers, eta=ETA, batch_size=2)
 
 
 def test_a_wrong_gradient_leaves_the_bound_on_several_inputs() -> None:

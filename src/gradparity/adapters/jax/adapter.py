@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from ...core.arithmetic.precision import Precision
-from ...core.network.batch import batched_inputs
+from ...core.network.batch import sample_rows
 from ...core.network.case import Case
 from ...core.network.given import checked_params
 from ...core.network.network import Network
@@ -190,24 +190,31 @@ class JaxAdapter(NativeAdapter):
         network, native = case.network, self.build(case.network, case.params, twin=case.twin)
         with _precision(case.dtype):
             params, free, fixed, d = self._arguments(case)
-        inputs, batched = {**free, **fixed}, batched_inputs(case)
+        taken = sample_rows(case, {**free, **fixed})
 
-        def err(params: Any, taken: Any, d: Any) -> Any:
+        def err(params: Any, inputs: Any, d: Any) -> Any:
             assert native.divergence is not None
-            Div = native.divergence(native.apply(params, taken), d)
-            return risk(network, *_weighted(network, Div, taken))
+            Div = native.divergence(native.apply(params, inputs), d)
+            return risk(network, *_weighted(network, Div, inputs))
 
-        def update(params: Any, inputs: Any, d: Any, rows: Any) -> Any:
-            taken = {n: a[rows] if n in batched else a for n, a in inputs.items()}
-            Err, gradient = jax.value_and_grad(err)(params, taken, d[rows])
-            return Err, jax.tree.map(lambda p, g: p - eta * g, params, gradient)
+        def update(params: Any, inputs: Any, d: Any) -> Any:
+            Err, gradient = jax.value_and_grad(err)(params, inputs, d)
+            moved = jax.tree.map(lambda p, g: p - eta * g, params, gradient)
+            for step in network.body:  # running statistics are not trained
+                for letter in step.op.buffers:
+                    own = letter in step.own
+                    where = step.name if own else SHARED
+                    name = native_name(step.op, letter, NATIVE) if own else step.given[letter]
+                    if name in moved.get(where, ()):  # not a value of another node
+                        moved[where][name] = params[where][name]
+            return Err, moved
 
         compiled = jax.jit(update)
 
         def step(rows: Any) -> float:
             nonlocal params
             with _precision(case.dtype):
-                Err, params = compiled(params, inputs, d, rows)
+                Err, params = compiled(params, taken(rows), d[rows])
             return float(Err)
 
         return Trainer(step, lambda: self.export(network, params))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.network.batch import batched_inputs
+from ...core.network.batch import sample_rows
 from ...core.network.case import Case
 from ...core.network.given import checked_params
 from ...core.network.network import Network
@@ -185,16 +185,16 @@ class TorchAdapter(NativeAdapter):
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Eager training with `torch.optim.SGD`; see `Trainer`."""
         network, module = case.network, self.build(case.network, case.params, twin=case.twin)
-        d, batched = _target(case, None, self.overrides), batched_inputs(case)
-        inputs = {name: _tensor(a, None) for name, a in case.inputs.items()}
+        d = _target(case, None, self.overrides)
+        taken = sample_rows(case, {name: _tensor(a, None) for name, a in case.inputs.items()})
         optimizer = torch.optim.SGD(module.parameters(), lr=eta)
 
         def step(rows: Any) -> float:
             chosen = torch.tensor(rows)
             with torch.enable_grad(), _one_thread():
-                taken = {n: a[chosen] if n in batched else a for n, a in inputs.items()}
-                Div = module.divergence(module(taken), d[chosen])
-                Err = risk(network, *_weighted(network, Div, taken))
+                inputs = taken(chosen)
+                Div = module.divergence(module(inputs), d[chosen])
+                Err = risk(network, *_weighted(network, Div, inputs))
                 optimizer.zero_grad()
                 Err.backward()
                 optimizer.step()

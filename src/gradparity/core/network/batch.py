@@ -60,11 +60,14 @@ def batched_inputs(case: Case) -> tuple[str, ...]:
     )
 
 
-def sample_rows(case: Case) -> Callable[[Array], dict[str, NDArray]]:
+def sample_rows(
+    case: Case, inputs: Mapping[str, Any] | None = None
+) -> Callable[[Array], dict[str, Any]]:
     """A function from the indices of samples to their inputs by name.
 
-    Inputs without a batch axis stay whole.  The function raises ValueError where the network keeps
-    no batch axis and not all samples are asked for, or where the mean has weights that sum to 0.
+    `inputs` are the case's in a framework's arrays, by default its own.  Inputs without a batch
+    axis stay whole.  The function raises ValueError where the network keeps no batch axis and not
+    all samples are asked for, or where the mean has weights that sum to 0.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(2, 3)], L2()), batch=5)
@@ -79,18 +82,19 @@ def sample_rows(case: Case) -> Callable[[Array], dict[str, NDArray]]:
     except ValueError as error:
         refused = error
 
-    def taken(rows: Array) -> dict[str, NDArray]:
+    def taken(rows: Array) -> dict[str, Any]:
         if refused is not None and not np.array_equal(rows, everything):
             raise refused
-        inputs = {n: a[rows] if n in batched else a for n, a in case.inputs.items()}
-        weights = inputs.get(network.weights or "")
+        given = (inputs or case.inputs).items()
+        part = {n: a[rows] if n in batched else a for n, a in given}
+        weights = part.get(network.weights or "")
         if weights is not None and network.reduction == "mean" and not weights.sum():
             raise ValueError(
                 f"the weights {network.weights!r} of a minibatch, samples {rows.tolist()}, sum to "
                 "0, and the weighted mean divides by their sum; give a larger batch_size, leave "
                 'out samples whose weight is 0, or give reduction="sum"'
             )
-        return inputs
+        return part
 
     return taken
 
