@@ -83,7 +83,8 @@ class Trainer(NamedTuple):
     """A framework's own training loop, one update at a time: W <- W - eta dErr/dW.
 
     ``step(rows)`` updates the parameters on these samples of the case and returns the loss before
-    the update; ``params()`` returns the current parameters by name, as NumPy arrays.
+    the update; `gradparity.core.network.batch.sample_rows` takes the rows of each input that has a
+    batch axis.  ``params()`` returns the current parameters by name, as NumPy arrays.
     """
 
     step: Callable[[Any], float]
