@@ -7,23 +7,30 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 import gradparity as gp
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+#: The functions of the examples that make reports.
+REPORTS = {"alone", "diagnoses", "in_a_network"}
 PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def example(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
-    """The example of this name, imported as a script has it."""
+    """The example of this name, imported as a script has it; each of its reports is made once."""
     before = set(sys.modules)
     sys.path.insert(0, str(EXAMPLES))
-    yield importlib.import_module(request.param)
+    module: Any = importlib.import_module(request.param)
+    for name in REPORTS & vars(module).keys():
+        setattr(module, name, cache(getattr(module, name)))
+    yield module
     sys.path.remove(str(EXAMPLES))
     for name in set(sys.modules) - before & {"mytorch", "mytorch_referee", "custom_gradients"}:
         sys.modules.pop(name)
