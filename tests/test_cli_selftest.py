@@ -34,7 +34,7 @@ def test_a_wrong_implementation_is_accused_without_a_fault() -> None:
 
 
 def test_json_to_a_file_and_to_standard_output(tmp_path: Path) -> None:
-    result = run(*MINE, "--json", str(tmp_path / "found.json"))
+    result = run(*MINE, "--dtype", "float32", "--json", str(tmp_path / "found.json"))
     assert strictly((tmp_path / "found.json").read_text())["schema"] == "gradparity/selftest/1"
     assert last(result).startswith("CAUGHT")
     document = strictly(run(*MINE, "--dtype", "float64", "--json", "-").stdout)

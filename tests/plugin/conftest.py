@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
@@ -68,6 +68,14 @@ def _not_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """There pytest's short summary is not cut, and shows a diagnosis a second time."""
     for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_hypothesis() -> Iterator[None]:
+    """Its plugin imports all of Hypothesis at the end of a run, which these runs do not use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+        yield
 
 
 @pytest.fixture(scope="session")

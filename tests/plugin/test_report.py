@@ -131,8 +131,8 @@ class TestFile:
     ) -> None:
         project(MIXED)
         written = []
-        for options in (["-n0"], ["-n2"]):
-            result = pytester.runpytest_subprocess("--gradparity-report=r.html", *options)
+        for how, option in ((pytester.runpytest_inprocess, "-n0"), (pytester.runpytest, "-n2")):
+            result = how("--gradparity-report=r.html", option)
             result.assert_outcomes(**OUTCOMES)
             written.append((pytester.path / "r.html").read_text(encoding="utf-8"))
         assert written[0] == written[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 from unittest import SkipTest
@@ -23,7 +24,7 @@ from gradparity.core import (
     ReLU,
     Tanh,
 )
-from gradparity.testing.conformance import AdapterConformance, check_adapter, checks
+from gradparity.testing.conformance import AdapterConformance, CheckResults, check_adapter, checks
 
 import broken_adapters as zoo
 
@@ -91,6 +92,12 @@ class Narrow(Sound):
         return super().computed(case)
 
 
+@cache
+def results_of(few: tuple[type, ...]) -> CheckResults:
+    """The results of an adapter that has nothing but these."""
+    return check_adapter(zoo.knowing(*few)(), on_fail=None)
+
+
 class TestAnAdapterThatIsNotFinished:
     """Refusals by name are reported, and are not failures of the supported parts."""
 
@@ -102,7 +109,7 @@ class TestAnAdapterThatIsNotFinished:
 
     @pytest.mark.parametrize("few", FEW, ids=lambda few: "-".join(each.__name__ for each in few))
     def test_is_asked_for_what_it_has(self, few: tuple[type, ...]) -> None:
-        results = {r.check: r for r in check_adapter(zoo.knowing(*few)(), on_fail=None)}
+        results = {r.check: r for r in results_of(few)}
         assert {n for n, r in results.items() if not r.ok} == {"entry-point"}  # not Sound itself
         general = (
             "trace-complete", "copies-trace", "round-trip", "deterministic", "dtype-argument",
@@ -115,7 +122,7 @@ class TestAnAdapterThatIsNotFinished:
         assert results["op-affine"].status == ("passed" if plain else "refused")
 
     def test_is_told_what_is_missing_and_once(self) -> None:
-        text = str(check_adapter(zoo.knowing(*self.FEW[0])(), on_fail=None))
+        text = str(results_of(self.FEW[0]))
         assert text.count("the sound adapter has no LinearLoss") == 1
         assert re.search(r"refused +op-affine +the sound adapter has no LinearLoss", text)
 
