@@ -190,10 +190,10 @@ def _function(op: core.Op, twin: str = "") -> Callable[..., Any]:
             return lambda y: anp.reshape(y, (*y.shape[: op.keep], *op.shape))
         case core.Transpose():
             return lambda y: anp.swapaxes(y, -1, -2) if op.axes is None else y.transpose(op.axes)
+        case core.Mean():  # a Sum too
+            return lambda y: anp.mean(y, axis=op.axis)
         case core.Sum():
             return lambda y: anp.sum(y, axis=op.axis)
-        case core.Mean():
-            return lambda y: anp.mean(y, axis=op.axis)
     raise no_function(op, "autograd")
 
 

@@ -272,10 +272,10 @@ def _function(op: core.Op, twin: str = "") -> Callable[..., Tensor]:
             return lambda y: y.reshape(*y.shape[: op.keep], *op.shape)
         case core.Transpose():
             return lambda y: y.transpose(-1, -2) if op.axes is None else y.permute(op.axes)
+        case core.Mean():  # a Sum too
+            return lambda y: y.mean(op.axis)
         case core.Sum():
             return lambda y: y.sum(op.axis)
-        case core.Mean():
-            return lambda y: y.mean(op.axis)
     raise no_function(op, "tinygrad")
 
 

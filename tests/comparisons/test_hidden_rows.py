@@ -98,6 +98,25 @@ def test_a_softmax_of_a_sum_with_a_mask(op):
     assert "NaN here" not in said
 
 
+@pytest.mark.parametrize("adapter", ["torch", "jax"])
+def test_a_mask_that_is_added_is_exact(adapter):
+    nodes = [Node("a", Affine(4, 5), "x"), Node("m", Add(), "a", "mask"), Node("p", Softmax(), "m")]
+    network = Network(*nodes, divergence=L2(), inputs=("x", "mask"), fixed=("mask",))
+    mask = np.where(np.tri(3, 5, dtype=bool), 0.0, -np.inf)
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    case = Case.random(network, x={"x": x, "mask": mask})
+    report = gp.check(case, adapter)
+    assert report.exit_code == 0, gp.testing.diagnosis(report)
+
+    def shown(case: Case) -> Any:
+        trace = backprop(case)
+        trace.value["m"] = np.where(np.isinf(trace.value["m"]), -30.0, trace.value["m"])
+        return trace
+
+    found = [f for _, f in gp.check(case, shown, dtypes=["float64"]).findings() if not f.parity]
+    assert (str(found[0].quantity), found[0].verdict) == ("value m", Verdict.MISMATCH)
+
+
 def test_the_hidden_rows_of_a_causal_attention_with_a_mask_that_is_broadcast():
     q = np.zeros((2, 3, 4))
     mask = np.array([-np.inf, 0.0, 0.0])

@@ -9,6 +9,7 @@ import pytest
 
 from gradparity.core import Bounded, Rounding
 from gradparity.core.arithmetic.arrays import affine, moved_back, scatter_add
+from gradparity.core.arithmetic.arrays import total as added
 
 from .oracle import F32, MP, TINY, Real, exactly, inside
 
@@ -208,6 +209,18 @@ def test_infinity_does_not_turn_exact_zeros_into_nan():
     w = exactly(np.array([[1.0], [2.0]]))
     assert np.isfinite((x @ w).full_error()).all()
     assert math.isfinite(float((x * 0).full_error().max()))
+
+
+@pytest.mark.parametrize("statistical", [False, True])
+def test_an_infinity_that_was_given_is_exact_in_a_sum_and_an_overflow_is_not(statistical):
+    rounding = Rounding.of("float32", statistical=statistical)
+    logits = Bounded.rounded(np.float32([[0.5, 1.5, 3e38]]), rounding)
+    mask = Bounded.exactly(np.float32([[0.0, -np.inf, -np.inf]]), rounding)
+    z = added([logits, mask, mask])
+    assert z.full_error()[0, 1:].tolist() == [0.0, 0.0]
+    assert 0 < z.full_error()[0, 0] < 1e-5
+    assert z.sum(axis=-1).full_error().tolist() == [0.0]
+    assert np.isinf(added([logits, logits]).full_error()[0, 2])
 
 
 @pytest.mark.parametrize("n", [64, 700, 4096, 60000])

@@ -33,7 +33,7 @@ import numpy as np
 
 from .arrays import Array, erf_ufunc
 from .bounded import Bounded
-from .carried import Axis, axes_of, in_range, keeping_infinity, whole_exponent
+from .carried import Axis, axes_of, given_infinity, in_range, keeping_infinity, whole_exponent
 from .rounding import Rounding
 from .sums import FEW, Terms, in_runs
 
@@ -49,7 +49,7 @@ def _rounded(
 def _additive(ufunc: Any) -> Callable[..., Bounded]:
     def rule(a: Bounded, b: Bounded) -> Bounded:
         z = _rounded(ufunc(a.value, b.value), a.error + b.error, a.rounding)
-        return keeping_infinity(z, a, b)
+        return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 
     return rule
 
@@ -164,7 +164,8 @@ def _sum(rounding: Rounding, x: Bounded, axis: Axis = None, keepdims: bool = Fal
     if np.ndim(x.error) or x.error:
         error = error + (1.0 + rounding.gamma(n)) * total(x.full_error())
     error = error + rounding.stored(value)
-    return Bounded(value, in_range(value, error, rounding.largest), rounding)
+    z = Bounded(value, in_range(value, error, rounding.largest), rounding)
+    return keeping_infinity(z, lambda: np.any(given_infinity(x), axis=axis, keepdims=keepdims))
 
 
 def _max(rounding: Rounding, x: Bounded, axis: Axis = None, keepdims: bool = False) -> Bounded:

@@ -17,7 +17,15 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .arrays import Array, NDArray
 
-__all__ = ["Axis", "Carried", "axes_of", "in_range", "keeping_infinity", "one_axis"]
+__all__ = [
+    "Axis",
+    "Carried",
+    "axes_of",
+    "given_infinity",
+    "in_range",
+    "keeping_infinity",
+    "one_axis",
+]
 
 #: One axis, several, or all of them.
 Axis: TypeAlias = int | tuple[int, ...] | None
@@ -198,13 +206,18 @@ def in_range(value: Array, companion: Array, largest: float) -> Array:
     return np.where(np.abs(value) <= largest, companion, np.inf)
 
 
-def keeping_infinity(z: Kind, a: Kind, b: Kind) -> Kind:
-    """An infinity that was given, such as a mask's, is exact in the sum z; an overflow is not."""
+def given_infinity(x: Carried) -> NDArray:
+    """True at an infinity that was given, such as a mask's; not at an overflow."""
+    given: NDArray = np.isinf(x.value) & (np.asarray(x.companion) == 0.0)
+    return given
+
+
+def keeping_infinity(z: Kind, given: Callable[[], Any]) -> Kind:
+    """A sum z, exact where it is infinite because a term is a given infinity."""
     infinite = np.isinf(z.value)
     if not infinite.any():
         return z
-    given = [np.isinf(x.value) & (np.asarray(x.companion) == 0.0) for x in (a, b)]
-    companion = np.where(infinite & (given[0] | given[1]), 0.0, z.companion)
+    companion = np.where(infinite & given(), 0.0, z.companion)
     return type(z)(z.value, companion, z.arithmetic)
 
 

@@ -26,7 +26,15 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, erf_ufunc
-from .carried import Axis, axes_of, in_range, keeping_infinity, one_axis, whole_exponent
+from .carried import (
+    Axis,
+    axes_of,
+    given_infinity,
+    in_range,
+    keeping_infinity,
+    one_axis,
+    whole_exponent,
+)
 from .rounding import SIGMAS, VARIANCE
 from .sums import FEW, Terms
 from .varied import Noise, Varied
@@ -55,7 +63,7 @@ def _additive(ufunc: Any, sign: float) -> Callable[..., Varied]:
     def rule(a: Varied, b: Varied) -> Varied:
         value = ufunc(a.value, b.value)
         z = _result(value, [(a, 1.0), (b, sign)], _stored(value, a.noise))
-        return keeping_infinity(z, a, b)
+        return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 
     return rule
 
@@ -157,7 +165,8 @@ def _sum(noise: Noise, x: Varied, axis: Axis = None, keepdims: bool = False) -> 
     spread = noise.own(accumulation(n, noise, terms, value, 0.0))
     if not x.exact:
         spread = spread + total_of(x.full())
-    return Varied(value, in_range(value, spread, noise.largest), noise)
+    z = Varied(value, in_range(value, spread, noise.largest), noise)
+    return keeping_infinity(z, lambda: np.any(given_infinity(x), axis=axis, keepdims=keepdims))
 
 
 def _max(noise: Noise, x: Varied, axis: Axis = None, keepdims: bool = False) -> Varied:
