@@ -170,7 +170,7 @@ class TestJax:
             return (x - m) / self.jax.numpy.sqrt(v + 1e-5) * g + b
 
         op = BatchNorm(3, training=False)
-        report = gp.check_op(forward, "jax", reference=op, shape=(3, 2))
+        report = gp.check_op(forward, "jax", reference=op, shape=(3, 2), dtypes="float64")
         assert report, complaints(report)
 
         def wrong(x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:

@@ -95,8 +95,8 @@ def check(
             steps.say(f"{each.name} {dtype}")
             judged.append(each.judged(rounded, steps))
             if dtype == names[0] and rounded and is_own(each.implementation):
-                first = judged[-1].findings[0]
-                first += each.second_call(rounded[0], first)
+                _, arrays, findings = judged[-1]
+                findings[0] += each.second_call(rounded[0], arrays[0], findings[0])
         for i, case in enumerate(rounded):
             said = (about or {}).get(case.name, "")
             for name, _, findings in judged:

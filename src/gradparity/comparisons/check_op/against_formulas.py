@@ -22,7 +22,7 @@ __all__ = ["CHECKS", "judged"]
 
 def random_points(task: Task) -> Iterator[Finding]:
     """Normal inputs; also a batch as large as the width, which a transposed array fits."""
-    for setting in (task.points.random(task.points.square), task.points.random(9)):
+    for setting in (task.points.random(task.points.square), task.points.random()):
         yield from judged(task, setting)
 
 
@@ -57,7 +57,7 @@ def batch_of_one(task: Task) -> Iterator[Finding]:
 
 def non_contiguous(task: Task) -> Iterator[Finding]:
     """y, dz and the parameters in other layouts: all, one alone, and a dz with stride 0."""
-    usual = task.points.random(5)
+    usual = task.points.random()
     together = {"in Fortran order": _fortran, "as strided slices": _strided, "reversed": _reversed}
     for what, layout in together.items():
         yield from _in_layout(task, usual, f"with y, dz and parameters {what}", layout)
@@ -76,7 +76,7 @@ def non_contiguous(task: Task) -> Iterator[Finding]:
 
 def read_only(task: Task) -> Iterator[Finding]:
     """y, dz and the parameters may be read-only arrays."""
-    setting = task.points.random(5)
+    setting = task.points.random()
     if not _runs(task, setting, _read_only) and _runs(task, setting, copied):
         yield _writes(task, setting.astype(task.precision))
     else:

@@ -140,7 +140,7 @@ def batch_split(task: Task, setting: Setting) -> Iterator[Finding]:
 
 
 NOT_ALONE = (
-    "a sample gives {want} at {at} in a smaller batch, {got} in a batch of 7; samples must not "
+    "a sample gives {want} at {at} in a smaller batch, {got} in the whole one; samples must not "
     "influence each other (a sum, mean or max over the wrong axis?)"
 )
 NOT_SUMMED = (

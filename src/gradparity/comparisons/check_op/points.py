@@ -18,16 +18,18 @@ from ...core.network.quantity import Quantity
 from ..cases.suite import POINTS
 from .setting import Setting, network_of
 
-__all__ = ["PARTS", "Points"]
+__all__ = ["PARTS", "SOME", "Points"]
 
 #: The built-in points, and one at which the exponential overflows in float64.
 SPECIAL = (*POINTS, 800.0)
+#: Sizes of batches: few of them, because a framework may compile for each.
+SOME, MANY = 7, len(SPECIAL) + 8
 #: The largest batch.
 LARGE = 64
 #: At this distance an op without a kink has about the same gradient.
 NEAR = 2.0**-40
-#: The parts that a batch of seven is split into.
-PARTS = (slice(0, 1), slice(1, 3), slice(3, 7))
+#: The parts that a batch is split into.
+PARTS = (slice(0, 1), slice(1, 3), slice(3, SOME))
 #: Maximum number of redraws until the first sample has a nonzero gradient (or hits a kink).
 TRIES = 50
 
@@ -61,7 +63,7 @@ class Points:
         self.square = min(max(3, math.prod(shapes[0])), LARGE)
 
     @kept
-    def random(self, T: int, draw: int = 0) -> Setting:
+    def random(self, T: int = SOME, draw: int = 0) -> Setting:
         """Normal inputs and weights, T samples, of which the first has a nonzero gradient."""
         where = f"at random points, {T} sample{'s' if T > 1 else ''}"
         for i in range(TRIES):
@@ -76,8 +78,8 @@ class Points:
     def special(self) -> Setting:
         """Zeros of both signs, kinks, saturation and tiny numbers, among random ones."""
         rng = np.random.default_rng((self.seed, 1))
-        n, T = len(SPECIAL), len(SPECIAL) + 8
-        x = rng.standard_normal((T, self.width)) * rng.choice([1.0, 5.0, 30.0], (T, 1))
+        n = len(SPECIAL)
+        x = rng.standard_normal((MANY, self.width)) * rng.choice([1.0, 5.0, 30.0], (MANY, 1))
         x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
         return self._setting(rng, self._apart(x, rng), "at special points")
 
@@ -93,22 +95,22 @@ class Points:
     def kinks(self) -> Setting | None:
         """Small whole numbers and the exact kinks; None if the op has no kink there."""
         rng = np.random.default_rng((self.seed, 2))
-        x = rng.choice([-2.0, -1.0, 0.0, -0.0, 1.0, 2.0, *self._at * 3], (24, self.width))
+        x = rng.choice([-2.0, -1.0, 0.0, -0.0, 1.0, 2.0, *self._at * 3], (MANY, self.width))
         x[0], x[1] = 0.0, -0.0
         found = self._setting(rng, x, "at kinks")
         return found if self._has_kinks(found) else None
 
     @kept
     def few_at_kinks(self) -> Setting | None:
-        """Seven samples at kinks: zeros, then none below zero, then none above it.
+        """A few samples at kinks: zeros, then none below zero, then none above it.
 
         A mean, sum or maximum over samples then differs in sign between the parts and the whole.
         """
         found = None
         for i in range(TRIES):
             rng = np.random.default_rng((self.seed, 5, i))
-            drawn = rng.choice([0.0, 0.0, 1.0, 2.0, *self._at * 2], (7, self.width))
-            sign = np.where(np.arange(7) < PARTS[-1].start, 1.0, -1.0)[:, None]
+            drawn = rng.choice([0.0, 0.0, 1.0, 2.0, *self._at * 2], (SOME, self.width))
+            sign = np.where(np.arange(SOME) < PARTS[-1].start, 1.0, -1.0)[:, None]
             x = sign * np.abs(drawn)
             x[0] = 0.0
             here = self._setting(rng, x, "at kinks")
@@ -122,7 +124,7 @@ class Points:
     @kept
     def zero_parameters(self) -> list[Setting]:
         """Settings with some, then all parameters 0 or -0, if the op is differentiable there."""
-        usual = self.random(9)
+        usual = self.random()
         case, rng = usual.case, np.random.default_rng((self.seed, 6))
         trained = {n: p for n, p in case.params.items() if n in self.network.trained}
         zero = {name: rng.choice([0.0, -0.0], np.shape(p)) for name, p in trained.items()}
@@ -144,7 +146,7 @@ class Points:
     @kept
     def equal_inputs(self) -> Setting | None:
         """A setting with equal inputs, if the op has several and is differentiable there."""
-        usual = self.random(9)
+        usual = self.random()
         n = len(usual.inputs)
         if n < 2 or len({usual.arguments[y].shape for y in usual.inputs}) > 1:
             return None

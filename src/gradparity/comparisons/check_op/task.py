@@ -12,7 +12,7 @@ from ...core.arithmetic.rounding import Rounding
 from ...core.network.quantity import Quantity
 from ..findings.finding import Finding
 from .calling import Outcome, Pair
-from .points import Points
+from .points import SOME, Points
 from .setting import Setting
 
 __all__ = ["Check", "Task", "both", "by_name", "everywhere"]
@@ -30,12 +30,12 @@ class Task:
     precision: Precision
     allow: Sequence[str] = ()
 
-    def random(self, T: int = 7, draw: int = 0) -> Setting:
+    def random(self, T: int = SOME, draw: int = 0) -> Setting:
         """Random points in the task's precision."""
         return self.points.random(T, draw).astype(self.precision)
 
     def at_kinks(self) -> Setting | None:
-        """Seven samples at kinks and ties; None if the op has none."""
+        """A few samples at kinks and ties; None if the op has none."""
         found = self.points.few_at_kinks()
         return None if found is None else found.astype(self.precision)
 

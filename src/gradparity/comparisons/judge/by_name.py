@@ -25,10 +25,10 @@ from .end_to_end import judge_final
 from .hidden_rows import with_hidden_rows
 from .location import placed
 from .node_by_node import judge_what_is_there, meant_alike, meant_once
-from .returned import sorted_results
+from .returned import Results, sorted_results
 from .traces import check_trace
 
-__all__ = ["judge_results", "judge_trace", "named_arrays"]
+__all__ = ["judge_results", "judge_trace", "results_of"]
 
 
 def judge_results(
@@ -99,11 +99,11 @@ def judge_trace(
     return with_hidden_rows(case, judge_what_is_there(case, trace, float64, allow))
 
 
-def named_arrays(case: Case, result: Any) -> dict[Quantity, NDArray]:
-    """The results of an implementation by name, as far as they can be compared."""
+def results_of(case: Case, result: Any) -> Results:
+    """What an implementation returned by name: what can be compared, and problems with the rest."""
     if result is None:
-        return {}
-    return sorted_results(case, by_quantity(result) if isinstance(result, Trace) else result).arrays
+        return Results({}, frozenset(), {})
+    return sorted_results(case, by_quantity(result) if isinstance(result, Trace) else result)
 
 
 def _node_by_node(
