@@ -155,7 +155,7 @@ class TestATarget:
             ("my_targets:five", ["'my_targets:five'", "int", "give a Case"]),
             ("my_targets:text", ["'my_targets:text'", "str", "give a Case"]),
             ("my_targets:nothing", ["'my_targets:nothing'", "NoneType"]),
-            ("my_targets:needy", ["'my_targets:needy'", "'batch'"]),
+            ("my_targets:needy", ["'my_targets:needy'", "takes arguments", "gradparity.check("]),
             ("my_targets:bad", ["'my_targets:bad'", "RuntimeError", "no disk left"]),
             ("my_targets:", ["'my_targets:'", "module"]),
             ("my targets:case", ["'my targets:case'"]),

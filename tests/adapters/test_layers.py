@@ -301,15 +301,15 @@ class Lookup:
     """An embedding, whose input has no gradient."""
 
     def __init__(self, n: int, d: int) -> None:
-        self.E = np.zeros((d, n))  # (out, in), as the matrices of `Linear`
+        self.E = np.zeros((n, d))  # though the matrices of `Linear` are (out, in)
 
     def forward(self, ids: Array) -> Array:
         self.ids = ids
-        return self.E.T[ids]
+        return self.E[ids]
 
     def backward(self, dLdZ: Array) -> None:
         self.dLdE = np.zeros(self.E.shape, dLdZ.dtype)
-        np.add.at(self.dLdE.T, self.ids, dLdZ)
+        np.add.at(self.dLdE, self.ids, dLdZ)
 
 
 class Doubled(Lookup):
@@ -317,7 +317,7 @@ class Doubled(Lookup):
 
     def backward(self, dLdZ: Array) -> None:
         self.dLdE = np.zeros(self.E.shape, dLdZ.dtype)
-        self.dLdE.T[self.ids] += dLdZ
+        self.dLdE[self.ids] += dLdZ
 
 
 class Total:
@@ -362,6 +362,24 @@ class TestInputs:
         assert set(trace.grad) == set(right.grad)
         assert set(trace.edge_grad) == set(right.edge_grad)
         assert not [f for f in gp.judge(case, trace) if not f.parity]
+
+    def test_a_table_that_has_the_name_of_a_matrix(self) -> None:
+        class Table(Lookup):
+            @property
+            def W(self) -> Array:
+                return self.E
+
+            @W.setter
+            def W(self, E: Array) -> None:
+                self.E = E
+
+            @property
+            def dLdW(self) -> Array:
+                return self.dLdE
+
+        layers = [Table(7, 4), Tanh(), Total(), Linear(4, 3)]
+        own = gp.LayerStack(layers, HalfSquares, parameters={"E": ("W", "dLdW")})
+        assert gp.check(of_ids(), own)
 
     def test_a_mistake_at_integers(self) -> None:
         own = gp.LayerStack([Doubled(7, 4), Tanh(), Total(), Linear(4, 3)], HalfSquares)

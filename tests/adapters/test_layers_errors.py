@@ -53,7 +53,7 @@ class TestErrors:
             ([Linear(5, 4), ReLU()], {},
              r"2 layers \(Linear, ReLU\) were given for 3 nodes, z1 \(Affine\)"),
             ([Linear(5, 4), ReLU(), Tanh()], {}, r"layers\[2\] \(Tanh\) at node 'z2' has no 'W'"),
-            ([Linear(5, 4, None), ReLU(), Linear(4, 3)], {}, "'z1' has no 'b', it is None"),
+            ([Linear(5, 4, None), ReLU(), Linear(4, 3)], {}, "'z1' has 'b', which is None"),
             ([Linear(5, 4), Linear(4, 4), Linear(4, 3)], {},
              r"layers\[1\] \(Linear\) at node 'y1' has a parameter 'W', and ReLU"),
             ([Linear(4, 5), ReLU(), Linear(3, 4)], {},

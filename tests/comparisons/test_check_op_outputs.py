@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.core import Embedding, LSTMCell, Mean, Op, Sum
+from gradparity.core import (
+    Affine,
+    Attention,
+    BatchNorm,
+    Embedding,
+    LayerNorm,
+    LSTMCell,
+    Mean,
+    Op,
+    Sum,
+    Tanh,
+)
 from gradparity.core.network.batch import op_keeps_samples
 
 Array = Any
@@ -237,6 +248,88 @@ class TestIntegers:
         assert not op_keeps_samples(Summed(5, 2), ids, E)
 
 
+class TestInputsWithoutAGradient:
+    """A mask is a constant for most code: its gradient is left out, None, or zero."""
+
+    SHAPES = ((4, 3), (4, 3), (4, 3), (4, 4))
+
+    @staticmethod
+    def forward(q: Array, k: Array, v: Array, mask: Array) -> Array:
+        s = q @ k.swapaxes(-1, -2) / q.dtype.type(q.shape[-1] ** 0.5) + mask
+        e = np.exp(s - s.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True) @ v
+
+    def backward(self, dz: Array, q: Array, k: Array, v: Array, mask: Array) -> Any:
+        root = q.dtype.type(q.shape[-1] ** 0.5)
+        s = q @ k.swapaxes(-1, -2) / root + mask
+        e = np.exp(s - s.max(-1, keepdims=True))
+        P = e / e.sum(-1, keepdims=True)
+        dP = dz @ v.swapaxes(-1, -2)
+        dS = P * (dP - (dP * P).sum(-1, keepdims=True)) / root
+        return dS @ k, dS.swapaxes(-1, -2) @ q, P.swapaxes(-1, -2) @ dz
+
+    @pytest.mark.parametrize("rest", [(), (None,)])
+    def test_right(self, rest: Any) -> None:
+        op, fixed = Attention(mask=True), ["y4"]
+        given = {"reference": op, "shape": self.SHAPES, "fixed": fixed, "dtypes": ONE}
+        report = gp.check_op(self.forward, lambda *y: (*self.backward(*y), *rest), **given)
+        assert report.exit_code == 0, failed(report)
+        assert not any("y4" in f.quantity for _, f in report.findings() if f.quantity.is_gradient)
+
+    def test_wrong_in_another_shape_than_that_of_dz(self) -> None:
+        """Nothing is said of the numbers at an index that has another meaning in them."""
+        op = Attention(mask=True)
+        report = gp.check_op(
+            lambda q, k, v, m: self.forward(q, k, v, -m),
+            lambda dz, q, k, v, m: (*self.backward(dz, q, k, v, -m), np.ones_like(m)),
+            reference=op, shape=self.SHAPES, dtypes=ONE,
+        )  # fmt: skip
+        assert report.exit_code == 1
+        assert not any("where y1" in f.note for _, f in report.findings())
+
+    @pytest.mark.parametrize(
+        ("fixed", "error", "said"),
+        [
+            ("y", TypeError, "fixed is 'y'; give a list of names"),
+            (["x"], ValueError, "fixed: 'x' is not an input; valid names: 'y'"),
+        ],
+    )
+    def test_bad_names(self, fixed: Any, error: type[Exception], said: str) -> None:
+        with pytest.raises(error, match=said):
+            gp.OwnOp(np.tanh, lambda dz, y: dz, reference=Tanh(), fixed=fixed)
+
+
+def test_a_law_without_a_bound_is_not_tested() -> None:
+    """In bfloat16 the sum of 64 terms may lose all digits: no mismatch."""
+    torch = pytest.importorskip("torch")
+    norm: Any = torch.nn.functional.layer_norm
+    report = gp.check_op(
+        lambda x, g, b: norm(x, (64,), g, b),
+        "torch",
+        reference=LayerNorm(64),
+        dtypes=["bfloat16"],
+    )
+    assert report.exit_code == 0, failed(report)
+
+
+@pytest.mark.parametrize(
+    ("op", "shapes"),
+    [
+        (LayerNorm(65), [(65,)]),
+        (BatchNorm(128), [(128,)]),
+        (LSTMCell(128, 16), [(128,), (16,), (16,)]),
+        (Affine(784, 10), [(784,)]),
+    ],
+)
+def test_the_width_is_one_of_the_ops_own_numbers(op: Op, shapes: Any) -> None:
+    assert list(gp.OwnOp(lambda *y: y, "torch", reference=op).shapes) == shapes
+
+
+def test_running_statistics_are_named_as_not_checked() -> None:
+    own = gp.OwnOp(lambda y, g, b: y, "torch", reference=BatchNorm(3))
+    assert "in a network" in own.skipped()["running_statistics"]
+
+
 class TestOneNumber:
     """Ops whose value is a single number for the whole batch."""
 
@@ -251,8 +344,9 @@ class TestOneNumber:
         def backward(dz: Array, y: Array) -> Array:
             return np.full_like(y, dz / y.dtype.type(divided(y)))
 
-        report = gp.check_op(forward, backward, reference=op, shape=(3, 4))
-        assert report.exit_code == 0, failed(report)
+        for value in (forward, lambda y: float(forward(y))):
+            report = gp.check_op(value, backward, reference=op, shape=(3, 4))
+            assert report.exit_code == 0, failed(report)
         assert {"batch_split", "permutation"} <= set(report.skipped)
         wrong = gp.check_op(forward, lambda dz, y: backward(dz, y) / 2, reference=op, shape=(3, 4))
         assert set(failed(wrong)) == {"grad y"}

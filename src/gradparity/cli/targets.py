@@ -32,6 +32,8 @@ def builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
 
 def load(target: str) -> tuple[Any, dict[str, str]]:
     """The cases that ``package.module:object`` names; a function is called."""
+    from ..adapters.base import required
+    from ..comparisons.running.raised import raised
     from ..core import Case, Network
 
     if ":" not in target:
@@ -39,12 +41,17 @@ def load(target: str) -> tuple[Any, dict[str, str]]:
     sys.path.insert(0, "")  # as `python -m` does: modules of the current directory count
     try:
         found = pkgutil.resolve_name(target)
+        if callable(found) and required(found):
+            raise ValueError(
+                "it takes arguments; a target is a case, a network, a list of them, or a function "
+                "without arguments that returns one.  Code of your own is checked in Python, by "
+                "gradparity.check(case, function)"
+            )
         found = found() if callable(found) else found
         alone = isinstance(found, Case | Network) or not isinstance(found, Iterable)
         cases = [found] if alone else list(found)
     except (Exception, SystemExit) as error:  # the target's own code may do anything
-        said = f"{type(error).__name__}: {error}"
-        raise ValueError(f"cannot load {target!r}: {said}") from error
+        raise ValueError(f"cannot load {target!r}: it {raised(error)}") from error
     for i, case in enumerate(cases):
         if not isinstance(case, Case | Network):
             raise ValueError(

@@ -73,9 +73,10 @@ class Parameters:
         ------
         AdapterError : the layer lacks a parameter of the node, or has it in another shape.
         """
+        known = {self.names(letter)[0] for letter in one.step.parameters}
         for letter in sorted({"W", "b", *self.given} - set(one.step.parameters)):
             name, _ = self.names(letter)
-            if isinstance(_at(one.layer, name), np.ndarray):
+            if name not in known and isinstance(_at(one.layer, name), np.ndarray):
                 raise AdapterError(
                     f"{one} has a parameter {name!r}, and {one.step.op!r} has no {letter}; change "
                     "one of them"
@@ -83,11 +84,15 @@ class Parameters:
         for letter, full in one.step.parameters.items():
             name, gradient = self.names(letter)
             found = _at(one.layer, name)
-            if found is MISSING or found is None:
-                it_is = "" if found is MISSING else ", it is None"
+            if found is None:
                 raise AdapterError(
-                    f"{one} has no {name!r}{it_is}, and {one.step.op!r} has a parameter {letter}; "
-                    f"say where it is, parameters={{{letter!r}: ({name!r}, {gradient!r})}}"
+                    f"{one} has {name!r}, which is None; make it an array of the parameter's shape "
+                    "before the layer is used"
+                )
+            if found is MISSING:
+                raise AdapterError(
+                    f"{one} has no {name!r}, and {one.step.op!r} has a parameter {letter}; say "
+                    f"where it is, parameters={{{letter!r}: ({name!r}, {gradient!r})}}"
                 )
             _put(one, name, self._laid_out(one, name, np.shape(found), params[full]))
 
@@ -109,10 +114,14 @@ class Parameters:
             shape = one.step.op.parameter_shapes()[letter]
             if len(shape) == 1 and np.shape(found) in _vectors(shape[0]):
                 found = np.reshape(found, shape)
-            elif len(shape) == 2 and self.out_in and np.ndim(found) == 2:
+            elif len(shape) == 2 and self._turns(one) and np.ndim(found) == 2:
                 found = np.transpose(found)
             found = np.array(found) if isinstance(found, np.ndarray) else found
             yield Quantity.grad(full), found
+
+    def _turns(self, one: Placed) -> bool:
+        """Whether a layer's matrices are (out, in); a table of an embedding has no such order."""
+        return self.out_in and not one.step.op.integers
 
     def _laid_out(self, one: Placed, name: str, shape: tuple[int, ...], p: NDArray) -> NDArray:
         """A copy of a parameter in the shape of the layer's own."""
@@ -121,7 +130,7 @@ class Parameters:
                 there = " or ".join(map(str, _vectors(p.size)))
                 raise AdapterError(f"{one} has {name!r} of shape {shape}, expected {there}")
             return np.array(p).reshape(shape)
-        p = p.T if self.out_in and p.ndim == 2 else p
+        p = p.T if self._turns(one) and p.ndim == 2 else p
         if shape != p.shape:
             axes = "out, in" if self.out_in else "in, out"
             other = "in, out" if self.out_in else "out, in"

@@ -256,7 +256,7 @@ def _receive(
     """Add an array to the results if it can be compared, and to the problems if it is wrong."""
     dtype = setting.case.dtype
     try:
-        array = _array(got, shape)
+        array = _array(got, shape, dtype)
     except Exception as error:  # on no device, sparse, or deleted
         said = (
             f"{function} returned {letter} as {_kind(got)}, which is not an array: {raised(error)}"
@@ -287,10 +287,12 @@ def _objections(
         yield f"as {array.dtype}, expected {dtype} as it was given{what}"
 
 
-def _array(got: Any, shape: tuple[int, ...]) -> NDArray | None:
-    """Convert to a NumPy array, or None if it is not one; a NumPy number is one of shape ()."""
+def _array(got: Any, shape: tuple[int, ...], dtype: Any) -> NDArray | None:
+    """Convert to a NumPy array, or None if it is not one; a number is one of shape ()."""
     if isinstance(got, np.ndarray):
         return np.asarray(got)
+    if isinstance(got, float) and not isinstance(got, np.generic) and shape == ():
+        return np.asarray(got, dtype)  # Python has no other float
     if hasattr(got, "detach"):
         got = got.detach().cpu()
     if isinstance(got, np.generic) and shape == ():

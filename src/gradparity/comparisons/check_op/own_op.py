@@ -13,7 +13,7 @@ import numpy as np
 
 from ...adapters.base import AdapterError, available, get_adapter
 from ...core import Compound, Divergence, Op
-from ...core.arithmetic.precision import PRECISIONS, precisions
+from ...core.arithmetic.precision import PRECISIONS, Precision, precisions
 from ...core.formulas.op import Shape
 from ...core.network.batch import op_keeps_samples
 from ..explain.allowed import parse_allowed
@@ -56,12 +56,14 @@ class OwnOp:
         that fits it.
     shape : the shape of one sample of the input, if it is not a vector, such as (3, 8, 8); a list
         of shapes for several inputs.  Give either `width` or `shape`.
+    fixed : inputs without a gradient, such as a mask: "y" alone, or of "y1", "y2", ...
     allow : conventions that pass, such as "mean" or "weight-decay=0.001".
 
     Raises
     ------
     TypeError, ValueError : `reference` is not a single op; `forward` or `backward` is not a
-        function or takes other arguments; a width does not fit; a convention is unknown.
+        function or takes other arguments; a width does not fit; an input or a convention is
+        unknown.
     AdapterError : the adapter is unknown, or its framework is not installed.
 
     >>> from gradparity.core import Tanh
@@ -79,6 +81,7 @@ class OwnOp:
     name: str = ""
     width: int | Sequence[int] | None = None
     shape: Sequence[Any] | None = None
+    fixed: Sequence[str] = ()
     allow: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -93,8 +96,9 @@ class OwnOp:
         try:
             shapes = shapes_of(self.reference, self.forward, self.width, self.shape)
             object.__setattr__(self, "shape", shapes)
+            _check_fixed(self.fixed, len(shapes))
             _check_batches(self.reference, shapes)
-            Points(self.reference, self.shapes, PRECISIONS["float64"], 0).random(2)
+            self._points(PRECISIONS["float64"], 0).random(2)
         except NotImplementedError as error:
             raise TypeError(
                 f"reference is {self.reference!r}, which cannot be checked: {error}"
@@ -119,13 +123,19 @@ class OwnOp:
         """The shape of one sample of every input."""
         return self.shape  # type: ignore[return-value]  # set above
 
+    def _points(self, precision: Precision, seed: int) -> Points:
+        return Points(self.reference, self.shapes, precision, seed, self.fixed)
+
     def skipped(self) -> dict[str, str]:
         """Checks that do not apply to this op -> reason."""
         found = {}
         if self.reference.random:
             why = f"{self.reference.name} draws new numbers at every call"
             found = dict.fromkeys(REPEATED, why)
-        points = Points(self.reference, self.shapes, PRECISIONS["float64"], 0)
+        points = self._points(PRECISIONS["float64"], 0)
+        if self.reference.states:
+            why = f"functions of {self.reference.name} do not return them; check them in a network"
+            found["running_statistics"] = why
         if points.kinks() is None:
             found["at_kinks"] = f"{self.reference.name} has no kinks"
         try:
@@ -170,7 +180,7 @@ class OwnOp:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
         left_out = self.skipped()
-        points = [Points(self.reference, self.shapes, each, int(seed)) for each in chosen]
+        points = [self._points(each, int(seed)) for each in chosen]
         return {
             name: partial(self._report, name, check, points)
             for name, check in self._all_checks().items()
@@ -197,6 +207,7 @@ def check_op(
     seed: int = 0,
     width: int | Sequence[int] | None = None,
     shape: Sequence[Any] | None = None,
+    fixed: Sequence[str] = (),
     allow: Sequence[str] = (),
     name: str = "",
 ) -> Report:
@@ -209,7 +220,7 @@ def check_op(
 
     Parameters
     ----------
-    forward, backward, reference, width, shape, allow, name : as for `OwnOp`.
+    forward, backward, reference, width, shape, fixed, allow, name : as for `OwnOp`.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
     seed : the seed of the numbers that the op is tested on.
 
@@ -232,7 +243,14 @@ def check_op(
     'backward(-dz) is not -backward(dz) at [...]: 0 and ...; it treats negative cotangents ...'
     """
     own = OwnOp(
-        forward, backward, reference=reference, name=name, width=width, shape=shape, allow=allow
+        forward,
+        backward,
+        reference=reference,
+        name=name,
+        width=width,
+        shape=shape,
+        fixed=fixed,
+        allow=allow,
     )
     reports = [check() for check in own.checks(dtypes, seed).values()]
     runs = [run for report in reports for run in report.runs]
@@ -307,6 +325,16 @@ def _check_batches(reference: Op, shapes: Sequence[Shape]) -> None:
                 f"{T} samples: {error}; check it in a network, by gp.check "
                 "(docs/how-to/own-network.md)"
             ) from None
+
+
+def _check_fixed(fixed: Any, n: int) -> None:
+    names = names_of_inputs(n)
+    valid = ", ".join(map(repr, names))
+    if isinstance(fixed, str) or not isinstance(fixed, Sequence):
+        raise TypeError(f"fixed is {fixed!r}; give a list of names, such as [{names[-1]!r}]")
+    unknown = [name for name in fixed if name not in names]
+    if unknown:
+        raise ValueError(f"fixed: {unknown[0]!r} is not an input; valid names: {valid}")
 
 
 def _check_callable(what: str, given: Any) -> None:

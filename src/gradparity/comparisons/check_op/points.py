@@ -53,9 +53,16 @@ def kept(make: Callable[..., Made]) -> Callable[..., Made]:
 class Points:
     """Settings of one op: float64 numbers in which the op is finite in `precision` too."""
 
-    def __init__(self, op: Op, shapes: Sequence[Shape], precision: Precision, seed: int) -> None:
+    def __init__(
+        self,
+        op: Op,
+        shapes: Sequence[Shape],
+        precision: Precision,
+        seed: int,
+        fixed: Sequence[str] = (),
+    ) -> None:
         self.op, self.precision, self.seed = op, precision, seed
-        self.shapes, self.network = tuple(shapes), network_of(op, len(shapes))
+        self.shapes, self.network = tuple(shapes), network_of(op, len(shapes), fixed)
         #: Of the inputs of floats, which are the columns of one array x.
         self.widths = tuple(map(math.prod, shapes[int(op.integers) :]))
         self.width = sum(self.widths)

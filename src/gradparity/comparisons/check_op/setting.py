@@ -66,12 +66,12 @@ def apart(row: Array, shapes: Sequence[Shape]) -> tuple[Array, ...]:
     return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
 
-def network_of(op: Op, n: int) -> Network:
+def network_of(op: Op, n: int, fixed: Sequence[str] = ()) -> Network:
     """The network of the op alone on n inputs y (or y1, y2, ...), with a chosen cotangent."""
     names = names_of_inputs(n)
     values = [f"{Z}.{output}" if output else Z for output in op.outputs]
     nodes = Node(Z, op, *names), Node("side_by_side", SideBySide(len(values)), *values)
-    return Network(*nodes, divergence=LinearLoss(), reduction="sum", inputs=names)
+    return Network(*nodes, divergence=LinearLoss(), reduction="sum", inputs=names, fixed=fixed)
 
 
 def shapes_of_z(network: Network, inputs: Sequence[Shape]) -> dict[str, Shape]:
@@ -130,7 +130,7 @@ class Setting:
 
     @property
     def inputs(self) -> list[str]:
-        """The names of the input values that have a gradient: all but integers."""
+        """The names of the input values that have a gradient: neither integers nor fixed."""
         return list(self.case.differentiated)
 
     @property
@@ -152,9 +152,8 @@ class Setting:
     @property
     def gradients(self) -> dict[str, Shape]:
         """The shape of every gradient that a backward function returns, in its order."""
-        buffers = self.op.buffers
-        floats = {name: a for name, a in self.arguments.items() if a.dtype.kind == "f"}
-        return {name: a.shape for name, a in floats.items() if name not in buffers}
+        without = {*self.op.buffers, *self.case.inputs} - {*self.inputs}
+        return {name: a.shape for name, a in self.arguments.items() if name not in without}
 
     @property
     def z_shapes(self) -> dict[str, Shape]:
@@ -211,11 +210,21 @@ class Setting:
     def there(self, found: Finding) -> str:
         """The numbers that an element of an elementwise op was computed from, for a note."""
         given, at = {**self.arguments, **self.cotangents}, found.index
-        shape = given[next(iter(given))].shape
-        alike = {name: a for name, a in given.items() if a.shape == shape}
-        if at is None or len(at) != len(shape) or "dz" not in alike or self.step.parameters:
+        if at is None or len({a.shape for a in given.values()}) > 1 or not self._is_elementwise(at):
             return ""
-        return ", where " + ", ".join(f"{name} = {a[at]:.6g}" for name, a in alike.items())
+        return ", where " + ", ".join(f"{name} = {a[at]:.6g}" for name, a in given.items())
+
+    def _is_elementwise(self, at: tuple[int, ...]) -> bool:
+        """Whether a NaN put into this element stays there."""
+        if self.op.integers or len(self.op.outputs) > 1:
+            return False
+        y = [a.astype(np.float64) for a in self.y]
+        for a in y:
+            a[at] = np.nan
+        draw = [self.op.sample(*y)] if self.op.random else []
+        with np.errstate(all="ignore"):
+            nan = np.isnan(self.op.forward(*y, *draw))
+        return bool(nan.shape == y[0].shape and nan[at] and nan.sum() == 1)
 
     def evidence(self, findings: Sequence[Finding]) -> dict[str, Finding]:
         """Findings by the judge's names of their quantities."""

@@ -12,7 +12,7 @@ import numpy as np
 from ...adapters.base import required
 from ...core import Op
 from ...core.formulas.arguments import is_whole, listed
-from ...core.formulas.op import Shape
+from ...core.formulas.op import Shape, attributes
 from .setting import names_of_inputs, network_of, shapes_of_z
 
 __all__ = ["shapes_of", "takes_dz_alone"]
@@ -120,12 +120,14 @@ def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _candidates(op: Op, n: int) -> Iterator[tuple[int, ...]]:
-    said = getattr(op, "n_in", None)
+    numbers = {k: int(v) for k, v in attributes(op).items() if is_whole(v, least=1)}
+    first = [numbers.pop("n_in")] if "n_in" in numbers else []
+    said = list(dict.fromkeys([*first, *numbers.values()]))
     if n == 1:
-        yield from [(said,)] if isinstance(said, int) else []
-        yield from ((w,) for w in TRIED)
+        yield from ((w,) for w in (*first, *TRIED, *said))
         return
     yield tuple(np.resize(UNEQUAL, n).tolist())
+    yield from product(said, repeat=n) if n <= 3 else ((w,) * n for w in said)
     yield from ((w,) * n for w in TRIED)
     yield from product(FEW, repeat=min(n, 3)) if n <= 3 else ()
 
