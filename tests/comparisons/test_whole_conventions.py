@@ -72,7 +72,7 @@ def decayed(case, p, g):
 PLANTED = {
     "sum": (case_of(), computing(reduction="sum")),
     "smoothing-uniform": (case_of(), computing(divergence=CrossEntropy(eps=0.02 / 4))),
-    "half": (case_of(L2()), with_gradients(lambda case, p, g: 2 * g)),
+    "half": (case_of(L2()), lambda case: {q: 2 * g for q, g in finals(case).items()}),
     "weight-decay": (case_of(), with_gradients(decayed)),
     "transposed": (case_of(), with_gradients(lambda case, p, g: g.T.copy())),
     "gelu-tanh": (
@@ -186,3 +186,53 @@ def test_a_structural_zero_is_vacuous_and_noise_there_is_no_fault(implementation
         assert found[dtype, "grad W1"].verdict is Verdict.VACUOUS
         assert found[dtype, f"grad {max(case.params)}"].parity is True
     assert report.exit_code == 0
+
+
+class TestAMixture:
+    """An allowed convention holds for all results that it has to do with, or for none."""
+
+    @staticmethod
+    def mixed(*doubled: str):
+        def mine(case: Case) -> dict[str, np.ndarray]:
+            return {q: 2 * g if q in doubled else g for q, g in finals(case).items()}
+
+        return mine
+
+    @pytest.mark.parametrize(
+        "doubled", [("grad W1",), ("Err",), ("grad W1", "grad W2"), ("grad b1", "grad b2")]
+    )
+    def test_of_two_losses(self, doubled):
+        case = case_of(L2())
+        assert set(doubled) <= finals(case).keys()
+        report = check(case, self.mixed(*doubled), allow=["half"])
+        assert report.exit_code == 1
+        bad = {f.quantity: f for _, f in report.findings() if f.parity is False}
+        assert set(bad) == set(doubled)
+        assert all("explain all of them, or none" in f.note for f in bad.values())
+
+    def test_of_two_smoothings(self):
+        other = computing(divergence=CrossEntropy(eps=0.02 / 4))
+
+        def mine(case: Case) -> dict[str, np.ndarray]:
+            return {**other(case), "Err": finals(case)["Err"]}
+
+        case = case_of()
+        assert check(case, other, allow=["smoothing-uniform", "eps"]).exit_code == 0
+        assert check(case, mine, allow=["smoothing-uniform", "eps"]).exit_code == 1
+
+    @pytest.mark.parametrize(
+        ("forward", "backward", "code"), [(0.2, 0.2, 0), (0.2, 0.01, 1), (0.2, 0.3, 1)]
+    )
+    def test_of_a_value_and_its_gradient(self, forward, backward, code):
+        def leaky(z):
+            return np.where(z > 0, z, z.dtype.type(forward) * z)
+
+        def leaky_backward(dz, z):
+            return np.where(z > 0, dz, z.dtype.type(backward) * dz)
+
+        op = gp.core.LeakyReLU(0.01)
+        report = gp.check_op(leaky, leaky_backward, reference=op, allow=["leaky-slope"])
+        assert report.exit_code == code
+        if backward == 0.01:
+            notes = [f.note for _, f in report.findings() if f.parity is False]
+            assert any("that of the network's own function" in note for note in notes)

@@ -12,7 +12,15 @@ from ...core.formulas.arguments import did_you_mean
 from ...core.network.quantity import Quantity
 from ..findings.finding import Evidence, Finding, Verdict
 
-__all__ = ["NAMES", "Alternative", "as_convention", "is_allowed", "is_distinct", "parse_allowed"]
+__all__ = [
+    "NAMES",
+    "REDUCTIONS",
+    "Alternative",
+    "as_convention",
+    "is_allowed",
+    "is_distinct",
+    "parse_allowed",
+]
 
 #: Every name, and what it means.
 NAMES = (
@@ -48,6 +56,8 @@ NAMES = (
     ("padding-gradient", "a gradient for the padding row of an embedding"),
 )
 
+#: Conventions that multiply everything upstream of where they are.
+REDUCTIONS = frozenset({"sum", "mean", "mean-elements", "mean-samples"})
 #: Two parameters that differ by less are the same.
 SAME = 1e-6
 

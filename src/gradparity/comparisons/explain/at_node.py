@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,34 @@ def conventions(
         if key not in found and _fits(candidate.instead, widest):
             found.add(key)
             yield candidate
+
+
+def is_of_that_function(
+    convention: str, place: Step, quantity: Quantity, case: Case, trace: Trace
+) -> bool:
+    """Whether a gradient is also that of the function which a convention says the value is of."""
+    widest = roundings(case.precision)[-1]
+    others = (
+        _other_losses(convention, case, trace)
+        if place in case.network.loss
+        else _other_ops(convention, place, case, trace)
+    )
+    return any(_fits(partial(_one, quantity, there), widest) for there in others)
+
+
+def _other_ops(convention: str, place: Step, case: Case, trace: Trace) -> Iterator[Any]:
+    y = case.given.get(place.inputs[0], trace.value.get(place.inputs[0]))
+    z = trace.value.get(place.name)
+    for c in other_ops(place.op, y, z):
+        if c.name == convention:
+            yield cache(partial(reference_at_node, replace(place, op=c.instead), case, trace))
+
+
+def _other_losses(convention: str, case: Case, trace: Trace) -> Iterator[Any]:
+    widest = roundings(case.precision)[-1]
+    for loss, changed in losses(case, lambda other: _smoothing(other, trace, widest)):
+        if loss.name == convention:
+            yield cache(partial(reference_of_loss, changed, trace))
 
 
 def _candidates(

@@ -17,10 +17,10 @@ from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
 from ..measure.end_to_end import Reference, quantities
 from ..measure.measured import Measured
-from .allowed import Alternative, as_convention, is_allowed
+from .allowed import REDUCTIONS, Alternative, as_convention, is_allowed
 from .alternatives import TRANSPOSED, Transform, alternatives
 
-__all__ = ["named_alternatives", "with_layout"]
+__all__ = ["named_alternatives", "of_one_network", "with_layout"]
 
 
 def named_alternatives(
@@ -38,6 +38,49 @@ def named_alternatives(
         for q in _fitting(case, alternative.instead, got, accused, ops):
             found.setdefault(q, []).append(alternative)
     return found
+
+
+def of_one_network(
+    findings: Sequence[Finding],
+    why: Mapping[Quantity, Sequence[Alternative]],
+    right: Mapping[Quantity, Measured],
+    ops: Mapping[str, Op],
+) -> list[Finding]:
+    """Accept an allowed other network only if it explains all results that it has to do with.
+
+    Parameters
+    ----------
+    why : the alternatives of the findings that are conventions.
+    right : results that are right for the network itself.
+    ops : the choices at kinks.
+    """
+    groups: dict[str, list[Quantity]] = {}
+    for f in findings:
+        if f.declared and {*f.convention.split("+")} - REDUCTIONS:
+            groups.setdefault(f.convention, []).append(f.quantity)
+    mixed = {q for group in groups.values() if _is_mixed(group, why, right, ops) for q in group}
+    note = "; but other results are not of it: it has to explain all of them, or none"
+    return [
+        replace(f, declared=False, note=f.note + note) if f.quantity in mixed else f
+        for f in findings
+    ]
+
+
+def _is_mixed(
+    group: Sequence[Quantity],
+    why: Mapping[Quantity, Sequence[Alternative]],
+    right: Mapping[Quantity, Measured],
+    ops: Mapping[str, Op],
+) -> bool:
+    """Whether no one network explains these results without contradicting those that are right."""
+    if not all(isinstance(a.instead, Case) for q in group for a in why[q]):
+        return False  # what is done to one gradient says nothing about the others
+    got = {q: m.got for q, m in right.items() if not m.vacuous}
+    shared = [a.instead for a in why[group[0]] if all(a in why[q] for q in group)]
+    if not got:
+        return not shared
+    outcomes = (Reference(other, got, ordered=True).outcome(ops) for other in shared)
+    return all(any(m.off for m in outcome.values()) for outcome in outcomes)
 
 
 def _fitting(

@@ -19,7 +19,7 @@ from ...core.arithmetic.rounding import SIGMAS
 from ...core.network.case import Case
 from ...core.network.quantity import Quantity
 from ..explain.allowed import as_convention, is_distinct, parse_allowed
-from ..explain.end_to_end import named_alternatives, with_layout
+from ..explain.end_to_end import named_alternatives, of_one_network, with_layout
 from ..explain.hints import hint
 from ..findings.finding import SILENT, Evidence, Finding, Verdict, as_written
 from ..measure.branches import NETWORK, RULES, Branches, Chosen, reach
@@ -126,7 +126,9 @@ def judge_final(
         return found
     accused = {q: m for q, m in accused.items() if is_distinct(case.precision, q, float64)}
     why = named_alternatives(case, got, accused, other.ops)
-    return [as_convention(f, why[f.quantity], allow) if f.quantity in why else f for f in found]
+    found = [as_convention(f, why[f.quantity], allow) if f.quantity in why else f for f in found]
+    right = {q: m for q, m in named.items() if not m.off}
+    return of_one_network(found, why, right, other.ops)
 
 
 @dataclass(frozen=True)

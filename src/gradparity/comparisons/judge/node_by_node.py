@@ -22,8 +22,8 @@ from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
-from ..explain.allowed import as_convention, is_distinct, parse_allowed
-from ..explain.at_node import conventions
+from ..explain.allowed import REDUCTIONS, as_convention, is_distinct, parse_allowed
+from ..explain.at_node import conventions, is_of_that_function
 from ..explain.hints import hint
 from ..explain.mistakes import mistake
 from ..findings.finding import SILENT, SUM, Evidence, Finding, Verdict, as_written
@@ -79,8 +79,6 @@ def judge_what_is_there(
 
 #: The nodes that the loss is made of.
 LOSS = (DIV, ERR)
-#: Conventions that multiply everything upstream of where they are.
-REDUCTIONS = frozenset({"sum", "mean", "mean-elements"})
 
 
 def meant_once(
@@ -161,8 +159,22 @@ class _Judge:
     def findings(self) -> Iterator[Finding]:
         for place in _places(self.case, self.trace):
             levels = Levels(place.references, self.precision)
-            for q in levels.quantities():
-                yield self.finding(place, q, levels)
+            found = [self.finding(place, q, levels) for q in levels.quantities()]
+            yield from found if place.step is None else self._of_one_function(place.step, found)
+
+    def _of_one_function(self, step: Step, findings: list[Finding]) -> list[Finding]:
+        """Accept an allowed other function of a value only if the gradients are of it too."""
+        for i, value in enumerate(findings):
+            if not value.declared or value.quantity.is_gradient or value.convention in REDUCTIONS:
+                continue
+            for f in findings:
+                own = f.quantity.is_gradient and not f.convention and f.verdict.parity
+                at = step, f.quantity, self.case, self.trace
+                if own and not is_of_that_function(value.convention, *at):
+                    note = f"{value.note}; but {f.quantity} is that of the network's own function"
+                    findings[i] = replace(value, declared=False, note=note)
+                    break
+        return findings
 
     def finding(self, place: _Place, q: Quantity, levels: Levels) -> Finding:
         """The verdict on one quantity, and why."""
