@@ -104,8 +104,8 @@ def test_faults_in_the_trace_of_a_framework_are_caught(dtype):
 # A judge that is blind --------------------------------------------------------------------------
 
 
-def all_rounding(case, trace, float64=None):
-    return [replace(f, verdict=Verdict.ROUNDING) for f in judge(case, trace, float64)]
+def all_rounding(case, trace, float64=None, **how):
+    return [replace(f, verdict=Verdict.ROUNDING) for f in judge(case, trace, float64, **how)]
 
 
 def test_a_blind_judge_fails(monkeypatch):
@@ -119,8 +119,8 @@ def test_a_blind_judge_fails(monkeypatch):
 
 
 def test_a_judge_that_is_blind_in_one_place_fails_there_alone(monkeypatch):
-    def blind_to_b1(case, trace, float64=None):
-        findings = judge(case, trace, float64)
+    def blind_to_b1(case, trace, float64=None, **how):
+        findings = judge(case, trace, float64, **how)
         return [replace(f, verdict=Verdict.ROUNDING) if f.quantity == "grad b1" else f
                 for f in findings]  # fmt: skip
 
@@ -131,8 +131,8 @@ def test_a_judge_that_is_blind_in_one_place_fails_there_alone(monkeypatch):
 
 
 def test_a_judge_that_accuses_the_wrong_place_is_told(monkeypatch):
-    def elsewhere(case, trace, float64=None):
-        return [replace(f, node="z1") for f in judge(case, trace, float64)]
+    def elsewhere(case, trace, float64=None, **how):
+        return [replace(f, node="z1") for f in judge(case, trace, float64, **how)]
 
     monkeypatch.setattr(sys.modules[selftest.__module__], "judge", elsewhere)
     found = selftest(smooth_case(), backprop, dtypes=["float64"])

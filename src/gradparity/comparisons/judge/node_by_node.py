@@ -43,7 +43,12 @@ ASK = "beyond 10 sigma, inside the worst case: check in float64 too"
 
 
 def judge(
-    case: Case, trace: Trace, float64: Evidence | None = None, allow: Sequence[str] = ()
+    case: Case,
+    trace: Trace,
+    float64: Evidence | None = None,
+    allow: Sequence[str] = (),
+    *,
+    explain: bool = True,
 ) -> list[Finding]:
     """Verdicts on everything in a trace, node by node, each on the implementation's own inputs.
 
@@ -54,6 +59,7 @@ def judge(
     float64 : gives the findings of the same implementation in float64, by quantity; asked only when
         an error is beyond what is usual at this precision.
     allow : conventions that pass, such as "sum" or "weight-decay=0.001".
+    explain : whether to find out why a quantity is wrong; otherwise it is a mismatch.
 
     Raises
     ------
@@ -66,15 +72,21 @@ def judge(
     True
     """
     check_trace(case, trace)
-    return with_hidden_rows(case, judge_what_is_there(case, trace, float64, allow))
+    found = judge_what_is_there(case, trace, float64, allow, explain=explain)
+    return with_hidden_rows(case, found) if explain else found
 
 
 def judge_what_is_there(
-    case: Case, trace: Trace, float64: Evidence | None = None, allow: Sequence[str] = ()
+    case: Case,
+    trace: Trace,
+    float64: Evidence | None = None,
+    allow: Sequence[str] = (),
+    *,
+    explain: bool = True,
 ) -> list[Finding]:
     """As `judge`, for a trace that may lack anything: what rests on it is left out."""
     parse_allowed(allow)
-    return meant_once(case, list(_Judge(case, trace, float64, allow).findings()))
+    return meant_once(case, list(_Judge(case, trace, float64, allow, explain).findings()))
 
 
 #: The nodes that the loss is made of.
@@ -147,14 +159,19 @@ def _places(case: Case, trace: Trace) -> Iterator[_Place]:
 
 
 class _Judge:
-    """The verdicts on one trace; `float64` and `allow` as in `judge`."""
+    """The verdicts on one trace; the arguments are those of `judge`."""
 
     def __init__(
-        self, case: Case, trace: Trace, float64: Evidence | None, allow: Sequence[str]
+        self,
+        case: Case,
+        trace: Trace,
+        float64: Evidence | None,
+        allow: Sequence[str],
+        explain: bool,
     ) -> None:
         self.case, self.trace, self.precision = case, trace, case.precision
         self.float64 = None if self.precision.name == "float64" else float64  # it settles itself
-        self.allow = allow
+        self.allow, self.explain = allow, explain
 
     def findings(self) -> Iterator[Finding]:
         for place in _places(self.case, self.trace):
@@ -195,6 +212,8 @@ class _Judge:
         )
         if note == ASK:
             return replace(found, verdict=Verdict.INCONCLUSIVE)
+        if found.verdict is Verdict.MISMATCH and not self.explain:
+            return found
         if found.verdict is Verdict.MISMATCH:
             return self._explained(found, place.step, e, measured, levels)
         if found.verdict is Verdict.VACUOUS:

@@ -144,7 +144,7 @@ class _Input:
             planted = replay(self.case, self.trace, site, wrong)
         twin = self.in_float64
         evidence = None if twin is None else cache(lambda: twin.judged(site, fault))
-        return {f.quantity: f for f in judge(self.case, planted, evidence)}
+        return {f.quantity: f for f in judge(self.case, planted, evidence, explain=False)}
 
     def changed(self, subject: Subject, site: FaultSite, fault: str, wrong: Any) -> Result:
         found = self.judged(site, fault, wrong)
