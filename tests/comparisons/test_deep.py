@@ -39,7 +39,7 @@ def ran(name: str, framework: str, dtype: str) -> tuple[Case, Trace]:
 
 def wrong(case: Case, trace: Trace) -> dict[str, str]:
     """Quantity -> node, of what is not right."""
-    return {f.quantity: f.node for f in judge(case, trace) if f.parity is False}
+    return {f.quantity: f.node for f in judge(case, trace, explain=False) if f.parity is False}
 
 
 @crossed(

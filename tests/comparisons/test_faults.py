@@ -29,7 +29,7 @@ CASES = {name: case for name, case in builtin_cases().items() if name.startswith
 
 def mismatches(case: Case, trace) -> set[tuple[str, str]]:
     """The wrong findings; some faults have a name of their own, such as the sum for the mean."""
-    return {(f.node, f.quantity) for f in judge(case, trace) if f.parity is False}
+    return {(f.node, f.quantity) for f in judge(case, trace, explain=False) if f.parity is False}
 
 
 def batch_of_five(name: str, dtype: str) -> Case:

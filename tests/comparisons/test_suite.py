@@ -52,7 +52,7 @@ def report_of(adapter, every=1):
 
 @pytest.mark.parametrize(
     ("adapter", "every"),
-    [("torch", 4), ("jax", 4), *(pytest.param(a, 1, marks=pytest.mark.slow) for a in FRAMEWORKS)],
+    [("torch", 4), ("jax", 8), *(pytest.param(a, 1, marks=pytest.mark.slow) for a in FRAMEWORKS)],
 )
 def test_the_suite_is_at_parity(adapter, every):
     """A sample by default; `gradparity check` has all, and .ci/run runs it."""

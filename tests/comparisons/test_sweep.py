@@ -116,9 +116,9 @@ def test_no_false_alarm_for_torch():
 
 def test_no_false_alarm_for_jax():
     pytest.importorskip("jax")
-    count = compared([*(random_dag(s) for s in range(1000, 1006)), of_matrices(0)], "jax")
-    assert len({op for _, op in count}) > 20
-    assert count.total() > 300
+    count = compared([*(random_dag(s) for s in range(1000, 1003)), of_matrices(0)], "jax")
+    assert len({op for _, op in count}) > 15
+    assert count.total() > 150
 
 
 def test_a_tie_that_an_infinite_gradient_reaches_is_judged_without_a_warning():
@@ -156,7 +156,7 @@ def test_no_false_alarm_for_torch_on_thousands(shape, total):
 def test_no_false_alarm_for_jax_on_many():
     jax = pytest.importorskip("jax")
     count: Counter[tuple[str, str]] = Counter()
-    count += compared([random_dag(s) for s in range(1006, 1012)], "jax")
+    count += compared([random_dag(s) for s in range(1003, 1012)], "jax")
     for seeds in blocks(150, 15):
         count += compared([random_dag(20_000 + s) for s in seeds], "jax")
         jax.clear_caches()
@@ -246,7 +246,7 @@ def plant_structural(case: Case, seed: int) -> Counter[str]:
             op = faulty(step.op, vjp=of_values(step, wrong_vjp))
             trace = backprop(with_op(case, step.name, op))
             wrong = {(step.name, quantity) for quantity in surely_wrong(case, trace, step)}
-            findings = judge(case, trace)
+            findings = judge(case, trace, explain=False)
             named = {(f.node, f.quantity) for f in findings if f.parity is False}
             assert wrong <= named <= edges, (case.name, step, fault, named, wrong)
             count[fault if wrong else "equivalent"] += 1
@@ -333,7 +333,7 @@ def plant_elements(case64: Case, seed: int, each: int = 5) -> Counter[tuple[str,
             if not moved > own_bound(e, sharp[quantity])[where]:
                 count[dtype, "within its bound"] += 1
                 continue
-            found = {f.quantity: f for f in judge(case, wrong, lambda: clean)}[quantity]
+            found = {f.quantity: f for f in judge(case, wrong, lambda: clean, explain=False)}[quantity]
             assert found.parity is False, f"{case.name} {dtype} {where}: {found}"
             count[dtype, "caught"] += 1
     return count
