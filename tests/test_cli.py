@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,3 +187,24 @@ class TestAProcess:
 
         (script,) = entry_points(group="console_scripts", name="gradparity")
         assert script.load() is main
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+def test_ctrl_c_ends_a_command_with_130_and_writes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "slow_target.py"
+    target.write_text(
+        "import sys, time\ndef case():\n    print('begun', file=sys.stderr, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "gradparity.cli", "check", "slow_target:case"]
+    with subprocess.Popen(
+        [*command, "--json", "found.json"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert process.stderr.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.split()) == (130, "", ["interrupted"])
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".json"] == []

@@ -17,6 +17,7 @@ import pytest
 import gradparity as gp
 from gradparity.adapters import base
 from gradparity.adapters.base import Adapter, AdapterError, available, get_adapter, installed
+from gradparity.comparisons.atlas.probe import probe
 
 #: A third party's module: a complete adapter, and one that lacks something.
 MODULE = """
@@ -153,6 +154,20 @@ class TestAMissingFramework:
         only(torch="broken_framework:TorchAdapter")
         with pytest.warns(UserWarning, match=r"'torch' is not usable.*libcudart.*pip install"):
             assert installed() == {}
+
+    def test_that_exits_is_reported_and_not_obeyed(
+        self, only: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "exiting_framework.py").write_text("raise SystemExit(0)")
+        monkeypatch.syspath_prepend(tmp_path)
+        only(mine="exiting_framework:Adapter")
+        with pytest.warns(UserWarning, match=r"'mine' is not usable \(it exits with 0\)"):
+            assert installed() == {}
+
+    def test_without_any_there_is_nothing_to_probe(self, only: Callable[..., None]) -> None:
+        only()
+        with pytest.raises(AdapterError, match="no framework is installed to measure; pip install"):
+            probe()
 
     @pytest.mark.parametrize("framework", ["torch", "jax"])
     def test_leaves_the_rest_of_the_package_usable(self, framework: str) -> None:

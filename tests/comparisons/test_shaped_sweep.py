@@ -60,7 +60,9 @@ def test_a_fault_at_each_node_is_named(seed: int) -> None:
         if mutant is None:
             continue
         planted += 1
-        wrong = {f.quantity: f.node for f in judge(case, mutant, explain=False) if f.parity is False}
+        wrong = {
+            f.quantity: f.node for f in judge(case, mutant, explain=False) if f.parity is False
+        }
         assert site.quantity in wrong
         assert set(wrong.values()) == {site.node}
     assert planted > 10

@@ -333,7 +333,9 @@ def plant_elements(case64: Case, seed: int, each: int = 5) -> Counter[tuple[str,
             if not moved > own_bound(e, sharp[quantity])[where]:
                 count[dtype, "within its bound"] += 1
                 continue
-            found = {f.quantity: f for f in judge(case, wrong, lambda: clean, explain=False)}[quantity]
+            found = {f.quantity: f for f in judge(case, wrong, lambda: clean, explain=False)}[
+                quantity
+            ]
             assert found.parity is False, f"{case.name} {dtype} {where}: {found}"
             count[dtype, "caught"] += 1
     return count

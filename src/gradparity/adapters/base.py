@@ -255,14 +255,20 @@ def get_adapter(name: str) -> Adapter:
         raise AdapterError(f"no adapter is called {name!r}; registered are {available()}")
     try:
         found = points[name].load()()
-    except Exception as error:  # third-party code may raise anything when it is loaded
+    except (Exception, SystemExit) as error:  # third-party code may do anything when it is loaded
         remedy = INSTALL.get(name, f"install what the package of {points[name].value!r} needs")
-        raise AdapterError(f"the adapter {name!r} is not usable ({error}); {remedy}") from error
+        raise AdapterError(
+            f"the adapter {name!r} is not usable ({_in_words(error)}); {remedy}"
+        ) from error
     if not isinstance(found, Adapter):
         missing = [m for m in ("name", "versions", "run", "run_all", "build", "export")
                    if not hasattr(found, m)]  # fmt: skip
         raise AdapterError(f"the adapter {name!r} ({points[name].value}) lacks {missing}")
     return found
+
+
+def _in_words(error: BaseException) -> str:
+    return f"it exits with {error.code!r}" if isinstance(error, SystemExit) else str(error)
 
 
 def installed() -> dict[str, Adapter]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -20,6 +23,10 @@ COMMANDS = {
 }
 
 
+#: What a shell expects of a program that Ctrl-C has stopped.
+INTERRUPTED = 130
+
+
 class Commands(click.Group):
     """Commands whose module is imported when they are asked for."""
 
@@ -32,11 +39,21 @@ class Commands(click.Group):
         command: click.Command = import_module(f"{__name__}.{COMMANDS[name]}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            sys.stdout.flush()
+            # At once: the threads of a framework that still compiles crash an orderly exit.
+            os._exit(INTERRUPTED)
+
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradparity")
 def main() -> None:
     """Do two implementations of a neural network compute the same gradient?
 
-    Exit codes: 0 parity, 1 a difference, 2 unknown, nothing compared, or a usage error.
+    Exit codes: 0 parity, 1 a difference, 2 unknown, nothing compared, or a usage error, 130
+    interrupted.
     """

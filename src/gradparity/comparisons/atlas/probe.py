@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ... import core
-from ...adapters.base import Adapter, AdapterError, get_adapter, installed
+from ...adapters.base import INSTALL, Adapter, AdapterError, get_adapter, installed
 from ...adapters.kinks import Answer, Kinks, Question
 from ...core.formulas.op import Compound, Op
 from ...core.network.case import Case
@@ -66,7 +66,8 @@ def probe(
 
     Raises
     ------
-    AdapterError : an adapter named here is unknown or its framework is missing.
+    AdapterError : an adapter named here is unknown or its framework is missing, or none is named
+        and no framework is installed.
     ValueError : two adapters have the same name.
 
     >>> class Mine:
@@ -79,6 +80,8 @@ def probe(
     """
     chosen = [get_adapter(a) if isinstance(a, str) else a for a in adapters]
     chosen = chosen or [*installed().values()]
+    if not chosen:
+        raise AdapterError(f"no framework is installed to measure; {' or '.join(INSTALL.values())}")
     called = [each.name for each in chosen]
     if len(set(called)) != len(called):
         raise ValueError(f"the adapters are named {called}; give each name once")

@@ -77,7 +77,7 @@ class Subject:
             make, where = lambda: points[0].load()(), points[0].value
         try:
             return make()
-        except Exception as error:  # another's code may raise anything when it is loaded
+        except (Exception, SystemExit) as error:  # another's code may do anything when loaded
             remedy = INSTALL.get(str(self.given), "install what it needs")
             raise AdapterError(f"{where} cannot be loaded ({error!r}); {remedy}") from error
 
