@@ -36,6 +36,7 @@ __all__ = [
     "twins_of",
 ]
 
+_GIVE = "give a dict such as {ReLU: MyReLU.apply}"
 #: The key of the divergence, as in the edges of a trace.
 DIV = "Div"
 
@@ -66,7 +67,7 @@ class Overrides:
     def __init__(self, framework: str, given: Mapping[Any, Any] | None = None) -> None:
         given = {} if given is None else given
         if not isinstance(given, Mapping):
-            raise TypeError(f"overrides is {given!r}; give a dict such as {{ReLU: MyReLU.apply}}")
+            raise TypeError(f"overrides is {given!r}; {_GIVE}")
         for key, function in given.items():
             _check_key(key)
             _check_function(key, function)
@@ -75,6 +76,8 @@ class Overrides:
 
     def with_(self, given: Mapping[Any, Any]) -> Overrides:
         """A copy with further overrides, which take precedence."""
+        if given is None:  # that of no override is written {}
+            raise TypeError(f"overrides is None; {_GIVE}")
         return Overrides(self.framework, {**self.given, **Overrides(self.framework, given).given})
 
     def at(self, step: Step) -> Override | None:

@@ -23,7 +23,7 @@ from ..report.differences import difference
 from ..report.graph import graph_of
 from ..report.records import Difference, Run, environment
 from ..report.report import Report
-from ..running.implementations import Implementation, is_own, resolved
+from ..running.implementations import Implementation, check_device, is_own, resolved
 from ..running.progress import Progress, Steps, silent
 from .under_test import UnderTest
 
@@ -37,7 +37,7 @@ def check(
     *implementations: Implementation,
     dtypes: Sequence[Any] = DTYPES,
     device: str | None = None,
-    progress: Progress = silent,
+    progress: Progress | None = silent,
     about: Mapping[str, str] | None = None,
     allow: Sequence[str] = (),
 ) -> Report:
@@ -50,9 +50,9 @@ def check(
         some results such as ``{"Err": ..., "value z1": ..., "grad W1": ...}``, which are judged
         node by node where they allow it and else end to end; every installed adapter by default.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
-    device : as the framework calls it; its default if None.
+    device : as the framework calls it; its default if None.  Your own functions choose theirs.
     progress : told what is being done, and which part of the whole is: ``progress("jax float64",
-        0.25)``, from 0 to 1 and never falling.
+        0.25)``, from 0 to 1 and never falling; None for nobody.
     about : case name -> what it is, for the report.
     allow : conventions that pass, such as "sum" or "weight-decay=0.001".
 
@@ -64,7 +64,8 @@ def check(
     ------
     AdapterError : an implementation named here is unknown, its framework is missing, or it has no
         such device.
-    ValueError, TypeError : a dtype that is not supported, or something that is no implementation.
+    ValueError, TypeError : a dtype that is not supported, something that is no implementation, or
+        a device together with nothing but functions, which choose their own.
 
     An implementation that raises, returns what cannot be compared, or writes into what it was given
     becomes a finding, and the rest is judged.
@@ -76,9 +77,12 @@ def check(
     (True, 0)
     """
     parse_allowed(allow)
+    if about is not None and not isinstance(about, Mapping):
+        raise TypeError(f"about is {about!r}; give a dict of case name -> what it is, or None")
     cases = _cases(cases)
     names = [precision.name for precision in precisions(dtypes)]
     chosen = resolved(implementations)
+    check_device(device, chosen)
     skipped = {}
     if not implementations:
         present = {a.name for a in chosen}

@@ -77,8 +77,9 @@ def non_contiguous(task: Task) -> Iterator[Finding]:
 def read_only(task: Task) -> Iterator[Finding]:
     """y, dz and the parameters may be read-only arrays."""
     setting = task.points.random()
-    if not _runs(task, setting, _read_only) and _runs(task, setting, copied):
-        yield _writes(task, setting.astype(task.precision))
+    failed = _failure(task, setting, _read_only)
+    if failed is not None and _failure(task, setting, copied) is None:
+        yield _writes(task, setting.astype(task.precision), failed)
     else:
         yield from _in_layout(task, setting, "with read-only arrays", _read_only)
 
@@ -111,18 +112,23 @@ def _told(task: Task, setting: Setting, said: str, layout: Layout) -> Iterator[F
         yield replace(found, note=f"{'on ordinary arrays too' if alike else said}; {found.note}")
 
 
-def _runs(task: Task, setting: Setting, layout: Layout) -> bool:
+def _failure(task: Task, setting: Setting, layout: Layout) -> Finding | None:
+    """The finding of an exception in this layout, if there was one."""
     found = task.pair.run(setting.astype(task.precision), layout).problems
-    return not any(problem.verdict is Verdict.INCONCLUSIVE for problem in found)
+    return next((problem for problem in found if problem.verdict is Verdict.INCONCLUSIVE), None)
 
 
-def _writes(task: Task, setting: Setting) -> Finding:
-    """A finding that names the arrays that have to be writable."""
+def _writes(task: Task, setting: Setting, failed: Finding) -> Finding:
+    """A finding that names the arrays that have to be writable.
 
+    An exception at the first call alone does not come from the layout.
+    """
     names = [*setting.arguments, *setting.cotangents]
-    into = [name for name in names if not _runs(task, setting, _only((name,), _read_only))] or names
-    raised = task.pair.run(setting, _read_only).problems[-1].note
-    return told(setting, GRADIENTS, f"it writes into {' and '.join(into)}: {raised}")
+    into = [n for n in names if _failure(task, setting, _only((n,), _read_only))] or names
+    if _failure(task, setting, _read_only) is None:
+        said = "a second call with the same read-only arrays did not; does it keep something?"
+        return replace(failed, note=f"{failed.note}; {said}")
+    return told(setting, GRADIENTS, f"it writes into {' and '.join(into)}: {failed.note}")
 
 
 def _fortran(name: str, array: NDArray) -> NDArray:

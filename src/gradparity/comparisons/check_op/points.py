@@ -14,6 +14,7 @@ from ...core.arithmetic.arrays import NDArray, split
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Shape
+from ...core.network.contract import sampled_integers
 from ...core.network.quantity import Quantity
 from ..cases.suite import POINTS
 from .setting import Setting, network_of
@@ -202,7 +203,7 @@ class Points:
         params = {name: self._parameter(rng, name, shape) for name, shape in shapes}
         given = {n: (len(x), *s) for n, s in zip(self.network.inputs, self.shapes, strict=True)}
         integers = [
-            self.op.sample_integers(rng, given[name])
+            sampled_integers(self.op, rng, given[name])
             for name in self.network.inputs[: int(self.op.integers)]
         ]
         shape = self.network.shapes(given)[self.network.output]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
@@ -13,6 +14,7 @@ from ...adapters.base import required
 from ...core import Op
 from ...core.formulas.arguments import is_whole, listed
 from ...core.formulas.op import Shape, attributes
+from ...core.network.contract import sampled_integers
 from .setting import names_of_inputs, network_of, shapes_of_z
 
 __all__ = ["shapes_of", "takes_dz_alone"]
@@ -20,6 +22,8 @@ __all__ = ["shapes_of", "takes_dz_alone"]
 #: Widths to try in this order; unequal ones first, so that swapped inputs do not fit.
 UNEQUAL = (3, 2, 4)
 TRIED = (4, 5, 3, 2, 1, *range(6, 65))
+#: The largest sample, in numbers.
+MOST = 1_000_000
 #: Widths of which every combination is tried for ops of several inputs.
 FEW = TRIED[:8]
 
@@ -61,7 +65,7 @@ def shapes_of(
     if shape is not None:
         return _of_shapes(op, shape)
     if width is not None:
-        return tuple((w,) for w in _given(op, width))
+        return _given(op, width)
     n = op.n_inputs or _n_inputs(op, forward)
     found = next((widths for widths in _candidates(op, n) if _fits(op, widths)), None)
     if found is None:
@@ -85,11 +89,23 @@ def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
     if not (len(given) == n or (n is None and len(given) >= 2)):
         takes = f"{n} value(s)" if n else "two or more values"
         raise ValueError(f"shape is {shape!r}; {op!r} takes {takes}, give a shape for each")
+    return _checked(op, f"shape is {shape!r}", given)
+
+
+def _checked(op: Op, said: str, given: Sequence[Sequence[int]]) -> tuple[Shape, ...]:
+    """The given shapes, if they are not too large and fit the op; errors start with `said`."""
+    shapes = tuple(tuple(int(n) for n in each) for each in given)
+    size = max(map(math.prod, shapes))
+    if size > MOST:
+        raise ValueError(
+            f"{said}: a sample holds {size} numbers; give at most {MOST}, because the checks "
+            "draw many samples"
+        )
     try:
-        network_of(op, len(given)).shapes(_with_two_samples(given))
+        network_of(op, len(shapes)).shapes(_with_two_samples(shapes))
     except ValueError as error:
-        raise ValueError(f"shape is {shape!r}: {error}") from None
-    return tuple(tuple(int(n) for n in each) for each in given)
+        raise ValueError(f"{said}: {error}") from None
+    return shapes
 
 
 def _is_shape(given: Any) -> bool:
@@ -105,18 +121,14 @@ def _n_inputs(op: Op, forward: Callable[..., Any]) -> int:
     return max(2, needed - len(op.parameter_shapes()))
 
 
-def _given(op: Op, width: int | Sequence[int]) -> tuple[int, ...]:
+def _given(op: Op, width: int | Sequence[int]) -> tuple[Shape, ...]:
     n = op.n_inputs
     given: Any = tuple(width) if isinstance(width, Iterable) else (width,) * (n or 2)
-    whole = all(isinstance(w, int | np.integer) and w > 0 for w in given)
+    whole = all(is_whole(w, 1) for w in given)
     if not whole or not (len(given) == n or (n is None and len(given) >= 2)):
         takes = f"{n} value(s)" if n else "two or more values"
         raise ValueError(f"width is {width!r}; {op!r} takes {takes}, give a whole number for each")
-    try:
-        network_of(op, len(given)).shapes(_with_two_samples([(w,) for w in given]))
-    except ValueError as error:
-        raise ValueError(f"width is {width!r}: {error}") from None
-    return tuple(int(w) for w in given)
+    return _checked(op, f"width is {width!r}", [(w,) for w in given])
 
 
 def _candidates(op: Op, n: int) -> Iterator[tuple[int, ...]]:
@@ -136,7 +148,8 @@ def _fits(op: Op, widths: tuple[int, ...]) -> bool:
     """Whether the op accepts the widths, and its formula gives the shape it declares."""
     rng = np.random.default_rng(0)
     y = [rng.uniform(0.5, 1.5, (2, w)) for w in widths]
-    y[: int(op.integers)] = [op.sample_integers(rng, y[0].shape)] * int(op.integers)
+    if op.integers:
+        y[0] = sampled_integers(op, rng, y[0].shape)
     y += [rng.uniform(0.5, 1.5, shape) for shape in op.parameter_shapes().values()]
     try:
         network = network_of(op, len(widths))

@@ -58,6 +58,12 @@ NAMES = (
 
 #: Conventions that multiply everything upstream of where they are.
 REDUCTIONS = frozenset({"sum", "mean", "mean-elements", "mean-samples"})
+#: The conventions that have a number, and what it must be above.
+NUMBERS = {
+    "eps": 0.0, "smoothing-uniform": 0.0, "smoothing-others": 0.0, "weight-decay": -math.inf,
+    "leaky-slope": -math.inf, "elu-alpha": 0.0, "softplus-threshold": -math.inf, "norm-eps": 0.0,
+}  # fmt: skip
+
 #: Two parameters that differ by less are the same.
 SAME = 1e-6
 
@@ -117,13 +123,15 @@ def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
     Raises
     ------
     TypeError : a string instead of a list of them.
-    ValueError : an unknown name, or a value that is not a number.
+    ValueError : an unknown name, a value for a convention without a number, or a value that its
+        number cannot be.
 
     >>> parse_allowed(["sum", "weight-decay=0.001"])
     (('sum', None), ('weight-decay', 0.001))
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
-        raise TypeError(f"allow is {names!r}; give a list of names, such as [{names!r}]")
+        such = names if isinstance(names, str) else "sum"
+        raise TypeError(f"allow is {names!r}; give a list of names, such as [{such!r}]")
     known = [name for name, _ in NAMES]
     parsed = []
     for given in names:
@@ -135,13 +143,29 @@ def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
                 f"convention {given!r} is unknown;{did_you_mean(name, known)} valid names: "
                 f"{', '.join(known)}"
             )
-        try:
-            parsed.append((name, float(value) if equals else None))
-        except ValueError:
-            raise ValueError(
-                f"convention {given!r}: {value!r} is not a number; give 'weight-decay=0.001'"
-            ) from None
+        parsed.append((name, _number(given, name, value) if equals else None))
     return tuple(parsed)
+
+
+def _number(given: str, name: str, value: str) -> float:
+    """The number of an allowed convention, which must be one that the convention can have."""
+    if name not in NUMBERS:
+        raise ValueError(
+            f"convention {given!r}: {name} has no number; give {name!r}; conventions with a "
+            f"number: {', '.join(NUMBERS)}"
+        )
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(
+            f"convention {given!r}: {value!r} is not a number; give 'weight-decay=0.001'"
+        ) from None
+    least, infinite = NUMBERS[name], name == "softplus-threshold"
+    if not number > least or (number == math.inf and not infinite):
+        kind = "a number" if infinite else "a finite number"
+        above = "" if least == -math.inf else f" > {least:g}"
+        raise ValueError(f"convention {given!r}: give {kind}{above}, such as '{name}=0.001'")
+    return number
 
 
 def is_allowed(alternative: Alternative, allow: Iterable[str]) -> bool:

@@ -19,7 +19,16 @@ from ...core.network.case import Case
 from ...core.network.trace import Trace
 from .raised import raised
 
-__all__ = ["Function", "Implementation", "Outcome", "Result", "is_own", "outcomes", "resolved"]
+__all__ = [
+    "Function",
+    "Implementation",
+    "Outcome",
+    "Result",
+    "check_device",
+    "is_own",
+    "outcomes",
+    "resolved",
+]
 
 #: What an implementation gives: everything, or some results by name.
 Result = Trace | Mapping[str, Any]
@@ -97,6 +106,15 @@ def is_own(each: Any) -> bool:
     return isinstance(each, Function) or bool(
         getattr(getattr(each, "overrides", None), "given", {})
     )
+
+
+def check_device(device: str | None, chosen: Sequence[Any]) -> None:
+    """Raise ValueError for a device that no implementation would be given."""
+    if device is not None and chosen and all(isinstance(each, Function) for each in chosen):
+        raise ValueError(
+            f"device is {device!r}, and {', '.join(each.name for each in chosen)} would not be "
+            "given it: a function of a case chooses its own; leave device= out"
+        )
 
 
 class Outcome(NamedTuple):

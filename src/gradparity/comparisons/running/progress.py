@@ -48,7 +48,14 @@ class Steps:
     large 1.0
     """
 
-    def __init__(self, progress: Progress, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(
+        self, progress: Progress | None, clock: Callable[[], float] = perf_counter
+    ) -> None:
+        progress = silent if progress is None else progress
+        if not callable(progress):
+            raise TypeError(
+                f"progress is {progress!r}; give a function of a message and a number, or None"
+            )
         self.progress, self.clock = progress, clock
         self.kinds: dict[Hashable, _Kind] = {}
         self.fraction, self.since = 0.0, clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "index_within",
     "indices",
     "is_finite",
+    "is_identifier",
     "is_whole",
     "listed",
     "of_shape",
@@ -49,6 +51,11 @@ def is_finite(value: Any) -> bool:
     """Whether this is a finite real number, of Python or NumPy."""
     real = isinstance(value, int | float | np.integer | np.floating)
     return real and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_identifier(name: Any) -> bool:
+    """Whether this is a string that can be the name of a Python variable."""
+    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
 
 
 def listed(values: Any) -> tuple[Any, ...] | None:

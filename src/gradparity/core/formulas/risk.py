@@ -31,6 +31,10 @@ class Weighted(Divergence):
     n_inputs: ClassVar[int | None] = 3
     outputs: ClassVar[tuple[str, ...]] = ("", "weight")
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.inner, Divergence) or isinstance(self.inner, Weighted):
+            raise refused(self, "inner", self.inner, "a divergence without weights, such as L2()")
+
     def output_shape(self, *shapes: Shape) -> tuple[Shape, Shape]:
         shape = self.check_weights("weights", *shapes)
         return shape, shape

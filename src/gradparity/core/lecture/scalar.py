@@ -20,7 +20,7 @@ from ..formulas import layers as lay
 from ..formulas import maxima
 from ..formulas.embedding import Embedding
 from ..formulas.op import Kinked, Op
-from ..network.case import Case
+from ..network.case import Case, check_case
 from ..network.nodes import Edge
 from ..network.trace import Trace
 
@@ -58,6 +58,7 @@ def scalar_backprop(case: Case) -> Trace:
     >>> trace.Err, trace.grad["W1"], trace.grad["x"]
     (0.125, array([[0.5]]), array([[1.]]))
     """
+    check_case("scalar_backprop", case)
     if case.dtype != np.float64:
         raise ValueError(
             f"the case is of dtype {case.dtype}, the scalar form is float64 only; "

@@ -14,7 +14,13 @@ from ..formulas.divergences import BinaryCrossEntropy
 from ..network.backprop import forward, training_gradients
 from ..network.batch import sample_rows
 from ..network.case import Case
-from ..network.given import by_name, check_names
+from ..network.given import (
+    by_name,
+    checked_inputs,
+    checked_params,
+    regular_array,
+    value_shapes,
+)
 from ..network.network import Network
 from .descent import positive
 
@@ -180,6 +186,8 @@ def train(
     >>> run.stopped_by, accuracy(xor, run.params, x, labels)
     ('converged', 1.0)
     """
+    _check_callback("on_step", on_step)
+    _check_callback("on_epoch", on_epoch)
     if isinstance(network, Network) and network.divergence is None:
         raise ValueError(
             f"the network ends at {', '.join(network.ends)} and has no divergence; train follows "
@@ -241,26 +249,31 @@ def accuracy(network: Network, params: Mapping[str, Array], inputs: Any, labels:
 
     Raises
     ------
-    TypeError, ValueError : names that are not the inputs', labels that are not integers (T,), a
-        class without an output, or an output without an axis of classes.
+    TypeError, ValueError : parameters or inputs that `Case` refuses, but NaN and inf; labels that
+        are not integers (T,), a class without an output, or an output without an axis of classes.
 
     >>> from gradparity.core import *
     >>> net, x = layered([Softmax()], CrossEntropy(on="probabilities")), np.eye(3)
     >>> accuracy(net, {}, x, np.array([0, 1, 1]))
     0.6666666666666666
     """
-    given = by_name(network, inputs)
-    check_names("inputs", {network.weights: None, **given} if network.weights else given,
-                network.inputs)  # fmt: skip
+    if not isinstance(network, Network):
+        raise TypeError(f"network is {type(network).__name__}; give a Network")
+    given, weights = by_name(network, inputs), network.weights
+    if weights and not any(weights in step.inputs for step in network.body):
+        given = {**given, weights: np.ones(1)}
+    values = checked_inputs(network, given, finite=False)
+    values |= checked_params(network, params, finite=False)
+    value_shapes(network, values)
     with np.errstate(all="ignore"):
-        y = forward(network, {**params, **given})[network.output]
+        y = forward(network, values)[network.output]
     if y.ndim < 2:
         raise ValueError(
             f"the output has shape {y.shape}; accuracy takes one row of outputs for each instance, "
             "an output for each class or a single one"
         )
-    labels, K = np.asarray(labels), max(2, y.shape[-1])
-    if labels.dtype.kind not in "iub":
+    labels, K = regular_array("labels", labels), max(2, y.shape[-1])
+    if labels.dtype.kind not in "iu":
         raise TypeError(f"labels have dtype {labels.dtype}; give integers: labels.astype(int)")
     if labels.shape != y.shape[:-1] or not labels.size:
         raise ValueError(
@@ -307,6 +320,11 @@ def _finite_in(dtype: np.dtype[Any], name: str, value: Any) -> Any:
     if not 0 <= eta < np.inf:  # a schedule may start, or underflow, at 0
         raise ValueError(f"{name} is {value}, in {dtype} {eta}; give a finite number >= 0")
     return eta
+
+
+def _check_callback(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} is {value!r}; give a function of a number and Err, or None")
 
 
 def _check_whole(name: str, value: Any, remedy: str, least: int = 1) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, total
 from ..formulas.op import Op
-from .case import Case
+from .case import Case, check_case
 from .contract import gradients_of, value_of
 from .given import by_name
 from .network import Network
@@ -154,6 +154,7 @@ def backprop(case: Case) -> Trace:
     >>> trace.Err, trace.grad["W1"], trace.grad["x"]
     (0.125, array([[0.5]]), array([[1.]]))
     """
+    check_case("backprop", case)
     network = case.network
     given, store = _widened(case)
     passed = forward_pass(network, given, store)

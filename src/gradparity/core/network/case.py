@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
+from ..formulas.arguments import is_whole
 from ..formulas.op import Op, Shape
 from .contract import check_own_formulas, is_foreign
 from .given import (
@@ -23,11 +24,14 @@ from .given import (
     one_dtype,
     regular_array,
     rounded,
+    value_shapes,
 )
 from .network import Network
 from .nodes import INPUT, TARGET
 
-__all__ = ["Case"]
+__all__ = ["Case", "check_case"]
+
+_TWIN = "{'y1': 'clamp'}"
 
 #: Samples on which the formulas of foreign ops are tried.
 TRIED = 3
@@ -97,13 +101,13 @@ class Case:
         for name, array in floats.items():
             one_dtype(name, array, dtype, first)
         precision = Precision.of(dtype if self.precision is None else self.precision)
-        given = {name: a.shape for name, a in inputs.items()}
-        shapes = network.shapes(given)
-        _check_twin(network, self.twin)
+        shapes = value_shapes(network, inputs)
+        twin = _checked_twin(network, self.twin)
         d: Any = None
         desired: Any = None
         if network.divergence is not None:
             d, desired = self._targets(shapes[network.output], dtype, precision)
+            given = {name: a.shape for name, a in inputs.items()}
             shapes = network.shapes({**given, TARGET: desired.shape})
         elif self.d is not None:
             raise TypeError("d is given, and the network has no divergence; leave it out")
@@ -118,7 +122,7 @@ class Case:
                 array.flags.writeable = False
         x = inputs[INPUT] if network.inputs == (INPUT,) else inputs
         vars(self).update(
-            params=params, x=x, d=d, precision=precision, twin=dict(self.twin),
+            params=params, x=x, d=d, precision=precision, twin=twin,
             inputs=inputs, desired=desired, shapes=shapes,
         )  # fmt: skip
 
@@ -207,8 +211,12 @@ class Case:
         >>> Case.random(layered([Softmax()], LinearLoss()), batch=2, width=3).x.shape
         (2, 3)
         """
-        if batch < 1:
-            raise ValueError(f"batch is {batch}; give at least one sample")
+        if not is_whole(batch, 1):
+            raise _argument("batch", batch, "a whole number of samples >= 1")
+        if not is_whole(seed, 0):
+            raise _argument("seed", seed, "a whole number >= 0")
+        if width is not None and not is_whole(width, 1):
+            raise _argument("width", width, "a whole number >= 1")
         rng = np.random.default_rng(seed)
         takes = {
             name: (s.op, k) for s in reversed(network.body) for k, name in s.parameters.items()
@@ -236,19 +244,40 @@ class Case:
         d = None
         check_names("inputs", inputs, network.inputs)
         if network.divergence is not None:
-            shapes = network.shapes({name: a.shape for name, a in inputs.items()})
+            shapes = value_shapes(network, inputs)
             check_samples(shapes[network.output])
             d = network.divergence.targets(rng, shapes[network.output])
         return cls(network, params, inputs, d, name).astype(dtype)
 
 
-def _check_twin(network: Network, twin: Mapping[str, str]) -> None:
+def check_case(what: str, case: Any) -> None:
+    """Raise TypeError for anything but a case, given to the function of this name."""
+    if not isinstance(case, Case):
+        kind = type(case).__name__
+        raise TypeError(
+            f"{what} takes a Case, received {kind}; give Case(network, params, x, d), or "
+            "Case.random(network)"
+        )
+
+
+def _argument(name: str, value: Any, give: str) -> TypeError | ValueError:
+    """The error for an argument: a TypeError if it is not a whole number at all."""
+    error = ValueError if is_whole(value) else TypeError
+    return error(f"{name} is {value!r}; give {give}")
+
+
+def _checked_twin(network: Network, twin: Any) -> dict[str, str]:
+    if twin is None:
+        return {}
+    if not isinstance(twin, Mapping):
+        raise TypeError(f"twin is {twin!r}; give a dict of node -> function, such as {_TWIN}")
     names = {step.name for step in network.body}
     for name, function in twin.items():
         if name not in names or not isinstance(function, str):
             raise ValueError(
                 f"twin: {name!r} -> {function!r}; give the name of a node -> that of a function"
             )
+    return dict(twin)
 
 
 def _try_formulas(

@@ -16,7 +16,14 @@ from ..formulas.op import Op, Shape
 from .declared import FormulaError, called
 from .nodes import Step
 
-__all__ = ["FormulaError", "check_own_formulas", "gradients_of", "is_foreign", "value_of"]
+__all__ = [
+    "FormulaError",
+    "check_own_formulas",
+    "gradients_of",
+    "is_foreign",
+    "sampled_integers",
+    "value_of",
+]
 
 
 def value_of(step: Step, op: Op, y: tuple[Array, ...]) -> dict[str, Array]:
@@ -74,6 +81,26 @@ def _described(found: Any) -> str:
 
 def _where(step: Step, formula: str) -> str:
     return f"node {step.name!r}, {step.op.name}.{formula}"
+
+
+def sampled_integers(op: Op, rng: np.random.Generator, shape: Shape) -> NDArray:
+    """Integers for an op's first input, from its `sample_integers`.
+
+    Raises
+    ------
+    FormulaError : it raised, or returned something else than valid integers of this shape.
+    """
+    where = f"{op.name}.sample_integers"
+    found = called(where, op.sample_integers, rng, shape)
+    array = np.asarray(found) if isinstance(found, np.ndarray | np.generic | list) else None
+    if array is None or array.dtype.kind not in "iu" or array.shape != shape:
+        said = f"{array.dtype} of shape {array.shape}" if array is not None else _described(found)
+        raise FormulaError(f"{where} returned {said}; return integers of shape {shape}")
+    try:
+        op.check_integers(array)
+    except ValueError as error:
+        raise FormulaError(f"{where} returned what check_integers refuses: {error}") from None
+    return array
 
 
 def is_foreign(op: Op) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..formulas.arguments import is_whole, whole_numbers
+from ..formulas.arguments import did_you_mean, is_identifier, is_whole, whole_numbers
 from ..formulas.op import Op, Shape
 
 __all__ = ["KNOWN", "FormulaError", "called", "check_declared", "parameters_of", "shapes_of_values"]
@@ -41,6 +41,7 @@ def check_declared(node: str, op: Op) -> None:
     FormulaError : naming the node, the op and what is wrong.
     """
     where = f"node {node!r}, {op.name}"
+    shapes = parameters_of(f"node {node!r}", op)
     for kind, least in (("outputs", 1), ("states", 0), ("buffers", 0)):
         names = getattr(op, kind)
         words = isinstance(names, tuple | list) and all(isinstance(n, str) for n in names)
@@ -49,13 +50,25 @@ def check_declared(node: str, op: Op) -> None:
             raise FormulaError(
                 f"{where}.{kind} is {names!r}; give a tuple of names, such as {such}"
             )
+        bad = next((n for n in names if n and not is_identifier(n)), None)
+        if bad is not None:
+            raise FormulaError(
+                f"{where}.{kind} is {names!r}, and {bad!r} is not a Python identifier; give names "
+                "such as 'h'"
+            )
+    for letter in op.buffers:
+        if letter not in shapes:
+            valid = ", ".join(map(repr, shapes)) or "none"
+            raise FormulaError(
+                f"{where}.buffers names {letter!r}, which parameter_shapes does not have;"
+                f"{did_you_mean(letter, shapes)} valid names: {valid}"
+            )
     n = op.n_inputs
     if n is not None and not is_whole(n, 1):
         kind = ", a string" if isinstance(n, str) else ""
         raise FormulaError(
             f"{where}.n_inputs is {n!r}{kind}; give a whole number >= 1, or None for two or more"
         )
-    parameters_of(f"node {node!r}", op)
 
 
 def parameters_of(place: str, op: Op) -> Mapping[str, Shape]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
 from ..formulas.arguments import did_you_mean
 from ..formulas.op import Shape
+from .declared import FormulaError
 from .network import Network
 from .nodes import INPUT, Step
 
@@ -25,6 +26,7 @@ __all__ = [
     "one_dtype",
     "regular_array",
     "rounded",
+    "value_shapes",
 ]
 
 
@@ -35,6 +37,20 @@ def check_names(what: str, given: Mapping[str, Any], names: Iterable[str]) -> No
         said = ", ".join(f"{word} {', '.join(map(repr, n))}" for word, n in found.items() if n)
         near = did_you_mean(str(unknown[0]), missing) if unknown else ""
         raise ValueError(f"{what}: {said};{near} valid names: {', '.join(names)}")
+
+
+def value_shapes(network: Network, inputs: Mapping[str, NDArray]) -> dict[str, Shape]:
+    """The shape of every value but the loss; an error names inputs of different lengths."""
+    try:
+        return network.shapes({name: a.shape for name, a in inputs.items()})
+    except FormulaError:
+        raise
+    except ValueError as error:
+        lengths = {name: len(a) for name, a in inputs.items() if a.ndim}
+        if len(set(lengths.values())) < 2:
+            raise
+        said = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise ValueError(f"{error}; the inputs have different lengths: {said}") from None
 
 
 def check_samples(output: Shape) -> None:
@@ -50,8 +66,11 @@ def by_name(network: Network, inputs: Any) -> Mapping[str, Any]:
     return inputs if isinstance(inputs, Mapping) else {network.inputs[0]: inputs}
 
 
-def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
-    """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis."""
+def checked_inputs(network: Network, x: Any, finite: bool = True) -> dict[str, NDArray]:
+    """Copies of the inputs by name: floats finite (fixed ones may be infinite), no empty axis.
+
+    Without `finite`, floats may be any.
+    """
     given = by_name(network, x)
     check_names("inputs", given, network.inputs)
     takes_integers = any(step.op.integers for step in network.body if INPUT in step.inputs)
@@ -60,7 +79,8 @@ def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
         array = regular_array(name, given[name])
         if array.dtype.kind not in "iub":
             infinite = name in network.fixed and name != network.weights
-            array = float_array(name, array, infinite)
+            remedy = "" if name in network.fixed else f"; for a mask, give fixed=({name!r},)"
+            array = float_array(name, array, infinite, remedy, finite)
         elif name == INPUT and network.inputs == (INPUT,) and not takes_integers:
             float_array(name, array)  # refuses it
         if not array.ndim or 0 in array.shape:
@@ -72,6 +92,12 @@ def checked_inputs(network: Network, x: Any) -> dict[str, NDArray]:
     for step in network.body:
         _check_integers(step, inputs)
     weights = inputs.get(network.weights or "")
+    if weights is not None and (weights < 0).any():
+        index = _first(weights < 0)
+        raise ValueError(
+            f"the weights {network.weights!r} hold {weights[index]} at {list(index)}; give numbers "
+            ">= 0 (a weight of 0 leaves a sample out)"
+        )
     if weights is not None and network.reduction == "mean" and not weights.sum():
         raise ValueError(
             f"the weights {network.weights!r} sum to 0, and the weighted mean divides by their "
@@ -105,8 +131,12 @@ def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
             )
 
 
-def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDArray]:
+def checked_params(
+    network: Network, params: Mapping[str, Any], finite: bool = True
+) -> dict[str, NDArray]:
     """Copies of a network's parameters: names, shapes, one float dtype, every number finite.
+
+    Without `finite`, they may hold any number.
 
     Raises
     ------
@@ -118,7 +148,7 @@ def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDA
     check_names("params", params, shapes)
     checked: dict[str, NDArray] = {}
     for name, shape in shapes.items():
-        p = float_array(name, params[name])
+        p = float_array(name, params[name], finite=finite)
         if p.shape != shape:
             raise ValueError(f"{name} has shape {p.shape}, expected {shape}")
         first = next(iter(checked.values()), p)
@@ -134,9 +164,14 @@ def checked_params(network: Network, params: Mapping[str, Any]) -> dict[str, NDA
 
 
 def regular_array(name: str, value: Any) -> NDArray:
-    """A copy as an array; nested lists must have rows of one length."""
+    """A copy as an array in native byte order; nested lists must have rows of one length."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; give a plain array, such as "
+            f"{name}.filled(0.0), and the mask as an input, or as weights= of the network"
+        )
     try:
-        return np.array(value)
+        array: NDArray = np.array(value)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise ValueError(f"{name} cannot be read as an array: {error}; give one") from None
@@ -144,28 +179,45 @@ def regular_array(name: str, value: Any) -> NDArray:
             f"{name} is a {type(value).__name__} whose rows have different lengths; give rows of "
             "one length, padded where they are shorter"
         ) from None
+    if array.dtype.kind == "O":
+        kind = "None" if value is None else f"a {type(value).__name__} of objects"
+        if isinstance(value, Iterator):
+            kind = f"a {type(value).__name__}, which is read only once"
+        raise TypeError(f"{name} is {kind}; give an array of numbers, or nested lists of them")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def float_array(name: str, value: Any, infinite: bool = False) -> NDArray:
-    """A copy of a float array, finite unless it may be infinite; anything else is refused."""
+def float_array(
+    name: str, value: Any, infinite: bool = False, remedy: str = "", finite: bool = True
+) -> NDArray:
+    """A copy of a float array, finite unless it may be infinite; anything else is refused.
+
+    The error for an infinite number adds `remedy`.  Without `finite`, NaN is accepted too.
+    """
     array = regular_array(name, value)
     if array.dtype.kind != "f":
         raise TypeError(
             f"{name} has dtype {array.dtype}; give floats, such as {name}.astype(np.float64)"
         )
-    if infinite and not np.isnan(array).any():
+    if not finite or (infinite and not np.isnan(array).any()):
         return array
     if not np.isfinite(array).all():
         index = _first(~np.isfinite(array))
-        raise ValueError(f"{name}{list(index)} is {array[index]}; every number must be finite")
+        remedy = remedy if np.isinf(array[index]) else ""
+        raise ValueError(
+            f"{name}{list(index)} is {array[index]}; every number must be finite{remedy}"
+        )
     return array
 
 
 def one_dtype(name: str, array: NDArray, dtype: np.dtype[Any], other: str) -> None:
     if array.dtype != dtype:
+        changed, to = (name, dtype)
+        if dtype == np.longdouble:  # no implementation can be judged in it
+            changed, to = (other, array.dtype)
         raise TypeError(
             f"{name} has dtype {array.dtype} and {other} {dtype}; give one dtype to all, "
-            f"such as {name}.astype(np.{dtype})"
+            f"such as {changed}.astype(np.{to})"
         )
 
 

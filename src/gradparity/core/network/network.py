@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from numbers import Integral
 from typing import Any
 
-from ..formulas.arguments import is_finite
+from ..formulas.arguments import is_finite, is_identifier
 from ..formulas.divergences import Divergence
 from ..formulas.movements import Transpose
 from ..formulas.op import Compound, Op, Shape
@@ -18,13 +18,13 @@ from .nodes import (
     DIV,
     ERR,
     INPUT,
+    RESERVED,
     TARGET,
     Edge,
     Node,
     Step,
     check_letter,
     check_name,
-    is_identifier,
     steps_of,
     values_of_node,
 )
@@ -87,6 +87,11 @@ class Network:
         if ends is None and not isinstance(divergence, Divergence):
             raise TypeError(
                 f"divergence is {divergence!r}; give one such as CrossEntropy() or L2()"
+            )
+        if isinstance(divergence, Weighted):
+            raise TypeError(
+                f"divergence is {divergence!r}; give {divergence.inner!r}, and the name of the "
+                "input that holds the weights by weights="
             )
         if ends is not None and divergence is not None:
             raise TypeError("give either divergence= or ends=, not both")
@@ -247,8 +252,14 @@ class Network:
             for letter, shape in step.op.parameter_shapes().items():
                 check_letter(letter, step)
                 name = step.parameters.get(letter)
-                if name is None or name in self.parameters:
+                if name is None or letter in step.given:
                     continue
+                if name in self.parameters:
+                    raise ValueError(
+                        f"parameters: {name!r} is also the name of the own parameter {letter!r} of "
+                        f"node {step.name!r}; choose another name for one of them, or share it: "
+                        f"Node({step.name!r}, ..., {letter}={name!r})"
+                    )
                 if name in taken:
                     raise ValueError(f"the name {name!r} of a parameter of {step.name!r} is taken")
                 if 0 in shape:
@@ -282,6 +293,14 @@ def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
     for name in (*inputs, *(parameters or {})):
         if not is_identifier(name):
             raise ValueError(f"input or parameter {name!r}: give a Python identifier")
+        if name != INPUT and name in RESERVED:
+            raise ValueError(f"input or parameter {name!r}: the name is reserved; choose another")
+    for name in parameters or {}:
+        if name in inputs:
+            raise ValueError(
+                f"{name!r} is the name of an input and of a shared parameter; choose another name "
+                "for one of them"
+            )
     unknown = {*fixed} - {*inputs}
     if unknown:
         raise ValueError(f"fixed names {sorted(unknown)}, which are not among {tuple(inputs)}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..formulas.arguments import is_identifier
 from ..formulas.op import Compound, Op
 from .declared import check_declared
 
@@ -15,13 +15,13 @@ __all__ = [
     "DIV",
     "ERR",
     "INPUT",
+    "RESERVED",
     "TARGET",
     "Edge",
     "Node",
     "Step",
     "check_letter",
     "check_name",
-    "is_identifier",
     "steps_of",
     "values_of_node",
 ]
@@ -29,7 +29,7 @@ __all__ = [
 
 INPUT, TARGET, DIV, ERR = "x", "d", "Div", "Err"
 
-#: Names that a node cannot have.
+#: Names that a node cannot have, nor, except x, an input or a shared parameter.
 RESERVED = frozenset({INPUT, TARGET, DIV, ERR, "params"})
 
 
@@ -166,10 +166,6 @@ def values_of_node(node: Node) -> tuple[str, ...]:
     assert isinstance(node.op, Op)
     outputs = (*node.op.outputs, *node.op.states)
     return tuple(f"{node.name}.{output}" if output else node.name for output in outputs)
-
-
-def is_identifier(name: Any) -> bool:
-    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
 
 
 def check_name(name: str) -> None:
