@@ -228,6 +228,7 @@ class TestKeys:
             ({"y1": None}, "y1: None cannot be called"),
             ({Maxout: abs}, "Maxout is expanded into ops"),
             ([ReLU], r"give a dict such as \{ReLU"),
+            (None, r"overrides is None; give a dict such as \{ReLU"),
             ({ReLU: Tanh}, r"ReLU: Tanh is a class; give an instance, Tanh\(\)"),
         ],
     )

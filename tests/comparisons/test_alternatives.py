@@ -112,6 +112,31 @@ def test_names_are_parsed_and_refused():
         parse_allowed(["eps=much"])
     with pytest.raises(TypeError, match="list"):
         parse_allowed("sum")
+    with pytest.raises(TypeError, match=r"allow is None; give a list of names, such as \['sum'\]"):
+        parse_allowed(None)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("sum=3", "'sum=3': sum has no number; give 'sum'"),
+        ("half=", "half has no number"),
+        ("norm-eps=-7", "'norm-eps=-7': give a finite number > 0"),
+        ("eps=0", "give a finite number > 0"),
+        ("weight-decay=nan", "'weight-decay=nan': give a finite number, such as"),
+        ("weight-decay=inf", "give a finite number, such as"),
+        ("leaky-slope=-inf", "give a finite number, such as"),
+        ("softplus-threshold=nan", "give a number, such as"),
+    ],
+)
+def test_numbers_that_a_convention_cannot_have_are_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        parse_allowed([given])
+
+
+def test_numbers_that_a_convention_can_have():
+    assert parse_allowed(["softplus-threshold=inf"]) == (("softplus-threshold", np.inf),)
+    assert parse_allowed(["leaky-slope=-0.1"]) == (("leaky-slope", -0.1),)
 
 
 @pytest.mark.parametrize(

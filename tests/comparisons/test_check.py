@@ -216,6 +216,27 @@ def test_names_are_no_markup():
     assert "[bold]a[/zz]" in str(report)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"about": ["a"]}, r"about is \['a'\]; give a dict of case name"),
+        ({"progress": 3}, "progress is 3; give a function of a message"),
+        ({"allow": None}, "allow is None; give a list of names"),
+        ({"device": "cuda"}, "device is 'cuda', and mine would not be given it: a function"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_runs(given, said):
+    def mine(case):
+        raise AssertionError
+
+    with pytest.raises((TypeError, ValueError), match=said):
+        check(small(), mine, **given)
+
+
+def test_a_device_is_given_to_the_adapters_among_functions():
+    assert check(small(), "torch", backprop, device="cpu", progress=None, about=None)
+
+
 def test_outputs_that_are_no_probabilities_are_refused_with_the_remedy():
     net = layered([Affine(4, 3)], CrossEntropy(on="probabilities"))
     with pytest.raises(ValueError, match=r"the output y.*Softmax\(\), or give on='logits'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.comparisons import Finding, Report, Verdict
-from gradparity.core import Affine, ReLU, Tanh
+from gradparity.core import Affine, Embedding, ReLU, Tanh
 
 from own_layers import linear, linear_backward, relu, relu_backward, tanh
 
@@ -61,6 +62,35 @@ class TestRaising:
 
         report = gp.check_op(relu, leaves, reference=ReLU())
         assert "SystemExit: 3" in findings(report, "shape_and_dtype", "gradients").note
+
+    @pytest.mark.parametrize("n", [3, 5])
+    def test_now_and_then(self, n: int) -> None:
+        calls = count(1)
+
+        def moody(y: Array) -> Array:
+            return relu(y) if next(calls) % n else boom()
+
+        report = gp.check_op(moody, relu_backward, reference=ReLU(), dtypes="float64")
+        assert report.exit_code == 2
+        notes = [f.note for run, f in report.findings() if f.parity is not True]
+        assert any("forward raised RuntimeError" in note for note in notes)
+        assert not any("writes into" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("sampled", "said"),
+    [
+        (lambda self, rng, shape: None, "sample_integers returned NoneType; return integers of"),
+        (lambda self, rng, shape: rng.random(shape), r"returned float64 of shape \(2, 4\); return"),
+        (lambda self, rng, shape: rng.integers(0, 5, 3), r"int64 of shape \(3,\); return"),
+        (lambda self, rng, shape: rng.integers(7, 9, shape), "check_integers refuses: .* 5 rows"),
+        (lambda self, rng: 0, "sample_integers: TypeError: .* positional argument"),
+    ],
+)
+def test_integers_that_do_not_fit(sampled: Any, said: str) -> None:
+    own = type("Own", (Embedding,), {"sample_integers": sampled})
+    with pytest.raises(ValueError, match=f"Own.*{said}"):
+        gp.check_op(lambda y, E: E[y], lambda dz, y, E: E, reference=own(5, 3))
 
 
 def with_db(db: Any) -> Any:

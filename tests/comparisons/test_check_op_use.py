@@ -115,6 +115,8 @@ class TestWidths:
             (Multiply(), (3, 3, 3), "takes 2 value"),
             (ReLU(), 0, "width is 0"),
             (ReLU(), "4", "width is '4'"),
+            (ReLU(), True, "width is True; .* give a whole number"),
+            (ReLU(), 10**12, "width is 1000000000000: a sample holds .* give at most 1000000"),
         ],
     )
     def test_that_do_not_fit(self, like: Op, width: Any, said: str) -> None:

@@ -26,10 +26,13 @@ from gradparity.core import (
     Sum,
     Tanh,
     Transpose,
+    accuracy,
+    backprop,
     layered,
     scalar_backprop,
     train,
 )
+from gradparity.core.formulas.risk import Weighted
 
 L = LinearLoss()
 IDS = np.array([[0, 1]])
@@ -85,6 +88,34 @@ def reshaped(*shape: int, keep: int = 1) -> Any:
 
 
 RAGGED = [[1.0], [2.0, 3.0]]
+
+PLAIN = layered([Affine(3, 2)], L2())
+
+
+def case_of(network: Network = PLAIN, **given: Any) -> Case:
+    """A case of these numbers, or else of random ones."""
+    usual = Case.random(PLAIN, batch=4)
+    return Case(**{"network": network, "params": usual.params, "x": usual.x, "d": usual.d} | given)
+
+
+def masked(value: float) -> Any:
+    network = Network(Node("s", Add(), "x", "m"), divergence=L, inputs=("x", "m"))
+    return Case.random(network, x={"x": random(4, 3), "m": np.full((4, 3), value)})
+
+
+def scored(network: Network = PLAIN, **given: Any) -> float:
+    """The accuracy on these numbers, or else on random ones."""
+    usual = {"params": case_of().params, "inputs": random(4, 3), "labels": np.zeros(4, int)}
+    return accuracy(network, **usual | given)
+
+
+def stepping(**given: Any) -> Any:
+    case = case_of()
+    return train(PLAIN, case.params, case.x, case.d, eta=0.1, epochs=1, **given)
+
+
+W1 = case_of().params["W1"]
+B1 = case_of().params["b1"]
 
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
@@ -233,6 +264,99 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         r"node 'n': v_n\[1\] is -2.0; BatchNorm in evaluation .* so give numbers >= 0",
     ),
+    "a shared parameter named as an own one": (
+        lambda: Network(Node("z1", Affine(3, 3), "x"), divergence=L, parameters={"W1": (3, 3)}),
+        "parameters: 'W1' is also the name of the own parameter 'W' of node 'z1'; choose another",
+    ),
+    "a shared parameter named as an input": (
+        lambda: affine(parameters={"E": (3, 3), "x": (3, 3)}),
+        "'x' is the name of an input and of a shared parameter; choose another name",
+    ),
+    "a shared parameter of a reserved name": (
+        lambda: affine(parameters={"E": (3, 3), "d": (3, 3)}), "parameter 'd': the name is reserved"
+    ),
+    "weights in the divergence": (
+        lambda: Network(Node("z", Affine(3, 2), "x"), divergence=Weighted(L2())),
+        r"divergence is Weighted\(inner=L2\(\)\); give L2\(\), and .* weights by weights=",
+    ),
+    "weights of no divergence": (
+        lambda: Weighted(None),  # type: ignore[arg-type]
+        r"Weighted\(inner=None\): give a divergence without weights",
+    ),
+    "weights of weights": (lambda: Weighted(Weighted(L2())), "give a divergence without weights"),
+    "negative weights": (
+        lambda: weighted(4, fill=-1.0), r"the weights 'w' hold -1.0 at \[0\]; give numbers >= 0"
+    ),
+    "-inf in an input with a gradient": (
+        lambda: masked(-np.inf), r"m\[0, 0\] is -inf; .*; for a mask, give fixed=\('m',\)"
+    ),
+    "NaN in an input": (lambda: masked(np.nan), r"m\[0, 0\] is nan; .* must be finite$"),
+    "no x": (lambda: case_of(x=None), "^x is None; give an array of numbers"),
+    "a generator": (
+        lambda: case_of(x=(row for row in random(4, 3))),
+        "^x is a generator, which is read only once; give an array",
+    ),
+    "objects": (lambda: case_of(x=[[object()]]), "^x is a list of objects; give an array"),
+    "a masked array": (
+        lambda: case_of(x=np.ma.masked_array(random(4, 3), mask=False)),
+        r"^x is a masked array, whose mask would be lost; give .* x.filled\(0.0\)",
+    ),
+    "longdouble beside float64": (
+        lambda: case_of(params={"W1": W1.astype(np.longdouble), "b1": B1}),
+        r"such as W1.astype\(np.float64\)$",
+    ),
+    "inputs of different lengths": (
+        lambda: Case.random(two_inputs(), x={"a": random(4, 2), "b": random(5, 2)}),
+        "do not broadcast; the inputs have different lengths: a 4, b 5$",
+    ),
+    "functions of nodes as a list": (
+        lambda: case_of(twin=["y1"]), r"twin is \['y1'\]; give a dict of node -> function"
+    ),
+    "a fraction of a batch": (lambda: Case.random(PLAIN, batch=2.5), "^batch is 2.5; give a whole"),  # type: ignore[arg-type]
+    "a batch of True": (lambda: Case.random(PLAIN, batch=True), "^batch is True; give a whole"),
+    "an empty batch": (lambda: Case.random(PLAIN, batch=0), "^batch is 0; give a whole"),
+    "a seed in words": (lambda: Case.random(PLAIN, seed="a"), "^seed is 'a'; give a whole"),  # type: ignore[arg-type]
+    "a negative seed": (lambda: Case.random(PLAIN, seed=-1), "^seed is -1; give a whole number"),
+    "a width in words": (lambda: Case.random(PLAIN, width="3"), "^width is '3'; give a whole"),  # type: ignore[arg-type]
+    "backprop of nothing": (lambda: backprop(None), "backprop takes a Case, received NoneType"),  # type: ignore[arg-type]
+    "backprop of a network": (
+        lambda: backprop(PLAIN),  # type: ignore[arg-type]
+        r"backprop takes a Case, received Network; .* or Case.random\(network\)",
+    ),
+    "the scalar form of a network": (
+        lambda: scalar_backprop(PLAIN),  # type: ignore[arg-type]
+        "scalar_backprop takes a Case, received Network",
+    ),
+    "a step that is not a function": (lambda: stepping(on_step=3), "^on_step is 3; give a func"),
+    "an epoch that is not a function": (
+        lambda: stepping(on_epoch="x"), "^on_epoch is 'x'; give a function"
+    ),
+    "the accuracy of a case": (lambda: scored(case_of()), "^network is Case; give a Network"),  # type: ignore[arg-type]
+    "the accuracy without parameters": (
+        lambda: scored(params=None), r"params is NoneType; give a dict with \['W1', 'b1'\]"
+    ),
+    "the accuracy with a parameter missing": (
+        lambda: scored(params={"W1": W1}), "params: missing 'b1'; valid names: W1, b1"
+    ),
+    "the accuracy with a parameter misspelt": (
+        lambda: scored(params={"w1": W1, "b1": B1}), "missing 'W1', unknown 'w1'; did you mean 'W1'"
+    ),
+    "the accuracy with a parameter of another shape": (
+        lambda: scored(params={"W1": W1.T, "b1": B1}), r"W1 has shape \(2, 3\), expected \(3, 2\)"
+    ),
+    "the accuracy on inputs of another shape": (
+        lambda: scored(inputs=random(4, 5)), r"node 'z1' <- x: Affine takes a value of width 3"
+    ),
+    "the accuracy on no input": (lambda: scored(inputs=None), "^x is None; give an array"),
+    "the accuracy on no sample": (lambda: scored(inputs=random(0, 3)), r"x has shape \(0, 3\)"),
+    "the accuracy with booleans": (
+        lambda: scored(labels=np.zeros(4, bool)), "labels have dtype bool; give integers"
+    ),
+    "the accuracy on integers out of range": (
+        lambda: scored(Network(Node("e", Embedding(5, 2), "x"), divergence=L),
+                       params={"E_e": random(5, 2)}, inputs=np.array([0, 1, 2, -1])),
+        "node 'e' <- x: .* its ids run from -1 to 2, but E has 5 rows",
+    ),
     "no targets": (
         lambda: Case(Network(Node("t", Tanh(), "x"), divergence=L2()), {}, random(2, 3)),
         "d is not given",
@@ -245,3 +369,20 @@ def test_it_is_refused_with_its_name(name: str) -> None:
     make, said = WRONG[name]
     with pytest.raises((TypeError, ValueError), match=said):
         make()
+
+
+def test_byte_order_is_the_machines() -> None:
+    case, swapped = case_of(), {"W1": W1.astype(">f8"), "b1": B1}
+    other = case_of(params=swapped, x=case_of().x.astype(">f8"), d=case_of().d.astype(">f8"))
+    assert other.params["W1"].dtype.isnative
+    assert np.array_equal(backprop(other).grad["W1"], backprop(case).grad["W1"])
+
+
+def test_no_twin_is_none() -> None:
+    assert case_of(twin=None).twin == {}
+
+
+def test_the_accuracy_takes_numbers_that_are_not_finite_and_no_weights() -> None:
+    inputs = np.array([[np.nan, 1.0], [1.0, np.inf]])
+    network = Network(Node("y", Tanh(), "x"), divergence=L2(), inputs=("x", "w"), weights="w")
+    assert accuracy(network, {}, {"x": inputs}, np.array([1, 0])) == 0.5

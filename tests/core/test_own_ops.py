@@ -129,6 +129,9 @@ DECLARED = [
     (Cube, {"outputs": "h"}, r"Cube.outputs is 'h'; give a tuple of names, such as \('h',\)"),
     (Cube, {"outputs": ()}, r"Cube.outputs is \(\); give a tuple of names, such as \('h', 'c'\)"),
     (Cube, {"buffers": "m"}, r"Cube.buffers is 'm'; give a tuple of names, such as \('m',\)"),
+    (Cube, {"buffers": ("r",)}, "Cube.buffers names 'r', which .*; valid names: none"),
+    (Cube, {"outputs": ("a", "b c")}, "'b c' is not a Python identifier; give names such as 'h'"),
+    (Cube, {"states": ("class",)}, "Cube.states is .* 'class' is not a Python identifier"),
 ]
 
 
