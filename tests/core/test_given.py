@@ -385,4 +385,4 @@ def test_no_twin_is_none() -> None:
 def test_the_accuracy_takes_numbers_that_are_not_finite_and_no_weights() -> None:
     inputs = np.array([[np.nan, 1.0], [1.0, np.inf]])
     network = Network(Node("y", Tanh(), "x"), divergence=L2(), inputs=("x", "w"), weights="w")
-    assert accuracy(network, {}, {"x": inputs}, np.array([1, 0])) == 0.5
+    assert accuracy(network, {}, {"x": inputs}, np.array([1, 1])) == 0.5
