@@ -76,7 +76,7 @@ class Overrides:
 
     def with_(self, given: Mapping[Any, Any]) -> Overrides:
         """A copy with further overrides, which take precedence."""
-        if given is None:  # that of no override is written {}
+        if given is None:
             raise TypeError(f"overrides is None; {_GIVE}")
         return Overrides(self.framework, {**self.given, **Overrides(self.framework, given).given})
 

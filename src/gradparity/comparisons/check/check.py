@@ -52,7 +52,7 @@ def check(
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
     device : as the framework calls it; its default if None.  Your own functions choose theirs.
     progress : told what is being done, and which part of the whole is: ``progress("jax float64",
-        0.25)``, from 0 to 1 and never falling; None for nobody.
+        0.25)``, from 0 to 1 and never falling; None: off.
     about : case name -> what it is, for the report.
     allow : conventions that pass, such as "sum" or "weight-decay=0.001".
 
@@ -65,7 +65,7 @@ def check(
     AdapterError : an implementation named here is unknown, its framework is missing, or it has no
         such device.
     ValueError, TypeError : a dtype that is not supported, something that is no implementation, or
-        a device together with nothing but functions, which choose their own.
+        a device where every implementation is a function, which chooses its own.
 
     An implementation that raises, returns what cannot be compared, or writes into what it was given
     becomes a finding, and the rest is judged.

@@ -249,8 +249,9 @@ def accuracy(network: Network, params: Mapping[str, Array], inputs: Any, labels:
 
     Raises
     ------
-    TypeError, ValueError : parameters or inputs that `Case` refuses, but NaN and inf; labels that
-        are not integers (T,), a class without an output, or an output without an axis of classes.
+    TypeError, ValueError : parameters or inputs that `Case` refuses, except NaN and inf; labels
+        that are not integers (T,), a class without an output, or an output without an axis of
+        classes.
 
     >>> from gradparity.core import *
     >>> net, x = layered([Softmax()], CrossEntropy(on="probabilities")), np.eye(3)
