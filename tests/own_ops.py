@@ -23,7 +23,7 @@ from gradparity.core import (
     Op,
     layered,
 )
-from gradparity.core.arithmetic.arrays import wider
+from gradparity.core.arithmetic.arrays import usual
 
 __all__ = ["NETWORKS", "Gate", "Huber", "LayerNorm", "ShiftedReLU", "Swish", "case_with"]
 
@@ -196,7 +196,7 @@ class Huber(Divergence):
             sign = np.where(r < 0, -1.0, 1.0)
             return sign * ((np.minimum(abs(r), self.delta) - self.delta) + self.delta)
 
-        return wider(np.clip(r, -self.delta, self.delta), optax_form)
+        return usual(np.clip(r, -self.delta, self.delta), {"of Optax": optax_form})
 
     def native_function(self, framework):
         if framework == "torch":

@@ -84,7 +84,7 @@ class TestFormulas:
 
     def test_have_both_directions(self) -> None:
         *blocks, legend = run("formulas").stdout.rstrip().split("\n\n")
-        assert "wider(form, other)" in legend
+        assert "other forms of a formula" in legend
         for block in blocks:
             assert "    forward " in block, block
             one_way = block.startswith(("Maxout:", "MaxSubsets:"))  # chains of ops

@@ -38,7 +38,9 @@ TINY = F32.tiny
 #: The floats in the formulas that stand for irrational (or multiplied) numbers.
 CONSTANTS = {
     math.sqrt(0.5): MP.sqrt(MP.mpf(1) / 2),
+    -math.sqrt(0.5): -MP.sqrt(MP.mpf(1) / 2),
     math.sqrt(2 / math.pi): MP.sqrt(2 / MP.pi),
+    1 / math.sqrt(2 * math.pi): 1 / MP.sqrt(2 * MP.pi),
     SELU_SCALE * SELU_A: MP.mpf(SELU_SCALE) * MP.mpf(SELU_A),
     3 * 0.044715: 3 * MP.mpf(0.044715),
 }
@@ -159,6 +161,9 @@ class Real:
 
     def erf(self):
         return Real.of(MP.erf(self.v))
+
+    def erfc(self):
+        return Real.of(MP.erfc(self.v))
 
 
 def _quotient(a: Any, b: Any) -> Any:

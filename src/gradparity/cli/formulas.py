@@ -27,5 +27,4 @@ def command(names: tuple[str, ...]) -> None:
 LEGEND = """\
   affine(y, W, b) = y W + b;  absorb(a, b) = a + b;  total(y) = the sum of
   all y;  scatter_add sums columns back to where `take` took them;
-  wider(form, other) is form: `other` is an equal form, whose rounding is
-  admitted too."""
+  other forms of a formula, which lose digits, are left out."""

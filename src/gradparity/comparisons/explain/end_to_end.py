@@ -79,7 +79,7 @@ def _is_mixed(
     shared = [a.instead for a in why[group[0]] if all(a in why[q] for q in group)]
     if not got:
         return not shared
-    outcomes = (Reference(other, got, ordered=True).outcome(ops) for other in shared)
+    outcomes = (Reference(other, got, widest=True).outcome(ops) for other in shared)
     return all(any(m.off for m in outcome.values()) for outcome in outcomes)
 
 
@@ -94,7 +94,7 @@ def _fitting(
         near = _near(instead, accused)
         if not near:
             return []
-        reference = Reference(instead, {q: got[q] for q in near}, ordered=True)
+        reference = Reference(instead, {q: got[q] for q in near}, widest=True)
         return [q for q, m in reference.outcome(ops).items() if not m.off and not m.vacuous]
     rounding, fitting = Rounding.of(case.precision), []
     for q, m in accused.items():

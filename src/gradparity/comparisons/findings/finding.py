@@ -46,6 +46,8 @@ class Verdict(StrEnum):
     ROUNDING = "rounding"
     #: At a kink: a valid choice, shown, other than the one the network names.
     SUBGRADIENT = "subgradient"
+    #: Right for a usual form of the formula, which loses more than half of the digits somewhere.
+    LOSSY = "lossy"
     #: Says nothing: the signal is zero, or below its own bound.
     VACUOUS = "vacuous"
     #: Cannot be decided, with the reason.
@@ -59,10 +61,10 @@ class Verdict(StrEnum):
 
     @property
     def parity(self) -> bool | None:
-        """True for the first three, False for the last three, None where nothing is known."""
+        """True for the first four, False for the last three, None where nothing is known."""
         if self in (Verdict.VACUOUS, Verdict.INCONCLUSIVE):
             return None
-        return self in (Verdict.EXACT, Verdict.ROUNDING, Verdict.SUBGRADIENT)
+        return self.badness <= Verdict.LOSSY.badness
 
     @property
     def badness(self) -> int:

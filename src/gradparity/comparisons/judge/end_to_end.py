@@ -100,7 +100,7 @@ def judge_final(
     named = reference.outcome({})
     if not any(m.off for m in named.values()):
         return [_finding(case, q, m, _inside(m, case)) for q, m in named.items()]
-    reference = Reference(case, got, ordered=True)
+    reference = Reference(case, got, widest=True)
     named = reference.outcome({})
     branches = reference.branches() if any(m.off for m in named.values()) else []
     other = _explained(reference, branches) if branches else _Explanation({}, named)

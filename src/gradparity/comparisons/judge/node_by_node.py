@@ -24,6 +24,7 @@ from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..explain.allowed import REDUCTIONS, as_convention, is_distinct, parse_allowed
 from ..explain.at_node import conventions, is_of_that_function
+from ..explain.forms import usual_form
 from ..explain.hints import hint
 from ..explain.mistakes import mistake
 from ..findings.finding import SILENT, SUM, Evidence, Finding, Verdict, as_written
@@ -196,15 +197,21 @@ class _Judge:
     def finding(self, place: _Place, q: Quantity, levels: Levels) -> Finding:
         """The verdict on one quantity, and why."""
         e, measured = levels.sharpest(q)
-        note = ""
+        note, form = "", None
         if measured.outside.any():
-            measured, note = self._suspicion(q, levels, measured)
+            form = usual_form(q, levels, e.got)
+            if form is not None:
+                measured, note = form.measured, form.note
+            else:
+                measured, note = self._suspicion(q, levels, measured)
         with np.errstate(all="ignore"):  # infinite gradients are compared too
             kinks = summary_of_kinks(e, levels.roundings[0]) if e.valid is not None else None
         found = measured.finding(
             q,
             (place.node, place.op),
-            measured.verdict(self.precision, kinks is not None and kinks.other),
+            form.verdict
+            if form is not None
+            else measured.verdict(self.precision, kinks is not None and kinks.other),
             self.precision.unit,
             kinks=kinks.summary if kinks else None,
             note=note,

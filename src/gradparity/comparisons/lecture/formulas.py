@@ -121,7 +121,7 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
 #: Methods shown under a name of their own, and array functions that are not part of a formula.
 METHODS = frozenset("f df slope forward vjp vjp_parameters gradient chain move move_back".split())
 ARITHMETIC = frozenset(
-    "wider erf affine absorb total scatter_add split of_shape moved moved_back".split()
+    "usual erf erfc affine absorb total scatter_add split of_shape moved moved_back".split()
 )
 
 
@@ -137,11 +137,11 @@ def _lines(function: Any, result: str) -> list[str]:
 
 
 class _Plain(ast.NodeTransformer):
-    """Remove forms of a formula that only widen its bound."""
+    """Leave out the usual forms: a formula is shown in its best one."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        return node.args[0] if ast.unparse(node.func) == "wider" else node
+        return node.args[0] if ast.unparse(node.func) == "usual" else node
 
 
 def _branched(body: list[Any]) -> list[Any]:

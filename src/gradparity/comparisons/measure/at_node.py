@@ -147,6 +147,10 @@ def _gradients(
     """The gradient through every input that has one."""
     y, want, arrived = at
     network, z = case.network, step.joined(want)
+    if rounding.forms is not None and rounding.forms.own_output:
+        got_z = [trace.value.get(name) for name in step.values]
+        if all(a is not None for a in got_z):
+            z = _joined([Bounded.exactly(a, rounding) for a in got_z])
     dz = arriving(step, arrived, want)
     got = tuple(None if edge is None else _through(network, trace, edge) for edge in step.edges)
     with np.errstate(all="ignore"):

@@ -37,13 +37,16 @@ LEAST = 2.0**-450
 
 
 class Reference:
-    """The references of the results of a case, with their bounds."""
+    """The references of the results of a case, with their bounds.
+
+    `widest` : allow any order of the terms of a sum, and the usual forms of every formula.
+    """
 
     def __init__(
-        self, case: Case, got: Mapping[Quantity, NDArray], *, ordered: bool = False
+        self, case: Case, got: Mapping[Quantity, NDArray], *, widest: bool = False
     ) -> None:
-        self.case, self.got, self.ordered = case, got, ordered
-        self.passed = varied_pass(case, Noise.of(case.precision, ordered=ordered))
+        self.case, self.got, self.widest = case, got, widest
+        self.passed = varied_pass(case, Noise.of(case.precision, ordered=widest, forms=widest))
         self.draws = _Draws()
         # float64 is judged by a reference that has the same errors itself.
         self.widen = np.sqrt(2.0) if case.precision.digits >= np.finfo(float).nmant else 1.0
@@ -56,7 +59,7 @@ class Reference:
             return
         want = dict(quantities(self.passed, ops, self.got))
         for seed in range(self.draws.n, draws):
-            noise = Noise.of(self.case.precision, seed, ordered=self.ordered)
+            noise = Noise.of(self.case.precision, seed, ordered=self.widest)
             for q, drawn in quantities(varied_pass(self.case, noise), ops, self.got):
                 self.draws.add(q, drawn, want[q])
         self.draws.n = draws

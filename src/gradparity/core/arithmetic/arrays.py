@@ -8,7 +8,7 @@ nothing writes in place, nothing forces float64, and whatever NumPy cannot dispa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -27,13 +27,14 @@ __all__ = [
     "absorb",
     "affine",
     "erf",
+    "erfc",
     "moved",
     "moved_back",
     "scatter_add",
     "split",
     "total",
     "unbroadcast",
-    "wider",
+    "usual",
 ]
 
 
@@ -52,6 +53,24 @@ def erf(x: Array) -> Array:
     array([0.       , 0.5204999], dtype=float32)
     """
     y: Any = erf_ufunc(x)
+    return y.astype(x.dtype) if isinstance(x, np.ndarray) else y
+
+
+def _erfc_of(x: Any) -> Any:
+    return x.erfc() if hasattr(x, "erfc") else math.erfc(x)
+
+
+#: As `erf_ufunc`.
+erfc_ufunc = np.frompyfunc(_erfc_of, 1, 1)
+
+
+def erfc(x: Array) -> Array:
+    """1 - erf(x), elementwise, accurate to float64 in the tail too.
+
+    >>> erfc(np.array([0.0, 10.0]))
+    array([1.0000000e+00, 2.0884876e-45])
+    """
+    y: Any = erfc_ufunc(x)
     return y.astype(x.dtype) if isinstance(x, np.ndarray) else y
 
 
@@ -146,13 +165,14 @@ def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:
     return np.reshape(dz.sum(axis=tuple(axes)) if axes else dz, shape)
 
 
-def wider(form: Array, other: Callable[[], Array]) -> Array:
-    """The value of `form`, with a bound that also admits the mathematically equal `other`.
+def usual(best: Array, forms: Mapping[str, Callable[[], Array]]) -> Array:
+    """The value of `best`, which keeps its digits in every element.
 
-    Two correct implementations may round quite differently (1 - y against sigma(-z)); where neither
-    written form is the less stable one everywhere, the formula gives both.  On ordinary arrays
-    `other` is never evaluated.
+    Parameters
+    ----------
+    best : the formula in its best form, right to a few roundings over the whole range.
+    forms : by name, mathematically equal forms in common use, which lose digits somewhere (1 - y^2
+        for the slope of tanh).  They are evaluated only where a result is not what the best form
+        can return, to see whether one of them explains it; never on ordinary arrays.
     """
-    if hasattr(form, "admit"):
-        return form.admit(other())
-    return form
+    return best.among(forms) if hasattr(best, "among") else best

@@ -7,7 +7,7 @@ says how each NumPy function carries the bound along.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -111,13 +111,11 @@ class Bounded(Carried):
         added = Bounded(stacked.value, stacked.error, in_storage).sum(axis=0)
         return Bounded(added.value, added.error, self.rounding)
 
-    def admit(self, other: Bounded) -> Bounded:
-        """This value, with a bound that covers both this form and `other`."""
-        with np.errstate(all="ignore"):
-            error = np.abs(self.value - other.value) + other.error
-        # Where the other form is nan (0 / 0), no correct implementation has used it.
-        error = np.maximum(self.error, np.where(np.isnan(other.value), 0.0, error))
-        return Bounded(self.value, error, self.rounding)
+    def among(self, forms: Mapping[str, Callable[[], Any]]) -> Bounded:
+        """See `gradparity.core.arithmetic.arrays.usual`: this, or the form that is asked for."""
+        asked = self.rounding.forms
+        name = asked.named(forms) if asked is not None else ""
+        return Bounded.lift(forms[name](), self.rounding) if name else self
 
 
 def supported() -> list[str]:

@@ -13,6 +13,8 @@ sum of n terms t      sum e_t + gamma_{n} sum |t|                  gamma_n = n u
 A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
 exp, tanh, log, ...   the image of [a - e, a + e], + 8 u |f(a)|
 erf                   the same, + 16 u of one
+erfc                  the same as exp, + 8 u |erfc(a)|
+a times a power of 2  |power| e_a
 ====================  ==========================================================================
 
 One of the 2 u is the operation's own rounding; the other is the freedom of implementations to
@@ -31,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, erf_ufunc
+from .arrays import Array, erf_ufunc, erfc_ufunc
 from .bounded import Bounded
 from .carried import Axis, axes_of, given_infinity, in_range, keeping_infinity, whole_exponent
 from .rounding import Rounding
@@ -43,7 +45,22 @@ def _rounded(
 ) -> Bounded:
     relative = 2.0 * rounding.u if relative is None else relative
     error = inherited + relative * (np.abs(value) + inherited) + rounding.tiny
-    return Bounded(value, in_range(value, error, rounding.largest), rounding)
+    return (
+        Bounded(value, error, rounding)
+        if rounding.forms is None
+        else _saturated(value, error, rounding)
+    )
+
+
+def _saturated(value: Array, error: Array, rounding: Rounding) -> Bounded:
+    """A step of a usual form: what surely overflows is infinite, exactly."""
+    size, largest = np.abs(value), rounding.largest
+    if not np.max(size, initial=0.0) + np.max(error, initial=0.0) > largest:
+        return Bounded(value, error, rounding)
+    infinite = size - np.where(np.isinf(value), 0.0, error) > largest
+    maybe = ~infinite & (size + error > largest)
+    value = np.where(infinite, np.copysign(np.inf, value), value)
+    return Bounded(value, np.where(infinite, 0.0, np.where(maybe, np.inf, error)), rounding)
 
 
 def _additive(ufunc: Any) -> Callable[..., Bounded]:
@@ -64,14 +81,25 @@ def _times_error(a: Bounded, b: Bounded, product: Callable[[Any, Any], Any]) -> 
     return error
 
 
+def _is_power_of_two(x: Bounded) -> bool:
+    """Whether x is one exact power of two, by which nothing is rounded when it scales."""
+    return x.value.ndim == 0 and x.exact and float(np.frexp(np.abs(x.value))[0]) == 0.5
+
+
 def _multiply(a: Bounded, b: Bounded) -> Bounded:
-    return _rounded(a.value * b.value, _times_error(a, b, np.multiply), a.rounding)
+    exact = _is_power_of_two(a) or _is_power_of_two(b)
+    error = _times_error(a, b, np.multiply)
+    return _rounded(a.value * b.value, error, a.rounding, 0.0 if exact else None)
 
 
 def _divide(a: Bounded, b: Bounded) -> Bounded:
     value = a.value / b.value
+    if _is_power_of_two(b):
+        return _rounded(value, a.error / np.abs(b.value), a.rounding, 0.0)
     room = np.abs(b.value) - b.error
     inherited = np.where(room > 0, (a.error + np.abs(value) * b.error) / room, np.inf)
+    if a.rounding.forms is not None:  # 1 / inf is 0
+        inherited = np.where(np.isinf(b.value) & np.isfinite(a.value), 0.0, inherited)
     return _rounded(value, inherited, a.rounding, 3.0 * a.rounding.u)
 
 
@@ -124,6 +152,17 @@ def _erf(a: Bounded) -> Bounded:
     """PyTorch's GELU has it as 1 - p(x) e^(-x^2), right to 11 u of one and not of itself."""
     image = _increasing(erf_ufunc)(a)
     return Bounded(image.value, image.error + 2.0 * a.rounding.elementary, a.rounding)
+
+
+def _erfc(a: Bounded) -> Bounded:
+    """It falls: the image of [a - e, a + e] by its slope at the nearer end, and 8 u of itself."""
+    value = np.asarray(erfc_ufunc(a.value), dtype=np.float64)
+    if not np.any(a.error):
+        return _rounded(value, 0.0, a.rounding, a.rounding.elementary)
+    e = a.full_error()
+    near = np.maximum(np.abs(a.value) - e, 0.0)
+    image = np.minimum(2.0 / math.sqrt(math.pi) * np.exp(-near * near) * e, 2.0)
+    return _rounded(value, np.where(e > 0, image, 0.0), a.rounding, a.rounding.elementary)
 
 
 def _matmul(a: Bounded, b: Bounded) -> Bounded:
@@ -207,6 +246,7 @@ Bounded.UFUNCS |= {
     np.sqrt: _increasing(np.sqrt, 0.0),
     np.tanh: _increasing(np.tanh),
     erf_ufunc: _erf,
+    erfc_ufunc: _erfc,
 }
 
 Bounded.FUNCTIONS |= {

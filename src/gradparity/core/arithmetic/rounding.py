@@ -7,7 +7,8 @@ instead of n u, up to 500 times sharper, for sums and matrix products (the rest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,32 @@ from .arrays import Array
 from .precision import Precision, rounded_to
 from .sums import FEW, Terms
 
-__all__ = ["Rounding"]
+__all__ = ["Forms", "Rounding"]
 
 #: Width of the statistical bound in standard deviations; 7.4 is the worst that was measured.
 SIGMAS = 10.0
 #: Variance of one rounding error in units of u^2: uniform, at the worst mantissa.
 VARIANCE = 1.0 / 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Forms:
+    """Which usual forms a pass uses in place of the best ones, and those that it met.
+
+    Parameters
+    ----------
+    chosen : names of forms, see `gradparity.core.arithmetic.arrays.usual`.
+    own_output : whether an op's gradient is computed from the implementation's own stored output.
+    """
+
+    chosen: tuple[str, ...] = ()
+    own_output: bool = False
+    met: dict[str, None] = field(default_factory=dict)
+
+    def named(self, forms: Mapping[str, Any]) -> str:
+        """The chosen one of these forms; "" for the best."""
+        self.met.update(dict.fromkeys(forms))
+        return next((name for name in self.chosen if name in forms), "")
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,8 @@ class Rounding:
     factors, mode : bits of the operands of matrix products, and how they are rounded to them:
         "nearest" and "toward zero" are done exactly, as the implementation did; "any" bounds every
         way; "none" leaves them as they are.
+    forms : the usual forms asked for; None for the best ones.  The best form of an elementwise
+        function does not overflow on the way; a usual form does, and then is infinite.
     """
 
     unit: float
@@ -49,6 +72,7 @@ class Rounding:
     statistical: bool = False
     factors: int = 53
     mode: str = "none"
+    forms: Forms | None = None
 
     @classmethod
     def of(cls, precision: Any, *, statistical: bool = False, mode: str = "any") -> Rounding:

@@ -13,7 +13,7 @@ Branches (the sign at a ReLU, the winner of a max) are always those of the refer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -39,6 +39,7 @@ class Noise:
     ordered : do not take the terms of a sum to come in a random order; see
         `varied_rules.accumulation`.
     rng : None for variances, a generator for draws.
+    forms : whether variances cover the usual forms of a formula too.
     """
 
     out: float
@@ -48,9 +49,17 @@ class Noise:
     largest: float
     ordered: bool = False
     rng: np.random.Generator | None = None
+    forms: bool = False
 
     @classmethod
-    def of(cls, precision: Any, seed: int | None = None, *, ordered: bool = False) -> Noise:
+    def of(
+        cls,
+        precision: Any,
+        seed: int | None = None,
+        *,
+        ordered: bool = False,
+        forms: bool = False,
+    ) -> Noise:
         """The roundings of a `Precision`, by name or dtype; with a seed, a draw of them.
 
         >>> Noise.of("float32").out == 2.0**-24
@@ -59,7 +68,7 @@ class Noise:
         p = Precision.of(precision)
         factors = 2.0**-p.factors if p.factors < p.digits else 0.0
         rng = None if seed is None else np.random.default_rng(seed)
-        return cls(2.0**-p.digits, 2.0**-p.sums, factors, p.tiny, p.largest, ordered, rng)
+        return cls(2.0**-p.digits, 2.0**-p.sums, factors, p.tiny, p.largest, ordered, rng, forms)
 
     def carried(self, factor: Any) -> Any:
         """The multiplier of a spread where the error is multiplied by `factor`."""
@@ -131,12 +140,15 @@ class Varied(Carried):
         own = noise.own(VARIANCE * noise.out**2 * roundings)
         return Varied(back(self.value), inherited + np.where(terms > 1, own, 0.0), noise)
 
-    def admit(self, other: Varied) -> Varied:
-        """This value, with a variance that covers both this form and `other`."""
-        if self.noise.rng is not None:
+    def among(self, forms: Mapping[str, Callable[[], Any]]) -> Varied:
+        """See `gradparity.core.arithmetic.arrays.usual`: the variance of all forms, if asked."""
+        if not self.noise.forms or self.noise.rng is not None:
             return self
-        with np.errstate(all="ignore"):
-            spread = other.full() + np.square(self.value - other.value)
-        # Where the other form is nan (0 / 0), no correct implementation has used it.
-        spread = np.where(np.isfinite(spread), spread, 0.0)
-        return Varied(self.value, np.maximum(self.full(), spread), self.noise)
+        spread = self.full()
+        for form in forms.values():
+            other = Varied.lift(form(), self.noise)
+            with np.errstate(all="ignore"):
+                apart = other.full() + np.square(self.value - other.value)
+            # Where a form is not finite, no correct implementation has used it.
+            spread = np.maximum(spread, np.where(np.isfinite(apart), apart, 0.0))
+        return Varied(self.value, spread, self.noise)

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, erf_ufunc
+from .arrays import Array, erf_ufunc, erfc_ufunc
 from .carried import (
     Axis,
     axes_of,
@@ -124,6 +124,10 @@ def _elementary(
     return rule
 
 
+def _erf_slope(x: Any) -> Any:
+    return 2 / np.sqrt(np.pi) * np.exp(-np.square(x))
+
+
 def accumulation(n: int, noise: Noise, terms: Terms, value: Array, factors: float) -> Array:
     """Variance of the rounding inside sums of n terms, whose values are `value`.
 
@@ -199,10 +203,9 @@ Varied.UFUNCS |= {
     np.log: _elementary(np.log, lambda x, y: 1 / x),
     np.log1p: _elementary(np.log1p, lambda x, y: 1 / (1 + x)),
     np.sqrt: _elementary(np.sqrt, lambda x, y: 0.5 / y),
-    np.tanh: _elementary(np.tanh, lambda x, y: 1 - y * y),
-    erf_ufunc: _elementary(
-        erf_ufunc, lambda x, y: 2 / np.sqrt(np.pi) * np.exp(-np.square(x)), 2 * ELEMENTARY
-    ),
+    np.tanh: _elementary(np.tanh, lambda x, y: np.square(1 / np.cosh(x))),
+    erf_ufunc: _elementary(erf_ufunc, lambda x, y: _erf_slope(x), 2 * ELEMENTARY),
+    erfc_ufunc: _elementary(erfc_ufunc, lambda x, y: -_erf_slope(x)),
 }
 
 Varied.FUNCTIONS |= {

@@ -1,7 +1,8 @@
 """Scalar activations (lecture, section 2): y = f(z), and dz = df(dy, z, y) = f'(z) dy.
 
-Each formula is written in the form whose rounding is typical of what frameworks do; where two
-usual forms round differently, `wider` names both (see `gradparity.core.arithmetic.arrays.wider`).
+Each formula is written in its best form, which is right to a few roundings in every element from
+the smallest number to the largest; `usual` names the other forms that people write, and that lose
+digits somewhere (see `gradparity.core.arithmetic.arrays.usual`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, absorb, erf, wider
+from ..arithmetic.arrays import Array, erf, erfc, usual
 from .arguments import finite, one_of, true_or_false, whole
 from .op import Activation, Kink, Kinked
 
@@ -29,19 +30,96 @@ __all__ = [
     "Softplus",
     "Tanh",
     "sigmoid",
+    "sigmoid_slope",
+    "softplus",
+    "softplus_slope",
+    "tanh",
+    "tanh_slope",
 ]
 
 
-def sigmoid(z: Array) -> Array:
-    """1 / (1 + e^-z), from e^-|z| so that nothing overflows."""
+def _sigmoid(z: Array) -> Array:
     t = np.exp(-abs(z))
     return np.where(z >= 0, 1 / (1 + t), t / (1 + t))
 
 
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + e^-z), from e^-|z| so that nothing overflows."""
+    return usual(
+        _sigmoid(z),
+        {
+            "1 / (1 + e^-z)": lambda: 1 / (1 + np.exp(-z)),
+            "e^z / (1 + e^z)": lambda: np.exp(z) / (1 + np.exp(z)),
+            "(1 + tanh(z/2)) / 2": lambda: 0.5 * (1 + np.tanh(0.5 * z)),
+        },
+    )
+
+
+def sigmoid_slope(z: Array, y: Array) -> Array:
+    """e^-|z| / (1 + e^-|z|)^2, the slope of y = sigmoid(z)."""
+    t = np.exp(-abs(z))
+    return usual(
+        t / ((1 + t) * (1 + t)),
+        {
+            "y (1 - y)": lambda: y * (1 - y),
+            "y - y^2": lambda: y - y * y,
+            "e^-z / (1 + e^-z)^2": lambda: np.exp(-z) / ((1 + np.exp(-z)) * (1 + np.exp(-z))),
+        },
+    )
+
+
+def tanh(z: Array) -> Array:
+    """The hyperbolic tangent."""
+    return usual(
+        np.tanh(z),
+        {
+            "(e^z - e^-z) / (e^z + e^-z)": lambda: _over_sum(np.exp(z), np.exp(-z)),
+            "(1 - e^-2|z|) / (1 + e^-2|z|)": lambda: _signed(
+                z, _over_sum(1, np.exp(-2.0 * abs(z)))
+            ),
+            "(e^2z - 1) / (e^2z + 1)": lambda: _over_sum(np.exp(2.0 * z), 1),
+            "2 sigmoid(2z) - 1": lambda: 2.0 * _sigmoid(2.0 * z) - 1,
+            "2 / (1 + e^-2z) - 1": lambda: 2.0 / (1 + np.exp(-2.0 * z)) - 1,
+        },
+    )
+
+
+def tanh_slope(z: Array, y: Array) -> Array:
+    """4 e^-2|z| / (1 + e^-2|z|)^2, the slope of y = tanh z."""
+    t = np.exp(-2.0 * abs(z))
+    return usual(
+        4.0 * (t / ((1 + t) * (1 + t))),
+        {"1 - y^2": lambda: 1 - y * y, "(1 - y) (1 + y)": lambda: (1 - y) * (1 + y)},
+    )
+
+
+def _over_sum(a: Array, b: Array) -> Array:
+    return (a - b) / (a + b)
+
+
+def _signed(z: Array, y: Array) -> Array:
+    return np.where(z >= 0, y, -y)
+
+
+def softplus(z: Array) -> Array:
+    """log(1 + e^z) as max(z, 0) + log1p(e^-|z|)."""
+    return usual(
+        np.maximum(z, 0) + np.log1p(np.exp(-abs(z))),
+        {
+            "log(1 + e^z)": lambda: np.log(1 + np.exp(z)),
+            "log1p(e^z)": lambda: np.log1p(np.exp(z)),
+            "max(z, 0) + log(1 + e^-|z|)": lambda: np.maximum(z, 0) + np.log(1 + np.exp(-abs(z))),
+        },
+    )
+
+
 def softplus_slope(z: Array) -> Array:
-    """sigmoid(z) as e^(z - softplus(z)), which is how JAX differentiates softplus."""
-    y = absorb(np.maximum(z, 0), np.log1p(np.exp(-abs(z))))
-    return np.minimum(np.exp(z - y), 1)
+    """sigmoid(z), the slope of y = softplus(z)."""
+    y = np.maximum(z, 0) + np.log1p(np.exp(-abs(z)))
+    return usual(
+        sigmoid(z),
+        {"e^(z - y)": lambda: np.exp(z - y), "1 - e^-y": lambda: 1 - np.exp(-y)},
+    )
 
 
 @dataclass(frozen=True)
@@ -63,7 +141,7 @@ class Sigmoid(Activation):
         return sigmoid(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return dy * (y * (1 - y))
+        return dy * sigmoid_slope(z, y)
 
 
 @dataclass(frozen=True)
@@ -71,11 +149,10 @@ class Tanh(Activation):
     """y = tanh z; f'(z) = 1 - y^2."""
 
     def f(self, z: Array) -> Array:
-        return np.tanh(z)
+        return tanh(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        # Others have dy / cosh(z)^2: the same, but with the roundings of an elementary function.
-        return wider(dy * (1 - y * y), lambda: dy * (1 - y * y) * np.exp(0 * y))
+        return dy * tanh_slope(z, y)
 
 
 @dataclass(frozen=True)
@@ -208,11 +285,11 @@ class Softplus(Activation):
             finite(self, "threshold")
 
     def f(self, z: Array) -> Array:
-        y = np.maximum(z, 0) + np.log1p(np.exp(-abs(z)))
+        y = softplus(z)
         return y if self.threshold is None else np.where(z > self.threshold, z, y)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        dz = dy * wider(sigmoid(z), lambda: softplus_slope(z))
+        dz = dy * softplus_slope(z)
         return dz if self.threshold is None else np.where(z > self.threshold, dy, dz)
 
 
@@ -238,10 +315,21 @@ class ELU(Kinked):
         return _kink_at_zero(self.a, 1.0)
 
     def f(self, z: Array) -> Array:
-        return np.where(z >= 0, z, self.a * np.expm1(-abs(z)))
+        return np.where(z >= 0, z, self.a * _exp_minus_1(z))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        return np.where(z > 0, dy, (y + self.a) * dy)
+        return np.where(z > 0, dy, _exp_slope(z, y, self.a) * dy)
+
+
+def _exp_minus_1(z: Array) -> Array:
+    """e^z - 1 for z <= 0."""
+    return usual(np.expm1(-abs(z)), {"e^z - 1": lambda: np.exp(-abs(z)) - 1})
+
+
+def _exp_slope(z: Array, y: Array, a: float) -> Array:
+    """a e^z for z <= 0, the slope of y = a (e^z - 1)."""
+    forms = {"y + a": lambda: y + a, "a (expm1(z) + 1)": lambda: a * (np.expm1(-abs(z)) + 1)}
+    return usual(a * np.exp(-abs(z)), forms)
 
 
 # Klambauer et al. 2017, the fixed point of zero mean and unit variance.
@@ -256,10 +344,10 @@ class SELU(Kinked):
     kinks = (Kink(0.0, SELU_SCALE * SELU_A, SELU_SCALE),)
 
     def f(self, z: Array) -> Array:
-        return SELU_SCALE * np.where(z >= 0, z, SELU_A * np.expm1(-abs(z)))
+        return SELU_SCALE * np.where(z >= 0, z, SELU_A * _exp_minus_1(z))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        return np.where(z > 0, SELU_SCALE * dy, (y + SELU_SCALE * SELU_A) * dy)
+        return np.where(z > 0, SELU_SCALE * dy, _exp_slope(z, y, SELU_SCALE * SELU_A) * dy)
 
 
 @dataclass(frozen=True)
@@ -267,11 +355,23 @@ class SiLU(Activation):
     """y = z s with s = sigmoid(z); f'(z) = s + z s (1 - s)."""
 
     def f(self, z: Array) -> Array:
-        return z * sigmoid(z)
+        return usual(z * sigmoid(z), {"z / (1 + e^-z)": lambda: z / (1 + np.exp(-z))})
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         s = sigmoid(z)
-        return dy * (s + z * (s * (1 - s)))
+        slope = usual(
+            _sigmoid(z) * (1 + z * _sigmoid(-z)),
+            {
+                "s (1 + z (1 - s))": lambda: s * (1 + z * (1 - s)),
+                "s + z s (1 - s)": lambda: s + z * (s * (1 - s)),
+                "y + s (1 - y)": lambda: y + s * (1 - y),
+            },
+        )
+        return dy * slope
+
+
+#: The normal density of such a number is 0 in every format.
+FAR = 100.0
 
 
 @dataclass(frozen=True)
@@ -290,21 +390,40 @@ class GELU(Activation):
         one_of(self, "approximate", ("none", "tanh"))
 
     def f(self, z: Array) -> Array:
-        return z * (0.5 * (1 + self._t(z)))
+        return usual(z * self._phi(z), {"z (1 + t) / 2": lambda: z * (0.5 * (1 + self._t(z)))})
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
+        c = np.where(abs(z) < FAR, z, 0 * z)  # beyond it the density is 0 and its powers overflow
+        if self.approximate == "none":
+            density = 1 / math.sqrt(2 * math.pi) * np.exp(-0.5 * (c * c))
+        else:
+            t = np.exp(-abs(2.0 * self._u(c)))
+            density = 2.0 * self._du(c) * (t / ((1 + t) * (1 + t)))
+        form = {"(1 + t) / 2 + z t' / 2": lambda: self._textbook_slope(z)}
+        return dy * usual(self._phi(z) + c * density, form)
+
+    def _phi(self, z: Array) -> Array:
+        """(1 + t) / 2 without its cancellation."""
+        if self.approximate == "none":
+            return 0.5 * erfc(z * -math.sqrt(0.5))
+        return _sigmoid(2.0 * self._u(z))
+
+    def _textbook_slope(self, z: Array) -> Array:
         t = self._t(z)
-        return dy * (0.5 * (1 + t) + 0.5 * (z * self._dt(z, t)))
+        if self.approximate == "none":
+            dt = math.sqrt(2 / math.pi) * np.exp(-0.5 * (z * z))
+        else:
+            dt = (1 - t * t) * self._du(z)
+        return 0.5 * (1 + t) + 0.5 * (z * dt)
 
     def _t(self, z: Array) -> Array:
-        if self.approximate == "none":
-            return erf(z * math.sqrt(0.5))
-        return np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * (z * z * z)))
+        return erf(z * math.sqrt(0.5)) if self.approximate == "none" else np.tanh(self._u(z))
 
-    def _dt(self, z: Array, t: Array) -> Array:
-        if self.approximate == "none":
-            return math.sqrt(2 / math.pi) * np.exp(-0.5 * (z * z))
-        return (1 - t * t) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (z * z)))
+    def _u(self, z: Array) -> Array:
+        return math.sqrt(2 / math.pi) * (z + 0.044715 * (z * z * z))
+
+    def _du(self, z: Array) -> Array:
+        return math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * (z * z))
 
 
 @dataclass(frozen=True)

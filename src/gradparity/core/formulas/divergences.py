@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, wider
+from ..arithmetic.arrays import Array, usual
 from ..arithmetic.precision import Precision
-from .activations import Sigmoid, Softplus, softplus_slope
+from .activations import sigmoid, softplus, softplus_slope
 from .arguments import one_of
 from .layers import log_softmax
 from .op import Op, Shape
@@ -158,20 +158,22 @@ class BinaryCrossEntropy(_OfProbabilities):
 
     def forward(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
-            softplus = Softplus().f
-            div = np.maximum(y, 0) - d * y + np.log1p(np.exp(-abs(y)))
-            div = wider(div, lambda: d * softplus(-y) + (1 - d) * softplus(y))
-            # PyTorch's form: for large -z, (1 - d) z cancels.
-            return wider(div, lambda: (1 - d) * y + softplus(-y)).sum(axis=-1)
+            forms = {
+                "max(z, 0) - d z + log1p(e^-|z|)": lambda: (
+                    np.maximum(y, 0) - d * y + np.log1p(np.exp(-abs(y)))
+                ),
+                "(1 - d) z + softplus(-z)": lambda: (1 - d) * y + softplus(-y),
+            }
+            return usual(d * softplus(-y) + (1 - d) * softplus(y), forms).sum(axis=-1)
         return -(_d_log(d, y) + _d_log(1 - d, 1 - y)).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
-            # Optax differentiates softplus(z) and softplus(-z), each with an error of its own.
-            slope = softplus_slope
-            return wider(Sigmoid().f(y) - d, lambda: (1 - d) * slope(y) - d * slope(-y))
+            slope = softplus_slope  # Optax differentiates softplus(z) and softplus(-z)
+            best = (1 - d) * slope(y) - d * slope(-y)
+            return usual(best, {"sigmoid(z) - d": lambda: sigmoid(y) - d})
         g = _over(1 - d, 1 - y) - _over(d, y)
-        return wider(g, lambda: (y - d) / (y * (1 - y)))
+        return usual(g, {"(y - d) / (y (1 - y))": lambda: (y - d) / (y * (1 - y))})
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,8 @@ class CrossEntropy(_OfProbabilities):
         t = self.smoothed(d)
         if self.on == "logits":
             log_y = log_softmax(y)
-            return wider(_from_log(t, log_y), lambda: _from_lse(t, y, log_y))
+            form = {"sum t log sum e^z - sum t z": lambda: _from_lse(t, y, log_y)}
+            return usual(_from_log(t, log_y), form)
         return -_d_log(t, y).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:

@@ -18,6 +18,7 @@ from ..arithmetic.arrays import (
     split,
     total,
     unbroadcast,
+    usual,
 )
 from .arguments import (
     axes_in,
@@ -119,10 +120,16 @@ class Softmax(_AlongAxis):
 
     def f(self, z: Array) -> Array:
         e = np.exp(z - z.max(axis=self.axis, keepdims=True))
-        return e / e.sum(axis=self.axis, keepdims=True)
+        return usual(
+            _shares(e, self.axis), {"e^z / sum e^z": lambda: _shares(np.exp(z), self.axis)}
+        )
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True))
+
+
+def _shares(e: Array, axis: int) -> Array:
+    return e / e.sum(axis=axis, keepdims=True)
 
 
 def log_softmax(z: Array, axis: int = -1) -> Array:

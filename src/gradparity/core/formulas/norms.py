@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, wider
+from ..arithmetic.arrays import Array, NDArray, usual
 from .arguments import between, fits, positive, true_or_false
 from .op import Ball, Op, Shape
 
@@ -106,8 +106,8 @@ class LayerNorm(Normalisation):
     def forward(self, *y: Array) -> Array:
         x, g, b = y
         c, r, mean, _ = self._centred(x, -1)
-        # PyTorch has x r - mean r, which cancels where x is near the mean.
-        return wider(c * r * g + b, lambda: (x * r - mean * r) * g + b)
+        # PyTorch's form cancels where x is near the mean.
+        return usual(c * r * g + b, {"(x r - mean r) g + b": lambda: (x * r - mean * r) * g + b})
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         x, g, _ = y
@@ -187,8 +187,9 @@ class BatchNorm(Normalisation):
         _, shape = self._axes(x)
         c, r, mean, var = self._statistics(y)
         g, b = g.reshape(*shape), b.reshape(*shape)
-        # PyTorch has x (g r) + (b - mean (g r)), which cancels where x is near the mean.
-        z = wider(c * r * g + b, lambda: x * (g * r) + (b - mean * (g * r)))
+        # PyTorch's form cancels where x is near the mean.
+        form = {"x g r + (b - mean g r)": lambda: x * (g * r) + (b - mean * (g * r))}
+        z = usual(c * r * g + b, form)
         if not self.training:
             return z
         N, k = math.prod(x.shape) // self.n, self.momentum

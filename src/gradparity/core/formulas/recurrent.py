@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, affine, split
-from .activations import sigmoid
+from .activations import sigmoid, sigmoid_slope, tanh, tanh_slope
 from .arguments import positive
 from .op import Op, Shape
 
@@ -48,33 +48,29 @@ class LSTMCell(Op):
             raise ValueError(f"LSTMCell({self.d}, {self.h}): x {x}, h {h} and c {c} do not fit")
         return h, c
 
-    def _gates(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _gates(self, y: tuple[Array, ...]) -> list[Array]:
         x, h, _, W, U, b = y
         # One sum over x, h and the bias, in whatever order an implementation adds it up.
         both = np.concatenate([x, h], axis=-1)
         s = affine(both, np.concatenate([W, U], axis=0), b)
-        i, f, g, o = split(s, [self.h] * 4, -1)
-        return sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+        return split(s, [self.h] * 4, -1)
 
     def forward(self, *y: Array) -> tuple[Array, Array]:
         i, f, g, o = self._gates(y)
-        c = f * y[2] + i * g
-        return o * np.tanh(c), c
+        c = sigmoid(f) * y[2] + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(c), c
 
     def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Array, ...]:
         (dh, dc), (x, h, c, W, U, _) = dz, y
-        i, f, g, o = self._gates(y)
-        t = np.tanh(f * c + i * g)
-        dc = dc + dh * o * (1 - t * t)
-        ds = np.concatenate(
-            [
-                dc * g * (i * (1 - i)),
-                dc * c * (f * (1 - f)),
-                dc * i * (1 - g * g),
-                dh * t * (o * (1 - o)),
-            ],
-            axis=-1,
-        )
+        before = self._gates(y)  # what goes into the gates
+        i, f, o = (sigmoid(before[k]) for k in (0, 1, 3))
+        g = tanh(before[2])
+        new = f * c + i * g
+        t = tanh(new)
+        di, df, do = (sigmoid_slope(before[k], s) for k, s in ((0, i), (1, f), (3, o)))
+        dc = dc + dh * o * tanh_slope(new, t)
+        parts = [dc * g * di, dc * c * df, dc * i * tanh_slope(before[2], g), dh * t * do]
+        ds = np.concatenate(parts, axis=-1)
         rows = ds.reshape(-1, 4 * self.h)
         dW, dU = (a.reshape(-1, a.shape[-1]).T @ rows for a in (x, h))
         return ds @ W.mT, ds @ U.mT, dc * f, dW, dU, rows.sum(axis=0)

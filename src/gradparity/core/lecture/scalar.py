@@ -217,7 +217,8 @@ def scalar(op: Op, z: float, a: float) -> tuple[float, float]:
         case act.Sigmoid():
             return sigmoid(z), sigmoid(z) * sigmoid(-z)
         case act.Tanh():
-            return math.tanh(z), 1 - math.tanh(z) ** 2
+            t = math.exp(-2 * abs(z))  # 1 - tanh^2 z cancels
+            return math.tanh(z), 4 * t / (1 + t) ** 2
         case act.ReLU():
             return max(z, 0.0), slope(op, z, 0.0, 1.0)
         case act.LeakyReLU() | act.RandomizedLeakyReLU():

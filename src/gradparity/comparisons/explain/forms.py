@@ -1,0 +1,152 @@
+"""Find the usual form of a formula that explains results which the best form cannot have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.precision import Precision
+from ...core.arithmetic.rounding import Forms
+from ...core.network.quantity import Quantity
+from ..findings.finding import Verdict
+from ..measure.levels import Levels
+from ..measure.measured import Measured
+
+__all__ = ["UsualForm", "usual_form"]
+
+#: An element with fewer decimal digits than this has none left.
+NO_DIGIT = 0.3
+#: So many elements that are off by one factor are a mistake, and not a loss of digits ...
+ALIKE = 5
+#: ... if the factor differs from 1 by so many times what the bounds leave open.
+DIFFERS = 8.0
+
+
+@dataclass(frozen=True)
+class UsualForm:
+    """A usual form that explains a quantity.
+
+    Attributes
+    ----------
+    name : the form, such as "1 - y^2".
+    own_output : whether it is explained by the implementation's own stored output.
+    measured : error and bound of each element; those of the form where the best one is exceeded.
+    digits : decimal digits left of each element, at most those of the number format.
+    known : the elements that the careful bound leaves a digit of.
+    precision : the number format.
+    """
+
+    name: str
+    own_output: bool
+    measured: Measured
+    digits: NDArray
+    known: NDArray
+    precision: Precision
+
+    @property
+    def _full(self) -> float:
+        return float(self.precision.digits * np.log10(2.0))
+
+    @property
+    def verdict(self) -> Verdict:
+        """Rounding where each element keeps half of its digits; vacuous where none keeps one."""
+        left = self.digits[self.known]
+        if left.size and (left < NO_DIGIT).all():
+            return Verdict.VACUOUS
+        return Verdict.LOSSY if (left < self._full / 2).any() else Verdict.ROUNDING
+
+    @property
+    def note(self) -> str:
+        """The form, and what it costs; empty where it costs less than half of the digits."""
+        if self.verdict is Verdict.ROUNDING:
+            return ""
+        left = np.where(self.known, self.digits, np.inf)
+        at = tuple(int(i) for i in np.unravel_index(int(np.argmin(left)), left.shape))
+        got, want = self.measured.got[at], self.measured.want[at]
+        middle = float(np.median(self.digits[self.known]))
+        own = " of its own output" if self.own_output else ""
+        return (
+            f"as a usual form gives it, such as {self.name}{own}: {left[at]:.1f} of "
+            f"{self._full:.1f} digits are left at {list(at)} (got {got:.4g}, true {want:.4g}), "
+            f"{middle:.1f} in the median"
+        )
+
+
+def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
+    """The nearest usual form that explains every element which the careful bound does not.
+
+    Parameters
+    ----------
+    q, levels : the quantity, and the references at its place.
+    got : the implementation's result.
+    """
+    careful = levels.worst_case(q)
+    off = careful.outside
+    if not off.any() or not np.isfinite(np.asarray(got, np.float64)[off]).all():
+        return None
+    if _one_factor(careful):
+        return None
+    best: tuple[float, UsualForm] | None = None
+    for own_output in (True, False) if q.is_gradient else (False,):
+        for names in _combinations(q, levels, own_output):
+            asked = replace(levels.roundings[-1], forms=Forms(names, own_output))
+            _, there = levels.measured(q, asked)
+            if (off & ~(there.error <= there.bound)).any():
+                continue
+            away = float(there.error[off].sum())
+            if best is None or away < best[0]:
+                best = away, _found(names, own_output, careful, there, levels.precision)
+        if best is not None:
+            return best[1]
+    return None
+
+
+def _combinations(q: Quantity, levels: Levels, own_output: bool) -> Iterator[tuple[str, ...]]:
+    """The forms that the formula meets, one at a time, then with those that are nested in them."""
+    met = Forms((), own_output)
+    levels.measured(q, replace(levels.roundings[-1], forms=met))
+    singles = list(met.met)
+    yield from ((name,) for name in singles)
+    for name in singles:
+        inner = Forms((name,), own_output)
+        levels.measured(q, replace(levels.roundings[-1], forms=inner))
+        yield from ((name, other) for other in inner.met if other not in singles or other > name)
+
+
+def _found(
+    names: tuple[str, ...],
+    own_output: bool,
+    careful: Measured,
+    there: Measured,
+    precision: Precision,
+) -> UsualForm:
+    off, full = careful.outside, float(precision.digits * np.log10(2.0))
+    got, want = np.asarray(careful.got, np.float64), np.asarray(careful.want)
+    with np.errstate(all="ignore"):
+        left = np.clip(-np.log10(np.abs(got - want) / np.abs(want)), 0.0, full) + 0.0
+    known = (np.abs(want) > careful.bound) & np.isfinite(want)
+    measured = replace(
+        careful,
+        error=np.where(off, there.error, careful.error),
+        bound=np.where(off, there.bound, careful.bound),
+    )
+    digits = np.where(off & np.isfinite(left), left, full)
+    return UsualForm(" with ".join(names), own_output, measured, digits, known, precision)
+
+
+def _one_factor(careful: Measured) -> bool:
+    """Whether all that is outside is off by one factor, as far as the careful bound can tell."""
+    off = careful.outside
+    if off.sum() < ALIKE:
+        return False
+    want = np.asarray(careful.want)[off]
+    with np.errstate(all="ignore"):
+        ratio = np.asarray(careful.got, np.float64)[off] / want
+        slack = np.broadcast_to(careful.bound, off.shape)[off] / np.abs(want)
+        factor = float(np.median(ratio))
+        alike = np.abs(ratio - factor) <= slack * abs(factor)
+    far = abs(factor - 1.0) > DIFFERS * float(np.median(slack))
+    return bool(np.isfinite(ratio).all() and factor != 0.0 and far and alike.all())
