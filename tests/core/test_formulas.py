@@ -203,8 +203,7 @@ def test_a_probability_of_zero_with_no_mass_on_it_is_exact():
     check_inside(case, Rounding.of("float64"))
 
 
-#: Other correct ways to compute a derivative, met in frameworks: the bound, or that of a usual form,
-#: must admit them.
+#: Other correct ways to compute a derivative: the bound, or that of a usual form, must admit them.
 ADMISSIBLE = [
     ("ELU' from e^z", ELU(), lambda z, y: np.where(z > 0, 1, np.exp(np.minimum(z, 0)))),
     ("ELU' as y + 1", ELU(), lambda z, y: np.where(z > 0, 1, y + 1)),
