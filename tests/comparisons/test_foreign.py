@@ -69,13 +69,7 @@ FORMS: dict[str, tuple[Op, Formula, Formula]] = {
 }
 
 
-#: Those that pass already.
-ADMITTED = {"tanh by one exponential of -2|z|", "sigmoid by tanh", "sigmoid by one exponential"}
-
-
-@pytest.mark.parametrize(
-    "form", [pytest.param(f, marks=[] if f in ADMITTED else [ACCUSED]) for f in FORMS]
-)
+@pytest.mark.parametrize("form", FORMS)
 def test_another_form_of_an_activation(form: str) -> None:
     op, f, df = FORMS[form]
     net = layered([Affine(5, 4), op], L2())

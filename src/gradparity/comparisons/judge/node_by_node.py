@@ -24,7 +24,7 @@ from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..explain.allowed import REDUCTIONS, as_convention, is_distinct, parse_allowed
 from ..explain.at_node import conventions, is_of_that_function
-from ..explain.forms import usual_form
+from ..explain.forms import UsualForm, usual_form
 from ..explain.hints import hint
 from ..explain.mistakes import mistake
 from ..findings.finding import SILENT, SUM, Evidence, Finding, Verdict, as_written
@@ -209,9 +209,7 @@ class _Judge:
         found = measured.finding(
             q,
             (place.node, place.op),
-            form.verdict
-            if form is not None
-            else measured.verdict(self.precision, kinks is not None and kinks.other),
+            _worse(form, measured.verdict(self.precision, kinks is not None and kinks.other)),
             self.precision.unit,
             kinks=kinks.summary if kinks else None,
             note=note,
@@ -283,6 +281,11 @@ class _Judge:
             reason = mistake(case, trace, q, e.got, measured.bound)
         as_far = f"as far off as {coarse} is" if coarse else ""
         return replace(found, note=_joined(reason, found.note, as_far))
+
+
+def _worse(form: UsualForm | None, verdict: Verdict) -> Verdict:
+    """The verdict on what a usual form explains: that of the form, unless this one says more."""
+    return verdict if form is None else max(form.verdict, verdict, key=lambda v: v.badness)
 
 
 def _unknown(e: Reference) -> str:

@@ -111,9 +111,13 @@ class Bounded(Carried):
         added = Bounded(stacked.value, stacked.error, in_storage).sum(axis=0)
         return Bounded(added.value, added.error, self.rounding)
 
-    def among(self, forms: Mapping[str, Callable[[], Any]]) -> Bounded:
+    def among(
+        self,
+        forms: Mapping[str, Callable[[], Any]],
+        rare: Mapping[str, Callable[[], Any]],
+    ) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.usual`: this, or the form that is asked for."""
-        asked = self.rounding.forms
+        asked, forms = self.rounding.forms, {**forms, **rare}
         name = asked.named(forms) if asked is not None else ""
         return Bounded.lift(forms[name](), self.rounding) if name else self
 

@@ -140,8 +140,12 @@ class Varied(Carried):
         own = noise.own(VARIANCE * noise.out**2 * roundings)
         return Varied(back(self.value), inherited + np.where(terms > 1, own, 0.0), noise)
 
-    def among(self, forms: Mapping[str, Callable[[], Any]]) -> Varied:
-        """See `gradparity.core.arithmetic.arrays.usual`: the variance of all forms, if asked."""
+    def among(
+        self,
+        forms: Mapping[str, Callable[[], Any]],
+        rare: Mapping[str, Callable[[], Any]],
+    ) -> Varied:
+        """See `gradparity.core.arithmetic.arrays.usual`: the variance of the forms, if asked."""
         if not self.noise.forms or self.noise.rng is not None:
             return self
         spread = self.full()

@@ -72,6 +72,7 @@ def tanh(z: Array) -> Array:
     """The hyperbolic tangent."""
     return usual(
         np.tanh(z),
+        {},
         {
             "(e^z - e^-z) / (e^z + e^-z)": lambda: _over_sum(np.exp(z), np.exp(-z)),
             "(1 - e^-2|z|) / (1 + e^-2|z|)": lambda: _signed(
@@ -94,7 +95,9 @@ def tanh_slope(z: Array, y: Array) -> Array:
 
 
 def _over_sum(a: Array, b: Array) -> Array:
-    return (a - b) / (a + b)
+    """(a - b) / (a + b) for a, b > 0, where the error of the larger one counts once."""
+    s = a + b
+    return np.where(a >= b, 1 - 2.0 * (b / s), 2.0 * (a / s) - 1)
 
 
 def _signed(z: Array, y: Array) -> Array:
