@@ -34,7 +34,7 @@ public_modules = {
     "gradparity.comparisons": (),
     "gradparity.testing": (),
     "gradparity.testing.conformance": (),
-    "gradparity.core.arithmetic.arrays": ("wider",),
+    "gradparity.core.arithmetic.arrays": ("usual",),
     "gradparity.core.arithmetic.bounded": ("supported",),
     "gradparity.core.network.declared": ("FormulaError",),
     "gradparity.core.lecture.descent": (

@@ -70,7 +70,8 @@ class TestFormulas:
         result = run("formulas", name)
         assert result.exit_code == 0
         assert result.stdout.startswith("Sigmoid: y = 1 / (1 + e^-z)")
-        assert "dz = dy * (y * (1 - y))" in result.stdout
+        assert "dz = dy * sigmoid_slope(z, y)" in result.stdout
+        assert "sigmoid_slope(z, y) = t / ((1 + t) * (1 + t))" in result.stdout
         assert "Tanh" not in result.stdout
         assert "import" not in result.stdout
 

@@ -87,15 +87,17 @@ def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
     off = careful.outside
     if not off.any() or not np.isfinite(np.asarray(got, np.float64)[off]).all():
         return None
-    if _one_factor(careful):
-        return None
+    alike = _one_factor(careful)
     best: tuple[float, UsualForm] | None = None
     for own_output in (True, False) if q.is_gradient else (False,):
         for names in _combinations(q, levels, own_output):
             asked = replace(levels.roundings[-1], forms=Forms(names, own_output))
             _, there = levels.measured(q, asked)
-            if (off & ~(there.error <= there.bound)).any():
+            inside = (there.error <= there.bound) & np.isfinite(there.bound)
+            if (off & ~inside).any():
                 continue
+            if alike and not (there.error[off] * DIFFERS <= careful.error[off]).all():
+                continue  # equal inputs are off by one factor too, but by the one the form has
             away = float(there.error[off].sum())
             if best is None or away < best[0]:
                 best = away, _found(names, own_output, careful, there, levels.precision)

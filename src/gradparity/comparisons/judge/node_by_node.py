@@ -209,7 +209,7 @@ class _Judge:
         found = measured.finding(
             q,
             (place.node, place.op),
-            _worse(form, measured.verdict(self.precision, kinks is not None and kinks.other)),
+            _joint(form, measured.verdict(self.precision, kinks is not None and kinks.other)),
             self.precision.unit,
             kinks=kinks.summary if kinks else None,
             note=note,
@@ -283,9 +283,12 @@ class _Judge:
         return replace(found, note=_joined(reason, found.note, as_far))
 
 
-def _worse(form: UsualForm | None, verdict: Verdict) -> Verdict:
-    """The verdict on what a usual form explains: that of the form, unless this one says more."""
-    return verdict if form is None else max(form.verdict, verdict, key=lambda v: v.badness)
+def _joint(form: UsualForm | None, verdict: Verdict) -> Verdict:
+    """The verdict of a usual form, unless some elements are undecided or chosen at a kink."""
+    if form is None or verdict is Verdict.INCONCLUSIVE:
+        return verdict
+    chosen = verdict is Verdict.SUBGRADIENT and form.verdict is Verdict.ROUNDING
+    return verdict if chosen else form.verdict
 
 
 def _unknown(e: Reference) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ... import core
 from ...core import Activation, Compound, Divergence, Kinked, Movement, Op
+from ...core.formulas import arguments
 
 __all__ = ["Formula", "formulas"]
 
@@ -102,20 +103,27 @@ def _kinks(kind: Any) -> Iterator[str]:
 
 def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
     """The helpers that the code calls, each once, in the order of their calls."""
-    waiting, seen = [_tree(method) for method in methods], set[str]()
-    module = inspect.getmodule(kind)
+    waiting, seen = [*methods], set[str]()
     while waiting:
-        for node in ast.walk(waiting.pop(0)):
-            name = getattr(node, "attr", getattr(node, "id", ""))
+        caller = waiting.pop(0)
+        module = inspect.getmodule(caller)
+        if module is arguments:  # checks of arguments are not part of a formula
+            continue
+        for node in ast.walk(_Plain().visit(_tree(caller))):
+            name = getattr(node, "id", "")
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "np":
+                name = node.attr
             helper = getattr(kind, name, getattr(module, name, None))
             if name in seen or not inspect.isfunction(helper) or name in METHODS:
                 continue
             home = ("gradparity.core.", kind.__module__)
             if (helper.__module__ or "").startswith(home) and name not in ARITHMETIC:
                 seen.add(name)
-                waiting.append(_tree(helper))
+                waiting.append(helper)
                 given = ", ".join(a for a in inspect.signature(helper).parameters if a != "self")
-                yield from _lines(helper, f"{name}({given})")
+                called = f"{name}({given})"
+                lines = _lines(helper, called)
+                yield from lines if lines != [f"{called} = {called}"] else ()
 
 
 #: Methods shown under a name of their own, and array functions that are not part of a formula.
@@ -131,7 +139,7 @@ def _tree(function: Any) -> Any:
 
 def _lines(function: Any, result: str) -> list[str]:
     """The statements of a function as equations, without docstring, `self.` and `np.`."""
-    body = [_Plain().visit(statement) for statement in _branched(_tree(function).body)]
+    body = _branched(_Plain().visit(_tree(function)).body)
     code = ast.unparse(ast.Module(body, [])).replace("self.", "").replace("np.", "")
     return [line.replace("return ", f"{result} = ", 1) for line in code.splitlines()]
 
@@ -142,6 +150,10 @@ class _Plain(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         return node.args[0] if ast.unparse(node.func) == "usual" else node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        self.generic_visit(node)
+        return None if isinstance(node.value, ast.Dict) else node
 
 
 def _branched(body: list[Any]) -> list[Any]:
