@@ -11,7 +11,7 @@ import pytest
 from gradparity.comparisons import Finding, Verdict, judge
 from gradparity.core import GELU, L2, Activation, Affine, Case, Sigmoid, Tanh, backprop, layered
 
-GRAD = "grad z1"
+GRAD = "grad z1 -> y1"
 TAIL = np.linspace(-9.0, 9.0, 37)
 
 
@@ -25,7 +25,8 @@ def judged(
     case = Case(net, params, x, np.full((len(x), 1), 2.0)).astype(dtype)
     trace = backprop(case)
     dz = trace.grad["z1"]
-    trace.grad["z1"] = np.asarray(wrong(trace, dz), dz.dtype).reshape(dz.shape)
+    dz = np.asarray(wrong(trace, dz), dz.dtype).reshape(dz.shape)
+    trace.grad["z1"] = trace.edge_grad["z1", "y1"] = dz
     return {str(f.quantity): f for f in judge(case, trace)}[GRAD]
 
 
