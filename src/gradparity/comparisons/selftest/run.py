@@ -173,6 +173,8 @@ def _limit(f: Finding) -> str:
         return f"inconclusive: {f.note}"
     if f.verdict is Verdict.SUBGRADIENT:
         return ALLOWED
+    if f.verdict is Verdict.LOSSY:
+        return f"lossy: {f.note}"
     return f"off by {f.error:.2g} u, within the bound there, {f.bound:.2g} u"
 
 
