@@ -182,9 +182,18 @@ def _first_left_out(dz: Any) -> Any:
 
 
 def _exchanged(op: Op, dz: Array, y: Any, z: Array) -> Any:
-    """f'(y) for f'(z)."""
-    same = isinstance(op, core.Activation) and len(y) == 1 and y[0].shape == z.shape
-    return op.vjp(dz, (z,), y[0]) if same else None
+    """f'(y) for f'(z); where f' is usually written in the output, its formula of the input."""
+    if not isinstance(op, core.Activation) or len(y) != 1 or y[0].shape != z.shape:
+        return None
+    v = y[0]
+    match op:
+        case core.Sigmoid():
+            return (dz * (v * (1 - v)),)
+        case core.Tanh():
+            return (dz * (1 - v * v),)
+        case core.ELU(a=a):
+            return (np.where(z > 0, dz, (v + a) * dz),)
+    return op.vjp(dz, (z,), v)
 
 
 def _inputs_exchanged(op: Op, dz: Any, y: Any, z: Any) -> Any:

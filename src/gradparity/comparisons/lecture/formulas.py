@@ -46,7 +46,7 @@ def formulas(*classes: type) -> list[Formula]:
     OSError : Python cannot find the source of a class, such as one typed at a prompt.
 
     >>> next(f for f in formulas() if f.name == "Tanh").backward
-    ('dz = dy * (1 - y * y)',)
+    ('dz = dy * tanh_slope(z, y)',)
     """
     bases = (Op, Activation, Kinked, Compound, Divergence)
     if classes:
