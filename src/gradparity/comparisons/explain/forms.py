@@ -87,12 +87,16 @@ def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
     off = careful.outside
     if not off.any() or not np.isfinite(np.asarray(got, np.float64)[off]).all():
         return None
-    alike = _one_factor(careful)
     best: tuple[float, UsualForm] | None = None
     for own_output in (True, False) if q.is_gradient else (False,):
-        for names in _combinations(q, levels, own_output):
-            asked = replace(levels.roundings[-1], forms=Forms(names, own_output))
-            _, there = levels.measured(q, asked)
+        every = levels.every_form(own_output)
+        widest = levels.in_forms(q, every)
+        if not every.met:
+            return None
+        if (off & ~(widest.error <= widest.bound)).any():
+            continue  # beyond what any form can be off
+        alike = _one_factor(careful)
+        for names, there in _in_turn(q, levels, own_output):
             inside = (there.error <= there.bound) & np.isfinite(there.bound)
             if (off & ~inside).any():
                 continue
@@ -106,16 +110,19 @@ def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
     return None
 
 
-def _combinations(q: Quantity, levels: Levels, own_output: bool) -> Iterator[tuple[str, ...]]:
+def _in_turn(
+    q: Quantity, levels: Levels, own_output: bool
+) -> Iterator[tuple[tuple[str, ...], Measured]]:
     """The forms that the formula meets, one at a time, then with those that are nested in them."""
-    met = Forms((), own_output)
-    levels.measured(q, replace(levels.roundings[-1], forms=met))
-    singles = list(met.met)
-    yield from ((name,) for name in singles)
-    for name in singles:
-        inner = Forms((name,), own_output)
-        levels.measured(q, replace(levels.roundings[-1], forms=inner))
-        yield from ((name, other) for other in inner.met if other not in singles or other > name)
+    outer = Forms((), own_output)
+    levels.in_forms(q, outer)
+    pairs: list[tuple[str, ...]] = []
+    for name in outer.met:
+        alone = Forms((name,), own_output)
+        yield (name,), levels.in_forms(q, alone)
+        pairs += [(name, other) for other in alone.met if other not in outer.met or other > name]
+    for pair in pairs:
+        yield pair, levels.in_forms(q, Forms(pair, own_output))
 
 
 def _found(

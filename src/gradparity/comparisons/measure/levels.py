@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.arithmetic.precision import Precision
-from ...core.arithmetic.rounding import Rounding
+from ...core.arithmetic.rounding import Forms, Rounding
 from ...core.network.quantity import Quantity
 from .at_node import Reference
 from .kinks import distance_from_valid
@@ -101,6 +101,7 @@ class Levels:
         self.references, self.precision = references, precision
         self.roundings = roundings(precision)
         self._asked: dict[Rounding, dict[Quantity, Reference]] = {}
+        self._every_form: dict[bool, Forms] = {}
 
     def quantities(self) -> list[Quantity]:
         return list(self.at(self.roundings[0]))
@@ -125,6 +126,14 @@ class Levels:
 
     def worst_case(self, quantity: Quantity) -> Measured:
         return self.measured(quantity, self.roundings[-1])[1]
+
+    def in_forms(self, quantity: Quantity, forms: Forms) -> Measured:
+        """By the usual forms that are asked for, in the worst case."""
+        return self.measured(quantity, replace(self.roundings[-1], forms=forms))[1]
+
+    def every_form(self, own_output: bool) -> Forms:
+        """What asks for a bound that covers every usual form; one object, so that it is kept."""
+        return self._every_form.setdefault(own_output, Forms(own_output=own_output, every=True))
 
     def explanations(self, quantity: Quantity) -> Iterator[str]:
         """Names of less precise arithmetics that give errors as large, and scattered alike."""

@@ -119,7 +119,19 @@ class Bounded(Carried):
         """See `gradparity.core.arithmetic.arrays.usual`: this, or the form that is asked for."""
         asked, forms = self.rounding.forms, {**forms, **rare}
         name = asked.named(forms) if asked is not None else ""
-        return Bounded.lift(forms[name](), self.rounding) if name else self
+        if name:
+            return Bounded.lift(forms[name](), self.rounding)
+        return self._or_any(forms) if asked is not None and asked.every else self
+
+    def _or_any(self, forms: Mapping[str, Callable[[], Any]]) -> Bounded:
+        """This value with a bound that covers every form, where that is finite."""
+        error = self.full_error()
+        for form in forms.values():
+            other = Bounded.lift(form(), self.rounding)
+            with np.errstate(all="ignore"):
+                apart = np.abs(other.value - self.value) + other.full_error()
+            error = np.maximum(error, np.where(np.isfinite(other.value), apart, 0.0))
+        return Bounded(self.value, error, self.rounding)
 
 
 def supported() -> list[str]:

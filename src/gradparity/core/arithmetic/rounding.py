@@ -33,10 +33,12 @@ class Forms:
     ----------
     chosen : names of forms, see `gradparity.core.arithmetic.arrays.usual`.
     own_output : whether an op's gradient is computed from the implementation's own stored output.
+    every : whether the bound covers every form, so that what is outside is explained by none.
     """
 
     chosen: tuple[str, ...] = ()
     own_output: bool = False
+    every: bool = False
     met: dict[str, None] = field(default_factory=dict)
 
     def named(self, forms: Mapping[str, Any]) -> str:
