@@ -56,13 +56,15 @@ def sigmoid(z: Array) -> Array:
 
 
 def sigmoid_slope(z: Array, y: Array) -> Array:
-    """e^-|z| / (1 + e^-|z|)^2, the slope of y = sigmoid(z)."""
+    """y (1 - y), the slope of y = sigmoid(z); e^-|z| / (1 + e^-|z|)^2 where 1 - y cancels."""
     t = np.exp(-abs(z))
+    tail = t / ((1 + t) * (1 + t))
     return usual(
-        t / ((1 + t) * (1 + t)),
+        np.where(abs(z) < 1.0, y * (1 - y), tail),
         {
             "y (1 - y)": lambda: y * (1 - y),
             "y - y^2": lambda: y - y * y,
+            "e^-|z| / (1 + e^-|z|)^2": lambda: tail,
             "e^-z / (1 + e^-z)^2": lambda: np.exp(-z) / ((1 + np.exp(-z)) * (1 + np.exp(-z))),
         },
     )
@@ -86,11 +88,16 @@ def tanh(z: Array) -> Array:
 
 
 def tanh_slope(z: Array, y: Array) -> Array:
-    """4 e^-2|z| / (1 + e^-2|z|)^2, the slope of y = tanh z."""
+    """1 - y^2, the slope of y = tanh z; 4 e^-2|z| / (1 + e^-2|z|)^2 where it cancels."""
     t = np.exp(-2.0 * abs(z))
+    tail = 4.0 * (t / ((1 + t) * (1 + t)))
     return usual(
-        4.0 * (t / ((1 + t) * (1 + t))),
-        {"1 - y^2": lambda: 1 - y * y, "(1 - y) (1 + y)": lambda: (1 - y) * (1 + y)},
+        np.where(abs(z) < 1.0, 1 - y * y, tail),
+        {
+            "1 - y^2": lambda: 1 - y * y,
+            "(1 - y) (1 + y)": lambda: (1 - y) * (1 + y),
+            "1 / cosh(z)^2": lambda: tail,
+        },
     )
 
 
