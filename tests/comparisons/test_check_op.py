@@ -56,11 +56,15 @@ class TestCorrect:
         assert {run.dtype for run in report.runs} == {"float64", "float32"}
         assert {run.adapter for run in report.runs} == {name}
 
-    @pytest.mark.parametrize("name", [name for name in OWN if not OWN[name].reference.random])
-    def test_the_cores_own_formulas(self, name: str) -> None:
-        own = OWN[name]
+    @crossed(
+        "name, dtype",
+        [name for name in OWN if not OWN[name].reference.random],
+        ["float64", "float32"],
+    )
+    def test_the_cores_own_formulas(self, name: str, dtype: str) -> None:
+        own, pair = OWN[name], of_the_core(OWN[name].reference)
         report = gp.check_op(
-            *of_the_core(own.reference), reference=own.reference, width=own.width, seed=5
+            *pair, reference=own.reference, width=own.width, seed=5, dtypes=(dtype,)
         )
         assert report, complaints(report)
 

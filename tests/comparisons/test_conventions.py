@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from crossed import crossed
 from gradparity.comparisons.explain.allowed import NAMES, Alternative, is_allowed
 from gradparity.comparisons.explain.alternatives import with_network
 from gradparity.comparisons.explain.at_node import conventions
@@ -364,9 +365,7 @@ def test_what_is_right_has_no_convention(dtype, net):
     assert named(case, backprop(case)) == {}
 
 
-@both
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("fault", FAULTS)
+@crossed("dtype, net, fault", ["float64", "float32"], list(NETS), list(FAULTS))
 def test_a_fault_is_not_explained_away(dtype, net, fault):
     op, divergence, last = NETS[net]
     case = made(op, divergence, dtype, last=last)

@@ -64,22 +64,24 @@ def verdicts(case: Case, results: Results) -> set[Verdict]:
     return {f.verdict for f in judge_end_to_end(case, results)}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("act", [ReLU, Tanh])
-@pytest.mark.parametrize("positive", [False, True])
-@pytest.mark.parametrize(("depth", "width"), [(2, 16), (5, 64), (10, 16), (20, 64)])
+@crossed(
+    "dtype, act, positive, sizes",
+    ["float32", "float64"],
+    [ReLU, Tanh],
+    [False, True],
+    [(2, 16), (5, 64), (10, 16), (20, 64)],
+)
 def test_a_correct_network_passes_at_any_depth(
-    dtype: str, act: Any, positive: bool, depth: int, width: int
+    dtype: str, act: Any, positive: bool, sizes: tuple[int, int]
 ) -> None:
+    depth, width = sizes
     case = mlp(depth, width, act, dtype, positive)
     found = judged(case, finals(case, backprop(case)))
     assert {f.verdict for f in found.values()} <= PASSES
     assert max(f.error / f.bound for f in found.values()) < 0.7
 
 
-@pytest.mark.parametrize("name", ["torch", "jax"])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("act", [ReLU, Tanh, Softmax])
+@crossed("name, dtype, act", ["torch", "jax"], ["float32", "float64"], [ReLU, Tanh, Softmax])
 def test_a_framework_passes(name: str, dtype: str, act: Any) -> None:
     pytest.importorskip(name)
     case = mlp(4, 16, act, dtype)
@@ -99,8 +101,7 @@ def test_a_wide_and_deep_network_passes_and_a_fault_in_it_does_not(
     assert judged(case, results)["grad W1"].verdict is Verdict.MISMATCH
 
 
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@crossed("seed, dtype", range(20), ["float32", "float64"])
 def test_no_correct_random_graph_is_accused(seed: int, dtype: str) -> None:
     try:
         case = random_dag(seed).astype(dtype)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.comparisons import Verdict
 from gradparity.comparisons.explain.alternatives import with_network
 from gradparity.comparisons.explain.choices import other_ops
@@ -93,12 +94,11 @@ PLANTED = [
     (replace(BATCH, unbiased=False), BATCH, "unbiased-variance"),
     (PADDED, replace(PADDED, padding_idx=None), "padding-gradient"),
 ]
-ids = [f"{type(op).__name__}-{name}-{i}" for i, (op, _, name) in enumerate(PLANTED)]
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["trace", "results"])
-@pytest.mark.parametrize(("asked", "computed", "name"), PLANTED, ids=ids)
-def test_it_is_named_and_passes_where_it_is_allowed(asked, computed, name, whole):
+@crossed("planted, whole", range(len(PLANTED)), [False, True])
+def test_it_is_named_and_passes_where_it_is_allowed(planted, whole):
+    asked, computed, name = PLANTED[planted]
     case, mine = case_of(asked), Computed(computed, whole)
     report = gp.check(case, mine)
     bad = [f for _, f in report.findings() if not f.parity and f.verdict is not Verdict.VACUOUS]

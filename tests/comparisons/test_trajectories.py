@@ -127,7 +127,12 @@ def of_ids(dtype: str) -> Case:
 
 @pytest.mark.parametrize(
     ("task", "dtype"),
-    [("ids", "float32"), ("ids", "float64"), ("transformer", "float64"), ("lstm", "float32")],
+    [
+        ("ids", "float32"),
+        ("ids", "float64"),
+        ("lstm", "float32"),
+        pytest.param("transformer", "float64", marks=pytest.mark.slow),
+    ],
 )
 def test_a_framework_stays_inside_on_several_inputs(task: str, dtype: str) -> None:
     pytest.importorskip("torch")
