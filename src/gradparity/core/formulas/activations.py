@@ -60,7 +60,7 @@ def sigmoid_slope(z: Array, y: Array) -> Array:
     t = np.exp(-abs(z))
     tail = t / ((1 + t) * (1 + t))
     return usual(
-        np.where(abs(z) < 1.0, y * (1 - y), tail),
+        np.where(abs(y - 0.5) < 0.25, y * (1 - y), tail),
         {
             "y (1 - y)": lambda: y * (1 - y),
             "y - y^2": lambda: y - y * y,
@@ -92,7 +92,7 @@ def tanh_slope(z: Array, y: Array) -> Array:
     t = np.exp(-2.0 * abs(z))
     tail = 4.0 * (t / ((1 + t) * (1 + t)))
     return usual(
-        np.where(abs(z) < 1.0, 1 - y * y, tail),
+        np.where(abs(y) < 0.75, 1 - y * y, tail),
         {
             "1 - y^2": lambda: 1 - y * y,
             "(1 - y) (1 + y)": lambda: (1 - y) * (1 + y),
