@@ -67,6 +67,16 @@ def test_a_saturated_tanh_is_lossy_and_says_the_digits() -> None:
     assert "0.0 of 7.2 digits are left at [2, 0]" in found.note
 
 
+def test_what_only_a_form_explains_is_not_tested() -> None:
+    found = judged(Tanh(), [0.5, -1.0, 17.0], textbook, "float32")
+    right = judged(Tanh(), [0.5, -1.0, 17.0], lambda trace, dz: dz, "float32")
+    assert found.power is not None
+    assert right.power is not None
+    assert found.power.untested == 1
+    assert right.power.untested == 0
+    assert 0 < found.power.tensor <= found.power.median <= found.power.worst < 1e-4
+
+
 def test_a_form_that_keeps_half_of_the_digits_is_rounding() -> None:
     found = judged(Tanh(), [0.5, -1.0, 3.0], textbook, "float32")
     assert found.verdict is Verdict.ROUNDING

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Forms
 from ...core.network.quantity import Quantity
-from ..findings.finding import Verdict
+from ..findings.finding import Power, Verdict
 from ..measure.levels import Levels
 from ..measure.measured import Measured
 
@@ -36,6 +36,7 @@ class UsualForm:
     measured : error and bound of each element; those of the form where the best one is exceeded.
     digits : decimal digits left of each element, at most those of the number format.
     known : the elements that the careful bound leaves a digit of.
+    explained : the elements that only the form explains.
     precision : the number format.
     """
 
@@ -44,6 +45,7 @@ class UsualForm:
     measured: Measured
     digits: NDArray
     known: NDArray
+    explained: NDArray
     precision: Precision
 
     @property
@@ -57,6 +59,12 @@ class UsualForm:
         if left.size and (left < NO_DIGIT).all():
             return Verdict.VACUOUS
         return Verdict.LOSSY if (left < self._full / 2).any() else Verdict.ROUNDING
+
+    def power(self, free: Array) -> Power | None:
+        """The faults that would have been seen; what only the form explains is not tested."""
+        found = self.measured.power(self.explained | free)
+        untested = int(self.explained.sum())
+        return None if found is None else replace(found, untested=found.untested + untested)
 
     @property
     def note(self) -> str:
@@ -143,7 +151,7 @@ def _found(
         bound=np.where(off, there.bound, careful.bound),
     )
     digits = np.where(off & np.isfinite(left), left, full)
-    return UsualForm(" with ".join(names), own_output, measured, digits, known, precision)
+    return UsualForm(" with ".join(names), own_output, measured, digits, known, off, precision)
 
 
 def _one_factor(careful: Measured) -> bool:

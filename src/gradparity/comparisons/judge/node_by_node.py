@@ -225,7 +225,8 @@ class _Judge:
             return replace(found, note=note or SILENT)
         if found.verdict is Verdict.INCONCLUSIVE:
             return replace(found, note=note or _unknown(e))
-        return replace(found, power=measured.power(at_kink(e)))
+        tells = measured if form is None else form
+        return replace(found, power=tells.power(at_kink(e)))
 
     def _suspicion(self, q: Quantity, levels: Levels, sharp: Measured) -> tuple[Measured, str]:
         """Settle what lies beyond the sharp bound: a fault, or an unforeseen order of summation.
