@@ -19,7 +19,7 @@ __all__ = ["UsualForm", "usual_form"]
 
 #: An element with fewer decimal digits than this has none left.
 NO_DIGIT = 0.3
-#: So many elements that are off by one factor are a mistake, and not a loss of digits ...
+#: So many different elements that are off by one factor are a mistake, and not a loss of digits ...
 ALIKE = 5
 #: ... if the factor differs from 1 by so many times what the bounds leave open.
 DIFFERS = 8.0
@@ -157,9 +157,9 @@ def _found(
 def _one_factor(careful: Measured) -> bool:
     """Whether all that is outside is off by one factor, as far as the careful bound can tell."""
     off = careful.outside
-    if off.sum() < ALIKE:
-        return False
     want = np.asarray(careful.want)[off]
+    if np.unique(want).size < ALIKE:  # equal elements are off alike whatever is wrong
+        return False
     with np.errstate(all="ignore"):
         ratio = np.asarray(careful.got, np.float64)[off] / want
         slack = np.broadcast_to(careful.bound, off.shape)[off] / np.abs(want)
