@@ -146,22 +146,26 @@ class TestAMissingFramework:
         only(torch="a_framework_that_is_not_there:TorchAdapter")
         assert installed() == {}  # a warning would be an error here
 
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            ("raise ImportError('libcudart.so: no such')", "not usable.*libcudart.*pip install"),
+            ("raise SystemExit(0)", r"not usable \(it exits with 0\)"),
+        ],
+    )
     def test_that_is_there_and_broken_is_news(
-        self, only: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        only: Callable[..., None],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        code: str,
+        said: str,
     ) -> None:
-        (tmp_path / "broken_framework.py").write_text("raise ImportError('libcudart.so: no such')")
+        module = f"broken_framework_{len(code)}"
+        (tmp_path / f"{module}.py").write_text(code)
         monkeypatch.syspath_prepend(tmp_path)
-        only(torch="broken_framework:TorchAdapter")
-        with pytest.warns(UserWarning, match=r"'torch' is not usable.*libcudart.*pip install"):
-            assert installed() == {}
-
-    def test_that_exits_is_reported_and_not_obeyed(
-        self, only: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (tmp_path / "exiting_framework.py").write_text("raise SystemExit(0)")
-        monkeypatch.syspath_prepend(tmp_path)
-        only(mine="exiting_framework:Adapter")
-        with pytest.warns(UserWarning, match=r"'mine' is not usable \(it exits with 0\)"):
+        only(torch=f"{module}:TorchAdapter")
+        with pytest.warns(UserWarning, match=f"'torch' is {said}"):
             assert installed() == {}
 
     def test_without_any_there_is_nothing_to_probe(self, only: Callable[..., None]) -> None:

@@ -146,7 +146,7 @@ class Setting:
 
     @property
     def letters(self) -> list[str]:
-        """What a function of the op calls its outputs: z, or h and c."""
+        """The names of the outputs in a function of the op: z, or h and c."""
         return [output or Z for output in self.op.outputs]
 
     @property

@@ -100,7 +100,7 @@ def judge_trace(
 
 
 def results_of(case: Case, result: Any) -> Results:
-    """What an implementation returned by name: what can be compared, and problems with the rest."""
+    """Sort the results of an implementation by name: what can be compared, and problems."""
     if result is None:
         return Results({}, frozenset(), {})
     return sorted_results(case, by_quantity(result) if isinstance(result, Trace) else result)

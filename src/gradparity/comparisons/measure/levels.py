@@ -128,11 +128,11 @@ class Levels:
         return self.measured(quantity, self.roundings[-1])[1]
 
     def in_forms(self, quantity: Quantity, forms: Forms) -> Measured:
-        """By the usual forms that are asked for, in the worst case."""
+        """Measure a quantity by the usual forms that are asked for, in the worst case."""
         return self.measured(quantity, replace(self.roundings[-1], forms=forms))[1]
 
     def every_form(self, own_output: bool) -> Forms:
-        """What asks for a bound that covers every usual form; one object, so that it is kept."""
+        """The request for a bound that covers every usual form: one object, to be cached."""
         return self._every_form.setdefault(own_output, Forms(own_output=own_output, every=True))
 
     def explanations(self, quantity: Quantity) -> Iterator[str]:

@@ -1,8 +1,7 @@
 """Scalar activations (lecture, section 2): y = f(z), and dz = df(dy, z, y) = f'(z) dy.
 
-Each formula is written in its best form, which is right to a few roundings in every element from
-the smallest number to the largest; `usual` names the other forms that people write, and that lose
-digits somewhere (see `gradparity.core.arithmetic.arrays.usual`).
+Each formula is written in its best form; `usual` names the forms that people write instead, and
+that lose digits somewhere.  `smooth` has those that several ops share.
 """
 
 from __future__ import annotations
@@ -15,6 +14,17 @@ import numpy as np
 from ..arithmetic.arrays import Array, erf, erfc, usual
 from .arguments import finite, one_of, true_or_false, whole
 from .op import Activation, Kink, Kinked
+from .smooth import (
+    exp_minus_1,
+    exp_slope,
+    sigmoid,
+    sigmoid_slope,
+    softplus,
+    softplus_slope,
+    stable_sigmoid,
+    tanh,
+    tanh_slope,
+)
 
 __all__ = [
     "ELU",
@@ -29,107 +39,7 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
-    "sigmoid",
-    "sigmoid_slope",
-    "softplus",
-    "softplus_slope",
-    "tanh",
-    "tanh_slope",
 ]
-
-
-def _sigmoid(z: Array) -> Array:
-    t = np.exp(-abs(z))
-    return np.where(z >= 0, 1 / (1 + t), t / (1 + t))
-
-
-def sigmoid(z: Array) -> Array:
-    """1 / (1 + e^-z), from e^-|z| so that nothing overflows."""
-    return usual(
-        _sigmoid(z),
-        {
-            "1 / (1 + e^-z)": lambda: 1 / (1 + np.exp(-z)),
-            "e^z / (1 + e^z)": lambda: np.exp(z) / (1 + np.exp(z)),
-            "(1 + tanh(z/2)) / 2": lambda: 0.5 * (1 + np.tanh(0.5 * z)),
-        },
-    )
-
-
-def sigmoid_slope(z: Array, y: Array) -> Array:
-    """y (1 - y), the slope of y = sigmoid(z); e^-|z| / (1 + e^-|z|)^2 where 1 - y cancels."""
-    t = np.exp(-abs(z))
-    tail = t / ((1 + t) * (1 + t))
-    return usual(
-        np.where(abs(y - 0.5) < 0.25, y * (1 - y), tail),
-        {
-            "y (1 - y)": lambda: y * (1 - y),
-            "y - y^2": lambda: y - y * y,
-            "e^-|z| / (1 + e^-|z|)^2": lambda: tail,
-            "e^-z / (1 + e^-z)^2": lambda: np.exp(-z) / ((1 + np.exp(-z)) * (1 + np.exp(-z))),
-        },
-    )
-
-
-def tanh(z: Array) -> Array:
-    """The hyperbolic tangent."""
-    return usual(
-        np.tanh(z),
-        {},
-        {
-            "(e^z - e^-z) / (e^z + e^-z)": lambda: _over_sum(np.exp(z), np.exp(-z)),
-            "(1 - e^-2|z|) / (1 + e^-2|z|)": lambda: _signed(
-                z, _over_sum(1, np.exp(-2.0 * abs(z)))
-            ),
-            "(e^2z - 1) / (e^2z + 1)": lambda: _over_sum(np.exp(2.0 * z), 1),
-            "2 sigmoid(2z) - 1": lambda: 2.0 * _sigmoid(2.0 * z) - 1,
-            "2 / (1 + e^-2z) - 1": lambda: 2.0 / (1 + np.exp(-2.0 * z)) - 1,
-        },
-    )
-
-
-def tanh_slope(z: Array, y: Array) -> Array:
-    """1 - y^2, the slope of y = tanh z; 4 e^-2|z| / (1 + e^-2|z|)^2 where it cancels."""
-    t = np.exp(-2.0 * abs(z))
-    tail = 4.0 * (t / ((1 + t) * (1 + t)))
-    return usual(
-        np.where(abs(y) < 0.75, 1 - y * y, tail),
-        {
-            "1 - y^2": lambda: 1 - y * y,
-            "(1 - y) (1 + y)": lambda: (1 - y) * (1 + y),
-            "1 / cosh(z)^2": lambda: tail,
-        },
-    )
-
-
-def _over_sum(a: Array, b: Array) -> Array:
-    """(a - b) / (a + b) for a, b > 0, where the error of the larger one counts once."""
-    s = a + b
-    return np.where(a >= b, 1 - 2.0 * (b / s), 2.0 * (a / s) - 1)
-
-
-def _signed(z: Array, y: Array) -> Array:
-    return np.where(z >= 0, y, -y)
-
-
-def softplus(z: Array) -> Array:
-    """log(1 + e^z) as max(z, 0) + log1p(e^-|z|)."""
-    return usual(
-        np.maximum(z, 0) + np.log1p(np.exp(-abs(z))),
-        {
-            "log(1 + e^z)": lambda: np.log(1 + np.exp(z)),
-            "log1p(e^z)": lambda: np.log1p(np.exp(z)),
-            "max(z, 0) + log(1 + e^-|z|)": lambda: np.maximum(z, 0) + np.log(1 + np.exp(-abs(z))),
-        },
-    )
-
-
-def softplus_slope(z: Array) -> Array:
-    """sigmoid(z), the slope of y = softplus(z)."""
-    y = np.maximum(z, 0) + np.log1p(np.exp(-abs(z)))
-    return usual(
-        sigmoid(z),
-        {"e^(z - y)": lambda: np.exp(z - y), "1 - e^-y": lambda: 1 - np.exp(-y)},
-    )
 
 
 @dataclass(frozen=True)
@@ -325,21 +235,10 @@ class ELU(Kinked):
         return _kink_at_zero(self.a, 1.0)
 
     def f(self, z: Array) -> Array:
-        return np.where(z >= 0, z, self.a * _exp_minus_1(z))
+        return np.where(z >= 0, z, self.a * exp_minus_1(z))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        return np.where(z > 0, dy, _exp_slope(z, y, self.a) * dy)
-
-
-def _exp_minus_1(z: Array) -> Array:
-    """e^z - 1 for z <= 0."""
-    return usual(np.expm1(-abs(z)), {"e^z - 1": lambda: np.exp(-abs(z)) - 1})
-
-
-def _exp_slope(z: Array, y: Array, a: float) -> Array:
-    """a e^z for z <= 0, the slope of y = a (e^z - 1)."""
-    forms = {"y + a": lambda: y + a, "a (expm1(z) + 1)": lambda: a * (np.expm1(-abs(z)) + 1)}
-    return usual(a * np.exp(-abs(z)), forms)
+        return np.where(z > 0, dy, exp_slope(z, y, self.a) * dy)
 
 
 # Klambauer et al. 2017, the fixed point of zero mean and unit variance.
@@ -354,10 +253,10 @@ class SELU(Kinked):
     kinks = (Kink(0.0, SELU_SCALE * SELU_A, SELU_SCALE),)
 
     def f(self, z: Array) -> Array:
-        return SELU_SCALE * np.where(z >= 0, z, SELU_A * _exp_minus_1(z))
+        return SELU_SCALE * np.where(z >= 0, z, SELU_A * exp_minus_1(z))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        return np.where(z > 0, SELU_SCALE * dy, _exp_slope(z, y, SELU_SCALE * SELU_A) * dy)
+        return np.where(z > 0, SELU_SCALE * dy, exp_slope(z, y, SELU_SCALE * SELU_A) * dy)
 
 
 @dataclass(frozen=True)
@@ -370,7 +269,7 @@ class SiLU(Activation):
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         s = sigmoid(z)
         slope = usual(
-            _sigmoid(z) * (1 + z * _sigmoid(-z)),
+            stable_sigmoid(z) * (1 + z * stable_sigmoid(-z)),
             {
                 "s (1 + z (1 - s))": lambda: s * (1 + z * (1 - s)),
                 "s + z s (1 - s)": lambda: s + z * (s * (1 - s)),
@@ -416,7 +315,7 @@ class GELU(Activation):
         """(1 + t) / 2 without its cancellation."""
         if self.approximate == "none":
             return 0.5 * erfc(z * -math.sqrt(0.5))
-        return _sigmoid(2.0 * self._u(z))
+        return stable_sigmoid(2.0 * self._u(z))
 
     def _textbook_slope(self, z: Array) -> Array:
         t = self._t(z)

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, usual
 from ..arithmetic.precision import Precision
-from .activations import sigmoid, softplus, softplus_slope
 from .arguments import one_of
 from .layers import log_softmax
 from .op import Op, Shape
+from .smooth import sigmoid, softplus, softplus_slope
 
 __all__ = [
     "KL",

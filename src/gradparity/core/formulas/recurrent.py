@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, affine, split
-from .activations import sigmoid, sigmoid_slope, tanh, tanh_slope
 from .arguments import positive
 from .op import Op, Shape
+from .smooth import sigmoid, sigmoid_slope, tanh, tanh_slope
 
 __all__ = ["LSTMCell"]
 
