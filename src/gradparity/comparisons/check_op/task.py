@@ -42,7 +42,7 @@ class Task:
     @property
     def plain(self) -> Rounding:
         """The arithmetic of the algebraic checks: the worst case, sums in the dtype itself."""
-        return Rounding.of(self.precision).summing_in_storage()
+        return Rounding.of(self.precision).in_storage
 
 
 Check = Callable[[Task], Iterator[Finding]]

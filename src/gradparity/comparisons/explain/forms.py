@@ -9,7 +9,6 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.precision import Precision
-from ...core.arithmetic.rounding import Forms
 from ...core.network.quantity import Quantity
 from ..findings.finding import Power, Verdict
 from ..measure.levels import Levels
@@ -97,7 +96,7 @@ def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
         return None
     best: tuple[float, UsualForm] | None = None
     for own_output in (True, False) if q.is_gradient else (False,):
-        every = levels.every_form(own_output)
+        every = levels.forms(own_output=own_output, every=True)
         widest = levels.in_forms(q, every)
         if not every.met:
             return None
@@ -122,15 +121,15 @@ def _in_turn(
     q: Quantity, levels: Levels, own_output: bool
 ) -> Iterator[tuple[tuple[str, ...], Measured]]:
     """The forms that the formula meets, one at a time, then with those that are nested in them."""
-    outer = Forms((), own_output)
+    outer = levels.forms((), own_output)
     levels.in_forms(q, outer)
     pairs: list[tuple[str, ...]] = []
     for name in outer.met:
-        alone = Forms((name,), own_output)
+        alone = levels.forms((name,), own_output)
         yield (name,), levels.in_forms(q, alone)
         pairs += [(name, other) for other in alone.met if other not in outer.met or other > name]
     for pair in pairs:
-        yield pair, levels.in_forms(q, Forms(pair, own_output))
+        yield pair, levels.in_forms(q, levels.forms(pair, own_output))
 
 
 def _found(

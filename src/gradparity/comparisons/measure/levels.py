@@ -57,7 +57,7 @@ def coarser(precision: Precision) -> dict[str, Rounding]:
     own = Rounding.of(precision)
     found = {}
     if precision.sums > precision.digits:
-        found[f"summing in {precision.name}"] = own.summing_in_storage()
+        found[f"summing in {precision.name}"] = own.in_storage
     if precision.dtype == np.float32 and precision.digits == 24:
         if precision.name == "float32":
             found["matrix products in TF32"] = Rounding.of("tf32")
@@ -101,7 +101,7 @@ class Levels:
         self.references, self.precision = references, precision
         self.roundings = roundings(precision)
         self._asked: dict[Rounding, dict[Quantity, Reference]] = {}
-        self._every_form: dict[bool, Forms] = {}
+        self._forms: dict[tuple[tuple[str, ...], bool, bool], Forms] = {}
 
     def quantities(self) -> list[Quantity]:
         return list(self.at(self.roundings[0]))
@@ -131,9 +131,12 @@ class Levels:
         """Measure a quantity by the usual forms that are asked for, in the worst case."""
         return self.measured(quantity, replace(self.roundings[-1], forms=forms))[1]
 
-    def every_form(self, own_output: bool) -> Forms:
-        """The request for a bound that covers every usual form: one object, to be cached."""
-        return self._every_form.setdefault(own_output, Forms(own_output=own_output, every=True))
+    def forms(
+        self, chosen: tuple[str, ...] = (), own_output: bool = False, every: bool = False
+    ) -> Forms:
+        """The request for these forms: one object for all quantities here, which share the pass."""
+        key = chosen, own_output, every
+        return self._forms.setdefault(key, Forms(*key))
 
     def explanations(self, quantity: Quantity) -> Iterator[str]:
         """Names of less precise arithmetics that give errors as large, and scattered alike."""

@@ -91,7 +91,7 @@ class Bounded(Carried):
         own, value = self.full_error(), back(self.value)
         if not sums.any():
             return Bounded(value, back(own), self.rounding, self.fresh)
-        gamma = self.rounding.summing_in_storage().gamma(sums)
+        gamma = self.rounding.in_storage.gamma(sums)
         error = back(own) + gamma * back(np.abs(self.value) + own)
         return Bounded(value, error + np.where(sums > 0, self.rounding.tiny, 0.0), self.rounding)
 
@@ -107,7 +107,7 @@ class Bounded(Carried):
     def total(self, parts: Sequence[Any]) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.total`."""
         stacked: Any = np.stack([Bounded.lift(part, self.rounding) for part in parts])
-        in_storage = self.rounding.summing_in_storage()
+        in_storage = self.rounding.in_storage
         added = Bounded(stacked.value, stacked.error, in_storage).sum(axis=0)
         return Bounded(added.value, added.error, self.rounding)
 

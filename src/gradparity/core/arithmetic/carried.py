@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -74,10 +75,8 @@ class Carried(NDArrayOperatorsMixin):
         if isinstance(x, cls):
             return x
         if isinstance(x, float):
-            # 0.01 is rounded on its way in; a short binary fraction (0.5, 2.0) is not.
-            with np.errstate(over="ignore"):
-                short = float(np.float16(x)) == x
-            return cls(np.asarray(x), 0.0 if short else cls.constant(x, arithmetic), arithmetic)
+            lost = 0.0 if _is_short(x) else cls.constant(x, arithmetic)
+            return cls(np.asarray(x), lost, arithmetic)
         return cls.exactly(x, arithmetic)
 
     @property
@@ -87,6 +86,8 @@ class Carried(NDArrayOperatorsMixin):
 
     def full(self) -> Array:
         """The companion as an array of the value's shape."""
+        if np.shape(self.companion) == self.value.shape:
+            return np.asarray(self.companion, dtype=np.float64)
         return np.broadcast_to(np.asarray(self.companion, dtype=np.float64), self.value.shape)
 
     def moved(self, move: Callable[[Any, float], Any], fill: float = 0.0) -> Self:
@@ -164,6 +165,13 @@ class Carried(NDArrayOperatorsMixin):
         y: list[Array] = [np.ones((*self.shape[:-1], 1)), self]
         w: list[Array] = [np.expand_dims(b, -2), W]
         return np.concatenate(y, axis=-1) @ np.concatenate(w, axis=-2)
+
+
+@cache
+def _is_short(x: float) -> bool:
+    """Whether x is a short binary fraction (0.5, 2.0), which no dtype rounds; 0.01 is not."""
+    with np.errstate(over="ignore"):
+        return float(np.float16(x)) == x
 
 
 #: `Bounded` or `Varied`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -88,9 +89,10 @@ class Rounding:
         mode = mode if p.factors < p.digits else "none"
         return cls(p.unit, u, u_sum, p.tiny, p.largest, statistical, p.factors, mode)
 
-    def summing_in_storage(self) -> Rounding:
+    @cached_property
+    def in_storage(self) -> Rounding:
         """The same where partial sums have no more digits than what is stored."""
-        return replace(self, u_sum=self.u)
+        return self if self.u_sum == self.u else replace(self, u_sum=self.u)
 
     @property
     def elementary(self) -> float:
@@ -125,6 +127,8 @@ class Rounding:
         Where n u is no longer small, e^(n u) - 1 >= (1 + u)^n - 1 holds too and stays finite.
         """
         nu = n * self.u_sum
+        if isinstance(nu, float) and nu < 0.5:
+            return nu / (1.0 - nu)
         return np.where(nu < 0.5, nu / (1.0 - np.minimum(nu, 0.5)), np.expm1(nu))
 
     def accumulation(self, n: int, terms: Terms) -> Array:
