@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 
-__all__ = ["Element", "furthest", "in_units"]
+__all__ = ["Element", "furthest", "in_units", "side_by_side"]
 
 #: Elements told of a quantity that is wrong.
 TOLD = 5
@@ -61,3 +62,14 @@ def in_units(x: float, unit: float) -> float:
         return 0.0
     with np.errstate(over="ignore"):
         return float(x / unit) if unit > 0.0 else float("inf")
+
+
+def side_by_side(got: float, expected: float) -> tuple[str, str]:
+    """Both numbers with as many digits as it takes to see the difference, nine at least.
+
+    >>> side_by_side(1.0, 1.0 + 1e-12)
+    ('1', '1.000000000001')
+    """
+    apart = abs(got - expected) / max(abs(got), abs(expected), 5e-324)
+    digits = 2 - math.floor(math.log10(apart)) if 0 < apart < math.inf else 9
+    return tuple(f"{x:.{min(max(digits, 9), 17)}g}" for x in (got, expected))  # type: ignore[return-value]

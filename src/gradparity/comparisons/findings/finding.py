@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 
 from ...core.network.nodes import DIV, ERR
 from ...core.network.quantity import Quantity
-from .elements import Element
+from .elements import Element, side_by_side
 
 __all__ = [
     "FOLLOWS",
@@ -162,6 +162,7 @@ class Finding:
     declared : the user said that this convention is expected.
     final : it is the gradient of a parameter or of the input x: what a user trains with.
     worst : some elements outside their bound, the furthest first.
+    follows : the quantity whose fault this one follows from, or may; "" for a fault of its own.
     """
 
     quantity: Quantity
@@ -182,6 +183,7 @@ class Finding:
     declared: bool = False
     final: bool = False
     worst: tuple[Element, ...] = ()
+    follows: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "quantity", Quantity(self.quantity))
@@ -207,9 +209,10 @@ class Finding:
         if self.outside:
             place = list(self.index or ())
             at = self.place.replace("at node ", "at ")
+            got, expected = side_by_side(self.got, self.expected)
             text += (
                 f", {self.outside} of {self.elements} elements outside, worst {place}: "
-                f"{self.got:.9g}, the formula of {self.op} {at} gives {self.expected:.9g}"
+                f"{got}, the formula of {self.op} {at} gives {expected}"
             )
         if self.kinks:
             text += f"; {self.kinks}"
@@ -221,12 +224,25 @@ Evidence = Callable[[], Mapping[str, Finding]]
 
 
 def as_written(op: object) -> str:
-    """An op or a divergence, the same in every process: where a function lies is nobody's business.
+    """An op or a divergence as a user writes it, without addresses and without defaults.
 
-    >>> as_written(as_written)
-    '<function as_written>'
+    >>> from gradparity.core import Affine
+    >>> as_written(Affine(3, 2)), as_written(Affine(3, 2, bias=False)), as_written(as_written)
+    ('Affine(3, 2)', 'Affine(3, 2, bias=False)', '<function as_written>')
     """
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(op))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", _call(op) if is_dataclass(op) else repr(op))
+
+
+def _call(op: object) -> str:
+    """The shortest call that makes a dataclass."""
+    given = []
+    for argument in fields(op):  # type: ignore[arg-type]
+        value = getattr(op, argument.name)
+        if argument.default is MISSING and argument.default_factory is MISSING:
+            given.append(repr(value))
+        elif argument.default_factory is not MISSING or value != argument.default:
+            given.append(f"{argument.name}={value!r}")
+    return f"{type(op).__name__}({', '.join(given)})"
 
 
 def exit_code(findings: list[Finding]) -> int:

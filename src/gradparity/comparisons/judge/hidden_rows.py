@@ -26,8 +26,10 @@ def with_hidden_rows(case: Case, findings: Sequence[Finding]) -> list[Finding]:
         return list(findings)
     order = {step.name: i for i, step in enumerate(case.network.steps)}
     cause = min(undecided, key=lambda f: (f.quantity.is_gradient, order.get(f.node, len(order))))
-    notes = {f.quantity: f"{FOLLOWS} {cause.quantity}" for f in undecided} | {cause.quantity: why}
-    return [replace(f, note=notes[f.quantity]) if f in undecided else f for f in findings]
+    follows = f"{FOLLOWS} {cause.quantity}"
+    told = {f.quantity: replace(f, note=follows, follows=cause.quantity) for f in undecided}
+    told[cause.quantity] = replace(cause, note=why)
+    return [told.get(f.quantity, f) for f in findings]
 
 
 def _first_hidden(case: Case) -> str:

@@ -60,9 +60,7 @@ def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) 
     """
     places = Places(network, findings, whole)
     return [
-        replace(f, note="; ".join(filter(None, (f.note, places.said(f)))))
-        if places.wrong(f.quantity) and f.quantity in places.whole
-        else f
+        places.told(f) if places.wrong(f.quantity) and f.quantity in places.whole else f
         for f in findings
     ]
 
@@ -229,19 +227,21 @@ class Places:
 
     # --- in words -------------------------------------------------------------------------------
 
-    def said(self, f: Finding) -> str:
-        """One sentence on a mismatch that was judged from end to end."""
+    def told(self, f: Finding) -> Finding:
+        """A mismatch that was judged from end to end, with one sentence on where to look."""
         found = self.suspects(f.quantity)
-        before = self._nearer(f.quantity, found)
+        before = behind = self._nearer(f.quantity, found)
         if before:
-            behind = f"{FOLLOWS} the fault behind {before}, or is wrong itself"
-            return f"judged from end to end: {behind}"
-        if f.quantity.is_gradient and DIV in found.passed:
+            behind = f"the fault behind {before}"
+        elif f.quantity.is_gradient and DIV in found.passed:
             values = [q for q in self.found if not q.is_gradient and self.wrong(q)]
-            if values:
-                return f"judged from end to end: {FOLLOWS} {values[0]}, or is wrong itself"
-        look = self._look(f.quantity, found)
-        return f"judged from end to end: {look}{self._to_return(f.quantity, found)}"
+            before = behind = next(iter(values), "")
+        if before:
+            said = f"{FOLLOWS} {behind}, or is wrong itself"
+        else:
+            said = self._look(f.quantity, found) + self._to_return(f.quantity, found)
+        note = "; ".join(filter(None, (f.note, f"judged from end to end: {said}")))
+        return replace(f, note=note, follows=before)
 
     def _nearer(self, q: Quantity, found: Suspects) -> str:
         """A wrong result that this one is made of, the one furthest on the way; "" if none is."""

@@ -12,7 +12,8 @@ from rich.text import Text
 from ..findings.finding import Finding, KinkSummary, Power, Verdict, choice_in_words
 from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, spaced
 from ..findings.shown import printer
-from .diagnosis import faults, rows
+from .causes import causes
+from .diagnosis import rows
 from .records import PARITY, WORD, Run, by_case, columns_of, quantities
 from .report import Report
 
@@ -147,14 +148,14 @@ def _taken(kinks: KinkSummary) -> str:
 
 
 def _faults(report: Report) -> list[Lines]:
-    """Each fault once, the worst first."""
+    """Each cause once, the earliest first."""
     blocks = []
-    for wrong in faults(report):
-        f = wrong.finding
+    for cause in causes(report):
+        f = cause.finding
         place = f" {f.place}" if f.node else ""
         place += f", {f.op}" if f.op else ""
         title = Text(f"{f.quantity}{place}", style="bold")
-        blocks.append(Group(title, labelled(rows(wrong), verdict=STYLE[f.parity])))
+        blocks.append(Group(title, labelled(rows(cause), verdict=STYLE[f.parity])))
     return [[block] for block in shortened(blocks, LIMIT)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 from ...core.arithmetic.precision import Precision
-from ..findings.finding import FOLLOWS, SUM, Finding, KinkSummary, Power, Verdict
+from ..findings.finding import SUM, Finding, KinkSummary, Power, Verdict
 from ..findings.quantities import EVERYTHING
 from .change_records import Change, Changes, Growth, Kind
 from .graph import rewired
@@ -71,7 +71,7 @@ def compare(before: Report, after: Report) -> Changes:
 def _severity(change: Change) -> tuple[int, ...]:
     """Sort the gravest kind first, and a cause before its consequences."""
     f, kind = change.after, [*Kind].index(change.kind)
-    return (kind, f.op == SUM, FOLLOWS in f.note, -_standing(f)) if f else (kind, 0, 0, 0)
+    return (kind, f.op == SUM, bool(f.follows), -_standing(f)) if f else (kind, 0, 0, 0)
 
 
 def _by_name(report: Report) -> dict[Hashable, Run]:

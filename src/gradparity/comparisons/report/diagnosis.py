@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
-from ..findings.finding import FOLLOWS, SUM, Finding, Verdict
+from ..findings.elements import side_by_side
+from ..findings.finding import Verdict
 from ..findings.shown import printer
-from .records import WORD, Run, share
+from .causes import Cause, causes
+from .records import WORD, Run
 from .report import Report
 
-__all__ = ["Wrong", "diagnosis", "faults", "headline", "rows"]
+__all__ = ["diagnosis", "headline", "rows"]
 
-#: Maximum number of faults, or of runs of one fault, before the rest is only counted; and of
-#: different reasons for one fault.
+#: Maximum number of causes, or of findings of one cause, before the rest is only counted; and of
+#: different reasons for one.
 LIMIT, SEVERAL = 10, 3
 
 
 @printer(Report, "diagnosis")
 def diagnosis(report: Report) -> str:
-    """Explain the faults, where and why: the worst first, the conclusion last.
+    """Explain the faults, where and why: the earliest first, the conclusion last.
 
     >>> import gradparity as gp
     >>> from gradparity.core import Affine, L2
@@ -31,7 +32,7 @@ def diagnosis(report: Report) -> str:
     >>> print(diagnosis(gp.check(gp.layered([Affine(3, 2)], L2()), mine, dtypes=["float64"])))
     mismatch in grad b1 at node 'z1': mine, float64, case 'case'
     <BLANKLINE>
-    grad b1, at node 'z1', op Affine(n_in=3, n_out=2, bias=True)
+    grad b1, at node 'z1', op Affine(3, 2)
       run         mine, float64, case 'case'
       verdict     MISMATCH, 2 of 2 elements outside their bound
       worst       index [0]: got 0.560506011, the formula gives 0.186835337
@@ -40,10 +41,10 @@ def diagnosis(report: Report) -> str:
     <BLANKLINE>
     NO PARITY  1 of 10 quantities is not right, in 1 of 1 runs
     """
-    bad = faults(report)
+    bad = causes(report)
     untested = _untested(report)
     parts = [headline(report)]
-    parts += [_paragraph(wrong) for wrong in bad[:LIMIT]]
+    parts += [_paragraph(cause) for cause in bad[:LIMIT]]
     if len(bad) > LIMIT:
         parts.append(f"... and {len(bad) - LIMIT} more")
     if untested:
@@ -55,8 +56,8 @@ def diagnosis(report: Report) -> str:
 
 @printer(Report, "headline")
 def headline(report: Report) -> str:
-    """The worst fault in one line, for pytest's short summary and the repr of a report."""
-    bad = faults(report)
+    """The earliest fault in one line, for pytest's short summary and the repr of a report."""
+    bad = causes(report)
     untested = _untested(report)
     if bad:
         run, f, *_ = bad[0]
@@ -68,54 +69,6 @@ def headline(report: Report) -> str:
     return "there is parity" if report else "nothing was compared"
 
 
-class Wrong(NamedTuple):
-    """A finding without parity, the other findings of the same fault, and what only follows."""
-
-    run: Run
-    finding: Finding
-    too: list[tuple[Run, Finding]]
-    following: list[Finding]
-
-
-def faults(report: Report) -> list[Wrong]:
-    """List each fault once, the worst first; dtypes and cases of one op's quantity are merged."""
-    found: dict[tuple[str, ...], Wrong] = {}
-    for run, f in report.findings():
-        if f.parity is False or f.verdict is Verdict.INCONCLUSIVE:
-            case = "" if f.op else run.case  # without an op it may differ from case to case
-            key = (case, run.adapter, f.quantity, f.node, f.op, f.verdict, f.convention)
-            if key in found:
-                found[key].too.append((run, f))
-            else:
-                found[key] = Wrong(run, f, [], [])
-    causes = [wrong for wrong in found.values() if not _follows(wrong.finding)]
-    for wrong in found.values():
-        if _follows(wrong.finding):
-            cause = next((c for c in causes if _is_cause(c, wrong)), None)
-            if cause:
-                cause.following.extend([wrong.finding, *(f for _, f in wrong.too)])
-            else:
-                causes.append(wrong)
-    return sorted(causes, key=lambda wrong: _rank(wrong.finding))
-
-
-def _is_cause(cause: Wrong, wrong: Wrong) -> bool:
-    """Whether a finding of the same run is what the other follows from."""
-    runs = [cause.run, *(run for run, _ in cause.too)]
-    here = any(run is wrong.run for run in runs)
-    return here and wrong.finding.note == f"{FOLLOWS} {cause.finding.quantity}"
-
-
-def _follows(f: Finding) -> bool:
-    """Whether nothing is known of it only because another quantity is undecided."""
-    return f.verdict is Verdict.INCONCLUSIVE and f.note.startswith(FOLLOWS)
-
-
-def _rank(f: Finding) -> tuple[Any, ...]:
-    """Sort by verdict, put a cause before its consequences, then sort by the share of the bound."""
-    return -f.verdict.badness, f.op == SUM, FOLLOWS in f.note, -share(f)
-
-
 def _untested(report: Report) -> list[str]:
     """Describe the runs in which nothing is wrong because nothing was tested."""
     return [
@@ -125,47 +78,73 @@ def _untested(report: Report) -> list[str]:
     ]
 
 
-def _paragraph(wrong: Wrong) -> str:
+def _paragraph(cause: Cause) -> str:
     """The place of a fault, then its labelled rows."""
-    f = wrong.finding
+    f = cause.finding
     place = f", {f.place}" if f.node else ""
     place += f", op {f.op}" if f.op else ""
-    lines = (f"  {label:<11} {said}" for label, said in rows(wrong))
+    lines = (f"  {label:<11} {said}" for label, said in rows(cause))
     return "\n".join([f"{f.quantity}{place}", *lines])
 
 
-def rows(wrong: Wrong) -> Iterator[tuple[str, str]]:
-    """(label, text) of each fact about a fault."""
-    run, f, too, following = wrong
+def rows(cause: Cause) -> Iterator[tuple[str, str]]:
+    """(label, text) of each fact about a cause."""
+    run, f = cause.run, cause.finding
     yield "run", _name(run)
-    dtypes = [other.dtype for other, _ in too if other.case == run.case]
-    cases = dict.fromkeys(other.case for other, _ in too if other.case != run.case)
-    also = [*dtypes, *(f"case {case!r}" for case in cases)]
-    if also:
-        more = f" and {len(also) - LIMIT} more" if len(also) > LIMIT else ""
-        yield "also", ", ".join(also[:LIMIT]) + more
+    yield from _elsewhere(cause)
     outside = f", {f.outside} of {f.elements} elements outside their bound" if f.outside else ""
     name = f" {f.convention}" if f.convention else ""
     yield "verdict", f"{f.verdict.upper()}{name}{outside}"
     if f.index is not None:
-        got, expected = (f"{value:.9g}" for value in (f.got, f.expected))
-        if got == expected and f.got != f.expected:
-            got, expected = (f"{value:.17g}" for value in (f.got, f.expected))
+        got, expected = side_by_side(f.got, f.expected)
         yield "worst", f"index {list(f.index)}: got {got}, the formula gives {expected}"
     if f.bound or f.error:
         yield "error", f"{f.error:.3g} u, bound {f.bound:.3g} u"
     if f.kinks:
         yield "kinks", str(f.kinks)
-    yield from _reasons(wrong)
-    if following:
-        names = dict.fromkeys(g.quantity for g in following)
-        verb = "follows" if len(names) == 1 else "follow"
-        yield "so", f"{len(names)} more undecided {verb} from it, the first {next(iter(names))}"
+    yield from _reasons(cause)
+    yield from _consequences(cause)
 
 
-def _reasons(wrong: Wrong) -> Iterator[tuple[str, str]]:
+def _elsewhere(cause: Cause) -> Iterator[tuple[str, str]]:
+    """The dtypes, cases and quantities that the same is said of."""
+    run, f, too, _ = cause
+    same = [other for other, g in too if g.quantity == f.quantity]
+    dtypes = [other.dtype for other in same if other.case == run.case]
+    cases = dict.fromkeys(other.case for other in same if other.case != run.case)
+    also = [*dtypes, *(f"case {case!r}" for case in cases)]
+    if also:
+        yield "also", _listed(also)
+    others = dict.fromkeys(
+        f"{g.quantity} {g.place}" if g.node else g.quantity
+        for _, g in too
+        if g.quantity != f.quantity
+    )
+    if others:
+        yield "the same", _listed(list(others))
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LIMIT} more" if len(names) > LIMIT else ""
+    return ", ".join(names[:LIMIT]) + more
+
+
+def _consequences(cause: Cause) -> Iterator[tuple[str, str]]:
+    """How many findings follow from it."""
+    names = list(dict.fromkeys(g.quantity for _, g in cause.following))
+    if not names:
+        return
+    undecided = all(g.verdict is Verdict.INCONCLUSIVE for _, g in cause.following)
+    verb, be = ("follows", "is") if len(names) == 1 else ("follow", "are")
+    few = len(names) <= SEVERAL
+    who = " and ".join(names) if few else f"{len(names)} more, the first {names[0]},"
+    or_not = " and cannot be decided" if undecided else f", or {be} wrong too"
+    yield "so", f"{who} {verb} from it{or_not}"
+
+
+def _reasons(cause: Cause) -> Iterator[tuple[str, str]]:
     """The explanation, and different explanations from other runs."""
-    f, too = wrong.finding, wrong.too
+    f, too = cause.finding, cause.too
     if f.note:
         yield "why", f.note
     seen = {_words(f.note)}
@@ -186,7 +165,7 @@ def _name(run: Run) -> str:
     return f"{run.adapter}, {run.dtype}, case {run.case!r}"
 
 
-def _conclusion(report: Report, bad: list[Wrong]) -> str:
+def _conclusion(report: Report, bad: list[Cause]) -> str:
     word = WORD[report.exit_code]
     if not report.runs:
         return f"{word}  nothing was compared"
@@ -199,6 +178,8 @@ def _conclusion(report: Report, bad: list[Wrong]) -> str:
     wrong = sum(1 + len(each.too) + len(each.following) for each in bad)
     verb = "is" if wrong == 1 else "are"
     said = "undecided" if all(each.finding.parity is None for each in bad) else "not right"
-    return (
-        f"{word}  {wrong} of {total} quantities {verb} {said}, in {runs} of {len(report.runs)} runs"
-    )
+    line = f"{word}  {wrong} of {total} quantities {verb} {said}"
+    line += f", in {runs} of {len(report.runs)} runs"
+    conventions = [name for cause in bad for name in cause.finding.convention.split("+")]
+    accepting = f"; to accept it: allow={list(dict.fromkeys(conventions))}"
+    return f"{line}{accepting}" if conventions and all(conventions) else line

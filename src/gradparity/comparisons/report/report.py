@@ -48,7 +48,7 @@ class Report(Shown):
         return f"<Report: {self.shown('headline')}>"
 
     def diagnosis(self) -> str:
-        """Explain each fault once: where and why, the worst first."""
+        """Explain each fault once: where and why, the earliest first."""
         return self.shown("diagnosis")
 
     def to_html(self, *, title: str = "") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -151,24 +150,19 @@ def _node(group: Group, box: Box, anchor: str, ops: Ops, by_node: list[Found]) -
     forward, backward = _split(_all(by_node, group.nodes))
     full = _op(group, ops)
     title = _cut(group.name, LINE)
-    op = _cut(_short(full), LINE - len(title) - 1)
+    op = _cut(full.removesuffix("()"), LINE - len(title) - 1)
     return NodeView(box, f"{anchor}-{group.nodes[0]}", title, op, full, forward, backward)
 
 
 def _heat_row(group: Group, anchor: str, ops: Ops, by_node: list[Found]) -> HeatRow:
     cells = tuple(_split(_all([found], group.nodes)) for found in by_node)
-    return HeatRow(group.name, f"{anchor}-{group.nodes[0]}", _short(_op(group, ops)), cells)
+    return HeatRow(
+        group.name, f"{anchor}-{group.nodes[0]}", _op(group, ops).removesuffix("()"), cells
+    )
 
 
 def _op(group: Group, ops: Ops) -> str:
     return ops.get(group.name, f"{len(group.nodes)} nodes")
-
-
-def _short(op: str) -> str:
-    """An op without its most common arguments."""
-    op = re.sub(r"n_in=(\d+), n_out=(\d+)", r"\1→\2", op)
-    op = re.sub(r", bias=True|, on='logits'", "", op)
-    return op.replace("()", "")
 
 
 def _cut(text: str, length: int) -> str:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ...findings.shown import printer
+from ..causes import causes
 from ..change_records import Changes
 from ..changes_text import LIMIT, told, verdict_line
 from ..records import columns_of
@@ -47,7 +48,7 @@ def html(
     (True, False)
     """
     cases = views(report)
-    found = sections.faults(report)
+    found = causes(report)
     pairs, alike = sections.differences(report)
     style = _source("style.css")
     word, sentence, compared = sections.in_words(report)

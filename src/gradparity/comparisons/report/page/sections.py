@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ...explain.allowed import NAMES
 from ...findings.finding import KinkSummary, Power, Verdict, choice_in_words
 from ...findings.layout import grouped
-from ..diagnosis import Wrong, faults, headline, rows
+from ..causes import Cause
+from ..diagnosis import headline, rows
 from ..records import WORD, Difference
 from ..report import Report
 
@@ -20,7 +21,6 @@ __all__ = [
     "conventions",
     "differences",
     "fault_rows",
-    "faults",
     "in_words",
     "kinks",
     "powers",
@@ -63,9 +63,9 @@ def verdicts(report: Report) -> dict[Verdict, int]:
     return {verdict: found[verdict] for verdict in Verdict}
 
 
-def fault_rows(wrong: Wrong) -> list[tuple[str, str]]:
-    """(label, text) of each fact about a fault, the explanation first; a table has the elements."""
-    return sorted((row for row in rows(wrong) if row[0] != "worst"), key=lambda r: r[0] != "why")
+def fault_rows(cause: Cause) -> list[tuple[str, str]]:
+    """(label, text) of each fact about a cause, the explanation first; a table has the elements."""
+    return sorted((row for row in rows(cause) if row[0] != "worst"), key=lambda r: r[0] != "why")
 
 
 def differences(report: Report) -> tuple[list[Difference], int]:

@@ -1,0 +1,106 @@
+"""The causes of what is wrong in a report: findings that say the same are one, the earliest first.
+
+Forward values come in the order of computation, then gradients from the loss back: what is wrong
+first is what a user should look at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import NamedTuple
+
+from ...core.network.nodes import ERR
+from ..findings.finding import SUM, Finding, Verdict
+from .graph import Graph
+from .records import Run
+from .report import Report
+
+__all__ = ["Cause", "causes"]
+
+
+class Cause(NamedTuple):
+    """What is wrong for one reason.
+
+    Attributes
+    ----------
+    run, finding : the earliest finding.
+    too : other findings of the same fault: of other quantities, cases or dtypes.
+    following : findings that only follow from it, or that may.
+    """
+
+    run: Run
+    finding: Finding
+    too: list[tuple[Run, Finding]]
+    following: list[tuple[Run, Finding]]
+
+
+def causes(report: Report) -> list[Cause]:
+    """List each cause once: the findings without parity first, in the order of computation."""
+    wrong = sorted(_wrong(report), key=lambda found: _order(report, *found))
+    found: dict[Hashable, Cause] = {}
+    listed: list[Cause] = []
+    of: dict[tuple[int, str], Cause] = {}
+    following = [(run, f) for run, f in wrong if f.follows]
+    for run, f in (each for each in wrong if not each[1].follows):
+        of[id(run), f.quantity] = _listed(run, f, found, listed)
+    for run, f in following:
+        cause = of.get((id(run), f.follows))
+        if cause is None:
+            cause = _listed(run, f, found, listed)
+        else:
+            cause.following.append((run, f))
+        of[id(run), f.quantity] = cause
+    return sorted(listed, key=lambda cause: _order(report, cause.run, cause.finding))
+
+
+def _wrong(report: Report) -> Iterator[tuple[Run, Finding]]:
+    for run, f in report.findings():
+        if f.parity is False or f.verdict is Verdict.INCONCLUSIVE:
+            yield run, f
+
+
+def _listed(run: Run, f: Finding, found: dict[Hashable, Cause], listed: list[Cause]) -> Cause:
+    """Add a finding to the cause that it shares with an earlier one, or as a cause of its own."""
+    who = run.adapter, f.verdict, f.convention
+    case = "" if f.op else run.case  # without an op it may differ from case to case
+    keys: list[Hashable] = [(*who, f.quantity, f.node, f.op, case)]
+    keys += [(*who, f.note)] if f.note else []  # the same complaint about another quantity
+    cause = next((found[key] for key in keys if key in found), None)
+    if cause is None:
+        cause = Cause(run, f, [], [])
+        listed.append(cause)
+    else:
+        cause.too.append((run, f))
+    for key in keys:
+        found.setdefault(key, cause)
+    return cause
+
+
+def _order(report: Report, run: Run, f: Finding) -> tuple[bool | int, ...]:
+    """Sort what is wrong before what is undecided, then by implementation and by computation."""
+    adapters = list(dict.fromkeys(each.adapter for each in report.runs))
+    place = _place(report.graphs.get(run.case), f)
+    backward = f.quantity.is_gradient
+    return (
+        f.parity is None,
+        adapters.index(run.adapter),
+        bool(f.follows),
+        not f.elements,  # what could not be compared at all
+        backward,
+        -place if backward else place,
+        f.op == SUM,
+    )
+
+
+def _place(graph: Graph | None, f: Finding) -> int:
+    """The position of a finding's node in the order of computation."""
+    if graph is None:
+        return 0
+    names = [node.name for node in graph.nodes]
+    place = f.node or f.quantity.name
+    if place == ERR:
+        return len(names) + 1
+    if place in names:
+        return names.index(place)
+    owned = (i for i, node in enumerate(graph.nodes) if place in node.parameters)
+    return next(owned, -1 if place in graph.inputs else len(names))
