@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradparity.comparisons.explain.fault_sites import FaultSite, fault_sites, quantity
-from gradparity.comparisons.selftest.replay import mutants, replay
+from gradparity.comparisons.explain.replay import mutants, replay
 from gradparity.core import Affine, Case, Trace
 from gradparity.core.arithmetic.precision import rounded_to
 

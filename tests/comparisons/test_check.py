@@ -249,7 +249,7 @@ def test_outputs_that_are_no_probabilities_are_refused_with_the_remedy():
         (lambda g: 3 * g, "every element is 3 times the formula"),
         (lambda g: -g, "every element is -1 times the formula"),
         (lambda g: 0 * g, "every element is zero"),
-        (lambda g: g[:, ::-1].copy(), "columns reversed"),
+        (lambda g: g[:, ::-1].copy(), "columns are in reverse order"),
         (lambda g: np.roll(g, 1, 0), "rows shifted by one"),
     ],
 )

@@ -14,7 +14,7 @@ from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.deep import conv_net, lstm, transformer
 from gradparity.comparisons.cases.shaped import SHAPED
 from gradparity.comparisons.explain.fault_sites import FaultSite, fault_sites
-from gradparity.comparisons.selftest.replay import plant
+from gradparity.comparisons.explain.replay import plant
 from gradparity.core import Case, Trace, backprop
 
 pytest.importorskip("sklearn")

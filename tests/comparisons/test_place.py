@@ -11,7 +11,7 @@ import gradparity as gp
 from crossed import crossed
 from gradparity.comparisons import Verdict
 from gradparity.comparisons.check.check import check
-from gradparity.comparisons.explain.faults import values_of
+from gradparity.comparisons.explain.derivations import values_of
 from gradparity.comparisons.findings.finding import Finding
 from gradparity.comparisons.judge.by_name import judge_results
 from gradparity.comparisons.judge.end_to_end import judge_end_to_end

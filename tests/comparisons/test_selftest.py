@@ -13,11 +13,12 @@ import pytest
 
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.suite import LOSSES, OPS, gated
+from gradparity.comparisons.explain.derivations import BACKWARD, GRADIENTS
 from gradparity.comparisons.explain.fault_sites import fault_sites, quantity
-from gradparity.comparisons.explain.faults import ARRAY, BACKWARD, GRADIENTS, Place, nudged
+from gradparity.comparisons.explain.faults import ARRAY, Place, nudged
+from gradparity.comparisons.explain.replay import mutants, plant, replay
 from gradparity.comparisons.selftest.as_text import SCHEMA
 from gradparity.comparisons.selftest.networks import builtin_subjects
-from gradparity.comparisons.selftest.replay import mutants, plant, replay
 from gradparity.comparisons.selftest.results import SelfTest
 from gradparity.comparisons.selftest.run import selftest
 from gradparity.core import L2, Affine, Case, LinearLoss, ReLU, Tanh, backprop, layered

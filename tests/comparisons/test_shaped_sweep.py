@@ -11,7 +11,7 @@ import pytest
 from gradparity.adapters import get_adapter
 from gradparity.comparisons import Verdict, check, judge
 from gradparity.comparisons.explain.fault_sites import fault_sites
-from gradparity.comparisons.selftest.replay import plant
+from gradparity.comparisons.explain.replay import plant
 from gradparity.core import (
     Add,
     BatchNorm,

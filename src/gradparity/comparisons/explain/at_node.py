@@ -35,7 +35,7 @@ from .alternatives import (
 )
 from .choices import other_ops, solve
 
-__all__ = ["conventions"]
+__all__ = ["conventions", "explains", "is_of_that_function", "reference_of"]
 
 
 def conventions(
@@ -69,7 +69,7 @@ def conventions(
     found: set[tuple[str, float | None]] = set()
     for candidate in _candidates(place, quantity, case, trace, e):
         key = candidate.name, candidate.parameter if candidate.listed else None
-        if key not in found and _fits(candidate.instead, widest):
+        if key not in found and explains(candidate.instead, widest):
             found.add(key)
             yield candidate
 
@@ -84,7 +84,7 @@ def is_of_that_function(
         if place in case.network.loss
         else _other_ops(convention, place, case, trace)
     )
-    return any(_fits(partial(_one, quantity, there), widest) for there in others)
+    return any(explains(partial(reference_of, quantity, there), widest) for there in others)
 
 
 def _other_ops(convention: str, place: Step, case: Case, trace: Trace) -> Iterator[Any]:
@@ -113,19 +113,23 @@ def _candidates(
     else:
         yield from _of_op(place, quantity, case, trace)
         if quantity.target:
-            here = cache(partial(_one, quantity, partial(reference_at_node, place, case, trace)))
+            here = cache(
+                partial(reference_of, quantity, partial(reference_at_node, place, case, trace))
+            )
             yield from _scaled(case, here)
 
 
-def _fits(reference: Callable[[Rounding], Reference], rounding: Rounding) -> bool:
+def explains(reference: Callable[[Rounding], Reference], rounding: Rounding) -> bool:
+    """Whether another reference explains what was got, in every element."""
     with np.errstate(all="ignore"):
         measured = measure(reference(rounding), rounding)
         return not (measured.outside.any() or np.any(measured.undecidable))
 
 
-def _one(
+def reference_of(
     quantity: Quantity, all_of_them: Callable[[Rounding], list[Reference]], rounding: Rounding
 ) -> Reference:
+    """The reference of one quantity among all at a place."""
     return next(e for e in all_of_them(rounding) if e.quantity == quantity)
 
 
@@ -146,14 +150,14 @@ def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator
         if c.instead == step.op:
             continue
         there = cache(partial(reference_at_node, replace(step, op=c.instead), case, trace))
-        if all(_fits(partial(_one, state, there), widest) for state in states):
-            yield replace(c, instead=partial(_one, quantity, there))
+        if all(explains(partial(reference_of, state, there), widest) for state in states):
+            yield replace(c, instead=partial(reference_of, quantity, there))
 
 
 def _of_parameter(
     step: Step, quantity: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Iterator[Alternative]:
-    here = cache(partial(_one, quantity, partial(reference_at_node, step, case, trace)))
+    here = cache(partial(reference_of, quantity, partial(reference_at_node, step, case, trace)))
     yield from _scaled(case, here)
     shape = e.got.shape
     if len(shape) == 2 and shape[0] == shape[1] > 1:
@@ -195,7 +199,7 @@ def _at_divergence(q: Quantity, case: Case, trace: Trace, e: Reference) -> Itera
     if q != Quantity.grad(DIV) and (q != ERR or trace.Div is None):
         found += _of_loss(q, case, trace)
     if q != DIV:  # of each sample: there is nothing to sum
-        here = cache(partial(_one, q, partial(reference_of_loss, case, trace)))
+        here = cache(partial(reference_of, q, partial(reference_of_loss, case, trace)))
         found += _scaled(case, here)
     yield from sorted(found, key=lambda c: "+" in c.name)
 
@@ -214,11 +218,11 @@ def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternati
             continue
         if trace.Div is not None and quantity != DIV:
             inside = with_network(case, loss.instead)
-            div = partial(_one, Quantity(DIV), partial(reference_of_loss, inside, trace))
-            if not _fits(div, widest):
+            div = partial(reference_of, Quantity(DIV), partial(reference_of_loss, inside, trace))
+            if not explains(div, widest):
                 continue
         there = cache(partial(reference_of_loss, changed, trace))
-        yield replace(loss, instead=partial(_one, quantity, there))
+        yield replace(loss, instead=partial(reference_of, quantity, there))
 
 
 def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int]:
@@ -231,7 +235,7 @@ def _smoothing(case: Case, trace: Trace, rounding: Rounding) -> tuple[float, int
     for eps in (0.0, 1.0 / K):
         changed = with_network(case, replace(divergence, eps=eps))
         there = partial(reference_of_loss, changed, trace)
-        ends.append(_one(Quantity.through(*edge), there, rounding))
+        ends.append(reference_of(Quantity.through(*edge), there, rounding))
     low, high = (end.want.value for end in ends)
     with np.errstate(all="ignore"):
         residual = np.asarray(ends[0].got, np.float64) - low

@@ -14,7 +14,7 @@ from ...core.network.contract import value_of
 from ...core.network.nodes import DIV, ERR, Edge, Step
 from ...core.network.quantity import Quantity
 from ..findings.quantities import edges_of
-from .faults import BACKWARD, GRADIENTS, values_of
+from .derivations import BACKWARD, GRADIENTS, values_of
 
 __all__ = ["FaultSite", "completed", "fault_sites", "if_other", "inputs_at", "mistaken", "quantity"]
 

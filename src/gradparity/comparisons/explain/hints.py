@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations, groupby, permutations
 
 import numpy as np
 
-from ...core.arithmetic.arrays import Array
+from ...core.arithmetic.arrays import Array, NDArray
 
 __all__ = ["hint"]
+
+#: How many bounds an explanation may leave.
+ROOM = 4.0
+#: Maximum number of comparisons of slices with each other.
+PAIRS = 2_000_000
+#: Maximum number of factors, or of slices in a new order, listed one by one.
+SEVERAL = 4
 
 
 def hint(got: Array, want: Array, bound: Array) -> str:
@@ -16,14 +24,19 @@ def hint(got: Array, want: Array, bound: Array) -> str:
 
     >>> hint(np.array([3.0, 6.0]), np.array([1.0, 2.0]), np.array([1e-9, 1e-9]))
     'every element is 3 times the formula'
+    >>> want = np.arange(1.0, 9.0).reshape(4, 2)
+    >>> hint(want[::-1], want, np.full((4, 2), 1e-9))
+    'it is the formula mirrored: its rows are in reverse order'
+    >>> hint(want * [[2], [2], [1], [1]], want, np.full((4, 2), 1e-9))
+    'rows 0 to 1 are 2 times the formula; every other row is right'
     """
     got = np.asarray(got, dtype=np.float64)
     with np.errstate(all="ignore"):
         return next(_hints(got, want, np.broadcast_to(bound, want.shape)), "")
 
 
-def _hints(got: Array, want: Array, bound: Array) -> Iterator[str]:
-    telling = np.abs(want) > 4 * bound  # elsewhere a ratio says nothing
+def _hints(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
+    telling = np.abs(want) > ROOM * bound  # elsewhere a ratio says nothing
     if not np.isfinite(got).all():
         yield f"{int((~np.isfinite(got)).sum())} elements are not finite"
         return
@@ -35,19 +48,40 @@ def _hints(got: Array, want: Array, bound: Array) -> Iterator[str]:
     ratio = got[telling] / want[telling]
     factor = float(np.median(ratio))
     matters = bool((np.abs(factor - 1) * np.abs(want) > bound).any())
-    alike = bool(np.all(np.abs(got - factor * want) <= 4 * np.abs(factor) * bound))
-    if telling.sum() > 1 and alike and matters:
+    if telling.sum() > 1 and matters and _is(got, factor * want, abs(factor) * bound):
         yield f"every element is {_factor(factor)} times the formula"
-    for what, other in _rearranged(want):
-        if other.shape == got.shape and np.all(np.abs(got - other) <= 4 * bound.max()):
-            yield f"it is the formula {what}"
+    yield from _rearranged(got, want, bound)
     outside = ~(np.abs(got - want) <= bound)
     if outside.sum() == 1 < got.size:
         yield "all other elements are right"
-    for axis, what in enumerate(("row", "column")[: got.ndim if got.ndim == 2 else 0]):
-        (lines,) = np.nonzero(outside.any(axis=1 - axis))
+    for axis in range(got.ndim):
+        yield from _factors_of_slices(got, want, bound, axis)
+    for axis in range(got.ndim if got.ndim > 1 else 0):
+        (lines,) = np.nonzero(outside.any(axis=_others(got.ndim, axis)))
         if len(lines) == 1 < got.shape[axis]:
-            yield f"only in {what} {lines[0]}; every other {what} is right"
+            one, _ = _slices(got.ndim, axis)
+            yield f"only in {one} {lines[0]}; every other {one} is right"
+    if outside.sum() > 1 and not got[outside].any():
+        yield "every wrong element is zero where the formula is not"
+    if outside.sum() > 1 and not want[outside].any():
+        yield "every wrong element should be zero"
+
+
+def _is(got: NDArray, want: NDArray, bound: NDArray) -> bool:
+    return bool(np.all(np.abs(got - want) <= ROOM * bound))
+
+
+def _others(ndim: int, axis: int) -> tuple[int, ...]:
+    return tuple(a for a in range(ndim) if a != axis)
+
+
+def _slices(ndim: int, axis: int) -> tuple[str, str]:
+    """The name of what lies along an axis: one, and several."""
+    if ndim == 1:
+        return "element", "elements"
+    if ndim == 2:
+        return ("row", "rows") if axis == 0 else ("column", "columns")
+    return f"slice along axis {axis}", f"slices along axis {axis}"
 
 
 def _factor(factor: float) -> str:
@@ -61,11 +95,116 @@ def _factor(factor: float) -> str:
     return f"(1 {'+' if factor > 1 else '-'} {abs(factor - 1):.1e})"
 
 
-def _rearranged(want: Array) -> Iterator[tuple[str, Array]]:
-    if want.ndim == 2:
-        yield "transposed", want.T
-        if want.shape[1] > 1:
-            yield "with its columns reversed", want[:, ::-1]
-    for axis, what in enumerate(("rows", "columns")[: want.ndim]):
-        for shift in (1, -1) if want.shape[axis] > 1 else ():
-            yield f"with its {what} shifted by one", np.roll(want, shift, axis)
+# --- the right numbers in the wrong places ------------------------------------------------------
+
+
+def _rearranged(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
+    """Right numbers with axes exchanged, mirrored, or with slices in another order."""
+    if want.size < 2:
+        return
+    for axes in permutations(range(want.ndim)) if want.ndim <= 4 else ():
+        if axes != tuple(range(want.ndim)) and want.transpose(axes).shape == got.shape:
+            moved = want.transpose(axes), np.maximum(bound, bound.transpose(axes))
+            if _is(got, *moved):
+                how = "transposed" if want.ndim == 2 else f"with its axes in the order {axes}"
+                yield f"it is the formula {how}"
+    for axis in range(want.ndim):
+        order = _order(got, want, bound, axis)
+        if order is not None:
+            yield f"it is the formula {_reordered(order, _slices(want.ndim, axis))}"
+    for k in range(2, want.ndim + 1):
+        for axes in combinations(range(want.ndim), k):
+            if _is(got, np.flip(want, axes), np.maximum(bound, np.flip(bound, axes))):
+                yield f"it is the formula mirrored along the axes {axes}"
+
+
+def _order(got: NDArray, want: NDArray, bound: NDArray, axis: int) -> list[int] | None:
+    """The order in which slices of the formula give the result; None if none does."""
+    n = want.shape[axis]
+    if n < 2 or n * want.size > PAIRS:
+        return None
+    g, w, b = (np.moveaxis(a, axis, 0).reshape(n, -1) for a in (got, want, bound))
+    apart = np.abs(g[:, None] - w[None]) / np.maximum(b[:, None], b[None]).clip(5e-324)
+    order = np.argmin(apart.max(axis=-1), axis=1)
+    fits = apart.max(axis=-1)[np.arange(n), order] <= ROOM
+    if not fits.all() or len(set(order.tolist())) < n or (order == np.arange(n)).all():
+        return None
+    return order.tolist()  # type: ignore[no-any-return]
+
+
+def _reordered(order: Sequence[int], names: tuple[str, str]) -> str:
+    """Describe an order of slices.
+
+    >>> _reordered([1, 0, 2], ("row", "rows")), _reordered([2, 0, 1], ("row", "rows"))
+    ('with its rows 0 and 1 exchanged', 'with its rows shifted by one')
+    >>> _reordered([4, 5, 0, 1, 2, 3], ("column", "columns"))
+    'with its columns shifted by 2'
+    >>> _reordered([0, 1, 4, 5, 2, 3, 6, 7], ("column", "columns"))
+    'with its columns in blocks of 2, in the order [0, 2, 1, 3]'
+    """
+    n, (one, several) = len(order), names
+    moved = [i for i, source in enumerate(order) if i != source]
+    if n > 2 and list(order) == list(range(n))[::-1]:
+        return f"mirrored: its {several} are in reverse order"
+    if len(moved) == 2:
+        return f"with its {several} {moved[0]} and {moved[1]} exchanged"
+    shift = (-order[0]) % n
+    if all(source == (i - shift) % n for i, source in enumerate(order)):
+        by = min(shift, n - shift)
+        return f"with its {several} shifted by {'one' if by == 1 else by}"
+    for size in (k for k in range(n // 2, 1, -1) if n % k == 0):
+        blocks = [order[i : i + size] for i in range(0, n, size)]
+        if all(b[0] % size == 0 and list(b) == list(range(b[0], b[0] + size)) for b in blocks):
+            turn = [b[0] // size for b in blocks]
+            return f"with its {several} in blocks of {size}, in the order {turn}"
+    listed = f" {list(order)}" if n <= 2 * SEVERAL else ""
+    return f"with its {several} in another order{listed or f': {one} 0 is {order[0]}'}"
+
+
+# --- a factor for each slice --------------------------------------------------------------------
+
+
+def _factors_of_slices(got: NDArray, want: NDArray, bound: NDArray, axis: int) -> Iterator[str]:
+    """Slices that are multiples of the formula, such as the samples of one micro-batch."""
+    n = want.shape[axis]
+    if want.ndim < 2 or n < 2:
+        return
+    g, w, b = (np.moveaxis(a, axis, 0).reshape(n, -1) for a in (got, want, bound))
+    telling = np.abs(w) > ROOM * b
+    if (telling.sum(axis=1) < 2).any():  # one number is a multiple of any other
+        return
+    factors = np.array([np.median(a[t] / c[t]) for a, c, t in zip(g, w, telling, strict=True)])
+    f = factors[:, None]
+    if not (np.abs(g - f * w) <= ROOM * np.abs(f) * b + (f == 0) * b).all():
+        return
+    one, several = _slices(want.ndim, axis)
+    right = (np.abs(f - 1) * np.abs(w) <= b).all(axis=1)
+    rounded = [1.0 if r else float(f"{x:.6g}") for x, r in zip(factors, right, strict=True)]
+    wrong = list(dict.fromkeys(x for x in rounded if x != 1.0))
+    if len(wrong) > SEVERAL:
+        few = ", ".join(f"{x:.6g}" for x in rounded[:SEVERAL])
+        yield f"every {one} is a multiple of the formula, by factors of their own: {few}, ..."
+        return
+    said = [
+        f"{_ranges([i for i, x in enumerate(rounded) if x == factor], one, several)} "
+        f"{factor:.6g} times the formula"
+        for factor in wrong
+    ]
+    rest = f"; every other {one} is right" if 1.0 in rounded else ""
+    yield f"{' and '.join(said)}{rest}"
+
+
+def _ranges(indices: Sequence[int], one: str, several: str) -> str:
+    """Name slices by their ranges, with the verb.
+
+    >>> _ranges([0, 1, 2, 5], "row", "rows"), _ranges([3], "row", "rows")
+    ('rows 0 to 2 and 5 are', 'row 3 is')
+    """
+    runs = [
+        [i for _, i in run]
+        for _, run in groupby(enumerate(indices), lambda pair: pair[1] - pair[0])
+    ]
+    said = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:SEVERAL]]
+    more = ", ..." if len(runs) > SEVERAL else ""
+    listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+    return f"{one} {listed} is" if len(indices) == 1 else f"{several} {listed}{more} are"

@@ -14,7 +14,7 @@ from ...core.network.nodes import Step
 from ...core.network.trace import Trace
 from .fault_sites import fault_sites, mistaken
 
-__all__ = ["mistake"]
+__all__ = ["lost_uses", "mistake"]
 
 #: Roundings in which a mistaken formula may differ from the implementation of the same mistake.
 FEW = 16
@@ -52,3 +52,46 @@ def _there(case: Case, trace: Trace, step: Step | None) -> bool:
     known = {*trace.values(), *case.given, step.draw}
     arrived = any(name in trace.grad for name in step.outputs)
     return arrived and all(name in known for name in (*step.inputs, *step.values))
+
+
+def lost_uses(case: Case, trace: Trace, name: str, got: Array, bound: Array) -> str:
+    """The uses whose gradients were left out of a sum or counted twice; "" if that is not it.
+
+    >>> from gradparity.core import *
+    >>> nodes = [Node("a", Tanh(), "x"), Node("b", Sigmoid(), "x"), Node("c", Add(), "a", "b")]
+    >>> net = Network(*nodes, divergence=L2())
+    >>> case = Case.random(net, batch=4, width=3)
+    >>> trace = backprop(case)
+    >>> last = trace.edge_grad["x", "b"]
+    >>> lost_uses(case, trace, "x", last, np.full((4, 3), 1e-12))
+    "only the gradient through 'b' is in it: the last one was assigned, not added"
+    """
+    edges = case.network.consumers(name)
+    uses = [trace.edge_grad.get(edge) for edge in edges]
+    if len(uses) < 2 or any(use is None for use in uses):
+        return ""
+    columns = np.stack([np.asarray(use, np.float64).ravel() for use in uses], axis=1)
+    target = np.asarray(got, np.float64).ravel()
+    if not np.isfinite(columns).all() or not np.isfinite(target).all():
+        return ""
+    weights, _, rank, _ = np.linalg.lstsq(columns, target, rcond=None)
+    times = np.rint(weights)
+    room = 4.0 * np.ravel(bound) + FEW * case.precision.unit * np.abs(columns).sum(axis=1)
+    told = (times == 1.0).all() or rank < len(uses) or target.size < 2 * len(uses)
+    if told or not np.all(np.abs(columns @ times - target) <= room):
+        return ""
+    names = [repr(edge.target) for edge in edges]
+    lost = [n for n, t in zip(names, times, strict=True) if t == 0.0]
+    twice = [f"{n} {t:.0f} times" for n, t in zip(names, times, strict=True) if t not in (0.0, 1.0)]
+    if len(lost) == len(names) - 1 and not twice:
+        (at,) = np.flatnonzero(times)
+        place = {0: "first", len(names) - 1: "last"}.get(int(at), "others")
+        why = {
+            "first": "those of its other uses were not added",
+            "last": "the last one was assigned, not added",
+            "others": "those of its other uses are lost",
+        }
+        return f"only the gradient through {names[at]} is in it: {why[place]}"
+    parts = [f"the gradient through {', '.join(lost)} is left out"] * bool(lost)
+    parts += [f"it counts the gradient through {', '.join(twice)}"] * bool(twice)
+    return "; ".join(parts)

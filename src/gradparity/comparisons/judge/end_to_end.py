@@ -21,6 +21,7 @@ from ...core.network.quantity import Quantity
 from ..explain.allowed import as_convention, is_distinct, parse_allowed
 from ..explain.end_to_end import named_alternatives, of_one_network, with_layout
 from ..explain.hints import hint
+from ..explain.whole_mistakes import whole_mistakes
 from ..findings.finding import SILENT, Evidence, Finding, Verdict, as_written
 from ..measure.branches import NETWORK, RULES, Branches, Chosen, reach
 from ..measure.end_to_end import Reference
@@ -127,6 +128,13 @@ def judge_final(
     accused = {q: m for q, m in accused.items() if is_distinct(case.precision, q, float64)}
     why = named_alternatives(case, got, accused, other.ops)
     found = [as_convention(f, why[f.quantity], allow) if f.quantity in why else f for f in found]
+    if any(f.verdict is Verdict.MISMATCH for f in found):
+        for q, reason in whole_mistakes(case, named).items():
+            said = _with_kinks((Verdict.MISMATCH, reason), q, middle, branches)[1]
+            found = [
+                replace(f, note=said) if f.quantity == q and f.verdict is Verdict.MISMATCH else f
+                for f in found
+            ]
     right = {q: m for q, m in named.items() if not m.off}
     return of_one_network(found, why, right, other.ops)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from ...core.network.network import Network
 from ...core.network.nodes import DIV, ERR, Edge
 from ...core.network.quantity import Quantity
+from ..explain.whole_mistakes import KNOWN
 from ..findings.finding import FOLLOWS, Finding, Verdict
 
 __all__ = ["Places", "Suspects", "placed"]
@@ -59,10 +60,12 @@ def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) 
     judged from end to end: the gradient at 'z2' is right, so check the backward pass of 'z2', ...
     """
     places = Places(network, findings, whole)
-    return [
-        places.told(f) if places.wrong(f.quantity) and f.quantity in places.whole else f
+    unknown = [
+        f.quantity
         for f in findings
+        if f.quantity in places.whole and places.wrong(f.quantity) and not f.note.startswith(KNOWN)
     ]
+    return [places.told(f) if f.quantity in unknown else f for f in findings]
 
 
 class Places:

@@ -24,9 +24,10 @@ from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..explain.allowed import REDUCTIONS, as_convention, is_distinct, parse_allowed
 from ..explain.at_node import conventions, is_of_that_function
+from ..explain.fits import fitted
 from ..explain.forms import UsualForm, usual_form
 from ..explain.hints import hint
-from ..explain.mistakes import mistake
+from ..explain.mistakes import lost_uses, mistake
 from ..findings.finding import SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import at_kink, summary_of_kinks
@@ -277,11 +278,18 @@ class _Judge:
             named = list(conventions(step, q, case, trace, e))
             if named:
                 return as_convention(found, named, self.allow)
-        reason = hint(e.got, e.want.value, measured.bound) if e.valid is None else ""
-        if step is not None and not reason:
-            reason = mistake(case, trace, q, e.got, measured.bound)
-        as_far = f"as far off as {coarse} is" if coarse else ""
+        reason = self._reason(q, step, e, measured)
+        as_far = f"as far off as {coarse} is" if coarse and not reason else ""
         return replace(found, note=_joined(reason, found.note, as_far))
+
+    def _reason(self, q: Quantity, step: Step | None, e: Reference, measured: Measured) -> str:
+        """What a wrong quantity is instead, in words."""
+        got, bound, here = e.got, measured.bound, (self.case, self.trace)
+        if step is None:
+            lost = lost_uses(*here, q.name, got, bound)
+            return lost or hint(got, e.want.value, bound)
+        found = hint(got, e.want.value, bound) if e.valid is None else ""
+        return found or mistake(*here, q, got, bound) or fitted(step, q, *here, e)
 
 
 def _joint(form: UsualForm | None, verdict: Verdict) -> Verdict:

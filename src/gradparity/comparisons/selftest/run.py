@@ -18,12 +18,12 @@ from ...adapters.base import Adapter, AdapterError, get_adapter, installed
 from ...core import Case, Network, Precision, Trace
 from ...core.network.backprop import backprop
 from ..explain.fault_sites import FaultSite, fault_sites, quantity
+from ..explain.replay import mutants, plant, replay
 from ..findings.finding import Finding, Verdict
 from ..judge.node_by_node import judge
 from ..report.records import environment
 from ..running.progress import COMPILED, Progress, Steps, silent
 from .networks import Subject, builtin_subjects, elsewhere
-from .replay import mutants, plant, replay
 from .results import ALLOWED, Result, SelfTest
 
 __all__ = ["DTYPES", "selftest"]

@@ -20,8 +20,8 @@ from ...core.formulas.op import Slopes
 from ...core.network.backprop import arriving
 from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.quantity import Quantity
-from ..explain.fault_sites import FaultSite, completed, if_other, inputs_at, mistaken, quantity
-from ..explain.faults import ARRAY, Place
+from .fault_sites import FaultSite, completed, if_other, inputs_at, mistaken, quantity
+from .faults import ARRAY, Place
 
 __all__ = ["mutants", "plant", "replay"]
 

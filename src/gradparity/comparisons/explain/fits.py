@@ -1,0 +1,133 @@
+"""A wrong quantity that is right for another number or another axis of its op.
+
+Conventions are looked up in a list; here every number that an op was made with is fitted by
+Gauss-Newton steps, and every axis is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...core.formulas.op import Op
+from ...core.network.case import Case
+from ...core.network.contract import FormulaError
+from ...core.network.nodes import Step
+from ...core.network.quantity import Quantity
+from ...core.network.trace import Trace
+from ..measure.at_node import Reference, reference_at_node
+from ..measure.levels import roundings
+from .at_node import explains, reference_of
+from .choices import ENOUGH, solve, spelled
+
+__all__ = ["fitted"]
+
+#: Gauss-Newton steps for one number.
+STEPS = 12
+#: Relative step of the difference that gives the derivative by a number.
+DIFFERENCE = 2.0**-10
+#: Where the steps begin: at the op's own number, and at so many times it.
+BEGINNINGS = (1.0, 1e-3, 1e3)
+
+
+def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> str:
+    """The other number or axis that makes a wrong quantity right, in words; "" if none does.
+
+    Parameters
+    ----------
+    step, q : the node, and the quantity that was judged there.
+    case, trace : what was asked for, and what was computed.
+    e : the reference of the quantity.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([LeakyReLU(0.01)], L2()), batch=4, width=3)
+    >>> trace = backprop(case)
+    >>> trace.value["y1"] = LeakyReLU(0.037).forward(case.x)
+    >>> step = case.network.steps[0]
+    >>> e, *_ = reference_at_node(step, case, trace, roundings(case.precision)[-1])
+    >>> fitted(step, e.quantity, case, trace, e)
+    'right with a = 0.037, where the network has a = 0.01'
+    """
+    if not is_dataclass(step.op) or e.valid is not None or not np.isfinite(e.got).all():
+        return ""
+    rounding = roundings(case.precision)[-1]
+    for name, value, other in _others(step, q, case, trace, e):
+        there = partial(reference_at_node, replace(step, op=other), case, trace)
+        with suppress(FormulaError):  # which the op may have with this argument
+            if explains(partial(reference_of, q, there), rounding):
+                found = getattr(other, name)
+                return f"right with {name} = {found}, where the network has {name} = {value}"
+    return ""
+
+
+def _others(
+    step: Step, q: Quantity, case: Case, trace: Trace, e: Reference
+) -> Iterator[tuple[str, Any, Op]]:
+    """The op with one argument changed: its name, its value now, and the other op."""
+    for argument in fields(step.op):  # type: ignore[arg-type]
+        value = getattr(step.op, argument.name)
+        if isinstance(value, float):
+            for found in _numbers(step, argument.name, q, case, trace, e):
+                yield from _changed(step.op, argument.name, found)
+        elif isinstance(value, bool):
+            yield from _changed(step.op, argument.name, not value)
+        elif isinstance(value, int) and argument.name == "axis":
+            for axis in range(e.got.ndim):
+                if axis != value % e.got.ndim:
+                    yield from _changed(step.op, argument.name, axis)
+
+
+def _changed(op: Op, name: str, value: Any) -> Iterator[tuple[str, Any, Op]]:
+    """Nothing if the op refuses the value, or has other parameters with it."""
+    try:
+        other: Op = replace(op, **{name: value})  # type: ignore[type-var]
+    except (ValueError, TypeError):
+        return
+    if _interface(other) == _interface(op):
+        yield name, getattr(op, name), other
+
+
+def _interface(op: Op) -> tuple[Any, ...]:
+    return op.parameter_shapes(), op.outputs, op.states
+
+
+def _numbers(
+    step: Step, name: str, q: Quantity, case: Case, trace: Trace, e: Reference
+) -> Iterator[float]:
+    """Values of one argument that leave the least, spelled with few digits where they can be."""
+    rounding = roundings(case.precision)[-1]
+    got, bound = np.asarray(e.got, np.float64), e.want.full_error()
+
+    def at(t: float) -> Any:
+        """The reference with this value; None where the op or its formula refuses it."""
+        for _, _, other in _changed(step.op, name, t):
+            try:
+                there = partial(reference_at_node, replace(step, op=other), case, trace)
+                found = np.asarray(reference_of(q, there, rounding).want.value)
+            except (FormulaError, StopIteration):
+                return None
+            return found if found.shape == got.shape else None
+        return None
+
+    own = float(getattr(step.op, name))
+    for beginning in BEGINNINGS if own else (1e-8, 1e-3, 1.0):
+        t = own * beginning if own else beginning
+        telling = 0
+        for _ in range(STEPS):
+            here, beside = at(t), at(t * (1.0 + DIFFERENCE))
+            if here is None or beside is None:
+                break
+            by, telling = solve(got - here, (beside - here) / (t * DIFFERENCE), bound)
+            if not np.isfinite(by) or not telling:
+                break
+            # No step leaves the sign, nor more than a thousandfold smaller.
+            t = t + by if (t + by) * t > 0 else t * 1e-3
+            if abs(by) <= 1e-15 * abs(t):
+                break
+        if telling >= ENOUGH and abs(t - own) > 1e-9 * abs(own):
+            yield from spelled(t, telling)

@@ -1,0 +1,109 @@
+"""One mistake at one node that explains all results which were judged from end to end.
+
+Each mistake of the catalogue is made at each node of the network, and what follows from it is
+computed: it explains the results if it gives all of them, the right ones as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import total
+from ...core.network.backprop import backprop
+from ...core.network.case import Case
+from ...core.network.quantity import Quantity, by_quantity
+from ...core.network.trace import Trace
+from ..measure.measured import Measured
+from .fault_sites import FaultSite, fault_sites, if_other, mistaken
+from .replay import replay
+
+__all__ = ["KNOWN", "whole_mistakes"]
+
+#: How the notes begin that say where and why.
+KNOWN = ("exactly what this mistake gives, made ", "exchanged with ")
+#: In larger networks the search would take longer than the judgement.
+NODES = 60
+#: How many bounds the explanation may leave, and how many roundings of the tensor's largest.
+ROOM, FEW = 4.0, 64.0
+
+
+def whole_mistakes(case: Case, measured: Mapping[Quantity, Measured]) -> dict[Quantity, str]:
+    """What explains the wrong results, in words by quantity; empty where nothing does.
+
+    Parameters
+    ----------
+    case : the case, in the precision of the results.
+    measured : every result, with its error and bound.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 4), Tanh(), Affine(4, 2)], L2()), batch=8)
+    >>> trace = backprop(case)
+    >>> dz = trace.grad["y1"] * (1 - trace.value["z1"] ** 2)
+    >>> wrong = {"grad W1": case.x.T @ dz, "grad b1": dz.sum(0)}
+    >>> measured = {Quantity(q): Measured(a, trace.grad[q[5:]], np.abs(a - trace.grad[q[5:]]),
+    ...                                   np.full(a.shape, 1e-14)) for q, a in wrong.items()}
+    >>> whole_mistakes(case, measured)["grad W1"]
+    "exactly what this mistake gives, made at node 'y1': input and output exchanged"
+    """
+    wrong = [q for q, m in measured.items() if m.off and np.isfinite(m.got).all()]
+    if not wrong or len(case.network.steps) > NODES:
+        return {}
+    exchanged = dict(_exchanged(measured, wrong, case.precision.unit))
+    if len(exchanged) == len(wrong):
+        return exchanged
+    found = list(_explaining(case, measured))[:2]
+    said = f"{KNOWN[0]}{', or '.join(found)}"
+    return dict.fromkeys(wrong, said) if found else exchanged
+
+
+def _exchanged(
+    measured: Mapping[Quantity, Measured], wrong: list[Quantity], unit: float
+) -> Iterator[tuple[Quantity, str]]:
+    """Gradients of one shape that were taken for each other."""
+    for a, b in combinations(wrong, 2):
+        m, n = measured[a], measured[b]
+        same = a.is_gradient and b.is_gradient and m.got.shape == n.got.shape
+        if same and _is(m, n.want, unit) and _is(n, m.want, unit):
+            yield a, f"{KNOWN[1]}{b}"
+            yield b, f"{KNOWN[1]}{a}"
+
+
+def _explaining(case: Case, measured: Mapping[Quantity, Measured]) -> Iterator[str]:
+    """The mistakes, each with its node, those at the nodes nearest to the loss first."""
+    unit = case.precision.unit
+    exact = case if case.precision.name == "float64" else case.astype("float64")
+    with np.errstate(all="ignore"):
+        trace = backprop(exact)
+        for site in reversed(fault_sites(exact)):
+            for name, array in _mistakes(exact, trace, site):
+                if array is None:
+                    continue
+                given = by_quantity(replay(exact, trace, site, array))
+                if all(_is(m, given.get(q), unit) for q, m in measured.items()):
+                    yield f"at node {site.node!r}: {name}"
+
+
+def _mistakes(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, Any]]:
+    """Wrong derivations of a formula, and a use that is left out of a sum."""
+    yield from mistaken(case, trace, site)
+    if site.kind != "sum":
+        return
+    edges = [e for e in case.network.consumers(site.key) if e in trace.edge_grad]
+    uses = [trace.edge_grad[e] for e in edges]
+    for i, edge in enumerate(edges if len(uses) > 1 else ()):
+        rest = total([*uses[:i], *uses[i + 1 :]])
+        lost = f"the gradient of {site.key} through {edge.target!r} left out"
+        yield lost, if_other(rest, trace.grad[site.key])
+
+
+def _is(m: Measured, other: Any, unit: float) -> bool:
+    """Whether a result is this, within its bound."""
+    if other is None:
+        return False
+    want = np.asarray(other, np.float64)
+    room = ROOM * m.bound + FEW * unit * np.abs(want).max(initial=0.0)
+    return bool(want.shape == m.got.shape and np.all(np.abs(m.got - want) <= room))

@@ -1,0 +1,251 @@
+"""Why a result is wrong: what it is instead, found by fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from gradparity.comparisons.explain.derivations import BACKWARD
+from gradparity.comparisons.explain.hints import hint
+from gradparity.core import (
+    ELU,
+    L2,
+    Add,
+    Affine,
+    BatchNorm,
+    Case,
+    CrossEntropy,
+    LayerNorm,
+    LeakyReLU,
+    Network,
+    Node,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    Trace,
+    backprop,
+    layered,
+)
+
+from faults import faulty, with_op
+
+RNG = np.random.default_rng(0)
+WANT = RNG.standard_normal((8, 6))
+CUBE = RNG.standard_normal((4, 3, 5, 5))
+
+
+def said(got: Any, want: Any = WANT) -> str:
+    return hint(got, want, np.full(want.shape, 1e-14))
+
+
+class TestRightNumbersInWrongPlaces:
+    @pytest.mark.parametrize(
+        ("got", "words"),
+        [
+            (WANT[::-1], "mirrored: its rows are in reverse order"),
+            (WANT[:, ::-1], "mirrored: its columns are in reverse order"),
+            (WANT[[1, 0, *range(2, 8)]], "with its rows 0 and 1 exchanged"),
+            (np.roll(WANT, 1, 0), "with its rows shifted by one"),
+            (np.roll(WANT, 2, 1), "with its columns shifted by 2"),
+            (
+                WANT[:, [2, 3, 0, 1, 4, 5]],
+                "with its columns in blocks of 2, in the order [1, 0, 2]",
+            ),
+            (WANT[[3, 1, 0, 2, 7, 4, 6, 5]], "rows in another order [3, 1, 0, 2, 7, 4, 6, 5]"),
+        ],
+    )
+    def test_of_a_matrix(self, got: Any, words: str) -> None:
+        assert words in said(got)
+
+    @pytest.mark.parametrize(
+        ("got", "words"),
+        [
+            (CUBE[..., ::-1, ::-1], "mirrored along the axes (2, 3)"),
+            (CUBE.transpose(0, 1, 3, 2), "with its axes in the order (0, 1, 3, 2)"),
+            (CUBE[[0, 2, 1, 3]], "with its slices along axis 0 1 and 2 exchanged"),
+        ],
+    )
+    def test_of_a_kernel(self, got: Any, words: str) -> None:
+        assert words in said(got, CUBE)
+
+    def test_a_wide_bound_of_one_element_is_no_excuse(self) -> None:
+        """Attention: one element without a bound made every arrangement fit."""
+        bound = np.full(WANT.shape, 1e-14)
+        bound[0, 0] = 1e3
+        assert hint(WANT + RNG.standard_normal(WANT.shape), WANT, bound) == ""
+
+    def test_noise_is_nothing(self) -> None:
+        assert said(WANT * (1 + RNG.standard_normal(WANT.shape))) == ""
+
+
+class TestFactorsOfSlices:
+    def test_of_micro_batches(self) -> None:
+        got = WANT * np.repeat([2.0, 0.5], 4)[:, None]
+        assert (
+            said(got)
+            == "rows 0 to 3 are 2 times the formula and rows 4 to 7 are 0.5 times the formula"
+        )
+
+    def test_of_some(self) -> None:
+        got = WANT * np.array([1, 3, 1, 1, 1, 1])
+        assert said(got) == "column 1 is 3 times the formula; every other column is right"
+
+    def test_of_each(self) -> None:
+        assert "every row is a multiple of the formula" in said(
+            WANT * np.arange(2.0, 10.0)[:, None]
+        )
+
+    def test_single_numbers_are_multiples_of_anything(self) -> None:
+        assert "multiple" not in said(RNG.standard_normal((8, 1)), WANT[:, :1])
+
+
+def value_of(case: Case, name: str, op: Any) -> Trace:
+    """A trace whose forward and backward pass have another op at one node."""
+    return backprop(with_op(case, name, op))
+
+
+class TestNumbers:
+    """An argument of an op is fitted, also where no convention lists it."""
+
+    @pytest.mark.parametrize(
+        ("op", "other", "words"),
+        [
+            (LayerNorm(5), LayerNorm(5, eps=3.1e-4), "right with eps = 0.00031"),
+            (BatchNorm(5), BatchNorm(5, eps=2e-7), "right with eps = 2e-07"),
+            (BatchNorm(5), BatchNorm(5, momentum=0.37), "right with momentum = 0.37"),
+        ],
+    )
+    def test_of_a_norm(self, op: Any, other: Any, words: str) -> None:
+        case = Case.random(layered([op, Affine(5, 3)], L2()), batch=16, width=5)
+        node = case.network.nodes[0].name
+        report = gp.check(case, lambda c: value_of(c, node, other), dtypes=["float64"])
+        assert not report
+        assert words in report.diagnosis()
+
+    def test_of_softmax_by_another_axis(self) -> None:
+        case = Case.random(layered([Softmax()], L2()), batch=6, width=5)
+        node = case.network.nodes[0].name
+        report = gp.check(case, lambda c: value_of(c, node, Softmax(axis=0)), dtypes=["float64"])
+        assert "right with axis = 0, where the network has axis = -1" in report.diagnosis()
+
+    def test_a_right_value_is_not_asked(self) -> None:
+        case = Case.random(layered([LeakyReLU(0.01)], L2()), batch=6, width=5)
+        assert gp.check(case, backprop)
+
+
+class TestPaths:
+    NET = Network(
+        Node("a", Tanh(), "x"),
+        Node("b", Sigmoid(), "x"),
+        Node("c", ELU(), "x"),
+        Node("s", Add(), "a", "b", "c"),
+        divergence=L2(),
+    )
+
+    @pytest.mark.parametrize(
+        ("times", "words"),
+        [
+            ((1, 1, 0), "the gradient through 'c' is left out"),
+            ((0, 0, 1), "only the gradient through 'c' is in it: the last one was assigned"),
+            ((1, 0, 0), "only the gradient through 'a' is in it: those of its other uses were not"),
+            ((1, 2, 1), "it counts the gradient through 'b' 2 times"),
+        ],
+    )
+    def test_of_a_sum(self, times: tuple[int, ...], words: str) -> None:
+        def mine(case: Case) -> Trace:
+            trace = backprop(case)
+            uses = [trace.edge_grad["x", name] for name in "abc"]
+            trace.grad["x"] = sum(t * g for t, g in zip(times, uses, strict=True))
+            return trace
+
+        report = gp.check(Case.random(self.NET, batch=8, width=3), mine, dtypes=["float64"])
+        assert words in report.diagnosis()
+
+    def test_from_end_to_end(self) -> None:
+        """Nothing but the gradient of x is returned."""
+
+        def mine(case: Case) -> dict[str, Any]:
+            trace = backprop(case)
+            return {"grad x": trace.edge_grad["x", "a"] + trace.edge_grad["x", "c"]}
+
+        report = gp.check(Case.random(self.NET, batch=8, width=3), mine)
+        assert "the gradient of x through 'b' left out" in report.diagnosis()
+        assert report.diagnosis().count("verdict ") == 1
+
+
+class TestOneMistakeForAllResults:
+    """Only the gradients of the parameters are returned, as most people's code does."""
+
+    def parameters(self, case: Case, wrong: Case) -> dict[str, Any]:
+        grad = backprop(wrong).grad
+        return {f"grad {name}": grad[name] for name in case.network.trained}
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize(
+        ("layers", "at", "mistake"),
+        [
+            ([Affine(5, 6), ReLU(), Affine(6, 3)], 1, "the sign of the gradient asked"),
+            ([Affine(5, 6), Tanh(), Affine(6, 3)], 1, "input and output exchanged"),
+            (
+                [Affine(5, 6), Tanh(), Affine(6, 6), Sigmoid(), Affine(6, 3)],
+                3,
+                "a term left out",
+            ),
+            ([Affine(5, 6), LayerNorm(6), Affine(6, 3)], 1, "the variance taken for a constant"),
+        ],
+    )
+    def test_it_is_named_at_its_node(
+        self, layers: list[Any], at: int, mistake: str, dtype: str
+    ) -> None:
+        case = Case.random(layered(layers, CrossEntropy()), batch=16)
+        node, slip = case.network.nodes[at].name, BACKWARD[mistake]
+        op = faulty(layers[at], vjp=lambda right, dz, y, z: slip(layers[at], dz, y, z))
+        report = gp.check(case, lambda c: self.parameters(c, with_op(c, node, op)), dtypes=[dtype])
+        said = report.diagnosis()
+        assert f"made at node '{node}': {mistake}" in " ".join(said.split())
+        assert said.count("verdict ") == 1  # one cause, one paragraph
+        assert "judged from end to end" not in said  # where it is, is known
+
+    def test_exchanged_parameters(self) -> None:
+        case = Case.random(layered([Affine(4, 4), Tanh(), Affine(4, 4)], L2()), batch=8)
+
+        def mine(case: Case) -> dict[str, Any]:
+            grad = backprop(case).grad
+            return {"grad W1": grad["W2"], "grad W2": grad["W1"], "grad b2": grad["b2"]}
+
+        said = gp.check(case, mine).diagnosis()
+        assert "exchanged with grad W1" in said
+
+    def test_two_mistakes_are_not_one(self) -> None:
+        case = Case.random(layered([Affine(5, 6), ReLU(), Affine(6, 3)], CrossEntropy()), batch=16)
+
+        def mine(case: Case) -> dict[str, Any]:
+            grad = backprop(case).grad
+            noise = np.random.default_rng(1).standard_normal(grad["W1"].shape)
+            return {"grad W1": grad["W1"] + noise, "grad W2": grad["W2"]}
+
+        assert "exactly what this mistake" not in gp.check(case, mine).diagnosis()
+
+
+class TestNorms:
+    @pytest.mark.parametrize("op", [LayerNorm(5), BatchNorm(5)])
+    @pytest.mark.parametrize(
+        "mistake", ["the variance taken for a constant", "the mean and the variance taken for"]
+    )
+    def test_statistics_that_are_not_differentiated(self, op: Any, mistake: str) -> None:
+        slip = next(fault for name, fault in BACKWARD.items() if name.startswith(mistake))
+        case = Case.random(layered([Affine(4, 5), op, Tanh()], L2()), batch=8)
+        wrong = faulty(op, vjp=lambda right, dz, y, z: slip(op, dz, y, z))
+        node = next(s.name for s in case.network.steps if s.op == op)
+
+        def mine(case: Case) -> Trace:
+            return replace(backprop(with_op(case, node, wrong)), adapter="mine")
+
+        said = " ".join(gp.check(case, mine, dtypes=["float64"]).diagnosis().split())
+        assert mistake in said
+        assert f"at node '{node}'" in said
