@@ -150,7 +150,6 @@ def test_code_of_float32_alone_with_a_convention_that_is_allowed() -> None:
     assert gp.check(case, mine, dtypes=["float32"], allow=["sum"])
 
 
-@ACCUSED
 def test_a_function_of_pytorch_within_a_pair_for_numpy() -> None:
     torch = pytest.importorskip("torch")
 
@@ -164,7 +163,6 @@ def test_a_function_of_pytorch_within_a_pair_for_numpy() -> None:
     assert report, str(report)
 
 
-@ACCUSED
 def test_results_in_the_other_byte_order() -> None:
     case = Case.random(layered([Affine(5, 4), Tanh()], L2()), batch=16)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...adapters.base import AdapterError, InPlaceError
-from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.arrays import NDArray, native
 from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict, as_written
 from ..findings.quantities import GRADIENTS
@@ -257,6 +257,7 @@ def _receive(
     dtype = setting.case.dtype
     try:
         array = _array(got, shape, dtype)
+        array = None if array is None else native(array)
     except Exception as error:  # on no device, sparse, or deleted
         said = (
             f"{function} returned {letter} as {_kind(got)}, which is not an array: {raised(error)}"

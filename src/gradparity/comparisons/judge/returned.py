@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.arrays import NDArray, native
 from ...core.formulas.arguments import did_you_mean
 from ...core.network.case import Case
 from ...core.network.nodes import ERR
@@ -136,7 +136,7 @@ def _what(result: Any) -> str:
 def _of_dtype(case: Case, name: Quantity, result: Any) -> NDArray:
     if name == ERR and isinstance(result, float):  # such as loss.item()
         return np.asarray(result, dtype=np.float64).astype(case.dtype)
-    array = _array(result)
+    array = native(_array(result))
     if array.dtype.name == case.precision.name == "bfloat16":  # JAX's, in NumPy
         array = array.astype(np.float32)
     if array.dtype != case.dtype:
@@ -149,9 +149,8 @@ def _of_dtype(case: Case, name: Quantity, result: Any) -> NDArray:
 
 def _for_dtype(got: np.dtype[Any], expected: np.dtype[Any]) -> str:
     """The remedy for a result of another dtype."""
-    if got.kind == "O" or got.newbyteorder("=") == expected:
-        such = "an array of numbers" if got.kind == "O" else "this machine's byte order"
-        return f"convert it to {such}, such as with .astype(np.{expected})"
+    if got.kind == "O":
+        return f"convert it to an array of numbers, such as with .astype(np.{expected})"
     do = "compute in the dtype of x and the parameters"
     jax = " (JAX has float64 only inside jax.enable_x64(True))"
     return do + jax * ({got, expected} == {np.dtype("float32"), np.dtype("float64")})

@@ -177,14 +177,15 @@ def _noted(report: Report) -> Lines:
 
 
 def _vacuous(report: Report) -> Lines:
-    """Untested gradients: those that are zero, or below their own bound."""
-    untested = grouped(
-        (run.case, f.quantity) for run, f in report.findings() if f.verdict is Verdict.VACUOUS
-    )
+    """Untested gradients: those that are zero, or below their own bound; and what was skipped."""
+    vacuous = [(run, f) for run, f in report.findings() if f.verdict is Verdict.VACUOUS]
+    untested = grouped((run.case, f.quantity) for run, f in vacuous if f.elements)
     lines = [
         f"{case}, not tested (zero, or below its own bound): {', '.join(dict.fromkeys(names))}"
         for case, names in untested.items()
     ]
+    skipped = (f"{run.case}, {f.quantity}: {f.note}" for run, f in vacuous if not f.elements)
+    lines += dict.fromkeys(skipped)
     return shortened([Text(line, style=STYLE[None]) for line in lines], LIMIT)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...adapters.base import Adapter, AdapterError, DeviceError, get_adapter, installed
-from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.arrays import NDArray, native
 from ...core.network.case import Case
 from ...core.network.trace import Trace
 from .raised import raised
@@ -168,8 +168,23 @@ def _together(each: Any, cases: Sequence[Case], device: str | None) -> list[Outc
 
 
 def _signed(result: Any, name: str) -> Any:
-    """A function may have started from another's trace: what is wrong with it is its own."""
-    return replace(result, adapter=name) if isinstance(result, Trace) else result
+    """The result under the implementation's name; a trace in the machine's own byte order.
+
+    A function may have started from another's trace: what is wrong with it is its own.
+    """
+    if not isinstance(result, Trace):
+        return result
+    arrays = {
+        kind: _native(getattr(result, kind)) for kind in ("Div", "value", "grad", "edge_grad")
+    }
+    return replace(result, adapter=name, **arrays)
+
+
+def _native(given: Any) -> Any:
+    """An array, or every array of a mapping, in the machine's own byte order."""
+    if isinstance(given, Mapping):
+        return {name: _native(array) for name, array in given.items()}
+    return native(given) if isinstance(given, np.ndarray) else given
 
 
 class _Lent:
