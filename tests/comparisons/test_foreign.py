@@ -139,7 +139,6 @@ def test_batch_norm_of_pytorch() -> None:
     assert report, str(report)
 
 
-@ACCUSED
 def test_code_of_float32_alone_with_a_convention_that_is_allowed() -> None:
     case = Case.random(layered([Affine(5, 4), Tanh()], L2()), batch=16)
 

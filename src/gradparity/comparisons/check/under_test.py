@@ -108,12 +108,16 @@ class UnderTest:
         return found
 
     def _evidence(self, case: Case) -> dict[str, Finding]:
-        """The float64 findings of a case by quantity, computed only if the judge asks."""
+        """The float64 findings of a case by quantity, computed only if the judge asks.
+
+        A result that could not be compared there is no evidence: code that computes in float32
+        whatever it is given is judged in float32 alone.
+        """
         if case.name not in self._in_float64:
             wide = case.astype(np.float64)
             (ran,) = outcomes(self.implementation, [wide], self.device)
             self._findings(wide, ran)
-        return {f.quantity: f for f in self._in_float64[case.name]}
+        return {f.quantity: f for f in self._in_float64[case.name] if f.elements}
 
     def _with_default(self, finding: Finding, case: Case) -> Finding:
         """Add the framework's default at such a kink, measured now."""

@@ -210,8 +210,10 @@ def judged(
 
     @cache
     def float64() -> dict[str, Finding]:
-        found = setting.judged(run(setting).results, None, task.allow)
-        return setting.evidence(found)
+        ran = run(setting)
+        unfit = {problem.quantity for problem in ran.problems}  # such as a result in float32
+        found = setting.judged(ran.results, None, task.allow)
+        return setting.evidence([f for f in found if f.quantity not in unfit])
 
     rounded = setting.astype(task.precision)
     outcome = run(rounded)
