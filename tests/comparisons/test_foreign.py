@@ -18,6 +18,7 @@ from gradparity.core import (
     SELU,
     Affine,
     BatchNorm,
+    BinaryCrossEntropy,
     Case,
     CrossEntropy,
     Op,
@@ -86,7 +87,6 @@ def test_another_form_of_an_activation(form: str) -> None:
     assert gp.check(case, mine)
 
 
-@ACCUSED
 @pytest.mark.parametrize("added", [1e-12, 1e-9, 1e-7])
 def test_a_logarithm_with_a_small_number_added(added: float) -> None:
     """It is another value of the loss: a convention with its number, and no mistake."""
@@ -98,6 +98,43 @@ def test_a_logarithm_with_a_small_number_added(added: float) -> None:
     trace.Err = float(trace.Div.mean())
     found = [f for f in gp.comparisons.judge(case, trace) if f.parity is False]
     assert {str(f.verdict) for f in found} == {"convention"}
+
+
+LOGS: dict[str, tuple[Any, Formula]] = {
+    "log-eps=1e-12": (CrossEntropy(), lambda p: p + 1e-12),
+    "log-eps=1e-08": (BinaryCrossEntropy(), lambda p: p + 1e-8),
+    "log-clip=0.001": (CrossEntropy(), lambda p: np.clip(p, 0.001, 1 - 0.001)),
+    "log-clip=1e-07": (BinaryCrossEntropy(), lambda p: np.clip(p, 1e-7, 1 - 1e-7)),
+}
+
+
+@pytest.mark.parametrize("with_div", [True, False])
+@pytest.mark.parametrize("allowed", LOGS)
+def test_a_kept_logarithm_is_allowed_with_its_number(allowed: str, with_div: bool) -> None:
+    divergence, kept = LOGS[allowed]
+    case = Case.random(layered([Affine(5, 4)], divergence), batch=16)
+    case = Case(case.network, {n: 4 * p for n, p in case.params.items()}, 2 * case.x, case.d)
+
+    def mine(case: Case) -> dict[str, Any]:
+        trace = backprop(case)
+        z, d = trace.value["z1"], case.desired
+        if isinstance(divergence, BinaryCrossEntropy):
+            p, q = _sigmoid(z), _sigmoid(-z)
+            div = -(d * np.log(kept(p)) + (1 - d) * np.log(kept(q))).sum(-1)
+        else:
+            e = np.exp(z - z.max(-1, keepdims=True))
+            div = -(d * np.log(kept(e / e.sum(-1, keepdims=True)))).sum(-1)
+        div = div.astype(z.dtype)
+        loss = {"Div": div, "Err": div.mean()} if with_div else {"Err": div.mean()}
+        return {**loss, "value z1": z, "grad W1": trace.grad["W1"], "grad b1": trace.grad["b1"]}
+
+    if with_div or "clip" not in allowed:
+        report = gp.check(case, mine, dtypes=["float64"], allow=[allowed])
+        assert report, str(report)
+        named = {f.convention for _, f in report.findings() if f.declared}
+        assert named == {allowed.partition("=")[0]}
+    assert not gp.check(case, mine, dtypes=["float64"])
+    assert not gp.check(case, mine, dtypes=["float64"], allow=["log-eps=2e-12", "log-clip=0.002"])
 
 
 def test_batch_norm_as_a_pair_of_ones_own() -> None:

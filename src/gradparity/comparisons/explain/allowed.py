@@ -13,14 +13,20 @@ from ...core.network.quantity import Quantity
 from ..findings.finding import Evidence, Finding, Verdict
 
 __all__ = [
+    "CLIPPED",
     "NAMES",
+    "PLUS",
     "REDUCTIONS",
+    "VALUES",
     "Alternative",
     "as_convention",
     "is_allowed",
     "is_distinct",
     "parse_allowed",
 ]
+
+#: The names of cross-entropies that keep the logarithm finite.
+PLUS, CLIPPED = "log-eps", "log-clip"
 
 #: Every name, and what it means.
 NAMES = (
@@ -36,6 +42,8 @@ NAMES = (
     ("no-smoothing", "label smoothing left out"),
     ("kl", "the KL divergence, where the cross-entropy was asked for"),
     ("cross-entropy", "the cross-entropy, where the KL divergence was asked for"),
+    (PLUS, "log(p + eps) in a cross-entropy"),
+    (CLIPPED, "the logarithm of p clipped to [eps, 1 - eps] in a cross-entropy"),
     ("bits", "logarithms to the base 2"),
     ("on-logits", "probabilities taken for logits"),
     ("on-probabilities", "logits taken for probabilities"),
@@ -58,10 +66,13 @@ NAMES = (
 
 #: Conventions that multiply everything upstream of where they are.
 REDUCTIONS = frozenset({"sum", "mean", "mean-elements", "mean-samples"})
+#: Conventions of a value alone: the gradient may be that of the network's own function.
+VALUES = frozenset({PLUS, CLIPPED})
 #: The conventions that have a number, and what it must be above.
 NUMBERS = {
     "eps": 0.0, "smoothing-uniform": 0.0, "smoothing-others": 0.0, "weight-decay": -math.inf,
     "leaky-slope": -math.inf, "elu-alpha": 0.0, "softplus-threshold": -math.inf, "norm-eps": 0.0,
+    PLUS: 0.0, CLIPPED: 0.0,
 }  # fmt: skip
 
 #: Two parameters that differ by less are the same.

@@ -18,10 +18,11 @@ from ...core.formulas.divergences import CrossEntropy, Divergence
 from ...core.formulas.op import Op, attributes
 from ...core.network.backprop import backprop
 from ...core.network.case import Case
-from ...core.network.nodes import DIV, INPUT
+from ...core.network.nodes import DIV, ERR, INPUT
 from ...core.network.quantity import Quantity
 from .allowed import Alternative
 from .choices import ELEMENTS, ENOUGH, SAMPLES, Scaled, other_divergences, other_ops, solve, spelled
+from .other_logs import other_logs
 
 __all__ = [
     "TRANSPOSED",
@@ -196,6 +197,11 @@ def alternatives(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alte
         yield replace(loss, instead=changed)
     yield from _ops_of(case, results)
     yield from _tensors(case, results)
+    div, err = (results.get(Quantity(name)) for name in (DIV, ERR))
+    if div is not None or err is not None:
+        y = backprop(case).value[case.network.output]
+        for loss in other_logs(case, y, div, err):
+            yield replace(loss, instead=with_network(case, loss.instead))
 
 
 def _eps_of(case: Case, results: Mapping[Quantity, Array]) -> tuple[float, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from .alternatives import (
     with_network,
 )
 from .choices import other_ops, solve
+from .other_logs import other_logs
 
 __all__ = ["conventions", "explains", "is_of_that_function", "reference_of"]
 
@@ -211,7 +213,12 @@ def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternati
     """
     widest = roundings(case.precision)[-1]
     of_samples = quantity == DIV or (quantity != ERR and DIV in trace.grad)
-    for loss, changed in losses(case, lambda other: _smoothing(other, trace, widest)):
+    logs = other_logs(case, trace.value.get(case.network.output), trace.Div, trace.Err)
+    others = chain(
+        losses(case, lambda other: _smoothing(other, trace, widest)),
+        ((c, with_network(case, c.instead)) for c in logs),
+    )
+    for loss, changed in others:
         if loss.instead == case.network.divergence:
             continue  # a mean or sum alone is a factor, which `scales` has
         if "+" in loss.name and of_samples:

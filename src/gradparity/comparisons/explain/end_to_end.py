@@ -17,7 +17,7 @@ from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
 from ..measure.end_to_end import Reference, quantities
 from ..measure.measured import Measured
-from .allowed import REDUCTIONS, Alternative, as_convention, is_allowed
+from .allowed import REDUCTIONS, VALUES, Alternative, as_convention, is_allowed
 from .alternatives import TRANSPOSED, Transform, alternatives
 
 __all__ = ["named_alternatives", "of_one_network", "with_layout"]
@@ -56,7 +56,7 @@ def of_one_network(
     """
     groups: dict[str, list[Quantity]] = {}
     for f in findings:
-        if f.declared and {*f.convention.split("+")} - REDUCTIONS:
+        if f.declared and {*f.convention.split("+")} - REDUCTIONS - VALUES:
             groups.setdefault(f.convention, []).append(f.quantity)
     mixed = {q for group in groups.values() if _is_mixed(group, why, right, ops) for q in group}
     note = "; but other results are not of it: it has to explain all of them, or none"

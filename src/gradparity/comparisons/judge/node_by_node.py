@@ -22,7 +22,7 @@ from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
-from ..explain.allowed import REDUCTIONS, as_convention, is_distinct, parse_allowed
+from ..explain.allowed import REDUCTIONS, VALUES, as_convention, is_distinct, parse_allowed
 from ..explain.at_node import conventions, is_of_that_function
 from ..explain.fits import fitted
 from ..explain.forms import UsualForm, usual_form
@@ -184,7 +184,8 @@ class _Judge:
     def _of_one_function(self, step: Step, findings: list[Finding]) -> list[Finding]:
         """Accept an allowed other function of a value only if the gradients are of it too."""
         for i, value in enumerate(findings):
-            if not value.declared or value.quantity.is_gradient or value.convention in REDUCTIONS:
+            alone = value.convention in REDUCTIONS | VALUES
+            if not value.declared or value.quantity.is_gradient or alone:
                 continue
             for f in findings:
                 own = f.quantity.is_gradient and not f.convention and f.verdict.parity
