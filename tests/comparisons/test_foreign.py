@@ -20,9 +20,13 @@ from gradparity.core import (
     BatchNorm,
     BinaryCrossEntropy,
     Case,
+    Conv,
     CrossEntropy,
+    Network,
+    Node,
     Op,
     ReLU,
+    Reshape,
     Sigmoid,
     Softmax,
     Tanh,
@@ -233,7 +237,6 @@ def _strassen(a: Any, b: Any, level: int) -> Any:
     return np.block([[m1 + m4 - m5 + m7, m3 + m5], [m2 + m4, m1 - m2 + m3 + m6]])
 
 
-@ACCUSED
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_matrix_products_of_strassen(level: int) -> None:
     case = Case.random(layered([Affine(64, 64, bias=False), Tanh()], L2()), batch=64)
@@ -246,6 +249,56 @@ def test_matrix_products_of_strassen(level: int) -> None:
         return {"value z1": z, "value y1": y, "grad z1": dz.astype(z.dtype), "grad W1": dW}
 
     assert gp.check(case, mine)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("fault", ["far off", "by 1e3 bounds", "a row", "a factor", "a bias"])
+@pytest.mark.parametrize("level", [0, 1, 3])
+def test_a_wrong_product_is_no_product_of_strassen(level: int, fault: str, dtype: str) -> None:
+    case = Case.random(layered([Affine(64, 64, bias=False), Tanh()], L2()), batch=64, dtype=dtype)
+
+    def mine(case: Case) -> dict[str, Any]:
+        x, W = case.x, case.params["W1"]
+        z = _strassen(x, W, level)
+        bound = (64 * np.finfo(z.dtype).eps / 2 * np.abs(x) @ np.abs(W)).astype(z.dtype)
+        if fault == "far off":
+            z[3, 5] += 1
+        elif fault == "by 1e3 bounds":
+            z[np.unravel_index(np.argmin(bound), z.shape)] += 1e3 * bound.min()
+        elif fault == "a row":
+            z[7] += 2 * bound[7]
+        elif fault == "a factor":
+            z *= 1 + 16 * np.finfo(z.dtype).eps * 64
+        else:
+            z += 2 * bound.max()
+        return {"value z1": z, "grad W1": backprop(case).grad["W1"]}
+
+    found = gp.check(case, mine, dtypes=[dtype]).findings()
+    assert {str(f.verdict) for _, f in found if f.quantity == "value z1"} <= {"mismatch"}
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 12), (2, 16, 16)])
+def test_convolution_by_fft(shape: tuple[int, ...]) -> None:
+    conv = Node("z", Conv(shape[0], 4, (3, 3), padding=1), "x")
+    net = Network(conv, Node("v", Reshape((-1,)), "z"), divergence=L2())
+    case = Case.random(net, x=np.random.default_rng(0).standard_normal((4, *shape)))
+
+    def mine(case: Case, wrong: float = 0.0) -> dict[str, Any]:
+        x, W = case.x, case.params["W_z"]
+        n = x.shape[-1] + 2
+        f = np.fft.rfft2(np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)]))
+        g = np.conj(np.fft.rfft2(W, (n, n)))
+        z = np.fft.irfft2(np.einsum("tcij,kcij->tkij", f, g), (n, n))[..., :-2, :-2]
+        z = (z + case.params["b_z"][:, None, None]).astype(x.dtype)
+        z[1, 2, 3, 4] += wrong
+        return {"value z": z}
+
+    def of_z(implementation: Any) -> set[bool | None]:
+        found = gp.check(case, implementation).findings()
+        return {f.parity for _, f in found if f.quantity == "value z"}
+
+    assert of_z(mine) == {True}
+    assert of_z(lambda case: mine(case, 1e-3)) == {False}
 
 
 @ACCUSED

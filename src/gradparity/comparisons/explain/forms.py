@@ -14,7 +14,7 @@ from ..findings.finding import Power, Verdict
 from ..measure.levels import Levels
 from ..measure.measured import Measured
 
-__all__ = ["UsualForm", "usual_form"]
+__all__ = ["UsualForm", "found_form", "usual_form"]
 
 #: An element with fewer decimal digits than this has none left.
 NO_DIGIT = 0.3
@@ -111,7 +111,7 @@ def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
                 continue  # equal inputs are off by one factor too, but by the one the form has
             away = float(there.error[off].sum())
             if best is None or away < best[0]:
-                best = away, _found(names, own_output, careful, there, levels.precision)
+                best = away, found_form(names, own_output, careful, there, levels.precision)
         if best is not None:
             return best[1]
     return None
@@ -132,13 +132,14 @@ def _in_turn(
         yield pair, levels.in_forms(q, levels.forms(pair, own_output))
 
 
-def _found(
+def found_form(
     names: tuple[str, ...],
     own_output: bool,
     careful: Measured,
     there: Measured,
     precision: Precision,
 ) -> UsualForm:
+    """The form that explains what is outside `careful`, with `there` as the measurement by it."""
     off, full = careful.outside, float(precision.digits * np.log10(2.0))
     got, want = np.asarray(careful.got, np.float64), np.asarray(careful.want)
     with np.errstate(all="ignore"):

@@ -21,6 +21,7 @@ from ...core.network.quantity import Quantity
 from ..explain.allowed import as_convention, is_distinct, parse_allowed
 from ..explain.end_to_end import named_alternatives, of_one_network, with_layout
 from ..explain.hints import hint
+from ..explain.products import has_products
 from ..explain.whole_mistakes import whole_mistakes
 from ..findings.finding import SILENT, Evidence, Finding, Verdict, as_written
 from ..measure.branches import NETWORK, RULES, Branches, Chosen, reach
@@ -28,6 +29,7 @@ from ..measure.end_to_end import Reference
 from ..measure.levels import MINIMUM_SAMPLE, no_bound
 from ..measure.measured import SMALLEST, Measured
 from ..measure.multipliers import solve
+from ..measure.scatter import is_scattered
 from .location import placed
 from .returned import checked_results
 
@@ -118,7 +120,7 @@ def judge_final(
         else:
             best = min((m, away), key=lambda one: one.furthest)
             unknown = _undecided(q, m, middle, other, opened[q].bound)
-            verdict = unknown or _accused(q, best, evidence)
+            verdict = unknown or _accused(q, best, evidence, case)
             verdict = _with_kinks(verdict, q, middle, branches)
         if verdict[0] is Verdict.MISMATCH:
             accused[q] = best
@@ -275,13 +277,15 @@ def _with_kinks(
 
 
 def _accused(
-    q: Quantity, m: Measured, evidence: Mapping[str, Finding] | None
+    q: Quantity, m: Measured, evidence: Mapping[str, Finding] | None, case: Case
 ) -> tuple[Verdict, str]:
     """Beyond the bound, and no kink explains it: a fault, unless float64 knows better."""
     words = hint(m.got, m.want, m.bound)
     if not np.isfinite(m.got[~m.undecidable]).all():
         return Verdict.MISMATCH, words
     sigmas = f"{SIGMAS * m.furthest:.3g} sigma"
+    if _by_fast_products(q, m, evidence, case):
+        return Verdict.ROUNDING, f"{sigmas}, as Strassen, Winograd or FFT products can be off"
     other = evidence.get(q) if evidence else None
     if other is not None and other.verdict.parity:
         alone = _stands_out(m)
@@ -300,6 +304,19 @@ def _accused(
     if m.furthest <= UNUSUAL:
         return Verdict.INCONCLUSIVE, f"{sigmas} off, as an unusual order of summation can be"
     return Verdict.MISMATCH, words
+
+
+def _by_fast_products(
+    q: Quantity, m: Measured, evidence: Mapping[str, Finding] | None, case: Case
+) -> bool:
+    """Whether the errors are as far off, and scatter, as products by a fast algorithm give them."""
+    name = case.precision.name
+    if name not in ("float64", "float32") or m.furthest > UNUSUAL or m.average > 1.0 or m.vacuous:
+        return False
+    other = evidence.get(q) if evidence else None
+    if name == "float32" and (other is None or other.verdict.parity is not True):
+        return False
+    return has_products(case.network) and is_scattered(m.got, m.want, m.bound)
 
 
 def _stands_out(m: Measured) -> bool:

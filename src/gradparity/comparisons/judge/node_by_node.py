@@ -28,6 +28,7 @@ from ..explain.fits import fitted
 from ..explain.forms import UsualForm, usual_form
 from ..explain.hints import hint
 from ..explain.mistakes import lost_uses, mistake
+from ..explain.products import fast_product
 from ..findings.finding import SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import at_kink, summary_of_kinks
@@ -206,6 +207,9 @@ class _Judge:
                 measured, note = form.measured, form.note
             else:
                 measured, note = self._suspicion(q, levels, measured)
+                form = self._fast_product(place, q, levels, measured, note)
+                if form is not None:
+                    measured, note = form.measured, form.note
         with np.errstate(all="ignore"):  # infinite gradients are compared too
             kinks = summary_of_kinks(e, levels.roundings[0]) if e.valid is not None else None
         found = measured.finding(
@@ -251,6 +255,17 @@ class _Judge:
             return sharp, "wrong in float64 too"
         sigma = f"{10 * sharp.furthest:.0f} sigma"
         return worst, f"{sigma} for a usual order of summation; right in float64"
+
+    def _fast_product(
+        self, place: _Place, q: Quantity, levels: Levels, measured: Measured, note: str
+    ) -> UsualForm | None:
+        """A fast algorithm for products, where the usual ones are exceeded and float64 is right."""
+        name = self.precision.name
+        if name not in ("float64", "float32") or not (measured.outside.any() or note == ASK):
+            return None
+        if name == "float32" and not self._right_in_float64(q):
+            return None
+        return fast_product(place.step, q, levels)
 
     def _right_in_float64(self, q: Quantity) -> bool | None:
         """Whether there is parity in float64; what is zero there is not wrong.  None if unknown."""
