@@ -301,7 +301,6 @@ def test_convolution_by_fft(shape: tuple[int, ...]) -> None:
     assert of_z(lambda case: mine(case, 1e-3)) == {False}
 
 
-@ACCUSED
 def test_autocast_to_bfloat16_is_named_once() -> None:
     torch = pytest.importorskip("torch")
     case = Case.random(layered([Affine(32, 16), Tanh()], L2()), batch=16, dtype="float32")

@@ -30,6 +30,7 @@ from ..measure.levels import MINIMUM_SAMPLE, no_bound
 from ..measure.measured import SMALLEST, Measured
 from ..measure.multipliers import solve
 from ..measure.scatter import is_scattered
+from .coarse_products import in_bfloat16
 from .location import placed
 from .returned import checked_results
 
@@ -125,20 +126,40 @@ def judge_final(
         if verdict[0] is Verdict.MISMATCH:
             accused[q] = best
         found.append(_finding(case, q, m, verdict))
-    if not accused:
+    if accused:
+        accused = {q: m for q, m in accused.items() if is_distinct(case.precision, q, float64)}
+        why = named_alternatives(case, got, accused, other.ops)
+        found = [
+            as_convention(f, why[f.quantity], allow) if f.quantity in why else f for f in found
+        ]
+        found = _with_mistakes(case, found, named, middle, branches)
+        right = {q: m for q, m in named.items() if not m.off}
+        found = of_one_network(found, why, right, other.ops)
+    wrong = {f.quantity: other.outcome[f.quantity] for f in found if f.parity is False}
+    return in_bfloat16(case, got, found, wrong, evidence) if wrong else found
+
+
+def _with_mistakes(
+    case: Case,
+    found: list[Finding],
+    named: Mapping[Quantity, Measured],
+    middle: Mapping[str, Any],
+    branches: list[Branches],
+) -> list[Finding]:
+    """Name the one mistake that gives all results, in the notes of those that are wrong."""
+    if not any(f.verdict is Verdict.MISMATCH for f in found):
         return found
-    accused = {q: m for q, m in accused.items() if is_distinct(case.precision, q, float64)}
-    why = named_alternatives(case, got, accused, other.ops)
-    found = [as_convention(f, why[f.quantity], allow) if f.quantity in why else f for f in found]
-    if any(f.verdict is Verdict.MISMATCH for f in found):
-        for q, reason in whole_mistakes(case, named).items():
-            said = _with_kinks((Verdict.MISMATCH, reason), q, middle, branches)[1]
-            found = [
-                replace(f, note=said) if f.quantity == q and f.verdict is Verdict.MISMATCH else f
-                for f in found
-            ]
-    right = {q: m for q, m in named.items() if not m.off}
-    return of_one_network(found, why, right, other.ops)
+    reasons = whole_mistakes(case, named)
+    notes = {
+        q: _with_kinks((Verdict.MISMATCH, reason), q, middle, branches)[1]
+        for q, reason in reasons.items()
+    }
+    return [
+        replace(f, note=notes[f.quantity])
+        if f.quantity in notes and f.verdict is Verdict.MISMATCH
+        else f
+        for f in found
+    ]
 
 
 @dataclass(frozen=True)

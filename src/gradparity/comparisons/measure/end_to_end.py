@@ -40,13 +40,20 @@ class Reference:
     """The references of the results of a case, with their bounds.
 
     `widest` : allow any order of the terms of a sum, and the usual forms of every formula.
+    `products` : name of the precision of matrix products, where they have another; their operands
+    are rounded to it, and so are all results.
     """
 
     def __init__(
-        self, case: Case, got: Mapping[Quantity, NDArray], *, widest: bool = False
+        self,
+        case: Case,
+        got: Mapping[Quantity, NDArray],
+        *,
+        widest: bool = False,
+        products: str = "",
     ) -> None:
-        self.case, self.got, self.widest = case, got, widest
-        self.passed = varied_pass(case, Noise.of(case.precision, ordered=widest, forms=widest))
+        self.case, self.got, self.widest, self.products = case, got, widest, products
+        self.passed = varied_pass(case, self._noise(forms=widest))
         self.draws = _Draws()
         # float64 is judged by a reference that has the same errors itself.
         self.widen = np.sqrt(2.0) if case.precision.digits >= np.finfo(float).nmant else 1.0
@@ -54,13 +61,20 @@ class Reference:
         if self.draws.largest > SHARED:
             self._calibrate({}, MORE)
 
+    def _noise(self, seed: int | None = None, *, forms: bool = False) -> Noise:
+        noise = Noise.of(self.case.precision, seed, ordered=self.widest, forms=forms)
+        if not self.products:
+            return noise
+        coarse = Noise.of(self.products)
+        return replace(noise, out=coarse.out, factors=coarse.out)
+
     def _calibrate(self, ops: Mapping[str, Op], draws: int) -> None:
         if self.draws.n >= draws:
             return
         want = dict(quantities(self.passed, ops, self.got))
         for seed in range(self.draws.n, draws):
-            noise = Noise.of(self.case.precision, seed, ordered=self.widest)
-            for q, drawn in quantities(varied_pass(self.case, noise), ops, self.got):
+            drawn_pass = varied_pass(self.case, self._noise(seed))
+            for q, drawn in quantities(drawn_pass, ops, self.got):
                 self.draws.add(q, drawn, want[q])
         self.draws.n = draws
 

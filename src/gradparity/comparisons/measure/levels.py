@@ -62,7 +62,7 @@ def coarser(precision: Precision) -> dict[str, Rounding]:
         if precision.name == "float32":
             found["matrix products in TF32"] = Rounding.of("tf32")
         bfloat16 = replace(Rounding.of("tf32"), factors=8)
-        found["matrix products of operands rounded to bfloat16"] = bfloat16
+        found["matrix products in bfloat16"] = bfloat16
     if precision.digits > 11:
         found["a result stored in float16"] = Rounding.of("float16")
     if precision.digits > 8:
