@@ -315,3 +315,23 @@ def test_autocast_to_bfloat16_is_named_once() -> None:
 
     report = gp.check(case, mine, dtypes=["float32"])
     assert {f.note for _, f in report.findings()} == {"matrix products in bfloat16"}
+
+
+def test_a_run_in_bfloat16_that_is_finer_is_told() -> None:
+    case = Case.random(layered([Affine(5, 4), Tanh()], L2()), batch=16, dtype="bfloat16")
+
+    def fine(case: Case) -> dict[str, Any]:
+        y = np.tanh(case.x @ case.params["W1"] + case.params["b1"])
+        dz = (y - case.desired) / np.float32(len(y)) * (1 - y**2)
+        return {"grad W1": case.x.T @ dz}
+
+    def rounded(case: Case) -> dict[str, Any]:
+        return {name: case.precision.round(g) for name, g in fine(case).items()}
+
+    def told(implementation: Any) -> list[str]:
+        report = gp.check(case, implementation, dtypes=["bfloat16"])
+        assert report, str(report)
+        return [f.note for _, f in report.findings() if f.quantity == "number format"]
+
+    assert "more digits than bfloat16" in told(fine)[0]
+    assert not told(rounded)

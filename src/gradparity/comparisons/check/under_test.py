@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.precision import Precision
 from ...core.network.case import Case
 from ...core.network.contract import FormulaError
+from ...core.network.nodes import ERR
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..atlas.probe import usual
@@ -103,6 +105,7 @@ class UnderTest:
             if not any(f.final or f.quantity == EVERYTHING for f in found):
                 said = "no parameter or input gradient was returned, so no gradient was checked"
                 found.append(_unknown(GRADIENTS, said))
+            found += _too_fine(case, ran.result)
         if case.precision.name == "float64":
             self._in_float64.setdefault(case.name, found)
         return found
@@ -148,6 +151,29 @@ def _problems(ran: Outcome) -> Iterator[Finding]:
         yield Finding(Quantity("inputs"), "", "", Verdict.MISMATCH, 0, note=ran.changed)
     if ran.failed:
         yield _unknown(EVERYTHING, ran.failed)
+
+
+def _too_fine(case: Case, result: Any) -> Iterator[Finding]:
+    """A finding that says nothing about parity, where bfloat16 results have too many digits.
+
+    They are stored as float32, which code that computes in float32 fills.
+    """
+    if case.precision.name != "bfloat16":
+        return
+    arrays = {q: a for q, a in results_of(case, result).arrays.items() if q != ERR}
+    finer = [q for q, a in arrays.items() if not _fits_in(case.precision, a)]
+    if finer:
+        note = (
+            f"{len(finer)} of {len(arrays)} results have more digits than bfloat16, such as "
+            f"{finer[0]!r}, so they were not rounded to bfloat16"
+        )
+        yield Finding(Quantity("number format"), "", "", Verdict.VACUOUS, 0, note=note)
+
+
+def _fits_in(precision: Precision, array: NDArray) -> bool:
+    """Whether rounding changes nothing."""
+    with np.errstate(all="ignore"):
+        return bool(np.array_equal(precision.round(array), array, equal_nan=True))
 
 
 def _unknown(q: Quantity, note: str) -> Finding:
