@@ -1,7 +1,4 @@
-"""Correct code that real repositories contain: each way of writing it must pass.
-
-What is still accused is a strict xfail, so that the day it passes the mark has to go.
-"""
+"""Correct code that real repositories contain: each way of writing it must pass."""
 
 from __future__ import annotations
 
@@ -35,7 +32,6 @@ from gradparity.core import (
 )
 
 Formula = Callable[[Any], Any]
-ACCUSED = pytest.mark.xfail(strict=True, reason="correct code that is still accused")
 
 
 def _sign_tanh(z: Any) -> Any:
