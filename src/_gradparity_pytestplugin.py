@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configs", "found"]
 
-#: Name of an option and of its ini key, its metavar, and what it says.
+#: Name of an option and of its ini key, its metavar ("" of a flag), and what it says.
 OPTIONS = (
     ("adapters", "NAMES", "the adapters to check, such as torch,jax; every registered one if none"),
     ("dtypes", "NAMES", "the dtypes to check in, such as float64,float32,bfloat16"),
@@ -31,6 +31,7 @@ OPTIONS = (
         "write every report to this file: as JSON to .json, as a page to .html",
     ),
     ("seed", "N", "of the random numbers that a network is given"),
+    ("strict", "", "lossy results fail; in the file: true or false"),
 )
 
 #: The runs of pytest now going on in this process, innermost last.
@@ -43,7 +44,8 @@ found: list[Report] | None = None
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gradparity", "gradient parity")
     for name, metavar, said in OPTIONS:
-        group.addoption(f"--gradparity-{name}", metavar=metavar, default=None, help=said)
+        how = {"metavar": metavar} if metavar else {"action": "store_const", "const": "true"}
+        group.addoption(f"--gradparity-{name}", default=None, help=said, **how)
         # A plain string under every version of pytest and style of file; it is parsed by us.
         parser.addini(f"gradparity_{name}", said, type="string", default="")
 
@@ -51,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "gradparity(adapters=, dtypes=, allow=, seed=): what the fixture `gradparity` uses.",
+        "gradparity(adapters=, dtypes=, allow=, seed=, strict=): what the fixture uses.",
     )
     configs.append(config)
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist only sends

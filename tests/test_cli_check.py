@@ -30,6 +30,11 @@ class TestCheck:
         assert f" · {name} " in header
         assert "net-tanh" in result.stdout
 
+    def test_strict_is_in_the_conclusion(self) -> None:
+        result = check("--case", "net-tanh", "--strict")
+        assert result.exit_code == 0
+        assert last(result).endswith("strict: lossy is no parity")
+
     def test_tells_what_it_did(self) -> None:
         result = check("--case", "net-tanh")
         assert result.exit_code == 0

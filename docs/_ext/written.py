@@ -29,7 +29,8 @@ def plugin() -> Iterator[str]:
 
     yield "| option | key in the file | what it says |\n|---|---|---|"
     for name, metavar, said in OPTIONS:
-        yield f"| `--gradparity-{name}={metavar}` | `gradparity_{name}` | {said} |"
+        value = f"={metavar}" if metavar else ""
+        yield f"| `--gradparity-{name}{value}` | `gradparity_{name}` | {said} |"
     keywords = ", ".join(f"`{name}=`" for name in MARKER)
     yield f"\nThe marker `@pytest.mark.gradparity` takes the keywords {keywords}."
 

@@ -112,7 +112,7 @@ def test_help_names_every_option_and_ini_key(pytester: pytest.Pytester) -> None:
 
 def test_the_marker_is_listed(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--markers", "--strict-markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.gradparity(adapters=, dtypes=, allow=, seed=):*"])
+    result.stdout.fnmatch_lines(["@pytest.mark.gradparity(adapters=, dtypes=, allow=, seed=, strict=):*"])
 
 
 @pytest.mark.usefixtures("adapters")
@@ -198,3 +198,32 @@ class TestAdapters:
         result = pytester.runpytest_subprocess("--gradparity-adapters=broken")
         result.assert_outcomes(failed=1, errors=1)
         result.stdout.fnmatch_lines(["E*the adapter 'broken' is not usable (no such device)*"])
+
+
+STRICT = """
+def test_seen(gradparity):
+    assert gradparity.settings.strict is True
+    assert gradparity.settings.options["strict"] is True
+"""
+
+
+class TestStrict:
+    def test_of_the_command_line(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(STRICT)
+        pytester.runpytest("--gradparity-strict", ".").assert_outcomes(passed=1)
+
+    def test_of_the_file(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(STRICT)
+        pytester.makeini("[pytest]\ngradparity_strict = true\n")
+        pytester.runpytest().assert_outcomes(passed=1)
+
+    def test_of_the_marker(self, pytester: pytest.Pytester, project: Project) -> None:
+        project("import pytest\n@pytest.mark.gradparity(strict=True)" + STRICT)
+        pytester.makeini("[pytest]\ngradparity_strict = false\n")
+        pytester.runpytest().assert_outcomes(passed=1)
+
+    def test_a_bad_value(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(STRICT)
+        pytester.makeini("[pytest]\ngradparity_strict = maybe\n")
+        result = pytester.runpytest()
+        result.stderr.fnmatch_lines(["*gradparity_strict: strict is 'maybe'; give true or false"])

@@ -21,6 +21,7 @@ from .targets import builtin, load
               help="Only built-in cases whose name contains this (repeatable).")  # fmt: skip
 @click.option("--allow", "allow", multiple=True,
               help="Accept this convention, such as sum (repeatable).")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Do not accept lossy results: exit with code 1.")
 @click.option("--device", help="Device, by the framework's name for it.")
 @click.option("--detail", type=click.Choice(["auto", "all", "none"]), default="auto",
               help="Node by node for all cases, for none, or (auto) if there are few.")  # fmt: skip
@@ -32,6 +33,7 @@ def command(
     dtypes: tuple[str, ...],
     patterns: tuple[str, ...],
     allow: tuple[str, ...],
+    strict: bool,
     device: str | None,
     detail: str,
     json_path: Path | None,
@@ -54,7 +56,7 @@ def command(
         with progress_bar() as say:
             report = run_check(
                 cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say,
-                about=about, allow=allow,
+                about=about, allow=allow, strict=strict,
             )  # fmt: skip
     write(json_path, report.to_json)
     write(report_path, lambda: report.to_html(title=target or "the built-in cases"))

@@ -28,6 +28,7 @@ class OwnNetwork:
         adapter or its name.
     name : the implementation's name in the names of tests; by default its own.
     allow : conventions that pass.
+    strict : whether `lossy` is no parity.
 
     Raises
     ------
@@ -49,6 +50,7 @@ class OwnNetwork:
         implementation: Implementation,
         name: str | None = None,
         allow: Sequence[str] = (),
+        strict: bool = False,
     ) -> None:
         several = isinstance(cases, Iterable) and not isinstance(cases, str)
         given: list[Any] = list(cases) if several else [cases]  # type: ignore[arg-type]
@@ -68,6 +70,7 @@ class OwnNetwork:
         if not given:
             raise ValueError("OwnNetwork was given no case; give a Case or a Network")
         self.cases, self.implementation, self.allow = given, implementation, tuple(allow)
+        self.strict = strict
         self.name = name or (
             implementation
             if isinstance(implementation, str)
@@ -79,7 +82,7 @@ class OwnNetwork:
         return f"OwnNetwork({self.name!r}, {len(self.cases)} case{'s' * (len(self.cases) > 1)})"
 
     def checks(
-        self, dtypes: Sequence[Any] | str = DTYPES, seed: int = 0
+        self, dtypes: Sequence[Any] | str = DTYPES, seed: int = 0, strict: bool = False
     ) -> dict[str, Callable[[], Report]]:
         """Name -> check, one per case and dtype, such as "case-float64"; each returns a `Report`.
 
@@ -94,7 +97,12 @@ class OwnNetwork:
             numbered = [replace(c, name=f"{c.name}-{i + 1}") for i, c in enumerate(numbered)]
         return {
             f"{case.name}-{dtype}": partial(
-                check, case, self.implementation, dtypes=[dtype], allow=self.allow
+                check,
+                case,
+                self.implementation,
+                dtypes=[dtype],
+                allow=self.allow,
+                strict=self.strict or strict,
             )
             for case in numbered
             for dtype in formats

@@ -40,6 +40,7 @@ def check(
     progress: Progress | None = silent,
     about: Mapping[str, str] | None = None,
     allow: Sequence[str] = (),
+    strict: bool = False,
 ) -> Report:
     """Do the implementations compute the hand-derived gradient?
 
@@ -55,6 +56,8 @@ def check(
         0.25)``, from 0 to 1 and never falling; None: off.
     about : case name -> what it is, for the report.
     allow : conventions that pass, such as "sum" or "weight-decay=0.001".
+    strict : whether `lossy` is no parity: a result that is right for a usual form of the formula
+        and keeps fewer than half of the digits of some element.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def check(
     if not implementations:
         present = {a.name for a in chosen}
         skipped = {name: "not installed" for name in available() if name not in present}
-    tested = [UnderTest(each, device, allow) for each in chosen]
+    tested = [UnderTest(each, device, allow, strict) for each in chosen]
     steps = Steps(progress)
     for each in tested:
         steps.plan(each.name, len(names) * len(cases), each.cost)

@@ -43,10 +43,14 @@ class UnderTest:
     implementation : an adapter, or a `Function`.
     device : as the framework calls it; its default if None.
     allow : conventions that pass.
+    strict : whether `lossy` is no parity.
     """
 
-    def __init__(self, implementation: Any, device: str | None, allow: Sequence[str]) -> None:
+    def __init__(
+        self, implementation: Any, device: str | None, allow: Sequence[str], strict: bool = False
+    ) -> None:
         self.implementation, self.device, self.allow = implementation, device, allow
+        self.strict = strict
         self.name: str = implementation.name
         self.cost = COMPILED if getattr(implementation, "compiles", False) else 1.0
         self._in_float64: dict[str, list[Finding]] = {}
@@ -58,7 +62,7 @@ class UnderTest:
             some = cases[i : i + TOGETHER]
             ran_all = outcomes(self.implementation, some, self.device)
             for case, ran in zip(some, ran_all, strict=True):
-                findings.append([self._with_default(f, case) for f in self._findings(case, ran)])
+                findings.append([self._reported(f, case) for f in self._findings(case, ran)])
                 arrays.append(results_of(case, ran.result).arrays)
             steps.did(self.name, f"{self.name} {some[-1].precision.name}", len(some))
         return Judged(self.name, arrays, findings)
@@ -89,6 +93,7 @@ class UnderTest:
                 note=f"{SECOND}; {f.note.partition('; judged from end to end')[0]}",
                 power=None,
                 final=False,
+                strict=self.strict,
             )
             for f in bad
         ]
@@ -121,6 +126,10 @@ class UnderTest:
             (ran,) = outcomes(self.implementation, [wide], self.device)
             self._findings(wide, ran)
         return {f.quantity: f for f in self._in_float64[case.name] if f.elements}
+
+    def _reported(self, finding: Finding, case: Case) -> Finding:
+        """The finding as the report has it; evidence in float64 is never strict."""
+        return replace(self._with_default(finding, case), strict=self.strict)
 
     def _with_default(self, finding: Finding, case: Case) -> Finding:
         """Add the framework's default at such a kink, measured now."""

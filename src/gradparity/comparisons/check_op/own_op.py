@@ -58,6 +58,7 @@ class OwnOp:
         of shapes for several inputs.  Give either `width` or `shape`.
     fixed : inputs without a gradient, such as a mask: "y" alone, or of "y1", "y2", ...
     allow : conventions that pass, such as "mean" or "weight-decay=0.001".
+    strict : whether `lossy` is no parity, as for `check`.
 
     Raises
     ------
@@ -83,6 +84,7 @@ class OwnOp:
     shape: Sequence[Any] | None = None
     fixed: Sequence[str] = ()
     allow: Sequence[str] = ()
+    strict: bool = False
 
     def __post_init__(self) -> None:
         _check_reference(self.reference)
@@ -167,7 +169,7 @@ class OwnOp:
         return found
 
     def checks(
-        self, dtypes: Sequence[Any] = DTYPES, seed: int = 0
+        self, dtypes: Sequence[Any] = DTYPES, seed: int = 0, strict: bool = False
     ) -> dict[str, Callable[[], Report]]:
         """Every check that applies by its name, the cheapest first; each returns a report.
 
@@ -175,14 +177,16 @@ class OwnOp:
         ----------
         dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
         seed : the seed of the numbers that the op is tested on.
+        strict : whether `lossy` is no parity, whatever the op says.
         """
         chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
         left_out = self.skipped()
         points = [self._points(each, int(seed)) for each in chosen]
+        own = replace(self, strict=self.strict or strict)
         return {
-            name: partial(self._report, name, check, points)
+            name: partial(own._report, name, check, points)
             for name, check in self._all_checks().items()
             if name not in left_out
         }
@@ -191,7 +195,7 @@ class OwnOp:
         runs = []
         for each in points:
             task = Task(self.pair, each, each.precision, self.allow)
-            found = tuple(_worst_of_each(check(task)))
+            found = tuple(_worst_of_each(replace(f, strict=self.strict) for f in check(task)))
             runs.append(Run(name, self.name, each.precision.name, found))
         pair = self.pair
         versions = pair.backward.versions() if pair.differentiated else {}
@@ -209,6 +213,7 @@ def check_op(
     shape: Sequence[Any] | None = None,
     fixed: Sequence[str] = (),
     allow: Sequence[str] = (),
+    strict: bool = False,
     name: str = "",
 ) -> Report:
     """Check whether a user's forward and backward function compute an op and its gradient.
@@ -220,7 +225,7 @@ def check_op(
 
     Parameters
     ----------
-    forward, backward, reference, width, shape, fixed, allow, name : as for `OwnOp`.
+    forward, backward, reference, width, shape, fixed, allow, strict, name : as for `OwnOp`.
     dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
     seed : the seed of the numbers that the op is tested on.
 
@@ -251,6 +256,7 @@ def check_op(
         shape=shape,
         fixed=fixed,
         allow=allow,
+        strict=strict,
     )
     reports = [check() for check in own.checks(dtypes, seed).values()]
     runs = [run for report in reports for run in report.runs]

@@ -163,6 +163,7 @@ class Finding:
     final : it is the gradient of a parameter or of the input x: what a user trains with.
     worst : some elements outside their bound, the furthest first.
     follows : the quantity whose fault this one follows from, or may; "" for a fault of its own.
+    strict : the user asked that lossy is no parity.
     """
 
     quantity: Quantity
@@ -184,13 +185,16 @@ class Finding:
     final: bool = False
     worst: tuple[Element, ...] = ()
     follows: str = ""
+    strict: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "quantity", Quantity(self.quantity))
 
     @property
     def parity(self) -> bool | None:
-        """The parity of the verdict; an allowed convention counts as parity."""
+        """The parity of the verdict; an allowed convention is parity, strictly lossy is not."""
+        if self.strict and self.verdict is Verdict.LOSSY:
+            return False
         return True if self.declared else self.verdict.parity
 
     @property

@@ -22,7 +22,7 @@ __all__ = ["parsed", "plain", "record"]
 T = TypeVar("T")
 
 #: Fields that older files lack.
-LATER = {"follows", "graphs", "worst"}
+LATER = {"follows", "graphs", "strict", "worst"}
 #: Type of a field -> its types in JSON, and their name in a message.
 IN_JSON: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a string"),

@@ -13,7 +13,7 @@ from ..findings.finding import Finding, KinkSummary, Power, Verdict, choice_in_w
 from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, spaced
 from ..findings.shown import printer
 from .causes import causes
-from .diagnosis import rows
+from .diagnosis import rows, strictness
 from .records import PARITY, WORD, Run, by_case, columns_of, quantities
 from .report import Report
 
@@ -229,6 +229,7 @@ def _conclusion(report: Report) -> RenderableType:
     counts = ", ".join(f"{n} {v}" for v, n in count.items() if n)
     elements = sum(f.elements for f in findings)
     last = f"{word}  {len(findings)} quantities in {len(report.runs)} runs, {elements} elements"
+    last += strictness(report)
     return Group(Text(counts), *_power(report), Text(last, style=style))
 
 

@@ -12,7 +12,7 @@ from .causes import Cause, causes
 from .records import WORD, Run
 from .report import Report
 
-__all__ = ["diagnosis", "headline", "rows"]
+__all__ = ["diagnosis", "headline", "rows", "strictness"]
 
 #: Maximum number of causes, or of findings of one cause, before the rest is only counted; and of
 #: different reasons for one.
@@ -165,6 +165,11 @@ def _name(run: Run) -> str:
     return f"{run.adapter}, {run.dtype}, case {run.case!r}"
 
 
+def strictness(report: Report) -> str:
+    """The words that a conclusion ends with if the check was strict."""
+    return ", strict: lossy is no parity" if any(f.strict for _, f in report.findings()) else ""
+
+
 def _conclusion(report: Report, bad: list[Cause]) -> str:
     word = WORD[report.exit_code]
     if not report.runs:
@@ -174,12 +179,12 @@ def _conclusion(report: Report, bad: list[Cause]) -> str:
     if report:
         allowed = dict.fromkeys(f.convention for _, f in report.findings() if f.declared)
         names = f", allowed: {', '.join(allowed)}" if allowed else ""
-        return f"{word}  {total} quantities in {len(report.runs)} runs{names}"
+        return f"{word}  {total} quantities in {len(report.runs)} runs{names}{strictness(report)}"
     wrong = sum(1 + len(each.too) + len(each.following) for each in bad)
     verb = "is" if wrong == 1 else "are"
     said = "undecided" if all(each.finding.parity is None for each in bad) else "not right"
     line = f"{word}  {wrong} of {total} quantities {verb} {said}"
-    line += f", in {runs} of {len(report.runs)} runs"
+    line += f", in {runs} of {len(report.runs)} runs{strictness(report)}"
     conventions = [name for cause in bad for name in cause.finding.convention.split("+")]
     accepting = f"; to accept it: allow={list(dict.fromkeys(conventions))}"
     return f"{line}{accepting}" if conventions and all(conventions) else line

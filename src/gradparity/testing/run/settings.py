@@ -28,6 +28,7 @@ class Settings:
     dtypes : names; those of `gradparity.check` if None.
     allow : conventions that pass.
     seed : seed of the random numbers that a network is given.
+    strict : whether `lossy` is no parity.
     required : adapters whose absence fails instead of skipping.
     """
 
@@ -35,6 +36,7 @@ class Settings:
     dtypes: tuple[str, ...] | None = None
     allow: tuple[str, ...] = ()
     seed: int = 0
+    strict: bool = False
     required: tuple[str, ...] = ()
 
     @property
@@ -47,7 +49,7 @@ class Settings:
     @property
     def options(self) -> dict[str, Any]:
         """Keywords of `gradparity.check`."""
-        given = {"dtypes": self.dtypes, "allow": self.allow}
+        given = {"dtypes": self.dtypes, "allow": self.allow, "strict": self.strict}
         return {name: value for name, value in given.items() if value}
 
     def changed(self, **given: Any) -> Settings:
@@ -67,6 +69,7 @@ def of_config(config: pytest.Config) -> Settings:
         ("adapters", "adapters"),
         ("dtypes", "dtypes"),
         ("seed", "seed"),
+        ("strict", "strict"),
         ("require", "required"),
     ):
         source, value = _given(config, option)
@@ -210,12 +213,21 @@ def _seed(given: Any) -> int:
     return seed
 
 
+def _strict(given: Any) -> bool:
+    words = {"true": True, "1": True, "false": False, "0": False}
+    found = given if isinstance(given, bool) else words.get(str(given).lower())
+    if found is None:
+        raise ValueError(f"strict is {given!r}; give true or false")
+    return found
+
+
 #: Setting -> its parser, which raises TypeError or ValueError.
 PARSERS: dict[str, Callable[[Any], Any]] = {
     "adapters": _adapters,
     "dtypes": _dtypes,
     "allow": _allow,
     "seed": _seed,
+    "strict": _strict,
     "required": _adapters,
 }
-MARKER = ("adapters", "dtypes", "allow", "seed")
+MARKER = ("adapters", "dtypes", "allow", "seed", "strict")
