@@ -112,7 +112,8 @@ def test_help_names_every_option_and_ini_key(pytester: pytest.Pytester) -> None:
 
 def test_the_marker_is_listed(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--markers", "--strict-markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.gradparity(adapters=, dtypes=, allow=, seed=, strict=):*"])
+    listed = "@pytest.mark.gradparity(adapters=, dtypes=, allow=, seed=, strict=):*"
+    result.stdout.fnmatch_lines([listed])
 
 
 @pytest.mark.usefixtures("adapters")
