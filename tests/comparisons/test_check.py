@@ -101,7 +101,7 @@ def test_torch_against_jax_is_a_conclusion_from_both():
 def test_different_subgradients_are_not_called_rounding():
     case = Case(layered([ReLU()], gp.core.LinearLoss()), {}, np.zeros((1, 2)), np.ones((1, 2)))
     report = check(case, "torch", backprop)
-    assert report.exit_code == 0
+    assert report.exit_code == 2  # torch's gradients are all zero, which is valid only at kinks
     assert report.differences[0].choices
     assert Verdict.SUBGRADIENT in {f.verdict for _, f in report.findings()}
     assert "network: 1, valid: [0, 1]" in str(report)

@@ -71,6 +71,11 @@ def test_of_an_op(strict: bool, code: int) -> None:
     assert all(reports) is not strict
 
 
+def test_of_an_op_with_a_width() -> None:
+    own = gp.OwnOp(np.tanh, lambda dz, y: dz, reference=Tanh(), width=4)
+    assert own.checks(strict=True)["linearity"]()
+
+
 def test_of_ones_own_network() -> None:
     own = gp.OwnNetwork(saturated(), textbook)
     assert own.checks()["case-float32"]()

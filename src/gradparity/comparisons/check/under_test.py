@@ -21,6 +21,7 @@ from ..findings.finding import Finding, Verdict
 from ..findings.quantities import EVERYTHING, GRADIENTS
 from ..judge.by_name import judge_results, judge_trace, results_of
 from ..judge.returned import Results
+from ..judge.zeros import with_untested
 from ..report.differences import Judged
 from ..running.implementations import Function, Outcome, outcomes
 from ..running.progress import COMPILED, Steps
@@ -104,7 +105,8 @@ class UnderTest:
         if not ran.failed:
             judge = judge_trace if isinstance(ran.result, Trace) else judge_results
             try:
-                found += judge(case, ran.result, partial(self._evidence, case), self.allow)
+                judged = judge(case, ran.result, partial(self._evidence, case), self.allow)
+                found += with_untested(case, results_of(case, ran.result).arrays, judged)
             except FormulaError as error:  # the network's own: there is no referee for this case
                 found.append(_unknown(EVERYTHING, str(error)))
             if not any(f.final or f.quantity == EVERYTHING for f in found):

@@ -184,18 +184,17 @@ class OwnOp:
             raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
         left_out = self.skipped()
         points = [self._points(each, int(seed)) for each in chosen]
-        own = replace(self, strict=self.strict or strict)
         return {
-            name: partial(own._report, name, check, points)
+            name: partial(self._report, name, check, points, self.strict or strict)
             for name, check in self._all_checks().items()
             if name not in left_out
         }
 
-    def _report(self, name: str, check: Check, points: Sequence[Points]) -> Report:
+    def _report(self, name: str, check: Check, points: Sequence[Points], strict: bool) -> Report:
         runs = []
         for each in points:
             task = Task(self.pair, each, each.precision, self.allow)
-            found = tuple(_worst_of_each(replace(f, strict=self.strict) for f in check(task)))
+            found = tuple(_worst_of_each(replace(f, strict=strict) for f in check(task)))
             runs.append(Run(name, self.name, each.precision.name, found))
         pair = self.pair
         versions = pair.backward.versions() if pair.differentiated else {}

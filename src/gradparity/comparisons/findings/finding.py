@@ -14,7 +14,9 @@ from .elements import Element, side_by_side
 
 __all__ = [
     "FOLLOWS",
+    "ONLY_AT_KINKS",
     "SILENT",
+    "STRUCTURE",
     "SUM",
     "Evidence",
     "Finding",
@@ -33,6 +35,10 @@ SUM = "sum over uses"
 
 #: The note of a quantity of which no element exceeds its bound.
 SILENT = "the signal is zero, or below its own bound"
+#: The note of a final gradient that is zero whatever the data, so that nothing can be tested.
+STRUCTURE = "zero by structure: its terms cancel for all data"
+#: Marker in notes of final gradients that are valid, but zero in every element.
+ONLY_AT_KINKS = "every element is zero, which is valid only because of a choice at the kinks"
 #: Marker in notes of findings that may only be a consequence of a fault closer to the loss.
 FOLLOWS = "it follows from"
 
@@ -196,6 +202,16 @@ class Finding:
         if self.strict and self.verdict is Verdict.LOSSY:
             return False
         return True if self.declared else self.verdict.parity
+
+    @property
+    def structural(self) -> bool:
+        """Whether it is zero whatever the data: nothing can be tested there."""
+        return self.verdict is Verdict.VACUOUS and self.note == STRUCTURE
+
+    @property
+    def untested(self) -> bool:
+        """Whether it is a final gradient that tests nothing, although it could."""
+        return self.final and self.verdict is Verdict.VACUOUS and not self.structural
 
     @property
     def place(self) -> str:

@@ -13,7 +13,7 @@ from ..findings.finding import Finding, KinkSummary, Power, Verdict, choice_in_w
 from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, spaced
 from ..findings.shown import printer
 from .causes import causes
-from .diagnosis import rows, strictness
+from .diagnosis import reasons, rows, strictness
 from .records import PARITY, WORD, Run, by_case, columns_of, quantities
 from .report import Report
 
@@ -52,7 +52,7 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         sections += [[_nodes(some)] for some in _batches(runs if full[case] else [])]
     for columns in _batches(columns_of(report.runs) if others else []):
         sections.append([_summary(report, others, columns)])
-    lists = (_kinks, _noted, _vacuous, _not_returned, _pairs)
+    lists = (_kinks, _noted, _structural, _vacuous, _not_returned, _pairs)
     kinks, *rest = ([*lines(report)] for lines in lists)
     return spaced([*sections, kinks, *_faults(report), *rest], _conclusion(report))
 
@@ -176,10 +176,20 @@ def _noted(report: Report) -> Lines:
     return shortened(lines, LIMIT)
 
 
+def _structural(report: Report) -> Lines:
+    """Final gradients that are zero whatever the data."""
+    found = grouped((run.case, f.quantity) for run, f in report.findings() if f.structural)
+    lines = [
+        f"{case}, zero by structure: {', '.join(dict.fromkeys(names))}"
+        for case, names in found.items()
+    ]
+    return shortened([Text(line) for line in lines], LIMIT)
+
+
 def _vacuous(report: Report) -> Lines:
     """Untested gradients: those that are zero, or below their own bound; and what was skipped."""
     vacuous = [(run, f) for run, f in report.findings() if f.verdict is Verdict.VACUOUS]
-    untested = grouped((run.case, f.quantity) for run, f in vacuous if f.elements)
+    untested = grouped((run.case, f.quantity) for run, f in vacuous if f.elements and not f.structural)
     lines = [
         f"{case}, not tested (zero, or below its own bound): {', '.join(dict.fromkeys(names))}"
         for case, names in untested.items()
@@ -229,6 +239,7 @@ def _conclusion(report: Report) -> RenderableType:
     counts = ", ".join(f"{n} {v}" for v, n in count.items() if n)
     elements = sum(f.elements for f in findings)
     last = f"{word}  {len(findings)} quantities in {len(report.runs)} runs, {elements} elements"
+    last += f"; {why}" if report.exit_code == 2 and (why := reasons(report)) else ""
     last += strictness(report)
     return Group(Text(counts), *_power(report), Text(last, style=style))
 

@@ -12,7 +12,7 @@ from .causes import Cause, causes
 from .records import WORD, Run
 from .report import Report
 
-__all__ = ["diagnosis", "headline", "rows", "strictness"]
+__all__ = ["diagnosis", "headline", "reasons", "rows", "strictness"]
 
 #: Maximum number of causes, or of findings of one cause, before the rest is only counted; and of
 #: different reasons for one.
@@ -70,12 +70,28 @@ def headline(report: Report) -> str:
 
 
 def _untested(report: Report) -> list[str]:
-    """Describe the runs in which nothing is wrong because nothing was tested."""
-    return [
-        f"{_name(run)}: nothing was tested: every final gradient is zero or below its own bound"
-        for run in report.runs
-        if run.exit_code == 2 and not any(f.verdict is Verdict.INCONCLUSIVE for f in run.findings)
-    ]
+    """Describe the runs in which nothing is wrong because something was not tested."""
+    return [f"{_name(run)}: {why}" for run in report.runs if (why := _why_unknown(run))]
+
+
+def reasons(report: Report) -> str:
+    """Why nothing is wrong and yet parity is unknown: each reason of a run once, the first few."""
+    found = [*dict.fromkeys(filter(None, map(_why_unknown, report.runs)))]
+    more = [f"{len(found) - SEVERAL} more reasons"] if len(found) > SEVERAL else []
+    return "; ".join([*found[:SEVERAL], *more])
+
+
+def _why_unknown(run: Run) -> str:
+    """Why a run decides nothing; empty if it does, or if a finding says why."""
+    if run.exit_code != 2 or any(f.verdict is Verdict.INCONCLUSIVE for f in run.findings):
+        return ""
+    if run.untested and not run.all_zero:
+        names, verb = ", ".join(run.untested[:LIMIT]), "was" if len(run.untested) == 1 else "were"
+        names += f" and {len(run.untested) - LIMIT} more" if len(run.untested) > LIMIT else ""
+        return f"{names} {verb} not tested: every element is below its own bound"
+    at = sum(f.kinks.count for f in run.findings if f.kinks)
+    why = f"; {at} elements are exactly at a kink, where zero is a valid choice" if at else ""
+    return f"nothing was tested: every final gradient is zero or below its own bound{why}"
 
 
 def _paragraph(cause: Cause) -> str:
@@ -182,6 +198,9 @@ def _conclusion(report: Report, bad: list[Cause]) -> str:
         return f"{word}  {total} quantities in {len(report.runs)} runs{names}{strictness(report)}"
     wrong = sum(1 + len(each.too) + len(each.following) for each in bad)
     verb = "is" if wrong == 1 else "are"
+    if not bad:  # nothing is wrong, but something was not tested
+        why = reasons(report) or "nothing was compared"
+        return f"{word}  {why}, in {runs} of {len(report.runs)} runs{strictness(report)}"
     said = "undecided" if all(each.finding.parity is None for each in bad) else "not right"
     line = f"{word}  {wrong} of {total} quantities {verb} {said}"
     line += f", in {runs} of {len(report.runs)} runs{strictness(report)}"

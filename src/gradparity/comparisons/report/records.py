@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 
 from ...core.network.quantity import Quantity
-from ..findings.finding import SUM, Finding, Verdict, exit_code
+from ..findings.finding import ONLY_AT_KINKS, SUM, Finding, Verdict, exit_code
 from ..findings.layout import grouped
 
 __all__ = [
@@ -68,11 +68,21 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """As `Report.exit_code`; also 2 if every final gradient is vacuous."""
+        """As `Report.exit_code`; also 2 if a final gradient, or every one, was not tested."""
         code = exit_code(list(self.findings))
-        final = {f.verdict for f in self.findings if f.final}
-        chosen = any(f.verdict is Verdict.SUBGRADIENT for f in self.findings)
-        return 2 if code == 0 and final == {Verdict.VACUOUS} and not chosen else code
+        return 2 if code == 0 and (self.untested or self.all_zero) else code
+
+    @property
+    def untested(self) -> tuple[Quantity, ...]:
+        """Final gradients that test nothing, without those that are zero by structure."""
+        return tuple(f.quantity for f in self.findings if f.untested)
+
+    @property
+    def all_zero(self) -> bool:
+        """Whether every final gradient is zero or below its own bound."""
+        final = [f for f in self.findings if f.final]
+        silent = [f.verdict is Verdict.VACUOUS or ONLY_AT_KINKS in f.note for f in final]
+        return bool(final) and all(silent)
 
     @property
     def nearest(self) -> float:

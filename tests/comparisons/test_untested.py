@@ -1,0 +1,126 @@
+"""Final gradients that test nothing: excused only where they are zero whatever the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+from gradparity.comparisons import Verdict
+from gradparity.core import (
+    L2,
+    Add,
+    Affine,
+    BatchNorm,
+    Case,
+    LinearLoss,
+    Network,
+    Node,
+    ReLU,
+    Tanh,
+    Trace,
+    backprop,
+    layered,
+)
+
+
+def normed() -> Case:
+    """A bias before a batch norm."""
+    return Case.random(layered([Affine(3, 2), BatchNorm(2), Tanh()], L2()), batch=7)
+
+
+def dead() -> Case:
+    """W1 and b1 have no gradient on these data: every ReLU is off; W2 and b2 have one by y2 = x."""
+    net = Network(
+        Node("z1", Affine(3, 2), "x"),
+        Node("y1", ReLU(), "z1"),
+        Node("z2", Affine(3, 2), "x"),
+        Node("s", Add(), "y1", "z2"),
+        divergence=L2(),
+    )
+    case = Case.random(net, batch=5)
+    return Case(net, case.params | {"b1": np.full(2, -50.0)}, case.x, case.d)
+
+
+def untested(report: gp.Report) -> set[tuple[str, str]]:
+    return {(run.dtype, f.quantity) for run, f in report.findings() if f.untested}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bias_before_a_batch_norm_is_excused_and_listed(dtype: str) -> None:
+    report = gp.check(normed(), backprop, dtypes=[dtype])
+    assert report.exit_code == 0
+    assert {f.quantity for _, f in report.findings() if f.structural} == {"grad b1"}
+    assert "case, zero by structure: grad b1" in str(report)
+    assert not untested(report)
+
+
+def test_an_end_to_end_result_is_excused_too() -> None:
+    def mine(case: Case) -> Any:
+        return {f"grad {name}": backprop(case).grad[name] for name in case.network.trained}
+
+    assert gp.check(normed(), mine).exit_code == 0
+
+
+def test_a_dead_path_is_not_excused() -> None:
+    report = gp.check(dead(), backprop, dtypes=["float64"])
+    assert report.exit_code == 2
+    assert untested(report) == {("float64", "grad W1"), ("float64", "grad b1")}
+    reason = "grad W1, grad b1 were not tested: every element is below its own bound"
+    assert reason in repr(report)
+    assert reason in report.diagnosis().splitlines()[-1]
+    assert reason in " ".join(str(report).split())
+    assert gp.Report.from_json(report.to_json()) == report
+
+
+def test_a_coincidence_of_the_data_is_not_structure() -> None:
+    net = layered([Affine(2, 1)], L2())
+    x, d = np.array([[1.0, 2.0], [-1.0, -2.0]]), np.array([[0.3], [-0.3]])
+    params = {"W1": np.array([[0.5], [0.25]]), "b1": np.zeros(1)}
+    report = gp.check(Case(net, params, x, d), backprop, dtypes=["float64"])
+    assert untested(report) == {("float64", "grad b1")}
+    assert report.exit_code == 2
+
+
+def test_what_only_float64_determines_is_not_tested_below_it() -> None:
+    """The gradient of b1 is 2^-23 of its terms: determined in float64, rounding in float32."""
+    net = layered([Affine(2, 1)], L2())
+    x, d = np.array([[1.0, 2.0], [-1.0, -2.0]]), np.array([[2.0], [-2.0 - 2.0**-22]])
+    params = {"W1": np.array([[0.5], [0.25]]), "b1": np.zeros(1)}
+    report = gp.check(Case(net, params, x, d), backprop, dtypes=["float64", "float32"])
+    assert untested(report) == {("float32", "grad b1")}
+    assert report.exit_code == 2
+
+
+def at_zero(**slope: Any) -> Case:
+    net = layered([Affine(2, 2), ReLU(**slope)], LinearLoss())
+    params = {"W1": np.eye(2), "b1": np.zeros(2)}
+    return Case(net, params, np.zeros((3, 2)), np.ones((3, 2)))
+
+
+def off(case: Case) -> Trace:
+    """Backprop with a slope of zero at the kink."""
+    other = layered([Affine(2, 2), ReLU(subgradient=0.0)], LinearLoss())
+    return backprop(Case(other, case.params, case.x, case.d).astype(case.precision))
+
+
+@pytest.mark.parametrize("parts", [None, ("grad W1", "grad b1", "grad x")])
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_zeros_that_only_kinks_allow_are_not_parity(slope: float, parts: Any) -> None:
+    def mine(case: Case) -> Any:
+        trace = off(case)
+        return trace if parts is None else {p: trace.grad[p.split()[1]] for p in parts}
+
+    report = gp.check(at_zero(subgradient=slope), mine, dtypes=["float64"])
+    assert Verdict.MISMATCH not in {f.verdict for _, f in report.findings()}
+    assert report.exit_code == 2
+    assert "nothing was tested" in repr(report)
+
+
+def test_a_gradient_passed_on_at_kinks_is_parity() -> None:
+    def mine(case: Case) -> Any:
+        return {"grad b1": backprop(case).grad["b1"]}
+
+    assert gp.check(at_zero(subgradient=1.0), mine, dtypes=["float64"]).exit_code == 0
