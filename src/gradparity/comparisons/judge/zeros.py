@@ -16,6 +16,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.varied import Noise, Varied
 from ...core.network.case import Case
+from ...core.network.network import Network
 from ...core.network.quantity import Quantity
 from ..findings.finding import ONLY_AT_KINKS, STRUCTURE, Finding, Verdict
 from ..measure.end_to_end import LEAST, quantities
@@ -72,18 +73,30 @@ def _zero_by_structure(case: Case, names: Collection[Quantity]) -> frozenset[Qua
 def _cancelling(case: Case, names: Collection[Quantity]) -> frozenset[Quantity]:
     """The gradients whose every element is rounding in float64, but whose terms are not zero.
 
-    A gradient without a use has no terms at all, and is zero by structure.
+    A gradient of what does not lead to the loss has no terms at all, and is zero by structure.
     """
+    used = _leading_to_an_end(case.network)
     with np.errstate(all="ignore"):
         passed = varied_pass(case, Noise.of("float64"))
         return frozenset(
-            q for q, want in quantities(passed, {}, names) if q in names and _cancels(case, q, want)
+            q
+            for q, want in quantities(passed, {}, names)
+            if q in names and (q.name not in used or _cancels(want))
         )
 
 
-def _cancels(case: Case, q: Quantity, want: Any) -> bool:
-    if not isinstance(want, Varied) or not case.network.consumers(q.name):
-        return not case.network.consumers(q.name)
+def _leading_to_an_end(network: Network) -> set[str]:
+    """The names of the values, parameters and inputs that an end of the network depends on."""
+    found = set(network.ends)
+    for step in reversed(network.steps):
+        if found.intersection(step.values):
+            found.update(step.inputs)
+    return found
+
+
+def _cancels(want: Any) -> bool:
+    if not isinstance(want, Varied):
+        return False
     tells = np.isfinite(want.value) & (np.abs(want.value) > SLACK * want.sigma + LEAST)
     return not tells.any() and bool(np.any(want.sigma > LEAST))
 
