@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons import Verdict
+from gradparity.comparisons import Verdict, judge
 from gradparity.core import (
     L2,
     Add,
@@ -124,3 +124,60 @@ def test_a_gradient_passed_on_at_kinks_is_parity() -> None:
         return {"grad b1": backprop(case).grad["b1"]}
 
     assert gp.check(at_zero(subgradient=1.0), mine, dtypes=["float64"]).exit_code == 0
+
+
+def use_and_sum(case: Case, wrong: Any, allow: Any = ()) -> tuple[Any, Any]:
+    """The findings of the one use of x, and of the sum over it, of a trace made by `wrong`."""
+    trace = backprop(case)
+    trace.grad["x"] = trace.edge_grad["x", "z1"] = wrong(trace.grad["x"])
+    found = {f.quantity: f for f in judge(case, trace, allow=allow)}
+    return found["grad x -> z1"], found["grad x"]
+
+
+def test_a_sum_over_one_use_inherits_a_mismatch() -> None:
+    use, total = use_and_sum(normed(), lambda g: 3 * g)
+    assert use.verdict is total.verdict is Verdict.MISMATCH
+    assert (total.final, total.node) == (True, "z1")
+    assert total.note == "it follows from grad x -> z1"
+
+
+def test_a_sum_over_one_use_inherits_that_nothing_was_tested() -> None:
+    """The gradient of x is below its own bound; what was returned is equal to itself."""
+    net = layered([Affine(2, 2, bias=False)], LinearLoss())
+    W = np.array([[1.0, 1.0], [1.0, 1.0]])
+    x = np.ones((2, 2))
+    case = Case(net, {"W1": W}, x, np.array([[1.0, -1.0], [2.0, -2.0]]))
+    use, total = use_and_sum(case, lambda g: g + 1e-17)
+    assert use.verdict is total.verdict is Verdict.VACUOUS
+    assert total.untested
+
+
+def test_a_sum_over_one_use_that_is_right_stays_exact() -> None:
+    use, total = use_and_sum(normed(), lambda g: g)
+    assert use.parity
+    assert total.verdict is Verdict.EXACT
+
+
+def test_a_sum_over_one_use_that_is_wrong_itself_has_its_own_verdict() -> None:
+    case = normed()
+    trace = backprop(case)
+    trace.grad["x"] = 3 * trace.grad["x"]
+    found = {f.quantity: f for f in judge(case, trace)}
+    assert found["grad x -> z1"].parity
+    assert found["grad x"].op == "sum over uses"
+    assert found["grad x"].verdict is Verdict.MISMATCH
+
+
+def test_a_branch_that_does_not_lead_to_the_loss_is_excused() -> None:
+    net = Network(
+        Node("z1", Affine(3, 2), "x"),
+        Node("aside", Affine(3, 2), "x"),
+        divergence=L2(),
+        output="z1",
+    )
+    report = gp.check(Case.random(net, batch=5), backprop, dtypes=["float64"])
+    assert report.exit_code == 0
+    assert {f.quantity for _, f in report.findings() if f.structural} == {
+        "grad W_aside",
+        "grad b_aside",
+    }

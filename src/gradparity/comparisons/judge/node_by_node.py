@@ -9,7 +9,7 @@ lack of precision, or a mismatch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -29,10 +29,10 @@ from ..explain.forms import UsualForm, usual_form
 from ..explain.hints import hint
 from ..explain.mistakes import lost_uses, mistake
 from ..explain.products import fast_product
-from ..findings.finding import SILENT, SUM, Evidence, Finding, Verdict, as_written
+from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import at_kink, summary_of_kinks
-from ..measure.levels import MINIMUM_SAMPLE, Levels, has_outlier, no_bound
+from ..measure.levels import MINIMUM_SAMPLE, NAN, Levels, has_outlier, no_bound
 from ..measure.measured import Measured
 from .hidden_rows import LOST, with_hidden_rows
 from .traces import check_trace
@@ -89,7 +89,7 @@ def judge_what_is_there(
 ) -> list[Finding]:
     """As `judge`, for a trace that may lack anything: what rests on it is left out."""
     parse_allowed(allow)
-    return meant_once(case, list(_Judge(case, trace, float64, allow, explain).findings()))
+    return meant_once(case, _Judge(case, trace, float64, allow, explain).findings())
 
 
 #: The nodes that the loss is made of.
@@ -176,11 +176,32 @@ class _Judge:
         self.float64 = None if self.precision.name == "float64" else float64  # it settles itself
         self.allow, self.explain = allow, explain
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> list[Finding]:
+        """The verdict on every quantity in the trace."""
+        found: list[Finding] = []
         for place in _places(self.case, self.trace):
             levels = Levels(place.references, self.precision)
-            found = [self.finding(place, q, levels) for q in levels.quantities()]
-            yield from found if place.step is None else self._of_one_function(place.step, found)
+            here = [self.finding(place, q, levels) for q in levels.quantities()]
+            found += here if place.step is None else self._of_one_function(place.step, here)
+        by_quantity = {f.quantity: f for f in found}
+        return [self._with_verdict_of_use(f, by_quantity) for f in found]
+
+    def _with_verdict_of_use(self, f: Finding, found: Mapping[Quantity, Finding]) -> Finding:
+        """A sum over a single use has the verdict of that use if that is no parity.
+
+        It is the same array, and says nothing of its own by being equal to itself.
+        """
+        if f.op != SUM or f.parity is False:
+            return f
+        uses = self.case.network.consumers(f.quantity.name)
+        if len(uses) != 1 or f.quantity.name in self.case.network.ends:
+            return f
+        use = found.get(Quantity.through(*uses[0]))
+        if use is None or use.parity or use.verdict is Verdict.CONVENTION:
+            return f
+        own = use.verdict is Verdict.VACUOUS or use.note in (NAN, LOST)
+        note = use.note if own else f"{FOLLOWS} {use.quantity}"
+        return replace(use, quantity=f.quantity, final=f.final, note=note)
 
     def _of_one_function(self, step: Step, findings: list[Finding]) -> list[Finding]:
         """Accept an allowed other function of a value only if the gradients are of it too."""
