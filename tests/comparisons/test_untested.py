@@ -181,3 +181,45 @@ def test_a_branch_that_does_not_lead_to_the_loss_is_excused() -> None:
         "grad W_aside",
         "grad b_aside",
     }
+
+
+def cancelling(dtype: str, T: int = 64, mean: float = 1e-6) -> Case:
+    """A bias whose gradient is a small mean of large terms."""
+    dy = np.random.default_rng(0).standard_normal((T, 1))
+    dy += mean - dy.mean()
+    net = layered([Affine(1, 1)], LinearLoss())
+    params = {"W1": np.ones((1, 1)), "b1": np.zeros(1)}
+    return Case(net, params, np.ones((T, 1)), dy).astype(dtype)
+
+
+def times(factor: float) -> Any:
+    def mine(case: Case) -> Any:
+        trace = backprop(case)
+        for name in ("W1", "b1"):
+            trace.grad[name] = case.dtype.type(factor) * trace.grad[name]
+        return trace
+
+    return mine
+
+
+def test_a_convention_without_a_signal_explains_nothing() -> None:
+    """A sum's bound exceeds the sum: it would explain the negated gradient too."""
+    case, allow = cancelling("float32"), ["sum"]
+    (f,) = (f for f in judge(case, times(-1)(case)) if f.quantity == "grad b1")
+    assert f.verdict is Verdict.MISMATCH
+    report = gp.check(case, times(-1), dtypes=["float32"], allow=allow)
+    assert report.exit_code != 0
+    assert all(not f.declared for _, f in report.findings())
+    assert gp.check(case, times(-1), allow=allow).exit_code == 1
+
+
+def test_an_allowed_sum_without_a_signal_is_not_accused() -> None:
+    case = cancelling("float32")
+    report = gp.check(case, times(64), allow=["sum"])
+    assert report.exit_code == 2
+    assert ("float32", "grad b1") in untested(report)
+    assert Verdict.MISMATCH not in {f.verdict for _, f in report.findings()}
+
+
+def test_an_allowed_sum_with_a_signal_is_parity() -> None:
+    assert gp.check(cancelling("float32", mean=1.0), times(64), allow=["sum"]).exit_code == 0

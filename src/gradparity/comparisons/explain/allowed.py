@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.precision import PRECISIONS, Precision
 from ...core.formulas.arguments import did_you_mean
 from ...core.network.quantity import Quantity
 from ..findings.finding import Evidence, Finding, Verdict
+from ..measure.measured import Measured
 
 __all__ = [
     "CLIPPED",
@@ -21,6 +25,7 @@ __all__ = [
     "Alternative",
     "as_convention",
     "is_allowed",
+    "is_determined",
     "is_distinct",
     "parse_allowed",
 ]
@@ -90,6 +95,8 @@ class Alternative:
     said : one sentence.
     instead : another op, divergence or case, or a function that gives the other reference.
     listed : its parameter is one of a short list, so each value is an alternative of its own.
+    determined : its reference tells it from zero, or from the network's own formula; see
+        `is_determined`.
     """
 
     name: str
@@ -97,6 +104,7 @@ class Alternative:
     said: str
     instead: Any = None
     listed: bool = False
+    determined: bool = True
 
 
 def as_convention(
@@ -113,6 +121,29 @@ def as_convention(
         declared=any(is_allowed(alternative, allow) for alternative in named),
         note=note or named[0].said,
     )
+
+
+def is_determined(other: Measured, asked: NDArray, wrong: Array) -> bool:
+    """Whether a convention's reference says anything about a result that is wrong as asked.
+
+    It does if, in a wrong element, it differs from zero or from the network's own formula by more
+    than its bound.  A convention whose bound exceeds its signal would explain any small result.
+
+    Parameters
+    ----------
+    other : the result, measured against the convention's reference.
+    asked : the reference of the network's own formula.
+    wrong : the elements that are wrong as asked; if there is none, every element counts.
+
+    >>> want, big = np.array([1.0]), np.array([50.0])
+    >>> summed = Measured(-want, 32 * want, np.array([33.0]), big)
+    >>> is_determined(summed, want, np.array([True]))
+    False
+    """
+    with np.errstate(all="ignore"):
+        signal = np.maximum(np.abs(other.want), np.abs(other.want - asked))
+        tells = signal > other.bound
+    return bool((tells & wrong).any() if np.any(wrong) else tells.any())
 
 
 def is_distinct(precision: Precision, quantity: Quantity, float64: Evidence | None) -> bool:

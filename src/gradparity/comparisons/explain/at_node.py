@@ -24,7 +24,7 @@ from ...core.network.trace import Trace
 from ..measure.at_node import Reference, reference_at_node, reference_of_loss
 from ..measure.kinks import at_kink
 from ..measure.levels import measure, roundings
-from .allowed import Alternative
+from .allowed import Alternative, is_determined
 from .alternatives import (
     TRANSPOSED,
     decays,
@@ -45,7 +45,7 @@ def conventions(
 ) -> Iterator[Alternative]:
     """Conventions that explain a wrong quantity, the likeliest first; none for a right one.
 
-    ``instead(rounding)`` of each is its reference.
+    ``instead(rounding)`` of each is its reference.  One that is not `determined` explains nothing.
 
     Parameters
     ----------
@@ -71,9 +71,13 @@ def conventions(
     found: set[tuple[str, float | None]] = set()
     for candidate in _candidates(place, quantity, case, trace, e):
         key = candidate.name, candidate.parameter if candidate.listed else None
-        if key not in found and explains(candidate.instead, widest):
-            found.add(key)
-            yield candidate
+        if key in found or not explains(candidate.instead, widest):
+            continue
+        found.add(key)
+        with np.errstate(all="ignore"):
+            other = measure(candidate.instead(widest), widest)
+        determined = is_determined(other, np.asarray(e.want.value), outside)
+        yield candidate if determined else replace(candidate, determined=False)
 
 
 def is_of_that_function(

@@ -17,7 +17,7 @@ from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
 from ..measure.end_to_end import Reference, quantities
 from ..measure.measured import Measured
-from .allowed import REDUCTIONS, VALUES, Alternative, as_convention, is_allowed
+from .allowed import REDUCTIONS, VALUES, Alternative, as_convention, is_allowed, is_determined
 from .alternatives import TRANSPOSED, Transform, alternatives
 
 __all__ = ["named_alternatives", "of_one_network", "with_layout"]
@@ -95,7 +95,7 @@ def _fitting(
         if not near:
             return []
         reference = Reference(instead, {q: got[q] for q in near}, widest=True)
-        return [q for q, m in reference.outcome(ops).items() if not m.off and not m.vacuous]
+        return [q for q, m in reference.outcome(ops).items() if _explains(m, accused[q])]
     rounding, fitting = Rounding.of(case.precision), []
     for q, m in accused.items():
         if not q.is_gradient_by(case.network.trained):
@@ -104,9 +104,16 @@ def _fitting(
         if other is None or other.shape != m.got.shape:
             continue
         found = Measured.of(m.got, other.value, other.full_error(), case.precision.largest)
-        if not found.off and not found.vacuous:
+        if _explains(found, m):
             fitting.append(q)
     return fitting
+
+
+def _explains(other: Measured, accused: Measured) -> bool:
+    """Whether a result is right for another reference, which says something about it."""
+    if other.off or other.vacuous:
+        return False
+    return is_determined(other, accused.want, accused.outside)
 
 
 def _near(case: Case, accused: Mapping[Quantity, Measured]) -> list[Quantity]:

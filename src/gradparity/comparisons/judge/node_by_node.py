@@ -22,7 +22,14 @@ from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
-from ..explain.allowed import REDUCTIONS, VALUES, as_convention, is_distinct, parse_allowed
+from ..explain.allowed import (
+    REDUCTIONS,
+    VALUES,
+    as_convention,
+    is_allowed,
+    is_distinct,
+    parse_allowed,
+)
 from ..explain.at_node import conventions, is_of_that_function
 from ..explain.fits import fitted
 from ..explain.forms import UsualForm, usual_form
@@ -313,8 +320,11 @@ class _Judge:
             return replace(found, note=_joined(said, found.note))
         if step is not None and is_distinct(self.precision, q, self.float64):
             named = list(conventions(step, q, case, trace, e))
-            if named:
-                return as_convention(found, named, self.allow)
+            determined = [c for c in named if c.determined]
+            if determined:
+                return as_convention(found, determined, self.allow)
+            if any(is_allowed(c, self.allow) for c in named):
+                return _undetermined(found, named[0].name)
         reason = self._reason(q, step, e, measured)
         as_far = f"as far off as {coarse} is" if coarse and not reason else ""
         return replace(found, note=_joined(reason, found.note, as_far))
@@ -327,6 +337,16 @@ class _Judge:
             return lost or hint(got, e.want.value, bound)
         found = hint(got, e.want.value, bound) if e.valid is None else ""
         return found or mistake(*here, q, got, bound) or fitted(step, q, *here, e)
+
+
+def _undetermined(found: Finding, convention: str) -> Finding:
+    """The finding of a result that only an allowed convention without a signal would explain.
+
+    Nothing was tested: it is neither the network's own formula, nor told from the convention.
+    """
+    note = f"the signal of the allowed convention {convention!r} is below its own bound"
+    verdict = Verdict.VACUOUS if found.final else Verdict.INCONCLUSIVE
+    return replace(found, verdict=verdict, outside=0, note=note)
 
 
 def _joint(form: UsualForm | None, verdict: Verdict) -> Verdict:
