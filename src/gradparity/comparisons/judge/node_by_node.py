@@ -194,9 +194,10 @@ class _Judge:
         return [self._with_verdict_of_use(f, by_quantity) for f in found]
 
     def _with_verdict_of_use(self, f: Finding, found: Mapping[Quantity, Finding]) -> Finding:
-        """A sum over a single use has the verdict of that use if that is no parity.
+        """A sum over a single use is the same array as the use, and no better than it.
 
-        It is the same array, and says nothing of its own by being equal to itself.
+        It is undecided, or vacuous, as the use is.  Where the use is wrong it is undecided too: the
+        use is the place of the fault.
         """
         if f.op != SUM or f.parity is False:
             return f
@@ -208,7 +209,8 @@ class _Judge:
             return f
         own = use.verdict is Verdict.VACUOUS or use.note in (NAN, LOST)
         note = use.note if own else f"{FOLLOWS} {use.quantity}"
-        return replace(use, quantity=f.quantity, final=f.final, note=note)
+        verdict = Verdict.INCONCLUSIVE if use.parity is False else use.verdict
+        return replace(use, quantity=f.quantity, verdict=verdict, final=f.final, note=note)
 
     def _of_one_function(self, step: Step, findings: list[Finding]) -> list[Finding]:
         """Accept an allowed other function of a value only if the gradients are of it too."""
