@@ -37,8 +37,8 @@ def example(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
 
 
 def bad(report: gp.Report) -> dict[tuple[str, str], str]:
-    """(quantity, node) of what is not right -> why."""
-    return {(f.quantity, f.node): f.note for _, f in report.findings() if not f.parity}
+    """(quantity, node) of what is wrong -> why."""
+    return {(f.quantity, f.node): f.note for _, f in report.findings() if f.parity is False}
 
 
 def masked(text: str) -> str:
