@@ -210,7 +210,8 @@ class _Judge:
         own = use.verdict is Verdict.VACUOUS or use.note in (NAN, LOST)
         note = use.note if own else f"{FOLLOWS} {use.quantity}"
         verdict = Verdict.INCONCLUSIVE if use.parity is False else use.verdict
-        return replace(use, quantity=f.quantity, verdict=verdict, final=f.final, note=note)
+        told = {"note": note, "follows": "" if own else use.quantity}
+        return replace(use, quantity=f.quantity, verdict=verdict, final=f.final, **told)
 
     def _of_one_function(self, step: Step, findings: list[Finding]) -> list[Finding]:
         """Accept an allowed other function of a value only if the gradients are of it too."""

@@ -189,7 +189,9 @@ def _structural(report: Report) -> Lines:
 def _vacuous(report: Report) -> Lines:
     """Untested gradients: those that are zero, or below their own bound; and what was skipped."""
     vacuous = [(run, f) for run, f in report.findings() if f.verdict is Verdict.VACUOUS]
-    untested = grouped((run.case, f.quantity) for run, f in vacuous if f.elements and not f.structural)
+    untested = grouped(
+        (run.case, f.quantity) for run, f in vacuous if f.elements and not f.structural
+    )
     lines = [
         f"{case}, not tested (zero, or below its own bound): {', '.join(dict.fromkeys(names))}"
         for case, names in untested.items()

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
 from ...core.network.nodes import ERR
+from ...core.network.quantity import Quantity
 from ..findings.finding import SUM, Finding, Verdict
 from .graph import Graph
 from .records import Run
@@ -54,8 +55,10 @@ def causes(report: Report) -> list[Cause]:
 
 
 def _wrong(report: Report) -> Iterator[tuple[Run, Finding]]:
+    """What is not right, but for a value's gradient that is the same as that of its only use."""
     for run, f in report.findings():
-        if f.parity is False or f.verdict is Verdict.INCONCLUSIVE:
+        same = f.verdict is Verdict.INCONCLUSIVE and Quantity(f.follows).name == f.quantity.name
+        if (f.parity is False or f.verdict is Verdict.INCONCLUSIVE) and not same:
             yield run, f
 
 
