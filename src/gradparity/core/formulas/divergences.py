@@ -15,9 +15,9 @@ import numpy as np
 from ..arithmetic.arrays import Array, usual
 from ..arithmetic.precision import Precision
 from .arguments import one_of
-from .layers import log_softmax
 from .op import Op, Shape
 from .smooth import sigmoid, softplus, softplus_slope
+from .softmax import Exponentials
 
 __all__ = [
     "KL",
@@ -290,22 +290,20 @@ class CrossEntropy(_OfProbabilities):
     def forward(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
         if self.on == "logits":
-            log_y = log_softmax(y)
-            form = {"sum t log sum e^z - sum t z": lambda: _from_lse(t, y, log_y)}
-            return usual(_from_log(t, log_y), form)
+            return _of_logits(t, Exponentials.of(y))
         return -_d_log(t, y).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
         if self.on == "logits":
-            return _from_log_gradient(t, log_softmax(y))
+            return Exponentials.of(y).loss_gradient(t)
         return -_over(t, y)
 
     def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
         if self.on != "logits" or type(self) is not CrossEntropy:
             return super().forward_and_gradient(y, d)
-        t, log_y = self.smoothed(d), log_softmax(y)
-        return _from_log(t, log_y), _from_log_gradient(t, log_y)
+        t, of = self.smoothed(d), Exponentials.of(y)
+        return _of_logits(t, of), of.loss_gradient(t)
 
 
 @dataclass(frozen=True)
@@ -339,20 +337,14 @@ def one_hot(labels: Array, K: int, dtype: Any) -> Array:
     return np.eye(K, dtype=Precision.of(dtype).dtype)[labels]
 
 
-def _from_log(t: Array, log_y: Array) -> Array:
-    """-sum_i t_i log y_i."""
-    return -(t * log_y).sum(axis=-1)
-
-
-def _from_lse(t: Array, z: Array, log_y: Array) -> Array:
-    """The same as log sum_j e^{z_j} sum_i t_i - sum_i t_i z_i."""
-    lse = z[..., 0] - log_y[..., 0]
-    return lse * t.sum(axis=-1) - (t * z).sum(axis=-1)
-
-
-def _from_log_gradient(t: Array, log_y: Array) -> Array:
-    """The gradient of -sum_i t_i log softmax(z)_i by z: y_i sum_j t_j - t_i."""
-    return np.minimum(np.exp(log_y), 1) * t.sum(axis=-1, keepdims=True) - t
+def _of_logits(t: Array, of: Exponentials) -> Array:
+    """-sum_i t_i log softmax(z)_i, a sum of terms of one sign."""
+    form = {
+        "sum t log sum e^z - sum t z": lambda: (
+            of.log_sum()[..., 0] * t.sum(axis=-1) - (t * of.z).sum(axis=-1)
+        )
+    }
+    return usual(-(t * of.log_softmax()).sum(axis=-1), form)
 
 
 def _d_log(d: Array, y: Array) -> Array:

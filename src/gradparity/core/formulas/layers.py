@@ -11,14 +11,12 @@ import numpy as np
 from ..arithmetic.arrays import (
     Array,
     NDArray,
-    absorb,
     affine,
     moved_back,
     scatter_add,
     split,
     total,
     unbroadcast,
-    usual,
 )
 from .arguments import (
     axes_in,
@@ -33,6 +31,7 @@ from .arguments import (
     whole,
 )
 from .op import Activation, Op, Shape
+from .softmax import log_softmax, log_softmax_vjp, softmax, softmax_vjp
 
 __all__ = [
     "Add",
@@ -43,7 +42,6 @@ __all__ = [
     "Products",
     "Softmax",
     "VectorActivation",
-    "log_softmax",
 ]
 
 
@@ -119,23 +117,10 @@ class Softmax(_AlongAxis):
     """
 
     def f(self, z: Array) -> Array:
-        e = np.exp(z - z.max(axis=self.axis, keepdims=True))
-        return usual(
-            _shares(e, self.axis), {"e^z / sum e^z": lambda: _shares(np.exp(z), self.axis)}
-        )
+        return softmax(z, self.axis)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True))
-
-
-def _shares(e: Array, axis: int) -> Array:
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def log_softmax(z: Array, axis: int = -1) -> Array:
-    """z_i - log sum_j e^{z_j}, the largest z taken out of the exponential; any shape."""
-    m = z.max(axis=axis, keepdims=True)
-    return z - absorb(m, np.log(np.exp(z - m).sum(axis=axis, keepdims=True)))
+        return softmax_vjp(dy, y, self.axis)
 
 
 @dataclass(frozen=True)
@@ -151,7 +136,7 @@ class LogSoftmax(_AlongAxis):
         return log_softmax(z, self.axis)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return dy - np.minimum(np.exp(y), 1) * dy.sum(axis=self.axis, keepdims=True)
+        return log_softmax_vjp(dy, y, self.axis)
 
 
 @dataclass(frozen=True)

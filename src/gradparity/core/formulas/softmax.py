@@ -1,0 +1,148 @@
+"""The softmax family in best and usual forms: softmax, log-softmax, cross-entropy on logits.
+
+The best forms keep the digits of confident samples.  With m the largest logit and c its index,
+
+    log sum_j e^{z_j} = m + log1p(sum_{j != c} e^{z_j - m}),
+
+so the loss of a sample that is almost surely right is not the difference of two numbers near m,
+and 1 - y_c is the sum of the other probabilities.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray, absorb, usual
+
+__all__ = [
+    "Exponentials",
+    "log_softmax",
+    "log_softmax_vjp",
+    "softmax",
+    "softmax_vjp",
+]
+
+
+def _winner(x: Array, largest: Array, axis: int) -> NDArray:
+    """True at one largest element along the axis: the first."""
+    wins = np.asarray(x == largest, dtype=bool)
+    if np.count_nonzero(wins) * wins.shape[axis] > wins.size:
+        wins &= np.cumsum(wins, axis=axis) == 1
+    return wins
+
+
+def _others(x: Array, axis: int) -> Array:
+    """The sum of the other elements for each element of x >= 0, without cancellation.
+
+    An element that is not the largest is at most half of the sum, so subtracting it is harmless;
+    for the largest, the others are added up.
+    """
+    first = _winner(x, x.max(axis=axis, keepdims=True), axis)
+    rest = np.where(first, 0 * x, x).sum(axis=axis, keepdims=True)
+    return np.where(first, rest, x.sum(axis=axis, keepdims=True) - x)
+
+
+class Exponentials(NamedTuple):
+    """The exponentials e^{z - m} of logits, m the largest of them, and what sums are made of them.
+
+    Attributes
+    ----------
+    z, m : the logits and their largest.
+    first : True at the first of the largest.
+    e : e^{z - m}.
+    rest : the sum of e without the first of the largest.
+    axis : of the sums.
+    """
+
+    z: Array
+    m: Array
+    first: NDArray
+    e: Array
+    rest: Array
+    axis: int
+
+    @classmethod
+    def of(cls, z: Array, axis: int = -1) -> Exponentials:
+        """The exponentials of these logits along an axis."""
+        m = z.max(axis=axis, keepdims=True)
+        first, e = _winner(z, m, axis), np.exp(z - m)
+        rest = np.where(first, 0 * e, e).sum(axis=axis, keepdims=True)
+        return cls(z, m, first, e, rest, axis)
+
+    @property
+    def total(self) -> Array:
+        """The sum of e."""
+        return self.e.sum(axis=self.axis, keepdims=True)
+
+    def log_softmax(self) -> Array:
+        """z - log sum e^z."""
+        z, m = self.z, self.m
+        return usual(
+            (z - m) - np.log1p(self.rest),
+            {
+                "(z - m) - log sum e^(z - m)": lambda: (z - m) - np.log(self.total),
+                "z - (m + log sum e^(z - m))": lambda: z - absorb(m, np.log(self.total)),
+            },
+        )
+
+    def log_sum(self) -> Array:
+        """log sum e^z."""
+        return absorb(self.m, np.log1p(self.rest))
+
+    def softmax(self) -> Array:
+        """e^z / sum e^z."""
+        return self.e / self.total
+
+    def loss_gradient(self, t: Array) -> Array:
+        """The gradient of -sum_i t_i log y_i for y = softmax(z): y_i sum_j t_j - t_i.
+
+        As y_i sum_{j != i} t_j - t_i sum_{j != i} y_j it keeps its digits where y_i is near 1.
+        """
+        y, sum_t = self.softmax(), t.sum(axis=self.axis, keepdims=True)
+        others = np.where(self.first, self.rest / self.total, 1 - y)
+        return usual(
+            y * _others(t, self.axis) - t * others,
+            {
+                "y sum t - t": lambda: y * sum_t - t,
+                "e^(log y) sum t - t": lambda: (
+                    np.minimum(np.exp(self.log_softmax()), 1) * sum_t - t
+                ),
+            },
+        )
+
+
+def softmax(z: Array, axis: int) -> Array:
+    """e^z / sum e^z along an axis."""
+    form = {"e^z / sum e^z": lambda: np.exp(z) / np.exp(z).sum(axis=axis, keepdims=True)}
+    e = np.exp(z - z.max(axis=axis, keepdims=True))
+    return usual(e / e.sum(axis=axis, keepdims=True), form)
+
+
+def softmax_vjp(dy: Array, y: Array, axis: int) -> Array:
+    """y (dy - sum dy y), with dy relative to that of the largest y, where the bracket cancels."""
+    first = _winner(y, y.max(axis=axis, keepdims=True), axis)
+    at_first = np.where(first, dy, -np.inf).max(axis=axis, keepdims=True)
+    g = np.where(first, 0 * dy, dy - at_first)
+    return usual(
+        y * (g - (g * y).sum(axis=axis, keepdims=True)),
+        {"y (dy - sum dy y)": lambda: y * (dy - (dy * y).sum(axis=axis, keepdims=True))},
+    )
+
+
+def log_softmax(z: Array, axis: int = -1) -> Array:
+    """z - log sum e^z along an axis."""
+    return Exponentials.of(z, axis).log_softmax()
+
+
+def log_softmax_vjp(dy: Array, y: Array, axis: int) -> Array:
+    """dy - e^y sum dy, as dy_i (1 - e^{y_i}) - e^{y_i} sum_{j != i} dy_j."""
+    e, sum_dy = np.minimum(np.exp(y), 1), dy.sum(axis=axis, keepdims=True)
+    size = abs(dy)
+    first = _winner(size, size.max(axis=axis, keepdims=True), axis)
+    others = np.where(first, 0 * dy, dy)
+    rest = np.where(first, others.sum(axis=axis, keepdims=True), sum_dy - dy)
+    return usual(
+        dy * -np.minimum(np.expm1(y), 0) - e * rest, {"dy - e^y sum dy": lambda: dy - e * sum_dy}
+    )
