@@ -33,15 +33,9 @@ def _winner(x: Array, largest: Array, axis: int) -> NDArray:
     return wins
 
 
-def _others(x: Array, axis: int) -> Array:
-    """The sum of the other elements for each element of x >= 0, without cancellation.
-
-    An element that is not the largest is at most half of the sum, so subtracting it is harmless;
-    for the largest, the others are added up.
-    """
-    first = _winner(x, x.max(axis=axis, keepdims=True), axis)
-    rest = np.where(first, 0 * x, x).sum(axis=axis, keepdims=True)
-    return np.where(first, rest, x.sum(axis=axis, keepdims=True) - x)
+def _without(first: NDArray, x: Array, axis: int) -> Array:
+    """The sum of x along the axis, without the element at `first`."""
+    return np.where(first, 0, x).sum(axis=axis, keepdims=True)
 
 
 class Exponentials(NamedTuple):
@@ -68,13 +62,12 @@ class Exponentials(NamedTuple):
         """The exponentials of these logits along an axis."""
         m = z.max(axis=axis, keepdims=True)
         first, e = _winner(z, m, axis), np.exp(z - m)
-        rest = np.where(first, 0 * e, e).sum(axis=axis, keepdims=True)
-        return cls(z, m, first, e, rest, axis)
+        return cls(z, m, first, e, _without(first, e, axis), axis)
 
     @property
     def total(self) -> Array:
-        """The sum of e."""
-        return self.e.sum(axis=self.axis, keepdims=True)
+        """The sum of e, in which that of the largest is 1."""
+        return 1 + self.rest
 
     def log_softmax(self) -> Array:
         """z - log sum e^z."""
@@ -91,21 +84,19 @@ class Exponentials(NamedTuple):
         """log sum e^z."""
         return absorb(self.m, np.log1p(self.rest))
 
-    def softmax(self) -> Array:
-        """e^z / sum e^z."""
-        return self.e / self.total
-
     def loss_gradient(self, t: Array) -> Array:
         """The gradient of -sum_i t_i log y_i for y = softmax(z): y_i sum_j t_j - t_i.
 
-        As y_i sum_{j != i} t_j - t_i sum_{j != i} y_j it keeps its digits where y_i is near 1.
+        Only the largest y can be near 1.  There it is y_i sum_{j != i} t_j - t_i sum_{j != i} y_j.
         """
-        y, sum_t = self.softmax(), t.sum(axis=self.axis, keepdims=True)
-        others = np.where(self.first, self.rest / self.total, 1 - y)
+        total = self.total
+        y, sum_t = self.e / total, t.sum(axis=self.axis, keepdims=True)
+        plain = y * sum_t - t
+        at_first = y * _without(self.first, t, self.axis) - t * (self.rest / total)
         return usual(
-            y * _others(t, self.axis) - t * others,
+            np.where(self.first, at_first, plain),
             {
-                "y sum t - t": lambda: y * sum_t - t,
+                "y sum t - t": lambda: plain,
                 "e^(log y) sum t - t": lambda: (
                     np.minimum(np.exp(self.log_softmax()), 1) * sum_t - t
                 ),
@@ -124,7 +115,7 @@ def softmax_vjp(dy: Array, y: Array, axis: int) -> Array:
     """y (dy - sum dy y), with dy relative to that of the largest y, where the bracket cancels."""
     first = _winner(y, y.max(axis=axis, keepdims=True), axis)
     at_first = np.where(first, dy, -np.inf).max(axis=axis, keepdims=True)
-    g = np.where(first, 0 * dy, dy - at_first)
+    g = np.where(first, 0, dy - at_first)
     return usual(
         y * (g - (g * y).sum(axis=axis, keepdims=True)),
         {"y (dy - sum dy y)": lambda: y * (dy - (dy * y).sum(axis=axis, keepdims=True))},
@@ -137,12 +128,9 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
 
 
 def log_softmax_vjp(dy: Array, y: Array, axis: int) -> Array:
-    """dy - e^y sum dy, as dy_i (1 - e^{y_i}) - e^{y_i} sum_{j != i} dy_j."""
-    e, sum_dy = np.minimum(np.exp(y), 1), dy.sum(axis=axis, keepdims=True)
-    size = abs(dy)
-    first = _winner(size, size.max(axis=axis, keepdims=True), axis)
-    others = np.where(first, 0 * dy, dy)
-    rest = np.where(first, others.sum(axis=axis, keepdims=True), sum_dy - dy)
-    return usual(
-        dy * -np.minimum(np.expm1(y), 0) - e * rest, {"dy - e^y sum dy": lambda: dy - e * sum_dy}
-    )
+    """dy - e^y sum dy; for the largest y as dy_i (1 - e^{y_i}) - e^{y_i} sum_{j != i} dy_j."""
+    first = _winner(y, y.max(axis=axis, keepdims=True), axis)
+    e = np.minimum(np.exp(y), 1)
+    plain = dy - e * dy.sum(axis=axis, keepdims=True)
+    at_first = dy * -np.minimum(np.expm1(y), 0) - e * _without(first, dy, axis)
+    return usual(np.where(first, at_first, plain), {"dy - e^y sum dy": lambda: plain})
