@@ -65,7 +65,12 @@ def _saturated(value: Array, error: Array, rounding: Rounding) -> Bounded:
 
 def _additive(ufunc: Any) -> Callable[..., Bounded]:
     def rule(a: Bounded, b: Bounded) -> Bounded:
-        z = _rounded(ufunc(a.value, b.value), a.error + b.error, a.rounding)
+        value = ufunc(a.value, b.value)
+        if a.exact and b.exact and not np.all(value):  # 1 - 1 is exactly 0
+            exact_zero = np.where(value == 0.0, 0.0, _rounded(value, 0.0, a.rounding).error)
+            z = Bounded(value, exact_zero, a.rounding)
+        else:
+            z = _rounded(value, a.error + b.error, a.rounding)
         return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 
     return rule

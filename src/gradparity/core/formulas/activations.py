@@ -259,18 +259,27 @@ class SELU(Kinked):
         return np.where(z > 0, SELU_SCALE * dy, exp_slope(z, y, SELU_SCALE * SELU_A) * dy)
 
 
+#: e^-z is 0 in every format beyond this: no factor z makes a number of it.
+VANISHED = 1000.0
+
+
 @dataclass(frozen=True)
 class SiLU(Activation):
     """y = z s with s = sigmoid(z); f'(z) = s + z s (1 - s)."""
 
     def f(self, z: Array) -> Array:
-        return usual(z * sigmoid(z), {"z / (1 + e^-z)": lambda: z / (1 + np.exp(-z))})
+        forms = {
+            "z / (1 + e^-z)": lambda: z / (1 + np.exp(-z)),
+            "z sigmoid(z)": lambda: z * sigmoid(z),
+        }
+        return usual(np.maximum(z, -VANISHED) * sigmoid(z), forms)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         s = sigmoid(z)
         slope = usual(
-            stable_sigmoid(z) * (1 + z * stable_sigmoid(-z)),
+            stable_sigmoid(z) * (1 + np.clip(z, -VANISHED, VANISHED) * stable_sigmoid(-z)),
             {
+                "s(z) (1 + z s(-z))": lambda: stable_sigmoid(z) * (1 + z * stable_sigmoid(-z)),
                 "s (1 + z (1 - s))": lambda: s * (1 + z * (1 - s)),
                 "s + z s (1 - s)": lambda: s + z * (s * (1 - s)),
                 "y + s (1 - y)": lambda: y + s * (1 - y),
@@ -299,7 +308,11 @@ class GELU(Activation):
         one_of(self, "approximate", ("none", "tanh"))
 
     def f(self, z: Array) -> Array:
-        return usual(z * self._phi(z), {"z (1 + t) / 2": lambda: z * (0.5 * (1 + self._t(z)))})
+        forms = {
+            "z (1 + t) / 2": lambda: z * (0.5 * (1 + self._t(z))),
+            "z Phi(z)": lambda: z * self._phi(z),
+        }
+        return usual(np.maximum(z, -FAR) * self._phi(z), forms)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         c = np.where(abs(z) < FAR, z, 0 * z)  # beyond it the density is 0 and its powers overflow

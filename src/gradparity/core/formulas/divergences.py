@@ -165,7 +165,8 @@ class BinaryCrossEntropy(_OfProbabilities):
                 "(1 - d) z + softplus(-z)": lambda: (1 - d) * y + softplus(-y),
             }
             return usual(d * softplus(-y) + (1 - d) * softplus(y), forms).sum(axis=-1)
-        return -(_d_log(d, y) + _d_log(1 - d, 1 - y)).sum(axis=-1)
+        form = {"-d log y - (1 - d) log(1 - y)": lambda: -(_d_log(d, y) + _d_log(1 - d, 1 - y))}
+        return usual(-(_d_log(d, y) + _d_log1p(1 - d, -y)), form).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         if self.on == "logits":
@@ -351,6 +352,12 @@ def _d_log(d: Array, y: Array) -> Array:
     """d log y with 0 log 0 = 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(d > 0, d * np.log(y), 0)
+
+
+def _d_log1p(d: Array, y: Array) -> Array:
+    """d log(1 + y) with 0 log 0 = 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(d > 0, d * np.log1p(y), 0)
 
 
 def _over(d: Array, y: Array) -> Array:
