@@ -156,6 +156,19 @@ class Real:
     def tanh(self):
         return Real.of(MP.tanh(self.v))
 
+    def sin(self):
+        return Real.of(MP.sin(self.v))
+
+    def cos(self):
+        return Real.of(MP.cos(self.v))
+
+    def hypot(self, o):
+        return Real.of(MP.hypot(self.v, _mpf(o)))
+
+    def logaddexp(self, o):
+        a, b = self.v, _mpf(o)
+        return Real.of(max(a, b) + MP.log1p(MP.exp(-abs(a - b))))
+
     def sqrt(self):
         return Real.of(MP.sqrt(self.v))
 

@@ -22,7 +22,7 @@ X = exactly(np.ones((2, 3), np.float32))
 @pytest.mark.parametrize(
     "use",
     [
-        lambda: np.sin(X),
+        lambda: np.cosh(X),
         lambda: np.add.reduce(X),
         lambda: np.add(X, X, where=np.ones((2, 3), bool)),
         lambda: np.multiply.outer(X, X),
@@ -129,6 +129,8 @@ BINARY = {
     "divide": (np.divide, lambda a, b: a / b),
     "maximum": (np.maximum, max),
     "minimum": (np.minimum, min),
+    "hypot": (np.hypot, lambda a, b: a.hypot(b)),
+    "logaddexp": (np.logaddexp, lambda a, b: a.logaddexp(b)),
 }
 
 
@@ -185,6 +187,8 @@ UNARY = {
     "sqrt": (np.sqrt, lambda r: r.sqrt(), 1e-37, 1e37),
     "tanh": (np.tanh, lambda r: r.tanh(), -30, 30),
     "erf": (erf, lambda r: r.erf(), -8, 8),
+    "sin": (np.sin, lambda r: r.sin(), -1e4, 1e4),
+    "cos": (np.cos, lambda r: r.cos(), -1e4, 1e4),
     "negative": (np.negative, lambda r: -r, -1e30, 1e30),
     "absolute": (np.absolute, abs, -1e30, 1e30),
     "square": (np.square, lambda r: r * r, -1e15, 1e15),
@@ -212,13 +216,68 @@ def test_unary_rules(name):
     assert inside(computed, bounded)[fits].all()
 
 
-@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sqrt", "tanh", "erf"])
+@pytest.mark.parametrize(
+    "name", ["exp", "expm1", "log", "log1p", "sqrt", "tanh", "erf", "sin", "cos"]
+)
 def test_float64_elementary_functions_are_within_their_units(name):
     f, true, low, high = UNARY[name]
     z = np.random.default_rng(0).uniform(max(low, -20), min(high, 20), 300)
     z = np.concatenate([z, [1e-300, 1e-9, 0.5, 1.0]])
     bounded = f(exactly(z, F64))
     assert inside(np.array([true(r) for r in Real.array(z)], dtype=object), bounded).all()
+
+
+@pytest.mark.parametrize("rounding", [F32, F64], ids=["float32", "float64"])
+def test_sine_cosine_hypot_and_logaddexp_are_sharp_over_their_range(rounding):
+    """Small arguments keep their digits, and large ones neither overflow nor lose their range."""
+    low, high = (-37, 38) if rounding is F32 else (-307, 308)
+    dtype = np.float32 if rounding is F32 else np.float64
+    size = 10.0 ** np.linspace(low, high, 300)
+    x = np.concatenate([-size, size]).astype(dtype)
+    y = x[np.random.default_rng(0).permutation(x.size)]
+    a, b, A, B = exactly(x, rounding), exactly(y, rounding), Real.array(x), Real.array(y)
+    near = np.abs(x) <= 1
+    tests = [
+        (np.sin(a), np.sin(A), np.where(near, np.abs(np.sin(x.astype(float))), 1.0)),
+        (np.cos(a), np.cos(A), np.ones(x.size)),
+        (np.hypot(a, b), np.hypot(A, B), np.hypot(x.astype(float), y.astype(float))),
+        (
+            np.logaddexp(a, b),
+            np.array([p.logaddexp(q) for p, q in zip(A, B, strict=True)], dtype=object),
+            np.abs(np.logaddexp(x.astype(float), y.astype(float))) + np.log(2.0),
+        ),
+    ]
+    for bounded, true, scale in tests:
+        fits = np.abs(bounded.value) <= rounding.largest
+        assert inside(true, bounded)[fits].all()
+        assert (bounded.full_error() <= 12 * rounding.u * scale + 2 * rounding.tiny)[fits].all()
+
+
+def test_errors_pass_sine_cosine_hypot_and_logaddexp_at_most_in_full():
+    e = 1e-3
+    a, b = (Bounded(np.array([v]), np.array([e]), F32) for v in (2.0, -5.0))
+    known = exactly(np.array([2.0]), F32)
+    assert np.sin(a).full_error() == pytest.approx(abs(np.cos(2.0)) * e, rel=5e-3)
+    assert np.cos(a).full_error() == pytest.approx(abs(np.sin(2.0)) * e, rel=5e-3)
+    assert np.sin(Bounded(np.array([2.0]), np.array([1e9]), F32)).full_error() <= 2.0 + 1e-5
+    assert np.hypot(a, b).full_error() == pytest.approx(2**0.5 * e, rel=1e-2)
+    assert np.logaddexp(a, b).full_error() == pytest.approx(e, rel=2e-2)
+    assert np.logaddexp(known, b).full_error() < 1e-5  # e^-7 of the error, and 8 u
+
+
+def test_a_given_infinity_stays_exact_in_hypot_and_logaddexp():
+    a, b = exactly(np.array([-np.inf, np.inf, -np.inf])), exactly(np.array([2.0, 2.0, -np.inf]))
+    z, w = np.logaddexp(a, b), np.hypot(a, b)
+    assert z.value.tolist() == [2.0, np.inf, -np.inf]
+    assert (z.full_error() <= [1e-6, 0.0, 0.0]).all()
+    assert w.value.tolist() == [np.inf] * 3
+    assert not w.full_error().any()
+
+
+def test_a_difference_that_is_exactly_zero_has_no_error():
+    x = exactly(np.array([1.0, 0.5], np.float32))
+    assert (1 - x).full_error()[0] == 0.0
+    assert (1 - x).full_error()[1] > 0.0
 
 
 def test_where_takes_the_bound_of_the_chosen_side_and_comparisons_are_plain():

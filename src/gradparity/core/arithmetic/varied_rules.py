@@ -9,7 +9,9 @@ operation             variance of its own rounding
 a + b, a b, a / b     v u^2 z^2
 sum of n terms t      v [u_s^2 (n/6 + 1) sum t^2 + (u_s^2 n/3 + u^2) z^2]
 A @ B                 the same over the products t = a b, and v 2 u_f^2 sum t^2
-exp, tanh, log, ...   v (9 u_s^2 + u^2) z^2
+exp, tanh, hypot ...  v (9 u_s^2 + u^2) z^2
+sin, cos              the same, + v 9 u_s^2 where |a| > 1
+logaddexp             v (9 u_s^2 log(1 + e^-|a - b|)^2 + u^2 z^2)
 ====================  ==========================================================================
 
 That of a sum averages over the orders of its terms: E s_k^2 = (k/n)(1 - (k-1)/(n-1)) sum t^2 +
@@ -110,18 +112,48 @@ def _extremum(ufunc: Any) -> Callable[..., Varied]:
 
 
 def _elementary(
-    f: Callable[[Any], Any], slope: Callable[[Any, Any], Any], absolute: float = 0.0
+    f: Callable[[Any], Any],
+    slope: Callable[[Any, Any], Any],
+    absolute: float = 0.0,
+    beyond: float = 0.0,
 ) -> Callable[..., Varied]:
-    """The rule of an elementary function: `slope` gives f'(a) from a and f(a)."""
+    """The rule of an elementary function.
+
+    Parameters
+    ----------
+    f : the function.
+    slope : f'(a), from a and f(a).
+    absolute : its error in units of one, where |a| > beyond.
+    """
 
     def rule(a: Varied) -> Varied:
         noise = a.noise
         value = np.asarray(f(a.value), dtype=np.float64)
         units = (ELEMENTARY * noise.sums) ** 2 + noise.out**2
-        variance = VARIANCE * (units * np.square(value) + np.square(absolute * noise.sums))
+        ones = absolute * noise.sums * (np.abs(a.value) > beyond if beyond else 1.0)
+        variance = VARIANCE * (units * np.square(value) + np.square(ones))
         return _result(value, [(a, slope(a.value, value))], variance, alike=True)
 
     return rule
+
+
+def _hypot(a: Varied, b: Varied) -> Varied:
+    noise, value = a.noise, np.hypot(a.value, b.value)
+    divisor = np.where(value > 0, value, 1.0)
+    variance = VARIANCE * ((ELEMENTARY * noise.sums) ** 2 + noise.out**2) * np.square(value)
+    z = _result(value, [(a, a.value / divisor), (b, b.value / divisor)], variance)
+    return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
+
+
+def _logaddexp(a: Varied, b: Varied) -> Varied:
+    """max(a, b) + log(1 + e^-|a - b|); the slopes are the shares of the exponentials."""
+    noise, value = a.noise, np.logaddexp(a.value, b.value)
+    apart = np.abs(a.value - b.value)
+    own = ELEMENTARY * noise.sums * np.log1p(np.exp(-np.where(np.isnan(apart), 0.0, apart)))
+    variance = VARIANCE * (np.square(own) + np.square(noise.out * value))
+    parts = [(x, np.where(np.isinf(x.value), 0.0, np.exp(x.value - value))) for x in (a, b)]
+    z = _result(value, parts, variance)
+    return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 
 
 def _erf_slope(x: Any) -> Any:
@@ -204,6 +236,10 @@ Varied.UFUNCS |= {
     np.log1p: _elementary(np.log1p, lambda x, y: 1 / (1 + x)),
     np.sqrt: _elementary(np.sqrt, lambda x, y: 0.5 / y),
     np.tanh: _elementary(np.tanh, lambda x, y: np.square(1 / np.cosh(x))),
+    np.sin: _elementary(np.sin, lambda x, y: np.cos(x), ELEMENTARY, 1.0),
+    np.cos: _elementary(np.cos, lambda x, y: -np.sin(x), ELEMENTARY, 1.0),
+    np.hypot: _hypot,
+    np.logaddexp: _logaddexp,
     erf_ufunc: _elementary(erf_ufunc, lambda x, y: _erf_slope(x), 2 * ELEMENTARY),
     erfc_ufunc: _elementary(erfc_ufunc, lambda x, y: -_erf_slope(x)),
 }

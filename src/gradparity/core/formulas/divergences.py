@@ -83,7 +83,7 @@ class L2(Divergence):
 
     def forward(self, y: Array, d: Array) -> Array:
         r = y - d
-        return 0.5 * (r * r).sum(axis=-1)
+        return (0.5 * r * r).sum(axis=-1)  # r * r may overflow where Div does not
 
     def gradient(self, y: Array, d: Array) -> Array:
         return y - d
