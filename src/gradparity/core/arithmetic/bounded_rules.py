@@ -16,7 +16,7 @@ erf                   the same, + 16 u of one
 erfc                  the same as exp, + 8 u |erfc(a)|
 sin, cos              |slope| e + e^2 / 2, at most e, + 8 u of one (of itself where |a| <= 1)
 hypot                 hypot(e_a, e_b), + 8 u |hypot(a, b)|
-logaddexp             the image of both intervals, + 2 u of itself and 9 u log(1 + e^-|a - b|)
+logaddexp             the image, + 2 u of itself, + (8 + |a - b|) u log(1 + e^-|a - b|)
 a times a power of 2  |power| e_a
 ====================  ==========================================================================
 
@@ -192,16 +192,16 @@ def _hypot(a: Bounded, b: Bounded) -> Bounded:
 
 
 def _logaddexp(a: Bounded, b: Bounded) -> Bounded:
-    """max(a, b) + log(1 + e^-|a - b|), in which the rounding of a - b counts at most |a - b| u."""
+    """max(a, b) + log(1 + e^-|a - b|), in which the difference is rounded."""
     f, rounding = np.logaddexp, a.rounding
     value, apart = f(a.value, b.value), np.abs(a.value - b.value)
-    apart = np.where(np.isnan(apart), 0.0, apart)  # two equal infinities
+    apart = np.where(np.isfinite(apart), apart, 0.0)  # an infinity stands for the sum itself
     above = f(a.value + a.error, b.value + b.error) - value
     below = value - f(a.value - a.error, b.value - b.error)
     either = np.maximum(a.full_error(), b.full_error())
     image = np.minimum(np.maximum(above, below), either)
     image = np.where(either > 0, np.where(np.isnan(image), either, image), 0.0)
-    own = (rounding.elementary + rounding.u) * np.log1p(np.exp(-apart))
+    own = (rounding.elementary + rounding.u * apart) * np.log1p(np.exp(-apart))
     z = _rounded(value, image + own, rounding)
     return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 

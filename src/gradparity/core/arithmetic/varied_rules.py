@@ -11,7 +11,7 @@ sum of n terms t      v [u_s^2 (n/6 + 1) sum t^2 + (u_s^2 n/3 + u^2) z^2]
 A @ B                 the same over the products t = a b, and v 2 u_f^2 sum t^2
 exp, tanh, hypot ...  v (9 u_s^2 + u^2) z^2
 sin, cos              the same, + v 9 u_s^2 where |a| > 1
-logaddexp             v (9 u_s^2 log(1 + e^-|a - b|)^2 + u^2 z^2)
+logaddexp             v ((3 u_s + u |a - b|)^2 log(1 + e^-|a - b|)^2 + u^2 z^2)
 ====================  ==========================================================================
 
 That of a sum averages over the orders of its terms: E s_k^2 = (k/n)(1 - (k-1)/(n-1)) sum t^2 +
@@ -149,7 +149,8 @@ def _logaddexp(a: Varied, b: Varied) -> Varied:
     """max(a, b) + log(1 + e^-|a - b|); the slopes are the shares of the exponentials."""
     noise, value = a.noise, np.logaddexp(a.value, b.value)
     apart = np.abs(a.value - b.value)
-    own = ELEMENTARY * noise.sums * np.log1p(np.exp(-np.where(np.isnan(apart), 0.0, apart)))
+    apart = np.where(np.isfinite(apart), apart, 0.0)
+    own = (ELEMENTARY * noise.sums + noise.out * apart) * np.log1p(np.exp(-apart))
     variance = VARIANCE * (np.square(own) + np.square(noise.out * value))
     parts = [(x, np.where(np.isinf(x.value), 0.0, np.exp(x.value - value))) for x in (a, b)]
     z = _result(value, parts, variance)
