@@ -9,7 +9,21 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons import Finding, Verdict, judge
-from gradparity.core import GELU, L2, Activation, Affine, Case, Sigmoid, Tanh, backprop, layered
+from gradparity.core import (
+    GELU,
+    L2,
+    Activation,
+    Affine,
+    Case,
+    LayerNorm,
+    Maximum,
+    Network,
+    Node,
+    Sigmoid,
+    Tanh,
+    backprop,
+    layered,
+)
 
 GRAD = "grad z1 -> y1"
 TAIL = np.linspace(-9.0, 9.0, 37)
@@ -131,3 +145,102 @@ def test_what_is_not_finite_is_never_lossy(value: float) -> None:
 
     found = judged(Tanh(), [0.5, -1.0, 17.0], broken, "float32")
     assert found.verdict is Verdict.MISMATCH
+
+
+# --- forms of other ops --------------------------------------------------------------------------
+
+
+def judged_as(right: Case, other: Any) -> dict[str, Finding]:
+    """The verdicts on what the same network computes with another implementation of its op."""
+    net = Network(Node("y1", other, *right.network.nodes[0].inputs), **_rest_of(right))
+    trace = backprop(Case(net, right.params, right.inputs, right.d))
+    return {str(f.quantity): f for f in judge(right, trace)}
+
+
+def _rest_of(case: Case) -> dict[str, Any]:
+    inputs = tuple(case.network.inputs)
+    return {"divergence": L2(), **({"inputs": inputs} if len(inputs) > 1 else {})}
+
+
+class ByRelu(Maximum):
+    def forward(self, *y: Any) -> Any:
+        return y[0] + np.maximum(y[1] - y[0], 0)
+
+
+class ByRelu2(Maximum):
+    def forward(self, *y: Any) -> Any:
+        return y[1] + np.maximum(y[0] - y[1], 0)
+
+
+class ByAbs(Maximum):
+    def forward(self, *y: Any) -> Any:
+        return 0.5 * (y[0] + y[1] + abs(y[0] - y[1]))
+
+
+class BySmooth(Maximum):
+    def forward(self, *y: Any) -> Any:
+        return y[0] + np.log1p(np.exp(y[1] - y[0]))
+
+
+def maximum_case(dtype: str) -> Case:
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 8, 3))
+    net = Network(Node("y1", Maximum(), "a", "b"), inputs=("a", "b"), divergence=L2())
+    a = np.where(np.arange(3) == 0, abs(b) + abs(a), -1e6 * abs(a))
+    return Case(net, {}, {"a": a, "b": b}, np.ones((8, 3))).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", [ByRelu(), ByRelu2(), ByAbs()], ids=lambda f: type(f).__name__)
+def test_a_maximum_from_relu_or_abs_is_no_mismatch(form: Any, dtype: str) -> None:
+    found = judged_as(maximum_case(dtype), form)
+    assert all(f.parity is True for f in found.values())
+
+
+def test_a_smooth_maximum_is_a_mismatch() -> None:
+    case = maximum_case("float64")
+    case = Case(case.network, {}, {"a": case.inputs["a"] / 1e6, "b": case.inputs["b"]}, case.d)
+    assert judged_as(case, BySmooth())["value y1"].verdict is Verdict.MISMATCH
+
+
+class OnePass(LayerNorm):
+    """Statistics from the sums of x and x^2, as Flax computes them."""
+
+    def _centred(self, x: Any, axes: Any) -> Any:
+        mean = x.mean(axis=axes, keepdims=True)
+        var = np.maximum((x * x).mean(axis=axes, keepdims=True) - mean * mean, 0)
+        return x - mean, self.inverse_deviation(var), mean, var
+
+
+class WithoutMean(OnePass):
+    """The same with a gradient that forgets the mean."""
+
+    def through_statistics(self, dh: Any, c: Any, r: Any, axes: Any) -> Any:
+        h = c * r
+        return r * (dh - h * (dh * h).mean(axis=axes, keepdims=True))
+
+
+def norm_case(mean: float, dtype: str) -> Case:
+    rng = np.random.default_rng(0)
+    net = Network(Node("y1", LayerNorm(16), "x"), divergence=L2())
+    x = mean + rng.standard_normal((8, 16))
+    params = {name: rng.uniform(0.5, 1.5, p.shape) for name, p in _parameters(net, x).items()}
+    return Case(net, params, x, np.ones((8, 16))).astype(dtype)
+
+
+def _parameters(net: Network, x: Any) -> Any:
+    return Case.random(net, batch=len(x), width=x.shape[1]).params
+
+
+@pytest.mark.parametrize(
+    ("mean", "dtype"), [(1e3, "float64"), (30.0, "float64"), (30.0, "float32")]
+)
+def test_a_one_pass_variance_is_no_mismatch(mean: float, dtype: str) -> None:
+    found = judged_as(norm_case(mean, dtype), OnePass(16))
+    assert all(f.parity is True for f in found.values())
+
+
+def test_a_wrong_gradient_beside_a_one_pass_variance_is_a_mismatch() -> None:
+    found = judged_as(norm_case(30.0, "float64"), WithoutMean(16))
+    wrong = {name for name, f in found.items() if f.verdict is Verdict.MISMATCH}
+    assert "grad x" in wrong or "grad x -> y1" in wrong

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, scatter_add, split, unbroadcast
+from ..arithmetic.arrays import Array, NDArray, scatter_add, split, unbroadcast, usual
 from .arguments import (
     axes_in,
     broadcast,
@@ -137,7 +137,16 @@ class Maximum(Op):
         return broadcast(self, shapes)
 
     def forward(self, *y: Array) -> Array:
-        return np.maximum(y[0], y[1])
+        a, b = y
+        return usual(
+            np.maximum(a, b),
+            {},
+            {
+                "a + relu(b - a)": lambda: a + np.maximum(b - a, 0),
+                "b + relu(a - b)": lambda: b + np.maximum(a - b, 0),
+                "(a + b + |a - b|) / 2": lambda: 0.5 * ((a + b) + abs(a - b)),
+            },
+        )
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         a, b = y

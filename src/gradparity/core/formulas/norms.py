@@ -67,7 +67,13 @@ class Normalisation(Op):
         """x - mean, the inverse deviation, and the mean and the variance, over these axes."""
         mean = x.mean(axis=axes, keepdims=True)
         c = x - mean
-        var = (c * c).mean(axis=axes, keepdims=True)
+        # Flax adds up x and x^2 in one pass, which cancels where the mean exceeds the deviation.
+        one_pass = {
+            "mean x^2 - (mean x)^2": lambda: np.maximum(
+                (x * x).mean(axis=axes, keepdims=True) - mean * mean, 0
+            )
+        }
+        var = usual((c * c).mean(axis=axes, keepdims=True), one_pass)
         return c, self.inverse_deviation(var), mean, var
 
     def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
