@@ -194,16 +194,16 @@ class TestAFormulaThatDoesNotFit:
             backprop(case)
 
     def test_a_function_without_a_bound_is_named_with_its_node(self) -> None:
-        class Sine(Activation):
+        class Sinh(Activation):
             def f(self, z: Any) -> Any:
-                return np.sin(z)
+                return np.sinh(z)
 
             def df(self, dy: Any, z: Any, y: Any) -> Any:
-                return dy * np.cos(z)
+                return dy * np.cosh(z)
 
-        case = Case.random(layered([Affine(2, 2), Sine()], L2()))
+        case = Case.random(layered([Affine(2, 2), Sinh()], L2()))
         results = {"grad W1": backprop(case).grad["W1"]}  # on plain numbers it needs none
-        with pytest.raises(FormulaError, match=r"node 'y1', Sine.forward: .*for np.sin"):
+        with pytest.raises(FormulaError, match=r"node 'y1', Sinh.forward: .*for np.sinh"):
             judge_end_to_end(case, results)
 
     @pytest.mark.parametrize("letter", ["x", "params", "a b", "_s", "class", ""])

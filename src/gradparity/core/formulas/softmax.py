@@ -35,6 +35,8 @@ def _winner(x: Array, largest: Array, axis: int) -> NDArray:
 
 def _without(first: NDArray, x: Array, axis: int) -> Array:
     """The sum of x along the axis, without the element at `first`."""
+    if x.shape[axis] == 1:
+        return 0 * x
     return np.where(first, 0, x).sum(axis=axis, keepdims=True)
 
 
