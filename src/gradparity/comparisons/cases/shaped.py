@@ -28,12 +28,14 @@ class Shaped:
     shapes : input name -> shape; inputs whose names begin with "ids" are integers.
     fixed : input name -> numbers, for inputs without a gradient and without a batch axis.
     batch : the only batch size that fits the op; None for any.
+    zeros : whether there are zeros among the whole numbers.
     """
 
     op: Op
     shapes: Mapping[str, Shape]
     fixed: Mapping[str, NDArray] = field(default_factory=dict)
     batch: int | None = None
+    zeros: bool = True
 
     def network(self) -> Network:
         """The op alone, its outputs side by side, with a cotangent chosen by the targets."""
@@ -52,9 +54,11 @@ class Shaped:
             if name.startswith("ids"):
                 inputs[name] = self.op.sample_integers(rng, (batch, *shape))
                 continue
-            a = 0.5 * rng.standard_normal((batch, *shape))  # 1e-5 is above the bounds of attention
+            a = 0.5 * rng.standard_normal((batch, *shape))
             n = {None: batch // 2, True: batch, False: 0}[whole]
             a[:n] = np.round(3 * a[:n])
+            if not self.zeros:
+                a[:n][a[:n] == 0] = 1.0
             inputs[name] = a
         return Case.random(self.network(), seed=seed, x={**inputs, **self.fixed})
 
@@ -73,7 +77,8 @@ SHAPED: dict[str, Shaped] = {
     "add-broadcast": Shaped(core.Add(), {"a": (4, 3), "b": (1, 3), "c": (4, 1)}),
     "multiply-broadcast": Shaped(core.Multiply(), {"a": (4, 3), "b": (4, 1)}),
     "maximum": Shaped(core.Maximum(), {"a": (4, 3), "b": (1, 3)}),
-    "norm": Shaped(core.Norm(), {"x": (3, 2)}),
+    # JAX has NaN for the gradient of the norm of a vector of zeros: a mismatch of its own.
+    "norm": Shaped(core.Norm(), {"x": (3, 2)}, zeros=False),
     "reshape": Shaped(core.Reshape((6, 2)), {"x": (4, 3)}),
     "transpose": Shaped(core.Transpose((0, 2, 1)), {"x": (4, 3)}),
     "select": Shaped(core.Select(-1), {"x": (4, 3)}),

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.formulas.divergences import BinaryCrossEntropy, CrossEntropy, Divergence
-from ...core.formulas.layers import log_softmax
 from ...core.formulas.op import Shape
 from ...core.formulas.smooth import sigmoid
+from ...core.formulas.softmax import log_softmax
 from ...core.network.case import Case
 from .allowed import CLIPPED, PLUS, Alternative
 from .choices import ENOUGH, solve, spelled

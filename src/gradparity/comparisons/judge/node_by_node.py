@@ -210,8 +210,9 @@ class _Judge:
         own = use.verdict is Verdict.VACUOUS or use.note in (NAN, LOST)
         note = use.note if own else f"{FOLLOWS} {use.quantity}"
         verdict = Verdict.INCONCLUSIVE if use.parity is False else use.verdict
-        told = {"note": note, "follows": "" if own else use.quantity}
-        return replace(use, quantity=f.quantity, verdict=verdict, final=f.final, **told)
+        follows = "" if own else use.quantity
+        told = replace(use, quantity=f.quantity, final=f.final)
+        return replace(told, verdict=verdict, note=note, follows=follows)
 
     def _of_one_function(self, step: Step, findings: list[Finding]) -> list[Finding]:
         """Accept an allowed other function of a value only if the gradients are of it too."""
