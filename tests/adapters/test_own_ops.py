@@ -43,7 +43,8 @@ BATCHES = (33, 1)
 @crossed("name, network", ["torch", "jax"], list(NETWORKS))
 def test_there_is_parity_and_no_false_alarm(name: str, network: str) -> None:
     pytest.importorskip(name)
-    cases = [replace(case_with(network, s, n), name=str(s)) for s, n in enumerate(BATCHES)]
+    # With seeds 0 to 2 the only unit of one sample is dead, so that nothing would be tested.
+    cases = [replace(case_with(network, 3 + s, n), name=str(s)) for s, n in enumerate(BATCHES)]
     report = gp.check(cases, name)
     assert report, report
     assert report.exit_code == 0

@@ -16,6 +16,7 @@ from gradparity.core import (
     KL,
     L2,
     Affine,
+    Broadcast,
     Case,
     CrossEntropy,
     LeakyReLU,
@@ -169,9 +170,10 @@ def test_a_structural_zero_is_vacuous_and_noise_there_is_no_fault(implementation
     centre = VectorActivation(
         lambda z: z - z.sum(-1)[:, None] / 5, jacobian=jacobian, n_in=5, n_out=5
     )
-    network = layered([Affine(6, 1), Affine(1, 5), centre, Tanh(), Affine(5, 4)], CrossEntropy())
-    given = Case.random(network, batch=12, seed=3)
-    case = Case(network, {**given.params, "W2": np.ones((1, 5))}, given.x, given.d)
+    network = layered(
+        [Affine(6, 1), Broadcast((12, 5)), centre, Tanh(), Affine(5, 4)], CrossEntropy()
+    )
+    case = Case.random(network, batch=12, seed=3)
 
     def mine(case: Case):
         if implementation == "numpy":

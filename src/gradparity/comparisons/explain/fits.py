@@ -7,7 +7,6 @@ Gauss-Newton steps, and every axis is tried.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import Any
@@ -53,16 +52,27 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> s
     >>> fitted(step, e.quantity, case, trace, e)
     'right with a = 0.037, where the network has a = 0.01'
     """
-    if not is_dataclass(step.op) or e.valid is not None or not np.isfinite(e.got).all():
+    known = e.valid is None and np.isfinite(e.got).all()
+    if not known or step.op.random or not is_dataclass(step.op):
         return ""
-    rounding = roundings(case.precision)[-1]
     for name, value, other in _others(step, q, case, trace, e):
-        there = partial(reference_at_node, replace(step, op=other), case, trace)
-        with suppress(FormulaError):  # which the op may have with this argument
-            if explains(partial(reference_of, q, there), rounding):
-                found = getattr(other, name)
-                return f"right with {name} = {found}, where the network has {name} = {value}"
+        there = _reference(step, other, q, case, trace, e)
+        if there is not None and explains(lambda _, there=there: there, there.want.rounding):
+            found = getattr(other, name)
+            return f"right with {name} = {found}, where the network has {name} = {value}"
     return ""
+
+
+def _reference(
+    step: Step, op: Op, q: Quantity, case: Case, trace: Trace, e: Reference
+) -> Reference | None:
+    """The reference by another op; None where its formulas refuse what is there."""
+    there = partial(reference_at_node, replace(step, op=op), case, trace)
+    try:
+        found = reference_of(q, there, roundings(case.precision)[-1])
+    except (FormulaError, StopIteration):
+        return None
+    return found if found.want.shape == e.got.shape else None
 
 
 def _others(
@@ -100,18 +110,13 @@ def _numbers(
     step: Step, name: str, q: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Iterator[float]:
     """Values of one argument that leave the least, spelled with few digits where they can be."""
-    rounding = roundings(case.precision)[-1]
     got, bound = np.asarray(e.got, np.float64), e.want.full_error()
 
     def at(t: float) -> Any:
         """The reference with this value; None where the op or its formula refuses it."""
         for _, _, other in _changed(step.op, name, t):
-            try:
-                there = partial(reference_at_node, replace(step, op=other), case, trace)
-                found = np.asarray(reference_of(q, there, rounding).want.value)
-            except (FormulaError, StopIteration):
-                return None
-            return found if found.shape == got.shape else None
+            found = _reference(step, other, q, case, trace, e)
+            return None if found is None else np.asarray(found.want.value)
         return None
 
     own = float(getattr(step.op, name))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 
-__all__ = ["hint"]
+__all__ = ["hint", "where_it_is_wrong"]
 
 #: How many bounds an explanation may leave.
 ROOM = 4.0
@@ -51,20 +51,31 @@ def _hints(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
     if telling.sum() > 1 and matters and _is(got, factor * want, abs(factor) * bound):
         yield f"every element is {_factor(factor)} times the formula"
     yield from _rearranged(got, want, bound)
-    outside = ~(np.abs(got - want) <= bound)
-    if outside.sum() == 1 < got.size:
-        yield "all other elements are right"
     for axis in range(got.ndim):
         yield from _factors_of_slices(got, want, bound, axis)
+
+
+def where_it_is_wrong(got: Array, want: Array, bound: Array) -> str:
+    """Describe which elements are wrong, where nothing says why; or return "".
+
+    >>> want = np.arange(1.0, 7.0).reshape(3, 2)
+    >>> where_it_is_wrong(want + [[0, 0], [1, 2], [0, 0]], want, np.full((3, 2), 1e-9))
+    'only in row 1; every other row is right'
+    """
+    got = np.asarray(got, dtype=np.float64)
+    outside = ~(np.abs(got - want) <= np.broadcast_to(bound, want.shape))
+    if outside.sum() == 1 < got.size:
+        return "all other elements are right"
     for axis in range(got.ndim if got.ndim > 1 else 0):
         (lines,) = np.nonzero(outside.any(axis=_others(got.ndim, axis)))
         if len(lines) == 1 < got.shape[axis]:
             one, _ = _slices(got.ndim, axis)
-            yield f"only in {one} {lines[0]}; every other {one} is right"
+            return f"only in {one} {lines[0]}; every other {one} is right"
     if outside.sum() > 1 and not got[outside].any():
-        yield "every wrong element is zero where the formula is not"
+        return "every wrong element is zero where the formula is not"
     if outside.sum() > 1 and not want[outside].any():
-        yield "every wrong element should be zero"
+        return "every wrong element should be zero"
+    return ""
 
 
 def _is(got: NDArray, want: NDArray, bound: NDArray) -> bool:

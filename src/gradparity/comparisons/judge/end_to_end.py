@@ -20,7 +20,7 @@ from ...core.network.case import Case
 from ...core.network.quantity import Quantity
 from ..explain.allowed import as_convention, is_distinct, parse_allowed
 from ..explain.end_to_end import named_alternatives, of_one_network, with_layout
-from ..explain.hints import hint
+from ..explain.hints import hint, where_it_is_wrong
 from ..explain.products import has_products
 from ..explain.whole_mistakes import whole_mistakes
 from ..findings.finding import SILENT, Evidence, Finding, Verdict, as_written
@@ -301,7 +301,8 @@ def _accused(
     q: Quantity, m: Measured, evidence: Mapping[str, Finding] | None, case: Case
 ) -> tuple[Verdict, str]:
     """Beyond the bound, and no kink explains it: a fault, unless float64 knows better."""
-    words = hint(m.got, m.want, m.bound)
+    shown = m.got, m.want, m.bound
+    words = hint(*shown) or where_it_is_wrong(*shown)
     if not np.isfinite(m.got[~m.undecidable]).all():
         return Verdict.MISMATCH, words
     sigmas = f"{SIGMAS * m.furthest:.3g} sigma"

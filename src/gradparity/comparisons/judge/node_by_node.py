@@ -33,7 +33,7 @@ from ..explain.allowed import (
 from ..explain.at_node import conventions, is_of_that_function
 from ..explain.fits import fitted
 from ..explain.forms import UsualForm, usual_form
-from ..explain.hints import hint
+from ..explain.hints import hint, where_it_is_wrong
 from ..explain.mistakes import lost_uses, mistake
 from ..explain.products import fast_product
 from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
@@ -335,12 +335,13 @@ class _Judge:
 
     def _reason(self, q: Quantity, step: Step | None, e: Reference, measured: Measured) -> str:
         """What a wrong quantity is instead, in words."""
-        got, bound, here = e.got, measured.bound, (self.case, self.trace)
+        got, want, bound, here = e.got, e.want.value, measured.bound, (self.case, self.trace)
         if step is None:
-            lost = lost_uses(*here, q.name, got, bound)
-            return lost or hint(got, e.want.value, bound)
-        found = hint(got, e.want.value, bound) if e.valid is None else ""
-        return found or mistake(*here, q, got, bound) or fitted(step, q, *here, e)
+            found = lost_uses(*here, q.name, got, bound) or hint(got, want, bound)
+        else:
+            found = hint(got, want, bound) if e.valid is None else ""
+            found = found or mistake(*here, q, got, bound) or fitted(step, q, *here, e)
+        return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
 
 
 def _undetermined(found: Finding, convention: str) -> Finding:

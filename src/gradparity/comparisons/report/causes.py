@@ -57,8 +57,9 @@ def causes(report: Report) -> list[Cause]:
 def _wrong(report: Report) -> Iterator[tuple[Run, Finding]]:
     """What is not right, but for a value's gradient that is the same as that of its only use."""
     for run, f in report.findings():
-        same = f.verdict is Verdict.INCONCLUSIVE and Quantity(f.follows).name == f.quantity.name
-        if (f.parity is False or f.verdict is Verdict.INCONCLUSIVE) and not same:
+        use = Quantity(f.follows)
+        same = use.target is not None and use.name == f.quantity.name
+        if f.parity is False or (f.verdict is Verdict.INCONCLUSIVE and not same):
             yield run, f
 
 

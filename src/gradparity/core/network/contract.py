@@ -34,13 +34,13 @@ def value_of(step: Step, op: Op, y: tuple[Array, ...]) -> dict[str, Array]:
     FormulaError : the formula raised, or returned another number of values.
 
     >>> from gradparity.core import *
-    >>> class Sine(Activation):
+    >>> class Sinh(Activation):
     ...     def f(self, z):
-    ...         return np.sin(z)
-    >>> step = layered([Sine()], L2()).steps[0]
+    ...         return np.sinh(z)
+    >>> step = layered([Sinh()], L2()).steps[0]
     >>> value_of(step, step.op, (Bounded.exactly(np.ones((1, 1)), Rounding.of("float32")),))
     Traceback (most recent call last):
-    gradparity.core.network.declared.FormulaError: node 'y1', Sine.forward: TypeError: ...
+    gradparity.core.network.declared.FormulaError: node 'y1', Sinh.forward: TypeError: ...
     """
     z = called(_where(step, "forward"), op.forward, *y)
     n = len(step.values)
