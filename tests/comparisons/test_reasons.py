@@ -249,3 +249,75 @@ class TestNorms:
         said = " ".join(gp.check(case, mine, dtypes=["float64"]).diagnosis().split())
         assert mistake in said
         assert f"at node '{node}'" in said
+
+
+class TestArithmetic:
+    def test_float32_inside_of_float64(self) -> None:
+        case = Case.random(layered([Affine(6, 8), Tanh(), Affine(8, 3)], CrossEntropy()), batch=32)
+
+        def mine(case: Case) -> dict[str, Any]:
+            grad = backprop(case.astype("float32")).grad
+            return {f"grad {p}": grad[p].astype(case.dtype) for p in case.network.trained}
+
+        said = gp.check(case, mine, dtypes=["float64"]).diagnosis()
+        assert "why         as far off as float32 arithmetic is" in said
+        assert said.count("verdict ") == 1
+
+    def test_a_small_fault_is_not_put_down_to_it(self) -> None:
+        case = Case.random(layered([Affine(6, 8), Tanh(), Affine(8, 3)], CrossEntropy()), batch=32)
+
+        def mine(case: Case) -> dict[str, Any]:
+            grad = backprop(case).grad
+            return {f"grad {p}": grad[p] * (1 + 1e-9) for p in case.network.trained}
+
+        assert "float32" not in gp.check(case, mine, dtypes=["float64"]).diagnosis()
+
+
+class TestSamples:
+    NET = layered([Affine(6, 8), Tanh(), Affine(8, 3)], CrossEntropy(eps=0.1))
+
+    @pytest.mark.parametrize(
+        ("weights", "words"),
+        [
+            ([2] * 8 + [0] * 8, "samples 0 to 7 count 2 times, and samples 8 to 15 are left out"),
+            ([1] * 15 + [0], "samples 0 to 14 count 1 times, and sample 15 is left out"),
+            ([3] + [1] * 15, "sample 0 counts 3 times, and samples 1 to 15 count 1 times"),
+        ],
+    )
+    def test_how_often_each_counts(self, weights: list[float], words: str) -> None:
+        case = Case.random(self.NET, batch=16)
+
+        def mine(case: Case) -> dict[str, Any]:
+            parts = [
+                backprop(Case(case.network, case.params, case.x[t : t + 1], case.d[t : t + 1],
+                              precision=case.precision)).grad
+                for t in range(case.T)
+            ]  # fmt: skip
+            return {
+                f"grad {p}": sum(w * g[p] for w, g in zip(weights, parts, strict=True))
+                / case.dtype.type(16)
+                for p in case.network.trained
+            }
+
+        said = gp.check(case, mine).diagnosis()
+        assert words in said
+        assert said.count("verdict ") == 1
+
+
+def test_another_eps_of_one_of_two_layers_is_named_there() -> None:
+    """All that is returned are the gradients of the parameters."""
+    layers = [Affine(6, 8), LayerNorm(8), Tanh(), Affine(8, 8), LayerNorm(8), Affine(8, 3)]
+    case = Case.random(layered(layers, CrossEntropy()), batch=16)
+    last = [node.name for node in case.network.nodes if isinstance(node.op, LayerNorm)][-1]
+
+    def mine(case: Case) -> dict[str, Any]:
+        grad = backprop(with_op(case, last, LayerNorm(8, eps=1e-6))).grad
+        return {f"grad {p}": grad[p] for p in case.network.trained}
+
+    report = gp.check(case, mine, dtypes=["float64"])
+    assert f"eps = 1e-06, not 1e-05, at '{last}'" in report.diagnosis()
+    assert report.diagnosis().count("verdict ") == 1
+
+
+def test_a_constant_that_is_added() -> None:
+    assert said(WANT + 0.01) == "0.01 is added to every element"

@@ -39,6 +39,9 @@ __all__ = [
 #: What is said of a gradient that came transposed.
 TRANSPOSED = "it is the formula transposed: the numbers agree once it is transposed"
 
+#: Nodes of one op that are tried one by one, and listed.
+FEW_NODES = 8
+
 #: (name of a parameter, formula) -> its gradient instead; None where nothing is said about it.
 Transform = Callable[[str, Bounded], Bounded | None]
 
@@ -224,7 +227,7 @@ def _eps_of(case: Case, results: Mapping[Quantity, Array]) -> tuple[float, int]:
 
 
 def _ops_of(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternative]:
-    """Another op at every node that has the same one, whatever its width."""
+    """Another op at every node that has the same one, whatever its width, or at one of them."""
     tried: list[Op] = []
     for op in (s.op for s in case.network.body):
         others = list(other_ops(op))
@@ -232,10 +235,14 @@ def _ops_of(case: Case, results: Mapping[Quantity, Array]) -> Iterator[Alternati
             continue  # without others: an op of one's own, which need not be comparable
         tried.append(op)
         nodes = [s for s in case.network.body if _alike(s.op, op)]
-        for c in others:
-            if c.instead != op:
-                ops = {s.name: replace(c.instead, **_width(s.op)) for s in nodes}
-                yield replace(c, instead=with_network(case, ops=ops))
+        alone = [[s] for s in nodes] if 1 < len(nodes) <= FEW_NODES else []
+        for some in (nodes, *alone):
+            where = ", ".join(repr(s.name) for s in some[:FEW_NODES])
+            for c in others:
+                if c.instead != op:
+                    ops = {s.name: replace(c.instead, **_width(s.op)) for s in some}
+                    said = f"{c.said}, at {where}"
+                    yield replace(c, said=said, instead=with_network(case, ops=ops))
 
 
 def _width(op: Op) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 
-__all__ = ["hint", "where_it_is_wrong"]
+__all__ = ["SEVERAL", "hint", "ranges", "where_it_is_wrong"]
 
 #: How many bounds an explanation may leave.
 ROOM = 4.0
@@ -50,6 +50,9 @@ def _hints(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
     matters = bool((np.abs(factor - 1) * np.abs(want) > bound).any())
     if telling.sum() > 1 and matters and _is(got, factor * want, abs(factor) * bound):
         yield f"every element is {_factor(factor)} times the formula"
+    away = float(np.median(got - want))
+    if got.size > 1 and _is(got, want + away, bound) and (abs(away) > bound).any():
+        yield f"{away:.6g} is added to every element"
     yield from _rearranged(got, want, bound)
     for axis in range(got.ndim):
         yield from _factors_of_slices(got, want, bound, axis)
@@ -196,20 +199,20 @@ def _factors_of_slices(got: NDArray, want: NDArray, bound: NDArray, axis: int) -
         few = ", ".join(f"{x:.6g}" for x in rounded[:SEVERAL])
         yield f"every {one} is a multiple of the formula, by factors of their own: {few}, ..."
         return
-    said = [
-        f"{_ranges([i for i, x in enumerate(rounded) if x == factor], one, several)} "
-        f"{factor:.6g} times the formula"
-        for factor in wrong
-    ]
+    said = []
+    for factor in wrong:
+        mine = [i for i, x in enumerate(rounded) if x == factor]
+        verb = "is" if len(mine) == 1 else "are"
+        said.append(f"{ranges(mine, one, several)} {verb} {factor:.6g} times the formula")
     rest = f"; every other {one} is right" if 1.0 in rounded else ""
     yield f"{' and '.join(said)}{rest}"
 
 
-def _ranges(indices: Sequence[int], one: str, several: str) -> str:
-    """Name slices by their ranges, with the verb.
+def ranges(indices: Sequence[int], one: str, several: str) -> str:
+    """Name what has these indices by their ranges.
 
-    >>> _ranges([0, 1, 2, 5], "row", "rows"), _ranges([3], "row", "rows")
-    ('rows 0 to 2 and 5 are', 'row 3 is')
+    >>> ranges([0, 1, 2, 5], "row", "rows"), ranges([3], "row", "rows")
+    ('rows 0 to 2 and 5', 'row 3')
     """
     runs = [
         [i for _, i in run]
@@ -218,4 +221,4 @@ def _ranges(indices: Sequence[int], one: str, several: str) -> str:
     said = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:SEVERAL]]
     more = ", ..." if len(runs) > SEVERAL else ""
     listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
-    return f"{one} {listed} is" if len(indices) == 1 else f"{several} {listed}{more} are"
+    return f"{one} {listed}" if len(indices) == 1 else f"{several} {listed}{more}"

@@ -20,11 +20,16 @@ from ...core.network.trace import Trace
 from ..measure.measured import Measured
 from .fault_sites import FaultSite, fault_sites, if_other, mistaken
 from .replay import replay
+from .samples import weights_of_samples
 
 __all__ = ["KNOWN", "whole_mistakes"]
 
 #: How the notes begin that say where and why.
-KNOWN = ("exactly what this mistake gives, made ", "exchanged with ")
+KNOWN = (
+    "exactly what this mistake gives, made ",
+    "exchanged with ",
+    "the samples are weighed otherwise: ",
+)
 #: In larger networks the search would take longer than the judgement.
 NODES = 60
 #: How many bounds the explanation may leave, and how many roundings of the tensor's largest.
@@ -56,8 +61,13 @@ def whole_mistakes(case: Case, measured: Mapping[Quantity, Measured]) -> dict[Qu
     if len(exchanged) == len(wrong):
         return exchanged
     found = list(_explaining(case, measured))[:2]
-    said = f"{KNOWN[0]}{', or '.join(found)}"
-    return dict.fromkeys(wrong, said) if found else exchanged
+    if found:
+        return dict.fromkeys(wrong, f"{KNOWN[0]}{', or '.join(found)}")
+    weights = weights_of_samples(case, measured)
+    if weights:
+        of_parameters = [q for q in wrong if q.is_gradient_by(case.network.trained)]
+        return dict.fromkeys(of_parameters, f"{KNOWN[2]}{weights}")
+    return exchanged
 
 
 def _exchanged(

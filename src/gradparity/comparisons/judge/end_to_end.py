@@ -30,7 +30,7 @@ from ..measure.levels import MINIMUM_SAMPLE, no_bound
 from ..measure.measured import SMALLEST, Measured
 from ..measure.multipliers import solve
 from ..measure.scatter import is_scattered
-from .coarse_products import in_bfloat16
+from .coarse import in_coarser_arithmetic
 from .location import placed
 from .returned import checked_results
 
@@ -136,7 +136,7 @@ def judge_final(
         right = {q: m for q, m in named.items() if not m.off}
         found = of_one_network(found, why, right, other.ops)
     wrong = {f.quantity: other.outcome[f.quantity] for f in found if f.parity is False}
-    return in_bfloat16(case, got, found, wrong, evidence) if wrong else found
+    return in_coarser_arithmetic(case, got, found, wrong, evidence) if wrong else found
 
 
 def _with_mistakes(

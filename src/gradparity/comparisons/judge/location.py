@@ -16,6 +16,7 @@ from ...core.network.nodes import DIV, ERR, Edge
 from ...core.network.quantity import Quantity
 from ..explain.whole_mistakes import KNOWN
 from ..findings.finding import FOLLOWS, Finding, Verdict
+from .coarse import IN_FLOAT32
 
 __all__ = ["Places", "Suspects", "placed"]
 
@@ -60,12 +61,14 @@ def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) 
     judged from end to end: the gradient at 'z2' is right, so check the backward pass of 'z2', ...
     """
     places = Places(network, findings, whole)
-    unknown = [
-        f.quantity
+    known, wrong = (
+        (*KNOWN, IN_FLOAT32),
+        {q for q in places.found if q in places.whole and places.wrong(q)},
+    )
+    return [
+        places.told(f) if f.quantity in wrong and not f.note.startswith(known) else f
         for f in findings
-        if f.quantity in places.whole and places.wrong(f.quantity) and not f.note.startswith(KNOWN)
     ]
-    return [places.told(f) if f.quantity in unknown else f for f in findings]
 
 
 class Places:

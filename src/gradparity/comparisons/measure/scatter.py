@@ -42,7 +42,7 @@ def is_scattered(got: Array, want: Array, bound: Array, slack: float = 1.0) -> b
     k = max(KTH, sizes.size // 100)
     if largest == 0.0 or largest > slack * TAIL * float(np.sort(sizes, axis=None)[-k]):
         return False
-    for axis, length in enumerate(errors.shape):
+    for axis, length in enumerate(errors.shape if errors.ndim > 1 else ()):
         others = tuple(i for i in range(errors.ndim) if i != axis)
         lines = np.sqrt(np.mean(np.square(errors / largest), axis=others))
         if length > 1 and float(lines.max()) > slack * LINE * float(np.median(lines)):
