@@ -48,7 +48,8 @@ def in_coarser_arithmetic(
     if any(known[q].verdict is Verdict.CONVENTION for q in wrong):
         return list(findings)
     if case.precision.name == "float64":
-        told = {"note": IN_FLOAT32} if _explains(_float32(case, got), wrong) else {}
+        unknown = not any(known[q].note for q in wrong)  # nothing else explains one of them
+        told = {"note": IN_FLOAT32} if unknown and _explains(_float32(case, got), wrong) else {}
     else:
         smaller = all(_is_smaller_in_float64(q, m, float64 or {}) for q, m in wrong.items())
         asked = smaller and case.precision.name == "float32" and has_products(case.network)
