@@ -29,6 +29,7 @@ class Shaped:
     fixed : input name -> numbers, for inputs without a gradient and without a batch axis.
     batch : the only batch size that fits the op; None for any.
     zeros : whether there are zeros among the whole numbers.
+    scale : standard deviation of the numbers; small enough for 2e-5 to be above float32 bounds.
     """
 
     op: Op
@@ -36,6 +37,7 @@ class Shaped:
     fixed: Mapping[str, NDArray] = field(default_factory=dict)
     batch: int | None = None
     zeros: bool = True
+    scale: float = 0.5
 
     def network(self) -> Network:
         """The op alone, its outputs side by side, with a cotangent chosen by the targets."""
@@ -54,9 +56,9 @@ class Shaped:
             if name.startswith("ids"):
                 inputs[name] = self.op.sample_integers(rng, (batch, *shape))
                 continue
-            a = 0.5 * rng.standard_normal((batch, *shape))
+            a = self.scale * rng.standard_normal((batch, *shape))
             n = {None: batch // 2, True: batch, False: 0}[whole]
-            a[:n] = np.round(3 * a[:n])
+            a[:n] = np.round(1.5 / self.scale * a[:n])
             if not self.zeros:
                 a[:n][a[:n] == 0] = 1.0
             inputs[name] = a
@@ -104,5 +106,5 @@ SHAPED: dict[str, Shaped] = {
     "attention-mask": Shaped(
         core.Attention(mask=True), dict.fromkeys("qkv", HEADS), {"mask": MASK}
     ),
-    "lstm-cell": Shaped(core.LSTMCell(3, 4), {"x": (3,), "h": (4,), "c": (4,)}),
+    "lstm-cell": Shaped(core.LSTMCell(3, 4), {"x": (3,), "h": (4,), "c": (4,)}, scale=0.2),
 }
