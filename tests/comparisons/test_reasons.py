@@ -174,8 +174,25 @@ class TestPaths:
             return {"grad x": trace.edge_grad["x", "a"] + trace.edge_grad["x", "c"]}
 
         report = gp.check(Case.random(self.NET, batch=8, width=3), mine)
-        assert "the gradient of x through 'b' left out" in report.diagnosis()
+        assert "its uses are summed otherwise: the gradient through 'b' is left out" in str(report)
         assert report.diagnosis().count("verdict ") == 1
+
+    def test_time_steps_of_a_shared_parameter(self) -> None:
+        """Three steps share W; only the gradients of the last two are in the result."""
+        steps = [Node(f"z{i}", Affine(3, 3, bias=False), v, W="W") for i, v in enumerate("xuv")]
+        turns = [Node("u", Tanh(), "z0"), Node("v", Tanh(), "z1")]
+        nodes = (steps[0], turns[0], steps[1], turns[1], steps[2])
+        net = Network(*nodes, divergence=L2(), parameters={"W": (3, 3)})
+        case = Case.random(net, batch=8, width=3)
+
+        def mine(case: Case) -> dict[str, Any]:
+            uses = backprop(case).edge_grad
+            return {
+                "grad W": sum(g for (name, to), g in uses.items() if name == "W" and to != "z0")
+            }
+
+        said = gp.check(case, mine).diagnosis()
+        assert "its uses are summed otherwise: the gradient through 'z0' is left out" in said
 
 
 class TestOneMistakeForAllResults:

@@ -19,6 +19,7 @@ from ...core.network.quantity import Quantity, by_quantity
 from ...core.network.trace import Trace
 from ..measure.measured import Measured
 from .fault_sites import FaultSite, fault_sites, if_other, mistaken
+from .mistakes import lost_uses
 from .replay import replay
 from .samples import weights_of_samples
 
@@ -29,6 +30,7 @@ KNOWN = (
     "exactly what this mistake gives, made ",
     "exchanged with ",
     "the samples are weighed otherwise: ",
+    "its uses are summed otherwise: ",
 )
 #: In larger networks the search would take longer than the judgement.
 NODES = 60
@@ -57,17 +59,32 @@ def whole_mistakes(case: Case, measured: Mapping[Quantity, Measured]) -> dict[Qu
     wrong = [q for q, m in measured.items() if m.off and np.isfinite(m.got).all()]
     if not wrong or len(case.network.steps) > NODES:
         return {}
-    exchanged = dict(_exchanged(measured, wrong, case.precision.unit))
-    if len(exchanged) == len(wrong):
-        return exchanged
-    found = list(_explaining(case, measured))[:2]
+    exact = case if case.precision.name == "float64" else case.astype("float64")
+    with np.errstate(all="ignore"):
+        trace = backprop(exact)
+    alone = dict(_exchanged(measured, wrong, case.precision.unit))
+    alone |= {q: said for q, said in _lost(exact, trace, measured, wrong) if q not in alone}
+    if len(alone) == len(wrong):
+        return alone
+    found = list(_explaining(exact, trace, measured, case.precision.unit))[:2]
     if found:
         return dict.fromkeys(wrong, f"{KNOWN[0]}{', or '.join(found)}")
     weights = weights_of_samples(case, measured)
     if weights:
         of_parameters = [q for q in wrong if q.is_gradient_by(case.network.trained)]
         return dict.fromkeys(of_parameters, f"{KNOWN[2]}{weights}")
-    return exchanged
+    return alone
+
+
+def _lost(
+    case: Case, trace: Trace, measured: Mapping[Quantity, Measured], wrong: list[Quantity]
+) -> Iterator[tuple[Quantity, str]]:
+    """Sums over several uses of which some are missing, such as time steps."""
+    for q in wrong:
+        if q.is_gradient and q.target is None and len(case.network.consumers(q.name)) > 1:
+            said = lost_uses(case, trace, q.name, measured[q].got, measured[q].bound)
+            if said:
+                yield q, f"{KNOWN[3]}{said}"
 
 
 def _exchanged(
@@ -82,17 +99,16 @@ def _exchanged(
             yield b, f"{KNOWN[1]}{a}"
 
 
-def _explaining(case: Case, measured: Mapping[Quantity, Measured]) -> Iterator[str]:
+def _explaining(
+    case: Case, trace: Trace, measured: Mapping[Quantity, Measured], unit: float
+) -> Iterator[str]:
     """The mistakes, each with its node, those at the nodes nearest to the loss first."""
-    unit = case.precision.unit
-    exact = case if case.precision.name == "float64" else case.astype("float64")
     with np.errstate(all="ignore"):
-        trace = backprop(exact)
-        for site in reversed(fault_sites(exact)):
-            for name, array in _mistakes(exact, trace, site):
+        for site in reversed(fault_sites(case)):
+            for name, array in _mistakes(case, trace, site):
                 if array is None:
                     continue
-                given = by_quantity(replay(exact, trace, site, array))
+                given = by_quantity(replay(case, trace, site, array))
                 if all(_is(m, given.get(q), unit) for q, m in measured.items()):
                     yield f"at node {site.node!r}: {name}"
 
