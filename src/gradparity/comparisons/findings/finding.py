@@ -246,11 +246,21 @@ Evidence = Callable[[], Mapping[str, Finding]]
 def as_written(op: object) -> str:
     """An op or a divergence as a user writes it, without addresses and without defaults.
 
-    >>> from gradparity.core import Affine
+    >>> from gradparity.core import Affine, Conv
     >>> as_written(Affine(3, 2)), as_written(Affine(3, 2, bias=False)), as_written(as_written)
     ('Affine(3, 2)', 'Affine(3, 2, bias=False)', '<function as_written>')
+    >>> as_written(Conv(1, 8, (3, 3), padding=1))
+    'Conv(1, 8, (3, 3), padding=1)'
     """
     return re.sub(r" at 0x[0-9a-fA-F]+", "", _call(op) if is_dataclass(op) else repr(op))
+
+
+def _alike(value: object) -> object:
+    """Several numbers that are all the same as one, as a user writes a stride."""
+    each = [_alike(entry) for entry in value] if isinstance(value, tuple) else []
+    numbers = [entry for entry in each if isinstance(entry, int)]
+    same = bool(each) and len(numbers) == len(each) and len({*numbers}) == 1
+    return each[0] if same else value
 
 
 def _call(op: object) -> str:
@@ -260,8 +270,8 @@ def _call(op: object) -> str:
         value = getattr(op, argument.name)
         if argument.default is MISSING and argument.default_factory is MISSING:
             given.append(repr(value))
-        elif argument.default_factory is not MISSING or value != argument.default:
-            given.append(f"{argument.name}={value!r}")
+        elif _alike(value) != argument.default:
+            given.append(f"{argument.name}={_alike(value)!r}")
     return f"{type(op).__name__}({', '.join(given)})"
 
 
