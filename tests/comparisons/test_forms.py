@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gradparity as gp
 from gradparity.comparisons import Finding, Verdict, judge
 from gradparity.core import (
     GELU,
     L2,
     Activation,
     Affine,
+    Attention,
     Case,
     LayerNorm,
     Maximum,
@@ -244,3 +246,15 @@ def test_a_wrong_gradient_beside_a_one_pass_variance_is_a_mismatch() -> None:
     found = judged_as(norm_case(30.0, "float64"), WithoutMean(16))
     wrong = {name for name, f in found.items() if f.verdict is Verdict.MISMATCH}
     assert "grad x" in wrong or "grad x -> y1" in wrong
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_saturated_attention_is_right(framework: str, dtype: str) -> None:
+    """One form of the softmax overflows there, and says nothing; the others still explain."""
+    pytest.importorskip(framework)
+    net = Network(Node("y1", Attention(), "q", "k", "v"), divergence=L2(), inputs=("q", "k", "v"))
+    rng = np.random.default_rng(0)
+    x = {name: 20.0 * rng.standard_normal((3, 5, 3)) for name in "qkv"}
+    report = gp.check(Case.random(net, x=x), framework, dtypes=[dtype])
+    assert report, str(report)

@@ -130,7 +130,7 @@ class Bounded(Carried):
             other = Bounded.lift(form(), self.rounding)
             with np.errstate(all="ignore"):
                 apart = np.abs(other.value - self.value) + other.full_error()
-            error = np.maximum(error, np.where(np.isfinite(other.value), apart, 0.0))
+            error = np.maximum(error, np.where(np.isfinite(apart), apart, 0.0))
         return Bounded(self.value, error, self.rounding)
 
 
