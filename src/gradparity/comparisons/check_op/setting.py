@@ -22,8 +22,8 @@ from ...core.formulas.op import Shape
 from ...core.network.backprop import backprop
 from ...core.network.nodes import Edge, Step
 from ...core.network.quantity import Quantity
-from ..findings.finding import SUM, Evidence, Finding
-from ..judge.node_by_node import judge
+from ..findings.finding import Evidence, Finding
+from ..judge.node_by_node import judge_node
 from ..measure.at_node import reference_at_node
 
 __all__ = ["VALUE", "Setting", "Z", "letters_of", "names_of_inputs", "network_of", "shapes_of_z"]
@@ -201,11 +201,32 @@ class Setting:
         float64: Evidence | None = None,
         allow: Sequence[str] = (),
     ) -> list[Finding]:
-        """The judge's verdicts on these results, by the names in the user's functions."""
-        found = judge(self.case, self._trace(results), float64, allow)
-        mine = [f for f in found if f.node == Z and f.op != SUM and f.quantity in self._ours]
+        """The judge's verdicts on these results, by the names in the user's functions.
+
+        Many checks get equal results here, such as those in other layouts.  They are judged once,
+        unless float64 says something else about them.
+        """
+        arrays = ((q, a.dtype.str, a.shape, a.tobytes()) for q, a in results.items())
+        key = float64 is None, *allow, *arrays
+        known = self._judged.get(key)
+        if known is not None:
+            asked, findings = known
+            if asked is None or float64 is None or asked == float64():
+                return list(findings)
+        evidence: list[Mapping[str, Finding]] = []
+
+        def asking() -> Mapping[str, Finding]:
+            if not evidence:
+                evidence.append(float64())  # type: ignore[misc]
+            return evidence[0]
+
+        trace = self._trace(results)
+        found = judge_node(self.case, trace, Z, None if float64 is None else asking, allow)
+        mine = [f for f in found if f.quantity in self._ours]
         named = [replace(f, quantity=self._ours[f.quantity]) for f in mine]
-        return [f for f in named if f.quantity in results]
+        findings = [f for f in named if f.quantity in results]
+        self._judged[key] = (evidence[0] if evidence else None), findings
+        return list(findings)
 
     def there(self, found: Finding) -> str:
         """The numbers that an element of an elementwise op was computed from, for a note."""
@@ -237,6 +258,11 @@ class Setting:
 
     @cached_property
     def _bounds(self) -> dict[Rounding, dict[Quantity, Bounded]]:
+        return {}
+
+    @cached_property
+    def _judged(self) -> dict[Any, tuple[Mapping[str, Finding] | None, list[Finding]]]:
+        """Results, as bytes -> what float64 said of them if it was asked, and the findings."""
         return {}
 
     @cached_property

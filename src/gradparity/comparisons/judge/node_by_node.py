@@ -44,7 +44,7 @@ from ..measure.measured import Measured
 from .hidden_rows import LOST, with_hidden_rows
 from .traces import check_trace
 
-__all__ = ["judge", "judge_what_is_there", "meant_alike", "meant_once"]
+__all__ = ["judge", "judge_node", "judge_what_is_there", "meant_alike", "meant_once"]
 
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors of few elements.
 FEW_ELEMENTS = 1.5
@@ -84,6 +84,18 @@ def judge(
     check_trace(case, trace)
     found = judge_what_is_there(case, trace, float64, allow, explain=explain)
     return with_hidden_rows(case, found) if explain else found
+
+
+def judge_node(
+    case: Case, trace: Trace, node: str, float64: Evidence | None = None, allow: Sequence[str] = ()
+) -> list[Finding]:
+    """As `judge`, with the formulas of one node alone.
+
+    The loss is taken to be right, and the node's parameters are used nowhere else.
+    """
+    check_trace(case, trace)
+    parse_allowed(allow)
+    return meant_once(case, _Judge(case, trace, float64, allow, True).findings(node))
 
 
 def judge_what_is_there(
@@ -183,10 +195,12 @@ class _Judge:
         self.float64 = None if self.precision.name == "float64" else float64  # it settles itself
         self.allow, self.explain = allow, explain
 
-    def findings(self) -> list[Finding]:
-        """The verdict on every quantity in the trace."""
+    def findings(self, node: str = "") -> list[Finding]:
+        """The verdict on every quantity in the trace, or at this node alone, without sums."""
         found: list[Finding] = []
         for place in _places(self.case, self.trace):
+            if node and (place.step is None or place.node != node):
+                continue
             levels = Levels(place.references, self.precision)
             here = [self.finding(place, q, levels) for q in levels.quantities()]
             found += here if place.step is None else self._of_one_function(place.step, here)
