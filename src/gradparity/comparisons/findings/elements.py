@@ -60,8 +60,7 @@ def in_units(x: float, unit: float) -> float:
     """A difference in u; infinite where the tensor has no size to measure it by."""
     if x == 0.0:
         return 0.0
-    with np.errstate(over="ignore"):
-        return float(x / unit) if unit > 0.0 else float("inf")
+    return float(x) / float(unit) if unit > 0.0 else float("inf")
 
 
 def side_by_side(got: float, expected: float) -> tuple[str, str]:

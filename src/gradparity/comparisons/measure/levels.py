@@ -76,6 +76,8 @@ def measure(e: Reference, rounding: Rounding) -> Measured:
     m = Measured.of(e.got, e.want.value, bound, rounding.largest, masked=e.masked)
     with np.errstate(all="ignore"):
         unknown = m.undecidable | e.lost
+        if e.valid is None and unknown is m.undecidable:
+            return m
         if e.valid is None:
             return replace(m, undecidable=unknown)
         valid = distance_from_valid(e, m.error, m.bound, rounding)
@@ -101,6 +103,7 @@ class Levels:
         self.references, self.precision = references, precision
         self.roundings = roundings(precision)
         self._asked: dict[Rounding, dict[Quantity, Reference]] = {}
+        self._measured: dict[tuple[Quantity, Rounding], Measured] = {}
         self._forms: dict[tuple[tuple[str, ...], bool, bool], Forms] = {}
 
     def quantities(self) -> list[Quantity]:
@@ -112,8 +115,10 @@ class Levels:
         return self._asked[rounding]
 
     def measured(self, quantity: Quantity, rounding: Rounding) -> tuple[Reference, Measured]:
-        e = self.at(rounding)[quantity]
-        return e, measure(e, rounding)
+        e, key = self.at(rounding)[quantity], (quantity, rounding)
+        if key not in self._measured:
+            self._measured[key] = measure(e, rounding)
+        return e, self._measured[key]
 
     def sharpest(self, quantity: Quantity) -> tuple[Reference, Measured]:
         """Under the first rounding that explains all, else the sharp one that comes nearest."""

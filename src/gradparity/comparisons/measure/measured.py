@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,6 +93,9 @@ class Measured:
     def largest(self) -> float:
         """The largest finite element of the reference."""
         magnitude = np.abs(self.want)
+        largest = float(magnitude.max(initial=0.0))
+        if math.isfinite(largest):
+            return largest
         return float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
 
     def verdict(self, precision: Precision, other_choice: bool = False) -> Verdict:
@@ -133,7 +137,9 @@ class Measured:
         larger, smaller = (bound - signed) / size, (bound + signed) / size
         together = max(float(larger.min()), float(smaller.min()))
         untested = int((~seen).sum())
-        return Power(float(np.median(alone)), float(alone.max()), together, untested)
+        alone.sort()
+        middle = float(alone[(alone.size - 1) // 2] + alone[alone.size // 2]) / 2.0
+        return Power(middle, float(alone[-1]), together, untested)
 
     def finding(
         self, q: Quantity, at: tuple[str, str], verdict: Verdict, unit: float, **more: Any
@@ -146,15 +152,15 @@ class Measured:
         unit : the unit roundoff, relative; errors are in it times the largest element.
         more : other fields of `Finding`.
         """
-        where = tuple(map(int, np.unravel_index(int(np.argmax(self.ratio)), self.got.shape)))
-        error, bound = (np.broadcast_to(a, self.got.shape) for a in (self.error, self.bound))
+        where = tuple(map(int, np.unravel_index(int(self.ratio.argmax()), self.got.shape)))
+        error, bound = (_of_shape(a, self.got.shape) for a in (self.error, self.bound))
         u = unit * self.largest
         return Finding(
             q,
             *at,
             verdict,
             elements=self.got.size,
-            outside=int(np.sum(self.outside)),
+            outside=int(np.count_nonzero(self.outside)),
             index=where,
             got=float(self.got[where]),
             expected=float(self.want[where]),
@@ -163,3 +169,7 @@ class Measured:
             worst=furthest(self.got, self.want, error, bound, self.outside, u),
             **more,
         )
+
+
+def _of_shape(a: Array, shape: tuple[int, ...]) -> NDArray:
+    return a if isinstance(a, np.ndarray) and a.shape == shape else np.broadcast_to(a, shape)

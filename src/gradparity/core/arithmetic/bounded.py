@@ -63,7 +63,8 @@ class Bounded(Carried):
 
     @property
     def exact(self) -> bool:
-        return not np.any(self.error)
+        e = self.companion
+        return not (e.any() if isinstance(e, np.ndarray) else e)
 
     full_error = Carried.full
 

@@ -58,7 +58,7 @@ def _rounded(
 def _saturated(value: Array, error: Array, rounding: Rounding) -> Bounded:
     """A step of a usual form: what surely overflows is infinite, exactly."""
     size, largest = np.abs(value), rounding.largest
-    if not np.max(size, initial=0.0) + np.max(error, initial=0.0) > largest:
+    if not size.max(initial=0.0) + error.max(initial=0.0) > largest:
         return Bounded(value, error, rounding)
     infinite = size - np.where(np.isinf(value), 0.0, error) > largest
     maybe = ~infinite & (size + error > largest)

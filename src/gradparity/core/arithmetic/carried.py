@@ -88,6 +88,8 @@ class Carried(NDArrayOperatorsMixin):
         """The companion as an array of the value's shape."""
         if np.shape(self.companion) == self.value.shape:
             return np.asarray(self.companion, dtype=np.float64)
+        if np.ndim(self.companion) == 0:
+            return np.full(self.value.shape, self.companion, dtype=np.float64)
         return np.broadcast_to(np.asarray(self.companion, dtype=np.float64), self.value.shape)
 
     def moved(self, move: Callable[[Any, float], Any], fill: float = 0.0) -> Self:
@@ -209,7 +211,7 @@ def whole_exponent(n: Carried) -> int:
 
 def in_range(value: Array, companion: Array, largest: float) -> Array:
     """The companion of a result; infinite where the implementation may have overflowed."""
-    if max(np.max(value, initial=0.0), -np.min(value, initial=0.0)) <= largest:
+    if max(value.max(initial=0.0), -value.min(initial=0.0)) <= largest:
         return companion
     return np.where(np.abs(value) <= largest, companion, np.inf)
 
