@@ -18,7 +18,7 @@ from ...adapters.base import Adapter, AdapterError, get_adapter, installed
 from ...core import Case, Network, Precision, Trace
 from ...core.network.backprop import backprop
 from ..explain.fault_sites import FaultSite, fault_sites, quantity
-from ..explain.replay import mutants, plant, replay
+from ..explain.replay import mutants, replay
 from ..findings.finding import Finding, Verdict
 from ..judge.node_by_node import judge
 from ..report.records import environment
@@ -139,12 +139,22 @@ class _Input:
     def judged(self, site: FaultSite, fault: str, wrong: Any = None) -> dict[str, Finding]:
         """The findings with the fault planted, and with it in float64 too as evidence."""
         if wrong is None:
-            planted = plant(self.case, self.trace, site, fault) or self.trace
-        else:
-            planted = replay(self.case, self.trace, site, wrong)
+            wrong = dict(mutants(self.case, self.trace, site)).get(fault)
+        key = site.kind, site.quantity, None if wrong is None else wrong.tobytes()
+        if key in self._known:
+            return self._known[key]
+        planted = self.trace if wrong is None else replay(self.case, self.trace, site, wrong)
         twin = self.in_float64
         evidence = None if twin is None else cache(lambda: twin.judged(site, fault))
-        return {f.quantity: f for f in judge(self.case, planted, evidence, explain=False)}
+        findings = judge(self.case, planted, evidence, explain=False)
+        found: dict[str, Finding] = {f.quantity: f for f in findings}
+        if twin is None:  # float32 asks again for what was found in float64
+            self._known[key] = found
+        return found
+
+    @cached_property
+    def _known(self) -> dict[Any, dict[str, Finding]]:
+        return {}
 
     def changed(self, subject: Subject, site: FaultSite, fault: str, wrong: Any) -> Result:
         found = self.judged(site, fault, wrong)
