@@ -331,3 +331,137 @@ def test_a_run_in_bfloat16_that_is_finer_is_told() -> None:
 
     assert "more digits than bfloat16" in told(fine)[0]
     assert not told(rounded)
+
+
+#: A network in which a value is used by the next node, and its gradient by the one before.
+TWO = layered([Affine(5, 4), Tanh(), Affine(4, 3)], L2())
+
+
+def _traced(case: Case, cast: Any = None, only: str = "", twice: str = "") -> dict[str, Any]:
+    """All results by hand; cast to a dtype, all or one alone, and one of them doubled."""
+
+    def kept(name: str, array: Any) -> Any:
+        array = 2 * array if name == twice else array
+        return array.astype(cast) if cast and only in ("", name) else array
+
+    p, x, d = case.params, case.x, case.desired
+    found: dict[str, Any] = {}
+
+    def add(name: str, array: Any) -> Any:
+        found[name] = kept(name, array)
+        return found[name].astype(x.dtype)
+
+    z1 = add("value z1", x @ p["W1"] + p["b1"])
+    y1 = add("value y1", np.tanh(z1))
+    z2 = add("value z2", y1 @ p["W2"] + p["b2"])
+    dz2 = add("grad z2", (z2 - d) / len(x))
+    add("grad W2", y1.T @ dz2)
+    dy1 = add("grad y1", dz2 @ p["W2"].T)
+    dz1 = add("grad z1", dy1 * (1 - y1 * y1))
+    add("grad W1", x.T @ dz1)
+    return {**found, "grad b1": kept("grad b1", dz1.sum(0)), "grad b2": kept("grad b2", dz2.sum(0))}
+
+
+def _in_float64(case: Case, **options: Any) -> dict[str, Any]:
+    return _traced(case.astype(np.float64), **options)
+
+
+def _wrong(report: gp.Report) -> list[tuple[str, bool]]:
+    """The quantities that are no parity, and whether their numbers were judged."""
+    return [(f.quantity, bool(f.elements)) for _, f in report.findings() if f.parity is not True]
+
+
+def test_a_finer_dtype_is_told_once_and_hides_no_wrong_number() -> None:
+    case = Case.random(TWO, batch=16)
+    report = gp.check(case, lambda c: _in_float64(c, twice="grad z1"), dtypes=["float32"])
+    assert _wrong(report) == [("grad z1", True), ("dtype", False)]
+    first, second = report.diagnosis().split("\n\n")[1:3]
+    assert "grad z1" in first
+    assert "every element is 2 times the formula" in first
+    assert "10 of 10 results, such as value z1, have dtype float64, expected float32" in second
+    assert _wrong(gp.check(case, _in_float64, dtypes=["float32"])) == [("dtype", False)]
+    assert gp.check(case, _in_float64, dtypes=["float32"]).exit_code == 1
+
+
+@pytest.mark.parametrize("traces", [True, False])
+def test_results_of_a_coarser_dtype_are_judged_as_that_dtype(traces: bool) -> None:
+    case = Case.random(TWO, batch=16)
+
+    def mine(case: Case, twice: str = "") -> Any:
+        case = case.astype(np.float32)
+        trace = backprop(case)
+        if twice:
+            trace.grad[twice] *= 2
+        return trace if traces else _traced(case, twice=f"grad {twice}")
+
+    assert _wrong(gp.check(case, mine, dtypes=["float64"])) == [("dtype", False)]
+    report = gp.check(case, lambda c: mine(c, "W1"), dtypes=["float64"])
+    assert _wrong(report) == [("grad W1", True), ("dtype", False)]
+    assert gp.check(case, mine, dtypes=["float32"])
+
+
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize("only", ["value z1", "value y1", "grad z2", "grad y1", "grad W1"])
+def test_one_result_of_a_coarser_dtype_makes_no_other_a_mismatch(only: str, used: bool) -> None:
+    """Whether it was cast before it was used, or only as it was returned."""
+    case = Case.random(TWO, batch=16)
+
+    def mine(case: Case) -> Any:
+        if used:
+            return _traced(case, np.float32, only)
+        found = _traced(case)
+        return {**found, only: found[only].astype(np.float32)}
+
+    assert _wrong(gp.check(case, mine, dtypes=["float64"])) == [(only, False)]
+
+
+@pytest.mark.parametrize("only", ["value y1", "grad z2", "grad W1"])
+def test_one_wrong_result_of_a_coarser_dtype_is_found(only: str) -> None:
+    case = Case.random(TWO, batch=16)
+
+    def mine(case: Case) -> Any:
+        return _traced(case, np.float32, only, twice=only)
+
+    assert _wrong(gp.check(case, mine, dtypes=["float64"])) == [(only, True)]
+
+
+def test_a_wrong_result_next_to_one_of_a_coarser_dtype_is_found() -> None:
+    case = Case.random(TWO, batch=16)
+
+    def mine(case: Case) -> Any:
+        return _traced(case, np.float32, "value y1", twice="grad W1")
+
+    found = _wrong(gp.check(case, mine, dtypes=["float64"]))
+    assert sorted(found) == [("grad W1", True), ("value y1", False)]
+
+
+def _tanh_in(dtype: Any, factor: float = 1.0) -> tuple[Formula, Callable[..., Any]]:
+    """A hand-written tanh and its backward pass, which compute in this dtype."""
+
+    def backward(dz: Any, y: Any) -> Any:
+        return factor * dz.astype(dtype) * (1 - np.tanh(y.astype(dtype)) ** 2)
+
+    return lambda y: np.tanh(y.astype(dtype)), backward
+
+
+@pytest.mark.parametrize(
+    ("dtype", "asked", "right"),
+    [
+        (np.float64, "float32", [("dtype", False)]),
+        (np.float32, "float64", [("grad y", False), ("value z", False)]),
+    ],
+)
+def test_check_op_tells_a_wrong_dtype_and_a_wrong_number(
+    dtype: Any, asked: str, right: list[tuple[str, bool]]
+) -> None:
+    def wrong(factor: float) -> dict[str, set[tuple[str, bool]]]:
+        report = gp.check_op(*_tanh_in(dtype, factor), reference=Tanh(), dtypes=[asked])
+        found: dict[str, set[tuple[str, bool]]] = {}
+        for run, f in report.findings():
+            if f.parity is False:
+                found.setdefault(run.case, set()).add((f.quantity, f.outside > 0))
+        return found
+
+    assert wrong(1.0)["random_points"] == set(right)
+    assert wrong(1.0)["shape_and_dtype"] == set(right)
+    assert wrong(2.0)["random_points"] == {*right, ("grad y", True)} - {("grad y", False)}

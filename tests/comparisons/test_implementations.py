@@ -146,12 +146,11 @@ class TestOneThatReturns:
         assert said in note[name].note
 
     def test_the_remedy_fits_the_dtype(self) -> None:
-        def noted(dtype: Any) -> str:
-            return told(lambda case: {"grad W1": finals(case)["grad W1"].astype(dtype)})[
-                "grad W1"
-            ].note
+        def noted(dtype: Any, quantity: str = "grad W1") -> str:
+            found = told(lambda case: {"grad W1": finals(case)["grad W1"].astype(dtype)})
+            return found[quantity].note
 
-        assert "only inside jax.enable_x64(True)" in noted(np.float32)
+        assert "only inside jax.enable_x64(True)" in noted(np.float32, "dtype")
         assert noted(object).endswith("convert it to an array of numbers, such as with "
                                       ".astype(np.float64)")  # fmt: skip
         assert noted(int).endswith("; compute in the dtype of x and the parameters")

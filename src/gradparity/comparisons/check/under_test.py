@@ -19,7 +19,8 @@ from ...core.network.trace import Trace
 from ..atlas.probe import usual
 from ..findings.finding import Finding, Verdict
 from ..findings.quantities import EVERYTHING, GRADIENTS
-from ..judge.by_name import judge_results, judge_trace, results_of
+from ..judge.by_name import judge_results, judge_trace, precision_of, results_of
+from ..judge.dtypes import DTYPE, finding_of_dtypes
 from ..judge.returned import Results
 from ..judge.zeros import with_untested
 from ..report.differences import Judged
@@ -103,10 +104,8 @@ class UnderTest:
         """Findings of one run; returned results are judged, whatever else is wrong."""
         found = list(_problems(ran))
         if not ran.failed:
-            judge = judge_trace if isinstance(ran.result, Trace) else judge_results
             try:
-                judged = judge(case, ran.result, partial(self._evidence, case), self.allow)
-                found += with_untested(case, results_of(case, ran.result).arrays, judged)
+                found += self._judged(case, ran.result)
             except FormulaError as error:  # the network's own: there is no referee for this case
                 found.append(_unknown(EVERYTHING, str(error)))
             if not any(f.final or f.quantity == EVERYTHING for f in found):
@@ -117,17 +116,37 @@ class UnderTest:
             self._in_float64.setdefault(case.name, found)
         return found
 
+    def _judged(self, case: Case, result: Any) -> list[Finding]:
+        """The verdicts on results; those that are all of a coarser dtype are judged as that dtype.
+
+        The dtype is then a finding of its own.
+        """
+        precision = precision_of(case, result)
+        narrow = precision is not case.precision
+        own = case.astype(precision.name) if narrow else case
+        if narrow and isinstance(result, Trace):
+            result = replace(result, precision="")
+        judge = judge_trace if isinstance(result, Trace) else judge_results
+        evidence = None if narrow else partial(self._evidence, case)
+        judged = judge(own, result, evidence, self.allow)
+        found = with_untested(own, results_of(own, result).arrays, judged)
+        if narrow:
+            coarser = results_of(case, result).coarser
+            found += finding_of_dtypes(case, coarser, coarser)
+        return found
+
     def _evidence(self, case: Case) -> dict[str, Finding]:
         """The float64 findings of a case by quantity, computed only if the judge asks.
 
-        A result that could not be compared there is no evidence: code that computes in float32
-        whatever it is given is judged in float32 alone.
+        A result of another dtype there is no evidence: code that computes in float32 whatever it is
+        given is judged in float32 alone.
         """
         if case.name not in self._in_float64:
             wide = case.astype(np.float64)
             (ran,) = outcomes(self.implementation, [wide], self.device)
             self._findings(wide, ran)
-        return {f.quantity: f for f in self._in_float64[case.name] if f.elements}
+        found = {f.quantity: f for f in self._in_float64[case.name]}
+        return {} if DTYPE in found else {q: f for q, f in found.items() if f.elements}
 
     def _reported(self, finding: Finding, case: Case) -> Finding:
         """The finding as the report has it; evidence in float64 is never strict."""

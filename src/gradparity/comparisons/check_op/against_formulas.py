@@ -13,6 +13,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
 from ..findings.quantities import GRADIENTS
+from ..judge.dtypes import beyond_half
 from .calling import Layout, Outcome, copied, told
 from .compared import compared
 from .setting import Setting
@@ -218,12 +219,23 @@ def judged(
     rounded = setting.astype(task.precision)
     outcome = run(rounded)
     bad = {problem.quantity for problem in outcome.problems}
+    findings = rounded.judged(outcome.results, float64, task.allow)
+    wrong = {f.quantity for f in findings if _beyond_its_dtype(f, rounded, outcome)}
     for problem in outcome.problems:
-        yield replace(problem, note=f"{problem.note}; {setting.where}")
-    for found in rounded.judged(outcome.results, float64, task.allow):
+        if problem.quantity not in wrong:
+            yield replace(problem, note=f"{problem.note}; {setting.where}")
+    for found in findings:
         if found.quantity not in bad or found.parity is False:
             said = f"{setting.where}{rounded.there(found)}" if found.parity is False else ""
             yield replace(found, note="; ".join(filter(None, (found.note, said))))
+
+
+def _beyond_its_dtype(found: Finding, setting: Setting, outcome: Outcome) -> bool:
+    """Whether a result of a coarser dtype is off by more than half of its own digits."""
+    dtype = outcome.coarser.get(found.quantity)
+    if dtype is None or found.parity is not False:
+        return False
+    return beyond_half(found, setting.case, dtype)
 
 
 CHECKS = by_name(random_points, special_points, at_kinks, batch_of_one, non_contiguous, read_only)

@@ -16,6 +16,7 @@ from ...core.arithmetic.arrays import NDArray, native
 from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict, as_written
 from ..findings.quantities import GRADIENTS
+from ..judge.dtypes import DTYPE, is_coarser, is_finer
 from ..running.raised import raised
 from .setting import VALUE, Setting, Z
 from .widths import takes_dz_alone
@@ -24,6 +25,9 @@ __all__ = ["CallError", "Layout", "Outcome", "Pair", "copied", "told"]
 
 #: (name, array) -> the array to give to a user's function, in some memory layout.
 Layout = Callable[[str, NDArray], NDArray]
+
+#: The likely cause of a wrong dtype.
+OTHER_DTYPE = "; is there an array or a NumPy number of another dtype in it?"
 
 
 def copied(name: str, array: NDArray) -> NDArray:
@@ -51,6 +55,8 @@ class Outcome:
     given : (description, before, after) for every array given to a function.
     wrote : whether a framework found that the function wrote into its arguments.
     returned : (quantity, the array itself, a copy of it) for every returned array.
+    finer : dtype -> what was returned with more digits than asked for; `results` has it rounded.
+    coarser : quantity -> the dtype of a result that has fewer digits, which is a problem too.
     """
 
     results: dict[Quantity, NDArray] = field(default_factory=dict)
@@ -58,6 +64,8 @@ class Outcome:
     given: list[tuple[str, NDArray, NDArray]] = field(default_factory=list)
     wrote: bool = False
     returned: list[tuple[Quantity, NDArray, NDArray]] = field(default_factory=list)
+    finer: dict[np.dtype[Any], list[str]] = field(default_factory=dict)
+    coarser: dict[Quantity, np.dtype[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,11 @@ def _caught(setting: Setting, calls: Callable[[Outcome], None]) -> Outcome:
         verdict = Verdict.MISMATCH if raised.in_place else Verdict.INCONCLUSIVE
         outcome.problems.append(told(setting, quantity, str(raised), verdict=verdict))
         outcome.wrote = raised.in_place
+    for i, (dtype, what) in enumerate(outcome.finer.items()):
+        said = f"{' and '.join(what)} {'are' if len(what) > 1 else 'is'} {dtype}, expected "
+        said += f"{setting.case.dtype} as it was given{OTHER_DTYPE}"
+        quantity = Quantity(f"{DTYPE} {dtype}") if i else DTYPE
+        outcome.problems.append(told(setting, quantity, said))
     return outcome
 
 
@@ -264,7 +277,10 @@ def _receive(
         )
         outcome.problems.append(told(setting, quantity, said))
         return
-    notes = list(_objections(array, got, shape, dtype))
+    finer = array is not None and array.shape == shape and is_finer(array.dtype, setting.case)
+    if array is not None and finer:
+        outcome.finer.setdefault(array.dtype, []).append(f"{letter} of {function}")
+    notes = [] if finer else list(_objections(array, got, shape, dtype))
     if notes:
         said = f"{function} returned {letter} {notes[0]}"
         outcome.problems.append(told(setting, quantity, said))
@@ -272,6 +288,8 @@ def _receive(
         with np.errstate(all="ignore"):
             outcome.results[quantity] = np.array(array, dtype=dtype)
         outcome.returned.append((quantity, array, array.copy()))
+        if is_coarser(array.dtype, setting.case):
+            outcome.coarser[quantity] = array.dtype
 
 
 def _objections(
@@ -284,8 +302,7 @@ def _objections(
         turned = "; transposed?" if array.shape == shape[::-1] else ""
         yield f"of shape {array.shape}, expected {shape}{turned}"
     if array.dtype != dtype:
-        what = "; is there an array or a NumPy number of another dtype in it?"
-        yield f"as {array.dtype}, expected {dtype} as it was given{what}"
+        yield f"as {array.dtype}, expected {dtype} as it was given{OTHER_DTYPE}"
 
 
 def _array(got: Any, shape: tuple[int, ...], dtype: Any) -> NDArray | None:

@@ -12,15 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ...core import Movement
 from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.precision import PRECISIONS, Precision
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Edge
 from ...core.network.quantity import Quantity, by_quantity
 from ...core.network.trace import Trace
 from ..explain.end_to_end import with_layout
-from ..findings.finding import Evidence, Finding
+from ..findings.finding import Evidence, Finding, Verdict
 from ..findings.quantities import EVERYTHING, edges_of, problem, shapes_of_results
+from .dtypes import beyond_half, finding_of_dtypes
 from .end_to_end import judge_final
 from .hidden_rows import with_hidden_rows
 from .location import placed
@@ -28,7 +32,7 @@ from .node_by_node import judge_what_is_there, meant_alike, meant_once
 from .returned import Results, sorted_results
 from .traces import check_trace
 
-__all__ = ["judge_results", "judge_trace", "results_of"]
+__all__ = ["judge_results", "judge_trace", "precision_of", "results_of"]
 
 
 def judge_results(
@@ -62,6 +66,23 @@ def judge_results(
     mismatch value y1 at y1
     """
     given = sorted_results(case, results)
+    order = list(given.problems) if EVERYTHING in given.problems else list(map(Quantity, results))
+    found = _judged(case, given, order, float64, allow)
+    if given.finer:
+        found = _with_finer(case, given, found, allow)
+    if given.coarser:
+        found = _with_coarser(case, given, order, found, float64, allow)
+    return [*found, *finding_of_dtypes(case, given.finer, given.arrays)]
+
+
+def _judged(
+    case: Case,
+    given: Results,
+    order: Sequence[Quantity],
+    float64: Evidence | None,
+    allow: Sequence[str],
+) -> list[Finding]:
+    """The verdicts on the results that can be judged, and the problems with the others."""
     found = dict(given.problems)
     found |= _node_by_node(case, given.arrays, float64, allow)
     rest = {q: a for q, a in given.arrays.items() if q not in found}
@@ -73,9 +94,81 @@ def judge_results(
         final = meant_alike(case, [f for f in judged if f.quantity in rest])
         arrived = [f for f in final if f.quantity.is_gradient and not f.final]
         found = {f.quantity: f for f in (*meant_once(case, list(found.values()), arrived), *final)}
-    order = list(found) if EVERYTHING in found else list(map(Quantity, results))
     told = placed(case.network, [found[q] for q in order], rest)
     return with_hidden_rows(case, with_layout(told, given.turned, allow))
+
+
+def _with_finer(
+    case: Case, given: Results, found: list[Finding], allow: Sequence[str]
+) -> list[Finding]:
+    """Judge once more without rounding the results of a finer dtype.
+
+    A difference of two finer numbers is right on them, and may be far off on the rounded ones.
+
+    Parameters
+    ----------
+    case, given, allow : as for `_judged`.
+    found : the verdicts on the rounded results.
+    """
+    if not any(map(_unsure, found)):
+        return found
+    digits = {a.dtype: np.finfo(a.dtype).nmant for a in given.finer.values()}
+    finest = max(digits, key=digits.__getitem__)
+    finest = finest if finest.name in PRECISIONS else np.dtype(np.float64)
+    wide = {q: given.finer.get(q, a).astype(finest) for q, a in given.arrays.items()}
+    there = given._replace(arrays=wide, problems={})
+    again = _judged(case.astype(finest.name), there, list(wide), None, allow)
+    return _better(found, again)
+
+
+def _unsure(f: Finding) -> bool:
+    return f.parity is False or f.verdict is Verdict.INCONCLUSIVE
+
+
+def _better(found: Sequence[Finding], again: Sequence[Finding]) -> list[Finding]:
+    """Take what is right when it is judged in another valid way."""
+    right = {f.quantity: f for f in again if f.parity is True}
+    return [right.get(f.quantity, f) if _unsure(f) else f for f in found]
+
+
+def _with_coarser(
+    case: Case,
+    given: Results,
+    order: Sequence[Quantity],
+    found: list[Finding],
+    float64: Evidence | None,
+    allow: Sequence[str],
+) -> list[Finding]:
+    """Judge once more with the results of a coarser dtype, where others may rest on them.
+
+    A result that is right on them is right, whether the implementation rounded them before it used
+    them or only as it returned them.  Of a coarser result itself, errors beyond half of its digits
+    are told.
+
+    Parameters
+    ----------
+    case, given, order, float64, allow : as for `_judged`.
+    found : the verdicts without the coarser results.
+    """
+    wide = {q: array.astype(case.dtype) for q, array in given.coarser.items()}
+    problems = {q: f for q, f in given.problems.items() if q not in wide}
+    there = given._replace(arrays={**given.arrays, **wide}, problems=problems)
+    again = {f.quantity: f for f in _judged(case, there, order, float64, allow)}
+    found = _better(found, [f for q, f in again.items() if q not in wide])
+
+    def told(f: Finding) -> Finding:
+        other = again[f.quantity]
+        if other.parity is False and beyond_half(other, case, given.coarser[f.quantity].dtype):
+            return replace(other, note="; ".join(filter(None, (other.note, f"it {f.note}"))))
+        return f
+
+    return [told(f) if f.quantity in wide else f for f in found]
+
+
+def precision_of(case: Case, result: Any) -> Precision:
+    """The precision that results are judged in: a coarser one only if they all have its dtype."""
+    given = results_of(case, result)
+    return case.precision if given.dtype is None else Precision.of(given.dtype)
 
 
 def judge_trace(

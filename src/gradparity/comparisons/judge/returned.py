@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
 from ..findings.quantities import EVERYTHING, problem, shapes_of_results
 from ..running.raised import raised
+from .dtypes import finding_of_dtypes, is_coarser, is_finer, wrong_dtype
 
 __all__ = ["Results", "checked_results", "sorted_results"]
 
@@ -29,18 +31,29 @@ class Results(NamedTuple):
     arrays : by name, of the case's dtype and the expected shape.
     turned : names of weights' gradients that came as (out, in).
     problems : a finding for everything that cannot be compared, saying what it is instead.
+    finer : results with more digits, as they were returned; `arrays` has them rounded.
+    coarser : results with fewer digits, as they were returned, which are problems too.
     """
 
     arrays: dict[Quantity, NDArray]
     turned: frozenset[Quantity]
     problems: dict[Quantity, Finding]
+    finer: Mapping[Quantity, NDArray] = MappingProxyType({})
+    coarser: Mapping[Quantity, NDArray] = MappingProxyType({})
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The coarser dtype that every result has but the loss; None if there is no such dtype."""
+        dtypes = {array.dtype for array in self.coarser.values()}
+        alone = len(dtypes) == 1 and not self.arrays.keys() - {ERR}
+        return dtypes.pop() if alone else None
 
 
 def sorted_results(case: Case, results: Any) -> Results:
     """Sort what an implementation returned into what can be judged and what cannot.
 
     Nothing is raised: a wrong name is `inconclusive`, for nothing was compared; a wrong shape,
-    dtype or type is a `mismatch`.
+    dtype or type is a `mismatch`.  A result of a finer dtype is rounded to the case's.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=4)
@@ -63,6 +76,8 @@ def sorted_results(case: Case, results: Any) -> Results:
     arrays: dict[Quantity, NDArray] = {}
     turned: set[Quantity] = set()
     problems: dict[Quantity, Finding] = {}
+    finer: dict[Quantity, NDArray] = {}
+    coarser: dict[Quantity, NDArray] = {}
     for name, result in given.items():
         if name not in shapes:
             meant = _without_gradient(case, name) or _meant(name, shapes)
@@ -70,17 +85,25 @@ def sorted_results(case: Case, results: Any) -> Results:
             problems[name] = problem(case, name, f"{said} there are {there}")
             continue
         try:
-            array = _of_dtype(case, name, result)
+            array = _of_number_format(case, name, result)
             layout = array.shape == shapes[name][::-1] != shapes[name]
             if layout and name.is_gradient_by(case.params):
                 turned.add(name)
                 array = array.T
-            arrays[name] = _of_shape(array, shapes[name])
+            array = _of_shape(array, shapes[name])
+            if is_coarser(array.dtype, case):
+                coarser[name] = array
+                raise UnfitError(f"has {wrong_dtype(array.dtype, case)}")
+            if is_finer(array.dtype, case):
+                finer[name] = array
+                with np.errstate(all="ignore"):
+                    array = array.astype(case.dtype)
+            arrays[name] = array
         except UnfitError as error:
             problems[name] = problem(case, name, str(error), Verdict.MISMATCH)
         except Exception as error:  # reading somebody's array may raise anything
             problems[name] = problem(case, name, f"reading it {raised(error)}")
-    return Results(arrays, frozenset(turned), problems)
+    return Results(arrays, frozenset(turned), problems, finer, coarser)
 
 
 def checked_results(case: Case, results: Mapping[str, Any]) -> Results:
@@ -100,6 +123,8 @@ def checked_results(case: Case, results: Mapping[str, Any]) -> Results:
     found = sorted_results(case, results)
     for found_problem in found.problems.values():
         raise ValueError(f"{found_problem.quantity}: {found_problem.note}")
+    for told in finding_of_dtypes(case, found.finer, found.arrays):
+        raise ValueError(told.note)
     return found
 
 
@@ -133,27 +158,17 @@ def _what(result: Any) -> str:
     return f"a {type(result).__name__}{f', {said}' if said else ''}"
 
 
-def _of_dtype(case: Case, name: Quantity, result: Any) -> NDArray:
+def _of_number_format(case: Case, name: Quantity, result: Any) -> NDArray:
+    """An array whose numbers can be judged: of the case's dtype, of a finer or a coarser one."""
     if name == ERR and isinstance(result, float):  # such as loss.item()
         return np.asarray(result, dtype=np.float64).astype(case.dtype)
     array = native(_array(result))
     if array.dtype.name == case.precision.name == "bfloat16":  # JAX's, in NumPy
         array = array.astype(np.float32)
-    if array.dtype != case.dtype:
-        p = case.precision.name
-        stored = "" if p == case.dtype.name else f", which {p} is stored as"
-        do = _for_dtype(array.dtype, case.dtype)
-        raise UnfitError(f"has dtype {array.dtype}, expected {case.dtype}{stored}; {do}")
+    dtype = array.dtype
+    if dtype != case.dtype and not is_finer(dtype, case) and not is_coarser(dtype, case):
+        raise UnfitError(f"has {wrong_dtype(dtype, case)}")
     return array
-
-
-def _for_dtype(got: np.dtype[Any], expected: np.dtype[Any]) -> str:
-    """The remedy for a result of another dtype."""
-    if got.kind == "O":
-        return f"convert it to an array of numbers, such as with .astype(np.{expected})"
-    do = "compute in the dtype of x and the parameters"
-    jax = " (JAX has float64 only inside jax.enable_x64(True))"
-    return do + jax * ({got, expected} == {np.dtype("float32"), np.dtype("float64")})
 
 
 def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
