@@ -190,7 +190,8 @@ class TestMistakes:
         own = gp.LayerStack(layers, HalfSquares, weights="in, out", parameters=lists)
         assert not bad(gp.check(wide, own, dtypes=["float64"]))
         report = gp.check(wide, own, dtypes=["float32"])
-        assert set(bad(report)) == {"grad W1", "grad b1"}
+        assert set(bad(report)) == {"dtype"}
+        assert "2 of 8 results, such as grad W1, have dtype float64" in report.diagnosis()
 
     def test_square_weights_are_not_guessed(self) -> None:
         case = net(core.Affine(4, 4), core.Tanh())
@@ -398,3 +399,85 @@ class TestInputs:
         assert results["grad tokens"].shape == (6, 5, 4)
         assert gp.check(case, own)
         assert not [f for f in gp.judge(case, own.trace(case)) if not f.parity]
+
+
+class Smooth:
+    """A smooth activation; its form is in the subclasses."""
+
+    def forward(self, Z: Array) -> Array:
+        self.Z = Z
+        return np.tanh(Z)
+
+    def slope(self) -> Array:
+        return 1 - np.tanh(self.Z) ** 2
+
+
+class SlopeAlone(Smooth):
+    def backward(self) -> Array:
+        return self.slope()
+
+
+class Derivative(Smooth):
+    def derivative(self) -> Array:
+        return self.slope()
+
+
+class DerivativeAt(Smooth):
+    def forward(self, Z: Array) -> Array:
+        A = np.tanh(Z)
+        Z[...] = np.nan  # the derivative is taken at the input as it was
+        return A
+
+    def derivative(self, Z: Array) -> Array:
+        return 1 - np.tanh(Z) ** 2
+
+
+class DerivativeOrStored(Smooth):
+    def derivative(self, Z: Array | None = None) -> Array:
+        return 1 - np.tanh(self.Z if Z is None else Z) ** 2
+
+
+class TestLocalSlopes:
+    CASE = net(core.Affine(5, 4), core.Tanh(), core.Affine(4, 3))
+    FORMS = SlopeAlone, Derivative, DerivativeAt, DerivativeOrStored
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_an_elementwise_layer_may_return_its_slope(self, form: type) -> None:
+        def layers() -> list[Any]:
+            return [Linear(5, 4), form(), Linear(4, 3)]
+
+        report = gp.check(self.CASE, gp.LayerStack(layers, HalfSquares))
+        assert report, report
+        assert "grad z1" in {f.quantity for _, f in report.findings()}
+
+    def test_a_wrong_slope_is_found(self) -> None:
+        class Wrong(SlopeAlone):
+            def backward(self) -> Array:
+                return 1 + np.tanh(self.Z) ** 2
+
+        own = gp.LayerStack([Linear(5, 4), Wrong(), Linear(4, 3)], HalfSquares)
+        assert bad(gp.check(self.CASE, own, dtypes=["float64"])) == {"grad z1": "y1"}
+
+    def test_what_is_no_slope_is_refused_in_words(self) -> None:
+        class Jacobian(SlopeAlone):
+            def backward(self) -> Array:
+                return np.eye(4) * super().backward()[:, None]
+
+        class Number(SlopeAlone):
+            def backward(self) -> Any:
+                return 1.0
+
+        class Many(Smooth):
+            def backward(self, dLdA: Array, A: Array, Z: Array) -> Array:
+                return dLdA
+
+        said = {
+            Jacobian: r"'y1', backward returned an array of shape \(6, 4, 4\), and the layer's",
+            Number: "'y1', backward returned a float, and the layer's output has shape",
+            Many: r"'y1', backward takes .*dLdA.*, A.*, Z.*; write backward\(dLdA\)",
+            Smooth: r"'y1' has no method 'backward' and no 'derivative'; write backward\(dLdA\)",
+        }
+        for form, message in said.items():
+            own = gp.LayerStack([Linear(5, 4), form(), Linear(4, 3)], HalfSquares)
+            with pytest.raises(AdapterError, match=message):
+                own(self.CASE)

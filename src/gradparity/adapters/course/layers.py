@@ -19,6 +19,7 @@ from ...core.network.nodes import DIV, ERR, Edge
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..base import AdapterError, one_line, required, risk
+from .backward import Backward
 from .parameters import Parameters, Placed
 
 __all__ = ["LayerError", "LayerStack"]
@@ -38,6 +39,8 @@ class LayerStack:
     ----------
     layers : one for each node, in order.  A layer has ``forward(A)`` and ``backward(dLdA)``, which
         returns the gradient of the layer's input and stores those of its parameters in attributes.
+        An elementwise layer may have ``backward()``, ``derivative()`` or ``derivative(Z)`` instead,
+        which returns dA/dZ at each element; Z is the layer's input.
         Give a list; an object with ``.layers``, whose own forward and backward are not called; or a
         function (or class) without arguments, or of the case, that makes either anew for every run.
         Anything but a function is copied for every run, so that cases do not affect each other.
@@ -153,7 +156,9 @@ class LayerStack:
         for one in placed:
             self.parameters.set(one, case.params)
         (A,) = map(self._turned, case.inputs.values())
-        for one in placed:
+        passes, z = [Backward.of(one) for one in placed], []
+        for one, back in zip(placed, passes, strict=True):
+            z.append(np.array(A) if back.takes == "z" else None)
             A = _one_array(f"{one}, forward", _called(f"{one}, forward", one.method("forward"), A))
             yield Quantity.value(one.step.name), self._kept(A)
             if np.shape(self._turned(A)) != case.shapes[one.step.name]:
@@ -161,11 +166,12 @@ class LayerStack:
         L, dLdA = loss.run(A, self._turned(self._targets(case)), case.dtype)
         yield _err_or_div(L, case.shapes[DIV])
         yield Quantity.grad(case.network.output), self._kept(dLdA)
-        for one in reversed(placed):
+        for one, back, own in zip(reversed(placed), passes[::-1], z[::-1], strict=True):
             if np.shape(self._turned(dLdA)) != case.shapes[one.step.name]:
                 return
-            who = f"{one}, backward"
-            dLdA = _one_array(who, _called(who, one.method("backward"), dLdA))
+            arguments = {"dLdA": (dLdA,), "z": (own,)}.get(back.takes, ())
+            found = _one_array(back.name, _called(back.name, back.function, *arguments))
+            dLdA = back.chained(found, dLdA)
             yield from self.parameters.left_by(one)
             source = one.step.taken[0][0]
             if source not in case.inputs or source in case.differentiated:
