@@ -138,11 +138,12 @@ class TestDtype:
         report = gp.check_op(lambda y: tanh(y) * half, lambda dz, y: dz * (1 - tanh(y) ** 2) * half,
                              reference=Tanh())  # fmt: skip
         for run, f in report.findings():
-            told = run.dtype == "float32" and not f.quantity.startswith("argument")
+            told = f.quantity == "dtype"
             if run.case == "shape_and_dtype":
                 assert (f.verdict is Verdict.MISMATCH) == told
         note = next(f.note for run, f in report.findings() if f.verdict is Verdict.MISMATCH)
-        assert note.startswith("forward returned z as float64, expected float32")
+        assert note.startswith("z of forward and dy of backward are float64, expected float32")
+        assert {run.dtype for run, f in report.findings() if f.quantity == "dtype"} == {"float32"}
         assert report.exit_code == 1
 
     def test_integers(self) -> None:
