@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..core.arithmetic.received import received
 from ..core.network.case import Case
 from ..core.network.network import Network
 from ..core.network.nodes import DIV, Edge, Step
@@ -252,7 +253,7 @@ def get_adapter(name: str) -> Adapter:
     """
     points = _entry_points()
     if name not in points:
-        raise AdapterError(f"no adapter is called {name!r}; registered are {available()}")
+        raise AdapterError(f"no adapter is called {received(name)}; registered are {available()}")
     try:
         found = points[name].load()()
     except (Exception, SystemExit) as error:  # third-party code may do anything when it is loaded

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from ..core import CrossEntropy, Divergence, VectorActivation
+from ..core.arithmetic.received import received
 from ..core.formulas.op import Compound, Op, Shape
 from ..core.network.case import Case
 from ..core.network.network import Network
@@ -67,7 +68,7 @@ class Overrides:
     def __init__(self, framework: str, given: Mapping[Any, Any] | None = None) -> None:
         given = {} if given is None else given
         if not isinstance(given, Mapping):
-            raise TypeError(f"overrides is {given!r}; {_GIVE}")
+            raise TypeError(f"overrides is {received(given)}; {_GIVE}")
         for key, function in given.items():
             _check_key(key)
             _check_function(key, function)

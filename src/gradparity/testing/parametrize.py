@@ -15,6 +15,7 @@ import pytest
 from ..adapters.base import Adapter, AdapterError
 from ..comparisons.report.report import Report
 from ..core.arithmetic.precision import PRECISIONS
+from ..core.arithmetic.received import received
 from .own_network import OwnNetwork
 from .run.outcome import NOT_INSTALLED, concluded, present, skip
 from .run.settings import Settings, in_force
@@ -89,7 +90,7 @@ def parametrize_with_checks(
     TypeError : an implementation without checks.
     """
     if isinstance(implementations, str) or not isinstance(implementations, Sequence):
-        raise TypeError(f"implementations is {implementations!r}; give a list of them")
+        raise TypeError(f"implementations is {received(implementations)}; give a list of them")
     if not implementations:
         raise ValueError("parametrize_with_checks is given no implementation")
     given = {"dtypes": dtypes, "seed": seed}

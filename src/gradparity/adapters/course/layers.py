@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...core.arithmetic.received import check_text, received
 from ...core.network.case import Case
 from ...core.network.network import Network
 from ...core.network.nodes import DIV, ERR, Edge
@@ -104,6 +105,8 @@ class LayerStack:
         self.parameters = Parameters(parameters or {}, out_in=weights == "out, in")
         makes = getattr(layers, "func", layers)  # a partial's
         named = str(getattr(makes, "__name__", "<lambda>"))
+        if name is not None:
+            check_text("name", name)
         self.name = name or (type(self).__name__ if named == "<lambda>" else named)
         self.__name__ = self.name  # reports use it as the name, as for a function
 
@@ -193,7 +196,8 @@ class LayerStack:
             return case.desired
         if case.d.ndim != 1 or case.d.dtype.kind not in "iu":
             raise AdapterError(
-                f"targets='labels', and d of case {case.name!r} has shape {case.d.shape} and dtype "
+                f"targets='labels', and d of case {received(case.name)} has shape "
+                f"{case.d.shape} and dtype "
                 f"{case.d.dtype}; give a case with class labels (T,), or targets='desired'"
             )
         return case.d
@@ -232,7 +236,8 @@ class _Loss(NamedTuple):
         if callable(given) and required(given) == 2:
             return cls(given, None)
         raise TypeError(
-            f"loss is {given!r}; give an object with forward(A, Y) and backward(), a pair of "
+            f"loss is {received(given)}; give an object with forward(A, Y) and backward(), "
+            "a pair of "
             "functions, or a function of (A, Y) that returns (Err, dErr/dA)"
         )
 
@@ -266,7 +271,8 @@ def _flat(layers: Any) -> list[Any]:
         inner = list(inner)
     except TypeError:
         raise TypeError(
-            f"layers is {layers!r}; give a list of layers, an object with .layers, or a function "
+            f"layers is {received(layers)}; give a list of layers, an object with .layers, "
+            "or a function "
             "that makes either"
         ) from None
     return [one for each in inner for one in (_flat(each) if hasattr(each, "layers") else [each])]
@@ -298,7 +304,9 @@ def _check_chain(network: Network) -> None:
             "of the layers computes; return results by name, from a function of the case"
         )
     if network.output != before:
-        raise AdapterError(f"the output is {network.output!r} and not the last node, {before!r}")
+        raise AdapterError(
+            f"the output is {received(network.output)} and not the last node, {before!r}"
+        )
 
 
 def _placed(network: Network, layers: list[Any]) -> list[Placed]:
@@ -356,4 +364,4 @@ def _scalar(L: Any) -> Any:
 
 def _one_of(name: str, value: Any, choices: tuple[str, str]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}; give {choices[0]!r} or {choices[1]!r}")
+        raise ValueError(f"{name} is {received(value)}; give {choices[0]!r} or {choices[1]!r}")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.received import received
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
 from ..base import AdapterError
@@ -53,11 +54,11 @@ class Parameters:
     def __init__(self, given: Mapping[str, tuple[str, str]], out_in: bool) -> None:
         example = '{"W": ("weight", "grad_weight")}'
         if not isinstance(given, Mapping):
-            raise TypeError(f"parameters is {given!r}; give a dict such as {example}")
+            raise TypeError(f"parameters is {received(given)}; give a dict such as {example}")
         for letter, names in given.items():
             two = isinstance(names, tuple | list) and len(names) == 2
             if not two or not all(isinstance(name, str) and name for name in names):
-                said = f"parameters has {names!r} for {letter!r}"
+                said = f"parameters has {received(names)} for {letter!r}"
                 raise TypeError(f"{said}; give two names, such as {example}")
         self.given = {letter: tuple(names) for letter, names in given.items()}
         self.out_in = out_in
@@ -86,7 +87,8 @@ class Parameters:
             found = _at(one.layer, name)
             if found is None:
                 raise AdapterError(
-                    f"{one} has {name!r}, which is None; make it an array of the parameter's shape "
+                    f"{one} has {received(name)}, which is None; make it an array of the "
+                    "parameter's shape "
                     "before the layer is used"
                 )
             if found is MISSING:
@@ -128,7 +130,7 @@ class Parameters:
         if p.ndim == 1:
             if shape not in _vectors(p.size):
                 there = " or ".join(map(str, _vectors(p.size)))
-                raise AdapterError(f"{one} has {name!r} of shape {shape}, expected {there}")
+                raise AdapterError(f"{one} has {received(name)} of shape {shape}, expected {there}")
             return np.array(p).reshape(shape)
         p = p.T if self._turns(one) and p.ndim == 2 else p
         if shape != p.shape:
@@ -136,7 +138,8 @@ class Parameters:
             other = "in, out" if self.out_in else "out, in"
             turned = f"; give weights={other!r}" if shape == p.shape[::-1] else ""
             raise AdapterError(
-                f"{one} has {name!r} of shape {shape}, expected {p.shape} for {one.step.op!r} and "
+                f"{one} has {received(name)} of shape {shape}, expected {p.shape} for "
+                f"{one.step.op!r} and "
                 f"weights={axes!r}{turned}"
             )
         return np.array(p, order="C")

@@ -19,6 +19,8 @@ from gradparity.core import (
 )
 from gradparity.core.arithmetic.arrays import Array
 
+from ...core.arithmetic.received import received
+
 __all__ = ["PROBLEMS", "RECIPES", "Digits", "Recipe", "digits", "digits_case", "none_of_the_above"]
 
 #: Number of outputs by problem: one sigmoid; ten digits; ten digits and none of the above.
@@ -210,5 +212,7 @@ def _split(labels: Array, rng: np.random.Generator) -> tuple[Array, Array]:
 
 def _known(problem: str) -> str:
     if problem not in PROBLEMS:
-        raise ValueError(f"problem is {problem!r}; give one of {', '.join(map(repr, PROBLEMS))}")
+        raise ValueError(
+            f"problem is {received(problem)}; give one of {', '.join(map(repr, PROBLEMS))}"
+        )
     return problem

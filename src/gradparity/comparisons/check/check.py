@@ -11,6 +11,7 @@ import numpy as np
 
 from ...adapters.base import available
 from ...core.arithmetic.precision import PRECISIONS, precisions
+from ...core.arithmetic.received import received
 from ...core.formulas.divergences import Divergence
 from ...core.network.backprop import forward
 from ...core.network.case import Case
@@ -81,7 +82,9 @@ def check(
     """
     parse_allowed(allow)
     if about is not None and not isinstance(about, Mapping):
-        raise TypeError(f"about is {about!r}; give a dict of case name -> what it is, or None")
+        raise TypeError(
+            f"about is {received(about)}; give a dict of case name -> what it is, or None"
+        )
     cases = _cases(cases)
     names = [precision.name for precision in precisions(dtypes)]
     chosen = resolved(implementations)

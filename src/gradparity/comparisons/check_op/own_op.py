@@ -14,6 +14,7 @@ import numpy as np
 from ...adapters.base import AdapterError, available, get_adapter
 from ...core import Compound, Divergence, Op
 from ...core.arithmetic.precision import PRECISIONS, Precision, precisions
+from ...core.arithmetic.received import check_text, received
 from ...core.formulas.op import Shape
 from ...core.network.batch import op_keeps_samples
 from ..explain.allowed import parse_allowed
@@ -103,8 +104,9 @@ class OwnOp:
             self._points(PRECISIONS["float64"], 0).random(2)
         except NotImplementedError as error:
             raise TypeError(
-                f"reference is {self.reference!r}, which cannot be checked: {error}"
+                f"reference is {received(self.reference)}, which cannot be checked: {error}"
             ) from None
+        check_text("name", self.name)
         object.__setattr__(self, "name", self.name or _name(self.forward, self.reference))
         letters = names_of_inputs(len(self.shapes))
         letters += letters_of(self.reference)
@@ -181,7 +183,7 @@ class OwnOp:
         """
         chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise ValueError(f"seed is {seed!r}; give a whole number >= 0")
+            raise ValueError(f"seed is {received(seed)}; give a whole number >= 0")
         left_out = self.skipped()
         points = [self._points(each, int(seed)) for each in chosen]
         return {
@@ -307,11 +309,14 @@ def _check_reference(reference: Any) -> None:
         raise TypeError(f"reference is the class {reference.__name__}; give an instance of it")
     if isinstance(reference, Divergence):
         raise TypeError(
-            f"reference is {reference!r}, a divergence; give an op such as ReLU().  Check a "
+            f"reference is {received(reference)}, a divergence; give an op such as ReLU().  "
+            "Check a "
             "loss of your own in a network, by gp.check, as docs/how-to/own-network.md shows"
         )
     if not isinstance(reference, Op):
-        raise TypeError(f"reference is {reference!r}; give an op such as ReLU() or Affine(4, 3)")
+        raise TypeError(
+            f"reference is {received(reference)}; give an op such as ReLU() or Affine(4, 3)"
+        )
 
 
 #: Sizes of batches that the checks draw.
@@ -336,7 +341,9 @@ def _check_fixed(fixed: Any, n: int) -> None:
     names = names_of_inputs(n)
     valid = ", ".join(map(repr, names))
     if isinstance(fixed, str) or not isinstance(fixed, Sequence):
-        raise TypeError(f"fixed is {fixed!r}; give a list of names, such as [{names[-1]!r}]")
+        raise TypeError(
+            f"fixed is {received(fixed)}; give a list of names, such as [{names[-1]!r}]"
+        )
     unknown = [name for name in fixed if name not in names]
     if unknown:
         raise ValueError(f"fixed: {unknown[0]!r} is not an input; valid names: {valid}")
@@ -351,7 +358,7 @@ def _check_callable(what: str, given: Any) -> None:
             "a function (it has no vjp); give a backward function"
         )
     other = ', or "torch", "jax" or an adapter' if what == "backward" else ""
-    raise TypeError(f"{what} is {given!r}; give a function{other}")
+    raise TypeError(f"{what} is {received(given)}; give a function{other}")
 
 
 def _check_signature(

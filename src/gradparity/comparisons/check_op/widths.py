@@ -12,6 +12,7 @@ import numpy as np
 
 from ...adapters.base import required
 from ...core import Op
+from ...core.arithmetic.received import received
 from ...core.formulas.arguments import is_whole, listed
 from ...core.formulas.op import Shape, attributes
 from ...core.network.contract import sampled_integers
@@ -61,7 +62,9 @@ def shapes_of(
     ValueError, TypeError : `width` or `shape` does not fit the op, or no width was found to fit.
     """
     if shape is not None and width is not None:
-        raise ValueError(f"width is {width!r} and shape {shape!r}; give one of them")
+        raise ValueError(
+            f"width is {received(width)} and shape {received(shape)}; give one of them"
+        )
     if shape is not None:
         return _of_shapes(op, shape)
     if width is not None:
@@ -82,14 +85,15 @@ def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
     if given is None or not all(map(_is_shape, given)):
         example = f", such as ({shape},)" if is_whole(shape, least=1) else ""
         raise ValueError(
-            f"shape is {shape!r}; give the whole numbers > 0 of one sample's axes{example}, or a "
+            f"shape is {received(shape)}; give the whole numbers > 0 of one sample's "
+            f"axes{example}, or a "
             "list of such shapes for several inputs"
         )
     n = op.n_inputs
     if not (len(given) == n or (n is None and len(given) >= 2)):
         takes = f"{n} value(s)" if n else "two or more values"
-        raise ValueError(f"shape is {shape!r}; {op!r} takes {takes}, give a shape for each")
-    return _checked(op, f"shape is {shape!r}", given)
+        raise ValueError(f"shape is {received(shape)}; {op!r} takes {takes}, give a shape for each")
+    return _checked(op, f"shape is {received(shape)}", given)
 
 
 def _checked(op: Op, said: str, given: Sequence[Sequence[int]]) -> tuple[Shape, ...]:
@@ -127,8 +131,10 @@ def _given(op: Op, width: int | Sequence[int]) -> tuple[Shape, ...]:
     whole = all(is_whole(w, 1) for w in given)
     if not whole or not (len(given) == n or (n is None and len(given) >= 2)):
         takes = f"{n} value(s)" if n else "two or more values"
-        raise ValueError(f"width is {width!r}; {op!r} takes {takes}, give a whole number for each")
-    return _checked(op, f"width is {width!r}", [(w,) for w in given])
+        raise ValueError(
+            f"width is {received(width)}; {op!r} takes {takes}, give a whole number for each"
+        )
+    return _checked(op, f"width is {received(width)}", [(w,) for w in given])
 
 
 def _candidates(op: Op, n: int) -> Iterator[tuple[int, ...]]:

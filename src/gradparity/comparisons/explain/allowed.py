@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.precision import PRECISIONS, Precision
+from ...core.arithmetic.received import received
 from ...core.formulas.arguments import did_you_mean
 from ...core.network.quantity import Quantity
 from ..findings.finding import Evidence, Finding, Verdict
@@ -173,16 +174,18 @@ def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
         such = names if isinstance(names, str) else "sum"
-        raise TypeError(f"allow is {names!r}; give a list of names, such as [{such!r}]")
+        raise TypeError(f"allow is {received(names)}; give a list of names, such as [{such!r}]")
     known = [name for name, _ in NAMES]
     parsed = []
     for given in names:
         if not isinstance(given, str):
-            raise TypeError(f"convention {given!r} is not a name; valid names: {', '.join(known)}")
+            raise TypeError(
+                f"convention {received(given)} is not a name; valid names: {', '.join(known)}"
+            )
         name, equals, value = given.partition("=")
         if name not in known:
             raise ValueError(
-                f"convention {given!r} is unknown;{did_you_mean(name, known)} valid names: "
+                f"convention {received(given)} is unknown;{did_you_mean(name, known)} valid names: "
                 f"{', '.join(known)}"
             )
         parsed.append((name, _number(given, name, value) if equals else None))
@@ -193,20 +196,23 @@ def _number(given: str, name: str, value: str) -> float:
     """The number of an allowed convention, which must be one that the convention can have."""
     if name not in NUMBERS:
         raise ValueError(
-            f"convention {given!r}: {name} has no number; give {name!r}; conventions with a "
+            f"convention {received(given)}: {name} has no number; give {name!r}; "
+            "conventions with a "
             f"number: {', '.join(NUMBERS)}"
         )
     try:
         number = float(value)
     except ValueError:
         raise ValueError(
-            f"convention {given!r}: {value!r} is not a number; give 'weight-decay=0.001'"
+            f"convention {received(given)}: {value!r} is not a number; give 'weight-decay=0.001'"
         ) from None
     least, infinite = NUMBERS[name], name == "softplus-threshold"
     if not number > least or (number == math.inf and not infinite):
         kind = "a number" if infinite else "a finite number"
         above = "" if least == -math.inf else f" > {least:g}"
-        raise ValueError(f"convention {given!r}: give {kind}{above}, such as '{name}=0.001'")
+        raise ValueError(
+            f"convention {received(given)}: give {kind}{above}, such as '{name}=0.001'"
+        )
     return number
 
 

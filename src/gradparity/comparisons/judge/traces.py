@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.arithmetic.received import received
 from ...core.formulas.arguments import did_you_mean
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR
@@ -27,7 +28,9 @@ def check_trace(case: Case, trace: Trace) -> None:
     if not isinstance(trace, Trace):
         raise TypeError(f"an implementation returned {type(trace).__name__}; return a Trace")
     if case.network.divergence is not None and not isinstance(trace.Err, float | np.floating):
-        raise TypeError(f"the trace of {trace.adapter!r}: Err is {trace.Err!r}; give a float")
+        raise TypeError(
+            f"the trace of {trace.adapter!r}: Err is {received(trace.Err)}; give a float"
+        )
     if trace.precision not in ("", case.precision.name):
         raise TypeError(
             f"the trace of {trace.adapter!r} is of {trace.precision}, the case of "

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...adapters.base import Adapter, AdapterError, DeviceError, get_adapter, installed
 from ...core.arithmetic.arrays import NDArray, native
+from ...core.arithmetic.received import received
 from ...core.network.case import Case
 from ...core.network.trace import Trace
 from .raised import raised
@@ -112,7 +113,8 @@ def check_device(device: str | None, chosen: Sequence[Any]) -> None:
     """Raise ValueError for a device that no implementation would be given."""
     if device is not None and chosen and all(isinstance(each, Function) for each in chosen):
         raise ValueError(
-            f"device is {device!r}, and {', '.join(each.name for each in chosen)} would not be "
+            f"device is {received(device)}, and {', '.join(each.name for each in chosen)} "
+            "would not be "
             "given it: a function of a case chooses its own; leave device= out"
         )
 

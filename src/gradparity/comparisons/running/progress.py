@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from time import perf_counter
 
+from ...core.arithmetic.received import received
+
 __all__ = ["COMPILED", "Progress", "Steps", "silent"]
 
 #: Is told what is being done and which part of the whole is done: from 0 to 1, never falling.
@@ -54,7 +56,8 @@ class Steps:
         progress = silent if progress is None else progress
         if not callable(progress):
             raise TypeError(
-                f"progress is {progress!r}; give a function of a message and a number, or None"
+                f"progress is {received(progress)}; give a function of a message and a "
+                "number, or None"
             )
         self.progress, self.clock = progress, clock
         self.kinds: dict[Hashable, _Kind] = {}

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .received import received
+
 __all__ = ["PRECISIONS", "Precision", "precisions", "rounded_to"]
 
 
@@ -66,12 +68,14 @@ class Precision:
             return PRECISIONS[name]
         try:
             dtype = np.dtype(given)
-        except TypeError:
+        except (TypeError, ValueError):
             dtype = np.dtype(object)
         if dtype.name in PRECISIONS:
             return PRECISIONS[dtype.name]
         if dtype.kind != "f":
-            raise ValueError(f"precision {given!r} is unknown; give any of {tuple(PRECISIONS)}")
+            raise ValueError(
+                f"precision {received(given)} is unknown; give any of {tuple(PRECISIONS)}"
+            )
         return _native(dtype.name, dtype)  # longdouble
 
     def round(self, x: Any) -> Any:
@@ -94,15 +98,15 @@ def precisions(given: Any) -> list[Precision]:
     """
     alone = isinstance(given, str | type | np.dtype | Precision)
     if not alone and not isinstance(given, Iterable):
-        raise ValueError(f"dtypes is {given!r}; give any of {tuple(PRECISIONS)}")
+        raise ValueError(f"dtypes is {received(given)}; give any of {tuple(PRECISIONS)}")
     several = [given] if alone else list(given)
     if None in several:
         raise ValueError(f"dtype None cannot be judged; give any of {tuple(PRECISIONS)}")
     names = [Precision.of(each).name for each in several]
     unknown = [each for each, name in zip(several, names, strict=True) if name not in PRECISIONS]
     if unknown or not several:
-        received = f"dtype {unknown[0]!r} cannot be judged" if unknown else "no dtype was given"
-        raise ValueError(f"{received}; give any of {tuple(PRECISIONS)}")
+        said = f"dtype {received(unknown[0])} cannot be judged" if unknown else "no dtype was given"
+        raise ValueError(f"{said}; give any of {tuple(PRECISIONS)}")
     return [precision for name, precision in PRECISIONS.items() if name in names]
 
 
@@ -124,7 +128,7 @@ def rounded_to(x: Any, digits: int, mode: str = "nearest") -> Any:
     elif mode == "toward zero":
         kept = bits
     else:
-        raise ValueError(f"mode is {mode!r}; give 'nearest' or 'toward zero'")
+        raise ValueError(f"mode is {received(mode)}; give 'nearest' or 'toward zero'")
     kept = kept & np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)
     return np.where(np.isfinite(x), kept.view(np.float32), x)[()]
 

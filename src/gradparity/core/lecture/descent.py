@@ -8,6 +8,8 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from ..arithmetic.received import received
+
 __all__ = ["Descent", "FirstOrder", "Stationary", "classify_stationary_point", "constant",
            "exponential", "first_order_check", "gradient_descent", "inverse_time"]  # fmt: skip
 
@@ -257,7 +259,7 @@ def positive(name: str, value: Any, rule: bool = False) -> Any:
     number = real and not isinstance(value, bool)
     if not (rule and value is None) and not (number and 0 < value < np.inf):
         error, off = ValueError if number else TypeError, ", or None for no such rule" * rule
-        raise error(f"{name} is {value!r}; give a positive, finite number{off}")
+        raise error(f"{name} is {received(value)}; give a positive, finite number{off}")
     return np.longdouble(value or 0)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..arithmetic.arrays import Array
+from ..arithmetic.received import received
 from ..formulas.arguments import is_whole
 from ..formulas.divergences import BinaryCrossEntropy
 from ..network.backprop import forward, training_gradients
@@ -325,11 +326,13 @@ def _finite_in(dtype: np.dtype[Any], name: str, value: Any) -> Any:
 
 def _check_callback(name: str, value: Any) -> None:
     if value is not None and not callable(value):
-        raise TypeError(f"{name} is {value!r}; give a function of a number and Err, or None")
+        raise TypeError(
+            f"{name} is {received(value)}; give a function of a number and Err, or None"
+        )
 
 
 def _check_whole(name: str, value: Any, remedy: str, least: int = 1) -> None:
     if not is_whole(value):
-        raise TypeError(f"{name} is {value!r}; give a whole number, {remedy}")
+        raise TypeError(f"{name} is {received(value)}; give a whole number, {remedy}")
     if value < least:
         raise ValueError(f"{name} is {value}; give {remedy}")

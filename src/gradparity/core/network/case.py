@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..arithmetic.precision import Precision
+from ..arithmetic.received import check_text, received
 from ..formulas.arguments import is_whole
 from ..formulas.op import Op, Shape
 from .contract import check_own_formulas, is_foreign
@@ -91,6 +92,7 @@ class Case:
         network = self.network
         if not isinstance(network, Network):
             raise TypeError(f"network is {type(network).__name__}; give a Network")
+        check_text("name", self.name)
         inputs = checked_inputs(network, self.x)
         params = checked_params(network, self.params)
         floats = {n: a for n, a in inputs.items() if a.dtype.kind == "f"} | params
@@ -211,6 +213,8 @@ class Case:
         >>> Case.random(layered([Softmax()], LinearLoss()), batch=2, width=3).x.shape
         (2, 3)
         """
+        if not isinstance(network, Network):
+            raise TypeError(f"network is {type(network).__name__}; give a Network")
         if not is_whole(batch, 1):
             raise _argument("batch", batch, "a whole number of samples >= 1")
         if not is_whole(seed, 0):
@@ -263,14 +267,16 @@ def check_case(what: str, case: Any) -> None:
 def _argument(name: str, value: Any, give: str) -> TypeError | ValueError:
     """The error for an argument: a TypeError if it is not a whole number at all."""
     error = ValueError if is_whole(value) else TypeError
-    return error(f"{name} is {value!r}; give {give}")
+    return error(f"{name} is {received(value)}; give {give}")
 
 
 def _checked_twin(network: Network, twin: Any) -> dict[str, str]:
     if twin is None:
         return {}
     if not isinstance(twin, Mapping):
-        raise TypeError(f"twin is {twin!r}; give a dict of node -> function, such as {_TWIN}")
+        raise TypeError(
+            f"twin is {received(twin)}; give a dict of node -> function, such as {_TWIN}"
+        )
     names = {step.name for step in network.body}
     for name, function in twin.items():
         if name not in names or not isinstance(function, str):

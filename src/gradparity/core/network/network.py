@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from numbers import Integral
 from typing import Any
 
+from ..arithmetic.received import received
 from ..formulas.arguments import is_finite, is_identifier
 from ..formulas.divergences import Divergence
 from ..formulas.movements import Transpose
@@ -86,11 +87,12 @@ class Network:
                 )
         if ends is None and not isinstance(divergence, Divergence):
             raise TypeError(
-                f"divergence is {divergence!r}; give one such as CrossEntropy() or L2()"
+                f"divergence is {received(divergence)}; give one such as CrossEntropy() or L2()"
             )
         if isinstance(divergence, Weighted):
             raise TypeError(
-                f"divergence is {divergence!r}; give {divergence.inner!r}, and the name of the "
+                f"divergence is {received(divergence)}; give {divergence.inner!r}, and the "
+                "name of the "
                 "input that holds the weights by weights="
             )
         if ends is not None and divergence is not None:
@@ -141,13 +143,14 @@ class Network:
         names = [name for node in self.nodes for name in values_of_node(node)]
         _check_several(self.output, self.nodes)
         if self.output not in names:
-            raise ValueError(f"output is {self.output!r}; nodes are {names}")
+            raise ValueError(f"output is {received(self.output)}; nodes are {names}")
         if self.weights is None:
             risk = Risk(self.reduction, self.scale)
             return [Node(DIV, divergence, self.output, TARGET), Node(ERR, risk, DIV)]
         if self.weights not in self.inputs:
             raise ValueError(
-                f"weights is {self.weights!r}, which is not an input; inputs are {self.inputs}"
+                f"weights is {received(self.weights)}, which is not an input; inputs are "
+                f"{self.inputs}"
             )
         risk = Risk(self.reduction, self.scale, weights=True)
         div = Node(DIV, Weighted(divergence), self.output, TARGET, self.weights)
@@ -243,7 +246,9 @@ class Network:
             if name not in names:
                 raise ValueError(f"ends: {name!r} is not a value; valid names: {', '.join(names)}")
             if not factor:
-                raise ValueError(f"ends: the factor of {name!r} is {factor!r}; give a number != 0")
+                raise ValueError(
+                    f"ends: the factor of {name!r} is {received(factor)}; give a number != 0"
+                )
 
     def _parameter_shapes(self) -> dict[str, Shape]:
         shapes = dict(self.parameters)
@@ -261,7 +266,9 @@ class Network:
                         f"Node({step.name!r}, ..., {letter}={name!r})"
                     )
                 if name in taken:
-                    raise ValueError(f"the name {name!r} of a parameter of {step.name!r} is taken")
+                    raise ValueError(
+                        f"the name {received(name)} of a parameter of {step.name!r} is taken"
+                    )
                 if 0 in shape:
                     raise ValueError(
                         f"node {step.name!r}: the parameter {letter!r} of {step.op!r} has shape "
@@ -275,20 +282,22 @@ class Network:
 def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
     for what, given in (("inputs", inputs), ("fixed", fixed)):
         if isinstance(given, str):
-            raise TypeError(f"{what} is {given!r}; give a tuple of names, such as ({given!r},)")
+            raise TypeError(
+                f"{what} is {received(given)}; give a tuple of names, such as ({given!r},)"
+            )
         if not isinstance(given, Collection):
-            raise TypeError(f"{what} is {given!r}; give a tuple of names, such as ('x',)")
+            raise TypeError(f"{what} is {received(given)}; give a tuple of names, such as ('x',)")
     if len(set(inputs)) < len(tuple(inputs)):
-        raise ValueError(f"inputs is {inputs!r}; give each name once")
+        raise ValueError(f"inputs is {received(inputs)}; give each name once")
     if not isinstance(parameters, Mapping | None):
         raise TypeError(
-            f'parameters is {parameters!r}; give name -> shape, such as {{"E": (9, 4)}}'
+            f'parameters is {received(parameters)}; give name -> shape, such as {{"E": (9, 4)}}'
         )
     for name, shape in (parameters or {}).items():
         sizes = shape if isinstance(shape, tuple | list) else (None,)
         if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
             raise ValueError(
-                f"parameters: {name!r} has shape {shape!r}; give positive whole numbers"
+                f"parameters: {name!r} has shape {received(shape)}; give positive whole numbers"
             )
     for name in (*inputs, *(parameters or {})):
         if not is_identifier(name):
@@ -309,18 +318,20 @@ def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
 def _check_factors(ends: Any, weights: Any) -> None:
     give = "give name -> factor, such as {'loss': 1.0}"
     if not isinstance(ends, Mapping):
-        raise TypeError(f"ends is {ends!r}; {give}")
+        raise TypeError(f"ends is {received(ends)}; {give}")
     if not ends:
-        raise ValueError(f"ends is {ends!r}, so nothing would be differentiated; {give}")
+        raise ValueError(f"ends is {received(ends)}, so nothing would be differentiated; {give}")
     for name, factor in ends.items():
         if not is_finite(factor):
             raise ValueError(
-                f"ends: the factor of {name!r} is {factor!r}; give a finite number != 0, such as "
+                f"ends: the factor of {name!r} is {received(factor)}; give a finite number "
+                "!= 0, such as "
                 "{'loss': 1.0}"
             )
     if weights is not None:
         raise TypeError(
-            f"weights is {weights!r} together with ends=; weights belong to a divergence, so give "
+            f"weights is {received(weights)} together with ends=; weights belong to a "
+            "divergence, so give "
             "divergence= instead of ends=, or leave out weights="
         )
 
@@ -378,7 +389,7 @@ def layered(
     names: set[str] = set()
     k, before = 0, INPUT
     if not isinstance(ops, Sequence):
-        raise TypeError(f"layered takes a list of ops, received {ops!r}")
+        raise TypeError(f"layered takes a list of ops, received {received(ops)}")
     for op in ops:
         if not isinstance(op, Op | Compound):
             raise TypeError(

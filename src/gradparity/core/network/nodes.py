@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..arithmetic.received import received
 from ..formulas.arguments import is_identifier
 from ..formulas.op import Compound, Op
 from .declared import check_declared
@@ -60,7 +61,7 @@ class Node:
     def __init__(self, name: str, op: Op | Compound, *inputs: str, **given: str) -> None:
         if not isinstance(op, Op | Compound):
             raise TypeError(
-                f"node {name!r}: op is {op!r}; give an op such as ReLU() or Affine(4, 3)"
+                f"node {name!r}: op is {received(op)}; give an op such as ReLU() or Affine(4, 3)"
             )
         bad = next((i for i in (*inputs, *given.values()) if not isinstance(i, str)), None)
         if not inputs or bad is not None:
@@ -170,10 +171,13 @@ def values_of_node(node: Node) -> tuple[str, ...]:
 
 def check_name(name: str) -> None:
     if not is_identifier(name):
-        raise ValueError(f"node name {name!r}: give a Python identifier, such as 'z1' or 'hidden'")
+        raise ValueError(
+            f"node name {received(name)}: give a Python identifier, such as 'z1' or 'hidden'"
+        )
     if name in RESERVED or name.startswith("_"):
         raise ValueError(
-            f"node name {name!r} is reserved; choose another, such as {name.strip('_')!r} followed "
+            f"node name {received(name)} is reserved; choose another, such as "
+            f"{name.strip('_')!r} followed "
             "by a number"
         )
 
