@@ -84,10 +84,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     for variable in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "TTY_COMPATIBLE", "PYTHONPATH"):
         monkeypatch.delenv(variable, raising=False)
     base._entry_points.cache_clear()
-    base.get_adapter.cache_clear()
+    base.loaded_adapter.cache_clear()
     yield
     base._entry_points.cache_clear()
-    base.get_adapter.cache_clear()
+    base.loaded_adapter.cache_clear()
 
 
 def run(*arguments: str) -> Result:

@@ -48,10 +48,10 @@ class Raising:
 def _fresh() -> Iterator[None]:
     """The registry remembers what it found; each test looks again."""
     base._entry_points.cache_clear()
-    get_adapter.cache_clear()
+    base.loaded_adapter.cache_clear()
     yield
     base._entry_points.cache_clear()
-    get_adapter.cache_clear()
+    base.loaded_adapter.cache_clear()
 
 
 @pytest.fixture

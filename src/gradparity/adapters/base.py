@@ -243,7 +243,6 @@ def available() -> list[str]:
     return sorted(_entry_points())
 
 
-@cache
 def get_adapter(name: str) -> Adapter:
     """The adapter registered under this name.
 
@@ -251,6 +250,14 @@ def get_adapter(name: str) -> Adapter:
     ------
     AdapterError : the adapter is unknown, or its framework is missing; the message says what to do.
     """
+    if not isinstance(name, str):
+        raise AdapterError(f"no adapter is called {received(name)}; valid names: {available()}")
+    return loaded_adapter(name)
+
+
+@cache
+def loaded_adapter(name: str) -> Adapter:
+    """As `get_adapter`; an adapter is loaded once."""
     points = _entry_points()
     if name not in points:
         raise AdapterError(f"no adapter is called {received(name)}; registered are {available()}")

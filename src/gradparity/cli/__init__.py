@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -47,6 +49,12 @@ class Commands(click.Group):
             sys.stdout.flush()
             # At once: the threads of a framework that still compiles crash an orderly exit.
             os._exit(INTERRUPTED)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            with suppress(OSError, ValueError):  # what is left in the buffer cannot be written
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.UsageError(f"cannot write the output: {error}", ctx) from error
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

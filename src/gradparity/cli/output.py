@@ -44,9 +44,10 @@ def show(what: Any) -> None:
     from rich.console import Console
 
     from ..comparisons.findings.layout import plain_text
+    from ..core.arithmetic.received import printable
 
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(what)
     else:
-        click.echo(plain_text(what))
+        click.echo(printable(plain_text(what)))

@@ -12,6 +12,7 @@ from ..comparisons.explain.allowed import parse_allowed
 from ..comparisons.report.report import Report
 from ..comparisons.running.implementations import Implementation
 from ..core.arithmetic.precision import precisions
+from ..core.arithmetic.received import check_text, received
 from ..core.network.case import Case
 from ..core.network.network import Network
 
@@ -63,10 +64,12 @@ class OwnNetwork:
         if not (isinstance(implementation, str) or callable(implementation)
                 or hasattr(implementation, "run")):  # fmt: skip
             raise TypeError(
-                f"OwnNetwork was given {implementation!r} as the implementation; give a function "
-                "of a case, an adapter or its name"
+                f"OwnNetwork was given {received(implementation)} as the implementation; give a "
+                "function of a case, an adapter or its name"
             )
         parse_allowed(allow)
+        if name is not None:
+            check_text("name", name)
         if not given:
             raise ValueError("OwnNetwork was given no case; give a Case or a Network")
         self.cases, self.implementation, self.allow = given, implementation, tuple(allow)

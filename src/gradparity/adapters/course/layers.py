@@ -102,7 +102,9 @@ class LayerStack:
         self.layers = layers if _makes(layers, "layers") else _flat(layers)
         self.loss = loss if _makes(loss, "forward") else _Loss.of(loss)
         self.columns, self.labels = samples == "columns", targets == "labels"
-        self.parameters = Parameters(parameters or {}, out_in=weights == "out, in")
+        self.parameters = Parameters(
+            {} if parameters is None else parameters, out_in=weights == "out, in"
+        )
         makes = getattr(layers, "func", layers)  # a partial's
         named = str(getattr(makes, "__name__", "<lambda>"))
         if name is not None:
@@ -363,5 +365,5 @@ def _scalar(L: Any) -> Any:
 
 
 def _one_of(name: str, value: Any, choices: tuple[str, str]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} is {received(value)}; give {choices[0]!r} or {choices[1]!r}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...adapters.base import available
 from ...core.arithmetic.precision import PRECISIONS, precisions
-from ...core.arithmetic.received import received
+from ...core.arithmetic.received import cut, printable, received
 from ...core.formulas.divergences import Divergence
 from ...core.network.backprop import forward
 from ...core.network.case import Case
@@ -85,6 +85,7 @@ def check(
         raise TypeError(
             f"about is {received(about)}; give a dict of case name -> what it is, or None"
         )
+    about = {cut(str(name)): printable(str(text)) for name, text in (about or {}).items()}
     cases = _cases(cases)
     names = [precision.name for precision in precisions(dtypes)]
     chosen = resolved(implementations)
@@ -108,7 +109,7 @@ def check(
                 _, arrays, findings = judged[-1]
                 findings[0] += each.second_call(rounded[0], arrays[0], findings[0])
         for i, case in enumerate(rounded):
-            said = (about or {}).get(case.name, "")
+            said = about.get(case.name, "")
             for name, _, findings in judged:
                 found = tuple(findings[i])
                 runs.append(Run(case.name, name, dtype, found, said, _missing(case, found)))
@@ -141,7 +142,7 @@ def _cases(given: Case | Network | Iterable[Case | Network]) -> list[Case]:
                 f"{case.name!r} has dtype {case.dtype}, which cannot be judged; "
                 "give case.astype('float64') or 'float32'"
             )
-        found.append(case)
+        found.append(case if case.name == cut(case.name) else replace(case, name=cut(case.name)))
     names = [case.name for case in found]
     return [
         replace(case, name=f"{case.name} ({i + 1})") if names.count(case.name) > 1 else case

@@ -174,7 +174,9 @@ def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
         such = names if isinstance(names, str) else "sum"
-        raise TypeError(f"allow is {received(names)}; give a list of names, such as [{such!r}]")
+        raise TypeError(
+            f"allow is {received(names)}; give a list of names, such as [{received(such)}]"
+        )
     known = [name for name, _ in NAMES]
     parsed = []
     for given in names:

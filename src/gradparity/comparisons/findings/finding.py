@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 
+from ...core.arithmetic.received import printable
 from ...core.network.nodes import DIV, ERR
 from ...core.network.quantity import Quantity
 from .elements import Element, side_by_side
@@ -194,7 +195,8 @@ class Finding:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "quantity", Quantity(self.quantity))
+        object.__setattr__(self, "quantity", Quantity(printable(self.quantity)))
+        object.__setattr__(self, "note", printable(self.note))
 
     @property
     def parity(self) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
@@ -11,6 +12,7 @@ from functools import cache
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
+from ...core.arithmetic.received import received
 from ...core.network.quantity import Quantity
 from .finding import Verdict
 
@@ -43,10 +45,21 @@ def plain(x: Any) -> Any:
 
 def parsed(text: str) -> Any:
     """The JSON in a text; ValueError, in one line, where it cannot be read."""
+    if not isinstance(text, str | bytes | bytearray):
+        raise TypeError(f"text is {received(text)}; give the text of a JSON file")
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is not valid JSON ({error}); write the file again") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose keys must differ."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, n in Counter(name for name, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {shortened(twice)} is there twice")
+    return found
 
 
 def record(kind: type[T], document: Any, schema: str, source: str) -> T:

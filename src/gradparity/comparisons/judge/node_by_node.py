@@ -18,7 +18,7 @@ import numpy as np
 
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
-from ...core.network.case import Case
+from ...core.network.case import Case, check_case
 from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
@@ -81,6 +81,7 @@ def judge(
     >>> {str(finding.verdict) for finding in judge(case, backprop(case))} <= {"exact", "rounding"}
     True
     """
+    check_case("judge", case)
     check_trace(case, trace)
     found = judge_what_is_there(case, trace, float64, allow, explain=explain)
     return with_hidden_rows(case, found) if explain else found

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray, native
+from ...core.arithmetic.received import cut
 from ...core.formulas.arguments import did_you_mean
 from ...core.network.case import Case
 from ...core.network.nodes import ERR
@@ -80,9 +81,10 @@ def sorted_results(case: Case, results: Any) -> Results:
     coarser: dict[Quantity, NDArray] = {}
     for name, result in given.items():
         if name not in shapes:
-            meant = _without_gradient(case, name) or _meant(name, shapes)
+            named = Quantity(cut(name))
+            meant = _without_gradient(case, named) or _meant(named, shapes)
             said = f"no such result, so it was not compared;{meant}"
-            problems[name] = problem(case, name, f"{said} there are {there}")
+            problems[name] = problem(case, named, f"{said} there are {there}")
             continue
         try:
             array = _of_number_format(case, name, result)

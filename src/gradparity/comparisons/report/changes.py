@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 from ...core.arithmetic.precision import Precision
+from ...core.arithmetic.received import received
 from ..findings.finding import SUM, Finding, KinkSummary, Power, Verdict
 from ..findings.quantities import EVERYTHING
 from .change_records import Change, Changes, Growth, Kind
@@ -46,6 +47,9 @@ def compare(before: Report, after: Report) -> Changes:
     >>> [(str(change.kind), change.quantity, change.said) for change in changes.changes]
     [('worse', 'grad b1', 'exact -> mismatch')]
     """
+    for name, report in (("before", before), ("after", after)):
+        if not isinstance(report, Report):
+            raise TypeError(f"{name} is {received(report)}; give a Report, such as check returns")
     old, new = _by_name(before), _by_name(after)
     both = [(old[key], new[key]) for key in old if key in new]
     networks = dict(_networks(before, after, both))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...adapters.base import Adapter, AdapterError, DeviceError, get_adapter, installed
 from ...core.arithmetic.arrays import NDArray, native
-from ...core.arithmetic.received import received
+from ...core.arithmetic.received import cut, printable, received
 from ...core.network.case import Case
 from ...core.network.trace import Trace
 from .raised import raised
@@ -40,7 +40,7 @@ class Function:
     """A user's function from a case to what it computed, as an adapter."""
 
     def __init__(self, function: Callable[[Case], Result], name: str) -> None:
-        self.function, self.name = function, name
+        self.function, self.name = function, cut(printable(str(name)))
 
     def versions(self) -> dict[str, str]:
         return {}
@@ -99,7 +99,7 @@ def _received(given: Any) -> str:
         return f"a dict of {reprlib.repr(list(given))}; pass the function, without calling it"
     if isinstance(given, Trace):
         return "a Trace; pass the function, without calling it"
-    return reprlib.repr(given)
+    return received(given)
 
 
 def is_own(each: Any) -> bool:

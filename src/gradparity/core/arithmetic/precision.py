@@ -68,7 +68,7 @@ class Precision:
             return PRECISIONS[name]
         try:
             dtype = np.dtype(given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, DeprecationWarning):
             dtype = np.dtype(object)
         if dtype.name in PRECISIONS:
             return PRECISIONS[dtype.name]
@@ -100,7 +100,7 @@ def precisions(given: Any) -> list[Precision]:
     if not alone and not isinstance(given, Iterable):
         raise ValueError(f"dtypes is {received(given)}; give any of {tuple(PRECISIONS)}")
     several = [given] if alone else list(given)
-    if None in several:
+    if any(each is None for each in several):
         raise ValueError(f"dtype None cannot be judged; give any of {tuple(PRECISIONS)}")
     names = [Precision.of(each).name for each in several]
     unknown = [each for each, name in zip(several, names, strict=True) if name not in PRECISIONS]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..arithmetic.received import received
+
 __all__ = [
     "axes_in",
     "between",
@@ -38,7 +40,7 @@ __all__ = [
 
 def refused(op: Any, name: str, value: Any, give: str) -> ValueError:
     """The error for an argument: the op, the argument, the value received and what to give."""
-    return ValueError(f"{type(op).__name__}({name}={value!r}): give {give}")
+    return ValueError(f"{type(op).__name__}({name}={received(value)}): give {give}")
 
 
 def is_whole(value: Any, least: float = -math.inf) -> bool:
@@ -50,7 +52,10 @@ def is_whole(value: Any, least: float = -math.inf) -> bool:
 def is_finite(value: Any) -> bool:
     """Whether this is a finite real number, of Python or NumPy."""
     real = isinstance(value, int | float | np.integer | np.floating)
-    return real and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return real and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond the largest float
+        return False
 
 
 def is_identifier(name: Any) -> bool:

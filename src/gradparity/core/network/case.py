@@ -242,7 +242,11 @@ class Case:
                     "no op that takes x says its width; give Case.random(..., width=D_0, or x= for "
                     "images, sequences and several inputs)"
                 )
-            x = rng.standard_normal((batch, width))
+            try:
+                x = rng.standard_normal((batch, width))
+            except (ValueError, MemoryError):
+                said = f"batch is {received(batch)} and width {received(width)}"
+                raise ValueError(f"{said}, which do not fit into memory; give less") from None
         given = x if isinstance(x, Mapping) else {INPUT: x}
         inputs = {n: regular_array(n, a) for n, a in given.items()}
         d = None

@@ -83,12 +83,15 @@ class Network:
         for node in nodes:
             if not isinstance(node, Node):
                 raise TypeError(
-                    f"{node!r} is not a Node; give Node(name, op, *inputs), or use layered"
+                    f"{received(node)} is not a Node; give Node(name, op, *inputs), or use layered"
                 )
         if ends is None and not isinstance(divergence, Divergence):
             raise TypeError(
                 f"divergence is {received(divergence)}; give one such as CrossEntropy() or L2()"
             )
+        for what, name in (("output", output), ("weights", weights)):
+            if name is not None and not isinstance(name, str):
+                raise TypeError(f"{what} is {received(name)}; give a name, or leave it out")
         if isinstance(divergence, Weighted):
             raise TypeError(
                 f"divergence is {received(divergence)}; give {divergence.inner!r}, and the "
@@ -143,7 +146,7 @@ class Network:
         names = [name for node in self.nodes for name in values_of_node(node)]
         _check_several(self.output, self.nodes)
         if self.output not in names:
-            raise ValueError(f"output is {received(self.output)}; nodes are {names}")
+            raise ValueError(f"output is {received(self.output)}; valid names: {names}")
         if self.weights is None:
             risk = Risk(self.reduction, self.scale)
             return [Node(DIV, divergence, self.output, TARGET), Node(ERR, risk, DIV)]
@@ -283,10 +286,13 @@ def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
     for what, given in (("inputs", inputs), ("fixed", fixed)):
         if isinstance(given, str):
             raise TypeError(
-                f"{what} is {received(given)}; give a tuple of names, such as ({given!r},)"
+                f"{what} is {received(given)}; give a tuple of names, such as ({received(given)},)"
             )
         if not isinstance(given, Collection):
             raise TypeError(f"{what} is {received(given)}; give a tuple of names, such as ('x',)")
+        unfit = next((name for name in given if not isinstance(name, str)), None)
+        if unfit is not None:
+            raise TypeError(f"{what} has {received(unfit)}; give names, such as 'x'")
     if len(set(inputs)) < len(tuple(inputs)):
         raise ValueError(f"inputs is {received(inputs)}; give each name once")
     if not isinstance(parameters, Mapping | None):
@@ -422,11 +428,12 @@ def _in_order(nodes: list[Node], given: set[str]) -> tuple[Node, ...]:
     for node in nodes:
         for name in node.takes:
             if name not in given and name not in maker:
+                shown = received(name)
                 others = [n for n, made in maker.items() if made is not node]
                 raise ValueError(
-                    f"node {node.name!r} takes {name!r}, which is not a node; valid names: "
+                    f"node {node.name!r} takes {shown}, which is not a node; valid names: "
                     f"{', '.join(map(repr, [*sorted(given), *others]))}; an input is declared by "
-                    f"inputs=({name!r},), a shared parameter by parameters={{{name!r}: shape}}"
+                    f"inputs=({shown},), a shared parameter by parameters={{{shown}: shape}}"
                 )
         expected, n = node.op.n_inputs, len(node.inputs)  # type: ignore[union-attr]
         if n != expected and not (expected is None and n >= 2):

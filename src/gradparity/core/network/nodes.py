@@ -66,8 +66,8 @@ class Node:
         bad = next((i for i in (*inputs, *given.values()) if not isinstance(i, str)), None)
         if not inputs or bad is not None:
             raise TypeError(
-                f"node {name!r}: inputs are {(*inputs, *given.values())!r}; give names of values, "
-                "such as 'x'"
+                f"node {name!r}: inputs are {received((*inputs, *given.values()))}; give names "
+                "of values, such as 'x'"
             )
         if isinstance(op, Op):
             check_declared(name, op)
