@@ -68,7 +68,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "OwnOp": (
         gp.OwnOp,
         {"forward": _relu, "backward": _backward, "reference": ReLU(), "width": None,
-         "shape": None, "fixed": (), "allow": (), "name": "mine"},
+         "shape": None, "fixed": (), "allow": (), "strict": False, "name": "mine"},
     ),
     "Case": (
         gp.Case,
@@ -91,7 +91,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "OwnNetwork": (
         gp.OwnNetwork,
-        {"cases": CASE, "implementation": gp.backprop, "name": "a", "allow": ()},
+        {"cases": CASE, "implementation": gp.backprop, "name": "a", "allow": (),
+         "strict": False},
     ),
     "LayerStack": (
         gp.LayerStack,
@@ -102,6 +103,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "get_adapter": (gp.get_adapter, {"name": "torch"}),
     "judge": (gp.judge, {"case": CASE, "trace": gp.backprop(CASE), "allow": ()}),
     "backprop": (gp.backprop, {"case": CASE}),
+    "selftest": (
+        lambda adapter, **given: gp.comparisons.selftest([], adapter, **given),
+        {"adapter": gp.backprop, "dtypes": ["float64"], "seed": 0},
+    ),
     "compare": (gp.comparisons.compare, {"before": REPORT, "after": REPORT}),
 }  # fmt: skip
 

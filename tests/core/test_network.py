@@ -202,7 +202,7 @@ def test_a_bad_divergence_output_or_reduction():
     node = Node("a", Tanh(), "x")
     refused("divergence is <class .*give one such as", node, divergence=L2, error=TypeError)
     refused("divergence is 'mse'", node, divergence="mse", error=TypeError)
-    refused("output is 'b'; nodes are \\['a'\\]", node, output="b")
+    refused("output is 'b'; valid names: \\['a'\\]", node, output="b")
     refused(r"reduction='none'\): give 'mean' or 'sum'", node, reduction="none")
 
 

@@ -12,7 +12,7 @@ from ..comparisons.explain.allowed import parse_allowed
 from ..comparisons.report.report import Report
 from ..comparisons.running.implementations import Implementation
 from ..core.arithmetic.precision import precisions
-from ..core.arithmetic.received import check_text, received
+from ..core.arithmetic.received import check_flag, check_text, received
 from ..core.network.case import Case
 from ..core.network.network import Network
 
@@ -68,6 +68,7 @@ class OwnNetwork:
                 "function of a case, an adapter or its name"
             )
         parse_allowed(allow)
+        check_flag("strict", strict)
         if name is not None:
             check_text("name", name)
         if not given:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...adapters.base import available
 from ...core.arithmetic.precision import PRECISIONS, precisions
-from ...core.arithmetic.received import cut, printable, received
+from ...core.arithmetic.received import check_flag, cut, printable, received
 from ...core.formulas.divergences import Divergence
 from ...core.network.backprop import forward
 from ...core.network.case import Case
@@ -81,6 +81,7 @@ def check(
     (True, 0)
     """
     parse_allowed(allow)
+    check_flag("strict", strict)
     if about is not None and not isinstance(about, Mapping):
         raise TypeError(
             f"about is {received(about)}; give a dict of case name -> what it is, or None"
@@ -94,7 +95,7 @@ def check(
     if not implementations:
         present = {a.name for a in chosen}
         skipped = {name: "not installed" for name in available() if name not in present}
-    tested = [UnderTest(each, device, allow, strict) for each in chosen]
+    tested = [UnderTest(each, device, allow, bool(strict)) for each in chosen]
     steps = Steps(progress)
     for each in tested:
         steps.plan(each.name, len(names) * len(cases), each.cost)

@@ -14,7 +14,7 @@ import numpy as np
 from ...adapters.base import AdapterError, available, get_adapter
 from ...core import Compound, Divergence, Op
 from ...core.arithmetic.precision import PRECISIONS, Precision, precisions
-from ...core.arithmetic.received import check_text, received
+from ...core.arithmetic.received import check_flag, check_text, received
 from ...core.formulas.op import Shape
 from ...core.network.batch import op_keeps_samples
 from ..explain.allowed import parse_allowed
@@ -107,6 +107,7 @@ class OwnOp:
                 f"reference is {received(self.reference)}, which cannot be checked: {error}"
             ) from None
         check_text("name", self.name)
+        check_flag("strict", self.strict)
         object.__setattr__(self, "name", self.name or _name(self.forward, self.reference))
         letters = names_of_inputs(len(self.shapes))
         letters += letters_of(self.reference)
@@ -184,10 +185,11 @@ class OwnOp:
         chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise ValueError(f"seed is {received(seed)}; give a whole number >= 0")
+        check_flag("strict", strict)
         left_out = self.skipped()
         points = [self._points(each, int(seed)) for each in chosen]
         return {
-            name: partial(self._report, name, check, points, self.strict or strict)
+            name: partial(self._report, name, check, points, bool(self.strict or strict))
             for name, check in self._all_checks().items()
             if name not in left_out
         }

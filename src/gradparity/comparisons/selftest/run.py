@@ -6,7 +6,6 @@ and judges them, and `SelfTest` holds the outcomes.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
@@ -15,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from ...adapters.base import Adapter, AdapterError, get_adapter, installed
-from ...core import Case, Network, Precision, Trace
+from ...core import Case, Network, Trace
+from ...core.arithmetic.precision import precisions
+from ...core.arithmetic.received import received
 from ...core.network.backprop import backprop
 from ..explain.fault_sites import FaultSite, fault_sites, quantity
 from ..explain.replay import mutants, replay
@@ -291,9 +292,7 @@ def _implementation(given: Any) -> _Implementation:
     if callable(given):
         name = getattr(given, "__name__", type(given).__name__)
         return _Implementation(name, lambda cases: list(map(given, cases)))
-    raise TypeError(
-        f"implementation is {reprlib.repr(given)}; give a name, an adapter or a function"
-    )
+    raise TypeError(f"implementation is {received(given)}; give a name, an adapter or a function")
 
 
 def _of_adapter(each: Adapter) -> _Implementation:
@@ -302,8 +301,8 @@ def _of_adapter(each: Adapter) -> _Implementation:
 
 
 def _dtypes(given: Sequence[str]) -> list[str]:
-    names = [Precision.of(d).name for d in ([given] if isinstance(given, str) else given)]
-    if not names or not set(names) <= set(DTYPES):
+    names = [precision.name for precision in precisions(given)]
+    if not set(names) <= set(DTYPES):
         raise ValueError(f"dtypes are {names}; a self-test plants faults in any of {DTYPES}")
     return [d for d in DTYPES if d in names]
 

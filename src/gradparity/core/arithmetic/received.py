@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["check_text", "cut", "printable", "received"]
+import numpy as np
+
+__all__ = ["check_flag", "check_text", "cut", "printable", "received"]
 
 #: Maximum number of characters of a value in a message.
 LONG = 120
@@ -45,6 +47,12 @@ def printable(text: str) -> str:
     'a\\\\ud800'
     """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def check_flag(what: str, value: Any) -> None:
+    """Raise TypeError for a setting that is neither true nor false."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{what} is {received(value)}; give True or False")
 
 
 def check_text(what: str, value: Any) -> str:
