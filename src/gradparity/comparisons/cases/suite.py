@@ -30,15 +30,13 @@ from ...core import (
     layered,
 )
 from ...core.arithmetic.arrays import Array
+from ...core.arithmetic.precision import PRECISIONS
 from .deep import conv_net, lstm, transformer
 from .digits import digits_case
+from .points import POINTS, whole_range
 from .shaped import SHAPED
 
 __all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
-
-#: Points every scalar activation is evaluated at: zeros of both signs, kinks, saturation.
-POINTS = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1e-3, -1e-3, 20.0, -20.0, 20.5, 40.0, -40.0, 90.0,
-          -90.0, 300.0, -300.0, 1e-30, -1e-30, 2.0, -2.0, 5.5, -5.5, 11.0)  # fmt: skip
 
 
 def _polynomial(z: Any, columns: Callable[[list[int]], Any] = list) -> Any:
@@ -99,6 +97,12 @@ OPS: dict[str, tuple[core.Op | core.Compound, int]] = {
         2,
     ),
 }
+
+#: Ops whose outputs depend on one input each.
+ELEMENTWISE = (core.Kinked, core.Identity, core.Sigmoid, Tanh, core.Softplus, core.SELU, core.SiLU,
+               core.GELU)  # fmt: skip
+#: The largest number at which elementwise ops are evaluated: float16 has it too.
+LARGEST = 1e3
 
 #: Which of a framework's functions to use, where it has several for one op.
 TWINS = {"relu-maximum": "maximum", "relu-clamp": "clamp", "max-even": "amax"}
@@ -218,16 +222,23 @@ def shared_zero() -> Case:
 
 
 def _alone(name: str) -> Case:
-    """The op on its own, at the special points and at random ones, cotangents of random sign."""
+    """The op on its own, at the special points and at random ones, cotangents of random sign.
+
+    An elementwise op is also evaluated at points of every size that all dtypes have.
+    """
     op, width = OPS[name]
     network = layered([op], LinearLoss())
-    random = Case.random(network, batch=40, seed=11, width=width)
+    sizes = whole_range(PRECISIONS["float32"], LARGEST) if isinstance(op, ELEMENTWISE) else ()
+    more = -(-len(sizes) // width)
+    random = Case.random(network, batch=40 + more, seed=11, width=width)
     rng = np.random.default_rng(12)
-    x = random.x * rng.choice([1.0, 5.0, 30.0], (40, 1))
+    x = random.x * rng.choice([1.0, 5.0, 30.0], (40 + more, 1))
     if isinstance(op, core.Activation) and random.shapes[network.output][-1] == width:
         x[:24] = rng.permutation(np.resize(POINTS, 24 * width)).reshape(24, width)
     else:
         x[:20] = np.round(x[:20] / 10)  # ties, exact zeros
+    if more:
+        x[40:] = np.resize(sizes, (more, width))
     return replace(random, x=x, twin=_twin(name))
 
 

@@ -24,6 +24,9 @@ __all__ = ["CHECKS", "judged"]
 #: The name under which a layout is reported that the function refuses.
 NEGATIVE = Quantity("arguments with negative strides")
 
+#: The name under which it is reported that an overflow of a square is not judged.
+SQUARES = Quantity("arguments whose square overflows")
+
 
 def random_points(task: Task) -> Iterator[Finding]:
     """Normal inputs; also a batch as large as the width, which a transposed array fits."""
@@ -32,8 +35,10 @@ def random_points(task: Task) -> Iterator[Finding]:
 
 
 def special_points(task: Task) -> Iterator[Finding]:
-    """Zeros of both signs, saturation, numbers from 1e-30 to 300; zero parameters, equal inputs."""
+    """Zeros of both signs, saturation, every size of number; zero parameters, equal inputs."""
     yield from judged(task, task.points.special())
+    for i, everywhere in enumerate(task.points.whole_range()):
+        yield from judged(task, everywhere) if i == 0 else _where_finite(task, everywhere)
     for setting in task.points.zero_parameters():
         yield from judged(task, setting)
     equal = task.points.equal_inputs()
@@ -41,6 +46,22 @@ def special_points(task: Task) -> Iterator[Finding]:
         yield from judged(task, equal)
         same = replace(equal, where="with the same array for all inputs")
         yield from judged(task, same, _laid(task, _same_array(equal)))
+
+
+def _where_finite(task: Task, setting: Setting) -> Iterator[Finding]:
+    """The verdicts on numbers whose square overflows, at the samples with finite results.
+
+    A usual form that squares its input is infinite or NaN there, and no network meets such numbers.
+    """
+    finite = np.ones(setting.case.T, bool)
+    for array in task.pair.run(setting.astype(task.precision)).results.values():
+        finite &= np.isfinite(array.reshape(len(finite), -1)).all(axis=1)
+    if not finite.all():
+        smallest = np.abs(setting.y[0][~finite]).min()
+        said = f"not checked where results are not finite: at some |y| >= {smallest:.2g}"
+        yield told(task.random(), SQUARES, said, 0, Verdict.VACUOUS)
+    if finite.any():
+        yield from judged(task, setting.rows(finite))
 
 
 def at_kinks(task: Task) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Shape
 from ...core.network.contract import sampled_integers
 from ...core.network.quantity import Quantity
-from ..cases.suite import POINTS
+from ..cases.points import POINTS, whole_range
 from .setting import Setting, network_of
 
 __all__ = ["PARTS", "SOME", "Points"]
@@ -29,6 +29,8 @@ SOME, MANY = 7, len(SPECIAL) + 8
 LARGE = 64
 #: At this distance an op without a kink has about the same gradient.
 NEAR = 2.0**-40
+#: Numbers below this are ordinary even where their squares overflow, as in float16.
+SQUARE = 1e4
 #: The parts that a batch is split into.
 PARTS = (slice(0, 1), slice(1, 3), slice(3, SOME))
 #: Maximum number of redraws until the first sample has a nonzero gradient (or hits a kink).
@@ -90,6 +92,29 @@ class Points:
         x = rng.standard_normal((MANY, self.width)) * rng.choice([1.0, 5.0, 30.0], (MANY, 1))
         x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
         return self._setting(rng, self._apart(x, rng), "at special points")
+
+    @kept
+    def whole_range(self) -> tuple[Setting, ...]:
+        """Settings over the whole range of the dtype; none if the op is not elementwise.
+
+        The last has the numbers whose square overflows.  Points at which the op has no finite
+        value or gradient in this precision are left out.
+        """
+        first = self.random(2)
+        one_input = len(self.shapes) == 1 and not self.op.parameter_shapes()
+        if not one_input or not first.is_elementwise((0,) * first.y[0].ndim):
+            return ()
+        z = whole_range(self.precision)
+        z = z[~self._lost(self._at_points(z)).ravel()[: z.size]]
+        square = max(SQUARE, 0.25 * math.sqrt(self.precision.largest))
+        near, far = z[np.abs(z) < square], z[np.abs(z) >= square]
+        return tuple(self._at_points(part) for part in (near, far) if part.size)
+
+    def _at_points(self, z: NDArray) -> Setting:
+        """These numbers, repeated to fill whole samples."""
+        rng = np.random.default_rng((self.seed, 7))
+        x = np.resize(z, (-(-z.size // self.width), self.width))
+        return self._settings(rng, len(x), "over the whole range of the dtype")(x)
 
     def _apart(self, x: NDArray, rng: np.random.Generator) -> NDArray:
         """Make all inputs differ, because ops may have kinks at equal inputs without saying so."""
@@ -199,9 +224,15 @@ class Points:
         return {name: a.reshape(len(x), *shape) for name, a, shape in named}
 
     def _setting(self, rng: np.random.Generator, x: NDArray, where: str) -> Setting:
+        return self._finite(self._settings(rng, len(x), where), x, rng)
+
+    def _settings(
+        self, rng: np.random.Generator, T: int, where: str
+    ) -> Callable[[NDArray], Setting]:
+        """Settings of T samples that differ in x alone."""
         shapes = self.network.parameter_shapes.items()
         params = {name: self._parameter(rng, name, shape) for name, shape in shapes}
-        given = {n: (len(x), *s) for n, s in zip(self.network.inputs, self.shapes, strict=True)}
+        given = {n: (T, *s) for n, s in zip(self.network.inputs, self.shapes, strict=True)}
         integers = [
             sampled_integers(self.op, rng, given[name])
             for name in self.network.inputs[: int(self.op.integers)]
@@ -212,7 +243,7 @@ class Points:
         def setting(x: NDArray) -> Setting:
             return Setting(Case(self.network, params, self._named(x, integers), d), where)
 
-        return self._finite(setting, x, rng)
+        return setting
 
     def _parameter(self, rng: np.random.Generator, name: str, shape: Shape) -> NDArray:
         """Random numbers for a parameter; those of a vector are larger than in a random case."""

@@ -231,11 +231,11 @@ class Setting:
     def there(self, found: Finding) -> str:
         """The numbers that an element of an elementwise op was computed from, for a note."""
         given, at = {**self.arguments, **self.cotangents}, found.index
-        if at is None or len({a.shape for a in given.values()}) > 1 or not self._is_elementwise(at):
+        if at is None or len({a.shape for a in given.values()}) > 1 or not self.is_elementwise(at):
             return ""
         return ", where " + ", ".join(f"{name} = {a[at]:.6g}" for name, a in given.items())
 
-    def _is_elementwise(self, at: tuple[int, ...]) -> bool:
+    def is_elementwise(self, at: tuple[int, ...]) -> bool:
         """Whether a NaN put into this element stays there."""
         if self.op.integers or len(self.op.outputs) > 1:
             return False

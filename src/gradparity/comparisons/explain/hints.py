@@ -38,7 +38,8 @@ def hint(got: Array, want: Array, bound: Array) -> str:
 def _hints(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
     telling = np.abs(want) > ROOM * bound  # elsewhere a ratio says nothing
     if not np.isfinite(got).all():
-        yield f"{int((~np.isfinite(got)).sum())} elements are not finite"
+        n = int((~np.isfinite(got) & np.isfinite(want)).sum())
+        yield f"{n} element{' is' if n == 1 else 's are'} not finite where the function is"
         return
     if not telling.any():
         return

@@ -112,6 +112,8 @@ def judge_what_is_there(
     return meant_once(case, _Judge(case, trace, float64, allow, explain).findings())
 
 
+#: What is said of a result that is infinite or NaN where the formula is finite in this dtype.
+OVERFLOW = "not finite where the function is"
 #: The nodes that the loss is made of.
 LOSS = (DIV, ERR)
 
@@ -332,7 +334,7 @@ class _Judge:
         if self._right_in_float64(q):
             times = measured.furthest
             beyond = f"{times:.3g} times what {_entitled(self.precision)} can be off"
-            said = f"right in float64; {beyond if np.isfinite(times) else 'not finite here'}"
+            said = f"right in float64; {beyond if np.isfinite(times) else OVERFLOW}"
             if coarse:
                 said += f", as far as {coarse}"
                 return replace(found, verdict=Verdict.IMPRECISE, note=said)
