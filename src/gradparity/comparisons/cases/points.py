@@ -36,8 +36,8 @@ def whole_range(precision: Precision, largest: float = math.inf) -> NDArray:
     largest : no point is larger; by default nearly the largest number of the dtype.
 
     >>> z = whole_range(PRECISIONS["float32"])
-    >>> len(z), bool(np.diff(z[np.abs(z) < 12]).max() <= 1 / 16)
-    (833, True)
+    >>> bool(np.diff(z[np.abs(z) < 12]).max() <= 1 / 16), 2.0**24 in z, 2.0**-126 in z
+    (True, True, True)
     """
     found = [*_log_spaced(precision), *np.arange(0.0, NEAR, STEP), *range(WHOLE + 1)]
     for each in {p.name: p for p in (PRECISIONS["float64"], PRECISIONS["float32"], precision)}:

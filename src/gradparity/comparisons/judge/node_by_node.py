@@ -39,7 +39,7 @@ from ..explain.products import fast_product
 from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import at_kink, summary_of_kinks
-from ..measure.levels import MINIMUM_SAMPLE, NAN, Levels, has_outlier, no_bound
+from ..measure.levels import MINIMUM_SAMPLE, NAN, Levels, has_outlier, no_bound, shared_bias
 from ..measure.measured import Measured
 from .hidden_rows import LOST, with_hidden_rows
 from .traces import check_trace
@@ -272,6 +272,10 @@ class _Judge:
         )
         if note == ASK:
             return replace(found, verdict=Verdict.INCONCLUSIVE)
+        if form is None and found.verdict is Verdict.ROUNDING and e.valid is None:
+            found = self._with_bias(found, measured, levels)
+            if not found.parity:
+                return found
         if found.verdict is Verdict.MISMATCH and not self.explain:
             return found
         if found.verdict is Verdict.MISMATCH:
@@ -304,6 +308,26 @@ class _Judge:
             return sharp, "wrong in float64 too"
         sigma = f"{10 * sharp.furthest:.0f} sigma"
         return worst, f"{sigma} for a usual order of summation; right in float64"
+
+    def _with_bias(self, found: Finding, m: Measured, levels: Levels) -> Finding:
+        """The finding of a tensor whose elements are inside their bounds, but share a bias.
+
+        Only in float32, where float64 can confirm it: a bias that is right there is a lack of
+        precision here.
+        """
+        if self.precision.name != "float32":
+            return found
+        bias = shared_bias(m, levels.roundings[0].u)
+        right = self._right_in_float64(found.quantity) if bias > 1.0 else None
+        if right is None:
+            return found
+        factor = float(np.sum(m.got / m.largest * m.want) / np.sum(m.want / m.largest * m.want))
+        said = (
+            f"each element is inside its bound, but on average they are (1 {factor - 1:+.1e}) "
+            f"times the formula, {bias:.2g} times what independent roundings give; "
+            f"{'right' if right else 'wrong'} in float64{'' if right else ' too'}"
+        )
+        return replace(found, verdict=Verdict.IMPRECISE if right else Verdict.MISMATCH, note=said)
 
     def _fast_product(
         self, place: _Place, q: Quantity, levels: Levels, measured: Measured, note: str

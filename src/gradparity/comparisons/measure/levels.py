@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.arithmetic.precision import Precision
-from ...core.arithmetic.rounding import Forms, Rounding
+from ...core.arithmetic.rounding import SIGMAS, Forms, Rounding
 from ...core.network.quantity import Quantity
 from .at_node import Reference
 from .kinks import distance_from_valid
@@ -24,12 +24,19 @@ __all__ = [
     "measure",
     "no_bound",
     "roundings",
+    "shared_bias",
 ]
 
 #: Minimum number of elements for the outlier test.
 MINIMUM_SAMPLE = 8
 #: The median of |N(0, 1)|: what turns a median error into a standard deviation.
 MEDIAN = 0.6745
+#: Minimum number of different elements for the test of a bias that they share.
+MINIMUM_SHARED = 64
+#: Width of that test in standard deviations, of which the bound of an element has SIGMAS.
+AVERAGE = 15.0
+#: What all elements may share beyond that, in u: roundings of common factors and constants.
+SHARED = 2.0
 #: What is taken off by cancellation inside a function, in u of the tensor's largest element.
 CANCELLED = 16.0
 #: The note of a quantity whose reference is NaN.
@@ -163,6 +170,31 @@ def has_outlier(m: Measured) -> bool | None:
     if m.ratio.size < MINIMUM_SAMPLE or 2 * inside.size <= m.ratio.size:
         return None
     return float(m.ratio.max()) > max(1.0, float(np.median(inside)) * 10 / MEDIAN)
+
+
+def shared_bias(m: Measured, u: float) -> float:
+    """The relative bias that all elements share, in units of its bound; 0 for a small sample.
+
+    It is the projection of the error on the reference.  If the errors of elements are independent,
+    its standard deviation is that of one element divided by the root of their number.
+
+    >>> want = np.linspace(1.0, 2.0, 100)
+    >>> bound = 10 * 2.0**-24 * want
+    >>> rounding = np.random.default_rng(0).uniform(-1, 1, 100) * 2.0**-24
+    >>> for got in (want * (1 + rounding), want * (1 + 5e-7)):
+    ...     print(shared_bias(Measured(got, want, abs(got - want), bound), 2.0**-24) > 1)
+    False
+    True
+    """
+    want, bound = m.want, np.broadcast_to(m.bound, m.want.shape)
+    if np.unique(want).size < MINIMUM_SHARED or np.any(m.undecidable):
+        return 0.0
+    if not (np.isfinite(want).all() and np.isfinite(bound).all()):
+        return 0.0
+    direction = want / np.abs(want).max()
+    error = np.abs(np.sum((m.got - want) * direction))
+    width = AVERAGE / SIGMAS * np.linalg.norm(bound * direction)
+    return float(error / (width + SHARED * u * np.sum(np.abs(want * direction))))
 
 
 def _scattered(m: Measured) -> bool:
