@@ -100,6 +100,7 @@ def check(
     for each in tested:
         steps.plan(each.name, len(names) * len(cases), each.cost)
     runs: list[Run] = []
+    idle = [_unexercised(case) for case in cases]
     differences: list[Difference] = []
     for dtype in names:
         rounded, judged = [_rounded(case, dtype) for case in cases], []
@@ -113,7 +114,8 @@ def check(
             said = about.get(case.name, "")
             for name, _, findings in judged:
                 found = tuple(findings[i])
-                runs.append(Run(case.name, name, dtype, found, said, _missing(case, found)))
+                missing = _missing(case, found)
+                runs.append(Run(case.name, name, dtype, found, said, missing, idle[i]))
             differences += [difference(case, i, a, b) for a, b in combinations(judged, 2)]
     steps.end()
     versions = {k: v for each in chosen for k, v in each.versions().items()}
@@ -126,6 +128,18 @@ def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
     there = {f.quantity for f in findings}
     wanted = map(Quantity.grad, [*case.network.trained, *case.differentiated])
     return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
+
+
+def _unexercised(case: Case) -> tuple[str, ...]:
+    """What the numbers of a case never exercise, with the node: no fault of it would be seen."""
+    with np.errstate(all="ignore"):
+        value = forward(case.network, case.given)
+    found = []
+    for step in case.network.body:
+        y = tuple(np.asarray(value[name]) for name in step.inputs if name != step.draw)
+        said = step.op.unexercised(y)
+        found += [f"{step.name} ({step.op.name}): {said}"] if said else []
+    return tuple(found)
 
 
 def _cases(given: Case | Network | Iterable[Case | Network]) -> list[Case]:

@@ -52,7 +52,7 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         sections += [[_nodes(some)] for some in _batches(runs if full[case] else [])]
     for columns in _batches(columns_of(report.runs) if others else []):
         sections.append([_summary(report, others, columns)])
-    lists = (_kinks, _noted, _structural, _vacuous, _not_returned, _pairs)
+    lists = (_kinks, _noted, _structural, _vacuous, _unexercised, _not_returned, _pairs)
     kinks, *rest = ([*lines(report)] for lines in lists)
     return spaced([*sections, kinks, *_faults(report), *rest], _conclusion(report))
 
@@ -199,6 +199,13 @@ def _vacuous(report: Report) -> Lines:
     skipped = (f"{run.case}, {f.quantity}: {f.note}" for run, f in vacuous if not f.elements)
     lines += dict.fromkeys(skipped)
     return shortened([Text(line, style=STYLE[None]) for line in lines], LIMIT)
+
+
+def _unexercised(report: Report) -> Lines:
+    """What the data of each case never exercises."""
+    found = {run.case: run.unexercised for run in report.runs if run.unexercised}
+    lines = [f"{case}, not exercised by this data: {'; '.join(s)}" for case, s in found.items()]
+    return shortened([Text(line) for line in lines], LIMIT)
 
 
 def _not_returned(report: Report) -> Lines:

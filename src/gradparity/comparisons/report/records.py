@@ -41,6 +41,7 @@ class Run:
     findings : one per quantity.
     about : the purpose of the case.
     missing : gradients of parameters and of x that were not returned, so not compared.
+    unexercised : what the data never exercises, such as the negative side of a ReLU.
     """
 
     case: str
@@ -49,6 +50,7 @@ class Run:
     findings: tuple[Finding, ...]
     about: str = ""
     missing: tuple[Quantity, ...] = ()
+    unexercised: tuple[str, ...] = ()
 
     @property
     def column(self) -> str:

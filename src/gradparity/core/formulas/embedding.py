@@ -57,6 +57,13 @@ class Embedding(Op):
                 f"give ids from 0 to {self.n - 1}"
             )
 
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        met = np.isin(np.arange(self.n), y[0])
+        if self.padding_idx is not None and not met[self.padding_idx]:
+            return f"no id is padding_idx = {self.padding_idx}"
+        unused = int((~met).sum())
+        return f"{unused} of {self.n} rows are used by no id" if unused else ""
+
     def forward(self, *y: Array) -> Array:
         return y[1][y[0]]
 

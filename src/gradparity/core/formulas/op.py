@@ -230,6 +230,10 @@ class Op:
         """
         return None
 
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        """What these inputs never exercise, in words; "" if there is nothing to say."""
+        return ""
+
     def routes(self, *shapes: Shape) -> Ties | None:
         """Every route by which a maximum may send a gradient: all inputs of all groups."""
         return None
@@ -370,6 +374,15 @@ class Kinked(Activation):
         if isinstance(self.subgradient, str):
             return kink.left if self.subgradient == "left" else kink.right
         return self.subgradient
+
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        ends = sorted(kink.at for kink in self.kinks)
+        if not ends or not y[0].size:
+            return ""
+        below = [] if (y[0] < ends[0]).any() else [f"below {ends[0]:g}"]
+        above = [] if (y[0] > ends[-1]).any() else [f"above {ends[-1]:g}"]
+        sides = " or ".join(below + above)
+        return f"no input is {sides}" if sides else ""
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
         z = y[0]

@@ -295,6 +295,9 @@ class MaxPool(Op):
         wins = (w == w.max(axis=-1, keepdims=True)) & (w > -np.inf)
         return self._slots(y[0].shape, wins & (wins.sum(axis=-1, keepdims=True) > 1))
 
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        return "" if self.subdifferential(y, 0.0) else "ties did not occur"
+
     def routes(self, *shapes: Shape) -> Ties | None:
         return self._slots(shapes[0], self._inside(shapes[0]))
 
