@@ -28,7 +28,8 @@ from .dtypes import beyond_half, finding_of_dtypes
 from .end_to_end import judge_final
 from .hidden_rows import with_hidden_rows
 from .location import placed
-from .node_by_node import judge_what_is_there, meant_alike, meant_once
+from .node_by_node import judge_what_is_there
+from .reductions import meant_alike, meant_once
 from .returned import Results, sorted_results
 from .traces import check_trace
 

@@ -58,7 +58,7 @@ def placed(network: Network, findings: Sequence[Finding], whole: Iterable[str]) 
     >>> right = backprop(case).grad
     >>> given = {"grad W1": right["W1"] + 1, "grad W2": right["W2"]}
     >>> print(judge_end_to_end(case, given)[0].note)
-    judged from end to end: the gradient at 'z2' is right, so check the backward pass of 'z2', ...
+    1 is added to every element; judged from end to end: the gradient at 'z2' is right, so ...
     """
     places = Places(network, findings, whole)
     known, wrong = (

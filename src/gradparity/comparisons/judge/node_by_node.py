@@ -9,7 +9,7 @@ lack of precision, or a mismatch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import numpy as np
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.case import Case, check_case
-from ...core.network.nodes import DIV, ERR, Step
+from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..explain.allowed import (
@@ -39,12 +39,21 @@ from ..explain.products import fast_product
 from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import at_kink, summary_of_kinks
-from ..measure.levels import MINIMUM_SAMPLE, NAN, Levels, has_outlier, no_bound, shared_bias
+from ..measure.levels import (
+    MINIMUM_SAMPLE,
+    NAN,
+    Levels,
+    SharedBias,
+    has_outlier,
+    no_bound,
+    shared_bias,
+)
 from ..measure.measured import Measured
 from .hidden_rows import LOST, with_hidden_rows
+from .reductions import meant_once
 from .traces import check_trace
 
-__all__ = ["judge", "judge_node", "judge_what_is_there", "meant_alike", "meant_once"]
+__all__ = ["judge", "judge_node", "judge_what_is_there"]
 
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors of few elements.
 FEW_ELEMENTS = 1.5
@@ -114,51 +123,6 @@ def judge_what_is_there(
 
 #: What is said of a result that is infinite or NaN where the formula is finite in this dtype.
 OVERFLOW = "not finite where the function is"
-#: The nodes that the loss is made of.
-LOSS = (DIV, ERR)
-
-
-def meant_once(
-    case: Case, findings: list[Finding], arrived: Iterable[Finding] = ()
-) -> list[Finding]:
-    """Accept an allowed sum for the mean at the loss or in parameters; at both it would be T^2.
-
-    Unless the one undoes the other: sums on the way, and the mean taken in the parameters.
-
-    Parameters
-    ----------
-    case, findings : judged at their nodes.
-    arrived : of gradients that were judged from end to end, and bring what the risk had.
-    """
-    reduced = [f for f in findings if f.declared and f.convention in REDUCTIONS]
-    risk = [f for f in findings if f.node in LOSS and f.quantity.is_gradient]
-    names = (f.convention.split("+") for f in (*risk, *arrived) if f.declared)
-    at_risk = REDUCTIONS & {name for both in names for name in both}
-
-    def excused(f: Finding) -> bool:
-        undone = {f.convention, *at_risk} == {"sum", "mean"}
-        return f.node in LOSS or (f.final and (undone or not at_risk))
-
-    found = [replace(f, declared=False) if f in reduced and not excused(f) else f for f in findings]
-    return meant_alike(case, found)
-
-
-def meant_alike(case: Case, findings: list[Finding]) -> list[Finding]:
-    """Accept an allowed reduction only if every parameter gradient has it."""
-
-    def reduction(f: Finding) -> frozenset[str]:
-        return REDUCTIONS & set(f.convention.split("+")) if f.declared else frozenset()
-
-    parameters = {*map(Quantity.grad, case.network.trained)}
-    told = [f for f in findings if f.quantity in parameters]
-    told = [f for f in told if f.verdict.parity or f.convention]
-    if len({reduction(f) for f in told}) < 2:
-        return findings
-    mixed = "; the gradients of other parameters are reduced otherwise"
-    return [
-        replace(f, declared=False, note=f.note + mixed) if f in told and reduction(f) else f
-        for f in findings
-    ]
 
 
 class _Place(NamedTuple):
@@ -272,10 +236,11 @@ class _Judge:
         )
         if note == ASK:
             return replace(found, verdict=Verdict.INCONCLUSIVE)
-        if form is None and found.verdict is Verdict.ROUNDING and e.valid is None:
-            found = self._with_bias(found, measured, levels)
-            if not found.parity:
-                return found
+        bias = self._bias(measured, levels) if form is None and e.valid is None else None
+        if bias is not None and bias.ratio > 1.0 and found.verdict is Verdict.ROUNDING:
+            right = self._right_in_float64(q)
+            if right is not None:
+                return _with_bias(found, measured, bias, right)
         if found.verdict is Verdict.MISMATCH and not self.explain:
             return found
         if found.verdict is Verdict.MISMATCH:
@@ -284,8 +249,10 @@ class _Judge:
             return replace(found, note=note or SILENT)
         if found.verdict is Verdict.INCONCLUSIVE:
             return replace(found, note=note or _unknown(e))
-        tells = measured if form is None else form
-        return replace(found, power=tells.power(at_kink(e)))
+        power = (measured if form is None else form).power(at_kink(e))
+        if power is not None and bias is not None:
+            power = replace(power, tensor=min(power.tensor, bias.power))
+        return replace(found, power=power)
 
     def _suspicion(self, q: Quantity, levels: Levels, sharp: Measured) -> tuple[Measured, str]:
         """Settle what lies beyond the sharp bound: a fault, or an unforeseen order of summation.
@@ -309,25 +276,11 @@ class _Judge:
         sigma = f"{10 * sharp.furthest:.0f} sigma"
         return worst, f"{sigma} for a usual order of summation; right in float64"
 
-    def _with_bias(self, found: Finding, m: Measured, levels: Levels) -> Finding:
-        """The finding of a tensor whose elements are inside their bounds, but share a bias.
-
-        Only in float32, where float64 can confirm it: a bias that is right there is a lack of
-        precision here.
-        """
-        if self.precision.name != "float32":
-            return found
-        bias = shared_bias(m, levels.roundings[0].u)
-        right = self._right_in_float64(found.quantity) if bias > 1.0 else None
-        if right is None:
-            return found
-        factor = float(np.sum(m.got / m.largest * m.want) / np.sum(m.want / m.largest * m.want))
-        said = (
-            f"each element is inside its bound, but on average they are (1 {factor - 1:+.1e}) "
-            f"times the formula, {bias:.2g} times what independent roundings give; "
-            f"{'right' if right else 'wrong'} in float64{'' if right else ' too'}"
-        )
-        return replace(found, verdict=Verdict.IMPRECISE if right else Verdict.MISMATCH, note=said)
+    def _bias(self, m: Measured, levels: Levels) -> SharedBias | None:
+        """The bias that the elements share: tested in float32, where float64 can confirm it."""
+        if self.precision.name != "float32" or self.float64 is None:
+            return None
+        return shared_bias(m, levels.roundings[0].u)
 
     def _fast_product(
         self, place: _Place, q: Quantity, levels: Levels, measured: Measured, note: str
@@ -383,6 +336,20 @@ class _Judge:
             found = hint(got, want, bound) if e.valid is None else ""
             found = found or mistake(*here, q, got, bound) or fitted(step, q, *here, e)
         return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
+
+
+def _with_bias(found: Finding, m: Measured, bias: SharedBias, right: bool) -> Finding:
+    """The finding of a tensor whose elements are inside their bounds, but share a bias.
+
+    One that is `right` in float64 is a lack of precision here.
+    """
+    factor = float(np.sum(m.got / m.largest * m.want) / np.sum(m.want / m.largest * m.want))
+    said = (
+        f"each element is inside its bound, but on average they are (1 {factor - 1:+.1e}) "
+        f"times the formula, {bias.ratio:.2g} times what independent roundings give; "
+        f"{'right' if right else 'wrong'} in float64{'' if right else ' too'}"
+    )
+    return replace(found, verdict=Verdict.IMPRECISE if right else Verdict.MISMATCH, note=said)
 
 
 def _undetermined(found: Finding, convention: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ __all__ = [
     "MINIMUM_SAMPLE",
     "NAN",
     "Levels",
+    "SharedBias",
     "coarser",
     "has_outlier",
     "measure",
@@ -172,29 +174,52 @@ def has_outlier(m: Measured) -> bool | None:
     return float(m.ratio.max()) > max(1.0, float(np.median(inside)) * 10 / MEDIAN)
 
 
-def shared_bias(m: Measured, u: float) -> float:
-    """The relative bias that all elements share, in units of its bound; 0 for a small sample.
+class SharedBias(NamedTuple):
+    """The projection of the error on the reference: a bias that all elements share.
 
-    It is the projection of the error on the reference.  If the errors of elements are independent,
-    its standard deviation is that of one element divided by the root of their number.
+    error : of this tensor.
+    room : what independent roundings can give, and common constants.
+    size : the projection of the reference on itself.
+    """
+
+    error: float
+    room: float
+    size: float
+
+    @property
+    def ratio(self) -> float:
+        """The bias in units of its bound."""
+        return self.error / self.room
+
+    @property
+    def power(self) -> float:
+        """The smallest relative bias that is beyond its bound whatever its sign."""
+        return (self.room + self.error) / self.size
+
+
+def shared_bias(m: Measured, u: float) -> SharedBias | None:
+    """The bias that all elements share; None for a small sample.
+
+    If the errors of elements are independent, the standard deviation of their projection is that of
+    one element divided by the root of their number.
 
     >>> want = np.linspace(1.0, 2.0, 100)
     >>> bound = 10 * 2.0**-24 * want
     >>> rounding = np.random.default_rng(0).uniform(-1, 1, 100) * 2.0**-24
     >>> for got in (want * (1 + rounding), want * (1 + 5e-7)):
-    ...     print(shared_bias(Measured(got, want, abs(got - want), bound), 2.0**-24) > 1)
+    ...     print(shared_bias(Measured(got, want, abs(got - want), bound), 2.0**-24).ratio > 1)
     False
     True
     """
     want, bound = m.want, np.broadcast_to(m.bound, m.want.shape)
     if np.unique(want).size < MINIMUM_SHARED or np.any(m.undecidable):
-        return 0.0
+        return None
     if not (np.isfinite(want).all() and np.isfinite(bound).all()):
-        return 0.0
+        return None
     direction = want / np.abs(want).max()
-    error = np.abs(np.sum((m.got - want) * direction))
+    error, size = np.abs(np.sum((m.got - want) * direction)), np.sum(np.abs(want * direction))
     width = AVERAGE / SIGMAS * np.linalg.norm(bound * direction)
-    return float(error / (width + SHARED * u * np.sum(np.abs(want * direction))))
+    return SharedBias(float(error), float(width + SHARED * u * size), float(size))
 
 
 def _scattered(m: Measured) -> bool:
