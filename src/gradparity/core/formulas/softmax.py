@@ -108,9 +108,14 @@ class Exponentials(NamedTuple):
 
 def softmax(z: Array, axis: int) -> Array:
     """e^z / sum e^z along an axis."""
-    form = {"e^z / sum e^z": lambda: np.exp(z) / np.exp(z).sum(axis=axis, keepdims=True)}
-    e = np.exp(z - z.max(axis=axis, keepdims=True))
-    return usual(e / e.sum(axis=axis, keepdims=True), form)
+    m = z.max(axis=axis, keepdims=True)
+    e = np.exp(z - m)
+    total = e.sum(axis=axis, keepdims=True)
+    forms = {
+        "e^z / sum e^z": lambda: np.exp(z) / np.exp(z).sum(axis=axis, keepdims=True),
+        "e^(z - (m + log sum e^(z - m)))": lambda: np.exp(z - absorb(m, np.log(total))),
+    }
+    return usual(e / total, forms)
 
 
 def softmax_vjp(dy: Array, y: Array, axis: int) -> Array:
