@@ -10,9 +10,12 @@ from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.shaped import SHAPED
 from gradparity.comparisons.check.check import check
 from gradparity.core import (
+    L2,
     Affine,
+    BatchNorm,
     Case,
     CrossEntropy,
+    LayerNorm,
     LinearLoss,
     Network,
     Node,
@@ -207,3 +210,41 @@ def test_an_affine_map_of_one_sample_without_an_axis_for_it(precision):
     network = Network(Node("z", Affine(3, 5), "x"), divergence=LinearLoss())
     case = Case.random(network, x=np.array([1.0, -2.0, 3.0])).astype(precision)
     assert not [f for f in judge(case, backprop(case)) if f.parity is not True]
+
+
+def stored(a: np.ndarray) -> np.ndarray:
+    """Rounded to bfloat16."""
+    return np.asarray(PRECISIONS["bfloat16"].round(a), np.float32)
+
+
+def summed_in_storage(rows: np.ndarray) -> np.ndarray:
+    """The sum over the batch, each partial sum stored in bfloat16."""
+    total = np.zeros(rows.shape[1:], np.float32)
+    for row in rows:
+        total = stored(total + row)
+    return total
+
+
+@pytest.mark.parametrize("op", [LayerNorm(8), BatchNorm(8), Affine(8, 4)], ids=lambda op: op.name)
+def test_summing_in_storage_precision_shows_from_a_thousand_rows_on(op):
+    """The gradient of the scale or of the matrix; the terms themselves are stored too."""
+    case = Case.random(layered([op], L2()), batch=1024, width=8, dtype="bfloat16")
+    trace, (node,) = backprop(case), case.network.nodes
+    x, dz = case.x, trace.grad[node.name]
+    if isinstance(op, Affine):
+        name, terms = "W1", x[:, :, None] * dz[:, None, :]
+    else:
+        axis = -1 if isinstance(op, LayerNorm) else 0
+        c = x - x.mean(axis, keepdims=True)
+        h = stored(c / np.sqrt((c * c).mean(axis, keepdims=True) + 1e-5))
+        name, terms = "g1", dz * h
+    right = stored(np.sum(stored(terms), axis=0, dtype=np.float32))
+    for gradient, wrong in ((right, False), (summed_in_storage(stored(terms)), True)):
+        trace.grad[name] = gradient
+        found = {f.quantity: f for f in judge(case, trace, lambda: right_in_float64_of(case))}
+        assert (found[f"grad {name}"].verdict is Verdict.IMPRECISE) is wrong
+
+
+def right_in_float64_of(case: Case):
+    wide = case.astype("float64")
+    return {f.quantity: f for f in judge(wide, backprop(wide))}

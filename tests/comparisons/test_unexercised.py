@@ -11,6 +11,7 @@ import pytest
 from gradparity.comparisons.check.check import check
 from gradparity.comparisons.report.as_json import from_json, to_json
 from gradparity.core import (
+    Attention,
     Case,
     Embedding,
     LeakyReLU,
@@ -60,3 +61,11 @@ def test_an_embedding_in_a_network() -> None:
     network = Network(Node("e", Embedding(3, 2), "x"), divergence=LinearLoss())
     report = check(Case.random(network, x=np.array([0, 0])), backprop)
     assert report.runs[0].unexercised == ("e (Embedding): 2 of 3 rows are used by no id",)
+
+
+def test_a_mask_that_hides_nothing() -> None:
+    q, mask = np.ones((2, 3, 4)), np.zeros((3, 3))
+    assert Attention(mask=True).unexercised((q, q, q, mask)) == "the mask hides no position"
+    mask[0, 1] = -np.inf
+    assert Attention(mask=True).unexercised((q, q, q, mask)) == ""
+    assert Attention().unexercised((q, q, q)) == ""

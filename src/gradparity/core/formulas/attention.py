@@ -75,6 +75,10 @@ class Attention(Op):
         hidden = np.broadcast_to(hidden, (*q.shape[:-1], k.shape[-2]))
         return np.asarray(hidden.all(axis=-1))
 
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        hides = not self.mask or bool(np.isneginf(y[3]).any())
+        return "" if hides else "the mask hides no position"
+
     def forward(self, *y: Array) -> Array:
         P, _ = self._weights(y)
         return P @ y[2]
