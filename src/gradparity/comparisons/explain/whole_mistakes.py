@@ -6,7 +6,8 @@ computed: it explains the results if it gives all of them, the right ones as wel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 from ...core.arithmetic.arrays import total
 from ...core.network.backprop import backprop
 from ...core.network.case import Case
+from ...core.network.network import Network
+from ...core.network.nodes import Edge
 from ...core.network.quantity import Quantity, by_quantity
 from ...core.network.trace import Trace
 from ..measure.measured import Measured
@@ -103,14 +106,35 @@ def _explaining(
     case: Case, trace: Trace, measured: Mapping[Quantity, Measured], unit: float
 ) -> Iterator[str]:
     """The mistakes, each with its node, those at the nodes nearest to the loss first."""
+    wrong = {q for q, m in measured.items() if m.off}
+    right = {q for q, m in measured.items() if not m.off and not m.vacuous}
+    upstream = _upstream(case.network)
     with np.errstate(all="ignore"):
         for site in reversed(fault_sites(case)):
+            source = site.key.source if isinstance(site.key, Edge) else site.key
+            reached = {site.quantity} | upstream(str(source))
+            if not wrong <= reached or right & reached:
+                continue
             for name, array in _mistakes(case, trace, site):
                 if array is None:
                     continue
                 given = by_quantity(replay(case, trace, site, array))
                 if all(_is(m, given.get(q), unit) for q, m in measured.items()):
                     yield f"at node {site.node!r}: {name}"
+
+
+def _upstream(network: Network) -> Callable[[str], frozenset[Quantity]]:
+    """The gradients that a wrong gradient of a value makes wrong too, by the name of the value."""
+    maker = {name: step for step in network.body for name in step.values}
+
+    @cache
+    def found(name: str) -> frozenset[Quantity]:
+        reached = {Quantity.grad(name)}
+        for edge in (e for e in maker[name].edges if e) if name in maker else ():
+            reached |= {Quantity.use(network, edge)} | found(edge.source)
+        return frozenset(reached)
+
+    return found
 
 
 def _mistakes(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, Any]]:
