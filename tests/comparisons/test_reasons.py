@@ -67,7 +67,7 @@ class TestRightNumbersInWrongPlaces:
         [
             (CUBE[..., ::-1, ::-1], "mirrored along the axes (2, 3)"),
             (CUBE.transpose(0, 1, 3, 2), "with its axes in the order (0, 1, 3, 2)"),
-            (CUBE[[0, 2, 1, 3]], "with its slices along axis 0 1 and 2 exchanged"),
+            (CUBE[[0, 2, 1, 3]], "with its slices of axis 0 at 1 and 2 exchanged"),
         ],
     )
     def test_of_a_kernel(self, got: Any, words: str) -> None:

@@ -49,10 +49,10 @@ def command(
     from ..comparisons.report.as_text import renderable
 
     refuse_unwritable(json_path, report_path)
-    if target and patterns:
+    if target is not None and patterns:
         raise click.UsageError(f"--case chooses among the built-in cases; omit it with {target}")
     with options.usage_errors():
-        cases, about = load(target) if target else builtin(patterns)
+        cases, about = load(target) if target is not None else builtin(patterns)
         with progress_bar() as say:
             report = run_check(
                 cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say,

@@ -39,7 +39,7 @@ def command(
 
     refuse_unwritable(json_path)
     with options.usage_errors():
-        cases = load(target)[0] if target else None
+        cases = load(target)[0] if target is not None else None
         with progress_bar() as say:
             found = run_selftest(cases, *adapters, dtypes=dtypes or DTYPES, seed=seed, progress=say)
     write(json_path, found.to_json)

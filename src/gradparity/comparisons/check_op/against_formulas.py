@@ -39,7 +39,7 @@ def special_points(task: Task) -> Iterator[Finding]:
     yield from judged(task, task.points.special())
     for i, everywhere in enumerate(task.points.whole_range()):
         yield from judged(task, everywhere) if i == 0 else _where_finite(task, everywhere)
-    for setting in task.points.zero_parameters():
+    for setting in (*task.points.zero_parameters(), *task.points.constant()):
         yield from judged(task, setting)
     equal = task.points.equal_inputs()
     if equal is not None:

@@ -75,8 +75,18 @@ def _scaled(task: Task, setting: Setting, one: Outcome, label: str, c: float) ->
 
     for name, a, b in both(one, outcome):
         if name.is_gradient and not _decays(task, name):
-            want, allowed = c * a.astype(np.float64), 2 * bounds[name].full_error()
+            want = c * a.astype(np.float64)
+            allowed = 2 * bounds[name].full_error() + _rounding(task, want)
             yield compared(scaled, name, want, b, allowed, note, hint=hint)
+
+
+#: Roundings of the largest element that may be left where terms cancel to nothing.
+CANCELLED = 16.0
+
+
+def _rounding(task: Task, want: NDArray) -> float:
+    """Some roundings of the largest element: what is left where the gradient itself is 0."""
+    return float(CANCELLED * task.precision.unit * np.abs(want).max(initial=0.0))
 
 
 #: The cotangents to add are multiples of this, so their sum is exact in every format.
@@ -105,7 +115,7 @@ def _additive(task: Task, setting: Setting) -> Iterator[Finding]:
         if got is not None and name.is_gradient and not _decays(task, name):
             want = a.astype(np.float64) + b
             # The summands may cancel, and a different choice at a kink is rounded differently.
-            few = FEW * task.precision.unit * (np.abs(a) + np.abs(b))
+            few = FEW * task.precision.unit * (np.abs(a) + np.abs(b)) + _rounding(task, want)
             allowed = few + sum(bound[name].full_error() for bound in bounds)
             yield compared(summed, name, want, got, allowed, note)
 

@@ -193,6 +193,23 @@ class Points:
 
         return put(0.0) if self._differentiable(put(0.0), put(NEAR), put(-NEAR)) else None
 
+    @kept
+    def constant(self) -> list[Setting]:
+        """Samples of equal numbers, as padding is, and equal samples, if the op is differentiable.
+
+        A variance is 0 there, and every probability the same.
+        """
+        rng = np.random.default_rng((self.seed, 8))
+        drawn, aside = rng.standard_normal((2, SOME, self.width))
+        within = np.repeat([[0.0], [1.0], *rng.standard_normal((SOME - 3, 1))], self.width, axis=1)
+        within = np.concatenate([within, drawn[:1]])
+        found = []
+        for x, what in ((within, "numbers in a sample"), (drawn[:1].repeat(SOME, 0), "samples")):
+            put = self._settings(np.random.default_rng((self.seed, 9)), SOME, f"with equal {what}")
+            here, *near = (put(x + h * aside) for h in (0.0, NEAR, -NEAR))
+            found += [here] * self._differentiable(here, *near)
+        return found
+
     def _differentiable(self, here: Setting, *near: Setting) -> bool:
         """Whether the formulas are finite here, with the same gradient on either side."""
         rounding = Rounding.of(self.precision)

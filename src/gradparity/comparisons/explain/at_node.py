@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.bounded import Bounded
+from ...core.arithmetic.precision import PRECISIONS
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.divergences import CrossEntropy
 from ...core.network.case import Case
@@ -23,7 +24,7 @@ from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..measure.at_node import Reference, reference_at_node, reference_of_loss
 from ..measure.kinks import at_kink
-from ..measure.levels import measure, roundings
+from ..measure.levels import Levels, measure, roundings
 from .allowed import Alternative, is_determined
 from .alternatives import (
     TRANSPOSED,
@@ -35,7 +36,11 @@ from .alternatives import (
     with_network,
 )
 from .choices import other_ops, solve
+from .forms import usual_form
 from .other_logs import other_logs
+
+#: A usual form is asked for only where all is this near, relative to the largest element.
+NEAR = 1e-3
 
 __all__ = ["conventions", "explains", "is_of_that_function", "reference_of"]
 
@@ -126,10 +131,20 @@ def _candidates(
 
 
 def explains(reference: Callable[[Rounding], Reference], rounding: Rounding) -> bool:
-    """Whether another reference explains what was got, in every element."""
+    """Whether another reference, or a usual form of it, explains what was got in every element."""
     with np.errstate(all="ignore"):
-        measured = measure(reference(rounding), rounding)
-        return not (measured.outside.any() or np.any(measured.undecidable))
+        e = reference(rounding)
+        measured = measure(e, rounding)
+        if np.any(measured.undecidable):
+            return False
+        if not measured.outside.any():
+            return True
+        near = float(np.max(measured.error)) <= NEAR * measured.largest
+        if not near or e.valid is not None:
+            return False
+        precision = next(p for p in PRECISIONS.values() if p.unit == rounding.unit)
+        levels = Levels(lambda asked: [reference(asked)], precision)
+        return usual_form(e.quantity, levels, np.asarray(e.got)) is not None
 
 
 def reference_of(

@@ -82,13 +82,17 @@ class UsualForm:
         )
 
 
-def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
+def usual_form(
+    q: Quantity, levels: Levels, got: NDArray, *, elementwise: bool = True
+) -> UsualForm | None:
     """The nearest usual form that explains every element which the careful bound does not.
 
     Parameters
     ----------
     q, levels : the quantity, and the references at its place.
     got : the implementation's result.
+    elementwise : whether each element is made of one other; if not, a whole row may be off by one
+        factor, that of the number it was multiplied by.
     """
     careful = levels.worst_case(q)
     off = careful.outside
@@ -102,7 +106,7 @@ def usual_form(q: Quantity, levels: Levels, got: NDArray) -> UsualForm | None:
             return None
         if (off & ~(widest.error <= widest.bound)).any():
             continue  # beyond what any form can be off
-        alike = _one_factor(careful)
+        alike = _one_factor(careful) and (elementwise or not _in_one_slice(off))
         for names, there in _in_turn(q, levels, own_output):
             inside = (there.error <= there.bound) & np.isfinite(there.bound)
             if (off & ~inside).any():
@@ -152,6 +156,15 @@ def found_form(
     )
     digits = np.where(off & np.isfinite(left), left, full)
     return UsualForm(" with ".join(names), own_output, measured, digits, known, off, precision)
+
+
+def _in_one_slice(off: Array) -> bool:
+    """Whether all that is outside lies in one of several rows, columns or other slices."""
+    for axis, length in enumerate(off.shape):
+        others = tuple(a for a in range(off.ndim) if a != axis)
+        if length > 1 and np.count_nonzero(off.any(axis=others)) == 1:
+            return True
+    return False
 
 
 def _one_factor(careful: Measured) -> bool:

@@ -74,7 +74,7 @@ def where_it_is_wrong(got: Array, want: Array, bound: Array) -> str:
         (lines,) = np.nonzero(outside.any(axis=_others(got.ndim, axis)))
         if len(lines) == 1 < got.shape[axis]:
             one, _ = _slices(got.ndim, axis)
-            return f"only in {one} {lines[0]}; every other {one} is right"
+            return f"only in {one} {lines[0]}; every other {one.partition(' ')[0]} is right"
     if outside.sum() > 1 and not got[outside].any():
         return "every wrong element is zero where the formula is not"
     if outside.sum() > 1 and not want[outside].any():
@@ -96,7 +96,7 @@ def _slices(ndim: int, axis: int) -> tuple[str, str]:
         return "element", "elements"
     if ndim == 2:
         return ("row", "rows") if axis == 0 else ("column", "columns")
-    return f"slice along axis {axis}", f"slices along axis {axis}"
+    return f"slice of axis {axis} at", f"slices of axis {axis} at"
 
 
 def _factor(factor: float) -> str:
@@ -194,18 +194,20 @@ def _factors_of_slices(got: NDArray, want: NDArray, bound: NDArray, axis: int) -
         return
     one, several = _slices(want.ndim, axis)
     right = (np.abs(f - 1) * np.abs(w) <= b).all(axis=1)
-    rounded = [1.0 if r else float(f"{x:.6g}") for x, r in zip(factors, right, strict=True)]
-    wrong = list(dict.fromkeys(x for x in rounded if x != 1.0))
+    rounded = ["" if r else _factor(float(x)) for x, r in zip(factors, right, strict=True)]
+    wrong = list(dict.fromkeys(filter(None, rounded)))
+    if not wrong:
+        return
     if len(wrong) > SEVERAL:
-        few = ", ".join(f"{x:.6g}" for x in rounded[:SEVERAL])
+        few = ", ".join(x or "1" for x in rounded[:SEVERAL])
         yield f"every {one} is a multiple of the formula, by factors of their own: {few}, ..."
         return
     said = []
     for factor in wrong:
         mine = [i for i, x in enumerate(rounded) if x == factor]
         verb = "is" if len(mine) == 1 else "are"
-        said.append(f"{ranges(mine, one, several)} {verb} {factor:.6g} times the formula")
-    rest = f"; every other {one} is right" if 1.0 in rounded else ""
+        said.append(f"{ranges(mine, one, several)} {verb} {factor} times the formula")
+    rest = f"; every other {one.partition(' ')[0]} is right" if "" in rounded else ""
     yield f"{' and '.join(said)}{rest}"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ...core import Movement
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import PRECISIONS, Precision
+from ...core.arithmetic.received import printable
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Edge
 from ...core.network.quantity import Quantity, by_quantity
@@ -67,7 +68,9 @@ def judge_results(
     mismatch value y1 at y1
     """
     given = sorted_results(case, results)
-    order = list(given.problems) if EVERYTHING in given.problems else list(map(Quantity, results))
+    order = list(given.problems)
+    if EVERYTHING not in given.problems:
+        order = [Quantity(printable(str(name))) for name in results]
     found = _judged(case, given, order, float64, allow)
     if given.finer:
         found = _with_finer(case, given, found, allow)

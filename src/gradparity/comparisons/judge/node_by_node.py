@@ -18,6 +18,7 @@ import numpy as np
 
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
+from ...core.formulas.op import Activation
 from ...core.network.case import Case, check_case
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
@@ -49,6 +50,8 @@ from ..measure.levels import (
     shared_bias,
 )
 from ..measure.measured import Measured
+from ..measure.scatter import MINIMUM as MINIMUM_SCATTER
+from ..measure.scatter import is_scattered
 from .hidden_rows import LOST, with_hidden_rows
 from .reductions import meant_once
 from .traces import check_trace
@@ -215,7 +218,8 @@ class _Judge:
         e, measured = levels.sharpest(q)
         note, form = "", None
         if measured.outside.any():
-            form = usual_form(q, levels, e.got)
+            alone = place.step is None or isinstance(place.step.op, Activation)
+            form = usual_form(q, levels, e.got, elementwise=alone)
             if form is not None:
                 measured, note = form.measured, form.note
             else:
@@ -324,7 +328,9 @@ class _Judge:
             if any(is_allowed(c, self.allow) for c in named):
                 return _undetermined(found, named[0].name)
         reason = self._reason(q, step, e, measured)
-        as_far = f"as far off as {coarse} is" if coarse and not reason else ""
+        few = measured.got.size < MINIMUM_SCATTER
+        scatters = few or is_scattered(measured.got, measured.want, measured.bound)
+        as_far = f"as far off as {coarse} is" if coarse and not reason and scatters else ""
         return replace(found, note=_joined(reason, found.note, as_far))
 
     def _reason(self, q: Quantity, step: Step | None, e: Reference, measured: Measured) -> str:
@@ -334,7 +340,9 @@ class _Judge:
             found = lost_uses(*here, q.name, got, bound) or hint(got, want, bound)
         else:
             found = hint(got, want, bound) if e.valid is None else ""
-            found = found or mistake(*here, q, got, bound) or fitted(step, q, *here, e)
+            found = found or mistake(*here, q, got, bound)
+            if self.float64 is None:  # in float32 some number fits too easily; float64 names it
+                found = found or fitted(step, q, *here, e)
         return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
 
 

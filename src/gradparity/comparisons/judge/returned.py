@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray, native
-from ...core.arithmetic.received import cut
+from ...core.arithmetic.received import cut, printable
 from ...core.formulas.arguments import did_you_mean
 from ...core.network.case import Case
 from ...core.network.nodes import ERR
@@ -67,7 +67,7 @@ def sorted_results(case: Case, results: Any) -> Results:
         said = f'it returned {_what(results)}; return a Trace or a dict such as {{"grad W1": dW1}}'
         return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})
     try:
-        given = {Quantity(name): result for name, result in results.items()}
+        given = {Quantity(printable(str(name))): result for name, result in results.items()}
     except Exception as error:  # somebody's mapping may raise anything
         said = f"reading it {raised(error)}"
         return Results({}, frozenset(), {EVERYTHING: problem(case, EVERYTHING, said)})

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 
-__all__ = ["is_scattered"]
+__all__ = ["MINIMUM", "is_scattered"]
 
 #: Minimum number of elements: fewer do not show how errors are distributed.
 MINIMUM = 64

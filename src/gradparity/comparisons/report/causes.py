@@ -42,15 +42,24 @@ def causes(report: Report) -> list[Cause]:
     listed: list[Cause] = []
     of: dict[tuple[int, str], Cause] = {}
     following = [(run, f) for run, f in wrong if f.follows]
+    values: dict[tuple[int, str], Cause] = {}
     for run, f in (each for each in wrong if not each[1].follows):
-        of[id(run), f.quantity] = _listed(run, f, found, listed)
-    for run, f in following:
-        cause = of.get((id(run), f.follows))
-        if cause is None:
-            cause = _listed(run, f, found, listed)
-        else:
+        here = id(run), f.node
+        if here in values and f.quantity.is_gradient and not f.convention and not f.note:
+            cause = values[here]  # a wrong value of the same node, whose gradient it is
             cause.following.append((run, f))
+        else:
+            cause = _listed(run, f, found, listed)
+            if f.node and not f.quantity.is_gradient:
+                values.setdefault(here, cause)
         of[id(run), f.quantity] = cause
+    for run, f in following:
+        before = of.get((id(run), f.follows))
+        if before is None:
+            before = _listed(run, f, found, listed)
+        else:
+            before.following.append((run, f))
+        of[id(run), f.quantity] = before
     return sorted(listed, key=lambda cause: _order(report, cause.run, cause.finding))
 
 
@@ -68,7 +77,9 @@ def _listed(run: Run, f: Finding, found: dict[Hashable, Cause], listed: list[Cau
     who = run.adapter, f.verdict, f.convention
     case = "" if f.op else run.case  # without an op it may differ from case to case
     keys: list[Hashable] = [(*who, f.quantity, f.node, f.op, case)]
-    keys += [(*who, f.note)] if f.note else []  # the same complaint about another quantity
+    # The same complaint about another quantity; without a reason, of the same op elsewhere.
+    kind = "gradient" if f.quantity.is_gradient else "value"
+    keys.append((*who, f.note) if f.note else (*who, f.op, kind, f.quantity.target is None))
     cause = next((found[key] for key in keys if key in found), None)
     if cause is None:
         cause = Cause(run, f, [], [])

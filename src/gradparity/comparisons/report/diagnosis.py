@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..explain.allowed import REDUCTIONS
 from ..findings.elements import side_by_side
 from ..findings.finding import Verdict
 from ..findings.shown import printer
@@ -137,7 +138,7 @@ def _elsewhere(cause: Cause) -> Iterator[tuple[str, str]]:
         if g.quantity != f.quantity
     )
     if others:
-        yield "the same", _listed(list(others))
+        yield ("the same" if f.note else "also wrong"), _listed(list(others))
 
 
 def _listed(names: list[str]) -> str:
@@ -195,6 +196,8 @@ def _conclusion(report: Report, bad: list[Cause]) -> str:
     if report:
         allowed = dict.fromkeys(f.convention for _, f in report.findings() if f.declared)
         names = f", allowed: {', '.join(allowed)}" if allowed else ""
+        lossy = sum(f.verdict is Verdict.LOSSY for _, f in report.findings())
+        names += f", {lossy} of them lossy" if lossy else ""
         return f"{word}  {total} quantities in {len(report.runs)} runs{names}{strictness(report)}"
     wrong = sum(1 + len(each.too) + len(each.following) for each in bad)
     verb = "is" if wrong == 1 else "are"
@@ -206,4 +209,14 @@ def _conclusion(report: Report, bad: list[Cause]) -> str:
     line += f", in {runs} of {len(report.runs)} runs{strictness(report)}"
     conventions = [name for cause in bad for name in cause.finding.convention.split("+")]
     accepting = f"; to accept it: allow={list(dict.fromkeys(conventions))}"
-    return f"{line}{accepting}" if conventions and all(conventions) else line
+    return f"{line}{accepting}" if all(conventions) and _alike(report) else line
+
+
+def _alike(report: Report) -> bool:
+    """Whether all gradients of parameters have the same reduction: only then can it be allowed."""
+    inputs = {name for graph in report.graphs.values() for name in graph.inputs}
+    finals = [
+        [f for f in run.findings if f.final and f.quantity.name not in inputs]
+        for run in report.runs
+    ]
+    return all(len({REDUCTIONS & {*f.convention.split("+")} for f in run}) < 2 for run in finals)
