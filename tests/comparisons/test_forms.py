@@ -258,3 +258,17 @@ def test_saturated_attention_is_right(framework: str, dtype: str) -> None:
     x = {name: 20.0 * rng.standard_normal((3, 5, 3)) for name in "qkv"}
     report = gp.check(Case.random(net, x=x), framework, dtypes=[dtype])
     assert report, str(report)
+
+
+@pytest.mark.parametrize("factor", [-1.0, 2.0, 0.3])
+def test_a_form_of_a_saturated_output_is_zero_and_nothing_else(factor: float) -> None:
+    """1 - y^2 for y = 1 is exactly 0: a number of the right size there is of no form."""
+
+    def backward(dz: Any, y: Any) -> Any:
+        e = np.exp(-2 * np.abs(y))
+        odd = np.where((y > 20) & (np.floor(8 * y) % 2 == 0), y.dtype.type(factor), 1)
+        return dz * odd * 4 * e / np.square(1 + e)
+
+    assert gp.check_op(np.tanh, backward, reference=Tanh()).exit_code == 1
+    right = gp.check_op(np.tanh, lambda dz, y: dz * (1 - np.tanh(y) ** 2), reference=Tanh())
+    assert right, str(right)

@@ -44,7 +44,7 @@ from .sums import FEW, Terms, in_runs
 
 
 def _rounded(
-    value: Array, inherited: Any, rounding: Rounding, relative: float | None = None
+    value: Array, inherited: Any, rounding: Rounding, relative: Array | None = None
 ) -> Bounded:
     relative = 2.0 * rounding.u if relative is None else relative
     error = inherited + relative * (np.abs(value) + inherited) + rounding.tiny
@@ -92,10 +92,21 @@ def _is_power_of_two(x: Bounded) -> bool:
     return x.value.ndim == 0 and x.exact and float(np.frexp(np.abs(x.value))[0]) == 0.5
 
 
+def _scales_exactly(x: Bounded) -> Array:
+    """True at elements that are exact and 0, 1 or another power of two, such as a saturated y."""
+    mantissa = np.frexp(np.abs(x.value))[0]
+    return ((mantissa == 0.5) | (mantissa == 0.0)) & (np.asarray(x.error) == 0.0)
+
+
 def _multiply(a: Bounded, b: Bounded) -> Bounded:
-    exact = _is_power_of_two(a) or _is_power_of_two(b)
-    error = _times_error(a, b, np.multiply)
-    return _rounded(a.value * b.value, error, a.rounding, 0.0 if exact else None)
+    value, error = a.value * b.value, _times_error(a, b, np.multiply)
+    if _is_power_of_two(a) or _is_power_of_two(b):
+        return _rounded(value, error, a.rounding, 0.0)
+    if a.rounding.forms is None:
+        return _rounded(value, error, a.rounding)
+    # A form of a saturated output is exactly 0, and explains no other number.
+    exact = _scales_exactly(a) | _scales_exactly(b)
+    return _rounded(value, error, a.rounding, np.where(exact, 0.0, 2.0 * a.rounding.u))
 
 
 def _divide(a: Bounded, b: Bounded) -> Bounded:
