@@ -83,7 +83,7 @@ class UsualForm:
 
 
 def usual_form(
-    q: Quantity, levels: Levels, got: NDArray, *, elementwise: bool = True
+    q: Quantity, levels: Levels, got: NDArray, inputs: NDArray | None = None
 ) -> UsualForm | None:
     """The nearest usual form that explains every element which the careful bound does not.
 
@@ -91,8 +91,8 @@ def usual_form(
     ----------
     q, levels : the quantity, and the references at its place.
     got : the implementation's result.
-    elementwise : whether each element is made of one other; if not, a whole row may be off by one
-        factor, that of the number it was multiplied by.
+    inputs : what an elementwise op took.  None for other ops, of which a whole row may be off by
+        one factor, that of the number it was multiplied by.
     """
     careful = levels.worst_case(q)
     off = careful.outside
@@ -106,7 +106,7 @@ def usual_form(
             return None
         if (off & ~(widest.error <= widest.bound)).any():
             continue  # beyond what any form can be off
-        alike = _one_factor(careful) and (elementwise or not _in_one_slice(off))
+        alike = _one_factor(careful, inputs) and (inputs is not None or not _in_one_slice(off))
         for names, there in _in_turn(q, levels, own_output):
             inside = (there.error <= there.bound) & np.isfinite(there.bound)
             if (off & ~inside).any():
@@ -167,12 +167,13 @@ def _in_one_slice(off: Array) -> bool:
     return False
 
 
-def _one_factor(careful: Measured) -> bool:
+def _one_factor(careful: Measured, inputs: NDArray | None) -> bool:
     """Whether all that is outside is off by one factor, as far as the careful bound can tell."""
     off = careful.outside
     want = np.asarray(careful.want)[off]
-    if np.unique(want).size < ALIKE:  # equal elements are off alike whatever is wrong
-        return False
+    differing = want if inputs is None or inputs.shape != off.shape else inputs[off]
+    if min(np.unique(want).size, np.unique(differing).size) < ALIKE:
+        return False  # equal elements, or of equal inputs, are off alike whatever is wrong
     with np.errstate(all="ignore"):
         ratio = np.asarray(careful.got, np.float64)[off] / want
         slack = np.broadcast_to(careful.bound, off.shape)[off] / np.abs(want)

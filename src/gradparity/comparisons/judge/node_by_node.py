@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Activation
@@ -218,8 +219,7 @@ class _Judge:
         e, measured = levels.sharpest(q)
         note, form = "", None
         if measured.outside.any():
-            alone = place.step is None or isinstance(place.step.op, Activation)
-            form = usual_form(q, levels, e.got, elementwise=alone)
+            form = usual_form(q, levels, e.got, self._inputs(place))
             if form is not None:
                 measured, note = form.measured, form.note
             else:
@@ -257,6 +257,14 @@ class _Judge:
         if power is not None and bias is not None:
             power = replace(power, tensor=min(power.tensor, bias.power))
         return replace(found, power=power)
+
+    def _inputs(self, place: _Place) -> NDArray | None:
+        """What an elementwise op took."""
+        if place.step is None or not isinstance(place.step.op, Activation):
+            return None
+        name = place.step.inputs[0]
+        found = self.case.given.get(name, self.trace.value.get(name))
+        return None if found is None else np.asarray(found)
 
     def _suspicion(self, q: Quantity, levels: Levels, sharp: Measured) -> tuple[Measured, str]:
         """Settle what lies beyond the sharp bound: a fault, or an unforeseen order of summation.

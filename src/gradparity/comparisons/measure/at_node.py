@@ -78,6 +78,7 @@ def reference_at_node(
     `op` is evaluated in place of the node's own.
     """
     op = step.op if op is None else op
+    rounding = replace(rounding, distributive=True) if op.given else rounding
     value = _values(step, case, trace, rounding)
     given = [value.get(name) for name in step.inputs if name != step.draw]
     got = [value.get(name) for name in step.values]

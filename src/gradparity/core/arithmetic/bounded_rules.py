@@ -69,8 +69,12 @@ def _saturated(value: Array, error: Array, rounding: Rounding) -> Bounded:
 def _additive(ufunc: Any) -> Callable[..., Bounded]:
     def rule(a: Bounded, b: Bounded) -> Bounded:
         value = ufunc(a.value, b.value)
-        z = _rounded(value, a.error + b.error, a.rounding)
-        if a.exact and b.exact and not value.all():  # 1 - 1 is exactly 0
+        inherited = a.error + b.error
+        if a.rounding.distributive:
+            inherited = inherited + 2.0 * a.rounding.u * (np.abs(a.value) + np.abs(b.value))
+        z = _rounded(value, inherited, a.rounding)
+        exact = a.exact and b.exact and not a.rounding.distributive
+        if exact and not value.all():  # 1 - 1 is exactly 0
             z = Bounded(z.value, np.where(z.value == 0.0, 0.0, z.error), a.rounding)
         return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 

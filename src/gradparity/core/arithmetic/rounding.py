@@ -63,6 +63,8 @@ class Rounding:
     factors, mode : bits of the operands of matrix products, and how they are rounded to them:
         "nearest" and "toward zero" are done exactly, as the implementation did; "any" bounds every
         way; "none" leaves them as they are.
+    distributive : a sum is charged by its terms, because implementations may multiply it out, as
+        g a + g b for g (a + b); for formulas that a user gives.
     forms : the usual forms asked for; None for the best ones.  The best form of an elementwise
         function does not overflow on the way; a usual form does, and then is infinite.
     """
@@ -75,6 +77,7 @@ class Rounding:
     statistical: bool = False
     factors: int = 53
     mode: str = "none"
+    distributive: bool = False
     forms: Forms | None = None
 
     @classmethod

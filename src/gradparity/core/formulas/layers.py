@@ -196,6 +196,8 @@ class VectorActivation(Activation):
     n_out: int = field(kw_only=True)
     native: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict, kw_only=True)
 
+    given: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         positive(self, "n_in", "n_out")
         if (self.jacobian is None) == (self.pullback is None):

@@ -170,6 +170,8 @@ class Op:
     integers: ClassVar[bool] = False
     #: Those of its parameters that have no gradient.
     buffers: ClassVar[tuple[str, ...]] = ()
+    #: Whether its formula is a function that a user gives, which others may have multiplied out.
+    given: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         given = (f"{name}={value!r}" for name, value in attributes(self).items())
