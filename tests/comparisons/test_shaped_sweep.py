@@ -36,9 +36,17 @@ SEEDS = range(0, 3000, 50)
 def test_no_false_alarm(first: int, framework: str) -> None:
     pytest.importorskip(framework)
     cases = [shaped_case(seed) for seed in SEEDS[first : first + 12]]
-    report = check(cases, framework)
-    assert not [str(f) for _, f in report.findings() if f.parity is False]
-    assert not [str(f) for _, f in report.findings() if f.verdict is Verdict.INCONCLUSIVE]
+    # JAX's gradient of the norm of a vector of zeros is NaN, and so is what follows from it.
+    findings = check(cases, framework).findings()
+    real = {
+        run.case
+        for run, f in findings
+        if framework == "jax" and f.op == "Norm()" and f.kinks and np.isnan(f.got)
+    }
+    assert len(real) <= 1
+    found = [f for run, f in findings if run.case not in real]
+    assert not [str(f) for f in found if f.parity is False]
+    assert not [str(f) for f in found if f.verdict is Verdict.INCONCLUSIVE]
 
 
 def test_the_graphs_have_every_op_of_images_and_sequences() -> None:
