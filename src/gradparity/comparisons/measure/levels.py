@@ -214,7 +214,7 @@ def shared_bias(m: Measured, u: float) -> SharedBias | None:
     want, bound = m.want, np.broadcast_to(m.bound, m.want.shape)
     if np.unique(want).size < MINIMUM_SHARED or np.any(m.undecidable):
         return None
-    if not (np.isfinite(want).all() and np.isfinite(bound).all()):
+    if not all(np.isfinite(a).all() for a in (m.got, want, bound)):
         return None
     direction = want / np.abs(want).max()
     error, size = np.abs(np.sum((m.got - want) * direction)), np.sum(np.abs(want * direction))
