@@ -109,6 +109,8 @@ def inputs_at(case: Case, value: Mapping[str, Any], step: Step) -> tuple[tuple[A
     """(y, z) as they were at a node; of a random op, with the draw that was used."""
     known = completed(case, value)
     y = tuple(known[name] for name in step.inputs if name != step.draw)
+    if {*step.states} - {*known} and not step.op.random:  # which few implementations return
+        known = value_of(step, step.op, y) | known
     z = step.joined(known)
     if step.op.random:
         y = (*y, step.op.draw(y, z))

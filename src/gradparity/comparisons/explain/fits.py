@@ -7,13 +7,14 @@ Gauss-Newton steps, and every axis is tried.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ...core.formulas.op import Op
+from ...core.arithmetic.arrays import Array
+from ...core.formulas.op import Op, Shape
 from ...core.network.case import Case
 from ...core.network.contract import FormulaError
 from ...core.network.nodes import Step
@@ -32,6 +33,48 @@ STEPS = 12
 DIFFERENCE = 2.0**-10
 #: Where the steps begin: at the op's own number, and at so many times it.
 BEGINNINGS = (1.0, 1e-3, 1e3)
+
+
+@dataclass(frozen=True)
+class Rescaled(Op):
+    """An op with its first input multiplied: a temperature, a scale of attention, or a beta.
+
+    Attributes
+    ----------
+    op, factor : f(factor y) for the op's f(y).
+    divided : the value is divided by the factor again, as f(beta z) / beta.
+    """
+
+    op: Op
+    divided: bool
+    factor: float = 1.0
+
+    @property
+    def n_inputs(self) -> int | None:  # type: ignore[override]
+        return self.op.n_inputs
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return self.op.parameter_shapes()
+
+    def output_shape(self, *shapes: Shape) -> Any:
+        return self.op.output_shape(*shapes)
+
+    def forward(self, *y: Array) -> Any:
+        z = self.op.forward(y[0] * self.factor, *y[1:])
+        return z / self.factor if self.divided else z
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
+        inside = (y[0] * self.factor, *y[1:])
+        dz = dz / self.factor if self.divided else dz
+        first, *others = self.op.vjp(dz, inside, self.op.forward(*inside))
+        return (first * self.factor, *others)
+
+    @property
+    def said(self) -> str:
+        """What was found, in words."""
+        if self.divided:
+            return f"right as f(b z) / b with b = {self.factor}, f being the op"
+        return f"right if its first input is multiplied by {self.factor}"
 
 
 def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> str:
@@ -59,6 +102,8 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> s
         there = _reference(step, other, q, case, trace, e)
         if there is not None and explains(lambda _, there=there: there, there.want.rounding):
             found = getattr(other, name)
+            if isinstance(other, Rescaled):
+                return other.said
             return f"right with {name} = {found}, where the network has {name} = {value}"
     return ""
 
@@ -90,6 +135,12 @@ def _others(
             for axis in range(e.got.ndim):
                 if axis != value % e.got.ndim:
                     yield from _changed(step.op, argument.name, axis)
+
+    if not step.op.states and not step.op.integers:
+        for divided in (False, True):
+            rescaled = replace(step, op=Rescaled(step.op, divided))
+            for found in _numbers(rescaled, "factor", q, case, trace, e):
+                yield from _changed(rescaled.op, "factor", found)
 
 
 def _changed(op: Op, name: str, value: Any) -> Iterator[tuple[str, Any, Op]]:

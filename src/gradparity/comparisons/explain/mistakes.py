@@ -51,7 +51,7 @@ def _there(case: Case, trace: Trace, step: Step | None) -> bool:
         return False
     known = {*trace.values(), *case.given, step.draw}
     arrived = any(name in trace.grad for name in step.outputs)
-    return arrived and all(name in known for name in (*step.inputs, *step.values))
+    return arrived and all(name in known for name in (*step.inputs, *step.outputs))
 
 
 def lost_uses(case: Case, trace: Trace, name: str, got: Array, bound: Array) -> str:

@@ -26,12 +26,12 @@ from .mistakes import lost_uses
 from .replay import replay
 from .samples import weights_of_samples
 
-__all__ = ["KNOWN", "whole_mistakes"]
+__all__ = ["KNOWN", "exchanged", "whole_mistakes"]
 
 #: How the notes begin that say where and why.
 KNOWN = (
     "exactly what this mistake gives, made ",
-    "exchanged with ",
+    "exchanged: ",
     "the samples are weighed otherwise: ",
     "its uses are summed otherwise: ",
 )
@@ -65,7 +65,7 @@ def whole_mistakes(case: Case, measured: Mapping[Quantity, Measured]) -> dict[Qu
     exact = case if case.precision.name == "float64" else case.astype("float64")
     with np.errstate(all="ignore"):
         trace = backprop(exact)
-    alone = dict(_exchanged(measured, wrong, case.precision.unit))
+    alone = dict(exchanged(measured, wrong, case.precision.unit))
     alone |= {q: said for q, said in _lost(exact, trace, measured, wrong) if q not in alone}
     if len(alone) == len(wrong):
         return alone
@@ -90,7 +90,7 @@ def _lost(
                 yield q, f"{KNOWN[3]}{said}"
 
 
-def _exchanged(
+def exchanged(
     measured: Mapping[Quantity, Measured], wrong: list[Quantity], unit: float
 ) -> Iterator[tuple[Quantity, str]]:
     """Gradients of one shape that were taken for each other."""
@@ -98,8 +98,9 @@ def _exchanged(
         m, n = measured[a], measured[b]
         same = a.is_gradient and b.is_gradient and m.got.shape == n.got.shape
         if same and _is(m, n.want, unit) and _is(n, m.want, unit):
-            yield a, f"{KNOWN[1]}{b}"
-            yield b, f"{KNOWN[1]}{a}"
+            said = f"{KNOWN[1]}{a} and {b}"
+            yield a, said
+            yield b, said
 
 
 def _explaining(

@@ -38,6 +38,7 @@ from ..explain.forms import UsualForm, usual_form
 from ..explain.hints import hint, where_it_is_wrong
 from ..explain.mistakes import lost_uses, mistake
 from ..explain.products import fast_product
+from ..explain.whole_mistakes import exchanged
 from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
 from ..measure.kinks import at_kink, summary_of_kinks
@@ -165,6 +166,8 @@ class _Judge:
         self.case, self.trace, self.precision = case, trace, case.precision
         self.float64 = None if self.precision.name == "float64" else float64  # it settles itself
         self.allow, self.explain = allow, explain
+        #: Gradients of parameters that are wrong, and nothing says why.
+        self.unexplained: dict[Quantity, Measured] = {}
 
     def findings(self, node: str = "") -> list[Finding]:
         """The verdict on every quantity in the trace, or at this node alone, without sums."""
@@ -175,6 +178,10 @@ class _Judge:
             levels = Levels(place.references, self.precision)
             here = [self.finding(place, q, levels) for q in levels.quantities()]
             found += here if place.step is None else self._of_one_function(place.step, here)
+        if len(self.unexplained) > 1:
+            unit = self.precision.unit
+            alike = dict(exchanged(self.unexplained, list(self.unexplained), unit))
+            found = [replace(f, note=alike.get(f.quantity, f.note)) for f in found]
         by_quantity = {f.quantity: f for f in found}
         return [self._with_verdict_of_use(f, by_quantity) for f in found]
 
@@ -336,6 +343,8 @@ class _Judge:
             if any(is_allowed(c, self.allow) for c in named):
                 return _undetermined(found, named[0].name)
         reason = self._reason(q, step, e, measured)
+        if not reason and q.is_gradient_by(case.network.trained):
+            self.unexplained[q] = measured
         few = measured.got.size < MINIMUM_SCATTER
         scatters = few or is_scattered(measured.got, measured.want, measured.bound)
         as_far = f"as far off as {coarse} is" if coarse and not reason and scatters else ""
