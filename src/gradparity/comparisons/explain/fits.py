@@ -98,13 +98,14 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> s
     known = e.valid is None and np.isfinite(e.got).all()
     if not known or step.op.random or not is_dataclass(step.op):
         return ""
-    for name, value, other in _others(step, q, case, trace, e):
-        there = _reference(step, other, q, case, trace, e)
-        if there is not None and explains(lambda _, there=there: there, there.want.rounding):
-            found = getattr(other, name)
-            if isinstance(other, Rescaled):
-                return other.said
-            return f"right with {name} = {found}, where the network has {name} = {value}"
+    with np.errstate(all="ignore"):
+        for name, value, other in _others(step, q, case, trace, e):
+            there = _reference(step, other, q, case, trace, e)
+            if there is not None and explains(lambda _, there=there: there, there.want.rounding):
+                found = getattr(other, name)
+                if isinstance(other, Rescaled):
+                    return other.said
+                return f"right with {name} = {found}, where the network has {name} = {value}"
     return ""
 
 
