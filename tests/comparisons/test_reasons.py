@@ -392,3 +392,9 @@ def test_another_eps_of_one_of_two_layers_is_named_there() -> None:
 
 def test_a_constant_that_is_added() -> None:
     assert said(WANT + 0.01) == "0.01 is added to every element"
+
+
+def test_a_missing_sum_over_the_batch() -> None:
+    case = Case.random(layered([Affine(4, 3)], L2()), batch=16)
+    said = gp.check(case, lambda c: {"grad b1": backprop(c).grad["z1"]}).diagnosis()
+    assert "has shape (16, 3), expected (3,); it was not summed over axis 0" in said

@@ -15,7 +15,7 @@ from ...adapters.base import AdapterError, InPlaceError
 from ...core.arithmetic.arrays import NDArray, native
 from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict, as_written
-from ..findings.quantities import GRADIENTS
+from ..findings.quantities import GRADIENTS, not_summed
 from ..judge.dtypes import DTYPE, is_coarser, is_finer
 from ..running.raised import raised
 from .setting import VALUE, Setting, Z
@@ -300,7 +300,8 @@ def _objections(
         return
     if array.shape != shape:
         turned = "; transposed?" if array.shape == shape[::-1] else ""
-        yield f"of shape {array.shape}, expected {shape}{turned}"
+        said = turned or not_summed(array.shape, shape)
+        yield f"of shape {array.shape}, expected {shape}{said}"
     if array.dtype != dtype:
         yield f"as {array.dtype}, expected {dtype} as it was given{OTHER_DTYPE}"
 

@@ -8,7 +8,14 @@ from ...core.network.nodes import DIV, ERR, Edge
 from ...core.network.quantity import Quantity
 from .finding import Finding, Verdict
 
-__all__ = ["EVERYTHING", "GRADIENTS", "edges_of", "problem", "shapes_of_results"]
+__all__ = [
+    "EVERYTHING",
+    "GRADIENTS",
+    "edges_of",
+    "not_summed",
+    "problem",
+    "shapes_of_results",
+]
 
 #: The quantity of a finding about all that was returned, or was not.
 EVERYTHING = Quantity("everything")
@@ -34,6 +41,23 @@ def shapes_of_results(case: Case) -> dict[Quantity, Shape]:
     found += map(Quantity.value, [*outputs, *states])
     found += [Quantity.through(*edge) for edge in edges_of(case)]
     return {q: q.shape(case) for q in found}
+
+
+def not_summed(got: Shape, expected: Shape) -> str:
+    """Name the axes over which a gradient was not summed to the shape of its operand.
+
+    >>> not_summed((16, 5), (5,)), not_summed((7, 5), (7, 1)), not_summed((5, 7), (7, 5))
+    ('; it was not summed over axis 0', '; it was not summed over axis 1', '')
+    """
+    lead = len(got) - len(expected)
+    if lead < 0:
+        return ""
+    pairs = list(zip(got[lead:], expected, strict=True))
+    if any(g != e and e != 1 for g, e in pairs):
+        return ""
+    axes = [*range(lead), *(lead + i for i, (g, e) in enumerate(pairs) if g != e)]
+    listed = " and ".join(map(str, axes))
+    return f"; it was not summed over {'axis' if len(axes) == 1 else 'the axes'} {listed}"
 
 
 def edges_of(case: Case) -> tuple[Edge, ...]:

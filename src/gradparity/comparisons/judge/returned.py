@@ -15,7 +15,7 @@ from ...core.network.case import Case
 from ...core.network.nodes import ERR
 from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
-from ..findings.quantities import EVERYTHING, problem, shapes_of_results
+from ..findings.quantities import EVERYTHING, not_summed, problem, shapes_of_results
 from ..running.raised import raised
 from .dtypes import finding_of_dtypes, is_coarser, is_finer, wrong_dtype
 
@@ -175,7 +175,9 @@ def _of_number_format(case: Case, name: Quantity, result: Any) -> NDArray:
 
 def _of_shape(array: NDArray, shape: tuple[int, ...]) -> NDArray:
     if array.shape != shape:
-        raise UnfitError(f"has shape {array.shape}, expected {shape}")
+        raise UnfitError(
+            f"has shape {array.shape}, expected {shape}{not_summed(array.shape, shape)}"
+        )
     return array
 
 
