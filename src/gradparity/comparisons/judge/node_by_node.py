@@ -33,11 +33,9 @@ from ..explain.allowed import (
     parse_allowed,
 )
 from ..explain.at_node import conventions, is_of_that_function
-from ..explain.fits import fitted
 from ..explain.forms import UsualForm, usual_form
-from ..explain.hints import hint, where_it_is_wrong
-from ..explain.mistakes import lost_uses, mistake
 from ..explain.products import fast_product
+from ..explain.reasons import reason_of
 from ..explain.whole_mistakes import exchanged
 from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
@@ -342,25 +340,14 @@ class _Judge:
                 return as_convention(found, determined, self.allow)
             if any(is_allowed(c, self.allow) for c in named):
                 return _undetermined(found, named[0].name)
-        reason = self._reason(q, step, e, measured)
+        # In float32 some number fits too easily; float64 names it.
+        reason = reason_of(step, e, case, trace, measured.bound, fits=self.float64 is None)
         if not reason and q.is_gradient_by(case.network.trained):
             self.unexplained[q] = measured
         few = measured.got.size < MINIMUM_SCATTER
         scatters = few or is_scattered(measured.got, measured.want, measured.bound)
         as_far = f"as far off as {coarse} is" if coarse and not reason and scatters else ""
         return replace(found, note=_joined(reason, found.note, as_far))
-
-    def _reason(self, q: Quantity, step: Step | None, e: Reference, measured: Measured) -> str:
-        """What a wrong quantity is instead, in words."""
-        got, want, bound, here = e.got, e.want.value, measured.bound, (self.case, self.trace)
-        if step is None:
-            found = lost_uses(*here, q.name, got, bound) or hint(got, want, bound)
-        else:
-            found = hint(got, want, bound) if e.valid is None else ""
-            found = found or mistake(*here, q, got, bound)
-            if self.float64 is None:  # in float32 some number fits too easily; float64 names it
-                found = found or fitted(step, q, *here, e)
-        return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
 
 
 def _with_bias(found: Finding, m: Measured, bias: SharedBias, right: bool) -> Finding:
