@@ -131,7 +131,7 @@ def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
 
 
 def _unexercised(case: Case) -> tuple[str, ...]:
-    """What the numbers of a case never exercise, with the node: no fault of it would be seen."""
+    """List what the numbers of a case never exercise, by node; a fault there would not be seen."""
     with np.errstate(all="ignore"):
         value = forward(case.network, case.given)
     found = []

@@ -71,7 +71,7 @@ class Rescaled(Op):
 
     @property
     def said(self) -> str:
-        """What was found, in words."""
+        """A sentence that names the factor."""
         if self.divided:
             return f"right as f(b z) / b with b = {self.factor}, f being the op"
         return f"right if its first input is multiplied by {self.factor}"

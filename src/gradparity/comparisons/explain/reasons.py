@@ -17,7 +17,7 @@ __all__ = ["reason_of"]
 def reason_of(
     step: Step | None, e: Reference, case: Case, trace: Trace, bound: Array, *, fits: bool
 ) -> str:
-    """What a wrong quantity is instead, in words; "" if nothing fits.
+    """Explain a wrong quantity in words, or return "" if nothing fits.
 
     Parameters
     ----------

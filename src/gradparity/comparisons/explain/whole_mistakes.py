@@ -42,7 +42,7 @@ ROOM, FEW = 4.0, 64.0
 
 
 def whole_mistakes(case: Case, measured: Mapping[Quantity, Measured]) -> dict[Quantity, str]:
-    """What explains the wrong results, in words by quantity; empty where nothing does.
+    """Explain the wrong results in words, by quantity; the dict is empty if nothing fits.
 
     Parameters
     ----------

@@ -264,7 +264,7 @@ class _Judge:
         return replace(found, power=power)
 
     def _inputs(self, place: _Place) -> NDArray | None:
-        """What an elementwise op took."""
+        """The input of an elementwise op; None for any other op."""
         if place.step is None or not isinstance(place.step.op, Activation):
             return None
         name = place.step.inputs[0]

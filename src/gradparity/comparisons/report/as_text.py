@@ -202,7 +202,7 @@ def _vacuous(report: Report) -> Lines:
 
 
 def _unexercised(report: Report) -> Lines:
-    """What the data of each case never exercises."""
+    """A line for each case whose data leaves something untested."""
     found = {run.case: run.unexercised for run in report.runs if run.unexercised}
     lines = [f"{case}, not exercised by this data: {'; '.join(s)}" for case, s in found.items()]
     return shortened([Text(line) for line in lines], LIMIT)

@@ -20,7 +20,7 @@ __all__ = ["Cause", "causes"]
 
 
 class Cause(NamedTuple):
-    """What is wrong for one reason.
+    """All findings that are wrong for one reason.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def causes(report: Report) -> list[Cause]:
 
 
 def _wrong(report: Report) -> Iterator[tuple[Run, Finding]]:
-    """What is not right, but for a value's gradient that is the same as that of its only use."""
+    """The findings without parity; the gradient of a value with one use is told at its use."""
     for run, f in report.findings():
         use = Quantity(f.follows)
         same = use.target is not None and use.name == f.quantity.name

@@ -233,7 +233,7 @@ class Op:
         return None
 
     def unexercised(self, y: tuple[NDArray, ...]) -> str:
-        """What these inputs never exercise, in words; "" if there is nothing to say."""
+        """Describe what these inputs never exercise; "" if there is nothing to say."""
         return ""
 
     def routes(self, *shapes: Shape) -> Ties | None:
