@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.bounded import Bounded
-from ...core.arithmetic.precision import PRECISIONS
+from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.divergences import CrossEntropy
 from ...core.network.case import Case
@@ -76,7 +76,7 @@ def conventions(
     found: set[tuple[str, float | None]] = set()
     for candidate in _candidates(place, quantity, case, trace, e):
         key = candidate.name, candidate.parameter if candidate.listed else None
-        if key in found or not explains(candidate.instead, widest):
+        if key in found or not explains(candidate.instead, case.precision):
             continue
         found.add(key)
         with np.errstate(all="ignore"):
@@ -89,13 +89,12 @@ def is_of_that_function(
     convention: str, place: Step, quantity: Quantity, case: Case, trace: Trace
 ) -> bool:
     """Whether a gradient is also that of the function which a convention says the value is of."""
-    widest = roundings(case.precision)[-1]
     others = (
         _other_losses(convention, case, trace)
         if place in case.network.loss
         else _other_ops(convention, place, case, trace)
     )
-    return any(explains(partial(reference_of, quantity, there), widest) for there in others)
+    return any(explains(partial(reference_of, quantity, there), case.precision) for there in others)
 
 
 def _other_ops(convention: str, place: Step, case: Case, trace: Trace) -> Iterator[Any]:
@@ -130,8 +129,9 @@ def _candidates(
             yield from _scaled(case, here)
 
 
-def explains(reference: Callable[[Rounding], Reference], rounding: Rounding) -> bool:
+def explains(reference: Callable[[Rounding], Reference], precision: Precision) -> bool:
     """Whether another reference, or a usual form of it, explains what was got in every element."""
+    rounding = roundings(precision)[-1]
     with np.errstate(all="ignore"):
         e = reference(rounding)
         measured = measure(e, rounding)
@@ -142,7 +142,6 @@ def explains(reference: Callable[[Rounding], Reference], rounding: Rounding) -> 
         near = float(np.max(measured.error)) <= NEAR * measured.largest
         if not near or e.valid is not None:
             return False
-        precision = next(p for p in PRECISIONS.values() if p.unit == rounding.unit)
         levels = Levels(lambda asked: [reference(asked)], precision)
         return usual_form(e.quantity, levels, np.asarray(e.got)) is not None
 
@@ -162,7 +161,6 @@ def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator
 
     A state, such as a running variance, is one only if the states before it are that function's.
     """
-    widest = roundings(case.precision)[-1]
     y = case.given.get(step.inputs[0], trace.value.get(step.inputs[0]))
     z = trace.value.get(step.name)
     values = [Quantity.value(n) for n in step.values if trace.value.get(n) is not None]
@@ -171,7 +169,7 @@ def _of_op(step: Step, quantity: Quantity, case: Case, trace: Trace) -> Iterator
         if c.instead == step.op:
             continue
         there = cache(partial(reference_at_node, replace(step, op=c.instead), case, trace))
-        if all(explains(partial(reference_of, state, there), widest) for state in states):
+        if all(explains(partial(reference_of, state, there), case.precision) for state in states):
             yield replace(c, instead=partial(reference_of, quantity, there))
 
 
@@ -245,7 +243,7 @@ def _of_loss(quantity: Quantity, case: Case, trace: Trace) -> Iterator[Alternati
         if trace.Div is not None and quantity != DIV:
             inside = with_network(case, loss.instead)
             div = partial(reference_of, Quantity(DIV), partial(reference_of_loss, inside, trace))
-            if not explains(div, widest):
+            if not explains(div, case.precision):
                 continue
         there = cache(partial(reference_of_loss, changed, trace))
         yield replace(loss, instead=partial(reference_of, quantity, there))

@@ -101,7 +101,7 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> s
     with np.errstate(all="ignore"):
         for name, value, other in _others(step, q, case, trace, e):
             there = _reference(step, other, q, case, trace, e)
-            if there is not None and explains(lambda _, there=there: there, there.want.rounding):
+            if there is not None and explains(lambda _, there=there: there, case.precision):
                 found = getattr(other, name)
                 if isinstance(other, Rescaled):
                     return other.said
