@@ -46,7 +46,7 @@ class TestCheck:
 
     def test_of_one_dtype_is_one_run(self) -> None:
         result = check("--case", "net-tanh", "--dtype", "float64")
-        assert "in 1 runs" in last(result)
+        assert "in 1 run" in last(result)
         assert "f32" not in result.stdout
 
     def test_takes_options_more_than_once(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -303,6 +304,24 @@ class TestOneThatWrites:
             return results
 
         assert all(f.parity for f in told(tidies).values())
+
+
+def test_a_sparse_gradient_is_read_as_a_dense_one() -> None:
+    torch = pytest.importorskip("torch")
+
+    def sparse(case: Case) -> Any:
+        results = finals(case)
+        return {**results, "grad W1": torch.tensor(results["grad W1"]).to_sparse()}
+
+    assert all(f.parity for f in told(sparse).values())
+
+
+def test_a_trace_may_hold_its_error_as_an_array_of_one_number() -> None:
+    def array(case: Case) -> Any:
+        trace = backprop(case)
+        return replace(trace, Err=np.asarray(trace.Err))
+
+    assert all(f.parity for f in told(array).values())
 
 
 def test_an_adapter_that_fails_on_one_case_is_judged_on_the_others() -> None:

@@ -59,7 +59,7 @@ class TestChecks:
         result.stdout.fnmatch_lines([
             ">       check(implementation)",
             "E       AssertionError: mismatch in grad W1 at node 'z1': wrong, float64, case 'case'",
-            "E       NO PARITY  1 of 18 quantities is not right, in 1 of 1 runs",
+            "E       NO PARITY  1 of 18 quantities is not right, in 1 run",
         ])  # fmt: skip
 
     def test_settings_are_of_the_command_line_unless_they_are_given(

@@ -18,6 +18,7 @@ from ..findings.finding import Finding, Verdict, as_written
 from ..findings.quantities import GRADIENTS, not_summed
 from ..judge.dtypes import DTYPE, is_coarser, is_finer
 from ..running.raised import raised
+from ..running.tensors import on_host
 from .setting import VALUE, Setting, Z
 from .widths import takes_dz_alone
 
@@ -312,8 +313,7 @@ def _array(got: Any, shape: tuple[int, ...], dtype: Any) -> NDArray | None:
         return np.asarray(got)
     if isinstance(got, float) and not isinstance(got, np.generic) and shape == ():
         return np.asarray(got, dtype)  # Python has no other float
-    if hasattr(got, "detach"):
-        got = got.detach().cpu()
+    got = on_host(got)
     if isinstance(got, np.generic) and shape == ():
         return np.asarray(got)
     if isinstance(got, np.generic) or not hasattr(got, "__array__"):

@@ -17,6 +17,7 @@ from ...core.network.quantity import Quantity
 from ..findings.finding import Finding, Verdict
 from ..findings.quantities import EVERYTHING, not_summed, problem, shapes_of_results
 from ..running.raised import raised
+from ..running.tensors import on_host
 from .dtypes import finding_of_dtypes, is_coarser, is_finer, wrong_dtype
 
 __all__ = ["Results", "checked_results", "sorted_results"]
@@ -189,11 +190,9 @@ def _array(result: Any) -> NDArray:
             f"is a masked array, {hidden} of whose {result.size} elements are masked and would not "
             "be compared; return a plain array, such as result.filled(0.0)"
         )
-    if hasattr(result, "detach"):
-        result = result.detach().cpu()
-        if str(result.dtype) == "torch.bfloat16":  # NumPy has none; float32 holds all its numbers
-            result = result.float()
-        return np.asarray(result)
+    result = on_host(result)
+    if str(getattr(result, "dtype", "")) == "torch.bfloat16":
+        result = result.float()  # NumPy has no bfloat16; float32 holds all its numbers
     if result is None:
         raise UnfitError("is None, expected an array; did the backward pass get here?")
     if not hasattr(result, "__array__"):

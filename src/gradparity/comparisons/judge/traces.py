@@ -27,7 +27,7 @@ def check_trace(case: Case, trace: Trace) -> None:
     """
     if not isinstance(trace, Trace):
         raise TypeError(f"an implementation returned {type(trace).__name__}; return a Trace")
-    if case.network.divergence is not None and not isinstance(trace.Err, float | np.floating):
+    if case.network.divergence is not None and not _is_number(trace.Err):
         raise TypeError(
             f"the trace of {trace.adapter!r}: Err is {received(trace.Err)}; give a float"
         )
@@ -54,6 +54,11 @@ def check_trace(case: Case, trace: Trace) -> None:
     _check(trace.adapter, "edge_grad", trace.edge_grad, edges, case.dtype)
     if loss:
         _check(trace.adapter, "Div", {DIV: trace.Div}, loss, case.dtype)
+
+
+def _is_number(Err: Any) -> bool:
+    """Whether it is one float, or an array that holds just one."""
+    return np.ndim(Err) == 0 and np.asarray(Err).dtype.kind == "f"
 
 
 def _check(

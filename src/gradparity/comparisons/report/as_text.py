@@ -13,7 +13,7 @@ from ..findings.finding import Finding, KinkSummary, Power, Verdict, choice_in_w
 from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, spaced
 from ..findings.shown import printer
 from .causes import causes
-from .diagnosis import reasons, rows, strictness
+from .diagnosis import reasons, rows, runs_of, strictness
 from .records import PARITY, WORD, Run, by_case, columns_of, quantities
 from .report import Report
 
@@ -247,7 +247,7 @@ def _conclusion(report: Report) -> RenderableType:
     count = {v: sum(f.verdict is v for f in findings) for v in Verdict}
     counts = ", ".join(f"{n} {v}" for v, n in count.items() if n)
     elements = sum(f.elements for f in findings)
-    last = f"{word}  {len(findings)} quantities in {len(report.runs)} runs, {elements} elements"
+    last = f"{word}  {len(findings)} quantities in {runs_of(report)}, {elements} elements"
     last += f"; {why}" if report.exit_code == 2 and (why := reasons(report)) else ""
     last += strictness(report)
     return Group(Text(counts), *_power(report), Text(last, style=style))

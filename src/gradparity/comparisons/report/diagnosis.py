@@ -13,7 +13,7 @@ from .causes import Cause, causes
 from .records import WORD, Run
 from .report import Report
 
-__all__ = ["diagnosis", "headline", "reasons", "rows", "strictness"]
+__all__ = ["diagnosis", "headline", "reasons", "rows", "runs_of", "strictness"]
 
 #: Maximum number of causes, or of findings of one cause, before the rest is only counted; and of
 #: different reasons for one.
@@ -40,7 +40,7 @@ def diagnosis(report: Report) -> str:
       error       1.8e+16 u, bound 366 u
       why         every element is 3 times the formula
     <BLANKLINE>
-    NO PARITY  1 of 10 quantities is not right, in 1 of 1 runs
+    NO PARITY  1 of 10 quantities is not right, in 1 run
     """
     bad = causes(report)
     untested = _untested(report)
@@ -187,6 +187,12 @@ def strictness(report: Report) -> str:
     return ", strict: lossy is no parity" if any(f.strict for _, f in report.findings()) else ""
 
 
+def runs_of(report: Report, some: int | None = None) -> str:
+    """The number of runs in words; or how many they are of all of them, if there are several."""
+    n = len(report.runs)
+    return "1 run" if n == 1 else f"{n} runs" if some is None else f"{some} of {n} runs"
+
+
 def _conclusion(report: Report, bad: list[Cause]) -> str:
     word = WORD[report.exit_code]
     if not report.runs:
@@ -198,15 +204,15 @@ def _conclusion(report: Report, bad: list[Cause]) -> str:
         names = f", allowed: {', '.join(allowed)}" if allowed else ""
         lossy = sum(f.verdict is Verdict.LOSSY for _, f in report.findings())
         names += f", {lossy} of them lossy" if lossy else ""
-        return f"{word}  {total} quantities in {len(report.runs)} runs{names}{strictness(report)}"
+        return f"{word}  {total} quantities in {runs_of(report)}{names}{strictness(report)}"
     wrong = sum(1 + len(each.too) + len(each.following) for each in bad)
     verb = "is" if wrong == 1 else "are"
     if not bad:  # nothing is wrong, but something was not tested
         why = reasons(report) or "nothing was compared"
-        return f"{word}  {why}, in {runs} of {len(report.runs)} runs{strictness(report)}"
+        return f"{word}  {why}, in {runs_of(report, runs)}{strictness(report)}"
     said = "undecided" if all(each.finding.parity is None for each in bad) else "not right"
     line = f"{word}  {wrong} of {total} quantities {verb} {said}"
-    line += f", in {runs} of {len(report.runs)} runs{strictness(report)}"
+    line += f", in {runs_of(report, runs)}{strictness(report)}"
     conventions = [name for cause in bad for name in cause.finding.convention.split("+")]
     accepting = f"; to accept it: allow={list(dict.fromkeys(conventions))}"
     return f"{line}{accepting}" if all(conventions) and _alike(report) else line

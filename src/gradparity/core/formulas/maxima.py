@@ -106,9 +106,6 @@ class Max(Activation):
         at = np.flatnonzero(np.concatenate(tied, axis=self.axis))
         return Ties.of(self._homes(z.shape)[at], at)
 
-    def unexercised(self, y: tuple[NDArray, ...]) -> str:
-        return "" if self.subdifferential(y, 0.0) else "ties did not occur"
-
     def routes(self, *shapes: Shape) -> Ties | None:
         return Ties.of(self._homes(shapes[0]), np.arange(math.prod(shapes[0])))
 
@@ -168,9 +165,6 @@ class Maximum(Op):
         ]
         inputs = np.repeat([0, 1], len(tied))
         return Ties.of(np.tile(tied, 2), np.concatenate(elements), inputs)
-
-    def unexercised(self, y: tuple[NDArray, ...]) -> str:
-        return "" if self.subdifferential(y, 0.0) else "ties did not occur"
 
     def routes(self, *shapes: Shape) -> Ties | None:
         return self.subdifferential(tuple(np.zeros(shape) for shape in shapes), 0.0)
@@ -246,9 +240,6 @@ class MaxSubsets(Activation):
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
         ties = self.largest.subdifferential((self.taken.move(y[0], 0.0),), tiny)
         return self._through(ties, y[0].shape)
-
-    def unexercised(self, y: tuple[NDArray, ...]) -> str:
-        return "" if self.subdifferential(y, 0.0) else "ties did not occur"
 
     def routes(self, *shapes: Shape) -> Ties | None:
         return self._through(self.largest.routes(self.taken.output_shape(*shapes)), shapes[0])

@@ -234,7 +234,8 @@ class Op:
 
     def unexercised(self, y: tuple[NDArray, ...]) -> str:
         """Describe what these inputs never exercise; "" if there is nothing to say."""
-        return ""
+        has_ties = self.routes(*(a.shape for a in y)) is not None
+        return "ties did not occur" if has_ties and not self.subdifferential(y, 0.0) else ""
 
     def routes(self, *shapes: Shape) -> Ties | None:
         """Every route by which a maximum may send a gradient: all inputs of all groups."""

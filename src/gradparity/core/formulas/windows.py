@@ -117,6 +117,12 @@ class Windows(Movement):
             raise ValueError(f"a window of {self.kernel} is larger than a value of shape {shape}")
         return (*shape[:2], *out, *self.kernel)
 
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        count = self.output_shape(y[0].shape)[2 : 2 + len(self.kernel)]
+        each = zip(count, self.stride, self.reach, strict=True)
+        overlap = any(n > 1 and step < reach for n, step, reach in each)
+        return "" if overlap or math.prod(self.kernel) == 1 else "windows do not overlap"
+
     def move(self, a: NDArray, fill: float) -> NDArray:
         n = len(self.kernel)
         a = np.pad(a, [(0, 0), (0, 0), *self.pads(a.shape[2:])], constant_values=fill)
@@ -196,6 +202,9 @@ class Conv(Op):
                 f"Conv takes a value of {self.c_in} channels on axis 1, received shape {shapes[0]}"
             )
         return (shapes[0][0], self.c_out, *windows[2 : 2 + len(self.kernel)])
+
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        return self.windows.unexercised(y)
 
     def _rows(self, y: Array) -> tuple[Array, Shape]:
         """Every window as a row: (groups, N windows, c_in / groups kernel); and (N, *windows)."""
@@ -296,7 +305,8 @@ class MaxPool(Op):
         return self._slots(y[0].shape, wins & (wins.sum(axis=-1, keepdims=True) > 1))
 
     def unexercised(self, y: tuple[NDArray, ...]) -> str:
-        return "" if self.subdifferential(y, 0.0) else "ties did not occur"
+        said = super().unexercised(y), self.windows.unexercised(y)
+        return " and ".join(filter(None, said))
 
     def routes(self, *shapes: Shape) -> Ties | None:
         return self._slots(shapes[0], self._inside(shapes[0]))

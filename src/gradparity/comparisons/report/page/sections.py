@@ -10,7 +10,7 @@ from ...explain.allowed import NAMES
 from ...findings.finding import KinkSummary, Power, Verdict, choice_in_words
 from ...findings.layout import grouped
 from ..causes import Cause
-from ..diagnosis import headline, rows
+from ..diagnosis import headline, rows, runs_of
 from ..records import WORD, Difference
 from ..report import Report
 
@@ -47,7 +47,7 @@ def in_words(report: Report) -> tuple[str, str, str]:
     cases = len({run.case for run in report.runs})
     compared = (
         f"{len(findings)} quantities of {who} in {cases} case{'s' * (cases > 1)} and "
-        f"{len(report.runs)} runs: {sum(f.elements for f in findings)} elements, each one compared."
+        f"{runs_of(report)}: {sum(f.elements for f in findings)} elements, each one compared."
     )
     return word, f"{said}.", compared
 
