@@ -1,22 +1,22 @@
-"""A wrong quantity that is right for another number or another axis of its op.
+"""A wrong quantity that is right for another function, number or axis of its op.
 
-Conventions are looked up in a list; here every number that an op was made with is fitted by
-Gauss-Newton steps, and every axis is tried.
+Conventions are looked up in a list; here the op is tried on rearranged inputs and in its other
+modes, every number that it was made with is fitted by Gauss-Newton steps, and every axis is tried.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.arithmetic.arrays import Array
-from ...core.formulas.op import Op, Shape
+from ...core.formulas.op import Op
+from ...core.network.backprop import arriving
 from ...core.network.case import Case
-from ...core.network.contract import FormulaError
+from ...core.network.contract import FormulaError, gradients_of, value_of
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
@@ -24,8 +24,15 @@ from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import roundings
 from .at_node import explains, reference_of
 from .choices import ENOUGH, solve, spelled
+from .fault_sites import inputs_at
+from .variants import Rescaled, variants
 
-__all__ = ["fitted"]
+__all__ = ["Fit", "fitted", "is_explained", "reference_by"]
+
+#: Maximum number of elements at a node whose variants are all tried.
+MOST = 200_000
+#: A variant is judged where its plain result is this near, relative to the largest element.
+NEAR = 1e-6
 
 #: Gauss-Newton steps for one number.
 STEPS = 12
@@ -35,50 +42,15 @@ DIFFERENCE = 2.0**-10
 BEGINNINGS = (1.0, 1e-3, 1e3)
 
 
-@dataclass(frozen=True)
-class Rescaled(Op):
-    """An op with its first input multiplied: a temperature, a scale of attention, or a beta.
-
-    Attributes
-    ----------
-    op, factor : f(factor y) for the op's f(y).
-    divided : the value is divided by the factor again, as f(beta z) / beta.
-    """
+class Fit(NamedTuple):
+    """Another op with which a quantity is right, and a sentence that says so."""
 
     op: Op
-    divided: bool
-    factor: float = 1.0
-
-    @property
-    def n_inputs(self) -> int | None:  # type: ignore[override]
-        return self.op.n_inputs
-
-    def parameter_shapes(self) -> dict[str, Shape]:
-        return self.op.parameter_shapes()
-
-    def output_shape(self, *shapes: Shape) -> Any:
-        return self.op.output_shape(*shapes)
-
-    def forward(self, *y: Array) -> Any:
-        z = self.op.forward(y[0] * self.factor, *y[1:])
-        return z / self.factor if self.divided else z
-
-    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
-        inside = (y[0] * self.factor, *y[1:])
-        dz = dz / self.factor if self.divided else dz
-        first, *others = self.op.vjp(dz, inside, self.op.forward(*inside))
-        return (first * self.factor, *others)
-
-    @property
-    def said(self) -> str:
-        """A sentence that names the factor."""
-        if self.divided:
-            return f"right as f(b z) / b with b = {self.factor}, f being the op"
-        return f"right if its first input is multiplied by {self.factor}"
+    said: str
 
 
-def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> str:
-    """The other number or axis that makes a wrong quantity right, in words; "" if none does.
+def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> Fit | None:
+    """The other function, number or axis that makes a wrong quantity right; None if none does.
 
     Parameters
     ----------
@@ -92,24 +64,64 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> s
     >>> trace.value["y1"] = LeakyReLU(0.037).forward(case.x)
     >>> step = case.network.steps[0]
     >>> e, *_ = reference_at_node(step, case, trace, roundings(case.precision)[-1])
-    >>> fitted(step, e.quantity, case, trace, e)
+    >>> fitted(step, e.quantity, case, trace, e).said
     'right with a = 0.037, where the network has a = 0.01'
     """
-    known = e.valid is None and np.isfinite(e.got).all()
-    if not known or step.op.random or not is_dataclass(step.op):
-        return ""
+    if step.op.random or not _is_plain(e):
+        return None
     with np.errstate(all="ignore"):
+        for words, other in _near(step, q, case, trace, e):
+            if is_explained(step, other, q, case, trace, e):
+                return Fit(other, words)
         for name, value, other in _others(step, q, case, trace, e):
-            there = _reference(step, other, q, case, trace, e)
-            if there is not None and explains(lambda _, there=there: there, case.precision):
-                found = getattr(other, name)
+            if is_explained(step, other, q, case, trace, e):
                 if isinstance(other, Rescaled):
-                    return other.said
-                return f"right with {name} = {found}, where the network has {name} = {value}"
-    return ""
+                    return Fit(other, other.said)
+                found = getattr(other, name)
+                said = f"right with {name} = {found}, where the network has {name} = {value}"
+                return Fit(other, said)
+    return None
 
 
-def _reference(
+def is_explained(step: Step, op: Op, q: Quantity, case: Case, trace: Trace, e: Reference) -> bool:
+    """Whether a quantity is right by the formulas of another op."""
+    there = reference_by(step, op, q, case, trace, e) if _is_plain(e) else None
+    return there is not None and explains(lambda _: there, case.precision)
+
+
+def _is_plain(e: Reference) -> bool:
+    return e.valid is None and bool(np.isfinite(e.got).all())
+
+
+def _near(
+    step: Step, q: Quantity, case: Case, trace: Trace, e: Reference
+) -> Iterator[tuple[str, Op]]:
+    """(words, op) of the variants whose result in plain arithmetic is near what was got."""
+    known = {*trace.values(), *case.given}
+    if step in case.network.loss or not known.issuperset((*step.inputs, *step.outputs)):
+        return
+    y, _ = inputs_at(case, trace.values(), step)
+    if sum(a.size for a in y) + np.size(e.got) > MOST:
+        return
+    got = np.asarray(e.got, np.float64)
+    room = max(NEAR, 1e3 * case.precision.unit) * np.abs(got).max(initial=0.0)
+    for words, other in variants(step, y):
+        z = value_of(step, other, y)
+        found: Any = z.get(q.name)
+        if q.is_gradient:
+            if not any(name in trace.grad for name in step.outputs):
+                return
+            dz = arriving(step, trace.grad, z)
+            by = gradients_of(step, other, dz, y, step.joined(z))
+            uses = (
+                None if edge is None else Quantity.use(case.network, edge) for edge in step.edges
+            )
+            found = next((g for use, g in zip(uses, by, strict=True) if use == q), None)
+        if found is not None and found.shape == got.shape and np.all(np.abs(found - got) <= room):
+            yield words, other
+
+
+def reference_by(
     step: Step, op: Op, q: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Reference | None:
     """The reference by another op; None where its formulas refuse what is there."""
@@ -125,7 +137,7 @@ def _others(
     step: Step, q: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Iterator[tuple[str, Any, Op]]:
     """The op with one argument changed: its name, its value now, and the other op."""
-    for argument in fields(step.op):  # type: ignore[arg-type]
+    for argument in fields(step.op) if is_dataclass(step.op) else ():
         value = getattr(step.op, argument.name)
         if isinstance(value, float):
             for found in _numbers(step, argument.name, q, case, trace, e):
@@ -167,7 +179,7 @@ def _numbers(
     def at(t: float) -> Any:
         """The reference with this value; None where the op or its formula refuses it."""
         for _, _, other in _changed(step.op, name, t):
-            found = _reference(step, other, q, case, trace, e)
+            found = reference_by(step, other, q, case, trace, e)
             return None if found is None else np.asarray(found.want.value)
         return None
 

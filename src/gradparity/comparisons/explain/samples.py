@@ -1,4 +1,4 @@
-"""Final gradients that weigh the samples otherwise, such as by a micro-batch that was lost."""
+"""Gradients of parameters that weigh the samples otherwise, such as by one that was left out."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.network.backprop import backprop
+from ...core.network.backprop import arriving, backprop
 from ...core.network.batch import sample_rows, samples_stay_apart
 from ...core.network.case import Case
+from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
+from ...core.network.trace import Trace
 from ..measure.measured import Measured
+from .fault_sites import completed, inputs_at
 from .hints import SEVERAL, ranges
 
-__all__ = ["weights_of_samples"]
+__all__ = ["weights_at_node", "weights_of_samples"]
 
 #: Maximum number of samples; each takes a backward pass.
 MOST = 256
@@ -23,6 +26,8 @@ MOST = 256
 ENOUGH = 1.5
 #: How many bounds may be left, and how many roundings of the largest element.
 ROOM, FEW = 4.0, 64.0
+#: Maximum number of elements times samples at a node.
+LARGEST = 1_000_000
 
 
 def weights_of_samples(case: Case, measured: Mapping[Quantity, Measured]) -> str:
@@ -47,9 +52,15 @@ def weights_of_samples(case: Case, measured: Mapping[Quantity, Measured]) -> str
     bound = _flat({q: np.broadcast_to(m.bound, m.got.shape) for q, m in told.items()})
     if not (np.isfinite(columns).all() and np.isfinite(got).all()):
         return ""
+    return _fitted(
+        columns, got, ROOM * bound + FEW * case.precision.unit * np.abs(columns).max(axis=1)
+    )
+
+
+def _fitted(columns: NDArray, got: NDArray, room: NDArray) -> str:
+    """The weights of all samples by least squares; "" if none fit."""
     weights, _, rank, _ = np.linalg.lstsq(columns, got, rcond=None)
-    room = ROOM * bound + FEW * case.precision.unit * np.abs(columns).max(axis=1)
-    if rank < T or not np.all(np.abs(columns @ weights - got) <= room):
+    if rank < columns.shape[1] or not np.all(np.abs(columns @ weights - got) <= room):
         return ""
     rounded = [float(f"{w:.3g}") if abs(w) > 1e-3 else 0.0 for w in weights]
     if len(set(rounded)) == 1 or len(set(rounded)) > SEVERAL:
@@ -58,6 +69,76 @@ def weights_of_samples(case: Case, measured: Mapping[Quantity, Measured]) -> str
         _said(factor, [t for t, w in enumerate(rounded) if w == factor])
         for factor in dict.fromkeys(rounded)
     )
+
+
+def weights_at_node(
+    step: Step, q: Quantity, case: Case, trace: Trace, got: NDArray, bound: NDArray
+) -> str:
+    """As `weights_of_samples`, in one gradient of a parameter at its node.
+
+    A run of samples that is left out or counts twice is found in a few elements too.
+
+    >>> from gradparity.core import *
+    >>> case = Case.random(layered([Affine(3, 2)], L2()), batch=8)
+    >>> trace, step = backprop(case), case.network.steps[0]
+    >>> got = trace.grad["b1"] - trace.grad["z1"][5]
+    >>> weights_at_node(step, Quantity.grad("b1"), case, trace, got, np.full(2, 1e-14))
+    'sample 5 is left out, and every other sample counts once'
+    """
+    known = {*trace.values(), *case.given}
+    arrived = any(name in trace.grad for name in step.outputs)
+    if not arrived or not known.issuperset((*step.inputs, *step.outputs)):
+        return ""
+    y, z = inputs_at(case, trace.values(), step)
+    dz = arriving(step, trace.grad, completed(case, trace.values()))
+    parts = dz if isinstance(dz, tuple) else (dz,)
+    T = len(parts[0]) if parts[0].ndim else 0
+    if not 2 <= T <= MOST or any(len(part) != T for part in parts) or T * np.size(got) > LARGEST:
+        return ""
+    slot = [edge and Quantity.use(case.network, edge) for edge in step.edges].index(q)
+    columns = np.empty((np.size(got), T))
+    for t in range(T):
+        alone = tuple(np.where(_only(t, part), part, part.dtype.type(0)) for part in parts)
+        by = step.op.vjp(alone if isinstance(dz, tuple) else alone[0], y, z)[slot]
+        columns[:, t] = np.ravel(by)
+    target, all_of = np.ravel(np.asarray(got, np.float64)), columns.sum(axis=1)
+    if not (np.isfinite(columns).all() and np.isfinite(target).all()):
+        return ""
+    size = np.abs(columns)
+    room = ROOM * np.ravel(np.broadcast_to(bound, np.shape(got)))
+    few = room + FEW * case.precision.unit * size.max(axis=1)
+    run = _run(columns, target - all_of, few)
+    if run is not None:
+        (first, last), times = run
+        others = "every other sample counts once" if last - first < T - 2 else "the other once"
+        return f"{_said(times, [*range(first, last + 1)])}, and {others}"
+    return _fitted(columns, target, few) if target.size >= ENOUGH * T else ""
+
+
+def _only(t: int, part: NDArray) -> NDArray:
+    """A mask of one sample."""
+    mask: NDArray = (np.arange(len(part)) == t).reshape(-1, *[1] * (part.ndim - 1))
+    return mask
+
+
+def _run(
+    columns: NDArray, residual: NDArray, room: NDArray
+) -> tuple[tuple[int, int], float] | None:
+    """The shortest run of samples, first and last, and how often it counts; None if unclear."""
+    T = columns.shape[1]
+    for n in range(1, T):
+        sums = np.stack([columns[:, t : t + n].sum(axis=1) for t in range(T - n + 1)], axis=1)
+        found = [
+            (t, times)
+            for times in (0.0, 2.0)
+            for t in np.flatnonzero(
+                (np.abs(sums * (times - 1.0) - residual[:, None]) <= room[:, None]).all(axis=0)
+            ).tolist()
+        ]
+        if found:
+            (t, times), *others = found
+            return None if others else ((t, t + n - 1), times)
+    return None
 
 
 def _said(times: float, samples: list[int]) -> str:

@@ -33,6 +33,7 @@ from ..explain.allowed import (
     parse_allowed,
 )
 from ..explain.at_node import conventions, is_of_that_function
+from ..explain.fits import Fit
 from ..explain.forms import UsualForm, usual_form
 from ..explain.products import fast_product
 from ..explain.reasons import reason_of
@@ -166,6 +167,8 @@ class _Judge:
         self.allow, self.explain = allow, explain
         #: Gradients of parameters that are wrong, and nothing says why.
         self.unexplained: dict[Quantity, Measured] = {}
+        #: The function that a node computes in place of its own, by the name of the node.
+        self.instead: dict[str, Fit] = {}
 
     def findings(self, node: str = "") -> list[Finding]:
         """The verdict on every quantity in the trace, or at this node alone, without sums."""
@@ -341,7 +344,8 @@ class _Judge:
             if any(is_allowed(c, self.allow) for c in named):
                 return _undetermined(found, named[0].name)
         # In float32 some number fits too easily; float64 names it.
-        reason = reason_of(step, e, case, trace, measured.bound, fits=self.float64 is None)
+        fits, known = self.float64 is None, self.instead
+        reason = reason_of(step, e, case, trace, measured.bound, fits=fits, known=known)
         if not reason and q.is_gradient_by(case.network.trained):
             self.unexplained[q] = measured
         few = measured.got.size < MINIMUM_SCATTER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -35,6 +36,8 @@ class LSTMCell(Op):
     h: int
     n_inputs: ClassVar[int | None] = 3
     outputs: ClassVar[tuple[str, ...]] = ("h", "c")
+    #: The gates, in the order of their blocks in the parameters.
+    gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
 
     def __post_init__(self) -> None:
         positive(self, "d", "h")
@@ -55,21 +58,27 @@ class LSTMCell(Op):
         s = affine(both, np.concatenate([W, U], axis=0), b)
         return split(s, [self.h] * 4, -1)
 
+    def function(self, place: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """The function of a gate, or of the new state "c", and its slope; a variant replaces it."""
+        return (tanh, tanh_slope) if place in ("g", "c") else (sigmoid, sigmoid_slope)
+
     def forward(self, *y: Array) -> tuple[Array, Array]:
-        i, f, g, o = self._gates(y)
-        c = sigmoid(f) * y[2] + sigmoid(i) * tanh(g)
-        return sigmoid(o) * tanh(c), c
+        before = zip(self.gates, self._gates(y), strict=True)
+        i, f, g, o = (self.function(gate)[0](s) for gate, s in before)
+        c = f * y[2] + i * g
+        return o * self.function("c")[0](c), c
 
     def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Array, ...]:
         (dh, dc), (x, h, c, W, U, _) = dz, y
         before = self._gates(y)  # what goes into the gates
-        i, f, o = (sigmoid(before[k]) for k in (0, 1, 3))
-        g = tanh(before[2])
-        new = f * c + i * g
-        t = tanh(new)
-        di, df, do = (sigmoid_slope(before[k], s) for k, s in ((0, i), (1, f), (3, o)))
-        dc = dc + dh * o * tanh_slope(new, t)
-        parts = [dc * g * di, dc * c * df, dc * i * tanh_slope(before[2], g), dh * t * do]
+        functions = [self.function(gate) for gate in self.gates]
+        i, f, g, o = after = [of(s) for (of, _), s in zip(functions, before, strict=True)]
+        slopes = zip(functions, before, after, strict=True)
+        di, df, dg, do = (slope(s, a) for (_, slope), s, a in slopes)
+        new, (squash, squash_slope) = f * c + i * g, self.function("c")
+        t = squash(new)
+        dc = dc + dh * o * squash_slope(new, t)
+        parts = [dc * g * di, dc * c * df, dc * i * dg, dh * t * do]
         ds = np.concatenate(parts, axis=-1)
         rows = ds.reshape(-1, 4 * self.h)
         dW, dU = (a.reshape(-1, a.shape[-1]).T @ rows for a in (x, h))

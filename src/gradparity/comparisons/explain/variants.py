@@ -1,0 +1,274 @@
+"""Other functions that a node may compute by mistake, derived from its own op.
+
+Any op is tried on rearranged inputs and in its other modes, so no op needs a list of its own; a
+recurrent cell also has the order of its gates and the functions inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import Array, NDArray, moved, moved_back
+from ...core.formulas.op import Op, Shape
+from ...core.formulas.recurrent import LSTMCell
+from ...core.formulas.smooth import sigmoid, sigmoid_slope, tanh, tanh_slope
+from ...core.network.nodes import Step
+
+__all__ = ["Rescaled", "variants"]
+
+#: Names of positions, for the inputs of an op.
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+
+class Wrapped(Op):
+    """An op made from another one, with the same inputs, parameters and outputs."""
+
+    op: Op
+
+    @property
+    def n_inputs(self) -> int | None:  # type: ignore[override]
+        return self.op.n_inputs
+
+    @property
+    def given(self) -> bool:  # type: ignore[override]
+        return self.op.given
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return self.op.parameter_shapes()
+
+    def output_shape(self, *shapes: Shape) -> Any:
+        return self.op.output_shape(*shapes)
+
+
+@dataclass(frozen=True)
+class Rescaled(Wrapped):
+    """An op with its first input multiplied: a temperature, a scale of attention, or a beta.
+
+    Attributes
+    ----------
+    op, factor : f(factor y) for the op's f(y).
+    divided : the value is divided by the factor again, as f(beta z) / beta.
+    """
+
+    op: Op
+    divided: bool
+    factor: float = 1.0
+
+    def forward(self, *y: Array) -> Any:
+        z = self.op.forward(y[0] * self.factor, *y[1:])
+        return z / self.factor if self.divided else z
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
+        inside = (y[0] * self.factor, *y[1:])
+        dz = dz / self.factor if self.divided else dz
+        first, *others = self.op.vjp(dz, inside, self.op.forward(*inside))
+        return (first * self.factor, *others)
+
+    @property
+    def said(self) -> str:
+        """A sentence that names the factor."""
+        if self.divided:
+            return f"right as f(b z) / b with b = {self.factor}, f being the op"
+        return f"right if its first input is multiplied by {self.factor}"
+
+
+@dataclass(frozen=True)
+class Move:
+    """A rearrangement of an array: elements in another order along some axes, or other axes.
+
+    Attributes
+    ----------
+    orders : (axis, the index that each element is taken from).
+    axes : the order of the axes, as `np.transpose` takes it; empty to keep them.
+    """
+
+    orders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    axes: tuple[int, ...] = ()
+
+    def to(self, a: Array) -> Array:
+        """The rearranged array."""
+        return moved(a, lambda plain, fill: self._moved(plain, back=False))
+
+    def back(self, a: Array) -> Array:
+        """The array in its original arrangement."""
+        return moved_back(a, lambda plain: self._moved(plain, back=True))
+
+    def _moved(self, a: NDArray, back: bool) -> NDArray:
+        for axis, order in self.orders:
+            a = np.take(a, np.argsort(order) if back else order, axis=axis)
+        axes = np.argsort(self.axes) if back else self.axes
+        return np.transpose(a, axes) if self.axes else a
+
+
+@dataclass(frozen=True)
+class OnOther(Wrapped):
+    """An op on rearranged inputs, with gradients by the inputs as they were.
+
+    Attributes
+    ----------
+    op : the op.
+    slots : which input stands in the place of each.
+    moves : (place, rearrangement) of the inputs that are rearranged.
+    """
+
+    op: Op
+    slots: tuple[int, ...]
+    moves: tuple[tuple[int, Move], ...] = ()
+
+    def _inputs(self, y: Sequence[Array]) -> tuple[Array, ...]:
+        moves = dict(self.moves)
+        there = ((i, y[slot]) for i, slot in enumerate(self.slots))
+        return tuple(moves[i].to(a) if i in moves else a for i, a in there)
+
+    def forward(self, *y: Array) -> Any:
+        return self.op.forward(*self._inputs(y))
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
+        found = list(self.op.vjp(dz, self._inputs(y), z))
+        for i, move in self.moves:
+            found[i] = None if found[i] is None else move.back(found[i])
+        return tuple(found[self.slots.index(i)] for i in range(len(found)))
+
+
+@dataclass(frozen=True)
+class InMode(Wrapped):
+    """An op in another mode that keeps more or fewer states; those that it lacks stay as they were.
+
+    Attributes
+    ----------
+    op, instead : the network's op, and the same in the other mode.
+    """
+
+    op: Op
+    instead: Op
+
+    def forward(self, *y: Array) -> Any:
+        z = self.instead.forward(*y)
+        letters, n = list(self.op.parameter_shapes()), len(self.op.outputs) + len(self.op.states)
+        kept = [y[letters.index(b) - len(letters)] for b in self.op.buffers]
+        z = (*(z if isinstance(z, tuple) else (z,)), *kept)[:n]
+        return z if n > 1 else z[0]
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
+        return self.instead.vjp(dz, y, self.instead.forward(*y))
+
+
+@dataclass(frozen=True, repr=False)
+class OtherCell(LSTMCell):
+    """An LSTM cell with another function at one place, or with none.
+
+    Attributes
+    ----------
+    place : a gate, or "c" for the new state.
+    instead : "sigmoid", "tanh", or "" for none.
+    """
+
+    place: str = ""
+    instead: str = ""
+
+    def function(self, place: str) -> Any:
+        if place != self.place:
+            return super().function(place)
+        return FUNCTIONS[self.instead]
+
+
+#: (function, its slope given the input and the output).
+FUNCTIONS: dict[str, Any] = {
+    "": (lambda v: v, lambda v, f: 1.0),
+    "sigmoid": (sigmoid, sigmoid_slope),
+    "tanh": (tanh, tanh_slope),
+}
+
+
+def variants(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
+    """(words, op) of every other function, the likeliest first.
+
+    Parameters
+    ----------
+    step : the node.
+    y : its inputs.
+
+    >>> from gradparity.core import *
+    >>> step = layered([Affine(3, 2)], L2()).steps[0]
+    >>> y = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
+    >>> [words for words, _ in variants(step, y)][:2]
+    ['right if W1 is mirrored along axis 0', 'right if W1 is mirrored along axis 1']
+    """
+    op = step.op
+    yield from _modes(op)
+    if type(op) is LSTMCell:
+        yield from _cells(op, y)
+    n = len(y) - len(op.parameter_shapes())
+    values = [i for i in range(n) if y[i].dtype.kind == "f"]
+    for some in ([*range(n, len(y))], values):
+        for i, j in combinations(some, 2):
+            if y[i].shape == y[j].shape:
+                slots = list(range(len(y)))
+                slots[i], slots[j] = j, i
+                names = _input(step, i, n), _input(step, j, n)
+                yield f"right if {names[0]} and {names[1]} are exchanged", OnOther(op, (*slots,))
+    for i in (*range(n, len(y)), *values):
+        for how, move in _moves(y[i].shape):
+            moves = ((i, move),)
+            yield f"right if {_input(step, i, n)} {how}", OnOther(op, (*range(len(y)),), moves)
+
+
+def _input(step: Step, slot: int, n: int) -> str:
+    """A parameter by its name; a value by its position, which is the same at every such node."""
+    if slot >= n:
+        return step.inputs[slot]
+    return "its input" if n == 1 else f"its {ORDINALS[slot : slot + 1][0]} input"
+
+
+def _modes(op: Op) -> Iterator[tuple[str, Op]]:
+    """Modes that change the states of an op, such as training and evaluation."""
+    for argument in fields(op) if is_dataclass(op) and op.buffers else ():
+        value = getattr(op, argument.name)
+        if isinstance(value, bool):
+            other = replace(op, **{argument.name: not value})
+            if other.states != op.states and other.parameter_shapes() == op.parameter_shapes():
+                said = f"right with {argument.name} = {not value}"
+                yield f"{said}, where the network has {argument.name} = {value}", InMode(op, other)
+
+
+def _cells(op: LSTMCell, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
+    """The gates in another order, and another function or none at one place of the cell."""
+    own, n = op.gates, len(y) - len(op.parameter_shapes())
+    for gates in permutations(own):
+        if gates != own:
+            blocks = (range(op.h * gates.index(g), op.h * (gates.index(g) + 1)) for g in own)
+            order = tuple(i for block in blocks for i in block)
+            moves = tuple((i, Move(((y[i].ndim - 1, order),))) for i in range(n, len(y)))
+            said = f"right with its gates in the order {', '.join(gates)}"
+            said += f", where the network has {', '.join(own)}"
+            yield said, OnOther(op, (*range(len(y)),), moves)
+    for place in (*own, "c"):
+        usual = next(name for name, pair in FUNCTIONS.items() if pair == op.function(place))
+        where = "the new cell state" if place == "c" else f"gate {place}"
+        for instead in FUNCTIONS:
+            if instead != usual:
+                said = f"{instead} in place of {usual} at" if instead else f"no {usual} at"
+                yield f"right with {said} {where}", OtherCell(op.d, op.h, place, instead)
+
+
+def _moves(shape: Shape) -> Iterator[tuple[str, Move]]:
+    """The rearrangements that keep the shape: mirrored, transposed, shifted by one."""
+    long = [axis for axis, n in enumerate(shape) if n > 1]
+    for k in range(1, len(long) + 1):
+        for axes in combinations(long, k):
+            orders = tuple((axis, (*range(shape[axis]),)[::-1]) for axis in axes)
+            along = f"axis {axes[0]}" if k == 1 else f"the axes {axes}"
+            yield f"is mirrored along {along}", Move(orders)
+    for axes in permutations(range(len(shape))) if len(shape) <= 4 else ():
+        if axes != (*range(len(shape)),) and tuple(shape[a] for a in axes) == tuple(shape):
+            how = "is transposed" if len(shape) == 2 else f"has its axes in the order {axes}"
+            yield how, Move(axes=axes)
+    for axis in (a for a in long if shape[a] > 2):
+        for by in (1, -1):
+            order = tuple(int(i) for i in np.roll(np.arange(shape[axis]), by))
+            yield f"is shifted by {by} along axis {axis}", Move(((axis, order),))
