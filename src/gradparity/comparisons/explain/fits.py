@@ -7,8 +7,9 @@ modes, every number that it was made with is fitted by Gauss-Newton steps, and e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +26,9 @@ from ..measure.levels import roundings
 from .at_node import explains, reference_of
 from .choices import ENOUGH, solve, spelled
 from .fault_sites import inputs_at
-from .variants import Rescaled, variants
+from .variants import Rescaled, arguments_of, rearranged_inputs, rearranged_value, variants
 
-__all__ = ["Fit", "fitted", "is_explained", "reference_by"]
+__all__ = ["Fit", "as_rearranged", "fitted", "is_explained", "reference_by"]
 
 #: Maximum number of elements at a node whose variants are all tried.
 MOST = 200_000
@@ -45,6 +46,7 @@ BEGINNINGS = (1.0, 1e-3, 1e3)
 class Fit(NamedTuple):
     """Another op with which a quantity is right, and a sentence that says so."""
 
+    quantity: Quantity
     op: Op
     said: str
 
@@ -72,14 +74,14 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> F
     with np.errstate(all="ignore"):
         for words, other in _near(step, q, case, trace, e):
             if is_explained(step, other, q, case, trace, e):
-                return Fit(other, words)
+                return Fit(q, other, words)
         for name, value, other in _others(step, q, case, trace, e):
             if is_explained(step, other, q, case, trace, e):
                 if isinstance(other, Rescaled):
-                    return Fit(other, other.said)
+                    return Fit(q, other, other.said)
                 found = getattr(other, name)
                 said = f"right with {name} = {found}, where the network has {name} = {value}"
-                return Fit(other, said)
+                return Fit(q, other, said)
     return None
 
 
@@ -105,20 +107,42 @@ def _near(
         return
     got = np.asarray(e.got, np.float64)
     room = max(NEAR, 1e3 * case.precision.unit) * np.abs(got).max(initial=0.0)
-    for words, other in variants(step, y):
+    uses = [None if edge is None else Quantity.use(case.network, edge) for edge in step.edges]
+    arrived = any(name in trace.grad for name in step.outputs)
+
+    def gradients(op: Op, z: dict[str, Any]) -> list[Any]:
+        """The gradients by its inputs, given the values that the op gives."""
+        if not arrived:
+            return [None] * len(y)
+        return [*gradients_of(step, op, arriving(step, trace.grad, z), y, step.joined(z))]
+
+    had = [None if use is None else _had(trace, use) for use in uses]
+    read_off = rearranged_inputs(step, y, had, gradients(step.op, value_of(step, step.op, y)))
+    for words, other in chain(variants(step, y), read_off):
         z = value_of(step, other, y)
-        found: Any = z.get(q.name)
-        if q.is_gradient:
-            if not any(name in trace.grad for name in step.outputs):
-                return
-            dz = arriving(step, trace.grad, z)
-            by = gradients_of(step, other, dz, y, step.joined(z))
-            uses = (
-                None if edge is None else Quantity.use(case.network, edge) for edge in step.edges
-            )
-            found = next((g for use, g in zip(uses, by, strict=True) if use == q), None)
+        found = gradients(other, z)[uses.index(q)] if q in uses else z.get(q.name)
         if found is not None and found.shape == got.shape and np.all(np.abs(found - got) <= room):
             yield words, other
+
+
+def _had(trace: Trace, use: Quantity) -> Any:
+    """The gradient through a use, as the trace has it."""
+    if use.target is None:
+        return trace.grad.get(use.name)
+    return trace.edge_grad.get((use.name, use.target))
+
+
+def as_rearranged(
+    step: Step, q: Quantity, case: Case, trace: Trace, e: Reference, said: str
+) -> Fit | None:
+    """The function of a value that is the formula's, rearranged or multiplied; None if not."""
+    if len(step.values) > 1 or step.op.random or not _is_plain(e):
+        return None
+    got, want = np.asarray(e.got, np.float64), np.asarray(e.want.value, np.float64)
+    for other in rearranged_value(step.op, got, want, np.asarray(e.want.full_error())):
+        if is_explained(step, other, q, case, trace, e):
+            return Fit(q, other, said)
+    return None
 
 
 def reference_by(
@@ -137,7 +161,7 @@ def _others(
     step: Step, q: Quantity, case: Case, trace: Trace, e: Reference
 ) -> Iterator[tuple[str, Any, Op]]:
     """The op with one argument changed: its name, its value now, and the other op."""
-    for argument in fields(step.op) if is_dataclass(step.op) else ():
+    for argument in arguments_of(step.op):
         value = getattr(step.op, argument.name)
         if isinstance(value, float):
             for found in _numbers(step, argument.name, q, case, trace, e):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 
-__all__ = ["SEVERAL", "hint", "ranges", "where_it_is_wrong"]
+__all__ = ["SEVERAL", "hint", "order_of_slices", "ranges", "where_it_is_wrong"]
 
 #: How many bounds an explanation may leave.
 ROOM = 4.0
@@ -124,7 +124,7 @@ def _rearranged(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
                 how = "transposed" if want.ndim == 2 else f"with its axes in the order {axes}"
                 yield f"it is the formula {how}"
     for axis in range(want.ndim):
-        order = _order(got, want, bound, axis)
+        order = order_of_slices(got, want, bound, axis)
         if order is not None:
             yield f"it is the formula {_reordered(order, _slices(want.ndim, axis))}"
     for k in range(2, want.ndim + 1):
@@ -133,7 +133,7 @@ def _rearranged(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
                 yield f"it is the formula mirrored along the axes {axes}"
 
 
-def _order(got: NDArray, want: NDArray, bound: NDArray, axis: int) -> list[int] | None:
+def order_of_slices(got: NDArray, want: NDArray, bound: NDArray, axis: int) -> list[int] | None:
     """The order in which slices of the formula give the result; None if none does."""
     n = want.shape[axis]
     if n < 2 or n * want.size > PAIRS:

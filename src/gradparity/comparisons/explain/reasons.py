@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +11,28 @@ from ...core.arithmetic.arrays import Array
 from ...core.network.case import Case
 from ...core.network.nodes import Step
 from ...core.network.trace import Trace
+from ..findings.finding import Finding, Verdict
 from ..measure.at_node import Reference
-from .fits import Fit, fitted, is_explained, reference_by
+from .fits import Fit, as_rearranged, fitted, is_explained, reference_by
 from .hints import hint, where_it_is_wrong
 from .mistakes import lost_uses, mistake
 from .samples import weights_at_node
 
-__all__ = ["reason_of"]
+__all__ = ["as_consequence", "reason_in_float64", "reason_of"]
+
+
+def reason_in_float64(reason: str, there: Finding | None) -> str:
+    """The reason here, or that of the same quantity in float64, which tells functions apart.
+
+    Parameters
+    ----------
+    reason : found in float32; "" if none.
+    there : the finding in float64.
+    """
+    if there is None or there.verdict is not Verdict.MISMATCH or not there.note:
+        return reason
+    fitted_there = there.note.startswith("right ")
+    return f"in float64: {there.note}" if fitted_there or not reason else reason
 
 
 def reason_of(
@@ -48,6 +64,10 @@ def reason_of(
     if same is not None and is_explained(step, same.op, q, case, trace, e):
         return same.said
     found = _of(step, e, case, trace, bound, fits)
+    if found and fits and same is None and not q.is_gradient:
+        rearranged = as_rearranged(step, q, case, trace, e, found)
+        if rearranged is not None:
+            known[step.name] = rearranged
     if not found and fits:
         fit = fitted(step, q, case, trace, e)
         if fit is not None:
@@ -59,14 +79,35 @@ def reason_of(
     return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
 
 
+def as_consequence(
+    told: Finding,
+    step: Step,
+    e: Reference,
+    case: Case,
+    trace: Trace,
+    known: Mapping[str, Fit],
+    there: Finding | None,
+) -> Finding:
+    """The finding of a convention, which follows from a wrong value if it is of its function.
+
+    The arguments are those of `reason_of`, and the finding in float64 if there is one.
+    """
+    same = known.get(step.name)
+    if told.declared or not told.quantity.is_gradient:
+        return told
+    if same is not None and is_explained(step, same.op, told.quantity, case, trace, e):
+        return replace(told, follows=same.quantity)
+    alike = there is not None and there.convention == told.convention
+    return replace(told, follows=there.follows) if there is not None and alike else told
+
+
 def _of(step: Step, e: Reference, case: Case, trace: Trace, bound: Array, fits: bool) -> str:
     """A reason by the formulas of the node's op."""
     q, got = e.quantity, e.got
     found = hint(got, e.want.value, bound) if e.valid is None else ""
-    found = found or mistake(case, trace, q, got, bound)
     if not found and fits and q.is_gradient_by(step.parameters.values()):
         found = weights_at_node(step, q, case, trace, np.asarray(got), np.asarray(bound))
-    return found
+    return found or mistake(case, trace, q, got, bound)
 
 
 def _of_that_function(step: Step, same: Fit, e: Reference, case: Case, trace: Trace) -> str:
@@ -79,5 +120,5 @@ def _of_that_function(step: Step, same: Fit, e: Reference, case: Case, trace: Tr
     if not why and e.quantity.is_gradient_by(step.parameters.values()):
         got, bound = np.asarray(there.got), np.asarray(there.want.full_error())
         why = weights_at_node(other, e.quantity, case, trace, got, bound)
-    said = "nor is it the gradient of the function that the value is of"
+    said = "it is not the gradient of the function that the value is of either"
     return f"{said}: {why}" if why else said

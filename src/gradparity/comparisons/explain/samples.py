@@ -15,6 +15,7 @@ from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ..measure.measured import Measured
+from .derivations import values_of
 from .fault_sites import completed, inputs_at
 from .hints import SEVERAL, ranges
 
@@ -96,23 +97,57 @@ def weights_at_node(
     if not 2 <= T <= MOST or any(len(part) != T for part in parts) or T * np.size(got) > LARGEST:
         return ""
     slot = [edge and Quantity.use(case.network, edge) for edge in step.edges].index(q)
-    columns = np.empty((np.size(got), T))
-    for t in range(T):
-        alone = tuple(np.where(_only(t, part), part, part.dtype.type(0)) for part in parts)
-        by = step.op.vjp(alone if isinstance(dz, tuple) else alone[0], y, z)[slot]
-        columns[:, t] = np.ravel(by)
+    columns = _shares(step, slot, dz, y, z)
+    if columns is None:
+        return ""
     target, all_of = np.ravel(np.asarray(got, np.float64)), columns.sum(axis=1)
     if not (np.isfinite(columns).all() and np.isfinite(target).all()):
         return ""
-    size = np.abs(columns)
     room = ROOM * np.ravel(np.broadcast_to(bound, np.shape(got)))
-    few = room + FEW * case.precision.unit * size.max(axis=1)
+    few = room + FEW * case.precision.unit * np.abs(columns).max(axis=1)
     run = _run(columns, target - all_of, few)
     if run is not None:
         (first, last), times = run
         others = "every other sample counts once" if last - first < T - 2 else "the other once"
         return f"{_said(times, [*range(first, last + 1)])}, and {others}"
     return _fitted(columns, target, few) if target.size >= ENOUGH * T else ""
+
+
+def _shares(step: Step, slot: int, dz: Any, y: tuple[Any, ...], z: Any) -> NDArray | None:
+    """The share of each sample in a gradient, as columns; None where it would take too long.
+
+    A gradient is linear in dz, so a sample's share is that of its dz alone.  Where samples stay
+    apart it takes no more than the sample's own numbers: their sum shows whether they do.
+    """
+    T = len(dz[0] if isinstance(dz, tuple) else dz)
+    whole = np.ravel(step.op.vjp(dz, y, z)[slot])
+    n = values_of(step.op, y)
+
+    def of(a: Any, t: int) -> Any:
+        if isinstance(a, tuple):
+            return tuple(of(part, t) for part in a)
+        return a[t : t + 1] if np.ndim(a) and len(a) == T else a
+
+    def apart(t: int) -> Any:
+        own = tuple(of(a, t) if i < n or (len(y) - 1 == i and step.draw) else a
+                    for i, a in enumerate(y))  # fmt: skip
+        return step.op.vjp(of(dz, t), own, of(z, t))[slot]
+
+    def alone(t: int) -> Any:
+        parts = dz if isinstance(dz, tuple) else (dz,)
+        only = tuple(np.where(_only(t, part), part, part.dtype.type(0)) for part in parts)
+        return step.op.vjp(only if isinstance(dz, tuple) else only[0], y, z)[slot]
+
+    try:
+        columns = np.stack([np.ravel(apart(t)) for t in range(T)], axis=1)
+        off = np.abs(columns.sum(axis=1) - whole)
+        if np.all(off <= 1e-9 * np.abs(columns).sum(axis=1)):
+            return columns
+    except (ValueError, IndexError):  # shapes that do not fit: the op does not go by samples
+        pass
+    if T * sum(np.size(a) for a in y) > LARGEST:
+        return None
+    return np.stack([np.ravel(alone(t)) for t in range(T)], axis=1)
 
 
 def _only(t: int, part: NDArray) -> NDArray:

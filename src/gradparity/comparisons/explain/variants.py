@@ -7,7 +7,7 @@ recurrent cell also has the order of its gates and the functions inside it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, fields, is_dataclass, replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -18,11 +18,18 @@ from ...core.formulas.op import Op, Shape
 from ...core.formulas.recurrent import LSTMCell
 from ...core.formulas.smooth import sigmoid, sigmoid_slope, tanh, tanh_slope
 from ...core.network.nodes import Step
+from .hints import order_of_slices
 
-__all__ = ["Rescaled", "variants"]
+__all__ = ["Rescaled", "arguments_of", "rearranged_inputs", "rearranged_value", "variants"]
 
 #: Names of positions, for the inputs of an op.
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
+#: Factors that a parameter may have by mistake.
+FACTORS = {0.0: "is left out", -1.0: "has the other sign", 2.0: "counts twice"}
+#: Slices of gradients in plain arithmetic are the same if they are this near.
+NEAR = 1e-9
+#: Maximum number of slices whose order is listed.
+MOST_LISTED = 8
 
 
 class Wrapped(Op):
@@ -85,17 +92,23 @@ class Move:
     ----------
     orders : (axis, the index that each element is taken from).
     axes : the order of the axes, as `np.transpose` takes it; empty to keep them.
+    times : a factor of every element.
     """
 
     orders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     axes: tuple[int, ...] = ()
+    times: float = 1.0
 
     def to(self, a: Array) -> Array:
         """The rearranged array."""
+        if self.times != 1.0:
+            return a * self.times
         return moved(a, lambda plain, fill: self._moved(plain, back=False))
 
     def back(self, a: Array) -> Array:
-        """The array in its original arrangement."""
+        """The array in its original arrangement, or a gradient by it."""
+        if self.times != 1.0:
+            return a * self.times
         return moved_back(a, lambda plain: self._moved(plain, back=True))
 
     def _moved(self, a: NDArray, back: bool) -> NDArray:
@@ -133,6 +146,20 @@ class OnOther(Wrapped):
         for i, move in self.moves:
             found[i] = None if found[i] is None else move.back(found[i])
         return tuple(found[self.slots.index(i)] for i in range(len(found)))
+
+
+@dataclass(frozen=True)
+class Rearranged(Wrapped):
+    """An op whose only value is rearranged, or multiplied."""
+
+    op: Op
+    move: Move
+
+    def forward(self, *y: Array) -> Any:
+        return self.move.to(self.op.forward(*y))
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Any, ...]:
+        return self.op.vjp(self.move.back(dz), y, self.op.forward(*y))
 
 
 @dataclass(frozen=True)
@@ -212,25 +239,79 @@ def variants(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
                 slots[i], slots[j] = j, i
                 names = _input(step, i, n), _input(step, j, n)
                 yield f"right if {names[0]} and {names[1]} are exchanged", OnOther(op, (*slots,))
+    for i in range(n, len(y)):
+        for times, how in FACTORS.items():
+            yield f"right if {_input(step, i, n)} {how}", _on(op, y, i, Move(times=times))
     for i in (*range(n, len(y)), *values):
         for how, move in _moves(y[i].shape):
-            moves = ((i, move),)
-            yield f"right if {_input(step, i, n)} {how}", OnOther(op, (*range(len(y)),), moves)
+            yield f"right if {_input(step, i, n)} {how}", _on(op, y, i, move)
+
+
+def rearranged_inputs(
+    step: Step, y: Sequence[NDArray], got: Sequence[Any], want: Sequence[Any]
+) -> Iterator[tuple[str, Op]]:
+    """(words, op) with the slices of one input in the order that its gradient has them in.
+
+    Parameters
+    ----------
+    step, y : as in `variants`.
+    got, want : the gradient by each input as it is, and by the op's formula; None where unknown.
+    """
+    n = len(y) - len(step.op.parameter_shapes())
+    order_of_inputs = (*range(n, len(y)), *range(n))
+    for i in order_of_inputs:
+        g, w = got[i], want[i]
+        if g is None or w is None or g.shape != w.shape:
+            continue
+        bound = np.full(w.shape, NEAR * np.abs(w).max(initial=0.0))
+        for axis in range(w.ndim):
+            order = order_of_slices(np.asarray(g, np.float64), w, bound, axis)
+            if order is not None:
+                back = tuple(int(k) for k in np.argsort(order))
+                how = f"has its slices along axis {axis} in another order"
+                if len(order) <= MOST_LISTED:
+                    how = f"has its slices along axis {axis} in the order {[*back]}"
+                move = Move(((axis, back),))
+                yield f"right if {_input(step, i, n)} {how}", _on(step.op, y, i, move)
+
+
+def rearranged_value(op: Op, got: NDArray, want: NDArray, bound: NDArray) -> Iterator[Op]:
+    """The op with its value rearranged as it was found, or multiplied."""
+    telling = np.abs(want) > bound
+    if telling.any():
+        yield Rearranged(op, Move(times=float(np.median(got[telling] / want[telling]))))
+    for axis in range(want.ndim):
+        order = order_of_slices(got, want, bound, axis)
+        if order is not None:
+            yield Rearranged(op, Move(((axis, tuple(order)),)))
+    for _, move in _moves(want.shape):
+        yield Rearranged(op, move)
+
+
+def _on(op: Op, y: Sequence[NDArray], slot: int, move: Move) -> Op:
+    return OnOther(op, (*range(len(y)),), ((slot, move),))
 
 
 def _input(step: Step, slot: int, n: int) -> str:
     """A parameter by its name; a value by its position, which is the same at every such node."""
     if slot >= n:
         return step.inputs[slot]
-    return "its input" if n == 1 else f"its {ORDINALS[slot : slot + 1][0]} input"
+    return (
+        "its input" if n == 1 else f"its {ORDINALS[slot] if slot < len(ORDINALS) else slot} input"
+    )
+
+
+def arguments_of(op: Op) -> tuple[Field[Any], ...]:
+    """The arguments that an op was made with; none where it is not a dataclass."""
+    return fields(op) if is_dataclass(op) else ()
 
 
 def _modes(op: Op) -> Iterator[tuple[str, Op]]:
     """Modes that change the states of an op, such as training and evaluation."""
-    for argument in fields(op) if is_dataclass(op) and op.buffers else ():
+    for argument in arguments_of(op) if op.buffers else ():
         value = getattr(op, argument.name)
         if isinstance(value, bool):
-            other = replace(op, **{argument.name: not value})
+            other: Op = replace(op, **{argument.name: not value})  # type: ignore[type-var]
             if other.states != op.states and other.parameter_shapes() == op.parameter_shapes():
                 said = f"right with {argument.name} = {not value}"
                 yield f"{said}, where the network has {argument.name} = {value}", InMode(op, other)

@@ -36,7 +36,7 @@ from ..explain.at_node import conventions, is_of_that_function
 from ..explain.fits import Fit
 from ..explain.forms import UsualForm, usual_form
 from ..explain.products import fast_product
-from ..explain.reasons import reason_of
+from ..explain.reasons import as_consequence, reason_in_float64, reason_of
 from ..explain.whole_mistakes import exchanged
 from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
@@ -327,6 +327,7 @@ class _Judge:
         there; and one that has no name there has none here, where bounds are wider.
         """
         q, case, trace = found.quantity, self.case, self.trace
+        there = None if self.float64 is None else self.float64().get(q)
         coarse = next(levels.explanations(q), "")
         if self._right_in_float64(q):
             times = measured.furthest
@@ -340,12 +341,14 @@ class _Judge:
             named = list(conventions(step, q, case, trace, e))
             determined = [c for c in named if c.determined]
             if determined:
-                return as_convention(found, determined, self.allow)
+                told = as_convention(found, determined, self.allow)
+                return as_consequence(told, step, e, case, trace, self.instead, there)
             if any(is_allowed(c, self.allow) for c in named):
                 return _undetermined(found, named[0].name)
         # In float32 some number fits too easily; float64 names it.
         fits, known = self.float64 is None, self.instead
         reason = reason_of(step, e, case, trace, measured.bound, fits=fits, known=known)
+        reason = reason_in_float64(reason, there)
         if not reason and q.is_gradient_by(case.network.trained):
             self.unexplained[q] = measured
         few = measured.got.size < MINIMUM_SCATTER

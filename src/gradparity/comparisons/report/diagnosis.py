@@ -174,7 +174,9 @@ def _reasons(cause: Cause) -> Iterator[tuple[str, str]]:
 def _words(note: str) -> str:
     """A note without its numbers and places, for comparing explanations."""
     return re.sub(
-        r"[-+]?\d[\d.e+-]*|; at .*|(on ordinary arrays|wrong in float64) too(; )?", "", note
+        r"in float64: |[-+]?\d[\d.e+-]*|; at .*|(on ordinary arrays|wrong in float64) too(; )?",
+        "",
+        note,
     )
 
 
