@@ -119,8 +119,11 @@ def _near(
     had = [None if use is None else _had(trace, use) for use in uses]
     read_off = rearranged_inputs(step, y, had, gradients(step.op, value_of(step, step.op, y)))
     for words, other in chain(variants(step, y), read_off):
-        z = value_of(step, other, y)
-        found = gradients(other, z)[uses.index(q)] if q in uses else z.get(q.name)
+        try:
+            z = value_of(step, other, y)
+            found = gradients(other, z)[uses.index(q)] if q in uses else z.get(q.name)
+        except FormulaError:  # a user's formula refuses such inputs
+            continue
         if found is not None and found.shape == got.shape and np.all(np.abs(found - got) <= room):
             yield words, other
 

@@ -31,8 +31,8 @@ def reason_in_float64(reason: str, there: Finding | None) -> str:
     """
     if there is None or there.verdict is not Verdict.MISMATCH or not there.note:
         return reason
-    fitted_there = there.note.startswith("right ")
-    return f"in float64: {there.note}" if fitted_there or not reason else reason
+    precise = there.note.startswith(("right ", "sample"))  # another function, or samples by number
+    return f"in float64: {there.note}" if precise or not reason else reason
 
 
 def reason_of(
@@ -59,7 +59,23 @@ def reason_of(
     q, got, want = e.quantity, e.got, e.want.value
     if step is None:
         found = lost_uses(case, trace, q.name, got, bound) or hint(got, want, bound)
-        return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
+    else:
+        with np.errstate(all="ignore"):
+            found = _at_node(step, e, case, trace, bound, fits, known)
+    return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
+
+
+def _at_node(
+    step: Step,
+    e: Reference,
+    case: Case,
+    trace: Trace,
+    bound: Array,
+    fits: bool,
+    known: dict[str, Fit],
+) -> str:
+    """As `reason_of`, at a node."""
+    q = e.quantity
     same = known.get(step.name)
     if same is not None and is_explained(step, same.op, q, case, trace, e):
         return same.said
@@ -76,7 +92,7 @@ def reason_of(
                 known.setdefault(step.name, fit)
         elif same is not None and q.is_gradient:
             found = _of_that_function(step, same, e, case, trace)
-    return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
+    return found
 
 
 def as_consequence(

@@ -11,6 +11,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.network.backprop import arriving, backprop
 from ...core.network.batch import sample_rows, samples_stay_apart
 from ...core.network.case import Case
+from ...core.network.contract import FormulaError, gradients_of
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
@@ -131,7 +132,7 @@ def _shares(step: Step, slot: int, dz: Any, y: tuple[Any, ...], z: Any) -> NDArr
     def apart(t: int) -> Any:
         own = tuple(of(a, t) if i < n or (len(y) - 1 == i and step.draw) else a
                     for i, a in enumerate(y))  # fmt: skip
-        return step.op.vjp(of(dz, t), own, of(z, t))[slot]
+        return gradients_of(step, step.op, of(dz, t), own, of(z, t))[slot]
 
     def alone(t: int) -> Any:
         parts = dz if isinstance(dz, tuple) else (dz,)
@@ -143,7 +144,7 @@ def _shares(step: Step, slot: int, dz: Any, y: tuple[Any, ...], z: Any) -> NDArr
         off = np.abs(columns.sum(axis=1) - whole)
         if np.all(off <= 1e-9 * np.abs(columns).sum(axis=1)):
             return columns
-    except (ValueError, IndexError):  # shapes that do not fit: the op does not go by samples
+    except (FormulaError, ValueError):  # the op does not go by samples
         pass
     if T * sum(np.size(a) for a in y) > LARGEST:
         return None
