@@ -29,6 +29,7 @@ __all__ = [
     "is_determined",
     "is_distinct",
     "parse_allowed",
+    "undetermined",
 ]
 
 #: The names of cross-entropies that keep the logarithm finite.
@@ -238,3 +239,13 @@ def is_allowed(alternative: Alternative, allow: Iterable[str]) -> bool:
     return all((name, None) in wanted for name in others) and any(
         name == last and agrees(value) for name, value in wanted
     )
+
+
+def undetermined(found: Finding, convention: str) -> Finding:
+    """The finding of a result that only an allowed convention without a signal would explain.
+
+    Nothing was tested: it is neither the network's own formula, nor told from the convention.
+    """
+    note = f"the signal of the allowed convention {convention!r} is below its own bound"
+    verdict = Verdict.VACUOUS if found.final else Verdict.INCONCLUSIVE
+    return replace(found, verdict=verdict, outside=0, note=note)

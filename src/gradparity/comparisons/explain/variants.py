@@ -224,7 +224,7 @@ def variants(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
     >>> step = layered([Affine(3, 2)], L2()).steps[0]
     >>> y = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
     >>> [words for words, _ in variants(step, y)][:2]
-    ['right if W1 is mirrored along axis 0', 'right if W1 is mirrored along axis 1']
+    ['right if W1 is left out', 'right if W1 has the other sign']
     """
     op = step.op
     yield from _modes(op)

@@ -31,6 +31,7 @@ from ..explain.allowed import (
     is_allowed,
     is_distinct,
     parse_allowed,
+    undetermined,
 )
 from ..explain.at_node import conventions, is_of_that_function
 from ..explain.fits import Fit
@@ -344,7 +345,7 @@ class _Judge:
                 told = as_convention(found, determined, self.allow)
                 return as_consequence(told, step, e, case, trace, self.instead, there)
             if any(is_allowed(c, self.allow) for c in named):
-                return _undetermined(found, named[0].name)
+                return undetermined(found, named[0].name)
         # In float32 some number fits too easily; float64 names it.
         fits, known = self.float64 is None, self.instead
         reason = reason_of(step, e, case, trace, measured.bound, fits=fits, known=known)
@@ -369,16 +370,6 @@ def _with_bias(found: Finding, m: Measured, bias: SharedBias, right: bool) -> Fi
         f"{'right' if right else 'wrong'} in float64{'' if right else ' too'}"
     )
     return replace(found, verdict=Verdict.IMPRECISE if right else Verdict.MISMATCH, note=said)
-
-
-def _undetermined(found: Finding, convention: str) -> Finding:
-    """The finding of a result that only an allowed convention without a signal would explain.
-
-    Nothing was tested: it is neither the network's own formula, nor told from the convention.
-    """
-    note = f"the signal of the allowed convention {convention!r} is below its own bound"
-    verdict = Verdict.VACUOUS if found.final else Verdict.INCONCLUSIVE
-    return replace(found, verdict=verdict, outside=0, note=note)
 
 
 def _joint(form: UsualForm | None, verdict: Verdict) -> Verdict:
