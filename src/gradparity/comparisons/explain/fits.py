@@ -44,7 +44,7 @@ BEGINNINGS = (1.0, 1e-3, 1e3)
 
 
 class Fit(NamedTuple):
-    """Another op with which a quantity is right, and a sentence that says so."""
+    """Another op with which a quantity of its node is right, and a sentence that says so."""
 
     quantity: Quantity
     op: Op
