@@ -68,16 +68,23 @@ class Holder:
 """
 
 
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A directory of one's own, with the adapters above installed as pip would."""
-    info = tmp_path / "site" / "three_adapters-1.0.dist-info"
+def install_adapters(folder: Path) -> Path:
+    """Install the adapters above in a folder, as pip would; the result is for `sys.path`."""
+    site = folder / "site"
+    info = site / "three_adapters-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: three-adapters\nVersion: 1.0\n")
     points = [f"{n} = three_adapters:{n.title()}" for n in ("right", "wrong", "careless")]
     (info / "entry_points.txt").write_text("\n".join([f"[{base.GROUP}]", *points]) + "\n")
-    (tmp_path / "site" / "three_adapters.py").write_text(ADAPTERS)
+    (site / "three_adapters.py").write_text(ADAPTERS)
+    return site
+
+
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A directory of one's own, with the adapters above installed as pip would."""
+    site = install_adapters(tmp_path)
     (tmp_path / "my_targets.py").write_text(TARGETS)
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
     for module in ("my_targets", "three_adapters"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -12,11 +12,11 @@ import pytest
 __all__ = ["crossed"]
 
 
-def crossed(names: str, *axes: Sequence[Any]) -> pytest.MarkDecorator:
+def crossed(names: str, *axes: Sequence[Any], every: int = 1) -> pytest.MarkDecorator:
     """Parametrize over all combinations; outside a Latin hypercube sample they are marked `slow`.
 
     The sample has as many combinations as the longest axis has values, and every value of every
-    axis occurs in it.
+    axis occurs in it.  With ``every``, only one in so many of the sample is not `slow`.
 
     >>> mark = crossed("a, b", "xyz", [1, 2])
     >>> len(mark.args[1]), [given.values for given in mark.args[1] if not given.marks]
@@ -26,7 +26,7 @@ def crossed(names: str, *axes: Sequence[Any]) -> pytest.MarkDecorator:
     columns = [[i % len(axis) for i in range(n)] for axis in axes]
     for seed, column in enumerate(columns):
         Random(seed).shuffle(column)
-    sample = set(zip(*columns, strict=True))
+    sample = set(list(zip(*columns, strict=True))[::every])
     given = [
         pytest.param(
             *(axis[i] for axis, i in zip(axes, at, strict=True)),

@@ -19,6 +19,8 @@ from gradparity.adapters import AdapterError
 from gradparity.cli import main
 from gradparity.core import L2, Affine, ReLU
 
+from command_line import install_adapters
+
 NET = gp.layered([Affine(3, 2), ReLU()], L2())
 CASE = gp.Case.random(NET, batch=4)
 REPORT = gp.check(CASE, gp.backprop, dtypes=["float64"])
@@ -148,14 +150,16 @@ def test_long_names_are_cut_and_surrogates_written_as_escapes() -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--json", "-"), ("--report", "-")])
-def test_a_full_disk_behind_standard_output(options: tuple[str, ...]) -> None:
+def test_a_full_disk_behind_standard_output(
+    options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     command = [sys.executable, "-m", "gradparity.cli", "list"]
     if options:
-        command = [*command[:-1], "check", "--case", "tiny-no-such"]
-        pytest.importorskip("torch")
-        command = [*command[:-2], "--case", "digits-two", "--adapter", "torch", *options]
+        site = install_adapters(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
+        command = [*command[:-1], "check", "--case", "net-tanh", "--adapter", "right", *options]
         command += ["--dtype", "float64"]
     with open("/dev/full", "w") as full:
         ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)

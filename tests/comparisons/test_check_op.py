@@ -48,7 +48,7 @@ class TestCorrect:
     def test_every_op_of_the_suite_has_a_pair(self) -> None:
         assert not missing()
 
-    @crossed("name, seed", list(OWN), [0, 1])
+    @crossed("name, seed", list(OWN), [0, 1], every=2)
     def test_independent_numpy(self, name: str, seed: int) -> None:
         own = OWN[name]
         report = own.report(seed=seed, name=name)
@@ -60,6 +60,7 @@ class TestCorrect:
         "name, dtype",
         [name for name in OWN if not OWN[name].reference.random],
         ["float64", "float32"],
+        every=2,
     )
     def test_the_cores_own_formulas(self, name: str, dtype: str) -> None:
         own, pair = OWN[name], of_the_core(OWN[name].reference)

@@ -273,10 +273,23 @@ FAULTS: dict[str, tuple[Own, str, str]] = {
 }  # fmt: skip
 
 
+def sampled(names: list[str], every: int) -> list[Any]:
+    """One in so many by default, the others as `slow`."""
+    return [
+        pytest.param(name, marks=() if i % every == 0 else pytest.mark.slow)
+        for i, name in enumerate(names)
+    ]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught_and_named(fault: str) -> None:
     own, check, quantity = FAULTS[fault]
     assert caught(report_of(own, check), quantity)
+
+
+@pytest.mark.parametrize("fault", sampled(list(FAULTS), 4))
+def test_it_is_caught_by_the_same_check_with_other_numbers(fault: str) -> None:
+    own, check, _ = FAULTS[fault]
     report = own.report(dtypes="float64", seed=1)
     assert report.exit_code == 1
     bad = {run.case for run, f in report.findings() if f.parity is False}
@@ -295,13 +308,7 @@ FINE = {
 COARSE = [name for name in FAULTS if name not in FINE]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(name, marks=() if i % 4 == 0 else pytest.mark.slow)
-        for i, name in enumerate(COARSE)
-    ],
-)
+@pytest.mark.parametrize("fault", sampled(COARSE, 8))
 def test_in_float32_too(fault: str) -> None:
     own, _, _ = FAULTS[fault]
     report = own.report(dtypes="float32")

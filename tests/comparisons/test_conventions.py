@@ -149,30 +149,30 @@ def test_one_instance_has_no_mean():
 # --- divergences ----------------------------------------------------------------------------------
 
 
-@both
-@pytest.mark.parametrize(
-    ("asked", "did", "expected"),
-    [
-        (L2(), Scaled(L2(), 2.0), ("half", None)),
-        (L2(), Scaled(L2(), 2 / 6), ("mse", 2 / 6)),
-        (L2(), Scaled(L2(), 1 / 6), ("mean-elements", 1 / 6)),
-        (SMOOTHED, Scaled(SMOOTHED, 1 / math.log(2)), ("bits", None)),
-        (SMOOTHED, Scaled(SMOOTHED, 1 / 6), ("mean-elements", 1 / 6)),
-        (BinaryCrossEntropy(), Scaled(BinaryCrossEntropy(), 1 / 6), ("mean-elements", 1 / 6)),
-        (SMOOTHED, CrossEntropy(), ("no-smoothing", None)),
-        (SMOOTHED, CrossEntropy.from_uniform(0.01, K=6), ("smoothing-uniform", 0.01)),
-        (SMOOTHED, CrossEntropy.from_others(0.01, K=6), ("smoothing-others", 0.01)),
-        (SMOOTHED, CrossEntropy(0.02), ("eps", 0.02)),
-        (CrossEntropy(), CrossEntropy(0.03), ("eps", 0.03)),
-        (CrossEntropy(), CrossEntropy.from_uniform(0.1, K=6), ("smoothing-uniform", 0.1)),
-        # 0.06 is as short, and the form that was asked for.
-        (CrossEntropy(), CrossEntropy.from_others(0.3, K=6), ("eps", 0.06)),
-        (CrossEntropy(), CrossEntropy(1 / 7), ("eps", 1 / 7)),
-        (CrossEntropy(), KL(0.03), ("eps", 0.03)),
-        (KL(0.01), KL(0.02), ("eps", 0.02)),
-    ],
-)
-def test_another_divergence(dtype, asked, did, expected):
+OTHER_DIVERGENCES = [
+    (L2(), Scaled(L2(), 2.0), ("half", None)),
+    (L2(), Scaled(L2(), 2 / 6), ("mse", 2 / 6)),
+    (L2(), Scaled(L2(), 1 / 6), ("mean-elements", 1 / 6)),
+    (SMOOTHED, Scaled(SMOOTHED, 1 / math.log(2)), ("bits", None)),
+    (SMOOTHED, Scaled(SMOOTHED, 1 / 6), ("mean-elements", 1 / 6)),
+    (BinaryCrossEntropy(), Scaled(BinaryCrossEntropy(), 1 / 6), ("mean-elements", 1 / 6)),
+    (SMOOTHED, CrossEntropy(), ("no-smoothing", None)),
+    (SMOOTHED, CrossEntropy.from_uniform(0.01, K=6), ("smoothing-uniform", 0.01)),
+    (SMOOTHED, CrossEntropy.from_others(0.01, K=6), ("smoothing-others", 0.01)),
+    (SMOOTHED, CrossEntropy(0.02), ("eps", 0.02)),
+    (CrossEntropy(), CrossEntropy(0.03), ("eps", 0.03)),
+    (CrossEntropy(), CrossEntropy.from_uniform(0.1, K=6), ("smoothing-uniform", 0.1)),
+    # 0.06 is as short, and the form that was asked for.
+    (CrossEntropy(), CrossEntropy.from_others(0.3, K=6), ("eps", 0.06)),
+    (CrossEntropy(), CrossEntropy(1 / 7), ("eps", 1 / 7)),
+    (CrossEntropy(), KL(0.03), ("eps", 0.03)),
+    (KL(0.01), KL(0.02), ("eps", 0.02)),
+]
+
+
+@crossed("dtype, given", ["float64", "float32"], OTHER_DIVERGENCES)
+def test_another_divergence(dtype, given):
+    asked, did, expected = given
     case = made(divergence=asked, dtype=dtype)
     found = first(named(case, backprop(with_network(case, did))))
     assert set(found) == {"Div", OUT}
@@ -384,8 +384,7 @@ def test_a_fault_is_not_explained_away(dtype, net, fault):
         assert not found, (quantity, [(c.name, c.parameter) for c in found])
 
 
-@both
-@pytest.mark.parametrize("fault", FAULTS)
+@crossed("dtype, fault", ["float64", "float32"], list(FAULTS))
 def test_a_fault_in_div_is_not_explained_away(dtype, fault):
     for divergence in (L2(), SMOOTHED, CrossEntropy(), BinaryCrossEntropy()):
         case = made(divergence=divergence, dtype=dtype)

@@ -26,6 +26,8 @@ NETWORKS: dict[str, Callable[..., Case]] = {
 }
 #: Faults of a result, and of a formula.
 FAULTS = ("0.1 % too large", "one element off", "stale input")
+#: More than this many are planted of each.
+LEAST = {"0.1 % too large": 15, "one element off": 15, "stale input": 0}
 
 
 @cache
@@ -64,23 +66,22 @@ def each_kind_of_op(case: Case) -> Iterator[FaultSite]:
             yield site
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_fault_in_each_kind_of_op_is_named_there(name: str) -> None:
+@crossed("name, fault", list(NETWORKS), FAULTS)
+def test_a_fault_in_each_kind_of_op_is_named_there(name: str, fault: str) -> None:
     case, trace = ran(name, "numpy", "float64")
     planted = 0
     # Zero by structure: a bias before batch norm, a first state of zeros, an unused output.
     vacuous = {f.quantity for f in judge(case, trace) if f.verdict is Verdict.VACUOUS}
     assert vacuous <= {"grad b1", "grad U -> l0", "grad l7.c"}
     for site in (s for s in each_kind_of_op(case) if s.quantity not in vacuous):
-        for fault in FAULTS:
-            mutant = plant(case, trace, site, fault)
-            if mutant is None:
-                continue
-            planted += 1
-            found = wrong(case, mutant)
-            assert site.quantity in found, (site.quantity, fault)
-            assert set(found.values()) == {site.node}, (site.quantity, fault, found)
-    assert planted > 30
+        mutant = plant(case, trace, site, fault)
+        if mutant is None:
+            continue
+        planted += 1
+        found = wrong(case, mutant)
+        assert site.quantity in found, site.quantity
+        assert set(found.values()) == {site.node}, (site.quantity, found)
+    assert planted > LEAST[fault]
 
 
 def test_every_op_of_the_networks_is_alone_in_the_suite_too() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.core import (
     ELU,
     L2,
@@ -247,9 +248,12 @@ def test_matrix_products_of_strassen(level: int) -> None:
     assert gp.check(case, mine)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("fault", ["far off", "by 1e3 bounds", "a row", "a factor", "a bias"])
-@pytest.mark.parametrize("level", [0, 1, 3])
+@crossed(
+    "level, fault, dtype",
+    [0, 1, 3],
+    ["far off", "by 1e3 bounds", "a row", "a factor", "a bias"],
+    ["float64", "float32"],
+)
 def test_a_wrong_product_is_no_product_of_strassen(level: int, fault: str, dtype: str) -> None:
     case = Case.random(layered([Affine(64, 64, bias=False), Tanh()], L2()), batch=64, dtype=dtype)
 

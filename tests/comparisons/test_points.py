@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.comparisons.cases.points import whole_range
 from gradparity.comparisons.cases.suite import builtin_cases
 from gradparity.core import GELU, Sigmoid, SiLU, Tanh
@@ -52,8 +53,7 @@ WRONG: dict[str, Callable[[Array], Array]] = {
 }
 
 
-@pytest.mark.parametrize("where", list(WRONG))
-@pytest.mark.parametrize("backward", [False, True])
+@crossed("backward, where", [False, True], list(WRONG))
 def test_a_fault_anywhere_is_caught(backward: bool, where: str) -> None:
     """The value, or else the gradient, is 1.01 times too large somewhere."""
 

@@ -30,9 +30,9 @@ def planted(case: Case, trace: gp.Trace, name: str, factor: np.ndarray) -> bool:
         wide = case.astype("float64")
         there = backprop(wide)
         there.grad[name] = there.grad[name] * np.where(factor == 1, 1, 2)
-        return {f.quantity: f for f in judge(wide, there)}
+        return {f.quantity: f for f in judge(wide, there, explain=False)}
 
-    found = {f.quantity: f for f in judge(case, wrong, evidence)}
+    found = {f.quantity: f for f in judge(case, wrong, evidence, explain=False)}
     return found[f"grad {name}"].parity is False
 
 

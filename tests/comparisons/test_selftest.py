@@ -62,12 +62,12 @@ def test_every_fault_in_every_op_and_divergence_is_caught_at_its_place():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_faults_in_a_sample_of_ops_are_caught_at_their_place(dtype, monkeypatch):
-    """In every twelfth op and divergence, others in float32; the slow tests have all of them."""
+    """In one op or divergence of 24, others in float32; the slow tests have all of them."""
     subjects = [s for s in builtin_subjects() if s.name.startswith(("op-", "loss-"))]
-    some = subjects[DTYPES.index(dtype) * 6 :: 12]
+    some = subjects[DTYPES.index(dtype) * 12 :: 24]
     run = sys.modules[selftest.__module__]
     monkeypatch.setattr(run, "builtin_subjects", lambda seed: some)
-    assert_all_caught(selftest(None, backprop, dtypes=[dtype]), 150)
+    assert_all_caught(selftest(None, backprop, dtypes=[dtype]), 75)
 
 
 @pytest.mark.slow

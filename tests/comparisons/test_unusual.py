@@ -14,9 +14,9 @@ from unusual import RIGHT, WRONG, Pair
 
 
 def sampled(names: Iterable[str]) -> list[Any]:
-    """Every fourth by default, the others as `slow`."""
+    """Every eighth by default, the others as `slow`."""
     return [
-        name if i % 4 == 0 else pytest.param(name, marks=pytest.mark.slow)
+        name if i % 8 == 0 else pytest.param(name, marks=pytest.mark.slow)
         for i, name in enumerate(names)
     ]
 
