@@ -55,6 +55,8 @@ case = gp.Case.random(network, batch=2, name="just-this")
 cases = [case, gp.Case.random(network, batch=3, name="and-that")]
 empty, five, text, networks = [], 5, "case", [network]
 twice = [case, case]
+one_by_one = gp.layered([Affine(1, 1)], L2())
+small = [gp.Case.random(one_by_one, batch=2, name=name) for name in ("just-this", "and-that")]
 
 def make(): return case
 def several(): return cases

@@ -21,7 +21,7 @@ def test_your_own_case() -> None:
 
 
 def test_several_cases_in_one_dtype() -> None:
-    result = run("selftest", "my_targets:cases", "--adapter", "right", "--dtype", "float32")
+    result = run("selftest", "my_targets:small", "--adapter", "right", "--dtype", "float32")
     assert "float64" not in result.stdout
     assert last(result).startswith("CAUGHT"), result.output
 
@@ -34,10 +34,11 @@ def test_a_wrong_implementation_is_accused_without_a_fault() -> None:
 
 
 def test_json_to_a_file_and_to_standard_output(tmp_path: Path) -> None:
-    result = run(*MINE, "--dtype", "float32", "--json", str(tmp_path / "found.json"))
+    small = ("selftest", "my_targets:small", "--adapter", "right")
+    result = run(*small, "--dtype", "float32", "--json", str(tmp_path / "found.json"))
     assert strictly((tmp_path / "found.json").read_text())["schema"] == "gradparity/selftest/1"
     assert last(result).startswith("CAUGHT")
-    document = strictly(run(*MINE, "--dtype", "float64", "--json", "-").stdout)
+    document = strictly(run(*small, "--dtype", "float64", "--json", "-").stdout)
     assert document["survived"] == 0
     assert {r["adapter"] for r in document["results"]} == {"right"}
 

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from crossed import crossed
 from gradparity.comparisons.cases import digits as module
 from gradparity.comparisons.cases.digits import (
     PROBLEMS,
@@ -163,9 +164,9 @@ def learned(problem, seed=0, dtype=np.float64, **changes):
 # On the seeds 0 to 19, in float32 and float64, the lowest accuracies measured are 99.3, 98.0 and
 # 97.6 % (of seed 0: 100, 98.0 and 98.2 %).  97 % is what a two-layer network has to reach: 4 images
 # of 450 below the lowest.  Always saying "not a 2" is right for 90.2 %, hence 99 % there.
-@pytest.mark.parametrize(("problem", "enough"), [("two", 0.99), ("ten", 0.97), ("eleven", 0.97)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_recipe_learns_the_problem(problem, enough, dtype):
+@crossed("goal, dtype", [("two", 0.99), ("ten", 0.97), ("eleven", 0.97)], [np.float32, np.float64])
+def test_the_recipe_learns_the_problem(goal, dtype):
+    problem, enough = goal
     run, before, after = learned(problem, dtype=dtype)
     assert run.stopped_by == "epochs"
     assert run.epoch_losses[-1] < run.epoch_losses[0]

@@ -96,7 +96,7 @@ PLANTED = [
 ]
 
 
-@crossed("planted, whole", range(len(PLANTED)), [False, True], every=2)
+@crossed("planted, whole", range(len(PLANTED)), [False, True])
 def test_it_is_named_and_passes_where_it_is_allowed(planted, whole):
     asked, computed, name = PLANTED[planted]
     case, mine = case_of(asked), Computed(computed, whole)

@@ -111,10 +111,9 @@ def telling(found: list[Finding]) -> list[Finding]:
 
 
 @crossed("made, kind", [chain, graph], KINDS)
-@pytest.mark.parametrize("seeds", [10, pytest.param(20, marks=pytest.mark.slow)])
-def test_the_true_node_is_always_named_and_few_others(made: Any, kind: str, seeds: int) -> None:
+def test_the_true_node_is_always_named_and_few_others(made: Any, kind: str) -> None:
     counts, shares = [], []
-    for seed in range(seeds):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         case = made(rng)
         nodes = [s.name for s in case.network.body if kind != "a parameter" or s.parameters]
@@ -134,7 +133,7 @@ def test_the_true_node_is_always_named_and_few_others(made: Any, kind: str, seed
             shares.append(counts[-1] / len(case.network.nodes))
         if made is chain:
             assert sum("check the formula of" not in f.note for f in telling(bad)) <= 1
-    assert len(counts) > seeds / 2
+    assert len(counts) > 10
     # Of 7 nodes in a chain; of 9 in a graph, a third of which have parameters.
     assert np.mean(counts) < (3.0 if made is chain else 6.0)
     assert np.mean(shares) < (0.5 if made is chain else 0.6)
