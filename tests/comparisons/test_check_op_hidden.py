@@ -252,12 +252,19 @@ def test_at_kinks_is_said() -> None:
 def test_what_cannot_be_converted_is_a_finding() -> None:
     torch = pytest.importorskip("torch")
     meta = lambda dz, y: torch.empty(y.shape, dtype=torch.float64, device="meta")  # noqa: E731
-    sparse = lambda dz, y: torch.zeros(y.shape, dtype=torch.float64).to_sparse()  # noqa: E731
-    for backward in (meta, sparse):
-        report = gp.check_op(relu, backward, reference=ReLU(), dtypes="float64")
-        check, note = lead(report)
-        assert check == "shape_and_dtype"
-        assert note.startswith("backward returned dy as a Tensor, which is not an array: raised")
+    report = gp.check_op(relu, meta, reference=ReLU(), dtypes="float64")
+    check, note = lead(report)
+    assert check == "shape_and_dtype"
+    assert note.startswith("backward returned dy as a Tensor, which is not an array: raised")
+
+
+def test_a_sparse_result_is_read_as_a_dense_one() -> None:
+    torch = pytest.importorskip("torch")
+    right = lambda dz, y: torch.tensor(np.where(y > 0, dz, 0)).to_sparse()  # noqa: E731
+    wrong = lambda dz, y: torch.zeros(y.shape, dtype=torch.float64).to_sparse()  # noqa: E731
+    assert gp.check_op(relu, right, reference=ReLU(), dtypes="float64")
+    report = gp.check_op(relu, wrong, reference=ReLU(), dtypes="float64")
+    assert lead(report)[0] == "random_points"
 
 
 def test_an_array_that_is_deleted_is_a_finding() -> None:

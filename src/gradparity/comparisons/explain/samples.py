@@ -98,10 +98,11 @@ def weights_at_node(
     if not 2 <= T <= MOST or any(len(part) != T for part in parts) or T * np.size(got) > LARGEST:
         return ""
     slot = [edge and Quantity.use(case.network, edge) for edge in step.edges].index(q)
-    columns = _shares(step, slot, dz, y, z)
-    if columns is None:
+    shares = _shares(step, slot, dz, y, z)
+    if shares is None:
         return ""
-    target, all_of = np.ravel(np.asarray(got, np.float64)), columns.sum(axis=1)
+    columns, target = np.asarray(shares, np.float64), np.ravel(np.asarray(got, np.float64))
+    all_of = columns.sum(axis=1)
     if not (np.isfinite(columns).all() and np.isfinite(target).all()):
         return ""
     room = ROOM * np.ravel(np.broadcast_to(bound, np.shape(got)))
