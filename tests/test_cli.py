@@ -16,6 +16,7 @@ import pytest
 from gradparity import core
 from gradparity.adapters import available
 from gradparity.cli import main
+from gradparity.cli.compiled import FOLDER, SETTINGS, keep_compiled
 from gradparity.comparisons.cases.suite import builtin_cases
 
 from command_line import check, elsewhere, refused, run
@@ -209,3 +210,30 @@ def test_ctrl_c_ends_a_command_with_130_and_writes_nothing(tmp_path: Path) -> No
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.split()) == (130, "", ["interrupted"])
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".json"] == []
+
+
+class TestWhatJaxCompiles:
+    @pytest.fixture(autouse=True)
+    def _unset(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        for name in (FOLDER, *SETTINGS):
+            monkeypatch.setenv(name, "")  # so that it is put back afterwards
+            monkeypatch.delenv(name)
+        monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / name)
+
+    def test_is_kept_in_the_folder_for_caches(self, tmp_path: Path) -> None:
+        keep_compiled()
+        assert os.environ[FOLDER] == str(tmp_path / "gradparity" / "jax")
+        assert Path(os.environ[FOLDER]).is_dir()
+        assert os.environ.keys() >= SETTINGS.keys()
+
+    @pytest.mark.parametrize("given", ["", "elsewhere"])
+    def test_is_left_to_the_user(self, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(FOLDER, given)
+        keep_compiled()
+        assert os.environ[FOLDER] == given
+        assert not os.environ.keys() & SETTINGS.keys()
+
+    def test_is_not_kept_where_no_folder_can_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "gradparity").write_text("a file")
+        keep_compiled()
+        assert FOLDER not in os.environ

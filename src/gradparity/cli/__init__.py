@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from .compiled import keep_compiled
+
 __all__ = ["COMMANDS", "main"]
 
 #: Command -> its file here, in the order of `gradparity --help`.
@@ -42,6 +44,7 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        keep_compiled()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
