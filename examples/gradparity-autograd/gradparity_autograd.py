@@ -158,13 +158,13 @@ def _function(op: core.Op, twin: str = "") -> Callable[..., Any]:
         case core.SELU():
             return _selu
         case core.SiLU():
-            return lambda z: z * special.expit(z)
+            return lambda z: z * special.expit(op.b * z)
         case core.GELU(approximate="none"):
             return lambda z: z * (0.5 * (1 + special.erf(z * 0.5**0.5)))
         case core.GELU():
             return lambda z: z * (0.5 * (1 + anp.tanh((2 / np.pi) ** 0.5 * (z + 0.044715 * z**3))))
         case core.Hardtanh():
-            return lambda z: anp.clip(z, -1, 1)
+            return lambda z: anp.clip(z, op.low, op.high)
         case core.Softmax():
             return lambda z: anp.exp(_log_softmax(op.axis, z))
         case core.LogSoftmax():

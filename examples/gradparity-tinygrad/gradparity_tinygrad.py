@@ -242,11 +242,11 @@ def _function(op: core.Op, twin: str = "") -> Callable[..., Tensor]:
         case core.SELU():
             return Tensor.selu
         case core.SiLU():
-            return Tensor.silu
+            return lambda z: z * (op.b * z).sigmoid()
         case core.GELU():
             return lambda z: z.gelu(op.approximate)
         case core.Hardtanh():
-            return Tensor.hardtanh
+            return lambda z: z.hardtanh(op.low, op.high)
         case core.Softmax():
             return lambda z: z.softmax(op.axis)
         case core.LogSoftmax():

@@ -1,6 +1,7 @@
 from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
+from . import ops as ops
 from . import testing as testing
 from .adapters import LayerStack as LayerStack
 from .adapters import get_adapter as get_adapter
@@ -37,5 +38,6 @@ __all__ = [
     "get_adapter",
     "judge",
     "layered",
+    "ops",
     "testing",
 ]

@@ -12,7 +12,7 @@ from crossed import crossed
 from gradparity.adapters import get_adapter
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.deep import conv_net, lstm, transformer
-from gradparity.comparisons.cases.shaped import SHAPED
+from gradparity.comparisons.cases.vocabulary.shaped import SHAPED
 from gradparity.comparisons.explain.fault_sites import FaultSite, fault_sites
 from gradparity.comparisons.explain.replay import plant
 from gradparity.core import Case, Trace, backprop

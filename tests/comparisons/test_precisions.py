@@ -7,7 +7,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.comparisons import Verdict, judge
-from gradparity.comparisons.cases.shaped import SHAPED
+from gradparity.comparisons.cases.vocabulary.shaped import SHAPED
 from gradparity.comparisons.check.check import check
 from gradparity.core import (
     L2,

@@ -8,37 +8,26 @@ The plain result and the truth lie within the bound, and the bound is some dozen
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
 
 from gradparity.core import (
-    ELU,
-    GELU,
     KL,
     L2,
-    SELU,
     BinaryCrossEntropy,
     BinaryKL,
     Bounded,
     CrossEntropy,
-    Hardtanh,
-    Identity,
-    LeakyReLU,
     LogSoftmax,
-    RandomizedLeakyReLU,
-    ReLU,
     Rounding,
-    Sigmoid,
-    SiLU,
     Softmax,
-    Softplus,
-    Tanh,
 )
-from gradparity.core.formulas.activations import SELU_A, SELU_SCALE
 from gradparity.core.formulas.softmax import Exponentials
+
+from .textbook import FORMULAS, sigma, softplus
 
 DTYPES = ("float64", "float32")
 #: Contexts of growing precision: where a truth cancels, 50 digits are not enough.
@@ -86,113 +75,6 @@ def truth(f: Callable[[Any], Any]) -> Any:
     raise AssertionError(f"the truth is not known: {last}")
 
 
-class Formula(NamedTuple):
-    """An activation: its value and slope by the textbook, and where digits may be lost.
-
-    Parameters
-    ----------
-    op : the activation.
-    value, slope : of (context, z).
-    tail : further units roundoff of the bound at z, where a rounded argument is exponentiated.
-    roots : between these points the slope is a difference of like numbers.
-    """
-
-    op: Any
-    value: Callable[[Any, Any], Any]
-    slope: Callable[[Any, Any], Any]
-    tail: Callable[[float], float] = lambda z: 0.0
-    roots: tuple[float, float] = (0.0, 0.0)
-
-
-def sigma(M: Any, z: Any) -> Any:
-    return 1 / (1 + M.exp(-z))
-
-
-def leaky(a: float) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    return (lambda M, z: z if z > 0 else a * z), (lambda M, z: M.mpf(1) if z > 0 else M.mpf(a))
-
-
-def elu(s: float, a: float) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    def value(M, z):
-        return M.mpf(s) * z if z > 0 else M.mpf(s) * M.mpf(a) * M.expm1(z)
-
-    def slope(M, z):
-        return M.mpf(s) if z > 0 else M.mpf(s) * M.mpf(a) * M.exp(z)
-
-    return value, slope
-
-
-def softplus(M: Any, z: Any) -> Any:
-    return max(z, 0) + M.log1p(M.exp(-abs(z)))
-
-
-def gelu_tanh(M: Any, z: Any) -> Any:
-    return z * sigma(M, 2 * _argument(M, z))
-
-
-def gelu_tanh_slope(M: Any, z: Any) -> Any:
-    u, du = _argument(M, z), M.sqrt(2 / M.pi) * (1 + 3 * M.mpf("0.044715") * z * z)
-    e = M.exp(-2 * abs(u))
-    return sigma(M, 2 * u) + 2 * z * du * e / (1 + e) ** 2
-
-
-def _argument(M: Any, z: Any) -> Any:
-    return M.sqrt(2 / M.pi) * (z + M.mpf("0.044715") * z**3)
-
-
-def normal(M: Any, z: Any) -> Any:
-    """Phi(z); beyond 60 it is 0 or 1 to 700 digits."""
-    return M.erfc(-min(max(z, -60), 60) / M.sqrt(2)) / 2
-
-
-def gelu_slope(M: Any, z: Any) -> Any:
-    return normal(M, z) + z * M.exp(-z * z / 2) / M.sqrt(2 * M.pi)
-
-
-def hard(M: Any, z: Any) -> Any:
-    return min(max(z, M.mpf(-1)), M.mpf(1))
-
-
-FORMULAS = [
-    Formula(Identity(), lambda M, z: z, lambda M, z: M.mpf(1)),
-    Formula(Sigmoid(), sigma, lambda M, z: sigma(M, z) * sigma(M, -z)),
-    Formula(Tanh(), lambda M, z: M.tanh(z), lambda M, z: 4 * sigma(M, 2 * z) * sigma(M, -2 * z)),
-    Formula(ReLU(), *leaky(0.0)),
-    Formula(LeakyReLU(), *leaky(0.01)),
-    Formula(RandomizedLeakyReLU(training=False), *leaky(RandomizedLeakyReLU().mean)),
-    Formula(Softplus(), softplus, sigma),
-    Formula(
-        Softplus(threshold=20.0),
-        lambda M, z: z if z > 20 else softplus(M, z),
-        lambda M, z: M.mpf(1) if z > 20 else sigma(M, z),
-    ),
-    Formula(ELU(), *elu(1.0, 1.0)),
-    Formula(ELU(a=0.7), *elu(1.0, 0.7)),
-    Formula(SELU(), *elu(SELU_SCALE, SELU_A)),
-    Formula(
-        SiLU(),
-        lambda M, z: z * sigma(M, z),
-        lambda M, z: sigma(M, z) * (1 + z * sigma(M, -z)),
-        roots=(-1.7, -1.0),
-    ),
-    Formula(
-        GELU(),
-        lambda M, z: z * normal(M, z),
-        gelu_slope,
-        tail=lambda z: 8 * z * z,
-        roots=(-1.2, -0.5),
-    ),
-    Formula(
-        GELU("tanh"),
-        gelu_tanh,
-        gelu_tanh_slope,
-        tail=lambda z: 12 * abs(z * (1.6 + 0.0714 * z * z)),
-        roots=(-1.7, -0.4),
-    ),
-    Formula(
-        Hardtanh(), hard, lambda M, z: M.mpf(1) if -1 < z <= 1 else M.mpf(0)
-    ),
-]  # fmt: skip
 #: Units roundoff that a bound may take up anywhere.
 DOZENS = 64.0
 
@@ -227,7 +109,7 @@ def check(
 @pytest.mark.parametrize("formula", FORMULAS, ids=lambda f: repr(f.op))
 def test_activations(formula, dtype, kind):
     op, x, rounding = formula.op, at(kind, dtype), Rounding.of(dtype)
-    x = x[np.abs(x) != 1] if isinstance(op, Hardtanh) else x
+    x = x[~np.isin(x, [kink.at for kink in getattr(op, "kinks", ()) if kink.at])]
     given = Bounded.exactly(x, rounding)
     with np.errstate(all="ignore"):
         y, bounded = op.forward(x), op.forward(given)
@@ -238,7 +120,8 @@ def test_activations(formula, dtype, kind):
     z = x.astype(np.float64)
     # Below a hundred a factor z carries what underflows in the other factor.
     width = [
-        (DOZENS + formula.tail(a) * (abs(a) < 60), 16 * (1 + min(abs(a), 1e3))) for a in z.tolist()
+        (DOZENS + formula.tail(a) * (abs(a) < formula.until), 16 * (1 + min(abs(a), 1e3)))
+        for a in z.tolist()
     ]
     near = (formula.roots[0] < z) & (z < formula.roots[1])
     slope_width = [(w if not n else np.inf, t * 400) for (w, t), n in zip(width, near, strict=True)]

@@ -11,8 +11,8 @@ from unittest import SkipTest
 import pytest
 
 from gradparity import core
-from gradparity.comparisons.cases.shaped import SHAPED
 from gradparity.comparisons.cases.suite import LOSSES, OPS
+from gradparity.comparisons.cases.vocabulary.shaped import SHAPED
 from gradparity.core import (
     L2,
     Add,

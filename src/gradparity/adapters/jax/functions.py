@@ -16,6 +16,7 @@ from ... import core
 from ...core.network.nodes import Step
 from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
+from .vocabulary import activations
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -53,7 +54,8 @@ def function(step: Step, overrides: Overrides, affine: Any, twin: str = "") -> A
     own = twins[twin or next(iter(twins))] if twins else for_class(FUNCTIONS, op)
     if own is None:
         raise no_function(op, "jax")
-    return lambda p, *y: own(op, *y)
+    letters = [native_name(op, letter, NATIVE) for letter in op.parameter_shapes()]
+    return lambda p, *y: own(op, *y, *(p[letter] for letter in letters))
 
 
 def loss(divergence: core.Divergence, overrides: Overrides) -> Any:
@@ -64,6 +66,12 @@ def loss(divergence: core.Divergence, overrides: Overrides) -> Any:
 def _softplus(op: core.Softplus, z: Any) -> Any:
     z_plus = jax.nn.softplus(z)
     return z_plus if op.threshold is None else jnp.where(z > op.threshold, z, z_plus)
+
+
+def _hardtanh(op: core.Hardtanh, z: Any) -> Any:
+    """`hard_tanh`, `relu6`, or `clip` with other bounds."""
+    own = {(-1.0, 1.0): jax.nn.hard_tanh, (0.0, 6.0): jax.nn.relu6}.get((op.low, op.high))
+    return jnp.clip(z, op.low, op.high) if own is None else own(z)
 
 
 def _conv(op: core.Conv, p: Any, y: Any) -> Any:
@@ -215,9 +223,10 @@ WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
     core.LSTMCell: _lstm_cell,
 }
 
-#: Op without parameters -> JAX's function (op, *inputs) -> value.
+#: Op -> JAX's function (op, *inputs, *parameters) -> value.
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     **OPERATORS,
+    **activations.FUNCTIONS,
     core.Identity: lambda op, z: z,
     core.Sigmoid: lambda op, z: jax.nn.sigmoid(z),
     core.Tanh: lambda op, z: jnp.tanh(z),
@@ -226,9 +235,9 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     core.Softplus: _softplus,
     core.ELU: lambda op, z: jax.nn.elu(z, op.a),
     core.SELU: lambda op, z: jax.nn.selu(z),
-    core.SiLU: lambda op, z: jax.nn.silu(z),
+    core.SiLU: lambda op, z: jax.nn.silu(z) if op.b == 1.0 else z * jax.nn.sigmoid(op.b * z),
     core.GELU: lambda op, z: jax.nn.gelu(z, approximate=op.approximate == "tanh"),
-    core.Hardtanh: lambda op, z: jax.nn.hard_tanh(z),
+    core.Hardtanh: _hardtanh,
     core.Softmax: lambda op, z: jax.nn.softmax(z, axis=op.axis),
     core.LogSoftmax: lambda op, z: jax.nn.log_softmax(z, axis=op.axis),
     core.Maximum: lambda op, a, b: jnp.maximum(a, b),

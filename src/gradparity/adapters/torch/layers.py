@@ -25,6 +25,7 @@ from ..overrides import (
     no_function,
     twins_of,
 )
+from .vocabulary import activations
 
 __all__ = [
     "NATIVE",
@@ -111,7 +112,7 @@ class OverrideLayer(nn.Module):
 
 
 class Function(nn.Module):
-    """An op that PyTorch has as a function, not as a layer."""
+    """An op that PyTorch has as a function of its inputs and parameters, not as a layer."""
 
     def __init__(self, op: core.Op, twin: str = "") -> None:
         super().__init__()
@@ -123,7 +124,7 @@ class Function(nn.Module):
         self.function: Callable[..., Tensor] = found
 
     def forward(self, *y: Tensor) -> Tensor:
-        return self.function(self.op, *y)
+        return self.function(self.op, *y, *map(self.get_parameter, self.op.parameter_shapes()))
 
     def extra_repr(self) -> str:
         return repr(self.op) + (f", by {self.twin}" if self.twin else "")
@@ -263,16 +264,18 @@ LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
     ),
     core.ELU: lambda op: nn.ELU(op.a),
     core.SELU: lambda op: nn.SELU(),
-    core.SiLU: lambda op: nn.SiLU(),
+    core.SiLU: lambda op: nn.SiLU() if op.b == 1.0 else Function(op),
     core.GELU: lambda op: nn.GELU(op.approximate),
-    core.Hardtanh: lambda op: nn.Hardtanh(),
+    core.Hardtanh: lambda op: nn.Hardtanh(op.low, op.high),
     core.Softmax: lambda op: nn.Softmax(op.axis),
     core.LogSoftmax: lambda op: nn.LogSoftmax(op.axis),
 }
 
-#: Op -> a function (op, *y) -> z, where PyTorch has no layer.
+#: Op -> a function (op, *y, *parameters) -> z, where PyTorch has no layer.
 FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
+    **activations.FUNCTIONS,
+    core.SiLU: lambda op, z: z * torch.sigmoid(op.b * z),
     core.MaxPool: _max_pool,
     core.Attention: _attention,
     core.Softplus: lambda op, z: torch.logaddexp(z, z.new_zeros(())),

@@ -34,7 +34,8 @@ from ...core.arithmetic.precision import PRECISIONS
 from .deep import conv_net, lstm, transformer
 from .digits import digits_case
 from .points import POINTS, whole_range
-from .shaped import SHAPED
+from .vocabulary import VOCABULARY
+from .vocabulary.shaped import SHAPED
 
 __all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
 
@@ -156,7 +157,7 @@ def _builtins() -> Iterator[Builtin]:
         what = type(op).__name__
         yield Builtin(f"op-{name}", f"{what} at its special points", partial(_alone, name))
         yield Builtin(f"net-{name}", f"{what} in a network, batch 1", partial(_between, name))
-    for name, shaped in SHAPED.items():
+    for name, shaped in (SHAPED | VOCABULARY).items():
         about = f"{type(shaped.op).__name__} on values of several axes"
         yield Builtin(f"op-{name}", about, partial(shaped.case, seed=11))
     for name, (divergence, output, width) in LOSSES.items():

@@ -137,7 +137,7 @@ def _term_left_out(op: Op, dz: Array, y: Any, z: Array) -> Any:
         case core.Tanh():
             return (-dz * z * z,)
         case core.SiLU():
-            return (dz * core.Sigmoid().f(v),)
+            return (dz * core.Sigmoid().f(op.b * v),)
         case core.GELU():
             return (dz * (0.5 * (1 + op._t(v))),)
         case core.ELU():

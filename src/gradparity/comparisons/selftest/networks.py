@@ -14,8 +14,9 @@ import numpy as np
 from ...core import Affine, Case, Compound, Identity, LinearLoss, Network, Op, layered
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.backprop import backprop
-from ..cases.shaped import SHAPED
 from ..cases.suite import LOSSES, OPS, TWINS, gated, shared_zero
+from ..cases.vocabulary import VOCABULARY
+from ..cases.vocabulary.shaped import SHAPED
 
 __all__ = ["Subject", "builtin_subjects", "elsewhere"]
 
@@ -40,7 +41,7 @@ def builtin_subjects(seed: int = 0) -> Iterator[Subject]:
     """Every op of the suite, every divergence, and networks whose values have several uses."""
     for name, (op, width) in OPS.items():
         yield _of_op(f"op-{name}", op, width, seed, TWINS.get(name, ""))
-    for name, shaped in SHAPED.items():
+    for name, shaped in (SHAPED | VOCABULARY).items():
         mine = (shaped.case(6, seed, False), shaped.case(10, seed, True), shaped.case(4, seed + 1))
         nodes = frozenset(node.name for node in shaped.network().nodes)
         yield Subject(f"op-{name}", mine, nodes, sums=False)

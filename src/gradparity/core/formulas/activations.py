@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..arithmetic.arrays import Array, erf, erfc, usual
-from .arguments import finite, one_of, true_or_false, whole
+from .arguments import between, finite, one_of, true_or_false, whole
 from .op import Activation, Kink, Kinked
 from .smooth import (
     exp_minus_1,
@@ -265,27 +265,44 @@ VANISHED = 1000.0
 
 @dataclass(frozen=True)
 class SiLU(Activation):
-    """y = z s with s = sigmoid(z); f'(z) = s + z s (1 - s)."""
+    """y = z s with s = sigmoid(b z); f'(z) = s + b z s (1 - s).
+
+    Parameters
+    ----------
+    b : the factor: 1, or another for Swish (Ramachandran et al. 2017); 1.702 is the quick GELU.
+        From 1/64 to 64.
+    """
+
+    b: float = 1.0
+
+    def __post_init__(self) -> None:
+        between(self, "b", 1 / 64, 64)
 
     def f(self, z: Array) -> Array:
+        t = self._argument(z)
         forms = {
-            "z / (1 + e^-z)": lambda: z / (1 + np.exp(-z)),
-            "z sigmoid(z)": lambda: z * sigmoid(z),
+            "z / (1 + e^-bz)": lambda: z / (1 + np.exp(-t)),
+            "z sigmoid(b z)": lambda: z * sigmoid(t),
         }
-        return usual(np.maximum(z, -VANISHED) * sigmoid(z), forms)
+        return usual(np.maximum(z, -VANISHED / self.b) * sigmoid(t), forms)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        s = sigmoid(z)
+        t = self._argument(z)
+        s = sigmoid(t)
         slope = usual(
-            stable_sigmoid(z) * (1 + np.clip(z, -VANISHED, VANISHED) * stable_sigmoid(-z)),
+            stable_sigmoid(t) * (1 + t * stable_sigmoid(-t)),
             {
-                "s(z) (1 + z s(-z))": lambda: stable_sigmoid(z) * (1 + z * stable_sigmoid(-z)),
-                "s (1 + z (1 - s))": lambda: s * (1 + z * (1 - s)),
-                "s + z s (1 - s)": lambda: s + z * (s * (1 - s)),
-                "y + s (1 - y)": lambda: y + s * (1 - y),
+                "s (1 + t (1 - s))": lambda: s * (1 + t * (1 - s)),
+                "s + t s (1 - s)": lambda: s + t * (s * (1 - s)),
+                "b y + s (1 - b y)": lambda: self.b * y + s * (1 - self.b * y),
             },
         )
         return dy * slope
+
+    def _argument(self, z: Array) -> Array:
+        """b z, kept from overflowing: its sigmoid is 0 or 1 long before."""
+        far = 64 * VANISHED
+        return np.clip(self.b * np.clip(z, -far, far), -VANISHED, VANISHED)
 
 
 #: The normal density of such a number is 0 in every format.
@@ -350,16 +367,35 @@ class GELU(Activation):
 
 @dataclass(frozen=True)
 class Hardtanh(Kinked):
-    """y = min(max(z, -1), 1); f'(z) = 1 for |z| < 1, else 0; kinks at -1 and 1: [0, 1]."""
+    """y = min(max(z, low), high); f'(z) = 1 between them, else 0; kinks at both: [0, 1].
 
+    Parameters
+    ----------
+    low, high : the bounds: -1 and 1; 0 and 6 for ReLU6; any for a clamp, an infinite one for none.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
     subgradient: float | str = field(default=1.0, kw_only=True)
-    kinks = (Kink(-1.0, 0.0, 1.0), Kink(1.0, 1.0, 0.0))
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            if getattr(self, name) not in (-math.inf, math.inf):
+                finite(self, name)
+        if not self.low < self.high:
+            raise ValueError(f"{self!r}: give low < high")
+        super().__post_init__()
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        both = Kink(self.low, 0.0, 1.0), Kink(self.high, 1.0, 0.0)
+        return tuple(kink for kink in both if math.isfinite(kink.at))
 
     def f(self, z: Array) -> Array:
-        return np.minimum(np.maximum(z, -1), 1)
+        return np.minimum(np.maximum(z, self.low), self.high)
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
-        return np.where((z > -1) & (z <= 1), dy, 0)
+        return np.where((z > self.low) & (z <= self.high), dy, 0)
 
 
 def _kink_at_zero(left: float, right: float) -> tuple[Kink, ...]:

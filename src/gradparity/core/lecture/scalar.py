@@ -234,8 +234,9 @@ def scalar(op: Op, z: float, a: float) -> tuple[float, float]:
             s, sa, e = SELU_S, SELU_S * SELU_A, math.exp(min(z, 0.0))
             return s * z if z > 0 else sa * math.expm1(z), slope(op, z, sa * e, s)
         case act.SiLU():
-            s = sigmoid(z)
-            return z * s, s + z * s * sigmoid(-z)
+            t = op.b * z
+            s = sigmoid(t)
+            return z * s, s + t * s * sigmoid(-t)
         case act.GELU() if op.approximate == "none":
             Phi = math.erfc(-z / math.sqrt(2)) / 2
             return z * Phi, Phi + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
@@ -245,8 +246,9 @@ def scalar(op: Op, z: float, a: float) -> tuple[float, float]:
             dt = (1 - t * t) * c * (1 + 3 * 0.044715 * z * z)
             return z * (1 + t) / 2, (1 + t) / 2 + z * dt / 2
         case act.Hardtanh():
-            left, right = slope(op, z, 0.0, 1.0, at=-1), slope(op, z, 1.0, 0.0, at=1)
-            return min(max(z, -1.0), 1.0), left if z < 0 else right
+            low, high = op.low, op.high
+            left, right = slope(op, z, 0.0, 1.0, at=low), slope(op, z, 1.0, 0.0, at=high)
+            return min(max(z, low), high), left if z < high else right
     raise no_scalar_form(op)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from ... import core
 from ...adapters.base import AdapterError, Trainer
 from ...adapters.kinks import Kinks
-from ...comparisons.cases.shaped import SHAPED
 from ...comparisons.cases.suite import LOSSES, OPS, builtin_cases, gated, shared_zero
+from ...comparisons.cases.vocabulary.shaped import SHAPED
 from ...comparisons.check.check import check
 from ...comparisons.findings.finding import Verdict
 from ...comparisons.report.diagnosis import diagnosis

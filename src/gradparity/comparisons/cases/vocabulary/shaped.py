@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ... import core
-from ...core import Case, Concatenate, LinearLoss, Network, Node, Op
-from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.op import Shape
+from .... import core
+from ....core import Case, Concatenate, LinearLoss, Network, Node, Op
+from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.op import Shape
 
 __all__ = ["SHAPED", "Shaped"]
 

@@ -1,0 +1,1 @@
+"""JAX's functions for the ops of `core.vocabulary`, by family."""

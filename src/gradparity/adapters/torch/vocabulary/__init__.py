@@ -1,0 +1,1 @@
+"""PyTorch's functions for the ops of `core.vocabulary`, by family."""

@@ -1,0 +1,1 @@
+"""Ops of real networks beyond the lecture's: one record each, by family."""

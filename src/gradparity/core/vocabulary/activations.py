@@ -1,0 +1,408 @@
+"""Further activations: y = f(z), elementwise, gated, or with a learned slope.
+
+Each formula stands in its best form, as in `core.formulas.activations`; `usual` names the forms
+that frameworks compute instead.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray, split, usual
+from ..formulas.activations import Sigmoid
+from ..formulas.arguments import axes_in, finite, positive, refused, whole
+from ..formulas.op import Activation, Kink, Kinked, Op, Shape, Slopes
+from ..formulas.smooth import exp_minus_1, exp_slope, softplus, softplus_slope, stable_sigmoid
+
+__all__ = [
+    "CELU",
+    "GLU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "LogSigmoid",
+    "Mish",
+    "PReLU",
+    "Softshrink",
+    "Softsign",
+    "SparsePlus",
+    "Squareplus",
+    "Tanhshrink",
+    "Threshold",
+]
+
+
+def _positive(op: Op, name: str) -> None:
+    finite(op, name)
+    if getattr(op, name) <= 0:
+        raise ValueError(f"{op!r}: give {name} > 0")
+
+
+@dataclass(frozen=True)
+class LogSigmoid(Activation):
+    """y = log sigmoid(z) = -log(1 + e^-z); f'(z) = sigmoid(-z)."""
+
+    def f(self, z: Array) -> Array:
+        return usual(-softplus(-z), {"min(z, 0) - log1p(e^-|z|)": lambda: _log_sigmoid(z)})
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        s = stable_sigmoid(z)
+        return dy * usual(softplus_slope(-z), {"1 - sigmoid(z)": lambda: 1 - s})
+
+
+def _log_sigmoid(z: Array) -> Array:
+    return np.minimum(z, 0) - np.log1p(np.exp(-abs(z)))
+
+
+@dataclass(frozen=True)
+class Mish(Activation):
+    """y = z r with r = tanh(log(1 + e^z)) (Misra 2019); f'(z) = r + z (1 - r^2) sigmoid(z).
+
+    With t = e^-|z|: r = (1 + 2 t) / (1 + 2 t + 2 t^2) for z >= 0, else t (t + 2) / (t (t + 2) + 2).
+    """
+
+    def f(self, z: Array) -> Array:
+        forms = {
+            "z tanh(softplus(z))": lambda: z * np.tanh(softplus(z)),
+            "z n / (n + 2), n = e^z (e^z + 2)": lambda: z * _over_n_plus_2(np.exp(z)),
+        }
+        return usual(np.maximum(z, -VANISHED) * self._r(z)[0], forms)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        r, rest = self._r(z)
+        bounded = np.clip(z, -VANISHED, VANISHED)
+        best = r + bounded * (rest * (1 + r) * stable_sigmoid(z))
+
+        def form() -> Array:
+            h = np.tanh(softplus(z))
+            return h + z * (1 - h * h) * stable_sigmoid(z)
+
+        return dy * usual(best, {"h + z (1 - h^2) sigmoid(z), h = tanh(softplus(z))": form})
+
+    def _r(self, z: Array) -> tuple[Array, Array]:
+        """r, and 1 - r without its cancellation."""
+        t = np.exp(-abs(z))
+        above, below = 1 + 2.0 * t + 2.0 * (t * t), t * (t + 2) + 2
+        r = np.where(z >= 0, (1 + 2.0 * t) / above, t * (t + 2) / below)
+        return r, np.where(z >= 0, 2.0 * (t * t) / above, 2.0 / below)
+
+
+#: e^-z is 0 in every format beyond this: no factor z makes a number of it.
+VANISHED = 1000.0
+
+
+def _over_n_plus_2(e: Array) -> Array:
+    n = e * (e + 2)
+    return n / (n + 2)
+
+
+@dataclass(frozen=True)
+class Softsign(Activation):
+    """y = z / (1 + |z|); f'(z) = 1 / (1 + |z|)^2."""
+
+    def f(self, z: Array) -> Array:
+        return z / (1 + abs(z))
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        r = 1 / (1 + abs(z))
+        forms = {
+            "1 / (1 + |z|)^2": lambda: 1 / ((1 + abs(z)) * (1 + abs(z))),
+            "(1 - |y|)^2": lambda: (1 - abs(y)) * (1 - abs(y)),
+            "1 / (1 + |z|) - |z| / (1 + |z|)^2": lambda: r - abs(z) * (r * r),
+        }
+        return dy * usual(r * r, forms)
+
+
+@dataclass(frozen=True)
+class Tanhshrink(Activation):
+    """y = z - tanh z; f'(z) = tanh(z)^2.
+
+    Near 0 the difference cancels.  With Lambert's continued fraction tanh z = z / (1 + c),
+    c = z^2 / (3 + z^2 / (5 + ...)), it is z c / (1 + c).
+    """
+
+    def f(self, z: Array) -> Array:
+        q = np.minimum(abs(z), 1) * np.minimum(abs(z), 1)
+        c = q / (2 * LEVELS + 1)
+        for k in range(LEVELS - 1, 0, -1):
+            c = q / (2 * k + 1 + c)
+        direct = z - np.tanh(z)
+        return usual(
+            np.where(abs(z) < 1, z * (c / (1 + c)), direct), {"z - tanh(z)": lambda: direct}
+        )
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        t = np.tanh(z)
+        forms = {
+            "dy tanh(z)^2": lambda: dy * (t * t),
+            "dy (1 - (1 - tanh(z)^2))": lambda: dy * (1 - (1 - t * t)),
+        }
+        return usual(dy * t * t, forms)
+
+
+#: For |z| < 1 so many levels of the continued fraction are right to 30 digits.
+LEVELS = 16
+
+
+@dataclass(frozen=True)
+class Squareplus(Activation):
+    """y = (z + sqrt(z^2 + b)) / 2 (Barron 2021); f'(z) = y / sqrt(z^2 + b).
+
+    Parameters
+    ----------
+    b : positive.
+    """
+
+    b: float = 4.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "b")
+
+    def f(self, z: Array) -> Array:
+        form = {"(z + sqrt(z^2 + b)) / 2": lambda: 0.5 * (z + np.sqrt(z * z + self.b))}
+        return usual(self._best(z), form)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        form = {"(1 + z / sqrt(z^2 + b)) / 2": lambda: 0.5 * (1 + z / np.sqrt(z * z + self.b))}
+        return dy * usual(self._best(z) / self._root(z), form)
+
+    def _root(self, z: Array) -> Array:
+        return np.hypot(z, math.sqrt(self.b) + 0 * z)
+
+    def _best(self, z: Array) -> Array:
+        half = 0.5 * abs(z) + 0.5 * self._root(z)
+        return np.where(z >= 0, half, (0.25 * self.b) / half)
+
+
+@dataclass(frozen=True)
+class SparsePlus(Activation):
+    """y = 0 for z <= -1, z for z >= 1, (z + 1)^2 / 4 between; f'(z) = (z + 1) / 2 there."""
+
+    def f(self, z: Array) -> Array:
+        return np.where(z <= -1, 0, np.where(z >= 1, z, 0.25 * ((z + 1) * (z + 1))))
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z <= -1, 0, np.where(z >= 1, dy, 0.5 * (dy * (z + 1))))
+
+
+@dataclass(frozen=True)
+class CELU(Activation):
+    """y = z for z > 0, else a (e^{z/a} - 1) (Barron 2017); f'(z) = 1 or e^{z/a}.
+
+    Parameters
+    ----------
+    a : the limit of -y for z -> -inf; positive.
+    """
+
+    a: float = 1.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "a")
+
+    def f(self, z: Array) -> Array:
+        return np.where(z >= 0, z, self.a * exp_minus_1(self._scaled(z)))
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > 0, dy, exp_slope(self._scaled(z), y / self.a, 1.0) * dy)
+
+    def _scaled(self, z: Array) -> Array:
+        """z / a, kept from overflowing: beyond it only signs count."""
+        return np.clip(z, -VANISHED * self.a, VANISHED * self.a) / self.a
+
+
+@dataclass(frozen=True)
+class Hardsigmoid(Kinked):
+    """y = min(max(z/6 + 1/2, 0), 1); f'(z) = 1/6 between -3 and 3; kinks there: [0, 1/6]."""
+
+    kinks = (Kink(-3.0, 0.0, 1 / 6), Kink(3.0, 1 / 6, 0.0))
+
+    def f(self, z: Array) -> Array:
+        inside = usual((z + 3) / 6, {"z/6 + 1/2": lambda: z / 6 + 0.5})
+        return np.where(z <= -3, 0, np.where(z >= 3, 1, inside))
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where((z > -3) & (z <= 3), dy / 6, 0)
+
+
+@dataclass(frozen=True)
+class Hardswish(Kinked):
+    """y = z (z + 3) / 6 between -3 and 3, 0 below, z above; f'(z) = z/3 + 1/2 between.
+
+    Kinks at -3: [-1/2, 0], and at 3: [1, 3/2].
+    """
+
+    kinks = (Kink(-3.0, 0.0, -0.5), Kink(3.0, 1.5, 1.0))
+
+    def f(self, z: Array) -> Array:
+        inside = usual(z * (z + 3) / 6, {"z (z/6 + 1/2)": lambda: z * (z / 6 + 0.5)})
+        return np.where(z <= -3, 0, np.where(z >= 3, z, inside))
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        inside = usual(
+            dy * ((2.0 * z + 3) / 6),
+            {
+                "z/3 + 1/2": lambda: dy * (z / 3 + 0.5),
+                "(z + 3)/6 + z/6": lambda: dy * ((z + 3) / 6) + dy * z / 6,
+            },
+        )
+        return np.where(z <= -3, 0, np.where(z <= 3, inside, dy))
+
+
+@dataclass(frozen=True)
+class Softshrink(Kinked):
+    """y = z - l for z > l, z + l for z < -l, else 0; f'(z) = 1 or 0; kinks at -l and l: [0, 1].
+
+    Parameters
+    ----------
+    l : half the width of the interval that becomes 0; positive.
+    """
+
+    l: float = 0.5  # noqa: E741  (lambda in PyTorch)
+
+    def __post_init__(self) -> None:
+        _positive(self, "l")
+        super().__post_init__()
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        return Kink(-self.l, 1.0, 0.0), Kink(self.l, 0.0, 1.0)
+
+    def f(self, z: Array) -> Array:
+        return np.where(abs(z) > self.l, np.where(z > 0, z - self.l, z + self.l), 0)
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where((z > self.l) | (z <= -self.l), dy, 0)
+
+
+@dataclass(frozen=True)
+class Hardshrink(Softshrink):
+    """y = z for |z| > l, else 0; f'(z) = 1 or 0, at the jumps -l and l either one."""
+
+    def f(self, z: Array) -> Array:
+        return np.where(abs(z) > self.l, z, 0)
+
+
+@dataclass(frozen=True)
+class Threshold(Kinked):
+    """y = z for z > t, else v; f'(z) = 1 or 0, at t either one.
+
+    Parameters
+    ----------
+    t : the threshold.
+    v : what stands for numbers up to it.
+    """
+
+    t: float = 0.0
+    v: float = 0.0
+
+    def __post_init__(self) -> None:
+        finite(self, "t", "v")
+        super().__post_init__()
+
+    @property
+    def kinks(self) -> tuple[Kink, ...]:
+        return (Kink(self.t, 0.0, 1.0),)
+
+    def f(self, z: Array) -> Array:
+        return np.where(z > self.t, z, self.v)
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > self.t, dy, 0)
+
+
+@dataclass(frozen=True)
+class PReLU(Op):
+    """z = y for y > 0, else a y (He et al. 2015); dy = dz or a dz,  da = sum of dz y over y <= 0.
+
+    At y = 0 anything between the slopes is valid; this op takes a.
+
+    Parameters
+    ----------
+    n : how many slopes: 1, or one for each channel on axis 1.
+    """
+
+    n: int = 1
+
+    def __post_init__(self) -> None:
+        positive(self, "n")
+
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {"a": (self.n,)}
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        shape = shapes[0]
+        if self.n > 1 and (len(shape) < 2 or shape[1] != self.n):
+            raise ValueError(f"PReLU takes {self.n} channels on axis 1, received shape {shape}")
+        return shape
+
+    def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:
+        """Slopes around PyTorch's 1/4."""
+        drawn: NDArray = rng.uniform(0.1, 0.4, shape)
+        return drawn
+
+    def _beside(self, a: Array, y: Array) -> Array:
+        """The slopes, in a shape that broadcasts against y."""
+        return a.reshape(*(-1 if i == 1 and self.n > 1 else 1 for i in range(max(y.ndim, 1))))
+
+    def forward(self, *y: Array) -> Array:
+        x, a = y
+        return np.where(x > 0, x, self._beside(a, x) * x)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        x, a = y
+        others = tuple(i for i in range(x.ndim) if i != 1 or self.n == 1)
+        da = np.where(x > 0, 0, dz * x).sum(axis=others, keepdims=True).reshape(self.n)
+        return np.where(x > 0, dz, self._beside(a, x) * dz), da
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
+        x, a = y
+        at = np.abs(x) < tiny
+        slope = np.broadcast_to(self._beside(a, x), x.shape)
+        return Slopes(at, np.minimum(slope, 1.0), np.maximum(slope, 1.0)) if at.any() else None
+
+
+@dataclass(frozen=True)
+class GLU(Op):
+    """z = a f(b) for the halves (a, b) of an axis (Dauphin et al. 2017).
+
+    da = dz f(b),  db = dz a f'(b).
+
+    Parameters
+    ----------
+    gate : Sigmoid() for GLU, SiLU() for SwiGLU, GELU() for GEGLU; no gate with kinks.
+    axis : that is halved, the last by default.
+
+    >>> GLU().output_shape((5, 6))
+    (5, 3)
+    """
+
+    gate: Activation = field(default_factory=Sigmoid)
+    axis: int = -1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.gate, Activation) or isinstance(self.gate, Kinked):
+            give = "a smooth activation, such as Sigmoid(); write others as nodes: Split, ReLU"
+            raise refused(self, "gate", self.gate, give)
+        whole(self, "axis")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        shape = shapes[0]
+        (at,) = axes_in(self, self.axis, shape)
+        if shape[at] % 2:
+            raise ValueError(f"{self!r} halves axis {self.axis}, received shape {shape}")
+        return (*shape[:at], shape[at] // 2, *shape[at + 1 :])
+
+    def _halves(self, y: Array) -> list[Array]:
+        return split(y, [y.shape[self.axis] // 2] * 2, self.axis)
+
+    def forward(self, *y: Array) -> Array:
+        a, b = self._halves(y[0])
+        return a * self.gate.f(b)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        a, b = self._halves(y[0])
+        gate = self.gate.f(b)
+        return (np.concatenate([dz * gate, self.gate.df(dz * a, b, gate)], axis=self.axis),)

@@ -1,0 +1,40 @@
+"""Every op and divergence that a network can be written with, by family.
+
+>>> import gradparity as gp
+>>> gp.ops.Mish(), gp.ops.Affine(4, 3)
+(Mish(), Affine(n_in=4, n_out=3, bias=True))
+"""
+
+from __future__ import annotations
+
+from .core.formulas import activations as _activations
+from .core.formulas import (
+    attention,
+    divergences,
+    embedding,
+    layers,
+    maxima,
+    movements,
+    norms,
+    recurrent,
+    windows,
+)
+from .core.formulas.activations import *  # noqa: F403
+from .core.formulas.attention import *  # noqa: F403
+from .core.formulas.divergences import *  # noqa: F403
+from .core.formulas.embedding import *  # noqa: F403
+from .core.formulas.layers import *  # noqa: F403
+from .core.formulas.maxima import *  # noqa: F403
+from .core.formulas.movements import *  # noqa: F403
+from .core.formulas.norms import *  # noqa: F403
+from .core.formulas.recurrent import *  # noqa: F403
+from .core.formulas.windows import *  # noqa: F403
+from .core.vocabulary import activations
+from .core.vocabulary.activations import *  # noqa: F403
+
+_FAMILIES = (
+    *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
+    *(recurrent, windows, activations),
+)
+
+__all__ = [name for family in _FAMILIES for name in family.__all__]

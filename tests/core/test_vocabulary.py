@@ -1,0 +1,117 @@
+"""Every op of the vocabulary on the numbers of its case: 60 digits, and the bounds.
+
+What the values are by other means is said in test_best_forms.py, and by PyTorch and JAX.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.comparisons.cases.vocabulary import VOCABULARY
+from gradparity.core import Bounded, Rounding
+
+from .oracle import MP, Real, as_array, inside
+
+#: A central difference of H errs by H^2 f'''/6 and by 10^-60 |f| / H: 40 digits down, both.
+H, TOLERANCE = Real.of(MP.mpf(10) ** -20), Real.of(MP.mpf(10) ** -28)
+
+
+def inputs_of(name: str) -> tuple[Any, list[np.ndarray]]:
+    """The op and its inputs and parameters in float32, away from kinks."""
+    shaped = VOCABULARY[name]
+    case = shaped.case(batch=2, seed=3, whole=False).astype("float32")
+    step = case.network.steps[0]
+    return shaped.op, [np.asarray(case.given[y]) for y in step.inputs]
+
+
+def several(z: Any) -> tuple[Any, ...]:
+    return z if isinstance(z, tuple) else (as_array(z),)
+
+
+def cotangents(op: Any, z: tuple[Any, ...], make: Any) -> Any:
+    """dz of every output with a gradient, as `vjp` takes it."""
+    rng = np.random.default_rng(5)
+    drawn = [make(rng.standard_normal(a.shape).astype(np.float32)) for a in z[: len(op.outputs)]]
+    return tuple(drawn) if len(drawn) > 1 else drawn[0]
+
+
+def as_reals(a: np.ndarray) -> Any:
+    return a if a.dtype.kind in "iub" else Real.array(a)
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+def test_vjp_is_the_transpose_of_the_derivative(name: str) -> None:
+    """<dz, J v> = <vjp(dz), v>, with J v the difference of two values in 60 digits."""
+    op, arrays = inputs_of(name)
+    y = [as_reals(a) for a in arrays]
+    z = op.forward(*y)
+    dz = cotangents(op, several(z), Real.array)
+    found = op.vjp(dz, tuple(y), z)
+    assert len(found) == len(y)
+    rng = np.random.default_rng(0)
+    v = [
+        None if g is None else Real.array(rng.standard_normal(a.shape))
+        for a, g in zip(y, found, strict=True)
+    ]
+    assert any(each is not None for each in v)
+
+    def moved(h: Any) -> tuple[Any, ...]:
+        pairs = zip(y, v, strict=True)
+        return several(op.forward(*(a if b is None else as_array(a + b * h) for a, b in pairs)))
+
+    ahead, behind = moved(H), moved(-H)
+    dz = dz if isinstance(dz, tuple) else (dz,)
+    along = [
+        d[at] * (a[at] - b[at]) / (2 * H)
+        for d, a, b in zip(dz, ahead[: len(dz)], behind[: len(dz)], strict=True)
+        for at in np.ndindex(*d.shape)
+    ]
+    back = []
+    for g, a, b in zip(found, y, v, strict=True):
+        if b is not None:
+            assert np.shape(g) == a.shape
+            back += [as_array(g)[at] * b[at] for at in np.ndindex(*a.shape)]
+    size = 1 + sum(abs(t) for t in (*along, *back))
+    assert abs(sum(along) - sum(back)) <= TOLERANCE * size
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+def test_bounds_cover_the_truth_and_every_dtype(name: str) -> None:
+    op, arrays = inputs_of(name)
+    truth = tuple(as_reals(a) for a in arrays)
+    z = op.forward(*truth)
+    right = [*several(z), *op.vjp(cotangents(op, several(z), Real.array), truth, z)]
+    for dtype in ("float32", "float64"):
+        rounding = Rounding.of(dtype)
+        plain = tuple(a if a.dtype.kind in "iub" else a.astype(dtype) for a in arrays)
+        z = op.forward(*plain)
+        dz = cotangents(op, several(z), lambda a, dtype=dtype: a.astype(dtype))
+        computed = [*several(z), *op.vjp(dz, plain, z)]
+
+        def exactly(a: Any, rounding: Rounding = rounding) -> Any:
+            return a if a.dtype.kind in "iub" else Bounded.exactly(a, rounding)
+
+        bounded = tuple(map(exactly, plain))
+        z = op.forward(*bounded)
+        shaped = z if isinstance(z, tuple) else (z,)
+        reference = [*shaped, *op.vjp(cotangents(op, shaped, exactly), bounded, z)]
+        for got, bound, true in zip(computed, reference, right, strict=True):
+            if got is None:
+                assert bound is None
+                continue
+            assert got.dtype == dtype
+            assert got.shape == bound.shape == np.shape(true)
+            assert np.isfinite(bound.full_error()).all()
+            assert inside(got, bound).all()
+            assert inside(as_array(true), bound).all()
+
+
+@pytest.mark.parametrize("name", VOCABULARY)
+def test_output_shape_says_what_comes_out(name: str) -> None:
+    op, arrays = inputs_of(name)
+    z = several(op.forward(*arrays))
+    shapes = op.output_shape(*(a.shape for a in arrays))
+    assert [a.shape for a in z] == list(shapes if len(z) > 1 else [shapes])

@@ -1,0 +1,228 @@
+"""Activations by the textbook, at any precision: what the best forms are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gradparity.core import (
+    ELU,
+    GELU,
+    SELU,
+    Hardtanh,
+    Identity,
+    LeakyReLU,
+    RandomizedLeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
+from gradparity.core.formulas.activations import SELU_A, SELU_SCALE
+from gradparity.core.vocabulary.activations import (
+    CELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    LogSigmoid,
+    Mish,
+    Softshrink,
+    Softsign,
+    SparsePlus,
+    Squareplus,
+    Tanhshrink,
+    Threshold,
+)
+
+__all__ = ["FORMULAS", "Formula", "sigma", "softplus"]
+
+
+class Formula(NamedTuple):
+    """An activation: its value and slope by the textbook, and where digits may be lost.
+
+    Parameters
+    ----------
+    op : the activation.
+    value, slope : of (context, z).
+    tail : further units roundoff of the bound at z, where a rounded argument is exponentiated.
+    until : the tail ends here.
+    roots : between these points the slope is a difference of like numbers.
+    """
+
+    op: Any
+    value: Callable[[Any, Any], Any]
+    slope: Callable[[Any, Any], Any]
+    tail: Callable[[float], float] = lambda z: 0.0
+    roots: tuple[float, float] = (0.0, 0.0)
+    until: float = 60.0
+
+
+def sigma(M: Any, z: Any) -> Any:
+    return 1 / (1 + M.exp(-z))
+
+
+def leaky(a: float) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    return (lambda M, z: z if z > 0 else a * z), (lambda M, z: M.mpf(1) if z > 0 else M.mpf(a))
+
+
+def elu(s: float, a: float) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    def value(M, z):
+        return M.mpf(s) * z if z > 0 else M.mpf(s) * M.mpf(a) * M.expm1(z)
+
+    def slope(M, z):
+        return M.mpf(s) if z > 0 else M.mpf(s) * M.mpf(a) * M.exp(z)
+
+    return value, slope
+
+
+def softplus(M: Any, z: Any) -> Any:
+    return max(z, 0) + M.log1p(M.exp(-abs(z)))
+
+
+def gelu_tanh(M: Any, z: Any) -> Any:
+    return z * sigma(M, 2 * _argument(M, z))
+
+
+def gelu_tanh_slope(M: Any, z: Any) -> Any:
+    u, du = _argument(M, z), M.sqrt(2 / M.pi) * (1 + 3 * M.mpf("0.044715") * z * z)
+    e = M.exp(-2 * abs(u))
+    return sigma(M, 2 * u) + 2 * z * du * e / (1 + e) ** 2
+
+
+def _argument(M: Any, z: Any) -> Any:
+    return M.sqrt(2 / M.pi) * (z + M.mpf("0.044715") * z**3)
+
+
+def normal(M: Any, z: Any) -> Any:
+    """Phi(z); beyond 60 it is 0 or 1 to 700 digits."""
+    return M.erfc(-min(max(z, -60), 60) / M.sqrt(2)) / 2
+
+
+def gelu_slope(M: Any, z: Any) -> Any:
+    return normal(M, z) + z * M.exp(-z * z / 2) / M.sqrt(2 * M.pi)
+
+
+def mish(M: Any, z: Any) -> Any:
+    return M.tanh(softplus(M, z))
+
+
+def mish_slope(M: Any, z: Any) -> Any:
+    return mish(M, z) + z * sigma(M, z) / M.cosh(softplus(M, z)) ** 2
+
+
+def squareplus(M: Any, z: Any) -> Any:
+    """(z + sqrt(z^2 + 3)) / 2; multiplied out, a sum of like signs."""
+    root = M.sqrt(z * z + 3)
+    return (z + root) / 2 if z > 0 else M.mpf(3) / 2 / (root - z)
+
+
+def tanhshrink(M: Any, z: Any) -> Any:
+    """z - tanh z; by its series where no digits of the difference would be left."""
+    return z - M.tanh(z) if abs(z) > 1e-9 else z**3 / 3 - 2 * z**5 / 15
+
+
+def hard(M: Any, z: Any) -> Any:
+    return min(max(z, M.mpf(-1)), M.mpf(1))
+
+
+FORMULAS = [
+    Formula(Identity(), lambda M, z: z, lambda M, z: M.mpf(1)),
+    Formula(Sigmoid(), sigma, lambda M, z: sigma(M, z) * sigma(M, -z)),
+    Formula(Tanh(), lambda M, z: M.tanh(z), lambda M, z: 4 * sigma(M, 2 * z) * sigma(M, -2 * z)),
+    Formula(ReLU(), *leaky(0.0)),
+    Formula(LeakyReLU(), *leaky(0.01)),
+    Formula(RandomizedLeakyReLU(training=False), *leaky(RandomizedLeakyReLU().mean)),
+    Formula(Softplus(), softplus, sigma),
+    Formula(
+        Softplus(threshold=20.0),
+        lambda M, z: z if z > 20 else softplus(M, z),
+        lambda M, z: M.mpf(1) if z > 20 else sigma(M, z),
+    ),
+    Formula(ELU(), *elu(1.0, 1.0)),
+    Formula(ELU(a=0.7), *elu(1.0, 0.7)),
+    Formula(SELU(), *elu(SELU_SCALE, SELU_A)),
+    Formula(
+        SiLU(),
+        lambda M, z: z * sigma(M, z),
+        lambda M, z: sigma(M, z) * (1 + z * sigma(M, -z)),
+        roots=(-1.7, -1.0),
+    ),
+    Formula(
+        GELU(),
+        lambda M, z: z * normal(M, z),
+        gelu_slope,
+        tail=lambda z: 8 * z * z,
+        roots=(-1.2, -0.5),
+    ),
+    Formula(
+        GELU("tanh"),
+        gelu_tanh,
+        gelu_tanh_slope,
+        tail=lambda z: 12 * abs(z * (1.6 + 0.0714 * z * z)),
+        roots=(-1.7, -0.4),
+    ),
+    Formula(
+        Hardtanh(), hard, lambda M, z: M.mpf(1) if -1 < z <= 1 else M.mpf(0)
+    ),
+    Formula(
+        Hardtanh(0.0, 6.0),
+        lambda M, z: min(max(z, M.mpf(0)), M.mpf(6)),
+        lambda M, z: M.mpf(1) if 0 < z <= 6 else M.mpf(0),
+    ),
+    Formula(
+        SiLU(1.5),
+        lambda M, z: z * sigma(M, 1.5 * z),
+        lambda M, z: sigma(M, 1.5 * z) * (1 + 1.5 * z * sigma(M, -1.5 * z)),
+        tail=lambda z: 4 * abs(z),
+        roots=(-1.2, -0.6),
+        until=1e3,
+    ),
+    Formula(LogSigmoid(), lambda M, z: -softplus(M, -z), lambda M, z: sigma(M, -z)),
+    Formula(Mish(), lambda M, z: z * mish(M, z), mish_slope, roots=(-3.0, -0.4)),
+    Formula(Softsign(), lambda M, z: z / (1 + abs(z)), lambda M, z: 1 / (1 + abs(z)) ** 2),
+    Formula(Tanhshrink(), tanhshrink, lambda M, z: M.tanh(z) ** 2),
+    Formula(
+        Squareplus(3.0),
+        squareplus,
+        lambda M, z: squareplus(M, z) / M.sqrt(z * z + 3),
+    ),
+    Formula(
+        SparsePlus(),
+        lambda M, z: M.mpf(0) if z <= -1 else z if z >= 1 else (z + 1) ** 2 / 4,
+        lambda M, z: M.mpf(0) if z <= -1 else M.mpf(1) if z >= 1 else (z + 1) / 2,
+    ),
+    Formula(
+        CELU(0.7),
+        lambda M, z: z if z > 0 else M.mpf(0.7) * M.expm1(z / M.mpf(0.7)),
+        lambda M, z: M.mpf(1) if z > 0 else M.exp(z / M.mpf(0.7)),
+        tail=lambda z: 8 * abs(z),
+        until=1e3,
+    ),
+    Formula(
+        Hardsigmoid(),
+        lambda M, z: min(max((z + 3) / 6, M.mpf(0)), M.mpf(1)),
+        lambda M, z: M.mpf(1) / 6 if -3 < z <= 3 else M.mpf(0),
+    ),
+    Formula(
+        Hardswish(),
+        lambda M, z: z * min(max((z + 3) / 6, M.mpf(0)), M.mpf(1)),
+        lambda M, z: M.mpf(0) if z <= -3 else M.mpf(1) if z > 3 else (2 * z + 3) / 6,
+        roots=(-1.7, -1.3),
+    ),
+    Formula(
+        Softshrink(0.75),
+        lambda M, z: z - M.sign(z) * M.mpf(0.75) if abs(z) > 0.75 else M.mpf(0),
+        lambda M, z: M.mpf(1) if abs(z) > 0.75 else M.mpf(0),
+    ),
+    Formula(
+        Hardshrink(0.75),
+        lambda M, z: z if abs(z) > 0.75 else M.mpf(0),
+        lambda M, z: M.mpf(1) if abs(z) > 0.75 else M.mpf(0),
+    ),
+    Formula(
+        Threshold(0.5, -1.0),
+        lambda M, z: z if z > 0.5 else M.mpf(-1),
+        lambda M, z: M.mpf(1) if z > 0.5 else M.mpf(0),
+    ),
+]  # fmt: skip
