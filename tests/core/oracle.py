@@ -42,6 +42,7 @@ CONSTANTS = {
     math.sqrt(2 / math.pi): MP.sqrt(2 / MP.pi),
     1 / math.sqrt(2 * math.pi): 1 / MP.sqrt(2 * MP.pi),
     SELU_SCALE * SELU_A: MP.mpf(SELU_SCALE) * MP.mpf(SELU_A),
+    2 / math.sqrt(math.pi): 2 / MP.sqrt(MP.pi),
     3 * 0.044715: 3 * MP.mpf(0.044715),
 }
 
@@ -155,6 +156,21 @@ class Real:
 
     def tanh(self):
         return Real.of(MP.tanh(self.v))
+
+    def arctan(self):
+        return Real.of(MP.atan(self.v))
+
+    def sign(self):
+        return Real.of(MP.sign(self.v))
+
+    def floor(self):
+        return Real.of(MP.floor(self.v))
+
+    def ceil(self):
+        return Real.of(MP.ceil(self.v))
+
+    def rint(self):
+        return Real.of(MP.nint(self.v))
 
     def sin(self):
         return Real.of(MP.sin(self.v))

@@ -12,6 +12,7 @@ import pytest
 
 from gradparity.comparisons.cases.vocabulary import VOCABULARY
 from gradparity.core import Bounded, Rounding
+from gradparity.core.vocabulary.pointwise import Step
 
 from .oracle import MP, Real, as_array, inside
 
@@ -42,7 +43,20 @@ def as_reals(a: np.ndarray) -> Any:
     return a if a.dtype.kind in "iub" else Real.array(a)
 
 
-@pytest.mark.parametrize("name", VOCABULARY)
+#: Ops whose gradient is not the derivative of their value.
+BY_DEFINITION = {"straight-through"}
+
+
+def test_a_step_has_the_gradient_zero_or_that_of_its_output() -> None:
+    z = np.array([-1.5, 0.0, 2.5])
+    for to, y in (("sign", [-1, 0, 1]), ("floor", [-2, 0, 2]), ("ceil", [-1, 0, 3]),
+                  ("nearest", [-2, 0, 2]), ("step", [0, 0, 1])):  # fmt: skip
+        assert Step(to).f(z).tolist() == y
+        assert Step(to).df(z, z, z).tolist() == [0, 0, 0]
+        assert Step(to, straight_through=True).df(z, z, z).tolist() == z.tolist()
+
+
+@pytest.mark.parametrize("name", [name for name in VOCABULARY if name not in BY_DEFINITION])
 def test_vjp_is_the_transpose_of_the_derivative(name: str) -> None:
     """<dz, J v> = <vjp(dz), v>, with J v the difference of two values in 60 digits."""
     op, arrays = inputs_of(name)

@@ -34,6 +34,16 @@ from gradparity.core.vocabulary.activations import (
     Tanhshrink,
     Threshold,
 )
+from gradparity.core.vocabulary.pointwise import (
+    Abs,
+    Arctan,
+    Erf,
+    Erfc,
+    Expm1,
+    Reciprocal,
+    Scale,
+    Square,
+)
 
 __all__ = ["FORMULAS", "Formula", "sigma", "softplus"]
 
@@ -122,6 +132,15 @@ def tanhshrink(M: Any, z: Any) -> Any:
     return z - M.tanh(z) if abs(z) > 1e-9 else z**3 / 3 - 2 * z**5 / 15
 
 
+def bell(M: Any, z: Any) -> Any:
+    return 2 / M.sqrt(M.pi) * M.exp(-min(z * z, M.mpf(10) ** 4))
+
+
+def erfc(M: Any, z: Any) -> Any:
+    """Beyond 60 it is 0 or 2 to 700 digits."""
+    return M.erfc(min(max(z, -60), 60))
+
+
 def hard(M: Any, z: Any) -> Any:
     return min(max(z, M.mpf(-1)), M.mpf(1))
 
@@ -162,9 +181,7 @@ FORMULAS = [
         tail=lambda z: 12 * abs(z * (1.6 + 0.0714 * z * z)),
         roots=(-1.7, -0.4),
     ),
-    Formula(
-        Hardtanh(), hard, lambda M, z: M.mpf(1) if -1 < z <= 1 else M.mpf(0)
-    ),
+    Formula(Hardtanh(), hard, lambda M, z: M.mpf(1) if -1 < z <= 1 else M.mpf(0)),
     Formula(
         Hardtanh(0.0, 6.0),
         lambda M, z: min(max(z, M.mpf(0)), M.mpf(6)),
@@ -225,4 +242,13 @@ FORMULAS = [
         lambda M, z: z if z > 0.5 else M.mpf(-1),
         lambda M, z: M.mpf(1) if z > 0.5 else M.mpf(0),
     ),
-]  # fmt: skip
+    Formula(Scale(-1.5), lambda M, z: M.mpf(-1.5) * z, lambda M, z: M.mpf(-1.5)),
+    Formula(Abs(), lambda M, z: abs(z), lambda M, z: M.sign(z)),
+    Formula(Arctan(), lambda M, z: M.atan(z), lambda M, z: 1 / (1 + z * z)),
+    # Its bound is in units of one, as PyTorch's GELU has it.
+    Formula(Erf(), lambda M, z: M.erf(z), bell, tail=lambda z: 8 * z * z + 32 / min(1, abs(z))),
+    Formula(Erfc(), erfc, lambda M, z: -bell(M, z), tail=lambda z: 8 * z * z),
+    Formula(Expm1(), lambda M, z: M.expm1(z), lambda M, z: M.exp(z)),
+    Formula(Square(), lambda M, z: z * z, lambda M, z: 2 * z),
+    Formula(Reciprocal(), lambda M, z: 1 / z, lambda M, z: -1 / (z * z)),
+]

@@ -16,7 +16,7 @@ from ... import core
 from ...core.network.nodes import Step
 from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
-from .vocabulary import activations
+from .vocabulary import activations, pointwise
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -227,6 +227,7 @@ WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
+    **pointwise.FUNCTIONS,
     core.Identity: lambda op, z: z,
     core.Sigmoid: lambda op, z: jax.nn.sigmoid(z),
     core.Tanh: lambda op, z: jnp.tanh(z),

@@ -25,7 +25,7 @@ from ..overrides import (
     no_function,
     twins_of,
 )
-from .vocabulary import activations
+from .vocabulary import activations, pointwise
 
 __all__ = [
     "NATIVE",
@@ -275,6 +275,7 @@ LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
+    **pointwise.FUNCTIONS,
     core.SiLU: lambda op, z: z * torch.sigmoid(op.b * z),
     core.MaxPool: _max_pool,
     core.Attention: _attention,

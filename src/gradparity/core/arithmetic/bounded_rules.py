@@ -12,6 +12,7 @@ a / b                 (e_a + |a/b| e_b) / (|b| - e_b) + 3 u |a/b|
 sum of n terms t      sum e_t + gamma_{n} sum |t|                  gamma_n = n u / (1 - n u)
 A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
 exp, tanh, log, ...   the image of [a - e, a + e], + 8 u |f(a)|
+sign, floor, rint ..  the image of [a - e, a + e]
 erf                   the same, + 16 u of one
 erfc                  the same as exp, + 8 u |erfc(a)|
 sin, cos              |slope| e + e^2 / 2, at most e, + 8 u of one (of itself where |a| <= 1)
@@ -162,6 +163,17 @@ def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..
     return rule
 
 
+def _steps(f: Callable[[Any], Any]) -> Callable[..., Bounded]:
+    """The rule of a step function that rises: the image of [a - e, a + e], and no rounding."""
+
+    def rule(a: Bounded) -> Bounded:
+        value = f(a.value)
+        error = np.maximum(f(a.value + a.error) - value, value - f(a.value - a.error))
+        return Bounded(value, np.where(a.full_error() > 0, error, 0.0), a.rounding)
+
+    return rule
+
+
 def _exp(a: Bounded) -> Bounded:
     """e^-inf is exactly 0 where the infinity was given."""
     z = _increasing(np.exp)(a)
@@ -301,6 +313,11 @@ Bounded.UFUNCS |= {
     np.log1p: _increasing(np.log1p, -1.0),
     np.sqrt: _increasing(np.sqrt, 0.0),
     np.tanh: _increasing(np.tanh),
+    np.arctan: _increasing(np.arctan),
+    np.sign: _steps(np.sign),
+    np.floor: _steps(np.floor),
+    np.ceil: _steps(np.ceil),
+    np.rint: _steps(np.rint),
     np.sin: _wave(np.sin, np.cos),
     np.cos: _wave(np.cos, np.sin),
     np.hypot: _hypot,

@@ -10,6 +10,7 @@ a + b, a b, a / b     v u^2 z^2
 sum of n terms t      v [u_s^2 (n/6 + 1) sum t^2 + (u_s^2 n/3 + u^2) z^2]
 A @ B                 the same over the products t = a b, and v 2 u_f^2 sum t^2
 exp, tanh, hypot ...  v (9 u_s^2 + u^2) z^2
+sign, floor, rint ..  0
 sin, cos              the same, + v 9 u_s^2 where |a| > 1
 logaddexp             v ((3 u_s + u |a - b|)^2 log(1 + e^-|a - b|)^2 + u^2 z^2)
 ====================  ==========================================================================
@@ -137,6 +138,11 @@ def _elementary(
     return rule
 
 
+def _steps(f: Callable[[Any], Any]) -> Callable[..., Varied]:
+    """The rule of a step function: between its steps nothing spreads."""
+    return lambda a: Varied(f(a.value), 0.0, a.noise)
+
+
 def _hypot(a: Varied, b: Varied) -> Varied:
     noise, value = a.noise, np.hypot(a.value, b.value)
     divisor = np.where(value > 0, value, 1.0)
@@ -237,6 +243,11 @@ Varied.UFUNCS |= {
     np.log1p: _elementary(np.log1p, lambda x, y: 1 / (1 + x)),
     np.sqrt: _elementary(np.sqrt, lambda x, y: 0.5 / y),
     np.tanh: _elementary(np.tanh, lambda x, y: np.square(1 / np.cosh(x))),
+    np.arctan: _elementary(np.arctan, lambda x, y: 1 / (1 + np.square(x))),
+    np.sign: _steps(np.sign),
+    np.floor: _steps(np.floor),
+    np.ceil: _steps(np.ceil),
+    np.rint: _steps(np.rint),
     np.sin: _elementary(np.sin, lambda x, y: np.cos(x), ELEMENTARY, 1.0),
     np.cos: _elementary(np.cos, lambda x, y: -np.sin(x), ELEMENTARY, 1.0),
     np.hypot: _hypot,

@@ -261,6 +261,7 @@ class Softshrink(Kinked):
     """
 
     l: float = 0.5  # noqa: E741  (lambda in PyTorch)
+    subgradient: float | str = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         _positive(self, "l")
@@ -297,6 +298,7 @@ class Threshold(Kinked):
 
     t: float = 0.0
     v: float = 0.0
+    subgradient: float | str = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         finite(self, "t", "v")

@@ -5,7 +5,7 @@ Half of the samples are small whole numbers, which hit ties and kinks exactly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from ....core import Case, Concatenate, LinearLoss, Network, Node, Op
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Shape
 
-__all__ = ["SHAPED", "Shaped"]
+__all__ = ["POSITIVE", "SHAPED", "Shaped"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Shaped:
     fixed : input name -> numbers, for inputs without a gradient and without a batch axis.
     batch : the only batch size that fits the op; None for any.
     zeros : whether there are zeros among the whole numbers.
+    within : a function into the domain of the op, applied to float inputs; None for none.
     scale : standard deviation of the numbers; small enough for 2e-5 to be above float32 bounds.
     """
 
@@ -38,6 +39,7 @@ class Shaped:
     batch: int | None = None
     zeros: bool = True
     scale: float = 0.5
+    within: Callable[[NDArray], NDArray] | None = None
 
     def network(self) -> Network:
         """The op alone, its outputs side by side, with a cotangent chosen by the targets."""
@@ -61,8 +63,13 @@ class Shaped:
             a[:n] = np.round(1.5 / self.scale * a[:n])
             if not self.zeros:
                 a[:n][a[:n] == 0] = 1.0
-            inputs[name] = a
+            inputs[name] = a if self.within is None else self.within(a)
         return Case.random(self.network(), seed=seed, x={**inputs, **self.fixed})
+
+
+def POSITIVE(a: NDArray) -> NDArray:
+    """Positive numbers, none of them small."""
+    return np.abs(a) + 0.25
 
 
 IMAGE, HEADS = (3, 8, 7), (2, 5, 4)

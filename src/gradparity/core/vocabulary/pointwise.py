@@ -1,0 +1,283 @@
+"""Mathematical functions, elementwise: y = f(z), and dz = f'(z) dy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, erf, erfc, usual
+from ..formulas.arguments import finite, one_of, true_or_false
+from ..formulas.op import Activation, Kink, Kinked
+
+__all__ = [
+    "Abs",
+    "Arctan",
+    "Cos",
+    "Erf",
+    "Erfc",
+    "Exp",
+    "Expm1",
+    "Log",
+    "Log1p",
+    "Reciprocal",
+    "Rsqrt",
+    "Scale",
+    "Sin",
+    "Sqrt",
+    "Square",
+    "Step",
+]
+
+
+@dataclass(frozen=True)
+class Scale(Activation):
+    """y = a z + b; f'(z) = a.
+
+    Parameters
+    ----------
+    a, b : any numbers: -1 and 0 change the sign.
+
+    >>> Scale(-1.0).f(np.array([2.0]))
+    array([-2.])
+    """
+
+    a: float = 1.0
+    b: float = 0.0
+
+    def __post_init__(self) -> None:
+        finite(self, "a", "b")
+
+    def f(self, z: Array) -> Array:
+        return self.a * z + self.b if self.b else self.a * z
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return self.a * dy
+
+
+@dataclass(frozen=True)
+class Square(Activation):
+    """y = z^2; f'(z) = 2 z."""
+
+    def f(self, z: Array) -> Array:
+        return z * z
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return 2.0 * dy * z
+
+
+@dataclass(frozen=True)
+class Reciprocal(Activation):
+    """y = 1 / z; f'(z) = -1 / z^2."""
+
+    def f(self, z: Array) -> Array:
+        return 1 / z
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return usual(
+            -dy / z / z, {"-dy / z^2": lambda: -dy / (z * z), "-dy y^2": lambda: -dy * (y * y)}
+        )
+
+
+@dataclass(frozen=True)
+class Sqrt(Activation):
+    """y = sqrt(z); f'(z) = 1 / (2 y), which is infinite at 0."""
+
+    def f(self, z: Array) -> Array:
+        return np.sqrt(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return 0.5 * dy / np.sqrt(z)
+
+
+@dataclass(frozen=True)
+class Rsqrt(Activation):
+    """y = 1 / sqrt(z); f'(z) = -y / (2 z)."""
+
+    def f(self, z: Array) -> Array:
+        return 1 / np.sqrt(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        root = np.sqrt(z)
+        forms = {
+            "-dy y^3 / 2": lambda: -0.5 * dy * (y * y * y),
+            "-dy / (2 z sqrt(z))": lambda: -0.5 * dy / (z * root),
+        }
+        return usual(-0.5 * dy / root / z, forms)
+
+
+@dataclass(frozen=True)
+class Exp(Activation):
+    """y = e^z; f'(z) = y."""
+
+    def f(self, z: Array) -> Array:
+        return np.exp(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy * np.exp(z)
+
+
+@dataclass(frozen=True)
+class Expm1(Activation):
+    """y = e^z - 1; f'(z) = y + 1 = e^z."""
+
+    def f(self, z: Array) -> Array:
+        return usual(np.expm1(z), {"e^z - 1": lambda: np.exp(z) - 1})
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy * usual(
+            np.exp(z), {"y + 1": lambda: y + 1, "expm1(z) + 1": lambda: np.expm1(z) + 1}
+        )
+
+
+@dataclass(frozen=True)
+class Log(Activation):
+    """y = log z; f'(z) = 1 / z.
+
+    Parameters
+    ----------
+    base : "e", "2" or "10".
+    """
+
+    base: str = "e"
+
+    def __post_init__(self) -> None:
+        one_of(self, "base", ("e", "2", "10"))
+
+    @property
+    def _factor(self) -> float:
+        return {"e": 1.0, "2": 1 / math.log(2), "10": 1 / math.log(10)}[self.base]
+
+    def f(self, z: Array) -> Array:
+        return np.log(z) if self.base == "e" else self._factor * np.log(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy / z if self.base == "e" else self._factor * (dy / z)
+
+
+@dataclass(frozen=True)
+class Log1p(Activation):
+    """y = log(1 + z); f'(z) = 1 / (1 + z)."""
+
+    def f(self, z: Array) -> Array:
+        return usual(np.log1p(z), {"log(1 + z)": lambda: np.log(1 + z)})
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy / (1 + z)
+
+
+@dataclass(frozen=True)
+class Sin(Activation):
+    """y = sin z; f'(z) = cos z."""
+
+    def f(self, z: Array) -> Array:
+        return np.sin(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy * np.cos(z)
+
+
+@dataclass(frozen=True)
+class Cos(Activation):
+    """y = cos z; f'(z) = -sin z."""
+
+    def f(self, z: Array) -> Array:
+        return np.cos(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return -dy * np.sin(z)
+
+
+@dataclass(frozen=True)
+class Arctan(Activation):
+    """y = arctan z; f'(z) = 1 / (1 + z^2)."""
+
+    def f(self, z: Array) -> Array:
+        return np.arctan(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        h = np.hypot(1 + 0 * z, z)
+        return usual(dy / h / h, {"dy / (1 + z^2)": lambda: dy / (1 + z * z)})
+
+
+@dataclass(frozen=True)
+class Erf(Activation):
+    """y = erf z; f'(z) = 2 / sqrt(pi) e^(-z^2)."""
+
+    def f(self, z: Array) -> Array:
+        return erf(z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy * _bell(z)
+
+
+@dataclass(frozen=True)
+class Erfc(Activation):
+    """y = 1 - erf z; f'(z) = -2 / sqrt(pi) e^(-z^2)."""
+
+    def f(self, z: Array) -> Array:
+        return usual(erfc(z), {"1 - erf(z)": lambda: 1 - erf(z)})
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return -dy * _bell(z)
+
+
+#: e^(-z^2) of such a number is 0 in every format.
+FAR = 100.0
+
+
+def _bell(z: Array) -> Array:
+    z = np.clip(z, -FAR, FAR)
+    return 2 / math.sqrt(math.pi) * np.exp(-(z * z))
+
+
+@dataclass(frozen=True)
+class Abs(Kinked):
+    """y = |z|; f'(z) = 1 or -1, at 0 anything between them."""
+
+    kinks = (Kink(0.0, -1.0, 1.0),)
+
+    def f(self, z: Array) -> Array:
+        return abs(z)
+
+    def slope(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.where(z > 0, dy, -dy)
+
+
+#: The step functions by name.
+STEPS: dict[str, Callable[[Array], Array]] = {
+    "sign": np.sign,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "nearest": np.rint,
+    "step": lambda z: np.maximum(np.sign(z), 0),
+}
+
+
+@dataclass(frozen=True)
+class Step(Activation):
+    """A piecewise constant function, whose gradient is zero by definition.
+
+    Parameters
+    ----------
+    to : "sign", "floor", "ceil", "nearest" (halves to even), or "step" (1 for z > 0, else 0).
+    straight_through : dz = dy in place of zero (Bengio et al. 2013).
+
+    >>> Step("floor", straight_through=True).df(np.ones(1), np.array([1.5]), np.array([1.0]))
+    array([1.])
+    """
+
+    to: str = "sign"
+    straight_through: bool = False
+
+    def __post_init__(self) -> None:
+        one_of(self, "to", tuple(STEPS))
+        true_or_false(self, "straight_through")
+
+    def f(self, z: Array) -> Array:
+        return STEPS[self.to](z)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy if self.straight_through else np.zeros_like(dy)
