@@ -25,7 +25,7 @@ from ..overrides import (
     no_function,
     twins_of,
 )
-from .vocabulary import activations, pointwise
+from .vocabulary import activations, pointwise, rearranging
 
 __all__ = [
     "NATIVE",
@@ -276,6 +276,7 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
     **pointwise.FUNCTIONS,
+    **rearranging.FUNCTIONS,
     core.SiLU: lambda op, z: z * torch.sigmoid(op.b * z),
     core.MaxPool: _max_pool,
     core.Attention: _attention,

@@ -1,9 +1,9 @@
 """A case of every op of `core.vocabulary`, by family."""
 
-from . import activations, pointwise
+from . import activations, pointwise, rearranging
 from .shaped import Shaped
 
 __all__ = ["VOCABULARY"]
 
 #: Name -> an op and its inputs.
-VOCABULARY: dict[str, Shaped] = {**activations.CASES, **pointwise.CASES}
+VOCABULARY: dict[str, Shaped] = {**activations.CASES, **pointwise.CASES, **rearranging.CASES}
