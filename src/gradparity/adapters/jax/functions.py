@@ -16,7 +16,7 @@ from ... import core
 from ...core.network.nodes import Step
 from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
-from .vocabulary import activations, pointwise, rearranging
+from .vocabulary import activations, pointwise, rearranging, sequences
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -228,6 +228,7 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
     **pointwise.FUNCTIONS,
+    **sequences.FUNCTIONS,
     **rearranging.FUNCTIONS,
     core.Identity: lambda op, z: z,
     core.Sigmoid: lambda op, z: jax.nn.sigmoid(z),

@@ -25,7 +25,7 @@ from ..overrides import (
     no_function,
     twins_of,
 )
-from .vocabulary import activations, pointwise, rearranging
+from .vocabulary import activations, pointwise, rearranging, sequences
 
 __all__ = [
     "NATIVE",
@@ -276,6 +276,7 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
     **pointwise.FUNCTIONS,
+    **sequences.FUNCTIONS,
     **rearranging.FUNCTIONS,
     core.SiLU: lambda op, z: z * torch.sigmoid(op.b * z),
     core.MaxPool: _max_pool,

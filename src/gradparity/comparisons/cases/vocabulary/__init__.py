@@ -1,9 +1,14 @@
 """A case of every op of `core.vocabulary`, by family."""
 
-from . import activations, pointwise, rearranging
+from . import activations, pointwise, rearranging, sequences
 from .shaped import Shaped
 
 __all__ = ["VOCABULARY"]
 
 #: Name -> an op and its inputs.
-VOCABULARY: dict[str, Shaped] = {**activations.CASES, **pointwise.CASES, **rearranging.CASES}
+VOCABULARY: dict[str, Shaped] = {
+    **activations.CASES,
+    **pointwise.CASES,
+    **rearranging.CASES,
+    **sequences.CASES,
+}
