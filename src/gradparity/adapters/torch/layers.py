@@ -25,7 +25,7 @@ from ..overrides import (
     no_function,
     twins_of,
 )
-from .vocabulary import activations, pointwise, rearranging, sequences
+from .vocabulary import activations, indexing, pointwise, rearranging, scans, sequences
 
 __all__ = [
     "NATIVE",
@@ -276,6 +276,8 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
     **pointwise.FUNCTIONS,
+    **scans.FUNCTIONS,
+    **indexing.FUNCTIONS,
     **sequences.FUNCTIONS,
     **rearranging.FUNCTIONS,
     core.SiLU: lambda op, z: z * torch.sigmoid(op.b * z),

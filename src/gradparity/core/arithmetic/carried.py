@@ -287,6 +287,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **{f: _joined(f) for f in (np.concatenate, np.stack)},
     **{f: _shaped(f) for f in MOVING},
     **{f: _constant_like(f) for f in (np.zeros_like, np.ones_like)},
+    np.argsort: lambda _, x, axis=-1, kind=None: np.argsort(x.value, axis=axis, kind=kind),
 }
 
 #: Decided on the values.

@@ -1,6 +1,6 @@
 """A case of every op of `core.vocabulary`, by family."""
 
-from . import activations, pointwise, rearranging, sequences
+from . import activations, indexing, pointwise, rearranging, scans, sequences
 from .shaped import Shaped
 
 __all__ = ["VOCABULARY"]
@@ -9,6 +9,8 @@ __all__ = ["VOCABULARY"]
 VOCABULARY: dict[str, Shaped] = {
     **activations.CASES,
     **pointwise.CASES,
+    **scans.CASES,
+    **indexing.CASES,
     **rearranging.CASES,
     **sequences.CASES,
 }

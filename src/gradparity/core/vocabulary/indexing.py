@@ -1,0 +1,186 @@
+"""Elements chosen and replaced by integers: gather, scatter, masked fill.
+
+The integers are the first input; they have no gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray, moved, moved_back
+from ..formulas.arguments import axes_in, broadcast, finite, positive, true_or_false, whole
+from ..formulas.op import Op, Shape
+
+__all__ = ["Gather", "MaskedFill", "Scatter"]
+
+
+@dataclass(frozen=True)
+class _ByIndex(Op):
+    """An op whose first input are indices along an axis of length n."""
+
+    n: int
+    axis: int = -1
+    integers: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        positive(self, "n")
+        whole(self, "axis")
+
+    def sample_integers(self, rng: np.random.Generator, shape: Shape) -> NDArray:
+        return rng.integers(0, self.n, shape)
+
+    def check_integers(self, ids: NDArray) -> None:
+        """Raises ValueError for an index outside of the axis."""
+        if ids.size and (ids.min() < 0 or ids.max() >= self.n):
+            raise ValueError(
+                f"{self!r}: its ids run from {ids.min()} to {ids.max()}; give ids from 0 to "
+                f"{self.n - 1}"
+            )
+
+    def _checked(self, ids: Shape, y: Shape) -> None:
+        (at,) = axes_in(self, self.axis, y)
+        if len(ids) != len(y) or y[at] != self.n or _but(ids, at) != _but(y, at):
+            raise ValueError(
+                f"{self!r} takes {self.n} elements along its axis, and ids whose shape differs in "
+                f"that axis alone, received ids {ids} and a value of shape {y}"
+            )
+
+    def _gathered(self, a: Array, ids: NDArray) -> Array:
+        return moved(a, lambda a, _: np.take_along_axis(a, ids, self.axis))
+
+    def _scattered(self, a: Array, ids: NDArray, shape: Shape) -> Array:
+        """The adjoint: every element back where it was taken, several added up."""
+
+        def back(a: NDArray) -> NDArray:
+            out = np.zeros(shape, a.dtype)
+            at: Any = list(np.indices(ids.shape, sparse=True))
+            at[self.axis] = ids
+            np.add.at(out, tuple(at), a)
+            return out
+
+        return moved_back(a, back)
+
+
+def _but(shape: Shape, at: int) -> Shape:
+    return (*shape[:at], *shape[at + 1 :])
+
+
+@dataclass(frozen=True)
+class Gather(_ByIndex):
+    """z[.., k, ..] = y[.., ids[.., k, ..], ..] along an axis;  dy = dz back where it was taken.
+
+    Parameters
+    ----------
+    n : length of the axis.
+    axis : the axis, the last by default.
+
+    >>> Gather(6).output_shape((5, 2), (5, 6))
+    (5, 2)
+    """
+
+    n_inputs: ClassVar[int | None] = 2
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        self._checked(*shapes)
+        return shapes[0]
+
+    def forward(self, *y: Array) -> Array:
+        return self._gathered(y[1], y[0])
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
+        return None, self._scattered(dz, y[0], y[1].shape)
+
+
+@dataclass(frozen=True)
+class Scatter(_ByIndex):
+    """z = y with x put in at the ids along an axis, or added there.
+
+    Put: dy = dz, but 0 at the ids;  dx = dz at the ids.  Added: dy = dz.
+
+    Parameters
+    ----------
+    n : length of the axis of y.
+    axis : the axis, the last by default.
+    accumulate : add; else the ids of a line must differ, for one of equal ones would win.
+
+    The inputs are ids, y and x; x has the shape of ids.
+    """
+
+    accumulate: bool = False
+    n_inputs: ClassVar[int | None] = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        true_or_false(self, "accumulate")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        ids, y, x = shapes
+        self._checked(ids, y)
+        if ids != x:
+            raise ValueError(f"{self!r}: ids have shape {ids} and x {x}; give the same shape")
+        return y
+
+    def sample_integers(self, rng: np.random.Generator, shape: Shape) -> NDArray:
+        if self.accumulate:
+            return super().sample_integers(rng, shape)
+        k, lines = shape[self.axis], _but(shape, self.axis % len(shape))
+        order = np.argsort(rng.random((*lines, self.n)), axis=-1)[..., :k]
+        return np.moveaxis(order, -1, self.axis)
+
+    def check_integers(self, ids: NDArray) -> None:
+        """Raises ValueError for an index outside of the axis, or for one that is there twice."""
+        super().check_integers(ids)
+        if not self.accumulate and (np.diff(np.sort(ids, self.axis), axis=self.axis) == 0).any():
+            raise ValueError(f"{self!r}: an index is there twice; give accumulate=True to add")
+
+    def forward(self, *y: Array) -> Array:
+        ids, a, x = y
+        there = self._scattered(x, ids, a.shape)
+        return a + there if self.accumulate else np.where(self._met(ids, a), there, a)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
+        ids, a, _ = y
+        dy = dz if self.accumulate else np.where(self._met(ids, a), 0, dz)
+        return None, dy, self._gathered(dz, ids)
+
+    def _met(self, ids: NDArray, a: Array) -> NDArray:
+        """True where something is put in."""
+        met: NDArray = self._scattered(np.ones(ids.shape), ids, a.shape) > 0
+        return met
+
+
+@dataclass(frozen=True)
+class MaskedFill(Op):
+    """z = `value` where the mask is not 0, else y;  dy = dz, but 0 there.
+
+    Parameters
+    ----------
+    value : any number.
+
+    The inputs are the mask, whole numbers that broadcast to the shape of y, and y.
+    """
+
+    value: float = 0.0
+    n_inputs: ClassVar[int | None] = 2
+    integers: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        finite(self, "value")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        mask, y = shapes
+        if broadcast(self, shapes) != y:
+            raise ValueError(f"{self!r}: a mask of shape {mask} does not broadcast to {y}")
+        return y
+
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        return "" if y[0].any() else "the mask hides no element"
+
+    def forward(self, *y: Array) -> Array:
+        return np.where(y[0] != 0, self.value, y[1])
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
+        return None, np.where(y[0] != 0, 0, dz)
