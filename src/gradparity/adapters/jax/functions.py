@@ -139,7 +139,8 @@ def _batch_norm(op: core.BatchNorm, p: Any, x: Any) -> Any:
 
 
 def _attention(op: core.Attention, q: Any, k: Any, v: Any, *mask: Any) -> Any:
-    logits = q @ jnp.swapaxes(k, -1, -2) * q.shape[-1] ** -0.5
+    scale = q.shape[-1] ** -0.5 if op.scale is None else op.scale
+    logits = q @ jnp.swapaxes(k, -1, -2) * scale
     if op.causal:
         logits = jnp.where(jnp.tri(q.shape[-2], k.shape[-2], dtype=bool), logits, -jnp.inf)
     return jax.nn.softmax(logits + mask[0] if mask else logits) @ v

@@ -208,7 +208,7 @@ def _attention(op: core.Attention, q: Tensor, k: Tensor, v: Tensor, *mask: Tenso
         mask = (mask[0].masked_fill(~hidden.to(mask[0].device), -torch.inf),)
     causal = op.causal and not mask
     added = mask[0] if mask else None
-    return F.scaled_dot_product_attention(q, k, v, added, is_causal=causal)
+    return F.scaled_dot_product_attention(q, k, v, added, is_causal=causal, scale=op.scale)
 
 
 def _module(op: core.Op, twin: str) -> nn.Module:

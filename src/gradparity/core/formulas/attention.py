@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast
-from .arguments import broadcast, true_or_false
+from .arguments import broadcast, finite, true_or_false
 from .layers import Softmax
 from .op import Op, Shape
 
@@ -17,7 +17,7 @@ __all__ = ["Attention"]
 
 @dataclass(frozen=True)
 class Attention(Op):
-    """z = P v with P = softmax(s q k^T + mask), s = 1 / sqrt(D) (Vaswani et al. 2017).
+    """z = P v with P = softmax(s q k^T + mask) (Vaswani et al. 2017).
 
     dv = P^T dz;  dP = dz v^T;  dS = P (dP - sum P dP);  dq = s dS k;  dk = s dS^T q.  The softmax
     runs over the last axis.
@@ -27,6 +27,7 @@ class Attention(Op):
     causal : position t sees positions up to t alone: -inf is added elsewhere.
     mask : whether there is a fourth input that is added to s q k^T; -inf hides a position.  A row
         in which all is hidden is NaN by the formula.
+    scale : s; None for 1 / sqrt(D).
 
     q has shape (..., T, D), k (..., S, D), v (..., S, E); z has (..., T, E).
 
@@ -36,9 +37,12 @@ class Attention(Op):
 
     causal: bool = False
     mask: bool = False
+    scale: float | None = None
 
     def __post_init__(self) -> None:
         true_or_false(self, "causal", "mask")
+        if self.scale is not None:
+            finite(self, "scale")
 
     @property
     def n_inputs(self) -> int:  # type: ignore[override]
@@ -58,7 +62,7 @@ class Attention(Op):
 
     def _weights(self, y: tuple[Array, ...]) -> tuple[Array, float]:
         q, k = y[:2]
-        s = float(q.shape[-1] ** -0.5)
+        s = float(q.shape[-1] ** -0.5) if self.scale is None else self.scale
         logits = (q @ k.mT) * s
         if self.causal:
             T, S = q.shape[-2], k.shape[-2]

@@ -1,4 +1,4 @@
-"""Elements chosen and replaced by integers: gather, scatter, masked fill.
+"""Elements chosen and replaced by integers: gather, scatter, masked fill, dropout.
 
 The integers are the first input; they have no gradient.
 """
@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, moved, moved_back
-from ..formulas.arguments import axes_in, broadcast, finite, positive, true_or_false, whole
+from ..formulas.arguments import axes_in, between, broadcast, finite, positive, true_or_false, whole
 from ..formulas.op import Op, Shape
 
-__all__ = ["Gather", "MaskedFill", "Scatter"]
+__all__ = ["Dropout", "Gather", "MaskedFill", "Scatter"]
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,26 @@ class Scatter(_ByIndex):
         return met
 
 
+class _Masked(Op):
+    """An op with a mask, of whole numbers that broadcast to the shape of y, and y."""
+
+    n_inputs: ClassVar[int | None] = 2
+    integers: ClassVar[bool] = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        mask, y = shapes
+        if broadcast(self, shapes) != y:
+            raise ValueError(f"{self!r}: a mask of shape {mask} does not broadcast to {y}")
+        return y
+
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        if y[0].any() and not y[0].all():
+            return ""
+        return f"the mask chooses {'every' if y[0].any() else 'no'} element"
+
+
 @dataclass(frozen=True)
-class MaskedFill(Op):
+class MaskedFill(_Masked):
     """z = `value` where the mask is not 0, else y;  dy = dz, but 0 there.
 
     Parameters
@@ -164,23 +182,37 @@ class MaskedFill(Op):
     """
 
     value: float = 0.0
-    n_inputs: ClassVar[int | None] = 2
-    integers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         finite(self, "value")
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        mask, y = shapes
-        if broadcast(self, shapes) != y:
-            raise ValueError(f"{self!r}: a mask of shape {mask} does not broadcast to {y}")
-        return y
-
-    def unexercised(self, y: tuple[NDArray, ...]) -> str:
-        return "" if y[0].any() else "the mask hides no element"
 
     def forward(self, *y: Array) -> Array:
         return np.where(y[0] != 0, self.value, y[1])
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
         return None, np.where(y[0] != 0, 0, dz)
+
+
+@dataclass(frozen=True)
+class Dropout(_Masked):
+    """z = y / (1 - p) where the mask is not 0, else 0 (Srivastava et al. 2014);  dy alike.
+
+    Parameters
+    ----------
+    p : the probability that an element is left out; the mask is drawn beforehand.
+
+    The inputs are the mask, 1 for what is kept, and y.
+    """
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        between(self, "p", 0, 1)
+        if self.p == 1:
+            raise ValueError(f"{self!r}: give p < 1")
+
+    def forward(self, *y: Array) -> Array:
+        return np.where(y[0] != 0, y[1] / (1 - self.p), 0)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
+        return None, np.where(y[0] != 0, dz / (1 - self.p), 0)

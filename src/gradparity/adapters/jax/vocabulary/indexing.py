@@ -20,6 +20,7 @@ def _scatter(op: ops.Scatter, ids: Any, y: Any, x: Any) -> Any:
 
 
 FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
+    ops.Dropout: lambda op, mask, y: mask.astype(y.dtype) * (y / (1 - op.p)),
     ops.Gather: lambda op, ids, y: jnp.take_along_axis(y, ids, op.axis),
     ops.MaskedFill: lambda op, mask, y: jnp.where(mask != 0, op.value, y),
     ops.Scatter: _scatter,

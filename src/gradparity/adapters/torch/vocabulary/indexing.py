@@ -17,6 +17,7 @@ def _scatter(op: ops.Scatter, ids: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
+    ops.Dropout: lambda op, mask, y: mask.to(y.dtype) * (y / (1 - op.p)),
     ops.Gather: lambda op, ids, y: y.gather(op.axis, ids),
     ops.MaskedFill: lambda op, mask, y: y.masked_fill(mask != 0, op.value),
     ops.Scatter: _scatter,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ....core import Attention
 from ....core.vocabulary import sequences as ops
 from .shaped import Shaped
 
@@ -15,6 +16,7 @@ ANGLES = np.outer(np.arange(5.0), 0.1 ** np.arange(3))
 TABLES = {"c": np.cos(ANGLES), "s": np.sin(ANGLES)}
 
 CASES: dict[str, Shaped] = {
+    "attention-scaled": Shaped(Attention(causal=True, scale=0.3), dict.fromkeys("qkv", (2, 5, 4))),
     "gru-cell": Shaped(ops.GRUCell(3, 4), STEP, scale=0.2),
     "gru-cell-reset-before": Shaped(ops.GRUCell(3, 4, reset_after=False), STEP, scale=0.2),
     "rnn-cell": Shaped(ops.RNNCell(3, 4), STEP, scale=0.2),
