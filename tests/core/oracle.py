@@ -181,6 +181,9 @@ class Real:
     def hypot(self, o):
         return Real.of(MP.hypot(self.v, _mpf(o)))
 
+    def arctan2(self, o):
+        return Real.of(MP.atan2(self.v, _mpf(o)))
+
     def logaddexp(self, o):
         a, b = self.v, _mpf(o)
         return Real.of(max(a, b) + MP.log1p(MP.exp(-abs(a - b))))

@@ -130,6 +130,7 @@ BINARY = {
     "maximum": (np.maximum, max),
     "minimum": (np.minimum, min),
     "hypot": (np.hypot, lambda a, b: a.hypot(b)),
+    "arctan2": (np.arctan2, lambda a, b: a.arctan2(b)),
     "logaddexp": (np.logaddexp, lambda a, b: a.logaddexp(b)),
 }
 
@@ -228,7 +229,7 @@ def test_float64_elementary_functions_are_within_their_units(name):
 
 
 @pytest.mark.parametrize("rounding", [F32, F64], ids=["float32", "float64"])
-def test_sine_cosine_hypot_and_logaddexp_are_sharp_over_their_range(rounding):
+def test_functions_with_rules_of_their_own_are_sharp_over_their_range(rounding):
     """Small arguments keep their digits, and large ones neither overflow nor lose their range."""
     low, high = (-37, 38) if rounding is F32 else (-307, 308)
     dtype = np.float32 if rounding is F32 else np.float64
@@ -241,6 +242,11 @@ def test_sine_cosine_hypot_and_logaddexp_are_sharp_over_their_range(rounding):
         (np.sin(a), np.sin(A), np.where(near, np.abs(np.sin(x.astype(float))), 1.0)),
         (np.cos(a), np.cos(A), np.ones(x.size)),
         (np.hypot(a, b), np.hypot(A, B), np.hypot(x.astype(float), y.astype(float))),
+        (
+            np.arctan2(a, b),
+            np.arctan2(A, B),
+            np.abs(np.arctan2(x.astype(float), y.astype(float))),
+        ),
         (
             np.logaddexp(a, b),
             np.array([p.logaddexp(q) for p, q in zip(A, B, strict=True)], dtype=object),
@@ -263,6 +269,17 @@ def test_errors_pass_sine_cosine_hypot_and_logaddexp_at_most_in_full():
     assert np.hypot(a, b).full_error() == pytest.approx(2**0.5 * e, rel=1e-2)
     assert np.logaddexp(a, b).full_error() == pytest.approx(e, rel=2e-2)
     assert np.logaddexp(known, b).full_error() < 1e-5  # e^-7 of the error, and 8 u
+
+
+def test_an_error_of_the_point_is_seen_under_an_angle_and_across_the_negative_half():
+    e = 1e-3
+    a, b = (Bounded(np.array(v), np.array([e, 0.0, e]), F32) for v in ([3.0, 3.0, 0.0], [4.0] * 3))
+    error = np.arctan2(a, b).full_error()
+    assert error[0] == pytest.approx(2**0.5 * e / 5, rel=1e-2)
+    assert error[1] < 1e-6
+    near = Bounded(np.array([e / 2]), np.array([e]), F32)
+    assert np.arctan2(near, exactly(np.array([-4.0]))).full_error() >= 2 * np.pi
+    assert np.arctan2(near, exactly(np.array([4.0]))).full_error() < e
 
 
 def test_a_given_infinity_stays_exact_in_hypot_and_logaddexp():

@@ -76,6 +76,8 @@ def test_shared_errors_show_in_the_draws_only() -> None:
         (np.sin, np.cos),
         (np.cos, lambda z: -np.sin(z)),
         (lambda z: np.hypot(z, 0.5), lambda z: z / np.hypot(z, 0.5)),
+        (lambda z: np.arctan2(z, 0.5), lambda z: 0.5 / (z * z + 0.25)),
+        (lambda z: np.arctan2(0.5, z), lambda z: -0.5 / (z * z + 0.25)),
         (lambda z: np.logaddexp(z, 0.5), lambda z: 1 / (1 + np.exp(0.5 - z))),
         (lambda z: np.log1p(abs(z)), lambda z: np.sign(z) / (1 + abs(z))),
         (lambda z: z**3, lambda z: 3 * z**2),

@@ -16,7 +16,7 @@ from ... import core
 from ...core.network.nodes import Step
 from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
-from .vocabulary import activations, indexing, pointwise, rearranging, scans, sequences
+from .vocabulary import activations, indexing, pairs, pointwise, rearranging, scans, sequences
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -228,6 +228,7 @@ WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
+    **pairs.FUNCTIONS,
     **pointwise.FUNCTIONS,
     **scans.FUNCTIONS,
     **indexing.FUNCTIONS,

@@ -17,6 +17,7 @@ erf                   the same, + 16 u of one
 erfc                  the same as exp, + 8 u |erfc(a)|
 sin, cos              |slope| e + e^2 / 2, at most e, + 8 u of one (of itself where |a| <= 1)
 hypot                 hypot(e_a, e_b), + 8 u |hypot(a, b)|
+arctan2               arcsin(hypot(e_a, e_b) / hypot(a, b)), + 8 u |arctan2(a, b)|
 logaddexp             the image, + 2 u of itself, + (8 + |a - b|) u log(1 + e^-|a - b|)
 a times a power of 2  |power| e_a
 ====================  ==========================================================================
@@ -218,6 +219,21 @@ def _hypot(a: Bounded, b: Bounded) -> Bounded:
     return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 
 
+def _arctan2(a: Bounded, b: Bounded) -> Bounded:
+    """The angle of (b, a) changes by at most the angle under which the errors are seen from 0."""
+    value = np.arctan2(a.value, b.value)
+    seen, e = np.hypot(a.value, b.value), np.hypot(a.full_error(), b.full_error())
+    known = e < seen
+    image = np.where(known, np.arcsin(np.where(known, e / np.where(known, seen, 1.0), 0.0)), np.pi)
+    image = np.where(e > 0, image, 0.0)
+    # Across the negative half of b the angle jumps from pi to -pi.
+    across = (
+        (a.full_error() > 0) & (np.abs(a.value) <= a.full_error()) & (b.value <= b.full_error())
+    )
+    image = np.where(across, 2.0 * np.pi, image)
+    return _rounded(value, image, a.rounding, a.rounding.elementary)
+
+
 def _logaddexp(a: Bounded, b: Bounded) -> Bounded:
     """max(a, b) + log(1 + e^-|a - b|), in which the difference is rounded."""
     f, rounding = np.logaddexp, a.rounding
@@ -321,6 +337,7 @@ Bounded.UFUNCS |= {
     np.sin: _wave(np.sin, np.cos),
     np.cos: _wave(np.cos, np.sin),
     np.hypot: _hypot,
+    np.arctan2: _arctan2,
     np.logaddexp: _logaddexp,
     erf_ufunc: _erf,
     erfc_ufunc: _erfc,

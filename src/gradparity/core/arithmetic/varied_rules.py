@@ -151,6 +151,15 @@ def _hypot(a: Varied, b: Varied) -> Varied:
     return keeping_infinity(z, lambda: given_infinity(a) | given_infinity(b))
 
 
+def _arctan2(a: Varied, b: Varied) -> Varied:
+    noise, value = a.noise, np.arctan2(a.value, b.value)
+    length = np.hypot(a.value, b.value)
+    divisor = np.where(length > 0, length, 1.0)
+    variance = VARIANCE * ((ELEMENTARY * noise.sums) ** 2 + noise.out**2) * np.square(value)
+    parts = [(a, b.value / divisor / divisor), (b, -a.value / divisor / divisor)]
+    return _result(value, parts, variance)
+
+
 def _logaddexp(a: Varied, b: Varied) -> Varied:
     """max(a, b) + log(1 + e^-|a - b|); the slopes are the shares of the exponentials."""
     noise, value = a.noise, np.logaddexp(a.value, b.value)
@@ -251,6 +260,7 @@ Varied.UFUNCS |= {
     np.sin: _elementary(np.sin, lambda x, y: np.cos(x), ELEMENTARY, 1.0),
     np.cos: _elementary(np.cos, lambda x, y: -np.sin(x), ELEMENTARY, 1.0),
     np.hypot: _hypot,
+    np.arctan2: _arctan2,
     np.logaddexp: _logaddexp,
     erf_ufunc: _elementary(erf_ufunc, lambda x, y: _erf_slope(x), 2 * ELEMENTARY),
     erfc_ufunc: _elementary(erfc_ufunc, lambda x, y: -_erf_slope(x)),

@@ -1,4 +1,7 @@
-"""Max and its relatives (lecture, sections 2 and 7): over all inputs, over subsets, over pieces."""
+"""Max and its relatives (lecture, sections 2 and 7): over all inputs, over subsets, over pieces.
+
+`Extreme` and `ExtremeOfTwo` are what maxima and minima share.
+"""
 
 from __future__ import annotations
 
@@ -42,21 +45,8 @@ def first_of(wins: NDArray, ties: str, axis: int = -1) -> NDArray:
 
 
 @dataclass(frozen=True)
-class Max(Activation):
-    """y = max_j z_j over each group of inputs;  dz_j = w_j dy, w_j = 1 for the largest, else 0.
-
-    At a tie any weights >= 0 that sum to one over the tied inputs are valid.
-
-    Parameters
-    ----------
-    sizes : widths of the groups, which are consecutive inputs; None for one group of them all.
-    axis : of the groups, the last by default; it is kept, with one element per group.
-    ties : which element this op takes at a tie: "first", "last", or "even" (equal weights).
-
-    >>> op = Max(sizes=(2, 1))
-    >>> op.f(np.array([[1.0, 3.0, 2.0]]))
-    array([[3., 2.]])
-    """
+class Extreme(Activation):
+    """The largest element of each group of inputs, or the smallest: see `Max`."""
 
     sizes: tuple[int, ...] | None = None
     axis: int = field(default=-1, kw_only=True)
@@ -66,7 +56,9 @@ class Max(Activation):
         if self.sizes is not None:
             sizes = indices(self, "sizes", self.sizes)
             if min(sizes) < 1:
-                raise ValueError(f"Max(sizes={sizes}): give sizes >= 1, or None for one group")
+                raise ValueError(
+                    f"{self.name}(sizes={sizes}): give sizes >= 1, or None for one group"
+                )
             object.__setattr__(self, "sizes", sizes)
         whole(self, "axis")
         one_of(self, "ties", ("first", "last", "even"))
@@ -86,12 +78,16 @@ class Max(Activation):
         """The groups of z, as slices along the axis."""
         return split(z, self.parts(z.shape[self.axis]), self.axis)
 
+    def upward(self, z: Array) -> Array:
+        """z, or -z where the smallest element is sought."""
+        return z
+
     def f(self, z: Array) -> Array:
-        best = [g.max(axis=self.axis, keepdims=True) for g in self.groups(z)]
-        return np.concatenate(best, axis=self.axis)
+        best = [g.max(axis=self.axis, keepdims=True) for g in self.groups(self.upward(z))]
+        return self.upward(np.concatenate(best, axis=self.axis))
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        share, groups = [], self.groups(z)
+        share, groups = [], self.groups(self.upward(z))
         for g, dyi in zip(groups, split(dy, [1] * len(groups), self.axis), strict=True):
             wins = first_of(g == g.max(axis=self.axis, keepdims=True), self.ties, self.axis)
             if self.ties == "even":
@@ -101,7 +97,7 @@ class Max(Activation):
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
         z = np.where(np.abs(y[0]) < tiny, 0.0, y[0])
-        wins = [g == g.max(axis=self.axis, keepdims=True) for g in self.groups(z)]
+        wins = [g == g.max(axis=self.axis, keepdims=True) for g in self.groups(self.upward(z))]
         tied = [w & (w.sum(axis=self.axis, keepdims=True) > 1) for w in wins]
         at = np.flatnonzero(np.concatenate(tied, axis=self.axis))
         return Ties.of(self._homes(z.shape)[at], at)
@@ -117,15 +113,26 @@ class Max(Activation):
 
 
 @dataclass(frozen=True)
-class Maximum(Op):
-    """z = max(a, b), elementwise, with broadcasting;  dz goes to the larger.
+class Max(Extreme):
+    """y = max_j z_j over each group of inputs;  dz_j = w_j dy, w_j = 1 for the largest, else 0.
 
-    At a tie any two weights >= 0 that sum to one are valid.
+    At a tie any weights >= 0 that sum to one over the tied inputs are valid.
 
     Parameters
     ----------
-    ties : which this op takes at a tie: "first", "last", or "even" (half to each).
+    sizes : widths of the groups, which are consecutive inputs; None for one group of them all.
+    axis : of the groups, the last by default; it is kept, with one element per group.
+    ties : which element this op takes at a tie: "first", "last", or "even" (equal weights).
+
+    >>> op = Max(sizes=(2, 1))
+    >>> op.f(np.array([[1.0, 3.0, 2.0]]))
+    array([[3., 2.]])
     """
+
+
+@dataclass(frozen=True)
+class ExtremeOfTwo(Op):
+    """The larger of two values, elementwise, or the smaller: see `Maximum`."""
 
     ties: str = field(default="even", kw_only=True)
     n_inputs: ClassVar[int | None] = 2
@@ -135,6 +142,40 @@ class Maximum(Op):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         return broadcast(self, shapes)
+
+    def beyond(self, a: Array, b: Array) -> NDArray:
+        """Whether a is chosen and not b."""
+        raise NotImplementedError
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        a, b = y
+        weight = {"first": 1.0, "last": 0.0, "even": 0.5}[self.ties]
+        one = np.where(a == b, weight * dz, np.where(self.beyond(a, b), dz, 0))
+        other = np.where(a == b, (1.0 - weight) * dz, np.where(self.beyond(b, a), dz, 0))
+        return unbroadcast(one, a.shape), unbroadcast(other, b.shape)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
+        a, b = (np.where(np.abs(each) < tiny, 0.0, each) for each in y)
+        return Ties.of_elements(a == b, a.shape, b.shape)
+
+    def routes(self, *shapes: Shape) -> Ties | None:
+        return self.subdifferential(tuple(np.zeros(shape) for shape in shapes), 0.0)
+
+
+@dataclass(frozen=True)
+class Maximum(ExtremeOfTwo):
+    """z = max(a, b), elementwise, with broadcasting;  dz goes to the larger.
+
+    At a tie any two weights >= 0 that sum to one are valid.
+
+    Parameters
+    ----------
+    ties : which this op takes at a tie: "first", "last", or "even" (half to each).
+    """
+
+    def beyond(self, a: Array, b: Array) -> NDArray:
+        larger: NDArray = a > b
+        return larger
 
     def forward(self, *y: Array) -> Array:
         a, b = y
@@ -147,27 +188,6 @@ class Maximum(Op):
                 "(a + b + |a - b|) / 2": lambda: 0.5 * ((a + b) + abs(a - b)),
             },
         )
-
-    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        a, b = y
-        weight = {"first": 1.0, "last": 0.0, "even": 0.5}[self.ties]
-        one = np.where(a == b, weight * dz, np.where(a > b, dz, 0))
-        other = np.where(a == b, (1.0 - weight) * dz, np.where(b > a, dz, 0))
-        return unbroadcast(one, a.shape), unbroadcast(other, b.shape)
-
-    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
-        a, b = (np.where(np.abs(each) < tiny, 0.0, each) for each in y)
-        tied = np.flatnonzero(a == b)
-        shape = np.broadcast_shapes(a.shape, b.shape)
-        elements = [
-            np.broadcast_to(np.arange(each.size).reshape(each.shape), shape).ravel()[tied]
-            for each in y
-        ]
-        inputs = np.repeat([0, 1], len(tied))
-        return Ties.of(np.tile(tied, 2), np.concatenate(elements), inputs)
-
-    def routes(self, *shapes: Shape) -> Ties | None:
-        return self.subdifferential(tuple(np.zeros(shape) for shape in shapes), 0.0)
 
 
 @dataclass(frozen=True)

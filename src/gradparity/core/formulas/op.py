@@ -105,6 +105,23 @@ class Slots:
         )
         return cls(*(a.ravel() for a in routes), **more) if routes[0].size else None
 
+    @classmethod
+    def of_elements(cls, at: NDArray, *shapes: Shape, **more: Any) -> Self | None:
+        """The chosen elements of an elementwise result, with those that were broadcast to them.
+
+        >>> slots = Ties.of_elements(np.array([False, True]), (2,), (1,))
+        >>> slots.group.tolist(), slots.element.tolist(), slots.input.tolist()
+        ([1, 1], [1, 0], [0, 1])
+        """
+        chosen, n = np.flatnonzero(at), len(shapes)
+        elements = [
+            np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), at.shape).ravel()[chosen]
+            for shape in shapes
+        ]
+        return cls.of(
+            np.tile(chosen, n), np.concatenate(elements), np.repeat(range(n), len(chosen)), **more
+        )
+
     def groups(self, size: int) -> NDArray:
         """True at the elements of an output of this size that are groups, flat."""
         at = np.zeros(size, bool)

@@ -1,0 +1,25 @@
+"""JAX's elementwise ops of two or three values: Op -> (op, *inputs) -> value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from .... import core
+from ....core.vocabulary import pairs as ops
+
+__all__ = ["FUNCTIONS"]
+
+FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
+    ops.Arctan2: lambda op, a, b: jnp.arctan2(a, b),
+    ops.Divide: lambda op, a, b: a / b,
+    ops.Hypot: lambda op, a, b: jnp.hypot(a, b),
+    ops.Lerp: lambda op, a, b, w: a + w * (b - a),  # JAX has none
+    ops.LogAddExp: lambda op, a, b: jnp.logaddexp(a, b),
+    ops.Minimum: lambda op, a, b: jnp.minimum(a, b),
+    ops.Power: lambda op, a, b: jnp.power(a, b),
+    ops.Subtract: lambda op, a, b: a - b,
+    ops.Where: lambda op, mask, a, b: jnp.where(mask != 0, a, b),
+}
