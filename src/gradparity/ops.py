@@ -29,18 +29,39 @@ from .core.formulas.movements import *  # noqa: F403
 from .core.formulas.norms import *  # noqa: F403
 from .core.formulas.recurrent import *  # noqa: F403
 from .core.formulas.windows import *  # noqa: F403
-from .core.vocabulary import activations, indexing, pairs, pointwise, rearranging, scans, sequences
+from .core.vocabulary import (
+    activations,
+    indexing,
+    pairs,
+    pointwise,
+    rearranging,
+    reductions,
+    scans,
+    sequences,
+)
 from .core.vocabulary.activations import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
 from .core.vocabulary.pairs import *  # noqa: F403
 from .core.vocabulary.pointwise import *  # noqa: F403
 from .core.vocabulary.rearranging import *  # noqa: F403
+from .core.vocabulary.reductions import *  # noqa: F403
 from .core.vocabulary.scans import *  # noqa: F403
 from .core.vocabulary.sequences import *  # noqa: F403
 
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
-    *(recurrent, windows, activations, pairs, pointwise, rearranging, sequences, indexing, scans),
+    *(
+        recurrent,
+        windows,
+        activations,
+        reductions,
+        pairs,
+        pointwise,
+        rearranging,
+        sequences,
+        indexing,
+        scans,
+    ),
 )
 
 __all__ = [name for family in _FAMILIES for name in family.__all__]

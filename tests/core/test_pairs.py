@@ -185,11 +185,11 @@ def test_minimum_ties_as_maximum_does() -> None:
 
 def test_hypot_admits_a_ball_where_both_are_zero() -> None:
     y = (np.array([[0.0], [1.0]]), np.array([[0.0, 0.0, 2.0]]))
-    ball = Hypot().subdifferential(y, 0.0)
+    ball = Hypot().subdifferential(y, 1e-38)
     assert isinstance(ball, Ball)
     assert ball.group.tolist() == [0, 1, 0, 1]
     assert ball.element.tolist() == [0, 0, 0, 1]
-    assert Hypot().subdifferential((y[0] + 1, y[1]), 0.0) is None
+    assert Hypot().subdifferential((y[0] + 1, y[1]), 1e-38) is None
     da, db = Hypot().vjp(np.ones((2, 3)), y, None)
     assert da.ravel() == pytest.approx([0.0, 2.0 + 0.2**0.5])
     assert db.ravel() == pytest.approx([0.0, 0.0, 1.0 + 0.8**0.5])

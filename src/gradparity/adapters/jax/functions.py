@@ -16,7 +16,16 @@ from ... import core
 from ...core.network.nodes import Step
 from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
-from .vocabulary import activations, indexing, pairs, pointwise, rearranging, scans, sequences
+from .vocabulary import (
+    activations,
+    indexing,
+    pairs,
+    pointwise,
+    rearranging,
+    reductions,
+    scans,
+    sequences,
+)
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -228,6 +237,7 @@ WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
+    **reductions.FUNCTIONS,
     **pairs.FUNCTIONS,
     **pointwise.FUNCTIONS,
     **scans.FUNCTIONS,

@@ -25,7 +25,16 @@ from ..overrides import (
     no_function,
     twins_of,
 )
-from .vocabulary import activations, indexing, pairs, pointwise, rearranging, scans, sequences
+from .vocabulary import (
+    activations,
+    indexing,
+    pairs,
+    pointwise,
+    rearranging,
+    reductions,
+    scans,
+    sequences,
+)
 
 __all__ = [
     "NATIVE",
@@ -275,6 +284,7 @@ LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
+    **reductions.FUNCTIONS,
     **pairs.FUNCTIONS,
     **pointwise.FUNCTIONS,
     **scans.FUNCTIONS,

@@ -157,16 +157,8 @@ class Broadcast(Op):
 
 
 @dataclass(frozen=True)
-class Sum(Op):
-    """z = the sum over some axes;  dy = dz at every element of the sum.
-
-    Parameters
-    ----------
-    axis : one axis, several, or None for all of them.
-
-    >>> Sum((1, 2)).output_shape((5, 4, 3))
-    (5,)
-    """
+class OverAxes(Op):
+    """An op that leaves out the axes it runs over."""
 
     axis: int | tuple[int, ...] | None = None
 
@@ -183,12 +175,33 @@ class Sum(Op):
         axes = axes_in(self, self.axis, shapes[0])
         return tuple(n for i, n in enumerate(shapes[0]) if i not in axes)
 
+    def beside(self, dz: Array, shape: Shape) -> Array:
+        """An array like the output, with its axes of length 1 in place, beside an input."""
+        axes = axes_of(self.axis, len(shape))
+        return np.reshape(dz, [1 if i in axes else n for i, n in enumerate(shape)])
+
+    def terms(self, shape: Shape) -> int:
+        """How many elements of an input of this shape make one of the output."""
+        return math.prod(shape[a] for a in axes_of(self.axis, len(shape)))
+
+
+@dataclass(frozen=True)
+class Sum(OverAxes):
+    """z = the sum over some axes;  dy = dz at every element of the sum.
+
+    Parameters
+    ----------
+    axis : one axis, several, or None for all of them.
+
+    >>> Sum((1, 2)).output_shape((5, 4, 3))
+    (5,)
+    """
+
     def forward(self, *y: Array) -> Array:
         return y[0].sum(axis=self.axis)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        kept = [1 if i in axes_of(self.axis, y[0].ndim) else n for i, n in enumerate(y[0].shape)]
-        return (np.broadcast_to(np.reshape(dz, kept), y[0].shape),)
+        return (np.broadcast_to(self.beside(dz, y[0].shape), y[0].shape),)
 
 
 @dataclass(frozen=True)
@@ -200,11 +213,8 @@ class Mean(Sum):
     axis : one axis, several, or None for all of them.
     """
 
-    def _n(self, shape: Shape) -> int:
-        return math.prod(shape[a] for a in axes_of(self.axis, len(shape)))
-
     def forward(self, *y: Array) -> Array:
-        return y[0].sum(axis=self.axis) / self._n(y[0].shape)
+        return y[0].sum(axis=self.axis) / self.terms(y[0].shape)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        return super().vjp(dz / self._n(y[0].shape), y, z)
+        return super().vjp(dz / self.terms(y[0].shape), y, z)

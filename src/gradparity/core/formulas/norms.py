@@ -45,6 +45,19 @@ class Norm(Op):
         return Ball.of(vectors, np.ravel_multi_index(at, y[0].shape))
 
 
+def variance(x: Array, axes: Any) -> tuple[Array, Array, Array]:
+    """x - mean, the mean and the mean of (x - mean)^2, over axes that are kept."""
+    mean = x.mean(axis=axes, keepdims=True)
+    c = x - mean
+    # Flax adds up x and x^2 in one pass, which cancels where the mean exceeds the deviation.
+    one_pass = {
+        "mean x^2 - (mean x)^2": lambda: np.maximum(
+            (x * x).mean(axis=axes, keepdims=True) - mean * mean, 0
+        )
+    }
+    return c, mean, usual((c * c).mean(axis=axes, keepdims=True), one_pass)
+
+
 class Normalisation(Op):
     """An op with a scale g, a shift b and perhaps the statistics m and v.
 
@@ -65,15 +78,7 @@ class Normalisation(Op):
 
     def _centred(self, x: Array, axes: Any) -> tuple[Array, Array, Array, Array]:
         """x - mean, the inverse deviation, and the mean and the variance, over these axes."""
-        mean = x.mean(axis=axes, keepdims=True)
-        c = x - mean
-        # Flax adds up x and x^2 in one pass, which cancels where the mean exceeds the deviation.
-        one_pass = {
-            "mean x^2 - (mean x)^2": lambda: np.maximum(
-                (x * x).mean(axis=axes, keepdims=True) - mean * mean, 0
-            )
-        }
-        var = usual((c * c).mean(axis=axes, keepdims=True), one_pass)
+        c, mean, var = variance(x, axes)
         return c, self.inverse_deviation(var), mean, var
 
     def initial(self, letter: str, rng: np.random.Generator, shape: Shape) -> NDArray:

@@ -1,6 +1,6 @@
 """A case of every op of `core.vocabulary`, by family."""
 
-from . import activations, indexing, pairs, pointwise, rearranging, scans, sequences
+from . import activations, indexing, pairs, pointwise, rearranging, reductions, scans, sequences
 from .shaped import Shaped
 
 __all__ = ["VOCABULARY"]
@@ -8,6 +8,7 @@ __all__ = ["VOCABULARY"]
 #: Name -> an op and its inputs.
 VOCABULARY: dict[str, Shaped] = {
     **activations.CASES,
+    **reductions.CASES,
     **pairs.CASES,
     **pointwise.CASES,
     **scans.CASES,
