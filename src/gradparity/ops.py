@@ -32,6 +32,7 @@ from .core.formulas.windows import *  # noqa: F403
 from .core.vocabulary import (
     activations,
     indexing,
+    normalisation,
     pairs,
     pointwise,
     rearranging,
@@ -41,6 +42,7 @@ from .core.vocabulary import (
 )
 from .core.vocabulary.activations import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
+from .core.vocabulary.normalisation import *  # noqa: F403
 from .core.vocabulary.pairs import *  # noqa: F403
 from .core.vocabulary.pointwise import *  # noqa: F403
 from .core.vocabulary.rearranging import *  # noqa: F403
@@ -50,18 +52,8 @@ from .core.vocabulary.sequences import *  # noqa: F403
 
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
-    *(
-        recurrent,
-        windows,
-        activations,
-        reductions,
-        pairs,
-        pointwise,
-        rearranging,
-        sequences,
-        indexing,
-        scans,
-    ),
+    *(recurrent, windows, activations, indexing, normalisation, pairs, pointwise, rearranging),
+    *(reductions, scans, sequences),
 )
 
 __all__ = [name for family in _FAMILIES for name in family.__all__]

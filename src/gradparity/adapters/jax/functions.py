@@ -19,6 +19,7 @@ from ..overrides import Names, Overrides, for_class, native_name, no_function, t
 from .vocabulary import (
     activations,
     indexing,
+    normalisation,
     pairs,
     pointwise,
     rearranging,
@@ -237,6 +238,7 @@ WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
+    **normalisation.FUNCTIONS,
     **reductions.FUNCTIONS,
     **pairs.FUNCTIONS,
     **pointwise.FUNCTIONS,

@@ -28,6 +28,7 @@ from ..overrides import (
 from .vocabulary import (
     activations,
     indexing,
+    normalisation,
     pairs,
     pointwise,
     rearranging,
@@ -284,6 +285,7 @@ LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
     **activations.FUNCTIONS,
+    **normalisation.FUNCTIONS,
     **reductions.FUNCTIONS,
     **pairs.FUNCTIONS,
     **pointwise.FUNCTIONS,

@@ -227,7 +227,7 @@ class VectorNorm(_OverAxis):
             return np.sqrt(s)
         return np.where(s > 0, np.exp(np.log(np.where(s > 0, s, 1)) / self.order), 0)
 
-    def _kept(self, y: Array) -> Array:
+    def kept(self, y: Array) -> Array:
         """The norm, from elements that are divided by the largest; its axis is kept."""
         size, p = abs(y), self.order
         if p == 1.0:
@@ -242,13 +242,13 @@ class VectorNorm(_OverAxis):
         return usual(best, {"(sum |y|^p)^(1/p)": form})
 
     def forward(self, *y: Array) -> Array:
-        return np.squeeze(self._kept(y[0]), axis=self.axis)
+        return np.squeeze(self.kept(y[0]), axis=self.axis)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         x, p, dz = y[0], self.order, np.expand_dims(dz, self.axis)
         if p == 1.0:
             return (np.where(x > 0, dz, np.where(x < 0, -dz, 0)),)
-        size, norm = abs(x), self._kept(x)
+        size, norm = abs(x), self.kept(x)
         norm = np.where(norm == 0, 1, norm)
 
         def form() -> Array:

@@ -1,0 +1,20 @@
+"""Normalisations."""
+
+from __future__ import annotations
+
+from ....core.vocabulary import normalisation as ops
+from .shaped import Shaped
+
+__all__ = ["CASES"]
+
+IMAGE = {"x": (4, 2, 2)}
+
+CASES: dict[str, Shaped] = {
+    "group-norm": Shaped(ops.GroupNorm(4, 2), IMAGE),
+    "group-norm-whole": Shaped(ops.GroupNorm(4, 1, eps=1e-3), {"x": (4, 3)}),
+    "group-norm-vector": Shaped(ops.GroupNorm(6, 2), {"x": (6,)}),
+    "instance-norm": Shaped(ops.InstanceNorm(4), IMAGE),
+    "l2-normalise": Shaped(ops.L2Normalise(), {"x": (4, 3)}),
+    "l2-normalise-axis": Shaped(ops.L2Normalise(1, eps=1.0), {"x": (4, 3)}),
+    "rms-norm": Shaped(ops.RMSNorm(6), {"x": (4, 6)}),
+}
