@@ -7,12 +7,14 @@ from .shaped import Shaped
 
 __all__ = ["CASES"]
 
-IMAGE = {"x": (4, 2, 2)}
+#: At least six numbers in each group: the gradient of fewer cancels, for a group of n has n - 2
+#: degrees of freedom.
+IMAGE = {"x": (4, 4, 2)}
 
 CASES: dict[str, Shaped] = {
     "group-norm": Shaped(ops.GroupNorm(4, 2), IMAGE),
     "group-norm-whole": Shaped(ops.GroupNorm(4, 1, eps=1e-3), {"x": (4, 3)}),
-    "group-norm-vector": Shaped(ops.GroupNorm(6, 2), {"x": (6,)}),
+    "group-norm-vector": Shaped(ops.GroupNorm(12, 2), {"x": (12,)}),
     "instance-norm": Shaped(ops.InstanceNorm(4), IMAGE),
     "l2-normalise": Shaped(ops.L2Normalise(), {"x": (4, 3)}),
     "l2-normalise-axis": Shaped(ops.L2Normalise(1, eps=1.0), {"x": (4, 3)}),
