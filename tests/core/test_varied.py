@@ -147,8 +147,8 @@ def test_plain_arrays_and_unknown_functions_are_refused() -> None:
     z = Varied.exactly(np.ones(3), NOISE)
     with pytest.raises(TypeError, match="lose its spread"):
         np.asarray(z)
-    with pytest.raises(TypeError, match=r"np\.arctan"):
-        np.arctan(z)
+    with pytest.raises(TypeError, match=r"np\.cbrt"):
+        np.cbrt(z)
     with pytest.raises(TypeError, match=r"np\.sort"):
         np.sort(z)
     with pytest.raises(TypeError, match="whole numbers"):
