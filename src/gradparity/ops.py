@@ -32,6 +32,9 @@ from .core.formulas.windows import *  # noqa: F403
 from .core.vocabulary import (
     activations,
     indexing,
+    likelihoods,
+    losses,
+    margins,
     normalisation,
     pairs,
     pointwise,
@@ -42,6 +45,9 @@ from .core.vocabulary import (
 )
 from .core.vocabulary.activations import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
+from .core.vocabulary.likelihoods import *  # noqa: F403
+from .core.vocabulary.losses import *  # noqa: F403
+from .core.vocabulary.margins import *  # noqa: F403
 from .core.vocabulary.normalisation import *  # noqa: F403
 from .core.vocabulary.pairs import *  # noqa: F403
 from .core.vocabulary.pointwise import *  # noqa: F403
@@ -53,7 +59,7 @@ from .core.vocabulary.sequences import *  # noqa: F403
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
     *(recurrent, windows, activations, indexing, normalisation, pairs, pointwise, rearranging),
-    *(reductions, scans, sequences),
+    *(reductions, scans, sequences, likelihoods, losses, margins),
 )
 
 __all__ = [name for family in _FAMILIES for name in family.__all__]

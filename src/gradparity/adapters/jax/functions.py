@@ -19,6 +19,7 @@ from ..overrides import Names, Overrides, for_class, native_name, no_function, t
 from .vocabulary import (
     activations,
     indexing,
+    losses,
     normalisation,
     pairs,
     pointwise,
@@ -290,4 +291,5 @@ LOSSES: dict[type[core.Divergence], Callable[..., Any]] = {
     core.LinearLoss: lambda divergence, y, d: (d * y).sum(-1),
     core.BinaryCrossEntropy: _binary,  # and BinaryKL
     core.CrossEntropy: _cross_entropy,  # and KL
+    **losses.LOSSES,
 }

@@ -28,6 +28,7 @@ from ..overrides import (
 from .vocabulary import (
     activations,
     indexing,
+    losses,
     normalisation,
     pairs,
     pointwise,
@@ -370,4 +371,5 @@ LOSSES: dict[type[core.Divergence], Callable[..., Tensor]] = {
     core.BinaryCrossEntropy: _binary,
     core.CrossEntropy: _cross_entropy,
     core.KL: _cross_entropy_from_log,
+    **losses.LOSSES,
 }

@@ -34,7 +34,7 @@ from ...core.arithmetic.precision import PRECISIONS
 from .deep import conv_net, lstm, transformer
 from .digits import digits_case
 from .points import POINTS, whole_range
-from .vocabulary import VOCABULARY
+from .vocabulary import VOCABULARY, losses
 from .vocabulary.shaped import SHAPED
 
 __all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
@@ -119,6 +119,7 @@ LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
     "ce-logits-smoothed": (CrossEntropy(0.02), (), 5),
     "kl-logits-smoothed": (core.KL(0.02), (), 5),
     "kl": (core.KL(on="probabilities"), (Softmax(),), 5),
+    **losses.LOSSES,
 }
 
 

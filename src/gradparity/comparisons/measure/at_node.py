@@ -41,9 +41,10 @@ class Kinked:
     Attributes
     ----------
     choice : the valid choices.
-    dz : the gradient that arrived.
+    dz : the gradient that arrived, for `Slopes` at each element of the first input.
     got : what the implementation has for each input; None where it has nothing.
-    fixed : the gradient by each input with dz set to zero at the kinks: what is no choice.
+    fixed : the gradient by each input with dz set to zero at the kinks: what is no choice.  Empty
+        for `Slopes`, whose elements are choices or are not.
     input : of which input a quantity is.
     """
 
@@ -172,9 +173,10 @@ def _gradients(
 
 
 def _kinked(step: Step, op: Op, choice: Choice, dz: Bounded, y: Any, z: Any, got: Any) -> Kinked:
-    """A gradient is linear in dz: with dz zero at the kinks it is what is no choice."""
-    elementwise = isinstance(choice, Slopes)
-    at = choice.at if elementwise else choice.groups(dz.size).reshape(dz.shape)  # type: ignore[union-attr]
+    """The choice; with dz zero at the kinks, a gradient, which is linear in dz, is what is none."""
+    if isinstance(choice, Slopes):
+        return Kinked(choice, op.reaching(dz, y), got, ())
+    at = choice.groups(dz.size).reshape(dz.shape)
     fixed = gradients_of(step, op, np.where(at, 0.0, dz), y, z)
     return Kinked(choice, dz, got, fixed)
 

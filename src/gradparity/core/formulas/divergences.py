@@ -68,6 +68,9 @@ class Divergence(Op):
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array | None, ...]:
         return np.expand_dims(dz, -1) * self.gradient(*y), None
 
+    def reaching(self, dz: Any, y: tuple[Array, ...]) -> Array:
+        return np.broadcast_to(np.expand_dims(dz, -1), y[0].shape)
+
     def gradient(self, y: Array, d: Array) -> Array:
         """dDiv/dy of each sample, shape (..., L)."""
         raise NotImplementedError

@@ -249,6 +249,10 @@ class Op:
         """
         return None
 
+    def reaching(self, dz: Any, y: tuple[Array, ...]) -> Array:
+        """The factors of dz that multiply `Slopes`, in the shape of its first input."""
+        return dz
+
     def unexercised(self, y: tuple[NDArray, ...]) -> str:
         """Describe what these inputs never exercise; "" if there is nothing to say."""
         has_ties = self.routes(*(a.shape for a in y)) is not None

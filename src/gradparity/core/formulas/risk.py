@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, unbroadcast
+from ..arithmetic.arrays import Array, NDArray, unbroadcast
 from .arguments import fits_into, is_finite, one_of, refused, true_or_false
 from .divergences import Divergence
-from .op import Op, Shape
+from .op import Choice, Op, Shape, Slopes
 
 __all__ = ["Risk", "Weighted"]
 
@@ -69,6 +69,16 @@ class Weighted(Divergence):
         w = np.broadcast_to(y[2], Div.shape)
         dy, dd = self.inner.vjp(np.where(w == 0, 0, dDiv * w), y[:2], Div)
         return dy, dd, unbroadcast(dDiv * Div + dw, y[2].shape)
+
+    def reaching(self, dz: Any, y: tuple[Array, ...]) -> Array:
+        return self.inner.reaching(dz[0], y[:2])
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Choice | None:
+        choice = self.inner.subdifferential(y[:2], tiny)
+        if not isinstance(choice, Slopes):
+            return choice
+        w = np.expand_dims(np.broadcast_to(y[2], y[0].shape[:-1]), -1)
+        return Slopes(choice.at, w * choice.low, w * choice.high)
 
 
 @dataclass(frozen=True)

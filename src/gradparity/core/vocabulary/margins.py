@@ -1,0 +1,180 @@
+"""Losses of margins: hinges and their smooth relatives, for targets -1 and 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray
+from ..formulas.arguments import finite
+from ..formulas.divergences import BinaryCrossEntropy, Divergence, one_hot
+from ..formulas.op import Shape, Slopes
+from ..formulas.smooth import softplus, softplus_slope
+
+__all__ = [
+    "HingeEmbedding",
+    "HingeLoss",
+    "MultiLabelSoftMargin",
+    "MultiMargin",
+    "SoftMargin",
+    "SquaredHinge",
+]
+
+
+class OfSigns(Divergence):
+    """A divergence whose targets are -1 or 1."""
+
+    labels: ClassVar[bool] = True
+
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        d = super().desired(d, shape, dtype)
+        other = abs(d) != 1
+        if other.any():
+            index = tuple(int(i) for i in np.argwhere(other)[0])
+            raise ValueError(
+                f"{self.name}: d[{', '.join(map(str, index))}] = {float(d[index])!r}; targets are "
+                "-1 or 1 (2 d - 1 makes them of 0 and 1)"
+            )
+        return d
+
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return rng.choice([-1.0, 1.0], shape)
+
+
+@dataclass(frozen=True)
+class HingeLoss(OfSigns):
+    """Div = sum_i max(0, 1 - d_i y_i), d_i = -1 or 1;  dDiv/dy_i = -d_i where d_i y_i < 1, else 0.
+
+    At d_i y_i = 1 anything between 0 and -d_i is valid; this divergence takes 0.
+    """
+
+    def forward(self, y: Array, d: Array) -> Array:
+        return np.maximum(1 - d * y, 0).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return np.where(d * y < 1, -d, 0)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
+        d = y[1]
+        at = d * y[0] == 1
+        return Slopes(at, np.minimum(-d, 0), np.maximum(-d, 0)) if at.any() else None
+
+
+@dataclass(frozen=True)
+class SquaredHinge(OfSigns):
+    """Div = sum_i max(0, 1 - d_i y_i)^2, d_i = -1 or 1;  dDiv/dy_i = -2 d_i max(0, 1 - d_i y_i)."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        m = np.maximum(1 - d * y, 0)
+        return (m * m).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return -2.0 * d * np.maximum(1 - d * y, 0)
+
+
+@dataclass(frozen=True)
+class HingeEmbedding(OfSigns):
+    """Div = sum_i y_i where d_i = 1, and max(0, margin - y_i) where d_i = -1.
+
+    dDiv/dy_i = 1 where d_i = 1; else -1 where y_i < margin and 0 above.  At y_i = margin anything
+    in [-1, 0] is valid; this divergence takes 0.
+
+    Parameters
+    ----------
+    margin : up to which a distance y_i of unlike things is penalised.
+    """
+
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        finite(self, "margin")
+
+    def forward(self, y: Array, d: Array) -> Array:
+        return np.where(d > 0, y, np.maximum(self.margin - y, 0)).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        one = np.ones_like(y)
+        return np.where(d > 0, one, np.where(y < self.margin, -one, 0))
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
+        at = (y[1] < 0) & (np.abs(y[0] - self.margin) < tiny)
+        one = np.ones(at.shape)
+        return Slopes(at, -one, 0 * one) if at.any() else None
+
+
+@dataclass(frozen=True)
+class SoftMargin(OfSigns):
+    """Div = sum_i log(1 + e^{-d_i y_i}), d_i = -1 or 1;  dDiv/dy_i = -d_i sigmoid(-d_i y_i)."""
+
+    def forward(self, y: Array, d: Array) -> Array:
+        return softplus(-d * y).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return -d * softplus_slope(-d * y)
+
+
+@dataclass(frozen=True)
+class MultiLabelSoftMargin(Divergence):
+    """Div = the mean over L labels of the binary cross-entropy on logits, d_i in [0, 1].
+
+    dDiv/dz_i = (sigmoid(z_i) - d_i) / L.
+    """
+
+    labels: ClassVar[bool] = True
+
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        return BinaryCrossEntropy().desired(d, shape, dtype)
+
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return BinaryCrossEntropy().targets(rng, shape)
+
+    def forward(self, y: Array, d: Array) -> Array:
+        return BinaryCrossEntropy().forward(y, d) / y.shape[-1]
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return BinaryCrossEntropy().gradient(y, d) / y.shape[-1]
+
+
+@dataclass(frozen=True)
+class MultiMargin(Divergence):
+    """Div = (1/K) sum_{i != c} max(0, margin - y_c + y_i)^2 for the class c of K.
+
+    dDiv/dy_i = (2/K) max(0, margin - y_c + y_i) for i != c, and minus the sum of these at c.  This
+    is the square (p = 2 in PyTorch); the hinge p = 1 has kinks that couple two outputs.
+
+    Parameters
+    ----------
+    margin : by which the score of the class should exceed the others.
+    """
+
+    margin: float = 1.0
+    labels: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        finite(self, "margin")
+
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        if d.shape[1:] != shape[1:-1]:
+            raise ValueError(
+                f"{self.name}: d has shape {d.shape}, the output {shape}; give one label for each "
+                "sample"
+            )
+        return one_hot(d, shape[-1], dtype)
+
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return rng.integers(0, shape[-1], shape[:-1])
+
+    def _excess(self, y: Array, d: Array) -> Array:
+        """max(0, margin - y_c + y_i), and 0 at the class."""
+        own = np.where(d > 0, y, 0).sum(axis=-1, keepdims=True)
+        return np.where(d > 0, 0, np.maximum((self.margin - own) + y, 0))
+
+    def forward(self, y: Array, d: Array) -> Array:
+        m = self._excess(y, d)
+        return (m * m).sum(axis=-1) / y.shape[-1]
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        m = (2.0 * self._excess(y, d)) / y.shape[-1]
+        return np.where(d > 0, -m.sum(axis=-1, keepdims=True), m)
