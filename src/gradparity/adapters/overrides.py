@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from ..core import CrossEntropy, Divergence, VectorActivation
+from ..core import Divergence, VectorActivation
 from ..core.arithmetic.received import received
 from ..core.formulas.op import Compound, Op, Shape
 from ..core.network.case import Case
@@ -136,7 +136,7 @@ class Overrides:
         A user's loss is always called with targets (T, L).
         """
         divergence = case.network.divergence
-        if not isinstance(divergence, CrossEntropy):
+        if divergence is None or not divergence.classes:
             return False
         return case.d.ndim < case.desired.ndim and self.of(divergence) is None
 

@@ -275,14 +275,16 @@ def _other_smoothing(base: CrossEntropy, K: int, solved: float, n: int) -> Itera
             said += f"in your form that is eps = {eps:.6g}, not {base.eps:.6g}"
         for kind in kinds:
             also = "" if kind is type(base) else f", and {kind.__name__}, not {base.name}"
-            yield Alternative(name, a, said + also, kind(eps, base.on))
+            yield Alternative(name, a, said + also, _smoothed(base, kind, eps))
 
     if K < 2:
         return
     known: list[Alternative] = []
     if base.eps:
         said = f"no label smoothing: eps = {base.eps:.6g} is ignored"
-        known = [Alternative("no-smoothing", None, said, kind(0.0, base.on)) for kind in kinds]
+        known = [
+            Alternative("no-smoothing", None, said, _smoothed(base, kind, 0.0)) for kind in kinds
+        ]
         for name in ("smoothing-uniform", "smoothing-others"):
             if forms[name] > 1:  # the number is the same and the form is not
                 known += choices(name, base.eps)
@@ -291,6 +293,11 @@ def _other_smoothing(base: CrossEntropy, K: int, solved: float, n: int) -> Itera
     yield from (c for c, is_far in zip(known, far, strict=True) if not is_far)
     yield from _solved_smoothing(base, forms, choices, solved, n)
     yield from (c for c, is_far in zip(known, far, strict=True) if is_far)
+
+
+def _smoothed(base: CrossEntropy, kind: type[CrossEntropy], eps: float) -> CrossEntropy:
+    """The divergence with this smoothing, and the rest of its arguments if it is of this kind."""
+    return replace(base, eps=eps) if kind is type(base) else kind(eps, base.on)
 
 
 def _solved_smoothing(

@@ -39,6 +39,8 @@ class Divergence(Op):
     n_inputs: ClassVar[int | None] = 2
     #: Whether targets may be whole numbers: labels, or 0 and 1.
     labels: ClassVar[bool] = False
+    #: Whether a target may be the label of a class, one whole number for all outputs.
+    classes: ClassVar[bool] = False
 
     def output_shape(self, *shapes: Shape) -> Any:
         return shapes[0][:-1]
@@ -207,6 +209,7 @@ class CrossEntropy(_OfProbabilities):
     eps: float = 0.0
     on: str = "logits"
     activation: ClassVar[str] = "Softmax"
+    classes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         one_of(self, "on", ("logits", "probabilities"))

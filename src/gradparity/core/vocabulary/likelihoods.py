@@ -126,6 +126,7 @@ class NLL(Divergence):
     weights: Sequence[float] | None = None
     ignore_index: int | None = None
     labels: ClassVar[bool] = True
+    classes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _class_weights(self)

@@ -69,6 +69,15 @@ class SquaredError(Divergence):
         return 2.0 * (y - d)
 
 
+def clipped(r: Array, most: float) -> Array:
+    """r clipped to [-most, most]."""
+    q = np.minimum(abs(r), most)
+    form = {"(q - most) + most, q = min(|r|, most)": lambda: np.where(
+        r < 0, -((q - most) + most), (q - most) + most
+    )}  # fmt: skip
+    return usual(np.clip(r, -most, most), form)
+
+
 @dataclass(frozen=True)
 class Huber(Divergence):
     """Div = sum_i r^2/2 for |r| <= delta, else delta (|r| - delta/2), with r = y_i - d_i.
@@ -98,7 +107,7 @@ class Huber(Divergence):
         return usual(best, form).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
-        return np.clip(y - d, -self.delta, self.delta)
+        return clipped(y - d, self.delta)
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class SmoothL1(Divergence):
         return usual(best, form).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
-        return np.clip(y - d, -self.beta, self.beta) / self.beta
+        return clipped(y - d, self.beta) / self.beta
 
 
 #: log cosh r is |r| - log 2 to all digits far below this.

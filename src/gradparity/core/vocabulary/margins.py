@@ -151,6 +151,7 @@ class MultiMargin(Divergence):
 
     margin: float = 1.0
     labels: ClassVar[bool] = True
+    classes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         finite(self, "margin")
