@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -270,33 +272,42 @@ class SigmoidFocal(Divergence):
     def forward(self, y: Array, d: Array) -> Array:
         s, gamma = np.where(d > 0, y, -y), self.gamma
         ce = softplus(-s)
-        form = {
+        forms = {
             "(1 - q)^gamma ce, q = d p + (1 - d) (1 - p)": lambda: (
                 _power(self._rest(y, d), gamma) * ce
-            )
+            ),
+            "e^(-gamma softplus(s)) ce": lambda: np.exp(-gamma * softplus(s)) * ce,
         }
-        best = np.exp(-gamma * softplus(s)) * ce
-        return self._balanced(d, usual(best, form)).sum(axis=-1)
+        best = _power(stable_sigmoid(-s), gamma) * ce
+        return self._balanced(d, usual(best, forms)).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
         s, gamma = np.where(d > 0, y, -y), self.gamma
         ce, q, rest = softplus(-s), stable_sigmoid(s), stable_sigmoid(-s)
 
-        def form() -> Array:
+        def by_difference() -> Array:
             u, p = self._rest(y, d), sigmoid(y)
             slope = gamma * _power(u, gamma - 1) * (p * (1 - p)) * ce if gamma else 0 * y
             return -(_power(u, gamma) * rest + slope)
 
-        best = -np.exp(-gamma * softplus(s)) * (rest + gamma * q * ce)
-        ds = usual(best, {"(1 - q)^gamma (1 - q) + gamma (1 - q)^(gamma - 1) p (1 - p) ce": form})
+        def through(weight: Array) -> Array:
+            return -weight * (rest + gamma * q * ce)
+
+        forms = {
+            "(1 - q)^gamma (1 - q) + gamma (1 - q)^(gamma - 1) p (1 - p) ce": by_difference,
+            "e^(-gamma softplus(s)) ((1 - q) + gamma q ce)": lambda: through(
+                np.exp(-gamma * softplus(s))
+            ),
+        }
+        ds = usual(through(_power(rest, gamma)), forms)
         return self._balanced(d, np.where(d > 0, ds, -ds))
 
 
 def _power(x: Array, n: float) -> Array:
     """x^n for x >= 0."""
-    if n == int(n) and n >= 0:
-        return x ** int(n)
-    return np.exp(n * np.log(x))
+    if n != int(n) or n < 0:
+        return np.exp(n * np.log(x))
+    return functools.reduce(operator.mul, [x] * int(n)) if n else np.ones_like(x)
 
 
 def _zero_or_one(op: Divergence, d: Array) -> Array:
