@@ -1,15 +1,74 @@
-"""Losses exactly at their kinks: any slope between both sides passes, no other does."""
+"""Losses exactly at their kinks: any slope between both sides passes, and no other does."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from gradparity import ops
+from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.check.check import check
-from gradparity.comparisons.explain.faults import ARRAY
-from gradparity.comparisons.judge.judge import judge
 from gradparity.comparisons.selftest.run import selftest
-from gradparity.core import Case, Identity, Network, Node, backprop, layered
+from gradparity.core import Case, Divergence, Network, Node, backprop
 
+#: A loss with kinks at d for L1, at d for the hinge, at 1 where d = -1 for the embedding.
 LOSSES = [ops.L1(), ops.HingeLoss(), ops.HingeEmbedding(1.0)]
+KINK = {"L1": (1.0, 1.0), "HingeLoss": (-1.0, -1.0), "HingeEmbedding": (1.0, -1.0)}
+
+
+def at_kink(divergence: Divergence, dtype: str = "float64", weights: bool = False) -> Case:
+    """Six samples, of which the first and the third are at a kink in their second output."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((6, 3)).astype(dtype)
+    d = divergence.targets(rng, x.shape).astype(dtype)
+    for i in (0, 2):
+        x[i, 1], d[i, 1] = KINK[divergence.name]
+    node, names = Node("y1", ops.Identity(), "x"), ("x", "w") if weights else ("x",)
+    network = Network(node, divergence=divergence, inputs=names, weights="w" if weights else None)
+    w = {"w": np.array([3.0, 1.0, 0.5, 0.0, 2.0, 1.0], dtype)}
+    return Case(network, {}, {"x": x, **w} if weights else x, d)
+
+
+def taken(case: Case, slope: float) -> Verdict:
+    """The verdict on an implementation that takes this slope in the first sample."""
+    trace = backprop(case)
+    weight = case.inputs["w"][0] if "w" in case.inputs else 1.0
+    dz = trace.grad["Div"][0] * weight
+    for array in (*trace.edge_grad.values(), trace.grad["y1"], trace.grad["x"]):
+        if array.shape == case.inputs["x"].shape:
+            array[0, 1] = slope * dz
+    return next(f for f in judge(case, trace) if f.quantity == "grad y1 -> Div").verdict
+
+
+@pytest.mark.parametrize("weights", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("divergence", LOSSES, ids=repr)
+def test_slopes_between_both_sides_pass_and_others_do_not(divergence, dtype, weights):
+    case = at_kink(divergence, dtype, weights)
+    own = {Verdict.EXACT, Verdict.ROUNDING}
+    choice = divergence.subdifferential((case.inputs["x"], case.desired), case.precision.tiny)
+    low, high = choice.low[0, 1], choice.high[0, 1]
+    assert choice.at.sum() == 2
+    assert taken(case, 0.0) in own
+    for slope in {low, high, 0.3 * low + 0.7 * high} - {0.0}:
+        assert taken(case, slope) is Verdict.SUBGRADIENT
+    for slope in (low - 0.01, high + 0.01, np.nan):
+        assert taken(case, slope) is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("divergence", LOSSES, ids=repr)
+def test_faults_beside_a_kink_are_caught(divergence, dtype):
+    found = selftest(at_kink(divergence), backprop, dtypes=[dtype])
+    assert found.exit_code == 0, str(found)
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+@pytest.mark.parametrize("divergence", LOSSES, ids=repr)
+def test_what_frameworks_take_is_valid(divergence, framework):
+    if not find_spec(framework):
+        pytest.skip(f"no {framework}")
+    report = check([at_kink(divergence), at_kink(divergence, weights=True)], framework)
+    assert report.exit_code == 0, report.diagnosis()
