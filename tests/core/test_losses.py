@@ -66,7 +66,7 @@ def test_bounds_cover_the_truth_and_every_dtype(name: str) -> None:
 ELEMENTWISE = {
     ops.L1(): 2, ops.SquaredError(): 3, ops.Huber(0.75): 4, ops.SmoothL1(0.6): 6, ops.LogCosh(): 12,
     ops.HingeLoss(): 3, ops.SquaredHinge(): 5, ops.SoftMargin(): 12, ops.SigmoidFocal(): 16,
-    ops.WeightedBinaryCrossEntropy(3.3): 12,
+    ops.SigmoidFocal(1.5): 16, ops.WeightedBinaryCrossEntropy(3.3): 12,
 }  # fmt: skip
 
 

@@ -305,9 +305,11 @@ class SigmoidFocal(Divergence):
 
 def _power(x: Array, n: float) -> Array:
     """x^n for x >= 0."""
-    if n != int(n) or n < 0:
+    whole, rest = divmod(n, 1)
+    if n < 0 or rest not in (0.0, 0.5):
         return np.exp(n * np.log(x))
-    return functools.reduce(operator.mul, [x] * int(n)) if n else np.ones_like(x)
+    factors = [x] * int(whole) + [np.sqrt(x)] * (rest == 0.5)
+    return functools.reduce(operator.mul, factors) if factors else np.ones_like(x)
 
 
 def _zero_or_one(op: Divergence, d: Array) -> Array:

@@ -114,6 +114,7 @@ LOSSES: dict[type[core.Divergence], Callable[..., Tensor]] = {
     margins.HingeEmbedding: _summed(
         lambda op, y, d: F.hinge_embedding_loss(y, d, margin=op.margin, reduction="none")
     ),
+    # It overflows where e^(-d y) does, in float32 for -d y > 88.7, though the loss is finite.
     margins.SoftMargin: _summed(lambda op, y, d: F.soft_margin_loss(y, d, reduction="none")),
     margins.MultiLabelSoftMargin: _multi_label,
     margins.MultiMargin: _multi_margin,
