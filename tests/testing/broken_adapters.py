@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity import core
+from gradparity import core, ops
 from gradparity.adapters import AdapterError, DeviceError, Trainer
 from gradparity.core import Case, Compound, Divergence, Network, Op, Trace, backprop, checked_params
 
@@ -47,7 +47,7 @@ class Sound:
         return [self.run(case, dtype=dtype, device=device) for case in cases]
 
     def build(self, network: Network, params: Any) -> Any:
-        known = vars(core).values()
+        known = [*vars(core).values(), *vars(ops).values()]
         for node in network.nodes:
             if type(node.op) not in known:
                 raise AdapterError(f"the sound adapter has no function for {node.op.name}")

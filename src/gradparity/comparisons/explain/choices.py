@@ -259,8 +259,9 @@ def _other_places(base: CrossEntropy | BinaryCrossEntropy) -> Iterator[Alternati
 
 def _other_smoothing(base: CrossEntropy, K: int, solved: float, n: int) -> Iterator[Alternative]:
     """Three ways to write it: eps on a wrong class is a / K of one form, a / (K-1) of another."""
-    twin = KL if type(base) is CrossEntropy else CrossEntropy
-    kinds: list[type[CrossEntropy]] = [type(base), twin]
+    kinds = [type(base)]
+    if type(base) in (CrossEntropy, KL):
+        kinds.append(KL if type(base) is CrossEntropy else CrossEntropy)
     forms = {"smoothing-uniform": K, "eps": 1, "smoothing-others": K - 1}
     texts = {"smoothing-uniform": "(1 - a) d + a/K", "smoothing-others": "1 - a and a/(K-1)"}
 
