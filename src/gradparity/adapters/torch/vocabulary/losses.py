@@ -39,7 +39,10 @@ def _multi_label(divergence: core.Divergence, y: Tensor, d: Tensor) -> Tensor:
 
 
 def _multi_margin(divergence: margins.MultiMargin, y: Tensor, d: Tensor) -> Tensor:
-    return F.multi_margin_loss(y, d, p=2, margin=divergence.margin, reduction="none")
+    """PyTorch takes no more axes than samples and classes."""
+    flat = y.reshape(-1, y.shape[-1]), d.reshape(-1)
+    div = F.multi_margin_loss(*flat, p=2, margin=divergence.margin, reduction="none")
+    return div.reshape(d.shape)
 
 
 def _class_first(y: Tensor) -> Tensor:
