@@ -31,6 +31,7 @@ from .core.formulas.recurrent import *  # noqa: F403
 from .core.formulas.windows import *  # noqa: F403
 from .core.vocabulary import (
     activations,
+    contractions,
     indexing,
     likelihoods,
     losses,
@@ -38,12 +39,15 @@ from .core.vocabulary import (
     normalisation,
     pairs,
     pointwise,
+    pooling,
     rearranging,
     reductions,
+    resampling,
     scans,
     sequences,
 )
 from .core.vocabulary.activations import *  # noqa: F403
+from .core.vocabulary.contractions import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
 from .core.vocabulary.likelihoods import *  # noqa: F403
 from .core.vocabulary.losses import *  # noqa: F403
@@ -51,15 +55,18 @@ from .core.vocabulary.margins import *  # noqa: F403
 from .core.vocabulary.normalisation import *  # noqa: F403
 from .core.vocabulary.pairs import *  # noqa: F403
 from .core.vocabulary.pointwise import *  # noqa: F403
+from .core.vocabulary.pooling import *  # noqa: F403
 from .core.vocabulary.rearranging import *  # noqa: F403
 from .core.vocabulary.reductions import *  # noqa: F403
+from .core.vocabulary.resampling import *  # noqa: F403
 from .core.vocabulary.scans import *  # noqa: F403
 from .core.vocabulary.sequences import *  # noqa: F403
 
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
-    *(recurrent, windows, activations, indexing, normalisation, pairs, pointwise, rearranging),
-    *(reductions, scans, sequences, likelihoods, losses, margins),
+    *(recurrent, windows),
+    *(activations, contractions, indexing, likelihoods, losses, margins, normalisation, pairs),
+    *(pointwise, pooling, rearranging, reductions, resampling, scans, sequences),
 )
 
 __all__ = [name for family in _FAMILIES for name in family.__all__]

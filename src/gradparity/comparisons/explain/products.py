@@ -16,6 +16,7 @@ from ...core.formulas.op import Op
 from ...core.network.network import Network
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
+from ...core.vocabulary.contractions import ConvTranspose, Einsum, MatMul
 from ..findings.finding import Verdict
 from ..measure.levels import Levels
 from ..measure.scatter import is_scattered
@@ -27,6 +28,9 @@ __all__ = ["FAST", "FastProduct", "fast_product", "has_products"]
 FAST: dict[type[Op], str] = {
     Affine: "Strassen or Winograd products",
     Conv: "Winograd or FFT convolution",
+    ConvTranspose: "Winograd or FFT convolution",
+    Einsum: "Strassen or Winograd products",
+    MatMul: "Strassen or Winograd products",
 }
 #: In units of the bounds of the elements, which differ, errors scatter by so much more.
 UNEVEN = 2.0

@@ -13,9 +13,7 @@ from ...adapters.base import Trainer
 from ...core.arithmetic.arrays import Array, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.maxima import Extreme, ExtremeOfTwo, MaxSubsets
-from ...core.formulas.op import Kinked
-from ...core.formulas.windows import MaxPool
+from ...core.formulas.op import Kinked, Op
 from ...core.lecture.training import risk_of, sgd_step
 from ...core.network.backprop import edge_gradients, forward
 from ...core.network.batch import sample_rows
@@ -259,7 +257,8 @@ def _check_supported(case: Case) -> None:
             "follows the loss of each sample, so give divergence= instead of ends="
         )
     for step in case.network.body:
-        if isinstance(step.op, Extreme | MaxPool | MaxSubsets | ExtremeOfTwo) or step.op.random:
+        picks_winners = type(step.op).routes is not Op.routes
+        if picks_winners or step.op.random:
             raise ValueError(
                 f"node {step.name!r}: training with {step.op!r} cannot be compared; only the "
                 "branches of scalar activations are followed, `gradparity check` judges the others"

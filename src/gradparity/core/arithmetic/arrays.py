@@ -28,6 +28,7 @@ __all__ = [
     "affine",
     "erf",
     "erfc",
+    "like",
     "moved",
     "moved_back",
     "native",
@@ -117,6 +118,17 @@ def total(parts: Sequence[Array]) -> Array:
         return parts[0]
     bounded = next((part for part in parts if hasattr(part, "total")), None)
     return np.stack(parts).sum(axis=0) if bounded is None else bounded.total(parts)
+
+
+def like(numbers: NDArray, a: Array) -> Array:
+    """Exact numbers in the arithmetic of another array.
+
+    >>> like(np.array([0.5]), np.ones(3, np.float32)).dtype
+    dtype('float32')
+    """
+    if hasattr(a, "arithmetic"):
+        return a.lift(numbers, a.arithmetic)
+    return numbers + 0 * a.flat[0] if a.dtype == object else numbers.astype(a.dtype)
 
 
 def moved(a: Array, move: Callable[..., Array], fill: float = 0.0) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..arithmetic.arrays import Array, NDArray, affine
+from ..arithmetic.arrays import Array, NDArray, affine, moved_back
 from .arguments import (
     is_finite,
     is_whole,
@@ -30,21 +30,23 @@ from .op import Movement, Op, Shape, Ties
 __all__ = ["Conv", "MaxPool", "Windows"]
 
 
-def _windows(op: Any) -> None:
-    """The arguments of `Windows`, checked and kept in full, in the name of the op they are of."""
+def window_arguments(op: Any) -> None:
+    """Those arguments of `Windows` that an op has, checked and kept in full, in the op's name."""
     kernel = whole_numbers((op.kernel,) if is_whole(op.kernel) else op.kernel, 1)
     if not kernel or len(kernel) > 3:
         raise refused(op, "kernel", op.kernel, "one, two or three whole numbers >= 1")
     object.__setattr__(op, "kernel", kernel)
     n = len(kernel)
     for name in ("stride", "dilation"):
-        given = getattr(op, name)
+        given = getattr(op, name, 1)
         steps = whole_numbers((given,) * n if is_whole(given) else given, 1)
         if steps is None or len(steps) != n:
             give = f"a whole number >= 1, or one for each of the {n} axes of the kernel"
             raise refused(op, name, given, give)
-        object.__setattr__(op, name, steps)
-    object.__setattr__(op, "padding", _padding(op, n))
+        if hasattr(op, name):
+            object.__setattr__(op, name, steps)
+    if hasattr(op, "padding"):
+        object.__setattr__(op, "padding", _padding(op, n))
 
 
 def _padding(op: Any, n: int) -> Any:
@@ -85,7 +87,7 @@ class Windows(Movement):
     fill: float = 0.0
 
     def __post_init__(self) -> None:
-        _windows(self)
+        window_arguments(self)
         if not is_finite(self.fill) and self.fill not in (math.inf, -math.inf):
             raise refused(self, "fill", self.fill, "a number, such as 0.0 or -math.inf")
 
@@ -183,7 +185,7 @@ class Conv(Op):
             raise ValueError(
                 f"Conv(groups={self.groups}) must divide c_in={self.c_in} and c_out={self.c_out}"
             )
-        _windows(self)
+        window_arguments(self)
         true_or_false(self, "bias")
 
     @property
@@ -224,80 +226,68 @@ class Conv(Op):
         z = np.transpose(z, (1, 0, n + 2, *range(2, n + 2)))
         return z.reshape(out[0], self.c_out, *out[1:])
 
-    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        rows, (N, *out) = self._rows(y[0])
-        g, n, each = self.groups, len(self.kernel), self.c_in // self.groups
-        d = np.transpose(dz.reshape(N, g, -1, *out), (1, 0, *range(3, n + 3), 2))
-        d = d.reshape(g, N * math.prod(out), -1)
-        dW = (d.mT @ rows).reshape(*y[1].shape)
-        dw = (d @ y[1].reshape(g, self.c_out // g, -1)).reshape(g, N, *out, each, *self.kernel)
+    def _by_group(self, dz: Array) -> Array:
+        """dz with one row per window: (groups, N windows, c_out / groups)."""
+        g, n, (N, C, *out) = self.groups, len(self.kernel), dz.shape
+        d = np.transpose(dz.reshape(N, g, C // g, *out), (1, 0, *range(3, n + 3), 2))
+        return d.reshape(g, N * math.prod(out), C // g)
+
+    def input_gradient(self, dz: Array, W: Array, shape: Shape) -> Array:
+        """dy, for an input of this shape."""
+        g, n, (N, _, *out) = self.groups, len(self.kernel), dz.shape
+        dw = self._by_group(dz) @ W.reshape(g, self.c_out // g, -1)
+        dw = dw.reshape(g, N, *out, self.c_in // g, *self.kernel)
         dw = np.transpose(dw, (1, 0, n + 2, *range(2, n + 2), *range(n + 3, 2 * n + 3)))
         dw = dw.reshape(N, self.c_in, *out, *self.kernel)
-        (dy,) = self.windows.vjp(dw, (y[0],), None)
-        db = [dz.sum(axis=(0, *range(2, n + 2)))] if self.bias else []
-        return (dy, dW, *db)
+        return moved_back(dw, lambda a: self.windows.move_back(a, shape))
+
+    def kernel_gradient(self, dz: Array, y: Array) -> Array:
+        """dW, for this input."""
+        dW = self._by_group(dz).mT @ self._rows(y)[0]
+        return dW.reshape(*self.parameter_shapes()["W"])
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        dy, dW = self.input_gradient(dz, y[1], y[0].shape), self.kernel_gradient(dz, y[0])
+        others = (0, *range(2, 2 + len(self.kernel)))
+        return (dy, dW, dz.sum(axis=others)) if self.bias else (dy, dW)
 
 
-@dataclass(frozen=True)
-class MaxPool(Op):
+class LargestOfWindows(Op):
     """z = the largest element of each window;  dz goes back to it, and windows add up.
 
     At a tie any weights >= 0 that sum to one are valid; windows may overlap.
-
-    Parameters
-    ----------
-    kernel, stride, padding, dilation : as in `Windows`; padding is never the largest.
-    ties : which element this op takes at a tie: "first" or "last".
-
-    >>> MaxPool((2, 2), stride=2).output_shape((5, 3, 4, 6))
-    (5, 3, 2, 3)
     """
 
-    kernel: tuple[int, ...]
-    stride: Any = 1
-    padding: Any = 0
-    dilation: Any = 1
-    ties: str = field(default="first", kw_only=True)
-
-    def __post_init__(self) -> None:
-        given = self.padding
-        one_of(self, "ties", ("first", "last"))
-        _windows(self)
-        reach = self.windows.reach
-        most = [0] * len(reach) if self.padding == "same" else map(max, self.padding)
-        if any(pad >= n for pad, n in zip(most, reach, strict=True)):
-            long = f"less padding than a window is long, {' x '.join(map(str, reach))}"
-            why = "a window of padding alone has no largest element"
-            raise refused(self, "padding", given, f"{long}, for {why}")
+    ties: str
 
     @property
-    def windows(self) -> Windows:
-        """The windows, with -inf where there is padding."""
-        return Windows(self.kernel, self.stride, self.padding, self.dilation, -np.inf)
+    def windows(self) -> Movement:
+        """(N, C, *spatial) to (N, C, *windows, *kernel), with -inf where there is padding."""
+        raise NotImplementedError
 
     def output_shape(self, *shapes: Shape) -> Shape:
         shape = shapes[0]
-        out = self.windows.output_shape(shape)[: 2 + len(self.kernel)]
+        windows = self.windows.output_shape(shape)
         if not self._inside((1, 1, *shape[2:])).any(axis=-1).all():
             raise ValueError(
-                f"MaxPool: on a value of shape {shape} a window holds padding alone; give less "
+                f"{self.name}: on a value of shape {shape} a window holds padding alone; give less "
                 "padding or dilation"
             )
-        return out
+        return tuple(windows[: 1 + len(windows) // 2])
 
     def _flat(self, w: Array) -> Array:
         """Every window as one axis, the last."""
-        return w.reshape(*w.shape[: 2 + len(self.kernel)], -1)
+        return w.reshape(*w.shape[: 1 + w.ndim // 2], -1)
 
     def forward(self, *y: Array) -> Array:
         return self._flat(self.windows.forward(y[0])).max(axis=-1)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        w = self._flat(self.windows.forward(y[0]))
+        windows = self.windows.forward(y[0])
+        w = self._flat(windows)
         wins = first_of(w == w.max(axis=-1, keepdims=True), self.ties)
         share = np.where(wins, np.expand_dims(dz, -1), 0)
-        share = share.reshape(*dz.shape, *self.kernel)
-        return self.windows.vjp(share, y, None)
+        return self.windows.vjp(share.reshape(*windows.shape), y, None)
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
         w = self._flat(self.windows.move(np.where(np.abs(y[0]) < tiny, 0.0, y[0]), -np.inf))
@@ -320,4 +310,42 @@ class MaxPool(Op):
         """The ties of elements of the windows as ties of the input."""
         source = self.windows.move(np.arange(math.prod(shape)).reshape(shape), 0)
         at = np.flatnonzero(chosen)
-        return Ties.of(at // math.prod(self.kernel), source.ravel()[at])
+        return Ties.of(at // chosen.shape[-1], source.ravel()[at])
+
+
+@dataclass(frozen=True)
+class MaxPool(LargestOfWindows):
+    """z = the largest element of each window;  dz goes back to it, and windows add up.
+
+    At a tie any weights >= 0 that sum to one are valid; windows may overlap.
+
+    Parameters
+    ----------
+    kernel, stride, padding, dilation : as in `Windows`; padding is never the largest.
+    ties : which element this op takes at a tie: "first" or "last".
+
+    >>> MaxPool((2, 2), stride=2).output_shape((5, 3, 4, 6))
+    (5, 3, 2, 3)
+    """
+
+    kernel: tuple[int, ...]
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    ties: str = field(default="first", kw_only=True)
+
+    def __post_init__(self) -> None:
+        given = self.padding
+        one_of(self, "ties", ("first", "last"))
+        window_arguments(self)
+        reach = self.windows.reach
+        most = [0] * len(reach) if self.padding == "same" else map(max, self.padding)
+        if any(pad >= n for pad, n in zip(most, reach, strict=True)):
+            long = f"less padding than a window is long, {' x '.join(map(str, reach))}"
+            why = "a window of padding alone has no largest element"
+            raise refused(self, "padding", given, f"{long}, for {why}")
+
+    @property
+    def windows(self) -> Windows:
+        """The windows, with -inf where there is padding."""
+        return Windows(self.kernel, self.stride, self.padding, self.dilation, -np.inf)

@@ -2,12 +2,15 @@
 
 from . import (
     activations,
+    contractions,
     indexing,
     normalisation,
     pairs,
     pointwise,
+    pooling,
     rearranging,
     reductions,
+    resampling,
     scans,
     sequences,
 )
@@ -18,12 +21,15 @@ __all__ = ["VOCABULARY"]
 #: Name -> an op and its inputs.
 VOCABULARY: dict[str, Shaped] = {
     **activations.CASES,
+    **contractions.CASES,
+    **indexing.CASES,
     **normalisation.CASES,
-    **reductions.CASES,
     **pairs.CASES,
     **pointwise.CASES,
-    **scans.CASES,
-    **indexing.CASES,
+    **pooling.CASES,
     **rearranging.CASES,
+    **reductions.CASES,
+    **resampling.CASES,
+    **scans.CASES,
     **sequences.CASES,
 }
