@@ -118,6 +118,9 @@ class Real:
     def __neg__(self):
         return Real.of(-self.v)
 
+    def __pow__(self, n):
+        return Real.of(self.v ** int(n))
+
     def __abs__(self):
         return Real.of(abs(self.v))
 

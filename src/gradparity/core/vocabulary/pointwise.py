@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arithmetic.arrays import Array, erf, erfc, usual
-from ..formulas.arguments import finite, one_of, true_or_false
+from ..formulas.arguments import finite, one_of, true_or_false, whole
 from ..formulas.op import Activation, Kink, Kinked
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Erfc",
     "Exp",
     "Expm1",
+    "IntegerPower",
     "Log",
     "Log1p",
     "Reciprocal",
@@ -66,6 +67,41 @@ class Square(Activation):
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         return 2.0 * dy * z
+
+
+@dataclass(frozen=True)
+class IntegerPower(Activation):
+    """y = z^n for a whole number n; f'(z) = n z^(n-1).
+
+    Parameters
+    ----------
+    n : any whole number, but 0.
+
+    >>> IntegerPower(-2).f(np.array([2.0]))
+    array([0.25])
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        whole(self, "n")
+        if self.n == 0:
+            raise ValueError(f"{self!r}: give n != 0; z^0 is a constant")
+
+    def f(self, z: Array) -> Array:
+        return self._power(z, self.n)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        n = float(self.n)
+        forms = {
+            "n dy z^(n-1)": lambda: n * dy * self._power(z, self.n - 1),
+            "n dy y / z": lambda: n * dy * y / z,
+        }
+        return usual(dy * (n * self._power(z, self.n - 1)), forms)
+
+    @staticmethod
+    def _power(z: Array, n: int) -> Array:
+        return z**n if n >= 0 else 1 / z ** (-n)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
     ops.Erfc: lambda op, z: jax.scipy.special.erfc(z),
     ops.Exp: lambda op, z: jnp.exp(z),
     ops.Expm1: lambda op, z: jnp.expm1(z),
+    ops.IntegerPower: lambda op, z: jax.lax.integer_pow(z, op.n),
     ops.Log: lambda op, z: LOGARITHMS[op.base](z),
     ops.Log1p: lambda op, z: jnp.log1p(z),
     ops.Reciprocal: lambda op, z: jnp.reciprocal(z),

@@ -36,6 +36,7 @@ FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
     ops.Erfc: lambda op, z: torch.erfc(z),
     ops.Exp: lambda op, z: torch.exp(z),
     ops.Expm1: lambda op, z: torch.expm1(z),
+    ops.IntegerPower: lambda op, z: torch.pow(z, op.n),
     ops.Log: lambda op, z: LOGARITHMS[op.base](z),
     ops.Log1p: lambda op, z: torch.log1p(z),
     ops.Reciprocal: lambda op, z: torch.reciprocal(z),

@@ -17,6 +17,8 @@ CASES: dict[str, Shaped] = {
     "erfc": Shaped(ops.Erfc(), X),
     "exp": Shaped(ops.Exp(), X),
     "expm1": Shaped(ops.Expm1(), X),
+    "integer-power": Shaped(ops.IntegerPower(3), X),
+    "integer-power-negative": Shaped(ops.IntegerPower(-2), X, within=POSITIVE),
     "log": Shaped(ops.Log(), X, within=POSITIVE),
     "log2": Shaped(ops.Log("2"), X, within=POSITIVE),
     "log10": Shaped(ops.Log("10"), X, within=POSITIVE),
