@@ -10,7 +10,7 @@ import numpy as np
 from gradparity import core
 from gradparity.core import Case, Network, Node, Op
 
-__all__ = ["shaped_case"]
+__all__ = ["Builder", "grown", "shaped_case"]
 
 Shape = tuple[int, ...]
 
@@ -20,7 +20,7 @@ ELEMENTWISE: tuple[Callable[[], Op], ...] = (
 )  # fmt: skip
 
 
-class _Builder:
+class Builder:
     """A network that grows node by node."""
 
     def __init__(self, rng: np.random.Generator, shape: Shape) -> None:
@@ -130,7 +130,7 @@ class _Builder:
         return Network(*self.nodes, divergence=divergence, parameters=self.parameters)
 
 
-def shaped_case(seed: int) -> Case:
+def grown(kind: type[Builder], seed: int, name: str) -> Case:
     """A random case: an image, a sequence or a matrix through 4 to 12 random ops.
 
     Half of the cases have small whole numbers, so that ties and kinks are met exactly.
@@ -139,7 +139,7 @@ def shaped_case(seed: int) -> Case:
     T = int(rng.integers(2, 5))
     rank = int(rng.integers(1, 4))
     shape = (T, *(int(n) for n in rng.integers(1, 6, rank)))
-    builder = _Builder(rng, shape)
+    builder = kind(rng, shape)
     for _ in range(int(rng.integers(4, 13))):
         if math.prod(builder.shapes[list(builder.shapes)[-1]]) > 2000:
             break
@@ -149,4 +149,9 @@ def shaped_case(seed: int) -> Case:
     network = builder.end(divergence, int(rng.integers(2, 5)))
     x = rng.standard_normal(shape)
     x = np.round(2 * x) if rng.integers(2) else x
-    return Case.random(network, seed=seed, x=x, name=f"shaped-{seed}")
+    return Case.random(network, seed=seed, x=x, name=f"{name}-{seed}")
+
+
+def shaped_case(seed: int) -> Case:
+    """A random case over the lecture's ops and the first ones for images and sequences."""
+    return grown(Builder, seed, "shaped")

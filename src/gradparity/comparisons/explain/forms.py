@@ -95,19 +95,22 @@ def usual_form(
         one factor, that of the number it was multiplied by.
     """
     careful = levels.worst_case(q)
+    # A sum that is within its worst case may still be off by more than its roundings scatter.
+    sharp = not careful.outside.any()
+    careful = levels.measured(q, levels.roundings[0])[1] if sharp else careful
     off = careful.outside
     if not off.any() or not np.isfinite(np.asarray(got, np.float64)[off]).all():
         return None
     best: tuple[float, UsualForm] | None = None
     for own_output in (True, False) if q.is_gradient else (False,):
         every = levels.forms(own_output=own_output, every=True)
-        widest = levels.in_forms(q, every)
+        widest = levels.in_forms(q, every, sharp)
         if not every.met:
             return None
         if (off & ~(widest.error <= widest.bound)).any():
             continue  # beyond what any form can be off
         alike = _one_factor(careful, inputs) and (inputs is not None or not _in_one_slice(off))
-        for names, there in _in_turn(q, levels, own_output):
+        for names, there in _in_turn(q, levels, own_output, sharp):
             inside = (there.error <= there.bound) & np.isfinite(there.bound)
             if (off & ~inside).any():
                 continue
@@ -122,18 +125,18 @@ def usual_form(
 
 
 def _in_turn(
-    q: Quantity, levels: Levels, own_output: bool
+    q: Quantity, levels: Levels, own_output: bool, sharp: bool
 ) -> Iterator[tuple[tuple[str, ...], Measured]]:
     """The forms that the formula meets, one at a time, then with those that are nested in them."""
     outer = levels.forms((), own_output)
-    levels.in_forms(q, outer)
+    levels.in_forms(q, outer, sharp)
     pairs: list[tuple[str, ...]] = []
     for name in outer.met:
         alone = levels.forms((name,), own_output)
-        yield (name,), levels.in_forms(q, alone)
+        yield (name,), levels.in_forms(q, alone, sharp)
         pairs += [(name, other) for other in alone.met if other not in outer.met or other > name]
     for pair in pairs:
-        yield pair, levels.in_forms(q, levels.forms(pair, own_output))
+        yield pair, levels.in_forms(q, levels.forms(pair, own_output), sharp)
 
 
 def found_form(

@@ -141,9 +141,10 @@ class Levels:
     def worst_case(self, quantity: Quantity) -> Measured:
         return self.measured(quantity, self.roundings[-1])[1]
 
-    def in_forms(self, quantity: Quantity, forms: Forms) -> Measured:
-        """Measure a quantity by the usual forms that are asked for, in the worst case."""
-        return self.measured(quantity, replace(self.roundings[-1], forms=forms))[1]
+    def in_forms(self, quantity: Quantity, forms: Forms, sharp: bool = False) -> Measured:
+        """Measure a quantity by the usual forms that are asked for, in the worst case or sharply."""
+        rounding = self.roundings[0 if sharp else -1]
+        return self.measured(quantity, replace(rounding, forms=forms))[1]
 
     def forms(
         self, chosen: tuple[str, ...] = (), own_output: bool = False, every: bool = False

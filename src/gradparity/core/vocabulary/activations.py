@@ -237,8 +237,8 @@ class Hardswish(Kinked):
     kinks = (Kink(-3.0, 0.0, -0.5), Kink(3.0, 1.5, 1.0))
 
     def f(self, z: Array) -> Array:
-        inside = usual(z * (z + 3) / 6, {"z (z/6 + 1/2)": lambda: z * (z / 6 + 0.5)})
-        return np.where(z <= -3, 0, np.where(z >= 3, z, inside))
+        form = {"z min(z/6 + 1/2, 1)": lambda: z * np.minimum(z / 6 + 0.5, 1)}
+        return np.where(z <= -3, 0, usual(z * (np.minimum(z + 3, 6) / 6), form))
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
         inside = usual(

@@ -49,8 +49,7 @@ class RNNCell(Op):
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         x, h, W, U, _ = y
-        s = self._sum(y)
-        ds = dz * tanh_slope(s, tanh(s))
+        ds = dz * tanh_slope(self._sum(y), z)
         return ds @ W.mT, ds @ U.mT, _product(x, ds), _product(h, ds), _rows(ds).sum(axis=0)
 
 
