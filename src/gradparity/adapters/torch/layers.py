@@ -138,7 +138,9 @@ class Function(nn.Module):
         self.function: Callable[..., Tensor] = found
 
     def forward(self, *y: Tensor) -> Tensor:
-        return self.function(self.op, *y, *map(self.get_parameter, self.op.parameter_shapes()))
+        # Not `get_parameter`: a parameter that several nodes share is given as a plain tensor.
+        given = (getattr(self, letter) for letter in self.op.parameter_shapes())
+        return self.function(self.op, *y, *given)
 
     def extra_repr(self) -> str:
         return repr(self.op) + (f", by {self.twin}" if self.twin else "")

@@ -31,7 +31,7 @@ from ...core import (
 )
 from ...core.arithmetic.arrays import Array
 from ...core.arithmetic.precision import PRECISIONS
-from .deep import conv_net, lstm, transformer
+from .deep import conv_net, gpt, lstm, resnet, tagger, transformer, u_net, vit
 from .digits import digits_case
 from .points import POINTS, whole_range
 from .vocabulary import VOCABULARY, losses
@@ -152,8 +152,13 @@ def _builtins() -> Iterator[Builtin]:
             text = f"real handwritten digits: {about}" + (f", eps = {eps:g}" if eps else "")
             yield Builtin(name, text, partial(digits_case, problem, eps))
     yield Builtin("conv-net", "digits: convolutions, batch norm, max pooling", conv_net)
+    yield Builtin("resnet", "digits: a residual block with a strided shortcut", resnet)
+    yield Builtin("u-net", "digits: classes of pixels, upsampling and a skip connection", u_net)
     yield Builtin("transformer", "digits: a causal transformer of two blocks", transformer)
+    yield Builtin("vit", "digits: a vision transformer of two blocks on patches", vit)
+    yield Builtin("gpt", "text: rotary positions, RMS norm, SwiGLU, tied embedding", gpt)
     yield Builtin("lstm", "digits: an LSTM unrolled over shared parameters", lstm)
+    yield Builtin("tagger", "text: a bidirectional GRU with a tag per letter, padded", tagger)
     for name, (op, _) in OPS.items():
         what = type(op).__name__
         yield Builtin(f"op-{name}", f"{what} at its special points", partial(_alone, name))
