@@ -12,6 +12,7 @@ import pytest
 from gradparity import core
 from gradparity.adapters import get_adapter
 from gradparity.adapters.base import AdapterError
+from gradparity.comparisons import judge
 from gradparity.comparisons.cases.suite import gated
 from gradparity.comparisons.judge.traces import check_trace
 from gradparity.core import (
@@ -27,6 +28,8 @@ from gradparity.core import (
     backprop,
     layered,
 )
+from gradparity.core.vocabulary.activations import PReLU
+from gradparity.core.vocabulary.normalisation import RMSNorm
 
 from .frameworks import U, arrays, assert_same, each_dtype, each_framework, small
 
@@ -63,6 +66,21 @@ class TestParameters:
         back = get_adapter(name).export(net, get_adapter(name).build(net, params))
         for key, array in params.items():
             np.testing.assert_array_equal(back[key], array)
+
+    def test_of_a_function_may_be_shared_by_nodes(self, name: str) -> None:
+        net = Network(
+            Node("y1", PReLU(4), "x", a="a"),
+            Node("y2", RMSNorm(4), "y1", g="g"),
+            Node("y3", PReLU(4), "y2", a="a"),
+            Node("y4", RMSNorm(4), "y3", g="g"),
+            divergence=L2(),
+            parameters={"a": (4,), "g": (4,)},
+        )
+        case = Case.random(net, batch=5, seed=1, width=4)
+        trace = get_adapter(name).run(case)
+        for parameter, uses in (("a", ("y1", "y3")), ("g", ("y2", "y4"))):
+            assert set(net.consumers(parameter)) == {(parameter, use) for use in uses}
+        assert not [str(f) for f in judge(case, trace) if f.parity is not True]
 
     def test_of_a_network_without_any_are_none(self, name: str) -> None:
         net = layered([Tanh()], L2())

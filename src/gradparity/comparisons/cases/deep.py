@@ -16,8 +16,8 @@ from ...core import (
     Attention,
     BatchNorm,
     Case,
-    Conv,
     Concatenate,
+    Conv,
     CrossEntropy,
     Embedding,
     LayerNorm,
@@ -344,5 +344,6 @@ def _case(
 def _with_random_parameters(
     network: Network, seed: int, inputs: dict[str, NDArray], d: NDArray
 ) -> Case:
+    """A case with these inputs and targets."""
     params = Case.random(network, seed=seed, x=inputs).params
     return Case(network, params, inputs, d)

@@ -83,6 +83,7 @@ SHAPED: dict[str, Shaped] = {
     "affine-sequence": Shaped(core.Affine(4, 3), {"x": (5, 4)}),
     "softmax-axis": Shaped(core.Softmax(axis=1), {"x": (4, 3)}),
     "max-axis": Shaped(core.Max(axis=1), {"x": (4, 3)}),
+    "concatenate-axis": Shaped(Concatenate(1), {"a": (2, 3), "b": (1, 3)}),
     "add-broadcast": Shaped(core.Add(), {"a": (4, 3), "b": (1, 3), "c": (4, 1)}),
     "multiply-broadcast": Shaped(core.Multiply(), {"a": (4, 3), "b": (4, 1)}),
     "maximum": Shaped(core.Maximum(), {"a": (4, 3), "b": (1, 3)}),
