@@ -142,7 +142,7 @@ class Levels:
         return self.measured(quantity, self.roundings[-1])[1]
 
     def in_forms(self, quantity: Quantity, forms: Forms, sharp: bool = False) -> Measured:
-        """Measure a quantity by the usual forms that are asked for, in the worst case or sharply."""
+        """Measure a quantity by these usual forms, in the worst case or sharply."""
         rounding = self.roundings[0 if sharp else -1]
         return self.measured(quantity, replace(rounding, forms=forms))[1]
 
