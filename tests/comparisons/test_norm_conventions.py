@@ -28,6 +28,7 @@ from gradparity.core import (
     Tanh,
     backprop,
 )
+from gradparity.core.vocabulary.normalisation import GroupNorm, RMSNorm
 
 
 def case_of(op: Op, batch: int = 9) -> Case:
@@ -70,6 +71,7 @@ class Computed:
 
 
 LAYER, BATCH = LayerNorm(4), BatchNorm(4)
+RMS, GROUP = RMSNorm(4), GroupNorm(4, 1)
 CONSTANT = BatchNorm(4, training=False)
 PADDED = Embedding(6, 4, padding_idx=0)
 
@@ -85,6 +87,10 @@ PLANTED = [
         deviation(LAYER, "unbiased-variance+eps-outside+norm-eps", 1e-6),
         "unbiased-variance+eps-outside+norm-eps",
     ),
+    (RMS, RMSNorm(4, 1e-3), "norm-eps"),
+    (RMS, deviation(RMS, "eps-outside"), "eps-outside"),
+    (GROUP, GroupNorm(4, 1, 1e-3), "norm-eps"),
+    (GROUP, deviation(GROUP, "eps-outside"), "eps-outside"),
     (BATCH, BatchNorm(4, 1e-3), "norm-eps"),
     (BATCH, deviation(BATCH, "eps-outside"), "eps-outside"),
     (CONSTANT, BatchNorm(4, 1e-3, training=False), "norm-eps"),
@@ -115,6 +121,7 @@ def test_it_is_named_and_passes_where_it_is_allowed(planted, whole):
     ("asked", "computed"),
     [
         (LAYER, LayerNorm(4, 2e-3)),
+        (RMS, RMSNorm(4, 2e-3)),
         (BATCH, BatchNorm(4, 2e-3)),
         (BATCH, BatchNorm(4, momentum=0.2)),
         (BATCH, BatchNorm(4, momentum=0.8)),
@@ -180,7 +187,7 @@ def test_a_running_variance_of_another_momentum_than_its_mean_is_a_mismatch():
     assert (f.quantity, f.verdict) == ("value h.var", Verdict.MISMATCH)
 
 
-@pytest.mark.parametrize("op", [LayerNorm(4, 1e-2), BatchNorm(4, 1e-2), CONSTANT])
+@pytest.mark.parametrize("op", [LayerNorm(4, 1e-2), BatchNorm(4, 1e-2), CONSTANT, RMS, GROUP])
 def test_the_gradients_of_other_normalisations_are_those_of_their_values(op):
     rng, step = np.random.default_rng(0), 1e-6
     x, along = rng.standard_normal((2, 5, 4))

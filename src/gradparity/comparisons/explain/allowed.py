@@ -63,7 +63,7 @@ NAMES = (
     ("leaky-slope", "another slope below zero"),
     ("elu-alpha", "another a of ELU"),
     ("softplus-threshold", "softplus that is linear above a threshold; inf for one that is not"),
-    ("norm-eps", "another eps of LayerNorm or BatchNorm: 1e-3, 1e-5, 1e-6 or 1e-12"),
+    ("norm-eps", "another eps of a normalisation: 1e-3, 1e-5, 1e-6 or 1e-12"),
     ("eps-outside", "a normalisation by sqrt(var) + eps, not by sqrt(var + eps)"),
     ("unbiased-variance", "a variance divided by n - 1, where n was asked for"),
     ("biased-variance", "a running variance divided by n, where n - 1 was asked for"),

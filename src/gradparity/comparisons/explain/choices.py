@@ -34,7 +34,7 @@ from ...core.formulas.divergences import (
 )
 from ...core.formulas.embedding import Embedding
 from ...core.formulas.layers import Softmax
-from ...core.formulas.norms import BatchNorm, LayerNorm
+from ...core.formulas.norms import Normalisation
 from ...core.formulas.op import Activation, Op, Shape
 from .allowed import Alternative
 from .other_norms import other_norms
@@ -166,8 +166,8 @@ def other_ops(op: Op, y: Array | None = None, got: Array | None = None) -> Itera
         for a in _values("elu-alpha", y, got, np.expm1):
             if a > 0:
                 yield Alternative("elu-alpha", a, f"ELU with a = {a:.6g}, not {op.a:.6g}", ELU(a))
-    if type(op) in (LayerNorm, BatchNorm):
-        yield from other_norms(op)  # type: ignore[arg-type]
+    if isinstance(op, Normalisation):
+        yield from other_norms(op)
     if type(op) is Embedding and op.padding_idx is not None:
         said = f"the padding row {op.padding_idx} has a gradient, as every other row"
         yield Alternative("padding-gradient", None, said, replace(op, padding_idx=None))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,11 +43,15 @@ class _Other(Normalisation):
         return 1.0 / (np.sqrt(var) + self.eps if self.outside else np.sqrt(var + self.eps))
 
     def through_statistics(self, dh: Array, c: Array, r: Array, axes: Any) -> Array:
-        """r (dh - mean dh - c s), s = factor r mean(dh h), with 1 / sqrt(var) for r outside."""
+        """r (dh - mean dh - c s), s = factor r mean(dh h), with 1 / sqrt(var) for r outside.
+
+        Without a mean in the normalisation there is no mean dh.
+        """
         s = (dh * (c * r)).mean(axis=axes, keepdims=True) * self.factor
         var = (c * c).mean(axis=axes, keepdims=True) * self.factor
         s = s / np.sqrt(var) if self.outside else s * r
-        return r * (dh - dh.mean(axis=axes, keepdims=True) - c * s)
+        dh = dh - dh.mean(axis=axes, keepdims=True) if self.centred else dh
+        return r * (dh - c * s)
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,14 +66,15 @@ class OtherLayerNorm(_Other, LayerNorm):
         return self.n / max(self.n - 1, 1) if self.corrected else 1.0
 
 
-@dataclass(frozen=True, repr=False)
-class OtherBatchNorm(_Other, BatchNorm):
-    """Batch normalisation by another deviation."""
+@cache
+def _other(kind: Any) -> Any:
+    """The class of this normalisation by another deviation."""
+    fields = {"__annotations__": {"outside": "bool"}, "outside": False}
+    made = type(f"Other{kind.__name__}", (_Other, kind), fields)
+    return dataclass(frozen=True, repr=False)(made)
 
-    outside: bool = False
 
-
-def other_norms(op: LayerNorm | BatchNorm) -> Iterator[Alternative]:
+def other_norms(op: Normalisation) -> Iterator[Alternative]:
     """Normalisations that are taken for this one, those that differ in one way first.
 
     >>> [c.name for c in other_norms(LayerNorm(3))][:5]
@@ -81,9 +87,9 @@ def other_norms(op: LayerNorm | BatchNorm) -> Iterator[Alternative]:
         yield from _other_running(op)
 
 
-def _other_deviations(op: LayerNorm | BatchNorm) -> Iterator[Alternative]:
-    layer = isinstance(op, LayerNorm)
-    corrections = (False, True) if layer and op.n > 1 else (False,)
+def _other_deviations(op: Normalisation) -> Iterator[Alternative]:
+    layer, kind = isinstance(op, LayerNorm), cast(Any, type(op))
+    corrections = (False, True) if isinstance(op, LayerNorm) and op.n > 1 else (False,)
     every_eps = (op.eps, *(eps for eps in USUAL if eps != op.eps))
     for corrected, outside, eps in product(corrections, (False, True), every_eps):
         differs = {
@@ -97,8 +103,8 @@ def _other_deviations(op: LayerNorm | BatchNorm) -> Iterator[Alternative]:
             parameter = eps if eps != op.eps else None
             given: dict[str, Any] = {**vars(op), "eps": eps, "outside": outside}
             given |= {"corrected": corrected} if layer else {}
-            instead = OtherLayerNorm(**given) if layer else OtherBatchNorm(**given)
-            yield Alternative("+".join(names), parameter, said, instead, listed=True)
+            made = OtherLayerNorm if layer else _other(kind)
+            yield Alternative("+".join(names), parameter, said, made(**given), listed=True)
 
 
 def _other_running(op: BatchNorm) -> Iterator[Alternative]:

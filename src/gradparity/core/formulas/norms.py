@@ -65,6 +65,8 @@ class Normalisation(Op):
     """
 
     eps: float
+    #: Whether the mean is subtracted.
+    centred: ClassVar[bool] = True
 
     def inverse_deviation(self, var: Array) -> Array:
         """1 / sqrt(var + eps)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class RMSNorm(Normalisation):
 
     n: int
     eps: float = 1e-5
+    centred: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         positive(self, "n")
