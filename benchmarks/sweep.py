@@ -2,6 +2,7 @@
 
     python -m benchmarks.sweep torch 0 3000
     python -m benchmarks.sweep jax 0 300 --into jax.jsonl    # continues after an interruption
+    python -m benchmarks.sweep torch 0 5000 --over vocabulary
 
 The framework is assumed to be right, so every result without parity needs investigation: the
 fault is ours or the framework's.  Run it in the root of a clone.
@@ -16,18 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from tests.shaped_cases import shaped_case
+from tests.vocabulary_cases import vocabulary_case
 
 import gradparity as gp
 
+#: Random networks by what they are made of.
+KINDS = {"shapes": shaped_case, "vocabulary": vocabulary_case}
 
-def judged(framework: str, seed: int) -> dict[str, Any]:
+
+def judged(framework: str, seed: int, over: str) -> dict[str, Any]:
     """Return the verdicts of one network in float64 and float32, and all without parity."""
-    found = list(gp.check(shaped_case(seed), framework).findings())
+    found = list(gp.check(KINDS[over](seed), framework).findings())
     counts = Counter(str(f.verdict) for _, f in found)
     bad = [
         f"{run.dtype}: {f}" for run, f in found if f.parity is not True and f.verdict != "vacuous"
     ]
-    return {"framework": framework, "seed": seed, "verdicts": counts, "bad": bad}
+    return {"framework": framework, "over": over, "seed": seed, "verdicts": counts, "bad": bad}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,14 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("first", type=int, help="the first seed")
     parser.add_argument("end", type=int, help="the seed after the last")
     parser.add_argument("--into", type=Path, metavar="FILE", help="a line of JSON for each network")
+    parser.add_argument("--over", choices=KINDS, default="shapes", help="the ops; shapes: the few")
     given = parser.parse_args(arguments)
     lines = given.into.read_text().splitlines() if given.into and given.into.exists() else []
-    done = {(r["framework"], r["seed"]): r for r in map(json.loads, lines)}
+    done = {(r["framework"], r.get("over", "shapes"), r["seed"]): r for r in map(json.loads, lines)}
     total, bad, networks = Counter[str](), 0, 0
     for seed in range(given.first, given.end):
-        result = done.get((given.framework, seed))
+        result = done.get((given.framework, given.over, seed))
         if result is None:
-            result = judged(given.framework, seed)
+            result = judged(given.framework, seed, given.over)
             if given.into:
                 with given.into.open("a") as file:
                     file.write(json.dumps(result) + "\n")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from gradparity import core, ops
 from gradparity.core import Case, Op
-from shaped_cases import Builder, grown
+
+from .shaped_cases import Builder, grown
 
 __all__ = ["vocabulary_case"]
 

@@ -27,7 +27,9 @@ from gradparity.core import (
 )
 
 from ..shaped_cases import shaped_case
+from ..vocabulary_cases import vocabulary_case
 
+KINDS = {"shaped": shaped_case, "vocabulary": vocabulary_case}
 #: The seeds are those of `python -m benchmarks.sweep torch 0 3000`; these are a sample.
 SEEDS = range(0, 3000, 50)
 
@@ -42,15 +44,16 @@ def sampled(values: Sequence[int]) -> list[Any]:
 
 @pytest.mark.parametrize("framework", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("first", sampled(range(0, len(SEEDS), 12)))
-def test_no_false_alarm(first: int, framework: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_false_alarm(kind: str, first: int, framework: str) -> None:
     pytest.importorskip(framework)
-    cases = [shaped_case(seed) for seed in SEEDS[first : first + 12]]
+    cases = [KINDS[kind](seed) for seed in SEEDS[first : first + 12]]
     # JAX's gradient of the norm of a vector of zeros is NaN, and so is what follows from it.
     findings = check(cases, framework).findings()
     real = {
         run.case
         for run, f in findings
-        if framework == "jax" and f.op == "Norm()" and f.kinks and np.isnan(f.got)
+        if framework == "jax" and "Norm(" in f.op and f.kinks and np.isnan(f.got)
     }
     assert len(real) <= 1
     found = [f for run, f in findings if run.case not in real]
@@ -64,9 +67,16 @@ def test_the_graphs_have_every_op_of_images_and_sequences() -> None:
     assert all(met[name] >= 5 for name in wanted), met
 
 
+def test_the_graphs_have_the_vocabulary() -> None:
+    networks = [vocabulary_case(seed).network for seed in SEEDS]
+    met = {type(node.op) for network in networks for node in network.nodes}
+    assert len(met) > 70
+
+
 @pytest.mark.parametrize("seed", sampled(SEEDS[::12]))
-def test_a_fault_at_each_node_is_named(seed: int) -> None:
-    case = shaped_case(seed)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_at_each_node_is_named(kind: str, seed: int) -> None:
+    case = KINDS[kind](seed)
     trace = backprop(case)
     clean = {f.quantity: f for f in judge(case, trace, explain=False)}
     planted = 0
