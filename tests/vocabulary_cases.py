@@ -84,7 +84,7 @@ class Words(Builder):
 
     def normalisation(self, shape: tuple[int, ...]) -> Op:
         choices: list[Callable[[], Op]] = [
-            lambda: ops.RMSNorm(shape[-1]), lambda: ops.L2Normalise(eps=1.0)
+            lambda: ops.RMSNorm(shape[-1]), lambda: ops.L2Normalise(eps=0.3)
         ]  # fmt: skip
         if len(shape) > 2 and math.prod(shape[2:]) > 3:
             choices += [lambda: ops.InstanceNorm(shape[1]), lambda: ops.GroupNorm(shape[1], 1)]

@@ -173,7 +173,8 @@ class InstanceNorm(OverGroups):
 class L2Normalise(Op):
     """z = y / max(|y|, eps), |y| the Euclidean norm along an axis.
 
-    Where |y| >= eps: dy = (dz - z sum(dz z)) / |y|;  elsewhere dy = dz / eps.
+    Where |y| >= eps: dy = (dz - z sum(dz z)) / |y|;  elsewhere dy = dz / eps.  A norm that only
+    rounding puts on one side of eps is not judged as a kink.
 
     Parameters
     ----------
