@@ -246,4 +246,6 @@ class Lerp(Elementwise):
 
     def shares(self, dz: Array, *y: Array) -> tuple[Array, ...]:
         a, b, w = y
-        return dz * (1 - w), dz * w, dz * (b - a)
+        # JAX differentiates a + w (b - a).
+        by_a = usual(dz * (1 - w), {"dz - dz w": lambda: dz - dz * w})
+        return by_a, dz * w, dz * (b - a)
