@@ -16,21 +16,7 @@ from ... import core
 from ...core.network.nodes import Step
 from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
-from .vocabulary import (
-    activations,
-    contractions,
-    indexing,
-    losses,
-    normalisation,
-    pairs,
-    pointwise,
-    pooling,
-    rearranging,
-    reductions,
-    resampling,
-    scans,
-    sequences,
-)
+from . import vocabulary
 
 __all__ = ["NATIVE", "affine", "function", "loss"]
 
@@ -241,18 +227,7 @@ WITH_PARAMETERS: dict[type[core.Op], Callable[..., Any]] = {
 #: Op -> JAX's function (op, *inputs, *parameters) -> value.
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     **OPERATORS,
-    **activations.FUNCTIONS,
-    **contractions.FUNCTIONS,
-    **indexing.FUNCTIONS,
-    **normalisation.FUNCTIONS,
-    **pairs.FUNCTIONS,
-    **pointwise.FUNCTIONS,
-    **pooling.FUNCTIONS,
-    **rearranging.FUNCTIONS,
-    **reductions.FUNCTIONS,
-    **resampling.FUNCTIONS,
-    **scans.FUNCTIONS,
-    **sequences.FUNCTIONS,
+    **vocabulary.FUNCTIONS,
     core.Identity: lambda op, z: z,
     core.Sigmoid: lambda op, z: jax.nn.sigmoid(z),
     core.Tanh: lambda op, z: jnp.tanh(z),
@@ -297,5 +272,5 @@ LOSSES: dict[type[core.Divergence], Callable[..., Any]] = {
     core.LinearLoss: lambda divergence, y, d: (d * y).sum(-1),
     core.BinaryCrossEntropy: _binary,  # and BinaryKL
     core.CrossEntropy: _cross_entropy,  # and KL
-    **losses.LOSSES,
+    **vocabulary.LOSSES,
 }

@@ -25,21 +25,7 @@ from ..overrides import (
     no_function,
     twins_of,
 )
-from .vocabulary import (
-    activations,
-    contractions,
-    indexing,
-    losses,
-    normalisation,
-    pairs,
-    pointwise,
-    pooling,
-    rearranging,
-    reductions,
-    resampling,
-    scans,
-    sequences,
-)
+from . import vocabulary
 
 __all__ = [
     "NATIVE",
@@ -290,18 +276,7 @@ LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
 #: Op -> a function (op, *y, *parameters) -> z, where PyTorch has no layer.
 FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     **OPERATORS,
-    **activations.FUNCTIONS,
-    **contractions.FUNCTIONS,
-    **indexing.FUNCTIONS,
-    **normalisation.FUNCTIONS,
-    **pairs.FUNCTIONS,
-    **pointwise.FUNCTIONS,
-    **pooling.FUNCTIONS,
-    **rearranging.FUNCTIONS,
-    **reductions.FUNCTIONS,
-    **resampling.FUNCTIONS,
-    **scans.FUNCTIONS,
-    **sequences.FUNCTIONS,
+    **vocabulary.FUNCTIONS,
     core.SiLU: lambda op, z: z * torch.sigmoid(op.b * z),
     core.MaxPool: _max_pool,
     core.Attention: _attention,
@@ -379,5 +354,5 @@ LOSSES: dict[type[core.Divergence], Callable[..., Tensor]] = {
     core.BinaryCrossEntropy: _binary,
     core.CrossEntropy: _cross_entropy,
     core.KL: _cross_entropy_from_log,
-    **losses.LOSSES,
+    **vocabulary.LOSSES,
 }
