@@ -30,6 +30,7 @@ default_role = "py:obj"  # what docstrings have between single backticks
 public_modules = {
     "gradparity": (),
     "gradparity.core": (),
+    "gradparity.ops": (),
     "gradparity.adapters": (),
     "gradparity.comparisons": (),
     "gradparity.testing": (),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -118,10 +119,12 @@ def _docstring(
         lines += ["", f"Its code: :ref:`formula and derivative <{target}>`.", ""]
 
 
-def _formulas() -> set[str]:
+@cache
+def _formulas() -> frozenset[str]:
+    """The names of the ops and divergences that have a formula."""
     from gradparity.comparisons.lecture.formulas import formulas
 
-    return {formula.name for formula in formulas()}
+    return frozenset(formula.name for formula in formulas())
 
 
 def _complete(app: Sphinx, env: BuildEnvironment) -> None:

@@ -9,6 +9,7 @@ __all__ = ["WRITTEN"]
 
 def formulas() -> Iterator[str]:
     """Every op and divergence: its statement, and the code that evaluates it."""
+    from gradparity import core
     from gradparity.comparisons.lecture.formulas import formulas
 
     for formula in formulas():
@@ -19,7 +20,8 @@ def formulas() -> Iterator[str]:
             if lines:
                 language = "text" if part == "kinks" else "python"
                 yield "\n".join((f"{part}:\n\n```{language}", *lines, "```\n"))
-        yield f"API: {{py:obj}}`gradparity.core.{formula.name}`\n"
+        home = "core" if formula.name in core.__all__ else "ops"
+        yield f"API: {{py:obj}}`gradparity.{home}.{formula.name}`\n"
 
 
 def plugin() -> Iterator[str]:

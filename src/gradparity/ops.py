@@ -69,4 +69,7 @@ _FAMILIES = (
     *(pointwise, pooling, rearranging, reductions, resampling, scans, sequences),
 )
 
-__all__ = [name for family in _FAMILIES for name in family.__all__]
+#: Names of the families that no network can be written with.
+_NO_OPS = ("Normalisation", "Rearrangement", "first_of")
+
+__all__ = [name for family in _FAMILIES for name in family.__all__ if name not in _NO_OPS]

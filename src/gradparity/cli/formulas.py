@@ -27,4 +27,5 @@ def command(names: tuple[str, ...]) -> None:
 LEGEND = """\
   affine(y, W, b) = y W + b;  absorb(a, b) = a + b;  total(y) = the sum of
   all y;  scatter_add sums columns back to where `take` took them;
+  unbroadcast(dz, shape) sums dz over the axes that were broadcast;
   other forms of a formula, which lose digits, are left out."""

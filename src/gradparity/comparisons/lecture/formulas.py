@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pkgutil
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from ... import core
-from ...core import Activation, Compound, Divergence, Kinked, Movement, Op
+from ...core import Activation, Compound, Divergence, Kinked, Movement, Op, vocabulary
 from ...core.formulas import arguments
+from ...core.vocabulary.pairs import Elementwise
+from ...core.vocabulary.rearranging import Rearrangement
 
 __all__ = ["Formula", "formulas"]
 
@@ -22,7 +26,7 @@ class Formula:
 
     Attributes
     ----------
-    name : of the class in `gradparity.core`.
+    name : of the class in `gradparity.ops`.
     statement : the first lines of its docstring, the formula as the lecture writes it.
     forward, backward : the code, one line per statement.
     kinks : the kinks, their valid slopes, and the slope taken.
@@ -38,7 +42,7 @@ class Formula:
 
 
 def formulas(*classes: type) -> list[Formula]:
-    """Every op, compound and divergence of the core, in alphabetical order; or of these classes.
+    """Every op, compound and divergence of `gradparity.ops`, in alphabetical order; or of these.
 
     Raises
     ------
@@ -48,15 +52,21 @@ def formulas(*classes: type) -> list[Formula]:
     >>> next(f for f in formulas() if f.name == "Tanh").backward
     ('dz = dy * tanh_slope(z, y)',)
     """
-    bases = (Op, Activation, Kinked, Compound, Divergence)
+    bases = (Op, Activation, Kinked, Compound, Divergence, Rearrangement)
     if classes:
         for kind in classes:
             if not (inspect.isclass(kind) and issubclass(kind, bases)):
                 raise TypeError(f"{kind!r} is not a class of op or divergence")
         return [_formula(kind) for kind in classes]
-    kinds = (getattr(core, name) for name in core.__all__)
+    kinds = (getattr(module, name) for module in (core, *_families()) for name in module.__all__)
     found = [t for t in kinds if inspect.isclass(t) and issubclass(t, bases) and t not in bases]
     return sorted((_formula(kind) for kind in found), key=lambda f: f.name.lower())
+
+
+def _families() -> list[Any]:
+    """The modules of the vocabulary."""
+    found = pkgutil.iter_modules(vocabulary.__path__)
+    return [import_module(f"{vocabulary.__name__}.{module.name}") for module in found]
 
 
 def _formula(kind: Any) -> Formula:
@@ -81,6 +91,8 @@ def _methods(kind: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
         return [("y", kind.f)], [("dz", kind.slope if issubclass(kind, Kinked) else kind.df)]
     if issubclass(kind, Movement):
         return [("z", kind.move)], [("dy", kind.move_back)]
+    if issubclass(kind, Elementwise):
+        return [("z", kind.f)], [("dy", kind.shares)]
     parameters = kind.vjp_parameters
     own = [] if parameters is Op.vjp_parameters else [("dp", parameters)]
     return [("z", kind.forward)], [("dy", kind.vjp), *own]
@@ -127,9 +139,13 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
 
 
 #: Methods shown under a name of their own, and array functions that are not part of a formula.
-METHODS = frozenset("f df slope forward vjp vjp_parameters gradient chain move move_back".split())
+METHODS = frozenset(
+    "f df slope forward vjp vjp_parameters gradient chain move move_back shares "
+    "output_shape".split()
+)
 ARITHMETIC = frozenset(
-    "usual erf erfc affine absorb total scatter_add split of_shape moved moved_back".split()
+    "usual erf erfc affine absorb total scatter_add split of_shape moved moved_back "
+    "unbroadcast".split()
 )
 
 
@@ -139,9 +155,46 @@ def _tree(function: Any) -> Any:
 
 def _lines(function: Any, result: str) -> list[str]:
     """The statements of a function as equations, without docstring, `self.` and `np.`."""
-    body = _branched(_Plain().visit(_tree(function)).body)
-    code = ast.unparse(ast.Module(body, [])).replace("self.", "").replace("np.", "")
-    return [line.replace("return ", f"{result} = ", 1) for line in code.splitlines()]
+    body = _used(_branched(_Plain().visit(_tree(function)).body))
+    equations = _Equations(result).visit(ast.Module(body, []))
+    code = ast.unparse(equations).replace("self.", "").replace("np.", "")
+    return [line for line in code.splitlines() if line]
+
+
+def _used(body: list[Any]) -> list[Any]:
+    """Leave out what only other forms of the formula need: assigned or defined, and never read."""
+    read = {
+        node.id
+        for statement in body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    kept = [s for s in body if (name := _defined(s)) is None or name in read]
+    return kept if len(kept) == len(body) else _used(kept)
+
+
+def _defined(statement: Any) -> str | None:
+    """The one name that a statement gives a meaning, if there is one."""
+    if isinstance(statement, ast.FunctionDef):
+        return statement.name
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else None
+
+
+class _Equations(ast.NodeTransformer):
+    """Turn the returns of a function, but not those of functions inside it, into equations."""
+
+    def __init__(self, result: str) -> None:
+        self.result = result
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        if node.value is None:
+            return node
+        equation = ast.Assign([ast.Name(self.result, ast.Store())], node.value)
+        return ast.copy_location(equation, node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return node
 
 
 class _Plain(ast.NodeTransformer):

@@ -62,6 +62,9 @@ class Mish(Activation):
     """y = z r with r = tanh(log(1 + e^z)) (Misra 2019); f'(z) = r + z (1 - r^2) sigmoid(z).
 
     With t = e^-|z|: r = (1 + 2 t) / (1 + 2 t + 2 t^2) for z >= 0, else t (t + 2) / (t (t + 2) + 2).
+
+    >>> Mish().f(np.array([0.0, -1000.0, 1000.0]))
+    array([   0.,   -0., 1000.])
     """
 
     def f(self, z: Array) -> Array:
@@ -215,7 +218,11 @@ class CELU(Activation):
 
 @dataclass(frozen=True)
 class Hardsigmoid(Kinked):
-    """y = min(max(z/6 + 1/2, 0), 1); f'(z) = 1/6 between -3 and 3; kinks there: [0, 1/6]."""
+    """y = min(max(z/6 + 1/2, 0), 1); f'(z) = 1/6 between -3 and 3; kinks there: [0, 1/6].
+
+    >>> Hardsigmoid().f(np.array([-9.0, 0.0, 9.0]))
+    array([0. , 0.5, 1. ])
+    """
 
     kinks = (Kink(-3.0, 0.0, 1 / 6), Kink(3.0, 1 / 6, 0.0))
 
@@ -258,6 +265,10 @@ class Softshrink(Kinked):
     Parameters
     ----------
     l : half the width of the interval that becomes 0; positive.
+    subgradient : the slope taken at -l and l: "left", "right" or a number in [0, 1].
+
+    >>> Softshrink(1.0).f(np.array([-3.0, 0.5, 2.0]))
+    array([-2.,  0.,  1.])
     """
 
     l: float = 0.5  # noqa: E741  (lambda in PyTorch)
@@ -280,7 +291,12 @@ class Softshrink(Kinked):
 
 @dataclass(frozen=True)
 class Hardshrink(Softshrink):
-    """y = z for |z| > l, else 0; f'(z) = 1 or 0, at the jumps -l and l either one."""
+    """y = z for |z| > l, else 0; f'(z) = 1 or 0, at the jumps -l and l either one.
+
+    Parameters
+    ----------
+    l, subgradient : as in `Softshrink`.
+    """
 
     def f(self, z: Array) -> Array:
         return np.where(abs(z) > self.l, z, 0)
@@ -293,7 +309,11 @@ class Threshold(Kinked):
     Parameters
     ----------
     t : the threshold.
-    v : what stands for numbers up to it.
+    v : the value for numbers up to t.
+    subgradient : the slope taken at t: "left", "right" or a number in [0, 1].
+
+    >>> Threshold(1.0, -1.0).f(np.array([0.5, 1.0, 2.0]))
+    array([-1., -1.,  2.])
     """
 
     t: float = 0.0
@@ -324,6 +344,9 @@ class PReLU(Op):
     Parameters
     ----------
     n : how many slopes: 1, or one for each channel on axis 1.
+
+    >>> PReLU().forward(np.array([-4.0, 4.0]), np.array([0.25]))
+    array([-1.,  4.])
     """
 
     n: int = 1

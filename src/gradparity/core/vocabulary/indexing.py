@@ -107,6 +107,10 @@ class Scatter(_ByIndex):
     accumulate : add; else the ids of a line must differ, for one of equal ones would win.
 
     The inputs are ids, y and x; x has the shape of ids.
+
+    >>> y, x = np.array([[1.0, 2.0, 3.0]]), np.array([[9.0]])
+    >>> Scatter(3).forward(np.array([[1]]), y, x)
+    array([[1., 9., 3.]])
     """
 
     accumulate: bool = False
@@ -179,6 +183,9 @@ class MaskedFill(_Masked):
     value : any number.
 
     The inputs are the mask, whole numbers that broadcast to the shape of y, and y.
+
+    >>> MaskedFill(-9.0).forward(np.array([0, 1]), np.array([[1.0, 2.0]]))
+    array([[ 1., -9.]])
     """
 
     value: float = 0.0
@@ -202,6 +209,9 @@ class Dropout(_Masked):
     p : the probability that an element is left out; the mask is drawn beforehand.
 
     The inputs are the mask, 1 for what is kept, and y.
+
+    >>> Dropout(0.5).forward(np.array([1, 0]), np.array([[1.0, 2.0]]))
+    array([[2., 0.]])
     """
 
     p: float = 0.5

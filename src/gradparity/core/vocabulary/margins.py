@@ -48,6 +48,9 @@ class HingeLoss(OfSigns):
     """Div = sum_i max(0, 1 - d_i y_i), d_i = -1 or 1;  dDiv/dy_i = -d_i where d_i y_i < 1, else 0.
 
     At d_i y_i = 1 anything between 0 and -d_i is valid; this divergence takes 0.
+
+    >>> HingeLoss().forward(np.array([[0.5, 3.0]]), np.array([[1.0, -1.0]]))
+    array([4.5])
     """
 
     def forward(self, y: Array, d: Array) -> Array:
@@ -106,7 +109,11 @@ class HingeEmbedding(OfSigns):
 
 @dataclass(frozen=True)
 class SoftMargin(OfSigns):
-    """Div = sum_i log(1 + e^{-d_i y_i}), d_i = -1 or 1;  dDiv/dy_i = -d_i sigmoid(-d_i y_i)."""
+    """Div = sum_i log(1 + e^{-d_i y_i}), d_i = -1 or 1;  dDiv/dy_i = -d_i sigmoid(-d_i y_i).
+
+    >>> SoftMargin().forward(np.array([[-100.0]], "float32"), np.array([[1.0]], "float32"))
+    array([100.], dtype=float32)
+    """
 
     def forward(self, y: Array, d: Array) -> Array:
         return softplus(-d * y).sum(axis=-1)
@@ -147,6 +154,9 @@ class MultiMargin(Divergence):
     Parameters
     ----------
     margin : by which the score of the class should exceed the others.
+
+    >>> MultiMargin().forward(np.array([[2.0, 1.5]]), np.array([[1.0, 0.0]]))
+    array([0.125])
     """
 
     margin: float = 1.0

@@ -155,6 +155,10 @@ class InstanceNorm(OverGroups):
     ----------
     n : channels, the length of axis 1; g and b have shape (n,).
     eps : added to the variance.
+
+    >>> z = InstanceNorm(1, eps=0.0).forward(np.array([[[1.0, 3.0]]]), np.ones(1), np.zeros(1))
+    >>> z
+    array([[[-1.,  1.]]])
     """
 
     n: int
@@ -166,6 +170,7 @@ class InstanceNorm(OverGroups):
 
     @property
     def groups(self) -> int:  # type: ignore[override]
+        """The number of groups: one for each channel."""
         return self.n
 
 

@@ -24,6 +24,9 @@ class RNNCell(Op):
     Parameters
     ----------
     d, h : widths of x and of the state; W is (d, h), U (h, h) and b (h,).
+
+    >>> RNNCell(4, 3).output_shape((5, 4), (5, 3))
+    (5, 3)
     """
 
     d: int
@@ -65,7 +68,10 @@ class GRUCell(Op):
     ----------
     d, h : widths of x and of the state; W is (d, 3 h), U (h, 3 h) and b (3 h,), the blocks of r, u
         and n side by side.
-    reset_after : where r acts; with it there is a second bias, c (3 h,), beside h U.
+    reset_after : whether r multiplies h U_n + c_n, with a second bias c (3 h,), or h itself.
+
+    >>> GRUCell(4, 3).parameter_shapes()
+    {'W': (4, 9), 'U': (3, 9), 'b': (9,), 'c': (9,)}
     """
 
     d: int
@@ -158,6 +164,10 @@ class Rotary(Op):
         (GPT-J).
 
     The inputs are y (..., D) and the cosines c and sines s (..., D/2), which broadcast.
+
+    >>> quarter = np.array([0.0]), np.array([1.0])  # the cosine and sine of pi/2
+    >>> Rotary().forward(np.array([[2.0, 0.0]]), *quarter)
+    array([[0., 2.]])
     """
 
     layout: str = "halves"
