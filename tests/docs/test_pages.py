@@ -115,8 +115,25 @@ class TestJson:
 
 def test_every_name_of_the_notation_is_there() -> None:
     names = set(re.findall(r"`([A-Z][A-Za-z0-9]+|[a-z]+(?:_[a-z]+)+)(?=[`(.])", page("notation")))
-    assert {"ReLU", "Affine", "CrossEntropy", "scalar_backprop"} <= names
-    assert not [name for name in names if not hasattr(core, name)]
+    assert {"ReLU", "Affine", "CrossEntropy", "scalar_backprop", "RMSNorm"} <= names
+    assert not [name for name in names if not hasattr(core, name) and name not in gp.ops.__all__]
+
+
+def test_the_notation_has_a_row_for_every_family() -> None:
+    rows = [in_code(line) for line in page("notation").splitlines() if line.startswith("| beyond")]
+    for family in gp.ops._FAMILIES:
+        if "vocabulary" in family.__name__:
+            there = [row for row in rows if row & set(family.__all__)]
+            assert len(there) == 1, family
+            assert there[0] == set(family.__all__) & set(gp.ops.__all__), family
+
+
+def test_code_that_a_page_quotes_is_in_the_code() -> None:
+    how_to = (REFERENCE.parent / "how-to" / "contribute.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"<!-- quoted -->\n```\w+\n# in ([\w/.]+)\n(.*?)```", how_to, re.DOTALL)
+    assert len(quoted) == how_to.count("<!-- quoted -->") > 4
+    for path, code in quoted:
+        assert code in (REFERENCE.parents[1] / path).read_text(encoding="utf-8"), path
 
 
 def test_what_pages_import_is_public() -> None:

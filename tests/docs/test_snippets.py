@@ -48,6 +48,8 @@ MARKERS = {
     "example": "tests/test_examples_own.py",
     "output": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
+    "found": "tests/docs/test_found.py",
+    "quoted": "tests/docs/test_pages.py",
     "begin: gradparity selftest": "tests/comparisons/test_selftest.py",
 }
 
