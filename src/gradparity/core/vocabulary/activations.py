@@ -220,8 +220,9 @@ class CELU(Activation):
 class Hardsigmoid(Kinked):
     """y = min(max(z/6 + 1/2, 0), 1); f'(z) = 1/6 between -3 and 3; kinks there: [0, 1/6].
 
-    >>> Hardsigmoid().f(np.array([-9.0, 0.0, 9.0]))
-    array([0. , 0.5, 1. ])
+    Parameters
+    ----------
+    subgradient : the slope taken at -3 and 3: "left", "right" or a number in [0, 1/6].
     """
 
     kinks = (Kink(-3.0, 0.0, 1 / 6), Kink(3.0, 1 / 6, 0.0))
@@ -239,6 +240,10 @@ class Hardswish(Kinked):
     """y = z (z + 3) / 6 between -3 and 3, 0 below, z above; f'(z) = z/3 + 1/2 between.
 
     Kinks at -3: [-1/2, 0], and at 3: [1, 3/2].
+
+    Parameters
+    ----------
+    subgradient : the slope taken at -3 and 3: "left" or "right".
     """
 
     kinks = (Kink(-3.0, 0.0, -0.5), Kink(3.0, 1.5, 1.0))
@@ -266,9 +271,6 @@ class Softshrink(Kinked):
     ----------
     l : half the width of the interval that becomes 0; positive.
     subgradient : the slope taken at -l and l: "left", "right" or a number in [0, 1].
-
-    >>> Softshrink(1.0).f(np.array([-3.0, 0.5, 2.0]))
-    array([-2.,  0.,  1.])
     """
 
     l: float = 0.5  # noqa: E741  (lambda in PyTorch)
@@ -311,9 +313,6 @@ class Threshold(Kinked):
     t : the threshold.
     v : the value for numbers up to t.
     subgradient : the slope taken at t: "left", "right" or a number in [0, 1].
-
-    >>> Threshold(1.0, -1.0).f(np.array([0.5, 1.0, 2.0]))
-    array([-1., -1.,  2.])
     """
 
     t: float = 0.0
@@ -344,9 +343,6 @@ class PReLU(Op):
     Parameters
     ----------
     n : how many slopes: 1, or one for each channel on axis 1.
-
-    >>> PReLU().forward(np.array([-4.0, 4.0]), np.array([0.25]))
-    array([-1.,  4.])
     """
 
     n: int = 1

@@ -81,6 +81,7 @@ class WeightedCrossEntropy(CrossEntropy):
 
     Parameters
     ----------
+    eps, on : as for `CrossEntropy`.
     weights : one number >= 0 for each class; None for ones.
     ignore_index : the label of samples that are left out, such as PyTorch's -100; None for none.
 

@@ -271,7 +271,12 @@ def _bell(z: Array) -> Array:
 
 @dataclass(frozen=True)
 class Abs(Kinked):
-    """y = |z|; f'(z) = 1 or -1, at 0 anything between them."""
+    """y = |z|; f'(z) = 1 or -1, at 0 anything between them.
+
+    Parameters
+    ----------
+    subgradient : the slope taken at 0: "left", "right" or a number in [-1, 1].
+    """
 
     kinks = (Kink(0.0, -1.0, 1.0),)
 

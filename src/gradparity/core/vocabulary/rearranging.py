@@ -101,7 +101,15 @@ class _Along(Rearrangement):
 
 @dataclass(frozen=True)
 class Flip(_Along):
-    """The elements of an axis in reverse order."""
+    """The elements of an axis in reverse order.
+
+    Parameters
+    ----------
+    axis : the axis, the last by default.
+
+    >>> Flip().move(np.array([[1, 2, 3]]), 0)
+    array([[3, 2, 1]])
+    """
 
     axis: int = -1
 
@@ -114,7 +122,13 @@ class Flip(_Along):
 
 @dataclass(frozen=True)
 class Roll(_Along):
-    """The elements of an axis shifted by `shift`; those that leave come in at the other end."""
+    """The elements of an axis shifted by `shift`; those that leave come in at the other end.
+
+    Parameters
+    ----------
+    shift : by how many elements, towards the end if positive.
+    axis : the axis, the last by default.
+    """
 
     shift: int
     axis: int = -1
@@ -128,7 +142,13 @@ class Roll(_Along):
 
 @dataclass(frozen=True)
 class Repeat(_Along):
-    """Every element of an axis `n` times in a row: a a b b."""
+    """Every element of an axis `n` times in a row: a a b b.
+
+    Parameters
+    ----------
+    n : how many times.
+    axis : the axis, the last by default.
+    """
 
     n: int
     axis: int = -1
@@ -143,7 +163,13 @@ class Repeat(_Along):
 
 @dataclass(frozen=True)
 class Tile(_Along):
-    """An axis `n` times: a b a b."""
+    """An axis `n` times: a b a b.
+
+    Parameters
+    ----------
+    n : how many times.
+    axis : the axis, the last by default.
+    """
 
     n: int
     axis: int = -1

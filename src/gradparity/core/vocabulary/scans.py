@@ -44,6 +44,10 @@ def _upper(n: int, dtype: Any) -> NDArray:
 class CumulativeSum(_Scan):
     """z_k = sum over i <= k of y_i;  dy_i = sum over k >= i of dz_k.
 
+    Parameters
+    ----------
+    axis : the axis, the last by default.
+
     >>> CumulativeSum().forward(np.array([[1.0, 2.0, 4.0]]))
     array([[1., 3., 7.]])
     """
@@ -62,6 +66,10 @@ class CumulativeProduct(_Scan):
     """z_k = product over i <= k of y_i;  dy_i = sum over k >= i of dz_k times the others' product.
 
     Written without a division, so that it is right with zeros too.
+
+    Parameters
+    ----------
+    axis : the axis, the last by default.
 
     >>> CumulativeProduct().forward(np.array([[1.0, 2.0, 4.0]]))
     array([[1., 2., 8.]])
