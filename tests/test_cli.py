@@ -70,9 +70,11 @@ class TestFormulas:
         shown = run("formulas", "Mish").stdout
         assert "dz = dy * best" in shown
         assert "form" not in shown.partition("affine(y")[0]
+        assert "softplus" not in shown  # only a form calls it
 
     def test_only_the_return_of_the_whole_is_an_equation(self) -> None:
         shown = run("formulas", "Arctan2").stdout
+        assert "def over(c):\n" in shown
         assert "return dz * (c / r / r)" in shown
         assert "dy = (over(b), -over(a))" in shown
 

@@ -121,7 +121,7 @@ def _where(kind: Any, methods: list[Any]) -> Iterator[str]:
         module = inspect.getmodule(caller)
         if module is arguments:  # checks of arguments are not part of a formula
             continue
-        for node in ast.walk(_Plain().visit(_tree(caller))):
+        for node in ast.walk(_body(caller)):
             name = getattr(node, "id", "")
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "np":
                 name = node.attr
@@ -155,10 +155,14 @@ def _tree(function: Any) -> Any:
 
 def _lines(function: Any, result: str) -> list[str]:
     """The statements of a function as equations, without docstring, `self.` and `np.`."""
-    body = _used(_branched(_Plain().visit(_tree(function)).body))
-    equations = _Equations(result).visit(ast.Module(body, []))
+    equations = _Equations(result).visit(_body(function))
     code = ast.unparse(equations).replace("self.", "").replace("np.", "")
     return [line for line in code.splitlines() if line]
+
+
+def _body(function: Any) -> ast.Module:
+    """The statements of a function that are part of its formula."""
+    return ast.Module(_used(_branched(_Plain().visit(_tree(function)).body)), [])
 
 
 def _used(body: list[Any]) -> list[Any]:
@@ -198,7 +202,7 @@ class _Equations(ast.NodeTransformer):
 
 
 class _Plain(ast.NodeTransformer):
-    """Leave out the usual forms: a formula is shown in its best one."""
+    """Leave out the usual forms, for a formula is shown in its best one, and types."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -207,6 +211,21 @@ class _Plain(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
         self.generic_visit(node)
         return None if isinstance(node.value, ast.Dict) else node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        node.returns = None
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
 
 
 def _branched(body: list[Any]) -> list[Any]:
