@@ -33,6 +33,7 @@ from .core.vocabulary import (
     activations,
     contractions,
     indexing,
+    kinked,
     likelihoods,
     losses,
     margins,
@@ -49,6 +50,7 @@ from .core.vocabulary import (
 from .core.vocabulary.activations import *  # noqa: F403
 from .core.vocabulary.contractions import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
+from .core.vocabulary.kinked import *  # noqa: F403
 from .core.vocabulary.likelihoods import *  # noqa: F403
 from .core.vocabulary.losses import *  # noqa: F403
 from .core.vocabulary.margins import *  # noqa: F403
@@ -65,8 +67,9 @@ from .core.vocabulary.sequences import *  # noqa: F403
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
     *(recurrent, windows),
-    *(activations, contractions, indexing, likelihoods, losses, margins, normalisation, pairs),
-    *(pointwise, pooling, rearranging, reductions, resampling, scans, sequences),
+    *(activations, contractions, indexing, kinked, likelihoods, losses, margins),
+    *(normalisation, pairs, pointwise, pooling, rearranging, reductions, resampling, scans),
+    sequences,
 )
 
 #: Names of the families that no network can be written with.

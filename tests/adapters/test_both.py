@@ -28,7 +28,7 @@ from gradparity.core import (
     backprop,
     layered,
 )
-from gradparity.core.vocabulary.activations import PReLU
+from gradparity.core.vocabulary.kinked import PReLU
 from gradparity.core.vocabulary.normalisation import RMSNorm
 
 from .frameworks import U, arrays, assert_same, each_dtype, each_framework, small

@@ -22,16 +22,18 @@ from gradparity.core import (
 from gradparity.core.formulas.activations import SELU_A, SELU_SCALE
 from gradparity.core.vocabulary.activations import (
     CELU,
-    Hardshrink,
-    Hardsigmoid,
-    Hardswish,
     LogSigmoid,
     Mish,
-    Softshrink,
     Softsign,
     SparsePlus,
     Squareplus,
     Tanhshrink,
+)
+from gradparity.core.vocabulary.kinked import (
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Softshrink,
     Threshold,
 )
 from gradparity.core.vocabulary.pointwise import (

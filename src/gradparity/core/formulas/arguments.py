@@ -138,6 +138,13 @@ def between(op: Any, name: str, low: float, high: float = math.inf) -> None:
         raise refused(op, name, value, f"a number >= {low:g}{most}")
 
 
+def above_zero(op: Any, name: str) -> None:
+    """A finite number > 0."""
+    finite(op, name)
+    if getattr(op, name) <= 0:
+        raise refused(op, name, getattr(op, name), "a number > 0")
+
+
 def indices(op: Any, name: str, values: Any) -> tuple[int, ...]:
     """At least one index >= 0, as a tuple."""
     found = whole_numbers(values, 0)

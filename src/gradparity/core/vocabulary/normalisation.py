@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, usual
-from ..formulas.arguments import axes_in, between, finite, fits, positive, refused, whole
+from ..formulas.arguments import above_zero, axes_in, between, fits, positive, refused, whole
 from ..formulas.norms import Normalisation
 from ..formulas.op import Op, Shape
 from .reductions import VectorNorm
@@ -195,9 +195,7 @@ class L2Normalise(Op):
 
     def __post_init__(self) -> None:
         whole(self, "axis")
-        finite(self, "eps")
-        if self.eps <= 0:
-            raise refused(self, "eps", self.eps, "a number > 0")
+        above_zero(self, "eps")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         axes_in(self, self.axis, shapes[0])

@@ -21,14 +21,6 @@ def _glu(op: ops.GLU, y: Any) -> Any:
     return a * GATES[type(op.gate)](op.gate, b)
 
 
-def _prelu(op: ops.PReLU, z: Any, a: Any) -> Any:
-    return jnp.where(z > 0, z, a.reshape(-1, *[1] * (z.ndim - 2)) * z)
-
-
-def _softshrink(op: ops.Softshrink, z: Any) -> Any:
-    return jnp.where(z > op.l, z - op.l, jnp.where(z < -op.l, z + op.l, 0))
-
-
 #: The gates of `GLU`.
 GATES: dict[type[core.Op], Callable[..., Any]] = {
     core.Identity: lambda op, z: z,
@@ -40,16 +32,10 @@ GATES: dict[type[core.Op], Callable[..., Any]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     ops.CELU: lambda op, z: jax.nn.celu(z, op.a),
     ops.GLU: _glu,
-    ops.Hardshrink: lambda op, z: jnp.where(abs(z) > op.l, z, 0),
-    ops.Hardsigmoid: lambda op, z: jax.nn.hard_sigmoid(z),
-    ops.Hardswish: lambda op, z: jax.nn.hard_swish(z),
     ops.LogSigmoid: lambda op, z: jax.nn.log_sigmoid(z),
     ops.Mish: lambda op, z: jax.nn.mish(z),
-    ops.PReLU: _prelu,
-    ops.Softshrink: _softshrink,
     ops.Softsign: lambda op, z: jax.nn.soft_sign(z),
     ops.SparsePlus: lambda op, z: jax.nn.sparse_plus(z),
     ops.Squareplus: lambda op, z: jax.nn.squareplus(z, op.b),
     ops.Tanhshrink: lambda op, z: z - jnp.tanh(z),
-    ops.Threshold: lambda op, z: jnp.where(z > op.t, z, op.v),
 }

@@ -41,17 +41,10 @@ GATES: dict[type[core.Op], Callable[..., Tensor]] = {
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     ops.CELU: lambda op, z: F.celu(z, op.a),
     ops.GLU: _glu,
-    ops.Hardshrink: lambda op, z: F.hardshrink(z, op.l),
-    # The backward pass of `F.hardsigmoid` multiplies by 1/6 in float32, in float64 too.
-    ops.Hardsigmoid: lambda op, z: F.relu6(z + 3) / 6,
-    ops.Hardswish: lambda op, z: F.hardswish(z),
     ops.LogSigmoid: lambda op, z: F.logsigmoid(z),
     ops.Mish: lambda op, z: F.mish(z),
-    ops.PReLU: lambda op, z, a: F.prelu(z, a),
-    ops.Softshrink: lambda op, z: F.softshrink(z, op.l),
     ops.Softsign: lambda op, z: F.softsign(z),
     ops.SparsePlus: _sparse_plus,
     ops.Squareplus: _squareplus,
     ops.Tanhshrink: lambda op, z: F.tanhshrink(z),
-    ops.Threshold: lambda op, z: F.threshold(z, op.t, op.v),
 }
