@@ -23,8 +23,12 @@ from ..kinks import (
     spelled,
     tangents,
 )
+from .singular import FURTHER_POINTS, FURTHER_TIES, SINGULAR_POINTS
 
 __all__ = ["JaxKinks"]
+
+#: One program of many functions is compiled in the time of a few without jit.
+COMPILED = ("jit reverse", "jit forward")
 
 
 class JaxKinks:
@@ -32,7 +36,8 @@ class JaxKinks:
 
     @property
     def spellings(self) -> Sequence[NativeKink]:
-        return spelled(POINTS, TIED)
+        further = spelled(FURTHER_POINTS, FURTHER_TIES, SINGULAR_POINTS)
+        return [*spelled(POINTS, TIED), *(one._replace(modes=COMPILED) for one in further)]
 
     def modes(self, compile: bool) -> Sequence[str]:
         return "reverse", "forward", "jit reverse", "jit forward"

@@ -23,6 +23,7 @@ from ..kinks import (
     spelled,
     tangents,
 )
+from .singular import FURTHER_POINTS, FURTHER_TIES, SINGULAR_POINTS
 
 __all__ = ["TorchKinks"]
 
@@ -32,7 +33,7 @@ class TorchKinks:
 
     @property
     def spellings(self) -> Sequence[NativeKink]:
-        return spelled(POINTS, TIED)
+        return spelled(POINTS + FURTHER_POINTS, TIED + FURTHER_TIES, SINGULAR_POINTS)
 
     def modes(self, compile: bool) -> Sequence[str]:
         return ("reverse", "forward", *(("jit reverse", "jit forward") if compile else ()))
@@ -64,7 +65,7 @@ def _reverse(question: Question, prepare: Callable[[Any], Any]) -> Answer:
     z = torch.tensor(question.z, requires_grad=True)
     y = prepare(question.function)(z)
     (derivative,) = torch.autograd.grad(y.sum(), z)
-    return Answer(y.detach().numpy().copy(), derivative.numpy().copy())
+    return Answer(y.detach().numpy().copy(), derivative.numpy(force=True).copy())
 
 
 def _forward(question: Question, prepare: Callable[[Any], Any]) -> Answer:

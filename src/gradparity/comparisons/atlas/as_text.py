@@ -19,7 +19,10 @@ A number is the slope taken at the kink, a word the rule at a tie: all of the
 gradient to the first or the last of the tied, even shares, or mixed weights.
 valid: between the slopes measured just beside the kink; "smooth" where they are
 equal; "jump" where the value jumps and "no slope" where one side has none, so
-that nothing is valid or wrong; "simplex": weights >= 0 that sum to one.
+that nothing is valid or wrong; "simplex": weights >= 0 that sum to one. At
+singular points: numbers or intervals for each element, one for all if equal
+("sum": of the elements), the limits of slopes beside it where these are infinite;
+"ball q": gradients whose norm of order q is at most 1 or r; "any": not judged.
 Where modes, dtypes or signs of zero differ, a row shows what most of them take."""
 
 Rows = dict[tuple[str, str], list[Entry]]
@@ -64,7 +67,11 @@ def renderable(atlas: Atlas) -> RenderableType:
     sections += [[Text(line)] for line in (*subnormals, LEGEND)]
     outside = sum(e.valid is False for e in atlas.entries)
     unsupported = sum(bool(e.note) for e in atlas.entries)
-    counts = f"{len(atlas.entries)} entries, {outside} outside the subdifferential"
+    points = len(
+        {(*e.key[:3], point_name(tuple(p + 0.0 for p in e.point)))
+         for e in atlas.entries if not _subnormal(e)}
+    )  # fmt: skip
+    counts = f"{points} points, {len(atlas.entries)} entries, {outside} outside the subdifferential"
     return spaced(sections, Text(f"{counts}, {unsupported} unsupported"))
 
 
@@ -100,14 +107,14 @@ def _rows(entries: Iterable[Entry]) -> Rows:
 
     def where(e: Entry) -> str:
         if not _ties(e):
-            return f"{e.point[0] + 0.0:g}"  # -0 is in the row of 0
+            return point_name(tuple(p + 0.0 for p in e.point))  # -0 is in the row of 0
         return point_name(e.point) if e.spelling in mixed else "ties"
 
     return grouped(((e.spelling, where(e)), e) for e in entries if not _subnormal(e))
 
 
 def _ties(entry: Entry) -> bool:
-    return len(entry.point) > 1
+    return len(entry.point) > 1 and entry.valid_set is None
 
 
 def _subnormal(entry: Entry) -> bool:
@@ -152,6 +159,8 @@ def _valid(entries: Sequence[Entry]) -> str:
     first = next((e for e in entries if not e.note), None)
     if first is None:
         return "?"
+    if first.valid_set is not None:
+        return str(first.valid_set)
     if first.rule in ("smooth", "jump", "singular"):
         return "no slope" if first.rule == "singular" else first.rule
     if first.interval is None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from ... import core
-from ...adapters.kinks import TIES
+from ... import core, ops
+from ...adapters.kinks import TIES, Singular
 from ...core.formulas.op import Compound, Kinked, Op
 
 __all__ = ["Site", "core_sites", "site_of"]
@@ -21,11 +21,19 @@ class Site:
     core: bool
     points: tuple[float, ...] = ()
     ties: tuple[tuple[float, ...], ...] = ()
+    singular: Singular = ()
+    #: The modes in which it is measured; empty for all.
+    modes: tuple[str, ...] = ()
     #: The op for inputs of this width; or the native function.
     op: Callable[[int], Op | Compound] | None = field(default=None, compare=False)
     #: Which of a framework's functions for the op, as in `Case.twin`; "" for the first.
     twin: str = ""
     function: Callable[[Any], Any] | None = field(default=None, compare=False)
+
+    def rows(self, width: int) -> list[tuple[float, ...]]:
+        """The ties or singular points of so many numbers."""
+        every = self.ties or [point for point, _ in self.singular]
+        return [row for row in every if len(row) == width]
 
 
 def site_of(op: Op | Compound, twin: str = "") -> Site | None:
@@ -44,18 +52,18 @@ def core_sites() -> list[Site]:
     """Every op of the core with a kink or ties, found by its class.
 
     >>> [site.name for site in core_sites()][:3]
-    ['ELU(a=2)', 'Hardtanh', 'LeakyReLU']
+    ['Abs', 'ELU(a=2)', 'Hardshrink']
     """
     made: dict[type, Op] = {
         core.ELU: core.ELU(2.0),
         core.RandomizedLeakyReLU: core.RandomizedLeakyReLU(training=False),
     }
     kinds = [
-        kind for _, kind in sorted(vars(core).items())
+        kind for _, kind in sorted(vars(ops).items())
         if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
     ]  # fmt: skip
-    ops = [made.get(kind) or kind() for kind in kinds]
-    asked = [(op, "") for op in [*ops, core.Max()]]
+    kinked = [made.get(kind) or kind() for kind in kinds]
+    asked = [(op, "") for op in [*kinked, core.Max()]]
     asked += [(core.ReLU(), "maximum"), (core.ReLU(), "clamp"), (core.Max(), "amax")]
     sites = [site for op, twin in asked if (site := site_of(op, twin))]
     subsets = Site("MaxSubsets", True, ties=TIES, op=lambda k: core.MaxSubsets([range(k)]))

@@ -1,7 +1,8 @@
 """Measure and judge the subgradients that every framework takes at kinks.
 
 The valid subgradients are measured too.  For a function of one number they are the interval between
-the slopes just beside the kink; for ties, weights >= 0 that sum to one over the tied elements.
+the slopes just beside the kink; for ties, weights >= 0 that sum to one over the tied elements.  At a
+singular point, where slopes may be infinite or have no limit, the adapter's table gives the set.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ...core.network.network import layered
 from ...core.network.nodes import INPUT
 from ..running.progress import COMPILED, Progress, Steps, silent
 from .kink_points import Site, core_sites, site_of
-from .rules import slope_rule, tie_rule
+from .rules import set_rule, slope_rule, tie_rule
 from .stored import SCHEMA, Atlas, Change, Entry, point_name
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "core_sites", "point_name", "probe", "usual"]
@@ -172,8 +173,9 @@ def _plan(each: Adapter, compile: bool, names: Sequence[str], steps: Steps) -> N
     for dtype in DTYPES:
         steps.plan((each.name, "trace"), len(_asked(ours, dtype)), cost)
         if (native := _kinks(each)) is not None:
-            n, quick = len(_asked([*ours, *own], dtype)), native.modes(False)
+            quick = native.modes(False)
             for mode in native.modes(compile):
+                n = len(_asked([*ours, *own], dtype, mode))
                 steps.plan((each.name, mode), n, cost if mode in quick else SLOW * COMPILED)
 
 
@@ -188,9 +190,15 @@ def _measured(
     native = _kinks(each)
     if native is None:
         return
-    asked = _asked([*ours, *own], dtype)
-    functions = [_function(each, native, one) for one in asked]
+    sites = [*ours, *own]
+    functions_of: dict[tuple[int, int], Any] = {}
     for mode in native.modes(compile):
+        asked = _asked(sites, dtype, mode)
+        for one in asked:
+            key = id(one.site), one.z.shape[1]
+            if key not in functions_of:
+                functions_of[key] = _function(each, native, one)
+        functions = [functions_of[id(one.site), one.z.shape[1]] for one in asked]
         said = f"{each.name} {dtype}, {mode}"
         steps.say(said)
         for i in range(0, len(asked), TOGETHER):
@@ -223,9 +231,10 @@ def _sites(each: Adapter, names: Sequence[str]) -> tuple[list[Site], list[Site]]
     """The sites of the core, and those of the adapter's own functions."""
     native = _kinks(each)
     own = [
-        Site(kink.name, False, tuple(kink.points), tuple(kink.ties), function=kink.function)
+        Site(kink.name, False, tuple(kink.points), tuple(kink.ties), tuple(kink.singular),
+             tuple(kink.modes), function=kink.function)
         for kink in (native.spellings if native else ())
-    ]
+    ]  # fmt: skip
     return _wanted(core_sites(), names), _wanted(own, names)
 
 
@@ -233,21 +242,26 @@ def _wanted(sites: Sequence[Site], names: Sequence[str]) -> list[Site]:
     return [site for site in sites if not names or any(name in site.name for name in names)]
 
 
-def _asked(sites: Iterable[Site], dtype: str) -> list[Asked]:
-    return [Asked(site, z) for site in sites for z in _inputs(site, dtype)]
+def _asked(sites: Iterable[Site], dtype: str, mode: str = "trace") -> list[Asked]:
+    wanted = (site for site in sites if not site.modes or mode in site.modes)
+    return [Asked(site, z) for site in wanted for z in _inputs(site, dtype)]
 
 
 def _inputs(site: Site, dtype: str) -> list[Any]:
-    if site.ties:
-        widths = sorted({len(tied) for tied in site.ties})
-        alike = [[tied for tied in site.ties if len(tied) == k] for k in widths]
-        return [
-            np.resize(np.array(rows, dtype), (-(-len(rows) // ROWS) * ROWS, len(rows[0])))
-            for rows in alike
-        ]
+    if not site.points:
+        every = site.ties or [point for point, _ in site.singular]
+        return [_repeated(site.rows(k), dtype) for k in sorted({len(row) for row in every})]
     near = [z for at in site.points for z in (*_points(at, dtype), *_beside(at, dtype))]
     # An odd number, repeated, meets every place in a vector unit.
     return [np.resize(np.array(near + near[: 1 - len(near) % 2], dtype), SHAPE)]
+
+
+def _repeated(rows: Sequence[tuple[float, ...]], dtype: str) -> Any:
+    """These rows, repeated; numbers alone in as many places as a kink."""
+    width, few = len(rows[0]), -(-len(rows) // ROWS) * ROWS
+    if width == 1:
+        rows, few = [*rows, *rows[: 1 - len(rows) % 2]], SHAPE[0] * SHAPE[1]
+    return np.resize(np.array(rows, dtype), (few, width))
 
 
 def _points(at: float, dtype: str) -> tuple[float, ...]:
@@ -312,19 +326,22 @@ def _entries(
     blank = Entry(name, one.site.name, one.site.core, (), mode, dtype)
     if not isinstance(answer, Exception):
         y, dz = (np.asarray(a, np.float64) for a in answer)
+        if one.site.singular and dz.shape == one.z.shape:
+            yield from _singular(blank, one, dz)
+            return
         if dz.shape == one.z.shape and y.size == (dz.size if one.site.points else len(dz)):
             judged = _slopes if one.site.points else _weights
             yield from judged(blank, one, y.reshape(-1), dz)
             return
         answer = AdapterError(f"shapes {y.shape} and {dz.shape} for an input {one.z.shape}")
     note = f"unsupported: {_reason(answer)}"
-    points = _tied(one) or [(p,) for at in one.site.points for p in _points(at, dtype)]
-    yield from (replace(blank, point=point, note=note) for point in points)
-
-
-def _tied(one: Asked) -> list[tuple[float, ...]]:
-    """The ties that are rows of the question's input."""
-    return [tied for tied in one.site.ties if len(tied) == one.z.shape[1]]
+    if one.site.points:
+        points = [(p,) for at in one.site.points for p in _points(at, dtype)]
+    else:
+        points = one.site.rows(one.z.shape[1])
+    sets = {point_name(point): valid for point, valid in one.site.singular}
+    for point in points:
+        yield replace(blank, point=point, note=note, valid_set=sets.get(point_name(point)))
 
 
 def _reason(error: Exception) -> str:
@@ -352,7 +369,20 @@ def _slopes(blank: Entry, one: Asked, y: Any, dz: Any) -> Iterator[Entry]:
 
 def _weights(blank: Entry, one: Asked, y: Any, dz: Any) -> Iterator[Entry]:
     """An entry for each tied input: the weights of its elements."""
-    for row, point in enumerate(_tied(one)):
+    for row, point in enumerate(one.site.rows(one.z.shape[1])):
         rule, valid = tie_rule(dz[row], one.z[row] == y[row], blank.dtype)
         taken = tuple((dz[row] + 0.0).tolist())
         yield replace(blank, point=point, taken=taken, rule=rule, valid=valid)
+
+
+def _singular(blank: Entry, one: Asked, dz: Any) -> Iterator[Entry]:
+    """An entry for each singular point: its gradient against the valid set."""
+    sets = {point_name(point): valid for point, valid in one.site.singular}
+    rows = one.site.rows(one.z.shape[1])
+    cycle = len(rows) + (dz.shape[1] == 1 and len(rows) % 2 == 0)  # see `_repeated`
+    for row, point in enumerate(rows):
+        valid = sets[point_name(point)]
+        found = dz[row::cycle] + 0.0 if dz.shape[1] == 1 else dz[row : row + 1] + 0.0
+        rule, inside = set_rule(found, valid, blank.dtype)
+        taken = tuple((np.unique(found) if dz.shape[1] == 1 else found[0]).tolist())
+        yield replace(blank, point=point, taken=taken, rule=rule, valid=inside, valid_set=valid)

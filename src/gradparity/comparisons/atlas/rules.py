@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["slope_rule", "tie_rule"]
+from ...adapters.kinks import Unjudged, ValidSet
+
+__all__ = ["set_rule", "slope_rule", "tie_rule"]
 
 #: Relative difference of the values just beside a point above which the function jumps there.
 JUMP = 1e-5
@@ -78,3 +80,17 @@ def tie_rule(weights: Any, tied: Any, dtype: str) -> tuple[str, bool]:
         return "all", False
     valid = clean and bool(np.all(among >= -near) and abs(among.sum() - 1) <= near)
     return ("mixed" if valid else "outside"), valid
+
+
+def set_rule(gradients: Sequence[Any], valid: ValidSet, dtype: str) -> tuple[str, bool | None]:
+    """The rule of gradients measured at one singular point, and whether all of them are valid.
+
+    >>> from gradparity.adapters.kinks import Ball
+    >>> set_rule([(0.6, 0.8)], Ball(2.0), "float64"), set_rule([(np.nan, 0)], Ball(2.0), "float64")
+    (('inside', True), ('outside', False))
+    """
+    if isinstance(valid, Unjudged):
+        return "unjudged", None
+    near = ROUNDINGS * float(np.finfo(dtype).eps)
+    inside = all(valid.contains(gradient, near) for gradient in gradients)
+    return ("inside" if inside else "outside"), inside

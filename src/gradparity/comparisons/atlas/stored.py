@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...adapters.kinks import Ball, Box, Unjudged
 from ..findings.stored import parsed, plain, record
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "point_name"]
@@ -39,8 +40,10 @@ class Entry:
     valid : whether `taken` is in the subdifferential; None where there is none, or no answer.
     rule : "left", "right", "half", "between", "outside", "smooth" (no kink), "jump" (the value
         jumps), "singular" (no finite slope on one side); for ties "first", "last", "even", "mixed",
-        "all" (one to each), "single" (no tie for this function), "outside".
+        "all" (one to each), "single" (no tie for this function), "outside"; for singular points
+        "inside", "outside" and "unjudged".
     note : "unsupported: ..." where there is no answer.
+    valid_set : the valid gradients at a singular point, given by the adapter's table; else None.
     """
 
     adapter: str
@@ -54,6 +57,7 @@ class Entry:
     valid: bool | None = None
     rule: str = ""
     note: str = ""
+    valid_set: Box | Ball | Unjudged | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -72,7 +76,7 @@ class Entry:
         if self.note:
             return self.note.partition(":")[0]
         numbers = " ".join(f"{t + 0.0:.6g}" for t in self.taken)
-        told = numbers if self.interval else f"{self.rule} ({numbers})"
+        told = numbers if self.interval or self.valid_set else f"{self.rule} ({numbers})"
         return told + (" OUTSIDE" if self.valid is False else "")
 
 
@@ -97,6 +101,8 @@ class Change:
 
 
 def _valid(entry: Entry) -> str:
+    if entry.valid_set is not None:
+        return str(entry.valid_set)
     if entry.interval is None:
         return {True: "yes", False: "no", None: "unknown"}[entry.valid]
     return "[{:.6g}, {:.6g}]".format(*(x + 0.0 for x in entry.interval))

@@ -24,7 +24,7 @@ __all__ = ["parsed", "plain", "record"]
 T = TypeVar("T")
 
 #: Fields that older files lack.
-LATER = {"follows", "graphs", "strict", "worst", "unexercised"}
+LATER = {"follows", "graphs", "strict", "valid_set", "worst", "unexercised"}
 #: Type of a field -> its types in JSON, and their name in a message.
 IN_JSON: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a string"),
