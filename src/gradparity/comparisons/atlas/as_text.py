@@ -20,8 +20,8 @@ gradient to the first or the last of the tied, even shares, or mixed weights.
 valid: between the slopes measured just beside the kink; "smooth" where they are
 equal; "jump" where the value jumps and "no slope" where one side has none, so
 that nothing is valid or wrong; "simplex": weights >= 0 that sum to one. At
-singular points: numbers or intervals for each element, one for all if equal
-("sum": of the elements), the limits of slopes beside it where these are infinite;
+singular points: the limits of the slopes beside them, numbers or intervals for
+each element, one for all if equal ("sum": of the elements);
 "ball q": gradients whose norm of order q is at most 1 or r; "any": not judged.
 Where modes, dtypes or signs of zero differ, a row shows what most of them take."""
 
