@@ -145,7 +145,7 @@ class NativeKink(NamedTuple):
     points : the kinks of an elementwise function.
     ties : inputs at which several elements equal the function's value, such as `TIES`.
     singular : inputs of a function from (T, k) to (T, ...) with the valid gradients of each row.
-    modes : the modes in which it is measured; empty for all.
+    modes, dtypes : those in which it is measured; empty for all.
     """
 
     name: str
@@ -154,6 +154,7 @@ class NativeKink(NamedTuple):
     ties: tuple[tuple[float, ...], ...] = ()
     singular: Singular = ()
     modes: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
 
 
 def spelled(

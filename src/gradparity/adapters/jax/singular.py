@@ -50,7 +50,7 @@ def _attention(z: Any) -> Any:
 
 def _segments(function: Any) -> Function:
     """Reduce elements 0 and 1, no element, and element 2."""
-    return lambda z: function(z.T, jnp.array([0, 0, 2]), num_segments=3)
+    return lambda z: function(z.T, jnp.array([0, 0, 2]), num_segments=3).T
 
 
 def _segment_means(z: Any) -> Any:

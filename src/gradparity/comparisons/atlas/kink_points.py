@@ -22,8 +22,9 @@ class Site:
     points: tuple[float, ...] = ()
     ties: tuple[tuple[float, ...], ...] = ()
     singular: Singular = ()
-    #: The modes in which it is measured; empty for all.
+    #: The modes and dtypes in which it is measured; empty for all.
     modes: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
     #: The op for inputs of this width; or the native function.
     op: Callable[[int], Op | Compound] | None = field(default=None, compare=False)
     #: Which of a framework's functions for the op, as in `Case.twin`; "" for the first.

@@ -1,8 +1,8 @@
 """Measure and judge the subgradients that every framework takes at kinks.
 
 The valid subgradients are measured too.  For a function of one number they are the interval between
-the slopes just beside the kink; for ties, weights >= 0 that sum to one over the tied elements.  At a
-singular point, where slopes may be infinite or have no limit, the adapter's table gives the set.
+the slopes just beside the kink; for ties, weights >= 0 that sum to one over the tied elements.  At
+a singular point, where slopes may be infinite or have no limit, the adapter's table gives the set.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def _sites(each: Adapter, names: Sequence[str]) -> tuple[list[Site], list[Site]]
     native = _kinks(each)
     own = [
         Site(kink.name, False, tuple(kink.points), tuple(kink.ties), tuple(kink.singular),
-             tuple(kink.modes), function=kink.function)
+             tuple(kink.modes), tuple(kink.dtypes), function=kink.function)
         for kink in (native.spellings if native else ())
     ]  # fmt: skip
     return _wanted(core_sites(), names), _wanted(own, names)
@@ -243,7 +243,10 @@ def _wanted(sites: Sequence[Site], names: Sequence[str]) -> list[Site]:
 
 
 def _asked(sites: Iterable[Site], dtype: str, mode: str = "trace") -> list[Asked]:
-    wanted = (site for site in sites if not site.modes or mode in site.modes)
+    wanted = (
+        site for site in sites
+        if mode in (site.modes or [mode]) and dtype in (site.dtypes or [dtype])
+    )  # fmt: skip
     return [Asked(site, z) for site in wanted for z in _inputs(site, dtype)]
 
 
@@ -335,6 +338,7 @@ def _entries(
             return
         answer = AdapterError(f"shapes {y.shape} and {dz.shape} for an input {one.z.shape}")
     note = f"unsupported: {_reason(answer)}"
+    points: Sequence[tuple[float, ...]]
     if one.site.points:
         points = [(p,) for at in one.site.points for p in _points(at, dtype)]
     else:
