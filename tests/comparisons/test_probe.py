@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity import core
+from gradparity import core, ops
 from gradparity.adapters.base import get_adapter
 from gradparity.adapters.kinks import TIES, Answer, NativeKink
+from gradparity.adapters.singular import SINGULAR, exactly, shares
+from gradparity.adapters.valid_sets import Ball, Box, Unjudged
 from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.probe import core_sites, probe, usual
-from gradparity.comparisons.atlas.rules import slope_rule, tie_rule
+from gradparity.comparisons.atlas.rules import set_rule, slope_rule, tie_rule
 from gradparity.comparisons.atlas.stored import SCHEMA, Atlas, Entry
 from gradparity.core.formulas.op import Kinked
 
@@ -129,6 +131,37 @@ class TestAgainstDirectMeasurement:
         for e in at(of("torch"), "fmax(z, 0)", (0.0,), mode="forward", dtype="float32"):
             assert e.taken == (change.item(),)
 
+    def test_singular_points_in_torch(self) -> None:
+        torch = pytest.importorskip("torch")
+        functions = {
+            ("vector_norm(z)", (0.0, 0.0, 0.0)): torch.linalg.vector_norm,
+            ("logsumexp(z)", (-np.inf, -np.inf, -np.inf)): lambda z: z.logsumexp(-1),
+            ("prod(z)", (0.0, 2.0, 3.0)): torch.prod,
+            ("log_softmax(z)[0]", (-np.inf, 0.0, 0.0)): lambda z: z.log_softmax(-1)[0],
+            ("where(False, sqrt(z), 0)", (0.0,)): lambda z: torch.where(z < 0, z.sqrt(), 0.0),
+            ("sqrt(z), limits", (-0.0,)): torch.sqrt,
+            ("relu(z), ends", (np.inf,)): torch.relu,
+        }
+        for (name, point), function in functions.items():
+            z = torch.tensor(point, dtype=torch.float64, requires_grad=True)
+            (direct,) = torch.autograd.grad(function(z).sum(), z)
+            (e,) = at(of("torch"), name, point, mode="reverse", dtype="float64")
+            assert np.array_equal(e.taken, direct.numpy(), equal_nan=True), name
+            assert e.valid_set == dict(next(k.singular for k in get_adapter("torch").kinks()
+                                            .spellings if k.name == name))[point]  # fmt: skip
+            if np.isnan(direct.numpy()).any():
+                assert (e.valid, e.rule) == (False, "outside")
+
+    def test_singular_points_in_jax(self) -> None:
+        jax = pytest.importorskip("jax")
+        atlas = of("jax", ("linalg.norm(z) at 0", "cumprod(z)"))
+        for e in at(atlas, "linalg.norm(z) at 0", (0.0, 0.0, 0.0)):
+            direct = jax.grad(jax.numpy.linalg.norm)(jax.numpy.zeros(3))
+            assert np.array_equal(e.taken, direct, equal_nan=True)
+            assert e.valid is bool(np.isfinite(direct).all())
+        modes = {(e.mode, e.dtype, e.valid) for e in atlas.entries if e.spelling == "cumprod(z)"}
+        assert modes == {(m, "float32", True) for m in ("jit reverse", "jit forward")}
+
     def test_in_jax(self) -> None:
         jax = pytest.importorskip("jax")
         functions = {
@@ -158,7 +191,7 @@ class TestAgainstDirectMeasurement:
 
 class TestEverything:
     def test_of_the_core_is_asked(self) -> None:
-        kinds = {c.__name__ for c in vars(core).values()
+        kinds = {c.__name__ for c in vars(ops).values()
                  if isinstance(c, type) and issubclass(c, Kinked) and c is not Kinked}  # fmt: skip
         asked = {site.name.partition("(")[0].partition(" as ")[0] for site in core_sites()}
         assert kinds | {"Max", "MaxSubsets"} == asked
@@ -186,7 +219,9 @@ class TestJudgement:
     def test_of_the_core_is_valid_everywhere(self) -> None:
         atlas = probe(Hand())
         assert atlas.versions == {"hand1": {"hand1": "1.0"}}
-        assert all(e.valid for e in atlas.entries)
+        jumps = {e.spelling for e in atlas.entries if e.rule == "jump"}
+        assert jumps == {"Hardshrink"}  # its values jump, so no slope is valid or wrong
+        assert all(e.valid for e in atlas.entries if e.spelling not in jumps)
 
     def test_of_a_lie_is_outside(self) -> None:
         atlas = probe(Hand(1.7))
@@ -245,6 +280,32 @@ class TestJudgement:
         tied = np.array([True, False, True, True])
         assert tie_rule(np.array(weights, float), tied, "float64") == (rule, valid)
 
+    @pytest.mark.parametrize(
+        ("valid", "inside", "outside"),
+        [
+            (Ball(2.0), [(0, 0), (0.6, -0.8)], [(0.8, 0.8), (np.nan, 0), (np.inf, 0)]),
+            (Ball(np.inf), [(1, -1)], [(1.01, 0)]),
+            (Ball(1.0), [(0.5, -0.5)], [(1, 1)]),
+            (Ball(2.0, 0.5, 0.0), [(0, 0), (0.3, -0.3)], [(0.3, 0.3), (0.5, -0.5)]),
+            (exactly(np.inf), [(np.inf,)], [(-np.inf,), (1e30,), (np.nan,)]),
+            (exactly(0.0, 1.0), [(0, 1)], [(0, 1.001), (1e-4, 1), (0, np.nan)]),
+            (Box((-np.inf,), (np.inf,)), [(np.inf,), (0,)], [(np.nan,)]),
+            (shares(1.0, 1.0, 0.0), [(0.5, 0.5, 0), (1, 0, 0)], [(1, 1, 0), (0.5, 0.4, 0.1)]),
+            (shares(1.0, 1.0, total=(0.0, 1.0)), [(0, 0), (1, 0)], [(1, 1), (-0.1, 0)]),
+        ],
+    )
+    def test_of_sets(self, valid: Any, inside: Any, outside: Any) -> None:
+        for gradient in inside:
+            assert set_rule([gradient], valid, "float32") == ("inside", True), gradient
+            assert set_rule([gradient], Unjudged("no limit"), "float32") == ("unjudged", None)
+        for gradient in outside:
+            assert set_rule([inside[0], gradient], valid, "float32") == ("outside", False)
+
+    def test_of_the_table_has_sets_as_wide_as_their_points(self) -> None:
+        for name, points in SINGULAR.items():
+            for point, valid in points:
+                assert not isinstance(valid, Box) or len(valid.low) == len(point), name
+
     def test_the_usual_of_no_kink_is_none(self) -> None:
         assert usual(Hand(), core.Tanh()) is None
         assert usual(Hand(), core.RandomizedLeakyReLU()) is None
@@ -270,6 +331,21 @@ class TestStored:
     def test_something_else_is_refused(self, document: str, said: str) -> None:
         with pytest.raises(ValueError, match=said):
             Atlas.from_json(document)
+
+    def test_older_files_have_no_valid_sets(self) -> None:
+        atlas = probe(Hand())
+        document = json.loads(atlas.to_json())
+        for entry in document["entries"]:
+            del entry["valid_set"]
+        assert Atlas.from_json(json.dumps(document)) == atlas
+
+    def test_another_valid_set_is_a_change(self) -> None:
+        atlas = of("torch")
+        one = next(e for e in atlas.entries if isinstance(e.valid_set, Ball))
+        other = dataclasses.replace(one, valid_set=Ball(7.0))
+        entries = tuple(other if e is one else e for e in atlas.entries)
+        (change,) = atlas.diff(dataclasses.replace(atlas, entries=entries))
+        assert str(change).endswith(f"valid {one.valid_set} -> ball 7")
 
     def test_a_wrong_entry_is_refused_with_its_place(self) -> None:
         document = json.loads(probe(Hand()).to_json())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import inf, nan, sqrt
 
-from .kinks import Ball, Box, Singular, Unjudged, ValidSet
+from .valid_sets import Ball, Box, Singular, Unjudged, ValidSet
 
 __all__ = ["SINGULAR", "exactly", "shares"]
 

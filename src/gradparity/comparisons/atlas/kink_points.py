@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from ... import core, ops
-from ...adapters.kinks import TIES, Singular
+from ... import core
+from ...adapters.kinks import TIES
+from ...adapters.valid_sets import Singular
 from ...core.formulas.op import Compound, Kinked, Op
+from ...core.vocabulary import activations, pointwise
 
 __all__ = ["Site", "core_sites", "site_of"]
 
@@ -60,7 +62,7 @@ def core_sites() -> list[Site]:
         core.RandomizedLeakyReLU: core.RandomizedLeakyReLU(training=False),
     }
     kinds = [
-        kind for _, kind in sorted(vars(ops).items())
+        kind for _, kind in sorted({**vars(pointwise), **vars(activations), **vars(core)}.items())
         if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
     ]  # fmt: skip
     kinked = [made.get(kind) or kind() for kind in kinds]

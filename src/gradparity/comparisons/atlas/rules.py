@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...adapters.kinks import Unjudged, ValidSet
+from ...adapters.valid_sets import Unjudged, ValidSet
 
 __all__ = ["set_rule", "slope_rule", "tie_rule"]
 
@@ -85,7 +85,7 @@ def tie_rule(weights: Any, tied: Any, dtype: str) -> tuple[str, bool]:
 def set_rule(gradients: Sequence[Any], valid: ValidSet, dtype: str) -> tuple[str, bool | None]:
     """The rule of gradients measured at one singular point, and whether all of them are valid.
 
-    >>> from gradparity.adapters.kinks import Ball
+    >>> from gradparity.adapters.valid_sets import Ball
     >>> set_rule([(0.6, 0.8)], Ball(2.0), "float64"), set_rule([(np.nan, 0)], Ball(2.0), "float64")
     (('inside', True), ('outside', False))
     """

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...adapters.kinks import Ball, Box, Unjudged
+from ...adapters.valid_sets import Ball, Box, Unjudged
 from ..findings.stored import parsed, plain, record
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "point_name"]
