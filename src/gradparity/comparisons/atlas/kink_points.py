@@ -10,7 +10,7 @@ from ... import core
 from ...adapters.kinks import TIES
 from ...adapters.valid_sets import Singular
 from ...core.formulas.op import Compound, Kinked, Op
-from ...core.vocabulary import activations, pointwise
+from ...core.vocabulary import kinked, pointwise
 
 __all__ = ["Site", "core_sites", "site_of"]
 
@@ -62,11 +62,11 @@ def core_sites() -> list[Site]:
         core.RandomizedLeakyReLU: core.RandomizedLeakyReLU(training=False),
     }
     kinds = [
-        kind for _, kind in sorted({**vars(pointwise), **vars(activations), **vars(core)}.items())
+        kind for _, kind in sorted({**vars(pointwise), **vars(kinked), **vars(core)}.items())
         if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
     ]  # fmt: skip
-    kinked = [made.get(kind) or kind() for kind in kinds]
-    asked = [(op, "") for op in [*kinked, core.Max()]]
+    ops = [made.get(kind) or kind() for kind in kinds]
+    asked = [(op, "") for op in [*ops, core.Max()]]
     asked += [(core.ReLU(), "maximum"), (core.ReLU(), "clamp"), (core.Max(), "amax")]
     sites = [site for op, twin in asked if (site := site_of(op, twin))]
     subsets = Site("MaxSubsets", True, ties=TIES, op=lambda k: core.MaxSubsets([range(k)]))
