@@ -45,7 +45,10 @@ from .core.vocabulary import (
     reductions,
     resampling,
     scans,
+    segments,
     sequences,
+    special,
+    unfolding,
 )
 from .core.vocabulary.activations import *  # noqa: F403
 from .core.vocabulary.contractions import *  # noqa: F403
@@ -62,14 +65,17 @@ from .core.vocabulary.rearranging import *  # noqa: F403
 from .core.vocabulary.reductions import *  # noqa: F403
 from .core.vocabulary.resampling import *  # noqa: F403
 from .core.vocabulary.scans import *  # noqa: F403
+from .core.vocabulary.segments import *  # noqa: F403
 from .core.vocabulary.sequences import *  # noqa: F403
+from .core.vocabulary.special import *  # noqa: F403
+from .core.vocabulary.unfolding import *  # noqa: F403
 
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
     *(recurrent, windows),
     *(activations, contractions, indexing, kinked, likelihoods, losses, margins),
     *(normalisation, pairs, pointwise, pooling, rearranging, reductions, resampling, scans),
-    sequences,
+    *(segments, sequences, special, unfolding),
 )
 
 #: Names of the families that no network can be written with.

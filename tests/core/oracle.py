@@ -37,6 +37,9 @@ TINY = F32.tiny
 
 #: The floats in the formulas that stand for irrational (or multiplied) numbers.
 CONSTANTS = {
+    math.pi: MP.pi,
+    -math.pi * math.pi / 3: -(MP.pi**2) / 3,
+    math.sqrt(math.pi) / 2: MP.sqrt(MP.pi) / 2,
     math.sqrt(0.5): MP.sqrt(MP.mpf(1) / 2),
     -math.sqrt(0.5): -MP.sqrt(MP.mpf(1) / 2),
     math.sqrt(2 / math.pi): MP.sqrt(2 / MP.pi),
@@ -199,6 +202,27 @@ class Real:
 
     def erfc(self):
         return Real.of(MP.erfc(self.v))
+
+    def erfcx(self):
+        return Real.of(MP.exp(self.v**2) * MP.erfc(self.v))
+
+    def erfinv(self):
+        return Real.of(MP.erfinv(self.v))
+
+    def i0e(self):
+        return Real.of(MP.exp(-self.v) * MP.besseli(0, self.v))
+
+    def i0e_less_i1e(self):
+        return Real.of(MP.exp(-self.v) * (MP.besseli(0, self.v) - MP.besseli(1, self.v)))
+
+    def i1e_ratio(self):
+        return Real.of(MP.exp(-self.v) * MP.besseli(1, self.v) / self.v if self.v else MP.mpf(0.5))
+
+    def lgamma(self):
+        return Real.of(MP.loggamma(self.v))
+
+    def digamma(self):
+        return Real.of(MP.psi(0, self.v))
 
 
 def _quotient(a: Any, b: Any) -> Any:

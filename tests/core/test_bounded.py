@@ -11,6 +11,15 @@ from gradparity.core import Bounded, Rounding
 from gradparity.core.arithmetic.arrays import erf, usual
 from gradparity.core.arithmetic.bounded import supported
 from gradparity.core.arithmetic.rounding import Forms
+from gradparity.core.arithmetic.special import (
+    digamma,
+    erfcx,
+    erfinv,
+    i0e,
+    i0e_less_i1e,
+    i1e_ratio,
+    lgamma,
+)
 
 from .oracle import F32, F64, TINY, Real, exactly, inside
 
@@ -188,6 +197,13 @@ UNARY = {
     "sqrt": (np.sqrt, lambda r: r.sqrt(), 1e-37, 1e37),
     "tanh": (np.tanh, lambda r: r.tanh(), -30, 30),
     "erf": (erf, lambda r: r.erf(), -8, 8),
+    "erfcx": (erfcx, lambda r: r.erfcx(), -5, 1e30),
+    "erfinv": (erfinv, lambda r: r.erfinv(), -1 + 2**-20, 1 - 2**-20),
+    "i0e": (i0e, lambda r: r.i0e(), 0, 200),
+    "i0e_less_i1e": (i0e_less_i1e, lambda r: r.i0e_less_i1e(), 0, 200),
+    "i1e_ratio": (i1e_ratio, lambda r: r.i1e_ratio(), 0, 200),
+    "lgamma": (lgamma, lambda r: r.lgamma(), 1e-37, 1e30),
+    "digamma": (digamma, lambda r: r.digamma(), 1e-37, 1e30),
     "sin": (np.sin, lambda r: r.sin(), -1e4, 1e4),
     "cos": (np.cos, lambda r: r.cos(), -1e4, 1e4),
     "negative": (np.negative, lambda r: -r, -1e30, 1e30),
@@ -218,12 +234,14 @@ def test_unary_rules(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["exp", "expm1", "log", "log1p", "sqrt", "tanh", "erf", "sin", "cos"]
+    "name",
+    "exp expm1 log log1p sqrt tanh erf sin cos erfcx erfinv i0e i0e_less_i1e i1e_ratio "
+    "lgamma digamma".split(),
 )
 def test_float64_elementary_functions_are_within_their_units(name):
     f, true, low, high = UNARY[name]
     z = np.random.default_rng(0).uniform(max(low, -20), min(high, 20), 300)
-    z = np.concatenate([z, [1e-300, 1e-9, 0.5, 1.0]])
+    z = np.concatenate([z, [1e-300, 1e-9, 0.5, min(1.0, high)]])
     bounded = f(exactly(z, F64))
     assert inside(np.array([true(r) for r in Real.array(z)], dtype=object), bounded).all()
 

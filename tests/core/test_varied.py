@@ -23,6 +23,7 @@ from gradparity.core import (
     layered,
 )
 from gradparity.core.arithmetic.rounding import SIGMAS, VARIANCE
+from gradparity.core.arithmetic.special import digamma, erfcx, erfinv, lgamma
 from gradparity.core.arithmetic.varied import Noise, Varied
 from gradparity.core.network.backprop import backward_pass
 
@@ -74,6 +75,9 @@ def test_shared_errors_show_in_the_draws_only() -> None:
         (lambda z: np.exp(z), np.exp),
         (lambda z: np.tanh(z), lambda z: 1 - np.tanh(z) ** 2),
         (np.sin, np.cos),
+        (lambda z: erfinv(0.3 * z), lambda z: 0.15 * np.sqrt(np.pi) * np.exp(erfinv(0.3 * z) ** 2)),
+        (lambda z: lgamma(z * z), lambda z: 2 * z * digamma(z * z)),
+        (erfcx, lambda z: 2 * z * erfcx(z) - 2 / np.sqrt(np.pi)),
         (np.cos, lambda z: -np.sin(z)),
         (lambda z: np.hypot(z, 0.5), lambda z: z / np.hypot(z, 0.5)),
         (lambda z: np.arctan2(z, 0.5), lambda z: 0.5 / (z * z + 0.25)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gradparity.core import (
     ELU,
     GELU,
@@ -46,6 +48,10 @@ from gradparity.core.vocabulary.pointwise import (
     Scale,
     Square,
 )
+from gradparity.core.vocabulary.special import Erfinv, I0e, I1e, Lgamma, LogNdtr, Sinc
+
+#: The root of the digamma function.
+PSI_ROOT = 1.4616321449683622
 
 __all__ = ["FORMULAS", "Formula", "sigma", "softplus"]
 
@@ -59,6 +65,7 @@ class Formula(NamedTuple):
     value, slope : of (context, z).
     tail : further units roundoff of the bound at z, where a rounded argument is exponentiated.
     until : the tail ends here.
+    points : those of the log-spaced points that lie in its domain, and others near its end.
     roots : between these points the slope is a difference of like numbers.
     """
 
@@ -68,6 +75,7 @@ class Formula(NamedTuple):
     tail: Callable[[float], float] = lambda z: 0.0
     roots: tuple[float, float] = (0.0, 0.0)
     until: float = 60.0
+    points: Callable[[Any], Any] = lambda x: x
 
 
 def sigma(M: Any, z: Any) -> Any:
@@ -145,6 +153,72 @@ def erfc(M: Any, z: Any) -> Any:
 
 def hard(M: Any, z: Any) -> Any:
     return min(max(z, M.mpf(-1)), M.mpf(1))
+
+
+def sinc(M: Any, z: Any) -> Any:
+    return M.sinpi(z) / (M.pi * z)
+
+
+def sinc_slope(M: Any, z: Any) -> Any:
+    """By its series where no digits of the difference would be left."""
+    if abs(z) < 1e-9:
+        return -(M.pi**2) * z / 3 + M.pi**4 * z**3 / 30
+    return (M.cospi(z) - sinc(M, z)) / z
+
+
+def mills(M: Any, z: Any) -> Any:
+    """Phi(z) / phi(z) for z < -60, by Laplace's continued fraction."""
+    tail = -z
+    for k in range(60, 0, -1):
+        tail = -z + k / tail
+    return 1 / tail
+
+
+def log_ndtr(M: Any, z: Any) -> Any:
+    if z < -60:
+        return -z * z / 2 - M.log(2 * M.pi) / 2 + M.log(mills(M, z))
+    return M.log(normal(M, z)) if z < 0 else M.log1p(-normal(M, -z))
+
+
+def log_ndtr_slope(M: Any, z: Any) -> Any:
+    if z < -60:
+        return 1 / mills(M, z)
+    return M.exp(-(min(z, 60) ** 2) / 2) / M.sqrt(2 * M.pi) / normal(M, z)
+
+
+def scaled_bessel(M: Any, z: Any) -> Any:
+    """I_0 and I_1 of |z|, times e^-|z|; from 1e3 on by the asymptotic series, right to 1e-60."""
+    x = abs(z)
+    if x < 1e3:
+        return [M.exp(-x) * M.besseli(n, x) for n in (0, 1)]
+    sums = []
+    for n in (0, 1):
+        terms = [M.mpf(1)]
+        for k in range(1, 24):
+            terms.append(-terms[-1] * (4 * n * n - (2 * k - 1) ** 2) / (8 * k * x))
+        sums.append(sum(terms) / M.sqrt(2 * M.pi * x))
+    return sums
+
+
+def i0e_slope(M: Any, z: Any) -> Any:
+    return -M.sign(z) * bessel_difference(M, z)
+
+
+def bessel_difference(M: Any, z: Any) -> Any:
+    """I_0 - I_1, scaled; I_0 / 2z to 1e-30 where the two have many digits in common."""
+    zero, one = scaled_bessel(M, z)
+    return zero - one if abs(z) < 1e30 else zero / (2 * abs(z))
+
+
+def i1e_slope(M: Any, z: Any) -> Any:
+    return bessel_difference(M, z) - scaled_bessel(M, z)[1] / abs(z)
+
+
+def within_one(x: Any) -> Any:
+    """Numbers between -1 and 1, dense at both ends and at 0."""
+    small = x[(x > 0) & (x < 0.5)]
+    p = np.unique(np.concatenate([small, (1 - small)[1 - small < 1]]))
+    return np.concatenate([-p, p])
 
 
 FORMULAS = [
@@ -253,4 +327,24 @@ FORMULAS = [
     Formula(Expm1(), lambda M, z: M.expm1(z), lambda M, z: M.exp(z)),
     Formula(Square(), lambda M, z: z * z, lambda M, z: 2 * z),
     Formula(Reciprocal(), lambda M, z: 1 / z, lambda M, z: -1 / (z * z)),
+    # Its slope has roots everywhere, near which it is known to roundoffs of one.
+    Formula(Sinc(), sinc, sinc_slope, roots=(-np.inf, np.inf)),
+    # Near its roots its bound is in units of one.
+    Formula(
+        Lgamma(),
+        lambda M, z: M.loggamma(z),
+        lambda M, z: M.psi(0, z),
+        tail=lambda z: 64 / min(1, abs(z - 1), abs(z - 2), abs(z - PSI_ROOT)),
+        points=lambda x: x[(x > 0) & (x != 1) & (x != 2)],
+    ),
+    Formula(
+        Erfinv(),
+        lambda M, z: M.erfinv(z),
+        lambda M, z: M.sqrt(M.pi) / 2 * M.exp(M.erfinv(z) ** 2),
+        tail=lambda z: -32 * np.log1p(-abs(z)),
+        points=within_one,
+    ),
+    Formula(I0e(), lambda M, z: scaled_bessel(M, z)[0], i0e_slope),
+    Formula(I1e(), lambda M, z: M.sign(z) * scaled_bessel(M, z)[1], i1e_slope, roots=(-8, 8)),
+    Formula(LogNdtr(), log_ndtr, log_ndtr_slope, tail=lambda z: 8 * z * z),
 ]

@@ -257,7 +257,7 @@ def _ties(
     got: list[NDArray | None],
     tiny: float,
 ) -> Branches | None:
-    routes = step.op.routes(*(a.shape for a in y))
+    routes = step.op.routes_of(tuple(y))
     if routes is None:
         return None
     order = np.lexsort((routes.element, routes.input, routes.group))

@@ -14,7 +14,9 @@ A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
 exp, tanh, log, ...   the image of [a - e, a + e], + 8 u |f(a)|
 sign, floor, rint ..  the image of [a - e, a + e]
 erf                   the same, + 16 u of one
-erfc                  the same as exp, + 8 u |erfc(a)|
+erfc, erfcx, erfinv   the same as exp, + 8 u of itself
+i0e and its like      the image, + 16 u of itself
+lgamma, digamma       the image, + 8 u of itself, + 16 u of one (they have roots)
 sin, cos              |slope| e + e^2 / 2, at most e, + 8 u of one (of itself where |a| <= 1)
 hypot                 hypot(e_a, e_b), + 8 u |hypot(a, b)|
 arctan2               arcsin(hypot(e_a, e_b) / hypot(a, b)), + 8 u |arctan2(a, b)|
@@ -38,6 +40,7 @@ from typing import Any
 
 import numpy as np
 
+from . import special
 from .arrays import Array, erf_ufunc, erfc_ufunc
 from .bounded import Bounded
 from .carried import Axis, axes_of, given_infinity, in_range, keeping_infinity, whole_exponent
@@ -149,14 +152,16 @@ def _extremum(ufunc: Any) -> Callable[..., Bounded]:
     return rule
 
 
-def _increasing(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..., Bounded]:
+def _increasing(
+    f: Callable[[Any], Any], lowest: float = -np.inf, highest: float = np.inf
+) -> Callable[..., Bounded]:
     """The rule of an increasing elementary function: the image of [a - e, a + e], and 8 u."""
 
     def rule(a: Bounded) -> Bounded:
         value = np.asarray(f(a.value), dtype=np.float64)
         if not np.any(a.error):
             return _rounded(value, 0.0, a.rounding, a.rounding.elementary)
-        above = np.asarray(f(a.value + a.error), dtype=np.float64) - value
+        above = np.asarray(f(np.minimum(a.value + a.error, highest)), dtype=np.float64) - value
         below = value - np.asarray(f(np.maximum(a.value - a.error, lowest)), dtype=np.float64)
         inherited = np.where(a.full_error() > 0, np.maximum(above, below), 0.0)
         return _rounded(value, inherited, a.rounding, a.rounding.elementary)
@@ -197,6 +202,43 @@ def _erfc(a: Bounded) -> Bounded:
     near = np.maximum(np.abs(a.value) - e, 0.0)
     image = np.minimum(2.0 / math.sqrt(math.pi) * np.exp(-near * near) * e, 2.0)
     return _rounded(value, np.where(e > 0, image, 0.0), a.rounding, a.rounding.elementary)
+
+
+def _falling(f: Callable[[Any], Any], lowest: float = -np.inf) -> Callable[..., Bounded]:
+    return lambda a: -_increasing(lambda x: -f(x), lowest)(a)
+
+
+def _bessel(f: Callable[[Any], Any]) -> Callable[..., Bounded]:
+    def rule(a: Bounded) -> Bounded:
+        z = _falling(f, 0.0)(a)
+        return _rounded(z.value, z.error, a.rounding, a.rounding.elementary)
+
+    return rule
+
+
+def _digamma(a: Bounded) -> Bounded:
+    image = _increasing(special.digamma_ufunc, 0.0)(a)
+    return Bounded(image.value, image.error + 2.0 * a.rounding.elementary, a.rounding)
+
+
+def _lgamma(a: Bounded) -> Bounded:
+    """It is convex: above its tangent, and below the larger value at the ends of [a - e, a + e]."""
+    value, e, rounding = (
+        np.asarray(special.lgamma_ufunc(a.value), np.float64),
+        a.full_error(),
+        a.rounding,
+    )
+    image: Any = 0.0
+    if not a.exact:
+        ends = (
+            special.lgamma_ufunc(a.value + e),
+            special.lgamma_ufunc(np.maximum(a.value - e, 0.0)),
+        )
+        above = np.maximum(*(np.asarray(end, np.float64) - value for end in ends))
+        below = e * np.abs(np.asarray(special.digamma_ufunc(a.value), np.float64))
+        image = np.where(e > 0, np.maximum(above, below), 0.0)
+    z = _rounded(value, image, rounding, rounding.elementary)
+    return Bounded(value, z.error + 2.0 * rounding.elementary, rounding)
 
 
 def _wave(f: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Callable[..., Bounded]:
@@ -341,6 +383,13 @@ Bounded.UFUNCS |= {
     np.logaddexp: _logaddexp,
     erf_ufunc: _erf,
     erfc_ufunc: _erfc,
+    special.erfcx_ufunc: _falling(special.erfcx_ufunc),
+    special.i0e_ufunc: _bessel(special.i0e_ufunc),
+    special.i0e_less_i1e_ufunc: _bessel(special.i0e_less_i1e_ufunc),
+    special.i1e_ratio_ufunc: _bessel(special.i1e_ratio_ufunc),
+    special.erfinv_ufunc: _increasing(special.erfinv_ufunc, -1.0, 1.0),
+    special.lgamma_ufunc: _lgamma,
+    special.digamma_ufunc: _digamma,
 }
 
 Bounded.FUNCTIONS |= {

@@ -12,6 +12,7 @@ A @ B                 the same over the products t = a b, and v 2 u_f^2 sum t^2
 exp, tanh, hypot ...  v (9 u_s^2 + u^2) z^2
 sign, floor, rint ..  0
 sin, cos              the same, + v 9 u_s^2 where |a| > 1
+lgamma, digamma       the same, + v 36 u_s^2
 logaddexp             v ((3 u_s + u |a - b|)^2 log(1 + e^-|a - b|)^2 + u^2 z^2)
 ====================  ==========================================================================
 
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from . import special
 from .arrays import Array, erf_ufunc, erfc_ufunc
 from .carried import (
     Axis,
@@ -264,6 +266,31 @@ Varied.UFUNCS |= {
     np.logaddexp: _logaddexp,
     erf_ufunc: _elementary(erf_ufunc, lambda x, y: _erf_slope(x), 2 * ELEMENTARY),
     erfc_ufunc: _elementary(erfc_ufunc, lambda x, y: -_erf_slope(x)),
+    special.erfcx_ufunc: _elementary(
+        special.erfcx_ufunc, lambda x, y: 2 * x * y - 2 / np.sqrt(np.pi)
+    ),
+    special.i0e_ufunc: _elementary(
+        special.i0e_ufunc, lambda x, y: -np.asarray(special.i0e_less_i1e_ufunc(x), np.float64)
+    ),
+    # Both fall like x^-1.5; these slopes are right at 0 and far from it.
+    special.i0e_less_i1e_ufunc: _elementary(
+        special.i0e_less_i1e_ufunc, lambda x, y: -1.5 * y / (1 + x)
+    ),
+    special.i1e_ratio_ufunc: _elementary(
+        special.i1e_ratio_ufunc, lambda x, y: -1.5 * y / (1.5 + x)
+    ),
+    special.erfinv_ufunc: _elementary(
+        special.erfinv_ufunc, lambda x, y: np.sqrt(np.pi) / 2 * np.exp(np.square(y))
+    ),
+    special.lgamma_ufunc: _elementary(
+        special.lgamma_ufunc,
+        lambda x, y: np.asarray(special.digamma_ufunc(x), np.float64),
+        2 * ELEMENTARY,
+    ),
+    # The trigamma function, from above.
+    special.digamma_ufunc: _elementary(
+        special.digamma_ufunc, lambda x, y: 1 / x + 1 / np.square(x), 2 * ELEMENTARY
+    ),
 }
 
 Varied.FUNCTIONS |= {

@@ -255,12 +255,16 @@ class Op:
 
     def unexercised(self, y: tuple[NDArray, ...]) -> str:
         """Describe what these inputs never exercise; "" if there is nothing to say."""
-        has_ties = self.routes(*(a.shape for a in y)) is not None
+        has_ties = self.routes_of(y) is not None
         return "ties did not occur" if has_ties and not self.subdifferential(y, 0.0) else ""
 
     def routes(self, *shapes: Shape) -> Ties | None:
         """Every route by which a maximum may send a gradient: all inputs of all groups."""
         return None
+
+    def routes_of(self, y: tuple[NDArray, ...]) -> Ties | None:
+        """The same for these inputs, whose integers may say which inputs a group has."""
+        return self.routes(*(a.shape for a in y))
 
     def sample(self, *y: Array) -> Array:
         """The draw that this package itself uses: the last input of a random op."""

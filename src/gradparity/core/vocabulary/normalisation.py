@@ -14,7 +14,7 @@ from ..formulas.norms import Normalisation
 from ..formulas.op import Op, Shape
 from .reductions import VectorNorm
 
-__all__ = ["GroupNorm", "InstanceNorm", "L2Normalise", "RMSNorm"]
+__all__ = ["GroupNorm", "InstanceNorm", "L2Normalise", "RMSNorm", "WeightNorm"]
 
 
 @dataclass(frozen=True)
@@ -213,3 +213,40 @@ class L2Normalise(Op):
         h = y[0] / divisor
         along = (dz * h).sum(axis=self.axis, keepdims=True)
         return (np.where(length >= self.eps, dz - h * along, dz) / divisor,)
+
+
+@dataclass(frozen=True)
+class WeightNorm(Op):
+    """W = g v / |v|, |v| the norm over all axes but the first (Salimans and Kingma 2016).
+
+    With h = v / |v|: dg = sum dW h;  dv = g (dW - h sum(dW h)) / |v|.  At v = 0 both are NaN.
+
+    The inputs are v (n, ...), such as a kernel, and g (n, 1, ...).
+
+    >>> WeightNorm().forward(np.array([[3.0, 4.0]]), np.array([[10.0]]))
+    array([[6., 8.]])
+    """
+
+    n_inputs: ClassVar[int | None] = 2
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        v, g = shapes
+        if len(v) < 2 or g != (v[0], *[1] * (len(v) - 1)):
+            raise ValueError(f"{self!r} takes v (n, ...) and g (n, 1, ...), received {v} and {g}")
+        return v
+
+    def _length(self, v: Array) -> Array:
+        """|v| in the shape of g."""
+        kept = VectorNorm(-1).kept(v.reshape(v.shape[0], -1))
+        return kept.reshape(v.shape[0], *[1] * (v.ndim - 1))
+
+    def forward(self, *y: Array) -> Array:
+        v, g = y
+        return g * (v / self._length(v))
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        v, g = y
+        length = self._length(v)
+        h = v / length
+        dg = (dz * h).sum(axis=tuple(range(1, v.ndim)), keepdims=True)
+        return g / length * (dz - h * dg), dg

@@ -17,7 +17,10 @@ from . import (
     reductions,
     resampling,
     scans,
+    segments,
     sequences,
+    special,
+    unfolding,
 )
 
 __all__ = ["FUNCTIONS", "LOSSES"]
@@ -36,7 +39,10 @@ FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
     **reductions.FUNCTIONS,
     **resampling.FUNCTIONS,
     **scans.FUNCTIONS,
+    **segments.FUNCTIONS,
     **sequences.FUNCTIONS,
+    **special.FUNCTIONS,
+    **unfolding.FUNCTIONS,
 }
 
 #: Divergence -> (divergence, Y, d) -> Div.

@@ -27,9 +27,14 @@ def _l2_normalise(op: ops.L2Normalise, y: Any) -> Any:
     return y / jnp.sqrt(jnp.maximum(square, op.eps**2))
 
 
+def _weight_norm(op: ops.WeightNorm, v: Any, g: Any) -> Any:
+    return v * (g / jnp.sqrt((v * v).sum(tuple(range(1, v.ndim)), keepdims=True)))
+
+
 FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     ops.GroupNorm: _over_groups,
     ops.InstanceNorm: _over_groups,
     ops.L2Normalise: _l2_normalise,
     ops.RMSNorm: lambda op, x, g: x * jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + op.eps) * g,
+    ops.WeightNorm: _weight_norm,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812  (its universal name)
 
 from .... import core
@@ -17,4 +18,5 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     ops.InstanceNorm: lambda op, x, g, b: F.instance_norm(x, weight=g, bias=b, eps=op.eps),
     ops.L2Normalise: lambda op, y: F.normalize(y, dim=op.axis, eps=op.eps),
     ops.RMSNorm: lambda op, x, g: F.rms_norm(x, (op.n,), g, op.eps),
+    ops.WeightNorm: lambda op, v, g: torch._weight_norm(v, g, 0),
 }

@@ -13,7 +13,10 @@ from . import (
     reductions,
     resampling,
     scans,
+    segments,
     sequences,
+    special,
+    unfolding,
 )
 from .shaped import Shaped
 
@@ -33,5 +36,8 @@ VOCABULARY: dict[str, Shaped] = {
     **reductions.CASES,
     **resampling.CASES,
     **scans.CASES,
+    **segments.CASES,
     **sequences.CASES,
+    **special.CASES,
+    **unfolding.CASES,
 }
