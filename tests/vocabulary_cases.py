@@ -19,11 +19,12 @@ ELEMENTWISE: tuple[Callable[[], Op], ...] = (
     lambda: ops.Hardtanh(-2.0, 1.0), ops.LogSigmoid, ops.Mish, ops.PReLU,
     lambda: ops.Scale(-1.5, 0.25), lambda: ops.SiLU(1.5), ops.Sin, lambda: ops.Softshrink(1.0),
     ops.Softsign, ops.SparsePlus, ops.Square, ops.Squareplus, ops.Tanhshrink,
-    lambda: ops.Threshold(1.0, -1.0), lambda: ops.Step("floor", straight_through=True),
+    ops.I0e, ops.I1e, ops.LogNdtr, ops.Sinc, lambda: ops.Threshold(1.0, -1.0),
+    lambda: ops.Step("floor", straight_through=True),
 )  # fmt: skip
 #: Ops of positive numbers, none of them small.
 OF_POSITIVE: tuple[Callable[[], Op], ...] = (
-    ops.Log, lambda: ops.Log("2"), ops.Log1p, ops.Reciprocal, ops.Rsqrt, ops.Sqrt,
+    ops.Lgamma, ops.Log, lambda: ops.Log("2"), ops.Log1p, ops.Reciprocal, ops.Rsqrt, ops.Sqrt,
     lambda: ops.IntegerPower(-2), lambda: ops.IntegerPower(3),
 )  # fmt: skip
 PAIRS: tuple[Callable[[], Op], ...] = (ops.Subtract, ops.Minimum, ops.LogAddExp)
