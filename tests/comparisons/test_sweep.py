@@ -54,7 +54,8 @@ FORMULAS = {
 } | {SUM}
 #: Met in graphs of images and sequences: test_shaped_sweep.py and test_deep.py.
 FORMULAS -= {"Attention", "BatchNorm", "Conv", "Embedding", "LSTMCell", "LayerNorm", "MaxPool"}
-FORMULAS -= {"Norm", "Windows"}
+FORMULAS -= {"Broadcast", "Maximum", "Mean", "Norm", "Reshape", "Select", "Sum", "Transpose"}
+FORMULAS -= {"Weighted", "Windows"}
 
 
 def compared(cases: list[Case], implementation: Any) -> Counter[tuple[str, str]]:
@@ -260,18 +261,20 @@ def plant_structural(case: Case, seed: int) -> Counter[str]:
             told = {(f.node, f.quantity) for f in findings if f.verdict is Verdict.LOSSY} & wrong
             assert wrong - told <= named <= edges, (case.name, step, fault, named, wrong)
             count[fault if wrong else "equivalent"] += 1
-            if told:
+            if told and case.precision.name == "float32":
                 count["lossy in float32"] += len(told)
                 assert told <= named_in_float64(case, step, op), (case.name, step, fault, told)
+            elif told:
+                count["lossy in float64"] += len(told)
     return count
 
 
 def named_in_float64(case: Case, step: Step, op: Any) -> set[tuple[str, str]]:
-    """What is lossy in float32, because a usual form is as far off there, is wrong in float64."""
-    assert case.precision.name == "float32"
+    """What is wrong in float64, or lossy there too: in a tail where the form gives exactly 0."""
     case = case.astype("float64")
     findings = judge(case, backprop(with_op(case, step.name, op)), explain=False)
-    return {(f.node, f.quantity) for f in findings if f.parity is False}
+    told = (f for f in findings if f.parity is False or f.verdict is Verdict.LOSSY)
+    return {(f.node, f.quantity) for f in told}
 
 
 def structural(seeds: Iterable[int], dtype: str) -> Counter[str]:
@@ -296,6 +299,7 @@ def test_a_wrong_backward_pass_names_its_node_and_edges(dtype, seeds, more_than)
     assert min(count[fault] for fault in (*FAULTS, "own")) >= 1, count
     assert count.total() - count["equivalent"] > more_than, count
     assert count["lossy in float32"] <= 3, count
+    assert count["lossy in float64"] == 0, count
 
 
 @pytest.mark.slow
@@ -304,6 +308,8 @@ def test_a_wrong_backward_pass_names_its_node_and_edges_on_thousands(dtype):
     count = structural(range(30_000, 31_500), dtype)
     print(f"\n{dtype}: {count.total()} planted, {count}")
     assert min(count[fault] for fault in (*FAULTS, "own")) >= 40, count
+    # In a tail a usual form gives exactly 0, and so does a fault that leaves the tail out.
+    assert count["lossy in float64"] + count["lossy in float32"] <= 0.005 * count.total(), count
 
 
 # A single element -------------------------------------------------------------------------------
@@ -366,6 +372,9 @@ def plant_elements(case64: Case, seed: int, each: int = 5) -> Counter[tuple[str,
             found = {f.quantity: f for f in judge(case, wrong, lambda: clean, explain=False)}[
                 quantity
             ]
+            if found.verdict is Verdict.LOSSY:  # a usual form has no digit left there either
+                count[dtype, "within its bound"] += 1
+                continue
             assert found.parity is False, f"{case.name} {dtype} {where}: {found}"
             count[dtype, "caught"] += 1
     return count

@@ -96,7 +96,14 @@ def reference_at_node(
     dz = _arriving(step, case, trace, rounding, want)
     if dz:
         found += _gradients(step, op, case, trace, rounding, (y, want, dz))
+    if not masked and any(np.isposinf(array).any() for array in given if array is not None):
+        found = [_beyond_overflow(e) for e in found]
     return _there(found)
+
+
+def _beyond_overflow(e: Reference) -> Reference:
+    """A NaN says nothing where an input has overflowed: inf - inf and inf / inf are NaN."""
+    return e if e.got is None else replace(e, lost=e.lost | np.isnan(e.got))
 
 
 def _values(step: Step, case: Case, trace: Trace, rounding: Rounding) -> dict[str, Any]:
