@@ -96,7 +96,7 @@ def reference_at_node(
     dz = _arriving(step, case, trace, rounding, want)
     if dz:
         found += _gradients(step, op, case, trace, rounding, (y, want, dz))
-    if not masked and any(np.isposinf(array).any() for array in given if array is not None):
+    if not masked and any(np.isposinf(a.value).any() for a in y if isinstance(a, Bounded)):
         found = [_beyond_overflow(e) for e in found]
     return _there(found)
 
