@@ -2,6 +2,7 @@
 
 op            what an op is: a formula pair, its kinks, its subdifferential
 activations   scalar activations;  layers: affine maps, softmax, products, branches;  maxima
+vocabulary    the ops of real networks beyond these, by family; all of them are in `gradparity.ops`
 divergences   Div(Y, d) and its gradient;  network: named nodes;  case: a network with numbers
 backprop      the forward and backward pass, giving a `Trace`;  scalar: the same, unit by unit
 bounded       the arithmetic that carries a rounding bound through the same formulas;  rounding
