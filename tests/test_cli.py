@@ -210,12 +210,15 @@ def test_ctrl_c_ends_a_command_with_130_and_writes_nothing(tmp_path: Path) -> No
         "import sys, time\ndef case():\n    print('begun', file=sys.stderr, flush=True)\n"
         "    time.sleep(60)\n"
     )
-    command = [sys.executable, "-m", "gradparity.cli", "check", "slow_target:case"]
+    # A process that a shell starts in the background ignores SIGINT; this one shall not.
+    start = (
+        "import runpy, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.argv[0] = 'gradparity'\nrunpy.run_module('gradparity.cli', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", start, "check", "slow_target:case", "--json", "found.json"]
     with subprocess.Popen(
-        [*command, "--json", "found.json"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:  # fmt: skip
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "begun\n"
         process.send_signal(signal.SIGINT)

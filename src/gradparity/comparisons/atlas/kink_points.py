@@ -10,7 +10,7 @@ from ... import core
 from ...adapters.kinks import TIES
 from ...adapters.valid_sets import Singular
 from ...core.formulas.op import Compound, Kinked, Op
-from ...core.vocabulary import kinked, pointwise
+from ...core.vocabulary import kinked, pointwise, special
 
 __all__ = ["Site", "core_sites", "site_of"]
 
@@ -61,8 +61,9 @@ def core_sites() -> list[Site]:
         core.ELU: core.ELU(2.0),
         core.RandomizedLeakyReLU: core.RandomizedLeakyReLU(training=False),
     }
+    named = {k: v for module in (pointwise, kinked, special, core) for k, v in vars(module).items()}
     kinds = [
-        kind for _, kind in sorted({**vars(pointwise), **vars(kinked), **vars(core)}.items())
+        kind for _, kind in sorted(named.items())
         if isinstance(kind, type) and issubclass(kind, Kinked) and kind is not Kinked
     ]  # fmt: skip
     ops = [made.get(kind) or kind() for kind in kinds]

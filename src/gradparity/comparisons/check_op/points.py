@@ -38,6 +38,8 @@ TRIES = 50
 
 
 Made = TypeVar("Made")
+#: Sizes of samples in units of a threshold.
+AROUND = (0.3, 0.8, 0.99, 1.01, 1.5, 3.0)
 
 
 def kept(make: Callable[..., Made]) -> Callable[..., Made]:
@@ -78,7 +80,7 @@ class Points:
         where = f"at random points, {T} sample{'s' if T > 1 else ''}"
         for i in range(TRIES):
             rng = np.random.default_rng((self.seed, T, draw, i))
-            found = self._setting(rng, rng.standard_normal((T, self.width)), where)
+            found = self._setting(rng, self._reaching * rng.standard_normal((T, self.width)), where)
             edges = [edge for name, edge in found.step.taken if name in found.inputs]
             if all(np.any(found.core.edge_grad[edge][0]) for edge in edges if edge):
                 break
@@ -91,7 +93,21 @@ class Points:
         n = len(SPECIAL)
         x = rng.standard_normal((MANY, self.width)) * rng.choice([1.0, 5.0, 30.0], (MANY, 1))
         x[:n] = rng.permutation(np.resize(SPECIAL, n * self.width)).reshape(n, self.width)
+        x = np.concatenate([x, *self._around_thresholds(rng)])
         return self._setting(rng, self._apart(x, rng), "at special points")
+
+    @property
+    def _reaching(self) -> float:
+        """A factor that takes normal numbers beyond every threshold of the op."""
+        return max(1.0, 1.5 * max(self.op.thresholds, default=0.0))
+
+    def _around_thresholds(self, rng: np.random.Generator) -> Iterator[NDArray]:
+        """Samples whose largest element, or whose norm, is below or above a threshold."""
+        for t in self.op.thresholds:
+            x = rng.standard_normal((len(AROUND), self.width))
+            factors = t * np.array(AROUND)[:, np.newaxis]
+            yield factors * x / np.abs(x).max(axis=1, keepdims=True)
+            yield factors * x / np.linalg.norm(x, axis=1, keepdims=True)
 
     @kept
     def whole_range(self) -> tuple[Setting, ...]:

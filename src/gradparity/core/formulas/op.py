@@ -249,6 +249,11 @@ class Op:
         """
         return None
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Sizes of an element, or of a norm, at which the formula changes, other than 0."""
+        return ()
+
     def reaching(self, dz: Any, y: tuple[Array, ...]) -> Array:
         """The factors of dz that multiply `Slopes`, in the shape of its first input."""
         return dz
@@ -385,6 +390,10 @@ class Kinked(Activation):
     def kinks(self) -> tuple[Kink, ...]:
         """The points where the one-sided slopes differ."""
         raise NotImplementedError
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        return tuple(abs(kink.at) for kink in self.kinks if kink.at)
 
     def slope(self, dy: Array, z: Array, y: Array) -> Array:
         """dDiv/dz away from the kinks, and with the left slope at them."""

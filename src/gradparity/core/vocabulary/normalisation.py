@@ -201,6 +201,10 @@ class L2Normalise(Op):
         axes_in(self, self.axis, shapes[0])
         return shapes[0]
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        return (self.eps,)
+
     def _length(self, y: Array) -> Array:
         return VectorNorm(self.axis).kept(y)
 

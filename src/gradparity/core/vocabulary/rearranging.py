@@ -16,7 +16,17 @@ from typing import ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, moved, split
-from ..formulas.arguments import axes_in, finite, is_whole, listed, one_of, refused, whole, wholes
+from ..formulas.arguments import (
+    axes_in,
+    finite,
+    is_whole,
+    listed,
+    one_of,
+    refused,
+    true_or_false,
+    whole,
+    wholes,
+)
 from ..formulas.op import Movement, Op, Shape
 
 __all__ = [
@@ -220,6 +230,7 @@ class Triangle(Rearrangement):
     offset: int = 0
 
     def __post_init__(self) -> None:
+        true_or_false(self, "upper")
         whole(self, "offset")
 
     def output_shape(self, *shapes: Shape) -> Shape:
