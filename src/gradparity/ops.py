@@ -81,4 +81,9 @@ _FAMILIES = (
 #: Names of the families that no network can be written with.
 _NO_OPS = ("Normalisation", "Rearrangement", "first_of")
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 __all__ = [name for family in _FAMILIES for name in family.__all__ if name not in _NO_OPS]

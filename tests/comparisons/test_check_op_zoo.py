@@ -140,3 +140,26 @@ def test_in_words(check: str, words: str) -> None:
     own, quantity = ZOO[check]
     note = caught(report_of(own, check), quantity)
     assert re.search(words, note), note
+
+
+def test_a_clamped_norm_that_is_differentiated_as_if_it_were_not() -> None:
+    """`max(|y|, eps)` is a constant below eps: samples on both sides of it are visited."""
+
+    def forward(y: Array) -> Any:
+        return y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), y.dtype.type(1e-3))
+
+    def backward(dz: Array, y: Array) -> Any:
+        m = np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), y.dtype.type(1e-3))
+        z = y / m
+        return (dz - z * (dz * z).sum(-1, keepdims=True)) / m
+
+    reference = gp.ops.L2Normalise(eps=1e-3)
+    report = gp.check_op(forward, backward, reference=reference, dtypes=["float64"])
+    assert report.exit_code == 1
+    assert {run.case for run in report.runs if run.exit_code == 1} == {"special_points"}
+
+
+@pytest.mark.parametrize("op", [gp.ops.Threshold(20.0), gp.ops.Softshrink(5.0)], ids=repr)
+def test_a_threshold_far_out_is_reached(op: Any) -> None:
+    report = gp.check_op(op.f, lambda dz, z: op.df(dz, z, op.f(z)), reference=op)
+    assert report.exit_code == 0, str(report)

@@ -16,6 +16,7 @@ from gradparity.core import (
     Attention,
     Case,
     LayerNorm,
+    LinearLoss,
     LogSoftmax,
     Network,
     Node,
@@ -125,3 +126,20 @@ def test_the_hidden_rows_of_a_causal_attention_with_a_mask_that_is_broadcast():
     assert hidden.tolist() == [[True, False, False]] * 2
     assert not Attention(causal=True).hidden_rows(q, q, q).any()
     assert Affine(4, 2).hidden_rows(q) is None
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_a_mask_may_fill_with_minus_infinity(framework: str) -> None:
+    pytest.importorskip(framework)
+    network = Network(
+        Node("s", Affine(5, 5), "x"),
+        Node("m", gp.ops.MaskedFill(-np.inf), "mask", "s"),
+        Node("p", Softmax(), "m"),
+        divergence=LinearLoss(),
+        inputs=("mask", "x"),
+    )
+    rng = np.random.default_rng(0)
+    mask = (rng.random((4, 5)) < 0.4).astype(np.int64)
+    mask[:, 0] = 0
+    case = Case.random(network, x={"mask": mask, "x": rng.standard_normal((4, 5))})
+    assert gp.check(case, framework).exit_code == 0

@@ -101,6 +101,11 @@ class Points:
         """A factor that takes normal numbers beyond every threshold of the op."""
         return max(1.0, 1.5 * max(self.op.thresholds, default=0.0))
 
+    @property
+    def _beyond(self) -> list[float]:
+        """Numbers beyond the thresholds that small whole numbers do not reach."""
+        return [sign * 2 * t for t in self.op.thresholds if t > 1 for sign in (-1.0, 1.0)]
+
     def _around_thresholds(self, rng: np.random.Generator) -> Iterator[NDArray]:
         """Samples whose largest element, or whose norm, is below or above a threshold."""
         for t in self.op.thresholds:
@@ -144,7 +149,8 @@ class Points:
     def kinks(self) -> Setting | None:
         """Small whole numbers and the exact kinks; None if the op has no kink there."""
         rng = np.random.default_rng((self.seed, 2))
-        x = rng.choice([-2.0, -1.0, 0.0, -0.0, 1.0, 2.0, *self._at * 3], (MANY, self.width))
+        whole = [-2.0, -1.0, 0.0, -0.0, 1.0, 2.0, *self._at * 3, *self._beyond]
+        x = rng.choice(whole, (MANY, self.width))
         x[0], x[1] = 0.0, -0.0
         found = self._setting(rng, x, "at kinks")
         return found if self._has_kinks(found) else None
@@ -158,7 +164,8 @@ class Points:
         found = None
         for i in range(TRIES):
             rng = np.random.default_rng((self.seed, 5, i))
-            drawn = rng.choice([0.0, 0.0, 1.0, 2.0, *self._at * 2], (SOME, self.width))
+            whole = [0.0, 0.0, 1.0, 2.0, *self._at * 2, *self._beyond]
+            drawn = rng.choice(whole, (SOME, self.width))
             sign = np.where(np.arange(SOME) < PARTS[-1].start, 1.0, -1.0)[:, None]
             x = sign * np.abs(drawn)
             x[0] = 0.0

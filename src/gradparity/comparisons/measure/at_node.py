@@ -91,7 +91,8 @@ def reference_at_node(
             seen = _joined([Bounded.rounded(z, rounding) for z in got])
             y = (*y, op.draw(y, seen))
         want = value_of(step, op, y)
-    masked = any(np.isinf(case.inputs[name]).any() for name in case.network.fixed)
+    given_masks = any(np.isinf(case.inputs[name]).any() for name in case.network.fixed)
+    masked = given_masks or any(each.op.hides for each in case.network.body)
     found = [Reference(Quantity.value(n), value.get(n), z, masked=masked) for n, z in want.items()]
     dz = _arriving(step, case, trace, rounding, want)
     if dz:

@@ -250,6 +250,11 @@ class Op:
         return None
 
     @property
+    def hides(self) -> bool:
+        """Whether it puts infinities where it hides elements, which are no overflow then."""
+        return False
+
+    @property
     def thresholds(self) -> tuple[float, ...]:
         """Sizes of an element, or of a norm, at which the formula changes, other than 0."""
         return ()

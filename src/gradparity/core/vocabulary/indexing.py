@@ -5,6 +5,7 @@ The integers are the first input; they have no gradient.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -180,7 +181,7 @@ class MaskedFill(_Masked):
 
     Parameters
     ----------
-    value : any number.
+    value : any number; -inf hides an element from a softmax.
 
     The inputs are the mask, whole numbers that broadcast to the shape of y, and y.
 
@@ -191,7 +192,12 @@ class MaskedFill(_Masked):
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        finite(self, "value")
+        if self.value not in (-math.inf, math.inf):
+            finite(self, "value")
+
+    @property
+    def hides(self) -> bool:
+        return math.isinf(self.value)
 
     def forward(self, *y: Array) -> Array:
         return np.where(y[0] != 0, self.value, y[1])
