@@ -240,15 +240,15 @@ def _take(indices: tuple[int, ...], z: Any) -> Any:
 
 def _divergence(divergence: core.Divergence) -> Callable[[Any, Any], Any]:
     """Per instance, (Y, d) -> Div, shape (T,): composed, for autograd has no losses of its own."""
-    match divergence:
-        case core.L2():
-            return lambda y, d: 0.5 * anp.sum((y - d) ** 2, axis=-1)
-        case core.LinearLoss():
-            return lambda y, d: anp.sum(d * y, axis=-1)
-        case core.BinaryCrossEntropy():  # and BinaryKL
-            return functools.partial(_binary, divergence)
-        case core.CrossEntropy():  # and KL
-            return functools.partial(_cross_entropy, divergence)
+    kind = type(divergence)  # a loss derived from one of these is another one
+    if kind is core.L2:
+        return lambda y, d: 0.5 * anp.sum((y - d) ** 2, axis=-1)
+    if kind is core.LinearLoss:
+        return lambda y, d: anp.sum(d * y, axis=-1)
+    if kind in (core.BinaryCrossEntropy, core.BinaryKL):
+        return functools.partial(_binary, divergence)
+    if kind in (core.CrossEntropy, core.KL):
+        return functools.partial(_cross_entropy, divergence)
     raise no_function(divergence, "autograd")
 
 
