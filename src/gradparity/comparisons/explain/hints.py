@@ -158,22 +158,23 @@ def _reordered(order: Sequence[int], names: tuple[str, str]) -> str:
     'with its columns in blocks of 2, in the order [0, 2, 1, 3]'
     """
     n, (one, several) = len(order), names
+    together = several.removesuffix(" at")  # without the numbers of slices
     moved = [i for i, source in enumerate(order) if i != source]
     if n > 2 and list(order) == list(range(n))[::-1]:
-        return f"mirrored: its {several} are in reverse order"
+        return f"mirrored: its {together} are in reverse order"
     if len(moved) == 2:
         return f"with its {several} {moved[0]} and {moved[1]} exchanged"
     shift = (-order[0]) % n
     if all(source == (i - shift) % n for i, source in enumerate(order)):
         by = min(shift, n - shift)
-        return f"with its {several} shifted by {'one' if by == 1 else by}"
+        return f"with its {together} shifted by {'one' if by == 1 else by}"
     for size in (k for k in range(n // 2, 1, -1) if n % k == 0):
         blocks = [order[i : i + size] for i in range(0, n, size)]
         if all(b[0] % size == 0 and list(b) == list(range(b[0], b[0] + size)) for b in blocks):
             turn = [b[0] // size for b in blocks]
-            return f"with its {several} in blocks of {size}, in the order {turn}"
+            return f"with its {together} in blocks of {size}, in the order {turn}"
     listed = f" {list(order)}" if n <= 2 * SEVERAL else ""
-    return f"with its {several} in another order{listed or f': {one} 0 is {order[0]}'}"
+    return f"with its {together} in another order{listed or f': {one} 0 is {order[0]}'}"
 
 
 # --- a factor for each slice --------------------------------------------------------------------

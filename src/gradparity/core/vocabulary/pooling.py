@@ -166,7 +166,8 @@ class AdaptiveAvgPool(_MeanOfWindows):
 
     Parameters
     ----------
-    size : as in `Bins`; (1, 1) gives the mean over an image.
+    size : the number of bins, one for each of the last one to three axes; (1, 1) gives the mean
+        over an image.
 
     >>> AdaptiveAvgPool((2, 3)).output_shape((5, 3, 7, 8))
     (5, 3, 2, 3)
@@ -190,7 +191,7 @@ class AdaptiveMaxPool(LargestOfWindows):
 
     Parameters
     ----------
-    size : as in `Bins`.
+    size : the number of bins, one for each of the last one to three axes.
     ties : which element this op takes at a tie: "first" or "last".
     """
 
