@@ -33,7 +33,7 @@ LARGEST = 1_000_000
 
 
 def weights_of_samples(case: Case, measured: Mapping[Quantity, Measured]) -> str:
-    """How often each sample counts in the gradients of the parameters; "" if that is not it.
+    """The weights of the samples in the gradients of the parameters; "" if that is not it.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Affine(6, 4)], L2()), batch=8)

@@ -181,7 +181,7 @@ class OverAxes(Op):
         return np.reshape(dz, [1 if i in axes else n for i, n in enumerate(shape)])
 
     def terms(self, shape: Shape) -> int:
-        """How many elements of an input of this shape make one of the output."""
+        """The number of elements of an input of this shape that make one of the output."""
         return math.prod(shape[a] for a in axes_of(self.axis, len(shape)))
 
 

@@ -61,7 +61,7 @@ def _within(w: Array) -> tuple[int, ...]:
 
 
 def _sizes(windows: Movement, shape: Shape) -> NDArray:
-    """How many elements that are not padding every window has."""
+    """The number of elements of every window that are not padding."""
     w = windows.move(np.ones((1, 1, *shape[2:]), int), 0)
     found: NDArray = w.sum(axis=_within(w))
     return found

@@ -76,7 +76,7 @@ class _Segments(Op):
         return moved(dz, lambda a, _: a[homes])
 
     def _counts(self, ids: NDArray, y: Array) -> Array:
-        """How many elements a segment has, 1 for none, in a shape that broadcasts to the output."""
+        """The size of each segment, 1 for an empty one, shaped to broadcast to the output."""
         counts = np.maximum(self._added(np.ones(ids.shape), ids), 1.0)
         return like(counts.reshape(*counts.shape, *[1] * (y.ndim - ids.ndim)), y)
 

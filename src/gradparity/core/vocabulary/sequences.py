@@ -93,7 +93,7 @@ class GRUCell(Op):
         return shapes[1]
 
     def _steps(self, y: tuple[Array, ...]) -> tuple[Array, ...]:
-        """What goes into r, u and n; these three; and what r is multiplied by, or with."""
+        """The arguments of r, u and n; these three; and h U + c, or r h."""
         x, h, W, U, b = y[:5]
         c = y[5] if self.reset_after else np.zeros_like(b)
         n = self.h

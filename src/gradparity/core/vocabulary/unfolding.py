@@ -17,7 +17,7 @@ __all__ = ["Fold", "Unfold"]
 
 
 class _Columns(Op):
-    """What `Unfold` and `Fold` share: (N, C K, L) and (N, C, *windows, *kernel)."""
+    """The shapes of `Unfold` and `Fold`: (N, C K, L) and (N, C, *windows, *kernel)."""
 
     kernel: tuple[int, ...]
     stride: Any
