@@ -44,14 +44,14 @@ def text(test: SelfTest) -> str:
 def _table(test: SelfTest, title: str, key: Callable[[Result], str]) -> Iterator[str]:
     """Faults caught of those planted; equivalent ones, which nobody could catch, are separate."""
     dtypes = list(dict.fromkeys(r.dtype for r in test.results))
-    yield f"{title:<36}" + "".join(f"{dtype:>10} {'equivalent':>11}" for dtype in dtypes)
+    yield f"{title:<34}" + "".join(f"{dtype:>12}{'equivalent':>11}" for dtype in dtypes)
     for row in dict.fromkeys(map(key, test.results)):
-        line = f"{row:<36}"
+        line = f"{row:<34}"
         for dtype in dtypes:
             mine = [r for r in test.results if key(r) == row and r.dtype == dtype]
             same = sum(r.equivalent for r in mine)
             caught = f"{sum(r.caught for r in mine)}/{len(mine) - same}"
-            line += f"{caught:>10} {same or '':>11}"
+            line += f"{caught:>12}{same or '':>11}"
         yield line.rstrip()
 
 
