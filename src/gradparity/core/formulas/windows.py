@@ -151,6 +151,17 @@ class Windows(Movement):
         return kept
 
 
+def convolution_arguments(op: Any) -> None:
+    """The arguments of a convolution, checked and kept in full."""
+    positive(op, "c_in", "c_out", "groups")
+    if op.c_in % op.groups or op.c_out % op.groups:
+        raise ValueError(
+            f"{op.name}(groups={op.groups}) must divide c_in={op.c_in} and c_out={op.c_out}"
+        )
+    window_arguments(op)
+    true_or_false(op, "bias")
+
+
 @dataclass(frozen=True)
 class Conv(Op):
     """z[n, o, p] = sum_{c, k} W[o, c, k] y[n, c, s p + d k] + b[o], in one to three axes.
@@ -180,13 +191,7 @@ class Conv(Op):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        positive(self, "c_in", "c_out", "groups")
-        if self.c_in % self.groups or self.c_out % self.groups:
-            raise ValueError(
-                f"Conv(groups={self.groups}) must divide c_in={self.c_in} and c_out={self.c_out}"
-            )
-        window_arguments(self)
-        true_or_false(self, "bias")
+        convolution_arguments(self)
 
     @property
     def windows(self) -> Windows:

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast
-from ..formulas.arguments import is_whole, positive, refused, true_or_false, whole_numbers
+from ..formulas.arguments import is_whole, refused, whole_numbers
 from ..formulas.op import Op, Shape
-from ..formulas.windows import Conv, window_arguments
+from ..formulas.windows import Conv, convolution_arguments
 
 __all__ = ["ConvTranspose", "Einsum", "MatMul"]
 
@@ -208,17 +208,10 @@ class ConvTranspose(Op):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        positive(self, "c_in", "c_out", "groups")
-        if self.c_in % self.groups or self.c_out % self.groups:
-            raise ValueError(
-                f"ConvTranspose(groups={self.groups}) must divide c_in={self.c_in} and "
-                f"c_out={self.c_out}"
-            )
-        window_arguments(self)
+        convolution_arguments(self)
         if self.padding == "same":
             give = "numbers: for 'same' there are several sizes of the output"
             raise refused(self, "padding", "same", give)
-        true_or_false(self, "bias")
         given, n = self.output_padding, len(self.kernel)
         more = whole_numbers((given,) * n if is_whole(given) else given, 0)
         if (

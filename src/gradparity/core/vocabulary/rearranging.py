@@ -151,7 +151,19 @@ class Roll(_Along):
 
 
 @dataclass(frozen=True)
-class Repeat(_Along):
+class _Times(_Along):
+    """The elements of one axis `n` times."""
+
+    n: int
+    axis: int = -1
+
+    def __post_init__(self) -> None:
+        whole(self, "n", least=1)
+        whole(self, "axis")
+
+
+@dataclass(frozen=True)
+class Repeat(_Times):
     """Every element of an axis `n` times in a row: a a b b.
 
     Parameters
@@ -160,19 +172,12 @@ class Repeat(_Along):
     axis : the axis, the last by default.
     """
 
-    n: int
-    axis: int = -1
-
-    def __post_init__(self) -> None:
-        whole(self, "n", least=1)
-        whole(self, "axis")
-
     def move(self, a: NDArray, fill: float) -> NDArray:
         return np.repeat(a, self.n, self.axis)
 
 
 @dataclass(frozen=True)
-class Tile(_Along):
+class Tile(_Times):
     """An axis `n` times: a b a b.
 
     Parameters
@@ -180,13 +185,6 @@ class Tile(_Along):
     n : how many times.
     axis : the axis, the last by default.
     """
-
-    n: int
-    axis: int = -1
-
-    def __post_init__(self) -> None:
-        whole(self, "n", least=1)
-        whole(self, "axis")
 
     def move(self, a: NDArray, fill: float) -> NDArray:
         return np.concatenate([a] * self.n, self.axis)
