@@ -25,24 +25,15 @@ from . import (
 
 __all__ = ["FUNCTIONS", "LOSSES"]
 
+_FAMILIES = (
+    *(activations, contractions, indexing, kinked, normalisation, pairs),
+    *(pointwise, pooling, rearranging, reductions, resampling, scans),
+    *(segments, sequences, special, unfolding),
+)
+
 #: Op -> (op, *inputs, *parameters) -> value.
 FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
-    **activations.FUNCTIONS,
-    **contractions.FUNCTIONS,
-    **indexing.FUNCTIONS,
-    **kinked.FUNCTIONS,
-    **normalisation.FUNCTIONS,
-    **pairs.FUNCTIONS,
-    **pointwise.FUNCTIONS,
-    **pooling.FUNCTIONS,
-    **rearranging.FUNCTIONS,
-    **reductions.FUNCTIONS,
-    **resampling.FUNCTIONS,
-    **scans.FUNCTIONS,
-    **segments.FUNCTIONS,
-    **sequences.FUNCTIONS,
-    **special.FUNCTIONS,
-    **unfolding.FUNCTIONS,
+    key: value for family in _FAMILIES for key, value in family.FUNCTIONS.items()
 }
 
 #: Divergence -> (divergence, Y, d) -> Div.

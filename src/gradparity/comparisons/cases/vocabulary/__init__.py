@@ -22,22 +22,13 @@ from .shaped import Shaped
 
 __all__ = ["VOCABULARY"]
 
+_FAMILIES = (
+    *(activations, contractions, indexing, kinked, normalisation, pairs),
+    *(pointwise, pooling, rearranging, reductions, resampling, scans),
+    *(segments, sequences, special, unfolding),
+)
+
 #: Name -> an op and its inputs.
 VOCABULARY: dict[str, Shaped] = {
-    **activations.CASES,
-    **contractions.CASES,
-    **indexing.CASES,
-    **kinked.CASES,
-    **normalisation.CASES,
-    **pairs.CASES,
-    **pointwise.CASES,
-    **pooling.CASES,
-    **rearranging.CASES,
-    **reductions.CASES,
-    **resampling.CASES,
-    **scans.CASES,
-    **segments.CASES,
-    **sequences.CASES,
-    **special.CASES,
-    **unfolding.CASES,
+    key: value for family in _FAMILIES for key, value in family.CASES.items()
 }
