@@ -11,6 +11,7 @@ from .comparisons import Verdict as Verdict
 from .comparisons import check as check
 from .comparisons import check_op as check_op
 from .comparisons import judge as judge
+from .comparisons import record as record
 from .core import Case as Case
 from .core import Network as Network
 from .core import Node as Node
@@ -39,5 +40,6 @@ __all__ = [
     "judge",
     "layered",
     "ops",
+    "record",
     "testing",
 ]

@@ -4,6 +4,7 @@ cases/      the built-in cases: a suite, and real images of digits
 findings/   what was found about one quantity
 measure/    references, their bounds, kinks, and what would have been caught
 explain/    which convention, mistake or known fault explains a mismatch
+recording/  what a real program did, judged while it runs
 judge/      from numbers to findings: node by node, by name, end to end
 report/     findings together, as text, JSON and a page; what changed between two reports
 running/    implementations under test, and their progress
@@ -19,6 +20,8 @@ from .check_op.own_op import OwnOp, check_op
 from .findings.finding import Finding, KinkSummary, Power, Verdict
 from .judge.end_to_end import judge_end_to_end
 from .judge.node_by_node import judge
+from .recording.record import record
+from .recording.recording import Recording
 from .report.change_records import Changes
 from .report.changes import compare
 from .report.records import Difference, Run
@@ -38,6 +41,7 @@ __all__ = [
     "KinkSummary",
     "OwnOp",
     "Power",
+    "Recording",
     "Report",
     "Run",
     "Verdict",
@@ -47,5 +51,6 @@ __all__ = [
     "judge",
     "judge_end_to_end",
     "probe",
+    "record",
     "selftest",
 ]

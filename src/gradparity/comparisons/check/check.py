@@ -20,6 +20,7 @@ from ...core.network.quantity import Quantity
 from ..explain.allowed import parse_allowed
 from ..findings.finding import Finding
 from ..findings.quantities import EVERYTHING
+from ..recording.recording import Recording
 from ..report.differences import difference
 from ..report.graph import graph_of
 from ..report.records import Difference, Run, environment
@@ -34,7 +35,7 @@ DTYPES = ("float64", "float32")
 
 
 def check(
-    cases: Case | Network | Sequence[Case | Network],
+    cases: Case | Network | Recording | Sequence[Case | Network],
     *implementations: Implementation,
     dtypes: Sequence[Any] = DTYPES,
     device: str | None = None,
@@ -47,7 +48,8 @@ def check(
 
     Parameters
     ----------
-    cases : a case, several, or a network (which is given random numbers).
+    cases : a case, several, or a network (which is given random numbers); or a recording, which
+        was judged while it ran, so that no other argument applies.
     *implementations : names of adapters, adapters, or functions from a `Case` to a `Trace`, or to
         some results such as ``{"Err": ..., "value z1": ..., "grad W1": ...}``, which are judged
         node by node where they allow it and else end to end; every installed adapter by default.
@@ -80,6 +82,16 @@ def check(
     >>> bool(report), report.exit_code
     (True, 0)
     """
+    if isinstance(cases, Recording):
+        return _of_recording(
+            cases,
+            implementations,
+            device=device,
+            about=about,
+            allow=allow,
+            strict=strict,
+            dtypes=None if dtypes == DTYPES else dtypes,
+        )
     parse_allowed(allow)
     check_flag("strict", strict)
     if about is not None and not isinstance(about, Mapping):
@@ -121,6 +133,21 @@ def check(
     versions = {k: v for each in chosen for k, v in each.versions().items()}
     graphs = {case.name: graph_of(case) for case in cases}
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions}, graphs)
+
+
+def _of_recording(
+    recording: Recording, implementations: Sequence[Implementation], **others: Any
+) -> Report:
+    given = [name for name, value in others.items() if value]
+    if implementations or given:
+        what = "implementations" if implementations else f"{given[0]}="
+        raise TypeError(
+            f"check was given a recording and {what}; a recording was judged while it ran: give "
+            "allow= and strict= to record, and leave out the rest"
+        )
+    if not recording.closed:
+        raise ValueError("the recording has not ended; call check after the with block")
+    return recording.report()
 
 
 def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:

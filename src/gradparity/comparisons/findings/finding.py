@@ -171,6 +171,7 @@ class Finding:
     worst : some elements outside their bound, the furthest first.
     follows : the quantity whose fault this one follows from, or may; "" for a fault of its own.
     strict : the user asked that lossy is no parity.
+    module, source : of a recording, the module that ran and the line of the user's code.
     """
 
     quantity: Quantity
@@ -193,6 +194,8 @@ class Finding:
     worst: tuple[Element, ...] = ()
     follows: str = ""
     strict: bool = False
+    module: str = ""
+    source: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "quantity", Quantity(printable(self.quantity)))
@@ -220,7 +223,8 @@ class Finding:
         """The node in words, such as "at node 'z1'"; the loss is no node that a user has named."""
         if self.node in (DIV, ERR):
             return "at the loss"
-        return f"at node {self.node!r}" if self.node else ""
+        where = ", ".join(filter(None, (self.module, self.source)))
+        return f"at node {self.node!r}{where and f' ({where})'}" if self.node else ""
 
     def __str__(self) -> str:
         text = f"{self.verdict.upper() if self.parity is False else self.verdict}"

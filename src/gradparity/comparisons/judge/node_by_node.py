@@ -120,10 +120,14 @@ def judge_what_is_there(
     allow: Sequence[str] = (),
     *,
     explain: bool = True,
+    node: str = "",
 ) -> list[Finding]:
-    """As `judge`, for a trace that may lack anything: what rests on it is left out."""
+    """As `judge`, for a trace that may lack anything: what rests on it is left out.
+
+    With `node`, only what the formulas of this node say, without sums.
+    """
     parse_allowed(allow)
-    return meant_once(case, _Judge(case, trace, float64, allow, explain).findings())
+    return meant_once(case, _Judge(case, trace, float64, allow, explain).findings(node))
 
 
 #: What is said of a result that is infinite or NaN where the formula is finite in this dtype.

@@ -56,7 +56,8 @@ class Measured:
             error = np.abs(got - want)
             if not np.abs(want).max(initial=0.0) + bound.max(initial=0.0) < largest:
                 given = np.isinf(want) & (bound == 0.0) & masked
-                undecidable = ~(np.abs(want) + bound < largest) & ~given
+                inside = (error <= bound) & np.isfinite(got)  # whatever the truth is, it is right
+                undecidable = ~(np.abs(want) + bound < largest) & ~given & ~inside
                 error = np.where(got == want, 0.0, error)  # equal infinities
                 error = np.where(given & np.isnan(error), np.inf, error)
         return cls(got, want, error, bound, undecidable)

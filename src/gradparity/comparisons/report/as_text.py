@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -14,6 +14,7 @@ from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, s
 from ..findings.shown import printer
 from .causes import causes
 from .diagnosis import reasons, rows, runs_of, strictness
+from .modules import module_rows
 from .records import PARITY, WORD, Run, by_case, columns_of, quantities
 from .report import Report
 
@@ -24,6 +25,8 @@ STYLE = {True: "green", False: "bold red", None: "yellow"}
 COLUMNS = 4
 #: Maximum number of faults, and of lines of a list, before the rest is only counted.
 LIMIT = 20
+#: Maximum number of names in one line.
+MANY = 60
 #: Different choices listed one by one before only their range is.
 SEVERAL = 3
 
@@ -46,10 +49,13 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         case: detail == "all" or (detail == "auto" and (few or case.startswith("digits")))
         for case in cases
     }
-    others = [case for case in cases if not full[case]]
+    recorded = {run.case for run in report.runs if run.coverage}
+    others = [case for case in cases if not full[case] and case not in recorded]
     sections: list[Lines] = [[_header(report)]]
     for case, runs in cases.items():
-        sections += [[_nodes(some)] for some in _batches(runs if full[case] else [])]
+        whole = full[case] and (case not in recorded or detail == "all")
+        sections += [[_nodes(some)] for some in _batches(runs if whole else [])]
+        sections += [[_modules(run), Text(run.coverage)] for run in runs if run.coverage]
     for columns in _batches(columns_of(report.runs) if others else []):
         sections.append([_summary(report, others, columns)])
     lists = (_kinks, _noted, _structural, _vacuous, _unexercised, _not_returned, _pairs)
@@ -84,6 +90,19 @@ def _summary(report: Report, cases: list[str], columns: list[str]) -> Table:
     table = _table("worst verdict of each case", "and share of the bound used", first)
     for case in cases:
         table.add_row(Text(case), *(_summary_cell(runs.get((case, c))) for c in columns))
+    return table
+
+
+def _modules(run: Run) -> Table:
+    """A recorded program: a row per module."""
+    table = _table(f"{run.case}: {run.adapter}", f"{run.dtype}, as it ran", [])
+    for heading in ("nodes", "results", "worst verdict", "of its bound"):
+        table.add_column(heading, justify="left" if heading == "worst verdict" else "right")
+    for row in module_rows(run):
+        verdict = Text(str(row.worst.verdict), style=STYLE[row.worst.parity])
+        part = f"{100 * row.nearest:.0f}%" if row.nearest <= 1 else "beyond"
+        numbers = str(row.nodes), str(row.results)
+        table.add_row(Text(row.path or "(no module)"), *numbers, verdict, part)
     return table
 
 
@@ -179,10 +198,7 @@ def _noted(report: Report) -> Lines:
 def _structural(report: Report) -> Lines:
     """Final gradients that are zero whatever the data."""
     found = grouped((run.case, f.quantity) for run, f in report.findings() if f.structural)
-    lines = [
-        f"{case}, zero by structure: {', '.join(dict.fromkeys(names))}"
-        for case, names in found.items()
-    ]
+    lines = [f"{case}, zero by structure: {_named(names)}" for case, names in found.items()]
     return shortened([Text(line) for line in lines], LIMIT)
 
 
@@ -193,12 +209,19 @@ def _vacuous(report: Report) -> Lines:
         (run.case, f.quantity) for run, f in vacuous if f.elements and not f.structural
     )
     lines = [
-        f"{case}, not tested (zero, or below its own bound): {', '.join(dict.fromkeys(names))}"
+        f"{case}, not tested (zero, or below its own bound): {_named(names)}"
         for case, names in untested.items()
     ]
-    skipped = (f"{run.case}, {f.quantity}: {f.note}" for run, f in vacuous if not f.elements)
-    lines += dict.fromkeys(skipped)
+    skipped = grouped(((run.case, f.note), f.quantity) for run, f in vacuous if not f.elements)
+    lines += [f"{case}, {_named(names)}: {note}" for (case, note), names in skipped.items()]
     return shortened([Text(line, style=STYLE[None]) for line in lines], LIMIT)
+
+
+def _named(names: Sequence[str]) -> str:
+    """Names, each once; of very many the first."""
+    each = list(dict.fromkeys(names))
+    left = len(each) - MANY
+    return ", ".join(each[:MANY]) + (f" and {left} more" if left > 0 else "")
 
 
 def _unexercised(report: Report) -> Lines:

@@ -42,6 +42,7 @@ class Run:
     about : the purpose of the case.
     missing : gradients of parameters and of x that were not returned, so not compared.
     unexercised : what the data never exercises, such as the negative side of a ReLU.
+    coverage : of a recording, how many of its nodes were judged; "" for a written network.
     """
 
     case: str
@@ -51,6 +52,7 @@ class Run:
     about: str = ""
     missing: tuple[Quantity, ...] = ()
     unexercised: tuple[str, ...] = ()
+    coverage: str = ""
 
     @property
     def column(self) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "native",
     "scatter_add",
     "split",
+    "stored",
     "total",
     "unbroadcast",
     "usual",
@@ -171,6 +172,15 @@ def split(a: Array, sizes: Iterable[int], axis: int) -> list[Array]:
     """
     lead = (slice(None),) * (axis % a.ndim)
     return [a[(*lead, slice(lo, hi))] for lo, hi in pairwise(np.cumsum((0, *sizes)))]
+
+
+def stored(a: Array) -> Array:
+    """The same numbers as the number format of a result keeps them: a cast.
+
+    >>> stored(np.array([0.1]))
+    array([0.1])
+    """
+    return a.stored() if hasattr(a, "stored") else a
 
 
 def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:

@@ -96,6 +96,11 @@ class Bounded(Carried):
         error = back(own) + gamma * back(np.abs(self.value) + own)
         return Bounded(value, error + np.where(sums > 0, self.rounding.tiny, 0.0), self.rounding)
 
+    def stored(self) -> Bounded:
+        """See `gradparity.core.arithmetic.arrays.stored`: one rounding of its own."""
+        own = self.rounding.u * np.abs(self.value) + self.rounding.tiny
+        return Bounded(self.value, self.error + own, self.rounding)
+
     def absorb(self, other: Bounded) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.absorb`."""
         value, inherited = self.value + other.value, self.error + other.error

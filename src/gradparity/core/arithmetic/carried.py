@@ -209,11 +209,20 @@ def whole_exponent(n: Carried) -> int:
     return int(exponent)
 
 
+#: Less than half of the last digit of the largest float32, relative to it.
+HALF_STEP = 2.0**-26
+
+
 def in_range(value: Array, companion: Array, largest: float) -> Array:
-    """The companion of a result; infinite where the implementation may have overflowed."""
-    if max(value.max(initial=0.0), -value.min(initial=0.0)) <= largest:
+    """The companion of a result; infinite where the implementation may have overflowed.
+
+    What exceeds the largest number by less than a rounding is rounded to it, such as a mask filled
+    with the lowest number, to which something is added.
+    """
+    most = largest * (1.0 + HALF_STEP)
+    if max(value.max(initial=0.0), -value.min(initial=0.0)) <= most:
         return companion
-    return np.where(np.abs(value) <= largest, companion, np.inf)
+    return np.where(np.abs(value) <= most, companion, np.inf)
 
 
 def given_infinity(x: Carried) -> NDArray:

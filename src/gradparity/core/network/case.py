@@ -128,6 +128,28 @@ class Case:
             inputs=inputs, desired=desired, shapes=shapes,
         )  # fmt: skip
 
+    @classmethod
+    def observed(
+        cls, network: Network, inputs: Mapping[str, NDArray], precision: Any, name: str = "case"
+    ) -> Case:
+        """Make a case of numbers that a program had, as they are.
+
+        Nothing is checked or copied: there may be infinities, empty axes and several dtypes.
+
+        Parameters
+        ----------
+        network : one that is open, so that no loss is needed.
+        inputs : every input by name.
+        precision : the number format that results are judged in.
+        """
+        case = object.__new__(cls)
+        vars(case).update(
+            network=network, params={}, x=dict(inputs), d=None, name=name,
+            precision=Precision.of(precision), twin={}, inputs=dict(inputs), desired=None,
+            shapes={name: a.shape for name, a in inputs.items()},
+        )  # fmt: skip
+        return case
+
     def _targets(
         self, shape: Shape, dtype: np.dtype[Any], precision: Precision
     ) -> tuple[NDArray, NDArray]:

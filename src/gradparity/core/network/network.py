@@ -133,6 +133,15 @@ class Network:
         for edge in (e for step in self.steps for e in step.edges if e is not None):
             self._uses.setdefault(edge.source, []).append(edge)
 
+    @classmethod
+    def open(
+        cls, *nodes: Node, inputs: Sequence[str] = (INPUT,), fixed: Sequence[str] = ()
+    ) -> Network:
+        """Make a network that ends nowhere: the gradients of its last values come from outside."""
+        network = cls(*nodes, inputs=inputs, fixed=fixed, ends={values_of_node(nodes[-1])[0]: 1.0})
+        network.ends = {}
+        return network
+
     def __repr__(self) -> str:
         chain = ", ".join(f"{n.name}={n.op!r}" for n in self.nodes)
         if self.divergence is None:

@@ -1,0 +1,1 @@
+"""A PyTorch program watched as it is: every op, forward and backward."""

@@ -1,0 +1,13 @@
+"""Which op of the core every ATen op is: the table of rules, by family."""
+
+from . import (  # noqa: F401  # each registers its rules
+    attention,
+    contractions,
+    elementwise,
+    indexing,
+    losses,
+    movements,
+    norms,
+    reductions,
+    windows,
+)

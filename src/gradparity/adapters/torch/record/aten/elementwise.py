@@ -1,0 +1,237 @@
+"""Activations, functions and pairs: one element at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..... import ops
+from .....core.formulas.op import Op
+from .....core.network.composed import Composed
+from .....core.network.nodes import Node
+from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
+
+__all__: list[str] = []
+
+
+def _unary(name: str, make: Callable[[Arguments], Op]) -> None:
+    rule(name)(lambda a: Mapped(make(a)))
+
+
+for _name, _op in {
+    "abs": ops.Abs, "exp": ops.Exp, "expm1": ops.Expm1, "log": ops.Log, "log1p": ops.Log1p,
+    "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "reciprocal": ops.Reciprocal, "square": ops.Square,
+    "sin": ops.Sin, "cos": ops.Cos, "atan": ops.Arctan, "sinc": ops.Sinc, "tanh": ops.Tanh,
+    "sigmoid": ops.Sigmoid, "silu": ops.SiLU, "mish": ops.Mish, "relu": ops.ReLU,
+    "selu": ops.SELU, "hardsigmoid": ops.Hardsigmoid, "hardswish": ops.Hardswish,
+    "log_sigmoid_forward": ops.LogSigmoid, "erf": ops.Erf, "erfc": ops.Erfc,
+    "erfinv": ops.Erfinv, "lgamma": ops.Lgamma, "special_i0e": ops.I0e, "special_i1e": ops.I1e,
+    "special_log_ndtr": ops.LogNdtr,
+}.items():  # fmt: skip
+    _unary(_name, lambda a, op=_op: op())  # type: ignore[misc]
+
+_unary("log2", lambda a: ops.Log("2"))
+_unary("log10", lambda a: ops.Log("10"))
+_unary("neg", lambda a: ops.Scale(-1.0))
+_unary("gelu", lambda a: ops.GELU(a.approximate))
+_unary("leaky_relu", lambda a: ops.LeakyReLU(float(a.negative_slope)))
+_unary("hardtanh", lambda a: ops.Hardtanh(float(a.min_val), float(a.max_val)))
+_unary("relu6", lambda a: ops.Hardtanh(0.0, 6.0))
+_unary("hardshrink", lambda a: ops.Hardshrink(float(a.lambd)))
+_unary("softshrink", lambda a: ops.Softshrink(float(a.lambd)))
+_unary("threshold", lambda a: ops.Threshold(float(a.threshold), float(a.value)))
+_unary("celu", lambda a: ops.CELU(float(a.alpha)))
+
+
+@rule("softplus")
+def _(a: Arguments) -> Mapped:
+    beta, own = float(a.beta), ops.Softplus(float(a.threshold))
+    if beta == 1.0:
+        return Mapped(own)
+    return Mapped(chain("softplus", ops.Scale(beta), own, ops.Scale(1 / beta)))
+
+
+@rule("elu")
+def _(a: Arguments) -> Mapped:
+    alpha, scale, inner = float(a.alpha), float(a.scale), float(a.input_scale)
+    if inner != 1.0:
+        raise UnmappedError(f"input_scale={inner}")
+    if scale == 1.0:
+        return Mapped(ops.ELU(alpha))
+    if (alpha, scale) == (1.6732632423543772848170429916717, 1.0507009873554804934193349852946):
+        return Mapped(ops.SELU())
+    return Mapped(chain("elu", ops.ELU(alpha), ops.Scale(scale)))
+
+
+@rule("clamp", "clip", "clamp_min", "clamp_max")
+def _(a: Arguments) -> Mapped:
+    low, high = (a.given.get(name) for name in ("min", "max"))
+    if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
+        return _clamp_by_tensors(low, high)
+    low = -math.inf if low is None else float(low)
+    high = math.inf if high is None else float(high)
+    return Mapped(ops.Hardtanh(low, high))
+
+
+def _clamp_by_tensors(low: Any, high: Any) -> Mapped:
+    nodes, inputs, before = [], ["self"], "self"
+    for name, bound, op in (("min", low, ops.Maximum()), ("max", high, ops.Minimum())):
+        if bound is not None:
+            nodes.append(Node(f"at_{name}", op, before, name))
+            inputs.append(name)
+            before = f"at_{name}"
+    if len(nodes) == 1:
+        return Mapped(nodes[0].op, tuple(inputs))  # type: ignore[arg-type]
+    return Mapped(Composed("clamp", *nodes, inputs=inputs), tuple(inputs))
+
+
+@rule("pow.Tensor_Scalar")
+def _(a: Arguments) -> Mapped:
+    n = float(a.exponent)
+    named = {2.0: ops.Square(), 0.5: ops.Sqrt(), -0.5: ops.Rsqrt(),
+             -1.0: ops.Reciprocal(), 1.0: ops.Scale(1.0)}  # fmt: skip
+    if n in named:
+        return Mapped(named[n])
+    if n == int(n):
+        return Mapped(ops.IntegerPower(int(n)))
+    return Mapped(ops.Power(), ("self", constant(n, a.self)))
+
+
+@rule("pow.Tensor_Tensor")
+def _(a: Arguments) -> Mapped:
+    return Mapped(ops.Power(), ("self", "exponent"))
+
+
+@rule("pow.Scalar")
+def _(a: Arguments) -> Mapped:
+    return Mapped(ops.Power(), (constant(float(a.self), a.exponent), "exponent"))
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, torch.Tensor)
+
+
+def _scaled_sum(a: Arguments, first: float, second: float) -> Mapped:
+    """first * self + second * other."""
+    x, y = a.self, a.other
+    if _is_number(y):
+        return Mapped(ops.Scale(first, second * float(y)))
+    if _is_number(x):
+        return Mapped(ops.Scale(second, first * float(x)), ("other",))
+    if (first, second) == (1.0, 1.0):
+        return Mapped(ops.Add(), ("self", "other"))
+    if (first, second) == (1.0, -1.0):
+        return Mapped(ops.Subtract(), ("self", "other"))
+    if (first, second) == (-1.0, 1.0):
+        return Mapped(ops.Subtract(), ("other", "self"))
+    nodes = (Node("s", ops.Scale(first), "a"), Node("t", ops.Scale(second), "b"))
+    op = Composed("weighted sum", *nodes, Node("z", ops.Add(), "s", "t"), inputs=("a", "b"))
+    return Mapped(op, ("self", "other"))
+
+
+rule("add")(lambda a: _scaled_sum(a, 1.0, float(a.given.get("alpha", 1))))
+rule("sub")(lambda a: _scaled_sum(a, 1.0, -float(a.given.get("alpha", 1))))
+rule("rsub")(lambda a: _scaled_sum(a, -float(a.given.get("alpha", 1)), 1.0))
+
+
+@rule("mul")
+def _(a: Arguments) -> Mapped:
+    if _is_number(a.other):
+        return Mapped(ops.Scale(float(a.other)))
+    if _is_number(a.self):
+        return Mapped(ops.Scale(float(a.self)), ("other",))
+    return Mapped(ops.Multiply(), ("self", "other"))
+
+
+@rule("div", "true_divide")
+def _(a: Arguments) -> Mapped:
+    if a.given.get("rounding_mode") is not None:
+        raise UnmappedError(f"rounding_mode={a.rounding_mode!r}")
+    if _is_number(a.other):
+        return Mapped(ops.Divide(), ("self", constant(float(a.other), a.self)))
+    if _is_number(a.self):
+        return Mapped(ops.Divide(), (constant(float(a.self), a.other), "other"))
+    return Mapped(ops.Divide(), ("self", "other"))
+
+
+for _name, _pair in {
+    "maximum": ops.Maximum, "max.other": ops.Maximum,
+    "minimum": ops.Minimum, "min.other": ops.Minimum,
+    "atan2": ops.Arctan2, "hypot": ops.Hypot, "logaddexp": ops.LogAddExp,
+}.items():  # fmt: skip
+    rule(_name)(lambda a, op=_pair: Mapped(op(), ("self", "other")))  # type: ignore[misc]
+
+
+@rule("lerp.Tensor")
+def _(a: Arguments) -> Mapped:
+    return Mapped(ops.Lerp(), ("self", "end", "weight"))
+
+
+@rule("lerp.Scalar")
+def _(a: Arguments) -> Mapped:
+    return Mapped(ops.Lerp(), ("self", "end", constant(float(a.weight), a.self)))
+
+
+def _plus(name: str, op: Op) -> None:
+    """self + value * op(tensor1, tensor2)."""
+
+    def of(a: Arguments) -> Mapped:
+        nodes = [Node("p", op, "b", "c")]
+        if float(a.value) != 1.0:
+            nodes.append(Node("q", ops.Scale(float(a.value)), "p"))
+        nodes.append(Node("z", ops.Add(), "a", nodes[-1].name))
+        composed = Composed(name, *nodes, inputs=("a", "b", "c"))
+        return Mapped(composed, ("self", "tensor1", "tensor2"))
+
+    rule(name)(of)
+
+
+_plus("addcmul", ops.Multiply())
+_plus("addcdiv", ops.Divide())
+
+
+@rule("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")
+def _(a: Arguments) -> Mapped:
+    like = a.outs[0]
+    given = [constant(float(v), like) if _is_number(v) else n
+             for n, v in (("self", a.self), ("other", a.other))]  # fmt: skip
+    return Mapped(ops.Where(), ("condition", *given))
+
+
+@rule("masked_fill")
+def _(a: Arguments) -> Mapped:
+    if _is_number(a.value):
+        return Mapped(ops.MaskedFill(float(a.value)), ("mask", "self"))
+    return Mapped(ops.Where(), ("mask", "value", "self"))
+
+
+@rule("_prelu_kernel")
+def _(a: Arguments) -> Mapped:
+    """The slopes come in a shape that broadcasts."""
+    nodes = (
+        Node("p", ops.ReLU(), "x"),
+        Node("n", ops.Minimum(), "x", "zero"),
+        Node("q", ops.Multiply(), "a", "n"),
+        Node("z", ops.Add(), "p", "q"),
+    )
+    op = Composed("prelu", *nodes, inputs=("x", "a", "zero"), fixed=("zero",))
+    return Mapped(op, ("self", "weight", constant(0.0, a.self)))
+
+
+@rule("native_dropout")
+def _(a: Arguments) -> Mapped:
+    out, mask = a.outs[:2]
+    assert out is not None
+    assert mask is not None
+    a.given["mask"] = mask
+    if not a.given.get("train", True):
+        raise UnmappedError("train=False")
+    return Mapped(ops.Dropout(float(a.p)), ("mask", "input"))
+
+
+@rule("glu")
+def _(a: Arguments) -> Mapped:
+    return Mapped(ops.GLU(axis=a.dim))

@@ -1,0 +1,129 @@
+"""Elements chosen, put and added by integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..... import ops
+from .....core.formulas.op import Op
+from .....core.network.composed import Composed
+from .....core.network.nodes import Node
+from .....core.vocabulary.programs import Index, PutAt
+from ..tensors import numbers
+from .table import Arguments, Mapped, UnmappedError, constant, rule
+
+__all__: list[str] = []
+
+
+@rule("embedding")
+def _(a: Arguments) -> Mapped:
+    n, d = a.weight.shape
+    if a.given.get("scale_grad_by_freq"):
+        raise UnmappedError("scale_grad_by_freq")
+    row = a.padding_idx if a.padding_idx >= 0 else None
+    return Mapped(ops.Embedding(n, d, row), ("indices", "weight"))
+
+
+def _ids(tensors: Any, shape: Any) -> list[Any]:
+    """Arrays of integers for NumPy: not negative, and a mask as the places where it is true."""
+    found: list[Any] = []
+    axis = 0
+    for t in tensors:
+        if t is None:
+            axis += 1
+        elif t.dtype in (torch.bool, torch.uint8):
+            found += list(np.nonzero(numbers(t)))
+            axis += t.ndim
+        else:
+            ids = numbers(t)
+            found.append(np.where(ids < 0, ids + shape[axis], ids))
+            axis += 1
+    return found
+
+
+def _taken(tensors: Any) -> tuple[bool, ...]:
+    found: list[bool] = []
+    for t in tensors:
+        masks = t is not None and t.dtype in (torch.bool, torch.uint8)
+        found += [True] * t.ndim if masks else [t is not None]
+    return tuple(found)
+
+
+@rule("index.Tensor")
+def _(a: Arguments) -> Mapped:
+    return Mapped(Index(_taken(a.indices)), (*_ids(a.indices, a.self.shape), "self"))
+
+
+@rule("index_put", "_index_put_impl")
+def _(a: Arguments) -> Mapped:
+    op = PutAt(_taken(a.indices), bool(a.accumulate))
+    return Mapped(op, (*_ids(a.indices, a.self.shape), "self", "values"))
+
+
+def _along(a: Arguments) -> tuple[bool, ...]:
+    return (*(False,) * (a.dim % a.self.ndim), True)
+
+
+@rule("index_select")
+def _(a: Arguments) -> Mapped:
+    return Mapped(Index(_along(a)), (numbers(a.index), "self"))
+
+
+@rule("index_add")
+def _(a: Arguments) -> Mapped:
+    if a.alpha != 1:
+        raise UnmappedError(f"alpha={a.alpha}")
+    return Mapped(PutAt(_along(a), True), (numbers(a.index), "self", "source"))
+
+
+@rule("index_copy")
+def _(a: Arguments) -> Mapped:
+    return Mapped(PutAt(_along(a)), (numbers(a.index), "self", "source"))
+
+
+@rule("index_fill.int_Scalar")
+def _(a: Arguments) -> Mapped:
+    return Mapped(PutAt(_along(a)), (numbers(a.index), "self", constant(a.value, a.self)))
+
+
+@rule("masked_select")
+def _(a: Arguments) -> Mapped:
+    mask = np.broadcast_to(numbers(a.mask), a.self.shape)
+    return Mapped(Index((True,) * a.self.ndim), (*np.nonzero(mask), "self"))
+
+
+def _by_element(a: Arguments) -> list[Any]:
+    """The indices of gather and scatter as one array for every axis."""
+    ids = numbers(a.index)
+    at: list[Any] = list(np.indices(ids.shape, sparse=True))
+    at[a.dim % a.self.ndim] = ids
+    return [np.broadcast_to(i, ids.shape) for i in at]
+
+
+@rule("gather")
+def _(a: Arguments) -> Mapped:
+    return Mapped(Index((True,) * a.self.ndim), (*_by_element(a), "self"))
+
+
+def _part(a: Arguments, name: str, op: Op) -> Mapped:
+    """Scatter takes as much of its source as there are indices."""
+    source, shape = a.given[name], tuple(a.index.shape)
+    ids = _by_element(a)
+    if not isinstance(source, torch.Tensor):
+        return Mapped(op, (*ids, "self", constant(float(source), a.self)))
+    if tuple(source.shape) == shape:
+        return Mapped(op, (*ids, "self", name))
+    cuts = [Node(f"cut{i}", ops.Slice(0, n, 1, i), f"cut{i - 1}" if i else "x")
+            for i, n in enumerate(shape)]  # fmt: skip
+    names = [f"i{k}" for k in range(len(ids))]
+    put = Node("z", op, *names, "y", cuts[-1].name)
+    composed = Composed("scatter", *cuts, put, inputs=(*names, "y", "x"), fixed=names)
+    return Mapped(composed, (*ids, "self", name))
+
+
+rule("scatter.src")(lambda a: _part(a, "src", PutAt((True,) * a.self.ndim)))
+rule("scatter.value")(lambda a: _part(a, "value", PutAt((True,) * a.self.ndim)))
+rule("scatter_add")(lambda a: _part(a, "src", PutAt((True,) * a.self.ndim, True)))

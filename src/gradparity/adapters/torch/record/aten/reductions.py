@@ -1,0 +1,109 @@
+"""Sums, means, norms, largest elements, softmax and scans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..... import ops
+from .....core.formulas.op import Op
+from .table import Arguments, Mapped, UnmappedError, chain, rule
+
+__all__: list[str] = []
+
+
+def _axes(a: Arguments, name: str = "dim") -> tuple[int, ...]:
+    """The axes of a reduction; all of them where none is given."""
+    given = a.given.get(name)
+    given = [given] if isinstance(given, int) else given
+    return tuple(d % max(a.self.ndim, 1) for d in given) if given else tuple(range(a.self.ndim))
+
+
+def _over(a: Arguments, make: Callable[[Any], Op], title: str) -> Mapped:
+    """A reduction over several axes, in the shape of the result."""
+    axes = _axes(a)
+    if a.self.ndim == 0:
+        return Mapped(ops.Reshape(a.shape, keep=0))
+    op = make(axes if len(axes) < a.self.ndim else None)
+    kept = tuple(n for i, n in enumerate(a.self.shape) if i not in axes)
+    more = () if kept == a.shape else (ops.Reshape(a.shape, keep=0),)
+    return Mapped(chain(title, op, *more))
+
+
+rule("sum")(lambda a: _over(a, ops.Sum, "sum"))
+rule("mean")(lambda a: _over(a, ops.Mean, "mean"))
+
+
+def _correction(a: Arguments) -> int:
+    given = a.given.get("correction", a.given.get("unbiased", True))
+    value = 1 if given is None else int(given)
+    if value not in (0, 1):
+        raise UnmappedError(f"correction={given}")
+    return value
+
+
+rule("var")(lambda a: _over(a, lambda axes: ops.Variance(axes, _correction(a)), "var"))
+rule("std")(lambda a: _over(a, lambda axes: ops.Std(axes, _correction(a)), "std"))
+
+
+def _along(a: Arguments, axes: tuple[int, ...]) -> list[Op]:
+    """Movements that make one last axis of several."""
+    n = a.self.ndim
+    kept = [i for i in range(n) if i not in axes]
+    if axes == (n - 1,):
+        return []
+    order = ops.Transpose((*kept, *axes))
+    size = math.prod(a.self.shape[i] for i in axes)
+    return [order, ops.Reshape((*(a.self.shape[i] for i in kept), size), keep=0)]
+
+
+def _last(a: Arguments, op: Op, title: str, name: str = "dim") -> Mapped:
+    """An op along the last axis, applied along these."""
+    if a.self.ndim == 0:
+        return Mapped(ops.Reshape(a.shape, keep=0))
+    before = _along(a, _axes(a, name))
+    return Mapped(chain(title, *before, op, ops.Reshape(a.shape, keep=0)))
+
+
+rule("logsumexp")(lambda a: _last(a, ops.LogSumExp(), "logsumexp"))
+rule("prod")(lambda a: _last(a, ops.Prod(), "prod"))
+rule("amax", "max.dim", "max")(lambda a: _last(a, ops.Max(), "max"))
+rule("amin", "min.dim", "min")(lambda a: _last(a, ops.Min(), "min"))
+
+
+@rule("linalg_vector_norm", "norm")
+def _(a: Arguments) -> Mapped:
+    order = a.given.get("ord", a.given.get("p"))
+    order = 2.0 if order is None else float(order)
+    if order not in (1.0, 2.0):
+        raise UnmappedError(f"a norm of order {order}")
+    return _last(a, ops.VectorNorm(order=order), "vector norm")
+
+
+def _softmax(op: Callable[[int], Op]) -> Callable[[Arguments], Mapped]:
+    def of(a: Arguments) -> Mapped:
+        if a.self.ndim == 0:
+            raise UnmappedError("softmax of a scalar")
+        return Mapped(op(a.dim))
+
+    return of
+
+
+rule("_softmax", "softmax", "_safe_softmax")(_softmax(ops.Softmax))
+rule("_log_softmax", "log_softmax")(_softmax(ops.LogSoftmax))
+rule("cumsum")(_softmax(ops.CumulativeSum))
+rule("cumprod")(_softmax(ops.CumulativeProduct))
+rule("cummax")(_softmax(ops.CumulativeMax))
+
+
+@rule("sort", "sort.stable")
+def _(a: Arguments) -> Mapped:
+    return Mapped(ops.Sort(a.dim, bool(a.descending)))
+
+
+@rule("topk")
+def _(a: Arguments) -> Mapped:
+    if not a.largest:
+        return Mapped(ops.Sort(a.dim, False, a.k))
+    return Mapped(ops.Sort(a.dim, True, a.k))

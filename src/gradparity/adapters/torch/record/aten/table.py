@@ -1,0 +1,101 @@
+"""The table: ATen op -> op of the core, and which of its arguments are the inputs of that op."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+
+from .....core.formulas.op import Op
+from .....core.network.composed import Composed
+from .....core.network.nodes import Node
+
+__all__ = ["Arguments", "Mapped", "UnmappedError", "chain", "constant", "rule", "rule_of"]
+
+
+class UnmappedError(Exception):
+    """These arguments of an op have no formula; the message says which."""
+
+
+class Arguments:
+    """The arguments of a call as attributes, and what it returned as `outs`."""
+
+    def __init__(self, given: dict[str, Any], outs: Sequence[torch.Tensor | None]) -> None:
+        self.given, self.outs = given, outs
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.given[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the first output."""
+        out = self.outs[0]
+        assert out is not None
+        return tuple(out.shape)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """An ATen op as an op of the core.
+
+    Attributes
+    ----------
+    op : the op of the core.
+    inputs : for each of its inputs the name of an argument, (name, position) in a list, or numbers.
+    outputs : for each of its outputs and states the position of the tensor returned, or the name of
+        an argument that is written into.
+    precision : the number format of the results, where it is not that of the tensors.
+    """
+
+    op: Op
+    inputs: tuple[Any, ...] = ("self",)
+    outputs: tuple[int | str, ...] = (0,)
+    precision: str | None = None
+
+
+Rule = Callable[[Arguments], Mapped]
+RULES: dict[str, Rule] = {}
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a rule for these ATen ops: "add" for all overloads, or "max.dim" for one."""
+
+    def put(of: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, of))
+        return of
+
+    return put
+
+
+def rule_of(op: Any) -> Rule | None:
+    """The rule of an overload; in-place ops have that of the op itself."""
+    name, _, overload = str(op).removeprefix("aten.").partition(".")
+    name = re.sub(r"(?<!_)_$", "", name)
+    return RULES.get(f"{name}.{overload}", RULES.get(name))
+
+
+def chain(title: str, *ops: Op) -> Op:
+    """One op after the other, each on the value before."""
+    if len(ops) == 1:
+        return ops[0]
+    nodes = [Node(f"a{i}", op, f"a{i - 1}" if i else "x") for i, op in enumerate(ops)]
+    return Composed(title, *nodes, inputs=("x",))
+
+
+def constant(value: float, like: torch.Tensor) -> Any:
+    """A number as PyTorch holds it beside this tensor."""
+    kind = np.float64 if like.dtype == torch.float64 else np.float32
+    return np.asarray(value, kind)
+
+
+def product(sizes: Sequence[int]) -> int:
+    """The product of sizes."""
+    return reduce(lambda a, b: a * b, sizes, 1)

@@ -1,0 +1,141 @@
+"""An observed op as a call of the core: its formula, and its tensors in the formula's order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ....core.arithmetic.arrays import NDArray
+from ....core.network.calls import Call, Operand, Unjudged
+from . import aten  # noqa: F401  # the rules
+from .aten.table import Arguments, UnmappedError, rule_of
+from .observed import Observed, Path
+from .tensors import format_of, is_plain, numbers, tensors_in
+
+__all__ = ["call_of"]
+
+
+def call_of(
+    observed: Observed,
+    left: Sequence[torch.Tensor | None],
+    arrived: Sequence[torch.Tensor | None],
+    asked: Sequence[bool],
+) -> Call | Unjudged:
+    """The call that an op was, with what its backward did.
+
+    Parameters
+    ----------
+    left : the gradient through each edge of its node.
+    arrived : the gradient of each output of its node.
+    asked : of each edge, whether the engine was asked for its gradient.
+    """
+    place, rule = observed.place, rule_of(observed.op)
+    sources = tuple(observed.sources.values())
+    if rule is None and observed.mapped is None:
+        return Unjudged(place, f"there is no formula for {observed.op}", sources)
+    if not all(is_plain(t) for t in observed.tensors()):
+        return Unjudged(place, "sparse, complex or quantised tensors are not judged", sources)
+    try:
+        mapped = observed.mapped or rule(Arguments(observed.given, observed.outs))  # type: ignore[misc]
+    except UnmappedError as why:
+        return Unjudged(place, f"{observed.op}: {why}", sources)
+    except ValueError as why:  # an argument that the op of the core refuses
+        return Unjudged(place, f"{observed.op}: {why}", sources)
+    found = [observed.outs[i] if isinstance(i, int) else observed.written_after.get(i)
+             for i in mapped.outputs]  # fmt: skip
+    precision = format_of(*found, *left) if mapped.precision is None else mapped.precision
+
+    def operand(which: Any) -> Operand:
+        if isinstance(which, np.ndarray):
+            return Operand(which)
+        path: Path = which if isinstance(which, tuple) else (which, None)
+        array = _argument(observed, path)
+        k = observed.slots.get(path)
+        if k is None:
+            return Operand(array)
+        gradient = None if left[k] is None else numbers(left[k])
+        return Operand(array, observed.sources[path], gradient, asked[k])
+
+    def arrived_at(i: Any) -> NDArray | None:
+        slot = observed.numbers[i] if isinstance(i, int) else None
+        got = None if slot is None or slot >= len(arrived) else arrived[slot]
+        return None if got is None else numbers(got)
+
+    return Call(
+        place,
+        mapped.op,
+        tuple(map(operand, mapped.inputs)),
+        tuple(None if z is None else numbers(z) for z in found),
+        tuple(arrived_at(i) for i in mapped.outputs),
+        precision,
+        lambda: _in_float64(observed, left, arrived, asked),
+    )
+
+
+def _argument(observed: Observed, path: Path) -> NDArray:
+    name, i = path
+    value = observed.given[name] if i is None else observed.given[name][i]
+    return numbers(value)
+
+
+def _in_float64(
+    observed: Observed,
+    left: Sequence[torch.Tensor | None],
+    arrived: Sequence[torch.Tensor | None],
+    asked: Sequence[bool],
+) -> Call | None:
+    """The same op on the same numbers in float64, by itself; None where it does not run there."""
+    if torch.Tag.nondeterministic_seeded in observed.op.tags:
+        return None
+    again = Observed.__new__(Observed)
+    again.__dict__.update(observed.__dict__)
+    leaves: dict[Path, torch.Tensor] = {}
+
+    def wide(value: Any, path: Path) -> Any:
+        if isinstance(value, list):
+            return [wide(each, (path[0], i)) for i, each in enumerate(value)]
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            return value
+        value = value.to(torch.float64, copy=True)
+        if path in observed.slots:
+            leaves[path] = value.requires_grad_()
+            return value.clone() if observed.op._schema.is_mutable else value
+        return value
+
+    try:
+        with torch.enable_grad():
+            given = {name: wide(value, (name, None)) for name, value in observed.given.items()}
+            inputs = {a.name: given[a.name] for a in observed.op._schema.arguments}
+            out = observed.op(**inputs)
+            outs = list(tensors_in(out))
+            came = [
+                None if k is None or k >= len(arrived) else arrived[k] for k in observed.numbers
+            ]
+            pairs = [
+                (z, dz.to(torch.float64))
+                for z, dz in zip(outs, came, strict=False)
+                if dz is not None
+            ]
+            found = torch.autograd.grad(
+                [z for z, _ in pairs], list(leaves.values()), [dz for _, dz in pairs],
+                allow_unused=True,
+            ) if pairs and leaves else ()  # fmt: skip
+    except (RuntimeError, NotImplementedError, TypeError):
+        return None
+    again.given = {n: _detached(v) for n, v in given.items()}
+    again.outs = [t.detach() for t in outs]
+    wide_left: list[Any] = [None] * len(left)
+    for path, gradient in zip(leaves, found, strict=False):
+        wide_left[observed.slots[path]] = gradient
+    wide_arrived = [None if a is None else a.to(torch.float64) for a in arrived]
+    call = call_of(again, wide_left, wide_arrived, asked)
+    return call if isinstance(call, Call) and call.precision == "float64" else None
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    return [_detached(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,157 @@
+"""One op of a program as it ran: what went in and came out, and where its gradients go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import torch
+
+from ....core.network.calls import Place
+from .tensors import tensors_in
+
+__all__ = ["Observed", "Path"]
+
+#: The name of an argument of an op, with the position in it where it is a list.
+Path: TypeAlias = tuple[str, int | None]
+
+#: Ops that write into arguments that their schema does not say.
+UNSAID = {
+    "aten::native_batch_norm": ("running_mean", "running_var"),
+    "aten::cudnn_batch_norm": ("running_mean", "running_var"),
+    "aten::miopen_batch_norm": ("running_mean", "running_var"),
+}
+
+
+class Observed:
+    """One op as it ran.
+
+    Its tensors share their memory with the program's, without a place in the graph; what the
+    program is about to overwrite is copied before.
+
+    Attributes
+    ----------
+    place : where it is.
+    op : the overload.
+    given : argument -> value.
+    outs : the tensors that it returned, in order.
+    written_after : argument -> what it held afterwards, for those that the op wrote into.
+    slots : argument -> which edge of the node of autograd is its own.
+    sources : argument -> the name of the value, parameter or input.
+    numbers : of each output its number at the node; None for one without a gradient.
+    overwritten : where one of its tensors was overwritten after it ran; "" if none was.
+    bases : argument -> the whole that it is a view of, as it was, for those that are written into.
+    mapped : what it is to the core, where that is not in the table.
+    """
+
+    def __init__(self, place: Place, op: Any, given: Mapping[str, Any]) -> None:
+        self.place, self.op = place, op
+        written = {*self.written(op)}
+        self.given: dict[str, Any] = {
+            name: _kept(value, copied=name in written) for name, value in given.items()
+        }
+        self.outs: list[torch.Tensor | None] = []
+        self.written_after: dict[str, torch.Tensor] = {}
+        self.slots: dict[Path, int] = {}
+        self.sources: dict[Path, str] = {}
+        self.numbers: list[int | None] = []
+        self.overwritten = ""
+        self.mapped: Any = None
+        self.targets: tuple[Any, ...] = ()
+        self.done = False
+        self._edges: dict[Path, tuple[Any, int]] = {
+            path: _edge_of(t) for path, t in _by_path(given) if t.requires_grad
+        }
+        self.bases: dict[str, torch.Tensor] = {
+            n: given[n]._base.detach().clone()
+            for n in written
+            if isinstance(given.get(n), torch.Tensor) and given[n]._base is not None
+        }
+        self._after = {n: given[n] for n in written if isinstance(given.get(n), torch.Tensor)}
+
+    @staticmethod
+    def arguments(op: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        """Every argument of a call by name, with defaults."""
+        schema = op._schema.arguments
+        given = {a.name: a.default_value for a in schema if a.has_default_value()}
+        return {**given, **dict(zip((a.name for a in schema), args, strict=False)), **kwargs}
+
+    @staticmethod
+    def written(op: Any) -> tuple[str, ...]:
+        """The arguments that an op writes into."""
+        said = (a.name for a in op._schema.arguments if a.alias_info and a.alias_info.is_write)
+        return (*said, *UNSAID.get(op._schema.name, ()))
+
+    def returned(self, out: Any) -> None:
+        """Keep what the op returned."""
+        given = [out] if isinstance(out, torch.Tensor) else list(out if out is not None else ())
+        flat = [t for each in given for t in (each if isinstance(each, list) else [each])]
+        self.outs = [t.detach() if isinstance(t, torch.Tensor) else None for t in flat]
+        self.written_after = {name: t.detach().clone() for name, t in self._after.items()}
+        del self._after
+
+    def is_formula_of(self, node: str) -> bool:
+        """Whether a node of autograd has the name of this op's derivative formula."""
+        own, node = self.op._schema.name.rpartition("::")[2], node.rpartition("::")[2]
+        return _plain(node.partition("Backward")[0]) == _plain(own).removesuffix("forward")
+
+    def connected(self, node: Any, outs: list[torch.Tensor], name: Callable[..., str]) -> None:
+        """Find the edge of every argument, once autograd has made the node."""
+        self.targets = node.next_functions
+        free = dict(enumerate(self.targets))
+        for path, (target, slot) in self._edges.items():
+            for k, (other, its) in free.items():
+                same = other is target or getattr(other, "variable", None) is target
+                if other is not None and same and its == slot:
+                    self.slots[path] = k
+                    self.sources[path] = name(other, its)
+                    del free[k]
+                    break
+        del self._edges
+        numbers = iter([t.output_nr if t.grad_fn is node else None for t in outs])
+        self.numbers = [None if out is None else next(numbers) for out in self.outs]
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Every tensor that it holds."""
+        yield from tensors_in([*self.given.values(), *(t for t in self.outs if t is not None)])
+
+    def copy_storage(self, pointer: int, by: str) -> None:
+        """Copy every tensor in this storage, which is about to be overwritten."""
+
+        def copied(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                same = value.untyped_storage().data_ptr() == pointer
+                return value.clone() if same else value
+            return [copied(each) for each in value] if isinstance(value, list) else value
+
+        self.given = {name: copied(value) for name, value in self.given.items()}
+        self.outs = copied(self.outs)
+        self.overwritten = by
+
+
+def _kept(value: Any, copied: bool) -> Any:
+    """An argument without its place in the graph."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone() if copied else value.detach()
+    if isinstance(value, list | tuple):
+        return [_kept(each, copied) for each in value]
+    return value
+
+
+def _by_path(given: Mapping[str, Any]) -> Iterator[tuple[Path, torch.Tensor]]:
+    for name, value in given.items():
+        if isinstance(value, torch.Tensor):
+            yield (name, None), value
+        elif isinstance(value, list | tuple):
+            for i, each in enumerate(value):
+                if isinstance(each, torch.Tensor):
+                    yield (name, i), each
+
+
+def _edge_of(tensor: torch.Tensor) -> tuple[Any, int]:
+    """Where the gradient of a tensor goes: a node and which of its outputs, or the leaf itself."""
+    return (tensor, 0) if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()

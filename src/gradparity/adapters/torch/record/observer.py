@@ -1,0 +1,290 @@
+"""Watch an eager PyTorch run: nothing is inserted into the program.
+
+A dispatch mode sees every op below autograd: exactly the op that autograd has a derivative formula
+for.  Autograd then gives the output its node, which gets a hook; the hook is given the gradient
+that arrived at the node and the one that left through each of its edges.  A node that the mode did
+not see made, such as that of a function with a backward of its own, gets one too, so that every
+gradient that arrives anywhere can be held to the sum of those that left for there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ....core.network.calls import Listener, Place, Sum, Unjudged
+from .calls import call_of
+from .observed import Observed
+from .places import Names, source_line
+from .tensors import format_of, numbers, tensors_in
+
+__all__ = ["Observer", "observing"]
+
+#: Where a node of autograd keeps what is known of it.
+KEY = "gradparity"
+#: Ops that take a value out of the graph.
+NO_GRADIENT = {"aten::detach", "aten::detach_"}
+
+
+class Mark:
+    """What is known of a node of autograd: its name, and what has left for it in a pass."""
+
+    def __init__(self, place: Place, names: dict[int, str], leaf: bool = False) -> None:
+        self.place, self.names, self.leaf = place, names, leaf
+        self.task = -1
+        self.parts: defaultdict[int, list[tuple[torch.Tensor, str]]] = defaultdict(list)
+
+    def name(self, slot: int) -> str:
+        """The name of the value that an output of the node is."""
+        return self.names.get(slot, self.place.node)
+
+    def add(self, task: int, slot: int, gradient: torch.Tensor, use: str) -> None:
+        if task != self.task:
+            self.task = task
+            self.parts.clear()
+        self.parts[slot].append((gradient, use))
+
+    def arrivals(self, task: int, slot: int) -> list[tuple[torch.Tensor, str]]:
+        """What has left for an output in this pass; it is handed out once."""
+        return self.parts.pop(slot, []) if task == self.task else []
+
+
+class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed
+    """Tells a listener of every op that has a gradient, once its backward has run.
+
+    Parameters
+    ----------
+    listener : told while the program runs.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self.listener, self.names = listener, Names()
+        self._pending: tuple[Observed, list[torch.Tensor]] | None = None
+        self._unused: list[weakref.ref[Observed]] = []
+        self._holders: defaultdict[int, list[weakref.ref[Observed]]] = defaultdict(list)
+        self._hooks: list[Any] = []
+        self._leaves: list[Any] = []
+        self._own = False
+
+    # ---- forward --------------------------------------------------------------------------------
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self._own or torch._C._current_graph_task_id() != -1:
+            return op(*args, **kwargs)
+        differentiated = torch.is_grad_enabled()
+        with self._quietly():
+            self.settle()
+            observed = self._before(op, args, kwargs, differentiated)
+        out = op(*args, **kwargs)
+        if observed is not None:
+            with self._quietly():
+                self._after(observed, out)
+        return out
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """What runs inside is ours, and is not watched."""
+        before, self._own = self._own, True
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._own = before
+
+    def _before(self, op: Any, args: Any, kwargs: Any, differentiated: bool) -> Observed | None:
+        """Keep the inputs of an op that has a gradient; copy what an op is about to overwrite."""
+        given = Observed.arguments(op, args, kwargs)
+        for name in Observed.written(op):
+            for tensor in tensors_in(given.get(name)):
+                self._copy_holders(tensor, source_line())
+        needs = any(t.requires_grad for t in tensors_in(list(given.values())))
+        if not needs or not differentiated or op._schema.name in NO_GRADIENT:
+            return None
+        for tensor in tensors_in(list(given.values())):
+            self._adopt_graph(tensor.grad_fn)
+        base = re.sub(r"(?<!_)_$", "", op._schema.name.removeprefix("aten::")).replace("::", "_")
+        place = Place(self.names.numbered(base), str(op), self.names.module, source_line())
+        return Observed(place, op, given)
+
+    def _after(self, observed: Observed, out: Any) -> None:
+        outs = list(tensors_in(out))
+        observed.returned(out)
+        self._pending = (observed, outs)
+
+    def settle(self) -> None:
+        """Hook the node that autograd has given the outputs of the last op by now."""
+        if self._pending is None:
+            return
+        observed, outs = self._pending
+        self._pending = None
+        nodes = {t.grad_fn for t in outs if t.grad_fn is not None}
+        if len(nodes) != 1:
+            return  # not differentiable, or inside a function with a backward of its own
+        (node,) = nodes
+        if KEY in node.metadata:
+            return
+        if not observed.is_formula_of(node.name()):
+            self._adopt_graph(node)
+            return
+        slots = {t.output_nr: t for t in outs if t.grad_fn is node}
+        one = len(slots) == 1
+        names = {k: observed.place.node if one else f"{observed.place.node}.{k}" for k in slots}
+        node.metadata[KEY] = Mark(observed.place, names)
+        for target, _ in node.next_functions:
+            self._adopt_graph(target)
+        observed.connected(node, outs, lambda target, slot: target.metadata[KEY].name(slot))
+        self._hooks.append(node.register_hook(self._seen_by(observed, node.metadata[KEY])))
+        self._unused.append(weakref.ref(observed))
+        for tensor in observed.tensors():
+            self._holders[tensor.untyped_storage().data_ptr()].append(weakref.ref(observed))
+
+    def _copy_holders(self, tensor: torch.Tensor, by: str) -> None:
+        """Give a copy to all that hold this storage, which is about to be overwritten."""
+        for ref in self._holders.pop(tensor.untyped_storage().data_ptr(), []):
+            observed = ref()
+            if observed is not None:
+                observed.copy_storage(tensor.untyped_storage().data_ptr(), by)
+
+    # ---- nodes that the mode did not see made ---------------------------------------------------
+
+    def _adopt_graph(self, node: Any) -> None:
+        """Hook a node that is not known, and those behind it."""
+        todo = [node]
+        while todo:
+            node = todo.pop()
+            if node is None or KEY in node.metadata:
+                continue
+            leaf = getattr(node, "variable", None)
+            if leaf is not None:
+                mark = Mark(Place(self.names.of_leaf(leaf)), {}, leaf=True)
+                self._leaves.append(node)
+                self._hooks.append(node.register_hook(self._leaf_seen_by(mark)))
+            else:
+                function = re.sub(r"Backward\d*$", "", node.name())
+                place = Place(self.names.numbered(function), node.name(), self.names.module)
+                mark = Mark(place, {})
+                hook = self._unknown_seen_by(mark, node.name(), node.next_functions)
+                self._hooks.append(node.register_hook(hook))
+                todo += [target for target, _ in node.next_functions]
+            node.metadata[KEY] = mark
+
+    # ---- backward -------------------------------------------------------------------------------
+
+    def _seen_by(self, observed: Observed, mark: Mark) -> Callable[..., None]:
+        """The hook of a node that an op was seen to make."""
+
+        def seen(left: Any, arrived: Any) -> None:
+            with self._quietly():
+                task = torch._C._current_graph_task_id()
+                self._arrived(mark, task, arrived)
+                asked = self._left(observed.targets, task, left, mark.place.node)
+                found = call_of(observed, left, arrived, asked)
+                observed.done = True
+                if isinstance(found, Unjudged):
+                    self.listener.not_judged(found)
+                else:
+                    self.listener.called(found)
+
+        return seen
+
+    def _unknown_seen_by(self, mark: Mark, name: str, targets: Any) -> Callable[..., None]:
+        """The hook of a node that no op was seen to make."""
+
+        def seen(left: Any, arrived: Any) -> None:
+            with self._quietly():
+                task = torch._C._current_graph_task_id()
+                self._arrived(mark, task, arrived)
+                self._left(targets, task, left, mark.place.node)
+                self.listener.not_judged(Unjudged(mark.place, f"{name} was not seen as one op"))
+
+        return seen
+
+    def _leaf_seen_by(self, mark: Mark) -> Callable[..., None]:
+        def seen(left: Any, arrived: Any) -> None:
+            with self._quietly():
+                self._arrived(mark, torch._C._current_graph_task_id(), arrived)
+
+        return seen
+
+    def _left(self, targets: Any, task: int, left: Any, use: str) -> list[bool]:
+        """Note what left through each edge; and whether it was asked for."""
+        asked = []
+        for (target, slot), gradient in zip(targets, left, strict=True):
+            asked.append(target is not None and _is_asked(target))
+            if target is not None and gradient is not None and KEY in target.metadata:
+                target.metadata[KEY].add(task, slot, gradient.detach(), use)
+        return asked
+
+    def _arrived(self, mark: Mark, task: int, arrived: Any) -> None:
+        """Hold the gradients that arrived to the sums of those that left for there."""
+        for slot, got in enumerate(arrived):
+            parts = mark.arrivals(task, slot)
+            if got is None or not parts:
+                continue
+            self.listener.summed(
+                Sum(
+                    mark.place,
+                    mark.name(slot),
+                    tuple(numbers(part) for part, _ in parts),
+                    tuple(use for _, use in parts),
+                    numbers(got),
+                    format_of(got, *(part for part, _ in parts)),
+                    mark.leaf,
+                )
+            )
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Tell of the ops that no backward has reached, and leave the program as it was."""
+        with self._quietly():
+            self.settle()
+            for ref in self._unused:
+                observed = ref()
+                if observed is not None and not observed.done:
+                    self._tell_of_unused(observed)
+            for hook in self._hooks:
+                hook.remove()
+            for node in self._leaves:
+                node.metadata.pop(KEY, None)
+
+    def _tell_of_unused(self, observed: Observed) -> None:
+        nothing: list[None] = [None] * len(observed.targets)
+        found = call_of(observed, nothing, [], [False] * len(nothing))
+        if isinstance(found, Unjudged):
+            self.listener.not_judged(found)
+        else:
+            self.listener.called(found)
+
+
+def _is_asked(node: Any) -> bool:
+    """Whether the backward pass that runs now computes the gradient that goes to this node."""
+    try:
+        return bool(torch._C._will_engine_execute_node(node))
+    except RuntimeError:  # it is an input of `torch.autograd.grad`, whose gradient is captured
+        return True
+
+
+@contextlib.contextmanager
+def observing(listener: Listener) -> Iterator[None]:
+    """Tell a listener of every op of the PyTorch code that runs inside.
+
+    Everything is left as it was, also if the code raises.
+    """
+    observer = Observer(listener)
+    observer.names.open()
+    try:
+        with observer:
+            yield
+    finally:
+        observer.names.close()
+        observer.finish()

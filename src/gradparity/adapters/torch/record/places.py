@@ -1,0 +1,103 @@
+"""Where an op of a program is: the module, the line of the user's code, the names of leaves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+
+__all__ = ["Names", "source_line"]
+
+#: Code whose lines are nobody's: that of PyTorch, and this package's own.
+_INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parents[3]))
+
+
+def source_line() -> str:
+    """File and line of the innermost frame of the user's code, such as "model.py:92"."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return ""
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+class Names:
+    """Paths of the modules that run, and names of parameters and other leaves, while it is open.
+
+    A module that is called while no other runs is a root: its path is empty, and those of its
+    modules are as in `named_modules`.  Where there are several roots, the names of the later ones
+    begin with their class.
+    """
+
+    def __init__(self) -> None:
+        self._stack: list[str] = []
+        self._paths: dict[torch.nn.Module, str] = {}
+        self._leaves: dict[int, tuple[torch.Tensor, str]] = {}
+        self._taken: dict[str, int] = {}
+        self._roots = 0
+        self._remove: list[Any] = []
+
+    def open(self) -> None:
+        """Follow the modules that run."""
+        self._remove = [
+            register_module_forward_pre_hook(self._enter),
+            register_module_forward_hook(self._leave, always_call=True),
+        ]
+
+    def close(self) -> None:
+        """Follow them no longer."""
+        for handle in self._remove:
+            handle.remove()
+
+    @property
+    def module(self) -> str:
+        """Path of the module that runs; "" if none does, or the root alone."""
+        return self._stack[-1] if self._stack else ""
+
+    def _enter(self, module: torch.nn.Module, inputs: Any) -> None:
+        if not self._stack and module not in self._paths:
+            self._add_root(module)
+        self._stack.append(self._paths.get(module, self.module))
+
+    def _leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        if self._stack:
+            self._stack.pop()
+
+    def _add_root(self, root: torch.nn.Module) -> None:
+        prefix = f"{type(root).__name__}." if self._roots else ""
+        self._roots += 1
+        for path, module in root.named_modules():
+            self._paths.setdefault(module, f"{prefix}{path}".rstrip("."))
+        for name, parameter in root.named_parameters():
+            self._leaves.setdefault(id(parameter), (parameter, self.unique(prefix + name)))
+
+    def of_leaf(self, leaf: torch.Tensor) -> str:
+        """The name of a parameter, or a name for another tensor that the user made."""
+        if id(leaf) not in self._leaves:
+            kind = "parameter" if isinstance(leaf, torch.nn.Parameter) else "input"
+            self._leaves[id(leaf)] = (leaf, self.numbered(kind))
+        return self._leaves[id(leaf)][1]
+
+    def numbered(self, name: str) -> str:
+        """The name with the number of its use: "addmm_1", "addmm_2"."""
+        self._taken[name] = self._taken.get(name, 0) + 1
+        return f"{name}_{self._taken[name]}"
+
+    def unique(self, name: str) -> str:
+        """The name itself the first time, then with a number."""
+        if name not in self._taken:
+            self._taken[name] = 1
+            return name
+        return self.numbered(name)
+
+
+#: A function that gives the place of the op that runs now.
+Locate = Callable[[], tuple[str, str]]

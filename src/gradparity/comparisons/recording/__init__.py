@@ -1,0 +1,1 @@
+"""Recordings: what a real program did, judged op by op."""

@@ -1,0 +1,179 @@
+"""One call of a recording as a case of one node, and its findings.
+
+The names in such a case are those of the op's inputs, "y0", "y1", ...; findings are given the names
+that the recording has for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray, total
+from ...core.arithmetic.bounded import Bounded
+from ...core.arithmetic.precision import Precision
+from ...core.formulas.op import Op
+from ...core.network.calls import Call, Sum
+from ...core.network.case import Case
+from ...core.network.composed import Composed
+from ...core.network.network import Network
+from ...core.network.nodes import Edge, Node
+from ...core.network.quantity import Quantity
+from ...core.network.trace import Trace
+from ..findings.finding import SUM, Finding, Verdict, as_written
+from ..judge.node_by_node import judge_what_is_there
+from ..measure.at_node import Reference
+from ..measure.levels import Levels
+
+__all__ = ["findings_of_call", "findings_of_sum"]
+
+NODE = "z"
+
+
+def findings_of_call(
+    call: Call, allow: Sequence[str] = (), *, explain: bool = True
+) -> list[Finding]:
+    """The verdicts on everything that one op returned, forward and backward.
+
+    Every result is named as in the recording: "value addmm_1", and "grad relu_1 -> addmm_1" for the
+    gradient through a use.
+    """
+    case, trace = _as_case(call)
+    found = judge_what_is_there(case, trace, _evidence(call), allow, explain=explain, node=NODE)
+    found = [_undecided_at_kinks(f, call) for f in found]
+    return [_named(f, call, case.network) for f in found]
+
+
+def _as_case(call: Call) -> tuple[Case, Trace]:
+    names = tuple(f"y{i}" for i in range(len(call.inputs)))
+    constant = tuple(n for n, o in zip(names, call.inputs, strict=True) if not o.source)
+    network = _network(call.op, names, constant)
+    given = {n: o.array for n, o in zip(names, call.inputs, strict=True)}
+    case = Case.observed(network, given, call.precision, call.place.node)
+    step = network.body[0]
+    values = dict(zip(step.values, call.z, strict=True))
+    grad = dict(zip(step.outputs, call.dz, strict=False))
+    arrived = any(dz is not None for dz in grad.values())
+    edges: dict[Edge | tuple[str, str], NDArray] = {}
+    for edge, operand in zip(step.edges, (call.inputs[names.index(n)] for n in step.inputs),
+                             strict=True):  # fmt: skip
+        if edge is not None and operand.asked and arrived:
+            edges[edge] = _claimed(operand.array, operand.gradient, case.dtype)
+    return case, Trace(
+        Err=None,  # type: ignore[arg-type]
+        Div=None,  # type: ignore[arg-type]
+        value={n: z for n, z in values.items() if z is not None},
+        grad={n: dz for n, dz in grad.items() if dz is not None},
+        edge_grad=edges,
+        precision=call.precision,
+    )
+
+
+def _claimed(array: NDArray, gradient: NDArray | None, dtype: np.dtype[Any]) -> NDArray:
+    """What left through an edge; nothing is a claim that it is zero."""
+    return np.zeros(array.shape, dtype) if gradient is None else gradient
+
+
+@cache
+def _network_of(op: Op, names: tuple[str, ...], constant: tuple[str, ...]) -> Network:
+    return _new_network(op, names, constant)
+
+
+def _network(op: Op, names: tuple[str, ...], constant: tuple[str, ...]) -> Network:
+    """The network of one node; the same one for equal ops."""
+    try:
+        return _network_of(op, names, constant)
+    except TypeError:  # an op that is no value
+        return _new_network(op, names, constant)
+
+
+def _new_network(op: Op, names: tuple[str, ...], constant: tuple[str, ...]) -> Network:
+    letters = op.parameter_shapes()
+    values = names[: len(names) - len(letters)]
+    given = dict(zip(letters, names[len(values) :], strict=True))
+    return Network.open(Node(NODE, op, *values, **given), inputs=names, fixed=constant)
+
+
+def _evidence(call: Call) -> Any:
+    """The findings of the same op in float64, computed only if they are asked for."""
+    if call.again is None or call.precision == "float64":
+        return None
+
+    @cache
+    def found() -> dict[Quantity, Finding]:
+        assert call.again is not None
+        wide = call.again()
+        if wide is None:
+            return {}
+        case, trace = _as_case(wide)
+        judged = judge_what_is_there(case, trace, explain=False, node=NODE)
+        return {f.quantity: f for f in judged}
+
+    return found
+
+
+def _undecided_at_kinks(f: Finding, call: Call) -> Finding:
+    """A gradient behind a kink inside of a composed op cannot be held to one value."""
+    if f.verdict is not Verdict.MISMATCH or not isinstance(call.op, Composed):
+        return f
+    if not f.quantity.is_gradient:
+        return f
+    tiny = Precision.of(call.precision).tiny
+    if not call.op.meets_kinks(tuple(o.array for o in call.inputs), tiny):
+        return f
+    note = f"{call.op.name} is at a kink here, behind which several gradients are valid"
+    return replace(f, verdict=Verdict.INCONCLUSIVE, note=note)
+
+
+def _named(f: Finding, call: Call, network: Network) -> Finding:
+    """The finding under the names of the recording."""
+    step, node = network.body[0], call.place.node
+    if not f.quantity.is_gradient:
+        at = step.values.index(f.quantity.name)
+        name = (
+            node if len(step.values) == 1 else f"{node}.{step.values[at].partition('.')[2] or at}"
+        )
+        q = Quantity.value(name)
+    else:
+        edge = Edge(f.quantity.name, f.quantity.target or NODE)
+        i = step.edges.index(edge)
+        position = int(step.inputs[i][1:])
+        q = Quantity.through(call.inputs[position].source, node)
+    return replace(f, quantity=q, node=node, op=as_written(call.op), final=False)
+
+
+def findings_of_sum(total_of: Sum) -> Finding:
+    """The verdict on the gradient that arrived at a value: the sum over its uses."""
+    precision = Precision.of(total_of.precision)
+    q = Quantity.grad(total_of.source)
+
+    def references(rounding: Any) -> list[Reference]:
+        uses = [Bounded.exactly(part, rounding) for part in total_of.parts]
+        want = total(uses)
+        return [Reference(q, total_of.got, want)]
+
+    levels = Levels(references, precision)
+    _, measured = levels.sharpest(q)
+    if measured.outside.any():
+        measured = levels.worst_case(q)
+    verdict = measured.verdict(precision)
+    note = ""
+    if verdict is Verdict.MISMATCH:
+        note = _why_not_the_sum(total_of)
+    at = total_of.place.node, SUM
+    return measured.finding(q, at, verdict, precision.unit, note=note, final=total_of.final)
+
+
+def _why_not_the_sum(total_of: Sum) -> str:
+    if len(total_of.parts) == 1:
+        return f"it is not what left {total_of.uses[0]}: something between them changed it"
+    return f"it is not the sum of what left {_listed(total_of.uses)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = ", ".join(names[:4])
+    return few if len(names) <= 4 else f"{few} and {len(names) - 4} more"

@@ -1,0 +1,191 @@
+"""A recording: the verdict on every op of a program, as it ran."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
+from ...core.network.quantity import Quantity
+from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
+from ..report.graph import Graph, GraphNode
+from ..report.records import Run, environment
+from ..report.report import Report
+from .calls import findings_of_call, findings_of_sum
+
+__all__ = ["ENOUGH", "Recording"]
+
+#: The share of the nodes that has to be judged.
+ENOUGH = 0.95
+#: How many wrong nodes are explained while the program runs; it takes seconds for each.
+EXPLAINED = 12
+
+
+class Recording(Listener):
+    """What a program did, judged op by op while it ran; ``gradparity.check`` makes a report of it.
+
+    Attributes
+    ----------
+    name : for reports.
+    framework : whose program it is.
+    findings : one per result, as they came.
+    places : of every node by name, in the order in which they were judged.
+    unjudged : the nodes that no formula was applied to.
+    closed : whether the program has ended.
+
+    Parameters
+    ----------
+    allow : conventions that pass.
+    strict : whether `lossy` is no parity, and every node has to be judged.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        framework: str,
+        versions: dict[str, str],
+        *,
+        allow: Sequence[str] = (),
+        strict: bool = False,
+    ) -> None:
+        self.name, self.framework, self.versions = name, framework, versions
+        self.allow, self.strict = tuple(allow), strict
+        self.findings: list[Finding] = []
+        self.places: dict[str, Place] = {}
+        self.unjudged: list[Unjudged] = []
+        self.closed = False
+        self._taken: dict[str, tuple[str, ...]] = {}
+        self._ops: dict[str, str] = {}
+        self._final: dict[str, Sum] = {}
+        self._precisions: Counter[str] = Counter()
+        self._wrong = 0
+
+    def __repr__(self) -> str:
+        return f"<Recording {self.name!r}: {self.coverage_in_words}>"
+
+    # ---- while the program runs -----------------------------------------------------------------
+
+    def called(self, call: Call) -> None:
+        """Judge one op."""
+        found = findings_of_call(call, self.allow, explain=self._wrong < EXPLAINED)
+        self._wrong += any(f.parity is False for f in found)
+        taken = tuple(o.source for o in call.inputs if o.source)
+        self._note(call.place, taken, found[0].op if found else repr(call.op))
+        self._precisions[call.precision] += 1
+        self.findings += found
+
+    def summed(self, total: Sum) -> None:
+        """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
+        if total.final:
+            self._final[total.source] = total
+        found = findings_of_sum(total)
+        if len(total.parts) > 1 or found.parity is False:
+            self.findings.append(found)
+
+    def not_judged(self, what: Unjudged) -> None:
+        """Note an op without a formula."""
+        self._note(what.place, what.sources, what.place.function)
+        self.unjudged.append(what)
+
+    def _note(self, place: Place, taken: tuple[str, ...], op: str) -> None:
+        self.places[place.node], self._taken[place.node] = place, taken
+        self._ops[place.node] = op
+
+    # ---- afterwards -----------------------------------------------------------------------------
+
+    @property
+    def coverage(self) -> float:
+        """The share of the nodes that were judged."""
+        return 1.0 - len(self.unjudged) / len(self.places) if self.places else 0.0
+
+    @property
+    def coverage_in_words(self) -> str:
+        """How many nodes were judged, and which ops were not."""
+        n, lacking = len(self.places), Counter(u.place.function for u in self.unjudged)
+        said = f"{n - len(self.unjudged)} of {n} nodes judged"
+        names = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
+        return f"{said}; not judged: {names}" if lacking else said
+
+    def report(self) -> Report:
+        """Everything that was found, as a report."""
+        found = [*self._of_finals(), *self._of_unjudged()]
+        position = {node: i for i, node in enumerate(self._order())}
+        found.sort(key=lambda f: position.get(f.node, len(position)))
+        findings = tuple(self._placed(f) for f in found)
+        precision = max(self._precisions, key=self._precisions.__getitem__, default="float32")
+        run = Run(self.name, self.framework, precision, findings, coverage=self.coverage_in_words)
+        graphs = {self.name: self._graph()}
+        return Report((run,), (), {}, {**environment(), **self.versions}, graphs)
+
+    def _placed(self, f: Finding) -> Finding:
+        """The finding with the place of its node in the program."""
+        place = self.places.get(f.node)
+        if place is None:
+            return replace(f, strict=self.strict)
+        return replace(f, strict=self.strict, module=place.module, source=place.source)
+
+    def _of_finals(self) -> Iterator[Finding]:
+        """All findings, those of parameters and inputs marked as final.
+
+        The gradient of a parameter with a single use is that of the use.
+        """
+        alone = {
+            Quantity.through(name, total.uses[0]): Quantity.grad(name)
+            for name, total in self._final.items()
+            if len(total.parts) == 1
+        }
+        summed = {f.quantity for f in self.findings if f.op == SUM}
+        found = [
+            replace(f, quantity=alone[f.quantity], final=True)
+            if f.quantity in alone and alone[f.quantity] not in summed
+            else f
+            for f in self.findings
+        ]
+        finals = [f for f in found if f.final]
+        telling = any(f.verdict is not Verdict.VACUOUS for f in finals)
+        for f in found:
+            if f.final and telling and f.verdict is Verdict.VACUOUS:
+                yield self._silent(f)
+            else:
+                yield f
+
+    def _silent(self, f: Finding) -> Finding:
+        """A final gradient that is right at every op, and zero or cancelled: nothing to test."""
+        nothing = not f.bound and not f.got
+        return replace(f, final=False) if nothing else replace(f, note=STRUCTURE)
+
+    def _of_unjudged(self) -> Iterator[Finding]:
+        """A finding for every node without a formula; those of a few nodes decide nothing."""
+        enough = self.coverage >= (1.0 if self.strict else ENOUGH)
+        verdict = Verdict.VACUOUS if enough else Verdict.INCONCLUSIVE
+        for what in self.unjudged:
+            node, note = what.place.node, f"not judged: {what.why}"
+            yield Finding(Quantity.value(node), node, what.place.function, verdict, 0, note=note)
+
+    def _graph(self) -> Graph:
+        """The program as a graph, its nodes in the order in which they ran."""
+        inputs = {name: total.got.shape for name, total in self._final.items()}
+        order = self._order()
+        makers = {**{name: name for name in inputs}, **{node: node for node in order}}
+        nodes = []
+        for node in order:
+            sources = (s if s in inputs else s.partition(".")[0] for s in self._taken[node])
+            taken = tuple(dict.fromkeys(makers[s] for s in sources if s in makers))
+            nodes.append(GraphNode(node, self._ops[node], taken, {}))
+        return Graph(tuple(nodes), "", "", inputs)
+
+    def _order(self) -> list[str]:
+        """Every node after those whose values it takes: backward reaches the last one first."""
+        done: dict[str, None] = {}
+        for last in reversed(list(self.places)):
+            todo = [last]
+            while todo:
+                node = todo[-1]
+                before = (s.partition(".")[0] for s in self._taken.get(node, ()))
+                missing = [s for s in before if s in self.places and s not in done and s != node]
+                if missing:
+                    todo += missing
+                else:
+                    done.setdefault(todo.pop())
+        return list(done)

@@ -1,0 +1,119 @@
+"""What a real program did at one of its ops, as plain arrays: the unit of a recording.
+
+A framework's op is mapped to an op of the core, and its tensors to that op's inputs and outputs, so
+that it can be judged by the same formulas as a node of a written network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..arithmetic.arrays import NDArray
+from ..formulas.op import Op
+
+__all__ = ["Call", "Listener", "Operand", "Place", "Sum", "Unjudged"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a program something happened.
+
+    Attributes
+    ----------
+    node : its name in the recording, such as "addmm_3"; unique.
+    function : the framework's op, such as "aten.addmm".
+    module : path of the module that was running, such as "encoder.layers.1.norm2"; "" for none.
+    source : file and line of the user's code, such as "model.py:92"; "" if unknown.
+    """
+
+    node: str
+    function: str = ""
+    module: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """One input of an op.
+
+    Attributes
+    ----------
+    array : its numbers.
+    source : name of the value, parameter or input that it is; "" for a constant.
+    gradient : what left through this use; None if nothing did, which is a claim that it is zero.
+    asked : whether the framework was asked for that gradient.
+    """
+
+    array: NDArray
+    source: str = ""
+    gradient: NDArray | None = None
+    asked: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One op of a program: what went in and came out, forward and backward.
+
+    Attributes
+    ----------
+    place : where it is.
+    op : the op of the core that it is held to.
+    inputs : in the op's order.
+    z : one array per output and state of the op; None for one that is not there.
+    dz : the gradient that arrived at each output; None where none did.
+    precision : the number format that its results have.
+    again : computes it once more in float64, with the framework's own op; None if it cannot be.
+    """
+
+    place: Place
+    op: Op
+    inputs: tuple[Operand, ...]
+    z: tuple[NDArray | None, ...]
+    dz: tuple[NDArray | None, ...]
+    precision: str
+    again: Callable[[], Call | None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """The gradient that arrived at a value, and what left for it through each of its uses.
+
+    Attributes
+    ----------
+    source : name of the value, parameter or input.
+    parts : what left through each use, in order.
+    uses : the names of the nodes that it left.
+    got : what arrived.
+    final : whether it is a parameter or an input of the program.
+    """
+
+    place: Place
+    source: str
+    parts: tuple[NDArray, ...]
+    uses: tuple[str, ...]
+    got: NDArray
+    precision: str
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """An op that no formula was applied to, and the reason."""
+
+    place: Place
+    why: str
+    sources: tuple[str, ...] = field(default=())
+
+
+class Listener:
+    """Receives what a program does, while it runs; does nothing by itself."""
+
+    def called(self, call: Call) -> None:
+        """One op has run backward, or never will."""
+
+    def summed(self, total: Sum) -> None:
+        """The gradient of a value has arrived from all of its uses."""
+
+    def not_judged(self, what: Unjudged) -> None:
+        """An op has no formula."""

@@ -1,0 +1,98 @@
+"""An op that is a small network of other ops, for what a framework computes in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray
+from ..formulas.op import Choice, Op, Shape
+from .backprop import backward_pass, forward_pass
+from .network import Network
+from .nodes import Node
+
+__all__ = ["Composed"]
+
+
+class Composed(Op):
+    """A network of ops as one op: z = its last values, dy by the distributed chain rule.
+
+    Parameters
+    ----------
+    title : what it computes, for reports.
+    *nodes : as for a `Network`, in order.
+    inputs : names of the values that it takes.
+    gives : names of the values that it returns; the last node by default.
+    fixed : those of its inputs that have no gradient.
+
+    >>> from gradparity.ops import Add, MatMul
+    >>> op = Composed("addmm", Node("p", MatMul(), "a", "b"), Node("z", Add(), "p", "c"),
+    ...               inputs=("a", "b", "c"))
+    >>> one = np.ones((2, 2))
+    >>> op.forward(one, one, one).tolist()
+    [[3.0, 3.0], [3.0, 3.0]]
+    >>> [g.tolist() for g in op.vjp(one, (one, one, one), None)][2]
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *nodes: Node,
+        inputs: Sequence[str],
+        gives: Sequence[str] = (),
+        fixed: Sequence[str] = (),
+    ) -> None:
+        self.title, self.gives = title, tuple(gives) or (nodes[-1].name,)
+        self.network = Network.open(*nodes, inputs=inputs, fixed=fixed)
+        self.outputs = (  # type: ignore[misc]  # they depend on the network
+            ("",) if len(self.gives) == 1 else tuple(f"z{i}" for i in range(len(self.gives)))
+        )
+        self.n_inputs = len(self.network.inputs)  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        chain = ", ".join(step.op.name for step in self.network.body)
+        return f"{self.title} = {chain}"
+
+    @property
+    def name(self) -> str:
+        """The title."""
+        return self.title
+
+    @property
+    def hides(self) -> bool:
+        return any(step.op.hides for step in self.network.body)
+
+    def output_shape(self, *shapes: Shape) -> Any:
+        found = self.network.shapes(dict(zip(self.network.inputs, shapes, strict=True)))
+        z = tuple(found[name] for name in self.gives)
+        return z if len(z) > 1 else z[0]
+
+    def _values(self, y: tuple[Array, ...]) -> Any:
+        return forward_pass(self.network, dict(zip(self.network.inputs, y, strict=True)))
+
+    def forward(self, *y: Array) -> Any:
+        value = self._values(y).value
+        z = tuple(value[name] for name in self.gives)
+        return z if len(z) > 1 else z[0]
+
+    def vjp(self, dz: Any, y: tuple[Array, ...], z: Any) -> tuple[Array | None, ...]:
+        each = dz if len(self.gives) > 1 else (dz,)
+        start = dict(zip(self.gives, each, strict=True))
+        grad = backward_pass(self._values(y), start=start).grad
+        return tuple(grad.get(name) for name in self.network.inputs)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Choice | None:
+        """None: what is valid behind other ops is not known; see `meets_kinks`."""
+        return None
+
+    def meets_kinks(self, y: tuple[NDArray, ...], tiny: float) -> bool:
+        """Whether one of its ops is at a kink, so that several gradients may be valid."""
+        value = self._values(y).value
+        return any(
+            step.op.subdifferential(tuple(np.asarray(value[n]) for n in step.inputs), tiny)
+            is not None
+            for step in self.network.body
+        )
