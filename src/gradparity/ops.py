@@ -37,6 +37,7 @@ from .core.vocabulary import (
     likelihoods,
     losses,
     margins,
+    metric_losses,
     normalisation,
     pairs,
     pointwise,
@@ -57,6 +58,7 @@ from .core.vocabulary.kinked import *  # noqa: F403
 from .core.vocabulary.likelihoods import *  # noqa: F403
 from .core.vocabulary.losses import *  # noqa: F403
 from .core.vocabulary.margins import *  # noqa: F403
+from .core.vocabulary.metric_losses import *  # noqa: F403
 from .core.vocabulary.normalisation import *  # noqa: F403
 from .core.vocabulary.pairs import *  # noqa: F403
 from .core.vocabulary.pointwise import *  # noqa: F403
@@ -74,7 +76,17 @@ _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
     *(recurrent, windows),
     *(activations, contractions, indexing, kinked, likelihoods, losses, margins),
-    *(normalisation, pairs, pointwise, pooling, rearranging, reductions, resampling, scans),
+    *(
+        metric_losses,
+        normalisation,
+        pairs,
+        pointwise,
+        pooling,
+        rearranging,
+        reductions,
+        resampling,
+        scans,
+    ),
     *(segments, sequences, special, unfolding),
 )
 

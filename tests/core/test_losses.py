@@ -104,6 +104,8 @@ TEXTBOOK = [
     (ops.HingeLoss(), [0.25, 2.0], [-1.0, 1.0], 1.25),
     (ops.SquaredHinge(), [0.25, 2.0], [-1.0, 1.0], 1.25**2),
     (ops.HingeEmbedding(0.75), [0.25, 2.0], [-1.0, 1.0], 2.5),
+    (ops.MarginRanking(0.5), [0.25, 2.0], [-1.0, 1.0], 0.75),
+    (ops.Contrastive(1.5), [0.25, 2.0, 0.5], [0.0, 0.0, 1.0], 1.25**2 + 0.25),
     (ops.SoftMargin(), [0.25, 2.0], [-1.0, 1.0], math.log1p(math.exp(0.25))
      + math.log1p(math.exp(-2))),
     (ops.MultiLabelSoftMargin(), [0.25, 2.0], [0.0, 1.0],
@@ -202,6 +204,11 @@ REFUSED = [
     (lambda: ops.NLL(weights=(1.0, -1.0)), "one number >= 0 for each class"),
     (lambda: ops.WeightedCrossEntropy(ignore_index=0.5), "ignore_index=0.5"),
     (lambda: ops.HingeEmbedding(math.nan), "margin=nan"),
+    (lambda: ops.MarginRanking("1"), "MarginRanking.*margin='1'"),
+    (lambda: ops.Contrastive(0.0), "Contrastive.*margin=0.0.*> 0"),
+    (lambda: ops.GaussianNLL(eps=0.0), "GaussianNLL.*eps=0.0.*> 0"),
+    (lambda: ops.TripletMargin(p=0.5), "TripletMargin.*p=0.5.*>= 1"),
+    (lambda: ops.TripletMargin(swap=1), "TripletMargin.*swap=1.*True or False"),
 ]
 
 
@@ -214,6 +221,7 @@ def test_arguments_that_are_refused(make: Any, said: str) -> None:
 TARGETS = [
     (ops.HingeLoss(), [[0.0, 1.0]], r"d\[0, 0\] = 0.0; targets are -1 or 1"),
     (ops.SigmoidFocal(), [[0.5, 1.0]], r"d\[0, 0\] = 0.5; targets are 0 or 1"),
+    (ops.Contrastive(), [[-1.0, 1.0]], r"Contrastive: d\[0, 0\] = -1.0; targets are 0 or 1"),
     (ops.PoissonNLL(), [[1.0, -1.0]], r"d\[0, 1\] = -1.0 is negative"),
     (ops.CosineDistance(), [[0.0, 0.0]], r"d\[0\] is a vector of zeros"),
     (ops.NLL((1.0, 1.0, 1.0)), [0], "3 weights and 2 classes"),

@@ -115,7 +115,9 @@ def _wrong_weight(op: Op, dz: Any, y: Any, z: Any) -> Any:
         return right if kinked else None
     if isinstance(valid, Slopes):
         slope = (valid.high + 0.7).astype(dz.dtype)
-        return (np.where(valid.at, slope * op.reaching(dz, y), right[0]), *right[1:])
+        i = valid.input
+        at_kinks = np.where(valid.at, slope * op.reaching(dz, y), right[i])
+        return (*right[:i], at_kinks, *right[i + 1 :])
     at = valid.groups(dz.size).reshape(dz.shape)
     found = [None if g is None else g.copy() for g in op.vjp(np.where(at, 0, dz), y, z)]
     for i in set(valid.input.tolist()):

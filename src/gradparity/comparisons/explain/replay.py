@@ -58,7 +58,7 @@ def _smooth(case: Case, trace: Trace, site: FaultSite) -> NDArray:
     if valid is None:
         return everywhere
     if isinstance(valid, Slopes):
-        return np.asarray(~valid.at) if site.slot == 0 else everywhere
+        return np.asarray(~valid.at) if site.slot == valid.input else everywhere
     everywhere.reshape(-1)[valid.element[valid.input == site.slot]] = False
     return everywhere
 

@@ -41,7 +41,7 @@ class Kinked:
     Attributes
     ----------
     choice : the valid choices.
-    dz : the gradient that arrived, for `Slopes` at each element of the first input.
+    dz : the gradient that arrived, for `Slopes` at each element of its input.
     got : what the implementation has for each input; None where it has nothing.
     fixed : the gradient by each input with dz set to zero at the kinks: what is no choice.  Empty
         for `Slopes`, whose elements are choices or are not.
@@ -173,7 +173,7 @@ def _gradients(
         if edge is None or dy is None:
             continue
         here = valid if valid is None else replace(valid, input=i)
-        if i and isinstance(choice, Slopes):  # an elementwise op has its kinks in its first input
+        if isinstance(choice, Slopes) and i != choice.input:
             here = None
         lost = _lost(arrived, y[i].shape)
         found.append(Reference(Quantity.use(network, edge), got[i], dy, here, lost))

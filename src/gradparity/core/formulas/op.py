@@ -71,11 +71,13 @@ class Slopes:
     ----------
     at : True at a kink.
     low, high : the interval of valid slopes; anything where `at` is False.
+    input : which input, the first by default.
     """
 
     at: NDArray
     low: NDArray
     high: NDArray
+    input: int = 0
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ class Op:
         return ()
 
     def reaching(self, dz: Any, y: tuple[Array, ...]) -> Array:
-        """The factors of dz that multiply `Slopes`, in the shape of its first input."""
+        """The factors of dz that multiply `Slopes`, in the shape of the input that has them."""
         return dz
 
     def unexercised(self, y: tuple[NDArray, ...]) -> str:
@@ -438,8 +440,17 @@ class Kinked(Activation):
 
 
 class Compound:
-    """An op with an inner kink, expanded into a chain of ops so that each is judged on its own."""
+    """An op with an inner kink, expanded into ops so that each is judged on its own."""
 
     def chain(self) -> tuple[tuple[str, Op], ...]:
         """(suffix of the node's name, op) in order; the last suffix is empty."""
         raise NotImplementedError
+
+    def graph(self) -> tuple[tuple[str, Op, tuple[int | str, ...]], ...]:
+        """The same with what each op takes: inputs of the node by number, others by their suffix.
+
+        By default, the first op takes the first input, and each takes the result before it.
+        """
+        chain = self.chain()
+        before = (0, *(suffix for suffix, _ in chain))
+        return tuple((suffix, op, (y,)) for (suffix, op), y in zip(chain, before, strict=False))

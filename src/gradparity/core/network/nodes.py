@@ -86,12 +86,19 @@ class Node:
         return (*self.inputs, *(_turned(name) for _, name in self.given))
 
     def expanded(self) -> list[Node]:
-        """The node itself, or the chain of nodes that a compound op stands for."""
+        """The node itself, or the nodes that a compound op stands for."""
         if isinstance(self.op, Op):
             return [self]
         nodes: list[Node] = []
-        for suffix, op in self.op.chain():
-            inputs = (nodes[-1].name,) if nodes else self.inputs
+        graph = self.op.graph()
+        taken = {y for _, _, takes in graph for y in takes if isinstance(y, int)}
+        if len(self.inputs) != len(taken):
+            raise ValueError(
+                f"node {self.name!r}: {self.op!r} takes {len(taken)} inputs, received "
+                f"{len(self.inputs)}: {', '.join(self.inputs)}"
+            )
+        for suffix, op, takes in graph:
+            inputs = (self.inputs[y] if isinstance(y, int) else self.name + y for y in takes)
             nodes.append(Node(self.name + suffix, op, *inputs))
         return nodes
 

@@ -255,7 +255,7 @@ class SigmoidFocal(Divergence):
             between(self, "alpha", 0.0, 1.0)
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        return _zero_or_one(self, BinaryCrossEntropy().desired(d, shape, dtype))
+        return zero_or_one(self, BinaryCrossEntropy().desired(d, shape, dtype))
 
     def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
         return BinaryCrossEntropy().targets(rng, shape)
@@ -313,7 +313,8 @@ def _power(x: Array, n: float) -> Array:
     return functools.reduce(operator.mul, factors) if factors else np.ones_like(x)
 
 
-def _zero_or_one(op: Divergence, d: Array) -> Array:
+def zero_or_one(op: Divergence, d: Array) -> Array:
+    """The targets; raises ValueError for other numbers than 0 and 1."""
     other = (d != 0) & (d != 1)
     if other.any():
         index = tuple(int(i) for i in np.argwhere(other)[0])

@@ -43,8 +43,25 @@ class OfSigns(Divergence):
         return rng.choice([-1.0, 1.0], shape)
 
 
+class Hinge(OfSigns):
+    """Div = sum_i max(0, margin - d_i y_i), d_i = -1 or 1: `HingeLoss` and `MarginRanking`."""
+
+    margin: float
+
+    def forward(self, y: Array, d: Array) -> Array:
+        return np.maximum(self.margin - d * y, 0).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return np.where(d * y < self.margin, -d, 0)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
+        d = y[1]
+        at = np.abs(d * y[0] - self.margin) < tiny
+        return Slopes(at, np.minimum(-d, 0), np.maximum(-d, 0)) if at.any() else None
+
+
 @dataclass(frozen=True)
-class HingeLoss(OfSigns):
+class HingeLoss(Hinge):
     """Div = sum_i max(0, 1 - d_i y_i), d_i = -1 or 1;  dDiv/dy_i = -d_i where d_i y_i < 1, else 0.
 
     At d_i y_i = 1 anything between 0 and -d_i is valid; this divergence takes 0.
@@ -53,16 +70,7 @@ class HingeLoss(OfSigns):
     array([4.5])
     """
 
-    def forward(self, y: Array, d: Array) -> Array:
-        return np.maximum(1 - d * y, 0).sum(axis=-1)
-
-    def gradient(self, y: Array, d: Array) -> Array:
-        return np.where(d * y < 1, -d, 0)
-
-    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
-        d = y[1]
-        at = d * y[0] == 1
-        return Slopes(at, np.minimum(-d, 0), np.maximum(-d, 0)) if at.any() else None
+    margin: ClassVar[float] = 1.0  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

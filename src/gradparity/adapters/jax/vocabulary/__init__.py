@@ -9,6 +9,7 @@ from . import (
     indexing,
     kinked,
     losses,
+    metric_losses,
     normalisation,
     pairs,
     pointwise,
@@ -26,7 +27,7 @@ from . import (
 __all__ = ["FUNCTIONS", "LOSSES"]
 
 _FAMILIES = (
-    *(activations, contractions, indexing, kinked, normalisation, pairs),
+    *(activations, contractions, indexing, kinked, metric_losses, normalisation, pairs),
     *(pointwise, pooling, rearranging, reductions, resampling, scans),
     *(segments, sequences, special, unfolding),
 )
@@ -37,4 +38,4 @@ FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
 }
 
 #: Divergence -> (divergence, Y, d) -> Div.
-LOSSES: dict[type[Any], Callable[..., Any]] = losses.LOSSES
+LOSSES: dict[type[Any], Callable[..., Any]] = {**losses.LOSSES, **metric_losses.LOSSES}

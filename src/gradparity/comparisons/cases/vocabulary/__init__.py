@@ -5,6 +5,7 @@ from . import (
     contractions,
     indexing,
     kinked,
+    metric_losses,
     normalisation,
     pairs,
     pointwise,
@@ -23,7 +24,7 @@ from .shaped import Shaped
 __all__ = ["VOCABULARY"]
 
 _FAMILIES = (
-    *(activations, contractions, indexing, kinked, normalisation, pairs),
+    *(activations, contractions, indexing, kinked, metric_losses, normalisation, pairs),
     *(pointwise, pooling, rearranging, reductions, resampling, scans),
     *(segments, sequences, special, unfolding),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .... import core
-from ....core.vocabulary import likelihoods, losses, margins
+from ....core.vocabulary import likelihoods, losses, margins, metric_losses
 
 __all__ = ["LOSSES"]
 
@@ -37,4 +37,6 @@ LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
     "focal": (likelihoods.SigmoidFocal(), (), 4),
     "focal-alpha": (likelihoods.SigmoidFocal(1.5, alpha=0.25), (), 4),
     "dice": (likelihoods.Dice(), (), 5),
+    "contrastive": (metric_losses.Contrastive(1.5), (core.Softplus(),), 4),
+    "margin-ranking": (metric_losses.MarginRanking(0.5), (), 4),
 }  # fmt: skip

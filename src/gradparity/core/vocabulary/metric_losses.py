@@ -1,0 +1,190 @@
+"""Losses of distances, of rankings, and of a mean with a variance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
+from ..formulas.activations import ReLU
+from ..formulas.arguments import above_zero, between, finite, true_or_false
+from ..formulas.divergences import BinaryCrossEntropy, Divergence
+from ..formulas.op import Compound, Op, Shape, Slopes
+from .likelihoods import zero_or_one
+from .margins import Hinge
+from .pairs import Elementwise, Minimum, Subtract
+from .pointwise import Scale
+from .reductions import VectorNorm
+
+__all__ = ["Contrastive", "GaussianNLL", "MarginRanking", "TripletMargin"]
+
+
+@dataclass(frozen=True)
+class MarginRanking(Hinge):
+    """Div = sum_i max(0, margin - d_i y_i), y the difference of two scores, d_i = -1 or 1.
+
+    dDiv/dy_i = -d_i where d_i y_i < margin, else 0; at d_i y_i = margin anything between is valid.
+    `Subtract` as a node before it makes y of the two scores, and carries the gradient to both.
+    With the margin 1 it is `HingeLoss`.
+
+    Parameters
+    ----------
+    margin : by which the first score should be above the second (d_i = 1), or below it.
+
+    >>> MarginRanking(0.5).forward(np.array([[0.25, 3.0]]), np.array([[1.0, -1.0]]))
+    array([3.75])
+    """
+
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        finite(self, "margin")
+
+
+@dataclass(frozen=True)
+class Contrastive(Divergence):
+    """Div = sum_i d_i y_i^2 + (1 - d_i) max(0, margin - y_i)^2, y_i the distance of a pair.
+
+    d_i = 1 for a pair that belongs together, 0 for one that does not (Hadsell et al. 2006, without
+    its factor 1/2).  dDiv/dy_i = 2 d_i y_i - 2 (1 - d_i) max(0, margin - y_i), which has no kink:
+    that of the distance itself is judged at the node that computes it, such as `VectorNorm`.
+
+    Parameters
+    ----------
+    margin : up to which the distance of a pair that does not belong together is penalised; > 0.
+
+    >>> Contrastive(2.0).forward(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))
+    array([2.5])
+    """
+
+    margin: float = 1.0
+    labels: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        above_zero(self, "margin")
+
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        return zero_or_one(self, super().desired(d, shape, dtype))
+
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return BinaryCrossEntropy().targets(rng, shape)
+
+    def forward(self, y: Array, d: Array) -> Array:
+        m = np.maximum(self.margin - y, 0)
+        return np.where(d > 0, y * y, m * m).sum(axis=-1)
+
+    def gradient(self, y: Array, d: Array) -> Array:
+        return 2.0 * np.where(d > 0, y, -np.maximum(self.margin - y, 0))
+
+
+@dataclass(frozen=True)
+class GaussianNLL(Elementwise):
+    """z = (log v + (a - t)^2 / v) / 2, v = max(variance, eps): an op of three values.
+
+    The inputs are the mean a, the target t and the variance, in this order, as PyTorch's; they are
+    broadcast.  da = dz (a - t) / v = -dt,  dvariance = dz (v - (a - t)^2) / (2 v^2) where the
+    variance is >= eps, else 0.  At eps anything between the two is valid.
+
+    Parameters
+    ----------
+    eps : the least variance; > 0.
+    full : whether to add log(2 pi) / 2, which has no gradient.
+    straight_through : whether a variance below eps has the gradient of eps, as PyTorch's
+        `gaussian_nll_loss`, which clamps it unseen by autograd; not the derivative there.
+
+    >>> GaussianNLL().forward(np.array([1.0]), np.array([3.0]), np.array([1.0]))
+    array([2.])
+    """
+
+    eps: float = 1e-6
+    full: bool = False
+    straight_through: bool = False
+    n_inputs: ClassVar[int | None] = 3
+
+    def __post_init__(self) -> None:
+        above_zero(self, "eps")
+        true_or_false(self, "full", "straight_through")
+
+    def f(self, *y: Array) -> Array:
+        a, t, variance = y
+        r, v = a - t, np.maximum(variance, self.eps)
+        z = 0.5 * (np.log(v) + r * r / v)
+        return z + 0.5 * math.log(2 * math.pi) if self.full else z
+
+    def _slope(self, *y: Array) -> Array:
+        """dz/dv."""
+        a, t, variance = y
+        r, v = a - t, np.maximum(variance, self.eps)
+        best = 0.5 * ((v - r * r) / v / v)
+        return usual(best, {"(1/v - r^2 / v^2) / 2": lambda: 0.5 * (1 / v - r * r / v / v)})
+
+    def shares(self, dz: Array, *y: Array) -> tuple[Array, ...]:
+        a, t, variance = y
+        da = dz * ((a - t) / np.maximum(variance, self.eps))
+        dv = dz * self._slope(*y)
+        return da, -da, dv if self.straight_through else np.where(variance >= self.eps, dv, 0)
+
+    def reaching(self, dz: Array, y: tuple[Array, ...]) -> Array:
+        return unbroadcast(dz * self._slope(*y), y[2].shape)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
+        at = y[2] == self.eps
+        if self.straight_through or not at.any():
+            return None
+        return Slopes(at, np.zeros(at.shape), np.ones(at.shape), input=2)
+
+
+@dataclass(frozen=True)
+class TripletMargin(Compound):
+    """z = max(0, margin + |a - p| - |a - n|) of anchor, positive and negative.
+
+    It stands for nodes of `Subtract`, `Scale`, `VectorNorm` and `ReLU`, so that the kinks of the
+    norms and of the hinge are each judged where they are.  It is
+    a loss of each sample: a network can end at its mean.
+
+    The inputs are the anchor a, the positive p and the negative n, of one shape (..., L); z has the
+    shape (...).
+
+    Parameters
+    ----------
+    margin : by which the negative should be farther away than the positive.
+    p : order of the norm |.|, >= 1.
+    eps : added to each element of a difference, as PyTorch does; >= 0.
+    swap : whether |p - n| counts in place of |a - n| where it is smaller (Balntas et al. 2016).
+    """
+
+    margin: float = 1.0
+    p: float = 2.0
+    eps: float = 1e-6
+    swap: bool = False
+
+    def __post_init__(self) -> None:
+        finite(self, "margin")
+        between(self, "p", 1.0)
+        between(self, "eps", 0.0)
+        true_or_false(self, "swap")
+
+    def chain(self) -> tuple[tuple[str, Op], ...]:
+        return tuple((suffix, op) for suffix, op, _ in self.graph())
+
+    def graph(self) -> tuple[tuple[str, Op, tuple[int | str, ...]], ...]:
+        unlike = "_an"
+        nodes = [*self._distance("_ap", 0, 1), *self._distance("_an", 0, 2)]
+        if self.swap:
+            unlike = "_least"
+            nodes += [*self._distance("_pn", 1, 2), (unlike, Minimum(ties="even"), ("_an", "_pn"))]
+        nodes.append(("_apart", Subtract(), ("_ap", unlike)))
+        if self.margin:
+            nodes.append(("_excess", Scale(1.0, self.margin), ("_apart",)))
+        return *nodes, ("", ReLU(subgradient="left"), (nodes[-1][0],))
+
+    def _distance(self, name: str, a: int, b: int) -> list[tuple[str, Op, tuple[int | str, ...]]]:
+        """The nodes of |a - b + eps|, of two inputs by number."""
+        difference = f"{name}_less"
+        nodes: list[tuple[str, Op, tuple[int | str, ...]]] = [(difference, Subtract(), (a, b))]
+        if self.eps:
+            nodes.append((f"{name}_eps", Scale(1.0, self.eps), (difference,)))
+        return [*nodes, (name, VectorNorm(order=self.p), (nodes[-1][0],))]
