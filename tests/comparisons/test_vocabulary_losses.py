@@ -16,8 +16,9 @@ from gradparity.comparisons.selftest.run import selftest
 from gradparity.core import Case, Divergence, Network, Node, backprop
 
 #: A loss with kinks at d for L1, at d for the hinge, at 1 where d = -1 for the embedding.
-KINKED = [ops.L1(), ops.HingeLoss(), ops.HingeEmbedding(1.0)]
-KINK = {"L1": (1.0, 1.0), "HingeLoss": (-1.0, -1.0), "HingeEmbedding": (1.0, -1.0)}
+KINKED = [ops.L1(), ops.HingeLoss(), ops.HingeEmbedding(1.0), ops.MarginRanking(0.5)]
+KINK = {"L1": (1.0, 1.0), "HingeLoss": (-1.0, -1.0), "HingeEmbedding": (1.0, -1.0),
+        "MarginRanking": (0.5, 1.0)}  # fmt: skip
 
 
 def at_kink(divergence: Divergence, dtype: str = "float64", weights: bool = False) -> Case:

@@ -175,6 +175,8 @@ KINKS = [
     (ops.HingeLoss(), 1.0, 1.0, (-1.0, 0.0)),
     (ops.HingeLoss(), -1.0, -1.0, (0.0, 1.0)),
     (ops.HingeEmbedding(0.5), 0.5, -1.0, (-1.0, 0.0)),
+    (ops.MarginRanking(), 0.0, 1.0, (-1.0, 0.0)),
+    (ops.MarginRanking(0.5), -0.5, -1.0, (0.0, 1.0)),
 ]
 
 

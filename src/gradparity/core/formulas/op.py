@@ -452,5 +452,5 @@ class Compound:
         By default, the first op takes the first input, and each takes the result before it.
         """
         chain = self.chain()
-        before = (0, *(suffix for suffix, _ in chain))
+        before: tuple[int | str, ...] = (0, *(suffix for suffix, _ in chain))
         return tuple((suffix, op, (y,)) for (suffix, op), y in zip(chain, before, strict=False))

@@ -108,22 +108,25 @@ class GaussianNLL(Elementwise):
         above_zero(self, "eps")
         true_or_false(self, "full", "straight_through")
 
+    def _clamped(self, variance: Array) -> Array:
+        return np.maximum(variance, self.eps + 0 * variance)
+
     def f(self, *y: Array) -> Array:
         a, t, variance = y
-        r, v = a - t, np.maximum(variance, self.eps)
+        r, v = a - t, self._clamped(variance)
         z = 0.5 * (np.log(v) + r * r / v)
         return z + 0.5 * math.log(2 * math.pi) if self.full else z
 
     def _slope(self, *y: Array) -> Array:
         """dz/dv."""
         a, t, variance = y
-        r, v = a - t, np.maximum(variance, self.eps)
+        r, v = a - t, self._clamped(variance)
         best = 0.5 * ((v - r * r) / v / v)
         return usual(best, {"(1/v - r^2 / v^2) / 2": lambda: 0.5 * (1 / v - r * r / v / v)})
 
     def shares(self, dz: Array, *y: Array) -> tuple[Array, ...]:
         a, t, variance = y
-        da = dz * ((a - t) / np.maximum(variance, self.eps))
+        da = dz * ((a - t) / self._clamped(variance))
         dv = dz * self._slope(*y)
         return da, -da, dv if self.straight_through else np.where(variance >= self.eps, dv, 0)
 

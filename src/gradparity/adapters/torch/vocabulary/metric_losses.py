@@ -19,14 +19,14 @@ def _gaussian(op: ops.GaussianNLL, mean: Tensor, target: Tensor, variance: Tenso
     """PyTorch clamps the variance unseen by autograd; one that is seen comes before it."""
     if not op.straight_through:
         variance = variance.clamp_min(op.eps)
-    y = torch.broadcast_tensors(mean, target, variance)
-    return F.gaussian_nll_loss(*y, full=op.full, eps=op.eps, reduction="none")
+    a, t, v = torch.broadcast_tensors(mean, target, variance)
+    return F.gaussian_nll_loss(a, t, v, full=op.full, eps=op.eps, reduction="none")
 
 
 def _ranking(divergence: ops.MarginRanking, y: Tensor, d: Tensor) -> Tensor:
     """The difference y is a ranking of y above 0."""
-    zero, how = torch.zeros_like(y), {"margin": divergence.margin, "reduction": "none"}
-    return F.margin_ranking_loss(y, zero, d.to(y.dtype), **how).sum(-1)
+    zero, margin = torch.zeros_like(y), divergence.margin
+    return F.margin_ranking_loss(y, zero, d.to(y.dtype), margin, reduction="none").sum(-1)
 
 
 def _contrastive(divergence: ops.Contrastive, y: Tensor, d: Tensor) -> Tensor:
