@@ -153,7 +153,7 @@ class TripletMargin(Compound):
 
     Parameters
     ----------
-    margin : by which the negative should be farther away than the positive.
+    margin : by which the negative should be farther away than the positive; > 0.
     p : order of the norm |.|, >= 1.
     eps : added to each element of a difference, as PyTorch does; >= 0.
     swap : whether |p - n| counts in place of |a - n| where it is smaller (Balntas et al. 2016).
@@ -165,7 +165,7 @@ class TripletMargin(Compound):
     swap: bool = False
 
     def __post_init__(self) -> None:
-        finite(self, "margin")
+        above_zero(self, "margin")
         between(self, "p", 1.0)
         between(self, "eps", 0.0)
         true_or_false(self, "swap")
@@ -180,9 +180,8 @@ class TripletMargin(Compound):
             unlike = "_least"
             nodes += [*self._distance("_pn", 1, 2), (unlike, Minimum(ties="even"), ("_an", "_pn"))]
         nodes.append(("_apart", Subtract(), ("_ap", unlike)))
-        if self.margin:
-            nodes.append(("_excess", Scale(1.0, self.margin), ("_apart",)))
-        return *nodes, ("", ReLU(subgradient="left"), (nodes[-1][0],))
+        excess = ("_excess", Scale(1.0, self.margin), ("_apart",))
+        return *nodes, excess, ("", ReLU(subgradient="left"), ("_excess",))
 
     def _distance(self, name: str, a: int, b: int) -> list[tuple[str, Op, tuple[int | str, ...]]]:
         """The nodes of |a - b + eps|, of two inputs by number."""
