@@ -214,6 +214,9 @@ class TestWhoDifferentiates:
             text = text.replace("E.at[at].set(jax.lax.stop_gradient(E[at]))", "")
             # A straight-through step is defined by its gradient.
             text = text.replace("y - jax.lax.stop_gradient(z) + z if op.straight_through", "")
+            # So is a variance that PyTorch clamps unseen by autograd.
+            clamped = "jax.lax.stop_gradient(v) + (variance - jax.lax.stop_gradient(variance))"
+            text = text.replace(f"if op.straight_through:\n        v = {clamped}", "")
             banned_here = ["custom_vjp", "custom_jvp", "autograd.Function", "defvjp", "defjvp"]
             if path.stem != "precision":  # there operands of products are rounded
                 banned_here += ["register_hook", "stop_gradient", ".backward_hook"]

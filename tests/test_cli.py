@@ -101,7 +101,7 @@ class TestFormulas:
         assert "other forms of a formula" in legend
         for block in blocks:
             assert "    forward " in block, block
-            one_way = block.startswith(("Maxout:", "MaxSubsets:"))  # chains of ops
+            one_way = block.startswith(("Maxout:", "MaxSubsets:", "TripletMargin:"))  # of ops
             assert one_way or "    backward " in block, block
 
 

@@ -48,10 +48,14 @@ def test_the_points_are_met_exactly():
 #: JAX compiles every case: one in so many is a sample.
 SAMPLE = 16
 
+#: Cases with kinks, at which frameworks choose differently; they are in every sample.
+KINKED = ("op-hardtanh", "op-minimum", "op-relu-maximum")
+
 
 @cache
 def report_of(adapter, every=1):
-    return check([builtin.make() for builtin in list(BUILTIN.values())[::every]], adapter)
+    names = dict.fromkeys((*list(BUILTIN)[::every], *KINKED))
+    return check([BUILTIN[name].make() for name in names], adapter)
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,7 @@ def test_overlapping_subsets_sum_their_contributions():
     ("make", "message"),
     [
         (lambda: Max(ties="random"), "'random'.*first.*last.*even"),
-        (lambda: Max(sizes=(2, 0)), r"\(2, 0\).*sizes >= 1"),
+        (lambda: Max(sizes=(2, 0)), r"\(2, 0\).*sizes, whole numbers >= 1.*None for one group"),
         (lambda: Maximum(ties="random"), "'random'.*first.*last.*even"),
         (lambda: MaxSubsets([[0]], ties="random"), "'random'.*first.*last.*even"),
         (lambda: MaxSubsets([[0], []]), "one or more whole numbers"),

@@ -337,7 +337,7 @@ MISFITS = [
     (Softmax(2), [(2, 3)], r"Softmax\(axis=2\) does not fit a value of shape \(2, 3\)"),
     (LogSoftmax(-3), [(2, 3)], r"LogSoftmax\(axis=-3\) does not fit"),
     (Max(axis=2), [(2, 3)], r"axis=2.* does not fit a value of shape \(2, 3\)"),
-    (Max((1, 1), axis=1), [(2, 3)], r"Max takes a value of width 2, received shape \(3,\)"),
+    (Max((1, 1), axis=1), [(2, 3)], r"width 2, .* shape \(2, 3\), whose axis 1 has length 3"),
     (Concatenate(2), [(2, 3), (2, 3)], r"Concatenate\(axis=2\) does not fit"),
     (Concatenate(0), [(2, 3), (2, 4)], r"alike but for axis 0, received \(\(2, 3\), \(2, 4\)\)"),
     (Concatenate(0), [(2, 3), (3,)], r"of one rank, received shapes \(\(2, 3\), \(3,\)\)"),

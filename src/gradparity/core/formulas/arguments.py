@@ -27,6 +27,7 @@ __all__ = [
     "is_identifier",
     "is_whole",
     "listed",
+    "mask_of_0_and_1",
     "of_shape",
     "one_of",
     "positive",
@@ -143,6 +144,13 @@ def above_zero(op: Any, name: str) -> None:
     finite(op, name)
     if getattr(op, name) <= 0:
         raise refused(op, name, getattr(op, name), "a number > 0")
+
+
+def mask_of_0_and_1(op: Any, mask: Any, one: str, zero: str) -> None:
+    """A mask that holds no other numbers than 0 and 1, whose meanings the error names."""
+    other = mask[(mask != 0) & (mask != 1)]
+    if other.size:
+        raise ValueError(f"{op!r}: its mask holds {other[0]}; give 1 ({one}) or 0 ({zero})")
 
 
 def indices(op: Any, name: str, values: Any) -> tuple[int, ...]:

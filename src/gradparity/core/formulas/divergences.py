@@ -118,6 +118,7 @@ class _OfProbabilities(Divergence):
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
         d = super().desired(d, shape, dtype)
+        not_a_number(self, d)
         self._check("d", d, "targets are probabilities")
         return d
 
@@ -136,8 +137,30 @@ class _OfProbabilities(Divergence):
             )
 
 
+def not_a_number(op: Divergence, d: Array) -> None:
+    """Raises ValueError for a target that is NaN."""
+    bad = np.isnan(d)
+    if bad.any():
+        index = ", ".join(str(int(i)) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{op.name}: d[{index}] is nan; give finite targets")
+
+
+class OfBinaryTargets(_OfProbabilities):
+    """A divergence of one target in [0, 1] for each output, on logits unless it says otherwise."""
+
+    on = "logits"
+    activation: ClassVar[str] = "Sigmoid"
+
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        d = d[..., np.newaxis] if d.ndim == len(shape) - 1 and shape[-1] == 1 else d
+        return super().desired(d, shape, dtype)
+
+    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return rng.integers(0, 2, shape).astype(np.float64)
+
+
 @dataclass(frozen=True)
-class BinaryCrossEntropy(_OfProbabilities):
+class BinaryCrossEntropy(OfBinaryTargets):
     """Div = sum_i -d_i log Y_i - (1 - d_i) log(1 - Y_i), 0 <= d_i <= 1.
 
     On probabilities y = Y: dDiv/dy = -d/y + (1 - d)/(1 - y).  On logits Y = sigmoid(z):
@@ -149,17 +172,9 @@ class BinaryCrossEntropy(_OfProbabilities):
     """
 
     on: str = "logits"
-    activation: ClassVar[str] = "Sigmoid"
 
     def __post_init__(self) -> None:
         one_of(self, "on", ("logits", "probabilities"))
-
-    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        d = d[..., np.newaxis] if d.ndim == len(shape) - 1 and shape[-1] == 1 else d
-        return super().desired(d, shape, dtype)
-
-    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
-        return rng.integers(0, 2, shape).astype(np.float64)
 
     def forward(self, y: Array, d: Array) -> Array:
         if self.on == "logits":

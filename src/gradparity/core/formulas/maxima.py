@@ -16,13 +16,14 @@ from ..arithmetic.arrays import Array, NDArray, scatter_add, split, unbroadcast,
 from .arguments import (
     axes_in,
     broadcast,
-    fits,
     index_rows,
     index_within,
     indices,
     one_of,
     positive,
+    refused,
     whole,
+    whole_numbers,
 )
 from .layers import Affine
 from .op import Activation, Compound, Movement, Op, Shape, Ties
@@ -54,19 +55,22 @@ class Extreme(Activation):
 
     def __post_init__(self) -> None:
         if self.sizes is not None:
-            sizes = indices(self, "sizes", self.sizes)
-            if min(sizes) < 1:
-                raise ValueError(
-                    f"{self.name}(sizes={sizes}): give sizes >= 1, or None for one group"
-                )
+            sizes = whole_numbers(self.sizes, 1)
+            if not sizes:
+                give = "the groups' sizes, whole numbers >= 1 such as (2, 2), or None for one group"
+                raise refused(self, "sizes", self.sizes, give)
             object.__setattr__(self, "sizes", sizes)
         whole(self, "axis")
         one_of(self, "ties", ("first", "last", "even"))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         shape, (at,) = list(shapes[0]), axes_in(self, self.axis, shapes[0])
-        if self.sizes:
-            fits(self, (shape[at],), sum(self.sizes))
+        if self.sizes and shape[at] != sum(self.sizes):
+            raise ValueError(
+                f"{self.name}(sizes={self.sizes}) takes a value of width {sum(self.sizes)}, the "
+                f"sum of the sizes; received shape {shapes[0]}, whose axis {self.axis} has "
+                f"length {shape[at]}"
+            )
         shape[at] = len(self.sizes) if self.sizes else 1
         return tuple(shape)
 

@@ -30,8 +30,17 @@ from .op import Movement, Op, Shape, Ties
 __all__ = ["Conv", "MaxPool", "Windows"]
 
 
-def window_arguments(op: Any) -> None:
-    """Those arguments of `Windows` that an op has, checked and kept in full, in the op's name."""
+_PADDING = (
+    "'valid', 'same', a whole number >= 0, one per axis, or (low, high) per axis; to crop the "
+    "value, put a node with Slice before it"
+)
+
+
+def window_arguments(op: Any, padding: str = _PADDING) -> None:
+    """Those arguments of `Windows` that an op has, checked and kept in full, in the op's name.
+
+    The error for a padding names `padding` as what to give.
+    """
     kernel = whole_numbers((op.kernel,) if is_whole(op.kernel) else op.kernel, 1)
     if not kernel or len(kernel) > 3:
         raise refused(op, "kernel", op.kernel, "one, two or three whole numbers >= 1")
@@ -46,10 +55,10 @@ def window_arguments(op: Any) -> None:
         if hasattr(op, name):
             object.__setattr__(op, name, steps)
     if hasattr(op, "padding"):
-        object.__setattr__(op, "padding", _padding(op, n))
+        object.__setattr__(op, "padding", _padding(op, n, padding))
 
 
-def _padding(op: Any, n: int) -> Any:
+def _padding(op: Any, n: int, give: str) -> Any:
     """(low, high) for every axis; or "same"."""
     given = op.padding
     if isinstance(given, str):
@@ -60,7 +69,6 @@ def _padding(op: Any, n: int) -> Any:
     each = (given,) * n if is_whole(given) else listed(given) or ()
     pads = [whole_numbers((p, p) if is_whole(p) else p, 0) for p in each]
     if len(pads) != n or any(p is None or len(p) != 2 for p in pads):
-        give = "'valid', 'same', a whole number >= 0, one per axis, or (low, high) per axis"
         raise refused(op, "padding", given, give)
     return tuple(pads)
 
@@ -151,14 +159,14 @@ class Windows(Movement):
         return kept
 
 
-def convolution_arguments(op: Any) -> None:
-    """The arguments of a convolution, checked and kept in full."""
+def convolution_arguments(op: Any, padding: str = _PADDING) -> None:
+    """The arguments of a convolution, checked and kept in full; see `window_arguments`."""
     positive(op, "c_in", "c_out", "groups")
     if op.c_in % op.groups or op.c_out % op.groups:
         raise ValueError(
             f"{op.name}(groups={op.groups}) must divide c_in={op.c_in} and c_out={op.c_out}"
         )
-    window_arguments(op)
+    window_arguments(op, padding)
     true_or_false(op, "bias")
 
 

@@ -112,9 +112,10 @@ def _check_integers(step: Step, inputs: Mapping[str, NDArray]) -> None:
     if step.op.integers:
         dtype = inputs[first].dtype if first in inputs else "floats, as every value of a node has"
         if first not in inputs or inputs[first].dtype.kind not in "iu":
+            remedy = f", such as {first}.astype(np.int64)" if first in inputs else ""
             raise TypeError(
                 f"node {step.name!r}: {first} has dtype {dtype}; {step.op.name} takes an input of "
-                "integers"
+                f"integers{remedy}"
             )
         try:
             step.op.check_integers(inputs[first])

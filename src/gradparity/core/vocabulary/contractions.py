@@ -208,7 +208,11 @@ class ConvTranspose(Op):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        convolution_arguments(self)
+        give = (
+            "a whole number >= 0, one per axis, or (low, high) per axis; for a longer result give "
+            "output_padding, or put a node with Pad after it"
+        )
+        convolution_arguments(self, give)
         if self.padding == "same":
             give = "numbers: for 'same' there are several sizes of the output"
             raise refused(self, "padding", "same", give)

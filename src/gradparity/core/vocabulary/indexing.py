@@ -12,7 +12,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, moved, moved_back
-from ..formulas.arguments import axes_in, between, broadcast, finite, positive, true_or_false, whole
+from ..formulas.arguments import (
+    axes_in,
+    broadcast,
+    finite,
+    is_finite,
+    mask_of_0_and_1,
+    positive,
+    refused,
+    true_or_false,
+    whole,
+)
 from ..formulas.op import Op, Shape
 
 __all__ = ["Dropout", "Gather", "MaskedFill", "Scatter"]
@@ -126,11 +136,21 @@ class Scatter(_ByIndex):
         self._checked(ids, y)
         if ids != x:
             raise ValueError(f"{self!r}: ids have shape {ids} and x {x}; give the same shape")
+        self._check_room(ids)
         return y
+
+    def _check_room(self, ids: Shape) -> None:
+        k = ids[self.axis]
+        if k > self.n and not self.accumulate:
+            raise ValueError(
+                f"{self!r}: {k} ids of a line cannot differ, for the axis has {self.n} elements; "
+                f"give {self.n} ids at most, or accumulate=True to add"
+            )
 
     def sample_integers(self, rng: np.random.Generator, shape: Shape) -> NDArray:
         if self.accumulate:
             return super().sample_integers(rng, shape)
+        self._check_room(shape)
         k, lines = shape[self.axis], _but(shape, self.axis % len(shape))
         order = np.argsort(rng.random((*lines, self.n)), axis=-1)[..., :k]
         return np.moveaxis(order, -1, self.axis)
@@ -223,9 +243,14 @@ class Dropout(_Masked):
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        between(self, "p", 0, 1)
-        if self.p == 1:
-            raise ValueError(f"{self!r}: give p < 1")
+        if not is_finite(self.p) or not 0 <= self.p < 1:
+            give = "the probability that an element is left out, >= 0 and < 1, such as 0.1"
+            raise refused(self, "p", self.p, give)
+        finite(self, "p")
+
+    def check_integers(self, mask: NDArray) -> None:
+        """Raises ValueError for a mask of other numbers than 0 and 1."""
+        mask_of_0_and_1(self, mask, "kept", "left out")
 
     def forward(self, *y: Array) -> Array:
         return np.where(y[0] != 0, y[1] / (1 - self.p), 0)

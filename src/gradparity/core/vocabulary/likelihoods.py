@@ -12,10 +12,11 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, usual
 from ..formulas.arguments import between, is_finite, is_whole, listed, refused, true_or_false
-from ..formulas.divergences import BinaryCrossEntropy, CrossEntropy, Divergence, one_hot
+from ..formulas.divergences import CrossEntropy, Divergence, OfBinaryTargets, not_a_number, one_hot
 from ..formulas.op import Shape
 from ..formulas.smooth import sigmoid, sigmoid_slope, softplus, softplus_slope, stable_sigmoid
 from ..formulas.softmax import log_softmax
+from .losses import not_negative
 
 __all__ = [
     "NLL",
@@ -170,6 +171,13 @@ class KLDivergence(Divergence):
     def __post_init__(self) -> None:
         true_or_false(self, "log_target")
 
+    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        d = super().desired(d, shape, dtype)
+        not_a_number(self, d)
+        if not self.log_target:
+            not_negative(self, "d", d, "targets are probabilities, or give log_target=True")
+        return d
+
     def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
         log_p = log_softmax(rng.standard_normal(shape))
         return log_p if self.log_target else np.exp(log_p)
@@ -188,7 +196,7 @@ def _log(d: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class WeightedBinaryCrossEntropy(Divergence):
+class WeightedBinaryCrossEntropy(OfBinaryTargets):
     """Div = sum_i -p d_i log Y_i - (1 - d_i) log(1 - Y_i), on logits, Y = sigmoid(z).
 
     dDiv/dz_i = (1 - d_i) Y_i - p d_i (1 - Y_i).
@@ -199,16 +207,9 @@ class WeightedBinaryCrossEntropy(Divergence):
     """
 
     pos_weight: float = 1.0
-    labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         between(self, "pos_weight", 0.0)
-
-    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        return BinaryCrossEntropy().desired(d, shape, dtype)
-
-    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
-        return BinaryCrossEntropy().targets(rng, shape)
 
     def forward(self, y: Array, d: Array) -> Array:
         p = self.pos_weight
@@ -233,7 +234,7 @@ class WeightedBinaryCrossEntropy(Divergence):
 
 
 @dataclass(frozen=True)
-class SigmoidFocal(Divergence):
+class SigmoidFocal(OfBinaryTargets):
     """Div = -sum_i a_i (1 - q_i)^gamma log q_i, q_i the probability of what is right, on logits.
 
     With s = z where d = 1 and -z where d = 0, q = sigmoid(s) and dDiv/ds = -a (1 - q)^gamma
@@ -247,7 +248,6 @@ class SigmoidFocal(Divergence):
 
     gamma: float = 2.0
     alpha: float | None = None
-    labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         between(self, "gamma", 0.0)
@@ -255,10 +255,7 @@ class SigmoidFocal(Divergence):
             between(self, "alpha", 0.0, 1.0)
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        return zero_or_one(self, BinaryCrossEntropy().desired(d, shape, dtype))
-
-    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
-        return BinaryCrossEntropy().targets(rng, shape)
+        return zero_or_one(self, super().desired(d, shape, dtype))
 
     def _balanced(self, d: Array, x: Array) -> Array:
         if self.alpha is None:
@@ -325,7 +322,7 @@ def zero_or_one(op: Divergence, d: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Dice(Divergence):
+class Dice(OfBinaryTargets):
     """Div = 1 - (I + s) / D, I = sum_i p_i d_i, D = (sum p + sum d) / 2 + s, on logits.
 
     p = sigmoid(z) and the target d in [0, 1] are soft masks (Milletari et al. 2016), the sums are
@@ -337,18 +334,11 @@ class Dice(Divergence):
     """
 
     smooth: float = 1.0
-    labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         between(self, "smooth", 0.0)
         if self.smooth == 0:
             raise refused(self, "smooth", self.smooth, "a number > 0")
-
-    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        return BinaryCrossEntropy().desired(d, shape, dtype)
-
-    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
-        return BinaryCrossEntropy().targets(rng, shape)
 
     def _parts(self, p: Array, d: Array) -> tuple[Array, Array]:
         """I + s and D, with a last axis of one."""

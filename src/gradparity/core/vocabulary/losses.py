@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, usual
 from ..formulas.arguments import between, finite, refused, true_or_false
-from ..formulas.divergences import Divergence
+from ..formulas.divergences import Divergence, not_a_number
 from ..formulas.op import Shape, Slopes
 from ..formulas.smooth import tanh
 
@@ -197,12 +197,13 @@ class PoissonNLL(Divergence):
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
         d = super().desired(d, shape, dtype)
-        _not_negative(self, "d", d, "targets are counts")
+        not_a_number(self, d)
+        not_negative(self, "d", d, "targets are counts")
         return d
 
     def check_output(self, y: Array) -> None:
         if not self.log_input:
-            _not_negative(self, "the output y", y, "end in Softplus(), or give log_input=True")
+            not_negative(self, "the output y", y, "end in Softplus(), or give log_input=True")
 
     def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
         return rng.poisson(2.0, shape).astype(np.float64)
@@ -220,7 +221,8 @@ class PoissonNLL(Divergence):
         return usual(((y - d) + self.eps) / rate, {"1 - d / (y + eps)": lambda: best})
 
 
-def _not_negative(op: Divergence, what: str, x: Array, why: str) -> None:
+def not_negative(op: Divergence, what: str, x: Array, why: str) -> None:
+    """Raises ValueError for a negative number."""
     if (x < 0).any():
         index = tuple(int(i) for i in np.argwhere(x < 0)[0])
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray
 from ..formulas.arguments import finite
-from ..formulas.divergences import BinaryCrossEntropy, Divergence, one_hot
+from ..formulas.divergences import BinaryCrossEntropy, Divergence, OfBinaryTargets, one_hot
 from ..formulas.op import Shape, Slopes
 from ..formulas.smooth import softplus, softplus_slope
 
@@ -131,19 +131,11 @@ class SoftMargin(OfSigns):
 
 
 @dataclass(frozen=True)
-class MultiLabelSoftMargin(Divergence):
+class MultiLabelSoftMargin(OfBinaryTargets):
     """Div = the mean over L labels of the binary cross-entropy on logits, d_i in [0, 1].
 
     dDiv/dz_i = (sigmoid(z_i) - d_i) / L.
     """
-
-    labels: ClassVar[bool] = True
-
-    def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        return BinaryCrossEntropy().desired(d, shape, dtype)
-
-    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
-        return BinaryCrossEntropy().targets(rng, shape)
 
     def forward(self, y: Array, d: Array) -> Array:
         return BinaryCrossEntropy().forward(y, d) / y.shape[-1]

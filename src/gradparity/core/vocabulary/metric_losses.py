@@ -11,7 +11,7 @@ import numpy as np
 from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
 from ..formulas.activations import ReLU
 from ..formulas.arguments import above_zero, between, finite, true_or_false
-from ..formulas.divergences import BinaryCrossEntropy, Divergence
+from ..formulas.divergences import OfBinaryTargets
 from ..formulas.op import Compound, Op, Shape, Slopes
 from .likelihoods import zero_or_one
 from .margins import Hinge
@@ -45,7 +45,7 @@ class MarginRanking(Hinge):
 
 
 @dataclass(frozen=True)
-class Contrastive(Divergence):
+class Contrastive(OfBinaryTargets):
     """Div = sum_i d_i y_i^2 + (1 - d_i) max(0, margin - y_i)^2, y_i the distance of a pair.
 
     d_i = 1 for a pair that belongs together, 0 for one that does not (Hadsell et al. 2006, without
@@ -61,16 +61,12 @@ class Contrastive(Divergence):
     """
 
     margin: float = 1.0
-    labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         above_zero(self, "margin")
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
         return zero_or_one(self, super().desired(d, shape, dtype))
-
-    def targets(self, rng: np.random.Generator, shape: Shape) -> Array:
-        return BinaryCrossEntropy().targets(rng, shape)
 
     def forward(self, y: Array, d: Array) -> Array:
         m = np.maximum(self.margin - y, 0)

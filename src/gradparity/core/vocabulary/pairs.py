@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
-from ..formulas.arguments import broadcast
+from ..formulas.arguments import broadcast, mask_of_0_and_1
 from ..formulas.maxima import ExtremeOfTwo
 from ..formulas.op import Ball, Op, Shape
 from ..formulas.smooth import sigmoid
@@ -145,9 +145,7 @@ class Where(Elementwise):
 
     def check_integers(self, y: NDArray) -> None:
         """Raises ValueError for a mask of other numbers than 0 and 1."""
-        other = y[(y != 0) & (y != 1)]
-        if other.size:
-            raise ValueError(f"{self!r}: its mask holds {other[0]}; give 1 (first) or 0 (second)")
+        mask_of_0_and_1(self, y, "first", "second")
 
     def unexercised(self, y: tuple[NDArray, ...]) -> str:
         unmet = [n for n, which in ((0, "second"), (1, "first")) if not (y[0] == n).any()]

@@ -144,6 +144,17 @@ class SegmentMax(_Segments):
             raise refused(self, "fill", self.fill, "a number, such as 0.0 or -math.inf")
         one_of(self, "ties", ("first", "last", "even"))
 
+    @property
+    def hides(self) -> bool:
+        return math.isinf(self.fill)
+
+    def unexercised(self, y: tuple[NDArray, ...]) -> str:
+        empty = ~(y[0][..., np.newaxis] == np.arange(self.n)).any(axis=-2)
+        if not self.hides or not empty.any():
+            return super().unexercised(y)
+        k = int(np.argwhere(empty)[0][-1])
+        return f"segment {k} is empty, so z is {self.fill} there; give fill=0.0 for a finite one"
+
     def _members(self, ids: NDArray) -> NDArray:
         """Indices of the elements of every segment, (.., n, most of one); the length for none."""
         length = ids.shape[-1]
