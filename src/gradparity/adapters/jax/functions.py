@@ -14,6 +14,7 @@ import optax
 
 from ... import core
 from ...core.network.nodes import Step
+from ...core.vocabulary.metric_losses import LossOfTwo
 from ..operators import OPERATORS
 from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
 from . import vocabulary
@@ -210,6 +211,13 @@ def _cross_entropy(divergence: core.CrossEntropy, y: Any, d: Any) -> Any:
     return optax.losses.kl_divergence(log_y, t) if is_kl else -(t * log_y).sum(-1)
 
 
+def _loss_of_two(op: LossOfTwo, y: Any, d: Any) -> Any:
+    own = for_class(LOSSES, op.loss)
+    if own is None:
+        raise no_function(op.loss, "jax")
+    return own(op.loss, y, d)
+
+
 def _log_where(needed: Any, y: Any) -> Any:
     """log y where `needed`, and 0 elsewhere, in the gradient too: 0 log 0 = 0."""
     return jnp.log(jnp.where(needed, y, 1))
@@ -253,6 +261,7 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Any]] = {
     core.Take: lambda op, z: _take(op.indices, z),
     core.Products: lambda op, z: _take(op.sides[0], z) * _take(op.sides[1], z),
     core.Concatenate: lambda op, *y: jnp.concatenate(y, axis=op.axis),
+    LossOfTwo: lambda op, y, d: _loss_of_two(op, y, d),
 }
 
 #: Op -> JAX's functions for it by name, the default first; see `Case.twin`.

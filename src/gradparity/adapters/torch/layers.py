@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ... import core
 from ...core.network.nodes import Step
+from ...core.vocabulary.metric_losses import LossOfTwo
 from ..operators import OPERATORS
 from ..overrides import (
     Names,
@@ -289,6 +290,7 @@ FUNCTIONS: dict[type[core.Op], Callable[..., Tensor]] = {
     core.Take: lambda op, z: _take(op.indices, z),
     core.Products: lambda op, z: _take(op.sides[0], z) * _take(op.sides[1], z),
     core.Concatenate: lambda op, *y: torch.cat(y, op.axis),
+    LossOfTwo: lambda op, y, d: _loss_of_two(op, y, d),
 }
 
 #: Op -> PyTorch's functions for it by name, the default first; see `Case.twin`.
@@ -341,6 +343,13 @@ def _cross_entropy_from_log(divergence: core.CrossEntropy, y: Tensor, d: Tensor)
 
 def _l2(divergence: core.L2, y: Tensor, d: Tensor) -> Tensor:
     return 0.5 * F.mse_loss(y, d, reduction="none").sum(-1)
+
+
+def _loss_of_two(op: LossOfTwo, y: Tensor, d: Tensor) -> Tensor:
+    own = for_class(LOSSES, op.loss)
+    if own is None:
+        raise no_function(op.loss, "torch")
+    return own(op.loss, y, d)
 
 
 def _linear(divergence: core.LinearLoss, y: Tensor, d: Tensor) -> Tensor:

@@ -77,13 +77,24 @@ class Divergence(Op):
         """dDiv/dy of each sample, shape (..., L)."""
         raise NotImplementedError
 
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        """dDiv/dd of each sample, shape (..., L), where a loss has one: for `LossOfTwo`."""
+        raise self._unwritten("target_gradient(self, y, d)")
+
     def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
         """Both, sharing what they have in common: for the training loop."""
         return self.forward(y, d), self.gradient(y, d)
 
 
+class OfDifference(Divergence):
+    """A divergence of the difference y - d, without kinks."""
+
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        return -self.gradient(y, d)
+
+
 @dataclass(frozen=True)
-class L2(Divergence):
+class L2(OfDifference):
     """Div = 1/2 sum_i (y_i - d_i)^2;  dDiv/dy_i = y_i - d_i."""
 
     def forward(self, y: Array, d: Array) -> Array:
@@ -106,6 +117,9 @@ class LinearLoss(Divergence):
 
     def gradient(self, y: Array, d: Array) -> Array:
         return d + 0 * y
+
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        return y + 0 * d
 
 
 class _OfProbabilities(Divergence):
@@ -196,6 +210,14 @@ class BinaryCrossEntropy(OfBinaryTargets):
         g = _over(1 - d, 1 - y) - _over(d, y)
         return usual(g, {"(y - d) / (y (1 - y))": lambda: (y - d) / (y * (1 - y))})
 
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        if self.on == "logits":
+            return usual(
+                -y + 0 * d, {"softplus(-z) - softplus(z)": lambda: softplus(-y) - softplus(y)}
+            )
+        form = {"log(1 - y) - log y": lambda: np.log(1 - y) - np.log(y)}
+        return usual(np.log1p(-y) - np.log(y), form)
+
 
 @dataclass(frozen=True)
 class BinaryKL(BinaryCrossEntropy):
@@ -204,6 +226,10 @@ class BinaryKL(BinaryCrossEntropy):
     def forward(self, y: Array, d: Array) -> Array:
         entropy = -(_d_log(d, d) + _d_log(1 - d, 1 - d)).sum(axis=-1)
         return super().forward(y, d) - entropy
+
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        form = {"log d - log(1 - d)": lambda: np.log(d) - np.log(1 - d)}
+        return super().target_gradient(y, d) + usual(np.log(d) - np.log1p(-d), form)
 
 
 @dataclass(frozen=True)
@@ -321,6 +347,17 @@ class CrossEntropy(_OfProbabilities):
             return Exponentials.of(y).loss_gradient(t)
         return -_over(t, y)
 
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        return self._through_smoothing(d, -self._log(y))
+
+    def _log(self, y: Array) -> Array:
+        """The logarithm of the probabilities."""
+        return Exponentials.of(y).log_softmax() if self.on == "logits" else np.log(y)
+
+    def _through_smoothing(self, d: Array, dt: Array) -> Array:
+        """The gradient by d of that by the target t."""
+        return (1 - self.eps * d.shape[-1]) * dt if self.eps else dt
+
     def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
         if self.on != "logits" or type(self) is not CrossEntropy:
             return super().forward_and_gradient(y, d)
@@ -335,6 +372,9 @@ class KL(CrossEntropy):
     def forward(self, y: Array, d: Array) -> Array:
         t = self.smoothed(d)
         return super().forward(y, d) + _d_log(t, t).sum(axis=-1)
+
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        return self._through_smoothing(d, (np.log(self.smoothed(d)) + 1) - self._log(y))
 
 
 _EPS_RANGE = (

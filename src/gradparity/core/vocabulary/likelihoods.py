@@ -114,6 +114,9 @@ class WeightedCrossEntropy(CrossEntropy):
             return t
         return np.where(d.sum(axis=-1, keepdims=True) == 0, 0, t)
 
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        return _weighted(self, super().target_gradient(y, d))
+
 
 @dataclass(frozen=True)
 class NLL(Divergence):
@@ -190,6 +193,11 @@ class KLDivergence(Divergence):
     def gradient(self, y: Array, d: Array) -> Array:
         return -(np.exp(d) if self.log_target else d)
 
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        if self.log_target:
+            return np.exp(d) * ((d - y) + 1)
+        return (np.log(d) - y) + 1
+
 
 def _log(d: Array) -> Array:
     return np.log(np.where(d > 0, d, 1))
@@ -231,6 +239,11 @@ class WeightedBinaryCrossEntropy(OfBinaryTargets):
             "(1 + (p - 1) d) sigmoid(z) - p d": lambda: weight() * sigmoid(y) - p * d,
         }
         return usual((1 - d) * slope(y) - p * (d * slope(-y)), forms)
+
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        p = self.pos_weight
+        form = {"(p - 1) softplus(-z) - z": lambda: (p - 1) * softplus(-y) - y}
+        return usual(p * softplus(-y) - softplus(y), form)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, usual
 from ..formulas.arguments import between, finite, refused, true_or_false
-from ..formulas.divergences import Divergence, not_a_number
+from ..formulas.divergences import Divergence, OfDifference, not_a_number
 from ..formulas.op import Shape, Slopes
 from ..formulas.smooth import tanh
 
@@ -58,7 +58,7 @@ class L1(Divergence):
 
 
 @dataclass(frozen=True)
-class SquaredError(Divergence):
+class SquaredError(OfDifference):
     """Div = sum_i (y_i - d_i)^2, without the 1/2 of `L2`;  dDiv/dy_i = 2 (y_i - d_i)."""
 
     def forward(self, y: Array, d: Array) -> Array:
@@ -79,7 +79,7 @@ def clipped(r: Array, most: float) -> Array:
 
 
 @dataclass(frozen=True)
-class Huber(Divergence):
+class Huber(OfDifference):
     """Div = sum_i r^2/2 for |r| <= delta, else delta (|r| - delta/2), with r = y_i - d_i.
 
     dDiv/dy_i = r clipped to [-delta, delta] (Huber 1964).
@@ -111,7 +111,7 @@ class Huber(Divergence):
 
 
 @dataclass(frozen=True)
-class SmoothL1(Divergence):
+class SmoothL1(OfDifference):
     """Div = sum_i r^2 / (2 beta) for |r| < beta, else |r| - beta/2, with r = y_i - d_i.
 
     dDiv/dy_i = r / beta clipped to [-1, 1] (Girshick 2015): that of `Huber`, divided by beta.
@@ -144,7 +144,7 @@ FAR = 10.0
 
 
 @dataclass(frozen=True)
-class LogCosh(Divergence):
+class LogCosh(OfDifference):
     """Div = sum_i log cosh(y_i - d_i);  dDiv/dy_i = tanh(y_i - d_i).
 
     With t = e^|r| - 1, cosh r = 1 + t^2 / (2 (1 + t)), which keeps the digits of a small r.
@@ -220,6 +220,9 @@ class PoissonNLL(Divergence):
         rate = y + self.eps
         return usual(((y - d) + self.eps) / rate, {"1 - d / (y + eps)": lambda: best})
 
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        return -y + 0 * d if self.log_input else -np.log(y + self.eps)
+
 
 def not_negative(op: Divergence, what: str, x: Array, why: str) -> None:
     """Raises ValueError for a negative number."""
@@ -263,6 +266,9 @@ class CosineDistance(Divergence):
     def gradient(self, y: Array, d: Array) -> Array:
         u, v = y / _length(y), d / _length(d)
         return ((u * v).sum(axis=-1, keepdims=True) * u - v) / _length(y)
+
+    def target_gradient(self, y: Array, d: Array) -> Array:
+        return self.gradient(d, y)
 
 
 def _length(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Losses of distances, of rankings, and of a mean with a variance."""
+"""Losses of distances, of rankings, of a mean with a variance, and of two values."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
 from ..formulas.activations import ReLU
-from ..formulas.arguments import above_zero, between, finite, true_or_false
-from ..formulas.divergences import OfBinaryTargets
+from ..formulas.arguments import above_zero, between, finite, refused, true_or_false
+from ..formulas.divergences import Divergence, OfBinaryTargets
 from ..formulas.op import Compound, Op, Shape, Slopes
 from .likelihoods import zero_or_one
+from .losses import L1
 from .margins import Hinge
 from .pairs import Elementwise, Minimum, Subtract
 from .pointwise import Scale
 from .reductions import VectorNorm
 
-__all__ = ["Contrastive", "GaussianNLL", "MarginRanking", "TripletMargin"]
+__all__ = ["Contrastive", "GaussianNLL", "LossOfTwo", "MarginRanking", "TripletMargin"]
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,54 @@ class GaussianNLL(Elementwise):
         if self.straight_through or not at.any():
             return None
         return Slopes(at, np.zeros(at.shape), np.ones(at.shape), input=2)
+
+
+@dataclass(frozen=True)
+class LossOfTwo(Op):
+    """z = Div(y, d), a loss per sample as an op of two values; dy = dz dDiv/dy, dd = dz dDiv/dd.
+
+    It is for targets that are computed and have a gradient, as in distillation: a network's own
+    divergence has none for its targets.  The inputs are y and d, of one shape (..., L); z has the
+    shape (...).
+
+    Parameters
+    ----------
+    loss : a divergence with a `target_gradient`: of numbers (not `L1`, whose kink couples y and d:
+        write `Subtract` as a node, and `L1` with targets of 0), or of probabilities as targets.
+
+    >>> from gradparity.ops import SquaredError
+    >>> op, y = LossOfTwo(SquaredError()), (np.array([[3.0]]), np.array([[1.0]]))
+    >>> op.vjp(np.ones(1), y, op.forward(*y))
+    (array([[4.]]), array([[-4.]]))
+    """
+
+    loss: Divergence
+    n_inputs: ClassVar[int | None] = 2
+
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.loss, Divergence)
+            or type(self.loss).target_gradient is Divergence.target_gradient
+        ):
+            give = "a loss with a gradient by its target, such as L2() or KLDivergence()"
+            if isinstance(self.loss, L1):
+                give += "; for L1() write Subtract() as a node, and L1() with targets of 0"
+            raise refused(self, "loss", self.loss, give)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        y, d = shapes
+        if y != d or not y:
+            raise ValueError(
+                f"{self!r} takes two values of one shape (..., L), received {y} and {d}"
+            )
+        return y[:-1]
+
+    def forward(self, *y: Array) -> Array:
+        return self.loss.forward(*y)
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        dz = np.expand_dims(dz, -1)
+        return dz * self.loss.gradient(*y), dz * self.loss.target_gradient(*y)
 
 
 @dataclass(frozen=True)
