@@ -33,6 +33,7 @@ from gradparity.core import (
     train,
 )
 from gradparity.core.formulas.risk import Weighted
+from gradparity.core.vocabulary.indexing import Dropout
 
 L = LinearLoss()
 IDS = np.array([[0, 1]])
@@ -118,6 +119,11 @@ W1 = case_of().params["W1"]
 B1 = case_of().params["b1"]
 
 
+def dropped(mask: np.ndarray) -> Case:
+    network = Network(Node("z", Dropout(), "m", "y"), divergence=L, inputs=("m", "y"))
+    return Case.random(network, x={"m": mask, "y": np.ones((1, 2))})
+
+
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a shared parameter of another shape": (
         lambda: Case.random(affine(parameters={"E": (4, 3)}), x=random(2, 3)),
@@ -154,6 +160,14 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "floats into an embedding": (
         lambda: Case.random(embedded(Node("t", Tanh(), "x"), ids="t"), x=random(2, 3)),
         "'e': t has dtype floats.*Embedding takes an input of integers",
+    ),
+    "booleans into an op that takes integers": (
+        lambda: dropped(np.array([[True, False]])),
+        r"'z': m has dtype bool; Dropout takes an input of integers, such as m.astype\(np.int64\)",
+    ),
+    "a mask of dropout with other numbers than 0 and 1": (
+        lambda: dropped(np.array([[3, 0]])),
+        r"its mask holds 3; give 1 \(kept\) or 0 \(left out\)",
     ),
     "a mask of booleans": (
         lambda: Case.random(

@@ -14,6 +14,16 @@ from gradparity.core.vocabulary.segments import SegmentMax, SegmentMean, Segment
 IDS, Y = np.array([0, 2, 0, 2, 2]), np.array([1.0, 5.0, 3.0, 5.0, -2.0])
 
 
+def test_an_empty_segment_without_a_number_is_named():
+    op = SegmentMax(3)
+    assert op.unexercised((IDS, Y)) == (
+        "segment 1 is empty, so z is -inf there; give fill=0.0 for a finite one"
+    )
+    assert SegmentMax(3, fill=0.0).unexercised((IDS, Y)) == ""
+    assert op.hides
+    assert not SegmentMax(3, fill=0.0).hides
+
+
 def test_an_empty_segment_is_zero_or_the_fill_and_sends_no_gradient():
     assert SegmentSum(3).forward(IDS, Y).tolist() == [4, 0, 8]
     assert SegmentMean(3).forward(IDS, Y).tolist() == [2, 0, 8 / 3]
