@@ -356,7 +356,7 @@ class CrossEntropy(_OfProbabilities):
 
     def _through_smoothing(self, d: Array, dt: Array) -> Array:
         """The gradient by d of that by the target t."""
-        return (1 - self.eps * d.shape[-1]) * dt if self.eps else dt
+        return dt - self.eps * (d.shape[-1] * dt) if self.eps else dt
 
     def forward_and_gradient(self, y: Array, d: Array) -> tuple[Array, Array]:
         if self.on != "logits" or type(self) is not CrossEntropy:
