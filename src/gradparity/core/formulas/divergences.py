@@ -128,7 +128,8 @@ class _OfProbabilities(Divergence):
     labels: ClassVar[bool] = True
     #: The activation that makes probabilities of logits.
     activation: ClassVar[str]
-    on: str
+    #: Which of the two, "logits" or "probabilities", where a divergence has the choice.
+    on: str = ""
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
         d = super().desired(d, shape, dtype)
@@ -160,9 +161,8 @@ def not_a_number(op: Divergence, d: Array) -> None:
 
 
 class OfBinaryTargets(_OfProbabilities):
-    """A divergence of one target in [0, 1] for each output, on logits unless it says otherwise."""
+    """A divergence of one target in [0, 1] for each output."""
 
-    on = "logits"
     activation: ClassVar[str] = "Sigmoid"
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
