@@ -27,7 +27,7 @@ from .calling import Pair
 from .points import Points
 from .setting import letters_of, names_of_inputs, network_of, shapes_of_z
 from .task import Check, Task
-from .widths import shapes_of
+from .widths import shapes_of, stand_alone, suggested
 
 __all__ = ["OwnOp", "check_op"]
 
@@ -102,6 +102,7 @@ class OwnOp:
             _check_fixed(self.fixed, len(shapes))
             _check_batches(self.reference, shapes)
             self._points(PRECISIONS["float64"], 0).random(2)
+            self._check_samples()
         except NotImplementedError as error:
             raise TypeError(
                 f"reference is {received(self.reference)}, which cannot be checked: {error}"
@@ -128,6 +129,28 @@ class OwnOp:
         """The shape of one sample of every input."""
         return self.shape  # type: ignore[return-value]  # set above
 
+    def _apart(self) -> bool:
+        """Whether no sample influences another; in a batch longer than any other axis.
+
+        A batch as long as another axis could pass for samples that stay apart.
+        """
+        T = next(T for T in count(3) if all(T not in shape for shape in self.shapes))
+        y = self._points(PRECISIONS["float64"], 0).random(T).y
+        return op_keeps_samples(self.reference, *y)
+
+    def _check_samples(self) -> None:
+        """Raise ValueError where samples stay apart, but depend on their place in the batch."""
+        op = self.reference
+        y = self._points(PRECISIONS["float64"], 0).random(max(BATCHES)).y
+        if op.random or stand_alone(op, *y) or not self._apart():
+            return
+        given = self.shapes[0] if len(self.shapes) == 1 else list(self.shapes)
+        raise ValueError(
+            f"shape is {given}: {op!r} takes the axis of the batch for one of its own, so a "
+            "sample's result depends on its place in the batch; give a shape with more axes"
+            f"{suggested(op, self.shapes)}"
+        )
+
     def _points(self, precision: Precision, seed: int) -> Points:
         return Points(self.reference, self.shapes, precision, seed, self.fixed)
 
@@ -147,9 +170,7 @@ class OwnOp:
             points.random(1)
         except ValueError as error:
             found["batch_of_one"] = f"{self.reference.name} does not accept it: {error}"
-        # A batch as long as another axis could pass for samples that stay apart.
-        T = next(T for T in count(3) if all(T not in shape for shape in self.shapes))
-        if not self.reference.random and not op_keeps_samples(self.reference, *points.random(T).y):
+        if not self.reference.random and not self._apart():
             why = f"the samples of {self.reference.name} influence each other"
             found |= dict.fromkeys(("batch_split", "permutation"), why)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import product
+from itertools import chain, islice, product
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ...core.formulas.op import Shape, attributes
 from ...core.network.contract import sampled_integers
 from .setting import names_of_inputs, network_of, shapes_of_z
 
-__all__ = ["shapes_of", "takes_dz_alone"]
+__all__ = ["shapes_of", "stand_alone", "suggested", "takes_dz_alone"]
 
 #: Widths to try in this order; unequal ones first, so that swapped inputs do not fit.
 UNEQUAL = (3, 2, 4)
@@ -27,6 +27,15 @@ TRIED = (4, 5, 3, 2, 1, *range(6, 65))
 MOST = 1_000_000
 #: Widths of which every combination is tried for ops of several inputs.
 FEW = TRIED[:8]
+#: The last axes of a sample of two to four axes; the first axis, that of channels, differs.
+TAILS = ((5,), (6, 5), (4, 6, 5))
+#: Sizes of batches that a default shape must allow.
+BATCHES = (2, 5)
+#: The rows of matrices to be multiplied, and their columns: 64 elements or more in each tensor,
+#: so that scattered errors of fast algorithms can be recognised.
+INNER, OUTER = 9, 8
+#: The most samples, and the most numbers, on which `_suits` compares a sample with its batch.
+SAMPLES, NUMBERS = 64, 100_000
 
 
 def takes_dz_alone(backward: Callable[..., Any], forward: Callable[..., Any]) -> bool:
@@ -70,13 +79,19 @@ def shapes_of(
     if width is not None:
         return _given(op, width)
     n = op.n_inputs or _n_inputs(op, forward)
-    found = next((widths for widths in _candidates(op, n) if _fits(op, widths)), None)
-    if found is None:
+    found = []
+    for shapes in _fitting(op, n):
+        if _suits(op, shapes):
+            return shapes
+        found.append(shapes)
+    if not found:  # an op that takes one size of batch alone is refused later, by its reason
+        found += islice((s for s in next(_tried(op, n)) if _fits(op, s, BATCHES[:1])), 1)
+    if not found:
         raise ValueError(
             f"no width was found that {op!r} takes; give check_op(..., width=), or shape= where a "
             "sample is not a vector"
         )
-    return tuple((w,) for w in found)
+    return found[0]
 
 
 def _of_shapes(op: Op, shape: Sequence[Any]) -> tuple[Shape, ...]:
@@ -150,16 +165,92 @@ def _candidates(op: Op, n: int) -> Iterator[tuple[int, ...]]:
     yield from product(FEW, repeat=min(n, 3)) if n <= 3 else ()
 
 
-def _fits(op: Op, widths: tuple[int, ...]) -> bool:
-    """Whether the op accepts the widths, and its formula gives the shape it declares."""
+def _tried(op: Op, n: int) -> Iterator[Iterable[tuple[Shape, ...]]]:
+    """Candidates for the shapes of one sample: vectors, then samples of two to four axes."""
+    widths = list(_candidates(op, n))
+    yield (tuple((w,) for w in each) for each in widths)
+    first = dict.fromkeys(w for each in _candidates(op, 1) for w in each)
+    edges = [OUTER, INNER] * n
+    for tail in TAILS:
+        chained = [tuple((*tail[:-1], *edges[i : i + 2]) for i in range(n))] if n > 1 else []
+        alike = (((w, *tail),) * n for w in first if w * math.prod(tail) <= MOST)
+        yield chain(chained, alike)
+
+
+def _fitting(op: Op, n: int) -> Iterator[tuple[Shape, ...]]:
+    """The first shapes of every number of axes that the op accepts."""
+    for tried in _tried(op, n):
+        yield from islice((shapes for shapes in tried if _fits(op, shapes)), 1)
+
+
+def suggested(op: Op, shapes: Sequence[Shape]) -> str:
+    """Shapes that suit the op and have more axes than these, for a message; "" if none is known."""
+    for found in _fitting(op, len(shapes)):
+        if len(found[0]) > len(shapes[0]) and _suits(op, found):
+            return f", such as {found[0] if len(found) == 1 else list(found)}"
+    return ""
+
+
+def _suits(op: Op, shapes: tuple[Shape, ...]) -> bool:
+    """Whether axis 0 of inputs of these shapes is the batch: see `stand_alone`."""
+    T = max(BATCHES[-1], min(SAMPLES, NUMBERS // max(map(math.prod, shapes))))
+    try:
+        return stand_alone(op, *_drawn(op, T, shapes))
+    except (ValueError, IndexError):
+        return False
+
+
+def stand_alone(op: Op, *y: NDArray) -> bool:
+    """Whether a sample's values are the same alone as in its batch, wherever it stands there.
+
+    A triangle of the last two axes keeps vectors apart, but what it keeps of one depends on its
+    position, so their batch is the matrix.
+
+    Parameters
+    ----------
+    y : all inputs, the parameters last; axis 0 of every input is the batch.
+
+    >>> from gradparity.core.vocabulary.rearranging import Triangle
+    >>> [stand_alone(Triangle(), np.ones(shape)) for shape in ((4, 3), (4, 5, 3))]
+    [False, True]
+    """
+    if op.random:
+        return True
+    n = len(y) - len(op.parameter_shapes())
+
+    def values(rows: slice) -> list[NDArray]:
+        z = op.forward(*(a[rows] for a in y[:n]), *y[n:])
+        return [np.asarray(a) for a in (z if isinstance(z, tuple) else (z,))[: len(op.outputs)]]
+
+    with np.errstate(all="ignore"):
+        whole, *parts = (values(rows) for rows in (slice(None), slice(1), slice(1, None)))
+    return all(
+        z.ndim > 0
+        and len(z) == len(y[0])
+        and z[rows].shape == part.shape
+        and np.allclose(z[rows], part, equal_nan=True)
+        for rows, found in zip((slice(1), slice(1, None)), parts, strict=True)
+        for z, part in zip(whole, found, strict=True)
+    )
+
+
+def _drawn(op: Op, T: int, shapes: Sequence[Shape]) -> list[NDArray]:
+    """Inputs of T samples and parameters; a random op's draw is left out."""
     rng = np.random.default_rng(0)
-    y = [rng.uniform(0.5, 1.5, (2, w)) for w in widths]
+    y = [rng.uniform(0.5, 1.5, (T, *shape)) for shape in shapes]
     if op.integers:
         y[0] = sampled_integers(op, rng, y[0].shape)
-    y += [rng.uniform(0.5, 1.5, shape) for shape in op.parameter_shapes().values()]
+    return [*y, *(rng.uniform(0.5, 1.5, shape) for shape in op.parameter_shapes().values())]
+
+
+def _fits(op: Op, shapes: tuple[Shape, ...], batches: Sequence[int] = BATCHES) -> bool:
+    """Whether the op accepts the shapes, and its formula gives the shape it declares."""
     try:
-        network = network_of(op, len(widths))
-        said = shapes_of_z(network, [(2, w) for w in widths])
+        network = network_of(op, len(shapes))
+        for T in batches[1:]:
+            shapes_of_z(network, [(T, *shape) for shape in shapes])
+        y = _drawn(op, batches[0], shapes)
+        said = shapes_of_z(network, [(batches[0], *shape) for shape in shapes])
         with np.errstate(all="ignore"):
             z = op.forward(*y, *([op.sample(*y)] if op.random else []))
     except (ValueError, IndexError):
