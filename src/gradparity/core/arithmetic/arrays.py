@@ -38,6 +38,7 @@ __all__ = [
     "total",
     "unbroadcast",
     "usual",
+    "vanishes",
 ]
 
 
@@ -195,6 +196,18 @@ def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:
     lead = dz.ndim - len(shape)
     axes = [i for i in range(dz.ndim) if i < lead or (shape[i - lead] == 1 and dz.shape[i] != 1)]
     return np.reshape(dz.sum(axis=tuple(axes)) if axes else dz, shape)
+
+
+def vanishes(a: Array) -> NDArray:
+    """Where a number is zero, or below the smallest normal one and may be lost as zero.
+
+    >>> vanishes(np.array([1e-30, 1e-30], np.float32) ** np.array([1, 2], np.float32))
+    array([False,  True])
+    """
+    if hasattr(a, "arithmetic"):
+        return np.asarray(np.abs(a.value) < a.arithmetic.tiny)
+    least = 0.0 if a.dtype == object else float(np.finfo(a.dtype).tiny)
+    return np.asarray((abs(a) < least) | (a == 0), bool)
 
 
 def usual(

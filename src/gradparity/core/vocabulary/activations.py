@@ -153,12 +153,19 @@ class Squareplus(Activation):
         above_zero(self, "b")
 
     def f(self, z: Array) -> Array:
-        form = {"(z + sqrt(z^2 + b)) / 2": lambda: 0.5 * (z + np.sqrt(z * z + self.b))}
-        return usual(self._best(z), form)
+        forms = {
+            "(z + sqrt(z^2 + b)) / 2": lambda: 0.5 * (z + np.sqrt(z * z + self.b)),
+            # The same where z^2 is so near to the largest number that it may overflow.
+            "(z + hypot(z, sqrt(b))) / 2": lambda: 0.5 * (z + self._root(z)),
+        }
+        return usual(self._best(z), forms)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        form = {"(1 + z / sqrt(z^2 + b)) / 2": lambda: 0.5 * (1 + z / np.sqrt(z * z + self.b))}
-        return dy * usual(self._best(z) / self._root(z), form)
+        forms = {
+            "(1 + z / sqrt(z^2 + b)) / 2": lambda: 0.5 * (1 + z / np.sqrt(z * z + self.b)),
+            "(1 + z / hypot(z, sqrt(b))) / 2": lambda: 0.5 * (1 + z / self._root(z)),
+        }
+        return dy * usual(self._best(z) / self._root(z), forms)
 
     def _root(self, z: Array) -> Array:
         return np.hypot(z, math.sqrt(self.b) + 0 * z)

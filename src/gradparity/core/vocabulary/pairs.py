@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
+from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual, vanishes
 from ..formulas.arguments import broadcast, mask_of_0_and_1
 from ..formulas.maxima import ExtremeOfTwo
 from ..formulas.op import Ball, Op, Shape
@@ -219,10 +219,16 @@ class Arctan2(Elementwise):
             forms = {
                 "c / (a^2 + b^2)": lambda: c / (a * a + b * b),
                 "c (1 / (a^2 + b^2))": lambda: c * (1 / (a * a + b * b)),
+                "c (1 / (a^2 + b^2)), 0 where a^2 + b^2 vanishes": lambda: _inverse(c, a, b),
             }
             return dz * usual(c / r / r, forms)
 
         return over(b), -over(a)
+
+
+def _inverse(c: Array, a: Array, b: Array) -> Array:
+    s = a * a + b * b
+    return np.where(vanishes(s), 0, c * (1 / s))
 
 
 @dataclass(frozen=True)

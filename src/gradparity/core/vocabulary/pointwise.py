@@ -318,7 +318,11 @@ class Step(Activation):
         true_or_false(self, "straight_through")
 
     def f(self, z: Array) -> Array:
-        return STEPS[self.to](z)
+        y = STEPS[self.to](z)
+        if not self.straight_through:
+            return y
+        # As it is written with a function that stops gradients.
+        return usual(y, {"z + (f(z) - z)": lambda: z + (y - z)})
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         return dy if self.straight_through else np.zeros_like(dy)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, erfc, like, usual
+from ..arithmetic.arrays import Array, erfc, like, usual, vanishes
 from ..arithmetic.special import digamma, erfcx, erfinv, i0e, i0e_less_i1e, i1e_ratio, lgamma
 from ..formulas.op import Activation, Kink, Kinked
 
@@ -36,7 +36,7 @@ class Sinc(Activation):
 
         def form() -> Array:
             t = math.pi * z
-            return np.where(z == 0, 0, (np.cos(t) * t - np.sin(t)) / (t * z))
+            return np.where(vanishes(t * z), 0, (np.cos(t) * t - np.sin(t)) / (t * z))
 
         forms = {"(pi z cos(pi z) - sin(pi z)) / (pi z^2)": form}
         return dy * usual(np.where(abs(z) < NEAR, near, away), forms)
