@@ -118,7 +118,7 @@ class Points:
     def whole_range(self) -> tuple[Setting, ...]:
         """Settings over the whole range of the dtype; none if the op is not elementwise.
 
-        The last has the numbers whose square overflows.  Points at which the op has no finite
+        The last has the numbers whose square overflows, and smaller ones.  Points at which the op has no finite
         value or gradient in this precision are left out.
         """
         first = self.random(2)
@@ -128,7 +128,10 @@ class Points:
         z = whole_range(self.precision)
         z = z[~self._lost(self._at_points(z)).ravel()[: z.size]]
         square = max(SQUARE, 0.25 * math.sqrt(self.precision.largest))
-        near, far = z[np.abs(z) < square], z[np.abs(z) >= square]
+        # A gradient may underflow at all of the large numbers; at those of half their digits it is
+        # seen whether its errors have one factor.
+        near, far = z[np.abs(z) < square], z[np.abs(z) >= math.sqrt(square)]
+        far = far if np.any(np.abs(far) >= square) else far[:0]
         return tuple(self._at_points(part) for part in (near, far) if part.size)
 
     def _at_points(self, z: NDArray) -> Setting:
