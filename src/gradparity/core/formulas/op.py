@@ -257,6 +257,11 @@ class Op:
         return False
 
     @property
+    def zero_gradient(self) -> bool:
+        """Whether its gradient is zero by definition, as that of a step function is."""
+        return False
+
+    @property
     def thresholds(self) -> tuple[float, ...]:
         """Sizes of an element, or of a norm, at which the formula changes, other than 0."""
         return ()

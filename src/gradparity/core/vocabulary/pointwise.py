@@ -317,6 +317,10 @@ class Step(Activation):
         one_of(self, "to", tuple(STEPS))
         true_or_false(self, "straight_through")
 
+    @property
+    def zero_gradient(self) -> bool:
+        return not self.straight_through
+
     def f(self, z: Array) -> Array:
         y = STEPS[self.to](z)
         if not self.straight_through:
