@@ -28,6 +28,7 @@ from ..report.report import Report
 from ..running.implementations import Implementation, check_device, is_own, resolved
 from ..running.progress import Progress, Steps, silent
 from .under_test import UnderTest
+from .unexercised import unexercised
 
 __all__ = ["check"]
 
@@ -112,7 +113,7 @@ def check(
     for each in tested:
         steps.plan(each.name, len(names) * len(cases), each.cost)
     runs: list[Run] = []
-    idle = [_unexercised(case) for case in cases]
+    idle = [unexercised(case) for case in cases]
     differences: list[Difference] = []
     for dtype in names:
         rounded, judged = [_rounded(case, dtype) for case in cases], []
@@ -155,18 +156,6 @@ def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
     there = {f.quantity for f in findings}
     wanted = map(Quantity.grad, [*case.network.trained, *case.differentiated])
     return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
-
-
-def _unexercised(case: Case) -> tuple[str, ...]:
-    """List what the numbers of a case never exercise, by node; a fault there would not be seen."""
-    with np.errstate(all="ignore"):
-        value = forward(case.network, case.given)
-    found = []
-    for step in case.network.body:
-        y = tuple(np.asarray(value[name]) for name in step.inputs if name != step.draw)
-        said = step.op.unexercised(y)
-        found += [f"{step.name} ({step.op.name}): {said}"] if said else []
-    return tuple(found)
 
 
 def _cases(given: Case | Network | Iterable[Case | Network]) -> list[Case]:

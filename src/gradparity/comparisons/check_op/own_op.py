@@ -219,9 +219,9 @@ class OwnOp:
         runs = []
         for each in points:
             task = Task(self.pair, each, each.precision, self.allow)
-            judged = (replace(f, strict=strict) for f in check(task))
+            judged = [replace(f, strict=strict) for f in check(task)]
             if self.reference.zero_gradient:
-                judged = map(_with_exact_zeros, judged)
+                judged = list(map(_with_exact_zeros, judged))
             found = tuple(_worst_of_each(judged))
             runs.append(Run(name, self.name, each.precision.name, found))
         pair = self.pair

@@ -118,8 +118,8 @@ class Points:
     def whole_range(self) -> tuple[Setting, ...]:
         """Settings over the whole range of the dtype; none if the op is not elementwise.
 
-        The last has the numbers whose square overflows, and smaller ones.  Points at which the op has no finite
-        value or gradient in this precision are left out.
+        The last has the numbers whose square overflows, and smaller ones.  Points at which the op
+        has no finite value or gradient in this precision are left out.
         """
         first = self.random(2)
         one_input = len(self.shapes) == 1 and not self.op.parameter_shapes()

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...adapters.base import required
 from ...core import Op
+from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
 from ...core.formulas.arguments import is_whole, listed
 from ...core.formulas.op import Shape, attributes
@@ -34,7 +35,7 @@ BATCHES = (2, 5)
 #: The rows of matrices to be multiplied, and their columns: 64 elements or more in each tensor,
 #: so that scattered errors of fast algorithms can be recognised.
 INNER, OUTER = 9, 8
-#: The most samples, and the most numbers, on which `_suits` compares a sample with its batch.
+#: The most samples, and the most numbers, on which `_suits` compares a part of a batch with the whole.
 SAMPLES, NUMBERS = 64, 100_000
 
 
@@ -194,21 +195,22 @@ def suggested(op: Op, shapes: Sequence[Shape]) -> str:
 def _suits(op: Op, shapes: tuple[Shape, ...]) -> bool:
     """Whether axis 0 of inputs of these shapes is the batch: see `stand_alone`."""
     T = max(BATCHES[-1], min(SAMPLES, NUMBERS // max(map(math.prod, shapes))))
-    try:
-        return stand_alone(op, *_drawn(op, T, shapes))
-    except (ValueError, IndexError):
-        return False
+    return stand_alone(op, *_drawn(op, T, shapes))
+
+
+#: The parts in which `stand_alone` gives a batch to an op; some ops do not take a single sample.
+TWO_PARTS = (slice(2), slice(2, None))
 
 
 def stand_alone(op: Op, *y: NDArray) -> bool:
-    """Whether a sample's values are the same alone as in its batch, wherever it stands there.
+    """Whether a sample's values are the same in a part of its batch as in the whole.
 
     A triangle of the last two axes keeps vectors apart, but what it keeps of one depends on its
     position, so their batch is the matrix.
 
     Parameters
     ----------
-    y : all inputs, the parameters last; axis 0 of every input is the batch.
+    y : all inputs, the parameters last; axis 0 of every input is the batch, of four or more.
 
     >>> from gradparity.core.vocabulary.rearranging import Triangle
     >>> [stand_alone(Triangle(), np.ones(shape)) for shape in ((4, 3), (4, 5, 3))]
@@ -222,14 +224,17 @@ def stand_alone(op: Op, *y: NDArray) -> bool:
         z = op.forward(*(a[rows] for a in y[:n]), *y[n:])
         return [np.asarray(a) for a in (z if isinstance(z, tuple) else (z,))[: len(op.outputs)]]
 
-    with np.errstate(all="ignore"):
-        whole, *parts = (values(rows) for rows in (slice(None), slice(1), slice(1, None)))
+    try:
+        with np.errstate(all="ignore"):
+            whole, *parts = map(values, (slice(None), *TWO_PARTS))
+    except (ValueError, IndexError):
+        return False
     return all(
         z.ndim > 0
         and len(z) == len(y[0])
         and z[rows].shape == part.shape
         and np.allclose(z[rows], part, equal_nan=True)
-        for rows, found in zip((slice(1), slice(1, None)), parts, strict=True)
+        for rows, found in zip(TWO_PARTS, parts, strict=True)
         for z, part in zip(whole, found, strict=True)
     )
 
