@@ -35,7 +35,7 @@ BATCHES = (2, 5)
 #: The rows of matrices to be multiplied, and their columns: 64 elements or more in each tensor,
 #: so that scattered errors of fast algorithms can be recognised.
 INNER, OUTER = 9, 8
-#: The most samples, and the most numbers, on which `_suits` compares a part of a batch with the whole.
+#: The most samples, and the most numbers, that `_suits` draws.
 SAMPLES, NUMBERS = 64, 100_000
 
 
@@ -250,11 +250,11 @@ def _drawn(op: Op, T: int, shapes: Sequence[Shape]) -> list[NDArray]:
 
 def _fits(op: Op, shapes: tuple[Shape, ...], batches: Sequence[int] = BATCHES) -> bool:
     """Whether the op accepts the shapes, and its formula gives the shape it declares."""
+    y = _drawn(op, batches[0], shapes)
     try:
         network = network_of(op, len(shapes))
         for T in batches[1:]:
             shapes_of_z(network, [(T, *shape) for shape in shapes])
-        y = _drawn(op, batches[0], shapes)
         said = shapes_of_z(network, [(batches[0], *shape) for shape in shapes])
         with np.errstate(all="ignore"):
             z = op.forward(*y, *([op.sample(*y)] if op.random else []))
