@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradparity import ops
 from gradparity.comparisons.check.check import check
+from gradparity.comparisons.check.unexercised import unexercised
 from gradparity.comparisons.report.as_json import from_json, to_json
 from gradparity.core import (
     Attention,
     Case,
     Conv,
     Embedding,
+    Identity,
     LeakyReLU,
     LinearLoss,
     Max,
@@ -68,6 +71,45 @@ def test_it_is_in_the_report_and_in_json_without_effect() -> None:
     for run in older["runs"]:
         del run["unexercised"]
     assert from_json(json.dumps(older)).runs[0].unexercised == ()
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "d", "said"),
+    [
+        (ops.Huber(10.0), [[1.0, 2.0]], [[0.0, 0.0]], "no output is farther than delta = 10"),
+        (ops.Huber(0.1), [[1.0, 2.0]], [[0.0, 0.0]], "no output is within delta = 0.1 of"),
+        (ops.Huber(1.5), [[1.0, 2.0]], [[0.0, 0.0]], ""),
+        (ops.SmoothL1(3.0), [[1.0, 2.0]], [[0.0, 0.0]], "no output is farther than beta = 3"),
+        (ops.L1(), [[1.0, 2.0]], [[0.0, 0.0]], "no output is below its target"),
+        (ops.L1(), [[1.0, -2.0]], [[0.0, 0.0]], ""),
+        (ops.HingeLoss(), [[0.5, 0.2]], [[1.0, -1.0]], "no output is outside the margin"),
+        (ops.SquaredHinge(), [[2.0, -2.0]], [[1.0, -1.0]], "no output is inside the margin"),
+        (ops.HingeEmbedding(), [[2.0, 0.5]], [[1.0, -1.0]], "target -1 is above margin = 1"),
+        (ops.HingeEmbedding(), [[2.0, 0.5, 3.0]], [[1.0, -1.0, -1.0]], ""),
+        (ops.MultiMargin(), [[0.0, 0.5, 5.0]], [2], "no other class is inside the margin"),
+        (ops.MultiMargin(), [[0.0, 0.5, 1.2]], [2], ""),
+        (ops.NLL(ignore_index=-100), [[-1.0, -2.0]], [0], "no label is ignore_index = -100"),
+        (ops.NLL(ignore_index=-100), [[-1.0, -2.0]] * 2, [0, -100], ""),
+    ],
+    ids=str,
+)
+def test_branches_of_a_loss(loss: Any, y: Any, d: Any, said: str) -> None:
+    network = Network(Node("y1", Identity(), "x"), divergence=loss)
+    found = unexercised(Case(network, {}, np.array(y), np.array(d)))
+    assert len(found) == bool(said)
+    assert not said or (found[0].startswith(f"Div ({loss.name}): ") and said in found[0])
+
+
+def test_branches_of_a_weighted_loss() -> None:
+    network = Network(
+        Node("y1", Identity(), "x"),
+        divergence=ops.Huber(10.0),
+        inputs=("x", "w"),
+        weights="w",
+    )
+    inputs = {"x": np.ones((2, 3)), "w": np.ones(2)}
+    found = unexercised(Case(network, {}, inputs, np.zeros((2, 3))))
+    assert found == ("Div (Huber): no output is farther than delta = 10 from its target",)
 
 
 def test_an_embedding_in_a_network() -> None:
