@@ -219,9 +219,9 @@ class Arctan2(Elementwise):
             forms = {
                 "c / (a^2 + b^2)": lambda: c / (a * a + b * b),
                 "c (1 / (a^2 + b^2))": lambda: c * (1 / (a * a + b * b)),
-                "c (1 / (a^2 + b^2)), 0 where a^2 + b^2 vanishes": lambda: _inverse(c, a, b),
             }
-            return dz * usual(c / r / r, forms)
+            rare = {"c (1 / (a^2 + b^2)), 0 where a^2 + b^2 vanishes": lambda: _inverse(c, a, b)}
+            return dz * usual(c / r / r, forms, rare)
 
         return over(b), -over(a)
 
