@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice, product
+from itertools import chain, count, islice, product
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
 from ...core.formulas.arguments import is_whole, listed
 from ...core.formulas.op import Shape, attributes
+from ...core.network.batch import op_keeps_samples
 from ...core.network.contract import sampled_integers
 from .setting import names_of_inputs, network_of, shapes_of_z
 
@@ -35,8 +36,10 @@ BATCHES = (2, 5)
 #: The rows of matrices to be multiplied, and their columns: 64 elements or more in each tensor,
 #: so that scattered errors of fast algorithms can be recognised.
 INNER, OUTER = 9, 8
-#: The most samples, and the most numbers, that `_suits` draws.
+#: The most samples, and the most numbers, that `_many` draws.
 SAMPLES, NUMBERS = 64, 100_000
+#: The fewest samples that show whether samples influence one another.
+FEWEST = 3
 
 
 def takes_dz_alone(backward: Callable[..., Any], forward: Callable[..., Any]) -> bool:
@@ -187,15 +190,31 @@ def _fitting(op: Op, n: int) -> Iterator[tuple[Shape, ...]]:
 def suggested(op: Op, shapes: Sequence[Shape]) -> str:
     """Shapes that suit the op and have more axes than these, for a message; "" if none is known."""
     for found in _fitting(op, len(shapes)):
-        if len(found[0]) > len(shapes[0]) and _suits(op, found):
+        if len(found[0]) > len(shapes[0]) and stand_alone(op, *_many(op, found)):
             return f", such as {found[0] if len(found) == 1 else list(found)}"
     return ""
 
 
 def _suits(op: Op, shapes: tuple[Shape, ...]) -> bool:
-    """Whether axis 0 of inputs of these shapes is the batch: see `stand_alone`."""
-    T = max(BATCHES[-1], min(SAMPLES, NUMBERS // max(map(math.prod, shapes))))
-    return stand_alone(op, *_drawn(op, T, shapes))
+    """Whether axis 0 of inputs of these shapes is the batch, or the op mixes samples openly.
+
+    The latter is checked as such: attention on vectors takes the batch for its sequence.
+    """
+    if stand_alone(op, *_many(op, shapes)):
+        return True
+    few, many = _drawn(op, _free(shapes, FEWEST), shapes), _many(op, shapes)
+    return not (op_keeps_samples(op, *few) or op_keeps_samples(op, *many))
+
+
+def _many(op: Op, shapes: tuple[Shape, ...]) -> list[NDArray]:
+    """Inputs of many samples."""
+    T = min(SAMPLES, NUMBERS // max(map(math.prod, shapes)))
+    return _drawn(op, _free(shapes, max(BATCHES[-1], T)), shapes)
+
+
+def _free(shapes: Sequence[Shape], least: int) -> int:
+    """A number of samples that is not the length of another axis, and could not pass for it."""
+    return next(T for T in count(least) if all(T not in shape for shape in shapes))
 
 
 #: The parts in which `stand_alone` gives a batch to an op; some ops do not take a single sample.
