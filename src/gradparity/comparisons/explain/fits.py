@@ -6,7 +6,7 @@ modes, every number that it was made with is fitted by Gauss-Newton steps, and e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
-from ...core.network.backprop import arriving
 from ...core.network.case import Case
-from ...core.network.contract import FormulaError, gradients_of, value_of
+from ...core.network.contract import FormulaError
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
@@ -25,7 +25,7 @@ from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import roundings
 from .at_node import explains, reference_of
 from .choices import ENOUGH, solve, spelled
-from .fault_sites import inputs_at
+from .plain import Plain
 from .variants import Rescaled, arguments_of, rearranged_inputs, rearranged_value, variants
 
 __all__ = ["Fit", "as_rearranged", "fitted", "is_explained", "reference_by"]
@@ -41,6 +41,14 @@ STEPS = 12
 DIFFERENCE = 2.0**-10
 #: Where the steps begin: at the op's own number, and at so many times it.
 BEGINNINGS = (1.0, 1e-3, 1e3)
+#: A number that a step changes by less, relatively, is near the best one ...
+SETTLED = 1e-2
+#: ... and is given up if the step leaves more than this part of the residual.
+FALLS = 0.99
+#: A number is confirmed where its plain result is this near, relative to the largest element ...
+COARSE = 1e-3
+#: ... or off by so many bounds.
+ROOM = 4.0
 
 
 class Fit(NamedTuple):
@@ -72,10 +80,11 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> F
     if step.op.random or not _is_plain(e):
         return None
     with np.errstate(all="ignore"):
-        for words, other in _near(step, q, case, trace, e):
+        plain = Plain.of(step, case, trace)
+        for words, other in _near(plain, q, case, e):
             if is_explained(step, other, q, case, trace, e):
                 return Fit(q, other, words)
-        for name, value, other in _others(step, q, case, trace, e):
+        for name, value, other in _others(step, q, case, trace, e, plain):
             if is_explained(step, other, q, case, trace, e):
                 if isinstance(other, Rescaled):
                     return Fit(q, other, other.said)
@@ -95,44 +104,18 @@ def _is_plain(e: Reference) -> bool:
     return e.valid is None and bool(np.isfinite(e.got).all())
 
 
-def _near(
-    step: Step, q: Quantity, case: Case, trace: Trace, e: Reference
-) -> Iterator[tuple[str, Op]]:
+def _near(plain: Plain | None, q: Quantity, case: Case, e: Reference) -> Iterator[tuple[str, Op]]:
     """(words, op) of the variants whose result in plain arithmetic is near what was got."""
-    known = {*trace.values(), *case.given}
-    if step in case.network.loss or not known.issuperset((*step.inputs, *step.outputs)):
+    if plain is None or sum(a.size for a in plain.y) + np.size(e.got) > MOST:
         return
-    y, _ = inputs_at(case, trace.values(), step)
-    if sum(a.size for a in y) + np.size(e.got) > MOST:
-        return
+    step, y = plain.step, plain.y
     got = np.asarray(e.got, np.float64)
     room = max(NEAR, 1e3 * case.precision.unit) * np.abs(got).max(initial=0.0)
-    uses = [None if edge is None else Quantity.use(case.network, edge) for edge in step.edges]
-    arrived = any(name in trace.grad for name in step.outputs)
-
-    def gradients(op: Op, z: dict[str, Any]) -> list[Any]:
-        """The gradients by its inputs, given the values that the op gives."""
-        if not arrived:
-            return [None] * len(y)
-        return [*gradients_of(step, op, arriving(step, trace.grad, z), y, step.joined(z))]
-
-    had = [None if use is None else _had(trace, use) for use in uses]
-    read_off = rearranged_inputs(step, y, had, gradients(step.op, value_of(step, step.op, y)))
+    read_off = rearranged_inputs(step, y, plain.got, plain.gradients(step.op))
     for words, other in chain(variants(step, y), read_off):
-        try:
-            z = value_of(step, other, y)
-            found = gradients(other, z)[uses.index(q)] if q in uses else z.get(q.name)
-        except FormulaError:  # a user's formula refuses such inputs
-            continue
+        found = plain.result(other, q)
         if found is not None and found.shape == got.shape and np.all(np.abs(found - got) <= room):
             yield words, other
-
-
-def _had(trace: Trace, use: Quantity) -> Any:
-    """The gradient through a use, as the trace has it."""
-    if use.target is None:
-        return trace.grad.get(use.name)
-    return trace.edge_grad.get((use.name, use.target))
 
 
 def as_rearranged(
@@ -161,13 +144,21 @@ def reference_by(
 
 
 def _others(
-    step: Step, q: Quantity, case: Case, trace: Trace, e: Reference
+    step: Step, q: Quantity, case: Case, trace: Trace, e: Reference, plain: Plain | None
 ) -> Iterator[tuple[str, Any, Op]]:
     """The op with one argument changed: its name, its value now, and the other op."""
+
+    def at(op: Op) -> Any:
+        """The quantity by another op; None where its formulas refuse what is there."""
+        if plain is not None:
+            return plain.result(op, q)
+        found = reference_by(step, op, q, case, trace, e)
+        return None if found is None else np.asarray(found.want.value)
+
     for argument in arguments_of(step.op):
         value = getattr(step.op, argument.name)
         if isinstance(value, float):
-            for found in _numbers(step, argument.name, q, case, trace, e):
+            for found in _numbers(step.op, argument.name, e, at):
                 yield from _changed(step.op, argument.name, found)
         elif isinstance(value, bool):
             yield from _changed(step.op, argument.name, not value)
@@ -178,9 +169,9 @@ def _others(
 
     if not step.op.states and not step.op.integers:
         for divided in (False, True):
-            rescaled = replace(step, op=Rescaled(step.op, divided))
-            for found in _numbers(rescaled, "factor", q, case, trace, e):
-                yield from _changed(rescaled.op, "factor", found)
+            rescaled = Rescaled(step.op, divided)
+            for found in _numbers(rescaled, "factor", e, at):
+                yield from _changed(rescaled, "factor", found)
 
 
 def _changed(op: Op, name: str, value: Any) -> Iterator[tuple[str, Any, Op]]:
@@ -197,33 +188,60 @@ def _interface(op: Op) -> tuple[Any, ...]:
     return op.parameter_shapes(), op.outputs, op.states
 
 
-def _numbers(
-    step: Step, name: str, q: Quantity, case: Case, trace: Trace, e: Reference
-) -> Iterator[float]:
+def _numbers(op: Op, name: str, e: Reference, result: Callable[[Op], Any]) -> Iterator[float]:
     """Values of one argument that leave the least, spelled with few digits where they can be."""
-    got, bound = np.asarray(e.got, np.float64), e.want.full_error()
+    got, bound = np.asarray(e.got, np.float64), np.asarray(e.want.full_error())
+    room = COARSE * np.abs(got).max(initial=0.0) + ROOM * bound
 
     def at(t: float) -> Any:
-        """The reference with this value; None where the op or its formula refuses it."""
-        for _, _, other in _changed(step.op, name, t):
-            found = reference_by(step, other, q, case, trace, e)
-            return None if found is None else np.asarray(found.want.value)
-        return None
+        """The result with this value; None where the op or its formula refuses it."""
+        other = next((other for *_, other in _changed(op, name, t)), None)
+        found = None if other is None else result(other)
+        return None if found is None or found.shape != got.shape else found
 
-    own = float(getattr(step.op, name))
+    own = float(getattr(op, name))
+    tried: set[float] = set()
     for beginning in BEGINNINGS if own else (1e-8, 1e-3, 1.0):
-        t = own * beginning if own else beginning
-        telling = 0
-        for _ in range(STEPS):
-            here, beside = at(t), at(t * (1.0 + DIFFERENCE))
-            if here is None or beside is None:
-                break
-            by, telling = solve(got - here, (beside - here) / (t * DIFFERENCE), bound)
-            if not np.isfinite(by) or not telling:
-                break
-            # No step leaves the sign, nor more than a thousandfold smaller.
-            t = t + by if (t + by) * t > 0 else t * 1e-3
-            if abs(by) <= 1e-15 * abs(t):
-                break
-        if telling >= ENOUGH and abs(t - own) > 1e-9 * abs(own):
-            yield from spelled(t, telling)
+        t, telling = _solved(at, got, bound, own * beginning if own else beginning)
+        if telling < ENOUGH or abs(t - own) <= 1e-9 * abs(own):
+            continue
+        for value in spelled(t, telling):
+            found = None if value in tried else at(value)
+            tried.add(value)
+            if found is not None and np.all(np.abs(found - got) <= room):
+                yield value
+
+
+def _solved(
+    at: Callable[[float], Any], got: NDArray, bound: NDArray, t: float
+) -> tuple[float, int]:
+    """The value to which Gauss-Newton steps lead, and how many elements tell it; 0 if none."""
+    telling = 0
+    for _ in range(STEPS):
+        here, beside = at(t), at(t * (1.0 + DIFFERENCE))
+        if here is None or beside is None:
+            break
+        left, slope = got - here, (beside - here) / (t * DIFFERENCE)
+        by, telling = solve(left, slope, bound)
+        if not np.isfinite(by) or not telling:
+            break
+        if abs(by) <= SETTLED * abs(t) and not _falls(left, left - by * slope, bound):
+            return t, 0  # the least that this argument leaves is not zero
+        # No step leaves the sign, nor more than a thousandfold smaller.
+        t = t + by if (t + by) * t > 0 else t * 1e-3
+        if abs(by) <= 1e-15 * abs(t):
+            break
+    return t, telling
+
+
+def _falls(before: NDArray, after: NDArray, bound: NDArray) -> bool:
+    """Whether a step brings the residual to its bound, or well below what it was before."""
+    if np.all(np.abs(before) <= ROOM * bound) or np.all(np.abs(after) <= ROOM * bound):
+        return True
+    weight = 1.0 / np.maximum(bound, 1e-300)
+    left, then = before * weight, after * weight
+    known = np.isfinite(left) & np.isfinite(then)
+    largest = np.abs(left[known]).max(initial=0.0)  # squares of large numbers overflow
+    return bool(
+        np.linalg.norm(then[known] / largest) <= FALLS * np.linalg.norm(left[known] / largest)
+    )

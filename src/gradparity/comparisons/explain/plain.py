@@ -1,0 +1,85 @@
+"""The formulas of a node in plain float64, on what the implementation had there.
+
+They cost a small part of what the same formulas cost with bounds, so candidates are tried here
+first; whoever accepts one confirms it inside its bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.network.backprop import arriving
+from ...core.network.case import Case
+from ...core.network.contract import FormulaError, gradients_of, value_of
+from ...core.network.nodes import Step
+from ...core.network.quantity import Quantity
+from ...core.network.trace import Trace
+from .fault_sites import inputs_at
+
+__all__ = ["Plain"]
+
+
+class Plain:
+    """A node with its inputs and the gradients that arrived there, in float64.
+
+    Attributes
+    ----------
+    step, y : the node, and its inputs.
+    got : the gradient by each input as the trace has it; None where it has none.
+    uses : the quantity of each input's gradient; None where there is none.
+    """
+
+    def __init__(self, step: Step, case: Case, trace: Trace) -> None:
+        self.step = step
+        self.y = tuple(map(_wide, inputs_at(case, trace.values(), step)[0]))
+        edges = step.edges
+        self.uses = [None if e is None else Quantity.use(case.network, e) for e in edges]
+        self.got = [None if use is None else _had(trace, use) for use in self.uses]
+        there = {name: trace.grad.get(name) for name in step.outputs}
+        self._dz = {name: _wide(g) for name, g in there.items() if g is not None}
+
+    @classmethod
+    def of(cls, step: Step, case: Case, trace: Trace) -> Plain | None:
+        """The node; None for a part of the loss, or where the trace lacks a value of it."""
+        known = {*trace.values(), *case.given}
+        if step in case.network.loss or not known.issuperset((*step.inputs, *step.outputs)):
+            return None
+        return cls(step, case, trace)
+
+    def values(self, op: Any) -> dict[str, Any]:
+        """The values by the formulas of an op, by name."""
+        return value_of(self.step, op, self.y)
+
+    def gradients(self, op: Any) -> list[Any]:
+        """The gradient by every input by the formulas of an op; None where there is none."""
+        if not self._dz:
+            return [None] * len(self.y)
+        z = self.values(op)
+        dz = arriving(self.step, self._dz, z)
+        return [*gradients_of(self.step, op, dz, self.y, self.step.joined(z))]
+
+    def result(self, op: Any, q: Quantity) -> NDArray | None:
+        """A quantity by the formulas of an op; None where there is none, or they refuse."""
+        try:
+            if q in self.uses:
+                found = self.gradients(op)[self.uses.index(q)]
+            else:
+                found = self.values(op).get(q.name)
+        except FormulaError:  # a user's formula refuses such inputs
+            return None
+        return None if found is None else np.asarray(found)
+
+
+def _wide(a: Any) -> Any:
+    """Floats as float64, with anything else as it is."""
+    return a.astype(np.float64) if a.dtype.kind == "f" else a
+
+
+def _had(trace: Trace, use: Quantity) -> Any:
+    """The gradient through a use, as the trace has it."""
+    if use.target is None:
+        return trace.grad.get(use.name)
+    return trace.edge_grad.get((use.name, use.target))
