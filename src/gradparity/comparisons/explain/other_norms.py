@@ -12,9 +12,10 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.formulas.norms import BatchNorm, LayerNorm, Normalisation
+from ...core.formulas.op import Op
 from .allowed import Alternative
 
-__all__ = ["other_norms"]
+__all__ = ["other_norms", "unbiased"]
 
 #: Values of eps in wide use.
 USUAL = (1e-3, 1e-5, 1e-6, 1e-12)
@@ -64,6 +65,43 @@ class OtherLayerNorm(_Other, LayerNorm):
     @property
     def factor(self) -> float:
         return self.n / max(self.n - 1, 1) if self.corrected else 1.0
+
+
+class _Unbiased(Normalisation):
+    """A normalisation by the variance divided by n - 1."""
+
+    def _centred(self, x: Array, axes: Any) -> tuple[Array, Array, Array, Array]:
+        c, _, mean, var = super()._centred(x, axes)
+        return c, self.inverse_deviation(var * _correction(c, var)), mean, var
+
+    def through_statistics(self, dh: Array, c: Array, r: Array, axes: Any) -> Array:
+        h, factor = c * r, _correction(c, r)
+        dh_mean = dh.mean(axis=axes, keepdims=True)
+        return r * (dh - dh_mean - h * ((dh * h).mean(axis=axes, keepdims=True) * factor))
+
+
+def _correction(elements: Array, statistics: Array) -> float:
+    """n / (n - 1) for the n elements of each statistic."""
+    n = elements.size // statistics.size
+    return n / max(n - 1, 1)
+
+
+@cache
+def _unbiased(kind: Any) -> Any:
+    """The class of this normalisation by the unbiased variance."""
+    return dataclass(frozen=True, repr=False)(
+        type(f"Unbiased{kind.__name__}", (_Unbiased, kind), {})
+    )
+
+
+def unbiased(op: Op) -> Iterator[tuple[str, Op]]:
+    """(words, op) of the same normalisation by the variance divided by n - 1.
+
+    >>> [words for words, _ in unbiased(BatchNorm(3))]
+    ['right with the variance divided by n - 1, not by n']
+    """
+    if isinstance(op, Normalisation) and op.centred:
+        yield f"right with {UNBIASED}", _unbiased(type(op))(**vars(op))
 
 
 @cache

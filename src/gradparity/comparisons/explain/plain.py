@@ -6,6 +6,9 @@ first; whoever accepts one confirms it inside its bound.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,28 +52,46 @@ class Plain:
             return None
         return cls(step, case, trace)
 
+    @cached_property
+    def z(self) -> dict[str, Any]:
+        """The values by the node's own formulas, by name."""
+        return self.values(self.step.op)
+
+    def through(self, change: Callable[[Any], Any]) -> Plain:
+        """The same node with every input and every gradient that arrived changed."""
+        other = copy(self)
+        other.y = tuple(map(change, self.y))
+        other._dz = {name: change(g) for name, g in self._dz.items()}
+        return other
+
     def values(self, op: Any) -> dict[str, Any]:
         """The values by the formulas of an op, by name."""
         return value_of(self.step, op, self.y)
 
-    def gradients(self, op: Any) -> list[Any]:
-        """The gradient by every input by the formulas of an op; None where there is none."""
+    def gradients(self, op: Any, z: Mapping[str, Any] | None = None) -> list[Any]:
+        """The gradient by every input by the formulas of an op; None where there is none.
+
+        `z` replaces the values of that op.
+        """
         if not self._dz:
             return [None] * len(self.y)
-        z = self.values(op)
+        z = self.values(op) if z is None else z
         dz = arriving(self.step, self._dz, z)
         return [*gradients_of(self.step, op, dz, self.y, self.step.joined(z))]
 
-    def result(self, op: Any, q: Quantity) -> NDArray | None:
-        """A quantity by the formulas of an op; None where there is none, or they refuse."""
+    def result(self, op: Any, q: Quantity, z: Mapping[str, Any] | None = None) -> NDArray | None:
+        """A quantity by the formulas of an op; None where there is none, or they refuse.
+
+        `z` is that of `gradients`.
+        """
         try:
             if q in self.uses:
-                found = self.gradients(op)[self.uses.index(q)]
+                found = self.gradients(op, z)[self.uses.index(q)]
             else:
                 found = self.values(op).get(q.name)
         except FormulaError:  # a user's formula refuses such inputs
             return None
-        return None if found is None else np.asarray(found)
+        return None if found is None else np.asanyarray(found)
 
 
 def _wide(a: Any) -> Any:

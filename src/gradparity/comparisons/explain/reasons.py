@@ -16,7 +16,9 @@ from ..measure.at_node import Reference
 from .fits import Fit, as_rearranged, fitted, is_explained, reference_by
 from .hints import hint, where_it_is_wrong
 from .mistakes import lost_uses, mistake
+from .plain import Plain
 from .samples import weights_at_node
+from .terms import left_out
 
 __all__ = ["as_consequence", "reason_in_float64", "reason_of"]
 
@@ -92,6 +94,8 @@ def _at_node(
                 known.setdefault(step.name, fit)
         elif same is not None and q.is_gradient:
             found = _of_that_function(step, same, e, case, trace)
+        elif e.valid is None and not step.op.random and np.isfinite(e.got).all():
+            found = left_out(Plain.of(step, case, trace), q, e)
     return found
 
 

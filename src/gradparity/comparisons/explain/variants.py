@@ -6,8 +6,9 @@ recurrent cell also has the order of its gates and the functions inside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass, replace
+from functools import partial
 from itertools import combinations, permutations
 from typing import Any
 
@@ -18,7 +19,9 @@ from ...core.formulas.op import Op, Shape
 from ...core.formulas.recurrent import LSTMCell
 from ...core.formulas.smooth import sigmoid, sigmoid_slope, tanh, tanh_slope
 from ...core.network.nodes import Step
+from ...core.vocabulary.sequences import GRUCell
 from .hints import order_of_slices
+from .other_norms import unbiased
 
 __all__ = ["Rescaled", "arguments_of", "rearranged_inputs", "rearranged_value", "variants"]
 
@@ -26,6 +29,11 @@ __all__ = ["Rescaled", "arguments_of", "rearranged_inputs", "rearranged_value", 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 #: Factors that a parameter may have by mistake.
 FACTORS = {0.0: "is left out", -1.0: "has the other sign", 2.0: "counts twice"}
+#: The gates of the recurrent cells, in the order of their blocks, each with its function.
+GATES: dict[type[Op], dict[str, str]] = {
+    LSTMCell: {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid"},
+    GRUCell: {"r": "sigmoid", "u": "sigmoid", "n": "tanh"},
+}
 #: Slices of gradients in plain arithmetic are the same if they are this near.
 NEAR = 1e-9
 #: Maximum number of slices whose order is listed.
@@ -93,20 +101,26 @@ class Move:
     orders : (axis, the index that each element is taken from).
     axes : the order of the axes, as `np.transpose` takes it; empty to keep them.
     times : a factor of every element.
+    negative : indices along the last axis whose elements have the other sign.
     """
 
     orders: tuple[tuple[int, tuple[int, ...]], ...] = ()
     axes: tuple[int, ...] = ()
     times: float = 1.0
+    negative: tuple[int, ...] = ()
 
     def to(self, a: Array) -> Array:
         """The rearranged array."""
+        if self.negative:
+            return np.where(np.isin(np.arange(a.shape[-1]), self.negative), -a, a)
         if self.times != 1.0:
             return a * self.times
         return moved(a, lambda plain, fill: self._moved(plain, back=False))
 
     def back(self, a: Array) -> Array:
         """The array in its original arrangement, or a gradient by it."""
+        if self.negative:
+            return self.to(a)
         if self.times != 1.0:
             return a * self.times
         return moved_back(a, lambda plain: self._moved(plain, back=True))
@@ -228,8 +242,11 @@ def variants(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
     """
     op = step.op
     yield from _modes(op)
+    if type(op) in GATES:
+        yield from _gates(op, y)
     if type(op) is LSTMCell:
-        yield from _cells(op, y)
+        yield from _functions(op)
+    yield from unbiased(op)
     n = len(y) - len(op.parameter_shapes())
     values = [i for i in range(n) if y[i].dtype.kind == "f"]
     for some in ([*range(n, len(y))], values):
@@ -242,6 +259,7 @@ def variants(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
     for i in range(n, len(y)):
         for times, how in FACTORS.items():
             yield f"right if {_input(step, i, n)} {how}", _on(op, y, i, Move(times=times))
+    yield from _interleaved(step, y)
     for i in (*range(n, len(y)), *values):
         for how, move in _moves(y[i].shape):
             yield f"right if {_input(step, i, n)} {how}", _on(op, y, i, move)
@@ -317,24 +335,77 @@ def _modes(op: Op) -> Iterator[tuple[str, Op]]:
                 yield f"{said}, where the network has {argument.name} = {value}", InMode(op, other)
 
 
-def _cells(op: LSTMCell, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
-    """The gates in another order, and another function or none at one place of the cell."""
-    own, n = op.gates, len(y) - len(op.parameter_shapes())
+def _gates(op: Any, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
+    """The gates of a cell in another order, or one of them with the other sign."""
+    functions, n = GATES[type(op)], len(y) - len(op.parameter_shapes())
+    own = tuple(functions)
+    parameters = [i for i in range(n, len(y)) if y[i].shape[-1:] == (len(own) * op.h,)]
+
+    def block(gate: str) -> range:
+        return range(op.h * own.index(gate), op.h * (own.index(gate) + 1))
+
+    def on_all(move: Callable[[NDArray], Move]) -> Op:
+        return OnOther(op, (*range(len(y)),), tuple((i, move(y[i])) for i in parameters))
+
     for gates in permutations(own):
         if gates != own:
             blocks = (range(op.h * gates.index(g), op.h * (gates.index(g) + 1)) for g in own)
-            order = tuple(i for block in blocks for i in block)
-            moves = tuple((i, Move(((y[i].ndim - 1, order),))) for i in range(n, len(y)))
+            order = tuple(i for each in blocks for i in each)
             said = f"right with its gates in the order {', '.join(gates)}"
             said += f", where the network has {', '.join(own)}"
-            yield said, OnOther(op, (*range(len(y)),), moves)
-    for place in (*own, "c"):
+            yield said, on_all(partial(_ordered, order))
+    for gate, function in functions.items():
+        # sigmoid(-s) = 1 - sigmoid(s)
+        said = (
+            f"{gate} and 1 - {gate} exchanged" if function == "sigmoid" else f"-{gate} for {gate}"
+        )
+        move = Move(negative=(*block(gate),))
+        yield f"right with {said}", on_all(lambda _, move=move: move)
+
+
+def _ordered(order: tuple[int, ...], a: NDArray) -> Move:
+    """The move of the last axis into another order."""
+    return Move(((a.ndim - 1, order),))
+
+
+def _functions(op: LSTMCell) -> Iterator[tuple[str, Op]]:
+    """Another function or none at one place of the cell."""
+    for place in (*op.gates, "c"):
         usual = next(name for name, pair in FUNCTIONS.items() if pair == op.function(place))
         where = "the new cell state" if place == "c" else f"gate {place}"
         for instead in FUNCTIONS:
             if instead != usual:
                 said = f"{instead} in place of {usual} at" if instead else f"no {usual} at"
                 yield f"right with {said} {where}", OtherCell(op.d, op.h, place, instead)
+
+
+def _interleaved(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
+    """Groups along an axis that are interleaved: element c is in c % k, and not in c // m.
+
+    Every number k that the op was made with is tried along every axis that it divides.
+    """
+    op, shapes = step.op, [a.shape for a in y]
+    if len(step.values) > 1:
+        return
+    n = len(y) - len(op.parameter_shapes())
+    numbers = {a.name: getattr(op, a.name) for a in arguments_of(op)}
+    for axis, width in enumerate(shapes[0]):
+        for name, k in numbers.items():
+            if axis == 0 or type(k) is not int or not 1 < k < width or width % k:
+                continue
+            order = tuple(range(width)[i + k * j] for i in range(k) for j in range(width // k))
+            moves: list[tuple[int, Move]] = []
+            for i, shape in enumerate(shapes):
+                axes = [axis] if i < n else [a for a, size in enumerate(shape) if size == width]
+                if axes and y[i].dtype.kind == "f" and shape[axes[0] : axes[0] + 1] == (width,):
+                    moves.append((i, Move(((axes[0], order),))))
+            inside: Op = OnOther(op, (*range(len(y)),), tuple(moves))
+            z = op.output_shape(*shapes)
+            if len(z) > axis and z[axis] == width:
+                back = tuple(int(i) for i in np.argsort(order))
+                inside = Rearranged(inside, Move(((axis, back),)))
+            said = f"right with its {name} interleaved along axis {axis}"
+            yield f"{said}: element c in number c % {k}, not in c // {width // k}", inside
 
 
 def _moves(shape: Shape) -> Iterator[tuple[str, Move]]:
