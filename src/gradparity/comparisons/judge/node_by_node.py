@@ -132,6 +132,10 @@ def judge_what_is_there(
 
 #: What is said of a result that is infinite or NaN where the formula is finite in this dtype.
 OVERFLOW = "not finite where the function is"
+#: The names of coarser formats begin with this; a result that is off by half has no digit of one.
+STORED, HALF = "a result stored in", 0.5
+#: What is added where that is a lack of range.
+ON_THE_WAY = ": a number on the way to it overflows or underflows"
 
 
 class _Place(NamedTuple):
@@ -339,7 +343,7 @@ class _Judge:
             beyond = f"{times:.3g} times what {_entitled(self.precision)} can be off"
             said = f"right in float64; {beyond if np.isfinite(times) else OVERFLOW}"
             if coarse:
-                said += f", as far as {coarse}"
+                said += ON_THE_WAY if _lost_range(measured, coarse) else f", as far as {coarse}"
                 return replace(found, verdict=Verdict.IMPRECISE, note=said)
             return replace(found, note=_joined(said, found.note))
         if step is not None and is_distinct(self.precision, q, self.float64):
@@ -360,6 +364,14 @@ class _Judge:
         scatters = few or is_scattered(measured.got, measured.want, measured.bound)
         as_far = f"as far off as {coarse} is" if coarse and not reason and scatters else ""
         return replace(found, note=_joined(reason, found.note, as_far))
+
+
+def _lost_range(m: Measured, coarse: str) -> bool:
+    """Whether most wrong elements are not finite, or lack the digits that a coarser format has."""
+    with np.errstate(all="ignore"):
+        gone = m.outside & (m.error >= HALF * np.abs(m.want))
+    most = 2 * np.count_nonzero(gone) >= np.count_nonzero(m.outside)
+    return not np.isfinite(m.furthest) or (coarse.startswith(STORED) and bool(most))
 
 
 def _with_bias(found: Finding, m: Measured, bias: SharedBias, right: bool) -> Finding:
