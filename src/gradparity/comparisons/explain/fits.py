@@ -90,6 +90,8 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> F
                     return Fit(q, other, other.said)
                 found = getattr(other, name)
                 said = f"right with {name} = {found}, where the network has {name} = {value}"
+                if isinstance(value, float) and found == float(f"{1.0 - value:.15g}"):
+                    said += f": 1 - {name} in place of {name}"
                 return Fit(q, other, said)
     return None
 

@@ -6,21 +6,25 @@ implementation had at the node.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.network.case import Case
-from ...core.network.nodes import Step
+from ...core.network.nodes import Edge, Step
 from ...core.network.trace import Trace
-from .fault_sites import fault_sites, mistaken
+from .fault_sites import FaultSite, fault_sites, mistaken, quantity
 
 __all__ = ["lost_uses", "mistake"]
 
 #: Roundings in which a mistaken formula may differ from the implementation of the same mistake.
 FEW = 16
+#: Mistakes that make two gradients wrong; where one is right, it stands in both places.
+EXCHANGED = ("gradients of the inputs exchanged", "gradients of two parameters exchanged")
 
 
-def mistake(case: Case, trace: Trace, quantity: str, got: Array, bound: Array) -> str:
+def mistake(case: Case, trace: Trace, of: str, got: Array, bound: Array) -> str:
     """The mistake that explains a wrong gradient in every element, in words; "" if none does.
 
     >>> from gradparity.core import *
@@ -30,19 +34,44 @@ def mistake(case: Case, trace: Trace, quantity: str, got: Array, bound: Array) -
     >>> mistake(case, trace, "grad x -> y1", wrong, np.zeros((4, 3)))
     'exactly what this mistake gives: input and output exchanged'
     """
-    site = next((s for s in fault_sites(case) if s.quantity == quantity), None)
+    site = next((s for s in fault_sites(case) if s.quantity == of), None)
     if site is None or not _there(case, trace, site.step):
         return ""
-    got, found = np.asarray(got, dtype=np.float64), []
     with np.errstate(all="ignore"):
-        for name, wrong in mistaken(case, trace, site):
-            if wrong is None or wrong.shape != got.shape:
-                continue
-            size = np.abs(wrong.astype(np.float64))
-            room = bound + FEW * case.precision.unit * (size + size.max(initial=0.0))
-            if np.all(np.abs(got - wrong) <= room):
-                found.append(name)
+        found = [
+            _one_sided(case, trace, site, name) if name in EXCHANGED else name
+            for name, wrong in mistaken(case, trace, site)
+            if _is(got, wrong, bound, case)
+        ]
     return f"exactly what this mistake gives: {', or '.join(found[:2])}" if found else ""
+
+
+def _is(got: Any, wrong: Any, bound: Any, case: Case) -> bool:
+    """Whether a result is what a mistake gives, inside its bound."""
+    if wrong is None or wrong.shape != np.shape(got):
+        return False
+    size = np.abs(wrong.astype(np.float64))
+    room = bound + FEW * case.precision.unit * (size + size.max(initial=0.0))
+    return bool(np.all(np.abs(np.asarray(got, np.float64) - wrong) <= room))
+
+
+def _one_sided(case: Case, trace: Trace, site: FaultSite, exchange: str) -> str:
+    """The mistake; where the node's other gradients are right, the one that stands here twice."""
+    assert site.step is not None
+    step = site.step
+    here = [s for s in fault_sites(case) if s.step is step and isinstance(s.key, Edge)]
+    others = [s for s in here if s.slot != site.slot]
+    wrong = {s.slot: dict(mistaken(case, trace, s)).get(exchange) for s in others}
+    had = {
+        s.slot: quantity(trace, s)
+        for s in others
+        if wrong[s.slot] is not None and (s.key in trace.edge_grad or s.key.source in trace.grad)
+    }
+    if any(_is(array, wrong[slot], 0.0, case) for slot, array in had.items()):
+        return exchange
+    mine = quantity(trace, site)
+    names = [step.inputs[slot] for slot, array in had.items() if _is(mine, array, 0.0, case)]
+    return f"the gradient by {names[0]} in place of its own" if names else exchange
 
 
 def _there(case: Case, trace: Trace, step: Step | None) -> bool:

@@ -82,7 +82,7 @@ class _Unbiased(Normalisation):
 
 def _correction(elements: Array, statistics: Array) -> float:
     """n / (n - 1) for the n elements of each statistic."""
-    n = elements.size // statistics.size
+    n = int(elements.size // statistics.size)
     return n / max(n - 1, 1)
 
 
@@ -101,7 +101,7 @@ def unbiased(op: Op) -> Iterator[tuple[str, Op]]:
     ['right with the variance divided by n - 1, not by n']
     """
     if isinstance(op, Normalisation) and op.centred:
-        yield f"right with {UNBIASED}", _unbiased(type(op))(**vars(op))
+        yield f"right with {UNBIASED}", _unbiased(cast(Any, type(op)))(**vars(op))
 
 
 @cache

@@ -84,7 +84,7 @@ class _Plan:
     kind: str = ""
 
 
-class _Counted(np.ndarray):  # type: ignore[type-arg]
+class _Counted(np.ndarray):
     """An array that counts the sums and products it takes part in, and carries out a plan."""
 
     plan: _Plan | None = None

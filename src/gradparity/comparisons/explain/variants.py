@@ -359,13 +359,17 @@ def _gates(op: Any, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
         said = (
             f"{gate} and 1 - {gate} exchanged" if function == "sigmoid" else f"-{gate} for {gate}"
         )
-        move = Move(negative=(*block(gate),))
-        yield f"right with {said}", on_all(lambda _, move=move: move)
+        yield f"right with {said}", on_all(partial(_signed, (*block(gate),)))
 
 
 def _ordered(order: tuple[int, ...], a: NDArray) -> Move:
     """The move of the last axis into another order."""
     return Move(((a.ndim - 1, order),))
+
+
+def _signed(negative: tuple[int, ...], a: NDArray) -> Move:
+    """The move that gives these elements along the last axis the other sign."""
+    return Move(negative=negative)
 
 
 def _functions(op: LSTMCell) -> Iterator[tuple[str, Op]]:
@@ -405,7 +409,7 @@ def _interleaved(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
                 back = tuple(int(i) for i in np.argsort(order))
                 inside = Rearranged(inside, Move(((axis, back),)))
             said = f"right with its {name} interleaved along axis {axis}"
-            yield f"{said}: element c in number c % {k}, not in c // {width // k}", inside
+            yield f"{said}: element c is in part c % {k}, not in part c // {width // k}", inside
 
 
 def _moves(shape: Shape) -> Iterator[tuple[str, Move]]:
