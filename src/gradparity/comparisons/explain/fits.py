@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +24,10 @@ from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import roundings
 from .at_node import explains, reference_of
 from .choices import ENOUGH, solve, spelled
-from .plain import Plain
+from .plain import Nodes, Plain
 from .variants import Rescaled, arguments_of, rearranged_inputs, rearranged_value, variants
 
-__all__ = ["Fit", "as_rearranged", "fitted", "is_explained", "reference_by"]
+__all__ = ["Fit", "Known", "as_rearranged", "fitted", "is_explained", "reference_by"]
 
 #: Maximum number of elements at a node whose variants are all tried.
 MOST = 200_000
@@ -59,7 +58,22 @@ class Fit(NamedTuple):
     said: str
 
 
-def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> Fit | None:
+class Known(dict[str, Fit]):
+    """The functions that nodes compute instead, by node; and the nodes in plain arithmetic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nodes = Nodes()
+
+
+def fitted(
+    step: Step,
+    q: Quantity,
+    case: Case,
+    trace: Trace,
+    e: Reference,
+    nodes: Nodes | None = None,
+) -> Fit | None:
     """The other function, number or axis that makes a wrong quantity right; None if none does.
 
     Parameters
@@ -67,6 +81,7 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> F
     step, q : the node, and the quantity that was judged there.
     case, trace : what was asked for, and what was computed.
     e : the reference of the quantity.
+    nodes : the nodes of the trace in plain arithmetic, to share them between quantities.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([LeakyReLU(0.01)], L2()), batch=4, width=3)
@@ -80,7 +95,7 @@ def fitted(step: Step, q: Quantity, case: Case, trace: Trace, e: Reference) -> F
     if step.op.random or not _is_plain(e):
         return None
     with np.errstate(all="ignore"):
-        plain = Plain.of(step, case, trace)
+        plain = (nodes or Nodes()).at(step, case, trace)
         for words, other in _near(plain, q, case, e):
             if is_explained(step, other, q, case, trace, e):
                 return Fit(q, other, words)
@@ -113,9 +128,13 @@ def _near(plain: Plain | None, q: Quantity, case: Case, e: Reference) -> Iterato
     step, y = plain.step, plain.y
     got = np.asarray(e.got, np.float64)
     room = max(NEAR, 1e3 * case.precision.unit) * np.abs(got).max(initial=0.0)
-    read_off = rearranged_inputs(step, y, plain.got, plain.gradients(step.op))
-    for words, other in chain(variants(step, y), read_off):
-        found = plain.result(other, q)
+
+    def tried() -> list[tuple[str, Op]]:
+        wanted = plain.gradients(step.op)
+        return [*variants(step, y), *rearranged_inputs(step, y, plain.got, wanted)]
+
+    for words, other in plain.kept(step.op, "variants", tried):
+        found = plain.result(other, q, keep=True)
         if found is not None and found.shape == got.shape and np.all(np.abs(found - got) <= room):
             yield words, other
 

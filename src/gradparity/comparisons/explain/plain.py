@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from .fault_sites import inputs_at
 
-__all__ = ["Plain"]
+__all__ = ["Nodes", "Plain"]
 
 
 class Plain:
@@ -43,6 +43,7 @@ class Plain:
         self.got = [None if use is None else _had(trace, use) for use in self.uses]
         there = {name: trace.grad.get(name) for name in step.outputs}
         self._dz = {name: _wide(g) for name, g in there.items() if g is not None}
+        self._kept: dict[Any, tuple[Any, Any]] = {}
 
     @classmethod
     def of(cls, step: Step, case: Case, trace: Trace) -> Plain | None:
@@ -51,6 +52,13 @@ class Plain:
         if step in case.network.loss or not known.issuperset((*step.inputs, *step.outputs)):
             return None
         return cls(step, case, trace)
+
+    def kept(self, of: Any, quantity: str, compute: Callable[[], Any]) -> Any:
+        """What is computed once of an object for all quantities of the node."""
+        key = id(of), quantity
+        if key not in self._kept:
+            self._kept[key] = of, compute()  # the object is kept too, so its id stays its own
+        return self._kept[key][1]
 
     @cached_property
     def z(self) -> dict[str, Any]:
@@ -79,19 +87,33 @@ class Plain:
         dz = arriving(self.step, self._dz, z)
         return [*gradients_of(self.step, op, dz, self.y, self.step.joined(z))]
 
-    def result(self, op: Any, q: Quantity, z: Mapping[str, Any] | None = None) -> NDArray | None:
+    def result(self, op: Any, q: Quantity, keep: bool = False) -> NDArray | None:
         """A quantity by the formulas of an op; None where there is none, or they refuse.
 
-        `z` is that of `gradients`.
+        `keep` what is computed, for an op that is tried on several quantities.
         """
+        gradient = q in self.uses
+        compute = partial(self.gradients if gradient else self.values, op)
+        key = "gradients" if gradient else "values"
         try:
-            if q in self.uses:
-                found = self.gradients(op, z)[self.uses.index(q)]
-            else:
-                found = self.values(op).get(q.name)
+            every: Any = self.kept(op, key, compute) if keep else compute()
         except FormulaError:  # a user's formula refuses such inputs
             return None
-        return None if found is None else np.asanyarray(found)
+        found = every[self.uses.index(q)] if gradient else every.get(q.name)
+        return None if found is None else np.asarray(found)
+
+
+class Nodes:
+    """The nodes of one trace in plain float64, each made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Plain | None] = {}
+
+    def at(self, step: Step, case: Case, trace: Trace) -> Plain | None:
+        """As `Plain.of`."""
+        if step.name not in self._made:
+            self._made[step.name] = Plain.of(step, case, trace)
+        return self._made[step.name]
 
 
 def _wide(a: Any) -> Any:

@@ -13,10 +13,9 @@ from ...core.network.nodes import Step
 from ...core.network.trace import Trace
 from ..findings.finding import Finding, Verdict
 from ..measure.at_node import Reference
-from .fits import Fit, as_rearranged, fitted, is_explained, reference_by
+from .fits import Fit, Known, as_rearranged, fitted, is_explained, reference_by
 from .hints import hint, where_it_is_wrong
 from .mistakes import lost_uses, mistake
-from .plain import Plain
 from .samples import weights_at_node
 from .terms import left_out
 
@@ -45,7 +44,7 @@ def reason_of(
     bound: Array,
     *,
     fits: bool,
-    known: dict[str, Fit],
+    known: Known,
 ) -> str:
     """Explain a wrong quantity in words, or return "" if nothing fits.
 
@@ -74,7 +73,7 @@ def _at_node(
     trace: Trace,
     bound: Array,
     fits: bool,
-    known: dict[str, Fit],
+    known: Known,
 ) -> str:
     """As `reason_of`, at a node."""
     q = e.quantity
@@ -87,7 +86,7 @@ def _at_node(
         if rearranged is not None:
             known[step.name] = rearranged
     if not found and fits:
-        fit = fitted(step, q, case, trace, e)
+        fit = fitted(step, q, case, trace, e, known.nodes)
         if fit is not None:
             found = fit.said
             if not q.is_gradient:
@@ -95,7 +94,7 @@ def _at_node(
         elif same is not None and q.is_gradient:
             found = _of_that_function(step, same, e, case, trace)
         elif e.valid is None and not step.op.random and np.isfinite(e.got).all():
-            found = left_out(Plain.of(step, case, trace), q, e)
+            found = left_out(known.nodes.at(step, case, trace), q, e)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from .plain import Plain
 __all__ = ["left_out"]
 
 #: Maximum number of elements at a node, and of sums and products in its formula.
-MOST_ELEMENTS, MOST = 50_000, 120
+MOST_ELEMENTS, MOST = 20_000, 120
 #: Roundings in which two ways to evaluate the same formula may differ.
 FEW = 64
 UNIT = 2.0**-53
@@ -51,11 +52,12 @@ def left_out(plain: Plain | None, q: Quantity, e: Reference) -> str:
     q, e : the quantity that is wrong, and its reference.
 
     >>> from gradparity.core import *
+    >>> from gradparity.core.vocabulary.activations import Mish
     >>> from gradparity.core.arithmetic.rounding import Rounding
     >>> from gradparity.comparisons.measure.at_node import reference_at_node
-    >>> case = Case.random(layered([Tanh()], L2()), batch=4, width=3)
+    >>> case = Case.random(layered([Mish()], L2()), batch=4, width=3)
     >>> trace = backprop(case)
-    >>> trace.grad["x"] = -trace.grad["y1"] * trace.value["y1"] ** 2
+    >>> trace.grad["x"] = trace.grad["y1"] * np.tanh(np.log1p(np.exp(case.x)))
     >>> step = case.network.steps[0]
     >>> e = reference_at_node(step, case, trace, Rounding.of("float64"))[-1]
     >>> left_out(Plain.of(step, case, trace), e.quantity, e)
@@ -129,22 +131,27 @@ def _counted(found: Any, plan: _Plan | None) -> Any:
 
 def _without_one(plain: Plain, q: Quantity) -> Iterator[tuple[str, NDArray | None]]:
     """(term or factor, the quantity without it) for each operand of each sum and product."""
-    plan = _Plan(0)
-    if _result(plain, q, plan) is None:
-        return
-    n = plan.count
-    for target in range(1, n + 1 if n <= MOST else 0):
-        for kept in (0, 1):
-            plan = _Plan(target, kept)
-            found = _result(plain, q, plan)
-            yield plan.kind, found
+    gradient = q in plain.uses
+    key = "gradients without a term" if gradient else "values without a term"
+    for kind, found in plain.kept(plain.step.op, key, partial(_all, plain, gradient)):
+        yield kind, found[plain.uses.index(q)] if gradient else found.get(q.name)
 
 
-def _result(plain: Plain, q: Quantity, plan: _Plan) -> NDArray | None:
-    """The quantity by the op's own formula, carried out by a plan."""
-    watched = plain.through(lambda a: _counted(a, plan))
+def _all(plain: Plain, gradient: bool) -> list[tuple[str, Any]]:
+    """(term or factor, all gradients or all values without it)."""
+    whole = _Plan(0)
+    n = 0 if _results(plain, gradient, whole) is None else whole.count
+    plans = [_Plan(target, kept) for target in range(1, n + 1) for kept in (0, 1)]
+    results = ((plan, _results(plain, gradient, plan)) for plan in plans if n <= MOST)
+    return [(plan.kind, found) for plan, found in results if found is not None]
+
+
+def _results(plain: Plain, gradient: bool, plan: _Plan) -> Any:
+    """The gradients or the values by the op's own formula, carried out by a plan."""
+    watched, op = plain.through(lambda a: _counted(a, plan)), plain.step.op
     try:
-        found = watched.result(plain.step.op, q, plain.z if q.is_gradient else None)
+        if gradient:
+            return [None if g is None else _bare(g) for g in watched.gradients(op, plain.z)]
+        return {name: _bare(z) for name, z in watched.values(op).items()}
     except (FormulaError, TypeError, ValueError, IndexError):
         return None
-    return None if found is None else _bare(found)

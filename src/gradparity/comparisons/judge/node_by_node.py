@@ -34,7 +34,7 @@ from ..explain.allowed import (
     undetermined,
 )
 from ..explain.at_node import conventions, is_of_that_function
-from ..explain.fits import Fit
+from ..explain.fits import Known
 from ..explain.forms import UsualForm, usual_form
 from ..explain.products import fast_product
 from ..explain.reasons import as_consequence, reason_in_float64, reason_of
@@ -177,7 +177,7 @@ class _Judge:
         #: Gradients of parameters that are wrong, and nothing says why.
         self.unexplained: dict[Quantity, Measured] = {}
         #: The function that a node computes in place of its own, by the name of the node.
-        self.instead: dict[str, Fit] = {}
+        self.instead = Known()
 
     def findings(self, node: str = "") -> list[Finding]:
         """The verdict on every quantity in the trace, or at this node alone, without sums."""
