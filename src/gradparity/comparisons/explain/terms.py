@@ -57,7 +57,7 @@ def left_out(plain: Plain | None, q: Quantity, e: Reference) -> str:
     >>> from gradparity.comparisons.measure.at_node import reference_at_node
     >>> case = Case.random(layered([Mish()], L2()), batch=4, width=3)
     >>> trace = backprop(case)
-    >>> trace.grad["x"] = trace.grad["y1"] * np.tanh(np.log1p(np.exp(case.x)))
+    >>> trace.edge_grad["x", "y1"] = trace.grad["y1"] * np.tanh(np.log1p(np.exp(case.x)))
     >>> step = case.network.steps[0]
     >>> e = reference_at_node(step, case, trace, Rounding.of("float64"))[-1]
     >>> left_out(Plain.of(step, case, trace), e.quantity, e)
