@@ -25,7 +25,14 @@ from ..measure.levels import roundings
 from .at_node import explains, reference_of
 from .choices import ENOUGH, solve, spelled
 from .plain import Nodes, Plain
-from .variants import Rescaled, arguments_of, rearranged_inputs, rearranged_value, variants
+from .variants import (
+    Rescaled,
+    arguments_of,
+    complements,
+    rearranged_inputs,
+    rearranged_value,
+    variants,
+)
 
 __all__ = ["Fit", "Known", "as_rearranged", "fitted", "is_explained", "reference_by"]
 
@@ -105,8 +112,8 @@ def fitted(
                     return Fit(q, other, other.said)
                 found = getattr(other, name)
                 said = f"right with {name} = {found}, where the network has {name} = {value}"
-                if isinstance(value, float) and found == float(f"{1.0 - value:.15g}"):
-                    said += f": 1 - {name} in place of {name}"
+                known = (words for words, op in complements(step.op) if op == other)
+                said = next(known, said)
                 return Fit(q, other, said)
     return None
 

@@ -23,7 +23,14 @@ from ...core.vocabulary.sequences import GRUCell
 from .hints import order_of_slices
 from .other_norms import unbiased
 
-__all__ = ["Rescaled", "arguments_of", "rearranged_inputs", "rearranged_value", "variants"]
+__all__ = [
+    "Rescaled",
+    "arguments_of",
+    "complements",
+    "rearranged_inputs",
+    "rearranged_value",
+    "variants",
+]
 
 #: Names of positions, for the inputs of an op.
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
@@ -322,6 +329,26 @@ def _input(step: Step, slot: int, n: int) -> str:
 def arguments_of(op: Op) -> tuple[Field[Any], ...]:
     """The arguments that an op was made with; none where it is not a dataclass."""
     return fields(op) if is_dataclass(op) else ()
+
+
+def complements(op: Op) -> Iterator[tuple[str, Op]]:
+    """(words, op) with 1 - a in place of each number a between 0 and 1.
+
+    >>> from gradparity.core.formulas.activations import LeakyReLU
+    >>> [words for words, _ in complements(LeakyReLU(0.25))]
+    ['right with a = 0.75, where the network has a = 0.25: 1 - a in place of a']
+    """
+    for argument in arguments_of(op):
+        name, value = argument.name, getattr(op, argument.name)
+        if not isinstance(value, float) or not 0.0 < value < 1.0 or value == 0.5:
+            continue
+        instead = float(f"{1.0 - value:.15g}")
+        try:
+            other: Op = replace(op, **{name: instead})  # type: ignore[type-var]
+        except ValueError:
+            continue
+        said = f"right with {name} = {instead}, where the network has {name} = {value}"
+        yield f"{said}: 1 - {name} in place of {name}", other
 
 
 def _modes(op: Op) -> Iterator[tuple[str, Op]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import total
+from ...core.formulas.divergences import Divergence
 from ...core.network.backprop import backprop
 from ...core.network.case import Case
 from ...core.network.network import Network
@@ -21,10 +22,12 @@ from ...core.network.nodes import Edge
 from ...core.network.quantity import Quantity, by_quantity
 from ...core.network.trace import Trace
 from ..measure.measured import Measured
+from .alternatives import with_network
 from .fault_sites import FaultSite, fault_sites, if_other, mistaken
 from .mistakes import lost_uses
 from .replay import replay
 from .samples import weights_of_samples
+from .variants import complements
 
 __all__ = ["KNOWN", "exchanged", "whole_mistakes"]
 
@@ -72,6 +75,9 @@ def whole_mistakes(case: Case, measured: Mapping[Quantity, Measured]) -> dict[Qu
     found = list(_explaining(exact, trace, measured, case.precision.unit))[:2]
     if found:
         return dict.fromkeys(wrong, f"{KNOWN[0]}{', or '.join(found)}")
+    other = _other_number(exact, measured, case.precision.unit)
+    if other:
+        return dict.fromkeys(wrong, other)
     weights = weights_of_samples(case, measured)
     if weights:
         of_parameters = [q for q in wrong if q.is_gradient_by(case.network.trained)]
@@ -122,6 +128,18 @@ def _explaining(
                 given = by_quantity(replay(case, trace, site, array))
                 if all(_is(m, given.get(q), unit) for q, m in measured.items()):
                     yield f"at node {site.node!r}: {name}"
+
+
+def _other_number(case: Case, measured: Mapping[Quantity, Measured], unit: float) -> str:
+    """The number of the loss that explains all results where it is taken from 1; or ""."""
+    divergence = case.network.divergence
+    for words, other in () if divergence is None else complements(divergence):
+        assert isinstance(other, Divergence)
+        with np.errstate(all="ignore"):
+            given = by_quantity(backprop(with_network(case, other)))
+        if all(_is(m, given.get(q), unit) for q, m in measured.items()):
+            return words
+    return ""
 
 
 def _upstream(network: Network) -> Callable[[str], frozenset[Quantity]]:
