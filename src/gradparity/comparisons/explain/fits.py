@@ -38,6 +38,8 @@ __all__ = ["Fit", "Known", "as_rearranged", "fitted", "is_explained", "reference
 
 #: Maximum number of elements at a node whose variants are all tried.
 MOST = 200_000
+#: Maximum number of elements at a node for which the results of its variants are kept.
+MOST_KEPT = 20_000
 #: A variant is judged where its plain result is this near, relative to the largest element.
 NEAR = 1e-6
 
@@ -130,7 +132,8 @@ def _is_plain(e: Reference) -> bool:
 
 def _near(plain: Plain | None, q: Quantity, case: Case, e: Reference) -> Iterator[tuple[str, Op]]:
     """(words, op) of the variants whose result in plain arithmetic is near what was got."""
-    if plain is None or sum(a.size for a in plain.y) + np.size(e.got) > MOST:
+    size = 0 if plain is None else sum(a.size for a in plain.y) + np.size(e.got)
+    if plain is None or size > MOST:
         return
     step, y = plain.step, plain.y
     got = np.asarray(e.got, np.float64)
@@ -141,7 +144,7 @@ def _near(plain: Plain | None, q: Quantity, case: Case, e: Reference) -> Iterato
         return [*variants(step, y), *rearranged_inputs(step, y, plain.got, wanted)]
 
     for words, other in plain.kept(step.op, "variants", tried):
-        found = plain.result(other, q, keep=True)
+        found = plain.result(other, q, keep=size <= MOST_KEPT)
         if found is not None and found.shape == got.shape and np.all(np.abs(found - got) <= room):
             yield words, other
 
