@@ -69,6 +69,11 @@ NAMES = (
     ("biased-variance", "a running variance divided by n, where n - 1 was asked for"),
     ("batchnorm-momentum", "running statistics with momentum and 1 - momentum exchanged"),
     ("padding-gradient", "a gradient for the padding row of an embedding"),
+    ("straight-through", "a function whose gradient passes as if it was the identity"),
+    ("gradient-reversal", "a function that reverses the sign of the gradient"),
+    ("gradient-scale", "a function that multiplies the gradient by a factor"),
+    ("gradient-clipping", "a function that clips the gradient"),
+    ("gradient-hook", "a hook that changes a gradient on its way"),
 )
 
 #: Conventions that multiply everything upstream of where they are.
@@ -80,6 +85,7 @@ NUMBERS = {
     "eps": 0.0, "smoothing-uniform": 0.0, "smoothing-others": 0.0, "weight-decay": -math.inf,
     "leaky-slope": -math.inf, "elu-alpha": 0.0, "softplus-threshold": -math.inf, "norm-eps": 0.0,
     PLUS: 0.0, CLIPPED: 0.0,
+    "gradient-reversal": 0.0, "gradient-scale": 0.0, "gradient-clipping": 0.0,
 }  # fmt: skip
 
 #: Two parameters that differ by less are the same.

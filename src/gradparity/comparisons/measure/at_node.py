@@ -139,7 +139,8 @@ def _arriving(
     for name in step.outputs:
         got = trace.grad.get(name)
         if got is not None:
-            found[name] = Bounded.rounded(got, rounding)
+            of = Bounded.exactly if case.as_stored else Bounded.rounded
+            found[name] = of(got, rounding)
         elif name in network.ends and not network.consumers(name):
             found[name] = _of_end(network.ends[name], rounding)
     return found

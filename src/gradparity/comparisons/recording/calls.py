@@ -16,6 +16,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.precision import Precision
+from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Op
 from ...core.network.calls import Call, Sum
 from ...core.network.case import Case
@@ -24,10 +25,13 @@ from ...core.network.network import Network
 from ...core.network.nodes import Edge, Node
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
+from ...core.vocabulary.programs import Within
+from ..explain.allowed import REDUCTIONS, Alternative, as_convention
 from ..findings.finding import SUM, Finding, Verdict, as_written
 from ..judge.node_by_node import judge_what_is_there
-from ..measure.at_node import Reference
+from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import Levels
+from .functions import of_function
 
 __all__ = ["findings_of_call", "findings_of_sum"]
 
@@ -45,7 +49,21 @@ def findings_of_call(
     case, trace = _as_case(call)
     found = judge_what_is_there(case, trace, _evidence(call), allow, explain=explain, node=NODE)
     found = [_undecided_at_kinks(f, call) for f in found]
+    if call.is_function:
+        found = [_of_function(f, call, case, trace, allow) for f in found]
     return [_named(f, call, case.network) for f in found]
+
+
+def _of_function(f: Finding, call: Call, case: Case, trace: Trace, allow: Sequence[str]) -> Finding:
+    """A function with a backward of its own, whose gradient is not that of its ops."""
+    if not f.quantity.is_gradient or f.parity is True or f.verdict is Verdict.VACUOUS:
+        return f
+    if f.verdict is Verdict.INCONCLUSIVE and not f.outside:
+        return f
+    step = case.network.body[0]
+    references = reference_at_node(step, case, trace, Rounding.of(call.precision))
+    want = next(e.want.value for e in references if e.quantity == f.quantity)
+    return of_function(f, call, step, np.asarray(want), allow)
 
 
 def _as_case(call: Call) -> tuple[Case, Trace]:
@@ -118,12 +136,12 @@ def _evidence(call: Call) -> Any:
 
 def _undecided_at_kinks(f: Finding, call: Call) -> Finding:
     """A gradient behind a kink inside of a composed op cannot be held to one value."""
-    if f.verdict is not Verdict.MISMATCH or not isinstance(call.op, Composed):
+    if f.verdict is not Verdict.MISMATCH or not f.quantity.is_gradient:
         return f
-    if not f.quantity.is_gradient:
+    if not isinstance(call.op, Composed | Within):
         return f
     tiny = Precision.of(call.precision).tiny
-    if not call.op.meets_kinks(tuple(o.array for o in call.inputs), tiny):
+    if f.kinks or not call.op.meets_kinks(tuple(o.array for o in call.inputs), tiny):
         return f
     note = f"{call.op.name} is at a kink here, behind which several gradients are valid"
     return replace(f, verdict=Verdict.INCONCLUSIVE, note=note)
@@ -143,10 +161,14 @@ def _named(f: Finding, call: Call, network: Network) -> Finding:
         i = step.edges.index(edge)
         position = int(step.inputs[i][1:])
         q = Quantity.through(call.inputs[position].source, node)
+    if f.convention in REDUCTIONS:  # an op of a program has no batch to divide by
+        f = replace(f, verdict=Verdict.MISMATCH, convention="", declared=False)
+    if call.remark and f.parity is False:
+        f = replace(f, note="; ".join(filter(None, (f.note, f"its input was {call.remark}"))))
     return replace(f, quantity=q, node=node, op=as_written(call.op), final=False)
 
 
-def findings_of_sum(total_of: Sum) -> Finding:
+def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     """The verdict on the gradient that arrived at a value: the sum over its uses."""
     precision = Precision.of(total_of.precision)
     q = Quantity.grad(total_of.source)
@@ -161,17 +183,19 @@ def findings_of_sum(total_of: Sum) -> Finding:
     if measured.outside.any():
         measured = levels.worst_case(q)
     verdict = measured.verdict(precision)
-    note = ""
-    if verdict is Verdict.MISMATCH:
-        note = _why_not_the_sum(total_of)
     at = total_of.place.node, SUM
-    return measured.finding(q, at, verdict, precision.unit, note=note, final=total_of.final)
-
-
-def _why_not_the_sum(total_of: Sum) -> str:
-    if len(total_of.parts) == 1:
-        return f"it is not what left {total_of.uses[0]}: something between them changed it"
-    return f"it is not the sum of what left {_listed(total_of.uses)}"
+    found = measured.finding(q, at, verdict, precision.unit, final=total_of.final)
+    if verdict is not Verdict.MISMATCH and not total_of.changed:
+        return found
+    left = f"what left {_listed(total_of.uses)}"
+    if total_of.hooks:
+        how = " by writing into it" if total_of.changed else ""
+        said = f"{_listed(total_of.hooks)}, a hook, changes {left} on its way{how}"
+        return as_convention(found, [Alternative("gradient-hook", None, said)], allow)
+    if total_of.changed:
+        return replace(found, verdict=Verdict.MISMATCH, note=f"something wrote into {left}")
+    several = "the sum of " if len(total_of.parts) > 1 else ""
+    return replace(found, note=f"it is not {several}{left}")
 
 
 def _listed(names: Sequence[str]) -> str:

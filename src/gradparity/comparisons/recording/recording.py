@@ -79,7 +79,7 @@ class Recording(Listener):
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
         if total.final:
             self._final[total.source] = total
-        found = findings_of_sum(total)
+        found = findings_of_sum(total, self.allow)
         if len(total.parts) > 1 or found.parity is False:
             self.findings.append(found)
 

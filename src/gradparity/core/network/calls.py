@@ -6,7 +6,7 @@ that it can be judged by the same formulas as a node of a written network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..arithmetic.arrays import NDArray
@@ -64,6 +64,10 @@ class Call:
     dz : the gradient that arrived at each output; None where none did.
     precision : the number format that its results have.
     again : computes it once more in float64, with the framework's own op; None if it cannot be.
+    is_function : whether it is a function of the user's with a backward of its own.
+    remark : what happened to its tensors afterwards; "" if nothing did.
+    evaluate : of a function with a backward of its own, its outputs in float64 for other inputs,
+        by itself; it returns None where the function does not run.
     """
 
     place: Place
@@ -73,6 +77,9 @@ class Call:
     dz: tuple[NDArray | None, ...]
     precision: str
     again: Callable[[], Call | None] | None = None
+    evaluate: Callable[[Sequence[NDArray]], Sequence[NDArray] | None] | None = None
+    is_function: bool = False
+    remark: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,8 @@ class Sum:
     uses : the names of the nodes that it left.
     got : what arrived.
     final : whether it is a parameter or an input of the program.
+    hooks : names of the hooks that were there to change it on its way.
+    changed : whether something wrote into it on its way.
     """
 
     place: Place
@@ -95,6 +104,8 @@ class Sum:
     got: NDArray
     precision: str
     final: bool = False
+    hooks: tuple[str, ...] = ()
+    changed: bool = False
 
 
 @dataclass(frozen=True)

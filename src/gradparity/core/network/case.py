@@ -63,6 +63,8 @@ class Case:
     x : the input alone, or all inputs by name.
     inputs : every input by name.
     desired : the targets as floats of the output's shape; label smoothing is not yet in them.
+    as_stored : whether an op is known to have read its gradient as it is stored; a compiler may
+        fuse ops and hold it unrounded.
     shapes : of every value, by name.
 
     Raises
@@ -87,6 +89,7 @@ class Case:
     inputs: dict[str, NDArray] = field(init=False, repr=False)
     desired: NDArray = field(init=False, repr=False)
     shapes: dict[str, Shape] = field(init=False, repr=False)
+    as_stored: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         network = self.network
@@ -146,7 +149,7 @@ class Case:
         vars(case).update(
             network=network, params={}, x=dict(inputs), d=None, name=name,
             precision=Precision.of(precision), twin={}, inputs=dict(inputs), desired=None,
-            shapes={name: a.shape for name, a in inputs.items()},
+            shapes={name: a.shape for name, a in inputs.items()}, as_stored=True,
         )  # fmt: skip
         return case
 

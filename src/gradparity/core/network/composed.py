@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray
-from ..formulas.op import Choice, Op, Shape
+from ..formulas.movements import Reshape, Transpose
+from ..formulas.op import Choice, Movement, Op, Shape, Slots
 from .backprop import backward_pass, forward_pass
 from .network import Network
 from .nodes import Node
@@ -85,8 +88,36 @@ class Composed(Op):
         return tuple(grad.get(name) for name in self.network.inputs)
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Choice | None:
-        """None: what is valid behind other ops is not known; see `meets_kinks`."""
-        return None
+        """What is valid where one op with kinks stands between movements; see `meets_kinks`."""
+        if not self._is_chain:
+            return None
+        k = next(i for i, step in enumerate(self.network.body) if not _moves(step.op))
+        before, kinked, after = (
+            self.network.body[:k],
+            self.network.body[k].op,
+            self.network.body[k + 1 :],
+        )
+        inner, source = y[0], np.arange(y[0].size).reshape(y[0].shape)
+        for step in before:
+            inner, source = _moved(step.op, inner, 0.0), _moved(step.op, source, -1)
+        found = kinked.subdifferential((inner,), tiny)
+        if not isinstance(found, Slots):
+            return None
+        place = np.arange(math.prod(kinked.output_shape(inner.shape)))
+        place = place.reshape(kinked.output_shape(inner.shape))
+        for step in after:
+            place = _moved(step.op, place, -1)
+        where = np.zeros(place.size, int)
+        where[place.ravel()] = np.arange(place.size)
+        elements = source.ravel()[found.element]
+        return replace(found, group=where[found.group], element=elements)
+
+    @property
+    def _is_chain(self) -> bool:
+        """Whether it is movements that keep every element, with one other op between them."""
+        body = self.network.body
+        single = all(len(step.inputs) == 1 for step in body)
+        return single and sum(not _moves(step.op) for step in body) == 1
 
     def meets_kinks(self, y: tuple[NDArray, ...], tiny: float) -> bool:
         """Whether one of its ops is at a kink, so that several gradients may be valid."""
@@ -96,3 +127,12 @@ class Composed(Op):
             is not None
             for step in self.network.body
         )
+
+
+def _moves(op: Op) -> bool:
+    return isinstance(op, Reshape | Transpose)
+
+
+def _moved(op: Op, a: NDArray, fill: float) -> NDArray:
+    assert isinstance(op, Movement)
+    return op.move(a, fill)

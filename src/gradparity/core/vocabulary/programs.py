@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, like, moved, moved_back, stored, unbroadcast
 from ..formulas.arguments import one_of
-from ..formulas.op import Activation, Op, Shape
+from ..formulas.op import Activation, Op, Shape, Slopes
 
 __all__ = ["Cast", "ClassNLL", "Index", "Overwrite", "PutAt", "Unstack", "Within"]
 
@@ -295,6 +295,20 @@ class Within(Op):
         """The inputs of the op."""
         part = moved(y[self.first], lambda a, _: a.reshape(-1)[self.index])
         return (*y[: self.first], part, *y[self.first + 1 :])
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
+        """That of an elementwise op; of others nothing is known, see `meets_kinks`."""
+        found = self.op.subdifferential(self.inner(y), tiny)
+        if not isinstance(found, Slopes) or self.first:
+            return None
+        zero: NDArray = np.zeros(y[0].shape)
+        at, low, high = (self._put(a, zero) for a in (found.at, found.low, found.high))
+        return Slopes(at > 0, low, high)
+
+    def meets_kinks(self, y: tuple[NDArray, ...], tiny: float) -> bool:
+        """Whether the op is at a kink, so that several gradients may be valid."""
+        inner = tuple(np.asarray(a) for a in self.inner(y))
+        return self.op.subdifferential(inner, tiny) is not None
 
     def _put(self, part: Array, whole: Array) -> Array:
         shape, n = whole.shape, int(np.prod(whole.shape))

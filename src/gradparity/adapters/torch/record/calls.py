@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, Operand, Unjudged
+from ....core.vocabulary.programs import Within
 from . import aten  # noqa: F401  # the rules
-from .aten.table import Arguments, UnmappedError, rule_of
+from .aten.table import Arguments, Mapped, UnmappedError, rule_of
 from .observed import Observed, Path
 from .tensors import format_of, is_plain, numbers, tensors_in
 
@@ -32,14 +34,16 @@ def call_of(
     arrived : the gradient of each output of its node.
     asked : of each edge, whether the engine was asked for its gradient.
     """
-    place, rule = observed.place, rule_of(observed.op)
-    sources = tuple(observed.sources.values())
+    place, sources = observed.place, tuple(observed.sources.values())
+    rule = None if observed.op is None else rule_of(observed.op)
+    if observed.why:
+        return Unjudged(place, observed.why, sources)
     if rule is None and observed.mapped is None:
         return Unjudged(place, f"there is no formula for {observed.op}", sources)
     if not all(is_plain(t) for t in observed.tensors()):
         return Unjudged(place, "sparse, complex or quantised tensors are not judged", sources)
     try:
-        mapped = observed.mapped or rule(Arguments(observed.given, observed.outs))  # type: ignore[misc]
+        mapped = observed.mapped or _mapped(rule, observed)
     except UnmappedError as why:
         return Unjudged(place, f"{observed.op}: {why}", sources)
     except ValueError as why:  # an argument that the op of the core refuses
@@ -50,7 +54,7 @@ def call_of(
 
     def operand(which: Any) -> Operand:
         if isinstance(which, np.ndarray):
-            return Operand(which)
+            return Operand(which)  # a constant
         path: Path = which if isinstance(which, tuple) else (which, None)
         array = _argument(observed, path)
         k = observed.slots.get(path)
@@ -72,7 +76,25 @@ def call_of(
         tuple(arrived_at(i) for i in mapped.outputs),
         precision,
         lambda: _in_float64(observed, left, arrived, asked),
+        None if observed.function is None else observed.function.evaluate,
+        observed.function is not None,
+        f"overwritten at {observed.overwritten} after it ran" if observed.overwritten else "",
     )
+
+
+def _mapped(rule: Any, observed: Observed) -> Mapped:
+    """What the table says; of an op that wrote into a view, applied within the base."""
+    path, index = observed.written_path, observed.written_index
+    if path is None or index is None:
+        found: Mapped = rule(Arguments(observed.given, observed.outs))
+        return found
+    base = observed.given[path[0]]
+    part = base.reshape(-1)[torch.from_numpy(index)]
+    inner: Mapped = rule(Arguments({**observed.given, path[0]: part}, [part]))
+    if path[0] not in inner.inputs:
+        raise UnmappedError("written into a view, whose old elements it does not take")
+    op = Within(inner.op, index, inner.inputs.index(path[0]))
+    return replace(inner, op=op)
 
 
 def _argument(observed: Observed, path: Path) -> NDArray:
@@ -88,6 +110,8 @@ def _in_float64(
     asked: Sequence[bool],
 ) -> Call | None:
     """The same op on the same numbers in float64, by itself; None where it does not run there."""
+    if observed.mapped is not None or observed.written_path is not None:
+        return None
     if torch.Tag.nondeterministic_seeded in observed.op.tags:
         return None
     again = Observed.__new__(Observed)

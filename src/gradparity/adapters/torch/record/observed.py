@@ -7,8 +7,15 @@ from typing import Any, TypeAlias
 
 import torch
 
+from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.movements import Reshape
 from ....core.network.calls import Place
+from ....core.network.composed import Composed
+from ....core.network.nodes import Node
+from ....core.vocabulary.programs import Index
+from .aten.table import Mapped
 from .tensors import tensors_in
+from .views import index_of_view
 
 __all__ = ["Observed", "Path"]
 
@@ -41,12 +48,15 @@ class Observed:
     numbers : of each output its number at the node; None for one without a gradient.
     overwritten : where one of its tensors was overwritten after it ran; "" if none was.
     bases : argument -> the whole that it is a view of, as it was, for those that are written into.
-    mapped : what it is to the core, where that is not in the table.
+    mapped, why : what it is to the core, where that is not in the table; or why it is nothing.
+    function : the application of a function with a backward of its own that it is; else None.
+    written_path, written_index : of an op that wrote into a view, that argument, which is the whole
+        base then, and the positions of the view in it.
     """
 
     def __init__(self, place: Place, op: Any, given: Mapping[str, Any]) -> None:
         self.place, self.op = place, op
-        written = {*self.written(op)}
+        written = {*self.written(op)} if op is not None else set()
         self.given: dict[str, Any] = {
             name: _kept(value, copied=name in written) for name, value in given.items()
         }
@@ -56,7 +66,11 @@ class Observed:
         self.sources: dict[Path, str] = {}
         self.numbers: list[int | None] = []
         self.overwritten = ""
-        self.mapped: Any = None
+        self.mapped: Mapped | None = None
+        self.why = ""
+        self.function: Any = None
+        self.written_path: Path | None = None
+        self.written_index: NDArray | None = None
         self.targets: tuple[Any, ...] = ()
         self.done = False
         self._edges: dict[Path, tuple[Any, int]] = {
@@ -95,10 +109,44 @@ class Observed:
         own, node = self.op._schema.name.rpartition("::")[2], node.rpartition("::")[2]
         return _plain(node.partition("Backward")[0]) == _plain(own).removesuffix("forward")
 
-    def connected(self, node: Any, outs: list[torch.Tensor], name: Callable[..., str]) -> None:
-        """Find the edge of every argument, once autograd has made the node."""
+    @classmethod
+    def of_view(
+        cls, place: Place, op: Any, view: torch.Tensor, base: torch.Tensor, source: str
+    ) -> Observed:
+        """A view that autograd makes anew of its base, after something was written into it."""
+        made = cls(place, op, {"base": base})
+        made.given["base"] = base.detach()
+        made.outs, made.numbers = [view.detach()], [view.output_nr]
+        made.targets = view.grad_fn.next_functions
+        made.slots, made.sources = {("base", None): 0}, {("base", None): source}
+        flat = Node("flat", Reshape((base.numel(),), keep=0), "y")
+        taken = Node("z", Index((True,)), "ids", "flat")
+        view_of = Composed("view", flat, taken, inputs=("ids", "y"), fixed=("ids",))
+        made.mapped = Mapped(view_of, (index_of_view(view, base), "base"))
+        return made
+
+    def within(
+        self, node: Any, base: torch.Tensor, index: NDArray, name: Callable[..., str]
+    ) -> None:
+        """Find the edges of an op that wrote into a view; the node is that of the whole base."""
+        written = next(iter(self.bases))
+        path: Path = (written, None)
+        self.written_index, self.written_path = index, path
+        self._edges.pop(path, None)
+        self.connected(node, [base], name, first=1)
+        self.numbers = [0]
+        target, slot = node.next_functions[0]
+        if target is not None:
+            self.slots[path], self.sources[path] = 0, name(target, slot)
+        self.given[written] = self.bases[written]
+        self.outs = [base.detach()]
+
+    def connected(
+        self, node: Any, outs: list[torch.Tensor], name: Callable[..., str], first: int = 0
+    ) -> None:
+        """Find the edge of every argument, once autograd has made the node; from `first` on."""
         self.targets = node.next_functions
-        free = dict(enumerate(self.targets))
+        free = dict(list(enumerate(self.targets))[first:])
         for path, (target, slot) in self._edges.items():
             for k, (other, its) in free.items():
                 same = other is target or getattr(other, "variable", None) is target

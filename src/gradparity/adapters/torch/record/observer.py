@@ -14,16 +14,18 @@ import re
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ....core.network.calls import Listener, Place, Sum, Unjudged
 from .calls import call_of
+from .functions import Function, wrapped_apply
 from .observed import Observed
 from .places import Names, source_line
-from .tensors import format_of, numbers, tensors_in
+from .tensors import format_of, is_plain, numbers, tensors_in
+from .views import index_of_view, is_written_view
 
 __all__ = ["Observer", "observing"]
 
@@ -33,13 +35,23 @@ KEY = "gradparity"
 NO_GRADIENT = {"aten::detach", "aten::detach_"}
 
 
+class Part(NamedTuple):
+    """A gradient that left for a value, through which node, and how often it had been written."""
+
+    gradient: torch.Tensor
+    use: str
+    version: int
+
+
 class Mark:
     """What is known of a node of autograd: its name, and what has left for it in a pass."""
 
     def __init__(self, place: Place, names: dict[int, str], leaf: bool = False) -> None:
         self.place, self.names, self.leaf = place, names, leaf
         self.task = -1
-        self.parts: defaultdict[int, list[tuple[torch.Tensor, str]]] = defaultdict(list)
+        self.parts: defaultdict[int, list[Part]] = defaultdict(list)
+        self.tensors: dict[int, weakref.ref[torch.Tensor]] = {}
+        self.hooks: dict[int, tuple[str, ...]] = {}
 
     def name(self, slot: int) -> str:
         """The name of the value that an output of the node is."""
@@ -49,11 +61,26 @@ class Mark:
         if task != self.task:
             self.task = task
             self.parts.clear()
-        self.parts[slot].append((gradient, use))
+        self.parts[slot].append(Part(gradient, use, gradient._version))
 
-    def arrivals(self, task: int, slot: int) -> list[tuple[torch.Tensor, str]]:
+    def arrivals(self, task: int, slot: int) -> list[Part]:
         """What has left for an output in this pass; it is handed out once."""
         return self.parts.pop(slot, []) if task == self.task else []
+
+    def follow(self, slot: int, tensor: torch.Tensor) -> None:
+        """Note the tensor that a value is, for the hooks that it has."""
+        self.tensors[slot] = weakref.ref(tensor)
+        self.hooks[slot] = _hooks_of(tensor)
+
+    def hooked(self, slot: int) -> tuple[str, ...]:
+        """The names of the hooks on the gradient of a value."""
+        tensor = self.tensors[slot]() if slot in self.tensors else None
+        return self.hooks.get(slot, ()) if tensor is None else _hooks_of(tensor)
+
+
+def _hooks_of(tensor: torch.Tensor) -> tuple[str, ...]:
+    hooks = (getattr(tensor, "_backward_hooks", None) or {}).values()
+    return tuple(getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks)
 
 
 class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed
@@ -72,7 +99,13 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._holders: defaultdict[int, list[weakref.ref[Observed]]] = defaultdict(list)
         self._hooks: list[Any] = []
         self._leaves: list[Any] = []
+        self._functions: list[Function] = []
         self._own = False
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Compiled code compiles and runs as ever; it is one node."""
+        return True
 
     # ---- forward --------------------------------------------------------------------------------
 
@@ -85,6 +118,9 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             self.settle()
             observed = self._before(op, args, kwargs, differentiated)
         out = op(*args, **kwargs)
+        if self._functions:
+            with self._quietly():
+                self._functions[-1].saw(op, Observed.arguments(op, args, kwargs), out)
         if observed is not None:
             with self._quietly():
                 self._after(observed, out)
@@ -109,6 +145,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         needs = any(t.requires_grad for t in tensors_in(list(given.values())))
         if not needs or not differentiated or op._schema.name in NO_GRADIENT:
             return None
+        if self._functions:
+            return None  # inside a function with a backward of its own
         for tensor in tensors_in(list(given.values())):
             self._adopt_graph(tensor.grad_fn)
         base = re.sub(r"(?<!_)_$", "", op._schema.name.removeprefix("aten::")).replace("::", "_")
@@ -132,20 +170,47 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         (node,) = nodes
         if KEY in node.metadata:
             return
-        if not observed.is_formula_of(node.name()):
+        if observed.is_formula_of(node.name()):
+            self._connect(observed, node, outs)
+        elif is_written_view(outs[0]):
+            self._connect_view(observed, outs[0])
+        else:
             self._adopt_graph(node)
-            return
+
+    def _connect(self, observed: Observed, node: Any, outs: list[torch.Tensor]) -> None:
+        """Hook a node whose formula is that of this op."""
         slots = {t.output_nr: t for t in outs if t.grad_fn is node}
         one = len(slots) == 1
         names = {k: observed.place.node if one else f"{observed.place.node}.{k}" for k in slots}
-        node.metadata[KEY] = Mark(observed.place, names)
         for target, _ in node.next_functions:
             self._adopt_graph(target)
         observed.connected(node, outs, lambda target, slot: target.metadata[KEY].name(slot))
-        self._hooks.append(node.register_hook(self._seen_by(observed, node.metadata[KEY])))
+        mark = Mark(observed.place, names)
+        for slot, tensor in slots.items():
+            mark.follow(slot, tensor)
+        self._hook(observed, node, mark)
+
+    def _hook(self, observed: Observed, node: Any, mark: Mark) -> None:
+        node.metadata[KEY] = mark
+        self._hooks.append(node.register_hook(self._seen_by(observed, mark)))
         self._unused.append(weakref.ref(observed))
         for tensor in observed.tensors():
             self._holders[tensor.untyped_storage().data_ptr()].append(weakref.ref(observed))
+
+    def _connect_view(self, observed: Observed, view: torch.Tensor) -> None:
+        """Hook both nodes of an op that wrote into a view: of its base, and of the new view."""
+        base = view._base
+        assert base is not None
+        node = base.grad_fn
+        if KEY not in node.metadata:
+            for target, _ in node.next_functions:
+                self._adopt_graph(target)
+            observed.within(node, base, index_of_view(view, base),
+                            lambda target, slot: target.metadata[KEY].name(slot))  # fmt: skip
+            self._hook(observed, node, Mark(observed.place, {}))
+        place = Place(self.names.numbered("view"), "view", observed.place.module, "")
+        again = Observed.of_view(place, observed.op, view, base, node.metadata[KEY].name(0))
+        self._hook(again, view.grad_fn, Mark(place, {}))
 
     def _copy_holders(self, tensor: torch.Tensor, by: str) -> None:
         """Give a copy to all that hold this storage, which is about to be overwritten."""
@@ -153,6 +218,47 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             observed = ref()
             if observed is not None:
                 observed.copy_storage(tensor.untyped_storage().data_ptr(), by)
+
+    def applied(self, apply: Any, kind: Any, args: Any, kwargs: Any) -> Any:
+        """Watch a function with a backward of its own; see `Function`."""
+        inside = self._own or self._functions or torch._C._current_graph_task_id() != -1
+        if inside or not torch.is_grad_enabled():
+            return apply(*args, **kwargs)
+        with self._quietly():
+            self.settle()
+            tensors = list(tensors_in([*args, *kwargs.values()]))
+            if not any(t.requires_grad for t in tensors):
+                function = None
+            else:
+                for t in tensors:
+                    self._adopt_graph(t.grad_fn)
+                place = Place(self.names.numbered(kind.__name__), kind.__qualname__,
+                              self.names.module, source_line())  # fmt: skip
+                function = Function(place, kind, args, kwargs)
+        if function is None:
+            return apply(*args, **kwargs)
+        self._functions.append(function)
+        try:
+            out = apply(*args, **kwargs)
+        finally:
+            self._functions.pop()
+        with self._quietly():
+            self._connect_function(function, out)
+        return out
+
+    def _connect_function(self, function: Function, out: Any) -> None:
+        outs = function.ended(out)
+        nodes = {t.grad_fn for t in outs if t.grad_fn is not None}
+        if len(nodes) != 1:
+            return
+        (node,) = nodes
+        for target, _ in node.next_functions:
+            self._adopt_graph(target)
+        observed = function.observed(node, outs, lambda t, slot: t.metadata[KEY].name(slot))
+        names = {} if len(outs) == 1 else {
+            t.output_nr: f"{function.place.node}.{t.output_nr}" for t in outs
+        }  # fmt: skip
+        self._hook(observed, node, Mark(function.place, names))
 
     # ---- nodes that the mode did not see made ---------------------------------------------------
 
@@ -166,6 +272,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             leaf = getattr(node, "variable", None)
             if leaf is not None:
                 mark = Mark(Place(self.names.of_leaf(leaf)), {}, leaf=True)
+                mark.follow(0, leaf)
                 self._leaves.append(node)
                 self._hooks.append(node.register_hook(self._leaf_seen_by(mark)))
             else:
@@ -187,14 +294,22 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 task = torch._C._current_graph_task_id()
                 self._arrived(mark, task, arrived)
                 asked = self._left(observed.targets, task, left, mark.place.node)
-                found = call_of(observed, left, arrived, asked)
-                observed.done = True
-                if isinstance(found, Unjudged):
-                    self.listener.not_judged(found)
-                else:
-                    self.listener.called(found)
+                self._tell(observed, left, arrived, asked)
 
         return seen
+
+    def _tell(self, observed: Observed, left: Any, arrived: Any, asked: list[bool]) -> None:
+        """Tell the listener of an op; a fault of this package must not end the user's program."""
+        observed.done = True
+        try:
+            found = call_of(observed, left, arrived, asked)
+            if not isinstance(found, Unjudged):
+                self.listener.called(found)
+                return
+        except Exception as error:
+            said = f"{type(error).__name__} in gradparity: {error}"
+            found = Unjudged(observed.place, said, tuple(observed.sources.values()))
+        self.listener.not_judged(found)
 
     def _unknown_seen_by(self, mark: Mark, name: str, targets: Any) -> Callable[..., None]:
         """The hook of a node that no op was seen to make."""
@@ -204,7 +319,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 task = torch._C._current_graph_task_id()
                 self._arrived(mark, task, arrived)
                 self._left(targets, task, left, mark.place.node)
-                self.listener.not_judged(Unjudged(mark.place, f"{name} was not seen as one op"))
+                self.listener.not_judged(Unjudged(mark.place, _why_unknown(name)))
 
         return seen
 
@@ -228,19 +343,26 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         """Hold the gradients that arrived to the sums of those that left for there."""
         for slot, got in enumerate(arrived):
             parts = mark.arrivals(task, slot)
-            if got is None or not parts:
-                continue
-            self.listener.summed(
-                Sum(
-                    mark.place,
-                    mark.name(slot),
-                    tuple(numbers(part) for part, _ in parts),
-                    tuple(use for _, use in parts),
-                    numbers(got),
-                    format_of(got, *(part for part, _ in parts)),
-                    mark.leaf,
-                )
+            if got is not None and parts:
+                self._tell_of_sum(mark, slot, got, parts)
+
+    def _tell_of_sum(self, mark: Mark, slot: int, got: torch.Tensor, parts: list[Part]) -> None:
+        gradients = [part.gradient for part in parts]
+        if not all(map(is_plain, (got, *gradients))):
+            return
+        self.listener.summed(
+            Sum(
+                mark.place,
+                mark.name(slot),
+                tuple(map(numbers, gradients)),
+                tuple(part.use for part in parts),
+                numbers(got),
+                format_of(got, *gradients),
+                mark.leaf,
+                mark.hooked(slot),
+                any(part.gradient._version != part.version for part in parts),
             )
+        )
 
     # ---- the end --------------------------------------------------------------------------------
 
@@ -255,15 +377,30 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             for hook in self._hooks:
                 hook.remove()
             for node in self._leaves:
-                node.metadata.pop(KEY, None)
+                self._tell_of_captured(node.metadata.pop(KEY))
+
+    def _tell_of_captured(self, mark: Mark) -> None:
+        """What left for a leaf and never arrived: `torch.autograd.grad` has returned it."""
+        for slot, parts in mark.parts.items():
+            if len(parts) == 1:
+                self._tell_of_sum(mark, slot, parts[0].gradient, parts)
+            else:
+                uses = ", ".join(part.use for part in parts)
+                why = f"the sum of what left {uses} was returned, and is not seen"
+                self.listener.not_judged(Unjudged(mark.place, why))
 
     def _tell_of_unused(self, observed: Observed) -> None:
         nothing: list[None] = [None] * len(observed.targets)
-        found = call_of(observed, nothing, [], [False] * len(nothing))
-        if isinstance(found, Unjudged):
-            self.listener.not_judged(found)
-        else:
-            self.listener.called(found)
+        self._tell(observed, nothing, [], [False] * len(nothing))
+
+
+def _why_unknown(node: str) -> str:
+    if "BackwardBackward" in node:
+        return f"{node}: the derivative of a backward pass (double backward) is not judged"
+    return (
+        f"{node} was not seen as one op: it was made before the recording, in a backward pass, or "
+        "by compiled code"
+    )
 
 
 def _is_asked(node: Any) -> bool:
@@ -283,7 +420,7 @@ def observing(listener: Listener) -> Iterator[None]:
     observer = Observer(listener)
     observer.names.open()
     try:
-        with observer:
+        with wrapped_apply(observer.applied), observer:
             yield
     finally:
         observer.names.close()

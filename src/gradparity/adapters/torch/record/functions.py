@@ -1,0 +1,258 @@
+"""Functions with a backward pass of their own: `torch.autograd.Function`.
+
+Nothing marks where such a function ends but its `apply`, which is wrapped while a recording runs.
+The ops of its forward pass make a network of the core's ops, and the function's backward is held to
+backprop through that network: no formula is asked of the user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ....core.arithmetic.arrays import NDArray
+from ....core.network.calls import Place
+from ....core.network.composed import Composed
+from ....core.network.nodes import Node, values_of_node
+from .aten.table import Arguments, Mapped, UnmappedError, rule_of
+from .observed import Observed
+from .tensors import is_plain, numbers, tensors_in
+
+__all__ = ["Function", "wrapped_apply"]
+
+#: Ops that give the same numbers in the same place.
+SAME = {"aten::detach", "aten::alias", "aten::view_as", "aten::lift_fresh"}
+#: Ops that take no more than the shape of a value.
+SHAPE_ONLY = {
+    f"aten::{name}"
+    for name in (
+        *("ones_like", "zeros_like", "full_like", "empty_like", "rand_like", "randn_like"),
+        *("new_zeros", "new_ones", "new_full", "new_empty", "sym_size", "sym_numel"),
+    )
+}
+#: The most ops whose composition is evaluated.
+MOST = 4000
+
+
+class Function:
+    """One application of a function, and the ops of its forward pass.
+
+    Attributes
+    ----------
+    place : where it was applied.
+    kind : its class.
+    inputs : the tensors that it was given, in order.
+    """
+
+    def __init__(self, place: Place, kind: Any, args: Any, kwargs: Any) -> None:
+        self.place, self.kind, self.args, self.kwargs = place, kind, args, kwargs
+        self.inputs = list(tensors_in([*args, *kwargs.values()]))
+        self.edges = [
+            (t if t.grad_fn is None else t.grad_fn, 0 if t.grad_fn is None else t.output_nr)
+            for t in self.inputs
+        ]
+        self.needs = [t.requires_grad for t in self.inputs]
+        self.arrays = [t.detach().clone() for t in self.inputs]
+        self._names: dict[int, str] = {id(t): f"y{i}" for i, t in enumerate(self.inputs)}
+        self._kept: list[torch.Tensor] = list(self.inputs)
+        self._nodes: list[Node] = []
+        self._constants: dict[str, NDArray] = {}
+        self._ops = 0
+        self.why = ""
+
+    # ---- forward --------------------------------------------------------------------------------
+
+    def saw(self, op: Any, given: Mapping[str, Any], out: Any) -> None:
+        """Note an op of its forward pass."""
+        if self.why:
+            return
+        outs = list(tensors_in(out))
+        try:
+            self._add(op, given, outs)
+        except (UnmappedError, ValueError) as why:
+            self._unknown(outs, f"{op}: {why}")
+
+    def _add(self, op: Any, given: Mapping[str, Any], outs: list[torch.Tensor]) -> None:
+        depends = [t for t in tensors_in(list(given.values())) if id(t) in self._names]
+        written = [t for n in Observed.written(op) for t in tensors_in(given.get(n))]
+        if not depends or op._schema.name in SHAPE_ONLY:
+            if any(id(t) in self._names for t in written):
+                self._unknown(outs, f"{op} writes into a value")
+            return  # a constant
+        if op._schema.name in SAME:
+            self._alias(outs[0], self._names[id(depends[0])])
+            return
+        if not any(t.is_floating_point() for t in outs):
+            return  # comparisons and indices: constants at these inputs
+        rule = rule_of(op)
+        if rule is None:
+            self._unknown(outs, f"there is no formula for {op}")
+            return
+        if not all(map(is_plain, [*depends, *outs])):
+            self._unknown(outs, f"{op} on sparse, complex or quantised tensors")
+            return
+        if any(t._base is not None or _is_base(t, self._kept) for t in written):
+            self._unknown(outs, f"{op} writes into a view")
+            return
+        kept = {n: _detached(v) for n, v in given.items()}
+        mapped = rule(Arguments(kept, [t.detach() for t in outs]))
+        self._node(mapped, given, outs)
+
+    def _node(self, mapped: Mapped, given: Mapping[str, Any], outs: list[torch.Tensor]) -> None:
+        self._ops += 1
+        if self._ops > MOST:
+            self.why = f"its forward pass has more than {MOST} ops"
+            return
+        names = [self._source(which, given) for which in mapped.inputs]
+        letters = tuple(mapped.op.parameter_shapes())
+        values = names[: len(names) - len(letters)]
+        letter = dict(zip(letters, names[len(values) :], strict=True))
+        node = Node(f"a{self._ops}", mapped.op, *values, **letter)
+        self._nodes.append(node)
+        for name, i in zip(values_of_node(node), mapped.outputs, strict=False):
+            if isinstance(i, int):
+                self._alias(outs[i], name)
+
+    def _source(self, which: Any, given: Mapping[str, Any]) -> str:
+        """The name of an input of an op; of what is no value of the function, a constant's."""
+        if not isinstance(which, np.ndarray):
+            value = given[which] if isinstance(which, str) else given[which[0]][which[1]]
+            if id(value) in self._names:
+                return self._names[id(value)]
+            which = numbers(value).copy()
+        name = f"c{len(self._constants)}"
+        self._constants[name] = which
+        return name
+
+    def _alias(self, tensor: torch.Tensor, name: str) -> None:
+        self._names[id(tensor)] = name
+        self._kept.append(tensor)  # so that no other tensor gets its id
+
+    def _unknown(self, outs: list[torch.Tensor], why: str) -> None:
+        self.why = self.why or why
+
+    # ---- afterwards -----------------------------------------------------------------------------
+
+    def ended(self, out: Any) -> list[torch.Tensor]:
+        """Its outputs that have a gradient; called as soon as they have their node."""
+        floats = [t for t in tensors_in(out) if t.is_floating_point()]
+        outs = [t for t in tensors_in(out) if t.requires_grad]
+        self.positions = [k for k, t in enumerate(floats) if t.requires_grad]
+        self.gives = [self._names.get(id(t), "") for t in outs]
+        if not all(self.gives):
+            self.why = self.why or "its result is not made by the ops of its forward pass"
+        self._kept.clear()
+        return outs
+
+    def observed(self, node: Any, outs: list[torch.Tensor], name: Callable[..., str]) -> Observed:
+        """The application as an observed op, whose formula is the composition."""
+        made = Observed(self.place, None, {})
+        made.given = dict(enumerate(self.arrays))  # type: ignore[arg-type]
+        made.outs = [t.detach() for t in outs]
+        made.numbers = [t.output_nr for t in outs]
+        made.targets = node.next_functions
+        free = dict(enumerate(made.targets))
+        for i, (target, slot) in enumerate(self.edges):
+            for k, (other, its) in free.items():
+                same = other is target or getattr(other, "variable", None) is target
+                if other is not None and same and its == slot:
+                    made.slots[i, None] = k  # type: ignore[index]
+                    made.sources[i, None] = name(other, its)  # type: ignore[index]
+                    del free[k]
+                    break
+        made.why = self.why
+        if not self.why:
+            made.mapped = self._mapped()
+        made.function = self
+        return made
+
+    def evaluate(self, arrays: Sequence[NDArray]) -> list[NDArray] | None:
+        """Its outputs for other numbers in float64, by itself; None where it does not run."""
+        given = iter(arrays)
+
+        def other(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                numbers = torch.from_numpy(np.array(next(given)))
+                floats = numbers.is_floating_point()
+                return numbers.to(torch.float64 if floats else value.dtype)
+            if isinstance(value, list | tuple):
+                return type(value)(other(each) for each in value)
+            return value
+
+        state = torch.random.get_rng_state()
+        try:
+            with torch.no_grad():
+                args = [other(value) for value in self.args]
+                out = self.kind.apply(*args, **self.kwargs)
+            found = [t for t in tensors_in(out) if t.is_floating_point()]
+            return [numbers(found[i]) for i in self.positions]
+        except Exception:  # the user's code, on numbers that it did not expect
+            return None
+        finally:
+            torch.random.set_rng_state(state)
+
+    def _mapped(self) -> Mapped:
+        values = [f"y{i}" for i in range(len(self.arrays))]
+        inputs = (*values, *self._constants)
+        fixed = (
+            *self._constants,
+            *(f"y{i}" for i, a in enumerate(self.arrays) if not a.is_floating_point()),
+        )
+        nodes, gives = self._with_identities()
+        op = Composed(self.kind.__name__, *nodes, inputs=inputs, gives=gives, fixed=fixed)
+        given = (*((i, None) for i in range(len(values))), *self._constants.values())
+        return Mapped(op, given, tuple(range(len(gives))))
+
+    def _with_identities(self) -> tuple[list[Node], list[str]]:
+        """Every output as a node of its own, also one that is an input."""
+        from ....core.vocabulary.pointwise import Scale
+
+        nodes, gives = list(self._nodes), []
+        for i, name in enumerate(self.gives):
+            if name.startswith("y") or name in gives:
+                nodes.append(Node(f"out{i}", Scale(1.0), name))
+                name = f"out{i}"
+            gives.append(name)
+        return nodes, gives
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    return [_detached(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _is_base(tensor: torch.Tensor, those: list[torch.Tensor]) -> bool:
+    """Whether another of these tensors lies in the same memory."""
+    pointer = tensor.untyped_storage().data_ptr()
+    return any(t is not tensor and t.untyped_storage().data_ptr() == pointer for t in those)
+
+
+#: What stands for `apply` now, the last one if recordings are nested.
+_AROUND: list[Callable[..., Any]] = []
+
+
+@contextlib.contextmanager
+def wrapped_apply(around: Callable[..., Any]) -> Iterator[None]:
+    """Let ``around(apply, kind, args, kwargs)`` stand for `apply` of every function.
+
+    Compiled code may keep what stands there while it is compiled; afterwards that is `apply` again.
+    """
+    kinds = torch.autograd.Function
+    before = kinds.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        own = before.__get__(None, cls)
+        return _AROUND[-1](own, cls, args, kwargs) if _AROUND else own(*args, **kwargs)
+
+    _AROUND.append(around)
+    kinds.apply = classmethod(apply)
+    try:
+        yield
+    finally:
+        kinds.apply = before
+        _AROUND.remove(around)
