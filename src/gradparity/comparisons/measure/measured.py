@@ -153,6 +153,8 @@ class Measured:
         unit : the unit roundoff, relative; errors are in it times the largest element.
         more : other fields of `Finding`.
         """
+        if not self.got.size:
+            return Finding(q, *at, verdict, 0, note="it has no elements")
         where = tuple(map(int, np.unravel_index(int(self.ratio.argmax()), self.got.shape)))
         error, bound = (_of_shape(a, self.got.shape) for a in (self.error, self.bound))
         u = unit * self.largest

@@ -36,6 +36,8 @@ from .functions import of_function
 __all__ = ["findings_of_call", "findings_of_sum"]
 
 NODE = "z"
+#: The most ops of a function whose mistakes are looked for.
+SHORT = 40
 
 
 def findings_of_call(
@@ -47,11 +49,25 @@ def findings_of_call(
     gradient through a use.
     """
     case, trace = _as_case(call)
-    found = judge_what_is_there(case, trace, _evidence(call), allow, explain=explain, node=NODE)
+
+    def judged(explain: bool) -> list[Finding]:
+        evidence = _evidence(call)
+        return judge_what_is_there(case, trace, evidence, allow, explain=explain, node=NODE)
+
+    found = judged(explain and not call.is_function)
     found = [_undecided_at_kinks(f, call) for f in found]
     if call.is_function:
         found = [_of_function(f, call, case, trace, allow) for f in found]
+        silent = any(f.verdict is Verdict.MISMATCH and not f.note for f in found)
+        if explain and silent and _is_short(call.op):
+            notes = {f.quantity: f.note for f in judged(True)}
+            found = [f if f.note else replace(f, note=notes.get(f.quantity, "")) for f in found]
     return [_named(f, call, case.network) for f in found]
+
+
+def _is_short(op: Op) -> bool:
+    """Whether there are few ops in it, so that mistakes can be tried at it."""
+    return not isinstance(op, Composed) or len(op.network.body) <= SHORT
 
 
 def _of_function(f: Finding, call: Call, case: Case, trace: Trace, allow: Sequence[str]) -> Finding:
@@ -170,8 +186,8 @@ def _named(f: Finding, call: Call, network: Network) -> Finding:
 
 def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     """The verdict on the gradient that arrived at a value: the sum over its uses."""
-    precision = Precision.of(total_of.precision)
-    q = Quantity.grad(total_of.source)
+    precision, source = Precision.of(total_of.precision), total_of.source
+    q = Quantity.value(f"{source}.grad") if total_of.accumulated else Quantity.grad(source)
 
     def references(rounding: Any) -> list[Reference]:
         uses = [Bounded.exactly(part, rounding) for part in total_of.parts]
@@ -194,6 +210,8 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
         return as_convention(found, [Alternative("gradient-hook", None, said)], allow)
     if total_of.changed:
         return replace(found, verdict=Verdict.MISMATCH, note=f"something wrote into {left}")
+    if total_of.accumulated:
+        return replace(found, note="it is not what .grad was before, and what arrived, together")
     several = "the sum of " if len(total_of.parts) > 1 else ""
     return replace(found, note=f"it is not {several}{left}")
 

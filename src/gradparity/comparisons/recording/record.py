@@ -96,7 +96,7 @@ def _watched(name: str, allow: Sequence[str], strict: bool) -> Iterator[Recordin
     with observing(recording):
         yield recording
     recording.closed = True
-    if not recording.places:
+    if not recording.saw_forward:
         raise RuntimeError(
             "nothing was differentiated inside record(); let the block hold the forward pass and "
             "backward(), not backward() alone"

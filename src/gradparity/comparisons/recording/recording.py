@@ -57,9 +57,11 @@ class Recording(Listener):
         self.closed = False
         self._taken: dict[str, tuple[str, ...]] = {}
         self._ops: dict[str, str] = {}
-        self._final: dict[str, Sum] = {}
+        self._finals: list[Sum] = []
         self._precisions: Counter[str] = Counter()
         self._wrong = 0
+        #: Whether an op was seen to run; a backward pass alone shows none.
+        self.saw_forward = False
 
     def __repr__(self) -> str:
         return f"<Recording {self.name!r}: {self.coverage_in_words}>"
@@ -73,12 +75,13 @@ class Recording(Listener):
         taken = tuple(o.source for o in call.inputs if o.source)
         self._note(call.place, taken, found[0].op if found else repr(call.op))
         self._precisions[call.precision] += 1
+        self.saw_forward = True
         self.findings += found
 
     def summed(self, total: Sum) -> None:
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
         if total.final:
-            self._final[total.source] = total
+            self._finals.append(total)
         found = findings_of_sum(total, self.allow)
         if len(total.parts) > 1 or found.parity is False:
             self.findings.append(found)
@@ -87,6 +90,7 @@ class Recording(Listener):
         """Note an op without a formula."""
         self._note(what.place, what.sources, what.place.function)
         self.unjudged.append(what)
+        self.saw_forward |= bool(what.sources)
 
     def _note(self, place: Place, taken: tuple[str, ...], op: str) -> None:
         self.places[place.node], self._taken[place.node] = place, taken
@@ -131,8 +135,8 @@ class Recording(Listener):
         The gradient of a parameter with a single use is that of the use.
         """
         alone = {
-            Quantity.through(name, total.uses[0]): Quantity.grad(name)
-            for name, total in self._final.items()
+            Quantity.through(total.source, total.uses[0]): Quantity.grad(total.source)
+            for total in self._finals
             if len(total.parts) == 1
         }
         summed = {f.quantity for f in self.findings if f.op == SUM}
@@ -165,7 +169,7 @@ class Recording(Listener):
 
     def _graph(self) -> Graph:
         """The program as a graph, its nodes in the order in which they ran."""
-        inputs = {name: total.got.shape for name, total in self._final.items()}
+        inputs = {total.source: total.got.shape for total in self._finals}
         order = self._order()
         makers = {**{name: name for name in inputs}, **{node: node for node in order}}
         nodes = []

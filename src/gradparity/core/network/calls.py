@@ -95,6 +95,7 @@ class Sum:
     final : whether it is a parameter or an input of the program.
     hooks : names of the hooks that were there to change it on its way.
     changed : whether something wrote into it on its way.
+    accumulated : whether it is what a leaf holds after a gradient was added to what was there.
     """
 
     place: Place
@@ -106,6 +107,7 @@ class Sum:
     final: bool = False
     hooks: tuple[str, ...] = ()
     changed: bool = False
+    accumulated: bool = False
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,8 @@ class Observed:
 
     def returned(self, out: Any) -> None:
         """Keep what the op returned."""
-        given = [out] if isinstance(out, torch.Tensor) else list(out if out is not None else ())
+        several = out if isinstance(out, list | tuple) else ()
+        given = [out] if isinstance(out, torch.Tensor) else list(several)
         flat = [t for each in given for t in (each if isinstance(each, list) else [each])]
         self.outs = [t.detach() if isinstance(t, torch.Tensor) else None for t in flat]
         self.written_after = {name: t.detach().clone() for name, t in self._after.items()}

@@ -48,7 +48,7 @@ class Mark:
 
     def __init__(self, place: Place, names: dict[int, str], leaf: bool = False) -> None:
         self.place, self.names, self.leaf = place, names, leaf
-        self.task = -1
+        self.task, self.came = -1, False
         self.parts: defaultdict[int, list[Part]] = defaultdict(list)
         self.tensors: dict[int, weakref.ref[torch.Tensor]] = {}
         self.hooks: dict[int, tuple[str, ...]] = {}
@@ -274,7 +274,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 mark = Mark(Place(self.names.of_leaf(leaf)), {}, leaf=True)
                 mark.follow(0, leaf)
                 self._leaves.append(node)
-                self._hooks.append(node.register_hook(self._leaf_seen_by(mark)))
+                self._hooks += self._hooks_of_leaf(node, mark, leaf)
             else:
                 function = re.sub(r"Backward\d*$", "", node.name())
                 place = Place(self.names.numbered(function), node.name(), self.names.module)
@@ -323,12 +323,27 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
         return seen
 
-    def _leaf_seen_by(self, mark: Mark) -> Callable[..., None]:
+    def _hooks_of_leaf(self, node: Any, mark: Mark, leaf: torch.Tensor) -> list[Any]:
+        """The hooks before and after a gradient is accumulated in a leaf."""
+        before: list[torch.Tensor] = []
+
+        def about(arrived: Any) -> None:
+            with self._quietly():
+                before[:] = [] if leaf.grad is None else [leaf.grad.detach().clone()]
+
         def seen(left: Any, arrived: Any) -> None:
             with self._quietly():
                 self._arrived(mark, torch._C._current_graph_task_id(), arrived)
+                (got,) = arrived
+                if got is not None and not mark.came:
+                    why = "its gradient came from an op that was not seen, such as a checkpoint"
+                    self.listener.not_judged(Unjudged(mark.place, why))
+                if before and got is not None and leaf.grad is not None:
+                    there = [Part(before[0], ".grad", 0), Part(got.detach(), "this pass", 0)]
+                    self._tell_of_sum(mark, 0, leaf.grad, there, accumulated=True)
+                before.clear()
 
-        return seen
+        return [node.register_prehook(about), node.register_hook(seen)]
 
     def _left(self, targets: Any, task: int, left: Any, use: str) -> list[bool]:
         """Note what left through each edge; and whether it was asked for."""
@@ -343,10 +358,13 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         """Hold the gradients that arrived to the sums of those that left for there."""
         for slot, got in enumerate(arrived):
             parts = mark.arrivals(task, slot)
+            mark.came = bool(parts)
             if got is not None and parts:
                 self._tell_of_sum(mark, slot, got, parts)
 
-    def _tell_of_sum(self, mark: Mark, slot: int, got: torch.Tensor, parts: list[Part]) -> None:
+    def _tell_of_sum(
+        self, mark: Mark, slot: int, got: torch.Tensor, parts: list[Part], accumulated: bool = False
+    ) -> None:
         gradients = [part.gradient for part in parts]
         if not all(map(is_plain, (got, *gradients))):
             return
@@ -358,9 +376,10 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 tuple(part.use for part in parts),
                 numbers(got),
                 format_of(got, *gradients),
-                mark.leaf,
-                mark.hooked(slot),
-                any(part.gradient._version != part.version for part in parts),
+                mark.leaf and not accumulated,
+                () if accumulated else mark.hooked(slot),
+                not accumulated and any(p.gradient._version != p.version for p in parts),
+                accumulated,
             )
         )
 

@@ -1,0 +1,289 @@
+"""Functions with a backward pass of their own, held to the ops of their forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+
+FUNCTIONS: dict[str, tuple[str, Any, tuple[tuple[int, ...], ...]]] = {}
+
+
+def function(
+    name: str, expected: str, forward: Callable[..., Any], backward: Callable[..., Any],
+    *shapes: tuple[int, ...],
+) -> None:  # fmt: skip
+    """A function under this name, and what it is: "right", "wrong", a convention or "unknown"."""
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    kind = type(name, (torch.autograd.Function,), methods)
+    FUNCTIONS[name] = (expected, kind, shapes or ((3, 4),))
+
+
+def saved(ctx: Any, *tensors: Any) -> Any:
+    ctx.save_for_backward(*tensors)
+    return tensors[0]
+
+
+def of(ctx: Any) -> Any:
+    return ctx.saved_tensors if len(ctx.saved_tensors) > 1 else ctx.saved_tensors[0]
+
+
+def cube(ctx: Any, x: Any) -> Any:
+    return saved(ctx, x) ** 3
+
+
+function("Cube", "right", cube, lambda ctx, d: d * 3 * of(ctx) ** 2)
+function("CubeFactor", "wrong", cube, lambda ctx, d: d * of(ctx) ** 2)
+function("CubePower", "wrong", cube, lambda ctx, d: d * 3 * of(ctx))
+function("CubeSign", "wrong", cube, lambda ctx, d: -d * 3 * of(ctx) ** 2)
+function("CubeNone", "wrong", cube, lambda ctx, d: None)
+function("CubeWide", "right", cube, lambda ctx, d: (d.double() * 3 * of(ctx).double() ** 2).to(d))
+
+
+def product(ctx: Any, a: Any, b: Any) -> Any:
+    saved(ctx, a, b)
+    return a * b
+
+
+TWO = (3, 4), (3, 4)
+function("Product", "right", product, lambda ctx, d: (d * of(ctx)[1], d * of(ctx)[0]), *TWO)
+function("Exchanged", "wrong", product, lambda ctx, d: (d * of(ctx)[0], d * of(ctx)[1]), *TWO)
+function("OneLost", "wrong", product, lambda ctx, d: (d * of(ctx)[1], None), *TWO)
+function("Detached", "wrong", product,
+         lambda ctx, d: (d * of(ctx)[1], torch.zeros_like(d)), *TWO)  # fmt: skip
+ROW = (3, 4), (4,)
+function("Broadcast", "right", product,
+         lambda ctx, d: (d * of(ctx)[1], (d * of(ctx)[0]).sum(0)), *ROW)  # fmt: skip
+function("SummedByTheEngine", "right", product,
+         lambda ctx, d: (d * of(ctx)[1], d * of(ctx)[0]), (3, 4), (1, 4))  # fmt: skip
+function("MeanForSum", "wrong", product,
+         lambda ctx, d: (d * of(ctx)[1], (d * of(ctx)[0]).mean(0)), *ROW)  # fmt: skip
+
+
+def needed(ctx: Any, d: Any) -> Any:
+    a, b = of(ctx)
+    wants = ctx.needs_input_grad
+    return d * b if wants[0] else None, d * a if wants[1] else None
+
+
+function("AsNeeded", "right", product, needed, *TWO)
+
+
+def linear(ctx: Any, x: Any, w: Any, b: Any) -> Any:
+    saved(ctx, x, w)
+    return x @ w.t() + b
+
+
+LINEAR = (3, 4), (5, 4), (5,)
+
+
+def linear_backward(ctx: Any, d: Any) -> Any:
+    x, w = of(ctx)
+    return d @ w, d.t() @ x, d.sum(0)
+
+
+function("Linear", "right", linear, linear_backward, *LINEAR)
+function("LinearMean", "wrong", linear,
+         lambda ctx, d: (*linear_backward(ctx, d)[:2], d.mean(0)), *LINEAR)  # fmt: skip
+function("LinearStale", "wrong", linear,
+         lambda ctx, d: (d @ (of(ctx)[1] + 1e-3), d.t() @ of(ctx)[0], d.sum(0)),
+         *LINEAR)  # fmt: skip
+
+
+def softmax(ctx: Any, x: Any) -> Any:
+    return saved(ctx, torch.softmax(x, -1))
+
+
+function("Softmax", "right", softmax,
+         lambda ctx, d: of(ctx) * (d - (d * of(ctx)).sum(-1, keepdim=True)))  # fmt: skip
+function("SoftmaxDiagonal", "wrong", softmax, lambda ctx, d: of(ctx) * (d - d * of(ctx)))
+function("SoftmaxOtherAxis", "wrong", softmax,
+         lambda ctx, d: of(ctx) * (d - (d * of(ctx)).sum(0, keepdim=True)))  # fmt: skip
+
+
+def norm(ctx: Any, x: Any, g: Any) -> Any:
+    m = x.mean(-1, keepdim=True)
+    r = (x.var(-1, unbiased=False, keepdim=True) + 1e-5).rsqrt()
+    h = (x - m) * r
+    ctx.save_for_backward(h, r, g)
+    return h * g
+
+
+def norm_backward(ctx: Any, d: Any, *, mean: bool = True, through: bool = True) -> Any:
+    h, r, g = ctx.saved_tensors
+    dh = d * g
+    dx = dh - dh.mean(-1, keepdim=True) if mean else dh
+    dx = dx - h * (dh * h).mean(-1, keepdim=True) if through else dx
+    return r * dx, (d * h).sum(0)
+
+
+NORM = (3, 4), (4,)
+function("LayerNorm", "right", norm, norm_backward, *NORM)
+function("LayerNormNoMean", "wrong", norm,
+         lambda ctx, d: norm_backward(ctx, d, mean=False), *NORM)  # fmt: skip
+function("LayerNormDetached", "wrong", norm,
+         lambda ctx, d: norm_backward(ctx, d, mean=False, through=False), *NORM)  # fmt: skip
+
+
+def relu(ctx: Any, x: Any) -> Any:
+    return saved(ctx, x).clamp(min=0)
+
+
+function("ReLU", "right", relu, lambda ctx, d: d * (of(ctx) > 0))
+function("ReLUMirrored", "wrong", relu, lambda ctx, d: d * (of(ctx) < 0))
+
+
+def swish_in_place(ctx: Any, x: Any) -> Any:
+    y = x.clone()
+    saved(ctx, x)
+    y.sigmoid_()
+    return y.mul_(x)
+
+
+def swish_backward(ctx: Any, d: Any) -> Any:
+    s = torch.sigmoid(of(ctx))
+    return d * s * (1 + of(ctx) * (1 - s))
+
+
+function("SwishInPlace", "right", swish_in_place, swish_backward)
+function("SwishTermLost", "wrong", swish_in_place, lambda ctx, d: d * torch.sigmoid(of(ctx)))
+
+
+def both(ctx: Any, x: Any) -> Any:
+    saved(ctx, x)
+    return x.sin(), x.cos()
+
+
+function("SinCos", "right", both, lambda ctx, a, b: a * of(ctx).cos() - b * of(ctx).sin())
+function("SinCosOneLost", "wrong", both, lambda ctx, a, b: a * of(ctx).cos())
+
+
+def bisection(ctx: Any, x: Any) -> Any:
+    """Sparsemax, searched for."""
+    high = x.max(-1, keepdim=True).values
+    low = high - 1
+    for _ in range(60):
+        middle = (low + high) / 2
+        more = (x - middle).clamp(min=0).sum(-1, keepdim=True) > 1
+        low, high = torch.where(more, middle, low), torch.where(more, high, middle)
+    return saved(ctx, (x - low).clamp(min=0))
+
+
+def bisection_backward(ctx: Any, d: Any) -> Any:
+    s = (of(ctx) > 0).to(d.dtype)
+    return s * (d - (d * s).sum(-1, keepdim=True) / s.sum(-1, keepdim=True))
+
+
+function("Sparsemax", "right", bisection, bisection_backward)
+function("SparsemaxWrong", "wrong", bisection, lambda ctx, d: 1.1 * bisection_backward(ctx, d))
+
+
+def newton(ctx: Any, x: Any) -> Any:
+    y = torch.ones_like(x)
+    for _ in range(40):
+        y = 0.5 * (y + (x.abs() + 1) / y)
+    ctx.save_for_backward(x, y)
+    return y
+
+
+function("NewtonRoot", "right", newton, lambda ctx, d: d * of(ctx)[0].sign() / (2 * of(ctx)[1]))
+
+
+def same(ctx: Any, x: Any) -> Any:
+    return x.view_as(x)
+
+
+function("Identity", "right", same, lambda ctx, d: d)
+function("Reversal", "gradient-reversal", same, lambda ctx, d: -0.5 * d)
+function("Scaled", "gradient-scale", same, lambda ctx, d: 3 * d)
+function("Clipped", "gradient-clipping", same, lambda ctx, d: d.clamp(-0.1, 0.1))
+function("StraightThrough", "straight-through", lambda ctx, x: (x > 0).to(x.dtype) + 0 * x,
+         lambda ctx, d: d)  # fmt: skip
+
+
+def in_numpy(ctx: Any, x: Any) -> Any:
+    return torch.from_numpy(np.sinh(saved(ctx, x).detach().numpy()))
+
+
+function("NumPy", "unknown", in_numpy, lambda ctx, d: d * of(ctx).cosh())
+
+
+def applied(name: str, dtype: str, **options: Any) -> tuple[Any, list[Any]]:
+    """The report of one application, and the findings of the function's gradients."""
+    torch.manual_seed(0)
+    _, kind, shapes = FUNCTIONS[name]
+    xs = [torch.randn(s, dtype=getattr(torch, dtype), requires_grad=True) for s in shapes]
+    with gp.record(**options) as seen:
+        out = kind.apply(*xs)
+        each = out if isinstance(out, tuple) else (out,)
+        sum((z * torch.randn_like(z)).sum() for z in each).backward()
+    report = gp.check(seen)
+    findings = [f for _, f in report.findings() if f.node == f"{name}_1"]
+    return report, [f for f in findings if f.quantity.is_gradient or not f.elements]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_of_a_function(name: str, dtype: str) -> None:
+    expected = FUNCTIONS[name][0]
+    report, gradients = applied(name, dtype)
+    verdicts = {f.verdict for f in gradients}
+    if expected == "right":
+        assert report.exit_code == 0, report.diagnosis()
+    elif expected == "wrong":
+        assert report.exit_code == 1
+        assert gp.Verdict.MISMATCH in verdicts
+        wrong = {f.node for _, f in report.findings() if f.parity is False}
+        assert wrong == {f"{name}_1"}  # at the function alone
+    elif expected == "unknown":
+        assert verdicts == {gp.Verdict.INCONCLUSIVE}
+    else:
+        assert {f.convention for f in gradients} == {expected}
+        assert report.exit_code == 1
+        assert applied(name, dtype, allow=[expected])[0].exit_code == 0
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(FUNCTIONS) >= 38
+    assert sum(expected == "wrong" for expected, *_ in FUNCTIONS.values()) >= 16
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CubeFactor", "1/3 of the formula"),
+        ("CubeSign", "-1 times the formula"),
+        ("Exchanged", "gradients of the inputs exchanged"),
+        ("OneLost", "every element is zero"),
+        ("Sparsemax", "not the derivative of its ops, but of the function"),
+        ("SparsemaxWrong", "along a line its gradient gives"),
+        ("Reversal", "it is multiplied by -0.5"),
+    ],
+)
+def test_reasons(name: str, said: str) -> None:
+    _, gradients = applied(name, "float64")
+    assert any(said in f.note for f in gradients), [f.note for f in gradients]
+
+
+def test_a_batch_of_one_and_no_elements_at_all() -> None:
+    _, kind, _ = FUNCTIONS["Linear"]
+    for batch in (1, 0):
+        x = torch.randn(batch, 4, requires_grad=True)
+        w, b = torch.randn(5, 4, requires_grad=True), torch.randn(5, requires_grad=True)
+        with gp.record() as seen:
+            kind.apply(x, w, b).sum().backward()
+        assert all(f.parity is not False for f in seen.findings)
+
+
+def test_an_arriving_gradient_with_strides_of_zero() -> None:
+    _, kind, _ = FUNCTIONS["Cube"]
+    x = torch.randn(3, 4, requires_grad=True)
+    with gp.record() as seen:
+        kind.apply(x).sum().backward()  # expands a one
+    assert gp.check(seen).exit_code == 0

@@ -1,0 +1,461 @@
+"""A PyTorch step watched as it is: whatever people do in one."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def parameter(*shape: int) -> Any:
+    return nn.Parameter(torch.randn(*shape, dtype=torch.float64))
+
+
+W = parameter(4, 4)
+X = torch.randn(3, 4, dtype=torch.float64)
+
+
+def in_place() -> None:
+    y = X @ W
+    y = y.mul_(2.0).relu_()
+    (y * y).sum().backward()
+
+
+def into_a_view() -> None:
+    y = X @ W
+    y[:, 0] *= 3.0
+    (y * y).sum().backward()
+
+
+def written_whole() -> None:
+    z = torch.zeros(3, 4, dtype=torch.float64)
+    z[:, :] = X @ W
+    (z * z).sum().backward()
+
+
+def written_into_a_row() -> None:
+    y = X @ W
+    z = torch.zeros(3, 4, dtype=torch.float64)
+    z[1] = y[0]
+    z[2].add_(y[1])
+    (z * z).sum().backward()
+
+
+def several_uses() -> None:
+    y = X @ W
+    (y * y + torch.tanh(y)).sum().backward()
+
+
+def checkpointed() -> None:
+    checkpoint(lambda t: torch.tanh(t @ W) * t, X @ W, use_reentrant=False).sum().backward()
+
+
+def checkpointed_reentrant() -> None:
+    checkpoint(lambda t: torch.tanh(t @ W) * t, X @ W, use_reentrant=True).sum().backward()
+
+
+def attention() -> None:
+    q = (X @ W).view(1, 1, 3, 4)
+    nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True).square().sum().backward()
+
+
+def accumulated() -> None:
+    for part in X.split(1):
+        torch.tanh(part @ W).sum().backward()
+
+
+def without_gradients() -> None:
+    with torch.no_grad():
+        c = (X @ W).tanh()
+    ((X @ W) * c).sum().backward()
+
+
+def two_losses() -> None:
+    y = X @ W
+    y.tanh().sum().backward(retain_graph=True)
+    y.exp().sum().backward()
+
+
+def stepped() -> None:
+    optimiser = torch.optim.Adam([W], lr=0.0)
+    (X @ W).tanh().sum().backward()
+    nn.utils.clip_grad_norm_([W], 1e9)
+    optimiser.step()
+
+
+def evaluated_too() -> None:
+    ((X @ W).tanh().sum() * 2).item()  # never meets a backward
+    (X @ W).exp().mean().backward()
+
+
+def loss_scale() -> None:
+    ((X @ W).tanh().sum() * 65536.0).backward()
+
+
+def parts() -> None:
+    a, b = (X @ W).split(2, 1)
+    (a.exp().sum() + torch.cat([b, a], 0).sin().sum()).backward()
+
+
+def tied() -> None:
+    ((X @ W).tanh() @ W.t()).square().sum().backward()
+
+
+STEPS = [
+    in_place, into_a_view, written_whole, written_into_a_row, several_uses, checkpointed, attention,
+    accumulated, without_gradients, two_losses, stepped,
+    evaluated_too, loss_scale, parts, tied,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
+def test_a_step_is_judged_and_its_gradients_are_those_of_the_plain_run(
+    step: Callable[[], None],
+) -> None:
+    W.grad = None
+    step()
+    plain, W.grad = W.grad, None
+    with gp.record() as seen:
+        step()
+    assert torch.equal(plain, W.grad)
+    report = gp.check(seen)
+    assert report.exit_code == 0, report.diagnosis()
+    assert seen.coverage == 1.0
+    finals = [f for _, f in report.findings() if f.final]
+    assert len(finals) == (3 if step is accumulated else 2 if step is two_losses else 1)
+
+
+def test_what_is_added_to_a_gradient_is_judged_too() -> None:
+    W.grad = torch.ones_like(W)
+    with gp.record() as seen:
+        (X @ W).tanh().sum().backward()
+    (added,) = [f for f in seen.findings if f.quantity == "value parameter_1.grad"]
+    assert added.parity
+
+
+def test_gradients_by_autograd_grad_are_final() -> None:
+    with gp.record() as seen:
+        torch.autograd.grad((X @ W).tanh().sum(), [W])
+    (final,) = [f for _, f in gp.check(seen).findings() if f.final]
+    assert final.quantity == "grad parameter_1"
+    assert final.parity
+
+
+def test_inputs_of_backward_are_asked_for_alone() -> None:
+    other = parameter(4)
+    with gp.record() as seen:
+        ((X @ W) @ other).sum().backward(inputs=[W])
+    report = gp.check(seen)
+    assert report.exit_code == 0
+    assert [f.quantity for _, f in report.findings() if f.final] == ["grad parameter_1"]
+
+
+def test_a_frozen_parameter_has_no_gradient() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    with gp.record() as seen:
+        model(X.float()).sum().backward()
+    report = gp.check(seen)
+    assert report
+    finals = {f.quantity for _, f in report.findings() if f.final}
+    assert finals == {"grad 2.weight", "grad 2.bias"}
+
+
+def test_places_are_the_module_and_the_line() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Tanh()))
+    with gp.record() as seen:
+        model(X.float()).sum().backward()
+    tanh = seen.places["tanh_1"]
+    assert tanh.module == "1.0"
+    assert tanh.source.startswith("test_step.py:")
+    assert tanh.function == "aten.tanh.default"
+
+
+def test_a_module_that_is_used_twice_is_one_place() -> None:
+    block = nn.Linear(4, 4)
+    with gp.record() as seen:
+        block(block(X.float())).sum().backward()
+    final = [f for _, f in gp.check(seen).findings() if f.final]
+    assert {f.quantity for f in final} == {"grad weight", "grad bias"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_every_precision(dtype: str) -> None:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Softmax(-1), nn.Linear(16, 4))
+    model.to(getattr(torch, dtype))
+    x = torch.randn(32, 8, dtype=getattr(torch, dtype))
+    with gp.record() as seen:
+        nn.functional.cross_entropy(model(x), torch.arange(32) % 4).backward()
+    report = gp.check(seen)
+    assert report.exit_code == 0, report.diagnosis()
+    assert report.runs[0].dtype == dtype
+
+
+def test_pytorch_adds_up_the_bias_of_a_layer_norm_in_low_precision() -> None:
+    """Its CPU kernel keeps the sum over rows in the format of the result."""
+    model = nn.LayerNorm(16).to(torch.bfloat16)
+    with gp.record() as seen:
+        x = torch.randn(256, 16, dtype=torch.bfloat16)
+        (model(x) * torch.randn(256, 16, dtype=torch.bfloat16)).sum().backward()
+    report = gp.check(seen)
+    wrong = {(f.quantity, f.verdict) for _, f in report.findings() if f.parity is False}
+    assert wrong == {("grad bias", gp.Verdict.IMPRECISE)}
+    assert "as far as summing in bfloat16" in report.diagnosis()
+
+
+def test_autocast_has_casts_between_precisions() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 4))
+    with gp.record() as seen, torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(32, 8)).float().square().mean().backward()
+    report = gp.check(seen)
+    assert report.exit_code == 0, report.diagnosis()
+    assert any(node.startswith("_to_copy") for node in seen.places)
+
+
+def test_channels_last() -> None:
+    conv = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 6, 6).to(memory_format=torch.channels_last)
+    with gp.record() as seen:
+        conv(x).square().sum().backward()
+    assert gp.check(seen).exit_code == 0
+
+
+def test_sparse_gradients_are_read() -> None:
+    embedding = nn.Embedding(5, 3, sparse=True)
+    with gp.record() as seen:
+        embedding(torch.tensor([0, 1, 0])).square().sum().backward()
+    assert gp.check(seen).exit_code == 0
+    assert embedding.weight.grad.is_sparse
+
+
+class TestWhatIsNotJudged:
+    def test_what_a_reentrant_checkpoint_hides(self) -> None:
+        """The function itself is judged; the parameter that it closes over is not."""
+        with gp.record() as seen:
+            checkpointed_reentrant()
+        report = gp.check(seen)
+        assert report.exit_code == 2
+        assert "came from an op that was not seen, such as a checkpoint" in report.diagnosis()
+
+    def test_a_double_backward(self) -> None:
+        with gp.record() as seen:
+            (g,) = torch.autograd.grad((X @ W).tanh().sum(), [W], create_graph=True)
+            g.square().sum().backward()
+        report = gp.check(seen)
+        assert report.exit_code == 2
+        assert "double backward" in report.diagnosis()
+
+    def test_complex_numbers(self) -> None:
+        with gp.record() as seen:
+            torch.fft.fft(X @ W).abs().sum().backward()
+        report = gp.check(seen)
+        assert report.exit_code == 2
+        assert "complex" in report.diagnosis()
+
+    def test_an_op_without_a_formula_leaves_the_rest_decided(self) -> None:
+        with gp.record() as seen:
+            y = X @ W
+            for _ in range(30):
+                y = y.tanh()
+            torch.linalg.inv(y[:3, :3] + torch.eye(3)).sum().backward()
+        assert len(seen.unjudged) == 1
+        report = gp.check(seen)
+        assert report.exit_code == 0
+        assert "linalg_inv" in report.runs[0].coverage
+
+    def test_strictly_every_node_counts(self) -> None:
+        with gp.record(strict=True) as seen:
+            y = X @ W
+            for _ in range(30):
+                y = y.tanh()
+            torch.linalg.inv(y[:3, :3] + torch.eye(3)).sum().backward()
+        assert gp.check(seen).exit_code == 2
+
+
+class TestHooks:
+    def test_a_hook_that_changes_a_gradient_is_named(self) -> None:
+        def twice(g: Any) -> Any:
+            return g * 2
+
+        def step() -> None:
+            y = X @ W
+            y.register_hook(twice)
+            y.tanh().sum().backward()
+
+        with gp.record() as seen:
+            step()
+        report = gp.check(seen)
+        assert report.exit_code == 1
+        assert "twice, a hook, changes what left tanh_1 on its way" in report.diagnosis()
+        with gp.record(allow=["gradient-hook"]) as seen:
+            step()
+        assert gp.check(seen).exit_code == 0
+
+    def test_in_place_too(self) -> None:
+        with gp.record() as seen:
+            y = X @ W
+            y.register_hook(lambda g: g.mul_(2.0))
+            y.tanh().sum().backward()
+        report = gp.check(seen)
+        assert report.exit_code == 1
+        assert "by writing into it" in report.diagnosis()
+
+    def test_on_a_parameter(self) -> None:
+        own = parameter(4, 4)
+        own.register_hook(lambda g: g.clamp(-1e-9, 1e-9))
+        with gp.record() as seen:
+            (X @ own).tanh().sum().backward()
+        (final,) = [f for _, f in gp.check(seen).findings() if f.final]
+        assert final.convention == "gradient-hook"
+
+    def test_of_a_module_that_only_looks(self) -> None:
+        model = nn.Linear(4, 4)
+        model.register_full_backward_hook(lambda *_: None)
+        with gp.record() as seen:
+            model(X.float().requires_grad_()).tanh().sum().backward()
+        assert gp.check(seen).exit_code == 0
+        assert seen.coverage == 1.0
+
+    def test_of_a_module_that_changes_its_gradient(self) -> None:
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        model[1].register_full_backward_hook(lambda m, into, out: (into[0] * 3,))
+        with gp.record() as seen:
+            model(X.float()).tanh().sum().backward()
+        report = gp.check(seen)
+        assert report.exit_code == 1
+
+
+class TestOverwritten:
+    def test_through_data(self) -> None:
+        with gp.record() as seen:
+            y = X @ W
+            z = y.exp()
+            w = z * y
+            y.data.mul_(2)
+            w.sum().backward()
+        report = gp.check(seen)
+        assert report.exit_code == 1
+        assert "its input was overwritten at test_step.py" in report.diagnosis()
+
+    def test_what_no_backward_needs_may_be_overwritten(self) -> None:
+        with gp.record() as seen:
+            y = X @ W
+            z = y + 1
+            y.add_(5)
+            z.tanh().sum().backward()
+        assert gp.check(seen).exit_code == 0
+
+
+class TestNothingIsLeftBehind:
+    def test_state_is_as_it_was(self) -> None:
+        modules = torch.nn.modules.module
+        hooks = modules._global_forward_pre_hooks, modules._global_forward_hooks
+        apply = torch.autograd.Function.__dict__["apply"]
+        rng = torch.random.get_rng_state()
+        before = [dict(h) for h in hooks]
+        with gp.record():
+            (X @ W).sum().backward()
+        assert [dict(h) for h in hooks] == before
+        assert torch.autograd.Function.__dict__["apply"] is apply
+        assert torch.equal(rng, torch.random.get_rng_state())
+        assert torch.is_grad_enabled()
+        assert torch._C._len_torch_dispatch_stack() == 0
+
+    def test_also_if_the_body_raises(self) -> None:
+        apply = torch.autograd.Function.__dict__["apply"]
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), gp.record() as seen:
+            (X @ W) @ X
+        assert torch.autograd.Function.__dict__["apply"] is apply
+        assert torch._C._len_torch_dispatch_stack() == 0
+        with pytest.raises(ValueError, match="has not ended"):
+            gp.check(seen)
+
+    def test_a_forward_pass_without_a_backward_is_freed(self) -> None:
+        with gp.record() as seen:
+            y = (X @ W).tanh()
+            memory = weakref.ref(y.untyped_storage())
+            del y
+            gc.collect()
+            assert memory() is None
+            (X @ W).sum().backward()
+        assert seen.coverage == 1.0
+
+    def test_nothing_is_kept_of_a_step_that_has_ended(self) -> None:
+        y = (X @ W).tanh()
+        with gp.record():
+            y = (X @ W).tanh()
+            y.sum().backward()
+        node = weakref.ref(y)
+        del y
+        gc.collect()
+        assert node() is None
+
+    def test_compilation_works_as_before(self) -> None:
+        compiled = torch.compile(lambda t: torch.tanh(t @ W).square().sum(), backend="aot_eager")
+        with gp.record():
+            compiled(X).backward()
+        W.grad = None
+        compiled(X).backward()
+        assert type(compiled(X).grad_fn).__name__ == "CompiledFunctionBackward"
+        again = W.grad.clone()
+        W.grad = None
+        torch.tanh(X @ W).square().sum().backward()
+        np.testing.assert_allclose(again, W.grad)
+
+
+class TestErrors:
+    def test_backward_alone(self) -> None:
+        loss = (X @ W).sum()
+        with pytest.raises(RuntimeError, match="let the block hold the forward pass"), gp.record():
+            loss.backward()
+
+    def test_nothing_at_all(self) -> None:
+        with pytest.raises(RuntimeError, match="nothing was differentiated"), gp.record():
+            pass
+
+    @pytest.mark.parametrize("value", [3, "x"])
+    def test_something_that_is_no_function(self, value: Any) -> None:
+        with pytest.raises(TypeError, match="give a function that returns the loss"):
+            gp.record(value)
+
+    def test_a_result_that_is_no_scalar(self) -> None:
+        with pytest.raises(ValueError, match=r"f returned \(3, 4\); return a scalar"):
+            gp.record(lambda w: X @ w, W)
+
+    def test_a_recording_takes_no_more_arguments(self) -> None:
+        with gp.record() as seen:
+            (X @ W).sum().backward()
+        with pytest.raises(TypeError, match="a recording and implementations"):
+            gp.check(seen, "torch")
+        with pytest.raises(TypeError, match="a recording and strict="):
+            gp.check(seen, strict=True)
+
+    def test_an_unknown_convention(self) -> None:
+        with pytest.raises(ValueError, match="convention 'hook' is unknown"):
+            gp.record(allow=["hook"])
+
+
+def test_the_short_form_leaves_gradients_as_they_were() -> None:
+    model = nn.Linear(4, 2)
+    model.weight.grad = torch.ones(2, 4)
+    seen = gp.record(lambda model, x: (model(x).square().mean(), "more"), model, X.float())
+    assert gp.check(seen)
+    assert torch.equal(model.weight.grad, torch.ones(2, 4))
+    assert model.bias.grad is None
