@@ -169,7 +169,8 @@ class Recording(Listener):
 
     def _graph(self) -> Graph:
         """The program as a graph, its nodes in the order in which they ran."""
-        inputs = {total.source: total.got.shape for total in self._finals}
+        finals = {total.source: total.got.shape for total in self._finals}
+        inputs = {name: shape for name, shape in finals.items() if name not in self.places}
         order = self._order()
         makers = {**{name: name for name in inputs}, **{node: node for node in order}}
         nodes = []
