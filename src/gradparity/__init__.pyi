@@ -10,6 +10,7 @@ from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
 from .comparisons import check as check
 from .comparisons import check_op as check_op
+from .comparisons import guard as guard
 from .comparisons import judge as judge
 from .comparisons import record as record
 from .core import Case as Case
@@ -37,6 +38,7 @@ __all__ = [
     "comparisons",
     "core",
     "get_adapter",
+    "guard",
     "judge",
     "layered",
     "ops",

@@ -17,6 +17,7 @@ __all__ = ["COMMANDS", "main"]
 
 #: Command -> its file here, in the order of `gradparity --help`.
 COMMANDS = {
+    "watch": "watch",
     "check": "check",
     "compare": "compare",
     "list": "listing",

@@ -39,15 +39,18 @@ def write(path: Path | None, document: Callable[[], str]) -> None:
         raise click.UsageError(f"cannot write {path}: {error}") from error
 
 
-def show(what: Any) -> None:
-    """Print a renderable of `rich`: in colour at the terminal's width, or plain when piped."""
+def show(what: Any, *, err: bool = False) -> None:
+    """Print a renderable of `rich`: in colour at the terminal's width, or plain when piped.
+
+    It goes to standard output, or with `err` to standard error.
+    """
     from rich.console import Console
 
     from ..comparisons.findings.layout import plain_text
     from ..core.arithmetic.received import printable
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=err)
     if console.is_terminal:
         console.print(what)
     else:
-        click.echo(printable(plain_text(what)))
+        click.echo(printable(plain_text(what)), err=err)

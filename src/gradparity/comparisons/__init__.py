@@ -20,6 +20,7 @@ from .check_op.own_op import OwnOp, check_op
 from .findings.finding import Finding, KinkSummary, Power, Verdict
 from .judge.end_to_end import judge_end_to_end
 from .judge.node_by_node import judge
+from .recording.guard import GradientError, Guard, guard
 from .recording.record import record
 from .recording.recording import Recording
 from .report.change_records import Changes
@@ -38,6 +39,8 @@ __all__ = [
     "Changes",
     "Difference",
     "Finding",
+    "GradientError",
+    "Guard",
     "KinkSummary",
     "OwnOp",
     "Power",
@@ -48,6 +51,7 @@ __all__ = [
     "check",
     "check_op",
     "compare",
+    "guard",
     "judge",
     "judge_end_to_end",
     "probe",

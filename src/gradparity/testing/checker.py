@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from types import TracebackType
 from typing import Any
 
 from ..comparisons.check.check import check
+from ..comparisons.recording.record import record
+from ..comparisons.recording.recording import Recording
 from ..comparisons.report.report import Report
 from .own_network import with_numbers
 from .run.outcome import concluded, one_adapter, present, skip
 from .run.settings import Settings
 
-__all__ = ["Checker"]
+__all__ = ["Checker", "Recorded"]
 
 
 class Checker:
@@ -60,6 +63,16 @@ class Checker:
         options = {"seed": self.settings.seed, **self.settings.options, **options}
         return concluded(gradparity.check_op(forward, backward, **options))
 
+    def record(self, **options: Any) -> Recorded:
+        """`gradparity.record` as a context manager, with these settings unless others are given.
+
+        The test fails at the end of the block, with the diagnosis, unless there is parity or the
+        block raised.
+        """
+        __tracebackhide__ = True
+        given = {n: v for n, v in self.settings.options.items() if n in ("allow", "strict")}
+        return Recorded({**given, **options})
+
     def check_adapter(self, adapter: Any, **options: Any) -> Any:
         """`gradparity.testing.check_adapter`; skipped where the framework is not installed."""
         __tracebackhide__ = True
@@ -69,3 +82,26 @@ class Checker:
         if absent := Subject(adapter).absent(self.settings.required):
             skip(absent)
         return check_adapter(adapter, **options)
+
+
+class Recorded:
+    """The block of ``with gradparity.record() as step``, whose end fails a test without parity."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.watched = record(**options)
+
+    def __enter__(self) -> Recording:
+        __tracebackhide__ = True
+        self.step = self.watched.__enter__()
+        return self.step
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        __tracebackhide__ = True
+        self.watched.__exit__(kind, error, traceback)
+        if error is None:
+            concluded(self.step.report())

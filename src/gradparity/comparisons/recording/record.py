@@ -9,6 +9,7 @@ from typing import Any, overload
 
 from ...core.arithmetic.received import check_flag, check_text, received
 from ..explain.allowed import parse_allowed
+from .arming import new_recording
 from .recording import Recording
 
 __all__ = ["record"]
@@ -87,12 +88,9 @@ def record(
 def _watched(name: str, allow: Sequence[str], strict: bool) -> Iterator[Recording]:
     if "torch" not in sys.modules:
         raise RuntimeError("record watches PyTorch, which is not imported; import torch first")
-    import torch
-
     from ...adapters.torch.record.observer import observing
 
-    versions = {"torch": torch.__version__}
-    recording = Recording(name, "torch", versions, allow=allow, strict=strict)
+    recording = new_recording(name, allow=allow, strict=strict)
     with observing(recording):
         yield recording
     recording.closed = True

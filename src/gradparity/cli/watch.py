@@ -1,0 +1,157 @@
+"""`gradparity watch`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options
+from .output import refuse_unwritable, show, write
+from .script import after_import, run_script
+
+if TYPE_CHECKING:
+    from ..comparisons.recording.arming import Arming
+    from ..comparisons.recording.recording import Recording
+
+
+@click.command("watch", context_settings={"allow_interspersed_args": False})
+@click.argument("script", type=click.Path(exists=True, dir_okay=False))
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@click.option("--step", type=click.IntRange(1), default=1, metavar="N",
+              help="Judge the step that ends with the N-th backward pass; 1 by default.")  # fmt: skip
+@click.option("--stop", is_flag=True, help="End the script after that backward pass.")
+@click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the report as an HTML page to this file.")  # fmt: skip
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the report as JSON to this file.")  # fmt: skip
+@click.option("--allow", "allow", multiple=True,
+              help="Accept this convention, such as sum (repeatable).")  # fmt: skip
+@click.option("--strict", is_flag=True,
+              help="Do not accept lossy results or any op that was not judged.")  # fmt: skip
+def command(
+    script: str,
+    args: tuple[str, ...],
+    step: int,
+    stop: bool,
+    report_path: Path | None,
+    json_path: Path | None,
+    allow: tuple[str, ...],
+    strict: bool,
+) -> None:
+    """Run the PyTorch program SCRIPT with ARGS, and judge one of its training steps op by op.
+
+    The script runs as `python SCRIPT ARGS...` would run it.  It is watched from where it imports
+    torch, or from the backward pass before the N-th, to the end of the N-th backward pass; then it
+    runs on unwatched.  The report is printed to standard error as soon as that backward pass has
+    ended, so that standard output is the script's alone.  Options of this command come before
+    SCRIPT.
+
+    A backward pass is a call of backward() or of torch.autograd.grad() in the thread that imports
+    torch; one with create_graph=True belongs to the step of the next.  Processes that the script
+    starts, such as the workers of a DataLoader, are not watched.  Under torchrun rank 0 is watched.
+
+    Exit codes: the script's own if it is not 0; else 0 parity, 1 a difference, 2 unknown, no
+    backward pass, or a usage error; 130 interrupted.
+
+    Example: gradparity watch --report step.html train.py --epochs 3
+    """
+    for path in (report_path, json_path):
+        if str(path) == "-":
+            raise click.UsageError("standard output is the script's; give the name of a file")
+    refuse_unwritable(json_path, report_path)
+    if allow:
+        from ..comparisons.explain.allowed import parse_allowed
+
+        with options.usage_errors():
+            parse_allowed(allow)
+    watch = Watch(script, step, stop, report_path, json_path, {"allow": allow, "strict": strict})
+    sys.exit(watch.run(args))
+
+
+class Watch:
+    """One script that is watched, and the verdict on its step."""
+
+    def __init__(
+        self,
+        script: str,
+        step: int,
+        stop: bool,
+        report_path: Path | None,
+        json_path: Path | None,
+        settings: dict[str, Any],
+    ) -> None:
+        self.script, self.name = script, Path(script).name
+        self.step, self.stop, self.settings = step, stop, settings
+        # The script may change the working directory.
+        self.report_path = report_path and report_path.absolute()
+        self.json_path = json_path and json_path.absolute()
+        self.arming: Arming | None = None
+        self.verdict: int | None = None
+
+    def run(self, args: tuple[str, ...]) -> int:
+        """Run the script, and return the exit code of the command."""
+        if os.environ.get("RANK", "0") != "0":
+            return run_script(self.script, args)
+        after_import("torch", self._arm)
+        code = run_script(self.script, args)
+        if self.verdict is None and self.arming is not None:
+            self.arming.disarm()
+        if code:
+            return code
+        if self.verdict is None:
+            click.echo(f"gradparity watch: nothing was judged: {self._why_nothing()}", err=True)
+            return 2
+        return self.verdict
+
+    def _arm(self) -> None:
+        """PyTorch has been imported."""
+        from ..comparisons.recording.arming import Arming, new_recording
+
+        name = self.name + (f", step {self.step}" if self.step > 1 else "")
+        self.arming = Arming(lambda: new_recording(name, **self.settings), self._judged, self.step)
+        self.arming.arm()
+
+    def _judged(self, recording: Recording) -> None:
+        """Print the verdict and write the files; no error in here may reach the script."""
+        try:
+            self.verdict = self._told(recording)
+        except click.ClickException as error:
+            self.verdict = 2
+            click.echo(f"gradparity watch: {error.format_message()}", err=True)
+        except Exception as error:
+            self.verdict = 2
+            click.echo(f"gradparity watch: no report: {type(error).__name__}: {error}", err=True)
+        if self.stop:
+            sys.exit()
+
+    def _told(self, recording: Recording) -> int:
+        from ..comparisons.report.as_text import renderable
+
+        if self.arming is not None and self.arming.error is not None:
+            raise self.arming.error
+        if not recording.places:
+            click.echo(f"gradparity watch: nothing was judged: {UNSEEN}", err=True)
+            return 2
+        report = recording.report()
+        show(renderable(report), err=True)
+        write(self.json_path, report.to_json)
+        write(self.report_path, lambda: report.to_html(title=recording.name))
+        return report.exit_code
+
+    def _why_nothing(self) -> str:
+        arming = self.arming
+        if arming is None:
+            return f"{self.name} did not import torch"
+        if arming.elsewhere:
+            return "backward passes ran on other threads than the one that imports torch"
+        if not arming.passes:
+            return f"{self.name} ended without a backward pass"
+        return f"{self.name} ended after {arming.passes} of {self.step} backward passes"
+
+
+#: The reason why a backward pass showed nothing.
+UNSEEN = "the forward pass of this backward pass ran before the recording began, or compiled"

@@ -1,0 +1,190 @@
+"""Start a recording in a program that runs anyway, and stop it after one backward pass."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+from ...core.network.calls import Call, Listener, Sum, Unjudged
+from .recording import Recording
+
+__all__ = ["Arming", "new_recording"]
+
+#: The functions of `torch.autograd` that every backward pass of the user's code goes through.
+PASSES = ("backward", "grad")
+
+
+def new_recording(name: str, **options: Any) -> Recording:
+    """An empty recording of a PyTorch program; `options` are those of `Recording`."""
+    import torch
+
+    return Recording(name, "torch", {"torch": torch.__version__}, **options)
+
+
+class _Switch(Listener):
+    """Hands on what a program does until it is switched off, or judging it raises an error."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.error: Exception | None = None
+
+    def off(self) -> None:
+        self.listener = Listener()
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as error:  # the program itself is not to end because of it
+            self.error = error
+            self.off()
+
+    def called(self, call: Call) -> None:
+        self._tell(lambda: self.listener.called(call))
+
+    def summed(self, total: Sum) -> None:
+        self._tell(lambda: self.listener.summed(total))
+
+    def not_judged(self, what: Unjudged) -> None:
+        self._tell(lambda: self.listener.not_judged(what))
+
+
+class Arming:
+    """Record the step that the N-th backward pass of a program ends.
+
+    A recording begins where the program imports PyTorch, or where its backward pass N - 1 has
+    ended.  Backward passes that make a graph of their own (``create_graph=True``) belong to the
+    step of the next one, and those that raise do not count.  Only the thread in which `arm` was
+    called is watched, and no other process.
+
+    Attributes
+    ----------
+    passes : how many backward passes have ended.
+    elsewhere : how many were seen on other threads.
+    error : what judging the step raised; the program does not see it.
+
+    Parameters
+    ----------
+    new : makes the recording.
+    judged : called with it as soon as the backward pass has ended.
+    step : N.
+    """
+
+    def __init__(
+        self, new: Callable[[], Recording], judged: Callable[[Recording], None], step: int = 1
+    ) -> None:
+        self.new, self.judged, self.step = new, judged, step
+        self.passes = self.elsewhere = 0
+        self.error: Exception | None = None
+        self._plain: dict[str, Any] = {}
+        self._recording: tuple[Recording, _Switch, ExitStack] | None = None
+        self._thread = 0
+        self._done = False
+
+    def arm(self) -> None:
+        """Follow the backward passes of PyTorch, which has been imported."""
+        import torch
+
+        self._thread = threading.get_ident()
+        for name in PASSES:
+            self._plain[name] = getattr(torch.autograd, name)
+            setattr(torch.autograd, name, self._followed(self._plain[name]))
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.disarm)
+        if self.step == 1:
+            self._start()
+
+    def disarm(self) -> None:
+        """Leave PyTorch as it was; what has been recorded is dropped."""
+        self._stop()
+        self._done = True
+        if self._plain:
+            import torch
+
+            for name, plain in self._plain.items():
+                if getattr(getattr(torch.autograd, name), "__wrapped__", None) is plain:
+                    setattr(torch.autograd, name, plain)
+            self._plain = {}
+
+    def _followed(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        import torch
+
+        taken = signature(plain)
+
+        @wraps(plain)
+        def followed(*args: Any, **kwargs: Any) -> Any:
+            nested = torch._C._current_graph_task_id() != -1
+            if self._done or nested or _makes_a_graph(taken, args, kwargs):
+                return plain(*args, **kwargs)
+            if threading.get_ident() != self._thread:
+                self.elsewhere += 1
+                return plain(*args, **kwargs)
+            try:
+                out = plain(*args, **kwargs)
+            except BaseException:
+                if self._stop() is not None:
+                    self._start()
+                raise
+            self._passed()
+            return out
+
+        return followed
+
+    def _passed(self) -> None:
+        """A backward pass has ended."""
+        self.passes += 1
+        if self.passes == self.step - 1:
+            self._start()
+        elif self.passes == self.step:
+            recording = self._stop(keep=True)
+            self.disarm()
+            assert recording is not None
+            self.judged(recording)
+
+    def _start(self) -> None:
+        from ...adapters.torch.record.observer import observing
+
+        recording, stack = self.new(), ExitStack()
+        switch = _Switch(recording)
+        with _modes_set_aside(but=0):
+            stack.enter_context(observing(switch))
+        self._recording = recording, switch, stack
+
+    def _stop(self, *, keep: bool = False) -> Recording | None:
+        if self._recording is None:
+            return None
+        (recording, switch, stack), self._recording = self._recording, None
+        if not keep:
+            switch.off()
+        with _modes_set_aside(but=1):
+            stack.close()
+        self.error = switch.error
+        recording.closed = True
+        return recording
+
+
+def _makes_a_graph(taken: Any, args: Any, kwargs: Any) -> bool:
+    try:
+        return bool(taken.bind(*args, **kwargs).arguments.get("create_graph"))
+    except TypeError:  # PyTorch says what is wrong with them
+        return False
+
+
+@contextmanager
+def _modes_set_aside(*, but: int) -> Iterator[None]:
+    """Set aside the dispatch modes that the program has entered, all but the lowest few.
+
+    A program leaves its modes in its own order, so that one of ours has to be below them.
+    """
+    from torch.utils import _python_dispatch as dispatch
+
+    aside = [dispatch._pop_mode() for _ in dispatch._get_current_dispatch_mode_stack()[but:]]
+    try:
+        yield
+    finally:
+        for mode in reversed(aside):
+            dispatch._push_mode(mode)
