@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("script", type=click.Path(exists=True, dir_okay=False))
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.option("--step", type=click.IntRange(1), default=1, metavar="N",
-              help="Judge the step that ends with the N-th backward pass; 1 by default.")  # fmt: skip
+              help="Judge the step of the N-th backward pass; 1 by default.")  # fmt: skip
 @click.option("--stop", is_flag=True, help="End the script after that backward pass.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the report as an HTML page to this file.")  # fmt: skip

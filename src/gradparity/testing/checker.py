@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -88,7 +89,7 @@ class Recorded:
     """The block of ``with gradparity.record() as step``, whose end fails a test without parity."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        self.watched = record(**options)
+        self.watched: AbstractContextManager[Recording] = record(**options)
 
     def __enter__(self) -> Recording:
         __tracebackhide__ = True
