@@ -1,0 +1,154 @@
+"""The fixture's `record`: a PyTorch step watched in a test, which fails without parity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+#: Loaded for good, as in conftest.py.
+import_module("gradparity.adapters.torch.record.observer")
+import_module("gradparity.adapters.torch.record.leaves")
+
+Project = Callable[..., Path]
+
+STEP = """
+import torch
+
+def step(factor=1.0, dtype=torch.float64):
+    torch.manual_seed(0)
+    w = torch.randn(3, 4, dtype=dtype, requires_grad=True)
+    h = torch.tanh(w)
+    if factor != 1.0:
+        h.register_hook(lambda g: print("the fault has fired") or g * factor)
+    (h @ torch.randn(4, 2, dtype=dtype)).square().mean().backward()
+"""
+
+MIXED = """
+    def test_right(gradparity):
+        with gradparity.record() as recording:
+            step()
+        assert recording.coverage == 1.0 and recording.closed
+
+    def test_wrong(gradparity):
+        with gradparity.record(name="training"):
+            step(1.01)
+
+    def test_two(gradparity):
+        with gradparity.record(name="one"):
+            step()
+        with gradparity.record(name="two"):
+            step(dtype=torch.float32)
+"""
+
+
+class TestVerdict:
+    def test_right_and_wrong_steps(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(STEP, MIXED)
+        result = pytester.runpytest("-W", "error")
+        result.assert_outcomes(passed=2, failed=1)
+        out = result.stdout.str()
+        assert "the fault has fired" in out
+        result.stdout.fnmatch_lines(["E       AssertionError: mismatch in *case 'training'"])
+        result.stdout.fnmatch_lines(["*= gradient parity =*", "3 tests, 4 runs, *"])
+        for own in ("concluded", "__exit__", "contextlib"):
+            assert own not in out
+
+    def test_an_error_of_the_body_is_shown_alone(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project(STEP, """
+            def test_raises(gradparity):
+                with gradparity.record():
+                    step(1.01)
+                    raise OSError("no disk")
+
+            def test_skips(gradparity):
+                with gradparity.record():
+                    step(1.01)
+                    pytest.skip("not here")
+        """)  # fmt: skip
+        result = pytester.runpytest()
+        result.assert_outcomes(failed=1, skipped=1)
+        assert "OSError: no disk" in result.stdout.str()
+        assert "mismatch" not in result.stdout.str()
+
+    def test_nothing_differentiated_fails(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project("""
+            import torch
+
+            def test_nothing(gradparity):
+                with gradparity.record():
+                    torch.ones(3).exp()
+        """)
+        result = pytester.runpytest()
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["E*RuntimeError: nothing was differentiated*"])
+
+
+class TestSettings:
+    def test_those_of_the_test_hold_unless_others_are_given(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project(STEP, """
+            def test_default(gradparity):
+                with gradparity.record() as recording:
+                    step()
+                assert recording.strict and recording.allow == ()
+
+            def test_given(gradparity):
+                with gradparity.record(strict=False) as recording:
+                    step()
+                assert not recording.strict
+
+            @pytest.mark.gradparity(allow=["sum"], strict=False, dtypes=["float64"], seed=3)
+            def test_marked(gradparity):
+                with gradparity.record() as recording:
+                    step()
+                assert recording.allow == ("sum",) and not recording.strict
+
+            def test_unknown(gradparity):
+                with pytest.raises(ValueError, match="nonsense"):
+                    gradparity.record(allow=["nonsense"])
+                with pytest.raises(TypeError):
+                    gradparity.record(dtypes=["float64"])
+        """)  # fmt: skip
+        pytester.runpytest("--gradparity-strict").assert_outcomes(passed=4)
+
+
+class TestReport:
+    @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+    def test_it_is_in_the_merged_report(
+        self, workers: tuple[str, ...], pytester: pytest.Pytester, project: Project
+    ) -> None:
+        if workers:
+            pytest.importorskip("xdist")
+        project(STEP, MIXED)
+        report = ("--gradparity-report", "found.json", "--junitxml", "junit.xml")
+        result = pytester.runpytest_subprocess(*report, *workers)
+        result.assert_outcomes(passed=2, failed=1)
+        document = json.loads((pytester.path / "found.json").read_text())
+        runs = {
+            test["nodeid"]: [run["case"] for report in test["reports"] for run in report["runs"]]
+            for test in document["tests"]
+        }
+        assert runs == {
+            "test_it.py::test_right": ["step"],
+            "test_it.py::test_two": ["one", "two"],
+            "test_it.py::test_wrong": ["training"],
+        }
+        assert document["unfinished"] == []
+        assert 'name="gradparity.parity" value="no"' in (pytester.path / "junit.xml").read_text()
+
+    def test_as_a_page(self, pytester: pytest.Pytester, project: Project) -> None:
+        project(STEP, MIXED)
+        pytester.runpytest("--gradparity-report", "found.html")
+        page = (pytester.path / "found.html").read_text(encoding="utf-8")
+        assert "training" in page
+        assert "test_wrong" in page
