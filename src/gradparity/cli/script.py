@@ -20,6 +20,11 @@ __all__ = ["after_import", "run_script"]
 INTERRUPTED = 130
 #: Code whose frames are left out of the tracebacks of a script.
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
+#: Frames of PyTorch through which an op reaches this package, and the op's own code from there.
+BRIDGES = tuple(
+    os.path.join("torch", *file)
+    for file in (["_compile.py"], ["_dynamo", "eval_frame.py"], ["_ops.py"])
+)
 
 
 def run_script(script: str, args: tuple[str, ...]) -> int:
@@ -77,11 +82,21 @@ def _leave_out_own_frames(error: BaseException) -> None:
 
 
 def _of_others(traceback: TracebackType | None) -> TracebackType | None:
-    entries = []
+    """The entries of a traceback without own frames, and without the bridges next to them."""
+    entries: list[TracebackType] = []
+    bridges: list[TracebackType] = []
+    own = False
     while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(PACKAGE):
-            entries.append(traceback)
+        file = traceback.tb_frame.f_code.co_filename
+        if file.startswith(PACKAGE):
+            own, bridges = True, []
+        elif file.endswith(BRIDGES):
+            bridges.append(traceback)
+        else:
+            entries += [*bridges, traceback] if not own else [traceback]
+            own, bridges = False, []
         traceback = traceback.tb_next
+    entries += bridges if not own else []
     following = None
     for entry in reversed(entries):
         entry.tb_next = following
