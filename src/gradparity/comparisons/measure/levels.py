@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...core.arithmetic.arrays import Array
+from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import SIGMAS, Forms, Rounding
 from ...core.network.quantity import Quantity
@@ -213,7 +213,7 @@ def shared_bias(m: Measured, u: float) -> SharedBias | None:
     True
     """
     want, bound = m.want, np.broadcast_to(m.bound, m.want.shape)
-    if np.unique(want).size < MINIMUM_SHARED or np.any(m.undecidable):
+    if not _differ(want) or np.any(m.undecidable):
         return None
     if not all(np.isfinite(a).all() for a in (m.got, want, bound)):
         return None
@@ -221,6 +221,12 @@ def shared_bias(m: Measured, u: float) -> SharedBias | None:
     error, size = np.abs(np.sum((m.got - want) * direction)), np.sum(np.abs(want * direction))
     width = AVERAGE / SIGMAS * np.linalg.norm(bound * direction)
     return SharedBias(float(error), float(width + SHARED * u * size), float(size))
+
+
+def _differ(numbers: NDArray) -> bool:
+    """Whether there are enough different numbers; mostly the first ones tell."""
+    some = numbers.ravel()[: 16 * MINIMUM_SHARED]
+    return np.unique(some).size >= MINIMUM_SHARED or np.unique(numbers).size >= MINIMUM_SHARED
 
 
 def _scattered(m: Measured) -> bool:

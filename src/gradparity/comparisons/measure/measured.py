@@ -138,9 +138,10 @@ class Measured:
         larger, smaller = (bound - signed) / size, (bound + signed) / size
         together = max(float(larger.min()), float(smaller.min()))
         untested = int((~seen).sum())
-        alone.sort()
-        middle = float(alone[(alone.size - 1) // 2] + alone[alone.size // 2]) / 2.0
-        return Power(middle, float(alone[-1]), together, untested)
+        low, high = (alone.size - 1) // 2, alone.size // 2
+        alone.partition((low, high))
+        middle = float(alone[low] + alone[high]) / 2.0
+        return Power(middle, float(alone.max()), together, untested)
 
     def finding(
         self, q: Quantity, at: tuple[str, str], verdict: Verdict, unit: float, **more: Any

@@ -16,6 +16,9 @@ __all__ = ["FEW", "Terms", "in_runs"]
 #: Below this many terms the worst case is the sharper one.
 FEW = 16
 
+#: Whole numbers below this fit into 32 bits.
+LARGEST_INT = 2**31
+
 #: Runs of consecutive terms whose partial sums are looked at in a matrix product.
 RUNS = 8
 
@@ -30,7 +33,7 @@ class Terms(NamedTuple):
         order which builds a large partial sum and takes it down again (all positive terms first)
         is not mistaken for a random one.
     repeats : how many terms may be equal: added one by one they are rounded alike, each by up to
-        half a unit of the partial sum.
+        half a unit of the partial sum; 0 for less than `FEW`.
     """
 
     magnitude: Callable[[], Array]
@@ -62,25 +65,51 @@ class Terms(NamedTuple):
             magnitude=lambda: np.abs(a) @ np.abs(b),
             squares=lambda: (a * a) @ (b * b),
             spread=lambda: in_runs(a, b)[1],
-            repeats=lambda: np.minimum(_repeats(a, -1, u), _repeats(b, -2, u)),
+            repeats=lambda: _repeats_of_product(a, b, u),
         )
 
 
 def _repeats(x: NDArray, axis: int, u: float) -> Array:
     """How often the most frequent value other than zero occurs along the axis, which is kept.
 
-    Values that differ by less than the sum of them all resolves, n u of the largest, count as one.
+    Values that differ by less than the sum of them all resolves, n u of the largest, count as one;
+    less than `FEW` equal ones count as none.
     """
-    x = np.moveaxis(x, axis, 0)
-    n = len(x)
-    grain = max(n, FEW) * u * np.abs(x).max(axis=0)
-    ordered = np.sort(np.rint(x / np.where(grain > 0, grain, 1)), axis=0)
-    at = np.arange(n).reshape(-1, *[1] * (x.ndim - 1))
-    starts = np.ones(ordered.shape, bool)
-    starts[1:] = ordered[1:] != ordered[:-1]
-    run = at - np.maximum.accumulate(np.where(starts, at, 0), axis=0) + 1
-    most = np.where(ordered == 0, 0, run).max(axis=0)
+    x = np.ascontiguousarray(np.moveaxis(x, axis, -1))
+    n = x.shape[-1]
+    if n < FEW:
+        return np.expand_dims(np.zeros(x.shape[:-1]), axis)
+    grain = n * u * np.abs(x).max(axis=-1, keepdims=True)
+    steps = np.rint(x / np.where(grain > 0, grain, 1))
+    if 1 / (n * u) < LARGEST_INT:
+        steps = np.nan_to_num(steps).astype(np.int32)  # sorted many times as fast
+    steps.sort(axis=-1)
+    again = (steps[..., FEW - 1 :] == steps[..., : n - FEW + 1]) & (steps[..., FEW - 1 :] != 0)
+    most = np.zeros(x.shape[:-1])
+    met = again.any(axis=-1)
+    if met.any():
+        most[met] = _longest_run(steps[met])
     return np.expand_dims(most, axis)
+
+
+def _longest_run(ordered: NDArray) -> NDArray:
+    """The length of the longest run of equal numbers other than zero, in each row."""
+    at = np.arange(ordered.shape[-1])
+    starts = np.ones(ordered.shape, bool)
+    starts[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    run = at - np.maximum.accumulate(np.where(starts, at, 0), axis=-1) + 1
+    longest: NDArray = np.where(ordered == 0, 0, run).max(axis=-1)
+    return longest
+
+
+def _repeats_of_product(a: NDArray, b: NDArray, u: float) -> Array:
+    """Of a product both factors have to be equal; the smaller of them is looked at first."""
+    both = [(a, -1), (b, -2)]
+    both.sort(key=lambda factor: factor[0].size)
+    first = _repeats(*both[0], u)
+    if not first.any():
+        return np.zeros(())
+    return np.minimum(first, _repeats(*both[1], u))
 
 
 def in_runs(a: Array, b: Array) -> tuple[Array, Array]:
