@@ -44,7 +44,7 @@ def plain_text(what: RenderableType) -> str:
 def labelled(rows: Iterable[tuple[str, str]], **styles: str) -> Table:
     """A table of (label, text); `styles` are by label."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(width=9)
+    table.add_column(min_width=9, no_wrap=True)
     table.add_column(overflow="fold")
     for label, said in rows:
         table.add_row(Text(f"  {label}", style="dim"), Text(said, style=styles.get(label, "")))

@@ -24,7 +24,10 @@ __all__ = ["parsed", "plain", "record"]
 T = TypeVar("T")
 
 #: Fields that older files lack.
-LATER = {"follows", "graphs", "strict", "valid_set", "worst", "unexercised"}
+LATER = {
+    "coverage", "follows", "graphs", "module", "source", "strict", "valid_set", "worst",
+    "unexercised",
+}  # fmt: skip
 #: Type of a field -> its types in JSON, and their name in a message.
 IN_JSON: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a string"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..explain.allowed import REDUCTIONS
 from ..findings.elements import side_by_side
-from ..findings.finding import Verdict
+from ..findings.finding import Finding, Verdict
 from ..findings.shown import printer
 from .causes import Cause, causes
 from .records import WORD, Run
@@ -133,12 +133,16 @@ def _elsewhere(cause: Cause) -> Iterator[tuple[str, str]]:
     if also:
         yield "also", _listed(also)
     others = dict.fromkeys(
-        f"{g.quantity} {g.place}" if g.node else g.quantity
-        for _, g in too
-        if g.quantity != f.quantity
+        _located(g) if g.node else g.quantity for _, g in too if g.quantity != f.quantity
     )
     if others:
         yield ("the same" if f.note else "also wrong"), _listed(list(others))
+
+
+def _located(f: Finding) -> str:
+    """A quantity and its place; in a recorded program, whose names hold the node, only the line."""
+    where = ", ".join(filter(None, (f.module, f.source)))
+    return f"{f.quantity} ({where})" if where else f"{f.quantity} {f.place}"
 
 
 def _listed(names: list[str]) -> str:

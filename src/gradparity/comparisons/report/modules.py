@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..findings.finding import Finding, Verdict
+from ..findings.finding import SUM, Finding, Verdict
 from .records import Run, share
 
-__all__ = ["ModuleRow", "module_rows"]
+__all__ = ["ModuleRow", "module_of", "module_rows", "nodes_of"]
 
 #: How many names of a path a row has, where there are more rows than fit on a screen.
 DEPTHS, SCREEN = (9, 4, 3, 2, 1), 24
@@ -42,14 +42,24 @@ def module_rows(run: Run) -> list[ModuleRow]:
     return rows
 
 
+def module_of(f: Finding) -> str:
+    """The path of the module that a finding belongs to; that of a shared parameter is its owner."""
+    owned = f.op == SUM and f.final and not f.module
+    return f.quantity.name.rpartition(".")[0] if owned else f.module
+
+
+def nodes_of(findings: Iterable[Finding]) -> set[str]:
+    """The nodes of some findings; a parameter with several uses is none."""
+    return {f.node for f in findings if f.node and (f.op != SUM or not f.final)}
+
+
 def _rows(findings: Sequence[Finding], depth: int) -> Iterator[ModuleRow]:
     found: dict[str, list[Finding]] = {}
     for f in findings:
-        found.setdefault(".".join(f.module.split(".")[:depth]), []).append(f)
+        found.setdefault(".".join(module_of(f).split(".")[:depth]), []).append(f)
     for path, those in found.items():
-        nodes = {f.node for f in those if f.node}
         worst = max(those, key=lambda f: (_rank(f.verdict), share(f)))
-        yield ModuleRow(path, len(nodes), len(those), worst, max(map(share, those)))
+        yield ModuleRow(path, len(nodes_of(those)), len(those), worst, max(map(share, those)))
 
 
 def _rank(verdict: Verdict) -> int:

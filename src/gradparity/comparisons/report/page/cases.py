@@ -12,7 +12,8 @@ from ..graph import Graph
 from ..records import Run, by_case, quantities, share
 from ..report import Report
 from .cells import Cell, cell, worst
-from .groups import DIV, Group, groups
+from .groups import DIV, SHOWN, Group, groups
+from .modules import ModuleTree, tree
 from .picture import Box, Picture, picture
 
 __all__ = ["CaseView", "views"]
@@ -65,7 +66,9 @@ class CaseView:
     nodes, drawn : the picture, if the network is known.
     heat : a row per group of nodes.
     whole : a row per node, if any group has several.
-    quantities : of `total` many, those nearest to their bound, in the network's order.
+    quantities : of `total` many, those nearest to their bound, in the network's order; none of a
+        recorded program.
+    trees : the modules of each run of a recorded program.
     """
 
     name: str
@@ -82,6 +85,7 @@ class CaseView:
     quantities: tuple[QuantityRow, ...]
     total: int
     exit_code: int
+    trees: tuple[ModuleTree, ...]
 
     @property
     def cells(self) -> dict[str, Cell | None]:
@@ -105,7 +109,8 @@ def _view(name: str, anchor: str, graph: Graph | None, runs: tuple[Run, ...]) ->
     by_node = [_by_node(run.findings) for run in runs]
     drawn, nodes, heat, whole = None, [], [], []
     placeless: dict[str, None] = {}
-    if graph is not None:
+    trees = [tree(r, graph, f"{anchor}-{i}") for i, r in enumerate(runs, 1) if r.coverage]
+    if graph is not None and not (trees and len(graph.nodes) + len(graph.inputs) > SHOWN):
         ops = {node.name: node.op for node in graph.nodes}
         ops |= {name: f"{shape}" for name, shape in graph.inputs.items()}
         ops |= {DIV: graph.divergence} if graph.divergence else {}
@@ -120,14 +125,14 @@ def _view(name: str, anchor: str, graph: Graph | None, runs: tuple[Run, ...]) ->
         if any(len(group.nodes) > 1 for group in grouped):
             every = [Group(n, (n,), ()) for g in grouped for n in g.nodes]
             whole = [_heat_row(g, f"{anchor}-all", ops, by_node) for g in every]
-    rows = _quantities(runs)
+    rows = [] if trees else _quantities(runs)
     codes = {run.exit_code for run in runs}
     missing = dict.fromkeys((run.adapter, ", ".join(run.missing)) for run in runs if run.missing)
     return CaseView(
         name, runs[0].about, anchor, graph, runs, tuple(missing), tuple(placeless), drawn,
         tuple(nodes), tuple(heat),
         tuple(whole), tuple(_nearest(rows, runs)), len(rows),
-        1 if 1 in codes else max(codes),
+        1 if 1 in codes else max(codes), tuple(trees),
     )  # fmt: skip
 
 

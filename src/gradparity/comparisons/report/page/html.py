@@ -15,7 +15,7 @@ from ..changes_text import LIMIT, told, verdict_line
 from ..records import columns_of
 from ..report import Report
 from . import plots, sections
-from .cases import views
+from .cases import CaseView, views
 from .cells import MEANING, SIGN, both, number
 from .picture import BOX
 
@@ -71,6 +71,8 @@ def html(
         alike=alike,
         cases=cases,
         anchors={case.name: case.anchor for case in cases},
+        places=_places(cases),
+        recorded=bool(cases) and all(case.trees for case in cases),
         few=len(cases) <= UNFOLDED,
         columns=columns_of(report.runs),
         plots=plots.plots(report),
@@ -81,6 +83,16 @@ def html(
         unseen=sections.unseen(report),
         box=BOX,
     )  # fmt: skip
+
+
+def _places(cases: Sequence[CaseView]) -> dict[tuple[str, str, str], str]:
+    """(case, column, node) -> anchor of the row of a node that is not right."""
+    return {
+        (case.name, tree.run.column, node): anchor
+        for case in cases
+        for tree in case.trees
+        for node, anchor in tree.places.items()
+    }
 
 
 @cache
