@@ -76,7 +76,10 @@ class Verdict(StrEnum):
     @property
     def badness(self) -> int:
         """Position in the vocabulary: the worst of several verdicts has the largest."""
-        return list(Verdict).index(self)
+        return POSITION[self]
+
+
+POSITION = {verdict: i for i, verdict in enumerate(Verdict)}
 
 
 #: Choices that are no longer listed one by one.

@@ -60,6 +60,7 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         sections.append([_summary(report, others, columns)])
     lists = (_kinks, _noted, _structural, _vacuous, _unexercised, _not_returned, _pairs)
     kinks, *rest = ([*lines(report)] for lines in lists)
+    kinks = shortened(kinks, LIMIT) if recorded else kinks
     return spaced([*sections, kinks, *_faults(report), *rest], _conclusion(report))
 
 

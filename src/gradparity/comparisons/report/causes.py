@@ -6,7 +6,7 @@ first is what a user should look at first.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import NamedTuple
 
 from ...core.network.nodes import ERR
@@ -37,7 +37,8 @@ class Cause(NamedTuple):
 
 def causes(report: Report) -> list[Cause]:
     """List each cause once: the findings without parity first, in the order of computation."""
-    wrong = sorted(_wrong(report), key=lambda found: _order(report, *found))
+    order = _order(report)
+    wrong = sorted(_wrong(report), key=lambda found: order(*found))
     found: dict[Hashable, Cause] = {}
     listed: list[Cause] = []
     of: dict[tuple[int, str], Cause] = {}
@@ -60,7 +61,7 @@ def causes(report: Report) -> list[Cause]:
         else:
             before.following.append((run, f))
         of[id(run), f.quantity] = before
-    return sorted(listed, key=lambda cause: _order(report, cause.run, cause.finding))
+    return sorted(listed, key=lambda cause: order(cause.run, cause.finding))
 
 
 def _wrong(report: Report) -> Iterator[tuple[Run, Finding]]:
@@ -91,31 +92,34 @@ def _listed(run: Run, f: Finding, found: dict[Hashable, Cause], listed: list[Cau
     return cause
 
 
-def _order(report: Report, run: Run, f: Finding) -> tuple[bool | int, ...]:
+def _order(report: Report) -> Callable[[Run, Finding], tuple[bool | int, ...]]:
     """Sort what is wrong before what is undecided, then by implementation and by computation."""
     adapters = list(dict.fromkeys(each.adapter for each in report.runs))
-    place = _place(report.graphs.get(run.case), f)
-    backward = f.quantity.is_gradient
-    return (
-        f.parity is None,
-        adapters.index(run.adapter),
-        bool(f.follows),
-        not f.elements,  # what could not be compared at all
-        backward,
-        -place if backward else place,
-        f.op == SUM,
-    )
+    places = {case: _places(graph) for case, graph in report.graphs.items()}
+
+    def order(run: Run, f: Finding) -> tuple[bool | int, ...]:
+        found = places.get(run.case)
+        place = found.get(f.node or f.quantity.name, found[""]) if found else 0
+        backward = f.quantity.is_gradient
+        return (
+            f.parity is None,
+            adapters.index(run.adapter),
+            bool(f.follows),
+            not f.elements,  # what could not be compared at all
+            backward,
+            -place if backward else place,
+            f.op == SUM,
+        )
+
+    return order
 
 
-def _place(graph: Graph | None, f: Finding) -> int:
-    """The position of a finding's node in the order of computation."""
-    if graph is None:
-        return 0
-    names = [node.name for node in graph.nodes]
-    place = f.node or f.quantity.name
-    if place == ERR:
-        return len(names) + 1
-    if place in names:
-        return names.index(place)
-    owned = (i for i, node in enumerate(graph.nodes) if place in node.parameters)
-    return next(owned, -1 if place in graph.inputs else len(names))
+def _places(graph: Graph) -> dict[str, int]:
+    """The position of each name in the order of computation; that of other names is at ""."""
+    names = {node.name: i for i, node in enumerate(graph.nodes)}
+    owned: dict[str, int] = {}
+    for i, node in enumerate(graph.nodes):
+        for name in node.parameters:
+            owned.setdefault(name, i)
+    inputs = dict.fromkeys(graph.inputs, -1)
+    return {"": len(names)} | inputs | owned | names | {ERR: len(names) + 1}

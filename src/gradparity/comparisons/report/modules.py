@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..findings.finding import SUM, Finding, Verdict
@@ -12,6 +12,8 @@ __all__ = ["ModuleRow", "module_of", "module_rows", "nodes_of"]
 
 #: How many names of a path a row has, where there are more rows than fit on a screen.
 DEPTHS, SCREEN = (9, 4, 3, 2, 1), 24
+#: How many modules that hold something without parity keep a row of their own.
+ALONE = 8
 
 
 class ModuleRow(NamedTuple):
@@ -33,13 +35,23 @@ class ModuleRow(NamedTuple):
 
 
 def module_rows(run: Run) -> list[ModuleRow]:
-    """The modules in the order in which they ran, joined until they fit on a screen."""
+    """The modules in the order in which they ran, joined until they fit on a screen.
+
+    Modules that hold something without parity are not joined with others, the first `ALONE` of
+    many.
+    """
+    bad = dict.fromkeys(module_of(f) for f in run.findings if _telling(f))
+    alone = {*list(bad)[:ALONE]}
     rows: list[ModuleRow] = []
     for depth in DEPTHS:
-        rows = [*_rows(run.findings, depth)]
+        rows = [*_rows(run.findings, depth, alone)]
         if len(rows) <= SCREEN:
             break
     return rows
+
+
+def _telling(f: Finding) -> bool:
+    return f.parity is False or f.verdict is Verdict.INCONCLUSIVE
 
 
 def module_of(f: Finding) -> str:
@@ -53,13 +65,20 @@ def nodes_of(findings: Iterable[Finding]) -> set[str]:
     return {f.node for f in findings if f.node and (f.op != SUM or not f.final)}
 
 
-def _rows(findings: Sequence[Finding], depth: int) -> Iterator[ModuleRow]:
+def _rows(findings: Sequence[Finding], depth: int, alone: Collection[str]) -> Iterator[ModuleRow]:
     found: dict[str, list[Finding]] = {}
+    split = set()
     for f in findings:
-        found.setdefault(".".join(module_of(f).split(".")[:depth]), []).append(f)
+        module = module_of(f)
+        path = ".".join(module.split(".")[:depth])
+        if module in alone and path != module:
+            split.add(path)
+            path = module
+        found.setdefault(path, []).append(f)
     for path, those in found.items():
         worst = max(those, key=lambda f: (_rank(f.verdict), share(f)))
-        yield ModuleRow(path, len(nodes_of(those)), len(those), worst, max(map(share, those)))
+        name = f"{path}, the rest" if path in split else path
+        yield ModuleRow(name, len(nodes_of(those)), len(those), worst, max(map(share, those)))
 
 
 def _rank(verdict: Verdict) -> int:

@@ -49,6 +49,7 @@ def html(
     """
     cases = views(report)
     found = causes(report)
+    kinks = sections.kinks(report)
     pairs, alike = sections.differences(report)
     style = _source("style.css")
     word, sentence, compared = sections.in_words(report)
@@ -77,7 +78,8 @@ def html(
         columns=columns_of(report.runs),
         plots=plots.plots(report),
         area=plots.AREA,
-        kinks=sections.kinks(report),
+        kinks=kinks[: sections.KINKS],
+        more_kinks=max(0, len(kinks) - sections.KINKS),
         powers=sections.powers(report),
         conventions=sections.conventions(report),
         unseen=sections.unseen(report),

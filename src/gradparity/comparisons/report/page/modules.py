@@ -17,7 +17,7 @@ from .cells import Cell, cell
 
 __all__ = ["MOST", "ModuleTree", "ModuleView", "NodeRow", "Result", "tree"]
 
-#: Maximum number of results whose nodes are listed; those of other nodes are only counted.
+#: Maximum number of results whose nodes are listed; with more, nodes of right modules are counted.
 MOST = 2000
 #: Maximum number of nodes shown in open modules, of results listed in a cell, and of levels.
 OPEN, LISTED, LEVELS = 200, 4, 12
@@ -54,7 +54,8 @@ class ModuleView:
 
     Attributes
     ----------
-    name, path : what its summary shows, and the whole path; "" for the program itself.
+    name, outer : its path in two parts, without and with a dot at its end; `outer` is the path of
+        the module around it.
     nodes, results, wrong, undecided : how many of each, inner modules included.
     worst : the cell of the worst verdict.
     part : the largest share of a bound in words.
@@ -65,7 +66,7 @@ class ModuleView:
     """
 
     name: str
-    path: str
+    outer: str
     nodes: int
     results: int
     wrong: int
@@ -136,7 +137,10 @@ def _trouble(f: Finding) -> bool:
 
 
 def _listed(by_node: dict[str, list[Finding]]) -> set[str]:
-    """The nodes with rows: what is wrong or undecided, then those nearest to their bound."""
+    """The nodes with rows: all, or of many those that are not right, and others beside them."""
+    if sum(map(len, by_node.values())) <= MOST:
+        return {*by_node}
+    beside = {module_of(f) for found in by_node.values() for f in found if _trouble(f)}
 
     def interest(node: str) -> tuple[bool, bool, bool, float]:
         found = by_node[node]
@@ -149,10 +153,12 @@ def _listed(by_node: dict[str, list[Finding]]) -> set[str]:
 
     room, listed = MOST, set()
     for node in sorted(by_node, key=interest, reverse=True):
-        room -= len(by_node[node])
-        if room < 0:
-            break
-        listed.add(node)
+        *reasons, _ = interest(node)
+        if any(reasons) or module_of(by_node[node][0]) in beside:
+            room -= len(by_node[node])
+            if room < 0:
+                break
+            listed.add(node)
     return listed
 
 
@@ -179,7 +185,7 @@ class _Views:
         opened = any(each.open for each in inner)
         return ModuleView(
             name=".".join(branch.path[len(outer) :]) or "(no module)",
-            path=".".join(branch.path),
+            outer="".join(f"{name}." for name in outer),
             nodes=len(nodes_of(found)),
             results=len(found),
             wrong=sum(f.parity is False for f in found),

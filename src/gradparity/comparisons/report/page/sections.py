@@ -16,6 +16,7 @@ from ..report import Report
 
 __all__ = [
     "FAULTS",
+    "KINKS",
     "ConventionRow",
     "KinkRow",
     "conventions",
@@ -28,8 +29,9 @@ __all__ = [
     "verdicts",
 ]
 
-#: Maximum number of faults, and of pairs of implementations, before the rest is only counted.
-FAULTS, PAIRS = 40, 24
+#: Maximum number of faults, of pairs of implementations, and of gradients at kinks, before the rest
+#: is only counted.
+FAULTS, PAIRS, KINKS = 40, 24, 200
 
 
 def in_words(report: Report) -> tuple[str, str, str]:
