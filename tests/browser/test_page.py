@@ -57,6 +57,18 @@ def mine(case: gp.Case) -> gp.Trace:
     return given
 
 
+def recorded() -> gp.Report:
+    """A recorded step in which a hook doubles a gradient."""
+    import torch
+
+    model = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(3)))
+    with gp.record() as step:
+        y = model[0](torch.ones(2, 4))
+        y.register_hook(lambda g: 2 * g)
+        torch.tanh(model[2](torch.tanh(model[1](torch.tanh(y))))).square().sum().backward()
+    return gp.check(step)
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
@@ -67,13 +79,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "wrong": gp.check([gated(), kinked], "torch", mine),
         "many": gp.check([gated() for _ in range(5)], mine, dtypes=["float64"]),
     }
+    reports["recorded"] = recorded()
     found = {name: folder / f"{name}.html" for name in reports}
     for name, report in reports.items():
         found[name].write_text(report.to_html(), encoding="utf-8")
     return found
 
 
-@pytest.mark.parametrize("name", ["parity", "wrong", "many"])
+@pytest.mark.parametrize("name", ["parity", "wrong", "many", "recorded"])
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_renders_asks_for_nothing_and_is_accessible(
@@ -139,6 +152,19 @@ def test_the_keyboard_reaches_every_node(browser: Any, pages: dict[str, Path]) -
     page.locator("svg a").nth(1).focus()
     page.keyboard.press("Enter")
     assert page.evaluate("location.hash") == "#case-1-z1"
+    page.close()
+
+
+def test_the_keyboard_unfolds_a_module(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page()
+    page.goto(pages["recorded"].as_uri())
+    assert page.locator("details.module[open]").count() == 1
+    folded = page.locator("details.module:not([open]) > summary").first
+    name = folded.locator(".path").inner_text()
+    folded.focus()
+    page.keyboard.press("Enter")
+    opened = page.locator("details.module[open]").filter(has_text=name)
+    assert opened.get_by_role("table").first.is_visible()
     page.close()
 
 

@@ -18,6 +18,8 @@ __all__ = ["diagnosis", "headline", "reasons", "rows", "runs_of", "strictness"]
 #: Maximum number of causes, or of findings of one cause, before the rest is only counted; and of
 #: different reasons for one.
 LIMIT, SEVERAL = 10, 3
+#: How the note of a recorded node without a formula begins.
+UNJUDGED = "not judged"
 
 
 @printer(Report, "diagnosis")
@@ -84,7 +86,10 @@ def reasons(report: Report) -> str:
 
 def _why_unknown(run: Run) -> str:
     """Why a run decides nothing; empty if it does, or if a finding says why."""
-    if run.exit_code != 2 or any(f.verdict is Verdict.INCONCLUSIVE for f in run.findings):
+    undecided = [f for f in run.findings if f.verdict is Verdict.INCONCLUSIVE]
+    if run.coverage and undecided and all(f.note.startswith(UNJUDGED) for f in undecided):
+        return f"{run.coverage.partition(';')[0]}, which is not enough" * (run.exit_code == 2)
+    if run.exit_code != 2 or undecided:
         return ""
     if run.untested and not run.all_zero:
         names, verb = ", ".join(run.untested[:LIMIT]), "was" if len(run.untested) == 1 else "were"

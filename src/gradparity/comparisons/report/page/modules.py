@@ -117,7 +117,7 @@ def tree(run: Run, graph: Graph | None, anchor: str) -> ModuleTree:
     modules = [views.module(branch, ()) for branch in root.inner.values()]
     if root.own:
         modules.append(views.module(Branch((), root.own), ()))
-    return ModuleTree(run, tuple(modules), places, len(by_node) - len(listed))
+    return ModuleTree(run, tuple(modules), places, _counted(by_node, listed))
 
 
 def _grown(findings: Iterable[Finding]) -> Branch:
@@ -196,7 +196,7 @@ class _Views:
                                if any(map(_trouble, those))),
             bad=tuple(row for row in rows.values() if row.anchor),
             right=tuple(row for row in rows.values() if not row.anchor),
-            counted=len(branch.own) - len(rows),
+            counted=_counted(branch.own, self.listed),
             inner=inner,
         )  # fmt: skip
 
@@ -212,6 +212,11 @@ class _Views:
         return NodeRow(
             name, anchor, op, self.shapes.get(node, ""), f.source, value, gradients, more + others
         )
+
+
+def _counted(by_node: dict[str, list[Finding]], listed: set[str]) -> int:
+    """How many nodes are not listed."""
+    return len(nodes_of(f for node, found in by_node.items() if node not in listed for f in found))
 
 
 def _shapes(graph: Graph) -> dict[str, str]:
