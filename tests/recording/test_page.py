@@ -347,3 +347,8 @@ class TestText:
     def test_too_few_judged_nodes_are_the_reason(self, undecided: gp.Report) -> None:
         last = " ".join(str(undecided).splitlines()[-2:])
         assert "2 of 3 nodes judged, which is not enough" in last
+
+    def test_a_power_of_zero_is_said_in_words(self, right: gp.Report) -> None:
+        powers = [f.power for f in right.runs[0].findings if f.power]
+        assert sorted(power.median for power in powers)[len(powers) // 2] == 0.0
+        assert "a relative fault of any size in one element" in " ".join(str(right).split())

@@ -282,8 +282,9 @@ def _power(report: Report) -> Iterator[RenderableType]:
     powers = grouped((run.dtype, f.power) for run, f in report.findings() if f.power)
     for dtype, found in powers.items():
         most = Power.worst_of(found)
+        size = f"{most.median:.1g}" if most.median else "any size"
         yield Text(
-            f"{dtype}: a relative fault of {most.median:.1g} in one element would have been "
+            f"{dtype}: a relative fault of {size} in one element would have been "
             f"seen in half of the elements of half of the tensors, one of {most.tensor:.1g} "
             f"in any whole tensor; {most.untested} elements are too small to be tested"
         )
