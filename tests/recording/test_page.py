@@ -352,3 +352,14 @@ class TestText:
         powers = [f.power for f in right.runs[0].findings if f.power]
         assert sorted(power.median for power in powers)[len(powers) // 2] == 0.0
         assert "a relative fault of any size in one element" in " ".join(str(right).split())
+
+    def test_what_is_not_tested_is_counted_by_module(self, right: gp.Report) -> None:
+        (run,) = right.runs
+        silent = [f for f in run.findings if f.module.startswith("layers.1.") and not f.final]
+        findings = tuple(
+            replace(f, verdict=Verdict.VACUOUS) if f in silent else f for f in run.findings
+        )
+        text = " ".join(str(replace(right, runs=(replace(run, findings=findings),))).split())
+        n = sum(f.module == "layers.1.norm2" for f in silent)
+        assert n
+        assert f"layers.1.norm2 ({n})" in text.partition("not tested (zero")[2]

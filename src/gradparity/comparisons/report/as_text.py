@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..findings.layout import Lines, grouped, labelled, plain_text, shortened, s
 from ..findings.shown import printer
 from .causes import causes
 from .diagnosis import reasons, rows, runs_of, strictness
-from .modules import module_rows
+from .modules import module_of, module_rows
 from .records import PARITY, WORD, Run, by_case, columns_of, quantities
 from .report import Report
 
@@ -207,15 +208,22 @@ def _vacuous(report: Report) -> Lines:
     """Untested gradients: those that are zero, or below their own bound; and what was skipped."""
     vacuous = [(run, f) for run, f in report.findings() if f.verdict is Verdict.VACUOUS]
     untested = grouped(
-        (run.case, f.quantity) for run, f in vacuous if f.elements and not f.structural
+        ((run.case, bool(run.coverage)), f) for run, f in vacuous if f.elements and not f.structural
     )
     lines = [
-        f"{case}, not tested (zero, or below its own bound): {_named(names)}"
-        for case, names in untested.items()
+        f"{case}, not tested (zero, or below its own bound): "
+        f"{_named(_by_module(those) if recorded else [f.quantity for f in those])}"
+        for (case, recorded), those in untested.items()
     ]
     skipped = grouped(((run.case, f.note), f.quantity) for run, f in vacuous if not f.elements)
     lines += [f"{case}, {_named(names)}: {note}" for (case, note), names in skipped.items()]
     return shortened([Text(line, style=STYLE[None]) for line in lines], LIMIT)
+
+
+def _by_module(findings: Sequence[Finding]) -> list[str]:
+    """Each module with the number of its findings."""
+    found = Counter(module_of(f) or "(no module)" for f in findings)
+    return [f"{module} ({n})" for module, n in found.items()]
 
 
 def _named(names: Sequence[str]) -> str:
