@@ -15,7 +15,7 @@ from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 
-__all__ = ["Arguments", "Mapped", "UnmappedError", "chain", "constant", "rule", "rule_of"]
+__all__ = ["Arguments", "Mapped", "UnmappedError", "chain", "constant", "name_of", "rule", "rule_of"]
 
 
 class UnmappedError(Exception):
@@ -75,11 +75,17 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return put
 
 
-def rule_of(op: Any) -> Rule | None:
-    """The rule of an overload; in-place ops have that of the op itself."""
+def name_of(op: Any) -> str | None:
+    """The name in the table of an overload; in-place ops have that of the op itself."""
     name, _, overload = str(op).removeprefix("aten.").partition(".")
     name = re.sub(r"(?<!_)_$", "", name)
-    return RULES.get(f"{name}.{overload}", RULES.get(name))
+    return next((each for each in (f"{name}.{overload}", name) if each in RULES), None)
+
+
+def rule_of(op: Any) -> Rule | None:
+    """The rule of an overload."""
+    name = name_of(op)
+    return None if name is None else RULES[name]
 
 
 def chain(title: str, *ops: Op) -> Op:
