@@ -52,12 +52,3 @@ def test_every_rule_has_a_program() -> None:
     exercised = {name for program in PROGRAMS for name in program.ops.split()}
     assert sorted(set(RULES) - exercised - set(ON_DEVICES)) == []
     assert sorted(exercised - set(RULES)) == []
-
-
-@pytest.mark.parametrize("name", sorted({name.partition(".")[0] for name in RULES}))
-def test_no_rule_is_for_a_name_that_pytorch_decomposes(name: str) -> None:
-    packet = getattr(torch.ops.aten, name, None) or getattr(torch.ops.aten, f"{name}_")
-    names = [f"aten::{name}.{o}".removesuffix(".default") for o in packet.overloads()]
-    known = torch._C._dispatch_has_kernel_for_dispatch_key
-    composite = [known(each, "CompositeImplicitAutograd") for each in names]
-    assert not all(composite) or name in ON_DEVICES

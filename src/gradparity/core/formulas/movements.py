@@ -57,7 +57,7 @@ class Reshape(Movement):
         return super().output_shape(*shapes)
 
     def move(self, a: NDArray, fill: float) -> NDArray:
-        return a.reshape(*a.shape[: self.keep], *self.shape)
+        return a.reshape((*a.shape[: self.keep], *self.shape))
 
     def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
         return dz.reshape(shape)

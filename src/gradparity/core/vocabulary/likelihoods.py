@@ -203,6 +203,35 @@ def _log(d: Array) -> Array:
     return np.log(np.where(d > 0, d, 1))
 
 
+def positively_weighted(y: Array, d: Array, p: Array | float) -> Array:
+    """-p d log Y - (1 - d) log(1 - Y) of every element, Y = sigmoid(y)."""
+
+    def torchs() -> Array:
+        return (1 - d) * y + (1 + (p - 1) * d) * softplus(-y)
+
+    best = p * (d * softplus(-y)) + (1 - d) * softplus(y)
+    return usual(best, {"(1 - d) z + (1 + (p - 1) d) softplus(-z)": torchs})
+
+
+def positively_weighted_slope(y: Array, d: Array, p: Array | float) -> Array:
+    """(1 - d) Y - p d (1 - Y): the same by y."""
+
+    def weight() -> Array:
+        return 1 + (p - 1) * d
+
+    forms = {
+        "(1 - d) - (1 + (p - 1) d) sigmoid(-z)": lambda: (1 - d) - weight() * sigmoid(-y),
+        "(1 + (p - 1) d) sigmoid(z) - p d": lambda: weight() * sigmoid(y) - p * d,
+    }
+    return usual((1 - d) * softplus_slope(y) - p * (d * softplus_slope(-y)), forms)
+
+
+def positively_weighted_by_target(y: Array, d: Array, p: Array | float) -> Array:
+    """log(1 - Y) - p log Y: the same by d."""
+    form = {"(p - 1) softplus(-z) - z": lambda: (p - 1) * softplus(-y) - y}
+    return usual(p * softplus(-y) - softplus(y), form)
+
+
 @dataclass(frozen=True)
 class WeightedBinaryCrossEntropy(OfBinaryTargets):
     """Div = sum_i -p d_i log Y_i - (1 - d_i) log(1 - Y_i), on logits, Y = sigmoid(z).
@@ -220,30 +249,13 @@ class WeightedBinaryCrossEntropy(OfBinaryTargets):
         between(self, "pos_weight", 0.0)
 
     def forward(self, y: Array, d: Array) -> Array:
-        p = self.pos_weight
-
-        def torchs() -> Array:
-            return (1 - d) * y + (1 + (p - 1) * d) * softplus(-y)
-
-        best = p * (d * softplus(-y)) + (1 - d) * softplus(y)
-        return usual(best, {"(1 - d) z + (1 + (p - 1) d) softplus(-z)": torchs}).sum(axis=-1)
+        return positively_weighted(y, d, self.pos_weight).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
-        p, slope = self.pos_weight, softplus_slope
-
-        def weight() -> Array:
-            return 1 + (p - 1) * d
-
-        forms = {
-            "(1 - d) - (1 + (p - 1) d) sigmoid(-z)": lambda: (1 - d) - weight() * sigmoid(-y),
-            "(1 + (p - 1) d) sigmoid(z) - p d": lambda: weight() * sigmoid(y) - p * d,
-        }
-        return usual((1 - d) * slope(y) - p * (d * slope(-y)), forms)
+        return positively_weighted_slope(y, d, self.pos_weight)
 
     def target_gradient(self, y: Array, d: Array) -> Array:
-        p = self.pos_weight
-        form = {"(p - 1) softplus(-z) - z": lambda: (p - 1) * softplus(-y) - y}
-        return usual(p * softplus(-y) - softplus(y), form)
+        return positively_weighted_by_target(y, d, self.pos_weight)
 
 
 @dataclass(frozen=True)

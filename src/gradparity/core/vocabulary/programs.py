@@ -13,8 +13,14 @@ import numpy as np
 from ..arithmetic.arrays import Array, NDArray, like, moved, moved_back, stored, unbroadcast
 from ..formulas.arguments import one_of
 from ..formulas.op import Activation, Op, Shape, Slopes
+from .likelihoods import (
+    positively_weighted,
+    positively_weighted_by_target,
+    positively_weighted_slope,
+)
+from .pairs import Elementwise
 
-__all__ = ["Cast", "ClassNLL", "Index", "Overwrite", "PutAt", "Unstack", "Within"]
+__all__ = ["BinaryCrossEntropyOfEach", "Cast", "ClassNLL", "Index", "Overwrite", "PutAt", "Unstack", "Within"]
 
 
 class Cast(Activation):
@@ -260,6 +266,22 @@ class ClassNLL(Op):
             return out
 
         return None, None, moved(share, back)
+
+
+class BinaryCrossEntropyOfEach(Elementwise):
+    """z = -p d log sigmoid(y) - (1 - d) log sigmoid(-y);  dy = dz ((1 - d) Y - p d (1 - Y)).
+
+    The inputs are y, the targets d, which have a gradient, and the weights p of positive targets,
+    which have none.
+    """
+
+    n_inputs: ClassVar[int | None] = 3
+
+    def f(self, *y: Array) -> Array:
+        return positively_weighted(*y)
+
+    def shares(self, dz: Array, *y: Array) -> tuple[Array | None, ...]:
+        return dz * positively_weighted_slope(*y), dz * positively_weighted_by_target(*y), None
 
 
 class Within(Op):

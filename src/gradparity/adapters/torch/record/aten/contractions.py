@@ -8,7 +8,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .table import Arguments, Mapped, UnmappedError, rule
+from .table import Arguments, Mapped, rule
 
 __all__: list[str] = []
 
@@ -18,7 +18,7 @@ def _(a: Arguments) -> Mapped:
     return Mapped(ops.MatMul(), ("self", "mat2"))
 
 
-@rule("matmul", "dot", "vdot")
+@rule("dot", "vdot")
 def _(a: Arguments) -> Mapped:
     return Mapped(ops.MatMul(), ("self", "tensor" if "tensor" in a.given else "other"))
 
@@ -56,20 +56,7 @@ rule("addmm", "addmv")(
 rule("baddbmm")(lambda a: _plus_product(a, "batch1", "batch2"))
 
 
-@rule("linear", "mkldnn_linear")
-def _(a: Arguments) -> Mapped:
-    n_out, n_in = a.weight.shape
-    bias = a.given.get("bias") is not None
-    names = ("input", "weight", "bias") if bias else ("input", "weight")
-    letters = {"W": "t", "b": "b"} if bias else {"W": "t"}
-    nodes = (
-        Node("t", ops.Transpose(), "w"),
-        Node("z", ops.Affine(n_in, n_out, bias), "x", **letters),
-    )
-    return Mapped(Composed("linear", *nodes, inputs=("x", "w", "b")[: len(names)]), names)
-
-
-@rule("convolution", "_convolution", "convolution_overrideable", "_conv_depthwise2d")
+@rule("convolution", "convolution_overrideable", "_conv_depthwise2d")
 def _(a: Arguments) -> Mapped:
     x, w = a.input, a.weight
     n = w.ndim - 2
@@ -104,16 +91,3 @@ def _without_batch(a: Arguments, op: Op, names: tuple[str, ...]) -> Mapped:
         Node("z", ops.Reshape(a.shape, keep=0), "c"),
     )
     return Mapped(Composed("convolution", *nodes, inputs=("x", "w", "b")[: len(names)]), names)
-
-
-@rule("_grouped_mm")
-def _(a: Arguments) -> Mapped:
-    raise UnmappedError("groups of rows")
-
-
-@rule("outer", "ger")
-def _(a: Arguments) -> Mapped:
-    column = ops.Reshape((a.self.numel(), 1), keep=0)
-    row = ops.Reshape((1, a.vec2.numel()), keep=0)
-    nodes = Node("c", column, "x"), Node("r", row, "y"), Node("z", ops.Multiply(), "c", "r")
-    return Mapped(Composed("outer", *nodes, inputs=("x", "y")), ("self", "vec2"))

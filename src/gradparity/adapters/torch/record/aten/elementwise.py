@@ -23,10 +23,10 @@ def _unary(name: str, make: Callable[[Arguments], Op]) -> None:
 
 for _name, _op in {
     "abs": ops.Abs, "exp": ops.Exp, "expm1": ops.Expm1, "log": ops.Log, "log1p": ops.Log1p,
-    "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "reciprocal": ops.Reciprocal, "square": ops.Square,
+    "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "reciprocal": ops.Reciprocal,
     "sin": ops.Sin, "cos": ops.Cos, "atan": ops.Arctan, "sinc": ops.Sinc, "tanh": ops.Tanh,
     "sigmoid": ops.Sigmoid, "silu": ops.SiLU, "mish": ops.Mish, "relu": ops.ReLU,
-    "selu": ops.SELU, "hardsigmoid": ops.Hardsigmoid, "hardswish": ops.Hardswish,
+    "hardsigmoid": ops.Hardsigmoid, "hardswish": ops.Hardswish,
     "log_sigmoid_forward": ops.LogSigmoid, "erf": ops.Erf, "erfc": ops.Erfc,
     "erfinv": ops.Erfinv, "lgamma": ops.Lgamma, "special_i0e": ops.I0e, "special_i1e": ops.I1e,
     "special_log_ndtr": ops.LogNdtr,
@@ -39,7 +39,6 @@ _unary("neg", lambda a: ops.Scale(-1.0))
 _unary("gelu", lambda a: ops.GELU(a.approximate))
 _unary("leaky_relu", lambda a: ops.LeakyReLU(float(a.negative_slope)))
 _unary("hardtanh", lambda a: ops.Hardtanh(float(a.min_val), float(a.max_val)))
-_unary("relu6", lambda a: ops.Hardtanh(0.0, 6.0))
 _unary("hardshrink", lambda a: ops.Hardshrink(float(a.lambd)))
 _unary("softshrink", lambda a: ops.Softshrink(float(a.lambd)))
 _unary("threshold", lambda a: ops.Threshold(float(a.threshold), float(a.value)))
@@ -66,7 +65,7 @@ def _(a: Arguments) -> Mapped:
     return Mapped(chain("elu", ops.ELU(alpha), ops.Scale(scale)))
 
 
-@rule("clamp", "clip", "clamp_min", "clamp_max")
+@rule("clamp", "clamp_min", "clamp_max")
 def _(a: Arguments) -> Mapped:
     low, high = (a.given.get(name) for name in ("min", "max"))
     if isinstance(low, torch.Tensor) or isinstance(high, torch.Tensor):
@@ -146,7 +145,7 @@ def _(a: Arguments) -> Mapped:
     return Mapped(ops.Multiply(), ("self", "other"))
 
 
-@rule("div", "true_divide")
+@rule("div")
 def _(a: Arguments) -> Mapped:
     if a.given.get("rounding_mode") is not None:
         raise UnmappedError(f"rounding_mode={a.rounding_mode!r}")
@@ -158,8 +157,7 @@ def _(a: Arguments) -> Mapped:
 
 
 for _name, _pair in {
-    "maximum": ops.Maximum, "max.other": ops.Maximum,
-    "minimum": ops.Minimum, "min.other": ops.Minimum,
+    "maximum": ops.Maximum, "minimum": ops.Minimum, "fmax": ops.Maximum, "fmin": ops.Minimum,
     "atan2": ops.Arctan2, "hypot": ops.Hypot, "logaddexp": ops.LogAddExp,
 }.items():  # fmt: skip
     rule(_name)(lambda a, op=_pair: Mapped(op(), ("self", "other")))  # type: ignore[misc]
@@ -193,12 +191,9 @@ _plus("addcmul", ops.Multiply())
 _plus("addcdiv", ops.Divide())
 
 
-@rule("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")
+@rule("where.self")
 def _(a: Arguments) -> Mapped:
-    like = a.outs[0]
-    given = [constant(float(v), like) if _is_number(v) else n
-             for n, v in (("self", a.self), ("other", a.other))]  # fmt: skip
-    return Mapped(ops.Where(), ("condition", *given))
+    return Mapped(ops.Where(), ("condition", "self", "other"))
 
 
 @rule("masked_fill")

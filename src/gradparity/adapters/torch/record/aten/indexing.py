@@ -64,6 +64,8 @@ def _(a: Arguments) -> Mapped:
 
 
 def _along(a: Arguments) -> tuple[bool, ...]:
+    if a.self.ndim == 0:
+        raise UnmappedError("an index into a scalar")
     return (*(False,) * (a.dim % a.self.ndim), True)
 
 
@@ -74,9 +76,11 @@ def _(a: Arguments) -> Mapped:
 
 @rule("index_add")
 def _(a: Arguments) -> Mapped:
-    if a.alpha != 1:
-        raise UnmappedError(f"alpha={a.alpha}")
-    return Mapped(PutAt(_along(a), True), (numbers(a.index), "self", "source"))
+    put, names = PutAt(_along(a), True), (numbers(a.index), "self", "source")
+    if a.alpha == 1:
+        return Mapped(put, names)
+    nodes = Node("scaled", ops.Scale(float(a.alpha)), "x"), Node("z", put, "i", "y", "scaled")
+    return Mapped(Composed("index_add", *nodes, inputs=("i", "y", "x"), fixed=("i",)), names)
 
 
 @rule("index_copy")
@@ -87,6 +91,26 @@ def _(a: Arguments) -> Mapped:
 @rule("index_fill.int_Scalar")
 def _(a: Arguments) -> Mapped:
     return Mapped(PutAt(_along(a)), (numbers(a.index), "self", constant(a.value, a.self)))
+
+
+@rule("index_fill.int_Tensor")
+def _(a: Arguments) -> Mapped:
+    return Mapped(PutAt(_along(a)), (numbers(a.index), "self", "value"))
+
+
+@rule("masked_scatter")
+def _(a: Arguments) -> Mapped:
+    """As many elements of the source as there are places, in order."""
+    mask = np.broadcast_to(numbers(a.mask), a.self.shape)
+    places = np.nonzero(mask)
+    names = [f"i{k}" for k in range(len(places))]
+    nodes = (
+        Node("flat", ops.Reshape((a.source.numel(),), keep=0), "x"),
+        Node("first", ops.Slice(0, len(places[0])), "flat"),
+        Node("z", PutAt((True,) * a.self.ndim), *names, "y", "first"),
+    )
+    op = Composed("masked_scatter", *nodes, inputs=(*names, "y", "x"), fixed=names)
+    return Mapped(op, (*places, "self", "source"))
 
 
 @rule("masked_select")
@@ -105,25 +129,32 @@ def _by_element(a: Arguments) -> list[Any]:
 
 @rule("gather")
 def _(a: Arguments) -> Mapped:
+    if a.self.ndim == 0:
+        return Mapped(ops.Reshape(a.shape, keep=0))
     return Mapped(Index((True,) * a.self.ndim), (*_by_element(a), "self"))
 
 
 def _part(a: Arguments, name: str, op: Op) -> Mapped:
     """Scatter takes as much of its source as there are indices."""
+    if a.self.ndim == 0:
+        raise UnmappedError("an index into a scalar")
     source, shape = a.given[name], tuple(a.index.shape)
     ids = _by_element(a)
     if not isinstance(source, torch.Tensor):
         return Mapped(op, (*ids, "self", constant(float(source), a.self)))
     if tuple(source.shape) == shape:
         return Mapped(op, (*ids, "self", name))
-    cuts = [Node(f"cut{i}", ops.Slice(0, n, 1, i), f"cut{i - 1}" if i else "x")
-            for i, n in enumerate(shape)]  # fmt: skip
-    names = [f"i{k}" for k in range(len(ids))]
-    put = Node("z", op, *names, "y", cuts[-1].name)
-    composed = Composed("scatter", *cuts, put, inputs=(*names, "y", "x"), fixed=names)
-    return Mapped(composed, (*ids, "self", name))
+    part = numbers(source)[tuple(map(slice, shape))]  # such a source can have no gradient
+    return Mapped(op, (*ids, "self", part))
 
 
 rule("scatter.src")(lambda a: _part(a, "src", PutAt((True,) * a.self.ndim)))
 rule("scatter.value")(lambda a: _part(a, "value", PutAt((True,) * a.self.ndim)))
 rule("scatter_add")(lambda a: _part(a, "src", PutAt((True,) * a.self.ndim, True)))
+
+
+@rule("scatter_reduce.two")
+def _(a: Arguments) -> Mapped:
+    if a.reduce != "sum" or not a.include_self:
+        raise UnmappedError(f"reduce={a.reduce!r}, include_self={a.include_self}")
+    return _part(a, "src", PutAt((True,) * a.self.ndim, True))

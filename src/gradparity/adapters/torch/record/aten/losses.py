@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from ..... import ops
+from .....core.formulas.divergences import Divergence
+from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.vocabulary.programs import ClassNLL
-from .table import Arguments, Mapped, UnmappedError, constant, rule
+from .....core.vocabulary.programs import BinaryCrossEntropyOfEach, ClassNLL
+from .table import Arguments, Mapped, constant, rule
 
 __all__: list[str] = []
 
 REDUCTIONS = ("none", "mean", "sum")
+#: The inputs of a loss by the names of the arguments.
+BOTH = {"self": "y", "target": "t"}
 
 
-@rule("nll_loss_forward", "nll_loss2d_forward", "nll_loss", "nll_loss2d", "nll_loss_nd")
+@rule("nll_loss_forward", "nll_loss2d_forward")
 def _(a: Arguments) -> Mapped:
     C = a.self.shape[1 if a.self.ndim > 1 else 0]
     weight = "weight" if a.weight is not None else np.ones(C, constant(1.0, a.self).dtype)
@@ -25,51 +29,66 @@ def _(a: Arguments) -> Mapped:
     return Mapped(op, ("target", weight, "self"))
 
 
-def _reduced(a: Arguments, nodes: list[Node], inputs: tuple[str, ...], title: str) -> Mapped:
-    """The loss of every element, reduced."""
+def _reduced(a: Arguments, nodes: list[Node], letters: dict[str, str], title: str) -> Mapped:
+    """The loss of every element, reduced; `letters` are the inputs by the names of arguments."""
     reduction = REDUCTIONS[a.reduction]
     if reduction != "none":
         last = ops.Mean() if reduction == "mean" else ops.Sum()
         if a.self.ndim:
             nodes = [*nodes, Node("reduced", last, nodes[-1].name)]
-    return Mapped(Composed(title, *nodes, inputs=inputs), ("self", "target")[: len(inputs)])
+    op = Composed(title, *nodes, inputs=tuple(letters.values()))
+    return Mapped(op, tuple(letters))
 
 
 @rule("mse_loss")
 def _(a: Arguments) -> Mapped:
-    nodes = [Node("r", ops.Subtract(), "y", "d"), Node("s", ops.Square(), "r")]
-    return _reduced(a, nodes, ("y", "d"), "mse_loss")
+    nodes = [Node("r", ops.Subtract(), "y", "t"), Node("s", ops.Square(), "r")]
+    return _reduced(a, nodes, BOTH, "mse_loss")
 
 
-@rule("l1_loss")
-def _(a: Arguments) -> Mapped:
-    nodes = [Node("r", ops.Subtract(), "y", "d"), Node("s", ops.Abs(), "r")]
-    return _reduced(a, nodes, ("y", "d"), "l1_loss")
-
-
-def _each(a: Arguments, divergence: Any, title: str, *, shape: bool = True) -> Mapped:
-    """A divergence of every element alone; its targets have no gradient."""
-    if a.target.requires_grad:
-        raise UnmappedError("gradients by targets")
+def _each(a: Arguments, op: Op, title: str) -> Mapped:
+    """A loss of every element alone, given as one of rows of length 1."""
     one = ops.Reshape((a.self.numel(), 1), keep=0)
     nodes = [
         Node("ys", one, "y"),
-        Node("ds", one, "d"),
-        Node("each", divergence, "ys", "ds"),
+        Node("ts", one, "t"),
+        Node("each", op, "ys", "ts"),
         Node("back", ops.Reshape(tuple(a.self.shape), keep=0), "each"),
     ]
-    return _reduced(a, nodes, ("y", "d"), title)
+    return _reduced(a, nodes, BOTH, title)
 
 
-rule("smooth_l1_loss")(lambda a: _each(a, ops.SmoothL1(float(a.beta)), "smooth_l1_loss"))
-rule("huber_loss")(lambda a: _each(a, ops.Huber(float(a.delta)), "huber_loss"))
+def _of_two(divergence: Callable[[Arguments], Divergence]) -> Callable[[Arguments], Mapped]:
+    def of(a: Arguments) -> Mapped:
+        loss = divergence(a)
+        return _each(a, ops.LossOfTwo(loss), loss.name)
+
+    return of
+
+
+rule("smooth_l1_loss")(_of_two(lambda a: ops.SmoothL1(float(a.beta))))
+rule("huber_loss")(_of_two(lambda a: ops.Huber(float(a.delta))))
 rule("soft_margin_loss")(lambda a: _each(a, ops.SoftMargin(), "soft_margin_loss"))
 
 
 @rule("binary_cross_entropy", "binary_cross_entropy_with_logits")
 def _(a: Arguments) -> Mapped:
-    if a.given.get("weight") is not None or a.given.get("pos_weight") is not None:
-        raise UnmappedError("weights")
     logits = "pos_weight" in a.given
-    on = "logits" if logits else "probabilities"
-    return _each(a, ops.BinaryCrossEntropy(on), "binary_cross_entropy")
+    if a.given.get("pos_weight") is not None:
+        nodes = [Node("each", BinaryCrossEntropyOfEach(), "y", "t", "p")]
+    else:
+        one = ops.Reshape((a.self.numel(), 1), keep=0)
+        loss = ops.BinaryCrossEntropy("logits" if logits else "probabilities")
+        nodes = [
+            Node("ys", one, "y"),
+            Node("ts", one, "t"),
+            Node("rows", ops.LossOfTwo(loss), "ys", "ts"),
+            Node("each", ops.Reshape(tuple(a.self.shape), keep=0), "rows"),
+        ]
+    letters = {"self": "y", "target": "t"}
+    if a.given.get("pos_weight") is not None:
+        letters["pos_weight"] = "p"
+    if a.given.get("weight") is not None:
+        letters["weight"] = "w"
+        nodes.append(Node("weighted", ops.Multiply(), "each", "w"))
+    return _reduced(a, nodes, letters, "binary_cross_entropy")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
@@ -16,14 +18,14 @@ __all__: list[str] = []
 
 
 @rule(
-    *("view", "_unsafe_view", "reshape", "_reshape_alias", "unsqueeze", "squeeze", "flatten"),
-    *("unflatten", "clone", "alias", "lift_fresh", "contiguous", "view_as", "squeeze.dims"),
+    *("view", "_unsafe_view", "_reshape_alias", "unsqueeze", "squeeze", "clone", "alias"),
+    "lift_fresh",
 )
 def _(a: Arguments) -> Mapped:
     return Mapped(ops.Reshape(a.shape, keep=0))
 
 
-@rule("_to_copy", "to.dtype")
+@rule("_to_copy")
 def _(a: Arguments) -> Mapped:
     return Mapped(Cast())
 
@@ -38,12 +40,12 @@ def _(a: Arguments) -> Mapped:
     return Mapped(ops.Scale(0.0, float(a.given.get("value", 0.0))))
 
 
-@rule("t", "numpy_T", "mT")
+@rule("t")
 def _(a: Arguments) -> Mapped:
     return Mapped(ops.Transpose() if a.self.ndim > 1 else ops.Reshape(a.shape, keep=0))
 
 
-@rule("transpose", "swapaxes")
+@rule("transpose")
 def _(a: Arguments) -> Mapped:
     axes = list(range(a.self.ndim))
     if axes:
@@ -71,19 +73,20 @@ def _(a: Arguments) -> Mapped:
     return Mapped(ops.Slice(a.start, a.end, a.step, a.dim))
 
 
-@rule("narrow")
-def _(a: Arguments) -> Mapped:
-    return Mapped(ops.Slice(a.start, a.start + a.length, 1, a.dim))
-
-
-@rule("split.Tensor", "split_with_sizes", "unsafe_split.Tensor", "unsafe_split_with_sizes",
-      "chunk", "unsafe_chunk", "split.sizes")  # fmt: skip
+@rule("split.Tensor", "split_with_sizes", "unsafe_split.Tensor", "unsafe_split_with_sizes")
 def _(a: Arguments) -> Mapped:
     axis = a.dim % a.self.ndim
     sizes = tuple(out.shape[axis] for out in a.outs if out is not None)
     if len(sizes) == 1:
         return Mapped(ops.Reshape(a.shape, keep=0))
-    return Mapped(ops.Split(sizes, axis), outputs=tuple(range(len(sizes))))
+    if 0 not in sizes:
+        return Mapped(ops.Split(sizes, axis), outputs=tuple(range(len(sizes))))
+    ends = np.cumsum(sizes).tolist()
+    nodes = [Node(f"part{i}", ops.Slice(end - size, end, 1, axis), "x")
+             for i, (size, end) in enumerate(zip(sizes, ends, strict=True))]  # fmt: skip
+    gives = [node.name for node in nodes]
+    return Mapped(Composed("split", *nodes, inputs=("x",), gives=gives),
+                  outputs=tuple(range(len(sizes))))  # fmt: skip
 
 
 @rule("unbind.int")
@@ -98,7 +101,7 @@ def _several(a: Arguments, op: Op) -> Mapped:
     return Mapped(ops.Reshape(a.shape, keep=0) if len(names) == 1 else op, names)
 
 
-@rule("cat", "concat")
+@rule("cat")
 def _(a: Arguments) -> Mapped:
     return _several(a, ops.Concatenate(a.dim))
 
@@ -128,24 +131,27 @@ def _(a: Arguments) -> Mapped:
     return Mapped(chain("repeat", ops.Reshape((*lead, *a.self.shape), keep=0), *tiles))
 
 
-@rule("constant_pad_nd", "pad")
-def _(a: Arguments) -> Mapped:
-    pairs = list(zip(a.pad[::2], a.pad[1::2], strict=True))[::-1]
-    cuts: list[Op] = [
+def _cuts(pairs: list[tuple[int, int]]) -> list[Op]:
+    """Negative padding: elements that are left out at the ends of the last axes."""
+    return [
         ops.Slice(max(-low, 0), None if high >= 0 else high, 1, i - len(pairs))
         for i, (low, high) in enumerate(pairs)
         if low < 0 or high < 0
     ]
+
+
+@rule("constant_pad_nd")
+def _(a: Arguments) -> Mapped:
+    pairs = list(zip(a.pad[::2], a.pad[1::2], strict=True))[::-1]
     grown = tuple((max(low, 0), max(high, 0)) for low, high in pairs)
-    return Mapped(chain("pad", *cuts, ops.Pad(grown, fill=float(a.given.get("value") or 0.0))))
+    return Mapped(chain("pad", *_cuts(pairs), ops.Pad(grown, fill=float(a.given.get("value") or 0.0))))
 
 
 def _mode(mode: str) -> Any:
     def padded(a: Arguments) -> Mapped:
         pairs = list(zip(a.padding[::2], a.padding[1::2], strict=True))[::-1]
-        if min(map(min, pairs)) < 0:
-            raise UnmappedError("negative padding")
-        return Mapped(ops.Pad(tuple(pairs), mode))
+        grown = tuple((max(low, 0), max(high, 0)) for low, high in pairs)
+        return Mapped(chain("pad", ops.Pad(grown, mode), *_cuts(pairs)))
 
     return padded
 
@@ -189,7 +195,7 @@ def _(a: Arguments) -> Mapped:
     return Mapped(chain("pixel_unshuffle", parts, order, ops.Reshape(a.shape, keep=0)))
 
 
-@rule("channel_shuffle", "native_channel_shuffle")
+@rule("channel_shuffle")
 def _(a: Arguments) -> Mapped:
     N, C, *rest = a.self.shape
     parts = ops.Reshape((N, a.groups, C // a.groups, *rest), keep=0)
@@ -222,11 +228,20 @@ def parts_shape(a: Arguments, axis: int) -> tuple[int, ...]:
 
 @rule("im2col")
 def _(a: Arguments) -> Mapped:
-    return Mapped(ops.Unfold(tuple(a.kernel_size), tuple(a.stride), tuple(a.padding),
-                         tuple(a.dilation)))  # fmt: skip
+    op = ops.Unfold(tuple(a.kernel_size), tuple(a.stride), tuple(a.padding), tuple(a.dilation))
+    return _in_batches(a, op, 4, "im2col")
 
 
 @rule("col2im")
 def _(a: Arguments) -> Mapped:
-    return Mapped(ops.Fold(tuple(a.output_size), tuple(a.kernel_size), tuple(a.stride),
-                       tuple(a.padding), tuple(a.dilation)))  # fmt: skip
+    op = ops.Fold(tuple(a.output_size), tuple(a.kernel_size), tuple(a.stride), tuple(a.padding),
+                  tuple(a.dilation))  # fmt: skip
+    return _in_batches(a, op, 3, "col2im")
+
+
+def _in_batches(a: Arguments, op: Op, ndim: int, title: str) -> Mapped:
+    """An op on values with a batch axis, for one with or without it."""
+    if a.self.ndim == ndim:
+        return Mapped(op)
+    into = ops.Reshape((1, *a.self.shape), keep=0)
+    return Mapped(chain(title, into, op, ops.Reshape(a.shape, keep=0)))

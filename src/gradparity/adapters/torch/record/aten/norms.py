@@ -25,7 +25,7 @@ def _or(a: Arguments, name: str, value: float, n: int) -> Any:
 
 
 @rule("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm", "miopen_batch_norm",
-      "_batch_norm_with_update")  # fmt: skip
+      "_batch_norm_with_update", "_batch_norm_no_update")  # fmt: skip
 def _(a: Arguments) -> Mapped:
     n = a.input.shape[1]
     training = bool(a.given.get("training", True))
@@ -49,7 +49,7 @@ def _(a: Arguments) -> Mapped:
     return _last_axes(a, ops.LayerNorm(n, float(a.eps)), len(a.normalized_shape))
 
 
-@rule("_fused_rms_norm", "rms_norm")
+@rule("_fused_rms_norm")
 def _(a: Arguments) -> Mapped:
     n = math.prod(a.normalized_shape)
     eps = torch.finfo(a.input.dtype).eps if a.eps is None else float(a.eps)

@@ -12,6 +12,8 @@ from .table import Arguments, Mapped, UnmappedError, chain, rule
 
 __all__: list[str] = []
 
+IDENTITY = ops.Identity()
+
 
 def _axes(a: Arguments, name: str = "dim") -> tuple[int, ...]:
     """The axes of a reduction; all of them where none is given."""
@@ -72,32 +74,38 @@ rule("amax", "max.dim", "max")(lambda a: _last(a, ops.Max(), "max"))
 rule("amin", "min.dim", "min")(lambda a: _last(a, ops.Min(), "min"))
 
 
-@rule("linalg_vector_norm", "norm")
+@rule("linalg_vector_norm")
 def _(a: Arguments) -> Mapped:
     order = a.given.get("ord", a.given.get("p"))
     order = 2.0 if order is None else float(order)
-    if order not in (1.0, 2.0):
+    if math.isinf(order):
+        before = [ops.Abs(), *_along(a, _axes(a))]
+        largest = ops.Max() if order > 0 else ops.Min()
+        return Mapped(chain("vector norm", *before, largest, ops.Reshape(a.shape, keep=0)))
+    if order < 1.0:
         raise UnmappedError(f"a norm of order {order}")
     return _last(a, ops.VectorNorm(order=order), "vector norm")
 
 
-def _softmax(op: Callable[[int], Op]) -> Callable[[Arguments], Mapped]:
+def _along_axis(
+    op: Callable[[int], Op], of_scalar: Op = IDENTITY
+) -> Callable[[Arguments], Mapped]:
+    """An op along an axis, which it keeps; and what it is to a scalar."""
+
     def of(a: Arguments) -> Mapped:
-        if a.self.ndim == 0:
-            raise UnmappedError("softmax of a scalar")
-        return Mapped(op(a.dim))
+        return Mapped(op(a.dim) if a.self.ndim else of_scalar)
 
     return of
 
 
-rule("_softmax", "softmax", "_safe_softmax")(_softmax(ops.Softmax))
-rule("_log_softmax", "log_softmax")(_softmax(ops.LogSoftmax))
-rule("cumsum")(_softmax(ops.CumulativeSum))
-rule("cumprod")(_softmax(ops.CumulativeProduct))
-rule("cummax")(_softmax(ops.CumulativeMax))
+rule("_softmax", "_safe_softmax")(_along_axis(ops.Softmax, ops.Scale(0.0, 1.0)))
+rule("_log_softmax")(_along_axis(ops.LogSoftmax, ops.Scale(0.0)))
+rule("cumsum")(_along_axis(ops.CumulativeSum))
+rule("cumprod")(_along_axis(ops.CumulativeProduct))
+rule("cummax")(_along_axis(ops.CumulativeMax))
 
 
-@rule("sort", "sort.stable")
+@rule("sort")
 def _(a: Arguments) -> Mapped:
     return Mapped(ops.Sort(a.dim, bool(a.descending)))
 

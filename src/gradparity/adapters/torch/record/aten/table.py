@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .....core.formulas.activations import Identity
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
@@ -89,7 +90,9 @@ def rule_of(op: Any) -> Rule | None:
 
 
 def chain(title: str, *ops: Op) -> Op:
-    """One op after the other, each on the value before."""
+    """One op after the other, each on the value before; nothing is the identity."""
+    if not ops:
+        return Identity()
     if len(ops) == 1:
         return ops[0]
     nodes = [Node(f"a{i}", op, f"a{i - 1}" if i else "x") for i, op in enumerate(ops)]

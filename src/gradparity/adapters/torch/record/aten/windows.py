@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..... import ops
 from .....core.formulas.op import Op
-from .table import Arguments, Mapped, UnmappedError, chain, rule
+from .....core.network.composed import Composed
+from .....core.network.nodes import Node
+from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
 
 __all__: list[str] = []
 
@@ -50,9 +54,8 @@ def _max_pool(n: int) -> Callable[[Arguments], Mapped]:
     return of
 
 
-rule("max_pool1d_with_indices")(_max_pool(1))
-rule("max_pool2d_with_indices", "max_pool2d")(_max_pool(2))
-rule("max_pool3d_with_indices", "max_pool3d")(_max_pool(3))
+rule("max_pool2d_with_indices")(_max_pool(2))
+rule("max_pool3d_with_indices")(_max_pool(3))
 
 
 def _avg_pool(n: int) -> Callable[[Arguments], Mapped]:
@@ -60,16 +63,41 @@ def _avg_pool(n: int) -> Callable[[Arguments], Mapped]:
         kernel = _full(a.kernel_size, n)
         stride, padding = _full(a.stride, n, kernel), _full(a.padding, n)
         pads = _more(a, n, kernel, stride, padding, (1,) * n)
-        if any(low != high for low, high in pads):
-            raise UnmappedError("ceil_mode where a window reaches beyond the padding")
-        op = ops.AvgPool(kernel, stride, pads, bool(a.count_include_pad),
-                         a.given.get("divisor_override"))  # fmt: skip
+        divisor = a.given.get("divisor_override")
+        if divisor is None and any(low != high for low, high in pads):
+            return _of_windows_cut_off(a, n, ops.AvgPool(kernel, stride, pads, divisor=1))
+        op = ops.AvgPool(kernel, stride, pads, bool(a.count_include_pad), divisor)
         return _in_batches(a, n, op, "avg_pool")
 
     return of
 
 
-for _n in (1, 2, 3):
+def _of_windows_cut_off(a: Arguments, n: int, sums: ops.AvgPool) -> Mapped:
+    """Means of windows, of which ceil_mode lets some reach beyond the padding.
+
+    What lies there does not count.
+    """
+    counts = np.ones(())
+    padding = _full(a.padding, n)
+    axes = zip(a.self.shape[-n:], a.shape[-n:], sums.kernel, sums.stride, padding, strict=True)
+    for size, out, k, s, p in axes:
+        start = np.arange(out) * s
+        low, high = (0, size + 2 * p) if a.count_include_pad else (p, size + p)
+        count = np.minimum(start + k, high) - np.maximum(start, low)
+        counts = np.multiply.outer(counts, count)
+    counts = counts.astype(constant(1.0, a.self).dtype)
+    into = ops.Reshape((*(a.self.shape if a.self.ndim == n + 2 else (1, *a.self.shape)),), keep=0)
+    nodes = (
+        Node("batch", into, "x"),
+        Node("sums", sums, "batch"),
+        Node("means", ops.Divide(), "sums", "n"),
+        Node("z", ops.Reshape(a.shape, keep=0), "means"),
+    )
+    op = Composed("avg_pool", *nodes, inputs=("x", "n"), fixed=("n",))
+    return Mapped(op, ("self", counts))
+
+
+for _n in (2, 3):
     rule(f"avg_pool{_n}d")(_avg_pool(_n))
 
 
@@ -77,8 +105,8 @@ def _adaptive(n: int, op: Callable[[tuple[int, ...]], Op]) -> Callable[[Argument
     return lambda a: _in_batches(a, n, op(tuple(a.shape[-n:])), "adaptive_pool")
 
 
-for _n in (1, 2, 3):
-    rule(f"_adaptive_avg_pool{_n}d", f"adaptive_avg_pool{_n}d")(_adaptive(_n, ops.AdaptiveAvgPool))
+for _n in (2, 3):
+    rule(f"_adaptive_avg_pool{_n}d")(_adaptive(_n, ops.AdaptiveAvgPool))
     rule(f"adaptive_max_pool{_n}d")(_adaptive(_n, ops.AdaptiveMaxPool))
 
 
