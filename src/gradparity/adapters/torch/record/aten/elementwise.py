@@ -126,8 +126,15 @@ def _scaled_sum(a: Arguments, first: float, second: float) -> Mapped:
         return Mapped(ops.Subtract(), ("self", "other"))
     if (first, second) == (-1.0, 1.0):
         return Mapped(ops.Subtract(), ("other", "self"))
-    nodes = (Node("s", ops.Scale(first), "a"), Node("t", ops.Scale(second), "b"))
-    op = Composed("weighted sum", *nodes, Node("z", ops.Add(), "s", "t"), inputs=("a", "b"))
+    whole = ops.Broadcast(a.shape)  # a gradient is scaled before it is summed
+    nodes = (
+        Node("a_whole", whole, "a"),
+        Node("b_whole", whole, "b"),
+        Node("s", ops.Scale(first), "a_whole"),
+        Node("t", ops.Scale(second), "b_whole"),
+        Node("z", ops.Add(), "s", "t"),
+    )
+    op = Composed("weighted sum", *nodes, inputs=("a", "b"))
     return Mapped(op, ("self", "other"))
 
 

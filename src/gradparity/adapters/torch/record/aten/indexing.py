@@ -88,14 +88,19 @@ def _(a: Arguments) -> Mapped:
     return Mapped(PutAt(_along(a)), (numbers(a.index), "self", "source"))
 
 
+def _once(index: torch.Tensor) -> Any:
+    """The places that are filled, each once."""
+    return np.unique(numbers(index))
+
+
 @rule("index_fill.int_Scalar")
 def _(a: Arguments) -> Mapped:
-    return Mapped(PutAt(_along(a)), (numbers(a.index), "self", constant(a.value, a.self)))
+    return Mapped(PutAt(_along(a)), (_once(a.index), "self", constant(a.value, a.self)))
 
 
 @rule("index_fill.int_Tensor")
 def _(a: Arguments) -> Mapped:
-    return Mapped(PutAt(_along(a)), (numbers(a.index), "self", "value"))
+    return Mapped(PutAt(_along(a)), (_once(a.index), "self", "value"))
 
 
 @rule("masked_scatter")

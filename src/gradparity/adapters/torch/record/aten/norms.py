@@ -25,10 +25,18 @@ def _or(a: Arguments, name: str, value: float, n: int) -> Any:
 
 
 @rule("native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm", "miopen_batch_norm",
-      "_batch_norm_with_update", "_batch_norm_no_update")  # fmt: skip
+      "_batch_norm_with_update")  # fmt: skip
 def _(a: Arguments) -> Mapped:
+    return _batch_norm(a, bool(a.given.get("training", True)))
+
+
+@rule("_batch_norm_no_update")
+def _(a: Arguments) -> Mapped:
+    return _batch_norm(a, not isinstance(a.given.get("running_mean"), torch.Tensor))
+
+
+def _batch_norm(a: Arguments, training: bool) -> Mapped:
     n = a.input.shape[1]
-    training = bool(a.given.get("training", True))
     followed = isinstance(a.given.get("running_mean"), torch.Tensor)
     eps = float(a.given["eps" if "eps" in a.given else "epsilon"])
     momentum = float(a.given.get("momentum", a.given.get("exponential_average_factor", 0.0)))
