@@ -44,6 +44,11 @@ def apart(*shape: int) -> Draw:
     )
 
 
+def gaps(value: float, *shape: int) -> Draw:
+    """Normal numbers, every third replaced."""
+    return lambda rng: torch.where(mask(*shape), value, n(*shape)(rng))
+
+
 @dataclass(frozen=True)
 class Program:
     """A function of tensors that require gradients.
@@ -186,6 +191,21 @@ add("native_dropout", lambda x: torch.native_dropout(x, 0.4, True)[0], n(3, 4))
 add("glu", F.glu, n(2, 6))
 add("glu", lambda x: F.glu(x, 0), n(4, 3))
 
+for _name in "tan sinh cosh asinh sign floor ceil round trunc frac deg2rad rad2deg exp2".split():
+    add(_name, getattr(torch, _name), n(2, 3))
+for _name in "asin acos atanh".split():
+    add(_name, getattr(torch, _name), unit(2, 3))
+add("acosh", lambda x: torch.acosh(1 + x), pos(2, 3))
+add("logit", torch.logit, prob(2, 3))
+add("logit", lambda x: torch.logit(x, 0.1), prob(2, 3))
+add("xlogy.Tensor", torch.xlogy, n(2, 1), pos(3))
+add("xlogy.Tensor", lambda x: torch.xlogy(mask(3).to(x), x), pos(2, 3))
+add("special_xlog1py", torch.special.xlog1py, n(2, 1), pos(3))
+add("special_entr", torch.special.entr, pos(2, 3))
+add("nan_to_num", lambda x: torch.nan_to_num(x, 1.5, 7.0, -7.0), gaps(float("nan"), 2, 3))
+add("nan_to_num", lambda x: torch.nan_to_num(x, posinf=7.0), gaps(float("inf"), 2, 3))
+add("rrelu_with_noise", F.rrelu, n(3, 4))
+
 # ---- reductions ---------------------------------------------------------------------------------
 
 for _name, _f in {"sum": torch.sum, "mean": torch.mean, "var": torch.var, "std": torch.std,
@@ -233,6 +253,17 @@ add("sort", lambda x: torch.sort(x, 0, descending=True).values, apart(3, 2))
 add("sort", lambda x: torch.sort(x, dim=0, stable=True).values, apart(3, 2))
 add("topk", lambda x: torch.topk(x, 2).values, apart(2, 4))
 add("topk", lambda x: torch.topk(x, 2, dim=0, largest=False, sorted=False).values, apart(3, 2))
+
+add("norm", lambda x: F.pairwise_distance(x, 0 * x.detach()), n(3, 4))
+add("nansum", torch.nansum, gaps(float("nan"), 2, 3))
+add("nansum", lambda x: torch.nansum(x, -1, keepdim=True), n(2, 3))
+add("std_mean", lambda x: torch.std_mean(x, (0, -1), keepdim=True), n(3, 2, 2))
+add("var_mean", lambda x: torch.var_mean(x, -1, correction=0), n(3, 4))
+add("aminmax", lambda x: torch.aminmax(x, dim=0), apart(3, 4))
+add("cummin", lambda x: torch.cummin(x, 0).values, apart(3, 4))
+add("kthvalue", lambda x: torch.kthvalue(x, 2, 0, keepdim=True)[0], apart(3, 4))
+add("median", torch.median, apart(3, 4))
+add("median.dim", lambda x: torch.median(x, -2)[0], apart(3, 4, 2))
 
 # ---- movements ----------------------------------------------------------------------------------
 
@@ -357,6 +388,20 @@ add("scatter.src", lambda x: x.scatter(1, ids([[0, 2]]), x.detach() * 2), n(2, 3
 add("scatter_reduce.two sum", lambda x, s: x.scatter_reduce(0, ids(0, 0, 1), s, "sum").sum(),
     n(3), n(3))  # fmt: skip
 
+add("rot90", lambda x: torch.rot90(x, -1, (1, 0)), n(2, 3, 2))
+add("take", lambda x: torch.take(x, ids([[0, -1], [5, 0]])), n(2, 3))
+add("trace", torch.trace, n(3, 4))
+add("put", lambda x, s: x.put(ids([[0, 4]]), s), n(2, 3), n(1, 2))
+add("put", lambda x, s: x.put(ids(1, 1), s, accumulate=True), n(2, 3), n(2))
+add("diag_embed", lambda x: torch.diag_embed(x, -1, 0, -1), n(2, 3))
+add("diagonal_scatter", lambda x, s: x.diagonal_scatter(s, 1), n(3, 4), n(3))
+add("select_scatter", lambda x, s: x.select_scatter(s, -1, -1), n(2, 3), n(2))
+add("slice_scatter", lambda x, s: x.slice_scatter(s, -1, 0, 3, 2), n(2, 4), n(2, 2))
+add("max_unpool2d", lambda x: F.max_unpool2d(x, ids([[[0, 3], [8, 15]]]), 2), n(1, 2, 2))
+add("_embedding_bag", lambda w: F.embedding_bag(ids([[0, 2], [2, 2]]), w), n(4, 3))
+add("_embedding_bag", lambda w: F.embedding_bag(ids(0, 1, 1, 3), w, ids(0, 1, 1), mode="sum"),
+    n(4, 3))  # fmt: skip
+
 # ---- products and convolutions ------------------------------------------------------------------
 
 add("mm", torch.mm, n(2, 3), n(3, 4))
@@ -394,6 +439,15 @@ add("convolution", lambda x, w, b: F.conv_transpose1d(x, w, b, 2, 1, 1, 2, 2), n
 add("convolution", lambda x, w: F.conv_transpose2d(x, w, stride=(2, 1), padding=(0, 1)),
     n(2, 2, 3, 3), n(2, 3, 2, 3))  # fmt: skip
 add("convolution", F.conv_transpose3d, n(1, 2, 2, 2, 2), n(2, 1, 2, 2, 2))
+
+add("addr", lambda b, x, y: torch.addr(b, x, y, beta=2, alpha=0.5), n(3), n(2), n(3))
+add("addbmm", lambda b, x, y: torch.addbmm(b, x, y, beta=2, alpha=0.5), n(3), n(2, 2, 4),
+    n(2, 4, 3))  # fmt: skip
+add("_trilinear add", F.bilinear, n(3, 4), n(3, 5), n(2, 4, 5), n(2))
+add("_cdist_forward", torch.cdist, n(2, 3, 4), n(2, 2, 4), low=False)
+add("_cdist_forward", lambda x, y: torch.cdist(x, y, 3.0), n(3, 4), n(2, 4), low=False)
+add("_pdist_forward", F.pdist, n(4, 3), low=False)
+add("dist", torch.dist, n(2, 3), n(3))
 
 # ---- normalisations -----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from ....core.arithmetic.arrays import NDArray
@@ -23,6 +24,8 @@ FORMATS = {
 def numbers(tensor: torch.Tensor) -> NDArray:
     """The numbers of a tensor; bfloat16 as float32."""
     tensor = tensor.detach()
+    if tensor._is_zerotensor():  # it has no memory
+        return np.zeros(tuple(tensor.shape), np.float64 if tensor.dtype == torch.float64 else "f4")
     if tensor.layout is torch.sparse_coo:
         tensor = tensor.to_dense()
     if tensor.dtype == torch.bfloat16:

@@ -8,6 +8,7 @@ from . import (  # noqa: F401  # each registers its rules
     losses,
     movements,
     norms,
+    placed,
     reductions,
     windows,
 )

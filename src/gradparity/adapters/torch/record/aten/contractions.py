@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .table import Arguments, Mapped, rule
+from .....core.vocabulary.programs import Index
+from .table import Arguments, Mapped, UnmappedError, rule
 
 __all__: list[str] = []
 
@@ -91,3 +95,88 @@ def _without_batch(a: Arguments, op: Op, names: tuple[str, ...]) -> Mapped:
         Node("z", ops.Reshape(a.shape, keep=0), "c"),
     )
     return Mapped(Composed("convolution", *nodes, inputs=("x", "w", "b")[: len(names)]), names)
+
+
+@rule("addr")
+def _(a: Arguments) -> Mapped:
+    """beta * self + alpha * the outer product."""
+    nodes = (
+        Node("c", ops.Reshape((a.vec1.numel(), 1), keep=0), "x"),
+        Node("p", ops.Multiply(), "c", "y"),
+        Node("p_scaled", ops.Scale(float(a.alpha)), "p"),
+        Node("b_scaled", ops.Scale(float(a.beta)), "b"),
+        Node("z", ops.Add(), "p_scaled", "b_scaled"),
+    )
+    return Mapped(Composed("addr", *nodes, inputs=("x", "y", "b")), ("vec1", "vec2", "self"))
+
+
+@rule("addbmm")
+def _(a: Arguments) -> Mapped:
+    """beta * self + alpha * the sum of the products."""
+    nodes = (
+        Node("p", ops.MatMul(), "x", "y"),
+        Node("s", ops.Sum((0,)), "p"),
+        Node("s_scaled", ops.Scale(float(a.alpha)), "s"),
+        Node("b_scaled", ops.Scale(float(a.beta)), "b"),
+        Node("z", ops.Add(), "s_scaled", "b_scaled"),
+    )
+    return Mapped(Composed("addbmm", *nodes, inputs=("x", "y", "b")), ("batch1", "batch2", "self"))
+
+
+@rule("_trilinear")
+def _(a: Arguments) -> Mapped:
+    """The sum over some axes of the product of three values, to which axes are added."""
+    nodes: list[Node] = []
+    for i in (1, 2, 3):
+        shape = list(a.given[f"i{i}"].shape)
+        for axis in sorted(a.given[f"expand{i}"]):
+            shape.insert(axis, 1)
+        nodes.append(Node(f"x{i}", ops.Reshape(tuple(shape), keep=0), f"i{i}"))
+    nodes += [
+        Node("p", ops.Multiply(), "x1", "x2"),
+        Node("q", ops.Multiply(), "p", "x3"),
+        Node("z", ops.Sum(tuple(a.sumdim)), "q"),
+    ]
+    names = ("i1", "i2", "i3")
+    return Mapped(Composed("trilinear", *nodes, inputs=names), names)
+
+
+def _distances(p: float, before: list[Node], title: str, inputs: dict[str, Any]) -> Mapped:
+    """The p-norm of differences."""
+    if not 1.0 <= p < math.inf:
+        raise UnmappedError(f"distances of order {p}")
+    nodes = [*before, Node("r", ops.Subtract(), "a", "b"),
+             Node("z", ops.VectorNorm(order=p), "r")]  # fmt: skip
+    fixed = [name for name, given in inputs.items() if not isinstance(given, str)]
+    return Mapped(Composed(title, *nodes, inputs=tuple(inputs), fixed=fixed), (*inputs.values(),))
+
+
+@rule("_cdist_forward")
+def _(a: Arguments) -> Mapped:
+    x, y = a.x1.shape, a.x2.shape
+    before = [
+        Node("a", ops.Reshape((*x[:-1], 1, x[-1]), keep=0), "x"),
+        Node("b", ops.Reshape((*y[:-2], 1, *y[-2:]), keep=0), "y"),
+    ]
+    return _distances(float(a.p), before, "cdist", {"x": "x1", "y": "x2"})
+
+
+@rule("_pdist_forward")
+def _(a: Arguments) -> Mapped:
+    i, j = np.triu_indices(a.self.shape[0], 1)
+    rows = Index((True,))
+    before = [Node("a", rows, "i", "x"), Node("b", rows, "j", "x")]
+    return _distances(float(a.p), before, "pdist", {"i": i, "j": j, "x": "self"})
+
+
+@rule("dist")
+def _(a: Arguments) -> Mapped:
+    whole = np.broadcast_shapes(a.self.shape, a.other.shape)
+    flat = ops.Reshape((math.prod(whole),), keep=0)
+    before = [
+        Node("xs", ops.Broadcast(whole), "x"),
+        Node("ys", ops.Broadcast(whole), "y"),
+        Node("a", flat, "xs"),
+        Node("b", flat, "ys"),
+    ]
+    return _distances(float(a.p), before, "dist", {"x": "self", "y": "other"})

@@ -6,12 +6,27 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.vocabulary.functions import (
+    Arccos,
+    Arccosh,
+    Arcsin,
+    Arcsinh,
+    Arctanh,
+    Cosh,
+    Exp2,
+    Logit,
+    Sinh,
+    Tan,
+    XLogY,
+)
+from ..tensors import numbers
 from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
 
 __all__: list[str] = []
@@ -29,10 +44,15 @@ for _name, _op in {
     "hardsigmoid": ops.Hardsigmoid, "hardswish": ops.Hardswish,
     "log_sigmoid_forward": ops.LogSigmoid, "erf": ops.Erf, "erfc": ops.Erfc,
     "erfinv": ops.Erfinv, "lgamma": ops.Lgamma, "special_i0e": ops.I0e, "special_i1e": ops.I1e,
-    "special_log_ndtr": ops.LogNdtr,
+    "special_log_ndtr": ops.LogNdtr, "tan": Tan, "sinh": Sinh, "cosh": Cosh, "asin": Arcsin,
+    "acos": Arccos, "asinh": Arcsinh, "acosh": Arccosh, "atanh": Arctanh, "exp2": Exp2,
 }.items():  # fmt: skip
     _unary(_name, lambda a, op=_op: op())  # type: ignore[misc]
 
+for _name in ("sign", "floor", "ceil"):
+    _unary(_name, lambda a, to=_name: ops.Step(to))  # type: ignore[misc]
+_unary("deg2rad", lambda a: ops.Scale(math.pi / 180))
+_unary("rad2deg", lambda a: ops.Scale(180 / math.pi))
 _unary("log2", lambda a: ops.Log("2"))
 _unary("log10", lambda a: ops.Log("10"))
 _unary("neg", lambda a: ops.Scale(-1.0))
@@ -43,6 +63,73 @@ _unary("hardshrink", lambda a: ops.Hardshrink(float(a.lambd)))
 _unary("softshrink", lambda a: ops.Softshrink(float(a.lambd)))
 _unary("threshold", lambda a: ops.Threshold(float(a.threshold), float(a.value)))
 _unary("celu", lambda a: ops.CELU(float(a.alpha)))
+
+
+@rule("logit")
+def _(a: Arguments) -> Mapped:
+    if a.eps is not None:
+        return Mapped(chain("logit", ops.Hardtanh(float(a.eps), 1 - float(a.eps)), Logit()))
+    return Mapped(Logit())
+
+
+@rule("round")
+def _(a: Arguments) -> Mapped:
+    if a.given.get("decimals"):
+        raise UnmappedError(f"decimals={a.decimals}")
+    return Mapped(ops.Step("nearest"))
+
+
+def _towards_zero() -> list[Node]:
+    return [
+        Node("size", ops.Abs(), "x"),
+        Node("below", ops.Step("floor"), "size"),
+        Node("sign", ops.Step("sign"), "x"),
+        Node("whole", ops.Multiply(), "sign", "below"),
+    ]
+
+
+@rule("trunc")
+def _(a: Arguments) -> Mapped:
+    return Mapped(Composed("trunc", *_towards_zero(), inputs=("x",)))
+
+
+@rule("frac")
+def _(a: Arguments) -> Mapped:
+    rest = Node("z", ops.Subtract(), "x", "whole")
+    return Mapped(Composed("frac", *_towards_zero(), rest, inputs=("x",)))
+
+
+@rule("rrelu_with_noise")
+def _(a: Arguments) -> Mapped:
+    if a.training:
+        raise UnmappedError("training=True: its slopes are drawn")
+    return Mapped(ops.LeakyReLU((float(a.lower) + float(a.upper)) / 2))
+
+
+@rule("xlogy.Tensor")
+def _(a: Arguments) -> Mapped:
+    return Mapped(XLogY(), ("self", "other"))
+
+
+@rule("special_xlog1py")
+def _(a: Arguments) -> Mapped:
+    nodes = Node("more", ops.Scale(1.0, 1.0), "y"), Node("z", XLogY(), "x", "more")
+    return Mapped(Composed("xlog1py", *nodes, inputs=("x", "y")), ("self", "other"))
+
+
+@rule("special_entr")
+def _(a: Arguments) -> Mapped:
+    nodes = Node("p", XLogY(), "x", "x"), Node("z", ops.Scale(-1.0), "p")
+    return Mapped(Composed("entr", *nodes, inputs=("x",)))
+
+
+@rule("nan_to_num")
+def _(a: Arguments) -> Mapped:
+    x = numbers(a.self)
+    given = {name: a.given.get(key) for name, key in
+             (("nan", "nan"), ("posinf", "posinf"), ("neginf", "neginf"))}  # fmt: skip
+    given["nan"] = given["nan"] or 0.0
+    return Mapped(ops.Where(), (np.isfinite(x), "self", np.nan_to_num(x, **given)))
 
 
 @rule("softplus")

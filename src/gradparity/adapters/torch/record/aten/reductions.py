@@ -6,9 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..... import ops
 from .....core.formulas.op import Op
-from .table import Arguments, Mapped, UnmappedError, chain, rule
+from .....core.network.composed import Composed
+from .....core.network.nodes import Node
+from ..tensors import numbers
+from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
 
 __all__: list[str] = []
 
@@ -74,10 +79,13 @@ rule("amax", "max.dim", "max")(lambda a: _last(a, ops.Max(), "max"))
 rule("amin", "min.dim", "min")(lambda a: _last(a, ops.Min(), "min"))
 
 
-@rule("linalg_vector_norm")
+@rule("linalg_vector_norm", "norm")
 def _(a: Arguments) -> Mapped:
     order = a.given.get("ord", a.given.get("p"))
-    order = 2.0 if order is None else float(order)
+    return _norm(a, 2.0 if order is None else float(order))
+
+
+def _norm(a: Arguments, order: float) -> Mapped:
     if math.isinf(order):
         before = [ops.Abs(), *_along(a, _axes(a))]
         largest = ops.Max() if order > 0 else ops.Min()
@@ -103,6 +111,49 @@ rule("_log_softmax")(_along_axis(ops.LogSoftmax, ops.Scale(0.0)))
 rule("cumsum")(_along_axis(ops.CumulativeSum))
 rule("cumprod")(_along_axis(ops.CumulativeProduct))
 rule("cummax")(_along_axis(ops.CumulativeMax))
+
+
+@rule("nansum")
+def _(a: Arguments) -> Mapped:
+    summed = _over(a, ops.Sum, "sum").op
+    nodes = Node("numbers", ops.Where(), "m", "x", "zero"), Node("z", summed, "numbers")
+    op = Composed("nansum", *nodes, inputs=("m", "x", "zero"), fixed=("m", "zero"))
+    return Mapped(op, (~np.isnan(numbers(a.self)), "self", constant(0.0, a.self)))
+
+
+def _two(a: Arguments, one: Mapped, other: Mapped, title: str) -> Mapped:
+    """Two results of one value."""
+    nodes = Node("first", one.op, "x"), Node("second", other.op, "x")
+    gives = ("first", "second")
+    return Mapped(Composed(title, *nodes, inputs=("x",), gives=gives), outputs=(0, 1))
+
+
+for _name, _spread in (("std_mean", ops.Std), ("var_mean", ops.Variance)):
+    rule(_name)(lambda a, op=_spread: _two(  # type: ignore[misc]
+        a, _over(a, lambda axes: op(axes, _correction(a)), "spread"), _over(a, ops.Mean, "mean"),
+        "spread and mean"))  # fmt: skip
+rule("aminmax")(
+    lambda a: _two(a, _last(a, ops.Min(), "min"), _last(a, ops.Max(), "max"), "aminmax")
+)
+
+
+@rule("cummin")
+def _(a: Arguments) -> Mapped:
+    if a.self.ndim == 0:
+        return Mapped(IDENTITY)
+    turned = ops.Scale(-1.0)
+    return Mapped(chain("cummin", turned, ops.CumulativeMax(a.dim), turned))
+
+
+def _in_order(a: Arguments, k: int) -> Mapped:
+    """The k-th smallest element, counted from 0."""
+    return _last(a, chain("k-th", ops.Sort(), ops.Select(k, -1)), "k-th smallest")
+
+
+rule("kthvalue")(lambda a: _in_order(a, a.k - 1))
+rule("median", "median.dim")(
+    lambda a: _in_order(a, (math.prod(a.self.shape[i] for i in _axes(a)) - 1) // 2)
+)
 
 
 @rule("sort")

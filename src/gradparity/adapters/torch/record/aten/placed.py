@@ -1,0 +1,122 @@
+"""Elements that are moved by the number of their place: turned, taken, put and unpooled."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..... import ops
+from .....core.network.composed import Composed
+from .....core.network.nodes import Node
+from .....core.vocabulary.programs import Index, PutAt
+from ..tensors import numbers
+from .table import Arguments, Mapped, UnmappedError, constant, rule
+
+__all__: list[str] = []
+
+
+def _numbered(shape: Any) -> Any:
+    """The number of every element."""
+    return np.arange(math.prod(shape)).reshape(tuple(shape))
+
+
+def _picked(a: Arguments, places: Any, title: str) -> Mapped:
+    """The elements in these places."""
+    flat = Node("flat", ops.Reshape((a.self.numel(),), keep=0), "x")
+    op = Composed(title, flat, Node("z", Index((True,)), "i", "flat"), inputs=("i", "x"),
+                  fixed=("i",))  # fmt: skip
+    return Mapped(op, (places, "self"))
+
+
+def _put(
+    a: Arguments, places: Any, whole: Any, part: str, title: str, accumulate: bool = False
+) -> Mapped:
+    """A whole with a part in these places."""
+    nodes = (
+        Node("flat", ops.Reshape((math.prod(a.shape),), keep=0), "y"),
+        Node("put", PutAt((True,), accumulate), "i", "flat", "x"),
+        Node("z", ops.Reshape(a.shape, keep=0), "put"),
+    )
+    fixed = ("i",) if isinstance(whole, str) else ("i", "y")
+    op = Composed(title, *nodes, inputs=("i", "y", "x"), fixed=fixed)
+    return Mapped(op, (places, whole, part))
+
+
+def _zeros(a: Arguments, like: Any) -> Any:
+    return np.zeros(a.shape, constant(0.0, like).dtype)
+
+
+@rule("rot90")
+def _(a: Arguments) -> Mapped:
+    return _picked(a, np.rot90(_numbered(a.self.shape), a.k, tuple(a.dims)), "rot90")
+
+
+@rule("take")
+def _(a: Arguments) -> Mapped:
+    return _picked(a, numbers(a.index), "take")
+
+
+@rule("trace")
+def _(a: Arguments) -> Mapped:
+    nodes = Node("diagonal", ops.Diagonal(), "x"), Node("z", ops.Sum(), "diagonal")
+    return Mapped(Composed("trace", *nodes, inputs=("x",)))
+
+
+@rule("put")
+def _(a: Arguments) -> Mapped:
+    return _put(a, numbers(a.index), "self", "source", "put", bool(a.accumulate))
+
+
+@rule("diag_embed")
+def _(a: Arguments) -> Mapped:
+    places = np.diagonal(_numbered(a.shape), a.offset, a.dim1, a.dim2)
+    return _put(a, places, _zeros(a, a.self), "self", "diag_embed")
+
+
+@rule("diagonal_scatter")
+def _(a: Arguments) -> Mapped:
+    places = np.diagonal(_numbered(a.shape), a.offset, a.dim1, a.dim2)
+    return _put(a, places, "self", "src", "diagonal_scatter")
+
+
+@rule("select_scatter")
+def _(a: Arguments) -> Mapped:
+    places = np.take(_numbered(a.shape), a.index, a.dim)
+    return _put(a, places, "self", "src", "select_scatter")
+
+
+@rule("slice_scatter")
+def _(a: Arguments) -> Mapped:
+    lead = (slice(None),) * (a.dim % len(a.shape))
+    places = _numbered(a.shape)[(*lead, slice(a.start, a.end, a.step))]
+    return _put(a, places, "self", "src", "slice_scatter")
+
+
+@rule("max_unpool2d")
+def _(a: Arguments) -> Mapped:
+    planes = a.shape[:-2]
+    first = _numbered(planes).reshape(*planes, 1, 1) * math.prod(a.shape[-2:])
+    return _put(a, numbers(a.indices) + first, _zeros(a, a.self), "self", "max_unpool2d")
+
+
+@rule("_embedding_bag")
+def _(a: Arguments) -> Mapped:
+    """Sums or means of the rows of each bag."""
+    ids, starts = numbers(a.indices), numbers(a.offsets)
+    if a.mode > 1 or a.per_sample_weights is not None or a.scale_grad_by_freq or a.padding_idx >= 0:
+        raise UnmappedError("other bags than sums and means of all rows")
+    bag = np.searchsorted(starts, np.arange(ids.size), side="right") - 1
+    counts = np.maximum(np.bincount(bag, minlength=a.shape[0]), 1)[: a.shape[0], None]
+    nodes = [
+        Node("rows", Index((True,)), "i", "w"),
+        Node("sums", PutAt((True,), True), "b", "zero", "rows"),
+    ]
+    inputs, given = ["i", "w", "b", "zero"], [ids, "weight", bag, _zeros(a, a.weight)]
+    if a.mode == 1:
+        nodes.append(Node("means", ops.Divide(), "sums", "n"))
+        inputs.append("n")
+        given.append(counts.astype(constant(0.0, a.weight).dtype))
+    fixed = [name for name in inputs if name != "w"]
+    return Mapped(Composed("embedding_bag", *nodes, inputs=inputs, fixed=fixed), tuple(given))
