@@ -371,6 +371,7 @@ def _put(x: Tensor, v: Any) -> Tensor:
 
 add("index_put", _put, n(2, 3), n())
 add("index_select", lambda x: x.index_select(-1, ids(1, 1, 0)), n(2, 3))
+add("index_select", lambda x: x.index_select(0, ids(1).reshape(())), n(2, 3))
 add("index_add", lambda x, s: x.index_add(0, ids(1, 1, 0), s), n(3, 2), n(3, 2))
 add("index_add", lambda x, s: x.index_add(-1, ids(1, 0), s, alpha=-2), n(3, 2), n(3, 2))
 add("index_copy", lambda x, s: x.index_copy(-1, ids(1, 0), s), n(2, 3), n(2, 2))

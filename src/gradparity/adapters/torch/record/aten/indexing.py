@@ -69,14 +69,19 @@ def _along(a: Arguments) -> tuple[bool, ...]:
     return (*(False,) * (a.dim % a.self.ndim), True)
 
 
+def _line(a: Arguments) -> Any:
+    """The indices along an axis; a scalar stands for one of them."""
+    return np.atleast_1d(numbers(a.index))
+
+
 @rule("index_select")
 def _(a: Arguments) -> Mapped:
-    return Mapped(Index(_along(a)), (numbers(a.index), "self"))
+    return Mapped(Index(_along(a)), (_line(a), "self"))
 
 
 @rule("index_add")
 def _(a: Arguments) -> Mapped:
-    put, names = PutAt(_along(a), True), (numbers(a.index), "self", "source")
+    put, names = PutAt(_along(a), True), (_line(a), "self", "source")
     if a.alpha == 1:
         return Mapped(put, names)
     nodes = Node("scaled", ops.Scale(float(a.alpha)), "x"), Node("z", put, "i", "y", "scaled")
@@ -85,7 +90,7 @@ def _(a: Arguments) -> Mapped:
 
 @rule("index_copy")
 def _(a: Arguments) -> Mapped:
-    return Mapped(PutAt(_along(a)), (numbers(a.index), "self", "source"))
+    return Mapped(PutAt(_along(a)), (_line(a), "self", "source"))
 
 
 def _once(index: torch.Tensor) -> Any:

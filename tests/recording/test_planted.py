@@ -1,0 +1,123 @@
+"""Kernels of PyTorch replaced by wrong ones, one at a time: each is accused at its op alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import gradparity as gp
+from gradparity.comparisons.recording import recording
+
+from .programs import PROGRAMS, Program
+
+#: Kernels that only hand on what they are given, as the recording's own hooks call them too.
+HANDED_ON = {"detach", "alias", "clone", "_to_copy", "lift_fresh"}
+#: What accumulates a final gradient into a parameter's, after all that is recorded.
+ACCUMULATES = {"new_empty_strided", "copy_"}
+NAMES = [f"{i}-{program.ops.replace(' ', '-')}" for i, program in enumerate(PROGRAMS)]
+
+
+class Plant(TorchDispatchMode):
+    """Makes the results of one call of a kernel too large, in the forward or the backward pass.
+
+    Parameters
+    ----------
+    backward : in which pass.
+    at : which call of the pass, counted from 0; None for none, to count them.
+    by : the factor is 1 + by.
+    """
+
+    def __init__(self, backward: bool, at: int | None = None, by: float = 0.0) -> None:
+        super().__init__()
+        self.backward, self.at, self.by = backward, at, by
+        self.calls: list[str] = []
+        self.fired = False
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = op(*args, **(kwargs or {}))
+        name = str(op).removeprefix("aten.").partition(".")[0]
+        inside = torch._C._current_graph_task_id() != -1
+        views = any(r.alias_info and not r.alias_info.is_write for r in op._schema.returns)
+        left_out = name in ACCUMULATES if inside else views
+        if inside is not self.backward or name in HANDED_ON or left_out:
+            return out
+        self.calls.append(name)
+        if len(self.calls) - 1 != self.at:
+            return out
+        return self._wrong(op, out)
+
+    def _wrong(self, op: Any, out: Any) -> Any:
+        if isinstance(out, list | tuple):
+            return type(out)([self._wrong(op, each) for each in out])
+        if not isinstance(out, torch.Tensor) or not out.is_floating_point() or not out.numel():
+            return out
+        self.fired = True
+        return out.mul_(1 + self.by) if op._schema.is_mutable else out * (1 + self.by)
+
+
+def step_of(program: Program, plant: Plant) -> tuple[Any, list[torch.Tensor | None]]:
+    """The recording of a program in float64 with a plant, and its final gradients."""
+    rng = torch.Generator().manual_seed(3)
+    torch.manual_seed(0)
+    given = [draw(rng).requires_grad_() for draw in program.given]
+    with plant, gp.record() as step:
+        found = program.f(*given)
+        outs = [found] if isinstance(found, torch.Tensor) else list(found)
+        outs = [out for out in outs if isinstance(out, torch.Tensor) and out.requires_grad]
+        sent = [torch.randn(out.shape, generator=rng, dtype=torch.float64).to(out) for out in outs]
+        torch.autograd.backward(outs, sent)
+    return step, [x.grad for x in given]
+
+
+def differ(some: list[Any], others: list[Any]) -> bool:
+    return any(
+        (a is None) != (b is None) or (a is not None and not torch.equal(a.nan_to_num(), b.nan_to_num()))
+        for a, b in zip(some, others, strict=True)
+    )
+
+
+def accused(step: Any) -> dict[str, str]:
+    """The nodes that are wrong, each with its ATen op."""
+    wrong = {f.node for f in step.findings if f.parity is False}
+    return {node: step.places[node].function if node in step.places else "" for node in wrong}
+
+
+@pytest.fixture(autouse=True)
+def _unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "EXPLAINED", 0)
+
+
+def plants(program: Program, backward: bool) -> list[int]:
+    """The first call of every kernel in a pass."""
+    plant = Plant(backward)
+    step_of(program, plant)
+    return [plant.calls.index(name) for name in dict.fromkeys(plant.calls)]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
+def test_a_wrong_kernel_in_backward_is_accused_at_its_op_alone(program: Program) -> None:
+    if program.off.get("float64"):
+        pytest.skip("PyTorch is wrong by itself")
+    _, clean = step_of(program, Plant(True))
+    met = 0
+    for at in plants(program, True):
+        plant = Plant(True, at, 1e-6)
+        step, gradients = step_of(program, plant)
+        if plant.fired and differ(clean, gradients):
+            met += 1
+            assert len(accused(step)) == 1, (plant.calls[at], list(map(str, step.findings)))
+    silent = all(x is None or not x.any() for x in clean)
+    assert met or silent or not plants(program, True)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
+def test_a_wrong_kernel_in_forward_is_accused_at_its_op_alone(program: Program) -> None:
+    if program.off.get("float64"):
+        pytest.skip("PyTorch is wrong by itself")
+    for at in plants(program, False):
+        plant = Plant(False, at, 1e-6)
+        step, _ = step_of(program, plant)
+        assert len(accused(step)) == 1, (plant.calls[at], list(map(str, step.findings)))
