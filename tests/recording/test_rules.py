@@ -43,7 +43,9 @@ def test_a_rule_agrees_with_pytorch(program: Program, dtype: torch.dtype) -> Non
     assert [(u.place.function, u.why) for u in step.unjudged] == []
     wrong = [f for f in step.findings if f.parity is False]
     off = program.off.get(str(dtype).removeprefix("torch."))
-    assert {str(f.verdict).lower() for f in wrong} == ({off} if off else set()), list(map(str, wrong))
+    assert {str(f.verdict).lower() for f in wrong} == ({off} if off else set()), list(
+        map(str, wrong)
+    )
     assert [str(f) for f in step.findings if f.verdict == "inconclusive"] == []
     assert step.findings
     if program.ops != "mkldnn_rnn_layer" or dtype == torch.float32:

@@ -20,7 +20,16 @@ from .likelihoods import (
 )
 from .pairs import Elementwise
 
-__all__ = ["BinaryCrossEntropyOfEach", "Cast", "ClassNLL", "Index", "Overwrite", "PutAt", "Unstack", "Within"]
+__all__ = [
+    "BinaryCrossEntropyOfEach",
+    "Cast",
+    "ClassNLL",
+    "Index",
+    "Overwrite",
+    "PutAt",
+    "Unstack",
+    "Within",
+]
 
 
 class Cast(Activation):

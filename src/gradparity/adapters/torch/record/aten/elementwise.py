@@ -126,10 +126,9 @@ def _(a: Arguments) -> Mapped:
 @rule("nan_to_num")
 def _(a: Arguments) -> Mapped:
     x = numbers(a.self)
-    given = {name: a.given.get(key) for name, key in
-             (("nan", "nan"), ("posinf", "posinf"), ("neginf", "neginf"))}  # fmt: skip
-    given["nan"] = given["nan"] or 0.0
-    return Mapped(ops.Where(), (np.isfinite(x), "self", np.nan_to_num(x, **given)))
+    nan = 0.0 if a.nan is None else a.nan
+    otherwise = np.nan_to_num(x, nan=nan, posinf=a.posinf, neginf=a.neginf)
+    return Mapped(ops.Where(), (np.isfinite(x), "self", otherwise))
 
 
 @rule("softplus")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..... import ops
-from .....core.formulas.divergences import Divergence
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
@@ -58,7 +58,7 @@ def _each(a: Arguments, op: Op, title: str) -> Mapped:
     return _reduced(a, nodes, BOTH, title)
 
 
-def _of_two(divergence: Callable[[Arguments], Divergence]) -> Callable[[Arguments], Mapped]:
+def _of_two(divergence: Callable[[Arguments], Any]) -> Callable[[Arguments], Mapped]:
     def of(a: Arguments) -> Mapped:
         loss = divergence(a)
         return _each(a, ops.LossOfTwo(loss), loss.name)

@@ -144,7 +144,9 @@ def _cuts(pairs: list[tuple[int, int]]) -> list[Op]:
 def _(a: Arguments) -> Mapped:
     pairs = list(zip(a.pad[::2], a.pad[1::2], strict=True))[::-1]
     grown = tuple((max(low, 0), max(high, 0)) for low, high in pairs)
-    return Mapped(chain("pad", *_cuts(pairs), ops.Pad(grown, fill=float(a.given.get("value") or 0.0))))
+    return Mapped(
+        chain("pad", *_cuts(pairs), ops.Pad(grown, fill=float(a.given.get("value") or 0.0)))
+    )
 
 
 def _mode(mode: str) -> Any:

@@ -95,9 +95,7 @@ def _norm(a: Arguments, order: float) -> Mapped:
     return _last(a, ops.VectorNorm(order=order), "vector norm")
 
 
-def _along_axis(
-    op: Callable[[int], Op], of_scalar: Op = IDENTITY
-) -> Callable[[Arguments], Mapped]:
+def _along_axis(op: Callable[[int], Op], of_scalar: Op = IDENTITY) -> Callable[[Arguments], Mapped]:
     """An op along an axis, which it keeps; and what it is to a scalar."""
 
     def of(a: Arguments) -> Mapped:

@@ -16,7 +16,16 @@ from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 
-__all__ = ["Arguments", "Mapped", "UnmappedError", "chain", "constant", "name_of", "rule", "rule_of"]
+__all__ = [
+    "Arguments",
+    "Mapped",
+    "UnmappedError",
+    "chain",
+    "constant",
+    "name_of",
+    "rule",
+    "rule_of",
+]
 
 
 class UnmappedError(Exception):
