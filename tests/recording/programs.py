@@ -458,16 +458,21 @@ add("native_batch_norm", lambda x: F.batch_norm(x, None, None, training=True), n
 add("native_batch_norm", lambda x, w, b: F.batch_norm(x, torch.full((3,), 0.2).to(x),
     torch.full((3,), 1.5).to(x), w, b, False), n(2, 3, 2, 2), n(3), n(3))  # fmt: skip
 add("native_batch_norm", lambda x, w, b: F.batch_norm(x.contiguous(
-    memory_format=torch.channels_last), None, None, w, b, True), n(1, 3, 2, 3), n(3), n(3))  # fmt: skip
+    memory_format=torch.channels_last), None, None, w, b, True), n(1, 3, 2, 3), n(3),
+    n(3))  # fmt: skip
 add("native_batch_norm", lambda x: F.instance_norm(x), n(2, 3, 4))
 add("_native_batch_norm_legit", lambda x, w, b: aten._native_batch_norm_legit(
-    x, w, b, torch.zeros(3).to(x), torch.ones(3).to(x), True, 0.1, 1e-5)[0], n(4, 3), n(3), n(3))  # fmt: skip
+    x, w, b, torch.zeros(3).to(x), torch.ones(3).to(x), True, 0.1, 1e-5)[0], n(4, 3), n(3),
+    n(3))  # fmt: skip
 add("_native_batch_norm_legit", lambda x, w, b: aten._native_batch_norm_legit(
-    x, w, b, True, 0.1, 1e-5)[0], n(4, 3), n(3), n(3))  # fmt: skip
+    x, w, b, True, 0.1, 1e-5)[0], n(4, 3), n(3),
+    n(3))  # fmt: skip
 add("_batch_norm_with_update", lambda x, w, b: aten._batch_norm_with_update(
-    x, w, b, torch.zeros(3).to(x), torch.ones(3).to(x), 0.1, 1e-5)[0], n(4, 3), n(3), n(3))  # fmt: skip
+    x, w, b, torch.zeros(3).to(x), torch.ones(3).to(x), 0.1, 1e-5)[0], n(4, 3), n(3),
+    n(3))  # fmt: skip
 add("_batch_norm_no_update", lambda x, w, b: aten._batch_norm_no_update(
-    x, w, b, torch.zeros(3).to(x), torch.ones(3).to(x), 0.1, 1e-5)[0], n(4, 3), n(3), n(3))  # fmt: skip
+    x, w, b, torch.zeros(3).to(x), torch.ones(3).to(x), 0.1, 1e-5)[0], n(4, 3), n(3),
+    n(3))  # fmt: skip
 # It sums in bfloat16.
 add("native_layer_norm", lambda x, w, b: F.layer_norm(x, (3,), w, b), n(2, 4, 3), n(3), n(3),
     bfloat16="imprecise")  # fmt: skip

@@ -91,12 +91,10 @@ def _unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "EXPLAINED", 0)
 
 
-def plants(program: Program, backward: bool) -> list[int]:
-    """The calls of kernels in a pass; in the forward pass the first one of each op recorded."""
-    plant = Plant(backward)
+def forward_calls(program: Program) -> list[int]:
+    """The first call in the forward pass of every op that is recorded."""
+    plant = Plant(False)
     step, _ = step_of(program, plant)
-    if backward:
-        return list(range(len(plant.calls)))
     recorded = {place.function.split(".")[1] for place in step.places.values()}
     return [plant.calls.index(name) for name in dict.fromkeys(plant.calls) if name in recorded]
 
@@ -105,43 +103,48 @@ def plants(program: Program, backward: bool) -> list[int]:
 def test_a_wrong_kernel_in_backward_is_accused_at_its_op_alone(program: Program) -> None:
     if program.off.get("float64"):
         pytest.skip("PyTorch is wrong by itself")
-    _, clean = step_of(program, Plant(True))
+    unharmed = Plant(True)
+    _, clean = step_of(program, unharmed)
     met = 0
-    for at in plants(program, True):
+    for at in range(len(unharmed.calls)):
         plant = Plant(True, at, 1e-6)
         step, gradients = step_of(program, plant)
         if plant.fired and differ(clean, gradients):
             met += 1
             assert len(accused(step)) == 1, (plant.calls[at], list(map(str, step.findings)))
     silent = all(x is None or not x.any() for x in clean)
-    assert met or silent or not plants(program, True) or program.ops == "copy"
+    assert met or silent or not unharmed.calls or program.ops == "copy"
 
 
 def test_a_fault_of_three_times_the_median_bound_is_accused() -> None:
-    met = found_at = 0
+    met = 0
     for program in PROGRAMS:
-        step, clean = step_of(program, Plant(True))
-        found = [f for f in step.findings if f.quantity.is_gradient]
-        powers = [f.power for f in found]
-        if program.off.get("float64") or len(plants(program, True)) != 1 or None in powers:
+        plant = Plant(True)
+        step, clean = step_of(program, plant)
+        if len(plant.calls) != 1 or not plant.calls[0].endswith(("_backward", "_backward_data")):
+            continue
+        powers = [f.power for f in step.findings if f.quantity.is_gradient]
+        # The worst case of 1 - y^2 is wider than the bound that the power is made of.
+        if program.off.get("float64") or None in powers or program.ops == "tanh":
             continue
         plant = Plant(True, 0, 3 * max(power.median for power in powers if power is not None))
         step, gradients = step_of(program, plant)
-        if plant.calls[0].endswith(("_backward", "_backward_data")) and differ(clean, gradients):
+        if differ(clean, gradients):
             met += 1
-            found_at += len(accused(step)) == 1
-            print(program.ops,len(accused(step)))
-    print(found_at,met)
-    assert 0
+            assert len(accused(step)) == 1, (program.ops, plant.by, list(map(str, step.findings)))
+    assert met > 140
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
 def test_a_wrong_kernel_in_forward_is_accused_at_its_op_alone(program: Program) -> None:
     if program.off.get("float64"):
         pytest.skip("PyTorch is wrong by itself")
-    for at in plants(program, False):
+    for at in forward_calls(program):
         plant = Plant(False, at, 1e-6)
         step, _ = step_of(program, plant)
         unchanged = all(f.verdict == "vacuous" or not f.got for f in step.findings
                         if f.node.startswith(plant.calls[at].strip("_")))  # fmt: skip
-        assert len(accused(step)) == 1 or unchanged, (plant.calls[at], list(map(str, step.findings)))
+        assert len(accused(step)) == 1 or unchanged, (
+            plant.calls[at],
+            list(map(str, step.findings)),
+        )
