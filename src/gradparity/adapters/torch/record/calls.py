@@ -14,8 +14,8 @@ from ....core.network.calls import Call, Operand, Unjudged
 from ....core.vocabulary.programs import Within
 from . import aten  # noqa: F401  # the rules
 from .aten.table import Arguments, Mapped, UnmappedError, rule_of
+from .aten.tensors import format_of, is_plain, numbers, tensors_in
 from .observed import Observed, Path
-from .tensors import format_of, is_plain, numbers, tensors_in
 
 __all__ = ["call_of"]
 

@@ -19,8 +19,8 @@ from ....core.network.calls import Place
 from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from .aten.table import Arguments, Mapped, UnmappedError, rule_of
+from .aten.tensors import is_plain, numbers, tensors_in
 from .observed import Observed
-from .tensors import is_plain, numbers, tensors_in
 
 __all__ = ["Function", "wrapped_apply"]
 

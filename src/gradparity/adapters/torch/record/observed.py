@@ -14,7 +14,7 @@ from ....core.network.composed import Composed
 from ....core.network.nodes import Node
 from ....core.vocabulary.programs import Index
 from .aten.table import Mapped
-from .tensors import tensors_in
+from .aten.tensors import tensors_in
 from .views import index_of_view
 
 __all__ = ["Observed", "Path"]

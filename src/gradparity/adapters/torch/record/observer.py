@@ -20,11 +20,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ....core.network.calls import Listener, Place, Sum, Unjudged
+from .aten.tensors import format_of, is_plain, numbers, tensors_in
 from .calls import call_of
 from .functions import Function, wrapped_apply
 from .observed import Observed
 from .places import Names, source_line
-from .tensors import format_of, is_plain, numbers, tensors_in
 from .views import index_of_view, is_written_view
 
 __all__ = ["Observer", "observing"]

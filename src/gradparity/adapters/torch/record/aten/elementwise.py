@@ -26,8 +26,8 @@ from .....core.vocabulary.functions import (
     Tan,
     XLogY,
 )
-from ..tensors import numbers
 from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
+from .tensors import numbers
 
 __all__: list[str] = []
 

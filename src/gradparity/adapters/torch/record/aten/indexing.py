@@ -12,8 +12,8 @@ from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.vocabulary.programs import Index, PutAt
-from ..tensors import numbers
 from .table import Arguments, Mapped, UnmappedError, constant, rule
+from .tensors import numbers
 
 __all__: list[str] = []
 

@@ -11,8 +11,8 @@ from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.vocabulary.programs import Index, PutAt
-from ..tensors import numbers
 from .table import Arguments, Mapped, UnmappedError, constant, rule
+from .tensors import numbers
 
 __all__: list[str] = []
 

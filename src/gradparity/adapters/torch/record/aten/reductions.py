@@ -12,8 +12,8 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from ..tensors import numbers
 from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
+from .tensors import numbers
 
 __all__: list[str] = []
 

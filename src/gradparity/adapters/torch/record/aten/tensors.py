@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....core.arithmetic.arrays import NDArray
+from .....core.arithmetic.arrays import NDArray
 
 __all__ = ["format_of", "is_plain", "numbers", "tensors_in"]
 
