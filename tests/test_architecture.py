@@ -224,10 +224,10 @@ class TestWhoDifferentiates:
             # So is a variance that PyTorch clamps unseen by autograd.
             clamped = "jax.lax.stop_gradient(v) + (variance - jax.lax.stop_gradient(variance))"
             text = text.replace(f"if op.straight_through:\n        v = {clamped}", "")
-            banned_here = ["custom_vjp", "custom_jvp", "defvjp", "defjvp"]
-            watches = "record" in path.parts  # a recording hooks what others have made
+            watches = "record" in path.parts  # a recording names what others have made
+            banned_here = ["defvjp", "defjvp"]
             if not watches:
-                banned_here += ["autograd.Function"]
+                banned_here += ["autograd.Function", "custom_vjp", "custom_jvp"]
             if path.stem != "precision" and not watches:  # there operands of products are rounded
                 banned_here += ["register_hook", "stop_gradient", ".backward_hook"]
             for banned in banned_here:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, overload
+
+import numpy as np
 
 from ...core.arithmetic.received import check_flag, check_text, received
 from ..explain.allowed import parse_allowed
@@ -25,6 +27,8 @@ def record(
 def record(
     f: Callable[..., Any],
     *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
@@ -34,22 +38,30 @@ def record(
 def record(
     f: Callable[..., Any] | None = None,
     *args: Any,
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
 ) -> Recording | AbstractContextManager[Recording]:
-    """Watch a PyTorch program, unmodified, and judge every op of it, forward and backward.
+    """Watch a program, unmodified, and judge every op of it, forward and backward.
 
-    As a context manager it watches the code inside, forward pass and ``backward()``; with a
-    function it calls ``f(*args)``, which returns the loss, and its ``backward()``.  Nothing is
-    inserted: gradients are bitwise those of the run without it.  `check` makes a report of the
-    recording.
+    **PyTorch.**  As a context manager it watches the code inside, forward pass and ``backward()``;
+    with a function it calls ``f(*args)``, which returns the loss, and its ``backward()``.  Nothing
+    is inserted: gradients are bitwise those of the run without it.
+
+    **JAX.**  With a function whose arguments hold arrays of JAX, every equation of its jaxpr is
+    judged: calls are inlined, and -0.0 is added on every edge, whose gradient is that of the edge.
+    XLA may round the last bits of the program otherwise with these taps.
+
+    `check` makes a report of the recording.
 
     Parameters
     ----------
-    f : returns a scalar tensor, or a tuple that begins with one.
-    *args : given to `f`; modules and tensors that require gradients are used as they are, and their
-        ``.grad`` is left as it was.
+    f : returns a scalar, or a tuple that begins with one.
+    *args : given to `f`.  PyTorch: modules and tensors that require gradients are used as they are,
+        and their ``.grad`` is left as it was.  JAX: any pytrees.
+    argnums, has_aux : JAX: as for `jax.grad`.
     name : shown in reports.
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
@@ -61,8 +73,8 @@ def record(
     Raises
     ------
     RuntimeError : PyTorch has not been imported; nothing was differentiated inside.
-    TypeError, ValueError : an argument that does not fit; `f` returned no scalar that requires a
-        gradient.
+    TypeError, ValueError : an argument that does not fit; arrays of both frameworks; `f` returned
+        no scalar that has a gradient.
 
     >>> import gradparity as gp, torch
     >>> x = torch.ones(3, requires_grad=True)
@@ -72,16 +84,66 @@ def record(
     0
     >>> gp.record(lambda x: torch.exp(x).sum(), x)
     <Recording 'step': 2 of 2 nodes judged>
+
+    >>> import jax.numpy as jnp
+    >>> gp.record(lambda x: jnp.exp(x).sum(), jnp.ones(3))
+    <Recording 'step': 2 of 2 nodes judged>
     """
     check_text("name", name)
     check_flag("strict", strict)
     parse_allowed(allow)
-    watched = _watched(name, allow, strict)
     if f is None:
-        return watched
+        return _watched(name, allow, strict)
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
-    return _called(f, args, watched)
+    if framework_of(args) == "jax":
+        import jax
+
+        from ...adapters.jax.record.recorder import observe
+
+        versions = {"jax": jax.__version__}
+        recording = Recording(name, "jax", versions, allow=allow, strict=strict)
+        observe(recording, f, args, argnums, has_aux)
+        recording.closed = True
+        return recording
+    if argnums != 0 or has_aux:
+        raise TypeError("record: argnums and has_aux are for JAX, and no argument is of JAX")
+    return _called(f, args, _watched(name, allow, strict))
+
+
+def framework_of(args: Any) -> str:
+    """Tell from the arguments of a function whose they are: "jax", or "torch" for anything else.
+
+    Raises
+    ------
+    TypeError : some are of PyTorch and some of JAX.
+    """
+    found = {kind for each in _leaves(args) if (kind := _kind(each))}
+    if len(found) > 1:
+        raise TypeError("record: some arguments are of PyTorch and some of JAX; give one of both")
+    if found:
+        return found.pop()
+    plain = any(isinstance(leaf, np.ndarray | np.generic) for leaf in _leaves(args))
+    return "jax" if plain and "jax" in sys.modules else "torch"
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _kind(leaf: Any) -> str:
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    if torch is not None and isinstance(leaf, torch.Tensor | torch.nn.Module):
+        return "torch"
+    if jax is None:
+        return ""
+    return "jax" if any(isinstance(x, jax.Array) for x in jax.tree.leaves(leaf)) else ""
 
 
 @contextmanager

@@ -65,6 +65,7 @@ class Call:
     precision : the number format that its results have.
     again : computes it once more in float64, with the framework's own op; None if it cannot be.
     is_function : whether it is a function of the user's with a backward of its own.
+    fused : whether a compiler may have held its gradient unrounded.
     remark : what happened to its tensors afterwards; "" if nothing did.
     evaluate : of a function with a backward of its own, its outputs in float64 for other inputs,
         by itself; it returns None where the function does not run.
@@ -79,6 +80,7 @@ class Call:
     again: Callable[[], Call | None] | None = None
     evaluate: Callable[[Sequence[NDArray]], Sequence[NDArray] | None] | None = None
     is_function: bool = False
+    fused: bool = False
     remark: str = ""
 
 

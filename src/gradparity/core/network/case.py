@@ -133,7 +133,13 @@ class Case:
 
     @classmethod
     def observed(
-        cls, network: Network, inputs: Mapping[str, NDArray], precision: Any, name: str = "case"
+        cls,
+        network: Network,
+        inputs: Mapping[str, NDArray],
+        precision: Any,
+        name: str = "case",
+        *,
+        as_stored: bool = True,
     ) -> Case:
         """Make a case of numbers that a program had, as they are.
 
@@ -144,12 +150,13 @@ class Case:
         network : one that is open, so that no loss is needed.
         inputs : every input by name.
         precision : the number format that results are judged in.
+        as_stored : see the attribute.
         """
         case = object.__new__(cls)
         vars(case).update(
             network=network, params={}, x=dict(inputs), d=None, name=name,
             precision=Precision.of(precision), twin={}, inputs=dict(inputs), desired=None,
-            shapes={name: a.shape for name, a in inputs.items()}, as_stored=True,
+            shapes={name: a.shape for name, a in inputs.items()}, as_stored=as_stored,
         )  # fmt: skip
         return case
 

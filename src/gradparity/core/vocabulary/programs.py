@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, like, moved, moved_back, stored, unbroadcast
 from ..formulas.arguments import one_of
-from ..formulas.op import Activation, Op, Shape, Slopes
+from ..formulas.op import Activation, Movement, Op, Shape, Slopes
 from .likelihoods import (
     positively_weighted,
     positively_weighted_by_target,
@@ -24,9 +24,11 @@ __all__ = [
     "BinaryCrossEntropyOfEach",
     "Cast",
     "ClassNLL",
+    "Dilate",
     "Index",
     "Overwrite",
     "PutAt",
+    "Stopped",
     "Unstack",
     "Within",
 ]
@@ -363,3 +365,51 @@ class Within(Op):
         own = found[self.first]
         found[self.first] = self._put(0 * part if own is None else own, dz)
         return tuple(found)
+
+
+class Stopped(Activation):
+    """z = y, and no gradient: dy = 0."""
+
+    @property
+    def zero_gradient(self) -> bool:
+        return True
+
+    def f(self, z: Array) -> Array:
+        return z
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return np.zeros_like(dy)
+
+
+@dataclass(frozen=True)
+class Dilate(Movement):
+    """The elements of every axis apart, `fill` between them.
+
+    Parameters
+    ----------
+    steps : for each axis the distance of neighbours afterwards.
+    fill : what stands between them.
+
+    >>> Dilate((2,)).move(np.array([1, 2, 3]), 0)
+    array([1, 0, 2, 0, 3])
+    """
+
+    steps: tuple[int, ...]
+    fill: float = 0.0
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        each = zip(shapes[0], self.steps, strict=True)
+        return tuple(max((n - 1) * step + 1, 0) for n, step in each)
+
+    @property
+    def _places(self) -> Any:
+        return tuple(slice(None, None, step) for step in self.steps)
+
+    def move(self, a: NDArray, fill: float) -> NDArray:
+        out = np.full(self.output_shape(a.shape), fill, a.dtype)
+        out[self._places] = a
+        return out
+
+    def move_back(self, dz: NDArray, shape: Shape) -> NDArray:
+        taken: NDArray = dz[self._places]
+        return taken

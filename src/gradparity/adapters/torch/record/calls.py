@@ -78,7 +78,7 @@ def call_of(
         lambda: _in_float64(observed, left, arrived, asked),
         None if observed.function is None else observed.function.evaluate,
         observed.function is not None,
-        f"overwritten at {observed.overwritten} after it ran" if observed.overwritten else "",
+        remark=f"overwritten at {where} after it ran" if (where := observed.overwritten) else "",
     )
 
 

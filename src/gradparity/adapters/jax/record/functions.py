@@ -1,0 +1,161 @@
+"""Functions with a derivative of their own: `custom_jvp` and `custom_vjp`.
+
+The equations of the primal function make a network of the core's ops, and the derivative is held to
+backprop through that network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ....core.arithmetic.arrays import NDArray
+from ....core.network.composed import Composed
+from ....core.network.nodes import Node, values_of_node
+from ....core.vocabulary.pointwise import Scale
+from ...mapped import Mapped, UnmappedError
+from .primitives.table import Operands, rule_of
+from .taps import INLINED, bind, closed
+
+__all__ = ["function_call"]
+
+#: The most equations whose composition is evaluated.
+MOST = 2000
+
+
+class _Composition:
+    """The network of a function's equations, while it is built."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.constants: dict[str, NDArray] = {}
+
+    def run(self, jaxpr: Any, consts: Sequence[Any], args: list[Any]) -> list[Any]:
+        """The results of a jaxpr: numbers, and names of values that depend on the inputs."""
+        env = dict(zip(jaxpr.constvars, [(c, "") for c in consts], strict=True))
+        env |= dict(zip(jaxpr.invars, args, strict=True))
+
+        def read(v: Any) -> Any:
+            return (v.val, "") if hasattr(v, "val") else env[v]
+
+        for eqn in jaxpr.eqns:
+            ins, name = [read(v) for v in eqn.invars], eqn.primitive.name
+            inner = eqn.params.get("call_jaxpr") if name.startswith("custom_") else None
+            if name in INLINED or inner is not None:
+                own = closed(inner if inner is not None else eqn.params[INLINED[name]])
+                outs = self.run(*own, ins)
+            else:
+                outs = self.equation(eqn, ins)
+            env |= dict(zip(eqn.outvars, outs, strict=True))
+        return [read(v) for v in jaxpr.outvars]
+
+    def equation(self, eqn: Any, ins: list[Any]) -> list[Any]:
+        numbers = bind(eqn, *(x for x, _ in ins))
+        floats = [jnp.issubdtype(jnp.result_type(x), jnp.floating) for x in numbers]
+        if not any(name for _, name in ins) or not any(floats):
+            return [(x, "") for x in numbers]
+        rule = rule_of(eqn.primitive.name)
+        if rule is None:
+            raise UnmappedError(f"there is no formula for {eqn.primitive.name} in it")
+        if len(self.nodes) >= MOST:
+            raise UnmappedError(f"it has more than {MOST} equations")
+        arrays = [np.asarray(x) for x, _ in ins]
+        mapped = rule(Operands(arrays, [np.asarray(x) for x in numbers], eqn.params))
+        names = [self._source(which, ins, arrays) for which in mapped.inputs]
+        letters = tuple(mapped.op.parameter_shapes())
+        values = names[: len(names) - len(letters)]
+        given = dict(zip(letters, names[len(values) :], strict=True))
+        node = Node(f"a{len(self.nodes) + 1}", mapped.op, *values, **given)
+        self.nodes.append(node)
+        outs = [(x, "") for x in numbers]
+        for name, i in zip(values_of_node(node), mapped.outputs, strict=False):
+            outs[i] = (numbers[i], name)
+        return outs
+
+    def _source(self, which: Any, ins: list[Any], arrays: list[NDArray]) -> str:
+        if not isinstance(which, np.ndarray):
+            if ins[which][1]:
+                return str(ins[which][1])
+            which = arrays[which]
+        name = f"c{len(self.constants)}"
+        self.constants[name] = which
+        return name
+
+
+def function_call(
+    eqn: Any, given: Operands
+) -> tuple[Mapped, Callable[[Sequence[NDArray]], list[NDArray] | None]]:
+    """The composition of a function's equations; and the function itself, in float64.
+
+    Raises
+    ------
+    UnmappedError : one of its equations has no formula.
+    """
+    inner, consts = closed(eqn.params.get("call_jaxpr") or eqn.params["fun_jaxpr"])
+    names = [f"y{i}" for i in range(len(given.ins))]
+    floats = [x.dtype.kind == "f" for x in given.ins]
+    build = _Composition()
+    args = [(x, n if f else "") for x, n, f in zip(given.ins, names, floats, strict=True)]
+    outs = build.run(inner, consts, args)
+    gives, kept = [], []
+    for i, (_, name) in enumerate(outs):
+        if not name:
+            continue
+        if name.startswith("y") or name in gives:
+            build.nodes.append(Node(f"out{i}", Scale(1.0), name))
+            name = f"out{i}"
+        gives.append(name)
+        kept.append(i)
+    if not gives:
+        raise UnmappedError("its result does not depend on its inputs")
+    inputs = [n for n, f in zip(names, floats, strict=True) if f]
+    title = str(eqn.params.get("name") or eqn.primitive.name)
+    op = Composed(title, *build.nodes, inputs=(*inputs, *build.constants), gives=gives,
+                  fixed=tuple(build.constants))  # fmt: skip
+    positions = tuple(i for i, f in enumerate(floats) if f)
+
+    def evaluate(arrays: Sequence[NDArray]) -> list[NDArray] | None:
+        full = list(given.ins)
+        for i, array in zip(positions, arrays, strict=False):
+            full[i] = np.asarray(array, np.float64)
+        try:
+            with jax.enable_x64(True):
+                jaxpr = jax.make_jaxpr(lambda *xs: _evaluated(inner, consts, xs))(*full)
+                out = jax.core.eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *full)
+                return [np.asarray(out[i]) for i in kept]
+        except Exception:  # a function that takes float32 alone
+            return None
+
+    return Mapped(op, (*positions, *build.constants.values()), tuple(kept)), evaluate
+
+
+def _evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    """The results of a jaxpr for arrays of another precision."""
+    env = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(
+        zip(jaxpr.invars, args, strict=True)
+    )
+
+    def read(v: Any) -> Any:
+        return v.val if hasattr(v, "val") else env[v]
+
+    for eqn in jaxpr.eqns:
+        ins, name = [read(v) for v in eqn.invars], eqn.primitive.name
+        inner = eqn.params.get("call_jaxpr") if name.startswith("custom_") else None
+        if name in INLINED or inner is not None:
+            outs = _evaluated(
+                *closed(inner if inner is not None else eqn.params[INLINED[name]]), ins
+            )
+        else:
+            floats = [x for x in ins if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
+            wide = jnp.result_type(*floats) if floats else None
+            ins = [
+                jnp.asarray(x, wide) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x
+                for x in ins
+            ]
+            outs = bind(eqn, *ins)
+        env |= dict(zip(eqn.outvars, outs, strict=True))
+    return [read(v) for v in jaxpr.outvars]

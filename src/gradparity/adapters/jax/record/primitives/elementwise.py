@@ -1,0 +1,75 @@
+"""Functions and pairs: one element at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..... import ops
+from .....core.vocabulary import functions
+from .....core.vocabulary.programs import Cast, Stopped
+from ....mapped import Mapped, UnmappedError
+from .table import Operands, rule
+
+__all__: list[str] = []
+
+for _name, _op in {
+    "exp": ops.Exp, "exp2": functions.Exp2, "log": ops.Log, "log1p": ops.Log1p,
+    "expm1": ops.Expm1, "tanh": ops.Tanh, "logistic": ops.Sigmoid, "sin": ops.Sin,
+    "cos": ops.Cos, "tan": functions.Tan, "asin": functions.Arcsin, "acos": functions.Arccos,
+    "atan": ops.Arctan, "sinh": functions.Sinh, "cosh": functions.Cosh,
+    "asinh": functions.Arcsinh, "acosh": functions.Arccosh, "atanh": functions.Arctanh,
+    "erf": ops.Erf, "erfc": ops.Erfc, "erf_inv": ops.Erfinv, "lgamma": ops.Lgamma,
+    "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "square": ops.Square, "abs": ops.Abs,
+    "bessel_i0e": ops.I0e, "bessel_i1e": ops.I1e, "stop_gradient": Stopped,
+    "convert_element_type": Cast, "reduce_precision": Cast, "copy": ops.Identity,
+    "copy_p": ops.Identity, "optimization_barrier": ops.Identity, "name": ops.Identity,
+}.items():  # fmt: skip
+    rule(_name)(lambda a, op=_op: Mapped(op()))  # type: ignore[misc]
+
+for _name, _to in {"sign": "sign", "floor": "floor", "ceil": "ceil"}.items():
+    rule(_name)(lambda a, to=_to: Mapped(ops.Step(to)))  # type: ignore[misc]
+
+for _name, _pair in {
+    "add": ops.Add, "add_any": ops.Add, "sub": ops.Subtract, "mul": ops.Multiply,
+    "div": ops.Divide, "max": ops.Maximum, "min": ops.Minimum, "pow": ops.Power,
+    "atan2": ops.Arctan2,
+}.items():  # fmt: skip
+    rule(_name)(lambda a, op=_pair: Mapped(op(), (0, 1)))  # type: ignore[misc]
+
+
+@rule("round")
+def _(a: Operands) -> Mapped:
+    if int(a.params["rounding_method"]) != 1:
+        raise UnmappedError("rounding away from zero")
+    return Mapped(ops.Step("nearest"))
+
+
+@rule("neg")
+def _(a: Operands) -> Mapped:
+    return Mapped(ops.Scale(-1.0))
+
+
+@rule("integer_pow")
+def _(a: Operands) -> Mapped:
+    n = a.params["y"]
+    named = {2: ops.Square(), -1: ops.Reciprocal(), 1: ops.Scale(1.0)}
+    return Mapped(named.get(n) or ops.IntegerPower(n))
+
+
+@rule("select_n")
+def _(a: Operands) -> Mapped:
+    """The cases are in the order of the index: the first where it is False."""
+    if len(a.ins) == 2:
+        return Mapped(ops.Identity(), (1,))
+    if len(a.ins) != 3:
+        raise UnmappedError(f"{len(a.ins) - 1} cases")
+    which = np.asarray(a.ins[0]) != 0
+    return Mapped(ops.Where(), (np.broadcast_to(which, a.shape), 2, 1))
+
+
+@rule("clamp")
+def _(a: Operands) -> Mapped:
+    low, _, high = (np.asarray(x) for x in a.ins)
+    if low.ndim or high.ndim:
+        raise UnmappedError("bounds that are arrays")
+    return Mapped(ops.Hardtanh(float(low), float(high)), (1,))

@@ -1,0 +1,91 @@
+"""Sums, largest elements, windows and scans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..... import ops
+from .....core.formulas.op import Op
+from ....mapped import Mapped, UnmappedError, chain
+from .table import Operands, rule
+
+__all__: list[str] = []
+
+
+@rule("reduce_sum")
+def _(a: Operands) -> Mapped:
+    axes = tuple(a.params["axes"])
+    return Mapped(ops.Sum(axes) if axes else ops.Identity())
+
+
+def _last(a: Operands, op: Op) -> Mapped:
+    """An op along the last axis, applied along these."""
+    axes, n = tuple(a.params["axes"]), a.ins[0].ndim
+    if not axes:
+        return Mapped(ops.Identity())
+    kept = [i for i in range(n) if i not in axes]
+    size = math.prod(a.ins[0].shape[i] for i in axes)
+    into = ops.Reshape((*(a.ins[0].shape[i] for i in kept), size), keep=0)
+    order = (ops.Transpose((*kept, *axes)),) if axes != tuple(range(n - len(axes), n)) else ()
+    return Mapped(chain("reduction", *order, into, op, ops.Reshape(a.shape, keep=0)))
+
+
+rule("reduce_max")(lambda a: _last(a, ops.Max()))
+rule("reduce_min")(lambda a: _last(a, ops.Min()))
+rule("reduce_prod")(lambda a: _last(a, ops.Prod()))
+
+
+def _scan(op: Callable[[int], Op]) -> Callable[[Operands], Mapped]:
+    def of(a: Operands) -> Mapped:
+        axis, turned = a.params["axis"], a.params["reverse"]
+        flip = (ops.Flip(axis),) if turned else ()
+        return Mapped(chain("scan", *flip, op(axis), *flip))
+
+    return of
+
+
+rule("cumsum")(_scan(ops.CumulativeSum))
+rule("cumprod")(_scan(ops.CumulativeProduct))
+rule("cummax")(_scan(ops.CumulativeMax))
+
+
+def _windows(a: Operands, make: Callable[..., Op]) -> Mapped:
+    """Windows over up to three axes; the others are neither windowed nor padded."""
+    p, shape = a.params, a.ins[0].shape
+    each = list(zip(p["window_dimensions"], p["window_strides"], p["padding"],
+                    p["window_dilation"], strict=True))  # fmt: skip
+    if any(k != 1 for k in p["base_dilation"]):
+        raise UnmappedError("base_dilation")
+    over = [
+        i for i, (k, s, pad, d) in enumerate(each) if (k, s, tuple(pad), d) != (1, 1, (0, 0), 1)
+    ]
+    if not 1 <= len(over) <= 3:
+        raise UnmappedError(f"windows over {len(over)} axes")
+    rest = [i for i in range(len(shape)) if i not in over]
+    op = make(*(tuple(tuple(x) if isinstance(x, tuple | list) else int(x) for x in column)
+                for column in zip(*(each[i] for i in over), strict=True)))  # fmt: skip
+    order = (*rest, *over)
+    into = (1, math.prod(shape[i] for i in rest), *(shape[i] for i in over))
+    after = tuple(a.shape[i] for i in order)
+    back = tuple(map(int, np.argsort(order)))
+    moves = ops.Transpose(order), ops.Reshape(into, keep=0)
+    return Mapped(chain("windows", *moves, op, ops.Reshape(after, keep=0), ops.Transpose(back)))
+
+
+@rule("reduce_window_max")
+def _(a: Operands) -> Mapped:
+    return _windows(a, lambda k, s, pad, d: ops.MaxPool(k, s, pad, d))
+
+
+@rule("reduce_window_sum")
+def _(a: Operands) -> Mapped:
+    def summed(k: Any, s: Any, pad: Any, d: Any) -> Op:
+        if any(x != 1 for x in d):
+            raise UnmappedError("dilated windows")
+        return ops.AvgPool(k, s, pad, divisor=1)
+
+    return _windows(a, summed)

@@ -1,0 +1,51 @@
+"""The table: primitive of a jaxpr -> op of the core, and which of its operands are its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .....core.arithmetic.arrays import NDArray
+from ....mapped import Mapped
+
+__all__ = ["RULES", "Operands", "Rule", "rule", "rule_of"]
+
+
+@dataclass(frozen=True)
+class Operands:
+    """An equation with its numbers.
+
+    Attributes
+    ----------
+    ins, outs : what it took and gave; None for random keys.
+    params : of the primitive.
+    """
+
+    ins: Sequence[NDArray]
+    outs: Sequence[NDArray]
+    params: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the first result."""
+        return tuple(self.outs[0].shape)
+
+
+Rule: TypeAlias = Callable[[Operands], Mapped]
+RULES: dict[str, Rule] = {}
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a rule for these primitives."""
+
+    def put(of: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, of))
+        return of
+
+    return put
+
+
+def rule_of(name: str) -> Rule | None:
+    """The rule of a primitive."""
+    return RULES.get(name)

@@ -1,0 +1,123 @@
+"""Record a JAX function: one program with all taps, and what every equation of it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ....core.network.calls import Listener, Unjudged
+from .calls import calls_of, sums_of
+from .taps import Value, Walk, is_float
+
+__all__ = ["observe"]
+
+
+def observe(
+    listener: Listener,
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    barrier: bool = True,
+) -> None:
+    """Tell a listener of every equation of a function, and of its gradient.
+
+    Parameters
+    ----------
+    f, args, argnums, has_aux : as for `jax.grad`.
+    barrier : keep XLA from fusing across a tap.
+
+    Raises
+    ------
+    TypeError : `f` does not return one real scalar.
+    """
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    chosen = tuple(i % len(args) for i in chosen) if args else ()
+    flat, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
+    arrays = [_array(leaf) for _, leaf in flat]
+    dynamic = [i for i, x in enumerate(arrays) if x is not None]
+    active = [
+        i for i in dynamic
+        if flat[i][0][0].idx in chosen and is_float(arrays[i])
+    ]  # fmt: skip
+    names = {i: _name(flat[i][0], len(args)) for i in active}
+    names = {i: n if list(names.values()).count(n) == 1 else f"{n}_{i}" for i, n in names.items()}
+
+    def of_arrays(*xs: Any) -> Any:
+        leaves = [leaf for _, leaf in flat]
+        for i, x in zip(dynamic, xs, strict=True):
+            leaves[i] = x
+        out = f(*jax.tree_util.tree_unflatten(tree, leaves))
+        return out[0] if has_aux else out
+
+    closed = jax.make_jaxpr(of_arrays)(*(arrays[i] for i in dynamic))
+    if len(closed.out_avals) != 1 or closed.out_avals[0].shape != ():
+        shapes = [aval.shape for aval in closed.out_avals]
+        raise TypeError(f"record: f returned arrays of shapes {shapes}; return one scalar")
+    walk = Walk(barrier)
+    fixed = [i for i in dynamic if i not in active]
+
+    def run(varied: Sequence[Any], rest: Sequence[Any], taps: Any, values: Any) -> Value:
+        by_place = dict(zip(active, varied, strict=True)) | dict(zip(fixed, rest, strict=True))
+        given = [Value(by_place[i], names.get(i, ""), i in names) for i in dynamic]
+        (loss,) = walk.run(closed.jaxpr, closed.consts, given, (), taps, values)
+        return loss
+
+    varied = [jnp.asarray(arrays[i]) for i in active]
+    rest = [jnp.asarray(arrays[i]) for i in fixed]
+    ends: dict[str, float] = {}
+
+    def shaped(varied: Any, rest: Any) -> Any:
+        loss = run(varied, rest, None, {})
+        if loss.active:
+            ends[loss.name] = 1.0
+        return loss.x
+
+    jax.eval_shape(shaped, varied, rest)
+    if not ends:
+        raise TypeError("record: the result of f does not depend on the arguments at argnums")
+    keys = list(walk.shapes)
+    zeros = [jnp.full(walk.shapes[key].shape, -0.0, walk.shapes[key].dtype) for key in keys]
+
+    def tapped(varied: Any, taps: Any, rest: Any) -> Any:
+        values: dict[Any, Any] = {}
+        loss = run(varied, rest, dict(zip(keys, taps, strict=True)), values)
+        return loss.x, [values[key] for key in walk.equations]
+
+    both = jax.jit(jax.value_and_grad(tapped, argnums=(0, 1), has_aux=True))
+    (_, kept), (by_leaf, by_tap) = both(varied, zeros, rest)
+    values = dict(zip(walk.equations, kept, strict=True))
+    grads = dict(zip(keys, by_tap, strict=True))
+    leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))
+    for found in calls_of(walk, values, grads):
+        if isinstance(found, Unjudged):
+            listener.not_judged(found)
+        else:
+            try:
+                listener.called(found)
+            except Exception as error:
+                said = f"{type(error).__name__} in gradparity: {error}"
+                listener.not_judged(Unjudged(found.place, said))
+    for total in sums_of(walk, leaves, grads, ends):
+        listener.summed(total)
+
+
+def _array(leaf: Any) -> Any:
+    """An array of JAX or NumPy, or a number; None for anything else."""
+    if isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
+        return leaf
+    return None
+
+
+def _name(path: Any, n_args: int) -> str:
+    """The path of a leaf: "params.Dense_0.kernel" as "Dense_0.kernel"."""
+    parts = []
+    for entry in path[1:]:
+        part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
+        parts.append(str(part).strip("."))
+    parts = [part for part in parts if part and part != "value"]
+    return ".".join(parts) if parts else f"arg{path[0].idx}"
