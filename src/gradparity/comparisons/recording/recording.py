@@ -58,6 +58,8 @@ class Recording(Listener):
         self._taken: dict[str, tuple[str, ...]] = {}
         self._ops: dict[str, str] = {}
         self._finals: list[Sum] = []
+        #: The gradient of a leaf with a single use, by that of the use.
+        self._alone: dict[Quantity, Finding] = {}
         self._precisions: Counter[str] = Counter()
         self._wrong = 0
         #: Whether an op was seen to run; a backward pass alone shows none.
@@ -85,6 +87,8 @@ class Recording(Listener):
         found = findings_of_sum(total, self.allow)
         if len(total.parts) > 1 or found.parity is False:
             self.findings.append(found)
+        elif total.final:
+            self._alone[Quantity.through(total.source, total.uses[0])] = found
 
     def not_judged(self, what: Unjudged) -> None:
         """Note an op without a formula."""
@@ -146,6 +150,8 @@ class Recording(Listener):
             else f
             for f in self.findings
         ]
+        there = {f.quantity for f in self.findings}
+        found += [f for through, f in self._alone.items() if through not in there]
         finals = [f for f in found if f.final]
         telling = any(f.verdict is not Verdict.VACUOUS for f in finals)
         for f in found:

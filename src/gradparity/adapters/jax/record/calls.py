@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.network.calls import Call, Operand, Sum, Unjudged
+from ....core.network.calls import Call, Operand, Place, Sum, Unjudged
 from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
 from .functions import function_call
 from .primitives.table import Operands, rule_of
-from .taps import Equation, Key, Walk
+from .taps import Equation, Key, Scan, Walk
 
 __all__ = ["calls_of", "sums_of"]
 
@@ -38,12 +39,14 @@ def format_of(*arrays: Any) -> str:
     return max((f for f in found if f in FORMATS), key=FORMATS.index, default="float64")
 
 
-def steps_of(length: int) -> list[int]:
-    """The steps of a scan that are judged."""
-    if length <= STEPS:
-        return list(range(length))
-    some = np.random.default_rng(0).choice(np.arange(2, length - 2), STEPS - 4, replace=False)
-    return [0, 1, *sorted(map(int, some)), length - 2, length - 1]
+def steps_of(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The steps of a scan that are judged, or of scans in each other."""
+    n = math.prod(lengths)
+    some: Sequence[int] = range(n)
+    if n > STEPS:
+        between = np.random.default_rng(0).choice(np.arange(2, n - 2), STEPS - 4, replace=False)
+        some = [0, 1, *sorted(map(int, between)), n - 2, n - 1]
+    return [tuple(map(int, np.unravel_index(i, lengths))) for i in some]
 
 
 def calls_of(
@@ -52,22 +55,24 @@ def calls_of(
     """What every equation did, in the order in which they ran."""
     for key, equation in walk.equations.items():
         ins, outs = values[key]
-        if not equation.length:
-            yield _call(equation, key, ins, outs, grads, None)
-            continue
-        for step in steps_of(equation.length):
+        for step in steps_of(equation.lengths) if equation.lengths else [()]:
             yield _call(equation, key, ins, outs, grads, step)
 
 
 def _call(
-    equation: Equation, key: Key, ins: Any, outs: Any, grads: Mapping[Key, Any], step: int | None
+    equation: Equation,
+    key: Key,
+    ins: Any,
+    outs: Any,
+    grads: Mapping[Key, Any],
+    step: tuple[int, ...],
 ) -> Call | Unjudged:
     place, name = equation.place, equation.eqn.primitive.name
-    if step is not None:
-        place = replace(place, node=f"{place.node}.step{step}")
+    if step:
+        place = replace(place, node=f"{place.node}.step{'_'.join(map(str, step))}")
 
     def at(x: Any) -> Any:
-        return x if x is None or step is None else x[step]
+        return x[step] if x is not None and step else x
 
     def gradient(side: str, k: int) -> Any:
         found = grads.get((*key, side, k))
@@ -121,7 +126,7 @@ def _call(
 def sums_of(
     walk: Walk, leaves: Mapping[str, Any], grads: Mapping[Key, Any], ends: Mapping[str, float]
 ) -> Iterator[Sum]:
-    """The gradient of every value and leaf outside of scans, with those of its uses.
+    """The gradient of every value and leaf, with those of its uses; those in a scan at all steps.
 
     Parameters
     ----------
@@ -129,12 +134,8 @@ def sums_of(
     ends : name of a value -> the factor with which it is differentiated.
     """
     for name, uses in walk.uses.items():
-        if any(len(grads[key].shape) != _rank(walk, key) for key, _ in uses):
-            continue  # inside of a scan
-        got = leaves.get(name)
-        if got is None and name in walk.arrivals:
-            key = walk.arrivals[name]
-            got = grads[key] if len(grads[key].shape) == _rank(walk, key) else None
+        arrival = walk.arrivals.get(name)
+        got = leaves.get(name, None if arrival is None else grads[arrival])
         if got is None:
             continue
         parts = [grads[key] for key, _ in uses]
@@ -142,21 +143,57 @@ def sums_of(
         if name in ends:
             parts.append(jnp.full_like(got, ends[name]))
             nodes.append("the loss")
-        place = _place(walk, name)
-        yield Sum(
-            place, name, tuple(map(numbers, parts)), tuple(nodes), numbers(got),
-            format_of(got, *parts), name in leaves,
-        )  # fmt: skip
+        place = Place(name) if arrival is None else _place(walk, arrival)
+        yield _sum(place, name, parts, nodes, got, final=name in leaves)
+    for key, scan in walk.scans.items():
+        yield from _links(scan, key, grads)
 
 
-def _rank(walk: Walk, key: Key) -> int:
-    """The number of axes that a tap has outside of a scan."""
-    equation = walk.equations[key[:-2]]
-    return -1 if equation.length else len(walk.shapes[key].shape)
+def _sum(
+    place: Place, name: str, parts: list[Any], nodes: list[str], got: Any, *, final: bool = False
+) -> Sum:
+    precision = format_of(got, *parts)
+    return Sum(
+        place, name, tuple(map(numbers, parts)), tuple(nodes), numbers(got), precision, final
+    )
 
 
-def _place(walk: Walk, name: str) -> Any:
-    from ....core.network.calls import Place
+def _place(walk: Walk, key: Key) -> Place:
+    path = key[:-2]
+    return walk.equations[path].place if path in walk.equations else walk.scans[path].place
 
-    key = walk.arrivals.get(name)
-    return Place(name) if key is None else walk.equations[key[:-2]].place
+
+def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
+    """What a scan hands on: from step to step, into its body, and out of it."""
+    axis, node = scan.depth, scan.node
+
+    def linked(name: str, parts: list[Any], got: Any) -> Sum:
+        return _sum(scan.place, f"{node}.{name}", parts, [node] * len(parts), got)
+
+    def gradient(side: str, k: int) -> Any:
+        return grads.get((*key, side, k))
+
+    n = max((k[-1] for k in grads if k[:-2] == key), default=-1) + 1
+    for k in range(n):
+        outside = gradient("in", k)
+        if outside is not None and k < scan.constants:
+            inside = jnp.moveaxis(gradient("const", k), axis, 0)
+            yield linked(f"in{k}", list(inside), outside)
+        elif outside is not None and k >= scan.constants + scan.carries:
+            yield linked(f"in{k}", [gradient("xs", k)], outside)
+    for i in range(scan.carries):
+        carry, result = gradient("carry", scan.constants + i), gradient("res", i)
+        if carry is None or result is None:
+            continue
+        carry, result = (jnp.moveaxis(a, axis, 0) for a in (carry, result))
+        carry, result = (a[::-1] if scan.reverse else a for a in (carry, result))
+        yield linked(f"carry{i}", [carry[1:]], result[:-1])
+        first, last = gradient("in", scan.constants + i), gradient("out", i)
+        if first is not None:
+            yield linked(f"in{scan.constants + i}", [carry[0]], first)
+        if last is not None:
+            yield linked(f"res{i}", [last], result[-1])
+    for i in range(scan.carries, n):
+        inner, outer = gradient("res", i), gradient("out", i)
+        if inner is not None and outer is not None:
+            yield linked(f"res{i}", [outer], inner)

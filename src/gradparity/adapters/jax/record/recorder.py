@@ -58,17 +58,21 @@ def observe(
     if len(closed.out_avals) != 1 or closed.out_avals[0].shape != ():
         shapes = [aval.shape for aval in closed.out_avals]
         raise TypeError(f"record: f returned arrays of shapes {shapes}; return one scalar")
-    walk = Walk(barrier)
+    walks = [Walk(barrier)]
     fixed = [i for i in dynamic if i not in active]
 
     def run(varied: Sequence[Any], rest: Sequence[Any], taps: Any, values: Any) -> Value:
         by_place = dict(zip(active, varied, strict=True)) | dict(zip(fixed, rest, strict=True))
         given = [Value(by_place[i], names.get(i, ""), i in names) for i in dynamic]
-        (loss,) = walk.run(closed.jaxpr, closed.consts, given, (), taps, values)
+        (loss,) = walks[-1].run(closed.jaxpr, closed.consts, given, (), taps, values)
         return loss
 
     varied = [jnp.asarray(arrays[i]) for i in active]
     rest = [jnp.asarray(arrays[i]) for i in fixed]
+    branches = _branches(walks, lambda: run(varied, rest, None, {}), closed.jaxpr)
+    walks.append(Walk(barrier))
+    walk = walks[-1]
+    walk.branches = branches
     ends: dict[str, float] = {}
 
     def shaped(varied: Any, rest: Any) -> Any:
@@ -104,6 +108,39 @@ def observe(
                 listener.not_judged(Unjudged(found.place, said))
     for total in sums_of(walk, leaves, grads, ends):
         listener.summed(total)
+
+
+def _branches(
+    walks: list[Walk], run: Callable[[], Value], jaxpr: Any
+) -> dict[tuple[Any, ...], int]:
+    """Which branch of each condition is taken, those in branches after those around them."""
+    found: dict[tuple[Any, ...], int] = {}
+    while _has_conditions(jaxpr):
+        asking = Walk(False)
+        asking.asks, asking.branches = True, found
+        walks.append(asking)
+
+        def indices(asking: Walk = asking) -> list[Any]:
+            run()
+            return list(asking.indices.values())
+
+        new = [int(i) for i in jax.jit(indices)()]
+        if not new:
+            break
+        found |= dict(zip(asking.indices, new, strict=True))
+    return found
+
+
+def _has_conditions(jaxpr: Any) -> bool:
+    """Whether there is one in a jaxpr, or in those of its calls."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "cond":
+            return True
+        for value in eqn.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns") and _has_conditions(inner):
+                return True
+    return False
 
 
 def _array(leaf: Any) -> Any:

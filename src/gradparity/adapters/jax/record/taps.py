@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from ....core.network.calls import Place
 
-__all__ = ["Equation", "Key", "Value", "Walk", "is_float"]
+__all__ = ["Equation", "Key", "Scan", "Value", "Walk", "is_float"]
 
 #: The parameter that holds the jaxpr of a call which is inlined.
 INLINED = {
@@ -25,6 +25,21 @@ INLINED = {
 
 #: Where a tap is: the path of its equation, "in" or "out", and the position.
 Key: TypeAlias = tuple[Any, ...]
+
+
+#: Taps of a scan that are not scanned over.
+OUTSIDE = ("in", "out")
+
+
+class Scan(NamedTuple):
+    """A scan: its node, how many constants and carries it has, and in how many others it is."""
+
+    node: str
+    place: Place
+    constants: int
+    carries: int
+    reverse: bool
+    depth: int
 
 
 class Value(NamedTuple):
@@ -43,13 +58,13 @@ class Equation:
     ----------
     eqn : JAX's.
     sources : for each input the name of the value, "" for one that has no gradient.
-    length : how often it runs in the scan that it is in; 0 outside of one.
+    lengths : how often it runs, of each scan that it is in.
     """
 
     eqn: Any
     place: Place
     sources: tuple[str, ...]
-    length: int = 0
+    lengths: tuple[int, ...] = ()
     names: tuple[str, ...] = field(default=())
 
 
@@ -85,6 +100,8 @@ class Walk:
     shapes : of every tap.
     uses : name of a value -> the taps through which it is used.
     arrivals : name of a value -> the tap at which its gradient arrives.
+    scans : by path.
+    branches : of conditions by path, which one is taken; `indices` are those that are asked for.
     """
 
     def __init__(self, barrier: bool = True) -> None:
@@ -93,17 +110,20 @@ class Walk:
         self.shapes: dict[Key, Any] = {}
         self.uses: dict[str, list[tuple[Key, str]]] = {}
         self.arrivals: dict[str, Key] = {}
+        self.scans: dict[Key, Scan] = {}
+        self.branches: dict[Key, int] = {}
+        self.indices: dict[Key, Any] = {}
+        #: Whether the indices of conditions are asked for.
+        self.asks = False
         self._numbers: dict[str, int] = {}
-        self._length = 0
+        self._lengths: tuple[int, ...] = ()
 
     def tap(self, key: Key, value: Value, taps: Mapping[Key, Any] | None) -> Any:
         """The value with its tap added; without taps the shape of the tap is noted."""
         x = value.x
         if taps is None:
             shape, dtype = jnp.shape(x), jnp.result_type(x)
-            self.shapes[key] = jax.ShapeDtypeStruct(
-                (self._length, *shape) if self._length else shape, dtype
-            )
+            self.shapes[key] = jax.ShapeDtypeStruct((*self._lengths, *shape), dtype)
             return x
         x = x + taps[key]
         return jax.lax.optimization_barrier(x) if self.barrier else x
@@ -132,7 +152,9 @@ class Walk:
                 outs = self.run(inner, own, ins, here, taps, values)
             elif name == "scan" and any(v.active for v in ins):
                 outs = self.scan(eqn, ins, here, taps, values)
-            elif not any(v.active for v in ins):
+            elif name == "cond" and any(v.active for v in ins):
+                outs = self.cond(eqn, ins, here, taps, values)
+            elif not any(v.active for v in ins) or not any(map(_has_gradient, eqn.outvars)):
                 outs = [Value(x) for x in bind(eqn, *(v.x for v in ins))]
             else:
                 outs = self.equation(eqn, ins, here, taps, values)
@@ -173,7 +195,7 @@ class Walk:
         )
         place = Place(node, eqn.primitive.name, _module(eqn), _source(eqn))
         sources = tuple(v.name if v.active else "" for v in ins)
-        self.equations[here] = Equation(eqn, place, sources, self._length, names)
+        self.equations[here] = Equation(eqn, place, sources, self._lengths, names)
         for k, v in enumerate(ins):
             if v.active:
                 self.uses.setdefault(v.name, []).append(((*here, "in", k), node))
@@ -197,36 +219,85 @@ class Walk:
         p = eqn.params
         nc, nk, length = p["num_consts"], p["num_carry"], p["length"]
         body, own = closed(p["jaxpr"])
-        consts, carry, xs = ins[:nc], ins[nc : nc + nk], ins[nc + nk :]
-        before, self._length = self._length, length
-        inner = {} if taps is None else {k: v for k, v in taps.items() if k[: len(here)] == here}
-        names: list[Value] = []
-
-        def named(values: Sequence[Value], arrays: Sequence[Any], active: Any) -> list[Value]:
-            return [
-                Value(x, v.name or f"carry{i}", (v.active or active(v)) and is_float(x))
-                for i, (v, x) in enumerate(zip(values, arrays, strict=True))
-            ]
+        node = self.scans[here].node if here in self.scans else self._named("scan")
+        taken = [self._used(here, "in", k, v, node, taps) for k, v in enumerate(ins)]
+        active = [v.active or (nc <= k < nc + nk and is_float(v.x)) for k, v in enumerate(ins)]
+        kinds = ["const"] * nc + ["carry"] * nk + ["xs"] * (len(ins) - nc - nk)
+        outer, self._lengths = self._lengths, (*self._lengths, length)
+        mine = [k for k in taps or () if k[: len(here)] == here and k[len(here)] not in OUTSIDE]
+        inner = None if taps is None else [taps[k] for k in mine]
+        kept_keys: list[Key] = []
+        gave: list[Value] = []
 
         def step(state: Any, given: Any) -> Any:
-            some, own_taps = given
+            some, tapped = given
+            own_taps = None if taps is None else dict(zip(mine, tapped, strict=True))
             kept: dict[Key, Any] = {}
             args = [
-                *consts,
-                *named(carry, state, lambda v: True),
-                *named(xs, some, lambda v: False),
+                self._made(here, kinds[k], k, x, f"{node}.{kinds[k]}{k}", active[k], own_taps)
+                for k, x in enumerate([*taken[:nc], *state, *some])
             ]
-            outs = self.run(body, own, args, here, None if taps is None else own_taps, kept)
-            names[:] = outs
-            return [v.x for v in outs[:nk]], ([v.x for v in outs[nk:]], kept)
+            found = self.run(body, own, args, here, own_taps, kept)
+            outs = [self._used(here, "res", k, v, node, own_taps) for k, v in enumerate(found)]
+            gave[:], kept_keys[:] = found, list(kept)
+            return outs[:nk], (outs[nk:], list(kept.values()))
 
         state, (ys, kept) = jax.lax.scan(
-            step, [v.x for v in carry], ([v.x for v in xs], inner or None), length=length,
+            step, taken[nc : nc + nk], (taken[nc + nk :], inner), length=length,
             reverse=p["reverse"],
         )  # fmt: skip
-        self._length = before
-        values |= kept
-        return [Value(x, v.name, v.active) for x, v in zip([*state, *ys], names, strict=True)]
+        self._lengths = outer
+        values |= dict(zip(kept_keys, kept, strict=True))
+        place = Place(node, "scan", _module(eqn), _source(eqn))
+        self.scans[here] = Scan(node, place, nc, nk, p["reverse"], len(outer))
+        return [
+            self._made(here, "out", k, x, f"{node}.{k}", v.active and is_float(x), taps)
+            for k, (x, v) in enumerate(zip([*state, *ys], gave, strict=True))
+        ]
+
+    def _used(
+        self, here: Key, side: str, k: int, v: Value, node: str, taps: Mapping[Key, Any] | None
+    ) -> Any:
+        """A value that something takes, with a tap if it has a gradient."""
+        if not v.active:
+            return v.x
+        if taps is None:
+            self.uses.setdefault(v.name, []).append(((*here, side, k), node))
+        return self.tap((*here, side, k), v, taps)
+
+    def _made(
+        self, here: Key, side: str, k: int, x: Any, name: str, active: bool,
+        taps: Mapping[Key, Any] | None,
+    ) -> Value:  # fmt: skip
+        """A value that something gives, with a tap if it has a gradient."""
+        if not active:
+            return Value(x)
+        if taps is None:
+            self.arrivals[name] = (*here, side, k)
+        return Value(self.tap((*here, side, k), Value(x), taps), name, True)
+
+    def cond(
+        self,
+        eqn: Any,
+        ins: list[Value],
+        here: Key,
+        taps: Mapping[Key, Any] | None,
+        values: dict[Key, Any],
+    ) -> list[Value]:
+        """The branch that is taken at these inputs, inlined; first its index is asked for."""
+        if here in self.branches:
+            inner, own = closed(eqn.params["branches"][self.branches[here]])
+            return self.run(inner, own, ins[1:], here, taps, values)
+        if self._lengths or not self.asks:
+            return self.equation(eqn, ins, here, taps, values)
+        self.indices[here] = ins[0].x
+        outs = bind(eqn, *(v.x for v in ins))
+        return [Value(x, "unknown", is_float(x)) for x in outs]
+
+
+def _has_gradient(v: Any) -> bool:
+    """Whether a variable holds floats."""
+    return bool(jnp.issubdtype(v.aval.dtype, jnp.floating))
 
 
 def _module(eqn: Any) -> str:

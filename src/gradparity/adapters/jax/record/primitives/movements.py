@@ -56,6 +56,19 @@ def _(a: Operands) -> Mapped:
     return Mapped(ops.Concatenate(a.params["dimension"]), several)
 
 
+@rule("stack")
+def _(a: Operands) -> Mapped:
+    axis = a.params["axis"]
+    if len(a.ins) == 1:
+        return Mapped(ops.Reshape(a.shape, keep=0))
+    return Mapped(ops.Stack(axis), tuple(range(len(a.ins))))
+
+
+@rule("tile")
+def _(a: Operands) -> Mapped:
+    return Mapped(chain("tile", *(ops.Tile(n, axis) for axis, n in enumerate(a.params["reps"]))))
+
+
 @rule("split")
 def _(a: Operands) -> Mapped:
     sizes = tuple(a.params["sizes"])
