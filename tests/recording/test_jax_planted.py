@@ -1,0 +1,167 @@
+"""Derivatives of JAX's primitives replaced by wrong ones, one at a time: accused there alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+
+jax = pytest.importorskip("jax")
+
+import jax.numpy as jnp  # noqa: E402
+from jax import lax  # noqa: E402
+from jax.interpreters import ad  # noqa: E402
+
+from gradparity.adapters.jax.record import primitives  # noqa: E402, F401
+from gradparity.adapters.jax.record.primitives.table import RULES  # noqa: E402
+
+X = np.random.default_rng(0).uniform(0.2, 0.8, (3, 4))
+
+#: The primitive, and a function whose gradient goes through it.
+PROGRAMS: dict[str, Callable[[Any], Any]] = {
+    "add": lambda x: x + x.T[:1, :1],
+    "sub": lambda x: x - 2 * x,
+    "mul": lambda x: x * jnp.sin(x),
+    "div": lambda x: x / (1 + x),
+    "max": lambda x: jnp.maximum(x, 0.5),
+    "min": lambda x: jnp.minimum(x, 0.5),
+    "pow": lambda x: lax.pow(x, x),
+    "atan2": lambda x: lax.atan2(x, 1 + x),
+    "neg": lax.neg,
+    "exp": lax.exp,
+    "exp2": lax.exp2,
+    "log": lax.log,
+    "log1p": lax.log1p,
+    "expm1": lax.expm1,
+    "tanh": lax.tanh,
+    "logistic": lax.logistic,
+    "sin": lax.sin,
+    "cos": lax.cos,
+    "tan": lax.tan,
+    "asin": lax.asin,
+    "acos": lax.acos,
+    "atan": lax.atan,
+    "sinh": lax.sinh,
+    "cosh": lax.cosh,
+    "asinh": lax.asinh,
+    "acosh": lambda x: lax.acosh(1 + x),
+    "atanh": lax.atanh,
+    "erf": lax.erf,
+    "erfc": lax.erfc,
+    "erf_inv": lax.erf_inv,
+    "lgamma": lax.lgamma,
+    "sqrt": lax.sqrt,
+    "rsqrt": lax.rsqrt,
+    "square": lax.square,
+    "abs": lax.abs,
+    "integer_pow": lambda x: lax.integer_pow(x, 3),
+    "select_n": lambda x: jnp.where(x > 0.5, x, 2 * x),
+    "clamp": lambda x: lax.clamp(0.3, x, 0.7),
+    "reshape": lambda x: jnp.exp(x.reshape(4, 3)),
+    "broadcast_in_dim": lambda x: x[:, None] * jnp.ones((3, 2, 4)),
+    "transpose": lambda x: jnp.exp(x.T),
+    "squeeze": lambda x: jnp.exp(lax.squeeze(x[:1], (0,))),
+    "slice": lambda x: jnp.exp(lax.slice(x, (1, 0), (3, 3))),
+    "rev": lambda x: jnp.exp(lax.rev(x, (1,))),
+    "concatenate": lambda x: jnp.exp(lax.concatenate([x, x], 0)),
+    "pad": lambda x: jnp.exp(lax.pad(x, 0.0, [(1, 1, 0), (0, 0, 1)])),
+    "reduce_sum": lambda x: jnp.exp(x.sum(0)),
+    "reduce_max": lambda x: jnp.exp(x.max(0)),
+    "reduce_min": lambda x: jnp.exp(x.min(0)),
+    "reduce_prod": lambda x: lax.reduce_prod_p.bind(x, axes=(0,)),
+    "cumsum": lambda x: lax.cumsum(x, 1) * x,
+    "cumprod": lambda x: lax.cumprod(x, 1),
+    "cummax": lambda x: lax.cummax(x, 1) * x,
+    "dot_general": lambda x: x @ x.T,
+    "conv_general_dilated": lambda x: lax.conv_general_dilated(
+        x[None, None], x[:2, :2][None, None], (1, 1), "SAME"
+    ),
+    "reduce_window_max": lambda x: lax.reduce_window(x, -np.inf, lax.max, (2, 2), (1, 1), "VALID"),
+    "reduce_window_sum": lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 2), (1, 1), "VALID"),
+    "dynamic_slice": lambda x: jnp.exp(lax.dynamic_slice(x, (1, 1), (2, 2))),
+    "dynamic_update_slice": lambda x: jnp.exp(lax.dynamic_update_slice(x, 2 * x[:1, :2], (1, 1))),
+    "gather": lambda x: jnp.exp(x[jnp.array([0, 2, 0])]),
+    "scatter-add": lambda x: jnp.exp(x.at[jnp.array([0, 0])].add(x[:2])),
+    "scatter": lambda x: jnp.exp(x.at[jnp.array([0])].set(x[1:2])),
+    "sort": lambda x: lax.sort(x, dimension=1) * x,
+    "split": lambda x: jnp.exp(lax.split(x, (1, 3), 1)[1]),
+    "convert_element_type": lambda x: jnp.exp(x.astype(jnp.float32)).astype(jnp.float64),
+}
+
+
+#: Bilinear primitives, whose transposes are called in other ways.
+BY_JVP = ("mul", "sin", "dot_general", "conv_general_dilated", "scatter")
+
+
+@contextmanager
+def planted(name: str) -> Iterator[list[str]]:
+    """A derivative of this primitive that is off by a factor 1 + 1e-6; lists where it was used."""
+    fired: list[str] = []
+
+    def larger(t: Any) -> Any:
+        if isinstance(t, list | tuple):
+            return type(t)(larger(each) for each in t)
+        floats = not isinstance(t, ad.Zero) and t is not None
+        return t * (1 + 1e-6) if floats else t
+
+    def wrong(rule: Any, at: int | None) -> Any:
+        def of(*args: Any, **params: Any) -> Any:
+            fired.append(name)
+            out = rule(*args, **params)
+            return larger(out) if at is None else (*out[:at], larger(out[at]))
+
+        return of
+
+    # A linear primitive is wrong in its transpose alone, or it would be wrong twice.
+    table = ad.primitive_jvps if name in BY_JVP else ad.primitive_transposes
+    table = table if any(p.name == name for p in table) else ad.primitive_jvps
+    kept = {p: rule for p, rule in table.items() if p.name == name}
+    faster = getattr(ad, "primitive_linearizations", {})
+    also = {p: faster.pop(p) for p in list(faster) if p.name == name}
+    for primitive, rule in kept.items():
+        table[primitive] = wrong(rule, 1 if table is ad.primitive_jvps else None)
+    try:
+        yield fired
+    finally:
+        table.update(kept)
+        faster.update(also)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_wrong_derivative_is_accused_at_its_primitive_alone(name: str) -> None:
+    with jax.enable_x64(True):
+        jax.clear_caches()
+        with planted(name) as fired:
+            c = jnp.asarray(np.random.default_rng(1).uniform(0.5, 1.5, 64))
+
+            def f(x: Any) -> Any:
+                z = PROGRAMS[name](x).ravel()
+                return z @ c[: z.size].astype(z.dtype)
+
+            seen = gp.record(f, jnp.asarray(X))
+        report = gp.check(seen)
+        jax.clear_caches()
+    assert fired
+    functions = {seen.places[node].function for node in seen.places}
+    assert name in functions
+    wrong = {f.node for _, f in report.findings() if f.parity is False}
+    assert wrong, report
+    accused = {seen.places[node].function for node in wrong}
+    assert name in accused
+    assert accused == {name} or name == "add"  # a tap is an addition, so it is wrong everywhere
+
+
+def test_every_primitive_of_the_table_has_a_program() -> None:
+    others = {
+        # no gradient of their own, or the identity
+        *("stop_gradient", "sign", "floor", "ceil", "round", "copy", "copy_p", "name"),
+        *("optimization_barrier", "add_any", "reduce_precision", "expand_dims", "scatter_add"),
+        # in the programs of test_jax.py
+        *("stack", "tile", "top_k", "bessel_i0e", "bessel_i1e"),
+    }
+    assert set(RULES) - set(PROGRAMS) == others
