@@ -293,6 +293,9 @@ class _Judge:
         worst = levels.worst_case(q)
         if worst.outside.any() or len(levels.roundings) == 1:
             return worst, ""
+        # Rounding stands out where the data of a program repeat, and the op itself is right.
+        if self.case.recorded and self._right_in_float64(q):
+            return worst, _beyond_usual(sharp)
         if has_outlier(sharp):
             return sharp, "stands out of its tensor by far more than rounding scatters"
         if sharp.ratio.size < MINIMUM_SAMPLE and sharp.furthest > FEW_ELEMENTS:
@@ -302,8 +305,7 @@ class _Judge:
             return sharp, ASK
         if not right:
             return sharp, "wrong in float64 too"
-        sigma = f"{10 * sharp.furthest:.0f} sigma"
-        return worst, f"{sigma} for a usual order of summation; right in float64"
+        return worst, _beyond_usual(sharp)
 
     def _bias(self, m: Measured, levels: Levels) -> SharedBias | None:
         """The bias that the elements share: tested in float32, where float64 can confirm it."""
@@ -372,6 +374,10 @@ def _lost_range(m: Measured, coarse: str) -> bool:
         gone = m.outside & (m.error >= HALF * np.abs(m.want))
     most = 2 * np.count_nonzero(gone) >= np.count_nonzero(m.outside)
     return not np.isfinite(m.furthest) or (coarse.startswith(STORED) and bool(most))
+
+
+def _beyond_usual(sharp: Measured) -> str:
+    return f"{10 * sharp.furthest:.0f} sigma for a usual order of summation; right in float64"
 
 
 def _with_bias(found: Finding, m: Measured, bias: SharedBias, right: bool) -> Finding:

@@ -65,6 +65,7 @@ class Case:
     desired : the targets as floats of the output's shape; label smoothing is not yet in them.
     as_stored : whether an op is known to have read its gradient as it is stored; a compiler may
         fuse ops and hold it unrounded.
+    recorded : whether its numbers are those of somebody's program, which may have any structure.
     shapes : of every value, by name.
 
     Raises
@@ -90,6 +91,7 @@ class Case:
     desired: NDArray = field(init=False, repr=False)
     shapes: dict[str, Shape] = field(init=False, repr=False)
     as_stored: bool = field(init=False, repr=False, default=False)
+    recorded: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         network = self.network
@@ -157,6 +159,7 @@ class Case:
             network=network, params={}, x=dict(inputs), d=None, name=name,
             precision=Precision.of(precision), twin={}, inputs=dict(inputs), desired=None,
             shapes={name: a.shape for name, a in inputs.items()}, as_stored=as_stored,
+            recorded=True,
         )  # fmt: skip
         return case
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -16,12 +17,14 @@ from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
 from .functions import function_call
 from .primitives.table import Operands, rule_of
-from .taps import Equation, Key, Scan, Walk
+from .taps import Equation, Key, Scan, Walk, bind, is_float
 
 __all__ = ["calls_of", "sums_of"]
 
 #: Steps of a scan that are judged: all of a short one, else both ends and some between.
 STEPS = 64
+#: Parameters of primitives that are dtypes of results.
+DTYPES = ("preferred_element_type", "new_dtype", "out_dtype")
 #: Primitives with a derivative of their own.
 FUNCTIONS = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 FORMATS = ("float64", "float32", "float16", "bfloat16")
@@ -109,7 +112,8 @@ def _call(
         g = left[which]
         return Operand(array, source, None if g is None else numbers(g), True)
 
-    arrived = [gradient("out", i) for i in mapped.outputs]
+    dz = [gradient("out", i) for i in range(len(outs))]
+    arrived = [dz[i] for i in mapped.outputs]
     return Call(
         place,
         mapped.op,
@@ -117,10 +121,52 @@ def _call(
         tuple(given.outs[i] for i in mapped.outputs),
         tuple(None if g is None else numbers(g) for g in arrived),
         format_of(*(outs[i] for i in mapped.outputs), *left),
+        again=None if is_function else lambda: _in_float64(equation, given, left, dz, step),
         evaluate=evaluate,
         is_function=is_function,
         fused=True,
     )
+
+
+def _in_float64(
+    equation: Equation, given: Operands, left: list[Any], dz: list[Any], step: tuple[int, ...]
+) -> Call | None:
+    """The same equation on the same numbers in float64, by itself; None where it does not run."""
+    eqn = equation.eqn
+    floats = [k for k, x in enumerate(given.ins) if x is not None and x.dtype.kind == "f"]
+    params = {
+        name: jnp.dtype("float64") if name in DTYPES and value is not None else value
+        for name, value in eqn.params.items()
+    }
+    try:
+        with jax.enable_x64(True):
+            ins = [None if x is None else jnp.asarray(x) for x in given.ins]
+            wide = [jnp.asarray(given.ins[k], jnp.float64) for k in floats]
+
+            def f(*some: Any) -> Any:
+                full = list(ins)
+                for k, x in zip(floats, some, strict=True):
+                    full[k] = x
+                return bind(eqn, *full, **params)
+
+            outs, pull = jax.vjp(f, *wide)
+            arrived = [
+                jnp.zeros(z.shape, jax.dtypes.float0)
+                if not is_float(z)
+                else jnp.zeros_like(z) if g is None else jnp.asarray(g, jnp.float64)
+                for z, g in zip(outs, dz, strict=True)
+            ]  # fmt: skip
+            found = dict(zip(floats, pull(arrived), strict=True))
+            values = [*ins]
+            for k, x in zip(floats, wide, strict=True):
+                values[k] = x
+            key: Key = ("again",)
+            grads = {(*key, "in", k): g for k, g in found.items() if left[k] is not None}
+            grads |= {(*key, "out", k): g for k, g in enumerate(arrived) if is_float(outs[k])}
+            call = _call(replace(equation, lengths=()), key, values, outs, grads, ())
+    except Exception:  # a primitive that has other dtypes
+        return None
+    return call if isinstance(call, Call) and call.precision == "float64" else None
 
 
 def sums_of(

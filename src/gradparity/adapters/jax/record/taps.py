@@ -83,11 +83,11 @@ def closed(inner: Any) -> tuple[Any, Sequence[Any]]:
     return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
 
 
-def bind(eqn: Any, *ins: Any) -> list[Any]:
-    """The results of an equation for other inputs."""
+def bind(eqn: Any, *ins: Any, **other: Any) -> list[Any]:
+    """The results of an equation for other inputs, and other parameters."""
     given = eqn.primitive.get_bind_params(eqn.params)
     functions, params = given if isinstance(given, tuple) else ((), given)
-    outs = eqn.primitive.bind(*functions, *ins, **params)
+    outs = eqn.primitive.bind(*functions, *ins, **{**params, **other})
     return list(outs) if eqn.primitive.multiple_results else [outs]
 
 
