@@ -8,6 +8,7 @@ from .adapters import get_adapter as get_adapter
 from .comparisons import OwnOp as OwnOp
 from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
+from .comparisons import align as align
 from .comparisons import check as check
 from .comparisons import check_op as check_op
 from .comparisons import guard as guard
@@ -32,6 +33,7 @@ __all__ = [
     "Trace",
     "Verdict",
     "adapters",
+    "align",
     "backprop",
     "check",
     "check_op",

@@ -14,6 +14,7 @@ selftest/   faults planted in order to be caught
 lecture/    formulas read off the code, and whole training runs side by side
 """
 
+from .aligning.align import align
 from .atlas.probe import probe
 from .check.check import check
 from .check_op.own_op import OwnOp, check_op
@@ -48,6 +49,7 @@ __all__ = [
     "Report",
     "Run",
     "Verdict",
+    "align",
     "check",
     "check_op",
     "compare",

@@ -19,7 +19,7 @@ __all__ = ["record"]
 
 @overload
 def record(
-    *, name: str = "step", allow: Sequence[str] = (), strict: bool = False
+    *, name: str = "step", allow: Sequence[str] = (), strict: bool = False, keep: bool = False
 ) -> AbstractContextManager[Recording]: ...
 
 
@@ -32,6 +32,7 @@ def record(
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
+    keep: bool = False,
 ) -> Recording: ...
 
 
@@ -43,6 +44,7 @@ def record(
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
+    keep: bool = False,
 ) -> Recording | AbstractContextManager[Recording]:
     """Watch a program, unmodified, and judge every op of it, forward and backward.
 
@@ -65,6 +67,7 @@ def record(
     name : shown in reports.
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
+    keep : whether to keep the numbers of every node, which `align` needs.
 
     Returns
     -------
@@ -91,9 +94,10 @@ def record(
     """
     check_text("name", name)
     check_flag("strict", strict)
+    check_flag("keep", keep)
     parse_allowed(allow)
     if f is None:
-        return _watched(name, allow, strict)
+        return _watched(name, allow, strict, keep)
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
     if framework_of(args) == "jax":
@@ -102,13 +106,13 @@ def record(
         from ...adapters.jax.record.recorder import observe
 
         versions = {"jax": jax.__version__}
-        recording = Recording(name, "jax", versions, allow=allow, strict=strict)
+        recording = Recording(name, "jax", versions, allow=allow, strict=strict, keep=keep)
         observe(recording, f, args, argnums, has_aux)
         recording.closed = True
         return recording
     if argnums != 0 or has_aux:
         raise TypeError("record: argnums and has_aux are for JAX, and no argument is of JAX")
-    return _called(f, args, _watched(name, allow, strict))
+    return _called(f, args, _watched(name, allow, strict, keep))
 
 
 def framework_of(args: Any) -> str:
@@ -147,12 +151,12 @@ def _kind(leaf: Any) -> str:
 
 
 @contextmanager
-def _watched(name: str, allow: Sequence[str], strict: bool) -> Iterator[Recording]:
+def _watched(name: str, allow: Sequence[str], strict: bool, keep: bool) -> Iterator[Recording]:
     if "torch" not in sys.modules:
         raise RuntimeError("record watches PyTorch, which is not imported; import torch first")
     from ...adapters.torch.record.observer import observing
 
-    recording = new_recording(name, allow=allow, strict=strict)
+    recording = new_recording(name, allow=allow, strict=strict, keep=keep)
     with observing(recording):
         yield recording
     recording.closed = True

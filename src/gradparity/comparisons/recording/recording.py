@@ -38,6 +38,7 @@ class Recording(Listener):
     ----------
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and every node has to be judged.
+    keep : whether to keep the numbers of every node in `calls`, for `align`.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Recording(Listener):
         *,
         allow: Sequence[str] = (),
         strict: bool = False,
+        keep: bool = False,
     ) -> None:
         self.name, self.framework, self.versions = name, framework, versions
-        self.allow, self.strict = tuple(allow), strict
+        self.allow, self.strict, self.keep = tuple(allow), strict, keep
+        self.calls: list[Call] = []
         self.findings: list[Finding] = []
         self.places: dict[str, Place] = {}
         self.unjudged: list[Unjudged] = []
@@ -76,6 +79,8 @@ class Recording(Listener):
         self._wrong += any(f.parity is False for f in found)
         taken = tuple(o.source for o in call.inputs if o.source)
         self._note(call.place, taken, found[0].op if found else repr(call.op))
+        if self.keep:
+            self.calls.append(call)
         self._precisions[call.precision] += 1
         self.saw_forward = True
         self.findings += found
@@ -103,6 +108,11 @@ class Recording(Listener):
     # ---- afterwards -----------------------------------------------------------------------------
 
     @property
+    def leaves(self) -> dict[str, Sum]:
+        """The parameters and inputs with a gradient by name, and what arrived at them."""
+        return {total.source: total for total in self._finals}
+
+    @property
     def coverage(self) -> float:
         """The share of the nodes that were judged."""
         return 1.0 - len(self.unjudged) / len(self.places) if self.places else 0.0
@@ -118,7 +128,7 @@ class Recording(Listener):
     def report(self) -> Report:
         """Everything that was found, as a report."""
         found = [*self._of_finals(), *self._of_unjudged()]
-        position = {node: i for i, node in enumerate(self._order())}
+        position = {node: i for i, node in enumerate(self.order())}
         found.sort(key=lambda f: position.get(f.node, len(position)))
         findings = tuple(self._placed(f) for f in found)
         precision = max(self._precisions, key=self._precisions.__getitem__, default="float32")
@@ -177,7 +187,7 @@ class Recording(Listener):
         """The program as a graph, its nodes in the order in which they ran."""
         finals = {total.source: total.got.shape for total in self._finals}
         inputs = {name: shape for name, shape in finals.items() if name not in self.places}
-        order = self._order()
+        order = self.order()
         makers = {**{name: name for name in inputs}, **{node: node for node in order}}
         nodes = []
         for node in order:
@@ -186,7 +196,7 @@ class Recording(Listener):
             nodes.append(GraphNode(node, self._ops[node], taken, {}))
         return Graph(tuple(nodes), "", "", inputs)
 
-    def _order(self) -> list[str]:
+    def order(self) -> list[str]:
         """Every node after those whose values it takes: backward reaches the last one first."""
         done: dict[str, None] = {}
         for last in reversed(list(self.places)):

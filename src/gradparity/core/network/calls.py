@@ -64,6 +64,7 @@ class Call:
     dz : the gradient that arrived at each output; None where none did.
     precision : the number format that its results have.
     again : computes it once more in float64, with the framework's own op; None if it cannot be.
+    names : of each z as the inputs of other calls name it; "" for one that nothing can take.
     is_function : whether it is a function of the user's with a backward of its own.
     fused : whether a compiler may have held its gradient unrounded.
     remark : what happened to its tensors afterwards; "" if nothing did.
@@ -79,6 +80,7 @@ class Call:
     precision: str
     again: Callable[[], Call | None] | None = None
     evaluate: Callable[[Sequence[NDArray]], Sequence[NDArray] | None] | None = None
+    names: tuple[str, ...] = ()
     is_function: bool = False
     fused: bool = False
     remark: str = ""

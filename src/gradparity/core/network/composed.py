@@ -59,6 +59,13 @@ class Composed(Op):
         chain = ", ".join(step.op.name for step in self.network.body)
         return f"{self.title} = {chain}"
 
+    def with_op(self, node: str, op: Op) -> Composed:
+        """The same with another op at one of its nodes."""
+        changed = self.network.changed(ops={node: op})
+        made = Composed.__new__(Composed)
+        vars(made).update(vars(self), network=changed)
+        return made
+
     @property
     def name(self) -> str:
         """The title."""

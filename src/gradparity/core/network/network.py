@@ -140,6 +140,7 @@ class Network:
         """Make a network that ends nowhere: the gradients of its last values come from outside."""
         network = cls(*nodes, inputs=inputs, fixed=fixed, ends={values_of_node(nodes[-1])[0]: 1.0})
         network.ends = {}
+        network._settings["ends"] = None
         return network
 
     def __repr__(self) -> str:
@@ -177,6 +178,8 @@ class Network:
         """The same network with another divergence, reduction, or ops at some nodes."""
         ops = ops or {}
         nodes = (Node(n.name, ops.get(n.name, n.op), *n.inputs, **dict(n.given)) for n in self._own)
+        if not self.ends:
+            return Network.open(*nodes, inputs=self.inputs, fixed=tuple(self.fixed))
         new = {"divergence": divergence, "reduction": reduction}
         given = {name: value for name, value in new.items() if value is not None}
         return Network(*nodes, **self._settings | given)

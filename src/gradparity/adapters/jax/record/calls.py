@@ -123,6 +123,7 @@ def _call(
         format_of(*(outs[i] for i in mapped.outputs), *left),
         again=None if is_function else lambda: _in_float64(equation, given, left, dz, step),
         evaluate=evaluate,
+        names=tuple(equation.names[i] for i in mapped.outputs) if not step else (),
         is_function=is_function,
         fused=True,
     )

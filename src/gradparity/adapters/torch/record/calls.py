@@ -75,11 +75,21 @@ def call_of(
         tuple(None if z is None else numbers(z) for z in found),
         tuple(arrived_at(i) for i in mapped.outputs),
         precision,
-        lambda: _in_float64(observed, left, arrived, asked),
-        None if observed.function is None else observed.function.evaluate,
-        observed.function is not None,
+        again=lambda: _in_float64(observed, left, arrived, asked),
+        evaluate=None if observed.function is None else observed.function.evaluate,
+        is_function=observed.function is not None,
+        names=tuple(_name_of(observed, i) for i in mapped.outputs),
         remark=f"overwritten at {where} after it ran" if (where := observed.overwritten) else "",
     )
+
+
+def _name_of(observed: Observed, i: Any) -> str:
+    """An output as the inputs of other ops name it."""
+    slot = observed.numbers[i] if isinstance(i, int) and i < len(observed.numbers) else None
+    if slot is None:
+        return ""
+    several = sum(n is not None for n in observed.numbers) > 1
+    return f"{observed.place.node}.{slot}" if several else observed.place.node
 
 
 def _mapped(rule: Any, observed: Observed) -> Mapped:

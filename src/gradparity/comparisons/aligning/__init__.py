@@ -1,0 +1,1 @@
+"""Two programs side by side: where they first part, and why."""

@@ -1,0 +1,103 @@
+"""The values of a recording by name, and which of two recordings are the same numbers.
+
+Two values are the same if their sorted elements are: no transposition, layout or reshape changes
+these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.network.calls import Call
+from ..recording.recording import Recording
+
+__all__ = ["NEAR", "Partners", "Program", "sorted_elements"]
+
+#: Values are the same if they differ by less than this, relative to the largest element.
+NEAR = {"float64": 1e-9, "float32": 2e-4}
+
+
+def sorted_elements(a: NDArray) -> NDArray:
+    """The elements in ascending order: what no rearrangement changes."""
+    found: NDArray = np.sort(np.asarray(a, np.float64), axis=None)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The values of a recorded program.
+
+    Attributes
+    ----------
+    recording : it.
+    calls : in the order in which they ran, with a name for what they gave.
+    value : name -> numbers, of all that calls gave.
+    users : name -> the nodes that take it.
+    """
+
+    recording: Recording
+    calls: tuple[Call, ...]
+    value: Mapping[str, NDArray]
+    users: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, recording: Recording) -> Program:
+        """The program of a recording that has kept its numbers."""
+        known = {call.place.node: call for call in recording.calls}
+        calls = tuple(known[node] for node in recording.order() if node in known)
+        value = {
+            name: z
+            for call in calls
+            for name, z in zip(call.names, call.z, strict=False)
+            if name and z is not None and z.dtype.kind == "f"
+        }
+        users: dict[str, tuple[str, ...]] = {}
+        for call in calls:
+            for o in call.inputs:
+                if o.source:
+                    users[o.source] = (*users.get(o.source, ()), call.place.node)
+        return cls(recording, calls, value, users)
+
+    def gives(self, call: Call) -> Iterator[str]:
+        """The names of what a call gave."""
+        return (name for name in call.names if name in self.value)
+
+    @property
+    def near(self) -> float:
+        """How near two values of this program's precision are that are the same."""
+        kinds = {call.precision for call in self.calls}
+        return max(NEAR.get(kind, 2e-2) for kind in kinds) if kinds else NEAR["float64"]
+
+
+class Partners:
+    """The values of one program, to find those of another among them."""
+
+    def __init__(self, value: Mapping[str, NDArray], near: float) -> None:
+        self.near = near
+        self._by_size: dict[int, list[tuple[str, NDArray]]] = {}
+        for name, array in value.items():
+            self._by_size.setdefault(array.size, []).append((name, sorted_elements(array)))
+
+    def of(self, array: NDArray) -> list[str]:
+        """The names of the values that have the same elements."""
+        candidates = self._by_size.get(array.size, [])
+        if not candidates:
+            return []
+        own = sorted_elements(array)
+        return [name for name, other in candidates if _same(own, other, self.near)]
+
+
+def _same(a: NDArray, b: NDArray, near: float) -> bool:
+    finite = np.isfinite(a)
+    if not np.array_equal(finite, np.isfinite(b)):
+        return False
+    if not finite.all():
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+            return False
+        a, b = a[finite], b[finite]
+    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
+    return bool(np.abs(a - b).max(initial=0.0) <= near * size)
