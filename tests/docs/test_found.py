@@ -1,10 +1,15 @@
-"""The page on what the checks found in PyTorch: each snippet prints what the page shows."""
+"""Pages whose snippets print what the page shows.
+
+``python tests/docs/test_found.py PAGE...`` writes what they print into the pages.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +17,62 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "found.md"
-SNIPPET = re.compile(r"```python\n(.*?)```\n\n<!-- found -->\n```text\n(.*?)```\n", re.DOTALL)
-#: The version whose numbers the page shows; a later one may have mended what it describes.
+DOCS = Path(__file__).parents[2] / "docs"
+#: What PyTorch itself computes: the numbers are those of its version.
+FOUND = DOCS / "explanation" / "found.md"
+#: The version whose numbers that page shows; a later one may have mended what it describes.
 VERSION = "2.13"
+SNIPPET = re.compile(
+    r"```python\n(?P<code>(?:(?!```).)*)```\n"
+    r"(?:\n<!-- (?:found|printed) -->\n```text\n(?P<shown>.*?)```\n)?",
+    re.DOTALL,
+)
+PAGES = [FOUND, *(p for p in sorted(DOCS.rglob("*.md")) if "<!-- printed -->" in p.read_text())]
 
 
-def test_every_snippet_prints_what_the_page_shows() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    snippets = SNIPPET.findall(text)
-    assert len(snippets) == text.count("```python") == text.count("<!-- found -->") > 5
-    assert f"torch {VERSION}" in snippets[0][1]
+def ran(page: Path) -> Iterator[tuple[re.Match[str], str]]:
+    """Every snippet of a page, and what it prints; they run in order, with the same names."""
     names: dict[str, Any] = {}
-    for code, shown in snippets:
+    for snippet in SNIPPET.finditer(page.read_text(encoding="utf-8")):
+        if snippet["code"].startswith((">>>", "# ")):
+            continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(code, str(PAGE), "exec"), names)
-        assert printed.getvalue()
-        if torch.__version__.startswith(f"{VERSION}."):
-            assert printed.getvalue() == shown
+            exec(compile(snippet["code"], f"{page.stem}.py", "exec"), names)
+        yield snippet, printed.getvalue()
+
+
+def masked(text: str) -> str:
+    """Without digits, which the last bits of another machine's arithmetic may change."""
+    return re.sub(r"[-+]?\d[\d.e+-]*", "0", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_snippet_prints_what_the_page_shows(page: Path) -> None:
+    shown = 0
+    for snippet, printed in ran(page):
+        shown += bool(snippet["shown"])
+        if page != FOUND:
+            assert masked(printed) == masked(snippet["shown"] or "")
+        elif torch.__version__.startswith(f"{VERSION}."):
+            assert printed == (snippet["shown"] or "")
+    text = page.read_text(encoding="utf-8")
+    assert shown == len(re.findall("<!-- (?:found|printed) -->", text)) > 0
+
+
+def test_the_version_is_the_one_shown() -> None:
+    assert f"torch {VERSION}" in FOUND.read_text(encoding="utf-8")
+
+
+def written(page: Path) -> str:
+    """The page with what its snippets print."""
+    text = page.read_text(encoding="utf-8")
+    for snippet, printed in reversed(list(ran(page))):
+        if snippet["shown"] is not None:
+            text = text[: snippet.start("shown")] + printed + text[snippet.end("shown") :]
+    return text
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(written(path), encoding="utf-8")

@@ -49,6 +49,7 @@ MARKERS = {
     "output": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
     "found": "tests/docs/test_found.py",
+    "printed": "tests/docs/test_found.py",
     "quoted": "tests/docs/test_pages.py",
     "begin: gradparity selftest": "tests/comparisons/test_selftest.py",
 }
