@@ -1,6 +1,6 @@
-"""What the README opens with: a wrong gradient, what is said of it, and a picture of the report.
+"""What the README opens with: a right step and a wrong one, their reports, and a picture of one.
 
-python examples/first_screen.py --write README.md      # the example and its output
+python examples/first_screen.py --write README.md      # the examples and their output
 python examples/first_screen.py --picture docs/_static # the picture too, which needs a browser
 """
 
@@ -16,17 +16,35 @@ from pathlib import Path
 from pages import main
 
 HERE = Path(__file__).parent
-EXAMPLE = HERE / "wrong_mask.py"
+STEP, FAULT = HERE / "training_step.py", HERE / "wrong_term.py"
 
 
 def example() -> str:
-    """The file itself."""
-    return f"```python\n{EXAMPLE.read_text()}```"
+    """The right step."""
+    return _code(STEP)
 
 
 def output() -> str:
     """What it prints."""
-    ran = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=True)
+    return _printed(STEP)
+
+
+def fault() -> str:
+    """The wrong step."""
+    return _code(FAULT)
+
+
+def diagnosis() -> str:
+    """What it prints."""
+    return _printed(FAULT)
+
+
+def _code(path: Path) -> str:
+    return f"```python\n{path.read_text()}```"
+
+
+def _printed(path: Path) -> str:
+    ran = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
     return f"```text\n{ran.stdout}```"
 
 
@@ -82,4 +100,4 @@ if __name__ == "__main__":
         at = sys.argv.index("--picture")
         draw(Path(sys.argv[at + 1]))
         del sys.argv[at : at + 2]
-    main(__doc__ or "", example=example, output=output)
+    main(__doc__ or "", example=example, output=output, fault=fault, diagnosis=diagnosis)

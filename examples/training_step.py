@@ -5,9 +5,8 @@ import gradparity as gp
 
 torch.manual_seed(0)
 model = nn.Sequential(
-    nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-    nn.Flatten(), nn.Linear(8 * 8 * 8, 10),
-)  # fmt: skip
+    nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(1568, 10)
+)
 images, labels = torch.randn(16, 3, 16, 16), torch.randint(10, (16,))
 
 with gp.record() as step:  # a training step as it is

@@ -4,7 +4,7 @@ from torch import nn
 import gradparity as gp
 
 
-class Swish(torch.autograd.Function):  # y = z * sigmoid(z), with a backward pass by hand
+class Swish(torch.autograd.Function):  # y = z * sigmoid(z)
     @staticmethod
     def forward(ctx, z):
         s = torch.sigmoid(z)
@@ -14,20 +14,16 @@ class Swish(torch.autograd.Function):  # y = z * sigmoid(z), with a backward pas
     @staticmethod
     def backward(ctx, dy):
         z, s = ctx.saved_tensors
-        return dy * s  # the product rule has a second term: dy * z * s * (1 - s)
+        return dy * s  # the product rule has a second term, dy * z * s * (1 - s)
 
 
-class MLP(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.up, self.down = nn.Linear(8, 16), nn.Linear(16, 4)
-
-    def forward(self, x):
-        return self.down(Swish.apply(self.up(x)))
+class Activation(nn.Module):
+    def forward(self, z):
+        return Swish.apply(z)
 
 
 torch.manual_seed(0)
-model = MLP()
+model = nn.Sequential(nn.Linear(8, 16), Activation(), nn.Linear(16, 4))
 x, target = torch.randn(32, 8), torch.randint(4, (32,))
 
 with gp.record() as step:

@@ -47,6 +47,8 @@ MARKERS = {
     "floors": "tests/test_architecture.py",
     "example": "tests/test_examples_own.py",
     "output": "tests/test_examples_own.py",
+    "fault": "tests/test_examples_own.py",
+    "diagnosis": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
     "found": "tests/docs/test_found.py",
     "printed": "tests/docs/test_found.py",
