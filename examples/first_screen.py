@@ -6,7 +6,9 @@ python examples/first_screen.py --picture docs/_static # the picture too, which 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -49,35 +51,32 @@ def _printed(path: Path) -> str:
 
 
 def drawn() -> str:
-    """A report to look at: the same mistake in one of two branches, beside PyTorch and JAX."""
+    """A report to look at: the same mistake in one block of a small network of images."""
+    import torch
+    from torch import nn
+
     import gradparity as gp
-    from gradparity.core import Affine, CrossEntropy, Multiply, ReLU, Sigmoid
 
-    gated = gp.Network(
-        gp.Node("z1", Affine(64, 32), "x"),
-        gp.Node("y1", ReLU(), "z1"),
-        gp.Node("g1", Sigmoid(), "z1"),
-        gp.Node("m1", Multiply(), "y1", "g1"),
-        gp.Node("z2", Affine(32, 10), "m1"),
-        divergence=CrossEntropy(eps=0.01),
-    )
-
-    def mine(case: gp.Case) -> gp.Trace:
-        given = gp.backprop(case)
-        masked = given.grad["y1"] * (given.value["y1"] >= 0)
-        given.grad["z1"] = masked + given.edge_grad["z1", "g1"]
-        given.edge_grad["z1", "y1"] = masked
-        given.edge_grad["x", "z1"] = given.grad["x"] = given.grad["z1"] @ case.params["W1"].T
-        given.grad["W1"] = case.x.T @ given.grad["z1"]
-        given.grad["b1"] = given.grad["z1"].sum(axis=0)
-        return given
-
-    report = gp.check(gated, "torch", "jax", mine, dtypes=["float64"])
-    return report.to_html(title="a gated network, three implementations")
+    with contextlib.redirect_stdout(None):
+        names = runpy.run_path(str(FAULT))
+    torch.manual_seed(0)
+    model = nn.Sequential()
+    model.add_module("stem", nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)))
+    for name, activation in (("block1", nn.SiLU), ("block2", names["Activation"])):
+        block = nn.Sequential()
+        block.add_module("conv", nn.Conv2d(8, 8, 3, padding=1, bias=False))
+        block.add_module("norm", nn.BatchNorm2d(8))
+        block.add_module("activation", activation())
+        model.add_module(name, block)
+    model.add_module("head", nn.Sequential(nn.Flatten(), nn.Linear(1568, 10)))
+    images, labels = torch.randn(16, 3, 16, 16), torch.randint(10, (16,))
+    with gp.record() as step:
+        nn.functional.cross_entropy(model(images), labels).backward()
+    return gp.check(step).to_html(title="a training step")
 
 
 def draw(folder: Path) -> None:
-    """The page from the verdict to the heat map, in light and in dark."""
+    """The page from the verdict to the last module, in light and in dark."""
     from playwright.sync_api import sync_playwright
 
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -89,8 +88,8 @@ def draw(folder: Path) -> None:
             window = {"width": 1240, "height": 900}
             shown = browser.new_page(viewport=window, color_scheme=scheme)
             shown.goto(page.as_uri())
-            box = shown.locator("details.print").bounding_box()
-            whole = {"x": 0, "y": 0, "width": window["width"], "height": box["y"]}
+            box = shown.locator("details.module", has_text="(no module)").bounding_box()
+            whole = {"x": 0, "y": 0, "width": window["width"], "height": box["y"] + box["height"]}
             shown.screenshot(path=folder / f"report-{scheme}.png", clip=whole, full_page=True)
         browser.close()
 

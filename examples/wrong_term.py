@@ -13,7 +13,7 @@ class Swish(torch.autograd.Function):  # y = z * sigmoid(z)
 
     @staticmethod
     def backward(ctx, dy):
-        z, s = ctx.saved_tensors
+        _, s = ctx.saved_tensors
         return dy * s  # the product rule has a second term, dy * z * s * (1 - s)
 
 
