@@ -147,7 +147,7 @@ class TestFirstScreen:
 
     def test_it_names_the_node_and_the_line(self) -> None:
         assert "mismatch in grad addmm_1 -> Swish_1 at node 'Swish_1'" in self.README
-        assert "(wrong_term.py:" in self.README
+        assert "(1, wrong_term.py:" in self.README
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_the_picture_is_there(self, scheme: str) -> None:
