@@ -35,6 +35,7 @@ SLOW = {
 }
 #: Commands that are not run, and what runs in their place.
 ELSEWHERE = {
+    "python tests/docs/test_found.py": "the test itself runs the snippets",
     "python -m sphinx": ".ci/run builds the pages",
     "python -m benchmarks.evidence": "hours; tests/test_evidence.py counts a few of each",
 }
