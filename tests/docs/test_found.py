@@ -27,7 +27,7 @@ SNIPPET = re.compile(
     r"(?:\n<!-- (?:found|printed) -->\n```text\n(?P<shown>.*?)```\n)?",
     re.DOTALL,
 )
-PAGES = [FOUND, *(p for p in sorted(DOCS.rglob("*.md")) if "<!-- printed -->" in p.read_text())]
+PAGES = [FOUND, *(p for p in sorted(DOCS.rglob("*.md")) if "\n<!-- printed -->\n" in p.read_text())]
 
 
 def ran(page: Path) -> Iterator[tuple[re.Match[str], str]]:
