@@ -50,6 +50,9 @@ def call_of(
         return Unjudged(place, f"{observed.op}: {why}", sources)
     found = [observed.outs[i] if isinstance(i, int) else observed.written_after.get(i)
              for i in mapped.outputs]  # fmt: skip
+    why = _other_shape(mapped, observed, found)
+    if why:
+        return Unjudged(place, why, sources)
     precision = format_of(*found, *left) if mapped.precision is None else mapped.precision
 
     def operand(which: Any) -> Operand:
@@ -96,7 +99,7 @@ def _mapped(rule: Any, observed: Observed) -> Mapped:
     """What the table says; of an op that wrote into a view, applied within the base."""
     path, index = observed.written_path, observed.written_index
     if path is None or index is None:
-        found: Mapped = rule(Arguments(observed.given, observed.outs))
+        found: Mapped = rule(Arguments(observed.given, observed.outs, observed.written_after))
         return found
     base = observed.given[path[0]]
     part = base.reshape(-1)[torch.from_numpy(index)]
@@ -107,10 +110,35 @@ def _mapped(rule: Any, observed: Observed) -> Mapped:
     return replace(inner, op=op)
 
 
-def _argument(observed: Observed, path: Path) -> NDArray:
+def _other_shape(
+    mapped: Mapped, observed: Observed, found: Sequence[torch.Tensor | None]
+) -> str:
+    """Why the results cannot be held to the formula, whose results have other shapes; "" if not."""
+    given = [
+        which.shape if isinstance(which, np.ndarray)
+        else tuple(_tensor(observed, which if isinstance(which, tuple) else (which, None)).shape)
+        for which in mapped.inputs
+    ]  # fmt: skip
+    try:
+        want = mapped.op.output_shape(*given)
+    except (TypeError, ValueError):
+        return ""  # the formula itself says what does not fit
+    shapes = [want] if len(mapped.op.outputs) == 1 else list(want)
+    for shape, z in zip(shapes, found, strict=False):
+        if z is not None and tuple(z.shape) != tuple(shape):
+            said = f"its result has shape {tuple(z.shape)}, and that of {mapped.op.name}"
+            return f"{observed.place.function}: {said} has {tuple(shape)}"
+    return ""
+
+
+def _tensor(observed: Observed, path: Path) -> torch.Tensor:
     name, i = path
-    value = observed.given[name] if i is None else observed.given[name][i]
-    return numbers(value)
+    found: torch.Tensor = observed.given[name] if i is None else observed.given[name][i]
+    return found
+
+
+def _argument(observed: Observed, path: Path) -> NDArray:
+    return numbers(_tensor(observed, path))
 
 
 def _in_float64(

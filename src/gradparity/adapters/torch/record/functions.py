@@ -8,6 +8,7 @@ backprop through that network: no formula is asked of the user.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from .aten.table import Arguments, Mapped, UnmappedError, rule_of
 from .aten.tensors import is_plain, numbers, tensors_in
 from .observed import Observed
 
-__all__ = ["Function", "wrapped_apply"]
+__all__ = ["Function", "name_and_op", "wrapped_apply"]
 
 #: Ops that give the same numbers in the same place.
 SAME = {"aten::detach", "aten::alias", "aten::view_as", "aten::lift_fresh"}
@@ -62,6 +63,7 @@ class Function:
         self._nodes: list[Node] = []
         self._constants: dict[str, NDArray] = {}
         self._ops = 0
+        self._libraries: list[str] = []
         self.why = ""
 
     # ---- forward --------------------------------------------------------------------------------
@@ -75,6 +77,15 @@ class Function:
             self._add(op, given, outs)
         except (UnmappedError, ValueError) as why:
             self._unknown(outs, f"{op}: {why}")
+        except Exception as error:  # a fault of this package must not end the user's program
+            self._unknown(outs, f"{op}: {type(error).__name__} in gradparity: {error}")
+
+    def opened(self, op: Any) -> bool:
+        """Whether the ops inside of an op are of interest, and not the op itself."""
+        if rule_of(op) is None and op.namespace not in ("aten", "prims"):
+            self._libraries.append(op._schema.name)
+            return True
+        return False
 
     def _add(self, op: Any, given: Mapping[str, Any], outs: list[torch.Tensor]) -> None:
         depends = [t for t in tensors_in(list(given.values())) if id(t) in self._names]
@@ -145,6 +156,8 @@ class Function:
         self.gives = [self._names.get(id(t), "") for t in outs]
         if not all(self.gives):
             self.why = self.why or "its result is not made by the ops of its forward pass"
+            if self._libraries:
+                self.why += f"; gradparity.rule({self._libraries[-1]!r}) can say what it computes"
         self._kept.clear()
         return outs
 
@@ -178,7 +191,7 @@ class Function:
             if isinstance(value, torch.Tensor):
                 numbers = torch.from_numpy(np.array(next(given)))
                 floats = numbers.is_floating_point()
-                return numbers.to(torch.float64 if floats else value.dtype)
+                return numbers.to(value.device, torch.float64 if floats else value.dtype)
             if isinstance(value, list | tuple):
                 return type(value)(other(each) for each in value)
             return value
@@ -203,7 +216,7 @@ class Function:
             *(f"y{i}" for i, a in enumerate(self.arrays) if not a.is_floating_point()),
         )
         nodes, gives = self._with_identities()
-        op = Composed(self.kind.__name__, *nodes, inputs=inputs, gives=gives, fixed=fixed)
+        op = Composed(name_and_op(self.kind)[0], *nodes, inputs=inputs, gives=gives, fixed=fixed)
         given = (*((i, None) for i in range(len(values))), *self._constants.values())
         return Mapped(op, given, tuple(range(len(gives))))
 
@@ -218,6 +231,19 @@ class Function:
                 name = f"out{i}"
             gives.append(name)
         return nodes, gives
+
+
+def name_and_op(kind: Any) -> tuple[str, str]:
+    """The name of a function in a recording, and what it is.
+
+    PyTorch makes a function of every op of `torch.library` that has a backward; it is named after
+    the op.
+    """
+    if kind.__name__.startswith("GeneratedBackwardFor_"):
+        op = inspect.getclosurevars(inspect.unwrap(kind.forward)).nonlocals.get("op")
+        if op is not None:
+            return op._schema.name.replace("::", "_"), str(op)
+    return kind.__name__, kind.__qualname__
 
 
 def _detached(value: Any) -> Any:

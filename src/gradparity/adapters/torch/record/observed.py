@@ -108,6 +108,8 @@ class Observed:
     def is_formula_of(self, node: str) -> bool:
         """Whether a node of autograd has the name of this op's derivative formula."""
         own, node = self.op._schema.name.rpartition("::")[2], node.rpartition("::")[2]
+        if node.endswith("_copy"):  # "DiagonalBackward0_copy" is that of "diagonal_copy"
+            own = own.removesuffix("_copy")
         return _plain(node.partition("Backward")[0]) == _plain(own).removesuffix("forward")
 
     @classmethod

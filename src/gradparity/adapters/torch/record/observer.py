@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ....core.network.calls import Listener, Place, Sum, Unjudged
 from .aten.tensors import format_of, is_plain, numbers, tensors_in
 from .calls import call_of
-from .functions import Function, wrapped_apply
+from .functions import Function, name_and_op, wrapped_apply
 from .observed import Observed
 from .places import Names, source_line
 from .views import index_of_view, is_written_view
@@ -117,6 +117,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         with self._quietly():
             self.settle()
             observed = self._before(op, args, kwargs, differentiated)
+        if self._functions and self._functions[-1].opened(op):
+            return self._inside(op, args, kwargs)
         out = op(*args, **kwargs)
         if self._functions:
             with self._quietly():
@@ -152,6 +154,17 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         base = re.sub(r"(?<!_)_$", "", op._schema.name.removeprefix("aten::")).replace("::", "_")
         place = Place(self.names.numbered(base), str(op), self.names.module, source_line())
         return Observed(place, op, given)
+
+    def _inside(self, op: Any, args: Any, kwargs: Any) -> Any:
+        """Run the kernel of an op of another library, and watch the ops inside of it."""
+        tensors = list(tensors_in([*args, *kwargs.values()]))
+        key = {"cpu": "CPU", "cuda": "CUDA"}.get(tensors[0].device.type) if tensors else None
+        computed = torch._C._dispatch_has_computed_kernel_for_dispatch_key
+        if key is None or not computed(op.name(), key):
+            return op(*args, **kwargs)
+        with self:
+            keys = torch._C.DispatchKeySet(torch._C._dispatch_key_parse(key))
+            return op.redispatch(keys, *args, **kwargs)
 
     def _after(self, observed: Observed, out: Any) -> None:
         outs = list(tensors_in(out))
@@ -232,8 +245,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             else:
                 for t in tensors:
                     self._adopt_graph(t.grad_fn)
-                place = Place(self.names.numbered(kind.__name__), kind.__qualname__,
-                              self.names.module, source_line())  # fmt: skip
+                name, own = name_and_op(kind)
+                place = Place(self.names.numbered(name), own, self.names.module, source_line())
                 function = Function(place, kind, args, kwargs)
         if function is None:
             return apply(*args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -33,10 +33,19 @@ class UnmappedError(Exception):
 
 
 class Arguments:
-    """The arguments of a call as attributes, and what it returned as `outs`."""
+    """The arguments of a call as attributes, and what it returned as `outs`.
 
-    def __init__(self, given: dict[str, Any], outs: Sequence[torch.Tensor | None]) -> None:
+    `written_after` has what those arguments held afterwards that the op wrote into.
+    """
+
+    def __init__(
+        self,
+        given: dict[str, Any],
+        outs: Sequence[torch.Tensor | None],
+        written_after: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
         self.given, self.outs = given, outs
+        self.written_after = written_after or {}
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -86,10 +95,20 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 def name_of(op: Any) -> str | None:
-    """The name in the table of an overload; in-place ops have that of the op itself."""
-    name, _, overload = str(op).removeprefix("aten.").partition(".")
+    """The name in the table of an overload.
+
+    In-place ops have that of the op itself, and so have copies of a view ("diagonal_copy").  Ops
+    of other libraries have their namespace in front: "mylib::fused_op".
+    """
+    space, _, rest = str(op).partition(".")
+    if rest.count("."):  # "mylib.fused_op.default"
+        name, _, overload = rest.partition(".")
+        name = name if space == "aten" else f"{space}::{name}"
+    else:  # "aten.add", or "add.Tensor"
+        name, overload = (rest, "") if space == "aten" else (space, rest)
     name = re.sub(r"(?<!_)_$", "", name)
-    return next((each for each in (f"{name}.{overload}", name) if each in RULES), None)
+    names = (name, name.removesuffix("_copy"))
+    return next((n for name in names for n in (f"{name}.{overload}", name) if n in RULES), None)
 
 
 def rule_of(op: Any) -> Rule | None:
