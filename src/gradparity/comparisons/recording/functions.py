@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.precision import Precision
 from ...core.network.calls import Call
 from ...core.network.nodes import Edge, Step
 from ..explain.allowed import Alternative, as_convention
@@ -35,6 +36,18 @@ WRONG = 1e-3
 WRONG_ALONG = "along a line its gradient gives {:.6g}, and differences of its values {:.6g}"
 RIGHT = "not the derivative of its ops, but of the function, as differences along {} lines show"
 ROUGH = "not the derivative of its ops, and differences along a line do not settle it: {}"
+
+
+OUTSIDE = (
+    "at a kink: at {} its gradient is {:.6g}, and the slopes of the function near by are from "
+    "{:.6g} to {:.6g}"
+)
+TOGETHER = "at a kink: the gradients of {} elements together are {:.6g}, and the slope is {:.6g}"
+CHOICE = "another choice at a kink than that of its ops, between the slopes near by"
+#: At most so many elements are held to the slopes near by.
+TESTED = 16
+#: Relative distance of points that are near a kink, and how many of them are tried.
+NEAR, PLACES = 1e-5, 6
 
 
 class Slope(NamedTuple):
@@ -69,7 +82,7 @@ def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequen
     if len(known) < LINES:
         return _undecided(f, "it does not run in float64")
     if not all(slope.settled for slope in known):
-        return _undecided(f, "it is not smooth here")
+        return _at_kink(f, call, position, np.asarray(got, np.float64), want)
     if all(_is(s.measured, s.want, s.size) for s in known):
         return f  # the ops say what the function does, and its backward is something else
     if all(_is(s.measured, s.got, s.size) for s in known):
@@ -116,7 +129,103 @@ def _slope(call: Call, position: int, got: NDArray, want: NDArray, seed: int) ->
     a, b = (float((g * direction).sum()) for g in (got, want))
     scale = float(np.abs(want).sum() + np.abs(got).sum()) / 2 or 1.0
     settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
+    settled = settled and not _bends(call, position, direction, STEP * size, scale)
     return Slope(measured, a, b, scale, settled)
+
+
+def _loss(call: Call, position: int, y: NDArray) -> float:
+    """What a function returns for another value of one input, times the gradients that arrived."""
+    assert call.evaluate is not None
+    arrays = [np.asarray(o.array) for o in call.inputs]
+    out = call.evaluate([*arrays[:position], y, *arrays[position + 1 :]])
+    if out is None:
+        return math.nan
+    pairs = zip(out, call.dz, strict=True)
+    return sum(float((z * dz).sum()) for z, dz in pairs if dz is not None)
+
+
+def _bends(call: Call, position: int, direction: NDArray, h: float, scale: float) -> bool:
+    """Whether the slopes on the two sides differ, however near."""
+    y = np.asarray(call.inputs[position].array, np.float64)
+    at = _loss(call, position, y)
+
+    def gap(h: float) -> float:
+        both = [_loss(call, position, y + s * h * direction) for s in (1.0, -1.0)]
+        return abs(both[0] - at + (both[1] - at)) / h
+
+    wide, near = gap(h), gap(h / 4)
+    return not (near <= 10 * AGREE * scale or near <= 0.75 * wide)
+
+
+def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray) -> Finding:
+    """A gradient where the function is not smooth: held to the slopes near by.
+
+    A valid gradient lies, element by element, between the smallest and the largest slope near by;
+    and along a line on which the slope is the same all around, it has that slope.
+    """
+    tol = max(WRONG, 16 * Precision.of(call.precision).unit)
+    apart = np.where(np.isfinite(got) & np.isfinite(want), np.abs(got - want), np.inf)
+    apart = np.where(got == want, 0.0, apart).ravel()
+    scale = float(np.abs(got[np.isfinite(got)]).max(initial=0.0))
+    tested = [i for i in np.argsort(-apart) if apart[i] > 1e-6 * scale or apart[i] == np.inf]
+    for i in tested[:TESTED]:
+        one = np.zeros(got.size)
+        one[i] = 1.0
+        index = [int(k) for k in np.unravel_index(i, got.shape)]
+        given = float(got.ravel()[i])
+        slopes = _slopes(call, position, one.reshape(got.shape))
+        if slopes is None:
+            return _undecided(f, "it is not smooth here")
+        low, high = min(slopes), max(slopes)
+        room = tol * max(abs(low), abs(high), abs(given) if math.isfinite(given) else 1.0)
+        if not low - room <= given <= high + room:
+            said = OUTSIDE.format(index, given, low, high)
+            return replace(f, verdict=Verdict.MISMATCH, note=said)
+    for line in _lines(tested[:TESTED], got.shape):
+        slopes = _slopes(call, position, line)
+        given, size = float((got * line).sum()), float((np.abs(got) * line).sum()) or 1.0
+        if slopes is None or max(slopes) - min(slopes) > tol / 10 * size:
+            continue  # not the same all around
+        if abs(given - slopes[0]) > tol * max(size, abs(slopes[0])):
+            n, said = int(line.sum()), (given, slopes[0])
+            return replace(f, verdict=Verdict.MISMATCH, note=TOGETHER.format(n, *said))
+    if len(tested) > TESTED:
+        return _undecided(f, "it is not smooth at many elements")
+    return replace(f, verdict=Verdict.SUBGRADIENT, outside=0, note=CHOICE)
+
+
+def _slopes(call: Call, position: int, direction: NDArray) -> list[float] | None:
+    """Slopes along a direction on both sides of a point and near it; None if they do not settle."""
+    y = np.asarray(call.inputs[position].array, np.float64)
+    size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
+    rng, found = np.random.default_rng(0), []
+    places = [y + NEAR * size * rng.uniform(-1, 1, y.shape) for _ in range(PLACES)]
+    at = _loss(call, position, y)
+    for sign in (1.0, -1.0):
+        h = sign * NEAR * size
+        two = [(_loss(call, position, y + k * direction) - at) / k for k in (h, h / 4)]
+        found.append((two[0], two[1]))
+    for near in places:
+        h = NEAR / 100 * size
+        found.append(tuple(
+            (_loss(call, position, near + k * direction) - _loss(call, position, near - k * direction))
+            / (2 * k) for k in (h, h / 4)
+        ))  # fmt: skip
+    scale = max((abs(a) for a, _ in found), default=0.0) or 1.0
+    if not all(abs(a - b) <= 1e-3 * scale for a, b in found):
+        return None  # nan too
+    return [b for _, b in found]
+
+
+def _lines(elements: Sequence[Any], shape: tuple[int, ...]) -> Iterator[NDArray]:
+    """All elements together, and the elements along each axis through the worst one."""
+    yield np.ones(shape)
+    for i in elements[:2]:
+        index = np.unravel_index(i, shape)
+        for axis in range(len(shape)):
+            line = np.zeros(shape)
+            line[(*index[:axis], slice(None), *index[axis + 1 :])] = 1.0
+            yield line
 
 
 def _meant(call: Call, position: int, got: NDArray) -> Iterator[Alternative]:
