@@ -30,7 +30,7 @@ from ..explain.allowed import REDUCTIONS, Alternative, as_convention
 from ..findings.finding import SUM, Finding, Verdict, as_written
 from ..judge.node_by_node import judge_what_is_there
 from ..measure.at_node import Reference, reference_at_node
-from ..measure.levels import Levels
+from ..measure.levels import NAN, Levels
 from .functions import of_function
 
 __all__ = ["findings_of_call", "findings_of_sum"]
@@ -74,7 +74,7 @@ def _of_function(f: Finding, call: Call, case: Case, trace: Trace, allow: Sequen
     """A function with a backward of its own, whose gradient is not that of its ops."""
     if not f.quantity.is_gradient or f.parity is True or f.verdict is Verdict.VACUOUS:
         return f
-    if f.verdict is Verdict.INCONCLUSIVE and not f.outside:
+    if f.verdict is Verdict.INCONCLUSIVE and not f.outside and f.note != NAN:
         return f
     step = case.network.body[0]
     references = reference_at_node(step, case, trace, Rounding.of(call.precision))

@@ -72,7 +72,7 @@ def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequen
     position = int(step.inputs[i][1:])
     got = call.inputs[position].gradient
     got = np.zeros(want.shape) if got is None else got
-    named = [*_meant(call, position, np.asarray(got, np.float64))]
+    named = [*_meant(call, position, np.asarray(got, np.float64))] if f.outside else []
     if named:
         return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
     if call.evaluate is None:
@@ -165,7 +165,8 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
     """
     tol = max(WRONG, 16 * Precision.of(call.precision).unit)
     apart = np.where(np.isfinite(got) & np.isfinite(want), np.abs(got - want), np.inf)
-    apart = np.where(got == want, 0.0, apart).ravel()
+    both = ~np.isfinite(got) & ~np.isfinite(want)
+    apart = np.where((got == want) | both, 0.0, apart).ravel()
     scale = float(np.abs(got[np.isfinite(got)]).max(initial=0.0))
     tested = [i for i in np.argsort(-apart) if apart[i] > 1e-6 * scale or apart[i] == np.inf]
     for i in tested[:TESTED]:
@@ -189,6 +190,8 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
         if abs(given - slopes[0]) > tol * max(size, abs(slopes[0])):
             n, said = int(line.sum()), (given, slopes[0])
             return replace(f, verdict=Verdict.MISMATCH, note=TOGETHER.format(n, *said))
+    if both.any():
+        return _undecided(f, "neither is finite here")
     if len(tested) > TESTED:
         return _undecided(f, "it is not smooth at many elements")
     return replace(f, verdict=Verdict.SUBGRADIENT, outside=0, note=CHOICE)

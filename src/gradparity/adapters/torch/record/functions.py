@@ -62,6 +62,7 @@ class Function:
         self._kept: list[torch.Tensor] = list(self.inputs)
         self._nodes: list[Node] = []
         self._constants: dict[str, NDArray] = {}
+        self._arrived: list[Any] = []
         self._ops = 0
         self._libraries: list[str] = []
         self.why = ""
@@ -182,6 +183,18 @@ class Function:
             made.mapped = self._mapped()
         made.function = self
         return made
+
+    def arrived(self, gradients: Any) -> None:
+        """Keep the gradients that arrive, which a backward must not write into, and may."""
+        with torch.no_grad():
+            self._arrived = [None if g is None else g.detach().clone() for g in gradients]
+
+    def as_it_arrived(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """The gradients that arrived, as they were before its backward ran."""
+        kept, self._arrived = self._arrived, []
+        if len(kept) != len(gradients):
+            return gradients
+        return [g if k is None else k for g, k in zip(gradients, kept, strict=True)]
 
     def evaluate(self, arrays: Sequence[NDArray]) -> list[NDArray] | None:
         """Its outputs for other numbers in float64, by itself; None where it does not run."""

@@ -13,7 +13,7 @@ import contextlib
 import re
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -268,6 +268,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         for target, _ in node.next_functions:
             self._adopt_graph(target)
         observed = function.observed(node, outs, lambda t, slot: t.metadata[KEY].name(slot))
+        self._hooks.append(node.register_prehook(function.arrived))
         names = {} if len(outs) == 1 else {
             t.output_nr: f"{function.place.node}.{t.output_nr}" for t in outs
         }  # fmt: skip
@@ -315,6 +316,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         """Tell the listener of an op; a fault of this package must not end the user's program."""
         observed.done = True
         try:
+            if observed.function is not None:
+                arrived = observed.function.as_it_arrived(arrived)
             found = call_of(observed, left, arrived, asked)
             if not isinstance(found, Unjudged):
                 self.listener.called(found)
@@ -444,12 +447,20 @@ def _is_asked(node: Any) -> bool:
 
 
 @contextlib.contextmanager
-def observing(listener: Listener) -> Iterator[None]:
+def observing(
+    listener: Listener, leaves: Mapping[str, torch.Tensor] | None = None
+) -> Iterator[None]:
     """Tell a listener of every op of the PyTorch code that runs inside.
 
     Everything is left as it was, also if the code raises.
+
+    Parameters
+    ----------
+    leaves : names of tensors; others are "input_1", "input_2", ....
     """
     observer = Observer(listener)
+    for name, leaf in (leaves or {}).items():
+        observer.names.name(leaf, name)
     observer.names.open()
     try:
         with wrapped_apply(observer.applied), observer:

@@ -79,6 +79,10 @@ class Names:
         for name, parameter in root.named_parameters():
             self._leaves.setdefault(id(parameter), (parameter, self.unique(prefix + name)))
 
+    def name(self, leaf: torch.Tensor, name: str) -> None:
+        """Give a leaf a name."""
+        self._leaves[id(leaf)] = (leaf, self.unique(name))
+
     def of_leaf(self, leaf: torch.Tensor) -> str:
         """The name of a parameter, or a name for another tensor that the user made."""
         if id(leaf) not in self._leaves:
