@@ -10,6 +10,7 @@ from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
 from .comparisons import align as align
 from .comparisons import check as check
+from .comparisons import check_function as check_function
 from .comparisons import check_op as check_op
 from .comparisons import guard as guard
 from .comparisons import judge as judge
@@ -36,6 +37,7 @@ __all__ = [
     "align",
     "backprop",
     "check",
+    "check_function",
     "check_op",
     "comparisons",
     "core",

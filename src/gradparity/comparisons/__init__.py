@@ -21,6 +21,7 @@ from .check_op.own_op import OwnOp, check_op
 from .findings.finding import Finding, KinkSummary, Power, Verdict
 from .judge.end_to_end import judge_end_to_end
 from .judge.node_by_node import judge
+from .recording.check_function import check_function
 from .recording.guard import GradientError, Guard, guard
 from .recording.record import record
 from .recording.recording import Recording
@@ -51,6 +52,7 @@ __all__ = [
     "Verdict",
     "align",
     "check",
+    "check_function",
     "check_op",
     "compare",
     "guard",
