@@ -279,13 +279,15 @@ _AROUND: list[Callable[..., Any]] = []
 def wrapped_apply(around: Callable[..., Any]) -> Iterator[None]:
     """Let ``around(apply, kind, args, kwargs)`` stand for `apply` of every function.
 
-    Compiled code may keep what stands there while it is compiled; afterwards that is `apply` again.
+    It stands where `torch.autograd.Function.apply` looks for it, so that a function is found too
+    whose `apply` was taken from its class before.  Compiled code may keep what stands there while
+    it is compiled; afterwards that is what was there before.
     """
-    kinds = torch.autograd.Function
-    before = kinds.__dict__["apply"]
+    kinds = torch.autograd.function._SingleLevelFunction
+    before = kinds.__dict__.get("apply")
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        own = before.__get__(None, cls)
+        own = super(kinds, cls).apply if before is None else before.__get__(None, cls)
         return _AROUND[-1](own, cls, args, kwargs) if _AROUND else own(*args, **kwargs)
 
     _AROUND.append(around)
@@ -293,5 +295,8 @@ def wrapped_apply(around: Callable[..., Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        kinds.apply = before
+        if before is None:
+            del kinds.apply
+        else:
+            kinds.apply = before
         _AROUND.remove(around)
