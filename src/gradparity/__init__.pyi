@@ -15,6 +15,7 @@ from .comparisons import check_op as check_op
 from .comparisons import guard as guard
 from .comparisons import judge as judge
 from .comparisons import record as record
+from .comparisons import rule as rule
 from .core import Case as Case
 from .core import Network as Network
 from .core import Node as Node
@@ -47,5 +48,6 @@ __all__ = [
     "layered",
     "ops",
     "record",
+    "rule",
     "testing",
 ]

@@ -25,6 +25,7 @@ from .recording.check_function import check_function
 from .recording.guard import GradientError, Guard, guard
 from .recording.record import record
 from .recording.recording import Recording
+from .recording.rule import rule
 from .report.change_records import Changes
 from .report.changes import compare
 from .report.records import Difference, Run
@@ -60,5 +61,6 @@ __all__ = [
     "judge_end_to_end",
     "probe",
     "record",
+    "rule",
     "selftest",
 ]

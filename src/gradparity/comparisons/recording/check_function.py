@@ -135,6 +135,8 @@ class _Check:
             self.skipped[dtype] = self.skipped.pop(f"{dtype}, {FIRST}")
             return
         yield run
+        if all(f.verdict is Verdict.INCONCLUSIVE and not f.elements for f in run.findings):
+            return  # no other setting would be judged
         for setting in settings(self.examples, outputs):
             _, run = self._run(dtype, setting)
             if run is not None:

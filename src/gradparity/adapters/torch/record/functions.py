@@ -178,9 +178,11 @@ class Function:
                     made.sources[i, None] = name(other, its)  # type: ignore[index]
                     del free[k]
                     break
+        try:
+            made.mapped = None if self.why else self._mapped()
+        except ValueError as why:  # a rule of the user's that does not fit
+            self.why = str(why)
         made.why = self.why
-        if not self.why:
-            made.mapped = self._mapped()
         made.function = self
         return made
 

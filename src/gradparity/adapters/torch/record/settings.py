@@ -226,8 +226,8 @@ def _numbers(
         at = _thresholds(f, examples)
         if not at:
             raise RefusedError("it compares with no number")
-        cycle = torch.tensor(at).repeat(made.numel() // len(at) + 1)[: made.numel()]
-        made = cycle.reshape(made.shape)
+        half = made.reshape(-1)[::2]
+        half[:] = torch.tensor(at).repeat(len(half) // len(at) + 1)[: len(half)]
     return made.to(dtype)
 
 

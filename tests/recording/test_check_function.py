@@ -1,0 +1,271 @@
+"""`check_function`: functions that are wrong in one setting only, and others that are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+
+
+class Kind(NamedTuple):
+    """A class of functions, and examples for it.
+
+    `said` is in the diagnosis of a wrong one; `only` are words of the settings that show it: of
+    all the runs in which something is wrong, every one has one of them in its name.
+    """
+
+    function: Any
+    examples: tuple[Any, ...]
+    said: str = ""
+    only: tuple[str, ...] = ()
+
+
+RIGHT: dict[str, Callable[[], Kind]] = {}
+WRONG: dict[str, Callable[[], Kind]] = {}
+
+
+def drawn(*shape: int) -> Any:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(5))
+
+
+def made(name: str, forward: Any, backward: Any, **more: Any) -> Any:
+    methods = {"forward": forward, "backward": backward, **more}
+    members = {n: staticmethod(m) if callable(m) else m for n, m in methods.items()}
+    return type(name, (torch.autograd.Function,), members)
+
+
+def right(
+    name: str, forward: Any, backward: Any, *examples: Any, **more: Any
+) -> None:
+    kind = made(name, forward, backward, **more)
+    RIGHT[name] = lambda: Kind(kind, examples or (drawn(3, 4),))
+
+
+def wrong(
+    name: str, said: str, forward: Any, backward: Any, *examples: Any,
+    only: tuple[str, ...] = (), **more: Any,
+) -> None:  # fmt: skip
+    kind = made(name, forward, backward, **more)
+    WRONG[name] = lambda: Kind(kind, examples or (drawn(3, 4),), said, only)
+
+
+def keep(ctx: Any, *tensors: Any) -> Any:
+    ctx.save_for_backward(*tensors)
+    return tensors[0]
+
+
+def of(ctx: Any) -> Any:
+    return ctx.saved_tensors if len(ctx.saved_tensors) > 1 else ctx.saved_tensors[0]
+
+
+# ---- right --------------------------------------------------------------------------------------
+
+TWO = drawn(3, 4), drawn(4, 3).t().contiguous() + 3
+
+right("Square", lambda c, x: keep(c, x) * x, lambda c, d: 2 * of(c) * d)
+right("Tanh", lambda c, x: keep(c, x.tanh()), lambda c, d: d * (1 - of(c) ** 2))
+right("Softplus", lambda c, x: (keep(c, x).exp() + 1).log(), lambda c, d: d * of(c).sigmoid())
+right("Quotient", lambda c, a, b: keep(c, a, b) / b,
+      lambda c, d: (d / of(c)[1], -d * of(c)[0] / of(c)[1] ** 2), *TWO)  # fmt: skip
+right("MeanOfRows", lambda c, x: keep(c, x).mean(0),
+      lambda c, d: (d / of(c).shape[0]).expand(of(c).shape))  # fmt: skip
+right("Absolute", lambda c, x: keep(c, x).abs(), lambda c, d: d * of(c).sign())
+right("LeakyOtherChoice", lambda c, x: torch.where(keep(c, x) > 0, x, 0.1 * x),
+      lambda c, d: d * torch.where(of(c) >= 0, 1.0, 0.1).to(d))  # fmt: skip
+right("MaxEven", lambda c, x: keep(c, x).amax(-1),
+      lambda c, d: d[:, None] * even(of(c)))  # fmt: skip
+right("Power", lambda c, x, n: later(c, n, keep(c, x)) ** n,
+      lambda c, d: (d * c.n * of(c) ** (c.n - 1), None), drawn(3, 4), 4)  # fmt: skip
+right("Distance", lambda c, a, b: keep(c, a, b, ((a - b) ** 2).sum(-1).sqrt())[2:][0]
+      if False else distance(c, a, b), lambda c, d: distance_back(c, d), *TWO)  # fmt: skip
+right("Both", lambda c, x: (keep(c, x).exp(), x.sin()),
+      lambda c, a, b: a * of(c).exp() + b * of(c).cos())  # fmt: skip
+right("NoneArrives", lambda c, x: unmaterialised(c, x),
+      lambda c, a, b: sum(g * f for g, f in ((a, 2 * of(c)), (b, of(c).cos())) if g is not None))  # fmt: skip
+right("WithIndices", lambda c, x: with_indices(c, x),
+      lambda c, d, _: torch.zeros_like(of(c)[0]).scatter(-1, of(c)[1], d))  # fmt: skip
+right("InPlace", lambda c, x: in_place(c, x), lambda c, d: 2 * d)
+right("Rows", lambda c, w, ids: keep(c, w, ids)[ids],
+      lambda c, d: (torch.zeros_like(of(c)[0]).index_add(0, of(c)[1], d), None),
+      drawn(5, 3), torch.tensor([0, 2, 2, 4]))  # fmt: skip
+right("OldStyleSetup", lambda x: x.sin(), lambda c, d: d * of(c).cos(),
+      setup_context=lambda ctx, inputs, output: ctx.save_for_backward(inputs[0]))  # fmt: skip
+right("View", lambda c, x: later(c, x.shape, x).reshape(-1), lambda c, d: d.reshape(c.n))
+right("Wide", lambda c, x: keep(c, x).double().exp().to(x),
+      lambda c, d: (d.double() * of(c).double().exp()).to(d))  # fmt: skip
+
+
+def later(ctx: Any, n: Any, x: Any) -> Any:
+    ctx.n = n
+    return x
+
+
+def even(x: Any) -> Any:
+    top = (x == x.amax(-1, keepdim=True)).to(x)
+    return top / top.sum(-1, keepdim=True)
+
+
+def distance(ctx: Any, a: Any, b: Any) -> Any:
+    r = ((a - b) ** 2).sum(-1).sqrt()
+    ctx.save_for_backward(a, b, r)
+    return r
+
+
+def distance_back(ctx: Any, d: Any) -> Any:
+    a, b, r = ctx.saved_tensors
+    part = torch.where(r > 0, d / r, 0.0)[:, None] * (a - b)
+    return part, -part
+
+
+def unmaterialised(ctx: Any, x: Any) -> Any:
+    ctx.set_materialize_grads(False)
+    keep(ctx, x)
+    return x * x, x.sin()
+
+
+def with_indices(ctx: Any, x: Any) -> Any:
+    values, indices = x.sort(-1)
+    ctx.save_for_backward(x, indices)
+    ctx.mark_non_differentiable(indices)
+    return values, indices
+
+
+def in_place(ctx: Any, x: Any) -> Any:
+    ctx.mark_dirty(x)
+    return x.mul_(2)
+
+
+# ---- wrong --------------------------------------------------------------------------------------
+
+LINE = "K_1"
+
+
+def as_contiguous(d: Any) -> Any:
+    """What a kernel reads that takes any memory for contiguous."""
+    n = d.untyped_storage().size() // d.element_size()
+    whole = d.as_strided((n,), (1,), 0)
+    return whole.repeat(d.numel() // n + 1)[: d.numel()].reshape(d.shape)
+
+
+wrong("AsIfContiguous", "", lambda c, x: keep(c, x) * x,
+      lambda c, d: 2 * of(c) * as_contiguous(d), only=("transposed", "strided"))  # fmt: skip
+wrong("SavedAsIfContiguous", "", lambda c, x: keep(c, x) * x,
+      lambda c, d: 2 * as_contiguous(of(c)) * d, only=("transposed", "strided"))  # fmt: skip
+wrong("ExpandedAsScalar", "", lambda c, x: keep(c, x) * x,
+      lambda c, d: 2 * of(c) * (d if d.stride(0) else d * d.shape[0]),
+      only=("expanded",))  # fmt: skip
+wrong("BatchOfOne", "", lambda c, x: keep(c, x) * x,
+      lambda c, d: 2 * (of(c) * d).squeeze(0) / (1 + (len(d) == 1)), only=("batch of one",))
+wrong("TakesTheOther", "", lambda c, a, b: keep(c, a, b) * b,
+      lambda c, d: (d * of(c)[1], d * of(c)[0]) if c.needs_input_grad[0]
+      else (None, d * of(c)[1]), *TWO, only=("input 2 alone",))  # fmt: skip
+wrong("SlopeAtZero", "at a kink", lambda c, x: torch.where(keep(c, x) > 0, x, 0.1 * x),
+      lambda c, d: d * (of(c) > 0) + 0.1 * d * (of(c) < 0) + 3 * d * (of(c) == 0),
+      only=("zeros", "thresholds"))  # fmt: skip
+wrong("SlopeAtThreshold", "", lambda c, x: keep(c, x).clamp(max=0.7),
+      lambda c, d: d * (of(c) < 0.7) - d * (of(c).float() == torch.tensor(0.7)),
+      only=("thresholds",))  # fmt: skip
+wrong("AllTies", "", lambda c, x: keep(c, x).amax(-1),
+      lambda c, d: d[:, None] * (of(c) == of(c).amax(-1, keepdim=True)),
+      only=("equal", "zeros", "thresholds"))  # fmt: skip
+wrong("OnlyInFloat32", "", lambda c, x: keep(c, x).exp(),
+      lambda c, d: d * of(c).exp() * (1.01 if d.dtype == torch.float32 else 1.0))  # fmt: skip
+wrong("ClassHolds", "", lambda c, x: held(x), lambda c, d: 2 * d * Held.x, only=("another call",))
+
+
+class Held:
+    """State between calls."""
+
+    x: Any = None
+    n = 0
+    buffer: Any = {}
+
+
+def held(x: Any) -> Any:
+    Held.x = x.detach().clone()
+    return x * x
+
+
+def counted(ctx: Any, x: Any) -> Any:
+    Held.n += 1
+    ctx.n = Held.n
+    return x * float(Held.n)
+
+
+def buffered(ctx: Any, x: Any) -> Any:
+    out = Held.buffer.setdefault((x.shape, x.dtype), torch.zeros(x.shape, dtype=x.dtype))
+    out.copy_(x)
+    out.mul_(3)
+    return out.detach()
+
+
+def forward_writes(ctx: Any, x: Any) -> Any:
+    keep(ctx, x.clone())
+    x.data.add_(1)
+    return of_data(ctx, x)
+
+
+def of_data(ctx: Any, x: Any) -> Any:
+    return (x - 1) * 2
+
+
+wrong("Counts", "keeps a state", counted, lambda c, d: d * c.n, only=("another call",))
+wrong("Buffer", "writes into what an earlier one", buffered, lambda c, d: 3 * d,
+      only=("another call",))  # fmt: skip
+wrong("WritesInput", "forward pass writes into it without mark_dirty", forward_writes,
+      lambda c, d: 2 * d)  # fmt: skip
+wrong("WritesInputBackward", "backward pass writes into it", lambda c, x: keep(c, x) * x,
+      lambda c, d: 2 * d * of(c).clone() + 0 * of(c).data.mul_(2))  # fmt: skip
+wrong("WritesCotangent", "writes into the gradient that arrives", lambda c, x: keep(c, x) * x,
+      lambda c, d: d.mul_(2 * of(c)) if d.is_contiguous() else 2 * d * of(c))  # fmt: skip
+wrong("SharesMemory", "lies in its memory", lambda c, x: x.data, lambda c, d: d)
+wrong("FirstOutputOnly", "", lambda c, x: (keep(c, x).exp(), x.sin()),
+      lambda c, a, b: a * of(c).exp() + (b * of(c).cos() if a.any() else b),
+      only=("output 2 alone",))  # fmt: skip
+wrong("OnesOnly", "", lambda c, x: keep(c, x).sum(-1),
+      lambda c, d: torch.ones_like(of(c)) * d.flatten()[0])  # fmt: skip
+wrong("NoneForTheSecond", "every element is zero", lambda c, a, b: keep(c, a, b) / b,
+      lambda c, d: (d / of(c)[1], None), *TWO)  # fmt: skip
+
+
+def checked(kind: Kind, **options: Any) -> gp.Report:
+    Held.n = 0
+    Held.buffer = {}
+    return gp.check_function(kind.function, *kind.examples, **options)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_function_has_parity(name: str) -> None:
+    report = checked(RIGHT[name]())
+    assert report.exit_code == 0, report.diagnosis()
+    assert {run.dtype for run in report.runs} == {"float64", "float32"}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_function_is_named_where_it_is_wrong(name: str) -> None:
+    kind = WRONG[name]()
+    report = checked(kind)
+    assert report.exit_code == 1
+    wrong = [(run, f) for run, f in report.findings() if f.parity is False]
+    assert {f.node.rpartition("_")[0] for _, f in wrong} == {name}
+    assert any(kind.said in f.note for _, f in wrong), report.diagnosis()
+    runs = {run.case for run, _ in wrong}
+    if kind.only:
+        assert all(any(word in run for word in kind.only) for run in runs), runs
+    else:
+        assert "as given" in runs
+
+
+def test_only_float32_is_wrong() -> None:
+    report = checked(WRONG["OnlyInFloat32"]())
+    assert {run.dtype for run, f in report.findings() if f.parity is False} == {"float32"}
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(RIGHT) >= 15
+    assert len(WRONG) >= 15
