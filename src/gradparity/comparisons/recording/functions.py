@@ -82,7 +82,9 @@ def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequen
     if len(known) < LINES:
         return _undecided(f, "it does not run in float64")
     if not all(slope.settled for slope in known):
-        return _at_kink(f, call, position, np.asarray(got, np.float64), want)
+        found = _at_kink(f, call, position, np.asarray(got, np.float64), want)
+        outside = f.verdict is Verdict.MISMATCH and f.kinks is not None  # of the valid choices
+        return f if outside and found.verdict is Verdict.INCONCLUSIVE else found
     if all(_is(s.measured, s.want, s.size) for s in known):
         return f  # the ops say what the function does, and its backward is something else
     if all(_is(s.measured, s.got, s.size) for s in known):
@@ -163,6 +165,7 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
     A valid gradient lies, element by element, between the smallest and the largest slope near by;
     and along a line on which the slope is the same all around, it has that slope.
     """
+    slopes: list[float] | None
     tol = max(WRONG, 16 * Precision.of(call.precision).unit)
     apart = np.where(np.isfinite(got) & np.isfinite(want), np.abs(got - want), np.inf)
     both = ~np.isfinite(got) & ~np.isfinite(want)
@@ -172,7 +175,7 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
     for i in tested[:TESTED]:
         one = np.zeros(got.size)
         one[i] = 1.0
-        index = [int(k) for k in np.unravel_index(i, got.shape)]
+        at = [int(k) for k in np.unravel_index(i, got.shape)]
         given = float(got.ravel()[i])
         slopes = _slopes(call, position, one.reshape(got.shape))
         if slopes is None:
@@ -180,16 +183,17 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
         low, high = min(slopes), max(slopes)
         room = tol * max(abs(low), abs(high), abs(given) if math.isfinite(given) else 1.0)
         if not low - room <= given <= high + room:
-            said = OUTSIDE.format(index, given, low, high)
+            said = OUTSIDE.format(at, given, low, high)
             return replace(f, verdict=Verdict.MISMATCH, note=said)
     for line in _lines(tested[:TESTED], got.shape):
         slopes = _slopes(call, position, line)
-        given, size = float((got * line).sum()), float((np.abs(got) * line).sum()) or 1.0
+        given = float((got * line).sum())
+        size = float((np.abs(got) * line).sum()) or 1.0
         if slopes is None or max(slopes) - min(slopes) > tol / 10 * size:
             continue  # not the same all around
         if abs(given - slopes[0]) > tol * max(size, abs(slopes[0])):
-            n, said = int(line.sum()), (given, slopes[0])
-            return replace(f, verdict=Verdict.MISMATCH, note=TOGETHER.format(n, *said))
+            told = TOGETHER.format(int(line.sum()), given, slopes[0])
+            return replace(f, verdict=Verdict.MISMATCH, note=told)
     if both.any():
         return _undecided(f, "neither is finite here")
     if len(tested) > TESTED:
@@ -201,7 +205,7 @@ def _slopes(call: Call, position: int, direction: NDArray) -> list[float] | None
     """Slopes along a direction on both sides of a point and near it; None if they do not settle."""
     y = np.asarray(call.inputs[position].array, np.float64)
     size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
-    rng, found = np.random.default_rng(0), []
+    rng, found = np.random.default_rng(0), list[tuple[float, float]]()
     places = [y + NEAR * size * rng.uniform(-1, 1, y.shape) for _ in range(PLACES)]
     at = _loss(call, position, y)
     for sign in (1.0, -1.0):
@@ -209,15 +213,14 @@ def _slopes(call: Call, position: int, direction: NDArray) -> list[float] | None
         two = [(_loss(call, position, y + k * direction) - at) / k for k in (h, h / 4)]
         found.append((two[0], two[1]))
     for near in places:
-        h = NEAR / 100 * size
-        found.append(tuple(
-            (_loss(call, position, near + k * direction) - _loss(call, position, near - k * direction))
-            / (2 * k) for k in (h, h / 4)
-        ))  # fmt: skip
+        h = NEAR / 1000 * size
+        sides = [_loss(call, position, near + k * direction) for k in (h, -h, h / 4, -h / 4)]
+        found.append(((sides[0] - sides[1]) / (2 * h), (sides[2] - sides[3]) / (h / 2)))
     scale = max((abs(a) for a, _ in found), default=0.0) or 1.0
-    if not all(abs(a - b) <= 1e-3 * scale for a, b in found):
-        return None  # nan too
-    return [b for _, b in found]
+    settled = [abs(a - b) <= 1e-3 * scale for a, b in found]  # false for nan too
+    if not all(settled[:2]) or sum(settled[2:]) < PLACES / 2:
+        return None
+    return [b for (_, b), yes in zip(found, settled, strict=True) if yes]
 
 
 def _lines(elements: Sequence[Any], shape: tuple[int, ...]) -> Iterator[NDArray]:

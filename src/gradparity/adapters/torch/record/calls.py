@@ -50,9 +50,9 @@ def call_of(
         return Unjudged(place, f"{observed.op}: {why}", sources)
     found = [observed.outs[i] if isinstance(i, int) else observed.written_after.get(i)
              for i in mapped.outputs]  # fmt: skip
-    why = _other_shape(mapped, observed, found)
-    if why:
-        return Unjudged(place, why, sources)
+    shapes = _other_shape(mapped, observed, found)
+    if shapes:
+        return Unjudged(place, shapes, sources)
     precision = format_of(*found, *left) if mapped.precision is None else mapped.precision
 
     def operand(which: Any) -> Operand:
@@ -110,9 +110,7 @@ def _mapped(rule: Any, observed: Observed) -> Mapped:
     return replace(inner, op=op)
 
 
-def _other_shape(
-    mapped: Mapped, observed: Observed, found: Sequence[torch.Tensor | None]
-) -> str:
+def _other_shape(mapped: Mapped, observed: Observed, found: Sequence[torch.Tensor | None]) -> str:
     """Why the results cannot be held to the formula, whose results have other shapes; "" if not."""
     given = [
         which.shape if isinstance(which, np.ndarray)

@@ -196,9 +196,7 @@ def _called(f: Callable[..., Any], given: list[Any]) -> tuple[list[Any], Any]:
     except Exception as error:
         if "leaf Variable" not in str(error):
             raise RefusedError(f"{type(error).__name__}: {error}") from error
-    through = [
-        a.clone() if isinstance(a, torch.Tensor) and a.requires_grad else a for a in given
-    ]
+    through = [a.clone() if isinstance(a, torch.Tensor) and a.requires_grad else a for a in given]
     try:
         return through, f(*through)
     except Exception as error:
@@ -226,8 +224,11 @@ def _numbers(
         at = _thresholds(f, examples)
         if not at:
             raise RefusedError("it compares with no number")
+        made = made.double()
         half = made.reshape(-1)[::2]
-        half[:] = torch.tensor(at).repeat(len(half) // len(at) + 1)[: len(half)]
+        half[:] = torch.tensor(at, dtype=torch.float64).repeat(len(half) // len(at) + 1)[
+            : len(half)
+        ]
     return made.to(dtype)
 
 
