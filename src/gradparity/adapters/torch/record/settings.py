@@ -341,7 +341,8 @@ def _otherwise(
         return []
     for i in asked:
         one, two = given[i].grad, again[i].grad
-        if (one is None) != (two is None) or one is not None and not _close(one, two, dtype):
+        lost = (one is None) != (two is None)
+        if lost or (one is not None and not _close(one, two, dtype)):
             said = "a further call on the same numbers has another gradient: it keeps a state"
             wrong.append((names[i], said))
     return wrong
