@@ -161,7 +161,13 @@ def written(folder: Path, source: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", RIGHT)
+#: Those in the default run; each of the others starts processes that import PyTorch too.
+COMMON = {"plain", "argparse", "autocast"}
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in COMMON else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT]
+)
 def test_a_right_script_exits_with_0_and_its_output_is_its_own(name: str, tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("SIZE = 7\n")
     written(tmp_path, RIGHT[name])
@@ -188,7 +194,43 @@ model[{at}].register_forward_hook(plant)
 """
 
 
-@pytest.mark.parametrize("at", [0, 1, 2])
+FUNCTION = """
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x ** 3
+    @staticmethod
+    def backward(ctx, d):
+        (x,) = ctx.saved_tensors
+        return FACTOR * x ** 2 * d
+cube = Cube.apply
+def step():
+    x, t = batch()
+    nn.functional.cross_entropy(model[2](cube(model[0](x))), t).backward()
+"""
+
+
+def with_function(factor: int) -> str:
+    return MODEL + FUNCTION.replace("FACTOR", str(factor)) + "step()\nprint('done')\n"
+
+
+def test_a_wrong_function_exits_with_1(tmp_path: Path) -> None:
+    found = watch(written(tmp_path, with_function(2)), "--json", "found.json", "script.py")
+    assert (found.returncode, found.stdout) == (1, "done\n"), found.stderr
+    (run,) = json.loads((tmp_path / "found.json").read_text())["runs"]
+    assert {f["node"] for f in run["findings"] if f["verdict"] == "mismatch"} == {"Cube_1"}
+
+
+@pytest.mark.slow
+def test_a_right_function_exits_with_0(tmp_path: Path) -> None:
+    found = watch(written(tmp_path, with_function(3)), "script.py")
+    assert (found.returncode, found.stdout) == (0, "done\n"), found.stderr
+
+
+@pytest.mark.parametrize(
+    "at", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_a_planted_fault_exits_with_1(at: int, tmp_path: Path) -> None:
     written(tmp_path, MODEL + FAULT.format(at=at) + "for i in range(2): step()")
     found = watch(tmp_path, "script.py")
@@ -198,6 +240,7 @@ def test_a_planted_fault_exits_with_1(at: int, tmp_path: Path) -> None:
 
 
 class TestExitCode:
+    @pytest.mark.slow
     def test_that_of_the_script_wins(self, tmp_path: Path) -> None:
         written(tmp_path, MODEL + "step()\nsys.exit(3)")
         found = watch(tmp_path, "script.py")
@@ -209,6 +252,7 @@ class TestExitCode:
         found = watch(tmp_path, "script.py")
         assert (found.returncode, found.stdout, found.stderr) == (1, "", "no data\n")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "source",
         [
@@ -225,6 +269,7 @@ class TestExitCode:
         assert plain.returncode == found.returncode == 1
         assert (found.stdout, found.stderr) == (plain.stdout, plain.stderr)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("source", "reason"),
         [
@@ -244,6 +289,7 @@ class TestExitCode:
         (line,) = found.stderr.splitlines()
         assert reason in line
 
+    @pytest.mark.slow
     def test_too_few_backward_passes(self, tmp_path: Path) -> None:
         written(tmp_path, MODEL + "step()")
         found = watch(tmp_path, "--step", "3", "script.py")
@@ -251,6 +297,7 @@ class TestExitCode:
         (line,) = found.stderr.splitlines()
         assert "after 1 of 3 backward passes" in line
 
+    @pytest.mark.slow
     def test_a_forward_pass_before_the_recording_is_2(self, tmp_path: Path) -> None:
         again = """
 loss = model(torch.ones(2, 4)).sum()
@@ -262,6 +309,7 @@ for i in range(2):
         assert "0 of " in found.stderr
         assert "UNKNOWN" in found.stderr
 
+    @pytest.mark.slow
     @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
     def test_an_interrupt_is_130(self, tmp_path: Path) -> None:
         source = "import torch, time, pathlib\npathlib.Path('up').touch()\ntime.sleep(60)"
@@ -277,6 +325,7 @@ for i in range(2):
         assert said.splitlines()[-1] == "KeyboardInterrupt"
         assert "gradparity" not in said
 
+    @pytest.mark.slow
     def test_other_ranks_run_unwatched(self, tmp_path: Path) -> None:
         written(tmp_path, MODEL + "step()")
         found = watch(tmp_path, "script.py", RANK="1")
@@ -284,6 +333,7 @@ for i in range(2):
 
 
 class TestOptions:
+    @pytest.mark.slow
     def test_only_the_step_that_is_asked_for(self, tmp_path: Path) -> None:
         """The fault is in the third step alone; a step that is not judged may be wrong."""
         source = """
@@ -306,6 +356,7 @@ for i in range(1, 4):
         assert {"addmm_1", "addmm_2"} <= nodes
         assert "addmm_3" not in nodes
 
+    @pytest.mark.slow
     def test_stop_ends_the_script_in_an_orderly_way(self, tmp_path: Path) -> None:
         source = """
 try:
@@ -320,6 +371,7 @@ finally:
         assert (found.returncode, found.stdout) == (0, "0\ncleaned up\n")
         assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
+    @pytest.mark.slow
     def test_a_file_that_cannot_be_written_does_not_end_the_script(self, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         written(tmp_path, MODEL + "import os\nos.rmdir('out')\nstep()\nprint('done')")
