@@ -205,7 +205,7 @@ class TestWhoDifferentiates:
         formulas = {"backward", "vjp", "vjp_parameters", "df", "f", "slope", "slopes", "pullback",
                     "gradient", "risk", "subdifferential", "forward", "backprop", "taken_at",
                     "kinks", "sample", "draw", "move", "move_back"}  # fmt: skip
-        theirs = {"Err.backward", "jax.vjp"}  # the frameworks' own
+        theirs = {"Err.backward", "torch.autograd.backward", "jax.vjp"}  # the frameworks' own
         for path in (PACKAGE / "adapters").rglob("*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]

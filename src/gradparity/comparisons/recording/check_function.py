@@ -137,7 +137,7 @@ class _Check:
         yield run
         if all(f.verdict is Verdict.INCONCLUSIVE and not f.elements for f in run.findings):
             return  # no other setting would be judged
-        for setting in settings(self.examples, outputs):
+        for setting in settings(self.f, self.examples, outputs):
             _, run = self._run(dtype, setting)
             if run is not None:
                 yield run
@@ -162,7 +162,8 @@ class _Check:
         if setting.edge:
             findings = [_at_edge(f) for f in findings]
             if all(f.verdict is Verdict.VACUOUS for f in findings):
-                self.skipped[f"{dtype}, {setting.name}"] = "there is nothing to test"
+                if setting.batch != 0:
+                    self.skipped[f"{dtype}, {setting.name}"] = "there is nothing to test"
                 return applied.outputs, None
         self.environment |= report.environment
         if setting.name == FIRST:

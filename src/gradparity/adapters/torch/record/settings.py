@@ -97,7 +97,7 @@ def names_of(f: Callable[..., Any], n: int) -> list[str]:
     return [names[i] if i < len(names) else f"input_{i + 1}" for i in range(n)]
 
 
-def settings(examples: Sequence[Any], outputs: int) -> Iterator[Setting]:
+def settings(f: Callable[..., Any], examples: Sequence[Any], outputs: int) -> Iterator[Setting]:
     """Every setting beyond the first one, which takes the examples as they are."""
     tensors = _floats(examples)
     yield Setting("another call in between", twice=True)
@@ -119,7 +119,8 @@ def settings(examples: Sequence[Any], outputs: int) -> Iterator[Setting]:
         yield Setting("an empty batch", batch=0, edge=True)
     yield Setting("zeros", values="zeros", edge=True)
     yield Setting("equal elements", values="equal", edge=True)
-    yield Setting("thresholds", values="thresholds", edge=True)
+    if _thresholds(f, examples):
+        yield Setting("thresholds", values="thresholds", edge=True)
 
 
 def apply(
@@ -153,7 +154,9 @@ def apply(
         return made
 
     given = leaves()
+    again = leaves(turned=True) if setting.twice else []
     named = {names[i]: given[i] for i in asked}
+    named |= {f"{names[i]}_2": again[i] for i in asked if again}
     faults: list[tuple[str, str]] = []
     with observing(listener, named):
         through, outs = _called(f, given)
@@ -165,7 +168,6 @@ def apply(
         kept = [t.detach().clone() for t in outputs]
         others: list[torch.Tensor] = []
         if setting.twice:
-            again = leaves(turned=True)
             others = [t for t in tensors_in(_called(f, again)[1]) if t.requires_grad]
             if not all(map(_equal, kept, [t.detach() for t in outputs])):
                 faults.append(("", "a later call writes into what an earlier one has returned"))
@@ -222,8 +224,6 @@ def _numbers(
         made = torch.full_like(made, float(made.reshape(-1)[0]))
     if setting.values == "thresholds":
         at = _thresholds(f, examples)
-        if not at:
-            raise RefusedError("it compares with no number")
         made = made.double()
         half = made.reshape(-1)[::2]
         half[:] = torch.tensor(at, dtype=torch.float64).repeat(len(half) // len(at) + 1)[
