@@ -266,3 +266,115 @@ def test_only_float32_is_wrong() -> None:
 def test_there_are_enough_of_them() -> None:
     assert len(RIGHT) >= 15
     assert len(WRONG) >= 15
+
+
+class TestArguments:
+    SQUARE = made("Square", lambda c, x: keep(c, x) * x, lambda c, d: 2 * of(c) * d)
+
+    def test_the_class_its_apply_and_a_function_that_uses_it_are_the_same(self) -> None:
+        x = drawn(2, 3)
+        for f in (self.SQUARE, self.SQUARE.apply, lambda x: self.SQUARE.apply(x).tanh()):
+            report = gp.check_function(f, x, dtypes=["float64"])
+            assert report.exit_code == 0
+            assert any(f.node == "Square_1" for _, f in report.findings())
+
+    def test_a_dtype_that_it_refuses_is_told(self) -> None:
+        def only_in_float64(ctx: Any, x: Any) -> Any:
+            if x.dtype != torch.float64:
+                raise TypeError("float64 alone")
+            return keep(ctx, x) * x
+
+        kind = made("Refuses", only_in_float64, lambda c, d: 2 * of(c) * d)
+        report = gp.check_function(kind, drawn(2, 3))
+        assert report.exit_code == 0
+        assert report.skipped["float32"] == "TypeError: float64 alone"
+        with pytest.raises(ValueError, match="float64 alone"):
+            gp.check_function(kind, drawn(2, 3), dtypes=["float32"])
+
+    def test_a_backward_that_raises_leaves_it_unknown(self) -> None:
+        kind = made("Views", lambda c, x: keep(c, x) * x,
+                    lambda c, d: 2 * of(c) * d.view(-1).view(d.shape))  # fmt: skip
+        report = gp.check_function(kind, drawn(2, 3), dtypes=["float64"])
+        assert report.exit_code == 2
+        wrong = {run.case for run in report.runs if run.exit_code}
+        assert wrong == {"expanded gradients", "transposed", "strided"}
+
+    def test_half_precisions_on_request(self) -> None:
+        formats = ["float64", "bfloat16", "float16"]
+        report = gp.check_function(self.SQUARE, drawn(2, 3), dtypes=formats)
+        assert report.exit_code == 0
+        assert {run.dtype for run in report.runs} == set(formats)
+
+    @pytest.mark.parametrize("convention", ["gradient-reversal", "straight-through"])
+    def test_what_is_meant_to_differ_is_allowed(self, convention: str) -> None:
+        kind = (
+            made("Reverse", lambda c, x: x.view_as(x), lambda c, d: -d)
+            if convention == "gradient-reversal"
+            else made("Round", lambda c, x: x.round(), lambda c, d: d)
+        )
+        assert gp.check_function(kind, drawn(3, 4)).exit_code == 1
+        assert gp.check_function(kind, drawn(3, 4), allow=[convention]).exit_code == 0
+
+    def test_nothing_is_left_behind(self) -> None:
+        x = drawn(2, 3).requires_grad_()
+        before, state = x.detach().clone(), torch.random.get_rng_state()
+        gp.check_function(self.SQUARE, x)
+        assert x.grad is None
+        assert torch.equal(x.detach(), before)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert "apply" not in vars(torch.autograd.function._SingleLevelFunction)
+
+    @pytest.mark.parametrize(
+        ("f", "examples", "options", "error", "said"),
+        [
+            (3, (torch.ones(2),), {}, TypeError, "give a function"),
+            (abs, (), {}, TypeError, "at least one tensor"),
+            (abs, (torch.ones(2),), {"dtypes": "float64"}, ValueError, "dtypes"),
+            (abs, (torch.ones(2),), {"dtypes": ["float8"]}, ValueError, "float8"),
+            (lambda x: x.detach(), (torch.ones(2),), {}, ValueError, "requires a gradient"),
+        ],
+    )
+    def test_errors(self, f: Any, examples: Any, options: Any, error: Any, said: str) -> None:
+        with pytest.raises(error, match=said):
+            gp.check_function(f, *examples, **options)
+
+
+def test_one_cause_is_one_paragraph() -> None:
+    kind = made("Cube", lambda c, x: keep(c, x) ** 3, lambda c, d: 2 * of(c) ** 2 * d)
+    said = gp.check_function(kind, drawn(2, 3)).diagnosis()
+    assert said.count("MISMATCH") == 1
+    assert "0.666667 times the formula" in said
+    assert "case 'as given'" in said.splitlines()[0]
+
+
+class TestAtKinks:
+    """In a recording: a choice is held to the slopes near by, whatever the ops take."""
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize(
+        ("at_zero", "verdict"), [(0.0, "exact"), (0.5, "subgradient"), (1.0, "subgradient"),
+                                 (1.5, "mismatch"), (-0.5, "mismatch")],
+    )  # fmt: skip
+    def test_a_mask(self, at_zero: float, verdict: str, dtype: Any) -> None:
+        kind = made("Mask", lambda c, x: keep(c, x) * (x > 0),
+                    lambda c, d: d * (of(c) > 0) + at_zero * d * (of(c) == 0))  # fmt: skip
+        x = torch.tensor([[0.0, 1.0, -1.0, 0.0]], dtype=dtype, requires_grad=True)
+        with gp.record() as step:
+            kind.apply(x).backward(torch.tensor([[1.5, -2.0, 0.5, -0.25]], dtype=dtype))
+        found = {f.quantity: str(f.verdict) for f in step.findings}
+        assert found["grad input_1 -> Mask_1"] == verdict
+
+    def test_a_norm_at_zero(self) -> None:
+        def slope(ctx: Any, d: Any, at_zero: float) -> Any:
+            x = of(ctx)
+            r = x.norm(dim=-1, keepdim=True)
+            return d[:, None] * torch.where(r > 0, x / r, at_zero)
+
+        for at_zero, verdict in ((0.0, "subgradient"), (9.0, "mismatch")):
+            kind = made("Norm", lambda c, x: (keep(c, x) ** 2).sum(-1).sqrt(),
+                        lambda c, d, at=at_zero: slope(c, d, at))  # fmt: skip
+            x = torch.zeros(2, 3, requires_grad=True)
+            with gp.record() as step:
+                kind.apply(x).backward(torch.tensor([1.5, -0.5]))
+            found = {f.quantity: str(f.verdict) for f in step.findings}
+            assert found["grad input_1 -> Norm_1"] == verdict

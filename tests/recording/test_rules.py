@@ -54,5 +54,6 @@ def test_a_rule_agrees_with_pytorch(program: Program, dtype: torch.dtype) -> Non
 
 def test_every_rule_has_a_program() -> None:
     exercised = {name for program in PROGRAMS for name in program.ops.split()}
-    assert sorted(set(RULES) - exercised - set(ON_DEVICES)) == []
+    ours = {name for name in RULES if "::" not in name}  # others are a user's, as in docstrings
+    assert sorted(ours - exercised - set(ON_DEVICES)) == []
     assert sorted(exercised - set(RULES)) == []
