@@ -121,7 +121,7 @@ def _other_shape(mapped: Mapped, observed: Observed, found: Sequence[torch.Tenso
         want = mapped.op.output_shape(*given)
     except (TypeError, ValueError):
         return ""  # the formula itself says what does not fit
-    shapes = [want] if len(mapped.op.outputs) == 1 else list(want)
+    shapes = list(want) if want and isinstance(want[0], tuple) else [want]  # states too
     for shape, z in zip(shapes, found, strict=False):
         if z is not None and tuple(z.shape) != tuple(shape):
             said = f"its result has shape {tuple(z.shape)}, and that of {mapped.op.name}"
