@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
-from ...core.formulas.op import Op
+from ...core.formulas.movements import Reshape
+from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call
 from ...core.network.quantity import Quantity
-from ..findings.finding import Finding, Verdict, as_written
+from ..findings.finding import STRUCTURE, Finding, Verdict, as_written
 from ..recording.recording import Recording
 from ..report.records import Run
 from ..report.report import Report
@@ -24,6 +26,8 @@ __all__ = ["align"]
 
 #: The most differences that are looked for, each corrected before the next.
 SEVERAL = 6
+#: The most arrays of one size that are tried together.
+MOST_PACKED = 24
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -92,7 +96,7 @@ class _Alignment:
     def __init__(self, one: Program, other: Program) -> None:
         self.one, self.other = one, other
         self.near = max(one.near, other.near)
-        self.partners = Partners(other.value, self.near)
+        self.partners = Partners({**other.leaves, **other.value}, self.near)
 
     def findings(self) -> Iterator[Finding]:
         """One for every value, and for every gradient where all values pair."""
@@ -112,8 +116,26 @@ class _Alignment:
             yield from self._of_gradients()
 
     def _cause(self, call: Call, value: Mapping[str, NDArray]) -> Cause | None:
-        inputs = tuple(replace(o, array=value.get(o.source, o.array)) for o in call.inputs)
-        return cause_at(replace(call, inputs=inputs), self.partners)
+        def now(c: Call) -> Call:
+            inputs = (replace(o, array=value.get(o.source, o.array)) for o in c.inputs)
+            return replace(c, inputs=tuple(inputs))
+
+        def after(name: str) -> list[Call]:
+            return [now(c) for c in self.one.calls if any(o.source == name for o in c.inputs)]
+
+        return cause_at(now(call), after, self._flattened(call, value), self.partners)
+
+    def _flattened(self, call: Call, value: Mapping[str, NDArray]) -> NDArray | None:
+        """What the first input of a call was before it was flattened; None if it was not."""
+        nodes = {name: c for c in self.one.calls for name in c.names}
+        made = nodes.get(call.inputs[0].source)
+        while made is not None and isinstance(made.op, Reshape):
+            o = made.inputs[0]
+            array = value.get(o.source, o.array)
+            if array.ndim > 2:
+                return array
+            made = nodes.get(o.source)
+        return None
 
     def _lost(self, value: Mapping[str, NDArray]) -> dict[str, Call]:
         """The values without a partner, with the calls that gave them."""
@@ -141,9 +163,14 @@ class _Alignment:
         for name, call in lost.items():
             before = [o.source for o in call.inputs if o.source]
             explained = any(b in lost and not heals(b) for b in before)
-            if not explained and not heals(name) and before:
+            if not explained and not heals(name) and not self._is_layout(call):
                 found.setdefault(call.place.node, call)
         return list(found.values())
+
+    def _is_layout(self, call: Call) -> bool:
+        """Whether it only rearranges parameters, which the other program may hold in any layout."""
+        sources = [o.source for o in call.inputs if o.source]
+        return isinstance(call.op, Movement) and all(s in self.one.leaves for s in sources)
 
     def _of_values(
         self, value: Mapping[str, NDArray], causes: Mapping[str, Cause], left: set[str]
@@ -168,16 +195,42 @@ class _Alignment:
                     yield found
 
     def _of_gradients(self) -> Iterator[Finding]:
-        """The gradients by parameters and inputs, paired in any layout."""
+        """The gradients by parameters and inputs, paired in any layout, packed or not."""
         there = {name: total.got for name, total in self.other.recording.leaves.items()}
-        partners = Partners(there, self.near)
-        for name, total in self.one.recording.leaves.items():
-            found = Finding(
-                Quantity.grad(name), total.place.node, "", Verdict.ROUNDING, total.got.size,
-                final=True,
-            )  # fmt: skip
-            if partners.of(total.got) or not np.any(total.got):
+        packed = Partners(_together(there), self.near)
+        own = {name: total.got for name, total in self.one.recording.leaves.items()}
+        parts = {
+            part
+            for names, joined in _together(own).items()
+            if Partners(there, self.near).of(joined)
+            for part in names.split("+")
+        }
+        silent = {
+            f.quantity.name
+            for _, f in self.one.recording.report().findings()
+            if f.final and f.verdict is Verdict.VACUOUS
+        }
+        for name, got in own.items():
+            found = Finding(Quantity.grad(name), name, "", Verdict.ROUNDING, got.size, final=True)
+            if name in silent:
+                yield replace(found, verdict=Verdict.VACUOUS, note=STRUCTURE)
+            elif packed.of(got) or name in parts or not np.any(got):
                 yield found
             else:
                 said = "the other program has no such gradient, although it has all values"
                 yield replace(found, verdict=Verdict.MISMATCH, note=said)
+
+
+def _together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Each array, and two or three of one size as one: q, k and v may be packed."""
+    found = dict(arrays)
+    by_size: dict[int, list[str]] = {}
+    for name, array in arrays.items():
+        by_size.setdefault(array.size, []).append(name)
+    for names in by_size.values():
+        for n in (2, 3):
+            if len(names) <= MOST_PACKED:
+                for some in combinations(names, n):
+                    joined = [arrays[name].ravel() for name in some]
+                    found["+".join(some)] = np.concatenate(joined)
+    return found

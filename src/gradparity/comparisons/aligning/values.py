@@ -37,12 +37,14 @@ class Program:
     calls : in the order in which they ran, with a name for what they gave.
     value : name -> numbers, of all that calls gave.
     users : name -> the nodes that take it.
+    leaves : name -> numbers, of the parameters and inputs with a gradient.
     """
 
     recording: Recording
     calls: tuple[Call, ...]
     value: Mapping[str, NDArray]
     users: Mapping[str, tuple[str, ...]]
+    leaves: Mapping[str, NDArray]
 
     @classmethod
     def of(cls, recording: Recording) -> Program:
@@ -60,7 +62,10 @@ class Program:
             for o in call.inputs:
                 if o.source:
                     users[o.source] = (*users.get(o.source, ()), call.place.node)
-        return cls(recording, calls, value, users)
+        leaves = {
+            o.source: o.array for call in calls for o in call.inputs if o.source in recording.leaves
+        }
+        return cls(recording, calls, value, users, leaves)
 
     def gives(self, call: Call) -> Iterator[str]:
         """The names of what a call gave."""

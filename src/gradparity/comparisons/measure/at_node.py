@@ -93,6 +93,8 @@ def reference_at_node(
         want = value_of(step, op, y)
     given_masks = any(np.isinf(case.inputs[name]).any() for name in case.network.fixed)
     masked = given_masks or any(each.op.hides for each in case.network.body)
+    if case.recorded:
+        masked = masked or any(np.isneginf(a).any() for a in case.inputs.values())
     found = [Reference(Quantity.value(n), value.get(n), z, masked=masked) for n, z in want.items()]
     dz = _arriving(step, case, trace, rounding, want)
     if dz:
