@@ -1,0 +1,1 @@
+"""Real models of public libraries, small and randomly initialised, recorded and judged."""

@@ -1,0 +1,38 @@
+"""What a zoo is made of: a name, and how to build the model and its arguments."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["Build", "Zoo", "image", "import_torchvision"]
+
+#: Builds a model and the positional and keyword arguments of a call.
+Build = Callable[[], tuple[nn.Module, tuple[Any, ...], dict[str, Any]]]
+Zoo = dict[str, Build]
+
+
+def image(side: int = 64, channels: int = 3, batch: int = 2) -> tuple[torch.Tensor]:
+    """A batch of images as the only argument."""
+    return (torch.randn(batch, channels, side, side),)
+
+
+def import_torchvision() -> None:
+    """Import torchvision, also where its wheel is for CUDA and PyTorch for the CPU alone.
+
+    Such a wheel cannot load its own library and fails to register the shapes of its ops.  No model
+    here uses one of them, so that module is replaced by an empty one.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        for loaded in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[loaded]
+        empty = types.ModuleType("torchvision._meta_registrations")
+        sys.modules["torchvision._meta_registrations"] = empty
+        import torchvision  # noqa: F401
