@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import multiprocessing
 import time
@@ -104,7 +105,8 @@ def measure(name: str, dtype: str, build: Build) -> Result:
     torch.manual_seed(WEIGHTS)
     model, args, kwargs = build()
     model.to(kind).train()
-    state = {k: v.clone() for k, v in model.state_dict().items()}
+    _fill_zeros(model)
+    state = copy.deepcopy(model.state_dict())  # with its metadata
 
     def step() -> None:
         loss_of(model(*args, **kwargs)).backward()
@@ -150,6 +152,13 @@ def measure(name: str, dtype: str, build: Build) -> Result:
         ratio=wall / plain,
         memory=memory / plain_memory if plain_memory > 1 << 20 else 0.0,
     )
+
+
+def _fill_zeros(model: torch.nn.Module) -> None:
+    """Draw weights that begin at zero: behind them every gradient is zero, which shows nothing."""
+    for p in model.parameters():
+        if p.ndim > 1 and not p.any():
+            torch.nn.init.normal_(p, std=0.05)
 
 
 def _in_a_line(finding: Any) -> str:

@@ -81,8 +81,7 @@ def _torch() -> Zoo:
 
 TORCHVISION = (
     "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "convnext_tiny", "densenet121",
-    "squeezenet1_1", "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf", "swin_t",
-    "swin_v2_t", "mnasnet0_5",
+    "squeezenet1_1", "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf", "mnasnet0_5",
 )  # fmt: skip
 #: Those of which nearly all parameters are in the classifier, and their number of channels there.
 HEAVY = {"alexnet": 256, "vgg11": 512, "vgg16_bn": 512}
@@ -110,6 +109,10 @@ def _torchvision() -> Zoo:
             _light(getattr(m, name)(weights=None), n), image(), {},
         )  # fmt: skip
     bare: dict[str, Any] = {"weights": None, "init_weights": False}
+    swin: dict[str, Any] = {
+        "patch_size": [4, 4], "embed_dim": 32, "depths": [2, 2], "num_heads": [2, 4],
+        "window_size": [4, 4], "stochastic_depth_prob": 0.2,
+    }  # fmt: skip
     zoo |= {
         "googlenet": lambda: (m.googlenet(**bare), image(), {}),
         "inception_v3": lambda: (m.inception_v3(**bare, aux_logits=False), image(96), {}),
@@ -121,6 +124,16 @@ def _torchvision() -> Zoo:
         "maxvit_t": lambda: (
             m.MaxVit((64, 64), 16, 2, [16, 32], [1, 1], 8, 0.2),
             image(64),
+            {},
+        ),
+        "swin_t": lambda: (m.SwinTransformer(**swin), image(), {}),
+        "swin_v2_t": lambda: (
+            m.SwinTransformer(
+                **swin,
+                block=m.swin_transformer.SwinTransformerBlockV2,
+                downsample_layer=m.swin_transformer.PatchMergingV2,
+            ),
+            image(),
             {},
         ),
         "r3d_18": lambda: (m.video.r3d_18(weights=None), (torch.randn(2, 3, 4, 16, 16),), {}),
@@ -215,6 +228,12 @@ OLDER_DECODERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def experts() -> dict[str, Any]:
+    """How experts are computed: PyTorch has no grouped product in float64."""
+    double = torch.get_default_dtype() == torch.float64
+    return {"experts_implementation": "eager"} if double else {}
+
+
 def labelled(model: nn.Module, **more: Any) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
     """A language model with token ids and labels."""
     ids = torch.randint(3, 90, (2, 12))
@@ -238,11 +257,11 @@ def _transformers() -> Zoo:
     for name in DECODERS:
         given = {**SMALL, "num_key_value_heads": 2, "max_position_embeddings": 64}
         if name == "Mixtral":
-            given["num_local_experts"] = 2
+            given |= {"num_local_experts": 2}
         if "Gemma" in name or name == "Qwen3":
             given["head_dim"] = 8
         zoo[name] = lambda name=name, given=given: labelled(  # type: ignore[misc]
-            new(name, f"{name}ForCausalLM", **given), use_cache=False
+            new(name, f"{name}ForCausalLM", **given, **experts()), use_cache=False
         )
     for name, given in OLDER_DECODERS.items():
         model = "GPT2LMHeadModel" if name == "GPT2" else f"{name}ForCausalLM"

@@ -82,6 +82,12 @@ def ids(*numbers: Any) -> Tensor:
     return torch.tensor(numbers[0] if len(numbers) == 1 else numbers, dtype=torch.long)
 
 
+def grouped(x: Tensor, w: Tensor, *ends: int) -> Tensor:
+    """Rows times a matrix for each group of them; there is no such kernel for float64."""
+    offs = torch.tensor(ends, dtype=torch.int32)
+    return torch._grouped_mm(x.float(), w.float(), offs=offs)
+
+
 def mask(*shape: int) -> Tensor:
     """Every third element."""
     return (torch.arange(int(torch.tensor(shape).prod())) % 3 == 0).reshape(shape)
@@ -341,6 +347,9 @@ add("channel_shuffle", lambda x: F.channel_shuffle(x, 2), n(2, 6, 3))
 add("unfold", lambda x: x.unfold(-1, 3, 2), n(2, 8))
 add("unfold", lambda x: x.unfold(0, 2, 1), n(4, 3))
 add("unfold", lambda x: x.unfold(0, 3, 1), n(3, 2))
+add("as_strided", lambda x: x.as_strided((2, 3), (1, 2)), n(2, 4))
+add("as_strided", lambda x: x.T[1:].as_strided((2, 2), (1, 4), 2), n(2, 4))
+add("as_strided", lambda x: (2 * x).as_strided_((2, 3, 1, 1), (3, 1, 3, 3)), n(2, 3, 1, 1))
 add("im2col", lambda x: F.unfold(x, (2, 3), 2, (1, 0), (1, 2)), n(2, 2, 5, 6))
 add("im2col", lambda x: F.unfold(x, 2), n(2, 3, 4))
 add("col2im", lambda x: F.fold(x, (4, 5), (2, 2), padding=(1, 0), stride=2), n(2, 8, 6))
@@ -408,6 +417,8 @@ add("_embedding_bag", lambda w: F.embedding_bag(ids(0, 1, 1, 3), w, ids(0, 1, 1)
 add("mm", torch.mm, n(2, 3), n(3, 4))
 add("mm t", lambda x, w: F.linear(x, w), n(2, 3), n(4, 3))
 add("bmm", torch.bmm, n(2, 2, 3), n(2, 3, 4))
+add("_grouped_mm", lambda x, w: grouped(x, w, 3, 3, 8), n(8, 4), n(3, 4, 8))
+add("_grouped_mm", lambda x, w: grouped(x, w, 0, 4), n(4, 8), n(2, 8, 4))
 add("mm", torch.matmul, n(2, 2, 3), n(3, 4))
 add("bmm", lambda x, w: x @ w, n(2, 1, 2, 3), n(3, 3, 1))
 add("dot", torch.dot, n(3), n(3))

@@ -22,6 +22,31 @@ def _(a: Arguments) -> Mapped:
     return Mapped(ops.MatMul(), ("self", "mat2"))
 
 
+@rule("_grouped_mm")
+def _(a: Arguments) -> Mapped:
+    """The rows of each group times a matrix of its own."""
+    x, w, ends = a.self, a.mat2, a.given.get("offs")
+    if a.given.get("bias") is not None or x.ndim != 2 or w.ndim != 3 or ends is None:
+        raise UnmappedError("other groups than those of rows, without biases")
+    stops = [int(end) for end in ends]
+    if stops[-1] != x.shape[0]:
+        raise UnmappedError("rows that are in no group")
+    nodes, parts = [], []
+    for i, (start, stop) in enumerate(zip([0, *stops], stops, strict=False)):
+        if start < stop:
+            nodes += [
+                Node(f"x{i}", ops.Slice(start, stop, 1, 0), "x"),
+                Node(f"w{i}", ops.Select(i, 0), "w"),
+                Node(f"z{i}", ops.MatMul(), f"x{i}", f"w{i}"),
+            ]
+            parts.append(f"z{i}")
+    if len(parts) > 1:
+        nodes.append(Node("z", ops.Concatenate(0), *parts))
+    if not parts:
+        raise UnmappedError("groups without rows")
+    return Mapped(Composed("grouped product", *nodes, inputs=("x", "w")), ("self", "mat2"))
+
+
 @rule("dot", "vdot")
 def _(a: Arguments) -> Mapped:
     return Mapped(ops.MatMul(), ("self", "tensor" if "tensor" in a.given else "other"))

@@ -53,6 +53,37 @@ def _(a: Arguments) -> Mapped:
     return _picked(a, np.rot90(_numbered(a.self.shape), a.k, tuple(a.dims)), "rot90")
 
 
+@rule("as_strided")
+def _(a: Arguments) -> Mapped:
+    """The elements in these places of the memory."""
+    x, first = a.self, a.storage_offset
+    held = _strided(x.shape, x.stride())
+    taken = _strided(a.size, a.stride)
+    out = a.outs[0]
+    assert out is not None
+    if first is not None:
+        if out.untyped_storage().data_ptr() != x.untyped_storage().data_ptr():
+            raise UnmappedError("an offset into memory that was written into")
+        taken = taken + first - x.storage_offset()
+    order = np.argsort(held, axis=None)
+    found = np.minimum(np.searchsorted(held.ravel()[order], taken), held.size - 1)
+    places = order[found]
+    alone = np.unique(held).size == held.size
+    if not alone or not np.array_equal(held.ravel()[places], taken):
+        raise UnmappedError("memory that is shared by elements, or that is not the tensor's own")
+    if not np.array_equal(numbers(x).ravel()[places], numbers(out), equal_nan=True):
+        raise UnmappedError("strides of a tensor that was written into")
+    return _picked(a, places, "as_strided")
+
+
+def _strided(shape: Any, strides: Any) -> Any:
+    """The place in memory of every element, from that of the first one."""
+    places: Any = np.zeros((), int)
+    for n, step in zip(shape, strides, strict=True):
+        places = places[..., None] + np.arange(n) * step
+    return places
+
+
 @rule("take")
 def _(a: Arguments) -> Mapped:
     return _picked(a, numbers(a.index), "take")
