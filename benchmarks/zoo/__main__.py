@@ -53,7 +53,9 @@ def summary(results: Sequence[Result]) -> str:
     whole = [r for r in ran if not r.unjudged]
     lacking: Counter[str] = Counter()
     models: Counter[str] = Counter()
+    known: Counter[str] = Counter()
     for r in ran:
+        known.update(r.known)
         lacking.update(r.unjudged)
         models.update(list(r.unjudged))
     lines = [
@@ -61,8 +63,10 @@ def summary(results: Sequence[Result]) -> str:
         f"every node judged: {len(whole)} of {len(ran)} ({len(whole) / max(len(ran), 1):.1%})",
         f"nodes: {sum(r.nodes for r in ran)}, not judged: {sum(lacking.values())}",
         f"results judged: {sum(r.results for r in ran)}, outside their bound: "
-        f"{sum(len(r.alarms) for r in ran)} in {sum(bool(r.alarms) for r in ran)} models, "
+        f"{sum(len(r.alarms) for r in ran) + known.total()} in "
+        f"{sum(bool(r.alarms or r.known) for r in ran)} models, "
         f"undecided: {sum(len(r.unknown) for r in ran)}",
+        f"of these a known discrepancy of PyTorch: {dict(known)}",
         f"gradients bitwise those of the plain step: {sum(r.same for r in ran)} of {len(ran)}",
     ]
     if ran:

@@ -19,6 +19,7 @@ import torch
 
 import gradparity as gp
 
+from .discrepancies import discrepancy_of
 from .models import Build
 
 __all__ = ["Result", "loss_of", "measure", "measured_apart"]
@@ -35,10 +36,11 @@ class Result:
     ----------
     nodes, results : how many ops ran, and how many results of theirs were judged.
     unjudged : the ops without a formula, with the reason, by count.
-    alarms : the results that are not at parity.
+    alarms : the results that are not at parity, but for those of `known`.
+    known : how many results show a known discrepancy of PyTorch, by op.
     unknown : the results that could not be decided.
     same : whether the parameter gradients are bitwise those of the plain step.
-    share : the largest error, as a share of its bound.
+    share : the largest error inside its bound, as a share of it; `sharpest` is its finding.
     seconds, ratio : of the plain step, and of the recorded and judged one to that.
     memory : peak RSS above that before the step, recorded to plain; 0 if it cannot be told.
     failed : the exception, where the model did not run.
@@ -50,9 +52,11 @@ class Result:
     results: int = 0
     unjudged: dict[str, int] = field(default_factory=dict)
     alarms: list[str] = field(default_factory=list)
+    known: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     same: bool = True
     share: float = 0.0
+    sharpest: str = ""
     seconds: float = 0.0
     ratio: float = 0.0
     memory: float = 0.0
@@ -77,6 +81,8 @@ class Result:
         said += "" if self.same else ", GRADIENTS DIFFER FROM THE PLAIN STEP"
         for why, count in self.unjudged.items():
             said += f"\n    not judged: {why} ({count})"
+        for function, count in self.known.items():
+            said += f"\n    discrepancy of PyTorch: {function} ({count})"
         for alarm in self.alarms[:6]:
             said += f"\n    ALARM {alarm}"
         for unknown in self.unknown[:3]:
@@ -137,17 +143,23 @@ def measure(name: str, dtype: str, build: Build) -> Result:
     plain = (first + second) / 2
     recording = recordings[0]
     found = gp.check(recording).runs[0].findings
-    shares = [f.error / f.bound for f in found if f.bound and f.elements and f.parity is not None]
+    wrong = [f for f in found if f.parity is False]
+    known = [discrepancy_of(recording.places[f.node].function, dtype, f.note)
+             if f.node in recording.places else None for f in wrong]  # fmt: skip
+    nearest = max((f for f in found if f.bound and f.parity is True),
+                  key=lambda f: f.error / f.bound, default=None)  # fmt: skip
     return Result(
         name,
         dtype,
         nodes=len(recording.places),
         results=sum(1 for f in found if f.elements),
         unjudged=dict(Counter(_why(u) for u in recording.unjudged)),
-        alarms=[_in_a_line(f) for f in found if f.parity is False],
+        alarms=[_in_a_line(f) for f, k in zip(wrong, known, strict=True) if k is None],
+        known=dict(Counter(k.function for k in known if k)),
         unknown=[_in_a_line(f) for f in found if f.verdict == "inconclusive" and f.elements],
         same=same,
-        share=max(shares, default=0.0),
+        share=nearest.error / nearest.bound if nearest else 0.0,
+        sharpest=f"{nearest.op}: {_in_a_line(nearest)}" if nearest else "",
         seconds=plain,
         ratio=wall / plain,
         memory=memory / plain_memory if plain_memory > 1 << 20 else 0.0,
