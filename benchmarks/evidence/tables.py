@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["markdown", "stamp", "write"]
+__all__ = ["markdown", "stamp", "version_of", "write"]
 
 PACKAGES = ("gradparity", "numpy", "torch", "jax", "chex")
 
@@ -24,11 +24,12 @@ def stamp(quick: bool, seeds: str) -> str:
     """Return versions and machine, without a date, so that the same run gives the same text."""
     size = "quick run" if quick else "full run"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    python = f"Python {platform.python_version()} on {platform.machine()}, {cores} cores"
-    return f"{size}; {', '.join(map(_version, PACKAGES))}; {python}; {seeds}"
+    python = f"Python {platform.pythonversion_of()} on {platform.machine()}, {cores} cores"
+    return f"{size}; {', '.join(map(version_of, PACKAGES))}; {python}; {seeds}"
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Name an installed package with its version."""
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:

@@ -29,7 +29,7 @@ def import_torchvision() -> None:
     here uses one of them, so that module is replaced by an empty one.
     """
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         for loaded in [name for name in sys.modules if name.startswith("torchvision")]:
             del sys.modules[loaded]
