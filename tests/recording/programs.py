@@ -104,6 +104,10 @@ for _name in (
         low=_name not in ("special_log_ndtr", "special_i1e"))  # fmt: skip
 for _name in "log log1p log2 log10 sqrt rsqrt reciprocal lgamma".split():
     add(_name, getattr(torch, _name), pos(2, 3))
+add("add", lambda x, y: x.float() + y.double(), n(2, 3), n(2, 3))
+add("sub", lambda x, y: x.double() - y.float(), n(2, 3), n(3))
+add("mul", lambda x, y: x.float() * y.double(), n(2, 3), n(2, 1))
+add("maximum", lambda x, y: torch.maximum(x.float(), y.double()), n(2, 3), n(2, 3))
 add("exp", torch.exp, n())
 add("exp", lambda x: torch.exp_(x.clone()), n(2, 3))
 add("tanh", lambda x: torch.tanh(x.t()), n(2, 3))

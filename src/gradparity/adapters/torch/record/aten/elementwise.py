@@ -26,7 +26,8 @@ from .....core.vocabulary.functions import (
     Tan,
     XLogY,
 )
-from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
+from .....core.vocabulary.programs import Cast
+from .table import RULES, Arguments, Mapped, UnmappedError, chain, constant, rule
 from .tensors import numbers
 
 __all__: list[str] = []
@@ -323,3 +324,29 @@ def _(a: Arguments) -> Mapped:
 @rule("glu")
 def _(a: Arguments) -> Mapped:
     return Mapped(ops.GLU(axis=a.dim))
+
+
+def _promoting(of: Callable[[Arguments], Mapped]) -> Callable[[Arguments], Mapped]:
+    """The rule for floats of two formats: the coarser one is cast, and its gradient back."""
+
+    def promoted(a: Arguments) -> Mapped:
+        mapped, out = of(a), a.outs[0]
+        assert out is not None
+        tensors = [a.given[name] if isinstance(name, str) else None for name in mapped.inputs]
+        casts = [
+            isinstance(t, torch.Tensor) and t.is_floating_point() and t.dtype != out.dtype
+            for t in tensors
+        ]
+        if not any(casts) or isinstance(mapped.op, Composed):
+            return mapped
+        names = [f"x{i}" for i in range(len(casts))]
+        nodes = [Node(f"c{i}", Cast(), f"x{i}") for i, cast in enumerate(casts) if cast]
+        given = [f"c{i}" if cast else f"x{i}" for i, cast in enumerate(casts)]
+        op = Composed(mapped.op.name, *nodes, Node("z", mapped.op, *given), inputs=names)
+        return Mapped(op, mapped.inputs, mapped.outputs)
+
+    return promoted
+
+
+for _name in ("add", "sub", "rsub", "mul", "div", "maximum", "minimum"):
+    rule(_name)(_promoting(RULES[_name]))

@@ -17,6 +17,7 @@ from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 
 __all__ = [
+    "RULES",
     "Arguments",
     "Mapped",
     "UnmappedError",
