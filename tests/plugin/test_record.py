@@ -53,7 +53,7 @@ class TestVerdict:
         result.assert_outcomes(passed=2, failed=1)
         out = result.stdout.str()
         assert "the fault has fired" in out
-        result.stdout.fnmatch_lines(["E       AssertionError: mismatch in *case 'training'"])
+        result.stdout.fnmatch_lines(["E       AssertionError: convention in *case 'training'"])
         result.stdout.fnmatch_lines(["*= gradient parity =*", "3 tests, 4 runs, *"])
         for own in ("concluded", "__exit__", "contextlib"):
             assert own not in out
