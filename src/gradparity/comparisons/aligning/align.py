@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
 
-import numpy as np
-
-from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
-from ...core.formulas.movements import Reshape
-from ...core.formulas.op import Movement, Op
-from ...core.network.calls import Call
+from ...core.network.calls import Place
 from ...core.network.quantity import Quantity
 from ..findings.finding import STRUCTURE, Finding, Verdict, as_written
 from ..recording.recording import Recording
 from ..report.records import Run
 from ..report.report import Report
-from .causes import Cause, cause_at
-from .replay import replayed
-from .values import Partners, Program
+from .edits import Edit
+from .gradients import is_noise, parting_of_gradients, unpaired_gradients
+from .side import Side
+from .values import Program
 
 __all__ = ["align"]
 
 #: The most differences that are looked for, each corrected before the next.
 SEVERAL = 6
-#: The most arrays of one size that are tried together.
-MOST_PACKED = 24
+#: The most changes of a node that are tried on the whole program.
+TRIED = 12
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -64,7 +59,7 @@ def align(one: Recording, other: Recording) -> Report:
     >>> report.exit_code
     1
     >>> [f.note for _, f in report.findings() if f.parity is False]
-    ["approximate is none here and tanh there: with it, it pairs with 'gelu_1'"]
+    ["approximate is none here and tanh there; with it, it pairs with 'gelu_1'..."]
     """
     for what, given in (("one", one), ("other", other)):
         if not isinstance(given, Recording):
@@ -94,143 +89,145 @@ class _Alignment:
     """The pairing of one program's values with another's."""
 
     def __init__(self, one: Program, other: Program) -> None:
-        self.one, self.other = one, other
-        self.near = max(one.near, other.near)
-        self.partners = Partners({**other.leaves, **other.value}, self.near)
+        near = max(one.near, other.near)
+        self.sides = Side(one, near), Side(other, near)
+        #: (which program, node, change, where `one` parts) of each difference.
+        self.found: list[tuple[int, str, Edit, str]] = []
 
     def findings(self) -> Iterator[Finding]:
         """One for every value, and for every gradient where all values pair."""
-        instead: dict[str, Op] = {}
-        causes: dict[str, Cause] = {}
-        value: Mapping[str, NDArray] = self.one.value
         for _ in range(SEVERAL):
-            tried = ((call.place.node, self._cause(call, value)) for call in self._parted(value))
-            node, cause = next(((n, c) for n, c in tried if c), ("", None))
-            if cause is None:
+            if not self._correct_one():
                 break
-            causes[node], instead[node] = cause, cause.op
-            value = replayed(self.one, instead)
-        left = {call.place.node for call in self._parted(value)}
-        yield from self._of_values(value, causes, left)
-        if not causes and not left:
+        left = self._parted()
+        yield from self._of_values(left)
+        if not self.found and not any(left):
             yield from self._of_gradients()
 
-    def _cause(self, call: Call, value: Mapping[str, NDArray]) -> Cause | None:
-        def now(c: Call) -> Call:
-            inputs = (replace(o, array=value.get(o.source, o.array)) for o in c.inputs)
-            return replace(c, inputs=tuple(inputs))
+    def _parted(self) -> tuple[list[str], list[str]]:
+        one, other = self.sides
+        parted = one.parted(other), other.parted(one)
+        return [c.place.node for c in parted[0]], [c.place.node for c in parted[1]]
 
-        def after(name: str) -> list[Call]:
-            return [now(c) for c in self.one.calls if any(o.source == name for o in c.inputs)]
+    def _correct_one(self) -> bool:
+        """Find the next difference, in either program, and correct it there."""
+        parted = self._parted()
+        before = self._lost(*self.sides)
+        best: tuple[int, int, str, Edit, Side] | None = None
+        for which, nodes in enumerate(parted):
+            side, other = self.sides[which], self.sides[1 - which]
+            for node in nodes:
+                for i, edit in enumerate(side.causes(side.nodes[node], other)):
+                    made = side.changed(node, edit) if i < TRIED else None
+                    if made is None:
+                        continue
+                    pair = (made, other) if which == 0 else (other, made)
+                    rest = made.parted(other) or other.parted(made)
+                    lost = 0 if not rest else 1 + self._lost(*pair)
+                    if lost < (best[0] if best else before + 1):
+                        best = lost, which, node, edit, made
+                    if not rest:
+                        break
+                if best and not best[0]:
+                    break
+            if best and not best[0]:
+                break
+        if best is None:
+            return False
+        _, which, node, edit, made = best
+        at = node if which == 0 else (parted[0] or [""])[0]
+        self.found.append((which, node, edit, at))
+        self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
+        return True
 
-        return cause_at(now(call), after, self._flattened(call, value), self.partners)
+    def _lost(self, one: Side, other: Side) -> int:
+        """How many values have no partner."""
+        return len(one.lost(other)) + len(other.lost(one))
 
-    def _flattened(self, call: Call, value: Mapping[str, NDArray]) -> NDArray | None:
-        """What the first input of a call was before it was flattened; None if it was not."""
-        nodes = {name: c for c in self.one.calls for name in c.names}
-        made = nodes.get(call.inputs[0].source)
-        while made is not None and isinstance(made.op, Reshape):
-            o = made.inputs[0]
-            array = value.get(o.source, o.array)
-            if array.ndim > 2:
-                return array
-            made = nodes.get(o.source)
-        return None
-
-    def _lost(self, value: Mapping[str, NDArray]) -> dict[str, Call]:
-        """The values without a partner, with the calls that gave them."""
-        return {
-            name: call
-            for call in self.one.calls
-            for name in self.one.gives(call)
-            if not self.partners.of(value[name])
-        }
-
-    def _parted(self, value: Mapping[str, NDArray]) -> list[Call]:
-        """The calls at which the programs part, the earliest first."""
-        lost = self._lost(value)
-        nodes = {call.place.node: call for call in self.one.calls}
-
-        def heals(name: str, seen: frozenset[str] = frozenset()) -> bool:
-            """Whether all that depends on a value without a partner has one again."""
-            users = self.one.users.get(name, ())
-            if not users or name in seen:
-                return False
-            after = (g for node in users for g in self.one.gives(nodes[node]))
-            return all(g not in lost or heals(g, seen | {name}) for g in after)
-
-        found: dict[str, Call] = {}
-        for name, call in lost.items():
-            before = [o.source for o in call.inputs if o.source]
-            explained = any(b in lost and not heals(b) for b in before)
-            if not explained and not heals(name) and not self._is_layout(call):
-                found.setdefault(call.place.node, call)
-        return list(found.values())
-
-    def _is_layout(self, call: Call) -> bool:
-        """Whether it only rearranges parameters, which the other program may hold in any layout."""
-        sources = [o.source for o in call.inputs if o.source]
-        return isinstance(call.op, Movement) and all(s in self.one.leaves for s in sources)
-
-    def _of_values(
-        self, value: Mapping[str, NDArray], causes: Mapping[str, Cause], left: set[str]
-    ) -> Iterator[Finding]:
-        lost = self._lost(value)
-        for call in self.one.calls:
+    def _of_values(self, left: tuple[list[str], list[str]]) -> Iterator[Finding]:
+        one, other = self.sides
+        lost = one.lost(other)
+        notes: dict[str, str] = {}
+        for which, node, edit, at in self.found:
+            notes.setdefault(at, self._said(which, node, edit))
+        for node in left[0]:
+            said = "the other program has no such value, although it has all that it is made of"
+            notes.setdefault(node, said)
+        if left[1] and not left[0] and not notes:
+            where = _where(other.nodes[left[1][0]].place)
+            notes[""] = f"this program has no value that the other one has at {where}"
+        ends = [call.place.node for call in one.program.calls][-1:]
+        if "" in notes:  # it shows in the other program alone
+            notes.setdefault(ends[0] if ends else "", notes.pop(""))
+        for call in one.program.calls:
             node = call.place.node
-            for name in self.one.gives(call):
-                q, op = Quantity.value(name), as_written(call.op)
-                found = Finding(q, node, op, Verdict.ROUNDING, self.one.value[name].size)
-                found = replace(found, module=call.place.module, source=call.place.source)
-                if node in causes:
-                    cause = causes[node]
-                    said = f"{cause.said}: with it, it pairs with {cause.partners[0]!r}"
-                    yield replace(found, verdict=Verdict.MISMATCH, note=said)
-                elif node in left:
-                    said = "the other program has no such value, although it has all inputs of it"
-                    yield replace(found, verdict=Verdict.MISMATCH, note=said)
+            for name in one.program.gives(call):
+                size = one.program.value[name].size
+                found = _finding(Quantity.value(name), call.place, as_written(call.op), size)
+                if node in notes:
+                    yield replace(found, verdict=Verdict.MISMATCH, note=notes[node])
                 elif name in lost:
                     yield replace(found, verdict=Verdict.VACUOUS, elements=0, note=HEALED)
                 else:
                     yield found
 
+    def _said(self, which: int, node: str, edit: Edit) -> str:
+        """A difference in words, with the place in the other program."""
+        said = edit.said.format(here=("here", "there")[which], there=("there", "here")[which])
+        if which == 1:
+            return f"at {_where(self.sides[1].nodes[node].place)} of the other program: {said}"
+        name = self.sides[0].nodes[node].names[0]
+        partners = self.sides[1].partners.of(self.sides[0].value[name])
+        if not partners or self.sides[0].value[name].size < 2:
+            return f"{said}; with it, what is made of it pairs"
+        return f"{said}; with it, it pairs with {self._partner(partners[0])}"
+
+    def _partner(self, name: str) -> str:
+        """A value of the other program, with its place."""
+        for call in self.sides[1].program.calls:
+            if name in call.names:
+                return _where(call.place)
+        return repr(name)
+
     def _of_gradients(self) -> Iterator[Finding]:
         """The gradients by parameters and inputs, paired in any layout, packed or not."""
-        there = {name: total.got for name, total in self.other.recording.leaves.items()}
-        packed = Partners(_together(there), self.near)
-        own = {name: total.got for name, total in self.one.recording.leaves.items()}
-        parts = {
-            part
-            for names, joined in _together(own).items()
-            if Partners(there, self.near).of(joined)
-            for part in names.split("+")
-        }
-        silent = {
-            f.quantity.name
-            for _, f in self.one.recording.report().findings()
-            if f.final and f.verdict is Verdict.VACUOUS
-        }
-        for name, got in own.items():
-            found = Finding(Quantity.grad(name), name, "", Verdict.ROUNDING, got.size, final=True)
-            if name in silent:
-                yield replace(found, verdict=Verdict.VACUOUS, note=STRUCTURE)
-            elif packed.of(got) or name in parts or not np.any(got):
-                yield found
-            else:
-                said = "the other program has no such gradient, although it has all values"
+        one, other = self.sides
+        mine, theirs, alone = unpaired_gradients(one, other)
+        node, said = parting_of_gradients(one, other) if mine else ("", "")
+        said = said.format(here="here", there="there")
+        if (mine or theirs) and not said.count("through"):
+            back, reason = parting_of_gradients(other, one)
+            if reason.count("through") or not said:
+                reason = reason.format(here="there", there="here")
+                said = f"at {_where(other.nodes[back].place) if back in other.nodes else back} of "
+                said += f"the other program: {reason}"
+        places = one.program.recording.places
+        for name, total in one.program.recording.leaves.items():
+            place = places.get(node, Place(name)) if name in mine else Place(name)
+            found = _finding(Quantity.grad(name), place, "", total.got.size, final=True)
+            if name in mine:
+                said = said or "the other program has no such gradient, although all values pair"
                 yield replace(found, verdict=Verdict.MISMATCH, note=said)
+            elif name in alone:
+                note = "the other program has no gradient by it, so it is not compared"
+                yield replace(found, verdict=Verdict.INCONCLUSIVE, note=note)
+            elif is_noise(one, name):
+                yield replace(found, verdict=Verdict.VACUOUS, note=STRUCTURE)
+            else:
+                yield found
+        for name in [] if mine else theirs:
+            place, note = Place(name), f"{said}; this program has no such gradient"
+            size = other.program.recording.leaves[name].got.size
+            found = _finding(Quantity.grad(name), place, "", size, final=True)
+            yield replace(found, verdict=Verdict.MISMATCH, note=f"of the other program: {note}")
 
 
-def _together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Each array, and two or three of one size as one: q, k and v may be packed."""
-    found = dict(arrays)
-    by_size: dict[int, list[str]] = {}
-    for name, array in arrays.items():
-        by_size.setdefault(array.size, []).append(name)
-    for names in by_size.values():
-        for n in (2, 3):
-            if len(names) <= MOST_PACKED:
-                for some in combinations(names, n):
-                    joined = [arrays[name].ravel() for name in some]
-                    found["+".join(some)] = np.concatenate(joined)
-    return found
+def _finding(q: Quantity, place: Place, op: str, size: int, final: bool = False) -> Finding:
+    found = Finding(q, place.node, op, Verdict.ROUNDING, size, final=final)
+    return replace(found, module=place.module, source=place.source)
+
+
+def _where(place: Place) -> str:
+    """A node with its module and the line of the user's code, where they are known."""
+    more = ", ".join(filter(None, (place.module, place.source)))
+    return f"{place.node!r} ({more})" if more else repr(place.node)

@@ -1,11 +1,11 @@
-"""Why two programs part at a node: another op there with which its value has a partner."""
+"""What a node may compute in the other program: other numbers, inputs or arrangements of its op."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from itertools import permutations
-from typing import Any, NamedTuple
+from itertools import chain, permutations
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from ...core.network.composed import Composed
 from ...core.network.network import Network
 from ...core.network.nodes import Node
 from ..explain.variants import variants
-from .values import Partners
+from .edits import Edit, wide
+from .values import Program
 
-__all__ = ["Cause", "cause_at"]
+__all__ = ["MOST", "changes", "numbers_in"]
 
 #: Numbers that people give an argument of an op, by its name.
 USUAL: dict[str, tuple[float, ...]] = {
@@ -28,81 +29,181 @@ USUAL: dict[str, tuple[float, ...]] = {
     "b": (1.0, 1.702),
     "scale": (1.0, 0.125, 0.25, 0.5),
     "p": (0.0, 0.1, 0.2, 0.5),
-    "axis": (),
+}
+#: Whole numbers that people give an argument.
+WHOLE: dict[str, tuple[int, ...]] = {
+    "stride": (1, 2, 3),
+    "dilation": (1, 2, 3),
+    "axis": (-1, 0, 1, 2, 3),
+    "correction": (0, 1),
+    "shift": (-1, 1),
 }
 #: Words that people give an argument.
 WORDS: dict[str, tuple[str, ...]] = {"approximate": ("none", "tanh")}
-#: The most elements of a node whose variants are tried.
-MOST = 2_000_000
+#: The most elements of a node whose changes are tried, and the most values tried as an input.
+MOST, MANY = 2_000_000, 48
+#: The most numbers of the other program that are tried for one argument.
+NUMBERS = 24
 
 
-class Cause(NamedTuple):
-    """Another op at a node with which its value has a partner, in words."""
-
-    op: Op
-    said: str
-    partners: tuple[str, ...]
-
-
-def cause_at(
+def changes(
     call: Call,
-    after: Callable[[str], Sequence[Call]],
+    y: Sequence[NDArray],
+    program: Program,
+    value: Mapping[str, NDArray],
+    other: Program,
     before: NDArray | None,
-    partners: Partners,
-) -> Cause | None:
-    """The first other op at this node whose value the other program has; None if none does.
+) -> Iterator[Edit]:
+    """What people write instead of a node, the likeliest first.
 
     Parameters
     ----------
-    after : the calls that take the value of a name: the other program may have a value of theirs
-        alone, where it adds up in another order.
+    y : the inputs of the call, in float64.
+    program, value : where the call is, and the values there.
+    other : the other program, whose constants are tried.
     before : what the first input was before it was flattened; None if it was not.
     """
-    y = tuple(_wide(o.array) for o in call.inputs)
     if sum(a.size for a in y) > MOST:
-        return None
-    with np.errstate(all="ignore"):
-        for said, op in (*_orders(call, before), *_others(call, y)):
-            z = _value(op, y)
-            if z is None:
+        return
+    numbers = numbers_in(other)
+    yield from _orders(call, before)
+    yield from (Edit(said, op) for said, op in _of_arguments(call.op, numbers))
+    if isinstance(call.op, Composed):
+        for step in call.op.network.body:
+            for said, op in _of_arguments(step.op, numbers):
+                yield Edit(f"{step.op.name}: {said}", call.op.with_op(step.name, op))
+    yield from _constants(call, y, other, numbers)
+    yield from _left_out(call, y)
+    yield from _arrangements(call, y)
+    yield from _other_inputs(call, y, program, value)
+
+
+def numbers_in(program: Program) -> tuple[float, ...]:
+    """The numbers that a program was written with: its constants, and the arguments of its ops."""
+    found: dict[float, None] = {}
+    for call in program.calls:
+        for o in call.inputs:
+            if not o.source and o.array.size == 1 and o.array.dtype.kind == "f":
+                found[float(o.array.reshape(()))] = None
+        steps = call.op.network.body if isinstance(call.op, Composed) else ()
+        for op in (call.op, *(step.op for step in steps)):
+            for each in fields(op) if is_dataclass(op) else ():
+                number = getattr(op, each.name)
+                if isinstance(number, float):
+                    found[number] = None
+    return tuple(x for x in found if np.isfinite(x))[:NUMBERS]
+
+
+def _of_arguments(op: Op, numbers: Sequence[float]) -> Iterator[tuple[str, Op]]:
+    """(words, op) with another value of one argument."""
+    if not is_dataclass(op):
+        return
+    for field in fields(op):
+        own: Any = getattr(op, field.name)
+        for other in _choices(field.name, own, numbers):
+            if other == own:
                 continue
-            found = partners.of(z) if z.size > 1 else []
-            found = found or _of_those_after(call.names[0], z, after, partners)
-            if found:
-                return Cause(op, said, tuple(found))
-    return None
+            try:
+                changed = replace(op, **{field.name: other})
+            except (*_REFUSED, AttributeError):
+                continue
+            yield f"{field.name} is {own} {{here}} and {other} {{there}}", changed
 
 
-def _value(op: Op, y: tuple[NDArray, ...]) -> NDArray | None:
-    """The first result of an op; None where it has none for these numbers."""
-    try:
-        z = op.forward(*y)
-    except (ValueError, TypeError, IndexError, ZeroDivisionError):
-        return None
-    first = np.asarray(z[0] if isinstance(z, tuple) else z)
-    return first if np.isfinite(first).any() else None
+_REFUSED = (ValueError, TypeError)
 
 
-def _of_those_after(
-    name: str, z: NDArray, after: Callable[[str], Sequence[Call]], partners: Partners
-) -> list[str]:
-    """The partners of what is made of a value, where it has another one; movements are passed."""
-    for user in after(name):
-        y = tuple(z if o.source == name else _wide(o.array) for o in user.inputs)
-        made = _value(user.op, y)
-        if made is None or made.size < 2:
+def _choices(name: str, own: Any, numbers: Sequence[float]) -> tuple[Any, ...]:
+    if isinstance(own, bool):
+        return (not own,)
+    if name == "padding" and isinstance(own, tuple):
+        sides = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2))
+        return ("same", *(((side),) * len(own) for side in sides))
+    if name in WHOLE:
+        whole = WHOLE[name]
+        if isinstance(own, tuple) and own and all(type(i) is int for i in own):
+            return tuple((i,) * len(own) for i in whole)
+        return whole if type(own) is int or own is None else ()
+    if isinstance(own, str):
+        return WORDS.get(name, ())
+    if isinstance(own, float) or own is None:
+        usual = USUAL.get(name, ())
+        return (*numbers, *usual) if isinstance(own, float) else usual
+    return ()
+
+
+def _constants(
+    call: Call, y: Sequence[NDArray], other: Program, numbers: Sequence[float]
+) -> Iterator[Edit]:
+    """The constants of a node replaced by those of the other program."""
+    known: dict[int, list[NDArray]] = {}
+    for there in other.calls:
+        for o in there.inputs:
+            if not o.source and o.array.size > 1:
+                known.setdefault(o.array.size, []).append(o.array)
+    for i, o in enumerate(call.inputs):
+        if o.source or not o.array.size:
             continue
-        if isinstance(user.op, Movement):
-            found = _of_those_after(user.names[0], made, after, partners)
-        else:
-            found = partners.of(made)
-        if found:
-            return found
-    return []
+        own = y[i]
+        if own.dtype.kind == "f" and (own == own.flat[0]).all():
+            for number in numbers:
+                if number != own.flat[0]:
+                    said = f"its number is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
+                    yield Edit(said, call.op, {i: np.full(own.shape, number)})
+        for array in known.get(own.size, ())[:MANY] if own.size > 1 else ():
+            same = array.dtype.kind == own.dtype.kind
+            if same and not np.array_equal(array.ravel(), own.ravel()):
+                said = f"its constant {i + 1} has other numbers {{there}}"
+                yield Edit(said, call.op, {i: wide(array).reshape(own.shape)})
 
 
-def _orders(call: Call, before: NDArray | None) -> Iterator[tuple[str, Op]]:
-    """(words, op) with the axes of the first input in another order before it was flattened."""
+def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
+    """The node left out: one of its inputs goes on instead."""
+    z = call.z[0] if call.z else None
+    if z is None or isinstance(call.op, Movement):
+        return
+    for i, (a, o) in enumerate(zip(y, call.inputs, strict=True)):
+        if a.shape == z.shape and a.dtype.kind == "f":
+            rest = [p.source or f"constant {k + 1}" for k, p in enumerate(call.inputs) if k != i]
+            said = f"{', '.join(rest)} left out {{there}}" if rest else "left out {there}"
+            said += f": only {o.source or 'its constant'} goes on" if rest else ""
+            yield Edit(f"{call.op.name}: {said}", call.op, keeps=i)
+
+
+def _arrangements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
+    """Inputs exchanged, transposed, mirrored, left out, and other modes of the op."""
+    letters = () if isinstance(call.op, Composed) else call.op.parameter_shapes()
+    names = tuple(f"input{i + 1}" for i in range(len(y)))
+    values = names[: len(names) - len(letters)]
+    given = dict(zip(letters, names[len(values) :], strict=True))
+    step = Network.open(Node("z", call.op, *values, **given), inputs=names).body[0]
+    for said, op in chain(variants(step, y)):
+        for i, o in enumerate(call.inputs):
+            said = said.replace(f"input{i + 1}", o.source or f"its constant {i + 1}")
+        yield Edit(said.removeprefix("right if ").removeprefix("right ") + " {there}", op)
+
+
+def _other_inputs(
+    call: Call, y: Sequence[NDArray], program: Program, value: Mapping[str, NDArray]
+) -> Iterator[Edit]:
+    """Another value of the program, computed before, in the place of an input."""
+    known: dict[str, NDArray] = dict(program.leaves)
+    for earlier in program.calls:
+        if earlier is call:
+            break
+        known.update((name, value[name]) for name in program.gives(earlier))
+    for i, o in enumerate(call.inputs):
+        if y[i].dtype.kind != "f" or y[i].size < 2:
+            continue
+        same = [n for n, a in known.items() if a.shape == y[i].shape and n != o.source]
+        for name in same[-MANY:][::-1]:
+            array: NDArray | str = name if name in value else wide(known[name])
+            own = o.source or f"constant {i + 1}"
+            yield Edit(f"it takes {own} {{here}} and {name} {{there}}", call.op, {i: array})
+
+
+def _orders(call: Call, before: NDArray | None) -> Iterator[Edit]:
+    """The axes of the first input in another order before it was flattened."""
     if before is None or before.ndim > 5:
         return
     n, letters = len(call.inputs), call.op.parameter_shapes()
@@ -118,56 +219,5 @@ def _orders(call: Call, before: NDArray | None) -> Iterator[tuple[str, Op]]:
             Node("flat", Reshape(shape, keep=0), "turned"),
             Node("z", call.op, "flat", *names[1 : n - len(letters)], **given),
         )
-        said = f"its input is flattened from axes in the order {(0, *order)} there"
-        yield said, Composed(call.op.name, *nodes, inputs=names)
-
-
-def _wide(a: NDArray) -> NDArray:
-    return a.astype(np.float64) if a.dtype.kind == "f" else a
-
-
-def _others(call: Call, y: tuple[NDArray, ...]) -> Iterator[tuple[str, Op]]:
-    """(words, op) of what people write instead."""
-    yield from _numbers(call.op)
-    if isinstance(call.op, Composed):
-        for step in call.op.network.body:
-            for said, op in _numbers(step.op):
-                yield f"{step.op.name}: {said}", call.op.with_op(step.name, op)
-        return
-    letters = call.op.parameter_shapes()
-    names = tuple(f"input{i + 1}" for i in range(len(y)))
-    values = names[: len(names) - len(letters)]
-    given = dict(zip(letters, names[len(values) :], strict=True))
-    step = Network.open(Node("z", call.op, *values, **given), inputs=names).body[0]
-    for said, op in variants(step, y):
-        for i, o in enumerate(call.inputs):
-            said = said.replace(f"input{i + 1}", o.source or f"its constant {i + 1}")
-        yield said, op
-
-
-def _numbers(op: Op) -> Iterator[tuple[str, Op]]:
-    """(words, op) with another value of one argument."""
-    if not is_dataclass(op):
-        return
-    for field in fields(op):
-        own: Any = getattr(op, field.name)
-        choices: tuple[Any, ...] = ()
-        if isinstance(own, bool):
-            choices = (not own,)
-        elif field.name == "padding" and isinstance(own, tuple):
-            n = len(own)
-            choices = ("same", ((0, 0),) * n, ((0, 1),) * n, ((1, 0),) * n, ((1, 1),) * n)
-        elif isinstance(own, str):
-            choices = WORDS.get(field.name, ())
-        elif isinstance(own, float) or own is None:
-            choices = USUAL.get(field.name, ())
-        for other in choices:
-            if other == own:
-                continue
-            try:
-                yield (
-                    f"{field.name} is {own} here and {other} there",
-                    replace(op, **{field.name: other}),
-                )
-            except (ValueError, TypeError):
-                continue
+        said = f"its input is flattened from axes in the order {(0, *order)} {{there}}"
+        yield Edit(said, Composed(call.op.name, *nodes, inputs=names))

@@ -1,4 +1,4 @@
-"""A recorded program once more, by the core's formulas, with other ops at some nodes."""
+"""A recorded program once more, by the core's formulas, with changes at some nodes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.op import Op
+from .edits import Edit, values_of
 from .values import Program
 
-__all__ = ["replayed"]
+__all__ = ["FAILED", "replayed"]
+
+#: What a formula raises for inputs that it has no value for.
+FAILED = (ValueError, TypeError, IndexError, ZeroDivisionError, KeyError)
 
 
-def replayed(program: Program, instead: Mapping[str, Op]) -> dict[str, NDArray]:
-    """Every value of a program in float64, where nodes compute other ops.
+def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] | None:
+    """Every value of a program in float64, with changes; None if a node has no value then.
 
     What does not depend on these nodes is as it was recorded.
     """
@@ -22,21 +25,16 @@ def replayed(program: Program, instead: Mapping[str, Op]) -> dict[str, NDArray]:
     changed: set[str] = set()
     with np.errstate(all="ignore"):
         for call in program.calls:
-            other = call.place.node in instead
-            if not other and not any(o.source in changed for o in call.inputs):
+            edit = edits.get(call.place.node)
+            if edit is None and not any(o.source in changed for o in call.inputs):
                 continue
-            y = tuple(
-                _wide(value[o.source]) if o.source in changed else _wide(o.array)
-                for o in call.inputs
-            )
-            z = instead.get(call.place.node, call.op).forward(*y)
-            each = z if isinstance(z, tuple) else (z,)
-            for name, array in zip(call.names, each, strict=False):
+            y = values_of(call, {n: value[n] for n in changed})
+            try:
+                z = (edit or Edit("", call.op)).forward(y, value)
+            except FAILED:
+                return None
+            for name, array in zip(call.names, z, strict=False):
                 if name in value:
-                    value[name] = np.asarray(array)
+                    value[name] = array
                     changed.add(name)
     return value
-
-
-def _wide(a: NDArray) -> NDArray:
-    return a.astype(np.float64) if a.dtype.kind == "f" else a

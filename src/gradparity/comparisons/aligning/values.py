@@ -38,6 +38,7 @@ class Program:
     value : name -> numbers, of all that calls gave.
     users : name -> the nodes that take it.
     leaves : name -> numbers, of the parameters and inputs with a gradient.
+    losses : the names of what the program was differentiated from.
     """
 
     recording: Recording
@@ -45,6 +46,7 @@ class Program:
     value: Mapping[str, NDArray]
     users: Mapping[str, tuple[str, ...]]
     leaves: Mapping[str, NDArray]
+    losses: tuple[str, ...]
 
     @classmethod
     def of(cls, recording: Recording) -> Program:
@@ -65,7 +67,13 @@ class Program:
         leaves = {
             o.source: o.array for call in calls for o in call.inputs if o.source in recording.leaves
         }
-        return cls(recording, calls, value, users, leaves)
+        ends = [
+            name
+            for call in calls
+            for name, dz in zip(call.names, call.dz, strict=False)
+            if name in value and value[name].size == 1 and name not in users and dz is not None
+        ]
+        return cls(recording, calls, value, users, leaves, tuple(ends))
 
     def gives(self, call: Call) -> Iterator[str]:
         """The names of what a call gave."""

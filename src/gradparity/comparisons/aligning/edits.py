@@ -1,0 +1,56 @@
+"""A change of one node: another op, or other inputs, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.op import Op
+from ...core.network.calls import Call
+
+__all__ = ["Edit", "values_of", "wide"]
+
+
+def wide(a: NDArray) -> NDArray:
+    """An array of numbers in float64; ids and masks as they are."""
+    return a.astype(np.float64) if a.dtype.kind == "f" else a
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What a node computes instead.
+
+    Attributes
+    ----------
+    said : in words; "{here}" stands for the edited program, "{there}" for the other one.
+    op : the op that the node computes.
+    inputs : slot -> the array, or the name of the value, that the op takes there instead.
+    keeps : the slot of the input that is returned as it is, where the op is left out.
+    times : what the value is multiplied by.
+    """
+
+    said: str
+    op: Op
+    inputs: Mapping[int, NDArray | str] = field(default_factory=dict)
+    keeps: int | None = None
+    times: float = 1.0
+
+    def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
+        """Compute the node from its inputs, and from the values of the program by name."""
+        taken = list(y)
+        for i, a in self.inputs.items():
+            taken[i] = wide(value[a]) if isinstance(a, str) else a
+        if self.keeps is not None:
+            return (np.asarray(taken[self.keeps]),)
+        z = self.op.forward(*taken)
+        each = z if isinstance(z, tuple) else (z,)
+        return tuple(np.asarray(a) * self.times if self.times != 1.0 else np.asarray(a)
+                     for a in each)  # fmt: skip
+
+
+def values_of(call: Call, value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
+    """The inputs of a call, those with a new value with that one."""
+    return tuple(wide(value.get(o.source, o.array)) for o in call.inputs)

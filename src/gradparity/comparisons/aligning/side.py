@@ -1,0 +1,167 @@
+"""One of two programs that are compared, and where it parts from the other one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.movements import Reshape
+from ...core.formulas.op import Movement
+from ...core.network.calls import Call
+from .causes import changes
+from .edits import Edit, values_of
+from .replay import FAILED, replayed
+from .values import Partners, Program, sorted_elements
+
+__all__ = ["Side"]
+
+#: The most factors that a value may have in the other program that are tried.
+FACTORS = 40
+
+
+class Side:
+    """A program with the changes made to it so far, and what each value is then.
+
+    Attributes
+    ----------
+    program : as it was recorded.
+    edits : by node.
+    value : name -> numbers, with these changes.
+    near : how near two values are that are the same.
+    """
+
+    def __init__(self, program: Program, near: float) -> None:
+        self.program, self.near = program, near
+        self.edits: dict[str, Edit] = {}
+        self.value: Mapping[str, NDArray] = program.value
+        self.nodes = {call.place.node: call for call in program.calls}
+        self._partners: Partners | None = None
+
+    def changed(self, node: str, edit: Edit) -> Side | None:
+        """The program with one more change; None if something has no value then."""
+        made = Side(self.program, self.near)
+        made.edits = {**self.edits, node: edit}
+        value = replayed(self.program, made.edits)
+        if value is None:
+            return None
+        made.value = value
+        return made
+
+    @property
+    def partners(self) -> Partners:
+        """The values of this program, to find those of the other among them."""
+        if self._partners is None:
+            constants = {
+                f"constant of {call.place.node}": o.array
+                for call in self.program.calls
+                for o in call.inputs
+                if not o.source and o.array.dtype.kind == "f" and o.array.size > 1
+            }
+            each = {**constants, **self.program.leaves, **self.value}
+            self._partners = Partners(each, self.near)
+        return self._partners
+
+    def lost(self, other: Side) -> dict[str, Call]:
+        """The values without a partner in the other program, with the calls that gave them."""
+        return {
+            name: call
+            for call in self.program.calls
+            for name in self.program.gives(call)
+            if not other.partners.of(self.value[name])
+        }
+
+    def parted(self, other: Side) -> list[Call]:
+        """The calls at which this program parts from the other one, the earliest first."""
+        lost = self.lost(other)
+        healed: dict[str, bool] = {}
+        for call in reversed(self.program.calls):
+            for name in self.program.gives(call):
+                users = self.program.users.get(name, ())
+                after = [g for u in users for g in self.program.gives(self.nodes[u])]
+                ends = not users and name not in self.program.losses
+                healed[name] = ends or (
+                    bool(after) and all(g not in lost or healed[g] for g in after)
+                )
+        found: dict[str, Call] = {}
+        for name, call in lost.items():
+            before = [o.source for o in call.inputs if o.source]
+            explained = any(b in lost and not healed[b] for b in before)
+            if not explained and not healed[name] and not self._is_layout(call):
+                found.setdefault(call.place.node, call)
+        return list(found.values())
+
+    def causes(self, call: Call, other: Side) -> Iterator[Edit]:
+        """The changes of a node with which its value, or one made of it, has a partner."""
+        y = values_of(call, self.value)
+        before = self._flattened(call)
+        tried = changes(call, y, self.program, self.value, other.program, before)
+        with np.errstate(all="ignore"):
+            for edit in tried:
+                z = self._first(edit, y)
+                if z is not None and self._pairs(call.names[0], z, other):
+                    yield edit
+            yield from self._factors(call, y, other)
+
+    def _first(self, edit: Edit, y: tuple[NDArray, ...]) -> NDArray | None:
+        """The first result of a change; None where it has none for these numbers."""
+        try:
+            z = edit.forward(y, self.value)[0]
+        except FAILED:
+            return None
+        return z if np.isfinite(z).any() else None
+
+    def _pairs(self, name: str, z: NDArray, other: Side) -> bool:
+        """Whether a value has a partner, or what is made of it; movements are passed."""
+        if (z.size > 1 or name in self.program.losses) and other.partners.of(z):
+            return True
+        for node in self.program.users.get(name, ()):
+            user = self.nodes[node]
+            own = values_of(user, self.value)
+            y = tuple(z if o.source == name else a for o, a in zip(user.inputs, own, strict=True))
+            made = self._first(Edit("", user.op), y)
+            if made is None or (made.size < 2 and user.names[0] not in self.program.losses):
+                continue
+            if isinstance(user.op, Movement):
+                if self._pairs(user.names[0], made, other):
+                    return True
+            elif other.partners.of(made):
+                return True
+        return False
+
+    def _factors(self, call: Call, y: tuple[NDArray, ...], other: Side) -> Iterator[Edit]:
+        """The value a number of times as large."""
+        z = self._first(Edit("", call.op), y)
+        if z is None or (z.size < 2 and call.names[0] not in self.program.losses):
+            return
+        own = sorted_elements(z)
+        factors: dict[float, None] = {}
+        lost = {n: other.value[n] for n in other.lost(self)}
+        for array in lost.values():
+            if array.size == z.size and np.abs(own).max(initial=0.0) > 0:
+                there = sorted_elements(array)
+                for sign, turned in ((1.0, own), (-1.0, -own[::-1])):
+                    i = int(np.abs(turned).argmax())
+                    if turned[i]:
+                        factors[sign * float(there[i] / turned[i])] = None
+        for times in list(factors)[:FACTORS]:
+            if times and np.isfinite(times) and self._pairs(call.names[0], z * times, other):
+                yield Edit(f"its value is {times:.6g} times as large {{there}}", call.op, times=times)
+
+    def _flattened(self, call: Call) -> NDArray | None:
+        """What the first input of a call was before it was flattened; None if it was not."""
+        nodes = {name: c for c in self.program.calls for name in c.names}
+        made = nodes.get(call.inputs[0].source) if call.inputs else None
+        while made is not None and isinstance(made.op, Reshape):
+            o = made.inputs[0]
+            array = self.value.get(o.source, o.array)
+            if array.ndim > 2:
+                return array
+            made = nodes.get(o.source)
+        return None
+
+    def _is_layout(self, call: Call) -> bool:
+        """Whether it only rearranges parameters, which the other program may hold in any layout."""
+        sources = [o.source for o in call.inputs if o.source]
+        return isinstance(call.op, Movement) and all(s in self.program.leaves for s in sources)
