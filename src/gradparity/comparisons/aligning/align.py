@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ...core.arithmetic.received import received
 from ...core.network.calls import Place
 from ...core.network.quantity import Quantity
 from ..findings.finding import STRUCTURE, Finding, Verdict, as_written
 from ..recording.recording import Recording
-from ..report.records import Run
+from ..report.records import ALIGNED, Run
 from ..report.report import Report
+from .answer import answer
+from .checked import check_recordings
 from .edits import Edit
 from .gradients import is_noise, parting_of_gradients, unpaired_gradients
 from .side import Side
-from .values import Program
+from .values import Partners, Program
 
 __all__ = ["align"]
 
@@ -61,19 +62,13 @@ def align(one: Recording, other: Recording) -> Report:
     >>> [f.note for _, f in report.findings() if f.parity is False]
     ["approximate is none here and tanh there; with it, it pairs with 'gelu_1'..."]
     """
-    for what, given in (("one", one), ("other", other)):
-        if not isinstance(given, Recording):
-            raise TypeError(f"align: {what} is {received(given)}; give a recording, gp.record(...)")
-        if not given.closed:
-            raise ValueError(f"align: the recording {what} has not ended")
-        if not given.calls:
-            raise ValueError(
-                f"align: the recording {what} has kept no numbers; record it with keep=True"
-            )
+    check_recordings("align", one, other)
     reports = [one.report(), other.report()]
-    findings = [*_Alignment(Program.of(one), Program.of(other)).findings()]
+    alignment = _Alignment(Program.of(one), Program.of(other))
+    findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
-    run = Run(name, f"{one.framework} and {other.framework}", "values", tuple(findings))
+    about = answer(one, other, findings)
+    run = Run(name, f"{one.framework} and {other.framework}", ALIGNED, findings, about=about)
     graph = {name: reports[0].graphs[one.name]}
     runs = [run, *(_named(r.runs[0], which) for r, which in zip(reports, ("one", "other"),
                                                                 strict=True))]  # fmt: skip
@@ -101,6 +96,7 @@ class _Alignment:
                 break
         left = self._parted()
         yield from self._of_values(left)
+        yield from self._of_losses(any(left))
         if not self.found and not any(left):
             yield from self._of_gradients()
 
@@ -170,6 +166,22 @@ class _Alignment:
                     yield replace(found, verdict=Verdict.VACUOUS, elements=0, note=HEALED)
                 else:
                     yield found
+
+    def _of_losses(self, told: bool) -> Iterator[Finding]:
+        """The losses, where they differ and nothing else says so."""
+        one, other = self.sides
+        for name in one.program.losses:
+            there = [other.value[n] for n in other.program.losses]
+            same = Partners({str(i): a for i, a in enumerate(there)}, one.near)
+            if there and not told and not same.of(one.value[name]):
+                numbers = float(one.value[name].reshape(())), float(there[0].reshape(()))
+                said = "the losses are {:.9g} here and {:.9g} there".format(*numbers)
+                q, place = Quantity.value(name), one.program.recording.places[self._node(name)]
+                found = _finding(q, place, "", 1)
+                yield replace(found, verdict=Verdict.MISMATCH, note=said)
+
+    def _node(self, name: str) -> str:
+        return next(c.place.node for c in self.sides[0].program.calls if name in c.names)
 
     def _said(self, which: int, node: str, edit: Edit) -> str:
         """A difference in words, with the place in the other program."""

@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.op import Movement
+from ...core.formulas.layers import Add
 from .side import Side
 from .values import Partners, sorted_elements
 
@@ -15,6 +17,8 @@ __all__ = ["arrived", "is_noise", "parting_of_gradients", "together", "unpaired_
 
 #: The most arrays of one size that are tried together.
 MOST_PACKED = 24
+#: How many nodes after a parameter are looked at for the terms of its gradient.
+NEARBY = 4
 
 
 def together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -35,16 +39,20 @@ def together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
 def is_noise(side: Side, name: str) -> bool:
     """Whether a gradient is zero but for rounding: its terms cancel, or there are none."""
     got = side.program.recording.leaves[name].got
-    largest = 0.0
-    for node in side.program.users.get(name, ()):
-        call = side.nodes[node]
-        terms = [np.abs(dz).max(initial=0.0) for dz in call.dz if dz is not None]
-        others = [
-            np.abs(o.array).max(initial=0.0)
-            for o in call.inputs
-            if o.source != name and o.array.dtype.kind == "f" and np.isfinite(o.array).all()
-        ]
-        largest = max(largest, max(terms, default=0.0) * max([1.0, *others]))
+    largest, names = 0.0, [name]
+    for _ in range(NEARBY):
+        calls = [side.nodes[node] for n in names for node in side.program.users.get(n, ())]
+        for call in calls:
+            terms = [np.abs(dz).max(initial=0.0) for dz in call.dz if dz is not None]
+            others = [
+                np.abs(o.array).max(initial=0.0)
+                for o in call.inputs
+                if o.source not in names and o.array.dtype.kind == "f"
+                if np.isfinite(o.array).all()
+            ]
+            largest = max(largest, max(terms, default=0.0) * max([1.0, *others]))
+        names = [n for call in calls if isinstance(call.op, Movement) for n in call.names]
+        names += [n for call in calls if isinstance(call.op, Add) for n in call.names]
     return bool(np.abs(got).max(initial=0.0) <= side.near * largest)
 
 

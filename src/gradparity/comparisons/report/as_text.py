@@ -50,9 +50,9 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         case: detail == "all" or (detail == "auto" and (few or case.startswith("digits")))
         for case in cases
     }
-    recorded = {run.case for run in report.runs if run.coverage}
+    recorded = {run.case for run in report.runs if run.coverage or run.answer}
     others = [case for case in cases if not full[case] and case not in recorded]
-    sections: list[Lines] = [[_header(report)]]
+    sections: list[Lines] = [[*_answers(report), _header(report)]]
     for case, runs in cases.items():
         whole = full[case] and (case not in recorded or detail == "all")
         sections += [[_nodes(some)] for some in _batches(runs if whole else [])]
@@ -63,6 +63,12 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
     kinks, *rest = ([*lines(report)] for lines in lists)
     kinks = shortened(kinks, LIMIT) if recorded else kinks
     return spaced([*sections, kinks, *_faults(report), *rest], _conclusion(report))
+
+
+def _answers(report: Report) -> Lines:
+    """Whether two programs are the same, and where they first part, in one sentence."""
+    style = STYLE[PARITY[report.exit_code]]
+    return [Text(run.answer, style=style) for run in report.runs if run.answer]
 
 
 def _header(report: Report) -> Text:
@@ -78,7 +84,7 @@ def _batches(columns: list[Any]) -> list[list[Any]]:
 
 def _nodes(runs: list[Run]) -> Table:
     """One case: a row per quantity, a column per implementation and dtype."""
-    about = f": {runs[0].about}" if runs[0].about else ""
+    about = f": {runs[0].about}" if runs[0].about and not runs[0].answer else ""
     table = _table(f"{runs[0].case}{about}", "error/bound in u", runs)
     for quantity, findings in quantities(runs):
         table.add_row(Text(quantity.replace(" -> ", "→")), *map(_cell, findings))

@@ -62,6 +62,9 @@ def headline(report: Report) -> str:
     """The earliest fault in one line, for pytest's short summary and the repr of a report."""
     bad = causes(report)
     untested = _untested(report)
+    answer = next((run.answer for run in report.runs if run.answer), "")
+    if answer:
+        return answer
     if bad:
         run, f, *_ = bad[0]
         place = f" {f.place}" if f.node else ""

@@ -15,6 +15,7 @@ from ..findings.finding import ONLY_AT_KINKS, SUM, Finding, Verdict, exit_code
 from ..findings.layout import grouped
 
 __all__ = [
+    "ALIGNED",
     "PARITY",
     "WORD",
     "Difference",
@@ -26,6 +27,9 @@ __all__ = [
     "share",
 ]
 
+#: The "dtype" of a run in which two programs are compared with each other; its `about` is the
+#: answer in one sentence.
+ALIGNED = "values"
 #: Meaning of an exit code.
 PARITY = {0: True, 1: False, 2: None}
 WORD = {0: "PARITY", 1: "NO PARITY", 2: "UNKNOWN"}
@@ -58,6 +62,11 @@ class Run:
     def column(self) -> str:
         """Implementation and dtype, the heading of a column of the report."""
         return f"{self.adapter} {self.dtype}"
+
+    @property
+    def answer(self) -> str:
+        """Of two programs that were compared, whether they are the same, in one sentence."""
+        return self.about if self.dtype == ALIGNED else ""
 
     @property
     def worst(self) -> Finding:

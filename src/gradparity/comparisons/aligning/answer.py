@@ -1,0 +1,44 @@
+"""Whether two programs are the same, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..findings.finding import Finding, Verdict
+from ..recording.recording import Recording
+
+__all__ = ["answer"]
+
+
+def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str:
+    """Say whether two programs are the same, or where they first part and why.
+
+    Parameters
+    ----------
+    findings : on the values of `one` and on the gradients.
+    """
+    wrong = [f for f in findings if f.parity is False]
+    undecided = [f for f in findings if f.verdict is Verdict.INCONCLUSIVE]
+    values = [f for f in findings if not f.quantity.is_gradient]
+    alone = sum(not f.elements for f in values)
+    if wrong:
+        first = wrong[0]
+        where = ", ".join(filter(None, (first.module, first.source)))
+        where = f"{first.node!r} ({where})" if where else f"{first.node!r}"
+        what = "gradients first part" if first.quantity.is_gradient else "they first part"
+        lead = "all values are the same; " if first.quantity.is_gradient else ""
+        places = len({(f.node, f.note) for f in wrong if not f.quantity.is_gradient})
+        more = f" (and {places - 1} more)" if places > 1 else ""
+        said = f"{one.name!r} and {other.name!r} differ: {lead}{what} at {where}: {first.note}{more}"
+    elif undecided:
+        names = ", ".join(f.quantity.name for f in undecided)
+        said = f"{one.name!r} and {other.name!r} have the same values, and it is unknown whether "
+        said += f"the gradients by {names} are the same"
+    else:
+        said = f"{one.name!r} and {other.name!r} are the same: {len(values) - alone} of "
+        said += f"{len(values)} values and all gradients pair"
+        said += f", {alone} values have no partner and do not matter" if alone else ""
+    for recording in (one, other):
+        if recording.unjudged:
+            said += f"; {recording.name!r}: {recording.coverage_in_words}"
+    return said

@@ -1,0 +1,242 @@
+"""Which parameters of two recorded programs are the same, and in which layout each has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, combinations, permutations
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ..recording.recording import Recording
+from .checked import check_recordings
+from .values import Partners, Program
+
+__all__ = ["Match", "ParameterMap", "map_parameters"]
+
+#: The most arrays that one may be packed from, and the most of one kind that are tried together.
+PARTS, MOST = 4, 16
+
+
+@dataclass(frozen=True)
+class Match:
+    """Parameters of two programs that are the same.
+
+    Attributes
+    ----------
+    one, other : their names; several where one program has them in one array.
+    layout : "same", "transposed", "axes (3, 2, 0, 1)" (those of `one`, in the order of `other`),
+        "reshaped", "packed along axis 0", "split along axis 0", "summed", or "other order".
+    proof : "values and gradients", "values", or "gradients".
+    also : names of `other` that match as well, which nothing tells apart.
+    """
+
+    one: tuple[str, ...]
+    other: tuple[str, ...]
+    layout: str
+    proof: str
+    also: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        also = f", or {', '.join(self.also)}" if self.also else ""
+        names = f"{' + '.join(self.one)} -> {' + '.join(self.other)}{also}"
+        return f"{names}: {self.layout} (by {self.proof})"
+
+
+@dataclass(frozen=True)
+class ParameterMap:
+    """The parameters of two programs.
+
+    Attributes
+    ----------
+    matches : those that are the same.
+    only_one, only_other : names of those without a match.
+    unused : names of those whose gradient is zero, in either program.
+    """
+
+    matches: tuple[Match, ...]
+    only_one: tuple[str, ...]
+    only_other: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        """The names in the other program of a parameter of the first one."""
+        for match in self.matches:
+            if name in match.one:
+                return match.other
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        lines = [str(match) for match in self.matches]
+        for what, names in (
+            ("only in the first program", self.only_one),
+            ("only in the second program", self.only_other),
+            ("with a gradient of zero", self.unused),
+        ):
+            lines += [f"{what}: {', '.join(names)}"] if names else []
+        return "\n".join(lines)
+
+
+def map_parameters(one: Recording, other: Recording) -> ParameterMap:
+    """Find which parameters and inputs of two recorded programs are the same, in which layout.
+
+    Parameters are matched by their values; equal values are told apart by the gradients, and
+    biases that the other program has as one by the gradients alone.  Only what the loss was
+    differentiated by is known.
+
+    Parameters
+    ----------
+    one, other : recorded with ``keep=True``; `align` of them has to give parity for the gradients
+        to tell anything.
+
+    Raises
+    ------
+    TypeError : something else than two recordings.
+    ValueError : a recording has not ended, or has not kept its numbers.
+
+    >>> import gradparity as gp, torch
+    >>> w = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3).requires_grad_()
+    >>> v = w.detach().T.contiguous().requires_grad_()
+    >>> x = torch.ones(4, 2, dtype=torch.float64)
+    >>> one = gp.record(lambda w: torch.tanh(x @ w).sum(), w, keep=True)
+    >>> other = gp.record(lambda v: torch.tanh(x @ v.T).sum(), v, keep=True)
+    >>> [(match.layout, match.proof) for match in gp.map_parameters(one, other).matches]
+    [('transposed', 'values and gradients')]
+    """
+    check_recordings("map_parameters", one, other)
+    first, second = _Leaves(Program.of(one)), _Leaves(Program.of(other))
+    near = max(first.near, second.near)
+    found: list[Match] = []
+    found += _single(first, second, near)
+    found += _packed(first, second, near, found)
+    found += [
+        Match(m.other, m.one, m.layout.replace("split", "packed"), m.proof)
+        for m in _packed(second, first, near, [Match(m.other, m.one, "", "") for m in found])
+    ]
+    found += _summed(first, second, near, found)
+    found += [
+        Match(m.other, m.one, m.layout, m.proof)
+        for m in _summed(second, first, near, [Match(m.other, m.one, "", "") for m in found])
+    ]
+    mine = {n for m in found for n in m.one}
+    theirs = {n for m in found for n in (*m.other, *m.also)}
+    silent = [n for side in (first, second) for n, g in side.gradient.items() if not np.any(g)]
+    return ParameterMap(
+        tuple(found),
+        tuple(n for n in first.value if n not in mine),
+        tuple(n for n in second.value if n not in theirs),
+        tuple(dict.fromkeys(silent)),
+    )
+
+
+class _Leaves:
+    """The parameters of a program: values and gradients by name."""
+
+    def __init__(self, program: Program) -> None:
+        self.value = dict(program.leaves)
+        self.gradient = {n: t.got for n, t in program.recording.leaves.items() if n in self.value}
+        self.near = program.near
+
+
+def _single(one: _Leaves, other: _Leaves, near: float) -> Iterator[Match]:
+    """One parameter there for one here."""
+    pool = Partners(other.value, near)
+    for name, value in one.value.items():
+        names = pool.of(value)
+        found = [(n, *_layout(one, other, name, n, near)) for n in names]
+        told = [f for f in found if f[2] == "values and gradients"] or found
+        known = [f for f in told if f[1] != "other order"] or told
+        if not known:
+            continue
+        same = next((f for f in known if f[0] == name), known[0])
+        also = tuple(f[0] for f in known if f is not same)
+        yield Match((name,), (same[0],), same[1], same[2], also)
+
+
+def _layout(one: _Leaves, other: _Leaves, a: str, b: str, near: float) -> tuple[str, str]:
+    """How one parameter lies in the other program, and what proves it."""
+    said = "other order"
+    for words, axes, mirrored in _arrangements(one.value[a].ndim):
+        if _lies(one.value[a], other.value[b], axes, mirrored, near):
+            same = one.value[a].shape == other.value[b].shape
+            said = words if words != "same" or same else "reshaped"
+            if _lies(one.gradient[a], other.gradient[b], axes, mirrored, near):
+                return said, "values and gradients"
+    if said == "other order" and Partners({b: other.gradient[b]}, near).of(one.gradient[a]):
+        return said, "values and gradients"
+    return said, "values"
+
+
+def _arrangements(n: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """(words, order of the axes, mirrored axes) of every layout, the plain ones first."""
+    if n > 5:
+        return
+    subsets = chain.from_iterable(combinations(range(n), k) for k in range(n + 1 if n > 2 else 1))
+    for mirrored in subsets:
+        for axes in permutations(range(n)):
+            plain = axes == tuple(range(n))
+            said = "same" if plain else "transposed" if n == 2 else f"axes {axes}"
+            said += f", mirrored along {mirrored}" if mirrored else ""
+            yield said, axes, mirrored
+
+
+def _lies(a: NDArray, b: NDArray, axes: tuple[int, ...], mirrored: tuple[int, ...], near: float
+          ) -> bool:  # fmt: skip
+    moved = np.transpose(np.flip(a, mirrored) if mirrored else a, axes).ravel()
+    return _near(moved, b.ravel(), near)
+
+
+def _near(a: NDArray, b: NDArray, near: float) -> bool:
+    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
+    return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= near * size)
+
+
+def _packed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> list[Match]:
+    """One parameter here that the other program has in parts."""
+    mine = {n for m in found for n in m.one}
+    theirs = {n for m in found for n in (*m.other, *m.also)}
+    free = {n: a for n, a in other.value.items() if n not in theirs}
+    matches = []
+    for name, value in one.value.items():
+        if name in mine:
+            continue
+        for axis, parts in ((a, k) for a in range(value.ndim) for k in range(2, PARTS + 1)):
+            if value.shape[axis] % parts:
+                continue
+            slices = np.split(value, parts, axis)
+            pool = Partners(free, near)
+            gradients = np.split(one.gradient[name], parts, axis)
+            names: list[str] = []
+            for a, g in zip(slices, gradients, strict=True):
+                fit = [n for n in pool.of(a) if n not in names]
+                told = [n for n in fit if Partners({n: other.gradient[n]}, near).of(g)]
+                names += (told or fit)[:1]
+            if len(names) == parts:
+                proved = all(
+                    Partners({n: other.gradient[n]}, near).of(g)
+                    for n, g in zip(names, gradients, strict=True)
+                )
+                proof = "values and gradients" if proved else "values"
+                matches.append(Match((name,), tuple(names), f"split along axis {axis}", proof))
+                break
+    return matches
+
+
+def _summed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> list[Match]:
+    """Parameters here that the other program has as their sum: they have the same gradient."""
+    mine = {n for m in found for n in m.one}
+    theirs = {n for m in found for n in (*m.other, *m.also)}
+    left: Mapping[str, NDArray] = {n: g for n, g in one.gradient.items() if n not in mine}
+    matches = []
+    for name, value in other.value.items():
+        if name in theirs:
+            continue
+        gradient = other.gradient[name]
+        same = [n for n, g in left.items() if np.any(g) and _near(g.ravel(), gradient.ravel(), near)]
+        for some in combinations(same[:MOST], 2):
+            total = one.value[some[0]] + one.value[some[1]]
+            if _near(total.ravel(), value.ravel(), near):
+                matches.append(Match(some, (name,), "summed", "values and gradients"))
+                break
+    return matches
