@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
 
 from ...core.network.calls import Place
 from ...core.network.quantity import Quantity
@@ -16,7 +18,7 @@ from .checked import check_recordings
 from .edits import Edit
 from .gradients import is_noise, parting_of_gradients, unpaired_gradients
 from .side import Side
-from .values import Partners, Program
+from .values import Partners, Program, Sorted
 
 __all__ = ["align"]
 
@@ -80,12 +82,22 @@ def _named(run: Run, which: str) -> Run:
     return replace(run, case=f"{which}: {run.case}")
 
 
+class _Found(NamedTuple):
+    """A change of one of the programs, and the program with it."""
+
+    which: int
+    node: str
+    edit: Edit
+    made: Side
+
+
 class _Alignment:
     """The pairing of one program's values with another's."""
 
     def __init__(self, one: Program, other: Program) -> None:
         near = max(one.near, other.near)
-        self.sides = Side(one, near), Side(other, near)
+        known = Sorted(one.value, one.leaves, other.value, other.leaves)
+        self.sides = Side(one, near, known), Side(other, near, known)
         #: (which program, node, change, where `one` parts) of each difference.
         self.found: list[tuple[int, str, Edit, str]] = []
 
@@ -108,33 +120,35 @@ class _Alignment:
     def _correct_one(self) -> bool:
         """Find the next difference, in either program, and correct it there."""
         parted = self._parted()
-        before = self._lost(*self.sides)
-        best: tuple[int, int, str, Edit, Side] | None = None
-        for which, nodes in enumerate(parted):
-            side, other = self.sides[which], self.sides[1 - which]
-            for node in nodes:
-                for i, edit in enumerate(side.causes(side.nodes[node], other)):
-                    made = side.changed(node, edit) if i < TRIED else None
-                    if made is None:
-                        continue
-                    pair = (made, other) if which == 0 else (other, made)
-                    rest = made.parted(other) or other.parted(made)
-                    lost = 0 if not rest else 1 + self._lost(*pair)
-                    if lost < (best[0] if best else before + 1):
-                        best = lost, which, node, edit, made
-                    if not rest:
-                        break
-                if best and not best[0]:
-                    break
-            if best and not best[0]:
-                break
+        best = self._best(parted, 0) or self._best(parted, 1)
         if best is None:
             return False
-        _, which, node, edit, made = best
+        which, node, edit, made = best
         at = node if which == 0 else (parted[0] or [""])[0]
         self.found.append((which, node, edit, at))
         self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
         return True
+
+    def _best(self, parted: tuple[list[str], list[str]], back: int) -> _Found | None:
+        """The change with which the most values pair, at the nodes or, if `back`, before them."""
+        least = self._lost(*self.sides)
+        best: _Found | None = None
+        for which, nodes in enumerate(parted):
+            side, other = self.sides[which], self.sides[1 - which]
+            for parting in nodes:
+                call = side.nodes[parting]
+                here = ((parting, edit) for edit in side.causes(call, other))
+                for node, edit in islice(side.causes_before(call, other) if back else here, TRIED):
+                    made = side.changed(node, edit)
+                    if made is None:
+                        continue
+                    rest = made.parted(other) or other.parted(made)
+                    lost = self._lost(made, other) if rest else -1
+                    if lost < least:
+                        best, least = _Found(which, node, edit, made), lost
+                    if not rest:
+                        return best
+        return best
 
     def _lost(self, one: Side, other: Side) -> int:
         """How many values have no partner."""

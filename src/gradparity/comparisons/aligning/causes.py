@@ -163,10 +163,10 @@ def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     if z is None or isinstance(call.op, Movement):
         return
     for i, (a, o) in enumerate(zip(y, call.inputs, strict=True)):
-        if a.shape == z.shape and a.dtype.kind == "f":
+        if o.source and a.shape == z.shape and a.dtype.kind == "f":
             rest = [p.source or f"constant {k + 1}" for k, p in enumerate(call.inputs) if k != i]
             said = f"{', '.join(rest)} left out {{there}}" if rest else "left out {there}"
-            said += f": only {o.source or 'its constant'} goes on" if rest else ""
+            said += f": only {o.source} goes on" if rest else ""
             yield Edit(f"{call.op.name}: {said}", call.op, keeps=i)
 
 

@@ -13,12 +13,14 @@ from ...core.network.calls import Call
 from .causes import changes
 from .edits import Edit, values_of
 from .replay import FAILED, replayed
-from .values import Partners, Program, sorted_elements
+from .values import Partners, Program, Sorted, sorted_elements
 
 __all__ = ["Side"]
 
 #: The most factors that a value may have in the other program that are tried.
 FACTORS = 40
+#: How many nodes before one without a partner are looked at.
+EARLIER = 10
 
 
 class Side:
@@ -32,8 +34,8 @@ class Side:
     near : how near two values are that are the same.
     """
 
-    def __init__(self, program: Program, near: float) -> None:
-        self.program, self.near = program, near
+    def __init__(self, program: Program, near: float, known: Sorted) -> None:
+        self.program, self.near, self.known = program, near, known
         self.edits: dict[str, Edit] = {}
         self.value: Mapping[str, NDArray] = program.value
         self.nodes = {call.place.node: call for call in program.calls}
@@ -41,7 +43,7 @@ class Side:
 
     def changed(self, node: str, edit: Edit) -> Side | None:
         """The program with one more change; None if something has no value then."""
-        made = Side(self.program, self.near)
+        made = Side(self.program, self.near, self.known)
         made.edits = {**self.edits, node: edit}
         value = replayed(self.program, made.edits)
         if value is None:
@@ -60,7 +62,7 @@ class Side:
                 if not o.source and o.array.dtype.kind == "f" and o.array.size > 1
             }
             each = {**constants, **self.program.leaves, **self.value}
-            self._partners = Partners(each, self.near)
+            self._partners = Partners(each, self.near, self.known)
         return self._partners
 
     def lost(self, other: Side) -> dict[str, Call]:
@@ -103,6 +105,47 @@ class Side:
                 if z is not None and self._pairs(call.names[0], z, other):
                     yield edit
             yield from self._factors(call, y, other)
+
+    def causes_before(self, call: Call, other: Side) -> Iterator[tuple[str, Edit]]:
+        """(node, change) of those before a node with which its value has a partner.
+
+        What has a partner may still lie in another order than that one.
+        """
+        makers = {name: c for c in self.program.calls for name in c.names}
+        near, seen = [call], {call.place.node}
+        earlier: list[Call] = []
+        while near and len(earlier) < EARLIER:
+            made = (makers[o.source] for c in near for o in c.inputs if o.source in makers)
+            near = [c for c in dict.fromkeys(made) if c.place.node not in seen]
+            seen |= {c.place.node for c in near}
+            earlier += near
+        position = {c.place.node: i for i, c in enumerate(self.program.calls)}
+        between = sorted([*earlier, call], key=lambda c: position[c.place.node])
+        with np.errstate(all="ignore"):
+            for c in earlier:
+                y, before = values_of(c, self.value), self._flattened(c)
+                tried = changes(c, y, self.program, self.value, other.program, before)
+                for edit in tried:
+                    z = self._first(edit, y)
+                    if z is None or np.shape(z) != np.shape(self.value.get(c.names[0])):
+                        continue
+                    made_of = self._made_of(c, z, between, call)
+                    if made_of is not None and other.partners.of(made_of):
+                        yield c.place.node, edit
+
+    def _made_of(
+        self, changed: Call, z: NDArray, between: list[Call], last: Call
+    ) -> NDArray | None:
+        """The value of a call, where an earlier one has another value."""
+        value = {changed.names[0]: z}
+        for c in between:
+            if c is not changed and any(o.source in value for o in c.inputs):
+                y = values_of(c, {**self.value, **value})
+                made = self._first(Edit("", c.op), y)
+                if made is None:
+                    return None
+                value[c.names[0]] = made
+        return value.get(last.names[0])
 
     def _first(self, edit: Edit, y: tuple[NDArray, ...]) -> NDArray | None:
         """The first result of a change; None where it has none for these numbers."""

@@ -86,21 +86,40 @@ class Program:
         return max(NEAR.get(kind, 2e-2) for kind in kinds) if kinds else NEAR["float64"]
 
 
+class Sorted:
+    """The sorted elements of arrays that are often asked for, sorted once."""
+
+    def __init__(self, *values: Mapping[str, NDArray]) -> None:
+        self._kept = {id(a): a for value in values for a in value.values()}
+        self._found: dict[int, NDArray] = {}
+
+    def of(self, a: NDArray) -> NDArray:
+        """The elements of an array in ascending order."""
+        if self._kept.get(id(a)) is not a:
+            return sorted_elements(a)
+        if id(a) not in self._found:
+            self._found[id(a)] = sorted_elements(a)
+        return self._found[id(a)]
+
+
 class Partners:
     """The values of one program, to find those of another among them."""
 
-    def __init__(self, value: Mapping[str, NDArray], near: float) -> None:
-        self.near = near
+    def __init__(
+        self, value: Mapping[str, NDArray], near: float, known: Sorted | None = None
+    ) -> None:
+        self.near, self.known = near, known or Sorted()
         self._by_size: dict[int, list[tuple[str, NDArray]]] = {}
         for name, array in value.items():
-            self._by_size.setdefault(array.size, []).append((name, sorted_elements(array)))
+            self._by_size.setdefault(array.size, []).append((name, array))
 
     def of(self, array: NDArray) -> list[str]:
         """The names of the values that have the same elements."""
-        candidates = self._by_size.get(array.size, [])
-        if not candidates:
+        each = self._by_size.get(array.size, [])
+        if not each:
             return []
-        own = sorted_elements(array)
+        own = self.known.of(array)
+        candidates = ((name, self.known.of(other)) for name, other in each)
         return [name for name, other in candidates if _same(own, other, self.near)]
 
 
@@ -112,5 +131,9 @@ def _same(a: NDArray, b: NDArray, near: float) -> bool:
         if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
             return False
         a, b = a[finite], b[finite]
-    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
+    if not a.size:
+        return True
+    size = max(abs(a[0]), abs(a[-1]), abs(b[0]), abs(b[-1]))
+    if abs(a[0] - b[0]) > near * size or abs(a[-1] - b[-1]) > near * size:
+        return False
     return bool(np.abs(a - b).max(initial=0.0) <= near * size)
