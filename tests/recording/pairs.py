@@ -418,8 +418,7 @@ def llama() -> Pair:
     params = {n.removesuffix(".weight"): array(p).T for n, p in m.named_parameters()}
 
     def port(p: Any, fault: str) -> Any:
-        def rms(a: Any, w: Any) -> Any:
-            eps = 1e-6 if fault == "eps" else 1e-5
+        def rms(a: Any, w: Any, eps: float = 1e-5) -> Any:
             return a * jax.lax.rsqrt((a * a).mean(-1, keepdims=True) + eps) * w
 
         x1 = jnp.asarray(x)
@@ -438,7 +437,7 @@ def llama() -> Pair:
         s = jnp.where(np.tril(np.ones((5, 5), bool)), s, -jnp.inf)
         a = jnp.einsum("bhts,bshc->bthc", jax.nn.softmax(s, -1), v).reshape(2, 5, 8)
         x1 = x1 + a @ p["o"]
-        y = rms(x1, p["n2"])
+        y = rms(x1, p["n2"], 1e-6 if fault == "eps" else 1e-5)
         gate, up = y @ p["gate"], y @ p["up"]
         if fault == "gate":
             gate, up = up, gate

@@ -26,6 +26,8 @@ __all__ = ["align"]
 SEVERAL = 6
 #: The most changes of a node that are tried on the whole program.
 TRIED = 12
+#: How many nodes after those where two programs part are looked at.
+LATER = 16
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -83,12 +85,16 @@ def _named(run: Run, which: str) -> Run:
 
 
 class _Found(NamedTuple):
-    """A change of one of the programs, and the program with it."""
+    """A change of one program, the program with it, and how many values have no partner then.
+
+    The number is -1 if all that matters has one.
+    """
 
     which: int
     node: str
     edit: Edit
     made: Side
+    lost: int
 
 
 class _Alignment:
@@ -120,35 +126,52 @@ class _Alignment:
     def _correct_one(self) -> bool:
         """Find the next difference, in either program, and correct it there."""
         parted = self._parted()
-        best = self._best(parted, 0) or self._best(parted, 1)
+        best: _Found | None = None
+        for where in ("at", "after", "before"):
+            found = self._best(parted, where)
+            if found and (best is None or found.lost < best.lost):
+                best = found
+            if best and best.lost < 0:
+                break
         if best is None:
             return False
-        which, node, edit, made = best
+        which, node, edit, made, _ = best
         at = node if which == 0 else (parted[0] or [""])[0]
         self.found.append((which, node, edit, at))
         self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
         return True
 
-    def _best(self, parted: tuple[list[str], list[str]], back: int) -> _Found | None:
-        """The change with which the most values pair, at the nodes or, if `back`, before them."""
+    def _best(self, parted: tuple[list[str], list[str]], where: str) -> _Found | None:
+        """The change with which the most values pair: at the nodes, after or before them."""
         least = self._lost(*self.sides)
         best: _Found | None = None
         for which, nodes in enumerate(parted):
             side, other = self.sides[which], self.sides[1 - which]
-            for parting in nodes:
-                call = side.nodes[parting]
-                here = ((parting, edit) for edit in side.causes(call, other))
-                for node, edit in islice(side.causes_before(call, other) if back else here, TRIED):
-                    made = side.changed(node, edit)
-                    if made is None:
-                        continue
-                    rest = made.parted(other) or other.parted(made)
-                    lost = self._lost(made, other) if rest else -1
-                    if lost < least:
-                        best, least = _Found(which, node, edit, made), lost
-                    if not rest:
-                        return best
+            for node, edit in self._tried(side, other, nodes, where):
+                made = side.changed(node, edit)
+                if made is None:
+                    continue
+                rest = made.parted(other) or other.parted(made)
+                lost = self._lost(made, other) if rest else -1
+                if lost < least:
+                    best, least = _Found(which, node, edit, made, lost), lost
+                if not rest:
+                    return best
         return best
+
+    def _tried(
+        self, side: Side, other: Side, nodes: list[str], where: str
+    ) -> Iterator[tuple[str, Edit]]:
+        """(node, change) that may be a cause, the first few of each node."""
+        if where == "after":  # a value before it would pair again if this one did
+            lost = (c.place.node for c in side.lost(other).values())
+            nodes = [node for node in dict.fromkeys(lost) if node not in nodes][:LATER]
+        for node in nodes:
+            call = side.nodes[node]
+            if where == "before":
+                yield from islice(side.causes_before(call, other), TRIED)
+            else:
+                yield from ((node, edit) for edit in islice(side.causes(call, other), TRIED))
 
     def _lost(self, one: Side, other: Side) -> int:
         """How many values have no partner."""

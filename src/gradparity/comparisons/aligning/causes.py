@@ -72,6 +72,7 @@ def changes(
         for step in call.op.network.body:
             for said, op in _of_arguments(step.op, numbers):
                 yield Edit(f"{step.op.name}: {said}", call.op.with_op(step.name, op))
+    yield from _complements(call)
     yield from _constants(call, y, other, numbers)
     yield from _left_out(call, y)
     yield from _arrangements(call, y)
@@ -130,6 +131,14 @@ def _choices(name: str, own: Any, numbers: Sequence[float]) -> tuple[Any, ...]:
         usual = USUAL.get(name, ())
         return (*numbers, *usual) if isinstance(own, float) else usual
     return ()
+
+
+def _complements(call: Call) -> Iterator[Edit]:
+    """1 - z for z, where it is a share, such as a gate."""
+    z = call.z[0] if call.z else None
+    share = z is not None and z.size > 1 and z.dtype.kind == "f"
+    if share and z is not None and z.min() > 0 and z.max() < 1 and not isinstance(call.op, Movement):
+        yield Edit("it is 1 - z {there} in place of z", call.op, times=-1.0, plus=1.0)
 
 
 def _constants(

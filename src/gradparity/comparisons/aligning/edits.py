@@ -29,7 +29,7 @@ class Edit:
     op : the op that the node computes.
     inputs : slot -> the array, or the name of the value, that the op takes there instead.
     keeps : the slot of the input that is returned as it is, where the op is left out.
-    times : what the value is multiplied by.
+    times, plus : what the value is multiplied by, and what is added then.
     """
 
     said: str
@@ -37,6 +37,7 @@ class Edit:
     inputs: Mapping[int, NDArray | str] = field(default_factory=dict)
     keeps: int | None = None
     times: float = 1.0
+    plus: float = 0.0
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""
@@ -47,8 +48,9 @@ class Edit:
             return (np.asarray(taken[self.keeps]),)
         z = self.op.forward(*taken)
         each = z if isinstance(z, tuple) else (z,)
-        return tuple(np.asarray(a) * self.times if self.times != 1.0 else np.asarray(a)
-                     for a in each)  # fmt: skip
+        if self.times == 1.0 and not self.plus:
+            return tuple(np.asarray(a) for a in each)
+        return tuple(np.asarray(a) * self.times + self.plus for a in each)
 
 
 def values_of(call: Call, value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:

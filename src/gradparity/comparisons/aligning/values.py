@@ -14,6 +14,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call
 from ..recording.recording import Recording
+from .unrolled import unrolled
 
 __all__ = ["NEAR", "Partners", "Program", "sorted_elements"]
 
@@ -51,8 +52,7 @@ class Program:
     @classmethod
     def of(cls, recording: Recording) -> Program:
         """The program of a recording that has kept its numbers."""
-        known = {call.place.node: call for call in recording.calls}
-        calls = tuple(known[node] for node in recording.order() if node in known)
+        calls = unrolled(recording)
         value = {
             name: z
             for call in calls
