@@ -14,6 +14,7 @@ from .comparisons import check_function as check_function
 from .comparisons import check_op as check_op
 from .comparisons import guard as guard
 from .comparisons import judge as judge
+from .comparisons import map_parameters as map_parameters
 from .comparisons import record as record
 from .comparisons import rule as rule
 from .core import Case as Case
@@ -46,6 +47,7 @@ __all__ = [
     "guard",
     "judge",
     "layered",
+    "map_parameters",
     "ops",
     "record",
     "rule",

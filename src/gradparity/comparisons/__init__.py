@@ -5,6 +5,7 @@ findings/   what was found about one quantity
 measure/    references, their bounds, kinks, and what would have been caught
 explain/    which convention, mistake or known fault explains a mismatch
 recording/  what a real program did, judged while it runs
+aligning/   two such programs side by side, and which parameter is which
 judge/      from numbers to findings: node by node, by name, end to end
 report/     findings together, as text, JSON and a page; what changed between two reports
 running/    implementations under test, and their progress
@@ -15,6 +16,7 @@ lecture/    formulas read off the code, and whole training runs side by side
 """
 
 from .aligning.align import align
+from .aligning.parameters import Match, ParameterMap, map_parameters
 from .atlas.probe import probe
 from .check.check import check
 from .check_op.own_op import OwnOp, check_op
@@ -45,7 +47,9 @@ __all__ = [
     "GradientError",
     "Guard",
     "KinkSummary",
+    "Match",
     "OwnOp",
+    "ParameterMap",
     "Power",
     "Recording",
     "Report",
@@ -59,6 +63,7 @@ __all__ = [
     "guard",
     "judge",
     "judge_end_to_end",
+    "map_parameters",
     "probe",
     "record",
     "rule",

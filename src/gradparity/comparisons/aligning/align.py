@@ -126,6 +126,8 @@ class _Alignment:
     def _correct_one(self) -> bool:
         """Find the next difference, in either program, and correct it there."""
         parted = self._parted()
+        if not any(parted):
+            return False
         best: _Found | None = None
         for where in ("at", "after", "before"):
             found = self._best(parted, where)

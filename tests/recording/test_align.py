@@ -1,0 +1,141 @@
+"""Two programs side by side: the same, or where they first part and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+
+from pairs import PAIRS, Fault, Pair  # noqa: E402
+
+TUNED = ("cnn", "block")
+MADE: dict[tuple[str, str], Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def in_float64() -> Iterator[None]:
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def recorded(name: str, fault: str | None) -> tuple[Pair, Any]:
+    """The second program of a pair with a fault, or the first one (None); each made once."""
+    pair = MADE.setdefault((name, "pair"), None) or PAIRS[name]()
+    MADE[name, "pair"] = pair
+    key = (name, "one" if fault is None else f"other {fault}")
+    if key not in MADE:
+        MADE[key] = pair.one() if fault is None else pair.other(fault)
+    return pair, MADE[key]
+
+
+def both(name: str, fault: str, turned: bool) -> tuple[Pair, Any]:
+    pair, one = recorded(name, None)
+    _, other = recorded(name, fault)
+    return pair, gp.align(other, one) if turned else gp.align(one, other)
+
+
+def wrong(report: Any) -> list[Any]:
+    return [f for f in report.runs[0].findings if f.parity is False]
+
+
+def right_cases(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(name, fault) for name in names for fault in ("", *PAIRS[name]().harmless)]
+
+
+def faults(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(name, fault) for name in names for fault in PAIRS[name]().faults]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("name", "fault"), right_cases(TUNED))
+def test_a_right_port_is_the_same(name: str, fault: str, turned: bool) -> None:
+    _, report = both(name, fault, turned)
+    assert not wrong(report)
+    assert report.exit_code == 0
+    assert "are the same" in report.headline()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("name", "fault"), faults(TUNED))
+def test_place_and_cause_of_a_fault(name: str, fault: str, turned: bool) -> None:
+    pair, report = both(name, fault, turned)
+    first, expected = wrong(report)[0], pair.faults[fault]
+    assert report.exit_code == 1
+    assert re.search(expected.place, f"{first.node} {first.op} {first.note}")
+    assert re.search(expected.cause, first.note)
+    assert "they first part at" in report.headline()
+    assert str(report).startswith(report.headline()[:40])
+
+
+def weights(*shape: int) -> Any:
+    values = np.random.default_rng(len(shape)).standard_normal(shape)
+    return torch.tensor(values, requires_grad=True)
+
+
+def test_parameters_of_a_port() -> None:
+    _, one = recorded("block", None)
+    _, other = recorded("block", "")
+    found = gp.map_parameters(one, other)
+    by = {match.one: match for match in found.matches}
+    qkv, proj = by["qkv.weight",], by["proj.weight",]
+    assert [name.split(".")[0] for name in qkv.other] == ["q", "k", "v"]
+    assert qkv.layout == "split along axis 0"
+    assert proj.layout == "transposed"
+    assert proj.proof == "values and gradients"
+    assert not found.only_one
+    assert not found.only_other
+
+
+def test_summed_and_unmatched_parameters() -> None:
+    x, a, b, w = weights(3, 4).detach(), weights(4), weights(4, 1), weights(4, 4)
+    total = (a + b.flatten()).detach().requires_grad_()
+    extra = weights(2, 2)
+    one = gp.record(lambda: torch.sin(x @ w + a + b[:, 0]).sum(), name="one", keep=True)
+    other = gp.record(
+        lambda: torch.sin(x @ w + total).sum() + 0 * extra.sum(), name="other", keep=True
+    )
+    found = gp.map_parameters(one, other)
+    assert "summed" in [match.layout for match in found.matches]
+    assert len(found.only_other) == 1
+    assert found.unused == found.only_other
+
+
+def test_a_detached_statistic_shows_in_gradients_alone() -> None:
+    x, w = weights(5, 4).detach(), weights(4, 4)
+
+    def loss(detached: bool) -> Any:
+        h = x @ w
+        mean = h.mean(0).detach() if detached else h.mean(0)
+        return torch.sin(h - mean).pow(2).sum()
+
+    one, other = (gp.record(lambda d=d: loss(d), keep=True) for d in (False, True))
+    for first, second in ((one, other), (other, one)):
+        report = gp.align(first, second)
+        assert report.exit_code == 1
+        assert all(f.quantity.is_gradient for f in wrong(report))
+        assert "gradient" in wrong(report)[0].note
+
+
+def test_other_things_than_recordings() -> None:
+    w = weights(3)
+    kept = gp.record(lambda: torch.sin(w).sum(), keep=True)
+    bare = gp.record(lambda: torch.sin(w).sum())
+    for f in (gp.align, gp.map_parameters):
+        with pytest.raises(TypeError, match="give a recording"):
+            f(kept, 3)
+        with pytest.raises(ValueError, match="keep=True"):
+            f(bare, kept)
+
+
+def test_each_expected_fault_is_well_formed() -> None:
+    assert all(isinstance(f, Fault) for name in PAIRS for f in PAIRS[name]().faults.values())
