@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import gradparity as gp
+
+F = nn.functional
 
 __all__ = ["PAIRS", "Fault", "Pair"]
 
@@ -74,7 +74,9 @@ def stirred(model: Any) -> Any:
 
 
 def tensor(a: Any) -> Any:
-    return torch.tensor(np.asarray(a), dtype=torch.float64 if np.asarray(a).dtype.kind == "f" else None)
+    return torch.tensor(
+        np.asarray(a), dtype=torch.float64 if np.asarray(a).dtype.kind == "f" else None
+    )
 
 
 def array(t: Any) -> Any:
@@ -116,7 +118,11 @@ class CNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.c1, self.bn = nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8)
-        self.c2, self.fc, self.out = nn.Conv2d(8, 8, 3, padding=1), nn.Linear(128, 16), nn.Linear(16, 16)
+        self.c2, self.fc, self.out = (
+            nn.Conv2d(8, 8, 3, padding=1),
+            nn.Linear(128, 16),
+            nn.Linear(16, 16),
+        )
 
     def forward(self, x: Any) -> Any:
         x = torch.relu(self.bn(self.c1(x)))
@@ -128,7 +134,13 @@ class CNN(nn.Module):
 def cnn() -> Pair:
     torch.manual_seed(0)
     m, x, c = stirred(CNN()), normal(4, 3, 16, 16), normal(4, 16, seed=1)
-    params = {"c1": hwio(m.c1), "bn": norm_of(m.bn), "c2": hwio(m.c2), "fc": dense(m.fc), "out": dense(m.out)}
+    params = {
+        "c1": hwio(m.c1),
+        "bn": norm_of(m.bn),
+        "c2": hwio(m.c2),
+        "fc": dense(m.fc),
+        "out": dense(m.out),
+    }
 
     def port(p: Any, fault: str) -> Any:
         x1 = jnp.asarray(x.transpose(0, 2, 3, 1))
@@ -137,7 +149,9 @@ def cnn() -> Pair:
         mean, v = x1.mean((0, 1, 2)), x1.var((0, 1, 2))
         inv = jax.lax.rsqrt(v + (1e-6 if fault == "eps" else 1e-5))
         x1 = jax.nn.relu((x1 - mean) * inv * p["bn"]["scale"] + p["bn"]["bias"])
-        x1 = jax.nn.gelu(conv(x1, p["c2"]["w"], 1, "SAME") + p["c2"]["b"], approximate=fault == "gelu")
+        x1 = jax.nn.gelu(
+            conv(x1, p["c2"]["w"], 1, "SAME") + p["c2"]["b"], approximate=fault == "gelu"
+        )
         x1 = jax.lax.reduce_window(x1, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
         x1 = (x1 if fault == "flatten" else x1.transpose(0, 3, 1, 2)).reshape(len(x1), -1)
         x1 = jnp.tanh(x1 @ p["fc"]["w"] + p["fc"]["b"])
@@ -183,10 +197,20 @@ def block() -> Pair:
     m, x, c, d, h = stirred(Block()), normal(2, 6, 16), normal(2, 6, 16, seed=1), 16, 4
     w, b = array(m.qkv.weight), array(m.qkv.bias)
     heads = {
-        name: {"w": w[i * d : (i + 1) * d].T.reshape(d, h, -1), "b": b[i * d : (i + 1) * d].reshape(h, -1)}
+        name: {
+            "w": w[i * d : (i + 1) * d].T.reshape(d, h, -1),
+            "b": b[i * d : (i + 1) * d].reshape(h, -1),
+        }
         for i, name in enumerate("qkv")
     }
-    params = {"ln1": norm_of(m.ln1), "ln2": norm_of(m.ln2), **heads, "proj": dense(m.proj), "up": dense(m.up), "down": dense(m.down)}  # fmt: skip
+    params = {
+        "ln1": norm_of(m.ln1),
+        "ln2": norm_of(m.ln2),
+        **heads,
+        "proj": dense(m.proj),
+        "up": dense(m.up),
+        "down": dense(m.down),
+    }
 
     def port(p: Any, fault: str) -> Any:
         x1, t, eps = jnp.asarray(x), 6, 1e-6 if fault == "eps" else 1e-5
@@ -237,7 +261,13 @@ class UNet(nn.Module):
 def unet() -> Pair:
     m, x, c = stirred(UNet()), normal(2, 2, 8, 8), normal(2, 2, 8, 8, seed=1)
     up = {"w": array(m.up.weight).transpose(2, 3, 0, 1), "b": array(m.up.bias)}  # H W I O
-    params = {"down": hwio(m.down), "norm": norm_of(m.norm), "mid": hwio(m.mid), "up": up, "out": hwio(m.out)}
+    params = {
+        "down": hwio(m.down),
+        "norm": norm_of(m.norm),
+        "mid": hwio(m.mid),
+        "up": up,
+        "out": hwio(m.out),
+    }
 
     def port(p: Any, fault: str) -> Any:
         def same(x: Any, q: Any) -> Any:
@@ -250,7 +280,9 @@ def unet() -> Pair:
         y = jax.lax.reduce_window(skip, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
         y = jax.nn.silu(same(y, p["mid"]))
         w = p["up"]["w"] if fault == "mirrored" else p["up"]["w"][::-1, ::-1]
-        y = jax.lax.conv_transpose(y, w, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        y = jax.lax.conv_transpose(
+            y, w, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
         y = y + p["up"]["b"]
         return same(jnp.concatenate([y, skip] if fault == "concat" else [skip, y], -1), p["out"])
 
@@ -295,7 +327,9 @@ def lstm() -> Pair:
         lambda fault: jax_side(lambda p: (port(p, fault) * c).sum(), params),
         {
             "bias": Fault("lstm|LSTM|add", "bias|left out|b_ih|skipped"),
-            "gates": Fault("lstm|LSTM|sigmoid|split|slice|logistic|tanh", "gates|exchanged|instead"),
+            "gates": Fault(
+                "lstm|LSTM|sigmoid|split|slice|logistic|tanh", "gates|exchanged|instead"
+            ),
             "truncated": Fault("lstm|LSTM|dot_general|weight_hh", "gradient"),
         },
     )
@@ -341,7 +375,11 @@ def gru() -> Pair:
 class Patches(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.norm, self.head = nn.Conv2d(3, 8, 4, stride=4), nn.LayerNorm(8), nn.Linear(8, 5)
+        self.embed, self.norm, self.head = (
+            nn.Conv2d(3, 8, 4, stride=4),
+            nn.LayerNorm(8),
+            nn.Linear(8, 5),
+        )
         self.cls, self.pos = nn.Parameter(torch.zeros(1, 1, 8)), nn.Parameter(torch.zeros(1, 5, 8))
 
     def forward(self, x: Any) -> Any:
@@ -459,7 +497,12 @@ def llama() -> Pair:
 class VAE(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.enc, self.mu, self.log_var, self.dec = nn.Linear(6, 5), nn.Linear(5, 3), nn.Linear(5, 3), nn.Linear(3, 6)
+        self.enc, self.mu, self.log_var, self.dec = (
+            nn.Linear(6, 5),
+            nn.Linear(5, 3),
+            nn.Linear(5, 3),
+            nn.Linear(3, 6),
+        )
 
     def forward(self, x: Any, noise: Any) -> Any:
         h = F.elu(self.enc(x))
@@ -481,7 +524,9 @@ def vae() -> Pair:
         h = jax.nn.elu(layer(x, "enc"))
         mu, log_var = layer(h, "mu"), layer(h, "log_var")
         sigma = jnp.exp(log_var if fault == "sigma" else log_var / 2)
-        out = layer((jax.lax.stop_gradient(mu) if fault == "detached" else mu) + noise * sigma, "dec")
+        out = layer(
+            (jax.lax.stop_gradient(mu) if fault == "detached" else mu) + noise * sigma, "dec"
+        )
         terms = jnp.exp(log_var) + mu * mu - 1 - log_var
         kl = 0.5 * (terms.mean(1) if fault == "reduction" else terms.sum(1)).mean()
         return ((out - x) ** 2).mean() + 0.1 * kl
@@ -575,7 +620,9 @@ def refactored_attention() -> Pair:
 
     return Pair(
         lambda: torch_side(lambda m: (m(tensor(x)) * tensor(c)).sum(), m),
-        lambda fault: torch_side(lambda m: (composed(m, fault) * tensor(c)).sum(), m, name="composed"),
+        lambda fault: torch_side(
+            lambda m: (composed(m, fault) * tensor(c)).sum(), m, name="composed"
+        ),
         {
             "scale": Fault("attention|mul", "scale|0.25"),
             "mask": Fault("attention|fill", "causal|mask"),
@@ -596,11 +643,18 @@ def split_projection() -> Pair:
     def split(m: Any, fault: str) -> Any:
         x1 = tensor(x)
         y = m.ln1(x1)
-        q, k, v = (F.linear(y, p.weight, None if fault == "bias" and i == 2 else p.bias) for i, p in enumerate(parts))
+        q, k, v = (
+            F.linear(y, p.weight, None if fault == "bias" and i == 2 else p.bias)
+            for i, p in enumerate(parts)
+        )
         if fault == "swap":
             k, v = v, k
         q, k, v = (a.view(2, 6, 4, 4).transpose(1, 2) for a in (q, k, v))
-        a = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(2, 6, 16)
+        a = (
+            F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            .transpose(1, 2)
+            .reshape(2, 6, 16)
+        )
         w = m.proj.weight.T if fault == "transpose" else m.proj.weight
         x1 = F.linear(a, w, m.proj.bias) + x1
         return m.down(F.gelu(m.up(m.ln2(x1)))) + x1
@@ -648,7 +702,11 @@ def reordered() -> Pair:
 
 @pair
 def unrolled() -> Pair:
-    params = {"w": jnp.asarray(normal(4, 4) / 2), "u": jnp.asarray(normal(3, 4, seed=1)), "b": jnp.asarray(normal(4, seed=2))}
+    params = {
+        "w": jnp.asarray(normal(4, 4) / 2),
+        "u": jnp.asarray(normal(3, 4, seed=1)),
+        "b": jnp.asarray(normal(4, seed=2)),
+    }
     x = normal(5, 2, 3, seed=3)
 
     def scan(p: Any) -> Any:
@@ -662,7 +720,9 @@ def unrolled() -> Pair:
         h, total = jnp.ones((2, 4)), 0.0
         projected = jnp.asarray(x) @ p["u"] + p["b"]
         for t in range(5):
-            s = projected[4 - t if fault == "reversed" else t] + h @ (p["w"].T if fault == "transpose" else p["w"])
+            s = projected[4 - t if fault == "reversed" else t] + h @ (
+                p["w"].T if fault == "transpose" else p["w"]
+            )
             h = jnp.tanh(s)
             total = total + (h**2).sum()
             h = h * (0.8 if fault == "decay" else 0.9)
@@ -705,7 +765,10 @@ def statistics() -> Pair:
 class Windows(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4), nn.Conv2d(4, 6, 3, stride=2, padding=1)
+        self.a, self.b = (
+            nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4),
+            nn.Conv2d(4, 6, 3, stride=2, padding=1),
+        )
 
     def forward(self, x: Any) -> Any:
         return F.avg_pool2d(F.softplus(self.b(F.relu6(4 * self.a(x)))), 3, 1, 1)
@@ -722,8 +785,9 @@ def windows() -> Pair:
         y = conv(y, p["a"]["w"], 1, [(d, d)] * 2, dilation=d, groups=4) + p["a"]["b"]
         y = jnp.clip(4 * y, 0, 1 if fault == "limit" else 6)
         y = jax.nn.softplus(conv(y, p["b"]["w"], 2, [(1, 1)] * 2) + p["b"]["b"])
-        pool = lambda a: jax.lax.reduce_window(a, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")  # noqa: E731
-        return pool(y) / (pool(jnp.ones_like(y)) if fault == "counted" else 9.0)
+
+        def pool(a: Any) -> Any:
+            return jax.lax.reduce_window(a, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
 
     ct = c.transpose(0, 2, 3, 1)
     return Pair(

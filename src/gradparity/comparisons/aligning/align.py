@@ -133,7 +133,7 @@ class _Alignment:
             found = self._best(parted, where)
             if found and (best is None or found.lost < best.lost):
                 best = found
-            if best and best.lost < 0:
+            if best and (best.lost < 0 or best.edit.plain):
                 break
         if best is None:
             return False

@@ -29,7 +29,9 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
         lead = "all values are the same; " if first.quantity.is_gradient else ""
         places = len({(f.node, f.note) for f in wrong if not f.quantity.is_gradient})
         more = f" (and {places - 1} more)" if places > 1 else ""
-        said = f"{one.name!r} and {other.name!r} differ: {lead}{what} at {where}: {first.note}{more}"
+        said = (
+            f"{one.name!r} and {other.name!r} differ: {lead}{what} at {where}: {first.note}{more}"
+        )
     elif undecided:
         names = ", ".join(f.quantity.name for f in undecided)
         said = f"{one.name!r} and {other.name!r} have the same values, and it is unknown whether "

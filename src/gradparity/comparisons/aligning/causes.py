@@ -16,7 +16,7 @@ from ...core.network.calls import Call
 from ...core.network.composed import Composed
 from ...core.network.network import Network
 from ...core.network.nodes import Node
-from ..explain.variants import variants
+from ..explain.variants import arguments_of, variants
 from .edits import Edit, wide
 from .values import Program
 
@@ -88,7 +88,7 @@ def numbers_in(program: Program) -> tuple[float, ...]:
                 found[float(o.array.reshape(()))] = None
         steps = call.op.network.body if isinstance(call.op, Composed) else ()
         for op in (call.op, *(step.op for step in steps)):
-            for each in fields(op) if is_dataclass(op) else ():
+            for each in arguments_of(op):
                 number = getattr(op, each.name)
                 if isinstance(number, float):
                     found[number] = None
@@ -137,8 +137,14 @@ def _complements(call: Call) -> Iterator[Edit]:
     """1 - z for z, where it is a share, such as a gate."""
     z = call.z[0] if call.z else None
     share = z is not None and z.size > 1 and z.dtype.kind == "f"
-    if share and z is not None and z.min() > 0 and z.max() < 1 and not isinstance(call.op, Movement):
-        yield Edit("it is 1 - z {there} in place of z", call.op, times=-1.0, plus=1.0)
+    if (
+        share
+        and z is not None
+        and z.min() > 0
+        and z.max() < 1
+        and not isinstance(call.op, Movement)
+    ):
+        yield Edit("it is 1 - z {there} in place of z", call.op, times=-1.0, plus=1.0, plain=False)
 
 
 def _constants(
@@ -176,7 +182,7 @@ def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
             rest = [p.source or f"constant {k + 1}" for k, p in enumerate(call.inputs) if k != i]
             said = f"{', '.join(rest)} left out {{there}}" if rest else "left out {there}"
             said += f": only {o.source} goes on" if rest else ""
-            yield Edit(f"{call.op.name}: {said}", call.op, keeps=i)
+            yield Edit(f"{call.op.name}: {said}", call.op, keeps=i, plain=False)
 
 
 def _arrangements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
@@ -208,7 +214,8 @@ def _other_inputs(
         for name in same[-MANY:][::-1]:
             array: NDArray | str = name if name in value else wide(known[name])
             own = o.source or f"constant {i + 1}"
-            yield Edit(f"it takes {own} {{here}} and {name} {{there}}", call.op, {i: array})
+            said = f"it takes {own} {{here}} and {name} {{there}}"
+            yield Edit(said, call.op, {i: array}, plain=False)
 
 
 def _orders(call: Call, before: NDArray | None) -> Iterator[Edit]:

@@ -29,6 +29,7 @@ class Edit:
     op : the op that the node computes.
     inputs : slot -> the array, or the name of the value, that the op takes there instead.
     keeps : the slot of the input that is returned as it is, where the op is left out.
+    plain : whether it is an argument, a constant or an arrangement, which rarely fits by chance.
     times, plus : what the value is multiplied by, and what is added then.
     """
 
@@ -38,6 +39,7 @@ class Edit:
     keeps: int | None = None
     times: float = 1.0
     plus: float = 0.0
+    plain: bool = True
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""

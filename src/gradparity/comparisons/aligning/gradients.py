@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.op import Movement
 from ...core.formulas.layers import Add
+from ...core.formulas.op import Movement
 from .side import Side
 from .values import Partners, sorted_elements
 

@@ -233,7 +233,9 @@ def _summed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> li
         if name in theirs:
             continue
         gradient = other.gradient[name]
-        same = [n for n, g in left.items() if np.any(g) and _near(g.ravel(), gradient.ravel(), near)]
+        same = [
+            n for n, g in left.items() if np.any(g) and _near(g.ravel(), gradient.ravel(), near)
+        ]
         for some in combinations(same[:MOST], 2):
             total = one.value[some[0]] + one.value[some[1]]
             if _near(total.ravel(), value.ravel(), near):

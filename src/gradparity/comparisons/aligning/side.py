@@ -10,7 +10,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.movements import Reshape
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call
-from .causes import changes
+from .causes import changes, numbers_in
 from .edits import Edit, values_of
 from .replay import FAILED, replayed
 from .values import Partners, Program, Sorted, sorted_elements
@@ -19,6 +19,8 @@ __all__ = ["Side"]
 
 #: The most factors that a value may have in the other program that are tried.
 FACTORS = 40
+#: The largest whole number that a loss may be larger by, such as a number of elements.
+WHOLE = 100_000
 #: How many nodes before one without a partner are looked at.
 EARLIER = 10
 
@@ -84,7 +86,7 @@ class Side:
                 after = [g for u in users for g in self.program.gives(self.nodes[u])]
                 ends = not users and name not in self.program.losses
                 healed[name] = ends or (
-                    bool(after) and all(g not in lost or healed[g] for g in after)
+                    bool(after) and all(g not in lost or healed.get(g, False) for g in after)
                 )
         found: dict[str, Call] = {}
         for name, call in lost.items():
@@ -127,7 +129,9 @@ class Side:
                 tried = changes(c, y, self.program, self.value, other.program, before)
                 for edit in tried:
                     z = self._first(edit, y)
-                    if z is None or np.shape(z) != np.shape(self.value.get(c.names[0])):
+                    if z is None or c.names[0] not in self.value:
+                        continue
+                    if z.shape != self.value[c.names[0]].shape:
                         continue
                     made_of = self._made_of(c, z, between, call)
                     if made_of is not None and other.partners.of(made_of):
@@ -188,9 +192,14 @@ class Side:
                     i = int(np.abs(turned).argmax())
                     if turned[i]:
                         factors[sign * float(there[i] / turned[i])] = None
+        if z.size < 2:  # any two numbers have a ratio; only a plain one says something
+            numbers = {*numbers_in(self.program), *numbers_in(other.program)}
+            factors = {t: None for t in factors if _is_plain(t, numbers)}
         for times in list(factors)[:FACTORS]:
             if times and np.isfinite(times) and self._pairs(call.names[0], z * times, other):
-                yield Edit(f"its value is {times:.6g} times as large {{there}}", call.op, times=times)
+                yield Edit(
+                    f"its value is {times:.6g} times as large {{there}}", call.op, times=times
+                )
 
     def _flattened(self, call: Call) -> NDArray | None:
         """What the first input of a call was before it was flattened; None if it was not."""
@@ -208,3 +217,12 @@ class Side:
         """Whether it only rearranges parameters, which the other program may hold in any layout."""
         sources = [o.source for o in call.inputs if o.source]
         return isinstance(call.op, Movement) and all(s in self.program.leaves for s in sources)
+
+
+def _is_plain(times: float, numbers: set[float]) -> bool:
+    """Whether a factor is a whole number, one through one, or a number of the programs."""
+    for t in (times, 1.0 / times if times else 0.0):
+        whole = abs(t) > 1.5 and abs(t) < WHOLE and abs(t - round(t)) < 1e-9 * abs(t)
+        if whole or any(abs(t - n) <= 1e-9 * abs(n) for n in numbers):
+            return True
+    return False

@@ -30,9 +30,7 @@ def unrolled(recording: Recording) -> tuple[Call, ...]:
         return tuple(known[node] for node in recording.order() if node in known)
     calls = [_named(call) for call in recording.calls]
     made = {name: z for c in calls for name, z in zip(c.names, c.z, strict=False) if z is not None}
-    leaves = {
-        o.source: o.array for c in calls for o in c.inputs if o.source in recording.leaves
-    }
+    leaves = {o.source: o.array for c in calls for o in c.inputs if o.source in recording.leaves}
     index = _Index({**leaves, **made})
     joined: dict[str, Call] = {}
     wired = [
@@ -87,16 +85,14 @@ def _wired(
         return o
     if o.source in joined:
         return o
-    same = [n for n in index.of(o.array) if not _later(n, call.place.node)]
+    same = [n for n in index.of(o.array) if _before(n, call, made, leaves)]
     if same:
         return replace(o, source=same[-1])
     if found and not (o.source and INNER.match(o.source)):  # a slice of what the loop goes over
         return o
     parts = [_only(index.of(row)) for row in o.array] if o.array.ndim else []
     if o.source and parts and all(parts):
-        inputs = tuple(
-            Operand(row, name) for row, name in zip(o.array, parts, strict=True)
-        )
+        inputs = tuple(Operand(row, name) for row, name in zip(o.array, parts, strict=True))
         node = o.source
         joined[node] = Call(
             Place(node, "scan", call.place.module, call.place.source), Stack(axis=0), inputs,
@@ -109,10 +105,15 @@ def _only(names: list[str]) -> str:
     return names[-1] if names else ""
 
 
-def _later(name: str, node: str) -> bool:
-    """Whether a value belongs to the same step of a loop, or to a later one."""
-    a, b = re.search(r"\.step(\d+)", name), STEP.match(node)
-    return bool(a and b and int(a[1]) >= int(b["step"]))
+def _before(
+    name: str, call: Call, made: Mapping[str, NDArray], leaves: Mapping[str, NDArray]
+) -> bool:
+    """Whether a value is known before a call: of an earlier step, or of an earlier equation."""
+    a, b = re.search(r"\.step(\d+)", name), STEP.match(call.place.node)
+    if a and b:
+        return int(a[1]) < int(b["step"])
+    order = list(made)  # JAX's calls come in the order of the equations
+    return name in leaves or order.index(name) < order.index(call.names[0])
 
 
 def _in_order(calls: Iterable[Call]) -> Iterator[Call]:
