@@ -14,7 +14,7 @@ import gradparity as gp
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
 
-from pairs import PAIRS, Fault, Pair  # noqa: E402
+from .pairs import PAIRS, Fault, Pair  # noqa: E402
 
 TUNED = ("cnn", "block")
 MADE: dict[tuple[str, str], Any] = {}

@@ -26,8 +26,10 @@ __all__ = ["align"]
 SEVERAL = 6
 #: The most changes of a node that are tried on the whole program.
 TRIED = 12
+#: How many of several nodes at which two programs part are looked before.
+FIRST = 3
 #: How many nodes after those where two programs part are looked at.
-LATER = 16
+LATER = 8
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -168,7 +170,7 @@ class _Alignment:
         if where == "after":  # a value before it would pair again if this one did
             lost = (c.place.node for c in side.lost(other).values())
             nodes = [node for node in dict.fromkeys(lost) if node not in nodes][:LATER]
-        for node in nodes:
+        for node in nodes[:FIRST] if where == "before" else nodes:
             call = side.nodes[node]
             if where == "before":
                 yield from islice(side.causes_before(call, other), TRIED)

@@ -22,7 +22,7 @@ FACTORS = 40
 #: The largest whole number that a loss may be larger by, such as a number of elements.
 WHOLE = 100_000
 #: How many nodes before one without a partner are looked at.
-EARLIER = 10
+EARLIER = 6
 
 
 class Side:
@@ -42,6 +42,7 @@ class Side:
         self.value: Mapping[str, NDArray] = program.value
         self.nodes = {call.place.node: call for call in program.calls}
         self._partners: Partners | None = None
+        self._lost: tuple[Side, dict[str, Call]] | None = None
 
     def changed(self, node: str, edit: Edit) -> Side | None:
         """The program with one more change; None if something has no value then."""
@@ -69,12 +70,15 @@ class Side:
 
     def lost(self, other: Side) -> dict[str, Call]:
         """The values without a partner in the other program, with the calls that gave them."""
-        return {
-            name: call
-            for call in self.program.calls
-            for name in self.program.gives(call)
-            if not other.partners.of(self.value[name])
-        }
+        if self._lost is None or self._lost[0] is not other:
+            found = {
+                name: call
+                for call in self.program.calls
+                for name in self.program.gives(call)
+                if not other.partners.of(self.value[name])
+            }
+            self._lost = other, found
+        return self._lost[1]
 
     def parted(self, other: Side) -> list[Call]:
         """The calls at which this program parts from the other one, the earliest first."""
@@ -91,7 +95,9 @@ class Side:
         found: dict[str, Call] = {}
         for name, call in lost.items():
             before = [o.source for o in call.inputs if o.source]
-            explained = any(b in lost and not healed[b] for b in before)
+            explained = any(
+                b in lost and not healed[b] and not self._is_layout(lost[b]) for b in before
+            )
             if not explained and not healed[name] and not self._is_layout(call):
                 found.setdefault(call.place.node, call)
         return list(found.values())
