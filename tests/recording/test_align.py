@@ -62,7 +62,7 @@ def test_a_right_port_is_the_same(name: str, fault: str, turned: bool) -> None:
     _, report = both(name, fault, turned)
     assert not wrong(report)
     assert report.exit_code == 0
-    assert "are the same" in report.headline()
+    assert "are the same" in report.runs[0].about
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -73,8 +73,26 @@ def test_place_and_cause_of_a_fault(name: str, fault: str, turned: bool) -> None
     assert report.exit_code == 1
     assert re.search(expected.place, f"{first.node} {first.op} {first.note}")
     assert re.search(expected.cause, first.note)
-    assert "they first part at" in report.headline()
-    assert str(report).startswith(report.headline()[:40])
+    assert "they first part at" in report.runs[0].about
+    assert str(report).startswith(report.runs[0].about[:30])
+
+
+OTHERS = tuple(name for name in PAIRS if name not in TUNED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_right_ports_are_not_accused(name: str, turned: bool) -> None:
+    _, report = both(name, "", turned)
+    assert not wrong(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "fault"), faults(OTHERS))
+def test_no_other_fault_is_missed(name: str, fault: str) -> None:
+    _, report = both(name, fault, False)
+    assert wrong(report)
 
 
 def weights(*shape: int) -> Any:
