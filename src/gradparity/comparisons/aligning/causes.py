@@ -16,6 +16,7 @@ from ...core.network.calls import Call
 from ...core.network.composed import Composed
 from ...core.network.network import Network
 from ...core.network.nodes import Node
+from ...core.vocabulary.contractions import Einsum, MatMul
 from ..explain.variants import arguments_of, variants
 from .edits import Edit, wide
 from .values import Program
@@ -109,6 +110,22 @@ def _of_arguments(op: Op, numbers: Sequence[float]) -> Iterator[tuple[str, Op]]:
             except (*_REFUSED, AttributeError):
                 continue
             yield f"{field.name} is {own} {{here}} and {other} {{there}}", changed
+    yield from _of_windows(op)
+
+
+def _of_windows(op: Op) -> Iterator[tuple[str, Op]]:
+    """(words, op) with other dilation and padding, which people change together."""
+    if not is_dataclass(op) or not {"dilation", "padding"} <= {f.name for f in fields(op)}:
+        return
+    own: tuple[Any, Any] = getattr(op, "dilation"), getattr(op, "padding")  # noqa: B009
+    for dilation in _choices("dilation", own[0], ()):
+        for padding in _choices("padding", own[1], ()):
+            try:
+                changed = replace(op, dilation=dilation, padding=padding)
+            except _REFUSED:
+                continue
+            said = f"dilation is {own[0]} and padding {own[1]} {{here}}, "
+            yield f"{said}{dilation} and {padding} {{there}}", changed
 
 
 _REFUSED = (ValueError, TypeError)
@@ -175,7 +192,7 @@ def _constants(
 def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     """The node left out: one of its inputs goes on instead."""
     z = call.z[0] if call.z else None
-    if z is None or isinstance(call.op, Movement):
+    if z is None or isinstance(call.op, Movement | MatMul | Einsum):
         return
     for i, (a, o) in enumerate(zip(y, call.inputs, strict=True)):
         if o.source and a.shape == z.shape and a.dtype.kind == "f":
