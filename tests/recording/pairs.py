@@ -600,7 +600,7 @@ def losses() -> Pair:
         {
             "smoothing": Fault("nll|entropy|mul|add|log_softmax", "smoothing|0.2"),
             "ignored": Fault("nll|where|select|div|sum", "ignore|skipped|left out"),
-            "sum": Fault("div|nll|mean|sum", "times|skipped|left out|reduction"),
+            "sum": Fault("div|nll|mean|sum|add_1", "times|skipped|left out|reduction"),
         },
     )
 

@@ -117,7 +117,7 @@ def test_parameters_of_a_port() -> None:
 def test_summed_and_unmatched_parameters() -> None:
     x, a, b, w = weights(3, 4).detach(), weights(4), weights(4, 1), weights(4, 4)
     total = (a + b.flatten()).detach().requires_grad_()
-    extra = weights(2, 2)
+    extra = weights(3, 2, 1)
     one = gp.record(lambda: torch.sin(x @ w + a + b[:, 0]).sum(), name="one", keep=True)
     other = gp.record(
         lambda: torch.sin(x @ w + total).sum() + 0 * extra.sum(), name="other", keep=True
