@@ -237,8 +237,8 @@ def _summed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> li
             n for n, g in left.items() if np.any(g) and _near(g.ravel(), gradient.ravel(), near)
         ]
         for some in combinations(same[:MOST], 2):
-            total = one.value[some[0]] + one.value[some[1]]
-            if _near(total.ravel(), value.ravel(), near):
+            total = one.value[some[0]].ravel() + one.value[some[1]].ravel()
+            if _near(total, value.ravel(), near):
                 matches.append(Match(some, (name,), "summed", "values and gradients"))
                 break
     return matches
