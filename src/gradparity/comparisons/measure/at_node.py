@@ -141,11 +141,20 @@ def _arriving(
     for name in step.outputs:
         got = trace.grad.get(name)
         if got is not None:
-            of = Bounded.exactly if case.as_stored else Bounded.rounded
-            found[name] = of(got, rounding)
+            found[name] = _as_read(got, trace.added.get(name), case, rounding)
         elif name in network.ends and not network.consumers(name):
             found[name] = _of_end(network.ends[name], rounding)
     return found
+
+
+def _as_read(got: NDArray, added: NDArray | None, case: Case, rounding: Rounding) -> Bounded:
+    """A gradient that arrived, as the op may have read it."""
+    if case.as_stored:
+        return Bounded.exactly(got, rounding)
+    found = Bounded.rounded(got, rounding)
+    if added is None:
+        return found
+    return Bounded(found.value, found.error + 2.0 * rounding.u * added, rounding)
 
 
 def _of_end(factor: float, rounding: Rounding) -> Bounded:

@@ -104,6 +104,11 @@ def _as_case(call: Call) -> tuple[Case, Trace]:
         grad={n: dz for n, dz in grad.items() if dz is not None},
         edge_grad=edges,
         precision=call.precision,
+        added={
+            n: added
+            for n, added in zip(step.outputs, call.added, strict=False)
+            if added is not None
+        },
     )
 
 

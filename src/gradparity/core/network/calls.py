@@ -66,6 +66,7 @@ class Call:
     again : computes it once more in float64, with the framework's own op; None if it cannot be.
     names : of each z as the inputs of other calls name it; "" for one that nothing can take.
     is_function : whether it is a function of the user's with a backward of its own.
+    added : for each dz the sum of the sizes of what it was added up from; None for one use.
     fused : whether a compiler may have held its gradient unrounded.
     remark : what happened to its tensors afterwards; "" if nothing did.
     evaluate : of a function with a backward of its own, its outputs in float64 for other inputs,
@@ -83,6 +84,7 @@ class Call:
     names: tuple[str, ...] = ()
     is_function: bool = False
     fused: bool = False
+    added: tuple[NDArray | None, ...] = ()
     remark: str = ""
 
 

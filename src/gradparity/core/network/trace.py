@@ -29,6 +29,8 @@ class Trace:
     adapter, versions : who computed it.
     precision : the name of the number format; by default that of Div's dtype.  bfloat16 is stored
         as float32.
+    added : for gradients that several uses were added up to, the sum of their sizes: a compiler may
+        add them up anew, with other roundings, for each reader.
     """
 
     Err: float
@@ -39,6 +41,7 @@ class Trace:
     adapter: str = "numpy"
     versions: dict[str, str] = field(default_factory=dict)
     precision: str = ""
+    added: Mapping[str, NDArray] = field(default_factory=dict)
 
     @property
     def dtype(self) -> np.dtype[Any]:
