@@ -287,3 +287,38 @@ def test_an_arriving_gradient_with_strides_of_zero() -> None:
     with gp.record() as seen:
         kind.apply(x).sum().backward()  # expands a one
     assert gp.check(seen).exit_code == 0
+
+
+def sparsemax(ctx: Any, x: Any) -> Any:
+    k = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    z = x.sort(-1, descending=True).values
+    total = z.cumsum(-1)
+    size = (1 + k * z > total).sum(-1, keepdim=True)
+    tau = (total.gather(-1, size - 1) - 1) / size
+    p = (x - tau).clamp(min=0)
+    ctx.save_for_backward(p > 0)
+    return p
+
+
+class SparsemaxWithoutItsMean(torch.autograd.Function):
+    forward = staticmethod(sparsemax)
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d * ctx.saved_tensors[0]
+
+
+@pytest.mark.parametrize(
+    ("x", "loss"),
+    [
+        ([[1.0, 0.9, -3.0, -2.0]], lambda p: p.square().sum()),  # zero outside of the support
+        ([[0.1, 0.2, 0.15, 0.05]], lambda p: p.square().sum()),  # all in the support
+        ([[0.1, 0.2, 0.15, 0.05]], lambda p: p.sum() * 2),  # whose derivative is zero
+    ],
+)
+def test_a_missing_term_is_not_straight_through(x: Any, loss: Any) -> None:
+    leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    with gp.record() as seen:
+        loss(SparsemaxWithoutItsMean.apply(leaf)).backward()
+    (wrong,) = [f for f in seen.findings if f.parity is False]
+    assert (wrong.verdict, wrong.convention) == ("mismatch", "")

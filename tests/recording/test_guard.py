@@ -118,7 +118,7 @@ class TestTheProgram:
 class TestFaults:
     def test_raise_is_the_default(self) -> None:
         guard, loop = gp.guard(every=2), Loop(wrong=2)
-        with pytest.raises(GradientError, match="step 2: mismatch") as raised:
+        with pytest.raises(GradientError, match="step 2: convention") as raised:
             loop.run(guard, 4)
         assert loop.fired == 1
         assert raised.value.step == 2
@@ -130,7 +130,7 @@ class TestFaults:
 
     def test_warn(self) -> None:
         guard, loop = gp.guard(every=2, on_fault="warn"), Loop(wrong=2)
-        with pytest.warns(RuntimeWarning, match="step 2: mismatch") as warned:
+        with pytest.warns(RuntimeWarning, match="step 2: convention") as warned:
             loop.run(guard, 3)
         assert loop.fired == 2
         (one,) = warned

@@ -341,6 +341,249 @@ class TestHooks:
         report = gp.check(seen)
         assert report.exit_code == 1
 
+    @pytest.mark.parametrize("freed", [True, False])
+    def test_whether_or_not_its_tensor_is_freed_before(self, freed: bool) -> None:
+        def twice(g: Any) -> Any:
+            return g * 2
+
+        with gp.record() as seen:
+            y = X @ W
+            z = y.tanh()
+            y.register_hook(twice)
+            if freed:
+                del y
+            z.sum().backward()
+        assert "twice, a hook" in gp.check(seen).diagnosis()
+
+    def test_a_hook_that_was_removed_is_not_named(self) -> None:
+        with gp.record() as seen:
+            y = X @ W
+            y.register_hook(lambda g: g * 2).remove()
+            z = y.tanh()
+            del y
+            z.sum().backward()
+        assert gp.check(seen).exit_code == 0
+
+    def test_registering_is_left_as_it_was(self) -> None:
+        register, run = torch.Tensor.register_hook, torch.autograd._engine_run_backward
+        with pytest.raises(ZeroDivisionError), gp.record():
+            1 / 0  # noqa: B018
+        assert torch.Tensor.register_hook is register
+        assert torch.autograd._engine_run_backward is run
+
+
+class Product(torch.autograd.Function):
+    """x @ w, whose backward also calls `write` with the gradient of w."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any, write: Any) -> Any:
+        ctx.save_for_backward(x)
+        ctx.write = write
+        return x @ w
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        g = x.t() @ d
+        ctx.write(g)
+        return None, g, None
+
+
+class TestGradOfLeaves:
+    """What `.grad` holds after a pass is what it held before, and what arrived."""
+
+    @staticmethod
+    def replaces(own: Any, g: Any) -> None:
+        own.grad = g.clone()
+
+    @staticmethod
+    def adds(own: Any, g: Any) -> None:
+        own.grad = g.clone() if own.grad is None else own.grad.add_(g)
+
+    @staticmethod
+    def adds_through_data(own: Any, g: Any) -> None:
+        own.grad.data.add_(g)
+
+    @staticmethod
+    def clears(own: Any, g: Any) -> None:
+        own.grad = None
+
+    @pytest.mark.parametrize(
+        ("how", "before"),
+        [("replaces", None), ("adds", None), ("replaces", 1.0), ("adds", 1.0),
+         ("adds_through_data", 1.0), ("clears", 1.0)],
+    )  # fmt: skip
+    def test_a_function_that_writes_it_itself(self, how: str, before: float | None) -> None:
+        own = parameter(4, 4)
+        if before is not None:
+            own.grad = torch.full_like(own, before)
+
+        def step(write: Any) -> Any:
+            with gp.record() as seen:
+                Product.apply(X, own, write).tanh().sum().backward()
+            return gp.check(seen)
+
+        assert step(lambda g: None).exit_code == 0
+        own.grad = None if before is None else torch.full_like(own, before)
+        report = step(lambda g: getattr(self, how)(own, g))
+        assert report.exit_code == 1
+        (wrong,) = [f for _, f in report.findings() if f.parity is False]
+        assert wrong.quantity == "value parameter_1.grad"
+        who = "something" if how == "adds_through_data" else "the backward of Product_1"
+        assert f"{who} wrote into .grad during the pass" in wrong.note
+
+    def test_a_hook_on_another_tensor(self) -> None:
+        own = parameter(4, 4)
+
+        def spoil(g: Any) -> None:
+            own.grad = torch.ones_like(own)
+
+        with gp.record() as seen:
+            y = X @ own
+            y.register_hook(spoil)
+            y.tanh().sum().backward()
+        report = gp.check(seen)
+        assert report.exit_code == 1
+        assert "something wrote into .grad" in report.diagnosis()
+
+    def test_a_hook_after_the_accumulation(self) -> None:
+        own = parameter(4, 4)
+
+        def doubles(p: Any) -> None:
+            p.grad.mul_(2)
+
+        own.register_post_accumulate_grad_hook(doubles)
+        for allow in ([], ["gradient-hook"]):
+            own.grad = None
+            with gp.record(allow=allow) as seen:
+                (X @ own).tanh().sum().backward()
+            assert gp.check(seen).exit_code == (0 if allow else 1)
+            (found,) = [f for f in seen.findings if f.convention]
+            assert "doubles, a hook of it, changes .grad" in found.note
+
+    @pytest.mark.parametrize("to_none", [True, False])
+    def test_an_optimizer_in_a_hook(self, to_none: bool) -> None:
+        model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+        optimizers = {p: torch.optim.SGD([p], 0.1) for p in model.parameters()}
+
+        def step(p: Any) -> None:
+            optimizers[p].step()
+            optimizers[p].zero_grad(set_to_none=to_none)
+
+        for p in model.parameters():
+            p.register_post_accumulate_grad_hook(step)
+        for _ in range(2):
+            with gp.record() as seen:
+                model(X).square().sum().backward()
+            assert gp.check(seen).exit_code == 0
+
+    def test_several_passes_with_everything_between_them(self) -> None:
+        own = parameter(4, 4)
+        optimizer = torch.optim.SGD([own], 0.1)
+        with gp.record() as seen:
+            for _ in range(2):
+                for part in X.split(1):
+                    torch.tanh(part @ own).sum().backward()
+                own.grad.mul_(0.5)
+                nn.utils.clip_grad_norm_([own], 1e-3)
+                own.grad.data.add_(1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+        assert gp.check(seen).exit_code == 0
+
+
+def sparse_product() -> None:
+    s = torch.eye(3, dtype=torch.float64).to_sparse()
+    torch.sparse.mm(s, X @ W).sum().backward()
+
+
+def sparse_operand() -> None:
+    s = torch.eye(3, dtype=torch.float64).to_sparse().requires_grad_()
+    (s @ (X @ W)).sum().backward()
+
+
+def sparse_rows() -> None:
+    (torch.eye(3, dtype=torch.float64).to_sparse_csr() @ (X @ W)).sum().backward()
+
+
+def made_sparse() -> None:
+    torch.sparse.sum((X @ W).to_sparse()).backward()
+
+
+def quantised() -> None:
+    q = torch.quantize_per_tensor(X.float(), 0.1, 0, torch.qint8)
+    ((X @ W) * q.dequantize()).sum().backward()
+
+
+def jagged() -> None:
+    nested = torch.nested.nested_tensor_from_jagged(X @ W, torch.tensor([0, 1, 3]))
+    (nested * 2).values().sum().backward()
+
+
+def nested() -> None:
+    made = torch.nested.nested_tensor([X[:1], X], requires_grad=True)
+    (made * 2).to_padded_tensor(0.0).sum().backward()
+
+
+def fake() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        t = torch.randn(3, 3, requires_grad=True)
+        (t @ t).sum().backward()
+
+
+def meta() -> None:
+    t = torch.randn(3, 3, device="meta", requires_grad=True)
+    (t @ t).sum().backward()
+
+
+def transformed() -> None:
+    y = X @ W
+    torch.func.grad(lambda t: (t.sin() * y).sum())(y).sum().backward()
+
+
+class TestTensorsWithoutMemory:
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize(
+        "step",
+        [sparse_product, sparse_operand, sparse_rows, made_sparse, quantised, jagged, nested, fake,
+         meta, transformed],
+    )  # fmt: skip
+    def test_they_are_not_judged_and_the_program_runs(self, step: Callable[[], None]) -> None:
+        W.grad = torch.ones_like(W)
+        with gp.record() as seen:
+            step()
+            (X @ W).tanh().sum().backward()
+        report = gp.check(seen)
+        assert report.exit_code == (0 if step is quantised else 2)
+        assert "in gradparity" not in report.diagnosis()
+        assert any(f.parity for f in seen.findings)
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["_before", "_after", "_connect", "_arrived", "_left", "_copy_holders", "_adopt_graph",
+     "_tell_of_sum"],
+)  # fmt: skip
+def test_an_error_of_the_observer_is_not_the_program_s(
+    at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradparity.adapters.torch.record.observer import Observer
+
+    def wrong(*args: Any) -> Any:
+        raise ZeroDivisionError("planted")
+
+    W.grad = None
+    in_place()
+    plain, W.grad = W.grad, None
+    monkeypatch.setattr(Observer, at, wrong)
+    with gp.record() as seen:
+        in_place()
+    assert torch.equal(W.grad, plain)
+    assert any("ZeroDivisionError in gradparity: planted" in u.why for u in seen.unjudged)
+    W.grad = None
+
 
 class TestOverwritten:
     def test_through_data(self) -> None:

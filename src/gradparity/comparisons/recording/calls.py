@@ -208,6 +208,8 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     found = measured.finding(q, at, verdict, precision.unit, final=total_of.final)
     if verdict is not Verdict.MISMATCH and not total_of.changed:
         return found
+    if total_of.accumulated:
+        return _of_accumulated(found, total_of, allow)
     left = f"what left {_listed(total_of.uses)}"
     if total_of.hooks:
         how = " by writing into it" if total_of.changed else ""
@@ -215,10 +217,23 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
         return as_convention(found, [Alternative("gradient-hook", None, said)], allow)
     if total_of.changed:
         return replace(found, verdict=Verdict.MISMATCH, note=f"something wrote into {left}")
-    if total_of.accumulated:
-        return replace(found, note="it is not what .grad was before, and what arrived, together")
     several = "the sum of " if len(total_of.parts) > 1 else ""
     return replace(found, note=f"it is not {several}{left}")
+
+
+def _of_accumulated(f: Finding, total_of: Sum, allow: Sequence[str]) -> Finding:
+    """The finding of a leaf whose ``.grad`` is not what it was, and what arrived."""
+    if total_of.hooks:
+        said = f"{_listed(total_of.hooks)}, a hook of it, changes .grad during the pass"
+        return as_convention(
+            replace(f, verdict=Verdict.MISMATCH),
+            [Alternative("gradient-hook", None, said)],
+            allow,
+        )
+    note = "it is not what .grad was before, and what arrived, together"
+    if total_of.writer:
+        note = f"{total_of.writer} wrote into .grad during the pass, besides what arrived"
+    return replace(f, verdict=Verdict.MISMATCH, note=note)
 
 
 def _listed(names: Sequence[str]) -> str:

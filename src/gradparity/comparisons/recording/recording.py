@@ -90,7 +90,7 @@ class Recording(Listener):
         if total.final:
             self._finals.append(total)
         found = findings_of_sum(total, self.allow)
-        if len(total.parts) > 1 or found.parity is False:
+        if len(total.parts) > 1 or total.accumulated or found.parity is False:
             self.findings.append(found)
         elif total.final:
             self._alone[Quantity.through(total.source, total.uses[0])] = found
@@ -99,7 +99,7 @@ class Recording(Listener):
         """Note an op without a formula."""
         self._note(what.place, what.sources, what.place.function)
         self.unjudged.append(what)
-        self.saw_forward |= bool(what.sources)
+        self.saw_forward |= bool(what.sources) or what.failed
 
     def _note(self, place: Place, taken: tuple[str, ...], op: str) -> None:
         self.places[place.node], self._taken[place.node] = place, taken

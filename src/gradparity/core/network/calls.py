@@ -102,6 +102,7 @@ class Sum:
     hooks : names of the hooks that were there to change it on its way.
     changed : whether something wrote into it on its way.
     accumulated : whether it is what a leaf holds after a gradient was added to what was there.
+    writer : what else has written into it during the pass; "" for nothing.
     """
 
     place: Place
@@ -114,15 +115,20 @@ class Sum:
     hooks: tuple[str, ...] = ()
     changed: bool = False
     accumulated: bool = False
+    writer: str = ""
 
 
 @dataclass(frozen=True)
 class Unjudged:
-    """An op that no formula was applied to, and the reason."""
+    """An op that no formula was applied to, and the reason.
+
+    `failed` says that it is an error of this package.
+    """
 
     place: Place
     why: str
     sources: tuple[str, ...] = field(default=())
+    failed: bool = False
 
 
 class Listener:

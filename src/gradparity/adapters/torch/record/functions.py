@@ -20,7 +20,7 @@ from ....core.network.calls import Place
 from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from .aten.table import Arguments, Mapped, UnmappedError, rule_of
-from .aten.tensors import is_plain, numbers, tensors_in
+from .aten.tensors import is_plain, memory_of, numbers, tensors_in
 from .observed import Observed
 
 __all__ = ["Function", "name_and_op", "wrapped_apply"]
@@ -269,8 +269,8 @@ def _detached(value: Any) -> Any:
 
 def _is_base(tensor: torch.Tensor, those: list[torch.Tensor]) -> bool:
     """Whether another of these tensors lies in the same memory."""
-    pointer = tensor.untyped_storage().data_ptr()
-    return any(t is not tensor and t.untyped_storage().data_ptr() == pointer for t in those)
+    memory = memory_of(tensor)
+    return any(t is not tensor and memory_of(t) == memory for t in those)
 
 
 #: What stands for `apply` now, the last one if recordings are nested.

@@ -14,7 +14,7 @@ from ....core.network.composed import Composed
 from ....core.network.nodes import Node
 from ....core.vocabulary.programs import Index
 from .aten.table import Mapped
-from .aten.tensors import tensors_in
+from .aten.tensors import memory_of, tensors_in
 from .views import index_of_view
 
 __all__ = ["Observed", "Path"]
@@ -171,7 +171,7 @@ class Observed:
 
         def copied(value: Any) -> Any:
             if isinstance(value, torch.Tensor):
-                same = value.untyped_storage().data_ptr() == pointer
+                same = memory_of(value) == pointer
                 return value.clone() if same else value
             return [copied(each) for each in value] if isinstance(value, list) else value
 

@@ -20,12 +20,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ....core.network.calls import Listener, Place, Sum, Unjudged
-from .aten.tensors import format_of, is_plain, numbers, tensors_in
+from .accumulation import Accumulation, Leaf, hooks_on
+from .aten.tensors import format_of, is_plain, memory_of, numbers, tensors_in
 from .calls import call_of
 from .functions import Function, name_and_op, wrapped_apply
 from .observed import Observed
 from .places import Names, source_line
 from .views import index_of_view, is_written_view
+from .wrapped import wrapped_hooks, wrapped_passes
 
 __all__ = ["Observer", "observing"]
 
@@ -50,8 +52,7 @@ class Mark:
         self.place, self.names, self.leaf = place, names, leaf
         self.task, self.came = -1, False
         self.parts: defaultdict[int, list[Part]] = defaultdict(list)
-        self.tensors: dict[int, weakref.ref[torch.Tensor]] = {}
-        self.hooks: dict[int, tuple[str, ...]] = {}
+        self.hooks: dict[int, Mapping[int, Any]] = {}
 
     def name(self, slot: int) -> str:
         """The name of the value that an output of the node is."""
@@ -68,19 +69,14 @@ class Mark:
         return self.parts.pop(slot, []) if task == self.task else []
 
     def follow(self, slot: int, tensor: torch.Tensor) -> None:
-        """Note the tensor that a value is, for the hooks that it has."""
-        self.tensors[slot] = weakref.ref(tensor)
-        self.hooks[slot] = _hooks_of(tensor)
+        """Note the hooks on the gradient of a value: the tensor itself may be freed before."""
+        if tensor._backward_hooks:
+            self.hooks[slot] = tensor._backward_hooks  # it stays what it is if more are added
 
     def hooked(self, slot: int) -> tuple[str, ...]:
         """The names of the hooks on the gradient of a value."""
-        tensor = self.tensors[slot]() if slot in self.tensors else None
-        return self.hooks.get(slot, ()) if tensor is None else _hooks_of(tensor)
-
-
-def _hooks_of(tensor: torch.Tensor) -> tuple[str, ...]:
-    hooks = (getattr(tensor, "_backward_hooks", None) or {}).values()
-    return tuple(getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks)
+        hooks = self.hooks.get(slot, {}).values()
+        return tuple(getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks)
 
 
 class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed
@@ -100,6 +96,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._hooks: list[Any] = []
         self._leaves: list[Any] = []
         self._functions: list[Function] = []
+        self._gradients = Accumulation(self._tell_of_leaf)
         self._own = False
 
     @classmethod
@@ -114,27 +111,38 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         if self._own or torch._C._current_graph_task_id() != -1:
             return op(*args, **kwargs)
         differentiated = torch.is_grad_enabled()
+        observed = None
         with self._quietly():
             self.settle()
+        with self._quietly(op):
             observed = self._before(op, args, kwargs, differentiated)
         if self._functions and self._functions[-1].opened(op):
             return self._inside(op, args, kwargs)
         out = op(*args, **kwargs)
         if self._functions:
-            with self._quietly():
+            with self._quietly(op):
                 self._functions[-1].saw(op, Observed.arguments(op, args, kwargs), out)
         if observed is not None:
-            with self._quietly():
+            with self._quietly(observed.place):
                 self._after(observed, out)
         return out
 
     @contextlib.contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """What runs inside is ours, and is not watched."""
+    def _quietly(self, what: Any = "") -> Iterator[None]:
+        """What runs inside is ours: it is not watched, and the program does not see its errors.
+
+        Parameters
+        ----------
+        what : the op or the place that is not judged if it raises an error.
+        """
         before, self._own = self._own, True
         try:
             with torch.no_grad():
                 yield
+        except Exception as error:
+            if not isinstance(what, Place):
+                what = Place(self.names.numbered("unseen"), str(what), self.names.module)
+            self.listener.not_judged(_failed(what, error))
         finally:
             self._own = before
 
@@ -177,6 +185,13 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             return
         observed, outs = self._pending
         self._pending = None
+        try:
+            self._settle(observed, outs)
+        except Exception as error:
+            observed.done = True
+            self.listener.not_judged(_failed(observed.place, error))
+
+    def _settle(self, observed: Observed, outs: list[torch.Tensor]) -> None:
         nodes = {t.grad_fn for t in outs if t.grad_fn is not None}
         if len(nodes) != 1:
             return  # not differentiable, or inside a function with a backward of its own
@@ -208,7 +223,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._hooks.append(node.register_hook(self._seen_by(observed, mark)))
         self._unused.append(weakref.ref(observed))
         for tensor in observed.tensors():
-            self._holders[tensor.untyped_storage().data_ptr()].append(weakref.ref(observed))
+            self._holders[memory_of(tensor)].append(weakref.ref(observed))
 
     def _connect_view(self, observed: Observed, view: torch.Tensor) -> None:
         """Hook both nodes of an op that wrote into a view: of its base, and of the new view."""
@@ -227,22 +242,25 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
     def _copy_holders(self, tensor: torch.Tensor, by: str) -> None:
         """Give a copy to all that hold this storage, which is about to be overwritten."""
-        for ref in self._holders.pop(tensor.untyped_storage().data_ptr(), []):
+        memory = memory_of(tensor)
+        if not memory:
+            return
+        for ref in self._holders.pop(memory, []):
             observed = ref()
             if observed is not None:
-                observed.copy_storage(tensor.untyped_storage().data_ptr(), by)
+                observed.copy_storage(memory, by)
 
     def applied(self, apply: Any, kind: Any, args: Any, kwargs: Any) -> Any:
         """Watch a function with a backward of its own; see `Function`."""
         inside = self._own or self._functions or torch._C._current_graph_task_id() != -1
         if inside or not torch.is_grad_enabled():
             return apply(*args, **kwargs)
+        function = None
         with self._quietly():
             self.settle()
+        with self._quietly(name_and_op(kind)[1]):
             tensors = list(tensors_in([*args, *kwargs.values()]))
-            if not any(t.requires_grad for t in tensors):
-                function = None
-            else:
+            if any(t.requires_grad for t in tensors):
                 for t in tensors:
                     self._adopt_graph(t.grad_fn)
                 name, own = name_and_op(kind)
@@ -255,7 +273,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             out = apply(*args, **kwargs)
         finally:
             self._functions.pop()
-        with self._quietly():
+        with self._quietly(function.place):
             self._connect_function(function, out)
         return out
 
@@ -268,11 +286,21 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         for target, _ in node.next_functions:
             self._adopt_graph(target)
         observed = function.observed(node, outs, lambda t, slot: t.metadata[KEY].name(slot))
-        self._hooks.append(node.register_prehook(function.arrived))
+        self._hooks.append(node.register_prehook(self._before_function(function)))
         names = {} if len(outs) == 1 else {
             t.output_nr: f"{function.place.node}.{t.output_nr}" for t in outs
         }  # fmt: skip
         self._hook(observed, node, Mark(function.place, names))
+
+    def _before_function(self, function: Function) -> Callable[[Any], None]:
+        """The hook before the backward of a function."""
+
+        def arrived(gradients: Any) -> None:
+            with self._quietly(function.place):
+                self._gradients.check("")  # what was written before is not blamed on it
+                function.arrived(gradients)
+
+        return arrived
 
     # ---- nodes that the mode did not see made ---------------------------------------------------
 
@@ -286,7 +314,6 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             leaf = getattr(node, "variable", None)
             if leaf is not None:
                 mark = Mark(Place(self.names.of_leaf(leaf)), {}, leaf=True)
-                mark.follow(0, leaf)
                 self._leaves.append(node)
                 self._hooks += self._hooks_of_leaf(node, mark, leaf)
             else:
@@ -298,14 +325,26 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 todo += [target for target, _ in node.next_functions]
             node.metadata[KEY] = mark
 
+    def registered(self, tensor: torch.Tensor) -> None:
+        """A hook was registered on the gradient of a tensor, which may be freed before it runs."""
+        if self._own or tensor.grad_fn is None:
+            return
+        with self._quietly():
+            self.settle()
+            mark = tensor.grad_fn.metadata.get(KEY)
+            if mark is not None:
+                mark.follow(tensor.output_nr, tensor)
+
     # ---- backward -------------------------------------------------------------------------------
 
     def _seen_by(self, observed: Observed, mark: Mark) -> Callable[..., None]:
         """The hook of a node that an op was seen to make."""
 
         def seen(left: Any, arrived: Any) -> None:
-            with self._quietly():
+            with self._quietly(mark.place):
                 task = torch._C._current_graph_task_id()
+                if observed.function is not None:
+                    self._gradients.check(f"the backward of {mark.place.node}")
                 self._arrived(mark, task, arrived)
                 asked = self._left(observed.targets, task, left, mark.place.node)
                 self._tell(observed, left, arrived, asked)
@@ -323,15 +362,14 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 self.listener.called(found)
                 return
         except Exception as error:
-            said = f"{type(error).__name__} in gradparity: {error}"
-            found = Unjudged(observed.place, said, tuple(observed.sources.values()))
+            found = _failed(observed.place, error, tuple(observed.sources.values()))
         self.listener.not_judged(found)
 
     def _unknown_seen_by(self, mark: Mark, name: str, targets: Any) -> Callable[..., None]:
         """The hook of a node that no op was seen to make."""
 
         def seen(left: Any, arrived: Any) -> None:
-            with self._quietly():
+            with self._quietly(mark.place):
                 task = torch._C._current_graph_task_id()
                 self._arrived(mark, task, arrived)
                 self._left(targets, task, left, mark.place.node)
@@ -341,25 +379,51 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
     def _hooks_of_leaf(self, node: Any, mark: Mark, leaf: torch.Tensor) -> list[Any]:
         """The hooks before and after a gradient is accumulated in a leaf."""
-        before: list[torch.Tensor] = []
+        own = Leaf(mark, leaf)
+        self._gradients.add(own)
 
         def about(arrived: Any) -> None:
-            with self._quietly():
-                before[:] = [] if leaf.grad is None else [leaf.grad.detach().clone()]
-
-        def seen(left: Any, arrived: Any) -> None:
-            with self._quietly():
+            with self._quietly(mark.place):
+                mark.hooks[0] = leaf._backward_hooks or {}
+                self._gradients.before(own, arrived[0])
                 self._arrived(mark, torch._C._current_graph_task_id(), arrived)
-                (got,) = arrived
-                if got is not None and not mark.came:
+                if arrived[0] is not None and not mark.came:
                     why = "its gradient came from an op that was not seen, such as a checkpoint"
                     self.listener.not_judged(Unjudged(mark.place, why))
-                if before and got is not None and leaf.grad is not None:
-                    there = [Part(before[0], ".grad", 0), Part(got.detach(), "this pass", 0)]
-                    self._tell_of_sum(mark, 0, leaf.grad, there, accumulated=True)
-                before.clear()
+
+        def seen(left: Any, arrived: Any) -> None:
+            with self._quietly(mark.place):
+                self._gradients.after(own, arrived[0])
 
         return [node.register_prehook(about), node.register_hook(seen)]
+
+    def _tell_of_leaf(self, leaf: Leaf, got: torch.Tensor | None, by: str) -> None:
+        """Tell of what ``.grad`` holds; `got` was accumulated, or something else has written it."""
+        grad = leaf.tensor.grad
+        if got is None:
+            held = torch.zeros_like(leaf.tensor) if grad is None else grad
+            there = [Part(held.detach(), ".grad", 0)]
+            self._tell_of_sum(leaf.mark, 0, held.detach(), there, leaf, by or "something")
+            return
+        assert grad is not None
+        got = got.detach().to(grad.dtype)
+        there = [Part(got, "this pass", 0)]
+        if leaf.before is not None:
+            there.insert(0, Part(leaf.before, ".grad", 0))
+        elif not is_plain(grad) or torch.equal(grad.nan_to_num(), got.nan_to_num()):
+            return
+        self._tell_of_sum(leaf.mark, 0, grad.detach(), there, leaf)
+
+    def begin_pass(self) -> None:
+        """A backward pass begins."""
+        with self._quietly():
+            self.settle()
+            self._gradients.begin()
+
+    def end_pass(self, completed: bool) -> None:
+        """A backward pass has ended."""
+        with self._quietly():
+            self._gradients.end(completed)
 
     def _left(self, targets: Any, task: int, left: Any, use: str) -> list[bool]:
         """Note what left through each edge; and whether it was asked for."""
@@ -379,11 +443,19 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 self._tell_of_sum(mark, slot, got, parts)
 
     def _tell_of_sum(
-        self, mark: Mark, slot: int, got: torch.Tensor, parts: list[Part], accumulated: bool = False
+        self,
+        mark: Mark,
+        slot: int,
+        got: torch.Tensor,
+        parts: list[Part],
+        leaf: Leaf | None = None,
+        writer: str = "",
     ) -> None:
+        """Tell of a sum that arrived or, with a leaf, of what its ``.grad`` holds."""
         gradients = [part.gradient for part in parts]
         if not all(map(is_plain, (got, *gradients))):
             return
+        written = leaf is None and any(p.gradient._version != p.version for p in parts)
         self.listener.summed(
             Sum(
                 mark.place,
@@ -392,10 +464,11 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 tuple(part.use for part in parts),
                 numbers(got),
                 format_of(got, *gradients),
-                mark.leaf and not accumulated,
-                () if accumulated else mark.hooked(slot),
-                not accumulated and any(p.gradient._version != p.version for p in parts),
-                accumulated,
+                mark.leaf and leaf is None,
+                mark.hooked(slot) if leaf is None else hooks_on(leaf.tensor),
+                written or bool(writer),
+                leaf is not None,
+                writer,
             )
         )
 
@@ -409,10 +482,11 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 observed = ref()
                 if observed is not None and not observed.done:
                     self._tell_of_unused(observed)
-            for hook in self._hooks:
-                hook.remove()
-            for node in self._leaves:
-                self._tell_of_captured(node.metadata.pop(KEY))
+        for hook in self._hooks:
+            hook.remove()
+        for mark in [node.metadata.pop(KEY) for node in self._leaves]:
+            with self._quietly(mark.place):
+                self._tell_of_captured(mark)
 
     def _tell_of_captured(self, mark: Mark) -> None:
         """What left for a leaf and never arrived: `torch.autograd.grad` has returned it."""
@@ -427,6 +501,12 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
     def _tell_of_unused(self, observed: Observed) -> None:
         nothing: list[None] = [None] * len(observed.targets)
         self._tell(observed, nothing, [], [False] * len(nothing))
+
+
+def _failed(place: Place, error: Exception, sources: tuple[str, ...] = ()) -> Unjudged:
+    """A node that an error of this package keeps from being judged."""
+    said = str(error).partition("\n")[0][:200]
+    return Unjudged(place, f"{type(error).__name__} in gradparity: {said}", sources, failed=True)
 
 
 def _why_unknown(node: str) -> str:
@@ -463,7 +543,12 @@ def observing(
         observer.names.name(leaf, name)
     observer.names.open()
     try:
-        with wrapped_apply(observer.applied), observer:
+        with (
+            wrapped_apply(observer.applied),
+            wrapped_hooks(observer.registered),
+            wrapped_passes(observer.begin_pass, observer.end_pass),
+            observer,
+        ):
             yield
     finally:
         observer.names.close()

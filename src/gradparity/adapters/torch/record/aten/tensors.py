@@ -10,7 +10,7 @@ import torch
 
 from .....core.arithmetic.arrays import NDArray
 
-__all__ = ["format_of", "is_plain", "numbers", "tensors_in"]
+__all__ = ["format_of", "is_plain", "memory_of", "numbers", "tensors_in"]
 
 #: Number formats of results, the finest first.
 FORMATS = {
@@ -42,10 +42,36 @@ def format_of(*tensors: torch.Tensor | None) -> str:
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether it is a dense array of real numbers, integers or booleans."""
+    """Whether it is a dense array of real numbers, integers or booleans, in memory of its own."""
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
         return False
+    if tensor.is_nested or tensor.is_meta:
+        return False
+    if type(tensor) not in _ORDINARY and _is_of_others(tensor):
+        return False
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return False
     return tensor.dtype in FORMATS or not tensor.is_floating_point()
+
+
+#: Classes of tensors that are what they seem.
+_ORDINARY = {torch.Tensor, torch.nn.Parameter}
+
+
+def _is_of_others(tensor: torch.Tensor) -> bool:
+    """Whether a subclass says itself what its ops do, such as a fake or a nested tensor."""
+    own = type(tensor).__dict__.get("__torch_dispatch__", type(tensor).__torch_dispatch__)
+    return own is not torch._C._disabled_torch_dispatch_impl
+
+
+def memory_of(tensor: torch.Tensor) -> int:
+    """The address of its memory; 0 of a tensor without one, such as a sparse one."""
+    if tensor.layout is not torch.strided:
+        return 0
+    try:
+        return int(tensor.untyped_storage().data_ptr())
+    except (RuntimeError, NotImplementedError):
+        return 0
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
