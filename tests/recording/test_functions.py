@@ -322,3 +322,48 @@ def test_a_missing_term_is_not_straight_through(x: Any, loss: Any) -> None:
         loss(SparsemaxWithoutItsMean.apply(leaf)).backward()
     (wrong,) = [f for f in seen.findings if f.parity is False]
     assert (wrong.verdict, wrong.convention) == ("mismatch", "")
+
+
+class Bisection(torch.autograd.Function):
+    """The cube root, by halving an interval."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        low, high = torch.full_like(x, -4.0), torch.full_like(x, 4.0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            below = middle**3 < x
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return saved(ctx, (low + high) / 2)
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d / (3 * of(ctx) ** 2)
+
+
+def test_a_search_says_why_it_is_not_judged() -> None:
+    leaf = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    with gp.record() as seen:
+        Bisection.apply(leaf).sum().backward()
+    assert any("through comparisons or whole numbers alone" in u.why for u in seen.unjudged)
+
+
+class Long(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        for _ in range(50):
+            x = torch.tanh(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d
+
+
+def test_a_long_composition_names_a_few_of_its_ops() -> None:
+    leaf = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    with gp.record() as seen:
+        Long.apply(leaf).sum().backward()
+    (wrong,) = [f for f in seen.findings if f.parity is False]
+    assert wrong.op.count("tanh") <= 12
+    assert "(38 more)" in wrong.op

@@ -597,6 +597,21 @@ class TestOverwritten:
         assert report.exit_code == 1
         assert "its input was overwritten at test_step.py" in report.diagnosis()
 
+    def test_what_is_right_in_float64_is_not_told_of_it(self) -> None:
+        """Computed again, nothing is overwritten, so that it says nothing."""
+        w = nn.Parameter(torch.randn(4, 4))
+        with gp.record() as seen:
+            y = X.float() @ w
+            z = y.exp() * y
+            y.data.mul_(2)
+            z.sum().backward()
+        wrong = [f for f in seen.findings if f.parity is False]
+        assert wrong
+        for f in wrong:
+            assert f.verdict == "mismatch"
+            assert "its input was overwritten" in f.note
+            assert "right in float64" not in f.note
+
     def test_what_no_backward_needs_may_be_overwritten(self) -> None:
         with gp.record() as seen:
             y = X @ W

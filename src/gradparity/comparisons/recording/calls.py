@@ -138,8 +138,11 @@ def _new_network(op: Op, names: tuple[str, ...], constant: tuple[str, ...]) -> N
 
 
 def _evidence(call: Call) -> Any:
-    """The findings of the same op in float64, computed only if they are asked for."""
-    if call.again is None or call.precision == "float64":
+    """The findings of the same op in float64, computed only if they are asked for.
+
+    None where an input was overwritten: computed again, it would not be.
+    """
+    if call.again is None or call.remark or call.precision == "float64":
         return None
 
     @cache

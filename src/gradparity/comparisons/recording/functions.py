@@ -254,7 +254,12 @@ def _passes_where_flat(call: Call, position: int, dz: NDArray) -> bool:
     y = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays)
     with np.errstate(all="ignore"):
         z = call.op.forward(*y)
-        found = call.op.vjp(other, y, z)[position]
+        each = z if isinstance(z, tuple) else (z,)
+        start = tuple(
+            np.zeros(np.shape(a)) if arrived is None else other
+            for a, arrived in zip(each, call.dz, strict=False)
+        )
+        found = call.op.vjp(start if isinstance(z, tuple) else start[0], y, z)[position]
     slope = np.zeros(dz.shape) if found is None else np.broadcast_to(np.asarray(found), dz.shape)
     return bool(np.any((slope == 0.0) & (dz != 0.0)))
 

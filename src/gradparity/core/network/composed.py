@@ -19,6 +19,10 @@ from .nodes import Node
 __all__ = ["Composed"]
 
 
+#: So many ops are named of a long composition.
+FEW_NAMES = 12
+
+
 class Composed(Op):
     """A network of ops as one op: z = its last values, dy by the distributed chain rule.
 
@@ -56,8 +60,10 @@ class Composed(Op):
         self.n_inputs = len(self.network.inputs)  # type: ignore[misc]
 
     def __repr__(self) -> str:
-        chain = ", ".join(step.op.name for step in self.network.body)
-        return f"{self.title} = {chain}"
+        names = [step.op.name for step in self.network.body]
+        few = ", ".join(names[:FEW_NAMES])
+        more = len(names) - FEW_NAMES
+        return f"{self.title} = {few}" + (f", ... ({more} more)" if more > 0 else "")
 
     def with_op(self, node: str, op: Op) -> Composed:
         """The same with another op at one of its nodes."""

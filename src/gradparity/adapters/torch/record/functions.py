@@ -35,6 +35,11 @@ SHAPE_ONLY = {
         *("new_zeros", "new_ones", "new_full", "new_empty", "sym_size", "sym_numel"),
     )
 }
+#: Why a search is not judged, whose result is picked among constants.
+PICKED = (
+    "its result depends on its inputs through comparisons or whole numbers alone, such as that of "
+    "a search by torch.where: the derivative of these ops is zero, and says nothing about it"
+)
 #: The most ops whose composition is evaluated.
 MOST = 4000
 
@@ -60,6 +65,7 @@ class Function:
         self.arrays = [t.detach().clone() for t in self.inputs]
         self._names: dict[int, str] = {id(t): f"y{i}" for i, t in enumerate(self.inputs)}
         self._kept: list[torch.Tensor] = list(self.inputs)
+        self._picked: set[int] = set()
         self._nodes: list[Node] = []
         self._constants: dict[str, NDArray] = {}
         self._arrived: list[Any] = []
@@ -91,6 +97,11 @@ class Function:
     def _add(self, op: Any, given: Mapping[str, Any], outs: list[torch.Tensor]) -> None:
         depends = [t for t in tensors_in(list(given.values())) if id(t) in self._names]
         written = [t for n in Observed.written(op) for t in tensors_in(given.get(n))]
+        if (depends and op._schema.name not in SHAPE_ONLY) or any(
+            id(t) in self._picked for t in tensors_in(list(given.values()))
+        ):
+            self._picked.update(map(id, outs))
+            self._kept += outs
         if not depends or op._schema.name in SHAPE_ONLY:
             if any(id(t) in self._names for t in written):
                 self._unknown(outs, f"{op} writes into a value")
@@ -156,7 +167,9 @@ class Function:
         self.positions = [k for k, t in enumerate(floats) if t.requires_grad]
         self.gives = [self._names.get(id(t), "") for t in outs]
         if not all(self.gives):
-            self.why = self.why or "its result is not made by the ops of its forward pass"
+            picked = all(id(t) in self._picked for t in outs if id(t) not in self._names)
+            made = PICKED if picked else "its result is not made by the ops of its forward pass"
+            self.why = self.why or made
             if self._libraries:
                 self.why += f"; gradparity.rule({self._libraries[-1]!r}) can say what it computes"
         self._kept.clear()
