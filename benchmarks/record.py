@@ -120,7 +120,9 @@ def measured(name: str, dtype: str, recorded: bool) -> dict[str, float]:
 def _in_process(name: str, dtype: str, recorded: bool) -> dict[str, float]:
     asked = ["--one", name, dtype, "recorded" if recorded else "plain"]
     run = [sys.executable, "-m", "benchmarks.record", *asked]
-    found: dict[str, float] = json.loads(subprocess.run(run, capture_output=True, check=True).stdout)
+    found: dict[str, float] = json.loads(
+        subprocess.run(run, capture_output=True, check=True).stdout
+    )
     return found
 
 

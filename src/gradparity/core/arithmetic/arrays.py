@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .error_function import erf_of_floats, erfc_of_floats
+
 #: A real array, in contrast to:
 NDArray: TypeAlias = npt.NDArray[Any]
 
@@ -65,6 +67,8 @@ def erf(x: Array) -> Array:
     >>> erf(np.array([0.0, 0.5], dtype=np.float32))
     array([0.       , 0.5204999], dtype=float32)
     """
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return erf_of_floats(x).astype(x.dtype)
     y: Any = erf_ufunc(x)
     return y.astype(x.dtype) if isinstance(x, np.ndarray) else y
 
@@ -83,6 +87,8 @@ def erfc(x: Array) -> Array:
     >>> [f"{float(y):.6g}" for y in erfc(np.array([0.0, 10.0]))]
     ['1', '2.08849e-45']
     """
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+        return erfc_of_floats(x).astype(x.dtype)
     y: Any = erfc_ufunc(x)
     return y.astype(x.dtype) if isinstance(x, np.ndarray) else y
 

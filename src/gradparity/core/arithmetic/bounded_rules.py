@@ -44,6 +44,7 @@ from . import special
 from .arrays import Array, erf_ufunc, erfc_ufunc
 from .bounded import Bounded
 from .carried import Axis, axes_of, given_infinity, in_range, keeping_infinity, whole_exponent
+from .error_function import erf_of_floats, erfc_of_floats
 from .rounding import Rounding
 from .sums import FEW, Terms, in_runs
 
@@ -189,13 +190,13 @@ def _exp(a: Bounded) -> Bounded:
 
 def _erf(a: Bounded) -> Bounded:
     """PyTorch's GELU has it as 1 - p(x) e^(-x^2), right to 11 u of one and not of itself."""
-    image = _increasing(erf_ufunc)(a)
+    image = _increasing(erf_of_floats)(a)
     return Bounded(image.value, image.error + 2.0 * a.rounding.elementary, a.rounding)
 
 
 def _erfc(a: Bounded) -> Bounded:
     """It falls: the image of [a - e, a + e] by its slope at the nearer end, and 8 u of itself."""
-    value = np.asarray(erfc_ufunc(a.value), dtype=np.float64)
+    value = erfc_of_floats(a.value)
     if not np.any(a.error):
         return _rounded(value, 0.0, a.rounding, a.rounding.elementary)
     e = a.full_error()

@@ -40,6 +40,7 @@ from .carried import (
     one_axis,
     whole_exponent,
 )
+from .error_function import erf_of_floats, erfc_of_floats
 from .rounding import SIGMAS, VARIANCE
 from .sums import FEW, Terms
 from .varied import Noise, Varied
@@ -264,8 +265,8 @@ Varied.UFUNCS |= {
     np.hypot: _hypot,
     np.arctan2: _arctan2,
     np.logaddexp: _logaddexp,
-    erf_ufunc: _elementary(erf_ufunc, lambda x, y: _erf_slope(x), 2 * ELEMENTARY),
-    erfc_ufunc: _elementary(erfc_ufunc, lambda x, y: -_erf_slope(x)),
+    erf_ufunc: _elementary(erf_of_floats, lambda x, y: _erf_slope(x), 2 * ELEMENTARY),
+    erfc_ufunc: _elementary(erfc_of_floats, lambda x, y: -_erf_slope(x)),
     special.erfcx_ufunc: _elementary(
         special.erfcx_ufunc, lambda x, y: 2 * x * y - 2 / np.sqrt(np.pi)
     ),
