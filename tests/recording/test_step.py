@@ -543,6 +543,32 @@ def transformed() -> None:
     torch.func.grad(lambda t: (t.sin() * y).sum())(y).sum().backward()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_forms_at_few_elements_say_the_same(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GELU in its tail, as PyTorch computes it, is explained by a usual form alone."""
+    from gradparity.comparisons.explain import forms
+    from gradparity.comparisons.measure import at_node
+
+    asked = []
+    some = at_node._at
+
+    def counted(mask: Any, *args: Any) -> Any:
+        asked.append(mask.sum())
+        return some(mask, *args)
+
+    monkeypatch.setattr(at_node, "_at", counted)
+    x = torch.cat([torch.randn(4000), torch.linspace(-8, -4, 200)]).to(dtype).requires_grad_()
+    found = []
+    for large in (2**60, 1):
+        monkeypatch.setattr(forms, "LARGE", large)
+        with gp.record() as seen:
+            (nn.functional.gelu(x) * torch.arange(4200.0).sin()).sum().backward()
+        assert bool(asked) == (large == 1)
+        found.append([(str(f.quantity), f.verdict, f.outside, f.note, f.bound, f.power)
+                      for f in seen.findings])  # fmt: skip
+    assert found[0] == found[1]
+
+
 class TestTensorsWithoutMemory:
     @pytest.mark.filterwarnings("ignore")
     @pytest.mark.parametrize(

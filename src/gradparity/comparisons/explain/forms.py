@@ -24,6 +24,10 @@ ALIKE = 5
 DIFFERS = 8.0
 
 
+#: From so many elements on, the forms of an elementwise op are evaluated where they are asked for.
+LARGE = 2048
+
+
 @dataclass(frozen=True)
 class UsualForm:
     """A usual form that explains a quantity.
@@ -101,16 +105,17 @@ def usual_form(
     off = careful.outside
     if not off.any() or not np.isfinite(np.asarray(got, np.float64)[off]).all():
         return None
+    at = _few(q, levels, careful, inputs)
     best: tuple[float, UsualForm] | None = None
     for own_output in (True, False) if q.is_gradient else (False,):
-        every = levels.forms(own_output=own_output, every=True)
+        every = levels.forms(own_output=own_output, every=True, at=at)
         widest = levels.in_forms(q, every, sharp)
         if not every.met:
             return None
         if (off & ~(widest.error <= widest.bound)).any():
             continue  # beyond what any form can be off
         alike = _one_factor(careful, inputs) and (inputs is not None or not _in_one_slice(off))
-        for names, there in _in_turn(q, levels, own_output, sharp):
+        for names, there in _in_turn(q, levels, own_output, sharp, at):
             inside = (there.error <= there.bound) & np.isfinite(there.bound)
             if (off & ~inside).any():
                 continue
@@ -124,19 +129,28 @@ def usual_form(
     return None
 
 
+def _few(q: Quantity, levels: Levels, careful: Measured, inputs: NDArray | None) -> NDArray | None:
+    """The elements that a form has to explain, where the op is elementwise and they are few."""
+    off = np.asarray(careful.outside)
+    if inputs is None or inputs.shape != off.shape or off.size < LARGE or 4 * off.sum() > off.size:
+        return None
+    e = levels.at(levels.roundings[0])[q]
+    return None if e.valid is not None or np.any(e.lost) else off
+
+
 def _in_turn(
-    q: Quantity, levels: Levels, own_output: bool, sharp: bool
+    q: Quantity, levels: Levels, own_output: bool, sharp: bool, at: NDArray | None = None
 ) -> Iterator[tuple[tuple[str, ...], Measured]]:
     """The forms that the formula meets, one at a time, then with those that are nested in them."""
-    outer = levels.forms((), own_output)
+    outer = levels.forms((), own_output, at=at)
     levels.in_forms(q, outer, sharp)
     pairs: list[tuple[str, ...]] = []
     for name in outer.met:
-        alone = levels.forms((name,), own_output)
+        alone = levels.forms((name,), own_output, at=at)
         yield (name,), levels.in_forms(q, alone, sharp)
         pairs += [(name, other) for other in alone.met if other not in outer.met or other > name]
     for pair in pairs:
-        yield pair, levels.in_forms(q, levels.forms(pair, own_output), sharp)
+        yield pair, levels.in_forms(q, levels.forms(pair, own_output, at=at), sharp)
 
 
 def found_form(

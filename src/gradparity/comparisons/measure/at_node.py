@@ -8,6 +8,7 @@ left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from ...core.arithmetic.arrays import Array, NDArray, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
+from ...core.formulas.activations import GELU
 from ...core.formulas.op import Choice, Op, Slopes
 from ...core.network.backprop import arriving
 from ...core.network.case import Case
@@ -32,6 +34,10 @@ __all__ = [
     "reference_of_loss",
     "reference_of_sum",
 ]
+
+
+#: Ops that are known to take each element alone, with usual forms that are slow to evaluate.
+POINTWISE = (GELU,)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,9 @@ def reference_at_node(
     `op` is evaluated in place of the node's own.
     """
     op = step.op if op is None else op
+    few = rounding.forms is not None and rounding.forms.at is not None
+    if few and type(step.op) in POINTWISE and op is step.op:
+        case, trace = _at(rounding.forms.at, step, case, trace)  # type: ignore[union-attr]
     rounding = replace(rounding, distributive=True) if op.given else rounding
     value = _values(step, case, trace, rounding)
     given = [value.get(name) for name in step.inputs if name != step.draw]
@@ -102,6 +111,21 @@ def reference_at_node(
     if not masked and any(np.isposinf(a.value).any() for a in y if isinstance(a, Bounded)):
         found = [_beyond_overflow(e) for e in found]
     return _there(found)
+
+
+def _at(mask: NDArray, step: Step, case: Case, trace: Trace) -> tuple[Case, Trace]:
+    """The same node with some of its elements alone; its op is elementwise."""
+
+    def few(arrays: Mapping[Any, NDArray]) -> dict[Any, NDArray]:
+        return {k: a[mask] if np.shape(a) == mask.shape else a for k, a in arrays.items()}
+
+    names = {*step.inputs, *step.values, *step.outputs}
+    here, there = copy(case), copy(trace)
+    vars(here)["given"] = few({n: a for n, a in case.given.items() if n in names})
+    there.value = few({n: a for n, a in trace.value.items() if n in names})
+    there.grad = few({n: a for n, a in trace.grad.items() if n in names})
+    there.edge_grad = few({e: a for e, a in trace.edge_grad.items() if e in step.edges})
+    return here, there
 
 
 def _beyond_overflow(e: Reference) -> Reference:

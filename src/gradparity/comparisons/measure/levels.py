@@ -143,13 +143,33 @@ class Levels:
 
     def in_forms(self, quantity: Quantity, forms: Forms, sharp: bool = False) -> Measured:
         """Measure a quantity by these usual forms, in the worst case or sharply."""
-        rounding = self.roundings[0 if sharp else -1]
-        return self.measured(quantity, replace(rounding, forms=forms))[1]
+        rounding = replace(self.roundings[0 if sharp else -1], forms=forms)
+        if forms.at is None:
+            return self.measured(quantity, rounding)[1]
+        found = next(e for e in self.references(rounding) if e.quantity == quantity)
+        few = measure(found, rounding)
+        if np.shape(found.got) == forms.at.shape:  # the op is not known to be elementwise
+            return few
+        full = self.measured(quantity, replace(rounding, forms=None))[1]
+        error, bound = (np.broadcast_to(a, full.got.shape).copy() for a in (full.error, full.bound))
+        error[forms.at], bound[forms.at] = few.error, few.bound
+        return replace(full, error=error, bound=bound)
 
     def forms(
-        self, chosen: tuple[str, ...] = (), own_output: bool = False, every: bool = False
+        self,
+        chosen: tuple[str, ...] = (),
+        own_output: bool = False,
+        every: bool = False,
+        at: NDArray | None = None,
     ) -> Forms:
-        """The request for these forms: one object for all quantities here, which share the pass."""
+        """The request for these forms: one object for all quantities here, which share the pass.
+
+        Parameters
+        ----------
+        at : the elements of an elementwise op that it is about, which are of one quantity.
+        """
+        if at is not None:
+            return Forms(chosen, own_output, every, at)
         key = chosen, own_output, every
         return self._forms.setdefault(key, Forms(*key))
 

@@ -35,11 +35,13 @@ class Forms:
     chosen : names of forms, see `gradparity.core.arithmetic.arrays.usual`.
     own_output : whether an op's gradient is computed from the implementation's own stored output.
     every : whether the bound covers every form, so that what is outside is explained by none.
+    at : the elements of an elementwise op that are of interest, as a mask; None for all.
     """
 
     chosen: tuple[str, ...] = ()
     own_output: bool = False
     every: bool = False
+    at: Any = None
     met: dict[str, None] = field(default_factory=dict)
 
     def named(self, forms: Mapping[str, Any]) -> str:
