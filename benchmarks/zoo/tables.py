@@ -10,9 +10,12 @@ from pathlib import Path
 from ..evidence.tables import markdown, version_of, write
 from .run import Result
 
-__all__ = ["section", "summary", "write_section"]
+__all__ = ["PACKAGES", "section", "summary", "write_section"]
 
-PACKAGES = ("gradparity", "numpy", "torch", "torchvision", "timm", "transformers", "diffusers")
+PACKAGES = {
+    "torch": ("gradparity", "numpy", "torch", "torchvision", "timm", "transformers", "diffusers"),
+    "jax": ("gradparity", "numpy", "jax", "flax", "equinox", "dm-haiku", "keras", "optax"),
+}
 HEAD = ("model", "nodes", "results", "judged", "outside", "undecided", "share", "plain s",
         "time ratio", "memory ratio")  # fmt: skip
 
@@ -36,7 +39,7 @@ def summary(results: Sequence[Result]) -> str:
         f"results judged: {sum(r.results for r in ran)}, outside their bound: "
         f"{alarms + known.total()} in {sum(bool(r.alarms or r.known) for r in ran)} models, "
         f"undecided: {sum(len(r.unknown) for r in ran)}",
-        *(f"a discrepancy of PyTorch: {function} ({n})" for function, n in known.items()),
+        *(f"a known discrepancy: {function} ({n})" for function, n in known.items()),
         f"outside their bound, and not explained: {alarms}",
         f"gradients bitwise those of the plain step: {sum(r.same for r in ran)} of {len(ran)}",
     ]
@@ -63,9 +66,9 @@ def _row(r: Result) -> tuple[object, ...]:
             f"{r.seconds:.3f}", f"{r.ratio:.0f}", memory)  # fmt: skip
 
 
-def section(results: Sequence[Result]) -> str:
+def section(results: Sequence[Result], packages: Sequence[str]) -> str:
     """A summary and a table for each dtype."""
-    parts = [f"Versions: {', '.join(map(version_of, PACKAGES))}; one thread."]
+    parts = [f"Versions: {', '.join(map(version_of, packages))}; one thread."]
     for dtype in dict.fromkeys(r.dtype for r in results):
         own = [r for r in results if r.dtype == dtype]
         listed = "\n".join(f"* {line}" for line in summary(own).splitlines())
@@ -73,6 +76,8 @@ def section(results: Sequence[Result]) -> str:
     return "\n\n".join(parts)
 
 
-def write_section(path: Path, what: str, results: Sequence[Result]) -> None:
+def write_section(
+    path: Path, what: str, results: Sequence[Result], packages: Sequence[str]
+) -> None:
     """Replace the text between the markers of a section in a document."""
-    write(path, what, section(results))
+    write(path, what, section(results, packages))
