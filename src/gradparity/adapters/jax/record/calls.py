@@ -17,7 +17,7 @@ from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
 from .functions import function_call
 from .primitives.table import Operands, rule_of
-from .taps import Equation, Key, Scan, Walk, bind, is_float
+from .taps import Choice, Equation, Key, Scan, Walk, bind, is_float
 
 __all__ = ["calls_of", "sums_of"]
 
@@ -59,7 +59,15 @@ def calls_of(
     for key, equation in walk.equations.items():
         ins, outs = values[key]
         for step in steps_of(equation.lengths) if equation.lengths else [()]:
-            yield _call(equation, key, ins, outs, grads, step)
+            if _ran(equation, values, step):
+                yield _call(equation, key, ins, outs, grads, step)
+
+
+def _ran(equation: Equation, values: Mapping[Key, Any], step: tuple[int, ...]) -> bool:
+    """Whether the conditions that an equation is in took its branch at this step."""
+    return all(
+        int(values[key][step[: values[key].ndim]]) == branch for key, branch in equation.branches
+    )
 
 
 def _call(
@@ -194,6 +202,8 @@ def sums_of(
         yield _sum(place, name, parts, nodes, got, final=name in leaves)
     for key, scan in walk.scans.items():
         yield from _links(scan, key, grads)
+    for key, choice in walk.choices.items():
+        yield from _links_of_branches(choice, key, grads)
 
 
 def _sum(
@@ -207,7 +217,11 @@ def _sum(
 
 def _place(walk: Walk, key: Key) -> Place:
     path = key[:-2]
-    return walk.equations[path].place if path in walk.equations else walk.scans[path].place
+    if path in walk.equations:
+        return walk.equations[path].place
+    if path in walk.scans:
+        return walk.scans[path].place
+    return walk.choices[path if path in walk.choices else path[:-1]].place
 
 
 def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
@@ -244,3 +258,23 @@ def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
         inner, outer = gradient("res", i), gradient("out", i)
         if inner is not None and outer is not None:
             yield linked(f"res{i}", [outer], inner)
+
+
+def _links_of_branches(choice: Choice, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
+    """What the branches of a condition hand on; it is zero in those that were not taken."""
+    for (*path, side, k), outer in grads.items():
+        if tuple(path) != key:
+            continue
+        inner = [
+            found
+            for (*within, end, i), found in grads.items()
+            if (tuple(within[:-1]), end, i) == (key, "arg" if side == "in" else "res", k)
+        ]
+        if not inner:
+            continue
+        name = f"{choice.node}.{side}{k}"
+        nodes = [choice.node] * len(inner)
+        if side == "in":
+            yield _sum(choice.place, name, inner, nodes, outer)
+        else:
+            yield _sum(choice.place, name, [outer], nodes[:1], sum(inner[1:], inner[0]))

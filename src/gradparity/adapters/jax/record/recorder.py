@@ -90,11 +90,11 @@ def observe(
     def tapped(varied: Any, taps: Any, rest: Any) -> Any:
         values: dict[Any, Any] = {}
         loss = run(varied, rest, dict(zip(keys, taps, strict=True)), values)
-        return loss.x, [values[key] for key in walk.equations]
+        return loss.x, [values[key] for key in (*walk.equations, *walk.choices)]
 
     both = jax.jit(jax.value_and_grad(tapped, argnums=(0, 1), has_aux=True))
     (_, kept), (by_leaf, by_tap) = both(varied, zeros, rest)
-    values = dict(zip(walk.equations, kept, strict=True))
+    values = dict(zip((*walk.equations, *walk.choices), kept, strict=True))
     grads = dict(zip(keys, by_tap, strict=True))
     leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))
     for found in calls_of(walk, values, grads):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 
 from ....core.network.calls import Place
 
-__all__ = ["Equation", "Key", "Scan", "Value", "Walk", "is_float"]
+__all__ = ["Choice", "Equation", "Key", "Scan", "Value", "Walk", "is_float"]
 
 #: The parameter that holds the jaxpr of a call which is inlined.
 INLINED = {
@@ -27,7 +28,7 @@ INLINED = {
 Key: TypeAlias = tuple[Any, ...]
 
 
-#: Taps of a scan that are not scanned over.
+#: Taps of a scan that are not scanned over, and of a condition that are not in its branches.
 OUTSIDE = ("in", "out")
 
 
@@ -40,6 +41,13 @@ class Scan(NamedTuple):
     carries: int
     reverse: bool
     depth: int
+
+
+class Choice(NamedTuple):
+    """A condition inside of a scan, which takes another branch at every step."""
+
+    node: str
+    place: Place
 
 
 class Value(NamedTuple):
@@ -59,6 +67,7 @@ class Equation:
     eqn : JAX's.
     sources : for each input the name of the value, "" for one that has no gradient.
     lengths : how often it runs, of each scan that it is in.
+    branches : the path of each condition in a scan that it is in, and which branch.
     """
 
     eqn: Any
@@ -66,6 +75,7 @@ class Equation:
     sources: tuple[str, ...]
     lengths: tuple[int, ...] = ()
     names: tuple[str, ...] = field(default=())
+    branches: tuple[tuple[Key, int], ...] = ()
 
 
 def is_float(x: Any) -> bool:
@@ -101,6 +111,7 @@ class Walk:
     uses : name of a value -> the taps through which it is used.
     arrivals : name of a value -> the tap at which its gradient arrives.
     scans : by path.
+    choices : conditions in scans, by path.
     branches : of conditions by path, which one is taken; `indices` are those that are asked for.
     """
 
@@ -111,12 +122,14 @@ class Walk:
         self.uses: dict[str, list[tuple[Key, str]]] = {}
         self.arrivals: dict[str, Key] = {}
         self.scans: dict[Key, Scan] = {}
+        self.choices: dict[Key, Choice] = {}
         self.branches: dict[Key, int] = {}
         self.indices: dict[Key, Any] = {}
         #: Whether the indices of conditions are asked for.
         self.asks = False
         self._numbers: dict[str, int] = {}
         self._lengths: tuple[int, ...] = ()
+        self._within: tuple[tuple[Key, int], ...] = ()
 
     def tap(self, key: Key, value: Value, taps: Mapping[Key, Any] | None) -> Any:
         """The value with its tap added; without taps the shape of the tap is noted."""
@@ -195,7 +208,9 @@ class Walk:
         )
         place = Place(node, eqn.primitive.name, _module(eqn), _source(eqn))
         sources = tuple(v.name if v.active else "" for v in ins)
-        self.equations[here] = Equation(eqn, place, sources, self._lengths, names)
+        self.equations[here] = Equation(
+            eqn, place, sources, self._lengths, names, self._within
+        )
         for k, v in enumerate(ins):
             if v.active:
                 self.uses.setdefault(v.name, []).append(((*here, "in", k), node))
@@ -288,11 +303,74 @@ class Walk:
         if here in self.branches:
             inner, own = closed(eqn.params["branches"][self.branches[here]])
             return self.run(inner, own, ins[1:], here, taps, values)
-        if self._lengths or not self.asks:
+        if self._lengths:
+            return self.choice(eqn, ins, here, taps, values)
+        if not self.asks:
             return self.equation(eqn, ins, here, taps, values)
         self.indices[here] = ins[0].x
         outs = bind(eqn, *(v.x for v in ins))
         return [Value(x, "unknown", is_float(x)) for x in outs]
+
+
+    def choice(
+        self,
+        eqn: Any,
+        ins: list[Value],
+        here: Key,
+        taps: Mapping[Key, Any] | None,
+        values: dict[Key, Any],
+    ) -> list[Value]:
+        """A condition whose branch differs from step to step: all are tapped, one runs."""
+        node = self.choices[here].node if here in self.choices else self._named("cond")
+        index, *others = ins
+        taken = [self._used(here, "in", k, v, node, taps) for k, v in enumerate(others)]
+        mine = [k for k in taps or () if k[: len(here)] == here and k[len(here)] not in OUTSIDE]
+        inner = None if taps is None else [taps[k] for k in mine]
+        found: list[list[Value]] = []
+        kept_keys: list[list[Key]] = []
+
+        def branch(b: int, xs: Sequence[Any], tapped: Any) -> Any:
+            body, own = closed(eqn.params["branches"][b])
+            own_taps = None if taps is None else dict(zip(mine, tapped, strict=True))
+            kept: dict[Key, Any] = {}
+            args = [
+                self._made((*here, b), "arg", k, x, f"{node}.{b}.arg{k}", v.active, own_taps)
+                for k, (x, v) in enumerate(zip(xs, others, strict=True))
+            ]
+            around, self._within = self._within, (*self._within, (here, b))
+            outs = self.run(body, own, args, (*here, b), own_taps, kept)
+            self._within = around
+            gave = [self._used((*here, b), "res", k, v, node, own_taps)
+                    for k, v in enumerate(outs)]  # fmt: skip
+            found.append(outs)
+            kept_keys.append(list(kept))
+            return gave, list(kept.values())
+
+        traced = [
+            jax.make_jaxpr(partial(branch, b), return_shape=True)(taken, inner)
+            for b in range(len(eqn.params["branches"]))
+        ]
+        flat = jax.tree.leaves((taken, inner))
+
+        def one(b: int) -> Any:
+            program, shape = traced[b]
+            leaves = jax.core.eval_jaxpr(program.jaxpr, program.consts, *flat)
+            gave, kept = jax.tree.unflatten(jax.tree.structure(shape), leaves)
+            empty = [jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), each[1][1])
+                     for each in traced]  # fmt: skip
+            empty[b] = kept
+            return gave, empty
+
+        gave, kept = jax.lax.switch(index.x, [partial(one, b) for b in range(len(traced))])
+        for keys, given in zip(kept_keys, kept, strict=True):
+            values |= dict(zip(keys, given, strict=True))
+        values[here] = jnp.clip(jnp.asarray(index.x, jnp.int32), 0, len(traced) - 1)
+        self.choices[here] = Choice(node, Place(node, "cond", _module(eqn), _source(eqn)))
+        active = [any(outs[k].active for outs in found) for k in range(len(gave))]
+        return [
+            self._made(here, "out", k, x, f"{node}.{k}", a and is_float(x), taps)
+            for k, (x, a) in enumerate(zip(gave, active, strict=True))
+        ]
 
 
 def _has_gradient(v: Any) -> bool:
