@@ -20,6 +20,7 @@ __all__ = [
     "Arcsinh",
     "Arctanh",
     "Cosh",
+    "CubeRoot",
     "Exp2",
     "Logit",
     "Sinh",
@@ -116,6 +117,16 @@ class Arctanh(Activation):
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         return usual(dy / (1 - z) / (1 + z), {"dy / (1 - z^2)": lambda: dy / (1 - z * z)})
+
+
+class CubeRoot(Activation):
+    """y = sign(z) |z|^(1/3); f'(z) = y / 3z."""
+
+    def f(self, z: Array) -> Array:
+        return np.sign(z) * np.exp(np.log(abs(z)) / 3.0)
+
+    def df(self, dy: Array, z: Array, y: Array) -> Array:
+        return dy * (self.f(z) / z / 3.0)
 
 
 class Logit(Activation):

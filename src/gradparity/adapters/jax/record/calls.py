@@ -98,6 +98,7 @@ def _call(
         [None if x is None else numbers(x) for x in ins],  # type: ignore[misc]
         [None if x is None else numbers(x) for x in outs],  # type: ignore[misc]
         equation.eqn.params,
+        equation.sources,
     )
     is_function, evaluate = name in FUNCTIONS, None
     try:
@@ -110,6 +111,10 @@ def _call(
             mapped = rule(given)
     except (UnmappedError, ValueError) as why:
         return Unjudged(place, f"{name}: {why}", sources)
+    without = [k for k, source in enumerate(equation.sources)
+               if source and not any(isinstance(w, int) and w == k for w in mapped.inputs)]  # fmt: skip
+    if any(left[k] is not None and jnp.any(left[k]) for k in without):
+        return Unjudged(place, f"{name}: there is no formula for input {without[0]}", sources)
 
     def operand(which: Any) -> Operand:
         if isinstance(which, np.ndarray):

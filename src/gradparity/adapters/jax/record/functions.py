@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .... import ops
 from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.op import Op
 from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from ....core.vocabulary.pointwise import Scale
@@ -48,10 +50,50 @@ class _Composition:
             if name in INLINED or inner is not None:
                 own = closed(inner if inner is not None else eqn.params[INLINED[name]])
                 outs = self.run(*own, ins)
+            elif name == "cond":
+                outs = self.run(*closed(eqn.params["branches"][int(ins[0][0])]), ins[1:])
+            elif name == "scan" and any(given for _, given in ins):
+                outs = self.unrolled(eqn, ins)
             else:
                 outs = self.equation(eqn, ins)
             env |= dict(zip(eqn.outvars, outs, strict=True))
         return [read(v) for v in jaxpr.outvars]
+
+    def unrolled(self, eqn: Any, ins: list[Any]) -> list[Any]:
+        """The steps of a scan, one after the other."""
+        p = eqn.params
+        nc, nk, length = p["num_consts"], p["num_carry"], p["length"]
+        consts, carry, xs = ins[:nc], ins[nc : nc + nk], ins[nc + nk :]
+        steps = range(length)[::-1] if p["reverse"] else range(length)
+        each: dict[int, list[Any]] = {}
+        for i in steps:
+            given = [self.entry(x, i) for x in xs]
+            outs = self.run(*closed(p["jaxpr"]), [*consts, *carry, *given])
+            carry, each[i] = outs[:nk], outs[nk:]
+        ys = [self.stacked([each[i][k] for i in range(length)]) for k in range(len(p["jaxpr"].out_avals) - nk)]
+        return [*carry, *ys]
+
+    def entry(self, x: Any, i: int) -> Any:
+        """One entry of the first axis."""
+        numbers, name = x
+        return numbers[i], name and self.added(ops.Select(i, 0), name)
+
+    def stacked(self, parts: list[Any]) -> Any:
+        """Values along a new first axis."""
+        numbers = jnp.stack([x for x, _ in parts])
+        if not any(name for _, name in parts):
+            return numbers, ""
+        names = [name or self.constant(np.asarray(x)) for x, name in parts]
+        if len(names) == 1:
+            return numbers, self.added(ops.Reshape(numbers.shape, keep=0), *names)
+        return numbers, self.added(ops.Stack(0), *names)
+
+    def added(self, op: Op, *names: str) -> str:
+        """The name of the value that a new node gives."""
+        if len(self.nodes) >= MOST:
+            raise UnmappedError(f"it has more than {MOST} equations")
+        self.nodes.append(Node(f"a{len(self.nodes) + 1}", op, *names))
+        return self.nodes[-1].name
 
     def equation(self, eqn: Any, ins: list[Any]) -> list[Any]:
         numbers = bind(eqn, *(x for x, _ in ins))
@@ -64,7 +106,8 @@ class _Composition:
         if len(self.nodes) >= MOST:
             raise UnmappedError(f"it has more than {MOST} equations")
         arrays = [np.asarray(x) for x, _ in ins]
-        mapped = rule(Operands(arrays, [np.asarray(x) for x in numbers], eqn.params))
+        sources = [name for _, name in ins]
+        mapped = rule(Operands(arrays, [np.asarray(x) for x in numbers], eqn.params, sources))
         names = [self._source(which, ins, arrays) for which in mapped.inputs]
         letters = tuple(mapped.op.parameter_shapes())
         values = names[: len(names) - len(letters)]
@@ -81,8 +124,12 @@ class _Composition:
             if ins[which][1]:
                 return str(ins[which][1])
             which = arrays[which]
+        return self.constant(which)
+
+    def constant(self, array: NDArray) -> str:
+        """The name of an input that has no gradient."""
         name = f"c{len(self.constants)}"
-        self.constants[name] = which
+        self.constants[name] = array
         return name
 
 

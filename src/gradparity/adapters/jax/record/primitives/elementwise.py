@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..... import ops
+from .....core.network.composed import Composed
+from .....core.network.nodes import Node
 from .....core.vocabulary import functions
 from .....core.vocabulary.programs import Cast, Stopped
 from ....mapped import Mapped, UnmappedError
@@ -18,6 +20,7 @@ for _name, _op in {
     "cos": ops.Cos, "tan": functions.Tan, "asin": functions.Arcsin, "acos": functions.Arccos,
     "atan": ops.Arctan, "sinh": functions.Sinh, "cosh": functions.Cosh,
     "asinh": functions.Arcsinh, "acosh": functions.Arccosh, "atanh": functions.Arctanh,
+    "cbrt": functions.CubeRoot,
     "erf": ops.Erf, "erfc": ops.Erfc, "erf_inv": ops.Erfinv, "lgamma": ops.Lgamma,
     "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "square": ops.Square, "abs": ops.Abs,
     "bessel_i0e": ops.I0e, "bessel_i1e": ops.I1e, "stop_gradient": Stopped,
@@ -58,18 +61,40 @@ def _(a: Operands) -> Mapped:
 
 @rule("select_n")
 def _(a: Operands) -> Mapped:
-    """The cases are in the order of the index: the first where it is False."""
-    if len(a.ins) == 2:
+    """The cases are in the order of the index: the first where it is False or 0."""
+    which, last = np.asarray(a.ins[0]), len(a.ins) - 1
+    if last == 1:
         return Mapped(ops.Identity(), (1,))
-    if len(a.ins) != 3:
-        raise UnmappedError(f"{len(a.ins) - 1} cases")
-    which = np.asarray(a.ins[0]) != 0
-    return Mapped(ops.Where(), (np.broadcast_to(which, a.shape), 2, 1))
+    if last == 2:
+        return Mapped(ops.Where(), (np.broadcast_to(which != 0, a.shape), 2, 1))
+    cases = [f"y{k}" for k in range(last)]
+    chosen = [f"c{k}" for k in range(1, last)]
+    nodes = [
+        Node(f"z{k}", ops.Where(), f"c{k}", f"y{k}", f"z{k - 1}" if k > 1 else "y0")
+        for k in range(1, last)
+    ]
+    op = Composed("select", *nodes, inputs=(*chosen, *cases), fixed=chosen)
+    masks = (np.broadcast_to(which == k, a.shape) for k in range(1, last))
+    return Mapped(op, (*masks, *range(1, last + 1)))
 
 
 @rule("clamp")
 def _(a: Operands) -> Mapped:
     low, _, high = (np.asarray(x) for x in a.ins)
-    if low.ndim or high.ndim:
-        raise UnmappedError("bounds that are arrays")
-    return Mapped(ops.Hardtanh(float(low), float(high)), (1,))
+    if low.ndim == high.ndim == 0 and not (a.active(0) or a.active(2)):
+        return Mapped(ops.Hardtanh(float(low), float(high)), (1,))
+    at_least = Node("a", ops.Maximum(), "y", "low")
+    both = Composed("clamp", at_least, Node("z", ops.Minimum(), "a", "high"),
+                    inputs=("low", "y", "high"))  # fmt: skip
+    return Mapped(both, (0, 1, 2))
+
+
+@rule("rem")
+def _(a: Operands) -> Mapped:
+    """x - n y, where n is x / y without its fraction: dx = dz, dy = -n dz."""
+    x, y = (np.asarray(v, np.float64) for v in a.ins)
+    times = np.trunc((x - np.fmod(x, y)) / y + 0.25 * np.sign(x) * np.sign(y))
+    op = Composed("remainder", Node("p", ops.Multiply(), "n", "y"),
+                  Node("z", ops.Subtract(), "x", "p"), inputs=("n", "x", "y"),
+                  fixed=("n",))  # fmt: skip
+    return Mapped(op, (times.astype(a.ins[0].dtype), 0, 1))

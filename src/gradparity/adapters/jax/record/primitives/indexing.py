@@ -97,11 +97,26 @@ def _positions(a: Operands, numbers: Any, sizes: tuple[int, ...], mode: Any) -> 
 def _(a: Operands) -> Mapped:
     sizes = tuple(a.params["slice_sizes"])
     at, inside = _positions(a, a.params["dimension_numbers"], sizes, a.params["mode"])
-    if not inside.all():
-        raise UnmappedError("indices out of range")
     if not at:
         return Mapped(ops.Identity())
+    if not inside.all():
+        return _filled(a, at, inside)
     return Mapped(Index((True,) * a.ins[0].ndim), (*at, 0))
+
+
+def _filled(a: Operands, at: Any, inside: NDArray) -> Mapped:
+    """A gather with some indices out of range: there stands what JAX filled in, without gradient."""
+    taken, kept = [i[inside] for i in at], np.nonzero(inside)
+    k, n = a.ins[0].ndim, inside.ndim
+    got, put = [f"i{j}" for j in range(k)], [f"o{j}" for j in range(n)]
+    op = Composed(
+        "gather",
+        Node("u", Index((True,) * k), *got, "y"),
+        Node("z", PutAt((True,) * n), *put, "fill", "u"),
+        inputs=(*got, *put, "fill", "y"),
+        fixed=(*got, *put, "fill"),
+    )
+    return Mapped(op, (*taken, *kept, np.where(inside, 0, a.outs[0]), 0))
 
 
 class _AsGather:
@@ -123,11 +138,25 @@ def _(a: Operands) -> Mapped:
     window = iter(x.shape[i] for i in d.offset_dims)
     sizes = tuple(1 if axis in dropped else next(window) for axis in range(y.ndim))
     at, inside = _positions(a, d, sizes, a.params["mode"])
-    if not inside.all():
-        raise UnmappedError("indices out of range")
     combined = a.params.get("update_jaxpr")
     adds = combined is not None and "add" in str(combined)
+    if not inside.all():
+        return _dropped(y.ndim, at, inside, adds)
     return Mapped(PutAt((True,) * y.ndim, adds), (*at, 0, 2))
+
+
+def _dropped(rank: int, at: Any, inside: NDArray, adds: bool) -> Mapped:
+    """A scatter with some indices out of range, whose updates have no effect and no gradient."""
+    to, kept = [i[inside] for i in at], np.nonzero(inside)
+    got, put = [f"i{j}" for j in range(inside.ndim)], [f"o{j}" for j in range(rank)]
+    op = Composed(
+        "scatter",
+        Node("u", Index((True,) * inside.ndim), *got, "x"),
+        Node("z", PutAt((True,) * rank, adds), *put, "y", "u"),
+        inputs=(*got, *put, "y", "x"),
+        fixed=(*got, *put),
+    )
+    return Mapped(op, (*kept, *to, 0, 2))
 
 
 @rule("sort")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..... import ops
 from .....core.formulas.op import Op
-from .....core.vocabulary.programs import Dilate
+from .....core.vocabulary.programs import Dilate, Unstack
 from ....mapped import Mapped, chain
 from .table import Operands, rule
 
@@ -62,6 +62,15 @@ def _(a: Operands) -> Mapped:
     if len(a.ins) == 1:
         return Mapped(ops.Reshape(a.shape, keep=0))
     return Mapped(ops.Stack(axis), tuple(range(len(a.ins))))
+
+
+@rule("unstack")
+def _(a: Operands) -> Mapped:
+    axis = a.params["axis"]
+    n = a.ins[0].shape[axis]
+    if n == 1:
+        return Mapped(ops.Reshape(a.shape, keep=0))
+    return Mapped(Unstack(n, axis), outputs=tuple(range(n)))
 
 
 @rule("tile")

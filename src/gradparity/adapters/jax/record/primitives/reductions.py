@@ -39,11 +39,12 @@ rule("reduce_min")(lambda a: _last(a, ops.Min()))
 rule("reduce_prod")(lambda a: _last(a, ops.Prod()))
 
 
-def _scan(op: Callable[[int], Op]) -> Callable[[Operands], Mapped]:
+def _scan(op: Callable[[int], Op], *, negated: bool = False) -> Callable[[Operands], Mapped]:
     def of(a: Operands) -> Mapped:
         axis, turned = a.params["axis"], a.params["reverse"]
         flip = (ops.Flip(axis),) if turned else ()
-        return Mapped(chain("scan", *flip, op(axis), *flip))
+        minus = (ops.Scale(-1.0),) if negated else ()
+        return Mapped(chain("scan", *minus, *flip, op(axis), *flip, *minus))
 
     return of
 
@@ -51,6 +52,7 @@ def _scan(op: Callable[[int], Op]) -> Callable[[Operands], Mapped]:
 rule("cumsum")(_scan(ops.CumulativeSum))
 rule("cumprod")(_scan(ops.CumulativeProduct))
 rule("cummax")(_scan(ops.CumulativeMax))
+rule("cummin")(_scan(ops.CumulativeMax, negated=True))
 
 
 def _windows(a: Operands, make: Callable[..., Op]) -> Mapped:

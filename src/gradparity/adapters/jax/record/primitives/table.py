@@ -20,11 +20,17 @@ class Operands:
     ----------
     ins, outs : what it took and gave; None for random keys.
     params : of the primitive.
+    sources : names of the inputs with a gradient, "" for others; none if it is not known.
     """
 
     ins: Sequence[NDArray]
     outs: Sequence[NDArray]
     params: dict[str, Any]
+    sources: Sequence[str] = ()
+
+    def active(self, k: int) -> bool:
+        """Whether this input has a gradient."""
+        return bool(self.sources[k : k + 1] and self.sources[k])
 
     @property
     def shape(self) -> tuple[int, ...]:
