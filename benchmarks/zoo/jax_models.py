@@ -169,7 +169,12 @@ def _nnx() -> Zoo:
             first = made.cell.initialize_carry(x[:, 0].shape, rngs) if carry else None
             first = import_module("jax").tree.map(lambda c: c.astype(x.dtype), first)
             more = {"initial_carry": first} if carry else {}
-            return (lambda p: nnx.merge(graph, p, rest)(x, **more)), params
+
+            def f(p: Any) -> Any:
+                # Batch statistics are changed inside of the function: on a copy.
+                return nnx.merge(graph, p, rest, copy=True)(x, **more)
+
+            return f, params
 
         return build
 

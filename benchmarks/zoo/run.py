@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = ["Measure", "Result", "in_a_line", "measured_apart", "why"]
 
+
 @dataclass
 class Result:
     """What recording one step of a model in one dtype showed.

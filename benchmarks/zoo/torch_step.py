@@ -139,5 +139,3 @@ def _status(key: str) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith(key)), 0)
-
-

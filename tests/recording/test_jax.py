@@ -80,6 +80,30 @@ def conditions_in_conditions(w: Any, x: Any) -> Any:
 
 
 @program
+def conditions_in_a_scan(w: Any, x: Any) -> Any:
+    def step(c: Any, row: Any) -> Any:
+        c = jax.lax.cond(row.sum() > 0, lambda c: jnp.tanh(c @ w), lambda c: c * 2.0 + w[0], c)
+        return c, c.sum()
+
+    c, ys = jax.lax.scan(step, x[0] @ w, x)
+    return c.sum() + ys.mean()
+
+
+@program
+def scans_in_branches_in_a_scan(w: Any, x: Any) -> Any:
+    def inner(c: Any, row: Any) -> Any:
+        return jax.lax.scan(lambda c, e: (jnp.sin(c * e), None), c, row)[0]
+
+    def other(c: Any, row: Any) -> Any:
+        return jax.lax.cond(c.sum() > 0, jnp.tanh, jnp.exp, -c) * row
+
+    def step(c: Any, row: Any) -> Any:
+        return jax.lax.switch((row.sum() > 0) + 0, [inner, other], c, row), None
+
+    return jax.lax.scan(step, x[0] @ w, x)[0].sum()
+
+
+@program
 def checkpointed(w: Any, x: Any) -> Any:
     return jax.checkpoint(lambda w: jnp.tanh(x @ w).sum())(w)
 
@@ -143,18 +167,6 @@ def test_a_program_is_judged(name: str, dtype: str) -> None:
     assert any(f.final for _, f in report.findings())
 
 
-def test_a_condition_inside_of_a_scan_is_not_judged() -> None:
-    def f(w: Any, x: Any) -> Any:
-        def step(c: Any, row: Any) -> Any:
-            return jax.lax.cond(row.sum() > 0, jnp.tanh, lambda c: c * 2.0, c), None
-
-        return jax.lax.scan(step, x[0] @ w, x)[0].sum()
-
-    seen = recorded(f, "float32")
-    assert {u.place.function for u in seen.unjudged} == {"cond"}
-    assert gp.check(seen).exit_code == 2
-
-
 def test_leaves_have_the_names_of_their_paths() -> None:
     params = {"dense": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)}}
 
@@ -180,6 +192,28 @@ def test_places_are_the_scope_and_the_line() -> None:
     place = seen.places["tanh_1"]
     assert place.module == "block"
     assert place.source.startswith("test_jax.py:")
+
+
+def test_a_wrong_derivative_in_a_branch_is_accused_there() -> None:
+    def f(w: Any, x: Any) -> Any:
+        def step(c: Any, row: Any) -> Any:
+            return jax.lax.cond(row.sum() > 0, wrong_cube, jnp.tanh, c * row), None
+
+        return jax.lax.scan(step, x[0] @ w, x)[0].sum()
+
+    seen = recorded(f, "float32")
+    accused = {g.node for _, g in gp.check(seen).findings() if g.parity is False}
+    assert {seen.places[node].function for node in accused} == {"custom_vjp_call"}
+    taken = int((X.sum(1) > 0).sum())
+    assert len([n for n in seen.places if n.startswith("custom_vjp_call")]) == taken > 0
+
+
+def test_an_input_without_a_formula_is_not_judged() -> None:
+    def f(w: Any, x: Any) -> Any:
+        return (jax.lax.pad(x, w[0, 0], [(1, 1, 0), (0, 0, 0)]) ** 2).sum()
+
+    seen = recorded(f, "float32")
+    assert {u.place.function for u in seen.unjudged} == {"pad"}
 
 
 @jax.custom_vjp

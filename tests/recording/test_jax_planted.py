@@ -90,6 +90,10 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "scatter-add": lambda x: jnp.exp(x.at[jnp.array([0, 0])].add(x[:2])),
     "scatter": lambda x: jnp.exp(x.at[jnp.array([0])].set(x[1:2])),
     "sort": lambda x: lax.sort(x, dimension=1) * x,
+    "cummin": lambda x: lax.cummin(x, 1) * x,
+    "cbrt": lax.cbrt,
+    "rem": lambda x: lax.rem(2 * x, 0.3 + x),
+    "unstack": lambda x: jnp.exp(jnp.unstack(x)[1]),
     "split": lambda x: jnp.exp(lax.split(x, (1, 3), 1)[1]),
     "convert_element_type": lambda x: jnp.exp(x.astype(jnp.float32)).astype(jnp.float64),
 }

@@ -70,7 +70,10 @@ class _Composition:
             given = [self.entry(x, i) for x in xs]
             outs = self.run(*closed(p["jaxpr"]), [*consts, *carry, *given])
             carry, each[i] = outs[:nk], outs[nk:]
-        ys = [self.stacked([each[i][k] for i in range(length)]) for k in range(len(p["jaxpr"].out_avals) - nk)]
+        ys = [
+            self.stacked([each[i][k] for i in range(length)])
+            for k in range(len(p["jaxpr"].out_avals) - nk)
+        ]
         return [*carry, *ys]
 
     def entry(self, x: Any, i: int) -> Any:

@@ -208,9 +208,7 @@ class Walk:
         )
         place = Place(node, eqn.primitive.name, _module(eqn), _source(eqn))
         sources = tuple(v.name if v.active else "" for v in ins)
-        self.equations[here] = Equation(
-            eqn, place, sources, self._lengths, names, self._within
-        )
+        self.equations[here] = Equation(eqn, place, sources, self._lengths, names, self._within)
         for k, v in enumerate(ins):
             if v.active:
                 self.uses.setdefault(v.name, []).append(((*here, "in", k), node))
@@ -310,7 +308,6 @@ class Walk:
         self.indices[here] = ins[0].x
         outs = bind(eqn, *(v.x for v in ins))
         return [Value(x, "unknown", is_float(x)) for x in outs]
-
 
     def choice(
         self,

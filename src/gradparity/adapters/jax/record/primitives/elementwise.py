@@ -24,7 +24,7 @@ for _name, _op in {
     "erf": ops.Erf, "erfc": ops.Erfc, "erf_inv": ops.Erfinv, "lgamma": ops.Lgamma,
     "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "square": ops.Square, "abs": ops.Abs,
     "bessel_i0e": ops.I0e, "bessel_i1e": ops.I1e, "stop_gradient": Stopped,
-    "convert_element_type": Cast, "reduce_precision": Cast, "copy": ops.Identity,
+    "convert_element_type": Cast, "copy": ops.Identity,
     "copy_p": ops.Identity, "optimization_barrier": ops.Identity, "name": ops.Identity,
 }.items():  # fmt: skip
     rule(_name)(lambda a, op=_op: Mapped(op()))  # type: ignore[misc]
@@ -50,6 +50,15 @@ def _(a: Operands) -> Mapped:
 @rule("neg")
 def _(a: Operands) -> Mapped:
     return Mapped(ops.Scale(-1.0))
+
+
+@rule("reduce_precision")
+def _(a: Operands) -> Mapped:
+    """The identity where it keeps all digits; otherwise results would be held to finer ones."""
+    bits = np.finfo(a.ins[0].dtype).nmant
+    if a.params["mantissa_bits"] < bits:
+        raise UnmappedError(f"rounding to {a.params['mantissa_bits']} bits")
+    return Mapped(ops.Identity())
 
 
 @rule("integer_pow")
