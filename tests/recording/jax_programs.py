@@ -78,8 +78,8 @@ p("pow", lax.pow, pos(3, 4), n(3, 4))
 p("pow", lambda x: lax.pow(x, 3), pos(5))
 p("integer_pow", lambda x: x**3 + x**-1 + x**-3 + x**5, pos(3, 4))
 p("integer_pow square", lambda x: lax.integer_pow(x, 1) + lax.integer_pow(x, 2), M)
-p("sign floor ceil round", lambda x: x * jnp.sign(x) * jnp.floor(x) + x * jnp.ceil(x) * jnp.round(x),
-  pos(3, 4))  # fmt: skip
+p("sign floor", lambda x: x * jnp.sign(x) * jnp.floor(x), pos(3, 4))
+p("ceil round", lambda x: x * jnp.ceil(x) * jnp.round(x), pos(3, 4))
 p("rem", jnp.remainder, n(3, 4), pos(4))
 p("rem", jnp.fmod, n(3, 4), n(3, 4))
 p("add_any", lambda x: x * x + x, M)
@@ -133,7 +133,8 @@ p("conv_general_dilated", lambda x, w: lax.conv_general_dilated(
     x, w, (2, 1), [(1, -1), (0, 2)], (2, 1), (1, 2), feature_group_count=2), n(2, 4, 6, 5),
     n(6, 2, 3, 2))  # fmt: skip
 p("conv_general_dilated", lambda x, w: lax.conv_general_dilated(
-    x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")), n(2, 6, 3), n(3, 3, 2))  # fmt: skip
+    x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")),
+    n(2, 6, 3), n(3, 3, 2))  # fmt: skip
 p("conv_general_dilated", lambda x, w: lax.conv_transpose(x, w, (2, 2), "VALID"), n(1, 3, 3, 2),
   n(3, 3, 2, 4))  # fmt: skip
 p("conv_general_dilated", lambda x, w: lax.conv_general_dilated(x, w, (1, 1, 1), "VALID"),

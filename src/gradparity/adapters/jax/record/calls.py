@@ -111,8 +111,8 @@ def _call(
             mapped = rule(given)
     except (UnmappedError, ValueError) as why:
         return Unjudged(place, f"{name}: {why}", sources)
-    without = [k for k, source in enumerate(equation.sources)
-               if source and not any(isinstance(w, int) and w == k for w in mapped.inputs)]  # fmt: skip
+    covered = {which for which in mapped.inputs if isinstance(which, int)}
+    without = [k for k, source in enumerate(equation.sources) if source and k not in covered]
     if any(left[k] is not None and jnp.any(left[k]) for k in without):
         return Unjudged(place, f"{name}: there is no formula for input {without[0]}", sources)
 

@@ -105,7 +105,7 @@ def _(a: Operands) -> Mapped:
 
 
 def _filled(a: Operands, at: Any, inside: NDArray) -> Mapped:
-    """A gather with some indices out of range: there stands what JAX filled in, without gradient."""
+    """A gather with some indices out of range; what JAX fills in there has no gradient."""
     taken, kept = [i[inside] for i in at], np.nonzero(inside)
     k, n = a.ins[0].ndim, inside.ndim
     got, put = [f"i{j}" for j in range(k)], [f"o{j}" for j in range(n)]
