@@ -174,8 +174,7 @@ def function_call(
             full[i] = np.asarray(array, np.float64)
         try:
             with jax.enable_x64(True):
-                jaxpr = jax.make_jaxpr(lambda *xs: _evaluated(inner, consts, xs))(*full)
-                out = jax.core.eval_jaxpr(jaxpr.jaxpr, jaxpr.consts, *full)
+                out = _evaluated(inner, consts, [jnp.asarray(x) for x in full])
                 return [np.asarray(out[i]) for i in kept]
         except Exception:  # a function that takes float32 alone
             return None
@@ -199,6 +198,10 @@ def _evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[A
             outs = _evaluated(
                 *closed(inner if inner is not None else eqn.params[INLINED[name]]), ins
             )
+        elif name == "cond":
+            outs = _evaluated(*closed(eqn.params["branches"][int(ins[0])]), ins[1:])
+        elif name == "scan":
+            outs = _steps(eqn.params, ins)
         else:
             floats = [x for x in ins if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
             wide = jnp.result_type(*floats) if floats else None
@@ -209,3 +212,15 @@ def _evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[A
             outs = bind(eqn, *ins)
         env |= dict(zip(eqn.outvars, outs, strict=True))
     return [read(v) for v in jaxpr.outvars]
+
+
+def _steps(p: dict[str, Any], ins: Sequence[Any]) -> list[Any]:
+    """The results of a scan, one step after the other."""
+    nc, nk, length = p["num_consts"], p["num_carry"], p["length"]
+    consts, carry, xs = ins[:nc], ins[nc : nc + nk], ins[nc + nk :]
+    ys: list[list[Any]] = []
+    for i in range(length)[::-1] if p["reverse"] else range(length):
+        outs = _evaluated(*closed(p["jaxpr"]), [*consts, *carry, *(x[i] for x in xs)])
+        carry, ys = outs[:nk], [*ys, outs[nk:]]
+    ys = ys[::-1] if p["reverse"] else ys
+    return [*carry, *map(jnp.stack, zip(*ys, strict=True))]
