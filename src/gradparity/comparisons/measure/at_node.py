@@ -95,6 +95,9 @@ def reference_at_node(
     if any(array is None for array in given) or (step.draw and any(z is None for z in got)):
         return []
     y = tuple(_exactly(array, rounding) for array in given)
+    if case.remade:
+        inputs = [name for name in step.inputs if name != step.draw]
+        y = tuple(_remade(a, case.remade.get(n)) for n, a in zip(inputs, y, strict=True))
     with np.errstate(all="ignore"):
         if op.random:
             seen = _joined([Bounded.rounded(z, rounding) for z in got])
@@ -179,6 +182,14 @@ def _as_read(got: NDArray, added: NDArray | None, case: Case, rounding: Rounding
     if added is None:
         return found
     return Bounded(found.value, found.error + 2.0 * rounding.u * added, rounding)
+
+
+def _remade(a: Any, times: float | None) -> Any:
+    """A value that a compiler may compute anew: off by so many roundings."""
+    if not isinstance(a, Bounded) or not times:
+        return a
+    size = np.where(np.isfinite(a.value), np.abs(a.value), 0.0)
+    return Bounded(a.value, a.error + times * a.rounding.u * size, a.rounding)
 
 
 def _of_end(factor: float, rounding: Rounding) -> Bounded:

@@ -87,7 +87,14 @@ def _as_case(call: Call) -> tuple[Case, Trace]:
     constant = tuple(n for n, o in zip(names, call.inputs, strict=True) if not o.source)
     network = _network(call.op, names, constant)
     given = {n: o.array for n, o in zip(names, call.inputs, strict=True)}
-    case = Case.observed(network, given, call.precision, call.place.node, as_stored=not call.fused)
+    case = Case.observed(
+        network,
+        given,
+        call.precision,
+        call.place.node,
+        as_stored=not call.fused,
+        remade={n: o.made for n, o in zip(names, call.inputs, strict=True) if o.made},
+    )
     step = network.body[0]
     values = dict(zip(step.values, call.z, strict=True))
     grad = dict(zip(step.outputs, call.dz, strict=False))

@@ -43,12 +43,14 @@ class Operand:
     source : name of the value, parameter or input that it is; "" for a constant.
     gradient : what left through this use; None if nothing did, which is a claim that it is zero.
     asked : whether the framework was asked for that gradient.
+    made : by how many roundings it may differ where a compiler computes it anew to read it.
     """
 
     array: NDArray
     source: str = ""
     gradient: NDArray | None = None
     asked: bool = False
+    made: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,6 +65,8 @@ class Case:
     desired : the targets as floats of the output's shape; label smoothing is not yet in them.
     as_stored : whether an op is known to have read its gradient as it is stored; a compiler may
         fuse ops and hold it unrounded.
+    remade : inputs that a compiler may compute anew where they are read -> how many roundings
+        they may be off by.
     recorded : whether its numbers are those of somebody's program, which may have any structure.
     shapes : of every value, by name.
 
@@ -92,6 +94,7 @@ class Case:
     shapes: dict[str, Shape] = field(init=False, repr=False)
     as_stored: bool = field(init=False, repr=False, default=False)
     recorded: bool = field(init=False, repr=False, default=False)
+    remade: Mapping[str, float] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         network = self.network
@@ -142,6 +145,7 @@ class Case:
         name: str = "case",
         *,
         as_stored: bool = True,
+        remade: Mapping[str, float] | None = None,
     ) -> Case:
         """Make a case of numbers that a program had, as they are.
 
@@ -152,7 +156,7 @@ class Case:
         network : one that is open, so that no loss is needed.
         inputs : every input by name.
         precision : the number format that results are judged in.
-        as_stored : see the attribute.
+        as_stored, remade : see the attributes.
         """
         case = object.__new__(cls)
         vars(case).update(
@@ -160,6 +164,7 @@ class Case:
             precision=Precision.of(precision), twin={}, inputs=dict(inputs), desired=None,
             shapes={name: a.shape for name, a in inputs.items()}, as_stored=as_stored,
             recorded=True,
+            remade=remade or {},
         )  # fmt: skip
         return case
 

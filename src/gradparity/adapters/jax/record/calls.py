@@ -23,6 +23,12 @@ __all__ = ["calls_of", "sums_of"]
 
 #: Steps of a scan that are judged: all of a short one, else both ends and some between.
 STEPS = 64
+#: Primitives that are approximated, each by several codes.
+FUNCTIONS_OF_ONE = {
+    *("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "sin", "cos", "tan", "erf"),
+    *("erfc", "erf_inv", "lgamma", "rsqrt", "cbrt", "pow", "atan2", "asin", "acos", "atan"),
+    *("sinh", "cosh", "asinh", "acosh", "atanh", "digamma", "bessel_i0e", "bessel_i1e"),
+}
 #: Parameters of primitives that are dtypes of results.
 DTYPES = ("preferred_element_type", "new_dtype", "out_dtype")
 #: Primitives with a derivative of their own.
@@ -60,7 +66,32 @@ def calls_of(
         ins, outs = values[key]
         for step in steps_of(equation.lengths) if equation.lengths else [()]:
             if _ran(equation, values, step):
-                yield _call(equation, key, ins, outs, grads, step)
+                found = _call(equation, key, ins, outs, grads, step)
+                yield found if isinstance(found, Unjudged) else _compiled(found, walk, grads, step)
+
+
+def _compiled(call: Call, walk: Walk, grads: Mapping[Key, Any], step: tuple[int, ...]) -> Call:
+    """The call with what XLA may compute anew for it: its inputs, and sums of gradients."""
+    inputs = tuple(replace(o, made=_roundings(walk, o.source)) for o in call.inputs)
+    added = []
+    for name in call.names:
+        uses = walk.uses.get(name, [])
+        each = [np.abs(numbers(grads[key])) for key, _ in uses]
+        each = [a[step] if step else a for a in each]
+        added.append(sum(each[1:], each[0]) if len(each) > 1 else None)
+    return replace(call, inputs=inputs, added=tuple(added))
+
+
+def _roundings(walk: Walk, name: str) -> float:
+    """By how many roundings a value may differ where XLA computes it anew, fused with its reader.
+
+    It may multiply and add in one, and evaluate functions by other code.
+    """
+    key = walk.arrivals.get(name)
+    equation = None if key is None else walk.equations.get(key[:-2])
+    if equation is None:
+        return 0.0
+    return 8.0 if equation.eqn.primitive.name in FUNCTIONS_OF_ONE else 2.0
 
 
 def _ran(equation: Equation, values: Mapping[Key, Any], step: tuple[int, ...]) -> bool:
@@ -136,7 +167,7 @@ def _call(
         format_of(*(outs[i] for i in mapped.outputs), *left),
         again=None if is_function else lambda: _in_float64(equation, given, left, dz, step),
         evaluate=evaluate,
-        names=tuple(equation.names[i] for i in mapped.outputs) if not step else (),
+        names=tuple(equation.names[i] for i in mapped.outputs),
         is_function=is_function,
         fused=True,
     )
