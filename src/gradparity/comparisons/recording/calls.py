@@ -25,7 +25,7 @@ from ...core.network.network import Network
 from ...core.network.nodes import Edge, Node
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
-from ...core.vocabulary.programs import Within
+from ...core.programs.parts import Within
 from ..explain.allowed import REDUCTIONS, Alternative, as_convention
 from ..findings.finding import SUM, Finding, Verdict, as_written
 from ..judge.node_by_node import judge_what_is_there

@@ -7,8 +7,8 @@ import numpy as np
 from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.vocabulary import functions
-from .....core.vocabulary.programs import Cast, Stopped
+from .....core.programs import functions
+from .....core.programs.parts import Cast, Stopped
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, rule
 

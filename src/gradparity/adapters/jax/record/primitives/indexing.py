@@ -10,7 +10,7 @@ from ..... import ops
 from .....core.arithmetic.arrays import NDArray
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.vocabulary.programs import Index, PutAt
+from .....core.programs.parts import Index, PutAt
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, rule
 

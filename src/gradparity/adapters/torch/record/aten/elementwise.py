@@ -13,7 +13,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.vocabulary.functions import (
+from .....core.programs.functions import (
     Arccos,
     Arccosh,
     Arcsin,
@@ -26,7 +26,7 @@ from .....core.vocabulary.functions import (
     Tan,
     XLogY,
 )
-from .....core.vocabulary.programs import Cast
+from .....core.programs.parts import Cast
 from .table import RULES, Arguments, Mapped, UnmappedError, chain, constant, rule
 from .tensors import numbers
 

@@ -11,7 +11,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.vocabulary.programs import BinaryCrossEntropyOfEach, ClassNLL
+from .....core.programs.parts import BinaryCrossEntropyOfEach, ClassNLL
 from .table import Arguments, Mapped, constant, rule
 
 __all__: list[str] = []

@@ -10,7 +10,7 @@ import numpy as np
 from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.vocabulary.programs import Index, PutAt
+from .....core.programs.parts import Index, PutAt
 from .table import Arguments, Mapped, UnmappedError, constant, rule
 from .tensors import numbers
 

@@ -13,12 +13,12 @@ import numpy as np
 from ..arithmetic.arrays import Array, NDArray, like, moved, moved_back, stored, unbroadcast
 from ..formulas.arguments import one_of
 from ..formulas.op import Activation, Movement, Op, Shape, Slopes
-from .likelihoods import (
+from ..vocabulary.likelihoods import (
     positively_weighted,
     positively_weighted_by_target,
     positively_weighted_slope,
 )
-from .pairs import Elementwise
+from ..vocabulary.pairs import Elementwise
 
 __all__ = [
     "BinaryCrossEntropyOfEach",

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, like, usual
 from ..formulas.op import Activation
-from .pairs import Elementwise
+from ..vocabulary.pairs import Elementwise
 
 __all__ = [
     "Arccos",
