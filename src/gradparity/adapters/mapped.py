@@ -25,12 +25,13 @@ class Mapped:
     ----------
     op : the op of the core.
     inputs : for each of its inputs an argument of the framework's op, or numbers.
-    outputs : for each of its outputs and states which result of the framework's op it is.
+    outputs : for each of its outputs and states which result of the framework's op it is, or which
+        argument that it wrote into.
     """
 
     op: Op
     inputs: tuple[Any, ...] = (0,)
-    outputs: tuple[int, ...] = (0,)
+    outputs: tuple[Any, ...] = (0,)
 
 
 def chain(title: str, *ops: Op) -> Op:

@@ -149,7 +149,8 @@ def _evidence(call: Call) -> Any:
 
     None where an input was overwritten: computed again, it would not be.
     """
-    if call.again is None or call.remark or call.precision == "float64":
+    alone = call.remark or call.is_function  # it cannot be run by itself
+    if call.again is None or alone or call.precision == "float64":
         return None
 
     @cache

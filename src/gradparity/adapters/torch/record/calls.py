@@ -53,7 +53,7 @@ def call_of(
     shapes = _other_shape(mapped, observed, found)
     if shapes:
         return Unjudged(place, shapes, sources)
-    precision = format_of(*found, *left) if mapped.precision is None else mapped.precision
+    precision = format_of(*found, *left)
 
     def operand(which: Any) -> Operand:
         if isinstance(which, np.ndarray):

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .....core.formulas.activations import Identity
-from .....core.formulas.op import Op
-from .....core.network.composed import Composed
-from .....core.network.nodes import Node
+from .... import mapped
+from ....mapped import UnmappedError, chain
 
 __all__ = [
     "RULES",
@@ -27,10 +25,6 @@ __all__ = [
     "rule",
     "rule_of",
 ]
-
-
-class UnmappedError(Exception):
-    """These arguments of an op have no formula; the message says which."""
 
 
 class Arguments:
@@ -63,22 +57,17 @@ class Arguments:
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Mapped(mapped.Mapped):
     """An ATen op as an op of the core.
 
     Attributes
     ----------
-    op : the op of the core.
     inputs : for each of its inputs the name of an argument, (name, position) in a list, or numbers.
     outputs : for each of its outputs and states the position of the tensor returned, or the name of
         an argument that is written into.
-    precision : the number format of the results, where it is not that of the tensors.
     """
 
-    op: Op
     inputs: tuple[Any, ...] = ("self",)
-    outputs: tuple[int | str, ...] = (0,)
-    precision: str | None = None
 
 
 Rule = Callable[[Arguments], Mapped]
@@ -116,16 +105,6 @@ def rule_of(op: Any) -> Rule | None:
     """The rule of an overload."""
     name = name_of(op)
     return None if name is None else RULES[name]
-
-
-def chain(title: str, *ops: Op) -> Op:
-    """One op after the other, each on the value before; nothing is the identity."""
-    if not ops:
-        return Identity()
-    if len(ops) == 1:
-        return ops[0]
-    nodes = [Node(f"a{i}", op, f"a{i - 1}" if i else "x") for i, op in enumerate(ops)]
-    return Composed(title, *nodes, inputs=("x",))
 
 
 def constant(value: float, like: torch.Tensor) -> Any:
