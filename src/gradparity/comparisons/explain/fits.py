@@ -16,6 +16,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
 from ...core.network.case import Case
+from ...core.network.composed import Composed
 from ...core.network.contract import FormulaError
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
@@ -198,7 +199,8 @@ def _others(
                 if axis != value % e.got.ndim:
                     yield from _changed(step.op, argument.name, axis)
 
-    if not step.op.states and not step.op.integers:
+    composed = isinstance(step.op, Composed)  # of a program, where a temperature is no mistake
+    if not step.op.states and not step.op.integers and not composed:
         for divided in (False, True):
             rescaled = Rescaled(step.op, divided)
             for found in _numbers(rescaled, "factor", e, at):
