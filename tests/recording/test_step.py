@@ -692,6 +692,16 @@ class TestNothingIsLeftBehind:
         gc.collect()
         assert node() is None
 
+    def test_no_mode_is_there_while_the_engine_runs(self) -> None:
+        """With one, autograd adds gradients up out of place, in other layouts than without."""
+        seen: list[int] = []
+        with gp.record():
+            y = X @ W
+            y.register_hook(lambda g: seen.append(torch._C._len_torch_dispatch_stack()))
+            (y * y + y.tanh()).sum().backward()
+            seen.append(torch._C._len_torch_dispatch_stack())
+        assert seen == [0, 1]
+
     def test_compilation_works_as_before(self) -> None:
         compiled = torch.compile(lambda t: torch.tanh(t @ W).square().sum(), backend="aot_eager")
         with gp.record():

@@ -17,7 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _get_current_dispatch_mode,
+    _pop_mode,
+    _push_mode,
+)
 
 from ....core.network.calls import Listener, Place, Sum, Unjudged
 from .accumulation import Accumulation, Leaf, hooks_on
@@ -38,11 +43,20 @@ NO_GRADIENT = {"aten::detach", "aten::detach_"}
 
 
 class Part(NamedTuple):
-    """A gradient that left for a value, through which node, and how often it had been written."""
+    """A copy of a gradient that left for a value, through which node, and what it is a copy of.
+
+    A tensor that shares its memory would keep the engine from adding to it in place, and so from
+    the layout that the sum has without a recording; some kernels depend on the layout.
+
+    Attributes
+    ----------
+    pointer, version : where the gradient lies, and how often it had been written into.
+    """
 
     gradient: torch.Tensor
     use: str
-    version: int
+    version: int = 0
+    pointer: int = 0
 
 
 class Mark:
@@ -62,7 +76,10 @@ class Mark:
         if task != self.task:
             self.task = task
             self.parts.clear()
-        self.parts[slot].append(Part(gradient, use, gradient._version))
+        plain = is_plain(gradient)
+        pointer = gradient.data_ptr() if plain else 0
+        kept = gradient.detach().clone() if plain else gradient.detach()
+        self.parts[slot].append(Part(kept, use, gradient._version, pointer))
 
     def arrivals(self, task: int, slot: int) -> list[Part]:
         """What has left for an output in this pass; it is handed out once."""
@@ -98,6 +115,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._functions: list[Function] = []
         self._gradients = Accumulation(self._tell_of_leaf)
         self._own = False
+        #: Of every pass that runs, whether the mode was taken off for it.
+        self._stepped_aside: list[bool] = []
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -402,26 +421,34 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         grad = leaf.tensor.grad
         if got is None:
             held = torch.zeros_like(leaf.tensor) if grad is None else grad
-            there = [Part(held.detach(), ".grad", 0)]
+            there = [Part(held.detach(), ".grad")]
             self._tell_of_sum(leaf.mark, 0, held.detach(), there, leaf, by or "something")
             return
         assert grad is not None
         got = got.detach().to(grad.dtype)
-        there = [Part(got, "this pass", 0)]
+        there = [Part(got, "this pass")]
         if leaf.before is not None:
-            there.insert(0, Part(leaf.before, ".grad", 0))
+            there.insert(0, Part(leaf.before, ".grad"))
         elif not is_plain(grad) or torch.equal(grad.nan_to_num(), got.nan_to_num()):
             return
         self._tell_of_sum(leaf.mark, 0, grad.detach(), there, leaf)
 
     def begin_pass(self) -> None:
-        """A backward pass begins."""
+        """A backward pass begins: nothing of it is seen but through hooks.
+
+        While a mode is there, autograd adds gradients up out of place, in other layouts.
+        """
         with self._quietly():
             self.settle()
             self._gradients.begin()
+        self._stepped_aside.append(_get_current_dispatch_mode() is self)
+        if self._stepped_aside[-1]:
+            _pop_mode()
 
     def end_pass(self, completed: bool) -> None:
         """A backward pass has ended."""
+        if self._stepped_aside.pop():
+            _push_mode(self)
         with self._quietly():
             self._gradients.end(completed)
 
@@ -431,7 +458,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         for (target, slot), gradient in zip(targets, left, strict=True):
             asked.append(target is not None and _is_asked(target))
             if target is not None and gradient is not None and KEY in target.metadata:
-                target.metadata[KEY].add(task, slot, gradient.detach(), use)
+                target.metadata[KEY].add(task, slot, gradient, use)
         return asked
 
     def _arrived(self, mark: Mark, task: int, arrived: Any) -> None:
@@ -455,7 +482,10 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         gradients = [part.gradient for part in parts]
         if not all(map(is_plain, (got, *gradients))):
             return
-        written = leaf is None and any(p.gradient._version != p.version for p in parts)
+        here = got.data_ptr()
+        written = leaf is None and any(
+            p.pointer == here and p.version != got._version for p in parts if len(parts) == 1
+        )
         self.listener.summed(
             Sum(
                 mark.place,
