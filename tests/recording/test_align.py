@@ -157,3 +157,13 @@ def test_other_things_than_recordings() -> None:
 
 def test_each_expected_fault_is_well_formed() -> None:
     assert all(isinstance(f, Fault) for name in PAIRS for f in PAIRS[name]().faults.values())
+
+
+def test_a_second_recording_may_add_to_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.LSTM(4, 5).double()
+    x = torch.randn(3, 2, 4, dtype=torch.float64)
+    one, other = (
+        gp.record(lambda: (layer(x)[0] ** 2).sum(), name=name, keep=True) for name in ("a", "b")
+    )
+    assert gp.align(one, other).exit_code == 0

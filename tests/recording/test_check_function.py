@@ -378,3 +378,19 @@ class TestAtKinks:
                 kind.apply(x).backward(torch.tensor([1.5, -0.5]))
             found = {f.quantity: str(f.verdict) for f in step.findings}
             assert found["grad input_1 -> Norm_1"] == verdict
+
+
+def test_only_what_requires_gradients_is_asked_for() -> None:
+    class Masked(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, mask: Any) -> Any:
+            ctx.save_for_backward(mask)
+            return x * mask
+
+        @staticmethod
+        def backward(ctx: Any, d: Any) -> Any:
+            return d * ctx.saved_tensors[0], None
+
+    x, mask = torch.randn(3, 4, requires_grad=True), torch.ones(3, 4)
+    assert gp.check_function(Masked, x, mask).exit_code == 0
+    assert gp.check_function(Masked, x.detach(), mask).exit_code == 1

@@ -702,6 +702,13 @@ class TestNothingIsLeftBehind:
             seen.append(torch._C._len_torch_dispatch_stack())
         assert seen == [0, 1]
 
+    @pytest.mark.filterwarnings("ignore:Using `torch.compile.module.`:UserWarning")
+    def test_a_module_may_be_compiled_inside(self) -> None:
+        model = torch.compile(nn.Sequential(nn.Linear(4, 3), nn.Tanh()), backend="aot_eager")
+        with gp.record() as seen:
+            model(X.float()).sum().backward()
+        assert seen.places
+
     def test_compilation_works_as_before(self) -> None:
         compiled = torch.compile(lambda t: torch.tanh(t @ W).square().sum(), backend="aot_eager")
         with gp.record():
@@ -729,6 +736,10 @@ class TestErrors:
     def test_something_that_is_no_function(self, value: Any) -> None:
         with pytest.raises(TypeError, match="give a function that returns the loss"):
             gp.record(value)
+
+    def test_a_result_without_a_gradient(self) -> None:
+        with pytest.raises(ValueError, match="requires no gradient; give it a module"):
+            gp.record(lambda w: (w * 2).sum(), torch.ones(3))
 
     def test_a_result_that_is_no_scalar(self) -> None:
         with pytest.raises(ValueError, match=r"f returned \(3, 4\); return a scalar"):

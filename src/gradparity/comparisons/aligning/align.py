@@ -250,7 +250,7 @@ class _Alignment:
         said = said.format(here="here", there="there")
         if (mine or theirs) and not said.count("through"):
             back, reason = parting_of_gradients(other, one)
-            if reason.count("through") or not said:
+            if reason and (reason.count("through") or not said):
                 reason = reason.format(here="there", there="here")
                 said = f"at {_where(other.nodes[back].place) if back in other.nodes else back} of "
                 said += f"the other program: {reason}"

@@ -176,7 +176,12 @@ def _called(
     with kept_gradients(args), watched as recording:
         loss = f(*args)
         loss = loss[0] if isinstance(loss, tuple) and loss else loss
-        if getattr(loss, "shape", None) != () or not loss.requires_grad:
+        if getattr(loss, "shape", None) == () and not loss.requires_grad:
+            raise ValueError(
+                "record: what f returned requires no gradient; give it a module, or a tensor made "
+                "with requires_grad=True"
+            )
+        if getattr(loss, "shape", None) != ():
             said = tuple(loss.shape) if hasattr(loss, "shape") else received(loss)
             raise ValueError(
                 f"record: f returned {said}; return a scalar tensor that requires a gradient, such "

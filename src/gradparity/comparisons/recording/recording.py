@@ -87,8 +87,8 @@ class Recording(Listener):
 
     def summed(self, total: Sum) -> None:
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
-        if total.final:
-            self._finals.append(total)
+        if total.final:  # the program may add to its array later
+            self._finals.append(replace(total, got=total.got.copy()))
         found = findings_of_sum(total, self.allow)
         if len(total.parts) > 1 or total.accumulated or found.parity is False:
             self.findings.append(found)

@@ -83,7 +83,10 @@ def observe(
 
     jax.eval_shape(shaped, varied, rest)
     if not ends:
-        raise TypeError("record: the result of f does not depend on the arguments at argnums")
+        raise TypeError(
+            "record: the result of f does not depend on the floats of the arguments at argnums, or "
+            "only through complex numbers, which are not judged"
+        )
     keys = list(walk.shapes)
     zeros = [jnp.full(walk.shapes[key].shape, -0.0, walk.shapes[key].dtype) for key in keys]
 

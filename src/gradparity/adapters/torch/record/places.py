@@ -63,11 +63,15 @@ class Names:
         return self._stack[-1] if self._stack else ""
 
     def _enter(self, module: torch.nn.Module, inputs: Any) -> None:
+        if torch.compiler.is_compiling():
+            return  # the compiler traces hooks of all modules, too
         if not self._stack and module not in self._paths:
             self._add_root(module)
         self._stack.append(self._paths.get(module, self.module))
 
     def _leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
         if self._stack:
             self._stack.pop()
 

@@ -184,10 +184,15 @@ def apply(
     return Applied(len(outputs), tuple(dict.fromkeys(faults)), error)
 
 
-def _floats(examples: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(
+def _floats(examples: Sequence[Any]) -> list[int]:
+    """The positions of the examples that are asked for gradients.
+
+    They are those that require them, or all floats if none does.
+    """
+    tensors = [
         i for i, a in enumerate(examples) if isinstance(a, torch.Tensor) and a.is_floating_point()
-    )
+    ]
+    return [i for i in tensors if examples[i].requires_grad] or tensors
 
 
 def _called(f: Callable[..., Any], given: list[Any]) -> tuple[list[Any], Any]:

@@ -13,7 +13,14 @@ __all__: list[str] = []
 
 @rule("reshape", "squeeze", "expand_dims")
 def _(a: Operands) -> Mapped:
-    return Mapped(ops.Reshape(a.shape, keep=0))
+    """`dimensions` is an order of the axes before the elements are read."""
+    order = (
+        a.params.get("dimensions")
+        if len(a.params.get("dimensions") or ()) == a.ins[0].ndim
+        else None
+    )
+    turned = () if order is None else (ops.Transpose(tuple(order)),)
+    return Mapped(chain("reshape", *turned, ops.Reshape(a.shape, keep=0)))
 
 
 @rule("broadcast_in_dim")
