@@ -271,6 +271,50 @@ def test_reasons(name: str, said: str) -> None:
     assert any(said in f.note for f in gradients), [f.note for f in gradients]
 
 
+def test_a_function_that_computes_in_bfloat16_is_held_to_that() -> None:
+    class Coarse(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return (x.bfloat16() * 3).float()
+
+        @staticmethod
+        def backward(ctx: Any, d: Any) -> Any:
+            return d * 3
+
+    x = torch.randn(3, 4, requires_grad=True)
+    with gp.record() as seen:
+        Coarse.apply(x).sum().backward()
+    assert gp.check(seen).exit_code == 0
+
+
+def test_nothing_of_the_user_runs_inside_of_the_step() -> None:
+    """A function that keeps something of its own must find it as without a recording."""
+    stack: list[Any] = []
+
+    class HalfReLU(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            stack.append(x.clone())
+            return x.relu()
+
+        @staticmethod
+        def backward(ctx: Any, d: Any) -> Any:
+            x = stack.pop()
+            return d * torch.where(x == 0, 0.5, (x > 0).float())
+
+    def gradient() -> Any:
+        x = torch.tensor([0.0, 1, -1, 2], requires_grad=True)
+        inner = HalfReLU.apply(x) * torch.tensor([3.0, -1, 2, 1])
+        HalfReLU.apply(inner).sum().backward()
+        return x.grad
+
+    plain = gradient()
+    with gp.record() as seen:
+        watched = gradient()
+    assert torch.equal(plain, watched)
+    assert gp.check(seen).exit_code == 0
+
+
 def test_a_batch_of_one_and_no_elements_at_all() -> None:
     _, kind, _ = FUNCTIONS["Linear"]
     for batch in (1, 0):

@@ -299,6 +299,19 @@ class TestErrors:
         with pytest.raises(TypeError, match="does not depend on the floats"):
             gp.record(lambda x: jnp.zeros(()), jnp.ones(3))
 
+    def test_complex_numbers(self) -> None:
+        with pytest.raises(TypeError, match="complex numbers are not judged, and f has them at"):
+            gp.record(lambda x: jnp.exp(1j * x).real.sum() + jnp.sin(x).sum(), jnp.ones(3))
+
+    @pytest.mark.parametrize("argnums", [3, "x"])
+    def test_argnums_that_are_no_positions(self, argnums: Any) -> None:
+        with pytest.raises(TypeError, match="give positions of the 1 arguments"):
+            gp.record(lambda x: x.sum(), jnp.ones(3), argnums=argnums)
+
+    def test_integers_alone(self) -> None:
+        with pytest.raises(TypeError, match="no argument at argnums=0 holds floats"):
+            gp.record(lambda x: x.sum(), jnp.arange(3))
+
     def test_arrays_of_both_frameworks(self) -> None:
         torch = pytest.importorskip("torch")
         with pytest.raises(TypeError, match="some arguments are of PyTorch and some of JAX"):
@@ -308,6 +321,18 @@ class TestErrors:
         torch = pytest.importorskip("torch")
         with pytest.raises(TypeError, match="argnums and has_aux are for JAX"):
             gp.record(lambda x: x.sum(), torch.ones(3, requires_grad=True), argnums=1)
+
+
+def test_other_arguments_may_be_anything() -> None:
+    assert gp.check(gp.record(lambda x, n: jnp.exp(x[:n]).sum(), jnp.ones(3), 2))
+    assert gp.check(gp.record(lambda x, t: jnp.exp(x if t else -x).sum(), jnp.ones(3), True))
+
+
+def test_a_scan_of_no_steps() -> None:
+    def f(x: Any) -> Any:
+        return jax.lax.scan(lambda c, _: (jnp.sin(c), None), jnp.exp(x), None, 0)[0].sum()
+
+    assert gp.record(f, jnp.ones(3)).coverage == 1.0
 
 
 def test_the_function_may_return_more() -> None:

@@ -163,7 +163,7 @@ class Arming:
         with _modes_set_aside(but=1):
             stack.close()
         self.error = switch.error
-        recording.closed = True
+        recording.finish()
         return recording
 
 

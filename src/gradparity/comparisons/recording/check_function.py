@@ -149,6 +149,7 @@ class _Check:
         recording = new_recording(setting.name, allow=self.allow, strict=self.strict)
         try:
             applied = apply(self.f, self.examples, dtype, setting, recording)
+            recording.finish()
         except RefusedError as why:
             self.skipped[f"{dtype}, {setting.name}"] = str(why)
             return 0, None

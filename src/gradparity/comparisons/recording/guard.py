@@ -90,7 +90,7 @@ class Guard:
             return
         recording, self._recording = self._recording, None
         self._stack.close()
-        recording.closed = True
+        recording.finish()
         # Without a backward pass the next step is judged instead.
         if error is None and recording.places:
             self._due = False

@@ -108,7 +108,7 @@ def record(
         versions = {"jax": jax.__version__}
         recording = Recording(name, "jax", versions, allow=allow, strict=strict, keep=keep)
         observe(recording, f, args, argnums, has_aux)
-        recording.closed = True
+        recording.finish()
         return recording
     if argnums != 0 or has_aux:
         raise TypeError("record: argnums and has_aux are for JAX, and no argument is of JAX")
@@ -159,7 +159,7 @@ def _watched(name: str, allow: Sequence[str], strict: bool, keep: bool) -> Itera
     recording = new_recording(name, allow=allow, strict=strict, keep=keep)
     with observing(recording):
         yield recording
-    recording.closed = True
+    recording.finish()
     if not recording.saw_forward:
         raise RuntimeError(
             "nothing was differentiated inside record(); let the block hold the forward pass and "

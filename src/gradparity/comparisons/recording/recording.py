@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
@@ -64,6 +65,7 @@ class Recording(Listener):
         #: The gradient of a leaf with a single use, by that of the use.
         self._alone: dict[Quantity, Finding] = {}
         self._precisions: Counter[str] = Counter()
+        self._waiting: list[Call] = []
         self._wrong = 0
         #: Whether an op was seen to run; a backward pass alone shows none.
         self.saw_forward = False
@@ -74,7 +76,23 @@ class Recording(Listener):
     # ---- while the program runs -----------------------------------------------------------------
 
     def called(self, call: Call) -> None:
-        """Judge one op."""
+        """Judge one op; a function that has to be evaluated for it waits until the program ends."""
+        if call.evaluate is not None:
+            alone = replace(call, evaluate=None)
+            found = findings_of_call(alone, self.allow, explain=False)
+            if not all(f.parity or f.verdict is Verdict.VACUOUS for f in found):
+                self._waiting.append(_copied(call))
+                return
+        self._judge(call)
+
+    def finish(self) -> None:
+        """The program has ended: judge what had to wait, so that nothing ran inside of it."""
+        for call in self._waiting:
+            self._judge(call)
+        self._waiting.clear()
+        self.closed = True
+
+    def _judge(self, call: Call) -> None:
         found = findings_of_call(call, self.allow, explain=self._wrong < EXPLAINED)
         self._wrong += any(f.parity is False for f in found)
         taken = tuple(o.source for o in call.inputs if o.source)
@@ -210,3 +228,14 @@ class Recording(Listener):
                 else:
                     done.setdefault(todo.pop())
         return list(done)
+
+
+def _copied(call: Call) -> Call:
+    """A call whose numbers the program cannot change any more."""
+
+    def copy(a: NDArray | None) -> NDArray | None:
+        return None if a is None else a.copy()
+
+    inputs = (replace(o, array=o.array.copy(), gradient=copy(o.gradient)) for o in call.inputs)
+    z, dz = (tuple(map(copy, arrays)) for arrays in (call.z, call.dz))
+    return replace(call, inputs=tuple(inputs), z=z, dz=dz)

@@ -283,6 +283,8 @@ def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
         if carry is None or result is None:
             continue
         carry, result = (jnp.moveaxis(a, axis, 0) for a in (carry, result))
+        if not len(carry):
+            continue  # a scan of no steps
         carry, result = (a[::-1] if scan.reverse else a for a in (carry, result))
         yield linked(f"carry{i}", [carry[1:]], result[:-1])
         first, last = gradient("in", scan.constants + i), gradient("out", i)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
 from .calls import calls_of, sums_of
 from .taps import Value, Walk, is_float
@@ -35,40 +36,47 @@ def observe(
     ------
     TypeError : `f` does not return one real scalar.
     """
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    chosen = tuple(i % len(args) for i in chosen) if args else ()
+    chosen = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+    if not all(isinstance(i, int) and -len(args) <= i < len(args) for i in chosen):
+        raise TypeError(
+            f"record: argnums is {argnums!r}; give positions of the {len(args)} arguments of f"
+        )
+    chosen = tuple(i % len(args) for i in chosen)
     flat, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
     arrays = [_array(leaf) for _, leaf in flat]
-    dynamic = [i for i, x in enumerate(arrays) if x is not None]
     active = [
-        i for i in dynamic
-        if flat[i][0][0].idx in chosen and is_float(arrays[i])
+        i for i, x in enumerate(arrays)
+        if x is not None and flat[i][0][0].idx in chosen and is_float(x)
     ]  # fmt: skip
+    if not active:
+        raise TypeError(
+            f"record: no argument at argnums={argnums!r} holds floats; jax.grad would refuse them"
+        )
     names = {i: _name(flat[i][0], len(args)) for i in active}
     names = {i: n if list(names.values()).count(n) == 1 else f"{n}_{i}" for i, n in names.items()}
 
     def of_arrays(*xs: Any) -> Any:
         leaves = [leaf for _, leaf in flat]
-        for i, x in zip(dynamic, xs, strict=True):
+        for i, x in zip(active, xs, strict=True):  # the others may be anything
             leaves[i] = x
         out = f(*jax.tree_util.tree_unflatten(tree, leaves))
+        if has_aux and not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(f"record: has_aux=True, and f returned {received(out)}; return a pair")
         return out[0] if has_aux else out
 
-    closed = jax.make_jaxpr(of_arrays)(*(arrays[i] for i in dynamic))
+    closed = jax.make_jaxpr(of_arrays)(*(arrays[i] for i in active))
     if len(closed.out_avals) != 1 or closed.out_avals[0].shape != ():
         shapes = [aval.shape for aval in closed.out_avals]
         raise TypeError(f"record: f returned arrays of shapes {shapes}; return one scalar")
     walks = [Walk(barrier)]
-    fixed = [i for i in dynamic if i not in active]
 
     def run(varied: Sequence[Any], rest: Sequence[Any], taps: Any, values: Any) -> Value:
-        by_place = dict(zip(active, varied, strict=True)) | dict(zip(fixed, rest, strict=True))
-        given = [Value(by_place[i], names.get(i, ""), i in names) for i in dynamic]
-        (loss,) = walks[-1].run(closed.jaxpr, closed.consts, given, (), taps, values)
+        given = [Value(x, names[i], True) for i, x in zip(active, varied, strict=True)]
+        (loss,) = walks[-1].run(closed.jaxpr, rest, given, (), taps, values)
         return loss
 
     varied = [jnp.asarray(arrays[i]) for i in active]
-    rest = [jnp.asarray(arrays[i]) for i in fixed]
+    rest = list(closed.consts)
     branches = _branches(walks, lambda: run(varied, rest, None, {}), closed.jaxpr)
     walks.append(Walk(barrier))
     walk = walks[-1]
@@ -82,10 +90,11 @@ def observe(
         return loss.x
 
     jax.eval_shape(shaped, varied, rest)
+    if walk.complex:
+        raise TypeError(f"record: complex numbers are not judged, and f has them at {walk.complex}")
     if not ends:
         raise TypeError(
-            "record: the result of f does not depend on the floats of the arguments at argnums, or "
-            "only through complex numbers, which are not judged"
+            "record: the result of f does not depend on the floats of the arguments at argnums"
         )
     keys = list(walk.shapes)
     zeros = [jnp.full(walk.shapes[key].shape, -0.0, walk.shapes[key].dtype) for key in keys]

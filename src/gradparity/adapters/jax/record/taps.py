@@ -127,6 +127,8 @@ class Walk:
         self.indices: dict[Key, Any] = {}
         #: Whether the indices of conditions are asked for.
         self.asks = False
+        #: The first equation that makes complex numbers of what has a gradient; "" if none does.
+        self.complex = ""
         self._numbers: dict[str, int] = {}
         self._lengths: tuple[int, ...] = ()
         self._within: tuple[tuple[Key, int], ...] = ()
@@ -168,6 +170,8 @@ class Walk:
             elif name == "cond" and any(v.active for v in ins):
                 outs = self.cond(eqn, ins, here, taps, values)
             elif not any(v.active for v in ins) or not any(map(_has_gradient, eqn.outvars)):
+                if any(v.active for v in ins) and any(map(_is_complex, eqn.outvars)):
+                    self.complex = self.complex or f"{name} ({_source(eqn)})"
                 outs = [Value(x) for x in bind(eqn, *(v.x for v in ins))]
             else:
                 outs = self.equation(eqn, ins, here, taps, values)
@@ -373,6 +377,11 @@ class Walk:
 def _has_gradient(v: Any) -> bool:
     """Whether a variable holds floats."""
     return bool(jnp.issubdtype(v.aval.dtype, jnp.floating))
+
+
+def _is_complex(v: Any) -> bool:
+    """Whether a variable holds complex numbers."""
+    return bool(jnp.issubdtype(v.aval.dtype, jnp.complexfloating))
 
 
 def _module(eqn: Any) -> str:

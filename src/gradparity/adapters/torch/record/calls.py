@@ -53,7 +53,8 @@ def call_of(
     shapes = _other_shape(mapped, observed, found)
     if shapes:
         return Unjudged(place, shapes, sources)
-    precision = format_of(*found, *left)
+    inside = () if observed.function is None else observed.function.formats.values()
+    precision = format_of(*found, *left, *inside)
 
     def operand(which: Any) -> Operand:
         if isinstance(which, np.ndarray):

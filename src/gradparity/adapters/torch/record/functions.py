@@ -72,11 +72,16 @@ class Function:
         self._ops = 0
         self._libraries: list[str] = []
         self.why = ""
+        #: Empty tensors of the number formats that its forward pass has results in.
+        self.formats: dict[torch.dtype, torch.Tensor] = {}
 
     # ---- forward --------------------------------------------------------------------------------
 
     def saw(self, op: Any, given: Mapping[str, Any], out: Any) -> None:
         """Note an op of its forward pass."""
+        for t in tensors_in(out):
+            if t.is_floating_point():
+                self.formats.setdefault(t.dtype, torch.empty(0, dtype=t.dtype))
         if self.why:
             return
         outs = list(tensors_in(out))
