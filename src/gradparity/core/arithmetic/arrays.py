@@ -27,6 +27,7 @@ __all__ = [
     "Array",
     "NDArray",
     "absorb",
+    "accumulated",
     "affine",
     "erf",
     "erfc",
@@ -118,6 +119,15 @@ def absorb(a: Array, b: Array) -> Array:
     if hasattr(a, "absorb"):
         return a.absorb(b)
     return a + b
+
+
+def accumulated(z: Array, c: Array, n: int) -> Array:
+    """z + c, where c may be the first of the n + 1 terms that z is the sum of, or the last.
+
+    >>> accumulated(np.ones(1), np.ones(1), 5)
+    array([2.])
+    """
+    return z.accumulated(c, n) if hasattr(z, "accumulated") else z + c
 
 
 def total(parts: Sequence[Array]) -> Array:

@@ -110,6 +110,12 @@ class Bounded(Carried):
         )
         return Bounded(value, inherited + own + self.rounding.tiny, self.rounding)
 
+    def accumulated(self, c: Any, n: int) -> Bounded:
+        """See `gradparity.core.arithmetic.arrays.accumulated`: every partial sum may hold c."""
+        own: Any = self + c
+        extra = self.rounding.gamma(float(n)) * np.abs(Bounded.lift(c, self.rounding).value)
+        return Bounded(own.value, own.error + extra, self.rounding)
+
     def total(self, parts: Sequence[Any]) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.total`."""
         stacked: Any = np.stack([Bounded.lift(part, self.rounding) for part in parts])

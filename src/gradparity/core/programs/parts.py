@@ -10,9 +10,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, like, moved, moved_back, stored, unbroadcast
+from ..arithmetic.arrays import (
+    Array,
+    NDArray,
+    accumulated,
+    like,
+    moved,
+    moved_back,
+    stored,
+    unbroadcast,
+)
 from ..formulas.arguments import one_of
 from ..formulas.op import Activation, Movement, Op, Shape, Slopes
+from ..vocabulary.contractions import MatMul
 from ..vocabulary.likelihoods import (
     positively_weighted,
     positively_weighted_by_target,
@@ -27,6 +37,7 @@ __all__ = [
     "Dilate",
     "Index",
     "Overwrite",
+    "PlusProduct",
     "PutAt",
     "Stopped",
     "Unstack",
@@ -365,6 +376,35 @@ class Within(Op):
         own = found[self.first]
         found[self.first] = self._put(0 * part if own is None else own, dz)
         return tuple(found)
+
+
+@dataclass(frozen=True)
+class PlusProduct(Op):
+    """z = beta c + alpha a b, as one sum;  dc = beta dz,  da = alpha dz b^T,  db = alpha a^T dz.
+
+    The inputs are a, b and c, which is broadcast.
+    """
+
+    beta: float = 1.0
+    alpha: float = 1.0
+    n_inputs: ClassVar[int | None] = 3
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return MatMul().output_shape(*shapes[:2])
+
+    def forward(self, *y: Array) -> Array:
+        a, b, c = y
+        z = MatMul().forward(a, b)
+        z = z if self.alpha == 1.0 else z * self.alpha
+        c = c if self.beta == 1.0 else c * self.beta
+        return accumulated(z, np.broadcast_to(c, z.shape), a.shape[-1])
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        da, db = MatMul().vjp(dz, y[:2], z)
+        if self.alpha != 1.0:
+            da, db = da * self.alpha, db * self.alpha
+        dc = unbroadcast(dz, y[2].shape)
+        return da, db, dc if self.beta == 1.0 else dc * self.beta
 
 
 class Stopped(Activation):

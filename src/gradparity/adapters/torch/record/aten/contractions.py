@@ -11,7 +11,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.programs.parts import Index
+from .....core.programs.parts import Index, PlusProduct
 from .table import Arguments, Mapped, UnmappedError, rule
 
 __all__: list[str] = []
@@ -64,18 +64,17 @@ def _plus_product(a: Arguments, first: str, second: str) -> Mapped:
     names = (first, second, "self")
     if (alpha, beta) == (1.0, 1.0) and a.self.shape == w.shape[-1:] and w.ndim == 2:
         return Mapped(ops.Affine(x.shape[-1], w.shape[-1]), names)
-    nodes = [Node("p", ops.MatMul(), "x", "w")]
-    if alpha != 1.0:
-        nodes.append(Node("p_scaled", ops.Scale(alpha), "p"))
-    product = nodes[-1].name
     if beta == 0.0:
-        return Mapped(Composed("scaled product", *nodes, inputs=("x", "w")), names[:2])
-    before = "b"
-    if beta != 1.0:
-        nodes.append(Node("b_scaled", ops.Scale(beta), "b"))
-        before = "b_scaled"
-    nodes.append(Node("z", ops.Add(), product, before))
-    return Mapped(Composed("product and sum", *nodes, inputs=("x", "w", "b")), names)
+        return Mapped(_scaled_product(alpha), names[:2])
+    return Mapped(PlusProduct(beta, alpha), names)
+
+
+def _scaled_product(alpha: float) -> Op:
+    """alpha * first @ second."""
+    if alpha == 1.0:
+        return ops.MatMul()
+    nodes = Node("p", ops.MatMul(), "x", "w"), Node("z", ops.Scale(alpha), "p")
+    return Composed("scaled product", *nodes, inputs=("x", "w"))
 
 
 rule("addmm", "addmv")(
