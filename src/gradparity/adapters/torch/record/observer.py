@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._python_dispatch import (
     TorchDispatchMode,
+    _disable_current_modes,
     _get_current_dispatch_mode,
     _pop_mode,
     _push_mode,
@@ -156,7 +157,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         """
         before, self._own = self._own, True
         try:
-            with torch.no_grad():
+            with _disable_current_modes(), torch.no_grad():
                 yield
         except Exception as error:
             if not isinstance(what, Place):
