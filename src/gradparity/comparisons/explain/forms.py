@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.precision import Precision
+from ...core.arithmetic.rounding import Forms
 from ...core.network.quantity import Quantity
 from ..findings.finding import Power, Verdict
 from ..measure.levels import Levels
@@ -34,7 +35,7 @@ class UsualForm:
 
     Attributes
     ----------
-    name : the form, such as "1 - y^2".
+    names : the form, such as "1 - y^2", and the one that is nested in it, if any.
     own_output : whether it is explained by the implementation's own stored output.
     measured : error and bound of each element; those of the form where the best one is exceeded.
     digits : decimal digits left of each element, at most those of the number format.
@@ -43,13 +44,18 @@ class UsualForm:
     precision : the number format.
     """
 
-    name: str
+    names: tuple[str, ...]
     own_output: bool
     measured: Measured
     digits: NDArray
     known: NDArray
     explained: NDArray
     precision: Precision
+
+    @property
+    def name(self) -> str:
+        """The forms in words."""
+        return " with ".join(self.names)
 
     @property
     def _full(self) -> float:
@@ -115,7 +121,10 @@ def usual_form(
         if (off & ~(widest.error <= widest.bound)).any():
             continue  # beyond what any form can be off
         alike = _one_factor(careful, inputs) and (inputs is not None or not _in_one_slice(off))
-        for names, there in _in_turn(q, levels, own_output, sharp, at):
+        for forms in _in_turn(q, levels, own_output, sharp, at):
+            if best is not None and len(forms.chosen) > len(best[1].names):
+                break  # nothing is nested where a form alone explains it
+            there = levels.in_forms(q, forms, sharp)
             inside = (there.error <= there.bound) & np.isfinite(there.bound)
             if (off & ~inside).any():
                 continue
@@ -123,7 +132,7 @@ def usual_form(
                 continue  # equal inputs are off by one factor too, but by the one the form has
             away = float(there.error[off].sum())
             if best is None or away < best[0]:
-                best = away, found_form(names, own_output, careful, there, levels.precision)
+                best = away, found_form(forms.chosen, own_output, careful, there, levels.precision)
         if best is not None:
             return best[1]
     return None
@@ -140,17 +149,19 @@ def _few(q: Quantity, levels: Levels, careful: Measured, inputs: NDArray | None)
 
 def _in_turn(
     q: Quantity, levels: Levels, own_output: bool, sharp: bool, at: NDArray | None = None
-) -> Iterator[tuple[tuple[str, ...], Measured]]:
-    """The forms that the formula meets, one at a time, then with those that are nested in them."""
+) -> Iterator[Forms]:
+    """The forms that the formula meets, one at a time, then with those that are nested in them.
+
+    Which are nested in one is known once it has been evaluated.
+    """
     outer = levels.forms((), own_output, at=at)
     levels.in_forms(q, outer, sharp)
     pairs: list[tuple[str, ...]] = []
     for name in outer.met:
         alone = levels.forms((name,), own_output, at=at)
-        yield (name,), levels.in_forms(q, alone, sharp)
+        yield alone
         pairs += [(name, other) for other in alone.met if other not in outer.met or other > name]
-    for pair in pairs:
-        yield pair, levels.in_forms(q, levels.forms(pair, own_output, at=at), sharp)
+    yield from (levels.forms(pair, own_output, at=at) for pair in pairs)
 
 
 def found_form(
@@ -172,7 +183,7 @@ def found_form(
         bound=np.where(off, there.bound, careful.bound),
     )
     digits = np.where(off & np.isfinite(left), left, full)
-    return UsualForm(" with ".join(names), own_output, measured, digits, known, off, precision)
+    return UsualForm(names, own_output, measured, digits, known, off, precision)
 
 
 def _in_one_slice(off: Array) -> bool:

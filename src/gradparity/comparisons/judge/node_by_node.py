@@ -236,7 +236,7 @@ class _Judge:
         e, measured = levels.sharpest(q)
         note, form = "", None
         if measured.outside.any():
-            form = usual_form(q, levels, e.got, self._inputs(place))
+            form = self._usual_form(place, q, levels, e.got)
             if form is not None:
                 measured, note = form.measured, form.note
             else:
@@ -275,6 +275,15 @@ class _Judge:
         if power is not None and bias is not None:
             power = replace(power, tensor=min(power.tensor, bias.power))
         return replace(found, power=power)
+
+    def _usual_form(
+        self, place: _Place, q: Quantity, levels: Levels, got: NDArray
+    ) -> UsualForm | None:
+        """A usual form that explains what lies beyond the sharp bound."""
+        inside = self.case.recorded and not levels.worst_case(q).outside.any()
+        if inside and self._right_in_float64(q):
+            return None  # it settles this, at the price of one form
+        return usual_form(q, levels, got, self._inputs(place))
 
     def _inputs(self, place: _Place) -> NDArray | None:
         """The input of an elementwise op; None for any other op."""

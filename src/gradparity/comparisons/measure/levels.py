@@ -14,7 +14,7 @@ from ...core.arithmetic.rounding import SIGMAS, Forms, Rounding
 from ...core.network.quantity import Quantity
 from .at_node import Reference
 from .kinks import distance_from_valid
-from .measured import Measured
+from .measured import Measured, largest_of
 
 __all__ = [
     "MINIMUM_SAMPLE",
@@ -235,12 +235,12 @@ def shared_bias(m: Measured, u: float) -> SharedBias | None:
     want, bound = m.want, np.broadcast_to(m.bound, m.want.shape)
     if not _differ(want) or np.any(m.undecidable):
         return None
-    if not all(np.isfinite(a).all() for a in (m.got, want, bound)):
-        return None
-    direction = want / np.abs(want).max()
-    error, size = np.abs(np.sum((m.got - want) * direction)), np.sum(np.abs(want * direction))
-    width = AVERAGE / SIGMAS * np.linalg.norm(bound * direction)
-    return SharedBias(float(error), float(width + SHARED * u * size), float(size))
+    with np.errstate(all="ignore"):
+        direction = want / largest_of(want)
+        error, size = np.abs(np.vdot(m.got - want, direction)), np.vdot(want, direction)
+        width = AVERAGE / SIGMAS * np.linalg.norm(bound * direction)
+        bias = SharedBias(float(error), float(width + SHARED * u * size), float(size))
+    return bias if np.isfinite(bias).all() else None
 
 
 def _differ(numbers: NDArray) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,10 +16,17 @@ from ...core.network.quantity import Quantity
 from ..findings.elements import furthest, in_units
 from ..findings.finding import Finding, Power, Verdict
 
-__all__ = ["SMALLEST", "Measured"]
+__all__ = ["SMALLEST", "Measured", "largest_of"]
 
 #: Stands for a bound of zero in a quotient.
 SMALLEST = 5e-324
+#: Of more elements than `MANY`, the `FIRST` are asked before all are.
+MANY, FIRST = 4096, 512
+
+
+def largest_of(a: NDArray) -> float:
+    """The largest magnitude; NaN if there is one."""
+    return float(max(a.max(initial=0.0), -a.min(initial=0.0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +62,7 @@ class Measured:
         undecidable: Array = np.False_
         with np.errstate(all="ignore"):
             error = np.abs(got - want)
-            if not np.abs(want).max(initial=0.0) + bound.max(initial=0.0) < largest:
+            if not largest_of(want) + bound.max(initial=0.0) < largest:
                 given = np.isinf(want) & (bound == 0.0) & masked
                 inside = (error <= bound) & np.isfinite(got)  # whatever the truth is, it is right
                 undecidable = ~(np.abs(want) + bound < largest) & ~given & ~inside
@@ -64,7 +72,8 @@ class Measured:
 
     @cached_property
     def outside(self) -> Array:
-        return ~(self.error <= self.bound) & ~self.undecidable
+        outside = ~(self.error <= self.bound)
+        return outside & ~self.undecidable if np.any(self.undecidable) else outside
 
     @cached_property
     def ratio(self) -> Array:
@@ -88,16 +97,19 @@ class Measured:
     @property
     def vacuous(self) -> bool:
         """Whether no element of the reference exceeds its bound."""
-        return not (np.abs(self.want) > self.bound).any()
+        return not any((np.abs(want) > bound).any() for want, bound in self._parts(self.bound))
 
     @property
     def largest(self) -> float:
         """The largest finite element of the reference."""
-        magnitude = np.abs(self.want)
-        largest = float(magnitude.max(initial=0.0))
-        if math.isfinite(largest):
-            return largest
-        return float(magnitude[np.isfinite(magnitude)].max(initial=0.0))
+        largest = largest_of(self.want)
+        return largest if math.isfinite(largest) else largest_of(self.want[np.isfinite(self.want)])
+
+    def _parts(self, other: Array) -> Iterator[tuple[Array, Array]]:
+        """The first elements of the reference and of another array, which mostly tell; then all."""
+        if self.want.size > MANY and np.shape(other) == self.want.shape:
+            yield self.want.ravel()[:FIRST], np.ravel(other)[:FIRST]
+        yield self.want, other
 
     def verdict(self, precision: Precision, other_choice: bool = False) -> Verdict:
         """The verdict, before a mismatch is explained; `other_choice` was made at a kink."""
@@ -110,7 +122,7 @@ class Measured:
         if self.vacuous:
             return Verdict.VACUOUS
         with np.errstate(all="ignore"):
-            exact = np.array_equal(precision.round(self.want), self.got)
+            exact = all(np.array_equal(precision.round(w), got) for w, got in self._parts(self.got))
         return Verdict.EXACT if exact else Verdict.ROUNDING
 
     def power(self, free: Array = np.False_) -> Power | None:
@@ -126,18 +138,25 @@ class Measured:
         >>> Measured(want, want, np.zeros(2), np.array([1e-3, 1e-3])).power()
         Power(median=0.000625, worst=0.001, tensor=0.00025, untested=0)
         """
-        want, bound = self.want, np.broadcast_to(self.bound, self.want.shape)
-        tells = (want != 0.0) & np.isfinite(want) & np.isfinite(bound) & ~self.undecidable & ~free
-        size, bound = np.abs(want[tells]), bound[tells]
-        signed = (self.got[tells] - want[tells]) * np.sign(want[tells])
-        seen = bound + np.abs(signed) < size
-        if not seen.any():
+        want, untested = self.want, 0
+        with np.errstate(all="ignore"):
+            bound = self.bound / np.abs(want)
+            error = (self.got - want) / want
+            alone = np.abs(error)
+            alone += bound
+            every = alone.max(initial=0.0) < 1.0  # which no NaN is
+        if not every or np.any(free) or np.any(self.undecidable):
+            tells = want != 0.0
+            for left_out in (self.undecidable, free, ~np.isfinite(self.bound), ~np.isfinite(want)):
+                if np.any(left_out):
+                    tells &= ~left_out
+            seen = (alone < 1.0) & tells
+            untested = int(np.count_nonzero(tells)) - int(np.count_nonzero(seen))
+            bound, error, alone = bound[seen], error[seen], alone[seen]
+        if not alone.size:
             return None
-        size, bound, signed = size[seen], bound[seen], signed[seen]
-        alone = (bound + np.abs(signed)) / size
-        larger, smaller = (bound - signed) / size, (bound + signed) / size
-        together = max(float(larger.min()), float(smaller.min()))
-        untested = int((~seen).sum())
+        together = max(float((bound - error).min()), float((bound + error).min()))
+        alone = alone.ravel()
         low, high = (alone.size - 1) // 2, alone.size // 2
         alone.partition((low, high))
         middle = float(alone[low] + alone[high]) / 2.0

@@ -63,7 +63,7 @@ class Recording(Listener):
         self._ops: dict[str, str] = {}
         self._finals: list[Sum] = []
         #: The gradient of a leaf with a single use, by that of the use.
-        self._alone: dict[Quantity, Finding] = {}
+        self._alone: dict[Quantity, Sum] = {}
         self._precisions: Counter[str] = Counter()
         self._waiting: list[Call] = []
         self._wrong = 0
@@ -105,13 +105,20 @@ class Recording(Listener):
 
     def summed(self, total: Sum) -> None:
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
+        kept = total
         if total.final:  # the program may add to its array later
-            self._finals.append(replace(total, got=total.got.copy()))
+            got = total.got.copy()
+            kept = replace(total, got=got, parts=(got,) if total.is_its_part else total.parts)
+            self._finals.append(kept)
+        if total.is_its_part:
+            if total.final:
+                self._alone[Quantity.through(total.source, total.uses[0])] = kept
+            return
         found = findings_of_sum(total, self.allow)
         if len(total.parts) > 1 or total.accumulated or found.parity is False:
             self.findings.append(found)
         elif total.final:
-            self._alone[Quantity.through(total.source, total.uses[0])] = found
+            self._alone[Quantity.through(total.source, total.uses[0])] = total
 
     def not_judged(self, what: Unjudged) -> None:
         """Note an op without a formula."""
@@ -179,7 +186,11 @@ class Recording(Listener):
             for f in self.findings
         ]
         there = {f.quantity for f in self.findings}
-        found += [f for through, f in self._alone.items() if through not in there]
+        found += [
+            findings_of_sum(total, self.allow)
+            for through, total in self._alone.items()
+            if through not in there
+        ]
         finals = [f for f in found if f.final]
         telling = any(f.verdict is not Verdict.VACUOUS for f in finals)
         for f in found:

@@ -53,7 +53,12 @@ def _rounded(
     value: Array, inherited: Any, rounding: Rounding, relative: Array | None = None
 ) -> Bounded:
     relative = 2.0 * rounding.u if relative is None else relative
-    error = inherited + relative * (np.abs(value) + inherited) + rounding.tiny
+    error: Any = np.abs(value)
+    if np.ndim(inherited) or inherited:
+        error += inherited
+    error *= relative
+    error += inherited
+    error += rounding.tiny
     return (
         Bounded(value, error, rounding)
         if rounding.forms is None

@@ -54,9 +54,12 @@ class Carried(NDArrayOperatorsMixin):
     def exactly(cls, x: Array, arithmetic: Any) -> Self:
         """Given data: exact, except that a subnormal may be read as zero (XLA on CPU does)."""
         value = np.asarray(x, dtype=np.float64)
-        size = np.abs(value)
-        subnormal = (size < arithmetic.tiny) & (size > 0.0)
-        lost = np.where(subnormal, arithmetic.carried(size), 0.0) if subnormal.any() else 0.0
+        size = np.abs(x if isinstance(x, np.ndarray) and x.dtype == np.float32 else value)
+        subnormal = size < arithmetic.tiny
+        subnormal &= size > 0.0
+        lost: Any = 0.0
+        if subnormal.any():
+            lost = np.where(subnormal, arithmetic.carried(np.abs(value)), 0.0)
         return cls(value, lost, arithmetic)
 
     @classmethod

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..formulas.op import Op
@@ -118,6 +121,13 @@ class Sum:
     changed: bool = False
     accumulated: bool = False
     writer: str = ""
+
+    @cached_property
+    def is_its_part(self) -> bool:
+        """Whether what arrived is, bit for bit, what left through a single use, as it mostly is."""
+        if len(self.parts) > 1 or self.accumulated or self.changed:
+            return False
+        return np.array_equal(self.got, self.parts[0])
 
 
 @dataclass(frozen=True)

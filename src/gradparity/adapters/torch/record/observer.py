@@ -430,7 +430,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         there = [Part(got, "this pass")]
         if leaf.before is not None:
             there.insert(0, Part(leaf.before, ".grad"))
-        elif not is_plain(grad) or torch.equal(grad.nan_to_num(), got.nan_to_num()):
+        elif not is_plain(grad) or _are_equal(grad, got):
             return
         self._tell_of_sum(leaf.mark, 0, grad.detach(), there, leaf)
 
@@ -547,6 +547,11 @@ def _why_unknown(node: str) -> str:
         f"{node} was not seen as one op: it was made before the recording, in a backward pass, or "
         "by compiled code"
     )
+
+
+def _are_equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether all numbers are the same, NaN among them."""
+    return bool(torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num()))
 
 
 def _is_asked(node: Any) -> bool:
