@@ -289,89 +289,6 @@ class TestWhatIsNotJudged:
         assert gp.check(seen).exit_code == 2
 
 
-class TestHooks:
-    def test_a_hook_that_changes_a_gradient_is_named(self) -> None:
-        def twice(g: Any) -> Any:
-            return g * 2
-
-        def step() -> None:
-            y = X @ W
-            y.register_hook(twice)
-            y.tanh().sum().backward()
-
-        with gp.record() as seen:
-            step()
-        report = gp.check(seen)
-        assert report.exit_code == 1
-        assert "twice, a hook, changes what left tanh_1 on its way" in report.diagnosis()
-        with gp.record(allow=["gradient-hook"]) as seen:
-            step()
-        assert gp.check(seen).exit_code == 0
-
-    def test_in_place_too(self) -> None:
-        with gp.record() as seen:
-            y = X @ W
-            y.register_hook(lambda g: g.mul_(2.0))
-            y.tanh().sum().backward()
-        report = gp.check(seen)
-        assert report.exit_code == 1
-        assert "by writing into it" in report.diagnosis()
-
-    def test_on_a_parameter(self) -> None:
-        own = parameter(4, 4)
-        own.register_hook(lambda g: g.clamp(-1e-9, 1e-9))
-        with gp.record() as seen:
-            (X @ own).tanh().sum().backward()
-        (final,) = [f for _, f in gp.check(seen).findings() if f.final]
-        assert final.convention == "gradient-hook"
-
-    def test_of_a_module_that_only_looks(self) -> None:
-        model = nn.Linear(4, 4)
-        model.register_full_backward_hook(lambda *_: None)
-        with gp.record() as seen:
-            model(X.float().requires_grad_()).tanh().sum().backward()
-        assert gp.check(seen).exit_code == 0
-        assert seen.coverage == 1.0
-
-    def test_of_a_module_that_changes_its_gradient(self) -> None:
-        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-        model[1].register_full_backward_hook(lambda m, into, out: (into[0] * 3,))
-        with gp.record() as seen:
-            model(X.float()).tanh().sum().backward()
-        report = gp.check(seen)
-        assert report.exit_code == 1
-
-    @pytest.mark.parametrize("freed", [True, False])
-    def test_whether_or_not_its_tensor_is_freed_before(self, freed: bool) -> None:
-        def twice(g: Any) -> Any:
-            return g * 2
-
-        with gp.record() as seen:
-            y = X @ W
-            z = y.tanh()
-            y.register_hook(twice)
-            if freed:
-                del y
-            z.sum().backward()
-        assert "twice, a hook" in gp.check(seen).diagnosis()
-
-    def test_a_hook_that_was_removed_is_not_named(self) -> None:
-        with gp.record() as seen:
-            y = X @ W
-            y.register_hook(lambda g: g * 2).remove()
-            z = y.tanh()
-            del y
-            z.sum().backward()
-        assert gp.check(seen).exit_code == 0
-
-    def test_registering_is_left_as_it_was(self) -> None:
-        register, run = torch.Tensor.register_hook, torch.autograd._engine_run_backward
-        with pytest.raises(ZeroDivisionError), gp.record():
-            1 / 0  # noqa: B018
-        assert torch.Tensor.register_hook is register
-        assert torch.autograd._engine_run_backward is run
-
-
 class Product(torch.autograd.Function):
     """x @ w, whose backward also calls `write` with the gradient of w."""
 
@@ -596,6 +513,7 @@ class TestTensorsWithoutMemory:
 def test_an_error_of_the_observer_is_not_the_program_s(
     at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from gradparity.adapters.torch.record.backward import Backward
     from gradparity.adapters.torch.record.observer import Observer
 
     def wrong(*args: Any) -> Any:
@@ -604,7 +522,7 @@ def test_an_error_of_the_observer_is_not_the_program_s(
     W.grad = None
     in_place()
     plain, W.grad = W.grad, None
-    monkeypatch.setattr(Observer, at, wrong)
+    monkeypatch.setattr(Observer if hasattr(Observer, at) else Backward, at, wrong)
     with gp.record() as seen:
         in_place()
     assert torch.equal(W.grad, plain)
@@ -720,6 +638,48 @@ class TestNothingIsLeftBehind:
         W.grad = None
         torch.tanh(X @ W).square().sum().backward()
         np.testing.assert_allclose(again, W.grad)
+
+
+class TestSeveralRecordings:
+    def test_one_inside_another_sees_the_same(self) -> None:
+        with gp.record(name="outer") as outer:
+            (X @ W).sum().backward()
+            with gp.record(name="inner") as inner:
+                (X @ W).square().sum().backward()
+        assert gp.check(outer).exit_code == gp.check(inner).exit_code == 0
+        assert outer.coverage == inner.coverage == 1.0
+        assert (len(outer.places), len(inner.places)) == (5, 3)
+
+    def test_a_graph_of_one_in_the_backward_pass_of_another(self) -> None:
+        with gp.record():
+            y = (X @ W).tanh()
+            y.sum().backward(retain_graph=True)
+        with gp.record() as seen:
+            (y * y).sum().backward()
+        assert [u.why for u in seen.unjudged if "before the recording" in u.why]
+        wrong = [f for _, f in gp.check(seen).findings() if f.parity is False]
+        assert not wrong
+
+    def test_make_one_report(self) -> None:
+        def step() -> None:
+            (X @ W).tanh().sum().backward()
+
+        recordings = []
+        for _ in range(2):
+            with gp.record() as seen:
+                step()
+            recordings.append(seen)
+        report = gp.check(recordings)
+        assert report.exit_code == 0
+        assert [run.case for run in report.runs] == ["step (1)", "step (2)"]
+        with pytest.raises(TypeError, match="recordings and others"):
+            gp.check([recordings[0], 3])  # type: ignore[list-item]
+
+    def test_one_that_raised_is_none(self) -> None:
+        with pytest.raises(ZeroDivisionError), gp.record() as seen:
+            _ = 1 / 0
+        with pytest.raises(ValueError, match="or its body raised an error"):
+            gp.check(seen)
 
 
 class TestErrors:

@@ -36,7 +36,7 @@ DTYPES = ("float64", "float32")
 
 
 def check(
-    cases: Case | Network | Recording | Sequence[Case | Network],
+    cases: Case | Network | Recording | Sequence[Case | Network] | Sequence[Recording],
     *implementations: Implementation,
     dtypes: Sequence[Any] = DTYPES,
     device: str | None = None,
@@ -49,8 +49,8 @@ def check(
 
     Parameters
     ----------
-    cases : a case, several, or a network (which is given random numbers); or a recording, which
-        was judged while it ran, so that no other argument applies.
+    cases : a case, several, or a network (which is given random numbers); or a recording or
+        several, which were judged while they ran, so that no other argument applies.
     *implementations : names of adapters, adapters, or functions from a `Case` to a `Trace`, or to
         some results such as ``{"Err": ..., "value z1": ..., "grad W1": ...}``, which are judged
         node by node where they allow it and else end to end; every installed adapter by default.
@@ -83,9 +83,10 @@ def check(
     >>> bool(report), report.exit_code
     (True, 0)
     """
-    if isinstance(cases, Recording):
-        return _of_recording(
-            cases,
+    recordings = _recordings(cases)
+    if recordings:
+        return _of_recordings(
+            recordings,
             implementations,
             device=device,
             about=about,
@@ -136,8 +137,19 @@ def check(
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions}, graphs)
 
 
-def _of_recording(
-    recording: Recording, implementations: Sequence[Implementation], **others: Any
+def _recordings(given: Any) -> list[Recording]:
+    """The recordings that were given; none if they are cases."""
+    if isinstance(given, Recording):
+        return [given]
+    if not isinstance(given, Sequence) or not any(isinstance(g, Recording) for g in given):
+        return []
+    if not all(isinstance(g, Recording) for g in given):
+        raise TypeError("check was given recordings and others; check them apart")
+    return list(given)
+
+
+def _of_recordings(
+    recordings: Sequence[Recording], implementations: Sequence[Implementation], **others: Any
 ) -> Report:
     given = [name for name, value in others.items() if value]
     if implementations or given:
@@ -146,9 +158,20 @@ def _of_recording(
             f"check was given a recording and {what}; a recording was judged while it ran: give "
             "allow= and strict= to record, and leave out the rest"
         )
-    if not recording.closed:
-        raise ValueError("the recording has not ended; call check after the with block")
-    return recording.report()
+    reports = []
+    names = [recording.name for recording in recordings]
+    for i, recording in enumerate(recordings):
+        if not recording.closed:
+            raise ValueError(
+                f"the recording {recording.name!r} has not ended, or its body raised an error; "
+                "call check after the with block"
+            )
+        several = names.count(recording.name) > 1
+        reports.append(recording.report(f"{recording.name} ({i + 1})" if several else ""))
+    runs = tuple(run for report in reports for run in report.runs)
+    about = {k: v for report in reports for k, v in report.environment.items()}
+    graphs = {k: v for report in reports for k, v in report.graphs.items()}
+    return Report(runs, (), {}, about, graphs)
 
 
 def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
@@ -158,13 +181,12 @@ def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
     return () if EVERYTHING in there else tuple(q for q in wanted if q not in there)
 
 
-def _cases(given: Case | Network | Iterable[Case | Network]) -> list[Case]:
+def _cases(given: Any) -> list[Case]:
     """The cases, each under a name of its own; a network is given random numbers."""
     if not isinstance(given, Case | Network | Iterable):
         raise TypeError(f"check was given {type(given).__name__}; give a Case or a Network")
-    alone = isinstance(given, Case | Network)
     found: list[Case] = []
-    for each in [given] if alone else list(given):  # type: ignore[arg-type]
+    for each in [given] if isinstance(given, Case | Network) else list(given):
         if not isinstance(each, Case | Network):
             raise TypeError(f"check was given {type(each).__name__}; give a Case or a Network")
         case = Case.random(each) if isinstance(each, Network) else each

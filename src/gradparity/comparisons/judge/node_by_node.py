@@ -36,6 +36,7 @@ from ..explain.allowed import (
 from ..explain.at_node import conventions, is_of_that_function
 from ..explain.fits import Known
 from ..explain.forms import UsualForm, usual_form
+from ..explain.hints import hint
 from ..explain.products import fast_product
 from ..explain.reasons import as_consequence, reason_in_float64, reason_of
 from ..explain.whole_mistakes import exchanged
@@ -357,7 +358,8 @@ class _Judge:
             if coarse:
                 said += ON_THE_WAY if _lost_range(measured, coarse) else f", as far as {coarse}"
                 return replace(found, verdict=Verdict.IMPRECISE, note=said)
-            return replace(found, note=_joined(said, found.note))
+            what = hint(measured.got, measured.want, measured.bound)
+            return replace(found, note=_joined(what, said, found.note))
         if step is not None and is_distinct(self.precision, q, self.float64):
             named = list(conventions(step, q, case, trace, e))
             determined = [c for c in named if c.determined]

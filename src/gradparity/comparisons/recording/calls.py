@@ -229,7 +229,8 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     if total_of.changed:
         return replace(found, verdict=Verdict.MISMATCH, note=f"something wrote into {left}")
     several = "the sum of " if len(total_of.parts) > 1 else ""
-    return replace(found, note=f"it is not {several}{left}")
+    why = "; a hook on a node of autograd (grad_fn.register_hook) can do this"
+    return replace(found, note=f"it is not {several}{left}{why}")
 
 
 def _of_accumulated(f: Finding, total_of: Sum, allow: Sequence[str]) -> Finding:

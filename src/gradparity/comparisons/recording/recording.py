@@ -150,15 +150,16 @@ class Recording(Listener):
         names = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
         return f"{said}; not judged: {names}" if lacking else said
 
-    def report(self) -> Report:
-        """Everything that was found, as a report."""
+    def report(self, name: str = "") -> Report:
+        """Everything that was found, as a report, under this name or its own."""
+        name = name or self.name
         found = [*self._of_finals(), *self._of_unjudged()]
         position = {node: i for i, node in enumerate(self.order())}
         found.sort(key=lambda f: position.get(f.node, len(position)))
         findings = tuple(self._placed(f) for f in found)
         precision = max(self._precisions, key=self._precisions.__getitem__, default="float32")
-        run = Run(self.name, self.framework, precision, findings, coverage=self.coverage_in_words)
-        graphs = {self.name: self._graph()}
+        run = Run(name, self.framework, precision, findings, coverage=self.coverage_in_words)
+        graphs = {name: self._graph()}
         return Report((run,), (), {}, {**environment(), **self.versions}, graphs)
 
     def _placed(self, f: Finding) -> Finding:

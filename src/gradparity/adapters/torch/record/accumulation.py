@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .aten.tensors import is_plain, numbers
+from .marks import names_of
 
 __all__ = ["Accumulation", "Leaf", "hooks_on"]
 
@@ -140,7 +141,7 @@ def hooks_on(leaf: torch.Tensor) -> tuple[str, ...]:
         for kind in ("_backward_hooks", "_post_accumulate_grad_hooks")
         for hook in (getattr(leaf, kind, None) or {}).values()
     ]
-    return tuple(getattr(hook, "__qualname__", type(hook).__name__) for hook in found)
+    return names_of(found)
 
 
 def _state_of(leaf: torch.Tensor) -> State:

@@ -35,9 +35,14 @@ class Names:
     A module that is called while no other runs is a root: its path is empty, and those of its
     modules are as in `named_modules`.  Where there are several roots, the names of the later ones
     begin with their class.
+
+    Parameters
+    ----------
+    returned : called with every module that has returned, and what it returned.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, returned: Callable[[torch.nn.Module, Any], None]) -> None:
+        self._returned = returned
         self._stack: list[str] = []
         self._paths: dict[torch.nn.Module, str] = {}
         self._leaves: dict[int, tuple[torch.Tensor, str]] = {}
@@ -74,6 +79,7 @@ class Names:
             return
         if self._stack:
             self._stack.pop()
+        self._returned(module, output)
 
     def _add_root(self, root: torch.nn.Module) -> None:
         prefix = f"{type(root).__name__}." if self._roots else ""

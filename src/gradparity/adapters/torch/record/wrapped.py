@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import torch
+from torch.utils.hooks import BackwardHook
 
 __all__ = ["wrapped_hooks", "wrapped_passes"]
 
@@ -39,9 +40,17 @@ def wrapped_passes(begin: Callable[[], None], end: Callable[[bool], None]) -> It
 
 
 @contextmanager
-def wrapped_hooks(registered: Callable[[torch.Tensor], None]) -> Iterator[None]:
-    """Call `registered` with every tensor that was given a hook on its gradient."""
-    register = torch.Tensor.register_hook
+def wrapped_hooks(
+    registered: Callable[[torch.Tensor], None], at_node: Callable[[Any, Iterable[Any]], None]
+) -> Iterator[None]:
+    """Tell of the hooks that the program registers.
+
+    Parameters
+    ----------
+    registered : called with every tensor that was given a hook on its gradient.
+    at_node : called with every node of autograd that was made for hooks of a module, and these.
+    """
+    register, apply = torch.Tensor.register_hook, BackwardHook._apply_on_tensors
 
     @wraps(register)
     def registering(self: torch.Tensor, hook: Any) -> Any:
@@ -49,8 +58,16 @@ def wrapped_hooks(registered: Callable[[torch.Tensor], None]) -> Iterator[None]:
         registered(self)
         return handle
 
-    torch.Tensor.register_hook = registering
+    @wraps(apply)
+    def applying(self: Any, register_at: Callable[[Any], None], args: Any) -> Any:
+        def registering_at(node: Any) -> None:
+            register_at(node)
+            at_node(node, [*self.user_hooks, *self.user_pre_hooks])
+
+        return apply(self, registering_at, args)
+
+    torch.Tensor.register_hook, BackwardHook._apply_on_tensors = registering, applying
     try:
         yield
     finally:
-        torch.Tensor.register_hook = register
+        torch.Tensor.register_hook, BackwardHook._apply_on_tensors = register, apply
