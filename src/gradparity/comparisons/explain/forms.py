@@ -93,7 +93,12 @@ class UsualForm:
 
 
 def usual_form(
-    q: Quantity, levels: Levels, got: NDArray, inputs: NDArray | None = None
+    q: Quantity,
+    levels: Levels,
+    got: NDArray,
+    inputs: NDArray | None = None,
+    *,
+    nearest: bool = True,
 ) -> UsualForm | None:
     """The nearest usual form that explains every element which the careful bound does not.
 
@@ -103,6 +108,7 @@ def usual_form(
     got : the implementation's result.
     inputs : what an elementwise op took.  None for other ops, of which a whole row may be off by
         one factor, that of the number it was multiplied by.
+    nearest : whether to compare all that explain it; else the first one will do.
     """
     careful = levels.worst_case(q)
     # A sum that is within its worst case may still be off by more than its roundings scatter.
@@ -114,16 +120,17 @@ def usual_form(
     at = _few(q, levels, careful, inputs)
     best: tuple[float, UsualForm] | None = None
     for own_output in (True, False) if q.is_gradient else (False,):
-        every = levels.forms(own_output=own_output, every=True, at=at)
-        widest = levels.in_forms(q, every, sharp)
-        if not every.met:
-            return None
-        if (off & ~(widest.error <= widest.bound)).any():
-            continue  # beyond what any form can be off
+        if nearest and not _possible(q, levels, off, own_output, sharp, at):
+            continue
         alike = _one_factor(careful, inputs) and (inputs is not None or not _in_one_slice(off))
-        for forms in _in_turn(q, levels, own_output, sharp, at):
-            if best is not None and len(forms.chosen) > len(best[1].names):
+        asked = nearest
+        for forms in _in_turn(q, levels, own_output, sharp, at, nearest):
+            if best is not None and (not nearest or len(forms.chosen) > len(best[1].names)):
                 break  # nothing is nested where a form alone explains it
+            if len(forms.chosen) > 1 and not asked:
+                asked = True
+                if not _possible(q, levels, off, own_output, sharp, at):
+                    break
             there = levels.in_forms(q, forms, sharp)
             inside = (there.error <= there.bound) & np.isfinite(there.bound)
             if (off & ~inside).any():
@@ -147,17 +154,32 @@ def _few(q: Quantity, levels: Levels, careful: Measured, inputs: NDArray | None)
     return None if e.valid is not None or np.any(e.lost) else off
 
 
+def _possible(
+    q: Quantity, levels: Levels, off: Array, own_output: bool, sharp: bool, at: NDArray | None
+) -> bool:
+    """Whether what is off is within what all forms together can be off."""
+    every = levels.forms(own_output=own_output, every=True, at=at)
+    widest = levels.in_forms(q, every, sharp)
+    return bool(every.met) and not (off & ~(widest.error <= widest.bound)).any()
+
+
 def _in_turn(
-    q: Quantity, levels: Levels, own_output: bool, sharp: bool, at: NDArray | None = None
+    q: Quantity,
+    levels: Levels,
+    own_output: bool,
+    sharp: bool,
+    at: NDArray | None = None,
+    nearest: bool = True,
 ) -> Iterator[Forms]:
     """The forms that the formula meets, one at a time, then with those that are nested in them.
 
-    Which are nested in one is known once it has been evaluated.
+    Which are nested in one is known once it has been evaluated.  Where the first one will do, a
+    gradient begins with the forms that it alone meets, which come last.
     """
     outer = levels.forms((), own_output, at=at)
     levels.in_forms(q, outer, sharp)
     pairs: list[tuple[str, ...]] = []
-    for name in outer.met:
+    for name in reversed(outer.met) if q.is_gradient and not nearest else outer.met:
         alone = levels.forms((name,), own_output, at=at)
         yield alone
         pairs += [(name, other) for other in alone.met if other not in outer.met or other > name]

@@ -186,7 +186,8 @@ class _Judge:
         for place in _places(self.case, self.trace):
             if node and (place.step is None or place.node != node):
                 continue
-            levels = Levels(place.references, self.precision)
+            elementwise = place.step is not None and isinstance(place.step.op, Activation)
+            levels = Levels(place.references, self.precision, sums=not elementwise)
             here = [self.finding(place, q, levels) for q in levels.quantities()]
             found += here if place.step is None else self._of_one_function(place.step, here)
         if len(self.unexplained) > 1:
@@ -284,7 +285,8 @@ class _Judge:
         inside = self.case.recorded and not levels.worst_case(q).outside.any()
         if inside and self._right_in_float64(q):
             return None  # it settles this, at the price of one form
-        return usual_form(q, levels, got, self._inputs(place))
+        nearest = not self.case.recorded
+        return usual_form(q, levels, got, self._inputs(place), nearest=nearest)
 
     def _inputs(self, place: _Place) -> NDArray | None:
         """The input of an elementwise op; None for any other op."""
@@ -320,7 +322,7 @@ class _Judge:
 
     def _bias(self, m: Measured, levels: Levels) -> SharedBias | None:
         """The bias that the elements share: tested in float32, where float64 can confirm it."""
-        if self.precision.name != "float32" or self.float64 is None:
+        if self.precision.name != "float32" or self.float64 is None or m.identical:
             return None
         return shared_bias(m, levels.roundings[0].u)
 

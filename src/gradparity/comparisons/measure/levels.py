@@ -104,12 +104,20 @@ def no_bound(want: Array, largest: float) -> str:
 
 
 class Levels:
-    """The references at one place, under each rounding that was asked for."""
+    """The references at one place, under each rounding that was asked for.
+
+    Parameters
+    ----------
+    sums : whether there are any in it; without them the worst case is that of one rounding.
+    """
 
     def __init__(
-        self, references: Callable[[Rounding], list[Reference]], precision: Precision
+        self,
+        references: Callable[[Rounding], list[Reference]],
+        precision: Precision,
+        sums: bool = True,
     ) -> None:
-        self.references, self.precision = references, precision
+        self.references, self.precision, self.sums = references, precision, sums
         self.roundings = roundings(precision)
         self._asked: dict[Rounding, dict[Quantity, Reference]] = {}
         self._measured: dict[tuple[Quantity, Rounding], Measured] = {}
@@ -119,15 +127,21 @@ class Levels:
         return list(self.at(self.roundings[0]))
 
     def at(self, rounding: Rounding) -> dict[Quantity, Reference]:
+        rounding = self._known(rounding)
         if rounding not in self._asked:
             self._asked[rounding] = {e.quantity: e for e in self.references(rounding)}
         return self._asked[rounding]
 
     def measured(self, quantity: Quantity, rounding: Rounding) -> tuple[Reference, Measured]:
+        rounding = self._known(rounding)
         e, key = self.at(rounding)[quantity], (quantity, rounding)
         if key not in self._measured:
             self._measured[key] = measure(e, rounding)
         return e, self._measured[key]
+
+    def _known(self, rounding: Rounding) -> Rounding:
+        """The rounding itself or, without sums, one for all that differ in these alone."""
+        return rounding if self.sums else replace(rounding, statistical=False)
 
     def sharpest(self, quantity: Quantity) -> tuple[Reference, Measured]:
         """Under the first rounding that explains all, else the sharp one that comes nearest."""

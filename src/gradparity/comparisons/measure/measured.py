@@ -71,13 +71,22 @@ class Measured:
         return cls(got, want, error, bound, undecidable)
 
     @cached_property
+    def identical(self) -> bool:
+        """Whether no element may be off, as of what is only moved, and none is."""
+        return not (np.any(self.bound) or np.any(self.error) or np.any(self.undecidable))
+
+    @cached_property
     def outside(self) -> Array:
+        if self.identical:
+            return np.broadcast_to(np.False_, np.shape(self.error))
         outside = ~(self.error <= self.bound)
         return outside & ~self.undecidable if np.any(self.undecidable) else outside
 
     @cached_property
     def ratio(self) -> Array:
         """error / bound, infinite for a NaN; 0 where nothing can be decided."""
+        if self.identical:
+            return np.broadcast_to(0.0, np.shape(self.error))
         with np.errstate(all="ignore"):
             ratio = self.error / np.maximum(self.bound, SMALLEST)
         if np.isnan(ratio.max(initial=0.0)) or np.any(self.undecidable):
@@ -121,6 +130,8 @@ class Measured:
             return Verdict.SUBGRADIENT
         if self.vacuous:
             return Verdict.VACUOUS
+        if self.identical:
+            return Verdict.EXACT
         with np.errstate(all="ignore"):
             exact = all(np.array_equal(precision.round(w), got) for w, got in self._parts(self.got))
         return Verdict.EXACT if exact else Verdict.ROUNDING
@@ -139,6 +150,8 @@ class Measured:
         Power(median=0.000625, worst=0.001, tensor=0.00025, untested=0)
         """
         want, untested = self.want, 0
+        if self.identical and not np.any(free) and np.isfinite(self.largest):
+            return Power(0.0, 0.0, 0.0, 0) if want.any() else None
         with np.errstate(all="ignore"):
             bound = self.bound / np.abs(want)
             error = (self.got - want) / want

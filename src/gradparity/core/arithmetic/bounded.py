@@ -89,9 +89,11 @@ class Bounded(Carried):
     def moved_back(self, back: Callable[[Any], Any]) -> Bounded:
         """See `core.arithmetic.arrays.moved_back`; n terms in one place take n - 1 additions."""
         sums = np.maximum(back(np.ones(self.shape)) - 1.0, 0.0)
-        own, value = self.full_error(), back(self.value)
+        value = back(self.value)
         if not sums.any():
-            return Bounded(value, back(own), self.rounding, self.fresh)
+            error = 0.0 if self.exact else back(self.full_error())
+            return Bounded(value, error, self.rounding, self.fresh)
+        own = self.full_error()
         gamma = self.rounding.in_storage.gamma(sums)
         error = back(own) + gamma * back(np.abs(self.value) + own)
         return Bounded(value, error + np.where(sums > 0, self.rounding.tiny, 0.0), self.rounding)
