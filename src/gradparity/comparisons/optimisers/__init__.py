@@ -1,0 +1,1 @@
+"""The step of an optimiser against its rule."""

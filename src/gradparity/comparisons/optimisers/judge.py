@@ -1,0 +1,96 @@
+"""From a step of an optimiser to findings: every parameter and every state by its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.bounded import Bounded
+from ...core.arithmetic.precision import Precision
+from ...core.network.quantity import Quantity
+from ...core.optimisers.update import Clipping, Moved, Update
+from ..findings.finding import Finding, Verdict, as_written
+from ..measure.at_node import Reference
+from ..measure.levels import Levels
+from .evaluated import change_of, for_precision, format_of_state, references, value_of_state
+
+__all__ = ["findings_of_clipping", "findings_of_parameter"]
+
+#: The note of a parameter whose step is too small for its number format.
+TOO_SMALL = "the step is smaller than the rounding of the parameter, so that nothing is tested"
+
+
+def findings_of_parameter(update: Update, moved: Moved, node: str) -> Iterator[Finding]:
+    """The verdicts on the change of one parameter, and on each of its states after the step.
+
+    The change is judged and not the parameter, so that the smallest fault that would have been
+    caught is one of the step; its bound is that of the parameter.
+    """
+    at = node, as_written(update.rule)
+    for precision, wanted in _by_precision(update, moved).items():
+        own = replace(update, rule=for_precision(update.rule, precision))
+
+        def of(rounding: Any, own: Update = own, wanted: set[Quantity] = wanted) -> list[Reference]:
+            return [e for e in references(own, moved, rounding) if e.quantity in wanted]
+
+        levels = Levels(of, Precision.of(precision))
+        for q in levels.quantities():
+            found = _finding(levels, q, at)
+            if q == change_of(moved.name):
+                found = _of_change(found, moved)
+            yield found
+
+
+def _by_precision(update: Update, moved: Moved) -> dict[str, set[Quantity]]:
+    """The quantities to judge by number format; a state that counts may have one of its own."""
+    found = {moved.precision: {change_of(moved.name)}}
+    for state in update.rule.states:
+        if state in moved.new:
+            q, precision = value_of_state(moved.name, state), format_of_state(moved, state)
+            found.setdefault(precision, set()).add(q)
+    return found
+
+
+def _finding(levels: Levels, q: Quantity, at: tuple[str, str], **more: Any) -> Finding:
+    _, measured = levels.sharpest(q)
+    if measured.outside.any():
+        measured = levels.worst_case(q)
+    verdict = measured.verdict(levels.precision)
+    if verdict in (Verdict.EXACT, Verdict.ROUNDING):
+        more["power"] = measured.power()
+    return measured.finding(q, at, verdict, levels.precision.unit, **more)
+
+
+def _of_change(f: Finding, moved: Moved) -> Finding:
+    """The finding of what a step adds to a parameter."""
+    if f.verdict is Verdict.VACUOUS and f.elements:
+        unmoved = not np.any(moved.gradient) and np.array_equal(moved.before, moved.after)
+        return f if unmoved else replace(f, note=TOO_SMALL)
+    return f
+
+
+def findings_of_clipping(clipping: Clipping, node: str) -> Iterator[Finding]:
+    """The verdicts on gradients that were clipped, all together."""
+    at = node, as_written(clipping.clip)
+    for precision in dict.fromkeys(clipping.precisions.values()):
+
+        def of(rounding: Any, precision: str = precision) -> list[Reference]:
+            given: list[Any] = [Bounded.exactly(g, rounding) for g in clipping.before.values()]
+            clipped = dict(zip(clipping.before, clipping.clip.clip(given), strict=True))
+            return [
+                Reference(Quantity.value(f"{name}.grad"), _wide(clipping.after[name]), want)
+                for name, want in clipped.items()
+                if clipping.precisions[name] == precision
+            ]
+
+        levels = Levels(of, Precision.of(precision))
+        for q in levels.quantities():
+            yield _finding(levels, q, at)
+
+
+def _wide(a: NDArray) -> NDArray:
+    return np.asarray(a, np.float64)

@@ -1,0 +1,68 @@
+"""What an optimiser did in one step, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..arithmetic.arrays import NDArray
+from .clipping import Clip
+from .rule import Rule
+
+__all__ = ["Clipping", "Moved", "Update"]
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """One parameter in one step.
+
+    Attributes
+    ----------
+    name : of the parameter.
+    before, gradient, after : its numbers before and after, and the gradient that the step took.
+    old, new : its state before and after, by the names of the rule; what is missing is not known.
+    precision : the number format of the parameter.
+    previous : the step before, from which an unknown state is computed; None for the first.
+    """
+
+    name: str
+    before: NDArray
+    gradient: NDArray
+    after: NDArray
+    old: Mapping[str, NDArray]
+    new: Mapping[str, NDArray]
+    precision: str
+    previous: Moved | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """One step with one rule.
+
+    Attributes
+    ----------
+    rule : with the settings of this step.
+    step : 1 for the first.
+    parameters : all that the step changed.
+    clip : what was done to the gradients before; None for nothing.
+    """
+
+    rule: Rule
+    step: int
+    parameters: tuple[Moved, ...]
+    clip: Clip | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Clipping:
+    """Gradients that were clipped by themselves.
+
+    Attributes
+    ----------
+    before, after : the gradients by the name of the parameter.
+    """
+
+    clip: Clip
+    before: Mapping[str, NDArray]
+    after: Mapping[str, NDArray]
+    precisions: Mapping[str, str] = field(default_factory=dict)
