@@ -2,6 +2,7 @@ from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
 from . import ops as ops
+from . import optimisers as optimisers
 from . import testing as testing
 from .adapters import LayerStack as LayerStack
 from .adapters import get_adapter as get_adapter
@@ -12,6 +13,7 @@ from .comparisons import align as align
 from .comparisons import check as check
 from .comparisons import check_function as check_function
 from .comparisons import check_op as check_op
+from .comparisons import check_optimizer as check_optimizer
 from .comparisons import guard as guard
 from .comparisons import judge as judge
 from .comparisons import map_parameters as map_parameters
@@ -41,6 +43,7 @@ __all__ = [
     "check",
     "check_function",
     "check_op",
+    "check_optimizer",
     "comparisons",
     "core",
     "get_adapter",
@@ -49,6 +52,7 @@ __all__ = [
     "layered",
     "map_parameters",
     "ops",
+    "optimisers",
     "record",
     "rule",
     "testing",

@@ -108,7 +108,7 @@ def _fitted(got: Any, want: Any) -> float:
 
 def _scaled_step(pairs: Sequence[tuple[Update, Moved]]) -> str:
     """A step that is too large or too small by one factor, with states that are right."""
-    factors = []
+    factors: list[float] = []
     for update, moved in pairs:
         variant = replace(Variant.of(update), rule=_rule(update, moved))
         found = _references(update, moved, variant)

@@ -104,7 +104,8 @@ def _clipped(update: Update, moved: Moved, rounding: Rounding, variant: Variant)
             ]
         gradients = variant.clip.clip(gradients)
     found: Any = gradients[own]
-    return found if variant.factor == 1.0 else found * variant.factor
+    scaled: Bounded = found if variant.factor == 1.0 else found * variant.factor
+    return scaled
 
 
 def _in_pieces(
@@ -172,7 +173,8 @@ def _before(moved: Moved, step: int, rounding: Rounding, variant: Variant) -> di
         return known
     p = Bounded.exactly(moved.before, rounding)
     if moved.previous is None:
-        return {**rule.start(p), **known}
+        start = {name: Bounded.lift(a, rounding) for name, a in rule.start(p).items()}
+        return {**start, **known}
     past = moved.previous
     before = _before(past, step - 1, rounding, variant)
     g = rule.taken(Bounded.exactly(past.before, rounding), Bounded.exactly(past.gradient, rounding))

@@ -259,7 +259,7 @@ class RMSProp(Rule):
     centered : whether the square of the mean of g is taken off v.
     momentum : of a buffer that the quotient goes through.
     nesterov : the step is the quotient + momentum times the buffer.
-    lr_inside : whether the buffer holds the quotient times lr, as in Optax.
+    lr_inside : whether the buffer holds the quotient times -lr, as in Optax.
     """
 
     alpha: float = 0.99
@@ -273,7 +273,7 @@ class RMSProp(Rule):
     SWITCHES: ClassVar = {
         "eps_inside": "eps is added inside of the root",
         "centered": "v is centred",
-        "lr_inside": "the momentum buffer is multiplied by lr already",
+        "lr_inside": "the momentum buffer is multiplied by -lr already",
     }
 
     def __post_init__(self) -> None:
@@ -295,7 +295,7 @@ class RMSProp(Rule):
             after["grad_avg"] = _mean(state["grad_avg"], g, self.alpha)
         if self.momentum:
             quotient = g / self._root(after)
-            quotient = self.rate(t, g) * quotient if self.lr_inside else quotient
+            quotient = -(self.rate(t, g) * quotient) if self.lr_inside else quotient
             after["momentum_buffer"] = self.momentum * state["momentum_buffer"] + quotient
         return after
 
@@ -312,9 +312,9 @@ class RMSProp(Rule):
         lr = self.rate(t, g)
         if self.nesterov:
             quotient = g / self._root(after)
-            quotient = lr * quotient if self.lr_inside else quotient
+            quotient = -(lr * quotient) if self.lr_inside else quotient
             buffer = quotient + self.momentum * buffer
-        return buffer / lr if self.lr_inside else buffer
+        return -buffer / lr if self.lr_inside else buffer
 
 
 @dataclass(frozen=True)

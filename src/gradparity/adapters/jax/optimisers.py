@@ -1,0 +1,110 @@
+"""Steps of a gradient transformation of Optax, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.optimisers.clipping import Clip
+from ...core.optimisers.rule import Rule
+from ...core.optimisers.update import Moved, Update
+
+__all__ = ["steps_of"]
+
+#: Fields of Optax's states, and what rules call them.
+STATES = {
+    "mu": ("exp_avg", "grad_avg"),
+    "nu": ("exp_avg_sq", "square_avg"),
+    "nu_max": ("max_exp_avg_sq",),
+    "trace": ("momentum_buffer",),
+    "sum_of_squares": ("sum",),
+    "e_g": ("square_avg",),
+    "e_x": ("acc_delta",),
+}
+
+
+def steps_of(
+    transformation: Any,
+    params: Any,
+    gradients: Any,
+    rule: Rule,
+    clip: Clip | None,
+    steps: int,
+    draw: Any,
+) -> Iterator[list[Update]]:
+    """Make steps with a transformation; see `check_optimizer`."""
+    rule = replace(rule, in_format=True)
+    state = transformation.init(params)
+    previous: dict[str, Moved] = {}
+    for t in range(1, steps + 1):
+        g = gradients if t == 1 and gradients is not None else _drawn(params, draw)
+        changes, new = transformation.update(g, state, params)
+        after = optax.apply_updates(params, changes)
+        columns = zip(_named(params), _named(g).values(), _named(after).values(), strict=True)
+        old_states, new_states = (_states(s, params, rule) for s in (state, new))
+        at = _named(params)
+        moved = tuple(
+            Moved(
+                name,
+                _numbers(at[name]),
+                _numbers(gradient),
+                _numbers(then),
+                old_states.get(name, {}),
+                new_states.get(name, {}),
+                str(at[name].dtype),
+                previous.get(name),
+            )
+            for name, gradient, then in columns
+        )
+        previous = {m.name: m for m in moved}
+        yield [Update(rule, t, moved, clip)]
+        params, state = after, new
+
+
+def _drawn(params: Any, draw: Any) -> Any:
+    return jax.tree.map(lambda p: jnp.asarray(draw(np.shape(p)), p.dtype), params)
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """The arrays of a pytree by their path."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") or "x" for path, _ in leaves]
+    return {name: jnp.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True)}
+
+
+def _numbers(a: Any) -> NDArray:
+    """An array as NumPy has it; bfloat16 as float32."""
+    return np.asarray(a.astype(jnp.float32) if a.dtype == jnp.bfloat16 else a)
+
+
+def _states(state: Any, params: Any, rule: Rule) -> dict[str, Mapping[str, NDArray]]:
+    """The states that the rule has, by parameter, wherever the transformation keeps them."""
+    shape = jax.tree.structure(params)
+    found: dict[str, dict[str, NDArray]] = {}
+    for part in _parts(state):
+        for name, value in zip(part._fields, part, strict=True):
+            known = next((own for own in STATES.get(name, ()) if own in rule.states), None)
+            if known is None or jax.tree.structure(value) != shape:
+                continue
+            for parameter, array in _named(value).items():
+                found.setdefault(parameter, {})[known] = _numbers(array)
+    return dict(found)
+
+
+def _parts(state: Any) -> Iterator[Any]:
+    """Every named tuple in a state."""
+    if isinstance(state, tuple) and hasattr(state, "_fields"):
+        yield state
+    if isinstance(state, tuple | list):
+        for part in state:
+            yield from _parts(part)
+    elif isinstance(state, dict):
+        for part in state.values():
+            yield from _parts(part)

@@ -1,0 +1,80 @@
+"""Steps of a copy of a PyTorch optimiser, as plain arrays."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...core.optimisers.rule import Rule
+from ...core.optimisers.update import Update
+from .record.optimiser_rules import read, rule_of, updates
+
+__all__ = ["steps_of"]
+
+
+def steps_of(
+    optimizer: torch.optim.Optimizer,
+    module: torch.nn.Module | None,
+    rule: Rule | None,
+    steps: int,
+    draw: Any,
+) -> Iterator[list[Update]]:
+    """Make steps with a copy of an optimiser and of its parameters.
+
+    Parameters
+    ----------
+    module : gives the names of the parameters.
+    rule : None for that of its class.
+    draw : gives a gradient for a shape.
+
+    Raises
+    ------
+    TypeError : there is no rule for its class, and none was given.
+    """
+    names = _names(optimizer, module)
+    own = copy.deepcopy(optimizer)
+    for group in own.param_groups:
+        if rule is None and rule_of(own, group, exact=False) is None:
+            raise TypeError(
+                f"check_optimizer: there is no rule for {type(own).__name__}; give rule=, such as "
+                "rule=gradparity.optimisers.Adam(lr=1e-3)"
+            )
+    pairs = zip(_parameters(optimizer), _parameters(own), strict=True)
+    called = {id(copied): names[id(p)] for p, copied in pairs}
+
+    def rule_for(group: Mapping[str, Any]) -> Rule | None:
+        return rule or rule_of(own, group, exact=False)
+
+    for p, copied in zip(_parameters(optimizer), _parameters(own), strict=True):
+        copied.grad = None if p.grad is None else p.grad.detach().clone()
+    given = any(p.grad is not None for p in _parameters(own))
+    counted = [0]
+    for t in range(1, steps + 1):
+        if t > 1 or not given:
+            for p in _parameters(own):
+                drawn = torch.from_numpy(np.asarray(draw(tuple(p.shape))))
+                p.grad = drawn.to(device=p.device, dtype=p.dtype)
+        before = read(own, rule_for)
+        own.step()
+        counted[0] = t
+        known = any("step" in own.state.get(p, {}) for p in _parameters(own))
+        yield list(updates(own, before, lambda p: called[id(p)], None if known else t))
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _names(optimizer: torch.optim.Optimizer, module: torch.nn.Module | None) -> dict[int, str]:
+    names = {id(p): name for name, p in module.named_parameters()} if module is not None else {}
+    for group in optimizer.param_groups:
+        given = group.get("param_names") or ()
+        for p, name in zip(group["params"], given, strict=False):
+            names.setdefault(id(p), name)
+    for i, p in enumerate(_parameters(optimizer)):
+        names.setdefault(id(p), f"parameter_{i + 1}")
+    return names
