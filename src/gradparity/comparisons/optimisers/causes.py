@@ -125,6 +125,8 @@ def _scaled_step(pairs: Sequence[tuple[Update, Moved]]) -> str:
     lr = pairs[0][0].rule.lr
     if abs(factors[0]) < 1e-6:
         return "the parameter is not moved"
+    if abs(factors[0] - 1.0) < 2.0**-23:
+        return "the learning rate is rounded as in float32"
     said = f"the step is {factors[0]:.6g} times as large as it should be"
     return said if callable(lr) else f"{said}, as with lr={lr * factors[0]:.6g}"
 

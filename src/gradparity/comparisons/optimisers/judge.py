@@ -30,7 +30,7 @@ def findings_of_parameter(update: Update, moved: Moved, node: str) -> Iterator[F
     The change is judged and not the parameter, so that the smallest fault that would have been
     caught is one of the step; its bound is that of the parameter.
     """
-    at = node, as_written(update.rule)
+    at = node, as_written(replace(update.rule, in_format=False))
     for precision, wanted in _by_precision(update, moved).items():
         own = replace(update, rule=for_precision(update.rule, precision))
 

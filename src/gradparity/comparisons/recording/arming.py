@@ -10,7 +10,8 @@ from functools import wraps
 from inspect import signature
 from typing import Any
 
-from ...core.network.calls import Call, Listener, Sum, Unjudged
+from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
+from ...core.optimisers.update import Clipping, Update
 from .recording import Recording
 
 __all__ = ["Arming", "new_recording"]
@@ -51,6 +52,15 @@ class _Switch(Listener):
 
     def not_judged(self, what: Unjudged) -> None:
         self._tell(lambda: self.listener.not_judged(what))
+
+    def updated(self, place: Place, update: Update) -> None:
+        self._tell(lambda: self.listener.updated(place, update))
+
+    def clipped(self, place: Place, clipping: Clipping) -> None:
+        self._tell(lambda: self.listener.clipped(place, clipping))
+
+    def step_not_judged(self, what: Unjudged) -> None:
+        self._tell(lambda: self.listener.step_not_judged(what))
 
 
 class Arming:

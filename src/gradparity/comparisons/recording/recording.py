@@ -9,7 +9,9 @@ from dataclasses import replace
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
+from ...core.optimisers.update import Clipping, Update
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
+from ..optimisers.in_recordings import findings_of_clipped, findings_of_update
 from ..report.graph import Graph, GraphNode
 from ..report.records import Run, environment
 from ..report.report import Report
@@ -58,6 +60,9 @@ class Recording(Listener):
         self.findings: list[Finding] = []
         self.places: dict[str, Place] = {}
         self.unjudged: list[Unjudged] = []
+        #: Where optimisers made steps, and the steps that no rule was applied to.
+        self.steps: dict[str, Place] = {}
+        self.steps_unjudged: list[Unjudged] = []
         self.closed = False
         self._taken: dict[str, tuple[str, ...]] = {}
         self._ops: dict[str, str] = {}
@@ -126,6 +131,20 @@ class Recording(Listener):
         self.unjudged.append(what)
         self.saw_forward |= bool(what.sources) or what.failed
 
+    def updated(self, place: Place, update: Update) -> None:
+        """Judge what an optimiser did to the parameters of a group."""
+        self.steps[place.node] = place
+        self.findings += findings_of_update(update, place.node)
+
+    def clipped(self, place: Place, clipping: Clipping) -> None:
+        """Judge gradients that were clipped."""
+        self.steps[place.node] = place
+        self.findings += findings_of_clipped(clipping, place.node)
+
+    def step_not_judged(self, what: Unjudged) -> None:
+        """Note a step without a rule."""
+        self.steps_unjudged.append(what)
+
     def _note(self, place: Place, taken: tuple[str, ...], op: str) -> None:
         self.places[place.node], self._taken[place.node] = place, taken
         self._ops[place.node] = op
@@ -148,7 +167,9 @@ class Recording(Listener):
         n, lacking = len(self.places), Counter(u.place.function for u in self.unjudged)
         said = f"{n - len(self.unjudged)} of {n} nodes judged"
         names = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
-        return f"{said}; not judged: {names}" if lacking else said
+        said = f"{said}; not judged: {names}" if lacking else said
+        steps = dict.fromkeys(f"{u.place.function} ({u.why})" for u in self.steps_unjudged)
+        return "; ".join([said, *(f"not judged: {step}" for step in steps)])
 
     def report(self, name: str = "") -> Report:
         """Everything that was found, as a report, under this name or its own."""
@@ -164,7 +185,7 @@ class Recording(Listener):
 
     def _placed(self, f: Finding) -> Finding:
         """The finding with the place of its node in the program."""
-        place = self.places.get(f.node)
+        place = self.places.get(f.node) or self.steps.get(f.node)
         if place is None:
             return replace(f, strict=self.strict)
         return replace(f, strict=self.strict, module=place.module, source=place.source)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..formulas.op import Op
+from ..optimisers.update import Clipping, Update
 
 __all__ = ["Call", "Listener", "Operand", "Place", "Sum", "Unjudged"]
 
@@ -154,3 +155,12 @@ class Listener:
 
     def not_judged(self, what: Unjudged) -> None:
         """An op has no formula."""
+
+    def updated(self, place: Place, update: Update) -> None:
+        """An optimiser has changed the parameters of a group."""
+
+    def clipped(self, place: Place, clipping: Clipping) -> None:
+        """Gradients were clipped."""
+
+    def step_not_judged(self, what: Unjudged) -> None:
+        """An optimiser, or a clipping, has no rule."""

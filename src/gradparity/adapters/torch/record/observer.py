@@ -30,6 +30,7 @@ from .backward import Backward
 from .functions import Function, name_and_op, wrapped_apply
 from .marks import Mark, Marks, names_of
 from .observed import Observed
+from .optimisers import watched_steps
 from .places import Names, source_line
 from .quiet import Quiet, failed
 from .views import index_of_view, is_written_view
@@ -347,6 +348,7 @@ def observing(
             wrapped_apply(observer.applied),
             wrapped_hooks(observer.registered, observer.registered_at),
             wrapped_passes(observer.begin_pass, observer.end_pass),
+            watched_steps(listener, observer.names, observer._quietly),
             observer,
         ):
             yield

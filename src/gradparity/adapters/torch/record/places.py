@@ -93,6 +93,10 @@ class Names:
         """Give a leaf a name."""
         self._leaves[id(leaf)] = (leaf, self.unique(name))
 
+    def known(self, leaf: torch.Tensor) -> str:
+        """The name that a leaf has already; "" if it has none."""
+        return self._leaves[id(leaf)][1] if id(leaf) in self._leaves else ""
+
     def of_leaf(self, leaf: torch.Tensor) -> str:
         """The name of a parameter, or a name for another tensor that the user made."""
         if id(leaf) not in self._leaves:
