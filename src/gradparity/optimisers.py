@@ -7,20 +7,10 @@
 
 from __future__ import annotations
 
+from .core.optimisers.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from .core.optimisers.clipping import Clip, ClipByNorm, ClipByValue
 from .core.optimisers.rule import Rule
-from .core.optimisers.rules import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Lion,
-    NAdam,
-    RAdam,
-    RMSProp,
-)
+from .core.optimisers.rules import SGD, Adadelta, Adagrad, Lion, RMSProp
 
 __all__ = [
     "SGD",

@@ -16,7 +16,7 @@ import numpy as np
 from ..arithmetic.arrays import Array, absorb, like, stored
 from ..arithmetic.received import received
 
-__all__ = ["Rule", "State", "check_numbers"]
+__all__ = ["Rule", "State", "check_numbers", "mean", "pair"]
 
 #: The state of one parameter by name, such as "exp_avg".
 State = Mapping[str, Array]
@@ -32,6 +32,22 @@ def check_numbers(rule: Any, **given: tuple[float, float]) -> None:
                 f"{type(rule).__name__}: {name} is {received(value)}; give a number of at least "
                 f"{low:g}" + (f" and below {high:g}" if math.isfinite(high) else "")
             )
+
+
+def mean(old: Array, new: Array, beta: float) -> Array:
+    """The running mean beta old + (1 - beta) new."""
+    return beta * old + (1.0 - beta) * new
+
+
+def pair(rule: Rule, betas: tuple[float, float]) -> tuple[float, float]:
+    """Two decays, each in [0, 1)."""
+    try:
+        one, two = map(float, betas)
+    except (TypeError, ValueError):
+        one = two = -1.0
+    if not (0.0 <= one < 1.0 and 0.0 <= two < 1.0):
+        raise ValueError(f"{rule.name}: betas is {betas!r}; give two numbers in [0, 1)")
+    return one, two
 
 
 @dataclass(frozen=True)

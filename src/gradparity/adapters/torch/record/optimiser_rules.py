@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.optimisers import rules
+from ....core.optimisers import adam, rules
 from ....core.optimisers.rule import Rule
 from ....core.optimisers.update import Moved, Update
 from .aten.tensors import format_of, is_plain, numbers
@@ -22,14 +22,14 @@ RENAMED = {"decoupled_weight_decay": "decoupled", "initial_accumulator_value": "
 #: Classes of PyTorch, and the rule of each.
 RULES: dict[type, type[Rule]] = {
     torch.optim.SGD: rules.SGD,
-    torch.optim.Adam: rules.Adam,
-    torch.optim.AdamW: rules.AdamW,
-    torch.optim.NAdam: rules.NAdam,
-    torch.optim.RAdam: rules.RAdam,
+    torch.optim.Adam: adam.Adam,
+    torch.optim.AdamW: adam.AdamW,
+    torch.optim.NAdam: adam.NAdam,
+    torch.optim.RAdam: adam.RAdam,
     torch.optim.RMSprop: rules.RMSProp,
     torch.optim.Adagrad: rules.Adagrad,
     torch.optim.Adadelta: rules.Adadelta,
-    torch.optim.Adamax: rules.Adamax,
+    torch.optim.Adamax: adam.Adamax,
 }
 
 
