@@ -37,7 +37,7 @@ def cause_of(updates: Sequence[Update], names: Sequence[str]) -> str:
         for words, variants in _mistakes(pairs):
             if all(_fits(u, m, v) for (u, m), v in zip(pairs, variants, strict=True)):
                 return words
-        return _scaled_step(pairs) or _scaled_gradient(pairs)
+        return _scaled_step(pairs) or _scaled_gradient(pairs) or _unmoved(pairs)
 
 
 def _mistakes(pairs: Sequence[tuple[Update, Moved]]) -> Iterator[tuple[str, list[Variant]]]:
@@ -151,3 +151,20 @@ def _scaled_gradient(pairs: Sequence[tuple[Update, Moved]]) -> str:
         if not _fits(update, moved, plain):
             return ""
     return f"the gradient is multiplied by {c:.6g} before it is taken"
+
+
+def _unmoved(pairs: Sequence[tuple[Update, Moved]]) -> str:
+    """Elements that a step leaves as they are, where all others are right."""
+    unmoved = total = 0
+    for update, moved in pairs:
+        rounding = Rounding.of(Precision.of(moved.precision))
+        found = _references(update, moved, replace(Variant.of(update), rule=_rule(update, moved)))
+        change = _of(found, change_of(moved.name))
+        assert change is not None
+        outside = measure(change, rounding).outside
+        if np.any(change.got[outside]) or any(
+            measure(e, rounding).outside.any() for e in found if e is not change
+        ):
+            return ""
+        unmoved, total = unmoved + int(np.sum(change.got == 0)), total + change.got.size
+    return f"{unmoved} of {total} elements are not moved" if unmoved else ""

@@ -29,6 +29,7 @@ __all__ = [
     "absorb",
     "accumulated",
     "affine",
+    "covering",
     "erf",
     "erfc",
     "like",
@@ -243,3 +244,8 @@ def usual(
         inputs are known: end to end, their errors would hide faults in networks of many layers.
     """
     return best.among(forms, rare or {}) if hasattr(best, "among") else best
+
+
+def covering(best: Array, forms: Mapping[str, Callable[[], Array]]) -> Array:
+    """The value of `best`, with a bound that covers every form, by name, that is in common use."""
+    return best.covering(forms) if hasattr(best, "covering") else best

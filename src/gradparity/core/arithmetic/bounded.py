@@ -135,14 +135,14 @@ class Bounded(Carried):
         name = asked.named(forms) if asked is not None else ""
         if name:
             return Bounded.lift(forms[name](), self.rounding)
-        return self._or_any(forms) if asked is not None and asked.every else self
+        return self.covering(forms) if asked is not None and asked.every else self
 
-    def _or_any(self, forms: Mapping[str, Callable[[], Any]]) -> Bounded:
-        """This value with a bound that covers every form, where that is finite."""
+    def covering(self, forms: Mapping[str, Callable[[], Any]]) -> Bounded:
+        """See `gradparity.core.arithmetic.arrays.covering`."""
         error = self.full_error()
         for form in forms.values():
             other = Bounded.lift(form(), self.rounding)
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"):  # a form that is not finite adds nothing
                 apart = np.abs(other.value - self.value) + other.full_error()
             error = np.maximum(error, np.where(np.isfinite(apart), apart, 0.0))
         return Bounded(self.value, error, self.rounding)

@@ -148,11 +148,12 @@ class NAdam(Adam):
     def advance(self, g: Array, state: State, t: int) -> State:
         return {**super().advance(g, state, t), "mu_product": state["mu_product"] * self._beta(t)}
 
-    def direction(self, g: Array, before: State, after: State, t: int) -> Array:
+    def parts(self, g: Array, before: State, after: State, t: int) -> Iterator[Array]:
         now, following, product = self._beta(t), self._beta(t + 1), after["mu_product"]
         root = self._root(after, t, g)
         ahead = (after["exp_avg"] * following) / (1.0 - product * following)
-        return (g * (1.0 - now)) / (1.0 - product) / root + ahead / root
+        yield (g * (1.0 - now)) / (1.0 - product) / root
+        yield ahead / root
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, absorb, like, stored
+from ..arithmetic.arrays import Array, absorb, covering, like, stored
 from ..arithmetic.received import received
 
 __all__ = ["Rule", "State", "check_numbers", "mean", "pair"]
@@ -35,8 +35,14 @@ def check_numbers(rule: Any, **given: tuple[float, float]) -> None:
 
 
 def mean(old: Array, new: Array, beta: float) -> Array:
-    """The running mean beta old + (1 - beta) new."""
-    return beta * old + (1.0 - beta) * new
+    """The running mean beta old + (1 - beta) new, or the same as a linear interpolation."""
+    return covering(
+        beta * old + (1.0 - beta) * new,
+        {
+            "old + (1 - beta) (new - old)": lambda: old + (1.0 - beta) * (new - old),
+            "new - beta (new - old)": lambda: new - beta * (new - old),
+        },
+    )
 
 
 def pair(rule: Rule, betas: tuple[float, float]) -> tuple[float, float]:
@@ -113,12 +119,18 @@ class Rule:
         """What the learning rate multiplies in step t, given the state before and after it."""
         return g
 
+    def parts(self, g: Array, before: State, after: State, t: int) -> Iterator[Array]:
+        """The direction in the parts that are added to the parameter one after another."""
+        yield self.direction(g, before, after, t)
+
     def moved(self, p: Array, g: Array, before: State, after: State, t: int) -> Array:
         """The parameter after step t."""
-        lr, direction = self.rate(t, p), self.direction(g, before, after, t)
+        lr = self.rate(t, p)
         if self.decoupled and self.weight_decay:
             p = p * (1.0 - (lr if self.decay_by_lr else 1.0) * self.weight_decay)
-        return absorb(p, -(lr * direction))
+        for part in self.parts(g, before, after, t):
+            p = absorb(p, -(lr * part))
+        return p
 
     def step(self, p: Array, g: Array, state: State, t: int) -> tuple[Array, State]:
         """The parameter and the state after step t.

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array
+from ..arithmetic.arrays import Array, covering
 from .rule import Rule, State, check_numbers, mean, pair
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "Lion", "RMSProp"]
@@ -180,7 +180,11 @@ class Adagrad(Rule):
     def direction(self, g: Array, before: State, after: State, t: int) -> Array:
         s = after["sum"]
         root = np.sqrt(s + self.eps) if self.eps_inside else np.sqrt(s) + self.eps
-        return g / root / (1.0 + (t - 1) * self.lr_decay) if self.lr_decay else g / root
+        decay = 1.0 + (t - 1) * self.lr_decay
+        lr = self.rate(t, g) / decay
+        # With foreach=True, PyTorch stores lr g, of which float16 may keep few digits.
+        step = covering(g / root, {"(lr g) / root": lambda: g * lr / root / lr if lr else g / root})
+        return step / decay if self.lr_decay else step
 
     def variants(self) -> Iterator[tuple[str, Rule]]:
         yield from super().variants()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -38,17 +39,26 @@ def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], exact: b
 
     Parameters
     ----------
-    exact : whether a class derived from one of PyTorch, which may do something else, has none.
+    exact : whether a class derived from one of PyTorch has none if it has settings of its own,
+        which is a sign of another rule.
     """
-    kinds = [type(optimizer)] if exact else type(optimizer).__mro__
-    kind = next((RULES[k] for k in kinds if k in RULES), None)
-    if kind is None:
+    base = next((k for k in type(optimizer).__mro__ if k in RULES), None)
+    if base is None or (exact and _has_own_settings(optimizer, base)):
         return None
+    kind = RULES[base]
     known = kind.__dataclass_fields__
     given = {RENAMED.get(name, name): value for name, value in group.items()}
     settings = {name: _plain(value) for name, value in given.items() if name in known}
     settings["in_format"] = bool(group.get("capturable"))
     return kind(**settings)
+
+
+def _has_own_settings(optimizer: torch.optim.Optimizer, base: type) -> bool:
+    """Whether a derived class has settings that no constructor of PyTorch's class takes."""
+    if type(optimizer) is base:
+        return False
+    known = {name for k in base.__mro__ for name in signature(k).parameters}
+    return not set(optimizer.defaults) <= known
 
 
 def _plain(value: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import wraps
+from threading import get_ident
+from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
@@ -27,9 +30,14 @@ from .places import Names, source_line
 __all__ = ["watched_steps"]
 
 
-class _Pending(NamedTuple):
-    """A step that runs: where it is, what was there before, or why it is not judged."""
+_NO_RULE = "there is no rule for it; check_optimizer takes rule="
+_SCALES = "it divides the gradients by the scale of a GradScaler"
 
+
+class _Pending(NamedTuple):
+    """A step that runs: its call, its place, what was there before, or why it is not judged."""
+
+    frame: FrameType
     place: Place
     before: list[Before]
     why: str
@@ -43,6 +51,7 @@ class _Steps:
     ) -> None:
         self.listener, self.names, self.quietly = listener, names, quietly
         self._pending: dict[int, _Pending] = {}
+        self._thread = get_ident()
         self._order = 2.0
 
     # ---- steps ----------------------------------------------------------------------------------
@@ -50,32 +59,40 @@ class _Steps:
     def before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The hook before a step."""
         with self.quietly():
-            self._pending[id(optimizer)] = self._read(optimizer, args, kwargs)
+            if get_ident() != self._thread:
+                return
+            frame, running = sys._getframe(1), self._pending.get(id(optimizer))
+            if running is not None and _is_in(running.frame, frame):
+                return  # a derived class calls the step of its base: the whole is one step
+            self._pending[id(optimizer)] = self._read(optimizer, args, kwargs, frame)
 
-    def _read(self, optimizer: Any, args: Any, kwargs: Any) -> _Pending:
+    def _read(self, optimizer: Any, args: Any, kwargs: Any, frame: FrameType) -> _Pending:
         kind = type(optimizer).__name__
         place = Place(kind, f"{kind}.step", "", source_line())
         groups = optimizer.param_groups
         if any(rule_of(optimizer, group, exact=True) is None for group in groups):
-            return _Pending(place, [], "there is no rule for it; check_optimizer takes rule=")
+            return _Pending(frame, place, [], _NO_RULE)
         if any(a is not None for a in (*args[1:], *kwargs.values())):
-            return _Pending(place, [], "it computes the gradients itself, by a closure")
+            return _Pending(frame, place, [], "it computes the gradients itself, by a closure")
         if getattr(optimizer, "grad_scale", None) is not None:
-            return _Pending(place, [], "it divides the gradients by the scale of a GradScaler")
+            return _Pending(frame, place, [], _SCALES)
+        if getattr(optimizer, "found_inf", None) is not None:
+            return _Pending(frame, place, [], "a GradScaler may tell it to leave the step out")
 
         def rule_for(group: Mapping[str, Any]) -> Rule | None:
             return rule_of(optimizer, group, exact=True)
 
         try:
-            return _Pending(place, read(optimizer, rule_for), "")
+            return _Pending(frame, place, read(optimizer, rule_for), "")
         except Exception as error:  # the program is not to end because of it
-            return _Pending(place, [], str(error).partition("\n")[0])
+            return _Pending(frame, place, [], str(error).partition("\n")[0])
 
     def after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The hook after a step."""
         with self.quietly():
-            pending = self._pending.pop(id(optimizer), None)
-            if pending is not None:
+            pending = self._pending.get(id(optimizer))
+            if pending is not None and pending.frame is sys._getframe(1):
+                del self._pending[id(optimizer)]
                 self._tell(optimizer, pending)
 
     def _tell(self, optimizer: Any, pending: _Pending) -> None:
@@ -165,6 +182,14 @@ class _Steps:
     def by_norm(self, most: float) -> Clip:
         """The rule of `clip_grad_norm_`, with the order of the norm that was computed last."""
         return ClipByNorm(most, order=self._order)
+
+
+def _is_in(frame: FrameType, inner: FrameType) -> bool:
+    """Whether a call still runs, inside of which the inner one was made."""
+    at: FrameType | None = inner
+    while at is not None and at is not frame:
+        at = at.f_back
+    return at is frame
 
 
 def _is_changed(before: Before) -> bool:
