@@ -36,7 +36,7 @@ def steps_of(
     TypeError : there is no rule for its class, and none was given.
     """
     names = _names(optimizer, module)
-    own = copy.deepcopy(optimizer)
+    own = _copied(optimizer)
     for group in own.param_groups:
         if rule is None and rule_of(own, group, exact=False) is None:
             raise TypeError(
@@ -63,6 +63,20 @@ def steps_of(
         counted[0] = t
         known = any("step" in own.state.get(p, {}) for p in _parameters(own))
         yield list(updates(own, before, lambda p: called[id(p)], None if known else t))
+
+
+def _copied(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """A copy with parameters of its own; PyTorch's leaves out what a derived class keeps."""
+    memo: dict[int, Any] = {}
+    own = copy.deepcopy(optimizer, memo)
+    for name, value in vars(optimizer).items():
+        if name in vars(own) or name == "step":  # a scheduler's, which calls the original
+            continue
+        try:
+            setattr(own, name, copy.deepcopy(value, memo))
+        except Exception:  # such as a lock, which both may use
+            setattr(own, name, value)
+    return own
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
