@@ -2,7 +2,7 @@ from . import adapters as adapters
 from . import comparisons as comparisons
 from . import core as core
 from . import ops as ops
-from . import optimisers as optimisers
+from . import optimizers as optimizers
 from . import testing as testing
 from .adapters import LayerStack as LayerStack
 from .adapters import get_adapter as get_adapter
@@ -52,7 +52,7 @@ __all__ = [
     "layered",
     "map_parameters",
     "ops",
-    "optimisers",
+    "optimizers",
     "record",
     "rule",
     "testing",

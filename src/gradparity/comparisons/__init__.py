@@ -6,7 +6,7 @@ measure/    references, their bounds, kinks, and what would have been caught
 explain/    which convention, mistake or known fault explains a mismatch
 recording/  what a real program did, judged while it runs
 aligning/   two such programs side by side, and which parameter is which
-optimisers/ the step of an optimiser against its rule
+optimizers/ the step of an optimizer against its rule
 judge/      from numbers to findings: node by node, by name, end to end
 report/     findings together, as text, JSON and a page; what changed between two reports
 running/    implementations under test, and their progress
@@ -24,7 +24,7 @@ from .check_op.own_op import OwnOp, check_op
 from .findings.finding import Finding, KinkSummary, Power, Verdict
 from .judge.end_to_end import judge_end_to_end
 from .judge.node_by_node import judge
-from .optimisers.check_optimizer import check_optimizer
+from .optimizers.check_optimizer import check_optimizer
 from .recording.check_function import check_function
 from .recording.guard import GradientError, Guard, guard
 from .recording.record import record

@@ -11,7 +11,7 @@ from inspect import signature
 from typing import Any
 
 from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
-from ...core.optimisers.update import Clipping, Update
+from ...core.optimizers.update import Clipping, Update
 from .recording import Recording
 
 __all__ = ["Arming", "new_recording"]

@@ -9,9 +9,9 @@ from dataclasses import replace
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
-from ...core.optimisers.update import Clipping, Update
+from ...core.optimizers.update import Clipping, Update
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
-from ..optimisers.in_recordings import findings_of_clipped, findings_of_update
+from ..optimizers.in_recordings import findings_of_clipped, findings_of_update
 from ..report.graph import Graph, GraphNode
 from ..report.records import Run, environment
 from ..report.report import Report
@@ -60,7 +60,7 @@ class Recording(Listener):
         self.findings: list[Finding] = []
         self.places: dict[str, Place] = {}
         self.unjudged: list[Unjudged] = []
-        #: Where optimisers made steps, and the steps that no rule was applied to.
+        #: Where optimizers made steps, and the steps that no rule was applied to.
         self.steps: dict[str, Place] = {}
         self.steps_unjudged: list[Unjudged] = []
         self.closed = False
@@ -132,7 +132,7 @@ class Recording(Listener):
         self.saw_forward |= bool(what.sources) or what.failed
 
     def updated(self, place: Place, update: Update) -> None:
-        """Judge what an optimiser did to the parameters of a group."""
+        """Judge what an optimizer did to the parameters of a group."""
         self.steps[place.node] = place
         self.findings += findings_of_update(update, place.node)
 

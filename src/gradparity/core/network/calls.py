@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..formulas.op import Op
-from ..optimisers.update import Clipping, Update
+from ..optimizers.update import Clipping, Update
 
 __all__ = ["Call", "Listener", "Operand", "Place", "Sum", "Unjudged"]
 
@@ -157,10 +157,10 @@ class Listener:
         """An op has no formula."""
 
     def updated(self, place: Place, update: Update) -> None:
-        """An optimiser has changed the parameters of a group."""
+        """An optimizer has changed the parameters of a group."""
 
     def clipped(self, place: Place, clipping: Clipping) -> None:
         """Gradients were clipped."""
 
     def step_not_judged(self, what: Unjudged) -> None:
-        """An optimiser, or a clipping, has no rule."""
+        """An optimizer, or a clipping, has no rule."""

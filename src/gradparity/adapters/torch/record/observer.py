@@ -30,7 +30,7 @@ from .backward import Backward
 from .functions import Function, name_and_op, wrapped_apply
 from .marks import Mark, Marks, names_of
 from .observed import Observed
-from .optimisers import watched_steps
+from .optimizers import watched_steps
 from .places import Names, source_line
 from .quiet import Quiet, failed
 from .views import index_of_view, is_written_view

@@ -17,8 +17,8 @@ from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.network.quantity import Quantity
-from ...core.optimisers.clipping import Clip
-from ...core.optimisers.update import Moved, Update
+from ...core.optimizers.clipping import Clip
+from ...core.optimizers.update import Moved, Update
 from ..measure.at_node import Reference
 
 __all__ = ["Variant", "change_of", "for_precision", "references", "value_of_state"]

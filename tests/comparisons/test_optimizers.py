@@ -1,4 +1,4 @@
-"""`check_optimizer`: right optimisers pass, and planted mistakes are named."""
+"""`check_optimizer`: right optimizers pass, and planted mistakes are named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity import optimisers as rules
+from gradparity import optimizers as rules
 from gradparity.comparisons import Finding, Report, Verdict
 
 torch = pytest.importorskip("torch")
@@ -26,7 +26,7 @@ def seeded() -> None:
 
 
 class ByHand(torch.optim.Optimizer):
-    """An optimiser whose step is a function of the parameter, gradient, state and step number."""
+    """An optimizer whose step is a function of the parameter, gradient, state and step number."""
 
     def __init__(self, params: Any, step: Step):
         super().__init__(params, {})
@@ -117,7 +117,7 @@ def test_a_step_has_a_finding_for_the_change_and_for_each_state() -> None:
     assert all(f.power is not None for run in report.runs for f in run.findings if f.final)
 
 
-def test_the_optimiser_and_its_parameters_stay_as_they_are() -> None:
+def test_the_optimizer_and_its_parameters_stay_as_they_are() -> None:
     ps = parameters()
     optimizer = torch.optim.Adam(ps)
     for p in ps:
@@ -160,7 +160,7 @@ def test_what_a_derived_class_keeps_is_copied_too() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, ps, strict=True))
 
 
-def test_a_scheduler_of_the_optimiser_is_not_told() -> None:
+def test_a_scheduler_of_the_optimizer_is_not_told() -> None:
     ps = parameters()
     optimizer = torch.optim.SGD(ps, lr=0.1)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)

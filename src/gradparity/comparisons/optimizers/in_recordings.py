@@ -1,11 +1,11 @@
-"""Steps of optimisers in a recording: judged once, and explained where they are wrong."""
+"""Steps of optimizers in a recording: judged once, and explained where they are wrong."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ...core.network.quantity import Quantity
-from ...core.optimisers.update import Clipping, Update
+from ...core.optimizers.update import Clipping, Update
 from ..findings.finding import Finding, Verdict
 from .causes import cause_of
 from .judge import findings_of_clipping, findings_of_parameter

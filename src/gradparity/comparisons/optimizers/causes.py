@@ -10,8 +10,8 @@ import numpy as np
 
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
-from ...core.optimisers.clipping import ClipByNorm, ClipByValue
-from ...core.optimisers.update import Moved, Update
+from ...core.optimizers.clipping import ClipByNorm, ClipByValue
+from ...core.optimizers.update import Moved, Update
 from ..measure.at_node import Reference
 from ..measure.levels import measure
 from .evaluated import Variant, change_of, for_precision, references, value_of_state

@@ -16,7 +16,7 @@ __all__ = ["Clip", "ClipByNorm", "ClipByValue"]
 
 @dataclass(frozen=True)
 class Clip:
-    """A rule that makes gradients smaller before an optimiser takes them."""
+    """A rule that makes gradients smaller before an optimizer takes them."""
 
     def clip(self, gradients: Sequence[Array]) -> list[Array]:
         """The clipped gradients of all parameters."""

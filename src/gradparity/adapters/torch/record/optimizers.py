@@ -1,4 +1,4 @@
-"""See the steps of optimisers and the clipping of gradients while a recording runs."""
+"""See the steps of optimizers and the clipping of gradients while a recording runs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from torch.optim.optimizer import (
 )
 
 from ....core.network.calls import Listener, Place, Unjudged
-from ....core.optimisers.clipping import Clip, ClipByNorm, ClipByValue
-from ....core.optimisers.rule import Rule
-from ....core.optimisers.update import Clipping
+from ....core.optimizers.clipping import Clip, ClipByNorm, ClipByValue
+from ....core.optimizers.rule import Rule
+from ....core.optimizers.update import Clipping
 from .aten.tensors import format_of, is_plain, numbers
-from .optimiser_rules import Before, read, rule_of, updates
+from .optimizer_rules import Before, read, rule_of, updates
 from .places import Names, source_line
 
 __all__ = ["watched_steps"]
@@ -202,7 +202,7 @@ def _is_changed(before: Before) -> bool:
 def watched_steps(
     listener: Listener, names: Names, quietly: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[None]:
-    """Tell a listener of every step of an optimiser, and of clipped gradients, inside.
+    """Tell a listener of every step of an optimizer, and of clipped gradients, inside.
 
     Parameters
     ----------

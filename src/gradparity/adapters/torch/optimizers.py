@@ -1,4 +1,4 @@
-"""Steps of a copy of a PyTorch optimiser, as plain arrays."""
+"""Steps of a copy of a PyTorch optimizer, as plain arrays."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...core.optimisers.rule import Rule
-from ...core.optimisers.update import Update
-from .record.optimiser_rules import read, rule_of, updates
+from ...core.optimizers.rule import Rule
+from ...core.optimizers.update import Update
+from .record.optimizer_rules import read, rule_of, updates
 
 __all__ = ["steps_of"]
 
@@ -23,7 +23,7 @@ def steps_of(
     steps: int,
     draw: Any,
 ) -> Iterator[list[Update]]:
-    """Make steps with a copy of an optimiser and of its parameters.
+    """Make steps with a copy of an optimizer and of its parameters.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def steps_of(
         if rule is None and rule_of(own, group, exact=False) is None:
             raise TypeError(
                 f"check_optimizer: there is no rule for {type(own).__name__}; give rule=, such as "
-                "rule=gradparity.optimisers.Adam(lr=1e-3)"
+                "rule=gradparity.optimizers.Adam(lr=1e-3)"
             )
     pairs = zip(_parameters(optimizer), _parameters(own), strict=True)
     called = {id(copied): names[id(p)] for p, copied in pairs}

@@ -1,4 +1,4 @@
-"""Which rule an optimiser of `torch.optim` follows, and what it did in one step."""
+"""Which rule an optimizer of `torch.optim` follows, and what it did in one step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.optimisers import adam, rules
-from ....core.optimisers.rule import Rule
-from ....core.optimisers.update import Moved, Update
+from ....core.optimizers import adam, rules
+from ....core.optimizers.rule import Rule
+from ....core.optimizers.update import Moved, Update
 from .aten.tensors import format_of, is_plain, numbers
 
 __all__ = ["Before", "read", "rule_of", "updates"]
@@ -35,7 +35,7 @@ RULES: dict[type, type[Rule]] = {
 
 
 def rule_of(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], exact: bool) -> Rule | None:
-    """The rule of a parameter group; None for an optimiser that has none.
+    """The rule of a parameter group; None for an optimizer that has none.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Steps of optimisers and clipped gradients in recordings of PyTorch."""
+"""Steps of optimizers and clipped gradients in recordings of PyTorch."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def wrong(report: Report) -> set[str]:
     return {str(f.quantity) for run in report.runs for f in run.findings if f.parity is False}
 
 
-OPTIMISERS: list[tuple[str, Make]] = [
+OPTIMIZERS: list[tuple[str, Make]] = [
     ("SGD", lambda ps: torch.optim.SGD(ps, lr=0.1)),
     ("Nesterov", lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, nesterov=True)),
     ("Adam", lambda ps: torch.optim.Adam(ps, weight_decay=0.1, foreach=True)),
@@ -70,7 +70,7 @@ OPTIMISERS: list[tuple[str, Make]] = [
     ("Adadelta", lambda ps: torch.optim.Adadelta(ps)),
     ("Adamax", lambda ps: torch.optim.Adamax(ps)),
 ]
-EACH = pytest.mark.parametrize("make", [m for _, m in OPTIMISERS], ids=[n for n, _ in OPTIMISERS])
+EACH = pytest.mark.parametrize("make", [m for _, m in OPTIMIZERS], ids=[n for n, _ in OPTIMIZERS])
 
 
 @EACH
@@ -86,7 +86,7 @@ def test_right_steps_pass_and_say_what_would_have_been_seen(make: Make, dtype: A
     kind = found[0].node.partition("_")[0]
     assert {f.node for f in found} == {f"{kind}_{i}" for i in (1, 2, 3)}
     assert any(str(f.quantity) == f"update 0.weight by {kind}_1" for f in changes)
-    assert all("test_optimisers.py" in f.source for f in found)
+    assert all("test_optimizers.py" in f.source for f in found)
 
 
 @EACH
@@ -185,7 +185,7 @@ def test_a_wrong_derived_class_is_accused_at_its_parameter() -> None:
     assert report.exit_code == 1
     assert wrong(report) == {f"update 0.weight by Shrinking_{i}" for i in (1, 2, 3)}
     assert "update 0.weight by Shrinking_1" in report.diagnosis()
-    assert "test_optimisers.py" in report.diagnosis()
+    assert "test_optimizers.py" in report.diagnosis()
 
 
 def test_the_mistake_of_a_derived_class_is_named() -> None:
@@ -295,7 +295,7 @@ def coverage(make: Make, train: Callable[[Any, Any], None] = trained) -> str:
 
 
 @pytest.mark.parametrize("kind", [Unknown, OwnSettings])
-def test_an_unknown_optimiser_is_not_judged_and_this_is_said(kind: Any) -> None:
+def test_an_unknown_optimizer_is_not_judged_and_this_is_said(kind: Any) -> None:
     assert f"not judged: {kind.__name__}.step (there is no rule for it" in coverage(kind)
 
 
@@ -413,7 +413,7 @@ def test_steps_go_on_after_one_that_raised() -> None:
     assert len(of_steps(recording.report())) == 4
 
 
-def test_two_optimisers_have_names_of_their_own() -> None:
+def test_two_optimizers_have_names_of_their_own() -> None:
     model = network()
     one = torch.optim.SGD(model[0].parameters(), lr=0.1)
     two = torch.optim.SGD(model[2].parameters(), lr=0.2)

@@ -1,4 +1,4 @@
-"""What an optimiser did in one step, as plain arrays."""
+"""What an optimizer did in one step, as plain arrays."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ import numpy as np
 import optax
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.optimisers.clipping import Clip
-from ...core.optimisers.rule import Rule
-from ...core.optimisers.update import Moved, Update
+from ...core.optimizers.clipping import Clip
+from ...core.optimizers.rule import Rule
+from ...core.optimizers.update import Moved, Update
 
 __all__ = ["steps_of"]
 

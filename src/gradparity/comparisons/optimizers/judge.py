@@ -1,4 +1,4 @@
-"""From a step of an optimiser to findings: every parameter and every state by its bound."""
+"""From a step of an optimizer to findings: every parameter and every state by its bound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.precision import Precision
 from ...core.network.quantity import Quantity
-from ...core.optimisers.update import Clipping, Moved, Update
+from ...core.optimizers.update import Clipping, Moved, Update
 from ..findings.finding import Finding, Verdict, as_written
 from ..measure.at_node import Reference
 from ..measure.levels import Levels

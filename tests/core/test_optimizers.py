@@ -1,4 +1,4 @@
-"""The rules of optimisers against torch.optim and Optax, with 60 digits, and their bounds."""
+"""The rules of optimizers against torch.optim and Optax, with 60 digits, and their bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity import optimisers as rules
+from gradparity import optimizers as rules
 from gradparity.core import Bounded, Rounding
 
 from .oracle import Real
@@ -241,7 +241,7 @@ class TestClipping:
         lambda: rules.ClipByValue(True),
     ],
 )
-def test_settings_that_no_optimiser_has_are_refused(wrong: Callable[[], Any]) -> None:
+def test_settings_that_no_optimizer_has_are_refused(wrong: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="give"):
         wrong()
 

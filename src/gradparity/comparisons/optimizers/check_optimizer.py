@@ -1,4 +1,4 @@
-"""`check_optimizer`: the steps of an optimiser against the rule that it should follow."""
+"""`check_optimizer`: the steps of an optimizer against the rule that it should follow."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import check_text, received
-from ...core.optimisers.clipping import Clip
-from ...core.optimisers.rule import Rule
-from ...core.optimisers.update import Moved, Update
+from ...core.optimizers.clipping import Clip
+from ...core.optimizers.rule import Rule
+from ...core.optimizers.update import Moved, Update
 from ..findings.finding import Finding
 from ..report.records import Run, environment
 from ..report.report import Report
@@ -39,9 +39,9 @@ def check_optimizer(
     seed: int = 0,
     name: str = "optimizer",
 ) -> Report:
-    """Judge what an optimiser does to every parameter and every state of it, step by step.
+    """Judge what an optimizer does to every parameter and every state of it, step by step.
 
-    Each step is held to the rule, derived by hand, on the numbers that the optimiser itself had
+    Each step is held to the rule, derived by hand, on the numbers that the optimizer itself had
     before it; the bound is that of the rounding.  The change of a parameter is judged by its state
     after the step, so that a wrong state is not blamed on the parameter.  A wrong step is compared
     with mistakes that are often made (eps inside of the root, no bias correction, a coupled weight
@@ -55,7 +55,7 @@ def check_optimizer(
         pytree.
     gradients : Optax: those of the first step.  PyTorch takes `.grad` of the parameters, if there.
         All others are drawn, of sizes between 1e-8 and 1.
-    rule : one of `gradparity.optimisers`.  None: that of the class of `torch.optim`, with its
+    rule : one of `gradparity.optimizers`.  None: that of the class of `torch.optim`, with its
         settings.  A transformation of Optax does not tell its settings.
     clip : Optax: what is done to the gradients first.
     steps : how many to make.
@@ -69,7 +69,7 @@ def check_optimizer(
 
     Raises
     ------
-    TypeError, ValueError : an argument that does not fit; no rule for the optimiser.
+    TypeError, ValueError : an argument that does not fit; no rule for the optimizer.
 
     >>> import gradparity as gp, torch
     >>> model = torch.nn.Linear(3, 2)
@@ -77,7 +77,7 @@ def check_optimizer(
     0
     >>> import optax
     >>> wrong = gp.check_optimizer(optax.adam(1e-3), {"w": np.ones(3, np.float32)},
-    ...                            rule=gp.optimisers.Adam(1e-3, eps=1e-6))
+    ...                            rule=gp.optimizers.Adam(1e-3, eps=1e-6))
     >>> wrong.exit_code
     1
     """
@@ -86,13 +86,13 @@ def check_optimizer(
         raise ValueError(f"check_optimizer: steps is {received(steps)}; give 1 or more")
     if rule is not None and not isinstance(rule, Rule):
         raise TypeError(
-            f"check_optimizer: rule is {received(rule)}; give one of gradparity.optimisers, such "
-            "as gradparity.optimisers.Adam(1e-3)"
+            f"check_optimizer: rule is {received(rule)}; give one of gradparity.optimizers, such "
+            "as gradparity.optimizers.Adam(1e-3)"
         )
     if clip is not None and not isinstance(clip, Clip):
         raise TypeError(
-            f"check_optimizer: clip is {received(clip)}; give one of gradparity.optimisers, such "
-            "as gradparity.optimisers.ClipByNorm(1.0)"
+            f"check_optimizer: clip is {received(clip)}; give one of gradparity.optimizers, such "
+            "as gradparity.optimizers.ClipByNorm(1.0)"
         )
     draw = _Draw(seed)
     torch = sys.modules.get("torch")
@@ -125,7 +125,7 @@ class _Draw:
 def _of_torch(
     optimizer: Any, module: Any, gradients: Any, rule: Any, clip: Any, steps: int, draw: Any
 ) -> Iterator[list[Update]]:
-    from ...adapters.torch.optimisers import steps_of
+    from ...adapters.torch.optimizers import steps_of
 
     if gradients is not None or clip is not None:
         raise TypeError("check_optimizer: gradients and clip are for Optax; PyTorch takes .grad")
@@ -137,11 +137,11 @@ def _of_torch(
 def _of_optax(
     transformation: Any, params: Any, gradients: Any, rule: Any, clip: Any, steps: int, draw: Any
 ) -> Iterator[list[Update]]:
-    from ...adapters.jax.optimisers import steps_of
+    from ...adapters.jax.optimizers import steps_of
 
     if rule is None:
         raise TypeError("check_optimizer: a transformation of Optax does not tell its settings; "
-                        "give rule=, such as rule=gradparity.optimisers.Adam(1e-3)")  # fmt: skip
+                        "give rule=, such as rule=gradparity.optimizers.Adam(1e-3)")  # fmt: skip
     if params is None:
         raise TypeError("check_optimizer: params is None; give the parameters of the model")
     return steps_of(transformation, params, gradients, rule, clip, steps, draw)

@@ -1,4 +1,4 @@
-"""What every rule of an optimiser has in common: learning rate, weight decay, and one step.
+"""What every rule of an optimizer has in common: learning rate, weight decay, and one step.
 
 A rule is written once over the arithmetic.  On plain arrays it makes the step; on `Bounded` ones it
 gives the reference and how far a correct implementation may be from it.
@@ -135,7 +135,7 @@ class Rule:
     def step(self, p: Array, g: Array, state: State, t: int) -> tuple[Array, State]:
         """The parameter and the state after step t.
 
-        >>> from gradparity.core.optimisers.rules import SGD
+        >>> from gradparity.core.optimizers.rules import SGD
         >>> rule = SGD(0.5, momentum=0.5)
         >>> p, g = np.array([1.0]), np.array([1.0])
         >>> p, state = rule.step(p, g, rule.start(p), 1)

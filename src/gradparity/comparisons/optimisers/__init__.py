@@ -1,1 +1,0 @@
-"""The step of an optimiser against its rule."""
