@@ -31,6 +31,7 @@ public_modules = {
     "gradparity": (),
     "gradparity.core": (),
     "gradparity.ops": (),
+    "gradparity.optimizers": (),
     "gradparity.adapters": (),
     "gradparity.comparisons": (),
     "gradparity.testing": (),

@@ -429,3 +429,17 @@ def test_in_place_changes_of_parameters_by_a_step_do_not_accuse_the_next_pass() 
     report = recorded(lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9))
     assert not wrong(report)
     assert report.exit_code == 0
+
+
+def test_recordings_nest() -> None:
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    before = installed()
+    with gp.record() as outer:
+        trained(model, optimizer, 1, 0.1)
+        with gp.record() as inner:
+            trained(model, optimizer, 1, 0.1)
+    assert installed() == before
+    for recording, steps in ((outer, 2), (inner, 1)):
+        assert recording.report().exit_code == 0
+        assert len(of_steps(recording.report())) == steps * (4 + 12)

@@ -348,7 +348,7 @@ def observing(
             wrapped_apply(observer.applied),
             wrapped_hooks(observer.registered, observer.registered_at),
             wrapped_passes(observer.begin_pass, observer.end_pass),
-            watched_steps(listener, observer.names, observer._quietly),
+            watched_steps(listener, observer.names, observer.quiet),
             observer,
         ):
             yield
