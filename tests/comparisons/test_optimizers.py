@@ -297,6 +297,19 @@ def test_without_the_mistake_it_is_right(step: Step, rule: Any, dtype: str) -> N
     assert wrong(report) == []
 
 
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "NAdam"])
+def test_a_step_size_in_float32_is_named(kind: str) -> None:
+    """PyTorch computes with a tensor for lr in the number format of that tensor."""
+    ps = parameters(torch.float64)
+    for dtype, causes in ((torch.float64, set()), (torch.float32, {"float32"})):
+        optimizer = getattr(torch.optim, kind)(
+            ps, lr=torch.tensor(0.01, dtype=dtype), foreach=False
+        )
+        found = notes(gp.check_optimizer(optimizer))
+        assert {"float32" for note in found if "computed in float32" in note} == causes
+        assert len(found) == len(causes)
+
+
 def test_an_own_mistake_is_a_mismatch_without_a_cause() -> None:
     def step(p: Any, g: Any, state: State, t: int) -> None:
         p -= 0.1 * g.abs().sqrt()

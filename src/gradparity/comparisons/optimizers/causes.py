@@ -37,7 +37,9 @@ def cause_of(updates: Sequence[Update], names: Sequence[str]) -> str:
         for words, variants in _mistakes(pairs):
             if all(_fits(u, m, v) for (u, m), v in zip(pairs, variants, strict=True)):
                 return words
-        return _scaled_step(pairs) or _scaled_gradient(pairs) or _unmoved(pairs)
+        return (
+            _of_float32(pairs) or _scaled_step(pairs) or _scaled_gradient(pairs) or _unmoved(pairs)
+        )
 
 
 def _mistakes(pairs: Sequence[tuple[Update, Moved]]) -> Iterator[tuple[str, list[Variant]]]:
@@ -106,6 +108,28 @@ def _fitted(got: Any, want: Any) -> float:
     return float(np.sum(got * want)) / size if size and np.isfinite(size) else float("nan")
 
 
+def _of_float32(pairs: Sequence[tuple[Update, Moved]]) -> str:
+    """Steps in float64 whose size, or decoupled weight decay, has the rounding of float32."""
+    for update, moved in pairs:
+        if moved.precision != "float64":
+            return ""
+        variant = replace(Variant.of(update), rule=_rule(update, moved))
+        found = _references(update, moved, variant)
+        change = _of(found, change_of(moved.name))
+        assert change is not None
+        rounding, want = Rounding.of("float64"), np.ravel(change.want.value)
+        columns = np.stack([want, np.ravel(moved.before)], axis=1)
+        rest = np.ravel(change.got) - want
+        if not np.isfinite(columns).all() or not np.isfinite(rest).all():
+            return ""
+        factors, *_ = np.linalg.lstsq(columns, rest, rcond=None)
+        near = np.abs(rest - columns @ factors) <= 1.01 * np.ravel(change.want.full_error())
+        others = [measure(e, rounding) for e in found if e is not change]
+        if max(abs(factors)) > 2.0**-22 or not near.all() or any(m.outside.any() for m in others):
+            return ""
+    return "the step size is computed in float32, as with a tensor of float32 for lr"
+
+
 def _scaled_step(pairs: Sequence[tuple[Update, Moved]]) -> str:
     """A step that is too large or too small by one factor, with states that are right."""
     factors: list[float] = []
@@ -125,8 +149,6 @@ def _scaled_step(pairs: Sequence[tuple[Update, Moved]]) -> str:
     lr = pairs[0][0].rule.lr
     if abs(factors[0]) < 1e-6:
         return "the parameter is not moved"
-    if abs(factors[0] - 1.0) < 2.0**-23:
-        return "the learning rate is rounded as in float32"
     said = f"the step is {factors[0]:.6g} times as large as it should be"
     return said if callable(lr) else f"{said}, as with lr={lr * factors[0]:.6g}"
 

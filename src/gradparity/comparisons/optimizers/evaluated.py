@@ -68,6 +68,7 @@ def for_precision(rule: Any, precision: str) -> Any:
     return replace(rule, in_format=rule.in_format or precision == "float64")
 
 
+@np.errstate(all="ignore")
 def references(
     update: Update, moved: Moved, rounding: Rounding, variant: Variant | None = None
 ) -> list[Reference]:
@@ -78,11 +79,10 @@ def references(
         lambda m, g: _evaluated(m, g, update.step, rounding, variant), moved, gradient
     )
     before = np.asarray(moved.before, np.float64)
-    with np.errstate(all="ignore"):
-        got = np.asarray(moved.after, np.float64) - before
-        want = found.pop("").value - before
-        # Both differences are rounded to float64.
-        own = 2.0**-52 * (np.abs(got) + np.abs(want))
+    got = np.asarray(moved.after, np.float64) - before
+    want = found.pop("").value - before
+    # Both differences are rounded to float64.
+    own = 2.0**-52 * (np.abs(got) + np.abs(want))
     after = found.pop("error").value + own
     kept = [Reference(change_of(moved.name), got, Bounded(want, after, rounding))]
     for state, value in found.items():

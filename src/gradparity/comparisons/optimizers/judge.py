@@ -78,6 +78,7 @@ def findings_of_clipping(clipping: Clipping, node: str) -> Iterator[Finding]:
     at = node, as_written(clipping.clip)
     for precision in dict.fromkeys(clipping.precisions.values()):
 
+        @np.errstate(all="ignore")
         def of(rounding: Any, precision: str = precision) -> list[Reference]:
             given: list[Any] = [Bounded.exactly(g, rounding) for g in clipping.before.values()]
             clipped = dict(zip(clipping.before, clipping.clip.clip(given), strict=True))

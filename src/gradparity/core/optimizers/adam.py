@@ -182,7 +182,13 @@ class RAdam(Adam):
 
 @dataclass(frozen=True)
 class Adamax(Rule):
-    """p - lr m / (1 - beta1^t) / n, with a running mean m of g and n = max(beta2 n, |g| + eps)."""
+    """p - lr m / (1 - beta1^t) / n, with a running mean m of g and n = max(beta2 n, |g| + eps).
+
+    Parameters
+    ----------
+    betas : the decay of m and of n.
+    eps : added to |g|.
+    """
 
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8

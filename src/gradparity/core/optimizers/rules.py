@@ -223,7 +223,10 @@ class Adadelta(Rule):
 class Lion(Rule):
     """p - lr sign(beta1 m + (1 - beta1) g), after which m = beta2 m + (1 - beta2) g.
 
-    The weight decay is decoupled, as in Optax.
+    Parameters
+    ----------
+    decoupled : True, as in Optax.
+    betas : the decay of m in the step, and afterwards.
     """
 
     decoupled: bool = True
