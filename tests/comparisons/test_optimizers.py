@@ -297,7 +297,7 @@ def test_without_the_mistake_it_is_right(step: Step, rule: Any, dtype: str) -> N
     assert wrong(report) == []
 
 
-@pytest.mark.parametrize("kind", ["Adam", "AdamW", "NAdam"])
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
 def test_a_step_size_in_float32_is_named(kind: str) -> None:
     """PyTorch computes with a tensor for lr in the number format of that tensor."""
     ps = parameters(torch.float64)

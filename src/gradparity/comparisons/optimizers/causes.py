@@ -37,9 +37,8 @@ def cause_of(updates: Sequence[Update], names: Sequence[str]) -> str:
         for words, variants in _mistakes(pairs):
             if all(_fits(u, m, v) for (u, m), v in zip(pairs, variants, strict=True)):
                 return words
-        return (
-            _of_float32(pairs) or _scaled_step(pairs) or _scaled_gradient(pairs) or _unmoved(pairs)
-        )
+        fits = _of_float32, _scaled_step, _scaled_gradient, _unmoved
+        return next((words for fit in fits if (words := fit(pairs))), "")
 
 
 def _mistakes(pairs: Sequence[tuple[Update, Moved]]) -> Iterator[tuple[str, list[Variant]]]:
