@@ -58,9 +58,12 @@ class _Steps:
 
     def before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The hook before a step."""
+        if get_ident() != self._thread:
+            kind = type(optimizer).__name__
+            place = Place(kind, f"{kind}.step", "")
+            self.listener.step_not_judged(Unjudged(place, "it runs in another thread"))
+            return
         with self.quietly():
-            if get_ident() != self._thread:
-                return
             frame, running = sys._getframe(1), self._pending.get(id(optimizer))
             if running is not None and _is_in(running.frame, frame):
                 return  # a derived class calls the step of its base: the whole is one step
@@ -89,6 +92,8 @@ class _Steps:
 
     def after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The hook after a step."""
+        if get_ident() != self._thread:
+            return
         with self.quietly():
             pending = self._pending.get(id(optimizer))
             if pending is not None and pending.frame is sys._getframe(1):
@@ -136,6 +141,8 @@ class _Steps:
 
         @wraps(clip)
         def clipped(parameters: Any, most: Any, *args: Any, **kwargs: Any) -> Any:
+            if get_ident() != self._thread:
+                return clip(parameters, most, *args, **kwargs)
             one = isinstance(parameters, torch.Tensor)
             parameters = [parameters] if one else list(parameters)
             place, before = Place(name, name, "", source_line()), {}
