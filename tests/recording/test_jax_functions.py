@@ -107,3 +107,148 @@ def test_several_results(factor: float) -> None:
 
     _, report = report_of(lambda x, y: sum(both(x, y)), jnp.asarray(X), jnp.asarray(1 + X))
     assert report.exit_code == (0 if factor == 1 else 1)
+
+
+def by_while(f: Any, y: Any) -> Any:
+    def step(state: Any) -> Any:
+        return state[0] + 1, state[1] - f(state[1]) / (3 * state[1] ** 2 + 1)
+
+    def goes_on(state: Any) -> Any:
+        return (state[0] < 50) & (jnp.abs(f(state[1])).max() > 1e-6)
+
+    return jax.lax.while_loop(goes_on, step, (0, y))[1]
+
+
+def by_fori(f: Any, y: Any) -> Any:
+    return jax.lax.fori_loop(0, 12, lambda _, y: y - f(y) / (3 * y * y + 1), y)
+
+
+def exactly(g: Any, y: Any) -> Any:
+    return jnp.linalg.solve(jax.jacobian(g)(y), y)
+
+
+def cubic_root(w: Any, x: Any, solver: Any, tangent: Any) -> Any:
+    """The root of y^3 + y = w x; the equation closes over w x, and so does its solver."""
+    a = w @ x
+    return jax.lax.custom_root(lambda y: y**3 + y - a, jnp.zeros_like(a), solver, tangent)
+
+
+@pytest.mark.parametrize("solver", [by_while, by_fori])
+@pytest.mark.parametrize(("tangent", "code"), [
+    (exactly, 0), (lambda g, y: y, 1), (lambda g, y: 1.25 * exactly(g, y), 1),
+    (lambda g, y: 0 * y, 1), (lambda g, y: -exactly(g, y), 1),
+])  # fmt: skip
+def test_a_root_whose_equation_closes_over_what_varies(
+    solver: Any, tangent: Any, code: int
+) -> None:
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)) / 2, jnp.float32)
+    seen, report = report_of(lambda w, x: cubic_root(w, x, solver, tangent), w, jnp.asarray(X[0]))
+    assert report.exit_code == code, report.diagnosis()
+    if code:
+        accused = {g.node for _, g in report.findings() if g.parity is False}
+        assert [seen.places[node].function for node in accused] == ["custom_jvp_call"]
+
+
+def test_a_root_whose_solver_closes_over_something_else_is_undecided() -> None:
+    def f(x: Any) -> Any:
+        a = jnp.sin(x)
+        doubled = a * 2
+
+        def solver(f: Any, y: Any) -> Any:
+            return by_fori(lambda y: y**3 + y - doubled / 2, y)
+
+        return jax.lax.custom_root(lambda y: y**3 + y - a, jnp.zeros_like(a), solver, exactly).sum()
+
+    seen = gp.record(f, jnp.asarray(X[0]))
+    assert [u.place.function for u in seen.unjudged] == ["custom_jvp_call"]
+    assert "close over different values" in seen.unjudged[0].why
+    assert gp.check(seen).exit_code == 2
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0], ids=["right", "wrong"])
+def test_an_implicit_function_with_a_loop_that_ends_by_a_condition(factor: float) -> None:
+    def step(p: Any, y: Any) -> Any:
+        return jnp.tanh(0.3 * p * y) + p
+
+    @jax.custom_vjp
+    def solve(p: Any) -> Any:
+        def goes_on(state: Any) -> Any:
+            return jnp.abs(state[1] - state[0]).max() > 1e-6
+
+        return jax.lax.while_loop(goes_on, lambda s: (s[1], step(p, s[1])), (p, p + 1))[1]
+
+    def backward(kept: Any, d: Any) -> Any:
+        p, y = kept
+        u = jnp.linalg.solve((jnp.eye(p.size) - jax.jacobian(partial(step, p))(y)).T, d)
+        return (factor * jax.vjp(lambda p: step(p, y), p)[1](u)[0],)
+
+    solve.defvjp(lambda p: (solve(p), (p, solve(p))), backward)
+    _, report = report_of(solve, jnp.asarray(X[0]))
+    assert report.exit_code == (0 if factor == 1 else 1), report.diagnosis()
+
+
+def test_a_function_that_closes_over_a_value_without_gradient() -> None:
+    def f(x: Any, factor: float) -> Any:
+        held = jax.lax.stop_gradient(x * 2)
+
+        @jax.custom_vjp
+        def times(y: Any, _: Any) -> Any:
+            return y * held
+
+        times.defvjp(lambda y, h: (y * h, h), lambda h, d: (factor * d * h, jnp.zeros_like(h)))
+        return jnp.sin(times(x, held)).sum()
+
+    right = gp.record(lambda x: f(x, 1.0), jnp.asarray(X))
+    assert gp.check(right).exit_code == 0, gp.check(right).diagnosis()
+    assert gp.check(gp.record(lambda x: f(x, 3.0), jnp.asarray(X))).exit_code == 1
+
+
+def test_a_rule_that_uses_a_value_from_outside_is_refused() -> None:
+    def f(x: Any) -> Any:
+        held = jnp.exp(x)
+        times = jax.custom_jvp(lambda y: y * held)
+        times.defjvp(lambda primals, tangents: (primals[0] * held, tangents[0] * held))
+        return times(x).sum()
+
+    with pytest.raises(TypeError, match="make the value an argument"):
+        gp.record(f, jnp.asarray(X))
+
+
+def _while(x: Any) -> Any:
+    return jax.lax.while_loop(lambda c: c.sum() < 50, lambda c: c * 1.5, jnp.abs(x))
+
+
+def _counted(x: Any) -> Any:
+    return jax.lax.while_loop(
+        lambda c: c[1].sum() < 50, lambda c: (c[0] + 1, c[1] * 1.5), (0, jnp.abs(x))
+    )[0]
+
+
+WITHOUT_GRADIENT: dict[str, Callable[[Any], Any]] = {
+    "a loop": lambda x: jax.lax.stop_gradient(_while(x)),
+    "a loop of what has none": lambda x: jnp.sin(_while(jax.lax.stop_gradient(x))),
+    "a loop that counts": _counted,
+    "a loop in jit": jax.jit(lambda x: jax.lax.stop_gradient(jnp.cos(_while(x)))),
+    "a loop in a scan": lambda x: jax.lax.scan(
+        lambda c, _: (c + 1, jax.lax.stop_gradient(_while(x))), 0, None, length=3)[1].sum(0),
+    "a loop in a branch": lambda x: jax.lax.cond(
+        x.sum() > -9, lambda x: jax.lax.stop_gradient(_while(x)), lambda x: x, x),
+    "a loop beside": lambda x: (x, _while(x))[0],
+    "lu": lambda x: jax.scipy.linalg.lu_factor(jax.lax.stop_gradient(jnp.outer(x, x)))[0][0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_GRADIENT)
+def test_an_op_whose_result_needs_no_gradient_decides_nothing(name: str) -> None:
+    f = WITHOUT_GRADIENT[name]
+    seen = gp.record(lambda x: (jnp.tanh(x) * f(x)).sum(), jnp.asarray(X[0]), strict=True)
+    assert gp.check(seen).exit_code == 0, gp.check(seen).diagnosis()
+
+
+def test_a_loop_whose_result_needs_a_gradient_is_undecided() -> None:
+    def f(x: Any) -> Any:
+        looped = jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * 2), (0, x))
+        return looped[1].sum()
+
+    with pytest.raises(ValueError, match="Reverse-mode"):  # as jax.grad
+        gp.record(f, jnp.asarray(X))

@@ -31,7 +31,7 @@ from ..findings.finding import SUM, Finding, Verdict, as_written
 from ..judge.node_by_node import judge_what_is_there
 from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import NAN, Levels
-from .functions import of_function
+from .functions import held_to_differences, is_loose, of_function
 
 __all__ = ["findings_of_call", "findings_of_sum"]
 
@@ -72,13 +72,17 @@ def _is_short(op: Op) -> bool:
 
 def _of_function(f: Finding, call: Call, case: Case, trace: Trace, allow: Sequence[str]) -> Finding:
     """A function with a backward of its own, whose gradient is not that of its ops."""
-    if not f.quantity.is_gradient or f.parity is True or f.verdict is Verdict.VACUOUS:
+    if not f.quantity.is_gradient or f.verdict is Verdict.VACUOUS:
+        return f
+    if f.parity is True and not is_loose(f, call):
         return f
     if f.verdict is Verdict.INCONCLUSIVE and not f.outside and f.note != NAN:
         return f
     step = case.network.body[0]
     references = reference_at_node(step, case, trace, Rounding.of(call.precision))
     want = next(e.want.value for e in references if e.quantity == f.quantity)
+    if f.parity is True:
+        return held_to_differences(f, call, step, np.asarray(want))
     return of_function(f, call, step, np.asarray(want), allow)
 
 

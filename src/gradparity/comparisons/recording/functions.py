@@ -24,7 +24,10 @@ from ...core.network.nodes import Edge, Step
 from ..explain.allowed import Alternative, as_convention
 from ..findings.finding import Finding, Verdict
 
-__all__ = ["of_function"]
+__all__ = ["held_to_differences", "is_loose", "of_function"]
+
+#: A bound that is this large, relative to the gradient, says little: differences say more.
+LOOSE = 0.01
 
 #: Lines that a function is evaluated along.
 LINES = 3
@@ -71,8 +74,7 @@ def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequen
     f : the mismatch.
     want : the gradient through the ops of its forward pass.
     """
-    i = step.edges.index(Edge(f.quantity.name, f.quantity.target or step.name))
-    position = int(step.inputs[i][1:])
+    position = _position(f, step)
     got = call.inputs[position].gradient
     got = np.zeros(want.shape) if got is None else got
     named = [*_meant(call, position, np.asarray(got, np.float64))] if f.outside else []
@@ -97,6 +99,35 @@ def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequen
     if abs(s.measured - s.got) > WRONG * s.size:
         return replace(f, note=WRONG_ALONG.format(s.got, s.measured))
     return _undecided(f, "they agree with neither")
+
+
+def is_loose(f: Finding, call: Call) -> bool:
+    """Whether a gradient passed by a bound that is too large to find mistakes, as of a long loop.
+
+    In half precision, differences cannot be told from its rounding either.
+    """
+    precision = Precision.of(call.precision)
+    return call.precision in ("float32", "float64") and f.bound * precision.unit > LOOSE
+
+
+def held_to_differences(f: Finding, call: Call, step: Step, want: NDArray) -> Finding:
+    """The finding of a gradient inside a loose bound: wrong if differences along lines say so."""
+    position = _position(f, step)
+    got = call.inputs[position].gradient
+    if call.evaluate is None or got is None:
+        return f
+    slopes = [_slope(call, position, got, want, seed) for seed in range(LINES)]
+    for s in slopes:
+        if s is not None and s.settled and abs(s.measured - s.got) > WRONG * s.size:
+            note = WRONG_ALONG.format(s.got, s.measured)
+            return replace(f, verdict=Verdict.MISMATCH, outside=want.size, note=note)
+    return f
+
+
+def _position(f: Finding, step: Step) -> int:
+    """Which input of the call a gradient is by."""
+    i = step.edges.index(Edge(f.quantity.name, f.quantity.target or step.name))
+    return int(step.inputs[i][1:])
 
 
 def _lost_path(call: Call, position: int, got: NDArray) -> str:

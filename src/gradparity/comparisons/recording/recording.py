@@ -16,6 +16,7 @@ from ..report.graph import Graph, GraphNode
 from ..report.records import Run, environment
 from ..report.report import Report
 from .calls import findings_of_call, findings_of_sum
+from .functions import is_loose
 
 __all__ = ["ENOUGH", "Recording"]
 
@@ -85,7 +86,12 @@ class Recording(Listener):
         if call.evaluate is not None:
             alone = replace(call, evaluate=None)
             found = findings_of_call(alone, self.allow, explain=False)
-            if not all(f.parity or f.verdict is Verdict.VACUOUS for f in found):
+            sure = (
+                f.parity and not is_loose(f, call)
+                for f in found
+                if f.verdict is not Verdict.VACUOUS
+            )
+            if not all(sure):
                 self._waiting.append(_copied(call))
                 return
         self._judge(call)

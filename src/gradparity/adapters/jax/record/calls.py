@@ -16,6 +16,7 @@ from ....core.network.calls import Call, Operand, Place, Sum, Unjudged
 from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
 from .functions import function_call
+from .needed import FUNCTIONS
 from .primitives.table import Operands, rule_of
 from .taps import Choice, Equation, Key, Scan, Walk, bind, is_float
 
@@ -31,8 +32,6 @@ FUNCTIONS_OF_ONE = {
 }
 #: Parameters of primitives that are dtypes of results.
 DTYPES = ("preferred_element_type", "new_dtype", "out_dtype")
-#: Primitives with a derivative of their own.
-FUNCTIONS = ("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 FORMATS = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -67,7 +66,10 @@ def calls_of(
         for step in steps_of(equation.lengths) if equation.lengths else [()]:
             if _ran(equation, values, step):
                 found = _call(equation, key, ins, outs, grads, step)
-                yield found if isinstance(found, Unjudged) else _compiled(found, walk, grads, step)
+                if isinstance(found, Call):
+                    yield _compiled(found, walk, grads, step)
+                elif not equation.idle:
+                    yield found
 
 
 def _compiled(call: Call, walk: Walk, grads: Mapping[Key, Any], step: tuple[int, ...]) -> Call:
@@ -132,9 +134,14 @@ def _call(
         equation.sources,
     )
     is_function, evaluate = name in FUNCTIONS, None
+    covered: set[int] = set()
     try:
         if is_function:
-            mapped, evaluate = function_call(equation.eqn, given)
+            moves = [g is not None and bool(jnp.any(g)) for g in left]
+            mapped, evaluate, shares = function_call(equation.eqn, given, moves)
+            for k, others in shares.items():
+                covered |= {*others}
+                left[k] = _added([left[k], *(left[j] for j in others)])
         else:
             rule = rule_of(name)
             if rule is None:
@@ -142,7 +149,7 @@ def _call(
             mapped = rule(given)
     except (UnmappedError, ValueError) as why:
         return Unjudged(place, f"{name}: {why}", sources)
-    covered = {which for which in mapped.inputs if isinstance(which, int)}
+    covered |= {which for which in mapped.inputs if isinstance(which, int)}
     without = [k for k, source in enumerate(equation.sources) if source and k not in covered]
     if any(left[k] is not None and jnp.any(left[k]) for k in without):
         return Unjudged(place, f"{name}: there is no formula for input {without[0]}", sources)
@@ -171,6 +178,14 @@ def _call(
         is_function=is_function,
         fused=True,
     )
+
+
+def _added(gradients: Sequence[Any]) -> Any:
+    """The sum of gradients by one value, rounded once; None if there is none."""
+    each = [g for g in gradients if g is not None]
+    if not each:
+        return None
+    return jnp.asarray(sum(numbers(g).astype(np.float64) for g in each), each[0].dtype)
 
 
 def _in_float64(

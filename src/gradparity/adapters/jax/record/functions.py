@@ -6,8 +6,9 @@ backprop through that network.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,19 @@ from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from ....core.vocabulary.pointwise import Scale
 from ...mapped import Mapped, UnmappedError
+from .needed import INLINED, closed
 from .primitives.table import Operands, rule_of
-from .taps import INLINED, bind, closed
+from .taps import bind
 
 __all__ = ["function_call"]
 
+#: Where JAX has the function that `jax.lax.custom_root` calls.
+ROOT = r"_custom_root at .*jax.*solves\.py"
+#: Why the gradient of a root is not judged.
+UNSHARED = (
+    "the equation and its solver close over different values, so the solver's result says nothing "
+    "of the equation's gradient; let both close over the same ones"
+)
 #: The most equations whose composition is evaluated.
 MOST = 2000
 
@@ -35,6 +44,7 @@ class _Composition:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.constants: dict[str, NDArray] = {}
+        self.steps = 0
 
     def run(self, jaxpr: Any, consts: Sequence[Any], args: list[Any]) -> list[Any]:
         """The results of a jaxpr: numbers, and names of values that depend on the inputs."""
@@ -54,6 +64,8 @@ class _Composition:
                 outs = self.run(*closed(eqn.params["branches"][int(ins[0][0])]), ins[1:])
             elif name == "scan" and any(given for _, given in ins):
                 outs = self.unrolled(eqn, ins)
+            elif name == "while" and any(given for _, given in ins):
+                outs = self.repeated(eqn.params, ins)
             else:
                 outs = self.equation(eqn, ins)
             env |= dict(zip(eqn.outvars, outs, strict=True))
@@ -75,6 +87,16 @@ class _Composition:
             for k in range(len(p["jaxpr"].out_avals) - nk)
         ]
         return [*carry, *ys]
+
+    def repeated(self, params: dict[str, Any], ins: list[Any]) -> list[Any]:
+        """The steps of a loop that ends by a condition, as many as it takes at these numbers."""
+        ends, body, carry = _loop(params, ins)
+        while bool(_evaluated(*closed(params["cond_jaxpr"]), [x for x, _ in (*ends, *carry)])[0]):
+            carry = self.run(*closed(params["body_jaxpr"]), [*body, *carry])
+            self.steps += 1
+            if self.steps > MOST:
+                raise UnmappedError(f"its loop takes more than {MOST} steps")
+        return carry
 
     def entry(self, x: Any, i: int) -> Any:
         """One entry of the first axis."""
@@ -129,6 +151,14 @@ class _Composition:
             which = arrays[which]
         return self.constant(which)
 
+    def read_by(self, results: Sequence[str]) -> set[str]:
+        """The names of everything that these values are made of."""
+        found = set(results)
+        for node in reversed(self.nodes):
+            if found & set(values_of_node(node)):
+                found |= {*node.inputs, *(name for _, name in node.given)}
+        return found
+
     def constant(self, array: NDArray) -> str:
         """The name of an input that has no gradient."""
         name = f"c{len(self.constants)}"
@@ -136,14 +166,32 @@ class _Composition:
         return name
 
 
-def function_call(
-    eqn: Any, given: Operands
-) -> tuple[Mapped, Callable[[Sequence[NDArray]], list[NDArray] | None]]:
-    """The composition of a function's equations; and the function itself, in float64.
+class Function(NamedTuple):
+    """A function as one call.
+
+    Attributes
+    ----------
+    mapped : the composition of its equations.
+    evaluate : the function itself, in float64.
+    shares : position of an input -> those of others that are the same value, and whose gradient is
+        to be added to that of this one.
+    """
+
+    mapped: Mapped
+    evaluate: Callable[[Sequence[NDArray]], list[NDArray] | None]
+    shares: dict[int, list[int]]
+
+
+def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
+    """A function with a derivative of its own as one call.
+
+    Parameters
+    ----------
+    moves : for each input whether a gradient that is not zero left by it.
 
     Raises
     ------
-    UnmappedError : one of its equations has no formula.
+    UnmappedError : one of its equations has no formula; the function cannot be held to one.
     """
     inner, consts = closed(eqn.params.get("call_jaxpr") or eqn.params["fun_jaxpr"])
     names = [f"y{i}" for i in range(len(given.ins))]
@@ -162,6 +210,12 @@ def function_call(
         kept.append(i)
     if not gives:
         raise UnmappedError("its result does not depend on its inputs")
+    shares: dict[int, list[int]] = {}
+    if _is_root(inner):
+        used = build.read_by(gives)
+        shares = _shares(given.sources, [n in used for n in names], moves)
+    extra = {k for others in shares.values() for k in others}
+    floats = [f and i not in extra for i, f in enumerate(floats)]
     inputs = [n for n, f in zip(names, floats, strict=True) if f]
     title = str(eqn.params.get("name") or eqn.primitive.name)
     op = Composed(title, *build.nodes, inputs=(*inputs, *build.constants), gives=gives,
@@ -171,7 +225,8 @@ def function_call(
     def evaluate(arrays: Sequence[NDArray]) -> list[NDArray] | None:
         full = list(given.ins)
         for i, array in zip(positions, arrays, strict=False):
-            full[i] = np.asarray(array, np.float64)
+            for k in (i, *shares.get(i, ())):
+                full[k] = np.asarray(array, np.float64)
         try:
             with jax.enable_x64(True):
                 out = _evaluated(inner, consts, [jnp.asarray(x) for x in full])
@@ -179,7 +234,44 @@ def function_call(
         except Exception:  # a function that takes float32 alone
             return None
 
-    return Mapped(op, (*positions, *build.constants.values()), tuple(kept)), evaluate
+    mapped = Mapped(op, (*positions, *build.constants.values()), tuple(kept))
+    return Function(mapped, evaluate, shares)
+
+
+def _is_root(jaxpr: Any) -> bool:
+    """Whether a jaxpr is what `jax.lax.custom_root` makes of its arguments."""
+    info = getattr(jaxpr, "debug_info", None)
+    return re.match(ROOT, str(getattr(info, "func_src_info", ""))) is not None
+
+
+def _shares(
+    sources: Sequence[str], used: Sequence[bool], moves: Sequence[bool]
+) -> dict[int, list[int]]:
+    """What the equation of a root closes over, together with the same value in its solver.
+
+    The gradient is that of the equation, and the result is made by the solver: of a value that
+    both close over, the gradient is that of the result.  No such thing can be said of values of
+    which one depends on the other.
+    """
+    positions = [k for k, source in enumerate(sources) if source]
+    of_equation = {sources[k] for k in positions if moves[k] or not used[k]}
+    of_solver = {sources[k] for k in positions if used[k]}
+    if of_equation != of_solver:
+        raise UnmappedError(UNSHARED)
+    found: dict[int, list[int]] = {}
+    for k in positions:
+        same = [j for j in positions if sources[j] == sources[k]]
+        first = next((j for j in same if used[j]), same[0])
+        if first != k:
+            found.setdefault(first, []).append(k)
+    return found
+
+
+def _loop(params: dict[str, Any], ins: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """The constants of a loop's condition, those of its body, and what it starts with."""
+    a = params["cond_nconsts"]
+    b = a + params["body_nconsts"]
+    return [*ins[:a]], [*ins[a:b]], [*ins[b:]]
 
 
 def _evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
@@ -202,6 +294,14 @@ def _evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[A
             outs = _evaluated(*closed(eqn.params["branches"][int(ins[0])]), ins[1:])
         elif name == "scan":
             outs = _steps(eqn.params, ins)
+        elif name == "while":
+            ends, body, outs = _loop(eqn.params, ins)
+            for _ in range(MOST):
+                if not bool(_evaluated(*closed(eqn.params["cond_jaxpr"]), [*ends, *outs])[0]):
+                    break
+                outs = _evaluated(*closed(eqn.params["body_jaxpr"]), [*body, *outs])
+            else:
+                raise UnmappedError(f"its loop takes more than {MOST} steps")
         else:
             floats = [x for x in ins if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
             wide = jnp.result_type(*floats) if floats else None

@@ -16,6 +16,13 @@ from .taps import Value, Walk, is_float
 
 __all__ = ["observe"]
 
+#: Why a function cannot be recorded whose derivative rule uses what is outside of it.
+LEAKED = (
+    "record: the rule of a custom_jvp or custom_vjp function in f uses a value of f that is no "
+    "argument of the function, so it cannot be traced, nor can jax.grad(jax.jit(f)); make the "
+    "value an argument, or return it from the forward rule as a residual"
+)
+
 
 def observe(
     listener: Listener,
@@ -105,7 +112,10 @@ def observe(
         return loss.x, [values[key] for key in (*walk.equations, *walk.choices)]
 
     both = jax.jit(jax.value_and_grad(tapped, argnums=(0, 1), has_aux=True))
-    (_, kept), (by_leaf, by_tap) = both(varied, zeros, rest)
+    try:
+        (_, kept), (by_leaf, by_tap) = both(varied, zeros, rest)
+    except jax.errors.UnexpectedTracerError as error:
+        raise TypeError(LEAKED) from error
     values = dict(zip((*walk.equations, *walk.choices), kept, strict=True))
     grads = dict(zip(keys, by_tap, strict=True))
     leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))

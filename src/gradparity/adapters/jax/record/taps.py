@@ -15,14 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from ....core.network.calls import Place
+from .needed import FUNCTIONS, INLINED, closed, needed, of_every_step
+from .primitives.table import rule_of
 
 __all__ = ["Choice", "Equation", "Key", "Scan", "Value", "Walk", "is_float"]
-
-#: The parameter that holds the jaxpr of a call which is inlined.
-INLINED = {
-    "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr",
-    "remat2": "jaxpr", "checkpoint": "jaxpr", "remat": "jaxpr",
-}  # fmt: skip
 
 #: Where a tap is: the path of its equation, "in" or "out", and the position.
 Key: TypeAlias = tuple[Any, ...]
@@ -51,11 +47,20 @@ class Choice(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A value of the program: its numbers, its name, and whether it depends on what varies."""
+    """A value of the program: its numbers, its name, and whether it depends on what varies.
+
+    It is `cut` if it does so through `stop_gradient` alone, so that it has no gradient.
+    """
 
     x: Any
     name: str = ""
     active: bool = False
+    cut: bool = False
+
+    @property
+    def varies(self) -> bool:
+        """Whether it has a gradient in the program itself."""
+        return self.active and not self.cut
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Equation:
     sources : for each input the name of the value, "" for one that has no gradient.
     lengths : how often it runs, of each scan that it is in.
     branches : the path of each condition in a scan that it is in, and which branch.
+    idle : whether nothing needs its gradient: it may have no formula.
     """
 
     eqn: Any
@@ -76,6 +82,7 @@ class Equation:
     lengths: tuple[int, ...] = ()
     names: tuple[str, ...] = field(default=())
     branches: tuple[tuple[Key, int], ...] = ()
+    idle: bool = False
 
 
 def is_float(x: Any) -> bool:
@@ -86,11 +93,6 @@ def is_float(x: Any) -> bool:
 def is_key(x: Any) -> bool:
     """Whether it holds random keys, which are no arrays."""
     return bool(jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key))
-
-
-def closed(inner: Any) -> tuple[Any, Sequence[Any]]:
-    """A jaxpr and its constants."""
-    return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
 
 
 def bind(eqn: Any, *ins: Any, **other: Any) -> list[Any]:
@@ -151,8 +153,13 @@ class Walk:
         path: Key,
         taps: Mapping[Key, Any] | None,
         values: dict[Key, Any],
+        outs: Sequence[bool] | None = None,
     ) -> list[Value]:
-        """The results of a jaxpr; `values` receives the inputs and results of its equations."""
+        """The results of a jaxpr; `values` receives the inputs and results of its equations.
+
+        The gradients of the results in `outs` are needed; by default all are.
+        """
+        live = needed(jaxpr, [True] * len(jaxpr.outvars) if outs is None else outs)[1]
         env: dict[Any, Value] = dict(zip(jaxpr.constvars, map(Value, consts), strict=True))
         env |= dict(zip(jaxpr.invars, args, strict=True))
 
@@ -162,20 +169,24 @@ class Walk:
         for i, eqn in enumerate(jaxpr.eqns):
             here, name = (*path, i), eqn.primitive.name
             ins = [read(v) for v in eqn.invars]
+            asked = live.get(i, [False] * len(eqn.outvars))
             if name in INLINED:
                 inner, own = closed(eqn.params[INLINED[name]])
-                outs = self.run(inner, own, ins, here, taps, values)
+                gave = self.run(inner, own, ins, here, taps, values, asked)
             elif name == "scan" and any(v.active for v in ins):
-                outs = self.scan(eqn, ins, here, taps, values)
+                gave = self.scan(eqn, ins, here, taps, values, asked)
             elif name == "cond" and any(v.active for v in ins):
-                outs = self.cond(eqn, ins, here, taps, values)
+                gave = self.cond(eqn, ins, here, taps, values, asked)
             elif not any(v.active for v in ins) or not any(map(_has_gradient, eqn.outvars)):
                 if any(v.active for v in ins) and any(map(_is_complex, eqn.outvars)):
                     self.complex = self.complex or f"{name} ({_source(eqn)})"
-                outs = [Value(x) for x in bind(eqn, *(v.x for v in ins))]
+                gave = [Value(x) for x in bind(eqn, *(v.x for v in ins))]
+            elif rule_of(name) is None and name not in FUNCTIONS and _is_idle(ins, asked):
+                kept = [jax.lax.stop_gradient(v.x) if v.active else v.x for v in ins]
+                gave = [Value(x) for x in bind(eqn, *kept)]
             else:
-                outs = self.equation(eqn, ins, here, taps, values)
-            env |= dict(zip(eqn.outvars, outs, strict=True))
+                gave = self.equation(eqn, ins, here, taps, values, asked)
+            env |= dict(zip(eqn.outvars, gave, strict=True))
         return [read(v) for v in jaxpr.outvars]
 
     def equation(
@@ -185,20 +196,27 @@ class Walk:
         here: Key,
         taps: Mapping[Key, Any] | None,
         values: dict[Key, Any],
+        asked: Sequence[bool],
     ) -> list[Value]:
         """One equation with a tap at every input and result that has a gradient."""
+        ins = [
+            Value(jax.lax.stop_gradient(v.x)) if v.cut and k < _closed_over(eqn) else v
+            for k, v in enumerate(ins)
+        ]
         taken = [
             self.tap((*here, "in", k), v, taps) if v.active else v.x for k, v in enumerate(ins)
         ]
         outs = bind(eqn, *taken)
+        cut = eqn.primitive.name == "stop_gradient" or not any(v.varies for v in ins)
         if taps is None:
             self._note(eqn, ins, outs, here)
+            self.equations[here].idle = _is_idle(ins, asked)
         names = self.equations[here].names
         found = []
         for k, (x, name) in enumerate(zip(outs, names, strict=True)):
             if name:
                 x = self.tap((*here, "out", k), Value(x, name, True), taps)
-            found.append(Value(x, name, bool(name)))
+            found.append(Value(x, name, bool(name), cut))
         kept = [None if is_key(x) else x for x in taken]
         values[here] = kept, [None if is_key(v.x) else v.x for v in found]
         return found
@@ -231,6 +249,7 @@ class Walk:
         here: Key,
         taps: Mapping[Key, Any] | None,
         values: dict[Key, Any],
+        asked: Sequence[bool],
     ) -> list[Value]:
         """One scan, its taps scanned over; what passes from step to step is active throughout."""
         p = eqn.params
@@ -254,7 +273,7 @@ class Walk:
                 self._made(here, kinds[k], k, x, f"{node}.{kinds[k]}{k}", active[k], own_taps)
                 for k, x in enumerate([*taken[:nc], *state, *some])
             ]
-            found = self.run(body, own, args, here, own_taps, kept)
+            found = self.run(body, own, args, here, own_taps, kept, of_every_step(p, asked))
             outs = [self._used(here, "res", k, v, node, own_taps) for k, v in enumerate(found)]
             gave[:], kept_keys[:] = found, list(kept)
             return outs[:nk], (outs[nk:], list(kept.values()))
@@ -300,15 +319,16 @@ class Walk:
         here: Key,
         taps: Mapping[Key, Any] | None,
         values: dict[Key, Any],
+        asked: Sequence[bool],
     ) -> list[Value]:
         """The branch that is taken at these inputs, inlined; first its index is asked for."""
         if here in self.branches:
             inner, own = closed(eqn.params["branches"][self.branches[here]])
-            return self.run(inner, own, ins[1:], here, taps, values)
+            return self.run(inner, own, ins[1:], here, taps, values, asked)
         if self._lengths:
-            return self.choice(eqn, ins, here, taps, values)
+            return self.choice(eqn, ins, here, taps, values, asked)
         if not self.asks:
-            return self.equation(eqn, ins, here, taps, values)
+            return self.equation(eqn, ins, here, taps, values, asked)
         self.indices[here] = ins[0].x
         outs = bind(eqn, *(v.x for v in ins))
         return [Value(x, "unknown", is_float(x)) for x in outs]
@@ -320,6 +340,7 @@ class Walk:
         here: Key,
         taps: Mapping[Key, Any] | None,
         values: dict[Key, Any],
+        asked: Sequence[bool],
     ) -> list[Value]:
         """A condition whose branch differs from step to step: all are tapped, one runs."""
         node = self.choices[here].node if here in self.choices else self._named("cond")
@@ -339,7 +360,7 @@ class Walk:
                 for k, (x, v) in enumerate(zip(xs, others, strict=True))
             ]
             around, self._within = self._within, (*self._within, (here, b))
-            outs = self.run(body, own, args, (*here, b), own_taps, kept)
+            outs = self.run(body, own, args, (*here, b), own_taps, kept, asked)
             self._within = around
             gave = [self._used((*here, b), "res", k, v, node, own_taps)
                     for k, v in enumerate(outs)]  # fmt: skip
@@ -372,6 +393,19 @@ class Walk:
             self._made(here, "out", k, x, f"{node}.{k}", a and is_float(x), taps)
             for k, (x, a) in enumerate(zip(gave, active, strict=True))
         ]
+
+
+def _is_idle(ins: Sequence[Value], asked: Sequence[bool]) -> bool:
+    """Whether no gradient goes through an equation: none is asked for, or none goes on."""
+    return not any(asked) or not any(v.varies for v in ins)
+
+
+def _closed_over(eqn: Any) -> int:
+    """How many operands are what a function with a derivative of its own closes over.
+
+    JAX refuses to differentiate by them, also where only a tap would have the gradient.
+    """
+    return int(eqn.params.get("num_consts", 0)) if eqn.primitive.name.startswith("custom_") else 0
 
 
 def _has_gradient(v: Any) -> bool:
