@@ -345,3 +345,24 @@ def test_what_the_caller_gave_is_left_as_it_is() -> None:
     gp.record(lambda x: jnp.exp(x).sum(), x)
     np.testing.assert_array_equal(x, np.arange(3.0))
     assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.parametrize("steps", [64, 65, 1000])
+def test_the_coverage_says_how_many_steps_of_a_long_scan_were_judged(steps: int) -> None:
+    def f(x: Any) -> Any:
+        return jax.lax.scan(lambda c, _: (jnp.sin(c), None), x, None, length=steps)[0].sum()
+
+    words = gp.record(f, jnp.ones(2)).coverage_in_words
+    said = f"; of a scan of {steps} steps, 64 were judged" if steps > 64 else ""
+    assert words == f"65 of 65 nodes judged{said}"
+
+
+def test_scans_in_scans_are_sampled_together() -> None:
+    def f(x: Any) -> Any:
+        def inner(c: Any) -> Any:
+            return jax.lax.scan(lambda c, _: (jnp.sin(c), None), c, None, length=10)[0]
+
+        return jax.lax.scan(lambda c, _: (jnp.cos(inner(c)), None), x, None, length=9)[0].sum()
+
+    words = gp.record(f, jnp.ones(2)).coverage_in_words
+    assert words.endswith("nodes judged; of a scan of 90 steps, 64 were judged")

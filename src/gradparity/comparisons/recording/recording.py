@@ -64,6 +64,8 @@ class Recording(Listener):
         #: Where optimizers made steps, and the steps that no rule was applied to.
         self.steps: dict[str, Place] = {}
         self.steps_unjudged: list[Unjudged] = []
+        #: Loops of which not every step was judged: steps, and those judged, by node.
+        self.samples: dict[str, tuple[int, int]] = {}
         self.closed = False
         self._taken: dict[str, tuple[str, ...]] = {}
         self._ops: dict[str, str] = {}
@@ -151,6 +153,10 @@ class Recording(Listener):
         """Note a step without a rule."""
         self.steps_unjudged.append(what)
 
+    def sampled(self, node: str, steps: int, judged: int) -> None:
+        """Note a loop of which only some steps are judged."""
+        self.samples[node] = steps, judged
+
     def _note(self, place: Place, taken: tuple[str, ...], op: str) -> None:
         self.places[place.node], self._taken[place.node] = place, taken
         self._ops[place.node] = op
@@ -175,7 +181,15 @@ class Recording(Listener):
         names = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
         said = f"{said}; not judged: {names}" if lacking else said
         steps = dict.fromkeys(f"{u.place.function} ({u.why})" for u in self.steps_unjudged)
-        return "; ".join([said, *(f"not judged: {step}" for step in steps)])
+        unjudged = (f"not judged: {step}" for step in steps)
+        return "; ".join([said, *unjudged, *self._samples_in_words()])
+
+    def _samples_in_words(self) -> Iterator[str]:
+        for (steps, judged), n in Counter(self.samples.values()).items():
+            if n == 1:
+                yield f"of a scan of {steps} steps, {judged} were judged"
+            else:
+                yield f"of {n} scans of {steps} steps, {judged} of each were judged"
 
     def report(self, name: str = "") -> Report:
         """Everything that was found, as a report, under this name or its own."""

@@ -164,3 +164,6 @@ class Listener:
 
     def step_not_judged(self, what: Unjudged) -> None:
         """An optimizer, or a clipping, has no rule."""
+
+    def sampled(self, node: str, steps: int, judged: int) -> None:
+        """Of a loop with this many steps only some are judged."""

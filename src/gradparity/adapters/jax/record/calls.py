@@ -20,7 +20,7 @@ from .needed import FUNCTIONS
 from .primitives.table import Operands, rule_of
 from .taps import Choice, Equation, Key, Scan, Walk, bind, is_float
 
-__all__ = ["calls_of", "sums_of"]
+__all__ = ["calls_of", "samples_of", "sums_of"]
 
 #: Steps of a scan that are judged: all of a short one, else both ends and some between.
 STEPS = 64
@@ -70,6 +70,15 @@ def calls_of(
                     yield _compiled(found, walk, grads, step)
                 elif not equation.idle:
                     yield found
+
+
+def samples_of(walk: Walk) -> Iterator[tuple[str, int, int]]:
+    """Of each scan that is too long to judge every step: its node, its steps, and those judged."""
+    for key, scan in walk.scans.items():
+        inside = [e.lengths for path, e in walk.equations.items() if path[: len(key)] == key]
+        steps = max((math.prod(lengths[: scan.depth + 1]) for lengths in inside), default=0)
+        if steps > STEPS:
+            yield scan.node, steps, STEPS
 
 
 def _compiled(call: Call, walk: Walk, grads: Mapping[Key, Any], step: tuple[int, ...]) -> Call:

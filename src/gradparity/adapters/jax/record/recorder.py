@@ -11,7 +11,7 @@ import numpy as np
 
 from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
-from .calls import calls_of, sums_of
+from .calls import calls_of, samples_of, sums_of
 from .taps import Value, Walk, is_float
 
 __all__ = ["observe"]
@@ -128,6 +128,8 @@ def observe(
             except Exception as error:
                 said = f"{type(error).__name__} in gradparity: {error}"
                 listener.not_judged(Unjudged(found.place, said))
+    for node, steps, judged in samples_of(walk):
+        listener.sampled(node, steps, judged)
     for total in sums_of(walk, leaves, grads, ends):
         listener.summed(total)
 
