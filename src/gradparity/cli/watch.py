@@ -15,6 +15,7 @@ from .script import after_import, run_script
 
 if TYPE_CHECKING:
     from ..comparisons.recording.arming import Arming
+    from ..comparisons.recording.differentiated import Differentiated
     from ..comparisons.recording.recording import Recording
 
 
@@ -42,17 +43,19 @@ def command(
     allow: tuple[str, ...],
     strict: bool,
 ) -> None:
-    """Run the PyTorch program SCRIPT with ARGS, and judge one of its training steps op by op.
+    """Run the PyTorch or JAX program SCRIPT with ARGS, and judge one of its training steps.
 
     The script runs as `python SCRIPT ARGS...` would run it.  It is watched from where it imports
-    torch, or from the backward pass before the N-th, to the end of the N-th backward pass; then it
-    runs on unwatched.  The report is printed to standard error as soon as that backward pass has
-    ended, so that standard output is the script's alone.  Options of this command come before
-    SCRIPT.
+    torch or jax, or from the backward pass before the N-th, to the end of the N-th backward pass;
+    then it runs on unwatched.  The report is printed to standard error as soon as that backward
+    pass has ended, so that standard output is the script's alone.  Options of this command come
+    before SCRIPT.
 
-    A backward pass is a call of backward() or of torch.autograd.grad() in the thread that imports
-    torch; one with create_graph=True belongs to the step of the next.  Processes that the script
-    starts, such as the workers of a DataLoader, are not watched.  Under torchrun rank 0 is watched.
+    A backward pass of PyTorch is a call of backward() or of torch.autograd.grad() in the thread
+    that imports torch; one with create_graph=True belongs to the step of the next.  One of JAX is a
+    call of a function that jax.grad or jax.value_and_grad made, also inside of jax.jit.  Processes
+    that the script starts, such as the workers of a DataLoader, are not watched.  Under torchrun
+    rank 0 is watched.
 
     Exit codes: the script's own if it is not 0; else 0 parity, 1 a difference, 2 unknown, no
     backward pass, or a usage error; 130 interrupted.
@@ -89,7 +92,7 @@ class Watch:
         # The script may change the working directory.
         self.report_path = report_path and report_path.absolute()
         self.json_path = json_path and json_path.absolute()
-        self.arming: Arming | None = None
+        self.armings: list[Arming | Differentiated] = []
         self.verdict: int | None = None
 
     def run(self, args: tuple[str, ...]) -> int:
@@ -97,9 +100,12 @@ class Watch:
         if os.environ.get("RANK", "0") != "0":
             return run_script(self.script, args)
         after_import("torch", self._arm)
+        after_import("jax", self._arm_jax)
         code = run_script(self.script, args)
-        if self.verdict is None and self.arming is not None:
-            self.arming.disarm()
+        for arming in self.armings:
+            arming.wait()
+            if self.verdict is None:
+                arming.disarm()
         if code:
             return code
         if self.verdict is None:
@@ -109,16 +115,37 @@ class Watch:
 
     def _arm(self) -> None:
         """PyTorch has been imported."""
-        from ..comparisons.recording.arming import Arming, new_recording
+        from ..comparisons.recording.arming import Arming
 
+        self._follow(Arming, "torch")
+
+    def _arm_jax(self) -> None:
+        """JAX has been imported."""
+        from ..comparisons.recording.differentiated import Differentiated
+
+        self._follow(Differentiated, "jax")
+
+    def _follow(self, kind: type[Arming | Differentiated], framework: str) -> None:
+        from ..comparisons.recording.arming import new_recording
+
+        if self.verdict is not None:
+            return
         name = self.name + (f", step {self.step}" if self.step > 1 else "")
-        self.arming = Arming(lambda: new_recording(name, **self.settings), self._judged, self.step)
-        self.arming.arm()
 
-    def _judged(self, recording: Recording) -> None:
+        def new() -> Recording:
+            return new_recording(name, framework, **self.settings)
+
+        arming: Arming | Differentiated
+        arming = kind(new, lambda recording: self._judged(recording, arming), self.step)
+        self.armings.append(arming)
+        arming.arm()
+
+    def _judged(self, recording: Recording, by: Arming | Differentiated) -> None:
         """Print the verdict and write the files; no error in here may reach the script."""
+        for other in self.armings:
+            other.disarm()
         try:
-            self.verdict = self._told(recording)
+            self.verdict = self._told(recording, by)
         except click.ClickException as error:
             self.verdict = 2
             click.echo(f"gradparity watch: {error.format_message()}", err=True)
@@ -128,11 +155,11 @@ class Watch:
         if self.stop:
             sys.exit()
 
-    def _told(self, recording: Recording) -> int:
+    def _told(self, recording: Recording, by: Arming | Differentiated) -> int:
         from ..comparisons.report.as_text import renderable
 
-        if self.arming is not None and self.arming.error is not None:
-            raise self.arming.error
+        if by.error is not None:
+            raise by.error
         if not recording.places:
             click.echo(f"gradparity watch: nothing was judged: {UNSEEN}", err=True)
             return 2
@@ -143,14 +170,14 @@ class Watch:
         return report.exit_code
 
     def _why_nothing(self) -> str:
-        arming = self.arming
-        if arming is None:
-            return f"{self.name} did not import torch"
-        if arming.elsewhere:
-            return "backward passes ran on other threads than the one that imports torch"
-        if not arming.passes:
+        if not self.armings:
+            return f"{self.name} did not import torch or jax"
+        if any(arming.elsewhere for arming in self.armings):
+            return "backward passes ran on other threads than the one that imports the framework"
+        passes = max(arming.passes for arming in self.armings)
+        if not passes:
             return f"{self.name} ended without a backward pass"
-        return f"{self.name} ended after {arming.passes} of {self.step} backward passes"
+        return f"{self.name} ended after {passes} of {self.step} backward passes"
 
 
 #: The reason why a backward pass showed nothing.

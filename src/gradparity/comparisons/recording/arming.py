@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
+from importlib import import_module
 from inspect import signature
 from typing import Any
 
@@ -20,11 +21,10 @@ __all__ = ["Arming", "new_recording"]
 PASSES = ("backward", "grad")
 
 
-def new_recording(name: str, **options: Any) -> Recording:
-    """An empty recording of a PyTorch program; `options` are those of `Recording`."""
-    import torch
-
-    return Recording(name, "torch", {"torch": torch.__version__}, **options)
+def new_recording(name: str, framework: str = "torch", **options: Any) -> Recording:
+    """An empty recording of a program; `options` are those of `Recording`."""
+    module = import_module(framework)
+    return Recording(name, framework, {framework: module.__version__}, **options)
 
 
 class _Switch(Listener):
@@ -119,6 +119,9 @@ class Arming:
                 if getattr(getattr(torch.autograd, name), "__wrapped__", None) is plain:
                     setattr(torch.autograd, name, plain)
             self._plain = {}
+
+    def wait(self) -> None:
+        """Wait for what is being recorded: nothing, as it is judged where it ends."""
 
     def _followed(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         import torch

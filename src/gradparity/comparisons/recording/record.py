@@ -101,12 +101,9 @@ def record(
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
     if framework_of(args) == "jax":
-        import jax
-
         from ...adapters.jax.record.recorder import observe
 
-        versions = {"jax": jax.__version__}
-        recording = Recording(name, "jax", versions, allow=allow, strict=strict, keep=keep)
+        recording = new_recording(name, "jax", allow=allow, strict=strict, keep=keep)
         observe(recording, f, args, argnums, has_aux)
         recording.finish()
         return recording

@@ -28,6 +28,10 @@ Key: TypeAlias = tuple[Any, ...]
 OUTSIDE = ("in", "out")
 
 
+#: Equations without results that tell the program's user something, which a recording does not.
+SILENT = ("debug_callback", "debug_print")
+
+
 class Scan(NamedTuple):
     """A scan: its node, how many constants and carries it has, and in how many others it is."""
 
@@ -170,7 +174,9 @@ class Walk:
             here, name = (*path, i), eqn.primitive.name
             ins = [read(v) for v in eqn.invars]
             asked = live.get(i, [False] * len(eqn.outvars))
-            if name in INLINED:
+            if name in SILENT:
+                gave = []
+            elif name in INLINED:
                 inner, own = closed(eqn.params[INLINED[name]])
                 gave = self.run(inner, own, ins, here, taps, values, asked)
             elif name == "scan" and any(v.active for v in ins):
