@@ -252,3 +252,14 @@ def test_a_loop_whose_result_needs_a_gradient_is_undecided() -> None:
 
     with pytest.raises(ValueError, match="Reverse-mode"):  # as jax.grad
         gp.record(f, jnp.asarray(X))
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0])
+def test_a_function_of_a_scalar(factor: float) -> None:
+    @jax.custom_vjp
+    def cube(x: Any) -> Any:
+        return x**3
+
+    cube.defvjp(lambda x: (x**3, x), lambda x, d: (factor * x**2 * d,))
+    report = gp.check(gp.record(lambda x: cube(jnp.exp(x).mean()), jnp.arange(3.0)))
+    assert report.exit_code == 3 - factor

@@ -195,8 +195,9 @@ class Case:
 
     @property
     def T(self) -> int:
-        """Number of samples: the length of axis 0 of the first input."""
-        return int(next(iter(self.inputs.values())).shape[0])
+        """Number of samples: the length of axis 0 of the first input, and 1 if it is a scalar."""
+        shape = next(iter(self.inputs.values())).shape
+        return int(shape[0]) if shape else 1
 
     @cached_property
     def given(self) -> Mapping[str, NDArray]:
