@@ -11,8 +11,9 @@ import ctypes
 import io
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
-from functools import wraps
+from contextlib import redirect_stdout, suppress
+from functools import partial, wraps
+from inspect import signature
 from typing import Any, TypeAlias
 
 from .recording import Recording
@@ -53,7 +54,7 @@ class Differentiated:
         self.error: Exception | None = None
         self._plain: dict[str, Any] = {}
         self._thread = 0
-        self._done = self._inside = False
+        self._done = self._inside = self._ended = False
         self._lock = threading.Lock()
         self._worker: threading.Thread | None = None
 
@@ -78,20 +79,32 @@ class Differentiated:
             self._plain = {}
 
     def wait(self) -> None:
-        """Wait for compiled programs that may hand something over, and for the recording of it."""
+        """Wait for compiled programs that may hand something over, and for the recording of it.
+
+        The script has ended, so that it is no longer ended from here.
+        """
+        self._ended = True
         if not self._done:
             import jax
 
-            jax.effects_barrier()
+            with suppress(Exception):  # of the script's own callbacks
+                jax.effects_barrier()
         if self._worker is not None:
             self._worker.join()
 
     def _making(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         """`jax.grad` or `jax.value_and_grad`, whose results are followed."""
+        taken = signature(plain)
 
         @wraps(plain)
-        def making(fun: Any, argnums: Any = 0, has_aux: bool = False, **options: Any) -> Any:
-            return self._followed(plain(fun, argnums, has_aux, **options), fun, argnums, has_aux)
+        def making(*args: Any, **options: Any) -> Any:
+            made = plain(*args, **options)
+            if self._done:
+                return made
+            given = taken.bind(*args, **options)
+            given.apply_defaults()
+            fun, argnums, has_aux = (given.arguments[k] for k in ("fun", "argnums", "has_aux"))
+            return self._followed(made, fun, argnums, has_aux)
 
         return making
 
@@ -106,24 +119,27 @@ class Differentiated:
             self._inside = True
             try:
                 out = made(*args, **kwargs)
-                self._called(lambda *xs: fun(*xs, **kwargs), args, argnums, has_aux)
+                try:
+                    numeric = not _traces((args, kwargs, out))
+                    self._called(partial(fun, **kwargs), args, argnums, has_aux, numeric)
+                except Exception as error:  # the program itself is not to end because of it
+                    self._failed(error)
             finally:
                 self._inside = False
             return out
 
         return followed
 
-    def _called(self, f: Any, args: Any, argnums: Any, has_aux: bool) -> None:
+    def _called(self, f: Any, args: Any, argnums: Any, has_aux: bool, numeric: bool) -> None:
         """A call has returned: count it, and record it if it is the one, now or when it runs."""
-        if _traces(args):
-            try:
-                with redirect_stdout(io.StringIO()):  # f is called once more
-                    _hand_over(f, args, has_aux, lambda *found: self._delivered(argnums, *found))
-            except Exception as error:
-                self._failed(error)
+        several = isinstance(argnums, Sequence)
+        chosen = tuple(int(i) % len(args) for i in (argnums if several else (argnums,)))
+        if not numeric:
+            with redirect_stdout(io.StringIO()):  # f is called once more
+                _hand_over(f, args, chosen, has_aux, partial(self._delivered, chosen))
         elif self._counted():
             with redirect_stdout(io.StringIO()):
-                recording = self._recorded(f, args, argnums, has_aux)
+                recording = self._recorded(f, args, chosen, has_aux)
             self.judged(recording)
 
     def _counted(self) -> bool:
@@ -143,60 +159,71 @@ class Differentiated:
         self.disarm()
         self.judged(self.new())
 
-    def _delivered(self, argnums: Any, replay: Replay, wide: bool) -> None:
+    def _delivered(self, argnums: Sequence[int], replay: Replay, wide: bool) -> None:
         """The compiled program runs; JAX must not be used on the thread that says so."""
-        if self._done or not self._counted():
+        if not self._counted():
             return
 
         def work() -> None:
             import jax
 
-            with jax.enable_x64(wide):
-                recording = self._recorded(*replay(), argnums, False)
             try:
+                with jax.enable_x64(wide):
+                    recording = self._recorded(*replay(), argnums, False)
                 self.judged(recording)
             except SystemExit:  # the script is to end
-                end = ctypes.py_object(SystemExit)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), end)
+                if not self._ended:
+                    end = ctypes.py_object(SystemExit)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), end)
 
         self._worker = threading.Thread(target=work, name="gradparity")
         self._worker.start()
 
-    def _recorded(self, f: Any, args: Sequence[Any], argnums: Any, has_aux: bool) -> Recording:
+    def _recorded(
+        self, f: Any, args: Sequence[Any], argnums: Sequence[int], has_aux: bool
+    ) -> Recording:
         from ...adapters.jax.record.recorder import observe
 
         recording = self.new()
         try:
-            chosen = tuple(map(int, argnums)) if isinstance(argnums, Sequence) else int(argnums)
-            observe(recording, f, tuple(args), chosen, has_aux)
+            observe(recording, f, tuple(args), argnums, has_aux)
             recording.finish()
         except Exception as error:  # the program itself is not to end because of it
             self.error = error
         return recording
 
 
-def _traces(args: Any) -> bool:
-    """Whether JAX traces: what is made then, or what is given, has no numbers."""
+def _traces(values: Any) -> bool:
+    """Whether JAX traces: what is made then, or what was given and returned, has no numbers."""
     import jax
 
-    given = [jax.numpy.zeros(()), *jax.tree.leaves(args)]
-    return any(isinstance(x, jax.core.Tracer) for x in given)
+    each = [jax.numpy.zeros(()), *jax.tree.leaves(values)]
+    return any(isinstance(x, jax.core.Tracer) for x in each)
 
 
 def _hand_over(
-    f: Callable[..., Any], args: Any, has_aux: bool, to: Callable[[Replay, bool], None]
+    f: Callable[..., Any],
+    args: Any,
+    chosen: Sequence[int],
+    has_aux: bool,
+    to: Callable[[Replay, bool], None],
 ) -> None:
     """Let the program that is being traced give its numbers to a function, whenever it runs.
 
     That function gets one that gives `f` as it was traced and its arguments, which is not to be
-    called before it has returned; and whether float64 is on.
+    called before it has returned; and whether float64 is on.  As with `jax.grad`, the arguments at
+    `chosen` alone are traced for `f`; what is traced around it is a constant of it.
     """
     import jax
     import numpy as np
 
-    leaves, tree = jax.tree.flatten(tuple(args))
+    flat, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
+    leaves = [leaf for _, leaf in flat]
     numeric = jax.Array | np.ndarray | np.generic | float | int | complex
-    at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, numeric)]
+    at = [
+        i for i, (path, leaf) in enumerate(flat)
+        if path[0].idx in chosen and isinstance(leaf, numeric)
+    ]  # fmt: skip
 
     def rebuilt(xs: Sequence[Any]) -> Any:
         full = list(leaves)
@@ -236,7 +263,11 @@ def _hand_over(
             xs = [own[i] for i in at]
             return jax.core.eval_jaxpr(traced.jaxpr, given[len(at) :], *xs)[0]
 
-        return again, rebuilt(given[: len(at)])
+        # What is traced in the other arguments is among the constants.
+        blank = [0.0 if isinstance(x, jax.core.Tracer) else x for x in leaves]
+        for i, x in zip(at, given, strict=False):
+            blank[i] = x
+        return again, jax.tree.unflatten(tree, blank)
 
     sent = (jax.random.key_data(everything[k]) if k in keys else everything[k] for k in moving)
     jax.debug.callback(deliver, *sent)
