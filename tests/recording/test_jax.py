@@ -173,6 +173,14 @@ def test_a_program_is_judged(name: str, dtype: str) -> None:
     assert any(f.final for _, f in report.findings())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_is_judged_without_taps(name: str, dtype: str) -> None:
+    seen = recorded(PROGRAMS[name], dtype, taps=False)
+    assert gp.check(seen).exit_code == 0
+    assert seen.coverage == 1.0, seen.unjudged
+
+
 def test_leaves_have_the_names_of_their_paths() -> None:
     params = {"dense": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)}}
 
@@ -182,6 +190,14 @@ def test_leaves_have_the_names_of_their_paths() -> None:
     report = gp.check(gp.record(f, params, jnp.ones((3, 4))))
     finals = {f.quantity for _, f in report.findings() if f.final}
     assert finals == {"grad dense.kernel", "grad dense.bias"}
+
+
+@pytest.mark.parametrize("taps", [True, False])
+def test_a_leaf_may_have_the_name_that_a_node_would_have(taps: bool) -> None:
+    params = {"exp_1": jnp.arange(3.0), "mul_1": {"w": jnp.ones(3)}}
+    seen = gp.record(lambda p: (jnp.exp(p["exp_1"]) * p["mul_1"]["w"]).sum(), params, taps=taps)
+    assert gp.check(seen).exit_code == 0
+    assert {"exp_2", "mul_2"} <= {*seen.places}
 
 
 def test_only_what_varies_is_judged() -> None:
@@ -319,7 +335,7 @@ class TestErrors:
 
     def test_arguments_that_are_for_jax(self) -> None:
         torch = pytest.importorskip("torch")
-        with pytest.raises(TypeError, match="argnums and has_aux are for JAX"):
+        with pytest.raises(TypeError, match="argnums, has_aux and taps are for JAX"):
             gp.record(lambda x: x.sum(), torch.ones(3, requires_grad=True), argnums=1)
 
 

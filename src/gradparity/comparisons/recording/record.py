@@ -29,6 +29,7 @@ def record(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    taps: bool = True,
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
@@ -41,6 +42,7 @@ def record(
     *args: Any,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
+    taps: bool = True,
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
@@ -54,7 +56,8 @@ def record(
 
     **JAX.**  With a function whose arguments hold arrays of JAX, every equation of its jaxpr is
     judged: calls are inlined, and -0.0 is added on every edge, whose gradient is that of the edge.
-    XLA may round the last bits of the program otherwise with these taps.
+    XLA may round the last bits of the program otherwise with these taps.  With ``taps=False`` each
+    equation is evaluated and differentiated alone instead, as JAX does outside of ``jax.jit``.
 
     `check` makes a report of the recording.
 
@@ -64,6 +67,7 @@ def record(
     *args : given to `f`.  PyTorch: modules and tensors that require gradients are used as they are,
         and their ``.grad`` is left as it was.  JAX: any pytrees.
     argnums, has_aux : JAX: as for `jax.grad`.
+    taps : JAX: whether `f` is compiled as one program, with the taps.
     name : shown in reports.
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
@@ -95,6 +99,7 @@ def record(
     check_text("name", name)
     check_flag("strict", strict)
     check_flag("keep", keep)
+    check_flag("taps", taps)
     parse_allowed(allow)
     if f is None:
         return _watched(name, allow, strict, keep)
@@ -104,11 +109,11 @@ def record(
         from ...adapters.jax.record.recorder import observe
 
         recording = new_recording(name, "jax", allow=allow, strict=strict, keep=keep)
-        observe(recording, f, args, argnums, has_aux)
+        observe(recording, f, args, argnums, has_aux, taps=taps)
         recording.finish()
         return recording
-    if argnums != 0 or has_aux:
-        raise TypeError("record: argnums and has_aux are for JAX, and no argument is of JAX")
+    if argnums != 0 or has_aux or not taps:
+        raise TypeError("record: argnums, has_aux and taps are for JAX, and no argument is of JAX")
     return _called(f, args, _watched(name, allow, strict, keep))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,13 @@ import numpy as np
 from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
 from .calls import calls_of, samples_of, sums_of
-from .taps import Value, Walk, is_float
+from .tape import Tape
+from .taps import Key, Value, Walk, is_float
 
 __all__ = ["observe"]
 
+#: Evaluates a function on a walk, given leaves, constants and taps, and fills in values.
+Run: TypeAlias = Callable[[Walk, Sequence[Any], Sequence[Any], Any, Any], Value]
 #: Why a function cannot be recorded whose derivative rule uses what is outside of it.
 LEAKED = (
     "record: the rule of a custom_jvp or custom_vjp function in f uses a value of f that is no "
@@ -31,6 +34,7 @@ def observe(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     barrier: bool = True,
+    taps: bool = True,
 ) -> None:
     """Tell a listener of every equation of a function, and of its gradient.
 
@@ -38,6 +42,8 @@ def observe(
     ----------
     f, args, argnums, has_aux : as for `jax.grad`.
     barrier : keep XLA from fusing across a tap.
+    taps : whether f is compiled as one program, with a tap on every edge; else each equation is
+        evaluated and differentiated alone.
 
     Raises
     ------
@@ -75,23 +81,22 @@ def observe(
     if len(closed.out_avals) != 1 or closed.out_avals[0].shape != ():
         shapes = [aval.shape for aval in closed.out_avals]
         raise TypeError(f"record: f returned arrays of shapes {shapes}; return one scalar")
-    walks = [Walk(barrier)]
 
-    def run(varied: Sequence[Any], rest: Sequence[Any], taps: Any, values: Any) -> Value:
+    def run(
+        walk: Walk, varied: Sequence[Any], rest: Sequence[Any], taps: Any, values: Any
+    ) -> Value:
         given = [Value(x, names[i], True) for i, x in zip(active, varied, strict=True)]
-        (loss,) = walks[-1].run(closed.jaxpr, rest, given, (), taps, values)
+        (loss,) = walk.run(closed.jaxpr, rest, given, (), taps, values)
         return loss
 
     varied = [jnp.asarray(arrays[i]) for i in active]
     rest = list(closed.consts)
-    branches = _branches(walks, lambda: run(varied, rest, None, {}), closed.jaxpr)
-    walks.append(Walk(barrier))
-    walk = walks[-1]
-    walk.branches = branches
+    walk = Walk(barrier, names.values())
+    walk.branches = _branches(lambda asking: run(asking, varied, rest, None, {}), closed.jaxpr)
     ends: dict[str, float] = {}
 
     def shaped(varied: Any, rest: Any) -> Any:
-        loss = run(varied, rest, None, {})
+        loss = run(walk, varied, rest, None, {})
         if loss.active:
             ends[loss.name] = 1.0
         return loss.x
@@ -103,21 +108,15 @@ def observe(
         raise TypeError(
             "record: the result of f does not depend on the floats of the arguments at argnums"
         )
-    keys = list(walk.shapes)
-    zeros = [jnp.full(walk.shapes[key].shape, -0.0, walk.shapes[key].dtype) for key in keys]
-
-    def tapped(varied: Any, taps: Any, rest: Any) -> Any:
-        values: dict[Any, Any] = {}
-        loss = run(varied, rest, dict(zip(keys, taps, strict=True)), values)
-        return loss.x, [values[key] for key in (*walk.equations, *walk.choices)]
-
-    both = jax.jit(jax.value_and_grad(tapped, argnums=(0, 1), has_aux=True))
     try:
-        (_, kept), (by_leaf, by_tap) = both(varied, zeros, rest)
+        if taps:
+            values, grads, by_leaf = _together(walk, run, varied, rest)
+        else:
+            values, grads, by_name = _apart(walk, run, varied, rest, ends)
+            each = zip(active, varied, strict=True)
+            by_leaf = [by_name.get(names[i], jnp.zeros_like(x)) for i, x in each]
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(LEAKED) from error
-    values = dict(zip((*walk.equations, *walk.choices), kept, strict=True))
-    grads = dict(zip(keys, by_tap, strict=True))
     leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))
     for found in calls_of(walk, values, grads):
         if isinstance(found, Unjudged):
@@ -134,18 +133,44 @@ def observe(
         listener.summed(total)
 
 
-def _branches(
-    walks: list[Walk], run: Callable[[], Value], jaxpr: Any
-) -> dict[tuple[Any, ...], int]:
+def _together(
+    walk: Walk, run: Run, varied: list[Any], rest: list[Any]
+) -> tuple[dict[Key, Any], dict[Key, Any], Sequence[Any]]:
+    """The values of all equations, and the gradients by all taps and leaves, of one program."""
+    keys = list(walk.shapes)
+    zeros = [jnp.full(walk.shapes[key].shape, -0.0, walk.shapes[key].dtype) for key in keys]
+
+    def tapped(varied: Any, taps: Any, rest: Any) -> Any:
+        values: dict[Any, Any] = {}
+        loss = run(walk, varied, rest, dict(zip(keys, taps, strict=True)), values)
+        return loss.x, [values[key] for key in (*walk.equations, *walk.choices)]
+
+    both = jax.jit(jax.value_and_grad(tapped, argnums=(0, 1), has_aux=True))
+    (_, kept), (by_leaf, by_tap) = both(varied, zeros, rest)
+    values = dict(zip((*walk.equations, *walk.choices), kept, strict=True))
+    return values, dict(zip(keys, by_tap, strict=True)), by_leaf
+
+
+def _apart(
+    walk: Walk, run: Run, varied: list[Any], rest: list[Any], ends: Mapping[str, float]
+) -> tuple[dict[Key, Any], dict[Key, Any], dict[str, Any]]:
+    """The same of each equation alone, and the gradients of values by name."""
+    tape = Tape(walk)
+    values: dict[Key, Any] = {}
+    run(tape, varied, rest, {}, values)
+    grads, by_name = tape.back(ends)
+    return values, grads, by_name
+
+
+def _branches(run: Callable[[Walk], Value], jaxpr: Any) -> dict[tuple[Any, ...], int]:
     """Which branch of each condition is taken, those in branches after those around them."""
     found: dict[tuple[Any, ...], int] = {}
     while _has_conditions(jaxpr):
         asking = Walk(False)
         asking.asks, asking.branches = True, found
-        walks.append(asking)
 
         def indices(asking: Walk = asking) -> list[Any]:
-            run()
+            run(asking)
             return list(asking.indices.values())
 
         new = [int(i) for i in jax.jit(indices)()]

@@ -6,7 +6,7 @@ derivative of their own; a scan stays one scan, whose taps and values are scanne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -119,10 +119,16 @@ class Walk:
     scans : by path.
     choices : conditions in scans, by path.
     branches : of conditions by path, which one is taken; `indices` are those that are asked for.
+
+    Parameters
+    ----------
+    barrier : keep XLA from fusing across a tap.
+    leaves : names of the inputs, which no equation gets.
     """
 
-    def __init__(self, barrier: bool = True) -> None:
+    def __init__(self, barrier: bool = True, leaves: Collection[str] = ()) -> None:
         self.barrier = barrier
+        self._leaves = {*leaves} | {name.split(".")[0] for name in leaves}
         self.equations: dict[Key, Equation] = {}
         self.shapes: dict[Key, Any] = {}
         self.uses: dict[str, list[tuple[Key, str]]] = {}
@@ -205,15 +211,12 @@ class Walk:
         asked: Sequence[bool],
     ) -> list[Value]:
         """One equation with a tap at every input and result that has a gradient."""
-        ins = [
-            Value(jax.lax.stop_gradient(v.x)) if v.cut and k < _closed_over(eqn) else v
-            for k, v in enumerate(ins)
-        ]
+        ins = self.uncut(eqn, ins)
         taken = [
             self.tap((*here, "in", k), v, taps) if v.active else v.x for k, v in enumerate(ins)
         ]
         outs = bind(eqn, *taken)
-        cut = eqn.primitive.name == "stop_gradient" or not any(v.varies for v in ins)
+        cut = self.cuts(eqn, ins)
         if taps is None:
             self._note(eqn, ins, outs, here)
             self.equations[here].idle = _is_idle(ins, asked)
@@ -226,6 +229,19 @@ class Walk:
         kept = [None if is_key(x) else x for x in taken]
         values[here] = kept, [None if is_key(v.x) else v.x for v in found]
         return found
+
+    @staticmethod
+    def uncut(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+        """The inputs, without a gradient by those of which JAX would refuse it."""
+        return [
+            Value(jax.lax.stop_gradient(v.x)) if v.cut and k < _closed_over(eqn) else v
+            for k, v in enumerate(ins)
+        ]
+
+    @staticmethod
+    def cuts(eqn: Any, ins: Sequence[Value]) -> bool:
+        """Whether the results of an equation have no gradient in the program itself."""
+        return eqn.primitive.name == "stop_gradient" or not any(v.varies for v in ins)
 
     def _note(self, eqn: Any, ins: list[Value], outs: list[Any], here: Key) -> None:
         """Name an equation and its results, and note the uses of what it takes."""
@@ -245,8 +261,10 @@ class Walk:
                 self.arrivals[name] = (*here, "out", k)
 
     def _named(self, name: str) -> str:
-        self._numbers[name] = self._numbers.get(name, 0) + 1
-        return f"{name}_{self._numbers[name]}"
+        while True:
+            self._numbers[name] = self._numbers.get(name, 0) + 1
+            if (found := f"{name}_{self._numbers[name]}") not in self._leaves:
+                return found
 
     def scan(
         self,
