@@ -62,6 +62,9 @@ class _Switch(Listener):
     def step_not_judged(self, what: Unjudged) -> None:
         self._tell(lambda: self.listener.step_not_judged(what))
 
+    def sampled(self, node: str, steps: int, judged: int) -> None:
+        self._tell(lambda: self.listener.sampled(node, steps, judged))
+
 
 class Arming:
     """Record the step that the N-th backward pass of a program ends.
