@@ -112,15 +112,43 @@ class Partners:
         self._by_size: dict[int, list[tuple[str, NDArray]]] = {}
         for name, array in value.items():
             self._by_size.setdefault(array.size, []).append((name, array))
+        self._ordered: dict[int, _Ordered] = {}
 
     def of(self, array: NDArray) -> list[str]:
         """The names of the values that have the same elements."""
         each = self._by_size.get(array.size, [])
         if not each:
             return []
+        if array.size not in self._ordered:
+            found = [(name, self.known.of(other)) for name, other in each]
+            self._ordered[array.size] = _Ordered(found)
         own = self.known.of(array)
-        candidates = ((name, self.known.of(other)) for name, other in each)
+        candidates = self._ordered[array.size].near(own, self.near)
         return [name for name, other in candidates if _same(own, other, self.near)]
+
+
+class _Ordered:
+    """Sorted arrays of one size in the order of their smallest elements.
+
+    A value with many others of its size, such as one of a step of many, is so compared with few.
+    """
+
+    def __init__(self, each: list[tuple[str, NDArray]]) -> None:
+        self.each = each
+        first = np.array([a[0] if a.size else 0.0 for _, a in each])
+        self.finite = np.flatnonzero(np.isfinite(first))
+        self.finite = self.finite[np.argsort(first[self.finite], kind="stable")]
+        self.first = first[self.finite]
+
+    def near(self, a: NDArray, near: float) -> list[tuple[str, NDArray]]:
+        """Those of which the smallest element is near that of `a`, in the order given."""
+        if not a.size or not np.isfinite(a[0]):
+            return self.each
+        finite = a[np.isfinite(a)]
+        within = 2 * near * max(abs(finite[0]), abs(finite[-1]))
+        low = np.searchsorted(self.first, a[0] - within, "left")
+        high = np.searchsorted(self.first, a[0] + within, "right")
+        return [self.each[i] for i in sorted(self.finite[low:high])]
 
 
 def _same(a: NDArray, b: NDArray, near: float) -> bool:
