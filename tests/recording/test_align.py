@@ -167,3 +167,79 @@ def test_a_second_recording_may_add_to_the_same_gradients() -> None:
         gp.record(lambda: (layer(x)[0] ** 2).sum(), name=name, keep=True) for name in ("a", "b")
     )
     assert gp.align(one, other).exit_code == 0
+
+
+D = 8
+
+
+def attention(x: Any, w: Any, cut: str, f: Any) -> Any:
+    """Attention of one head after a layer, written out, with a gradient that is cut."""
+    x = f.tanh(x @ w["in"])
+    q, k, v = x @ w["q"], x @ w["k"], x @ w["v"]
+    a = f.softmax(q @ k.T / 4, -1)
+    a = f.stop(a) if cut == "weights" else a
+    x = f.stop(x) if cut == "residual" else x
+    return ((x + a @ (f.stop(v) if cut == "values" else v)) ** 3).sum()
+
+
+class InTorch:
+    tanh, softmax, stop = torch.tanh, torch.softmax, torch.Tensor.detach
+
+
+class InJax:
+    tanh, softmax, stop = jax.numpy.tanh, jax.nn.softmax, jax.lax.stop_gradient
+
+
+CUTS = {
+    "weights": "bmm|mm|softmax|dot_general|expand|stop_gradient",
+    "residual": "add|stop_gradient",
+    "values": "mm|dot_general|stop_gradient",
+}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_missing_gradient_is_placed_where_it_is_cut(
+    cut: str, framework: str, turned: bool
+) -> None:
+    values = np.random.default_rng(0).standard_normal((5, D, D)) / 3
+    names, x = ("in", "q", "k", "v"), np.random.default_rng(1).standard_normal((4, D))
+    w = dict(zip(names, values, strict=False))
+    ours = {n: tensor_of(a) for n, a in w.items()}
+    one = gp.record(lambda: attention(torch.tensor(x), ours, "", InTorch), keep=True)
+    if framework == "torch":
+        again = {n: tensor_of(a) for n, a in w.items()}
+        other = gp.record(lambda: attention(torch.tensor(x), again, cut, InTorch), keep=True)
+    else:
+        params = {n: jax.numpy.asarray(a) for n, a in w.items()}
+        other = gp.record(lambda p: attention(x, p, cut, InJax), params, keep=True)
+    report = gp.align(other, one) if turned else gp.align(one, other)
+    found = wrong(report)
+    assert found
+    assert all(f.quantity.is_gradient for f in found)
+    assert re.match(CUTS[cut], found[0].node)
+    assert "detach" in found[0].note
+    assert "is missing" in found[0].note
+
+
+def tensor_of(a: Any) -> Any:
+    return torch.tensor(a, requires_grad=True)
+
+
+def test_detached_weights_against_fused_attention() -> None:
+    q, k, v = (torch.randn(1, 2, 4, 8, dtype=torch.float64).requires_grad_() for _ in range(3))
+    w = tensor_of(np.eye(8))
+
+    def composed() -> Any:
+        a = ((q @ w) @ k.transpose(-1, -2) / 8**0.5).softmax(-1).detach()
+        return ((a @ v) ** 2).sum() + 0 * q.sum() + 0 * k.sum()
+
+    def fused() -> Any:
+        return (torch.nn.functional.scaled_dot_product_attention(q @ w, k, v) ** 2).sum()
+
+    one, other = (gp.record(f, name=f.__name__, keep=True) for f in (fused, composed))
+    found = wrong(gp.align(one, other))
+    assert found
+    assert "attention" in found[0].node
+    assert "detach" in found[0].note

@@ -16,7 +16,7 @@ from ..report.report import Report
 from .answer import answer
 from .checked import check_recordings
 from .edits import Edit
-from .gradients import is_noise, parting_of_gradients, unpaired_gradients
+from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .side import Side
 from .values import Partners, Program, Sorted
 
@@ -242,18 +242,37 @@ class _Alignment:
                 return _where(call.place)
         return repr(name)
 
+    def _parting(self, mine: bool) -> tuple[str, str]:
+        """The node of `one` at which gradients part, and why."""
+        one, other = self.sides
+        found = cut_of(other, one)
+        if found:
+            there = _where(other.nodes[found.node].place)
+            said = f"the gradient of {found.name or 'an input'} through {found.through} is missing "
+            said += f"there: it is a constant at {there} of the other program, such as after "
+            return found.through, f"{said}detach or stop_gradient"
+        found = cut_of(one, other)
+        if found:
+            there = _where(other.nodes[found.through].place)
+            said = "the gradient of an input is missing here: it is a constant, such as after "
+            said += "detach or stop_gradient; in the other program "
+            name = f"it is {found.name!r}, which" if found.name else "what it is computed from"
+            return found.node, f"{said}{name} has a gradient through {there}"
+        node, said = parting_of_gradients(one, other) if mine else ("", "")
+        said = said.format(here="here", there="there")
+        if "through" not in said:
+            back, reason = parting_of_gradients(other, one)
+            if reason and ("through" in reason or not said):
+                reason = reason.format(here="there", there="here")
+                said = f"at {_where(other.nodes[back].place) if back in other.nodes else back} of "
+                said += f"the other program: {reason}"
+        return node, said
+
     def _of_gradients(self) -> Iterator[Finding]:
         """The gradients by parameters and inputs, paired in any layout, packed or not."""
         one, other = self.sides
         mine, theirs, alone = unpaired_gradients(one, other)
-        node, said = parting_of_gradients(one, other) if mine else ("", "")
-        said = said.format(here="here", there="there")
-        if (mine or theirs) and not said.count("through"):
-            back, reason = parting_of_gradients(other, one)
-            if reason and (reason.count("through") or not said):
-                reason = reason.format(here="there", there="here")
-                said = f"at {_where(other.nodes[back].place) if back in other.nodes else back} of "
-                said += f"the other program: {reason}"
+        node, said = self._parting(bool(mine)) if mine or theirs or alone else ("", "")
         places = one.program.recording.places
         for name, total in one.program.recording.leaves.items():
             place = places.get(node, Place(name)) if name in mine else Place(name)
@@ -263,6 +282,7 @@ class _Alignment:
                 yield replace(found, verdict=Verdict.MISMATCH, note=said)
             elif name in alone:
                 note = "the other program has no gradient by it, so it is not compared"
+                note += f"; {said}" if "through" in said else ""
                 yield replace(found, verdict=Verdict.INCONCLUSIVE, note=note)
             elif is_noise(one, name):
                 yield replace(found, verdict=Verdict.VACUOUS, note=STRUCTURE)

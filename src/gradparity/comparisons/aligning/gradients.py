@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.layers import Add
 from ...core.formulas.op import Movement
+from ...core.network.calls import Call, Operand
 from .side import Side
 from .values import Partners, sorted_elements
 
-__all__ = ["arrived", "is_noise", "parting_of_gradients", "together", "unpaired_gradients"]
+__all__ = [
+    "Cut",
+    "arrived",
+    "cut_of",
+    "is_noise",
+    "parting_of_gradients",
+    "together",
+    "unpaired_gradients",
+]
 
 #: The most arrays of one size that are tried together.
 MOST_PACKED = 24
 #: How many nodes after a parameter are looked at for the terms of its gradient.
 NEARBY = 4
+#: The fewest elements of a constant that may be a value whose gradient is cut.
+NUMBERS_OF_A_VALUE = 4
 
 
 def together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -156,3 +168,76 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
         node = uses[0][0] if uses else name
         return node, f"the gradient of {name} differs, although all values are the same"
     return "", ""
+
+
+class Cut(NamedTuple):
+    """An input of a node that has a gradient in one program and is a constant in the other.
+
+    Attributes
+    ----------
+    node, name : where the gradient is missing, and what the value is called where it has one; ""
+        if that program computes the node without it.
+    through : the node through which it comes there.
+    """
+
+    node: str
+    name: str
+    through: str
+
+
+def cut_of(side: Side, other: Side) -> Cut | None:
+    """The node of `side` nearest to the loss with an input that is detached in it alone.
+
+    The input is a constant, such as a value after ``detach`` or ``stop_gradient``, and in `other`
+    a value of the same numbers has a gradient through the same node, or through another one if
+    that node has no partner.
+    """
+    flowing = {
+        f"{call.place.node} {i}": (call.place.node, o)
+        for call in other.program.calls
+        for i, o in enumerate(call.inputs)
+        if o.source and _flows(o) and o.array.dtype.kind == "f"
+    }
+    pool = Partners({key: o.array for key, (_, o) in flowing.items()}, other.near)
+    unsure: Cut | None = None
+    for call in reversed(side.program.calls):
+        if not any(dz is not None and np.any(dz) for dz in call.dz):
+            continue
+        for o in call.inputs:
+            if _flows(o) or o.array.dtype.kind != "f" or not np.any(o.array):
+                continue
+            uses = [flowing[key] for key in pool.of(o.array)]
+            partners = _partners(call, o, side, other)
+            same = [(node, use) for node, use in uses if node in partners]
+            if same:
+                return Cut(call.place.node, same[0][1].source, same[0][0])
+            if uses and not partners and unsure is None:
+                unsure = Cut(call.place.node, uses[-1][1].source, uses[-1][0])
+            if partners and not uses and unsure is None and _is_computed(o, side, other):
+                unsure = Cut(call.place.node, "", partners[0])
+    return unsure
+
+
+def _partners(call: Call, o: Operand, side: Side, other: Side) -> list[str]:
+    """The nodes of `other` that give what a call gives; those after it where it gives its input."""
+    makers = {n: c.place.node for c in other.program.calls for n in c.names}
+    todo, found = [call], []
+    for c in todo:
+        for name in side.program.gives(c):
+            z = side.value[name]
+            if z.size == o.array.size and Partners({"": o.array}, side.near).of(z):
+                todo += [side.nodes[node] for node in side.program.users.get(name, ())]
+            else:
+                found += [makers[n] for n in other.partners.of(z) if n in makers]
+    return found
+
+
+def _is_computed(o: Operand, side: Side, other: Side) -> bool:
+    """Whether a constant looks like a value computed before, which `other` does not have."""
+    if o.source or o.array.size < NUMBERS_OF_A_VALUE or other.partners.of(o.array):
+        return False
+    return np.unique(o.array[np.isfinite(o.array)]).size * 2 > o.array.size
+
+
+def _flows(o: Operand) -> bool:
+    return o.gradient is not None and bool(np.any(o.gradient))
