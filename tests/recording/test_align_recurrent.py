@@ -180,3 +180,32 @@ def test_a_scan_in_a_scan() -> None:
     one, other = (gp.record(f, w, name=f.__name__, keep=True) for f in (scans, loops))
     assert not wrong(gp.align(one, other))
     assert not wrong(gp.align(other, one))
+
+
+@pytest.mark.parametrize("written", [loop, scan])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_gates_in_another_order(kind: str, written: Any) -> None:
+    model = layer(kind, 1)
+    one, other = fused(model), written(model, "gates")
+    for first, second in ((one, other), (other, one)):
+        found = wrong(gp.align(first, second))
+        assert "split" in found[0].node
+        assert "such as gates, are in the order (" in found[0].note
+        assert len({f.node for f in found}) == len(found)
+
+
+def test_a_state_that_a_change_makes_constant_is_no_evidence() -> None:
+    """A term left out at every step would leave a state at zero, which pairs with the first."""
+    w = np.random.default_rng(4).standard_normal((HIDDEN, HIDDEN)) / 3
+
+    def loss(w: Any, slope: float) -> Any:
+        h = torch.zeros(BATCH, HIDDEN, dtype=torch.float64)
+        for a in torch.tensor(C):
+            h = 0.5 * h + torch.nn.functional.leaky_relu(a + h @ w, slope)
+        return (h**2).sum()
+
+    own = torch.tensor(w, requires_grad=True)
+    one, other = (gp.record(loss, own, slope, keep=True) for slope in (0.1, 0.2))
+    found = wrong(gp.align(one, other))
+    assert [f.node for f in found] == ["leaky_relu_1"]
+    assert "a is 0.1 here and 0.2 there" in found[0].note

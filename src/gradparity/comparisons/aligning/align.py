@@ -15,7 +15,7 @@ from ..report.records import ALIGNED, Run
 from ..report.report import Report
 from .answer import answer
 from .checked import check_recordings
-from .edits import Edit
+from .edits import Edit, general
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .side import Side
 from .values import Partners, Program, Sorted
@@ -131,11 +131,11 @@ class _Alignment:
         if not any(parted):
             return False
         best: _Found | None = None
-        for where in ("at", "after", "before"):
+        for where in ("gates", "at", "after", "before"):
             found = self._best(parted, where)
             if found and (best is None or found.lost < best.lost):
                 best = found
-            if best and (best.lost < 0 or best.edit.plain):
+            if best and (best.lost < 0 or (best.edit.plain and where in ("gates", "at"))):
                 break
         if best is None:
             return False
@@ -151,31 +151,36 @@ class _Alignment:
         best: _Found | None = None
         for which, nodes in enumerate(parted):
             side, other = self.sides[which], self.sides[1 - which]
-            for node, edit in self._tried(side, other, nodes, where):
-                made = side.changed(node, edit)
-                if made is None:
-                    continue
-                rest = made.parted(other) or other.parted(made)
-                lost = self._lost(made, other) if rest else -1
-                if lost < least:
-                    best, least = _Found(which, node, edit, made, lost), lost
-                if not rest:
-                    return best
+            for some, edit in self._tried(side, other, nodes, where):
+                at = side.repeated(some[0]) if general(edit) and len(some) == 1 else some
+                for nodes_with_it in [some] if at == some else [some, at]:
+                    made = side.changed(nodes_with_it, edit)
+                    if made is None:
+                        continue
+                    rest = made.parted(other) or other.parted(made)
+                    lost = self._lost(made, other) if rest else -1
+                    if lost < least:
+                        best, least = _Found(which, some[0], edit, made, lost), lost
+                    if not rest:
+                        return best
         return best
 
     def _tried(
         self, side: Side, other: Side, nodes: list[str], where: str
-    ) -> Iterator[tuple[str, Edit]]:
-        """(node, change) that may be a cause, the first few of each node."""
+    ) -> Iterator[tuple[list[str], Edit]]:
+        """(nodes, change) that may be a cause, the first few of each node."""
         if where == "after":  # a value before it would pair again if this one did
             lost = (c.place.node for c in side.lost(other).values())
             nodes = [node for node in dict.fromkeys(lost) if node not in nodes][:LATER]
         for node in nodes[:FIRST] if where == "before" else nodes:
             call = side.nodes[node]
-            if where == "before":
-                yield from islice(side.causes_before(call, other), TRIED)
+            if where == "gates":
+                yield from islice(side.orders(call, other), TRIED)
+            elif where == "before":
+                before = islice(side.causes_before(call, other), TRIED)
+                yield from (([at], edit) for at, edit in before)
             else:
-                yield from ((node, edit) for edit in islice(side.causes(call, other), TRIED))
+                yield from (([node], edit) for edit in islice(side.causes(call, other), TRIED))
 
     def _lost(self, one: Side, other: Side) -> int:
         """How many values have no partner."""
@@ -201,8 +206,8 @@ class _Alignment:
             for name in one.program.gives(call):
                 size = one.program.value[name].size
                 found = _finding(Quantity.value(name), call.place, as_written(call.op), size)
-                if node in notes:
-                    yield replace(found, verdict=Verdict.MISMATCH, note=notes[node])
+                if node in notes:  # several results of a node are one difference
+                    yield replace(found, verdict=Verdict.MISMATCH, note=notes.pop(node))
                 elif name in lost:
                     yield replace(found, verdict=Verdict.VACUOUS, elements=0, note=HEALED)
                 else:

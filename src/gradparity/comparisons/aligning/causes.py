@@ -214,7 +214,8 @@ def _arrangements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     for said, op in chain(variants(step, y)):
         for i, o in enumerate(call.inputs):
             said = said.replace(f"input{i + 1}", o.source or f"its constant {i + 1}")
-        yield Edit(said.removeprefix("right if ").removeprefix("right ") + " {there}", op)
+        said = said.removeprefix("right if ").removeprefix("right ") + " {there}"
+        yield Edit(said, op, plain="left out" not in said)
 
 
 def _other_inputs(

@@ -11,7 +11,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
 from ...core.network.calls import Call
 
-__all__ = ["Edit", "values_of", "wide"]
+__all__ = ["Edit", "general", "values_of", "wide"]
 
 
 def wide(a: NDArray) -> NDArray:
@@ -31,6 +31,7 @@ class Edit:
     keeps : the slot of the input that is returned as it is, where the op is left out.
     plain : whether it is an argument, a constant or an arrangement, which rarely fits by chance.
     times, plus : what the value is multiplied by, and what is added then.
+    order : the results in another order, such as the gates that are split off one product.
     """
 
     said: str
@@ -40,6 +41,7 @@ class Edit:
     times: float = 1.0
     plus: float = 0.0
     plain: bool = True
+    order: tuple[int, ...] = ()
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""
@@ -50,9 +52,15 @@ class Edit:
             return (np.asarray(taken[self.keeps]),)
         z = self.op.forward(*taken)
         each = z if isinstance(z, tuple) else (z,)
+        each = tuple(each[i] for i in self.order) if self.order else each
         if self.times == 1.0 and not self.plus:
             return tuple(np.asarray(a) for a in each)
         return tuple(np.asarray(a) * self.times + self.plus for a in each)
+
+
+def general(edit: Edit) -> bool:
+    """Whether a change means the same at another node with the same op."""
+    return not edit.inputs
 
 
 def values_of(call: Call, value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:

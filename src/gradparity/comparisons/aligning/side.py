@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.activations import Sigmoid
 from ...core.formulas.movements import Reshape
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call
+from ...core.vocabulary.rearranging import Split
 from .causes import changes, numbers_in
 from .edits import Edit, values_of
 from .replay import FAILED, replayed
@@ -23,6 +27,8 @@ FACTORS = 40
 WHOLE = 100_000
 #: How many nodes before one without a partner are looked at.
 EARLIER = 6
+#: How many nodes back from one without a partner the gates of a cell are looked for.
+GATED = 5
 
 
 class Side:
@@ -44,15 +50,85 @@ class Side:
         self._partners: Partners | None = None
         self._lost: tuple[Side, dict[str, Call]] | None = None
 
-    def changed(self, node: str, edit: Edit) -> Side | None:
-        """The program with one more change; None if something has no value then."""
+    def changed(self, nodes: Sequence[str], edit: Edit) -> Side | None:
+        """The program with one more change, at nodes.
+
+        None if something has no value then, or is a constant that was not one.
+        """
         made = Side(self.program, self.near, self.known)
-        made.edits = {**self.edits, node: edit}
+        made.edits = {**self.edits, **dict.fromkeys(nodes, edit)}
         value = replayed(self.program, made.edits)
-        if value is None:
-            return None
+        if value is None or any(
+            a is not self.value[name] and _is_constant(a) and not _is_constant(self.value[name])
+            for name, a in value.items()
+        ):
+            return None  # a constant pairs with any other constant
         made.value = value
         return made
+
+    def repeated(self, node: str) -> list[str]:
+        """The nodes that a line of the user's code made with the same op, such as in a loop."""
+        place, op = self.nodes[node].place, self.nodes[node].op
+        if not place.source or node in self.edits:
+            return [node]
+        return [
+            name
+            for name, call in self.nodes.items()
+            if call.place.source == place.source and call.place.module == place.module
+            if type(call.op) is type(op) and call.op == op and name not in self.edits
+            if _base(name) == _base(node)
+        ]
+
+    def orders(self, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:
+        """(nodes, change) of gates in another order, with which a value has a partner."""
+        makers = {name: c for c in self.program.calls for name in c.names}
+        earlier: list[Call] = []
+        near = [call]
+        for _ in range(GATED):
+            before = (makers[o.source] for c in near for o in c.inputs if o.source in makers)
+            near = [c for c in dict.fromkeys(before) if c not in earlier]
+            earlier += near
+            near = [c for c in near if not _splits(c)]
+        gates = [c for c in earlier if _splits(c)]
+        used = [self.nodes[u].op for c in gates for n in c.names for u in self._behind(n)]
+        if not gates or not any(isinstance(op, Sigmoid) for op in used):
+            return
+        position = {c.place.node: i for i, c in enumerate(self.program.calls)}
+        between = sorted([*earlier, call], key=lambda c: position[c.place.node])
+        for some in [gates] if len(gates) == 1 else [[g] for g in gates] + [gates]:
+            n = len(some[0].names)
+            if any(c.op != some[0].op for c in some):
+                continue
+            for order in permutations(range(n)):
+                if order == tuple(range(n)):
+                    continue
+                said = f"its {n} parts, such as gates, are in the order {order} {{there}}"
+                value = {c.names[i]: self.value[c.names[order[i]]] for c in some for i in range(n)}
+                with np.errstate(all="ignore"):
+                    made = self._all_made_of(value, between, call)
+                if made is not None and other.partners.of(made):
+                    nodes = [r for c in some for r in self.repeated(c.place.node)]
+                    yield nodes, Edit(said, some[0].op, order=order)
+
+    def _behind(self, name: str) -> list[str]:
+        """The nodes that take a value, and those that take what these give."""
+        first = self.program.users.get(name, ())
+        then = [
+            u for f in first for g in self.nodes[f].names for u in self.program.users.get(g, ())
+        ]
+        return [*first, *then]
+
+    def _all_made_of(
+        self, value: dict[str, NDArray], between: list[Call], last: Call
+    ) -> NDArray | None:
+        """The first value of a call, where earlier ones have other values."""
+        for c in between:
+            if any(o.source in value for o in c.inputs) and not set(c.names) & set(value):
+                made = self._first(Edit("", c.op), values_of(c, {**self.value, **value}))
+                if made is None:
+                    return None
+                value[c.names[0]] = made
+        return value.get(last.names[0])
 
     @property
     def partners(self) -> Partners:
@@ -223,6 +299,21 @@ class Side:
         """Whether it only rearranges parameters, which the other program may hold in any layout."""
         sources = [o.source for o in call.inputs if o.source]
         return isinstance(call.op, Movement) and all(s in self.program.leaves for s in sources)
+
+
+def _splits(call: Call) -> bool:
+    """Whether it may give the gates of a recurrent cell."""
+    return len(call.names) in (3, 4) and isinstance(call.op, Movement | Split)
+
+
+def _base(node: str) -> str:
+    """The name of a node without its number and step."""
+    return re.sub(r"_\d+(\.step[\d_]+)?$", r"", node) if ".step" not in node else node.split(".")[0]
+
+
+def _is_constant(a: NDArray) -> bool:
+    """Whether all elements of an array of several are the same."""
+    return a.size > 1 and bool((a == a.flat[0]).all())
 
 
 def _is_plain(times: float, numbers: set[float]) -> bool:
