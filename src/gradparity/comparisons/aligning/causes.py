@@ -18,6 +18,7 @@ from ...core.network.network import Network
 from ...core.network.nodes import Node
 from ...core.vocabulary.contractions import Einsum, MatMul
 from ..explain.variants import arguments_of, variants
+from .conventions import conventions, dropout_rate
 from .edits import Edit, wide
 from .values import Program
 
@@ -40,7 +41,10 @@ WHOLE: dict[str, tuple[int, ...]] = {
     "shift": (-1, 1),
 }
 #: Words that people give an argument.
-WORDS: dict[str, tuple[str, ...]] = {"approximate": ("none", "tanh")}
+WORDS: dict[str, tuple[str, ...]] = {
+    "approximate": ("none", "tanh"),
+    "mode": ("nearest", "nearest-exact", "linear", "cubic"),
+}
 #: The most elements of a node whose changes are tried, and the most values tried as an input.
 MOST, MANY = 2_000_000, 48
 #: The most numbers of the other program that are tried for one argument.
@@ -68,6 +72,7 @@ def changes(
         return
     numbers = numbers_in(other)
     yield from _orders(call, before)
+    yield from conventions(call, y, numbers)
     yield from (Edit(said, op) for said, op in _of_arguments(call.op, numbers))
     if isinstance(call.op, Composed):
         for step in call.op.network.body:
@@ -186,6 +191,13 @@ def _constants(
             same = array.dtype.kind == own.dtype.kind
             if same and not np.array_equal(array.ravel(), own.ravel()):
                 said = f"its constant {i + 1} has other numbers {{there}}"
+                rates = dropout_rate(own), dropout_rate(array)
+                if rates[0] is not None and rates[1] is not None:
+                    said = (
+                        f"dropout has the rate {rates[0]:.6g} {{here}} and {rates[1]:.6g} {{there}}"
+                    )
+                    if abs(rates[0] - rates[1]) < 1e-6:
+                        said = f"dropout with the rate {rates[0]:.6g} has another mask {{there}}"
                 yield Edit(said, call.op, {i: wide(array).reshape(own.shape)})
 
 
@@ -201,6 +213,13 @@ def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
             rest = [p.source or f"constant {k + 1}" for k, p in enumerate(call.inputs) if k != i]
             said = f"{', '.join(rest)} left out {{there}}" if rest else "left out {there}"
             said += f": only {o.source} goes on" if rest else ""
+            rate = dropout_rate(y[1 - i]) if len(y) == 2 and not call.inputs[1 - i].source else None
+            if rate is not None:
+                said = (
+                    f"dropout with the rate {rate:.6g} {{here}} and none {{there}}, such as train "
+                )
+                yield Edit(said + "and eval", call.op, keeps=i)
+                continue
             yield Edit(f"{call.op.name}: {said}", call.op, keeps=i, plain=False)
 
 
@@ -235,6 +254,10 @@ def _other_inputs(
             array: NDArray | str = name if name in value else wide(known[name])
             own = o.source or f"constant {i + 1}"
             said = f"it takes {own} {{here}} and {name} {{there}}"
+            for a, b, place in ((own, name, "here"), (name, own, "there")):
+                maker = next((c for c in program.calls if a in c.names), None)
+                if maker is not None and any(p.source == b for p in maker.inputs):
+                    said += f": {maker.op.name} is applied before only {{{place}}}"
             yield Edit(said, call.op, {i: array}, plain=False)
 
 

@@ -32,6 +32,7 @@ class Edit:
     plain : whether it is an argument, a constant or an arrangement, which rarely fits by chance.
     times, plus : what the value is multiplied by, and what is added then.
     order : the results in another order, such as the gates that are split off one product.
+    far : whether it may show in the loss alone, and values before have no partner.
     """
 
     said: str
@@ -42,6 +43,7 @@ class Edit:
     plus: float = 0.0
     plain: bool = True
     order: tuple[int, ...] = ()
+    far: bool = False
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""

@@ -166,8 +166,24 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
                 if np.allclose(a * times, b, rtol=0, atol=one.near * np.abs(b).max()):
                     return name, f"the gradient of {name} is {times:.6g} times as large {{there}}"
         node = uses[0][0] if uses else name
-        return node, f"the gradient of {name} differs, although all values are the same"
+        said = f"the gradient of {name} differs, although all values are the same"
+        return node, said + _rows_left_out(total, [*_got(other).values()])
     return "", ""
+
+
+def _rows_left_out(got: NDArray, there: list[NDArray]) -> str:
+    """The rows that are zero in one of two gradients alone, where they are all the difference."""
+    for other in there:
+        if got.ndim < 2 or other.shape != got.shape:
+            continue
+        rows = [np.any(a.reshape(len(a), -1), axis=1) for a in (got, other)]
+        both = rows[0] & rows[1]
+        alone = np.flatnonzero(rows[0] != rows[1])
+        near = 1e-6 * np.abs(got).max(initial=0.0)
+        if both.any() and len(alone) == 1 and np.abs(got - other)[both].max() <= near:
+            place = "{here}" if rows[1][alone[0]] else "{there}"
+            return f": row {alone[0]} is zero {place} alone, such as with padding_idx"
+    return ""
 
 
 class Cut(NamedTuple):

@@ -11,10 +11,11 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.activations import Sigmoid
 from ...core.formulas.movements import Reshape
-from ...core.formulas.op import Movement
+from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call
 from ...core.vocabulary.rearranging import Split
 from .causes import changes, numbers_in
+from .conventions import interleaved
 from .edits import Edit, values_of
 from .replay import FAILED, replayed
 from .values import Partners, Program, Sorted, sorted_elements
@@ -80,7 +81,7 @@ class Side:
         ]
 
     def orders(self, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:
-        """(nodes, change) of gates in another order, with which a value has a partner."""
+        """(nodes, change) of gates or heads in another order, with which a value has a partner."""
         makers = {name: c for c in self.program.calls for name in c.names}
         earlier: list[Call] = []
         near = [call]
@@ -89,12 +90,13 @@ class Side:
             near = [c for c in dict.fromkeys(before) if c not in earlier]
             earlier += near
             near = [c for c in near if not _splits(c)]
+        position = {c.place.node: i for i, c in enumerate(self.program.calls)}
+        between = sorted([*earlier, call], key=lambda c: position[c.place.node])
+        yield from self._heads(call, between, other)
         gates = [c for c in earlier if _splits(c)]
         used = [self.nodes[u].op for c in gates for n in c.names for u in self._behind(n)]
         if not gates or not any(isinstance(op, Sigmoid) for op in used):
             return
-        position = {c.place.node: i for i, c in enumerate(self.program.calls)}
-        between = sorted([*earlier, call], key=lambda c: position[c.place.node])
         for some in [gates] if len(gates) == 1 else [[g] for g in gates] + [gates]:
             n = len(some[0].names)
             if any(c.op != some[0].op for c in some):
@@ -109,6 +111,34 @@ class Side:
                 if made is not None and other.partners.of(made):
                     nodes = [r for c in some for r in self.repeated(c.place.node)]
                     yield nodes, Edit(said, some[0].op, order=order)
+
+    def _heads(
+        self, call: Call, between: list[Call], other: Side
+    ) -> Iterator[tuple[list[str], Edit]]:
+        """(nodes, change) of axes that are split or joined in the other order, all at once."""
+        tried: list[Op] = []
+        for c in between:
+            if c.op in tried or c is call or c.place.node in self.edits:
+                continue
+            tried.append(c.op)
+            found = interleaved(c.op, c.inputs[0].array.shape)
+            if found is None:
+                continue
+            edit = Edit(*found)
+            alike = [
+                n for n, a in self.nodes.items()
+                if a.op == c.op and n not in self.edits and len(a.names) == 1
+                if a.inputs[0].array.shape == c.inputs[0].array.shape
+            ]  # fmt: skip
+            value = {
+                self.nodes[n].names[0]: edit.forward(values_of(self.nodes[n], self.value), {})[0]
+                for n in alike
+                if self.nodes[n] in between
+            }
+            with np.errstate(all="ignore"):
+                made = self._all_made_of(value, between, call)
+            if made is not None and other.partners.of(made):
+                yield alike, edit
 
     def _behind(self, name: str) -> list[str]:
         """The nodes that take a value, and those that take what these give."""
@@ -151,10 +181,23 @@ class Side:
                 name: call
                 for call in self.program.calls
                 for name in self.program.gives(call)
-                if not other.partners.of(self.value[name])
+                if not self._ends_alike(name, other) or not other.partners.of(self.value[name])
             }
             self._lost = other, found
         return self._lost[1]
+
+    def _loss_pairs(self, call: Call, edit: Edit, other: Side) -> bool:
+        """Whether the losses are those of the other program with a change."""
+        made, losses = self.changed([call.place.node], edit), self.program.losses
+        there = Partners({n: other.value[n] for n in other.program.losses}, self.near)
+        return made is not None and bool(losses) and all(there.of(made.value[n]) for n in losses)
+
+    def _ends_alike(self, name: str, other: Side) -> bool:
+        """Whether a loss is one of the other program: a value on the way to it is none."""
+        if name not in self.program.losses or not other.program.losses:
+            return True
+        there = {n: other.value[n] for n in other.program.losses}
+        return bool(Partners(there, self.near).of(self.value[name]))
 
     def parted(self, other: Side) -> list[Call]:
         """The calls at which this program parts from the other one, the earliest first."""
@@ -186,7 +229,11 @@ class Side:
         with np.errstate(all="ignore"):
             for edit in tried:
                 z = self._first(edit, y)
-                if z is not None and self._pairs(call.names[0], z, other):
+                if z is None:
+                    continue
+                if self._pairs(call.names[0], z, other) or (
+                    edit.far and self._loss_pairs(call, edit, other)
+                ):
                     yield edit
             yield from self._factors(call, y, other)
 
