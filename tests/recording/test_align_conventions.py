@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -160,3 +161,46 @@ def test_a_row_without_gradient() -> None:
         (found,) = aligned(loss, there, here, (6, 4))
         assert found.node.startswith("embedding")
         assert f"row 0 is zero {place} alone, such as with padding_idx" in found.note
+
+
+def mixed(differs: dict[str, Any], w: Any, u: Any, b: Any, c: Any) -> Any:
+    """Two layers with a norm each, in plain operations."""
+    h = X @ w
+    for _ in range(2):
+        y = F.layer_norm(h, (7,), eps=differs.get("eps", 1e-5)) @ u
+        y = y + b if differs.get("bias", True) else y
+        h = h + F.gelu(y, approximate=differs.get("approximate", "none"))
+    return (h * c).pow(3).mean() * differs.get("times", 1.0)
+
+
+MIXED: list[tuple[dict[str, Any], list[str]]] = [
+    ({"eps": 1e-3, "approximate": "tanh"}, ["eps is", "approximate is"]),
+    ({"bias": False, "approximate": "tanh"}, ["left out", "approximate is"]),
+    ({"eps": 1e-3, "bias": False, "approximate": "tanh"}, ["eps is", "left out", "approximate is"]),
+    ({"eps": 1e-3, "times": 42.0}, ["eps is", "42|0.0238"]),
+]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("differs", "said"), MIXED)
+def test_several_differences(differs: dict[str, Any], said: list[str], turned: bool) -> None:
+    here, there = (differs, {}) if turned else ({}, differs)
+    found = aligned(mixed, there, here, (5, 7), (7, 7), (7,), (7,))
+    for words in said:
+        assert any(re.search(words, f.note) for f in found)
+    assert not any("no such value" in f.note for f in found)
+
+
+@pytest.mark.parametrize(
+    "there", [((1, 0, 2), {"scale": 1.0}), ((0, 1, 2), {"scale": 1.0, "is_causal": True})]
+)
+def test_two_differences_at_one_node(there: Any) -> None:
+    def loss(how: Any, w: Any) -> Any:
+        order, arguments = how
+        parts = (SEQUENCE @ w).split(12, -1)
+        each = [parts[i].reshape(2, 5, 3, 4).transpose(1, 2) for i in order]
+        return F.scaled_dot_product_attention(*each, **arguments).pow(2).sum()
+
+    (found,) = aligned(loss, there, ((0, 1, 2), {}), (12, 36))
+    assert "attention" in found.node
+    assert ", and scale is None here and 1.0 there" in found.note or "causal" in found.note

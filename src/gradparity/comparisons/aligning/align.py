@@ -28,6 +28,8 @@ SEVERAL = 6
 TRIED = 12
 #: How many of several nodes at which two programs part are looked before.
 FIRST = 3
+#: How many nodes, and changes of each, are tried as the first of two differences in a row.
+FEW, FEW_CAUSES = 2, 6
 #: How many nodes after those where two programs part are looked at.
 LATER = 8
 HEALED = "has no partner, and all that depends on it has one"
@@ -121,7 +123,11 @@ class _Alignment:
             yield from self._of_gradients()
 
     def _parted(self) -> tuple[list[str], list[str]]:
-        one, other = self.sides
+        return self._parted_of(self.sides)
+
+    @staticmethod
+    def _parted_of(sides: tuple[Side, Side]) -> tuple[list[str], list[str]]:
+        one, other = sides
         parted = one.parted(other), other.parted(one)
         return [c.place.node for c in parted[0]], [c.place.node for c in parted[1]]
 
@@ -137,6 +143,8 @@ class _Alignment:
                 best = found
             if best and (best.lost < 0 or (best.edit.plain and where in ("gates", "at"))):
                 break
+        if best is None or (best.lost >= 0 and not best.edit.plain):
+            best = self._first_of_two(parted, best) or best
         if best is None:
             return False
         which, node, edit, made, _ = best
@@ -145,12 +153,43 @@ class _Alignment:
         self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
         return True
 
-    def _best(self, parted: tuple[list[str], list[str]], where: str) -> _Found | None:
-        """The change with which the most values pair: at the nodes, after or before them."""
-        least = self._lost(*self.sides)
-        best: _Found | None = None
+    def _first_of_two(
+        self, parted: tuple[list[str], list[str]], best: _Found | None
+    ) -> _Found | None:
+        """A change after which a second one, at the node where they part then, is plain.
+
+        Of two differences one after the other, such as a bias left out before another activation,
+        the first alone lets nothing pair that did not pair before.
+        """
+        least = best.lost if best else self._lost(*self.sides)
+        found: _Found | None = None
         for which, nodes in enumerate(parted):
             side, other = self.sides[which], self.sides[1 - which]
+            for node in nodes[:FEW]:
+                for edit in islice(side.causes(side.nodes[node], other), FEW_CAUSES):
+                    made = side.changed([node], edit)
+                    if made is None:
+                        continue
+                    sides = (made, other) if which == 0 else (other, made)
+                    then = self._best(self._parted_of(sides), "at", sides)
+                    if then and then.edit.plain and then.lost < least:
+                        found, least = _Found(which, node, edit, made, then.lost), then.lost
+                    if least < 0:
+                        return found
+        return found
+
+    def _best(
+        self,
+        parted: tuple[list[str], list[str]],
+        where: str,
+        sides: tuple[Side, Side] | None = None,
+    ) -> _Found | None:
+        """The change with which the most values pair: at the nodes, after or before them."""
+        sides = sides or self.sides
+        least = self._lost(*sides)
+        best: _Found | None = None
+        for which, nodes in enumerate(parted):
+            side, other = sides[which], sides[1 - which]
             for some, edit in self._tried(side, other, nodes, where):
                 at = side.repeated(some[0]) if general(edit) and len(some) == 1 else some
                 for nodes_with_it in [some] if at == some else [some, at]:
@@ -191,7 +230,8 @@ class _Alignment:
         lost = one.lost(other)
         notes: dict[str, str] = {}
         for which, node, edit, at in self.found:
-            notes.setdefault(at, self._said(which, node, edit))
+            said = self._said(which, node, edit)
+            notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
         for node in left[0]:
             said = "the other program has no such value, although it has all that it is made of"
             notes.setdefault(node, said)

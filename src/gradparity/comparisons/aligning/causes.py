@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from itertools import chain, permutations
+from itertools import chain, combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ...core.network.composed import Composed
 from ...core.network.network import Network
 from ...core.network.nodes import Node
 from ...core.vocabulary.contractions import Einsum, MatMul
-from ..explain.variants import arguments_of, variants
+from ..explain.variants import OnOther, arguments_of, variants
 from .conventions import conventions, dropout_rate
 from .edits import Edit, wide
 from .values import Program
@@ -47,6 +47,8 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 #: The most elements of a node whose changes are tried, and the most values tried as an input.
 MOST, MANY = 2_000_000, 48
+#: The most elements of a node at which two changes at once are tried.
+MOST_FOR_TWO = 50_000
 #: The most numbers of the other program that are tried for one argument.
 NUMBERS = 24
 
@@ -83,6 +85,31 @@ def changes(
     yield from _left_out(call, y)
     yield from _arrangements(call, y)
     yield from _other_inputs(call, y, program, value)
+    if sum(a.size for a in y) <= MOST_FOR_TWO:
+        yield from _two_at_once(call, y, numbers)
+
+
+def _two_at_once(call: Call, y: Sequence[NDArray], numbers: Sequence[float]) -> Iterator[Edit]:
+    """Two inputs exchanged, or one argument changed, and another argument with it."""
+    for edit in _arrangements(call, y):
+        on = edit.op
+        if isinstance(on, OnOther) and not on.moves:
+            for said, other in _of_arguments(on.op, numbers):
+                yield Edit(f"{edit.said}, and {said}", replace(on, op=other))
+    op: Any = call.op
+    names = [field.name for field in arguments_of(op)]
+    tried = [
+        (said, {n: getattr(other, n) for n in names if getattr(other, n) != getattr(op, n)})
+        for said, other in _of_arguments(op, numbers)
+        if type(other) is type(op)
+    ]
+    for (said, one), (more, two) in combinations(tried, 2):
+        if not set(one) & set(two):
+            try:
+                changed = replace(op, **one, **two)
+            except (*_REFUSED, AttributeError):
+                continue
+            yield Edit(f"{said}, and {more}", changed)
 
 
 def numbers_in(program: Program) -> tuple[float, ...]:

@@ -24,6 +24,7 @@ from .hints import order_of_slices
 from .other_norms import unbiased
 
 __all__ = [
+    "OnOther",
     "Rescaled",
     "arguments_of",
     "complements",
