@@ -146,6 +146,8 @@ class _Alignment:
         if best is None or (best.lost >= 0 and not best.edit.plain):
             best = self._first_of_two(parted, best) or best
         if best is None:
+            best = self._best(parted, "two")
+        if best is None:
             return False
         which, node, edit, made, _ = best
         at = node if which == 0 else (parted[0] or [""])[0]
@@ -211,10 +213,12 @@ class _Alignment:
         if where == "after":  # a value before it would pair again if this one did
             lost = (c.place.node for c in side.lost(other).values())
             nodes = [node for node in dict.fromkeys(lost) if node not in nodes][:LATER]
-        for node in nodes[:FIRST] if where == "before" else nodes:
+        for node in nodes[:FIRST] if where in ("before", "two") else nodes:
             call = side.nodes[node]
             if where == "gates":
                 yield from islice(side.orders(call, other), TRIED)
+            elif where == "two":
+                yield from (([node], edit) for edit in side.two_causes(call, other))
             elif where == "before":
                 before = islice(side.causes_before(call, other), TRIED)
                 yield from (([at], edit) for at, edit in before)

@@ -22,7 +22,7 @@ from .conventions import conventions, dropout_rate
 from .edits import Edit, wide
 from .values import Program
 
-__all__ = ["MOST", "changes", "numbers_in"]
+__all__ = ["MOST", "changes", "numbers_in", "two_at_once"]
 
 #: Numbers that people give an argument of an op, by its name.
 USUAL: dict[str, tuple[float, ...]] = {
@@ -85,12 +85,13 @@ def changes(
     yield from _left_out(call, y)
     yield from _arrangements(call, y)
     yield from _other_inputs(call, y, program, value)
-    if sum(a.size for a in y) <= MOST_FOR_TWO:
-        yield from _two_at_once(call, y, numbers)
 
 
-def _two_at_once(call: Call, y: Sequence[NDArray], numbers: Sequence[float]) -> Iterator[Edit]:
+def two_at_once(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Edit]:
     """Two inputs exchanged, or one argument changed, and another argument with it."""
+    if sum(a.size for a in y) > MOST_FOR_TWO:
+        return
+    numbers = numbers_in(other)
     for edit in _arrangements(call, y):
         on = edit.op
         if isinstance(on, OnOther) and not on.moves:

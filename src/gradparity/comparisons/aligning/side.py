@@ -14,7 +14,7 @@ from ...core.formulas.movements import Reshape
 from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call
 from ...core.vocabulary.rearranging import Split
-from .causes import changes, numbers_in
+from .causes import changes, numbers_in, two_at_once
 from .conventions import interleaved
 from .edits import Edit, values_of
 from .replay import FAILED, replayed
@@ -185,6 +185,16 @@ class Side:
             }
             self._lost = other, found
         return self._lost[1]
+
+    def two_causes(self, call: Call, other: Side) -> Iterator[Edit]:
+        """The first two changes at once of a node with which its value has a partner."""
+        y = values_of(call, self.value)
+        with np.errstate(all="ignore"):
+            for edit in two_at_once(call, y, other.program):
+                z = self._first(edit, y)
+                if z is not None and self._pairs(call.names[0], z, other):
+                    yield edit
+                    return
 
     def _loss_pairs(self, call: Call, edit: Edit, other: Side) -> bool:
         """Whether the losses are those of the other program with a change."""
