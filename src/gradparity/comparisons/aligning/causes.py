@@ -95,14 +95,14 @@ def two_at_once(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Ed
     for edit in _arrangements(call, y):
         on = edit.op
         if isinstance(on, OnOther) and not on.moves:
-            for said, other in _of_arguments(on.op, numbers):
-                yield Edit(f"{edit.said}, and {said}", replace(on, op=other))
+            for said, own in _of_arguments(on.op, numbers):
+                yield Edit(f"{edit.said}, and {said}", replace(on, op=own))
     op: Any = call.op
     names = [field.name for field in arguments_of(op)]
     tried = [
-        (said, {n: getattr(other, n) for n in names if getattr(other, n) != getattr(op, n)})
-        for said, other in _of_arguments(op, numbers)
-        if type(other) is type(op)
+        (said, {n: getattr(own, n) for n in names if getattr(own, n) != getattr(op, n)})
+        for said, own in _of_arguments(op, numbers)
+        if type(own) is type(op)
     ]
     for (said, one), (more, two) in combinations(tried, 2):
         if not set(one) & set(two):
