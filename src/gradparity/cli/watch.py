@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ import click
 
 from . import options
 from .output import refuse_unwritable, show, write
+from .progress import progress_bar
 from .script import after_import, run_script
 
 if TYPE_CHECKING:
     from ..comparisons.recording.arming import Arming
     from ..comparisons.recording.differentiated import Differentiated
     from ..comparisons.recording.recording import Recording
+    from ..comparisons.running.progress import Progress
 
 
 @click.command("watch", context_settings={"allow_interspersed_args": False})
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
               help="Write the report as JSON to this file.")  # fmt: skip
 @click.option("--allow", "allow", multiple=True,
               help="Accept this convention, such as sum (repeatable).")  # fmt: skip
+@click.option("--sample", type=click.IntRange(1), metavar="N",
+              help="Of large products, judge N channels; all by default.")  # fmt: skip
 @click.option("--strict", is_flag=True,
               help="Do not accept lossy results or any op that was not judged.")  # fmt: skip
 def command(
@@ -42,6 +47,7 @@ def command(
     json_path: Path | None,
     allow: tuple[str, ...],
     strict: bool,
+    sample: int | None,
 ) -> None:
     """Run the PyTorch or JAX program SCRIPT with ARGS, and judge one of its training steps.
 
@@ -71,7 +77,8 @@ def command(
 
         with options.usage_errors():
             parse_allowed(allow)
-    watch = Watch(script, step, stop, report_path, json_path, {"allow": allow, "strict": strict})
+    settings = {"allow": allow, "strict": strict, "sample": sample}
+    watch = Watch(script, step, stop, report_path, json_path, settings)
     sys.exit(watch.run(args))
 
 
@@ -93,6 +100,8 @@ class Watch:
         self.report_path = report_path and report_path.absolute()
         self.json_path = json_path and json_path.absolute()
         self.armings: list[Arming | Differentiated] = []
+        self._bar = ExitStack()
+        self._say: Progress | None = None
         self.verdict: int | None = None
 
     def run(self, args: tuple[str, ...]) -> int:
@@ -133,12 +142,20 @@ class Watch:
         name = self.name + (f", step {self.step}" if self.step > 1 else "")
 
         def new() -> Recording:
-            return new_recording(name, framework, **self.settings)
+            return new_recording(name, framework, progress=self._progress, **self.settings)
 
         arming: Arming | Differentiated
         arming = kind(new, lambda recording: self._judged(recording, arming), self.step)
         self.armings.append(arming)
         arming.arm()
+
+    def _progress(self, message: str, done: float) -> None:
+        """Show a bar while a step is judged."""
+        if self._say is None:
+            self._say = self._bar.enter_context(progress_bar())
+        self._say(message, done)
+        if done == 1.0:
+            self._bar.close()
 
     def _judged(self, recording: Recording, by: Arming | Differentiated) -> None:
         """Print the verdict and write the files; no error in here may reach the script."""

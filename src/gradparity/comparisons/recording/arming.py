@@ -44,6 +44,9 @@ class _Switch(Listener):
             self.error = error
             self.off()
 
+    def expected(self, elements: int) -> None:
+        self._tell(lambda: self.listener.expected(elements))
+
     def called(self, call: Call) -> None:
         self._tell(lambda: self.listener.called(call))
 

@@ -14,6 +14,7 @@ from ..report.diagnosis import diagnosis
 from ..report.report import Report
 from .arming import new_recording
 from .recording import Recording
+from .thinned import check_sample
 
 __all__ = ["GradientError", "Guard", "guard"]
 
@@ -55,9 +56,11 @@ class Guard:
         name: str,
         allow: Sequence[str],
         strict: bool,
+        sample: int | None,
     ) -> None:
         self.every, self.first, self.on_fault = every, first, on_fault
         self.name, self.allow, self.strict = name, tuple(allow), strict
+        self.sample = sample
         self.steps = self.judged = 0
         self.reports: dict[int, Report] = {}
         self._due = False
@@ -100,7 +103,7 @@ class Guard:
         from ...adapters.torch.record.observer import observing
 
         name = f"{self.name} {self.steps}"
-        recording = new_recording(name, allow=self.allow, strict=self.strict)
+        recording = new_recording(name, allow=self.allow, strict=self.strict, sample=self.sample)
         self._stack.enter_context(observing(recording))
         self._recording = recording
 
@@ -129,6 +132,7 @@ def guard(
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
+    sample: int | None = None,
 ) -> Guard:
     """Judge a step of a PyTorch training loop now and then, as `record` does.
 
@@ -145,6 +149,7 @@ def guard(
     name : shown in reports, with the number of the step.
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
+    sample : of large matrix products, convolutions and attention, judge so many channels.
 
     Returns
     -------
@@ -176,5 +181,6 @@ def guard(
     check_flag("first", first)
     check_text("name", name)
     check_flag("strict", strict)
+    check_sample("guard", sample)
     parse_allowed(allow)
-    return Guard(every, first, on_fault, name, allow, strict)
+    return Guard(every, first, on_fault, name, allow, strict, sample)

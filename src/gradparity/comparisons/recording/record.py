@@ -11,15 +11,23 @@ import numpy as np
 
 from ...core.arithmetic.received import check_flag, check_text, received
 from ..explain.allowed import parse_allowed
+from ..running.progress import Progress, silent
 from .arming import new_recording
 from .recording import Recording
+from .thinned import check_sample
 
 __all__ = ["record"]
 
 
 @overload
 def record(
-    *, name: str = "step", allow: Sequence[str] = (), strict: bool = False, keep: bool = False
+    *,
+    name: str = "step",
+    allow: Sequence[str] = (),
+    strict: bool = False,
+    keep: bool = False,
+    sample: int | None = None,
+    progress: Progress | None = silent,
 ) -> AbstractContextManager[Recording]: ...
 
 
@@ -34,6 +42,8 @@ def record(
     allow: Sequence[str] = (),
     strict: bool = False,
     keep: bool = False,
+    sample: int | None = None,
+    progress: Progress | None = silent,
 ) -> Recording: ...
 
 
@@ -47,6 +57,8 @@ def record(
     allow: Sequence[str] = (),
     strict: bool = False,
     keep: bool = False,
+    sample: int | None = None,
+    progress: Progress | None = silent,
 ) -> Recording | AbstractContextManager[Recording]:
     """Watch a program, unmodified, and judge every op of it, forward and backward.
 
@@ -72,6 +84,9 @@ def record(
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
     keep : whether to keep the numbers of every node, which `align` needs.
+    sample : of matrix products, convolutions and attention with more channels (heads), so many are
+        judged, with all rows, in place of all; the report says of which.  None: everything is.
+    progress : told what is being judged and which part is done, as by `check`; None: off.
 
     Returns
     -------
@@ -100,21 +115,24 @@ def record(
     check_flag("strict", strict)
     check_flag("keep", keep)
     check_flag("taps", taps)
+    check_sample("record", sample)
     parse_allowed(allow)
+    settings = {"allow": allow, "strict": strict, "keep": keep, "sample": sample}
+    settings["progress"] = progress
     if f is None:
-        return _watched(name, allow, strict, keep)
+        return _watched(name, settings)
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
     if framework_of(args) == "jax":
         from ...adapters.jax.record.recorder import observe
 
-        recording = new_recording(name, "jax", allow=allow, strict=strict, keep=keep)
+        recording = new_recording(name, "jax", **settings)
         observe(recording, f, args, argnums, has_aux, taps=taps)
         recording.finish()
         return recording
     if argnums != 0 or has_aux or not taps:
         raise TypeError("record: argnums, has_aux and taps are for JAX, and no argument is of JAX")
-    return _called(f, args, _watched(name, allow, strict, keep))
+    return _called(f, args, _watched(name, settings))
 
 
 def framework_of(args: Any) -> str:
@@ -153,12 +171,12 @@ def _kind(leaf: Any) -> str:
 
 
 @contextmanager
-def _watched(name: str, allow: Sequence[str], strict: bool, keep: bool) -> Iterator[Recording]:
+def _watched(name: str, settings: Mapping[str, Any]) -> Iterator[Recording]:
     if "torch" not in sys.modules:
         raise RuntimeError("record watches PyTorch, which is not imported; import torch first")
     from ...adapters.torch.record.observer import observing
 
-    recording = new_recording(name, allow=allow, strict=strict, keep=keep)
+    recording = new_recording(name, **settings)
     with observing(recording):
         yield recording
     recording.finish()

@@ -15,8 +15,10 @@ from ..optimizers.in_recordings import findings_of_clipped, findings_of_update
 from ..report.graph import Graph, GraphNode
 from ..report.records import Run, environment
 from ..report.report import Report
+from ..running.progress import Progress, Steps
 from .calls import findings_of_call, findings_of_sum
 from .functions import is_loose
+from .thinned import thinned
 
 __all__ = ["ENOUGH", "Recording"]
 
@@ -43,6 +45,8 @@ class Recording(Listener):
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and every node has to be judged.
     keep : whether to keep the numbers of every node in `calls`, for `align`.
+    sample : how many channels of large matrix products and convolutions are judged; None for all.
+    progress : told which part of the backward pass is done, as by `check`.
     """
 
     def __init__(
@@ -54,9 +58,15 @@ class Recording(Listener):
         allow: Sequence[str] = (),
         strict: bool = False,
         keep: bool = False,
+        sample: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.name, self.framework, self.versions = name, framework, versions
         self.allow, self.strict, self.keep = tuple(allow), strict, keep
+        self.sample = sample
+        self._steps = Steps(progress)
+        #: The nodes of which only some channels were judged, by op.
+        self.thinned: Counter[str] = Counter()
         self.calls: list[Call] = []
         self.findings: list[Finding] = []
         self.places: dict[str, Place] = {}
@@ -83,6 +93,10 @@ class Recording(Listener):
 
     # ---- while the program runs -----------------------------------------------------------------
 
+    def expected(self, elements: int) -> None:
+        """Know how much there is to do."""
+        self._steps.left("elements", elements)
+
     def called(self, call: Call) -> None:
         """Judge one op; a function that has to be evaluated for it waits until the program ends."""
         if call.evaluate is not None:
@@ -103,10 +117,11 @@ class Recording(Listener):
         for call in self._waiting:
             self._judge(call)
         self._waiting.clear()
+        self._steps.end()
         self.closed = True
 
     def _judge(self, call: Call) -> None:
-        found = findings_of_call(call, self.allow, explain=self._wrong < EXPLAINED)
+        found = self._found(call)
         self._wrong += any(f.parity is False for f in found)
         taken = tuple(o.source for o in call.inputs if o.source)
         self._note(call.place, taken, found[0].op if found else repr(call.op))
@@ -115,6 +130,23 @@ class Recording(Listener):
         self._precisions[call.precision] += 1
         self.saw_forward = True
         self.findings += found
+        self._steps.plan("elements", 0)
+        self._steps.did(
+            "elements", f"judging {call.place.module or call.place.node}", call.elements
+        )
+
+    def _found(self, call: Call) -> list[Finding]:
+        """The findings of a call, on all of its channels or on a sample of them."""
+        explain = self._wrong < EXPLAINED
+        parts = thinned(call, self.sample) if self.sample else []
+        if not parts:
+            return findings_of_call(call, self.allow, explain=explain)
+        self.thinned[call.place.function] += 1
+        return [
+            part.placed(f)
+            for part in parts
+            for f in findings_of_call(part.call, self.allow, explain=explain)
+        ]
 
     def summed(self, total: Sum) -> None:
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
@@ -185,6 +217,9 @@ class Recording(Listener):
         return "; ".join([said, *unjudged, *self._samples_in_words()])
 
     def _samples_in_words(self) -> Iterator[str]:
+        if self.thinned:
+            ops = ", ".join(f"{name} ({n})" for name, n in self.thinned.most_common())
+            yield f"{self.sample} channels of each were judged: {ops}"
         for (steps, judged), n in Counter(self.samples.values()).items():
             if n == 1:
                 yield f"of a scan of {steps} steps, {judged} were judged"

@@ -67,6 +67,10 @@ class Steps:
         """There are n steps (more) of this kind; `cost` of one is a guess, until one is done."""
         self.kinds.setdefault(kind, _Kind(cost, 0)).left += n
 
+    def left(self, kind: Hashable, n: int, cost: float = 1.0) -> None:
+        """There are n steps of this kind left, whatever was planned."""
+        self.kinds.setdefault(kind, _Kind(cost, 0)).left = n
+
     def say(self, message: str) -> None:
         """The current step."""
         self.progress(message, self.fraction)

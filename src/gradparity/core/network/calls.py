@@ -93,6 +93,12 @@ class Call:
     added: tuple[NDArray | None, ...] = ()
     remark: str = ""
 
+    @property
+    def elements(self) -> int:
+        """How many numbers went in and came out, forward."""
+        arrays = (*(operand.array for operand in self.inputs), *self.z)
+        return sum(a.size for a in arrays if a is not None)
+
 
 @dataclass(frozen=True, eq=False)
 class Sum:
@@ -146,6 +152,9 @@ class Unjudged:
 
 class Listener:
     """Receives what a program does, while it runs; does nothing by itself."""
+
+    def expected(self, elements: int) -> None:
+        """Ops whose operands and results have so many elements are left to be told of."""
 
     def called(self, call: Call) -> None:
         """One op has run backward, or never will."""

@@ -118,6 +118,7 @@ def observe(
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(LEAKED) from error
     leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))
+    listener.expected(sum(getattr(x, "size", 0) for x in jax.tree.leaves(values)))
     for found in calls_of(walk, values, grads):
         if isinstance(found, Unjudged):
             listener.not_judged(found)

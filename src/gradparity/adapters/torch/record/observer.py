@@ -299,6 +299,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         with self.quiet():
             self.settle()
             self._backward.gradients.begin()
+            left = (observed for ref in self._unused if (observed := ref()) and not observed.done)
+            self.listener.expected(sum(t.numel() for each in left for t in each.tensors()))
         self._stepped_aside.append(_get_current_dispatch_mode() is self)
         if self._stepped_aside[-1]:
             _pop_mode()
