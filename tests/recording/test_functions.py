@@ -385,11 +385,124 @@ class Bisection(torch.autograd.Function):
         return d / (3 * of(ctx) ** 2)
 
 
-def test_a_search_says_why_it_is_not_judged() -> None:
+class WrongBisection(Bisection):
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d / (2 * of(ctx) ** 2)
+
+
+def test_a_search_is_held_to_differences() -> None:
+    """Its result is picked by comparisons, and has no gradient by the ops of its forward pass."""
     leaf = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
     with gp.record() as seen:
         Bisection.apply(leaf).sum().backward()
-    assert any("through comparisons or whole numbers alone" in u.why for u in seen.unjudged)
+    assert gp.check(seen).exit_code == 0
+    assert seen.coverage == 1.0
+    with gp.record() as seen:
+        WrongBisection.apply(leaf).sum().backward()
+    (wrong,) = [f for f in seen.findings if f.parity is False]
+    assert wrong.verdict == "mismatch"
+    assert "differences of its values" in wrong.note
+
+
+class Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        saved(ctx, x)
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d * (of(ctx).abs() <= 1)
+
+
+class Quantised(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        saved(ctx, x)
+        return x.clamp(-1, 1).mul(7).round().div(7)
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d * ((of(ctx) >= -1) & (of(ctx) <= 1))
+
+
+class Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        saved(ctx, x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d / (1 + 10 * of(ctx).abs()) ** 2
+
+
+class Hole(Sign):
+    """What passes lies on both sides of what does not."""
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d * (of(ctx).abs() >= 1)
+
+
+class Leaky(torch.autograd.Function):
+    """Not flat where the gradient passes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        saved(ctx, x)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return d * (of(ctx).abs() <= 1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("function", "convention"),
+    [(Sign, "straight-through"), (Quantised, "straight-through"), (Spike, "surrogate-gradient"),
+     (Hole, "surrogate-gradient"), (Leaky, "")],
+)  # fmt: skip
+def test_what_passes_in_a_window_and_surrogates(function: Any, convention: str, dtype: str) -> None:
+    leaf = torch.linspace(-2, 2.5, 24, dtype=getattr(torch, dtype)).requires_grad_()
+    weights = torch.linspace(1, 3, 24, dtype=leaf.dtype)
+
+    def found(allow: list[str]) -> Any:
+        with gp.record(allow=allow) as seen:
+            (function.apply(leaf) * weights).sum().backward()
+        return [f for f in seen.findings if f.parity is not True]
+
+    (wrong,) = found([])
+    assert wrong.convention == convention
+    assert wrong.verdict == ("convention" if convention else "mismatch")
+    if function in (Sign, Quantised):
+        assert "-0.8261 to 0.9348, and passes inside" in wrong.note
+    if convention:
+        assert not found([convention])
+    assert not found([f"own-gradient={function.__name__}"])
+    assert found(["own-gradient=Another"])
+
+
+def test_a_function_in_a_recording_inside_another() -> None:
+    leaf = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    apply = Cube.apply
+    with gp.record() as outer, gp.record() as inner:
+        apply(leaf).sum().backward()
+    assert gp.check([outer, inner]).exit_code == 0
+    assert outer.coverage == inner.coverage == 1.0
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        saved(ctx, x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        return 3 * d * of(ctx) ** 2
 
 
 class Long(torch.autograd.Function):

@@ -70,6 +70,8 @@ NAMES = (
     ("batchnorm-momentum", "running statistics with momentum and 1 - momentum exchanged"),
     ("padding-gradient", "a gradient for the padding row of an embedding"),
     ("straight-through", "a function whose gradient passes as if it was the identity"),
+    ("surrogate-gradient", "a gradient of a function that is constant around every point"),
+    ("own-gradient", "`own-gradient=NAME`: a function whose gradient is meant to be no derivative"),
     ("gradient-reversal", "a function that reverses the sign of the gradient"),
     ("gradient-scale", "a function that multiplies the gradient by a factor"),
     ("gradient-clipping", "a function that clips the gradient"),
@@ -88,6 +90,9 @@ NUMBERS = {
     "gradient-reversal": 0.0, "gradient-scale": 0.0, "gradient-clipping": 0.0,
 }  # fmt: skip
 
+#: The conventions that have the name of a function.
+TEXTS = frozenset({"own-gradient"})
+
 #: Two parameters that differ by less are the same.
 SAME = 1e-6
 
@@ -99,7 +104,8 @@ class Alternative:
     Attributes
     ----------
     name : one of `NAMES`, or several joined by "+".
-    parameter : the factor, eps, lambda or slope; None where there is none.
+    parameter : the factor, eps, lambda or slope, or the name of a function; None where there is
+        none.
     said : one sentence.
     instead : another op, divergence or case, or a function that gives the other reference.
     listed : its parameter is one of a short list, so each value is an alternative of its own.
@@ -108,7 +114,7 @@ class Alternative:
     """
 
     name: str
-    parameter: float | None
+    parameter: float | str | None
     said: str
     instead: Any = None
     listed: bool = False
@@ -167,14 +173,14 @@ def is_distinct(precision: Precision, quantity: Quantity, float64: Evidence | No
     return found[quantity].verdict is Verdict.CONVENTION
 
 
-def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
+def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | str | None], ...]:
     """Read the allowed conventions: names, each with the value of its parameter or None for any.
 
     Raises
     ------
     TypeError : a string instead of a list of them.
-    ValueError : an unknown name, a value for a convention without a number, or a value that its
-        number cannot be.
+    ValueError : an unknown name, a value for a convention without a number, a value that its
+        number cannot be, or no name of a function where there has to be one.
 
     >>> parse_allowed(["sum", "weight-decay=0.001"])
     (('sum', None), ('weight-decay', 0.001))
@@ -197,7 +203,13 @@ def parse_allowed(names: Iterable[str]) -> tuple[tuple[str, float | None], ...]:
                 f"convention {received(given)} is unknown;{did_you_mean(name, known)} valid names: "
                 f"{', '.join(known)}"
             )
-        parsed.append((name, _number(given, name, value) if equals else None))
+        if name in TEXTS and not value:
+            raise ValueError(
+                f"convention {received(given)}: give the name of the function, such as "
+                f"'{name}=MyFunction'"
+            )
+        of = _number if name not in TEXTS else lambda given, name, value: value
+        parsed.append((name, of(given, name, value) if equals else None))
     return tuple(parsed)
 
 
@@ -239,7 +251,9 @@ def is_allowed(alternative: Alternative, allow: Iterable[str]) -> bool:
     *others, last = alternative.name.split("+")
     p = alternative.parameter
 
-    def agrees(value: float | None) -> bool:
+    def agrees(value: float | str | None) -> bool:
+        if isinstance(p, str) or isinstance(value, str):
+            return p == value
         return value is None or (p is not None and math.isclose(p, value, rel_tol=SAME))
 
     return all((name, None) in wanted for name in others) and any(

@@ -73,7 +73,7 @@ def conventions(
     outside = measure(e, e.want.rounding).outside & ~at_kink(e)
     if not outside.any() or not np.isfinite(e.got).all():
         return
-    found: set[tuple[str, float | None]] = set()
+    found: set[tuple[str, float | str | None]] = set()
     for candidate in _candidates(place, quantity, case, trace, e):
         key = candidate.name, candidate.parameter if candidate.listed else None
         if key in found or not explains(candidate.instead, case.precision):

@@ -1,8 +1,7 @@
 """Functions with a backward pass of their own, where it is not the derivative of their ops.
 
 The ops of a forward pass that searches or iterates are the wrong thing to differentiate, so the
-function itself is asked: its values at points on a line, in float64.  A function that is meant to
-have another gradient, such as a straight-through estimator, is recognised by what it returned.
+function itself is asked: its values at points on a line, in float64.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from ...core.network.backprop import backward_pass, forward_pass
 from ...core.network.calls import Call
 from ...core.network.composed import Composed
 from ...core.network.nodes import Edge, Step
-from ..explain.allowed import Alternative, as_convention
+from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
+from .meant import SURROGATE, declared, is_piecewise_constant, meant
 
 __all__ = ["held_to_differences", "is_loose", "of_function"]
 
@@ -74,10 +74,19 @@ def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequen
     f : the mismatch.
     want : the gradient through the ops of its forward pass.
     """
+    found = _held_to_function(f, call, step, want, allow)
+    own = declared(call)
+    meant = found.parity is not True and is_allowed(own, allow)
+    return as_convention(found, [own], allow) if meant else found
+
+
+def _held_to_function(
+    f: Finding, call: Call, step: Step, want: NDArray, allow: Sequence[str]
+) -> Finding:
     position = _position(f, step)
     got = call.inputs[position].gradient
     got = np.zeros(want.shape) if got is None else got
-    named = [*_meant(call, position, np.asarray(got, np.float64))] if f.outside else []
+    named = [*meant(call, position, np.asarray(got, np.float64))] if f.outside else []
     if named:
         return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
     if call.evaluate is None:
@@ -90,6 +99,8 @@ def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequen
         found = _at_kink(f, call, position, np.asarray(got, np.float64), want)
         outside = f.verdict is Verdict.MISMATCH and f.kinks is not None  # of the valid choices
         return f if outside and found.verdict is Verdict.INCONCLUSIVE else found
+    if not np.any(want) and is_piecewise_constant(call, position):
+        return as_convention(replace(f, verdict=Verdict.MISMATCH), [SURROGATE], allow)
     if all(_is(s.measured, s.want, s.size) for s in known):
         # The ops say what the function does, and its backward is something else.
         return replace(f, note=f.note or _lost_path(call, position, np.asarray(got, np.float64)))
@@ -308,63 +319,3 @@ def _lines(elements: Sequence[Any], shape: tuple[int, ...]) -> Iterator[NDArray]
             line = np.zeros(shape)
             line[(*index[:axis], slice(None), *index[axis + 1 :])] = 1.0
             yield line
-
-
-def _is_identity(call: Call, position: int) -> bool:
-    """Whether a function returns one of its inputs for other numbers too."""
-    arrays = [np.asarray(o.array) for o in call.inputs]
-    y = np.asarray(arrays[position], np.float64)
-    other = y + 0.125 + np.arange(y.size).reshape(y.shape) / 64
-    moved = [*arrays[:position], other, *arrays[position + 1 :]]
-    out = None if call.evaluate is None else call.evaluate(moved)
-    return out is not None and np.array_equal(np.asarray(out[0]), other)
-
-
-def _passes_where_flat(call: Call, position: int, dz: NDArray) -> bool:
-    """Whether a gradient arrived where the ops have none, whatever arrives.
-
-    Elsewhere a gradient that passes may be the derivative without one of its terms.
-    """
-    other = np.random.default_rng(0).standard_normal(dz.shape)
-    arrays = [np.asarray(o.array) for o in call.inputs]
-    y = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays)
-    with np.errstate(all="ignore"):
-        z = call.op.forward(*y)
-        each = z if isinstance(z, tuple) else (z,)
-        start = tuple(
-            np.zeros(np.shape(a)) if arrived is None else other
-            for a, arrived in zip(each, call.dz, strict=False)
-        )
-        found = call.op.vjp(start if isinstance(z, tuple) else start[0], y, z)[position]
-    slope = np.zeros(dz.shape) if found is None else np.broadcast_to(np.asarray(found), dz.shape)
-    return bool(np.any((slope == 0.0) & (dz != 0.0)))
-
-
-def _meant(call: Call, position: int, got: NDArray) -> Iterator[Alternative]:
-    """What a gradient is that a user has meant to be another than the derivative."""
-    arrived = [np.asarray(dz, np.float64) for dz in call.dz if dz is not None]
-    if len(arrived) != 1 or arrived[0].shape != got.shape or not np.any(arrived[0]):
-        return
-    (dz,), y = arrived, call.inputs[position].array
-    identity = call.z[0] is not None and np.array_equal(np.asarray(call.z[0]), y)
-    identity = identity and _is_identity(call, position)
-    if np.array_equal(got, dz) and _passes_where_flat(call, position, dz):
-        said = "the gradient passes as if the function was the identity (straight-through)"
-        yield Alternative("straight-through", None, said)
-    if not identity:
-        return
-    at = np.abs(dz) > 0
-    factors = got[at] / dz[at]
-    factor = float(np.median(factors))
-    if factor and np.allclose(factors, factor, rtol=1e-5) and not np.any(got[~at]):
-        if factor < 0:
-            said = f"the gradient is reversed: it is multiplied by {factor:.6g}"
-            yield Alternative("gradient-reversal", -factor, said)
-        else:
-            yield Alternative(
-                "gradient-scale", factor, f"the gradient is multiplied by {factor:.6g}"
-            )
-    largest = float(np.abs(got).max())
-    clipped = np.abs(dz) > largest
-    if largest and clipped.any() and np.array_equal(got, np.clip(dz, -largest, largest)):
-        yield Alternative("gradient-clipping", largest, f"the gradient is clipped to {largest:.6g}")

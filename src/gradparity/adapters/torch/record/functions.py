@@ -35,11 +35,6 @@ SHAPE_ONLY = {
         *("new_zeros", "new_ones", "new_full", "new_empty", "sym_size", "sym_numel"),
     )
 }
-#: Why a search is not judged, whose result is picked among constants.
-PICKED = (
-    "its result depends on its inputs through comparisons or whole numbers alone, such as that of "
-    "a search by torch.where: the derivative of these ops is zero, and says nothing about it"
-)
 #: The most ops whose composition is evaluated.
 MOST = 4000
 
@@ -170,15 +165,21 @@ class Function:
         floats = [t for t in tensors_in(out) if t.is_floating_point()]
         outs = [t for t in tensors_in(out) if t.requires_grad]
         self.positions = [k for k, t in enumerate(floats) if t.requires_grad]
-        self.gives = [self._names.get(id(t), "") for t in outs]
+        self.gives = [self._given(t) for t in outs]
         if not all(self.gives):
-            picked = all(id(t) in self._picked for t in outs if id(t) not in self._names)
-            made = PICKED if picked else "its result is not made by the ops of its forward pass"
-            self.why = self.why or made
+            self.why = self.why or "its result is not made by the ops of its forward pass"
             if self._libraries:
                 self.why += f"; gradparity.rule({self._libraries[-1]!r}) can say what it computes"
         self._kept.clear()
         return outs
+
+    def _given(self, tensor: torch.Tensor) -> str:
+        """The name of an output; what was picked by comparisons is a constant at these inputs."""
+        if id(tensor) not in self._names and id(tensor) in self._picked:
+            name = f"c{len(self._constants)}"
+            self._constants[name] = numbers(tensor).copy()
+            return name
+        return self._names.get(id(tensor), "")
 
     def observed(self, node: Any, outs: list[torch.Tensor], name: Callable[..., str]) -> Observed:
         """The application as an observed op, whose formula is the composition."""
@@ -259,7 +260,7 @@ class Function:
 
         nodes, gives = list(self._nodes), []
         for i, name in enumerate(self.gives):
-            if name.startswith("y") or name in gives:
+            if name.startswith("y") or name in gives or name in self._constants:
                 nodes.append(Node(f"out{i}", Scale(1.0), name))
                 name = f"out{i}"
             gives.append(name)
@@ -291,10 +292,6 @@ def _is_base(tensor: torch.Tensor, those: list[torch.Tensor]) -> bool:
     return any(t is not tensor and memory_of(t) == memory for t in those)
 
 
-#: What stands for `apply` now, the last one if recordings are nested.
-_AROUND: list[Callable[..., Any]] = []
-
-
 @contextlib.contextmanager
 def wrapped_apply(around: Callable[..., Any]) -> Iterator[None]:
     """Let ``around(apply, kind, args, kwargs)`` stand for `apply` of every function.
@@ -308,9 +305,9 @@ def wrapped_apply(around: Callable[..., Any]) -> Iterator[None]:
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         own = super(kinds, cls).apply if before is None else before.__get__(None, cls)
-        return _AROUND[-1](own, cls, args, kwargs) if _AROUND else own(*args, **kwargs)
+        return around(own, cls, args, kwargs) if running else own(*args, **kwargs)
 
-    _AROUND.append(around)
+    running = True
     kinds.apply = classmethod(apply)
     try:
         yield
@@ -319,4 +316,4 @@ def wrapped_apply(around: Callable[..., Any]) -> Iterator[None]:
             del kinds.apply
         else:
             kinds.apply = before
-        _AROUND.remove(around)
+        running = False
