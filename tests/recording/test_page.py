@@ -98,7 +98,7 @@ def wrong() -> gp.Report:
 def undecided() -> gp.Report:
     x = torch.randn(3, 3, requires_grad=True)
     with gp.record(name="small") as step:
-        torch.tanh(torch.linalg.det(torch.exp(x))).backward()
+        torch._standard_gamma(torch.exp(x)).tanh().sum().backward()
     return gp.check(step)
 
 
@@ -346,7 +346,7 @@ class TestText:
 
     def test_too_few_judged_nodes_are_the_reason(self, undecided: gp.Report) -> None:
         last = " ".join(str(undecided).splitlines()[-2:])
-        assert "2 of 3 nodes judged, which is not enough" in last
+        assert "3 of 4 nodes judged, which is not enough" in last
 
     def test_a_power_of_zero_is_said_in_words(self, right: gp.Report) -> None:
         powers = [f.power for f in right.runs[0].findings if f.power]

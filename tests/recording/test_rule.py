@@ -103,7 +103,12 @@ def test_the_numbers_are_those_of_the_plain_run() -> None:
 @pytest.mark.parametrize("kind", FACTORS)
 def test_a_kernel_without_visible_ops(kind: str) -> None:
     op = OPS[kind, "hidden"]
-    (unjudged,) = recorded(op).unjudged
+    step = recorded(op)
+    assert step.by_values == {f"gradparity_tests.{kind}_hidden.default": 1}
+    assert gp.check(step).exit_code == (0 if kind == "right" else 1)
+    with gp.record(strict=True) as strictly:
+        op(torch.randn(3, 4, requires_grad=True), 1.7).sum().backward()
+    (unjudged,) = strictly.unjudged
     assert f"gradparity.rule('gradparity_tests::{kind}_hidden')" in unjudged.why
     gp.rule(f"gradparity_tests::{kind}_hidden")(lambda call: gp.ops.SiLU(call.beta))
     step = recorded(op)

@@ -274,11 +274,11 @@ class TestWhatIsNotJudged:
             y = X @ W
             for _ in range(30):
                 y = y.tanh()
-            torch.linalg.inv(y[:3, :3] + torch.eye(3)).sum().backward()
+            torch._standard_gamma(y.abs() + 1).sum().backward()
         assert len(seen.unjudged) == 1
         report = gp.check(seen)
         assert report.exit_code == 0
-        assert "linalg_inv" in report.runs[0].coverage
+        assert "_standard_gamma" in report.runs[0].coverage
 
     def test_strictly_every_node_counts(self) -> None:
         with gp.record(strict=True) as seen:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,19 +22,13 @@ from ...core.network.composed import Composed
 from ...core.network.nodes import Edge, Step
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
-from .meant import SURROGATE, declared, is_piecewise_constant, meant
+from .lines import LINES, agree, slope, slopes_near
+from .meant import declared, is_piecewise_constant, meant, of_steps
 
 __all__ = ["held_to_differences", "is_loose", "of_function"]
 
 #: A bound that is this large, relative to the gradient, says little: differences say more.
 LOOSE = 0.01
-
-#: Lines that a function is evaluated along.
-LINES = 3
-#: Relative width of a step: the third power of the error of a central difference is of this size.
-STEP = 1e-4
-#: Differences that agree to this with each other say what the derivative is.
-AGREE = 1e-5
 
 #: A derivative along a line that is off by this is wrong, whatever the ops say.
 WRONG = 1e-3
@@ -52,18 +46,6 @@ TOGETHER = "at a kink: the gradients of {} elements together are {:.6g}, and the
 CHOICE = "another choice at a kink than that of its ops, between the slopes near by"
 #: At most so many elements are held to the slopes near by.
 TESTED = 16
-#: Relative distance of points that are near a kink, and how many of them are tried.
-NEAR, PLACES = 1e-5, 6
-
-
-class Slope(NamedTuple):
-    """The derivative along a line: by differences, by the function's backward, and by its ops."""
-
-    measured: float
-    got: float
-    want: float
-    size: float
-    settled: bool
 
 
 def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequence[str]) -> Finding:
@@ -91,7 +73,7 @@ def _held_to_function(
         return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
     if call.evaluate is None:
         return _undecided(f, "it cannot be evaluated by itself")
-    slopes = [_slope(call, position, got, want, seed) for seed in range(LINES)]
+    slopes = [slope(call, position, got, want, seed) for seed in range(LINES)]
     known = [slope for slope in slopes if slope is not None]
     if len(known) < LINES:
         return _undecided(f, "it does not run in float64")
@@ -100,11 +82,12 @@ def _held_to_function(
         outside = f.verdict is Verdict.MISMATCH and f.kinks is not None  # of the valid choices
         return f if outside and found.verdict is Verdict.INCONCLUSIVE else found
     if not np.any(want) and is_piecewise_constant(call, position):
-        return as_convention(replace(f, verdict=Verdict.MISMATCH), [SURROGATE], allow)
-    if all(_is(s.measured, s.want, s.size) for s in known):
+        named = [of_steps(call, position, np.asarray(got, np.float64))]
+        return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
+    if all(agree(s.measured, s.want, s.size) for s in known):
         # The ops say what the function does, and its backward is something else.
         return replace(f, note=f.note or _lost_path(call, position, np.asarray(got, np.float64)))
-    if all(_is(s.measured, s.got, s.size) for s in known):
+    if all(agree(s.measured, s.got, s.size) for s in known):
         return replace(f, verdict=Verdict.ROUNDING, outside=0, note=RIGHT.format(LINES))
     s = max(known, key=lambda s: abs(s.measured - s.got) / s.size)
     if abs(s.measured - s.got) > WRONG * s.size:
@@ -127,7 +110,7 @@ def held_to_differences(f: Finding, call: Call, step: Step, want: NDArray) -> Fi
     got = call.inputs[position].gradient
     if call.evaluate is None or got is None:
         return f
-    slopes = [_slope(call, position, got, want, seed) for seed in range(LINES)]
+    slopes = [slope(call, position, got, want, seed) for seed in range(LINES)]
     for s in slopes:
         if s is not None and s.settled and abs(s.measured - s.got) > WRONG * s.size:
             note = WRONG_ALONG.format(s.got, s.measured)
@@ -186,66 +169,6 @@ def _undecided(f: Finding, why: str) -> Finding:
     return replace(f, verdict=Verdict.INCONCLUSIVE, note=ROUGH.format(why))
 
 
-def _is(measured: float, other: float, size: float) -> bool:
-    return abs(measured - other) <= 10 * AGREE * size
-
-
-def _slope(call: Call, position: int, got: NDArray, want: NDArray, seed: int) -> Slope | None:
-    """The derivative along a random line through one input."""
-    assert call.evaluate is not None
-    arrays = [np.asarray(o.array) for o in call.inputs]
-    y = np.asarray(arrays[position], np.float64)
-    direction = np.random.default_rng(seed).choice([-1.0, 1.0], y.shape)
-    size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
-
-    def along(h: float) -> float | None:
-        values = []
-        for sign in (1.0, -1.0):
-            moved = [*arrays[:position], y + sign * h * direction, *arrays[position + 1 :]]
-            out = call.evaluate(moved) if call.evaluate is not None else None
-            if out is None:
-                return None
-            pairs = zip(out, call.dz, strict=True)
-            values.append(sum(float((z * dz).sum()) for z, dz in pairs if dz is not None))
-        return (values[0] - values[1]) / (2 * h)
-
-    found = [along(STEP * size / 2**k) for k in range(3)]
-    if any(d is None for d in found):
-        return None
-    coarse, middle, fine = (float(d) for d in found if d is not None)
-    measured = (4 * fine - middle) / 3
-    before = (4 * middle - coarse) / 3
-    a, b = (float((g * direction).sum()) for g in (got, want))
-    scale = float(np.abs(want).sum() + np.abs(got).sum()) / 2 or 1.0
-    settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
-    settled = settled and not _bends(call, position, direction, STEP * size, scale)
-    return Slope(measured, a, b, scale, settled)
-
-
-def _loss(call: Call, position: int, y: NDArray) -> float:
-    """What a function returns for another value of one input, times the gradients that arrived."""
-    assert call.evaluate is not None
-    arrays = [np.asarray(o.array) for o in call.inputs]
-    out = call.evaluate([*arrays[:position], y, *arrays[position + 1 :]])
-    if out is None:
-        return math.nan
-    pairs = zip(out, call.dz, strict=True)
-    return sum(float((z * dz).sum()) for z, dz in pairs if dz is not None)
-
-
-def _bends(call: Call, position: int, direction: NDArray, h: float, scale: float) -> bool:
-    """Whether the slopes on the two sides differ, however near."""
-    y = np.asarray(call.inputs[position].array, np.float64)
-    at = _loss(call, position, y)
-
-    def gap(h: float) -> float:
-        both = [_loss(call, position, y + s * h * direction) for s in (1.0, -1.0)]
-        return abs(both[0] - at + (both[1] - at)) / h
-
-    wide, near = gap(h), gap(h / 4)
-    return not (near <= 10 * AGREE * scale or near <= 0.75 * wide)
-
-
 def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray) -> Finding:
     """A gradient where the function is not smooth: held to the slopes near by.
 
@@ -264,7 +187,7 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
         one[i] = 1.0
         at = [int(k) for k in np.unravel_index(i, got.shape)]
         given = float(got.ravel()[i])
-        slopes = _slopes(call, position, one.reshape(got.shape))
+        slopes = slopes_near(call, position, one.reshape(got.shape))
         if slopes is None:
             return _undecided(f, "it is not smooth here")
         low, high = min(slopes), max(slopes)
@@ -273,7 +196,7 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
             said = OUTSIDE.format(at, given, low, high)
             return replace(f, verdict=Verdict.MISMATCH, note=said)
     for line in _lines(tested[:TESTED], got.shape):
-        slopes = _slopes(call, position, line)
+        slopes = slopes_near(call, position, line)
         given = float((got * line).sum())
         size = float((np.abs(got) * line).sum()) or 1.0
         if slopes is None or max(slopes) - min(slopes) > tol / 10 * size:
@@ -286,28 +209,6 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
     if len(tested) > TESTED:
         return _undecided(f, "it is not smooth at many elements")
     return replace(f, verdict=Verdict.SUBGRADIENT, outside=0, note=CHOICE)
-
-
-def _slopes(call: Call, position: int, direction: NDArray) -> list[float] | None:
-    """Slopes along a direction on both sides of a point and near it; None if they do not settle."""
-    y = np.asarray(call.inputs[position].array, np.float64)
-    size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
-    rng, found = np.random.default_rng(0), list[tuple[float, float]]()
-    places = [y + NEAR * size * rng.uniform(-1, 1, y.shape) for _ in range(PLACES)]
-    at = _loss(call, position, y)
-    for sign in (1.0, -1.0):
-        h = sign * NEAR * size
-        two = [(_loss(call, position, y + k * direction) - at) / k for k in (h, h / 4)]
-        found.append((two[0], two[1]))
-    for near in places:
-        h = NEAR / 1000 * size
-        sides = [_loss(call, position, near + k * direction) for k in (h, -h, h / 4, -h / 4)]
-        found.append(((sides[0] - sides[1]) / (2 * h), (sides[2] - sides[3]) / (h / 2)))
-    scale = max((abs(a) for a, _ in found), default=0.0) or 1.0
-    settled = [abs(a - b) <= 1e-3 * scale for a, b in found]  # false for nan too
-    if not all(settled[:2]) or sum(settled[2:]) < PLACES / 2:
-        return None
-    return [b for (_, b), yes in zip(found, settled, strict=True) if yes]
 
 
 def _lines(elements: Sequence[Any], shape: tuple[int, ...]) -> Iterator[NDArray]:

@@ -14,7 +14,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call
 from ..explain.allowed import Alternative
 
-__all__ = ["SURROGATE", "declared", "is_piecewise_constant", "meant"]
+__all__ = ["declared", "is_piecewise_constant", "meant", "of_steps"]
 
 #: The gradient of a function that has none.
 SURROGATE = Alternative(
@@ -40,16 +40,8 @@ def meant(call: Call, position: int, got: NDArray) -> Iterator[Alternative]:
         return
     (dz,), y = arrived, call.inputs[position].array
     identity = call.z[0] is not None and np.array_equal(np.asarray(call.z[0]), y)
-    identity = identity and _is_identity(call, position)
-    flat = _is_flat(call, position, dz.shape)
-    if np.array_equal(got, dz) and np.any(flat & (dz != 0.0)):
-        said = "the gradient passes as if the function was the identity (straight-through)"
-        yield Alternative("straight-through", None, said)
-    elif (window := _window(got, dz, y, flat)) is not None:
-        between = "the gradient is zero for inputs outside of {:.4g} to {:.4g}, and passes inside"
-        said = f"{between.format(*window)} (straight-through with a window)"
-        yield Alternative("straight-through", None, said)
-    if not identity:
+    yield from _passes(got, dz, y, _is_flat(call, position, dz.shape))
+    if not identity or not _is_identity(call, position):
         return
     at = np.abs(dz) > 0
     factors = got[at] / dz[at]
@@ -66,6 +58,27 @@ def meant(call: Call, position: int, got: NDArray) -> Iterator[Alternative]:
     clipped = np.abs(dz) > largest
     if largest and clipped.any() and np.array_equal(got, np.clip(dz, -largest, largest)):
         yield Alternative("gradient-clipping", largest, f"the gradient is clipped to {largest:.6g}")
+
+
+def of_steps(call: Call, position: int, got: NDArray) -> Alternative:
+    """What a gradient is of a function that is constant around every point."""
+    arrived = [np.asarray(dz, np.float64) for dz in call.dz if dz is not None]
+    if len(arrived) == 1 and arrived[0].shape == got.shape:
+        everywhere = np.ones(got.shape, bool)
+        y = np.asarray(call.inputs[position].array)
+        return next(_passes(got, arrived[0], y, everywhere), SURROGATE)
+    return SURROGATE
+
+
+def _passes(got: NDArray, dz: NDArray, y: NDArray, flat: NDArray) -> Iterator[Alternative]:
+    """Straight-through estimators, of functions that are flat at these elements."""
+    if np.array_equal(got, dz) and np.any(flat & (dz != 0.0)):
+        said = "the gradient passes as if the function was the identity (straight-through)"
+        yield Alternative("straight-through", None, said)
+    elif (window := _window(got, dz, y, flat)) is not None:
+        between = "the gradient is zero for inputs outside of {:.4g} to {:.4g}, and passes inside"
+        said = f"{between.format(*window)} (straight-through with a window)"
+        yield Alternative("straight-through", None, said)
 
 
 def _window(got: NDArray, dz: NDArray, y: NDArray, flat: NDArray) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
+from ...core.network.calls import Call, Listener, NoFormula, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
 from ...core.optimizers.update import Clipping, Update
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
@@ -16,6 +16,7 @@ from ..report.graph import Graph, GraphNode
 from ..report.records import Run, environment
 from ..report.report import Report
 from ..running.progress import Progress, Steps
+from .by_values import findings_by_values
 from .calls import findings_of_call, findings_of_sum
 from .functions import is_loose
 from .thinned import thinned
@@ -24,6 +25,8 @@ __all__ = ["ENOUGH", "Recording"]
 
 #: The share of the nodes that has to be judged.
 ENOUGH = 0.95
+#: How many nodes of one op without a formula are held to differences.
+BY_VALUES = 50
 #: How many wrong nodes are explained while the program runs; it takes seconds for each.
 EXPLAINED = 12
 
@@ -65,6 +68,8 @@ class Recording(Listener):
         self.allow, self.strict, self.keep = tuple(allow), strict, keep
         self.sample = sample
         self._steps = Steps(progress)
+        #: The nodes without a formula that were held to their values, by op.
+        self.by_values: Counter[str] = Counter()
         #: The nodes of which only some channels were judged, by op.
         self.thinned: Counter[str] = Counter()
         self.calls: list[Call] = []
@@ -99,6 +104,9 @@ class Recording(Listener):
 
     def called(self, call: Call) -> None:
         """Judge one op; a function that has to be evaluated for it waits until the program ends."""
+        if isinstance(call.op, NoFormula):
+            self._without_formula(call, call.op)
+            return
         if call.evaluate is not None:
             alone = replace(call, evaluate=None)
             found = findings_of_call(alone, self.allow, explain=False)
@@ -115,7 +123,10 @@ class Recording(Listener):
     def finish(self) -> None:
         """The program has ended: judge what had to wait, so that nothing ran inside of it."""
         for call in self._waiting:
-            self._judge(call)
+            if isinstance(call.op, NoFormula):
+                self._judge_by_values(call, call.op)
+            else:
+                self._judge(call)
         self._waiting.clear()
         self._steps.end()
         self.closed = True
@@ -123,8 +134,7 @@ class Recording(Listener):
     def _judge(self, call: Call) -> None:
         found = self._found(call)
         self._wrong += any(f.parity is False for f in found)
-        taken = tuple(o.source for o in call.inputs if o.source)
-        self._note(call.place, taken, found[0].op if found else repr(call.op))
+        self._note(call.place, _sources(call), found[0].op if found else repr(call.op))
         if self.keep:
             self.calls.append(call)
         self._precisions[call.precision] += 1
@@ -134,6 +144,28 @@ class Recording(Listener):
         self._steps.did(
             "elements", f"judging {call.place.module or call.place.node}", call.elements
         )
+
+    def _without_formula(self, call: Call, op: NoFormula) -> None:
+        """Let an op wait whose values have to be asked; only some of each kind, as this is slow."""
+        waiting = sum(
+            isinstance(other.op, NoFormula) and other.op.function == op.function
+            for other in self._waiting
+        )
+        if self.strict or waiting >= BY_VALUES:
+            self.not_judged(Unjudged(call.place, op.why, _sources(call)))
+        else:
+            self.saw_forward = True
+            self._waiting.append(_copied(call))
+
+    def _judge_by_values(self, call: Call, op: NoFormula) -> None:
+        """Hold the gradients of an op without a formula to its values."""
+        found = findings_by_values(call, self.allow)
+        if isinstance(found, str):
+            self.not_judged(Unjudged(call.place, f"{op.why}; {found}", _sources(call)))
+            return
+        self._note(call.place, _sources(call), op.function)
+        self.by_values[op.function] += 1
+        self.findings += found
 
     def _found(self, call: Call) -> list[Finding]:
         """The findings of a call, on all of its channels or on a sample of them."""
@@ -217,6 +249,9 @@ class Recording(Listener):
         return "; ".join([said, *unjudged, *self._samples_in_words()])
 
     def _samples_in_words(self) -> Iterator[str]:
+        if self.by_values:
+            ops = ", ".join(f"{name} ({n})" for name, n in self.by_values.most_common())
+            yield f"by differences of their values alone: {ops}"
         if self.thinned:
             ops = ", ".join(f"{name} ({n})" for name, n in self.thinned.most_common())
             yield f"{self.sample} channels of each were judged: {ops}"
@@ -316,6 +351,11 @@ class Recording(Listener):
                 else:
                     done.setdefault(todo.pop())
         return list(done)
+
+
+def _sources(call: Call) -> tuple[str, ...]:
+    """The values that a call takes."""
+    return tuple(o.source for o in call.inputs if o.source)
 
 
 def _copied(call: Call) -> Call:

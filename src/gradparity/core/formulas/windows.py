@@ -228,7 +228,7 @@ class Conv(Op):
         w = w.reshape(N, g, C // g, *rest)
         w = np.transpose(w, (1, 0, *range(3, 3 + n), 2, *range(3 + n, 3 + 2 * n)))
         out = (N, *rest[:n])
-        return w.reshape(g, math.prod(out), -1), out
+        return w.reshape(g, math.prod(out), C // g * math.prod(rest[n:])), out
 
     def forward(self, *y: Array) -> Array:
         rows, out = self._rows(y[0])
@@ -290,7 +290,8 @@ class LargestOfWindows(Op):
 
     def _flat(self, w: Array) -> Array:
         """Every window as one axis, the last."""
-        return w.reshape(*w.shape[: 1 + w.ndim // 2], -1)
+        n = 1 + w.ndim // 2
+        return w.reshape(*w.shape[:n], math.prod(w.shape[n:]))
 
     def forward(self, *y: Array) -> Array:
         return self._flat(self.windows.forward(y[0])).max(axis=-1)

@@ -16,7 +16,7 @@ from ..arithmetic.arrays import NDArray
 from ..formulas.op import Op
 from ..optimizers.update import Clipping, Update
 
-__all__ = ["Call", "Listener", "Operand", "Place", "Sum", "Unjudged"]
+__all__ = ["Call", "Listener", "NoFormula", "Operand", "Place", "Sum", "Unjudged"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,23 @@ class Place:
     function: str = ""
     module: str = ""
     source: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class NoFormula(Op):
+    """An op that no formula is known of: its gradients are held to differences of its values.
+
+    Attributes
+    ----------
+    function : the framework's op.
+    why : the reason why there is none.
+    """
+
+    function: str
+    why: str
+
+    def __repr__(self) -> str:
+        return self.function
 
 
 @dataclass(frozen=True, eq=False)

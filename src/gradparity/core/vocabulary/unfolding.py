@@ -39,7 +39,8 @@ class _Columns(Op):
         """Every window of an image as a column."""
         w, n = self.windows.move(a, 0.0), len(self.kernel)
         w = np.transpose(w, (0, 1, *range(2 + n, 2 + 2 * n), *range(2, 2 + n)))
-        return w.reshape(len(a), a.shape[1] * math.prod(self.kernel), -1)
+        places = math.prod(w.shape[2 + n :])
+        return w.reshape(len(a), a.shape[1] * math.prod(self.kernel), places)
 
     def _image(self, columns: NDArray, shape: Shape) -> NDArray:
         """The adjoint: every column back where it came from, in an image of this shape."""

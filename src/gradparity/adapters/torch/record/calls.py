@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from . import aten  # noqa: F401  # the rules
 from .aten.table import Arguments, Mapped, UnmappedError, rule_of
 from .aten.tensors import format_of, is_plain, numbers, tensors_in
 from .observed import Observed, Path
+from .unmapped import by_values, evaluated
 
 __all__ = ["call_of"]
 
@@ -35,22 +37,18 @@ def call_of(
     asked : of each edge, whether the engine was asked for its gradient.
     """
     place, sources = observed.place, tuple(observed.sources.values())
-    rule = None if observed.op is None else rule_of(observed.op)
-    if observed.why:
-        return Unjudged(place, observed.why, sources)
-    if rule is None and observed.mapped is None:
-        return Unjudged(place, f"there is no formula for {observed.op}", sources)
-    if not all(is_plain(t) for t in observed.tensors()):
+    if not all(map(is_plain, observed.tensors())):
         return Unjudged(place, "sparse, complex or quantised tensors are not judged", sources)
-    try:
-        mapped = observed.mapped or _mapped(rule, observed)
-    except UnmappedError as why:
-        return Unjudged(place, f"{observed.op}: {why}", sources)
-    except ValueError as why:  # an argument that the op of the core refuses
-        return Unjudged(place, f"{observed.op}: {why}", sources)
+    mapped, why = _formula(observed)
+    evaluate = None if observed.function is None else observed.function.evaluate
+    if mapped is None:
+        mapped = by_values(observed, why)
+        if mapped is None:
+            return Unjudged(place, why, sources)
+        evaluate = evaluate or partial(evaluated, observed)
     found = [observed.outs[i] if isinstance(i, int) else observed.written_after.get(i)
              for i in mapped.outputs]  # fmt: skip
-    shapes = _other_shape(mapped, observed, found)
+    shapes = "" if why else _other_shape(mapped, observed, found)
     if shapes:
         return Unjudged(place, shapes, sources)
     inside = () if observed.function is None else observed.function.formats.values()
@@ -80,11 +78,24 @@ def call_of(
         tuple(arrived_at(i) for i in mapped.outputs),
         precision,
         again=lambda: _in_float64(observed, left, arrived, asked),
-        evaluate=None if observed.function is None else observed.function.evaluate,
+        evaluate=evaluate,
         is_function=observed.function is not None,
         names=tuple(_name_of(observed, i) for i in mapped.outputs),
         remark=f"overwritten at {where} after it ran" if (where := observed.overwritten) else "",
     )
+
+
+def _formula(observed: Observed) -> tuple[Mapped | None, str]:
+    """What the op is to the core; or None, and why it is nothing."""
+    if observed.why or observed.mapped is not None:
+        return (None if observed.why else observed.mapped), observed.why
+    rule = rule_of(observed.op)
+    if rule is None:
+        return None, f"there is no formula for {observed.op}"
+    try:
+        return _mapped(rule, observed), ""
+    except (UnmappedError, ValueError) as why:  # or an argument that the op of the core refuses
+        return None, f"{observed.op}: {why}"
 
 
 def _name_of(observed: Observed, i: Any) -> str:

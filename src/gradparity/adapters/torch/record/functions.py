@@ -60,13 +60,14 @@ class Function:
         self.arrays = [t.detach().clone() for t in self.inputs]
         self._names: dict[int, str] = {id(t): f"y{i}" for i, t in enumerate(self.inputs)}
         self._kept: list[torch.Tensor] = list(self.inputs)
-        self._picked: set[int] = set()
         self._nodes: list[Node] = []
         self._constants: dict[str, NDArray] = {}
         self._arrived: list[Any] = []
         self._ops = 0
         self._libraries: list[str] = []
         self.why = ""
+        #: Whether a rule of the user's does not fit, who is to be told.
+        self.has_wrong_rule = False
         #: Empty tensors of the number formats that its forward pass has results in.
         self.formats: dict[torch.dtype, torch.Tensor] = {}
 
@@ -83,8 +84,10 @@ class Function:
         try:
             self._add(op, given, outs)
         except (UnmappedError, ValueError) as why:
+            self.has_wrong_rule = op.namespace not in ("aten", "prims")
             self._unknown(outs, f"{op}: {why}")
         except Exception as error:  # a fault of this package must not end the user's program
+            self.has_wrong_rule = op.namespace not in ("aten", "prims")
             self._unknown(outs, f"{op}: {type(error).__name__} in gradparity: {error}")
 
     def opened(self, op: Any) -> bool:
@@ -97,11 +100,6 @@ class Function:
     def _add(self, op: Any, given: Mapping[str, Any], outs: list[torch.Tensor]) -> None:
         depends = [t for t in tensors_in(list(given.values())) if id(t) in self._names]
         written = [t for n in Observed.written(op) for t in tensors_in(given.get(n))]
-        if (depends and op._schema.name not in SHAPE_ONLY) or any(
-            id(t) in self._picked for t in tensors_in(list(given.values()))
-        ):
-            self._picked.update(map(id, outs))
-            self._kept += outs
         if not depends or op._schema.name in SHAPE_ONLY:
             if any(id(t) in self._names for t in written):
                 self._unknown(outs, f"{op} writes into a value")
@@ -165,21 +163,13 @@ class Function:
         floats = [t for t in tensors_in(out) if t.is_floating_point()]
         outs = [t for t in tensors_in(out) if t.requires_grad]
         self.positions = [k for k, t in enumerate(floats) if t.requires_grad]
-        self.gives = [self._given(t) for t in outs]
+        self.gives = [self._names.get(id(t), "") for t in outs]
         if not all(self.gives):
             self.why = self.why or "its result is not made by the ops of its forward pass"
             if self._libraries:
                 self.why += f"; gradparity.rule({self._libraries[-1]!r}) can say what it computes"
         self._kept.clear()
         return outs
-
-    def _given(self, tensor: torch.Tensor) -> str:
-        """The name of an output; what was picked by comparisons is a constant at these inputs."""
-        if id(tensor) not in self._names and id(tensor) in self._picked:
-            name = f"c{len(self._constants)}"
-            self._constants[name] = numbers(tensor).copy()
-            return name
-        return self._names.get(id(tensor), "")
 
     def observed(self, node: Any, outs: list[torch.Tensor], name: Callable[..., str]) -> Observed:
         """The application as an observed op, whose formula is the composition."""
@@ -199,8 +189,8 @@ class Function:
                     break
         try:
             made.mapped = None if self.why else self._mapped()
-        except ValueError as why:  # a rule of the user's that does not fit
-            self.why = str(why)
+        except ValueError as why:
+            self.why, self.has_wrong_rule = str(why), True
         made.why = self.why
         made.function = self
         return made
@@ -230,8 +220,9 @@ class Function:
                 return type(value)(other(each) for each in value)
             return value
 
-        state = torch.random.get_rng_state()
+        state, ordinary = torch.random.get_rng_state(), torch.get_default_dtype()
         try:
+            torch.set_default_dtype(torch.float64)
             with torch.no_grad():
                 args = [other(value) for value in self.args]
                 out = self.kind.apply(*args, **self.kwargs)
@@ -240,6 +231,7 @@ class Function:
         except Exception:  # the user's code, on numbers that it did not expect
             return None
         finally:
+            torch.set_default_dtype(ordinary)
             torch.random.set_rng_state(state)
 
     def _mapped(self) -> Mapped:
@@ -260,7 +252,7 @@ class Function:
 
         nodes, gives = list(self._nodes), []
         for i, name in enumerate(self.gives):
-            if name.startswith("y") or name in gives or name in self._constants:
+            if name.startswith("y") or name in gives:
                 nodes.append(Node(f"out{i}", Scale(1.0), name))
                 name = f"out{i}"
             gives.append(name)

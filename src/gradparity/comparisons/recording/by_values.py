@@ -1,0 +1,121 @@
+"""An op without a formula: its gradients are held to differences of its values along lines.
+
+Its values themselves are not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.precision import Precision
+from ...core.network.calls import Call
+from ...core.network.quantity import Quantity
+from ..explain.allowed import as_convention, is_allowed
+from ..findings.finding import Finding, Verdict
+from .lines import AGREE, LINES, Slope, slope
+from .meant import declared, is_piecewise_constant, of_steps
+
+__all__ = ["findings_by_values"]
+
+#: What is said of a gradient that differences confirm.
+ALONG = "it has no formula: the gradient is that of its values, as differences along {} lines show"
+#: What is said of one that they do not.
+WRONG = "along a line the gradient gives {:.6g}, and differences of the values {:.6g}"
+#: Why an op is not judged after all.
+OTHER = "evaluated again in float64 it gives other values, off by {:.2g}"
+ROUGH = "differences of its values do not settle its gradient"
+ABSENT = "it cannot be evaluated by itself in float64"
+#: A derivative along a line that is off by this part is wrong, if the op is well-conditioned.
+OFF = 1e-3
+#: Values that differ by more when the op is evaluated again are those of another function.
+SAME = 0.05
+
+
+def findings_by_values(call: Call, allow: Sequence[str]) -> list[Finding] | str:
+    """The verdict on the gradient through every input that was asked for; or why there is none."""
+    assert call.evaluate is not None
+    again = call.evaluate([np.asarray(o.array) for o in call.inputs])
+    if again is None:
+        return ABSENT
+    apart = _apart(call, again)
+    if not apart <= SAME:
+        return OTHER.format(apart)
+    found = []
+    for position, operand in enumerate(call.inputs):
+        if operand.asked and operand.source and np.asarray(operand.array).dtype.kind == "f":
+            verdict = _of_input(call, position, apart, allow)
+            if isinstance(verdict, str):
+                return verdict
+            found.append(verdict)
+    return found
+
+
+def _apart(call: Call, again: Sequence[NDArray]) -> float:
+    """How far the values are off from those in float64, relative to the largest; NaN if unlike."""
+    worst = 0.0
+    for z, wide in zip(call.z, again, strict=True):
+        if z is None:
+            continue
+        got, want = np.asarray(z, np.float64), np.asarray(wide, np.float64)
+        if got.shape != want.shape or not np.array_equal(np.isfinite(got), np.isfinite(want)):
+            return float("nan")
+        finite = np.isfinite(want)
+        size = float(np.abs(want[finite]).max(initial=0.0)) or 1.0
+        worst = max(worst, float(np.abs(got - want)[finite].max(initial=0.0)) / size)
+    return worst
+
+
+def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> Finding | str:
+    """The finding of one gradient; or why it cannot be decided.
+
+    What the values lose by rounding, the gradient may lose many times.
+    """
+    operand, node = call.inputs[position], call.place.node
+    array = np.asarray(operand.array, np.float64)
+    got = np.zeros(array.shape) if operand.gradient is None else np.asarray(operand.gradient)
+    got = got.astype(np.float64)
+    room = max(10 * AGREE, 64 * Precision.of(call.precision).unit, 30 * apart)
+    known = _along(call, position, got, symmetric=False)
+    if not _are_right(known, room) and _is_symmetric(array):
+        # A function of symmetric matrices may read one half of them.
+        known = _along(call, position, got, symmetric=True)
+    if len(known) < LINES:
+        return ABSENT
+    q = Quantity.through(operand.source, node)
+    f = Finding(q, node, repr(call.op), Verdict.ROUNDING, got.size)
+    if _are_right(known, room):
+        vacuous = not np.any(got) and all(s.measured == 0.0 for s in known)
+        verdict = Verdict.VACUOUS if vacuous else Verdict.ROUNDING
+        return replace(f, verdict=verdict, note=ALONG.format(LINES))
+    wrong = replace(f, verdict=Verdict.MISMATCH, outside=got.size)
+    if call.is_function and is_allowed(declared(call), allow):
+        return as_convention(wrong, [declared(call)], allow)
+    if is_piecewise_constant(call, position):
+        return as_convention(wrong, [of_steps(call, position, got)], allow)
+    if not all(s.settled for s in known):
+        return ROUGH
+    worst = max(known, key=_off)
+    if _off(worst) <= max(OFF, 10 * room):
+        return ROUGH
+    return replace(wrong, note=WRONG.format(worst.got, worst.measured))
+
+
+def _along(call: Call, position: int, got: NDArray, symmetric: bool) -> list[Slope]:
+    each = (slope(call, position, got, None, seed, symmetric=symmetric) for seed in range(LINES))
+    return [s for s in each if s is not None]
+
+
+def _are_right(known: Sequence[Slope], room: float) -> bool:
+    return len(known) == LINES and all(s.settled and _off(s) <= room for s in known)
+
+
+def _is_symmetric(a: NDArray) -> bool:
+    return a.ndim > 1 and a.shape[-1] == a.shape[-2] and np.array_equal(a, a.mT)
+
+
+def _off(s: Slope) -> float:
+    return abs(s.measured - s.got) / s.size

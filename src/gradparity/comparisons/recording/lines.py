@@ -1,0 +1,142 @@
+"""Derivatives of a function along lines, by differences of its values in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ...core.arithmetic.arrays import NDArray
+from ...core.network.calls import Call
+
+__all__ = ["AGREE", "LINES", "Slope", "agree", "slope", "slopes_near"]
+
+#: Lines that a function is evaluated along.
+LINES = 3
+#: Relative width of a step: the third power of the error of a central difference is of this size.
+STEP = 1e-4
+#: Differences that agree to this with each other say what the derivative is.
+AGREE = 1e-5
+#: Relative distance of points that are near a kink, and how many of them are tried.
+NEAR, PLACES = 1e-5, 6
+#: Roundings of a value, relative to the sizes of what is added up to it.
+ROUNDED = 16 * 2.0**-53
+
+
+class Slope(NamedTuple):
+    """The derivative along a line: by differences, by the function's backward, and by its ops.
+
+    Attributes
+    ----------
+    size : what they are compared with.
+    settled : whether differences over several distances agree.
+    """
+
+    measured: float
+    got: float
+    want: float
+    size: float
+    settled: bool
+
+
+def agree(measured: float, other: float, size: float) -> bool:
+    """Whether two derivatives along a line are the same, as far as differences can tell."""
+    return abs(measured - other) <= 10 * AGREE * size
+
+
+def slope(
+    call: Call,
+    position: int,
+    got: NDArray,
+    want: NDArray | None,
+    seed: int,
+    *,
+    symmetric: bool = False,
+) -> Slope | None:
+    """The derivative along a random line through one input; None if the function does not run.
+
+    Parameters
+    ----------
+    want : the gradient by its ops; None if they are not known.
+    symmetric : whether to move symmetric matrices to symmetric matrices.
+    """
+    assert call.evaluate is not None
+    arrays = [np.asarray(o.array) for o in call.inputs]
+    here = call.evaluate(arrays)
+    if here is None:
+        return None
+    y = np.asarray(arrays[position], np.float64)
+    direction = np.random.default_rng(seed).choice([-1.0, 1.0], y.shape)
+    direction = (direction + direction.mT) / 2 if symmetric else direction
+    size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
+
+    def along(h: float) -> float:
+        up, down = (loss(call, position, y + sign * h * direction) for sign in (1.0, -1.0))
+        return (up - down) / (2 * h)
+
+    coarse, middle, fine = (along(STEP * size / 2**k) for k in range(3))
+    measured = (4 * fine - middle) / 3
+    before = (4 * middle - coarse) / 3
+    if want is None:
+        added = sum(float(np.abs(z * dz).sum()) for z, dz in _pairs(here, call))
+        noise = ROUNDED * added / (STEP * size) / AGREE
+        scale = max(float(np.abs(got).sum()), abs(measured), noise) or 1.0
+        known = math.nan
+    else:
+        scale = float(np.abs(want).sum() + np.abs(got).sum()) / 2 or 1.0
+        known = float((want * direction).sum())
+    settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
+    settled = settled and not _bends(call, position, direction, STEP * size, scale)
+    return Slope(measured, float((got * direction).sum()), known, scale, settled)
+
+
+def _pairs(z: Sequence[NDArray], call: Call) -> list[tuple[NDArray, NDArray]]:
+    """The outputs of a function that a gradient arrived at, each with it."""
+    return [(np.asarray(a), dz) for a, dz in zip(z, call.dz, strict=True) if dz is not None]
+
+
+def loss(call: Call, position: int, y: NDArray) -> float:
+    """What a function returns for another value of one input, times the gradients that arrived."""
+    assert call.evaluate is not None
+    arrays = [np.asarray(o.array) for o in call.inputs]
+    out = call.evaluate([*arrays[:position], y, *arrays[position + 1 :]])
+    if out is None:
+        return math.nan
+    return sum(float((z * dz).sum()) for z, dz in _pairs(out, call))
+
+
+def _bends(call: Call, position: int, direction: NDArray, h: float, scale: float) -> bool:
+    """Whether the slopes on the two sides differ, however near."""
+    y = np.asarray(call.inputs[position].array, np.float64)
+    at = loss(call, position, y)
+
+    def gap(h: float) -> float:
+        both = [loss(call, position, y + s * h * direction) for s in (1.0, -1.0)]
+        return abs(both[0] - at + (both[1] - at)) / h
+
+    wide, near = gap(h), gap(h / 4)
+    return not (near <= 10 * AGREE * scale or near <= 0.75 * wide)
+
+
+def slopes_near(call: Call, position: int, direction: NDArray) -> list[float] | None:
+    """Slopes along a direction on both sides of a point and near it; None if they do not settle."""
+    y = np.asarray(call.inputs[position].array, np.float64)
+    size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
+    rng, found = np.random.default_rng(0), list[tuple[float, float]]()
+    places = [y + NEAR * size * rng.uniform(-1, 1, y.shape) for _ in range(PLACES)]
+    at = loss(call, position, y)
+    for sign in (1.0, -1.0):
+        h = sign * NEAR * size
+        two = [(loss(call, position, y + k * direction) - at) / k for k in (h, h / 4)]
+        found.append((two[0], two[1]))
+    for near in places:
+        h = NEAR / 1000 * size
+        sides = [loss(call, position, near + k * direction) for k in (h, -h, h / 4, -h / 4)]
+        found.append(((sides[0] - sides[1]) / (2 * h), (sides[2] - sides[3]) / (h / 2)))
+    scale = max((abs(a) for a, _ in found), default=0.0) or 1.0
+    settled = [abs(a - b) <= 1e-3 * scale for a, b in found]  # false for nan too
+    if not all(settled[:2]) or sum(settled[2:]) < PLACES / 2:
+        return None
+    return [b for (_, b), yes in zip(found, settled, strict=True) if yes]

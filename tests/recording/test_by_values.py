@@ -1,0 +1,165 @@
+"""Ops without a formula are held to differences of their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+
+F = torch.nn.functional
+G = torch.tensor([[[[0.3, -0.4], [0.71, 0.22]], [[-0.13, 0.9], [0.55, -0.62]]]])
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def positive(a: Any) -> Any:
+    return a @ a.mT + torch.eye(4, dtype=a.dtype)
+
+
+#: Losses by ops of PyTorch that have no formula here.
+RIGHT: dict[str, Any] = {
+    "inv": lambda a: torch.linalg.inv(positive(a)).square().sum(),
+    "solve": lambda a: torch.linalg.solve(positive(a), torch.ones(4, dtype=a.dtype)).exp().sum(),
+    "logdet": lambda a: torch.logdet(positive(a)),
+    "cholesky": lambda a: torch.linalg.cholesky(positive(a)).exp().sum(),
+    "eigh": lambda a: torch.linalg.eigh(positive(a))[0].square().sum(),
+    "svd": lambda a: torch.linalg.svd(a)[1].square().sum(),
+    "qr": lambda a: torch.linalg.qr(a)[1].square().sum(),
+    "normal": lambda a: -torch.distributions.MultivariateNormal(
+        torch.zeros(4, dtype=a.dtype), positive(a)
+    ).log_prob(torch.ones(4, dtype=a.dtype)),
+    "grid": lambda a: F.grid_sample(a[None, None], G.to(a.dtype), align_corners=False).exp().sum(),
+    "digamma": lambda a: torch.digamma(a.abs() + 1).square().sum(),
+    "logcumsumexp": lambda a: a.logcumsumexp(0).square().sum(),
+    "margin": lambda a: F.multi_margin_loss(a, torch.tensor([0, 1, 2, 3])),
+    "largest": lambda a: torch.zeros(4, 4, dtype=a.dtype).scatter_reduce(
+        0, torch.zeros(4, 4, dtype=torch.long), a, "amax"
+    ).exp().sum(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", RIGHT)
+def test_of_pytorch_s_own(name: str, dtype: str) -> None:
+    a = torch.randn(4, 4, dtype=getattr(torch, dtype), requires_grad=True)
+    with gp.record() as seen:
+        RIGHT[name](a).backward()
+    report = gp.check(seen)
+    assert report.exit_code == 0, report.diagnosis()
+    assert "by differences of their values alone: aten." in seen.coverage_in_words
+    with gp.record(strict=True) as seen:
+        RIGHT[name](a).backward()
+    assert gp.check(seen).exit_code == 2
+
+
+class Inverse(torch.autograd.Function):
+    """The inverse, and what its backward pass makes of it."""
+
+    how = staticmethod(lambda z, d: -z.mT @ d @ z.mT)
+
+    @classmethod
+    def forward(cls, ctx: Any, x: Any) -> Any:
+        z = torch.linalg.inv(x)
+        ctx.save_for_backward(z)
+        return z
+
+    @classmethod
+    def backward(cls, ctx: Any, d: Any) -> Any:
+        return cls.how(*ctx.saved_tensors, d)
+
+
+HOW: dict[str, Any] = {
+    "sign": lambda z, d: z.mT @ d @ z.mT,
+    "transposed": lambda z, d: -z @ d @ z.mT,
+    "factor": lambda z, d: -1.01 * z.mT @ d @ z.mT,
+    "element": lambda z, d: (-z.mT @ d @ z.mT) * (1 + torch.eye(4, dtype=z.dtype) / 50),
+    "zero": lambda z, d: torch.zeros_like(d),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["", *HOW])
+def test_of_a_function(name: str, dtype: str) -> None:
+    how = HOW.get(name, Inverse.how)
+    function: Any = type("Planted", (Inverse,), {"how": staticmethod(how)})
+    a = torch.randn(4, 4, dtype=getattr(torch, dtype), requires_grad=True)
+    with gp.record() as seen:
+        function.apply(a + 3 * torch.eye(4, dtype=a.dtype)).tanh().sum().backward()
+    report = gp.check(seen)
+    if not name:
+        assert report.exit_code == 0, report.diagnosis()
+        return
+    assert report.exit_code == 1
+    (wrong,) = [f for _, f in report.findings() if f.parity is False]
+    assert wrong.node == "Planted_1"
+    assert wrong.note.startswith("along a line the gradient gives")
+
+
+def test_a_function_that_writes_into_a_part_of_its_output() -> None:
+    class Halves(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            out = torch.empty(x.shape[0], 2 * x.shape[1])
+            out[:, : x.shape[1]] = 2 * x
+            out[:, x.shape[1] :] = x.exp()
+            ctx.save_for_backward(x)
+            return out
+
+        @staticmethod
+        def backward(ctx: Any, d: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return 2 * d[:, : x.shape[1]] + d[:, x.shape[1] :] * x.exp()
+
+    leaf = torch.randn(3, 4, requires_grad=True)
+    with gp.record() as seen:
+        Halves.apply(leaf).square().sum().backward()
+    assert gp.check(seen).exit_code == 0
+    assert seen.coverage == 1.0
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_function_that_draws_is_not_judged() -> None:
+    class Noisy(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(torch.linalg.inv(torch.eye(4) + torch.rand(4, 4) / 9))
+            return x @ torch.linalg.inv(torch.eye(4) + torch.rand_like(x) + x.detach() * 0)
+
+        @staticmethod
+        def backward(ctx: Any, d: Any) -> Any:
+            return d @ ctx.saved_tensors[0]
+
+    leaf = torch.randn(4, 4, requires_grad=True)
+    with gp.record() as seen:
+        Noisy.apply(leaf).sum().backward()
+    assert any("it gives other values" in u.why for u in seen.unjudged)
+    assert gp.check(seen).exit_code == 2
+
+
+def test_the_gradient_of_ctc_is_no_derivative_and_not_accused() -> None:
+    a = torch.randn(6, 2, 5, requires_grad=True)
+    with gp.record() as seen:
+        F.ctc_loss(
+            a.log_softmax(-1), torch.tensor([[1, 2], [2, 3]]), torch.tensor([6, 6]),
+            torch.tensor([2, 2]),
+        ).backward()  # fmt: skip
+    assert [u.place.function for u in seen.unjudged] == ["aten._ctc_loss.Tensor"]
+    assert not [f for f in seen.findings if f.parity is False]
+
+
+def test_many_of_one_kind_are_not_all_asked() -> None:
+    a = torch.rand(3, dtype=torch.float64, requires_grad=True)
+    with gp.record() as seen:
+        y = a
+        for _ in range(60):
+            y = torch.special.i1(y) + 0.1
+        y.sum().backward()
+    assert seen.by_values == {"aten.special_i1.default": 50}
+    assert len(seen.unjudged) == 10
