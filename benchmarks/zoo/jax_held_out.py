@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from .jax_models import Zoo, applied, array, installed, integers, key
+from .jax_inputs import Zoo, applied, array, installed, integers, key
 
 __all__ = ["groups"]
 
