@@ -1,4 +1,4 @@
-"""Losses of common tasks in plain JAX: contrast, diffusion, reinforcement, labelling, equilibria."""
+"""Losses of common tasks in plain JAX: contrast, diffusion, reinforcement, labels, equilibria."""
 
 from __future__ import annotations
 
@@ -359,7 +359,7 @@ def _numerics() -> Zoo:
 
     def dropped() -> Any:
         """Noise by a key that is split: dropout and Gumbel-softmax."""
-        jax, jnp = modules()
+        jax, _ = modules()
 
         def f(p: Any) -> Any:
             first, second = jax.random.split(key(4))

@@ -89,6 +89,10 @@ p("reduce_precision", lambda x: lax.reduce_precision(x, 11, 52) * x, M)
 p("copy", lambda x: jnp.exp(jnp.copy(x)), M)
 p("copy_p", lambda x: jnp.exp(jnp.array(x)), M)
 p("optimization_barrier", lambda x: jnp.exp(lax.optimization_barrier(x)), M)
+p("optimization_barrier", lambda x, y: jax.tree.map(jnp.exp, lax.optimization_barrier((x, y))), M,
+  V)  # fmt: skip
+p("device_put", lambda x: jnp.exp(jax.device_put(x)), M)
+p("device_put", lambda x, y: jax.tree.map(jnp.multiply, *[jax.device_put([x, 2, y])] * 2), M, V)
 p("name", lambda x: checkpoint_name(jnp.exp(x), "kept"), M)
 p("select_n", lambda x, y: jnp.where(x > 0, x, y), M, M)
 p("select_n", lambda x, y: jnp.where(jnp.array([True, False, True, True]), x, y), M, n(1, 4))
@@ -139,6 +143,12 @@ p("conv_general_dilated", lambda x, w: lax.conv_transpose(x, w, (2, 2), "VALID")
   n(3, 3, 2, 4))  # fmt: skip
 p("conv_general_dilated", lambda x, w: lax.conv_general_dilated(x, w, (1, 1, 1), "VALID"),
   n(1, 2, 3, 3, 3), n(2, 2, 2, 2, 2))  # fmt: skip
+p("conv_general_dilated", lambda x, w: lax.conv_general_dilated(
+    x, w, (1, 2), "SAME", batch_group_count=2), n(4, 3, 4, 5), n(6, 3, 2, 3))  # fmt: skip
+p("ragged_dot_general", lambda x, w: lax.ragged_dot(x, w, jnp.array([2, 0, 3])), n(6, 4),
+  n(3, 4, 2))  # fmt: skip
+p("reduce_window_min", lambda x: lax.reduce_window(x, np.inf, lax.min, (2, 3), (1, 2), "SAME"),
+  apart(3, 6))  # fmt: skip
 p("reduce_window_max", lambda x: lax.reduce_window(x, -np.inf, lax.max, (1, 3), (1, 2), "SAME"),
   apart(3, 6))  # fmt: skip
 p("reduce_window_sum", lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 3), (2, 1), "SAME"),

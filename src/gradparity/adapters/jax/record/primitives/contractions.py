@@ -10,7 +10,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.programs.parts import Dilate
+from .....core.programs.parts import Dilate, Index, PutAt
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, rule
 
@@ -46,11 +46,34 @@ def _is_matmul(left: list[str], right: list[str], out: list[str]) -> bool:
     return left[-1] == right[-2] and lead == right[:-2] and out == [*lead, left[-2], right[-1]]
 
 
+@rule("ragged_dot_general")
+def _(a: Operands) -> Mapped:
+    """Rows of x times the matrix of their group; rows behind the last group give zeros."""
+    p = a.params
+    numbers = p["ragged_dot_dimension_numbers"]
+    plain = ((1,), (1,)), ((), ())
+    given = tuple(tuple(map(tuple, pair)) for pair in numbers.dot_dimension_numbers)
+    if given != plain or tuple(numbers.lhs_ragged_dimensions) != (0,):
+        raise UnmappedError("other axes than those of ragged_dot")
+    sizes = np.asarray(a.ins[2])
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    rows = np.arange(len(group))
+    op = Composed(
+        "ragged_dot",
+        Node("xs", Index((True,)), "rows", "x"),
+        Node("ws", Index((True,)), "group", "w"),
+        Node("zs", ops.Einsum("mk,mkn->mn"), "xs", "ws"),
+        Node("z", PutAt((True,)), "rows", "fill", "zs"),
+        inputs=("rows", "group", "fill", "x", "w"),
+        fixed=("rows", "group", "fill"),
+    )
+    return Mapped(op, (rows, group, np.zeros(a.shape, a.outs[0].dtype), 0, 1))
+
+
 @rule("conv_general_dilated")
 def _(a: Operands) -> Mapped:
+    """With `batch_group_count`, parts of the batch become groups of channels."""
     p, d = a.params, a.params["dimension_numbers"]
-    if p["batch_group_count"] != 1:
-        raise UnmappedError(f"batch_group_count={p['batch_group_count']}")
     x, w = (np.transpose(v, spec) for v, spec in zip(a.ins, (d.lhs_spec, d.rhs_spec), strict=True))
     n = x.ndim - 2
     if not 1 <= n <= 3:
@@ -59,7 +82,18 @@ def _(a: Operands) -> Mapped:
         Node("xs", ops.Transpose(tuple(d.lhs_spec)), "x"),
         Node("ws", ops.Transpose(tuple(d.rhs_spec)), "w"),
     ]
-    before = "xs"
+    before, parts = "xs", p["batch_group_count"]
+    if parts != 1:
+        size, channels, *rest = x.shape
+        x = x.reshape(parts, size // parts, channels, *rest).swapaxes(0, 1)
+        order = (1, 0, *range(2, x.ndim))
+        x = x.reshape(size // parts, parts * channels, *rest)
+        nodes += [
+            Node("xp", ops.Reshape((parts, size // parts, channels, *rest), keep=0), "xs"),
+            Node("xt", ops.Transpose(order), "xp"),
+            Node("xg", ops.Reshape(x.shape, keep=0), "xt"),
+        ]
+        before = "xg"
     if any(k != 1 for k in p["lhs_dilation"]):
         nodes.append(Node("xd", Dilate((1, 1, *p["lhs_dilation"])), "xs"))
         before = "xd"
@@ -69,7 +103,7 @@ def _(a: Operands) -> Mapped:
         before = f"xc{i}"
     conv: Op = ops.Conv(
         x.shape[1], w.shape[0], tuple(w.shape[2:]), tuple(p["window_strides"]), pads,
-        tuple(p["rhs_dilation"]), p["feature_group_count"], bias=False,
+        tuple(p["rhs_dilation"]), p["feature_group_count"] * parts, bias=False,
     )  # fmt: skip
     nodes.append(Node("zs", conv, before, W="ws"))
     nodes.append(Node("z", ops.Transpose(tuple(map(int, np.argsort(d.out_spec)))), "zs"))

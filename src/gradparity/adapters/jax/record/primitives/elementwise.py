@@ -25,7 +25,7 @@ for _name, _op in {
     "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "square": ops.Square, "abs": ops.Abs,
     "bessel_i0e": ops.I0e, "bessel_i1e": ops.I1e, "stop_gradient": Stopped,
     "convert_element_type": Cast, "copy": ops.Identity,
-    "copy_p": ops.Identity, "optimization_barrier": ops.Identity, "name": ops.Identity,
+    "copy_p": ops.Identity, "name": ops.Identity,
 }.items():  # fmt: skip
     rule(_name)(lambda a, op=_op: Mapped(op()))  # type: ignore[misc]
 
@@ -38,6 +38,17 @@ for _name, _pair in {
     "atan2": ops.Arctan2,
 }.items():  # fmt: skip
     rule(_name)(lambda a, op=_pair: Mapped(op(), (0, 1)))  # type: ignore[misc]
+
+
+@rule("optimization_barrier", "device_put")
+def _(a: Operands) -> Mapped:
+    """Every float operand is a result, unchanged."""
+    floats = tuple(k for k, x in enumerate(a.ins) if x is not None and x.dtype.kind == "f")
+    if len(floats) == 1:
+        return Mapped(ops.Identity(), floats, floats)
+    inputs, gives = [f"y{k}" for k in floats], [f"z{k}" for k in floats]
+    nodes = (Node(z, ops.Identity(), y) for z, y in zip(gives, inputs, strict=True))
+    return Mapped(Composed("identity", *nodes, inputs=inputs, gives=gives), floats, floats)
 
 
 @rule("round")

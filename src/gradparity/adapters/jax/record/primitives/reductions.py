@@ -83,6 +83,15 @@ def _(a: Operands) -> Mapped:
     return _windows(a, lambda k, s, pad, d: ops.MaxPool(k, s, pad, d))
 
 
+@rule("reduce_window_min")
+def _(a: Operands) -> Mapped:
+    def least(k: Any, s: Any, pad: Any, d: Any) -> Op:
+        minus = ops.Scale(-1.0)
+        return chain("least", minus, ops.MaxPool(k, s, pad, d), minus)
+
+    return _windows(a, least)
+
+
 @rule("reduce_window_sum")
 def _(a: Operands) -> Mapped:
     def summed(k: Any, s: Any, pad: Any, d: Any) -> Op:
