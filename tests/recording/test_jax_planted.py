@@ -83,6 +83,9 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
         x[None, None], x[:2, :2][None, None], (1, 1), "SAME"
     ),
     "reduce_window_max": lambda x: lax.reduce_window(x, -np.inf, lax.max, (2, 2), (1, 1), "VALID"),
+    "reduce_window_min": lambda x: lax.reduce_window(x, np.inf, lax.min, (2, 2), (1, 1), "VALID"),
+    "ragged_dot_general": lambda x: lax.ragged_dot(x, jnp.stack([x.T, 2 * x.T]), jnp.array([1, 2])),
+    "psum": lambda x: jnp.exp(jax.vmap(lambda r: lax.psum(r, "rows"), axis_name="rows")(x)),
     "reduce_window_sum": lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 2), (1, 1), "VALID"),
     "dynamic_slice": lambda x: jnp.exp(lax.dynamic_slice(x, (1, 1), (2, 2))),
     "dynamic_update_slice": lambda x: jnp.exp(lax.dynamic_update_slice(x, 2 * x[:1, :2], (1, 1))),
@@ -100,7 +103,7 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
 
 
 #: Bilinear primitives, whose transposes are called in other ways.
-BY_JVP = ("mul", "dot_general", "conv_general_dilated", "scatter")
+BY_JVP = ("mul", "dot_general", "conv_general_dilated", "scatter", "ragged_dot_general")
 
 
 @contextmanager
@@ -173,7 +176,14 @@ def test_every_primitive_of_the_table_has_a_program() -> None:
     others = {
         # no gradient of their own, or the identity
         *("stop_gradient", "sign", "floor", "ceil", "round", "copy", "copy_p", "name"),
-        *("optimization_barrier", "add_any", "reduce_precision", "expand_dims", "scatter_add"),
+        *(
+            "optimization_barrier",
+            "device_put",
+            "add_any",
+            "reduce_precision",
+            "expand_dims",
+            "scatter_add",
+        ),
         # in the programs of test_jax.py
         *("stack", "tile", "top_k", "bessel_i0e", "bessel_i1e"),
     }

@@ -22,6 +22,15 @@ def _(a: Operands) -> Mapped:
     return Mapped(ops.Sum(axes) if axes else ops.Identity())
 
 
+@rule("psum")
+def _(a: Operands) -> Mapped:
+    """A sum over an axis that `vmap` gave a name, which is an axis of the array since."""
+    axes = tuple(a.params["axes"])
+    if len(a.ins) != 1 or a.params["axis_index_groups"] or any(isinstance(x, str) for x in axes):
+        raise UnmappedError(f"over {axes}")
+    return Mapped(ops.Sum(axes) if axes else ops.Identity())
+
+
 def _last(a: Operands, op: Op) -> Mapped:
     """An op along the last axis, applied along these."""
     axes, n = tuple(a.params["axes"]), a.ins[0].ndim
