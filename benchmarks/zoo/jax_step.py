@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import Any
 
+from .discrepancies import discrepancy_of
 from .run import Result, in_a_line, why
 
 __all__ = ["measure"]
@@ -63,6 +64,8 @@ def _measured(name: str, dtype: str, build: Any) -> Result:
     found = gp.check(recording).runs[0].findings
     wall = time.perf_counter() - start
     wrong = [g for g in found if g.parity is False]
+    known = [discrepancy_of("jax", recording.places[g.node].function, _format(g, dtype), g.note)
+             if g.node in recording.places else None for g in wrong]  # fmt: skip
     nearest = max((g for g in found if g.bound and g.parity is True),
                   key=lambda g: g.error / g.bound, default=None)  # fmt: skip
     plain_leaves = [x for x in jax.tree.leaves(want) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -75,7 +78,8 @@ def _measured(name: str, dtype: str, build: Any) -> Result:
         nodes=len(recording.places),
         results=sum(1 for g in found if g.elements),
         unjudged=dict(Counter(why(u) for u in recording.unjudged)),
-        alarms=[in_a_line(g) for g in wrong],
+        alarms=[in_a_line(g) for g, k in zip(wrong, known, strict=True) if k is None],
+        known=dict(Counter(k.function for k in known if k)),
         unknown=[in_a_line(g) for g in found if g.verdict == "inconclusive" and g.elements],
         same=not any(by_shape.values()),
         share=nearest.error / nearest.bound if nearest else 0.0,
@@ -83,3 +87,8 @@ def _measured(name: str, dtype: str, build: Any) -> Result:
         seconds=plain,
         ratio=wall / plain,
     )
+
+
+def _format(finding: Any, dtype: str) -> str:
+    """The number format of a finding: that of the function unless it names a coarser one."""
+    return "bfloat16" if "bfloat16" in finding.note else dtype

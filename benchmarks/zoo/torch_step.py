@@ -79,7 +79,7 @@ def measure(name: str, dtype: str, build: Build) -> Result:
     recording = recordings[0]
     found = gp.check(recording).runs[0].findings
     wrong = [f for f in found if f.parity is False]
-    known = [discrepancy_of(recording.places[f.node].function, dtype, f.note)
+    known = [discrepancy_of("torch", recording.places[f.node].function, dtype, f.note)
              if f.node in recording.places else None for f in wrong]  # fmt: skip
     nearest = max((f for f in found if f.bound and f.parity is True),
                   key=lambda f: f.error / f.bound, default=None)  # fmt: skip
