@@ -17,7 +17,7 @@ __all__ = ["groups"]
 
 def groups() -> tuple[Callable[[], Zoo], ...]:
     """The functions of each library; a group fails where the library is not installed."""
-    return (_flax, _equinox, _haiku, _keras, _plain)
+    return (_flax, _equinox, _haiku, _keras, _plain, _layers, _losses)
 
 
 def _flax() -> Zoo:
@@ -159,3 +159,219 @@ def _plain() -> Zoo:
 
     return {"plain/CTC": ctc, "plain/Flow": flow, "plain/GaussianProcess": process,
             "plain/Word2Vec": words}  # fmt: skip
+
+
+def _layers() -> Zoo:
+    installed("flax", "haiku", "keras")
+
+    def latents() -> Any:
+        """Latents that attend to the inputs, and then to themselves."""
+        n, x = import_module("flax.linen"), array(2, 9, 6)
+
+        class Perceiver(n.Module):  # type: ignore[name-defined,misc]
+            @n.compact  # type: ignore[untyped-decorator]
+            def __call__(self, x: Any) -> Any:
+                own = self.param("latents", n.initializers.normal(1.0), (1, 4, 8))
+                z = own.repeat(len(x), 0)
+                x = n.LayerNorm()(n.Dense(8)(x))
+                z = z + n.MultiHeadDotProductAttention(2)(n.LayerNorm()(z), x)
+                z = z + n.MultiHeadDotProductAttention(2, normalize_qk=True)(n.LayerNorm()(z))
+                return n.Dense(3)(z.mean(1))
+
+        return applied(Perceiver(), x)
+
+    def both_ways() -> Any:
+        nnx, x = import_module("flax.nnx"), array(2, 4, 5)
+        rngs = nnx.Rngs(0)
+        made = nnx.Bidirectional(
+            nnx.RNN(nnx.SimpleCell(5, 6, rngs=rngs)), nnx.RNN(nnx.SimpleCell(5, 6, rngs=rngs))
+        )
+        graph, params, rest = nnx.split(made, nnx.Param, ...)
+        start = import_module("jax.numpy").zeros((2, 6), x.dtype)
+
+        def f(p: Any) -> Any:
+            return nnx.merge(graph, p, rest, copy=True)(x, initial_carry=(start, start))
+
+        return f, params
+
+    def stacked() -> Any:
+        hk, jax, x = import_module("haiku"), import_module("jax"), array(2, 5, 8)
+
+        def net(x: Any) -> Any:
+            def layer(x: Any) -> Any:
+                y = hk.LayerNorm(-1, True, True)(x)
+                x = x + hk.MultiHeadAttention(2, 4, w_init=hk.initializers.VarianceScaling())(y)
+                y = hk.LayerNorm(-1, True, True)(x)
+                return x + hk.Linear(8)(jax.nn.gelu(hk.Linear(16)(y)))
+
+            return hk.experimental.layer_stack(2)(layer)(x)
+
+        made = hk.without_apply_rng(hk.transform(net))
+        params = made.init(key(), x)
+        return (lambda p: made.apply(p, x)), params
+
+    def next_block() -> Any:
+        keras, x = import_module("keras"), array(2, 8, 8, 4)
+        keras.config.set_floatx(str(x.dtype))
+        n = keras.layers
+        given = keras.Input((8, 8, 4))
+        y = n.DepthwiseConv2D(5, padding="same")(given)
+        y = n.Dense(4)(n.Activation("gelu")(n.Dense(12)(n.LayerNormalization()(y))))
+        gate = n.Dense(4, activation="sigmoid")(n.GlobalMaxPooling2D(keepdims=True)(y))
+        made = keras.Model(given, n.Add()([given, n.Multiply()([y, gate])]))
+        weights = [v.value for v in made.trainable_variables]
+        state = [v.value for v in made.non_trainable_variables]
+        return (lambda p: made.stateless_call(p, state, x, training=True)[0]), weights
+
+    return {
+        "linen/Perceiver": latents, "nnx/Bidirectional": both_ways,
+        "haiku/LayerStack": stacked, "keras/ConvNeXt": next_block,
+    }  # fmt: skip
+
+
+def _losses() -> Zoo:
+    def modules() -> tuple[Any, Any]:
+        return import_module("jax"), import_module("jax.numpy")
+
+    def hyperbolic() -> Any:
+        """Distances in the ball of Poincare, of words that are near and of others."""
+        jax, jnp = modules()
+
+        def f(p: Any) -> Any:
+            x = jnp.tanh(p) / 2
+            a, b = integers(2, 9, most=6)
+            off = ((x[a] - x[b]) ** 2).sum(-1) + 0.01
+            room = (1 - (x[a] ** 2).sum(-1)) * (1 - (x[b] ** 2).sum(-1))
+            far = jnp.arccosh(1 + 2 * off / room)
+            return jax.nn.softplus(far - 1)
+
+        return f, array(6, 3)
+
+    def twins() -> Any:
+        """Two views whose cross-correlation is to be the identity."""
+        _, jnp = modules()
+
+        def f(p: Any) -> Any:
+            views = [jnp.maximum(array(7, 5, seed=s) @ p["a"], 0) @ p["b"] for s in (1, 2)]
+            a, b = ((v - v.mean(0)) / (v.std(0) + 1e-4) for v in views)
+            c = a.T @ b / 7
+            eye = jnp.eye(4, dtype=c.dtype)
+            return ((c - eye) ** 2 * jnp.where(eye > 0, 1.0, 0.05)).sum()
+
+        return f, {"a": array(5, 6), "b": array(6, 4)}
+
+    def actor() -> Any:
+        """A squashed Gaussian policy with a temperature, judged by two critics."""
+        jax, jnp = modules()
+
+        def f(p: Any) -> Any:
+            s = array(5, 4)
+            mean, log_std = jnp.split(jnp.tanh(s @ p["actor"]) @ p["heads"], 2, -1)
+            log_std = jnp.clip(log_std, -2, 1)
+            noise = array(5, 2, seed=3)
+            u = mean + jnp.exp(log_std) * noise
+            log = (-0.5 * noise**2 - log_std).sum(-1)
+            log = log - (2 * (jnp.log(2.0) - u - jax.nn.softplus(-2 * u))).sum(-1)
+            sa = jnp.concatenate([s, jnp.tanh(u)], 1)
+            q = jnp.min(jnp.stack([sa @ array(6, seed=7), sa @ array(6, seed=8)]), 0)
+            return jnp.exp(p["temperature"]) * log - q
+
+        return f, {"actor": array(4, 8), "heads": array(8, 4), "temperature": array()}
+
+    def capsules() -> Any:
+        """Routing by agreement between capsules, three rounds of it."""
+        jax, jnp = modules()
+
+        def f(p: Any) -> Any:
+            votes = jnp.einsum("ik,ijkl->ijl", array(6, 4), p)
+            logits = jnp.zeros((6, 3), votes.dtype)
+            for _ in range(3):
+                s = jnp.einsum("ij,ijl->jl", jax.nn.softmax(logits, 1), votes)
+                norm = (s**2).sum(-1, keepdims=True)
+                v = norm / (1 + norm) * s / jnp.sqrt(norm + 1e-7)
+                logits = logits + jnp.einsum("ijl,jl->ij", votes, v)
+            return v
+
+        return f, array(6, 3, 4, 5)
+
+    def discrepancy() -> Any:
+        """The distance of two samples by kernels of several widths."""
+        _, jnp = modules()
+
+        def f(p: Any) -> Any:
+            x, y = array(6, 3) @ p, array(5, 2, seed=4)
+
+            def kernel(a: Any, b: Any) -> Any:
+                far = ((a[:, None] - b) ** 2).sum(-1)
+                return sum(jnp.exp(-far / w) for w in (0.5, 2.0, 8.0)).mean()
+
+            return kernel(x, x) - 2 * kernel(x, y) + kernel(y, y)
+
+        return f, array(3, 2)
+
+    def student() -> Any:
+        """A likelihood with heavy tails, whose degrees of freedom are learned."""
+        jax, jnp = modules()
+
+        def f(p: Any) -> Any:
+            mean, scale, df = jnp.split(jnp.tanh(array(8, 3) @ p["w"]) @ p["heads"], 3, 1)
+            df = 2 + jax.nn.softplus(df)
+            z = (array(8, 1, seed=5) - mean) / jax.nn.softplus(scale)
+            return (
+                jax.lax.lgamma(df / 2)
+                - jax.lax.lgamma((df + 1) / 2)
+                + 0.5 * jnp.log(df)
+                + jnp.log(jax.nn.softplus(scale))
+                + (df + 1) / 2 * jnp.log1p(z**2 / df)
+            )
+
+        return f, {"w": array(3, 6), "heads": array(6, 3)}
+
+    def half() -> Any:
+        """A block of a transformer in bfloat16, all of it."""
+        jax, jnp = modules()
+
+        def f(p: Any) -> Any:
+            p = jax.tree.map(lambda w: w.astype(jnp.bfloat16), p)
+            x = array(2, 6, 8).astype(jnp.bfloat16)
+
+            def normed(x: Any, scale: Any) -> Any:
+                return x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-5) * scale
+
+            q, k, v = jnp.split(normed(x, p["first"]) @ p["qkv"], 3, -1)
+            weights = jax.nn.softmax(q @ k.swapaxes(1, 2) / 3)
+            x = x + weights @ v
+            return (x + jax.nn.silu(normed(x, p["second"]) @ p["up"]) @ p["down"]).astype(
+                jnp.float32
+            )
+
+        return f, {"qkv": array(8, 24), "up": array(8, 16), "down": array(16, 8),
+                   "first": array(8), "second": array(8)}  # fmt: skip
+
+    def cells() -> Any:
+        """A cellular automaton that is learned: one update many times, each cell now and then."""
+        jax, jnp = modules()
+
+        def f(p: Any) -> Any:
+            def step(x: Any, k: Any) -> Any:
+                dims = ("NHWC", "HWIO", "NHWC")
+                y = jax.lax.conv_general_dilated(
+                    jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "wrap"),
+                    p["see"],
+                    (1, 1),
+                    "VALID",
+                    dimension_numbers=dims,
+                )
+                y = jax.nn.relu(y) @ p["do"]
+                fire = jax.random.bernoulli(k, 0.5, (*x.shape[:3], 1))
+                return jnp.clip(x + y * fire, -2, 2), None
+
+            return jax.lax.scan(step, array(1, 5, 5, 3), jax.random.split(key(3), 5))[0]
+
+        return f, {"see": array(3, 3, 3, 8), "do": 0.1 * array(8, 3)}
+
+    return {
+        "plain/Hyperbolic": hyperbolic, "plain/BarlowTwins": twins, "plain/SAC": actor,
+        "plain/Capsules": capsules, "plain/MMD": discrepancy, "plain/StudentT": student,
+        "plain/Bfloat16Block": half, "plain/Automaton": cells,
+    }  # fmt: skip

@@ -38,7 +38,7 @@ ELSEWHERE = {
     "python tests/docs/test_found.py": "the test itself runs the snippets",
     "python -m sphinx": ".ci/run builds the pages",
     "python -m benchmarks.evidence": "hours; tests/test_evidence.py counts a few of each",
-    "python with_": "libraries that the tests lack; benchmarks/zoo/page.py runs them where they are",
+    "python with_": "libraries that are not here; benchmarks/zoo/page.py runs them where they are",
     "python -m benchmarks.zoo": "hours, and models of other packages; their own environment",
 }
 #: Blocks that another test holds to the code: how they begin, and which test.
