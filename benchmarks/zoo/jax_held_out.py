@@ -183,9 +183,9 @@ def _layers() -> Zoo:
     def both_ways() -> Any:
         nnx, x = import_module("flax.nnx"), array(2, 4, 5)
         rngs = nnx.Rngs(0)
-        made = nnx.Bidirectional(
-            nnx.RNN(nnx.SimpleCell(5, 6, rngs=rngs)), nnx.RNN(nnx.SimpleCell(5, 6, rngs=rngs))
-        )
+        formats = {"dtype": x.dtype, "param_dtype": x.dtype}
+        cells = (nnx.SimpleCell(5, 6, rngs=rngs, **formats) for _ in range(2))
+        made = nnx.Bidirectional(*map(nnx.RNN, cells))
         graph, params, rest = nnx.split(made, nnx.Param, ...)
         start = import_module("jax.numpy").zeros((2, 6), x.dtype)
 
@@ -200,7 +200,9 @@ def _layers() -> Zoo:
         def net(x: Any) -> Any:
             def layer(x: Any) -> Any:
                 y = hk.LayerNorm(-1, True, True)(x)
-                x = x + hk.MultiHeadAttention(2, 4, w_init=hk.initializers.VarianceScaling())(y)
+                x = x + hk.MultiHeadAttention(2, 4, w_init=hk.initializers.VarianceScaling())(
+                    y, y, y
+                )
                 y = hk.LayerNorm(-1, True, True)(x)
                 return x + hk.Linear(8)(jax.nn.gelu(hk.Linear(16)(y)))
 
