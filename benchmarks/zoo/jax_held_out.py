@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from .jax_inputs import Zoo, applied, array, installed, integers, key
+from .jax_inputs import Zoo, applied, array, installed, integers, keras_in, key
 
 __all__ = ["groups"]
 
@@ -89,7 +89,7 @@ def _keras() -> Zoo:
     def built(make: Callable[[Any, Any], Any], *shape: int) -> Any:
         def build() -> Any:
             keras, x = import_module("keras"), array(*shape)
-            keras.config.set_floatx(str(x.dtype))
+            keras_in(keras, x)
             made = make(keras, keras.layers)
             weights = [v.value for v in made.trainable_variables]
             state = [v.value for v in made.non_trainable_variables]
@@ -214,7 +214,7 @@ def _layers() -> Zoo:
 
     def next_block() -> Any:
         keras, x = import_module("keras"), array(2, 8, 8, 4)
-        keras.config.set_floatx(str(x.dtype))
+        keras_in(keras, x)
         n = keras.layers
         given = keras.Input((8, 8, 4))
         y = n.DepthwiseConv2D(5, padding="same")(given)

@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["IMAGE", "Build", "Zoo", "applied", "array", "installed", "integers", "key"]
+__all__ = ["IMAGE", "Build", "Zoo", "applied", "array", "installed", "integers", "keras_in", "key"]
 
 #: Builds a function of its parameters, and them.
 Build = Callable[[], tuple[Callable[[Any], Any], Any]]
@@ -38,6 +38,12 @@ def array(*shape: int, seed: int = 1) -> Any:
 def integers(*shape: int, most: int = 20, seed: int = 2) -> Any:
     """Integers below `most`."""
     return import_module("jax").random.randint(key(seed), shape, 0, most)
+
+
+def keras_in(keras: Any, x: Any) -> None:
+    """Let layers of Keras compute in the format of an array."""
+    keras.config.set_floatx(str(x.dtype))
+    keras.config.set_dtype_policy(str(x.dtype))
 
 
 def applied(module: Any, *x: Any, **rngs: Any) -> tuple[Any, Any]:

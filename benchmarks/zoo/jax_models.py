@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from . import jax_networks, jax_tasks
-from .jax_inputs import IMAGE, Build, Zoo, applied, array, installed, integers, key
+from .jax_inputs import IMAGE, Build, Zoo, applied, array, installed, integers, keras_in, key
 
 __all__ = ["groups"]
 
@@ -263,7 +263,7 @@ def _keras() -> Zoo:
         def build() -> Any:
             keras = import_module("keras")
             x = integers(*shape) if ids else array(*shape)
-            keras.config.set_floatx(str(array(1).dtype))
+            keras_in(keras, array(1))
             made = make(keras, keras.layers)
             weights = [v.value for v in made.trainable_variables]
             state = [v.value for v in made.non_trainable_variables]

@@ -30,6 +30,8 @@ FUNCTIONS_OF_ONE = {
     *("erfc", "erf_inv", "lgamma", "rsqrt", "cbrt", "pow", "atan2", "asin", "acos", "atan"),
     *("sinh", "cosh", "asinh", "acosh", "atanh", "digamma", "bessel_i0e", "bessel_i1e"),
 }
+#: Primitives that move elements one to one, or round them.
+MOVES = {"reshape", "squeeze", "expand_dims", "transpose", "convert_element_type"}
 #: Parameters of primitives that are dtypes of results.
 DTYPES = ("preferred_element_type", "new_dtype", "out_dtype")
 FORMATS = ("float64", "float32", "float16", "bfloat16")
@@ -84,13 +86,38 @@ def samples_of(walk: Walk) -> Iterator[tuple[str, int, int]]:
 def _compiled(call: Call, walk: Walk, grads: Mapping[Key, Any], step: tuple[int, ...]) -> Call:
     """The call with what XLA may compute anew for it: its inputs, and sums of gradients."""
     inputs = tuple(replace(o, made=_roundings(walk, o.source)) for o in call.inputs)
-    added = []
-    for name in call.names:
-        uses = walk.uses.get(name, [])
-        each = [np.abs(numbers(grads[key])) for key, _ in uses]
-        each = [a[step] if step else a for a in each]
-        added.append(sum(each[1:], each[0]) if len(each) > 1 else None)
+    added = [_summed(walk, grads, name, step) for name in call.names]
     return replace(call, inputs=inputs, added=tuple(added))
+
+
+def _summed(
+    walk: Walk, grads: Mapping[Key, Any], name: str, step: tuple[int, ...]
+) -> NDArray | None:
+    """The sum of the sizes of the gradients by the uses of a value; None if there is no sum.
+
+    A sum of n products has n roundings, and the bound allows two of what is returned here.
+    XLA fuses reshapes, transposes and casts with what comes before, so a value that only they use
+    has the sum of the value behind them.
+    """
+    uses = walk.uses.get(name, [])
+    each = [np.abs(numbers(grads[key])) for key, _ in uses]
+    each = [a[step] if step else a for a in each]
+    if len(each) != 1:
+        return sum(each[1:], each[0]) * (max(len(each), 2) / 2) if each else None
+    reader = walk.equations.get(uses[0][0][:-2])
+    if reader is None or reader.eqn.primitive.name not in MOVES or len(reader.names) != 1:
+        return None
+    if bool(reader.lengths) != bool(step):
+        return None
+    behind = _summed(walk, grads, reader.names[0], step)
+    if behind is None:
+        return None
+    if reader.eqn.primitive.name == "transpose":
+        return np.transpose(behind, np.argsort(reader.eqn.params["permutation"]))
+    if reader.eqn.primitive.name == "convert_element_type":
+        taken, given = (v.aval.dtype for v in (reader.eqn.invars[0], reader.eqn.outvars[0]))
+        behind = behind * max(float(jnp.finfo(given).eps / jnp.finfo(taken).eps), 1.0)
+    return behind.reshape(each[0].shape)
 
 
 def _roundings(walk: Walk, name: str) -> float:
