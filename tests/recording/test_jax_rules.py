@@ -57,3 +57,31 @@ def test_a_rule_agrees_with_jax(program: Program, dtype: str) -> None:
 def test_every_rule_has_a_program() -> None:
     exercised = {name for program in PROGRAMS for name in program.ops.split()}
     assert set(RULES) == exercised
+
+
+def test_a_value_has_the_sum_of_gradients_behind_its_reshapes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """XLA fuses these with the sum, and computes it anew for the reader."""
+    from gradparity.adapters.jax.record import recorder
+
+    calls, original = {}, recorder.calls_of
+
+    def spied(*given: Any) -> Any:
+        for call in original(*given):
+            calls.setdefault(call.place.function, call)
+            yield call
+
+    monkeypatch.setattr(recorder, "calls_of", spied)
+
+    def f(x: Any) -> Any:
+        y = jnp.sin(x).reshape(2, 6).T
+        return (2 * y - jnp.exp(y)).sum()
+
+    x = jnp.arange(12.0).reshape(3, 4) / 12
+    assert gp.check(gp.record(f, x)).exit_code == 0
+    want = 2 + np.exp(np.sin(np.asarray(x)))
+    np.testing.assert_allclose(calls["sin"].added[0], want, rtol=1e-5)
+    np.testing.assert_allclose(calls["reshape"].added[0], want.reshape(2, 6), rtol=1e-5)
+    np.testing.assert_allclose(calls["transpose"].added[0], want.reshape(2, 6).T, rtol=1e-5)
+    assert calls["exp"].added[0] is None
