@@ -17,7 +17,7 @@ __all__ = ["groups"]
 
 def groups() -> tuple[Callable[[], Zoo], ...]:
     """The functions of each library; a group fails where the library is not installed."""
-    return (_flax, _equinox, _haiku, _keras, _plain, _layers, _losses)
+    return (_flax, _equinox, _keras, _plain, _layers, _losses)
 
 
 def _flax() -> Zoo:
@@ -64,23 +64,6 @@ def _equinox() -> Zoo:
         return f, params
 
     return {"equinox/Rotary": rotary}
-
-
-def _haiku() -> Zoo:
-    installed("haiku")
-
-    def quantised() -> Any:
-        hk, x = import_module("haiku"), array(4, 6)
-
-        def net(x: Any) -> Any:
-            found = hk.nets.VectorQuantizer(3, 5, 0.25)(hk.Linear(3)(x), is_training=True)
-            return hk.Linear(6)(found["quantize"]), found["loss"]
-
-        made = hk.transform_with_state(net)
-        params, state = made.init(key(), x)
-        return (lambda p: made.apply(p, state, key(), x)[0]), params
-
-    return {"haiku/VectorQuantizer": quantised}
 
 
 def _keras() -> Zoo:

@@ -1,4 +1,4 @@
-"""Networks of Flax and Equinox: U-Net, ViT, Llama, experts, scanned layers, mixed precision."""
+"""Networks of Flax, Equinox and Haiku: U-Net, ViT, Llama, experts, scanned layers, mixed precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["groups"]
 
 def groups() -> tuple[Callable[[], Zoo], ...]:
     """The functions of each library; a group fails where the library is not installed."""
-    return (_linen, _nnx, _equinox)
+    return (_linen, _nnx, _equinox, _haiku)
 
 
 def _linen() -> Zoo:
@@ -256,3 +256,20 @@ def _equinox() -> Zoo:
         return f, params
 
     return {"equinox/Ensemble": ensemble, "equinox/BatchNorm": normed}
+
+
+def _haiku() -> Zoo:
+    installed("haiku")
+
+    def quantised() -> Any:
+        hk, x = import_module("haiku"), array(4, 6)
+
+        def net(x: Any) -> Any:
+            found = hk.nets.VectorQuantizer(3, 5, 0.25)(hk.Linear(3)(x), is_training=True)
+            return hk.Linear(6)(found["quantize"]), found["loss"]
+
+        made = hk.transform_with_state(net)
+        params, state = made.init(key(), x)
+        return (lambda p: made.apply(p, state, key(), x)[0]), params
+
+    return {"haiku/VectorQuantizer": quantised}
