@@ -1,4 +1,4 @@
-"""Networks of Flax, Equinox and Haiku: U-Net, ViT, Llama, experts, scanned layers, mixed precision."""
+"""Networks of Flax, Equinox and Haiku: U-Net, ViT, Llama, experts, layers in a scan, bfloat16."""
 
 from __future__ import annotations
 
