@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "main"]
 #: Command -> its file here, in the order of `gradparity --help`.
 COMMANDS = {
     "watch": "watch",
+    "align": "align",
     "check": "check",
     "compare": "compare",
     "list": "listing",

@@ -1,13 +1,16 @@
-"""Targets of a command: the built-in cases, or ``package.module:object``."""
+"""Targets of a command: the built-in cases, ``package.module:object``, or ``file.py:object``."""
 
 from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
-__all__ = ["builtin", "load"]
+__all__ = ["apart", "builtin", "load", "program"]
 
 
 def builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
@@ -61,3 +64,90 @@ def load(target: str) -> tuple[Any, dict[str, str]]:
             name = target if alone else f"{target}[{i}]"
             cases[i] = Case.random(case, name=name)
     return cases, {}
+
+
+#: What a function that makes a program returns.
+MADE = "a function without arguments that returns (f, args) or (f, *args), as gp.record takes them"
+
+
+def program(target: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """The function and its arguments that ``file.py:make`` or ``package.module:make`` returns.
+
+    Raises
+    ------
+    ValueError : there is no such function, or it fails or returns something else.
+    """
+    from ..adapters.base import required
+    from ..comparisons.running.raised import raised
+    from ..core.arithmetic.received import received
+
+    where, _, name = target.rpartition(":")
+    if not where or not name:
+        raise ValueError(
+            f"{target!r} does not name a function; write file.py:make or package.module:make"
+        )
+    if where.endswith(".py") and not Path(where).is_file():
+        raise ValueError(f"cannot load {target!r}: there is no file {where}")
+    try:
+        make = _named(where, name)
+    except (Exception, SystemExit) as error:  # the target's own code may do anything
+        raise ValueError(f"cannot load {target!r}: it {raised(error)}") from error
+    if not callable(make):
+        raise ValueError(f"{target!r} is {received(make)}; give {MADE}")
+    if required(make):
+        raise ValueError(f"{target!r} takes arguments; give {MADE}")
+    try:
+        made = make()
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"cannot call {target!r}: it {raised(error)}") from error
+    if type(made) is not tuple or not made or not callable(made[0]):
+        raise ValueError(f"{target!r} returned {received(made)}; give {MADE}")
+    f, *args = made
+    if len(args) == 1 and type(args[0]) is tuple:
+        return f, args[0]
+    return f, tuple(args)
+
+
+def _named(where: str, name: str) -> Any:
+    """An object of a module, or of a file whose folder is searched first for what it imports."""
+    if not where.endswith(".py"):
+        sys.path.insert(0, "")
+        return pkgutil.resolve_name(f"{where}:{name}")
+    path = Path(where).resolve()
+    sys.path.insert(0, str(path.parent))
+    own = path.stem if path.stem not in sys.modules else f"_{path.stem}_of_gradparity"
+    spec = spec_from_file_location(own, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{where} is not a Python file")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return pkgutil.resolve_name(f"{spec.name}:{name}")
+
+
+@contextmanager
+def apart(target: str) -> Iterator[None]:
+    """Forget at the end of the block what a target in another folder imported from there.
+
+    So two versions of a program may import modules of the same names from folders of their own.
+    """
+    where = target.rpartition(":")[0]
+    folder = Path(where).resolve().parent if where.endswith(".py") else Path.cwd()
+    path, before = list(sys.path), dict(sys.modules)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if before.get(name) is module or not file:
+                continue
+            own = Path(file)
+            if own.is_relative_to(folder) and "site-packages" not in own.parts:
+                del sys.modules[name]
+                if name in before:
+                    sys.modules[name] = before[name]
