@@ -152,3 +152,38 @@ class TestReport:
         page = (pytester.path / "found.html").read_text(encoding="utf-8")
         assert "training" in page
         assert "test_wrong" in page
+
+
+ALIGNED = """
+import torch
+import gradparity as gp
+
+def recorded(name, slope):
+    torch.manual_seed(0)
+    x, w = torch.randn(5, 3), torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    loss = lambda w: torch.nn.functional.leaky_relu(x.double() @ w, slope).square().sum()
+    return gp.record(loss, w, name=name, keep=True)
+"""
+
+
+class TestAlign:
+    def test_programs_that_are_the_same_and_not(
+        self, pytester: pytest.Pytester, project: Project
+    ) -> None:
+        project(ALIGNED, """
+            def test_same(gradparity):
+                report = gradparity.align(recorded("old", 0.1), recorded("new", 0.1))
+                assert report.exit_code == 0
+
+            def test_other(gradparity):
+                gradparity.align(recorded("old", 0.1), recorded("new", 0.2))
+
+            def test_one_alone(gradparity):
+                with pytest.raises(TypeError, match="give a recording"):
+                    gradparity.align(recorded("old", 0.1), 3)
+        """)  # fmt: skip
+        result = pytester.runpytest()
+        result.assert_outcomes(passed=2, failed=1)
+        said = "E*AssertionError: 'old' and 'new' differ: they first part at 'leaky_relu_1'*"
+        result.stdout.fnmatch_lines([said, "*0.1 here and 0.2 there*"])
+        assert "concluded" not in result.stdout.str()

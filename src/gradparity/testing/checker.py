@@ -74,6 +74,16 @@ class Checker:
         given = {n: v for n, v in self.settings.options.items() if n in ("allow", "strict")}
         return Recorded({**given, **options})
 
+    def align(self, one: Recording, other: Recording) -> Report:
+        """`gradparity.align`: the report if two recorded programs are the same.
+
+        Otherwise the test fails; the message begins with where they first part and why.
+        """
+        __tracebackhide__ = True
+        import gradparity
+
+        return concluded(gradparity.align(one, other))
+
     def check_adapter(self, adapter: Any, **options: Any) -> Any:
         """`gradparity.testing.check_adapter`; skipped where the framework is not installed."""
         __tracebackhide__ = True
