@@ -19,6 +19,7 @@ from .comparisons import judge as judge
 from .comparisons import map_parameters as map_parameters
 from .comparisons import record as record
 from .comparisons import rule as rule
+from .comparisons import transfer as transfer
 from .core import Case as Case
 from .core import Network as Network
 from .core import Node as Node
@@ -56,4 +57,5 @@ __all__ = [
     "record",
     "rule",
     "testing",
+    "transfer",
 ]

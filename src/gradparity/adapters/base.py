@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..core.arithmetic.arrays import NDArray
 from ..core.arithmetic.received import received
 from ..core.network.case import Case
 from ..core.network.network import Network
@@ -20,6 +21,7 @@ from ..core.network.trace import Trace
 __all__ = [
     "Adapter",
     "AdapterError",
+    "Bits",
     "DeviceError",
     "InPlaceError",
     "Trainer",
@@ -78,6 +80,19 @@ def required(function: Callable[..., Any]) -> int | None:
         return None
     by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return sum(p.default is p.empty for p in by_place)
+
+
+class Bits(NamedTuple):
+    """An array of any dtype, also of those that NumPy lacks, such as bfloat16.
+
+    Attributes
+    ----------
+    array : its elements as unsigned integers.
+    dtype : the name of its dtype.
+    """
+
+    array: NDArray
+    dtype: str
 
 
 class Trainer(NamedTuple):

@@ -18,6 +18,7 @@ lecture/    formulas read off the code, and whole training runs side by side
 
 from .aligning.align import align
 from .aligning.parameters import Match, ParameterMap, map_parameters
+from .aligning.transfer import transfer
 from .atlas.probe import probe
 from .check.check import check
 from .check_op.own_op import OwnOp, check_op
@@ -71,4 +72,5 @@ __all__ = [
     "record",
     "rule",
     "selftest",
+    "transfer",
 ]

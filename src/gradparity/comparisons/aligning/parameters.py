@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, combinations, permutations
 
 import numpy as np
@@ -13,10 +14,12 @@ from ..recording.recording import Recording
 from .checked import check_recordings
 from .values import Partners, Program
 
-__all__ = ["Match", "ParameterMap", "map_parameters"]
+__all__ = ["Leaves", "Match", "ParameterMap", "index_of", "map_parameters"]
 
 #: The most arrays that one may be packed from, and the most of one kind that are tried together.
 PARTS, MOST = 4, 16
+#: The most layers or experts that are stacked in one array.
+STACKED = 128
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,28 @@ class Match:
     proof: str
     also: tuple[str, ...] = ()
 
+    def inverse(self) -> Match:
+        """The match from the second program to the first one."""
+        layout = self.layout
+        for a, b in (("split along", "packed along"), ("packed along", "split along")):
+            if self.layout.startswith(a):
+                layout = self.layout.replace(a, b)
+        found = re.fullmatch(r"axes \(([^)]*)\)(?:, mirrored along \(([^)]*)\))?", self.layout)
+        if found:
+            order, mirrored = _numbers(found[1]), _numbers(found[2] or "")
+            layout = f"axes {tuple(map(order.index, range(len(order))))}"
+            turned = tuple(sorted(map(order.index, mirrored)))
+            layout += f", mirrored along {turned}" if turned else ""
+        return Match(self.other, self.one, layout, self.proof, self.also)
+
     def __str__(self) -> str:
         also = f", or {', '.join(self.also)}" if self.also else ""
         names = f"{' + '.join(self.one)} -> {' + '.join(self.other)}{also}"
         return f"{names}: {self.layout} (by {self.proof})"
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(n) for n in text.split(",") if n.strip()]
 
 
 @dataclass(frozen=True)
@@ -53,12 +74,24 @@ class ParameterMap:
     matches : those that are the same.
     only_one, only_other : names of those without a match.
     unused : names of those whose gradient is zero, in either program.
+    sides : the parameters of either program.
     """
 
     matches: tuple[Match, ...]
     only_one: tuple[str, ...]
     only_other: tuple[str, ...]
     unused: tuple[str, ...]
+    sides: tuple[Leaves, Leaves] = field(repr=False, compare=False)
+
+    def inverse(self) -> ParameterMap:
+        """The map from the second program to the first one."""
+        return ParameterMap(
+            tuple(match.inverse() for match in self.matches),
+            self.only_other,
+            self.only_one,
+            self.unused,
+            self.sides[::-1],
+        )
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
         """The names in the other program of a parameter of the first one."""
@@ -105,7 +138,7 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
     [('transposed', 'values and gradients')]
     """
     check_recordings("map_parameters", one, other)
-    first, second = _Leaves(Program.of(one)), _Leaves(Program.of(other))
+    first, second = Leaves(Program.of(one)), Leaves(Program.of(other))
     near = max(first.near, second.near)
     found: list[Match] = []
     found += _single(first, second, near)
@@ -124,22 +157,26 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
     silent = [n for side in (first, second) for n, g in side.gradient.items() if not np.any(g)]
     return ParameterMap(
         tuple(found),
-        tuple(n for n in first.value if n not in mine),
-        tuple(n for n in second.value if n not in theirs),
+        tuple(n for n in first.names if n not in mine),
+        tuple(n for n in second.names if n not in theirs),
         tuple(dict.fromkeys(silent)),
+        (first, second),
     )
 
 
-class _Leaves:
-    """The parameters of a program: values and gradients by name."""
+class Leaves:
+    """The parameters of a program: values and gradients by name, and whose arrays they are."""
 
     def __init__(self, program: Program) -> None:
+        self.framework = program.recording.framework
         self.value = dict(program.leaves)
+        #: Also of those of which a loop has only ever taken a slice, so that the whole is unknown.
+        self.names = tuple({**self.value, **program.recording.leaves})
         self.gradient = {n: t.got for n, t in program.recording.leaves.items() if n in self.value}
         self.near = program.near
 
 
-def _single(one: _Leaves, other: _Leaves, near: float) -> Iterator[Match]:
+def _single(one: Leaves, other: Leaves, near: float) -> Iterator[Match]:
     """One parameter there for one here."""
     pool = Partners(other.value, near)
     for name, value in one.value.items():
@@ -154,7 +191,7 @@ def _single(one: _Leaves, other: _Leaves, near: float) -> Iterator[Match]:
         yield Match((name,), (same[0],), same[1], same[2], also)
 
 
-def _layout(one: _Leaves, other: _Leaves, a: str, b: str, near: float) -> tuple[str, str]:
+def _layout(one: Leaves, other: Leaves, a: str, b: str, near: float) -> tuple[str, str]:
     """How one parameter lies in the other program, and what proves it."""
     said = "other order"
     for words, axes, mirrored in _arrangements(one.value[a].ndim):
@@ -181,6 +218,43 @@ def _arrangements(n: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...
             yield said, axes, mirrored
 
 
+def index_of(value: NDArray, other: NDArray, gradients: tuple[NDArray, NDArray], near: float
+             ) -> NDArray | None:  # fmt: skip
+    """For every element of `other` which element of `value`, counted flat, it is.
+
+    None if that cannot be told, as of equal elements in no regular order.
+    """
+    for a, b, turned in ((value, other, False), (other, value, True)):
+        index = np.arange(a.size).reshape(a.shape)
+        first: NDArray | None = None
+        for _, axes, mirrored in _arrangements(a.ndim):
+            if not _lies(a, b, axes, mirrored, near):
+                continue
+            flipped = np.flip(index, mirrored) if mirrored else index
+            found = np.transpose(flipped, axes).reshape(b.shape)
+            if first is None:
+                first = found
+            if _lies(*(gradients[::-1] if turned else gradients), axes, mirrored, near):
+                first = found
+                break
+        if first is not None:
+            return _inverse(first, other.shape) if turned else first
+    mine, theirs = np.argsort(value, axis=None), np.argsort(other, axis=None)
+    ascending = value.ravel()[mine]
+    if not np.array_equal(ascending, other.ravel()[theirs]) or not (np.diff(ascending) > 0).all():
+        return None
+    order = np.empty(other.size, np.intp)
+    order[theirs] = mine
+    return order.reshape(other.shape)
+
+
+def _inverse(index: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """The other way round: for every element of an array of this shape its place in `index`."""
+    order = np.empty(index.size, np.intp)
+    order[index.ravel()] = np.arange(index.size)
+    return order.reshape(shape)
+
+
 def _lies(a: NDArray, b: NDArray, axes: tuple[int, ...], mirrored: tuple[int, ...], near: float
           ) -> bool:  # fmt: skip
     moved = np.transpose(np.flip(a, mirrored) if mirrored else a, axes).ravel()
@@ -192,7 +266,7 @@ def _near(a: NDArray, b: NDArray, near: float) -> bool:
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= near * size)
 
 
-def _packed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> list[Match]:
+def _packed(one: Leaves, other: Leaves, near: float, found: list[Match]) -> list[Match]:
     """One parameter here that the other program has in parts."""
     mine = {n for m in found for n in m.one}
     theirs = {n for m in found for n in (*m.other, *m.also)}
@@ -201,7 +275,10 @@ def _packed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> li
     for name, value in one.value.items():
         if name in mine:
             continue
-        for axis, parts in ((a, k) for a in range(value.ndim) for k in range(2, PARTS + 1)):
+        tried = [(axis, k) for axis in range(value.ndim) for k in range(2, PARTS + 1)]
+        if value.ndim > 1 and PARTS < value.shape[0] <= STACKED:
+            tried.append((0, value.shape[0]))
+        for axis, parts in tried:
             if value.shape[axis] % parts:
                 continue
             slices = np.split(value, parts, axis)
@@ -223,7 +300,7 @@ def _packed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> li
     return matches
 
 
-def _summed(one: _Leaves, other: _Leaves, near: float, found: list[Match]) -> list[Match]:
+def _summed(one: Leaves, other: Leaves, near: float, found: list[Match]) -> list[Match]:
     """Parameters here that the other program has as their sum: they have the same gradient."""
     mine = {n for m in found for n in m.one}
     theirs = {n for m in found for n in (*m.other, *m.also)}

@@ -132,7 +132,7 @@ def record(
         return recording
     if argnums != 0 or has_aux or not taps:
         raise TypeError("record: argnums, has_aux and taps are for JAX, and no argument is of JAX")
-    return _called(f, args, _watched(name, settings))
+    return _called(f, args, _watched(name, settings, _parameters(args)))
 
 
 def framework_of(args: Any) -> str:
@@ -170,14 +170,23 @@ def _kind(leaf: Any) -> str:
     return "jax" if any(isinstance(x, jax.Array) for x in jax.tree.leaves(leaf)) else ""
 
 
+def _parameters(args: tuple[Any, ...]) -> dict[str, Any]:
+    """The parameters by name of the one module among the arguments, of which only parts may run."""
+    torch = sys.modules.get("torch")
+    modules = [a for a in args if torch is not None and isinstance(a, torch.nn.Module)]
+    return dict(modules[0].named_parameters()) if len(modules) == 1 else {}
+
+
 @contextmanager
-def _watched(name: str, settings: Mapping[str, Any]) -> Iterator[Recording]:
+def _watched(
+    name: str, settings: Mapping[str, Any], leaves: Mapping[str, Any] | None = None
+) -> Iterator[Recording]:
     if "torch" not in sys.modules:
         raise RuntimeError("record watches PyTorch, which is not imported; import torch first")
     from ...adapters.torch.record.observer import observing
 
     recording = new_recording(name, **settings)
-    with observing(recording):
+    with observing(recording, leaves):
         yield recording
     recording.finish()
     if not recording.saw_forward:

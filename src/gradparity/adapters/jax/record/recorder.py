@@ -11,6 +11,7 @@ import numpy as np
 
 from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
+from ..trees import leaf_name
 from .calls import calls_of, samples_of, sums_of
 from .tape import Tape
 from .taps import Key, Value, Walk, is_float
@@ -65,7 +66,7 @@ def observe(
         raise TypeError(
             f"record: no argument at argnums={argnums!r} holds floats; jax.grad would refuse them"
         )
-    names = {i: _name(flat[i][0], len(args)) for i in active}
+    names = {i: leaf_name(flat[i][0]) for i in active}
     names = {i: n if list(names.values()).count(n) == 1 else f"{n}_{i}" for i, n in names.items()}
 
     def of_arrays(*xs: Any) -> Any:
@@ -198,13 +199,3 @@ def _array(leaf: Any) -> Any:
     if isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
         return leaf
     return None
-
-
-def _name(path: Any, n_args: int) -> str:
-    """The path of a leaf: "params.Dense_0.kernel" as "Dense_0.kernel"."""
-    parts = []
-    for entry in path[1:]:
-        part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
-        parts.append(str(part).strip("."))
-    parts = [part for part in parts if part and part != "value"]
-    return ".".join(parts) if parts else f"arg{path[0].idx}"

@@ -1,0 +1,342 @@
+"""Parameters moved from one program to another and back, bit by bit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+
+import jax.numpy as jnp  # noqa: E402
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((4, 6))
+
+
+@pytest.fixture(autouse=True)
+def in_float64() -> Iterator[None]:
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def maps(module: Any, f: Any, params: Any, g: Any) -> Any:
+    """The map from a module to a pytree."""
+    one = gp.record(f, module, name="torch", keep=True)
+    return gp.map_parameters(one, gp.record(g, params, name="jax", keep=True))
+
+
+def array(a: Any) -> Any:
+    return jnp.asarray(a.detach().numpy())
+
+
+def stirred(module: Any, dtype: Any = torch.float64) -> Any:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.copy_(torch.randn(p.shape))
+    return module.to(dtype)
+
+
+def there_and_back(module: Any, mapping: Any, params: Any) -> None:
+    """The state dict becomes the pytree, and the pytree the state dict; other numbers move, too."""
+    own = {n: p.detach().clone() for n, p in module.named_parameters()}
+    found = gp.transfer(module, mapping)
+    same = jax.tree.map(lambda a, b: a.dtype == b.dtype and bool((a == b).all()), found, params)
+    assert all(jax.tree.leaves(same))
+    back = gp.transfer(found, mapping.inverse())
+    assert {n: (p.dtype, p.shape) for n, p in back.items()} == {
+        n: (p.dtype, p.shape) for n, p in own.items()
+    }
+    assert all(torch.equal(back[n], p) for n, p in own.items())
+    others = {n: torch.randn_like(p) for n, p in own.items()}
+    again = gp.transfer(gp.transfer(others, mapping), mapping.inverse(), like=module)
+    assert all(torch.equal(again[n], p) for n, p in others.items())
+    assert list(again) == list(module.state_dict())
+
+
+class Packed(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = torch.nn.Linear(6, 12)
+
+    def forward(self, x: Any) -> Any:
+        return torch.nn.functional.scaled_dot_product_attention(*self.qkv(x).split(4, -1))
+
+
+def attention(p: Any, x: Any) -> Any:
+    q, k, v = (x @ p[n]["w"] + p[n]["b"] for n in "qkv")
+    return jax.nn.softmax(q @ k.T / 2) @ v
+
+
+def test_transposed_split_and_packed() -> None:
+    module = stirred(Packed())
+    w, b = module.qkv.weight, module.qkv.bias
+    params = {
+        n: {"w": array(w[4 * i : 4 * i + 4].T), "b": array(b[4 * i : 4 * i + 4])}
+        for i, n in enumerate("qkv")
+    }
+    x, c = torch.tensor(X), rng.standard_normal((4, 4))
+    mapping = maps(
+        module,
+        lambda m: (m(x) * torch.tensor(c)).sum(),
+        params,
+        lambda p: (attention(p, X) * c).sum(),
+    )
+    there_and_back(module, mapping, params)
+    assert mapping.inverse().inverse() == mapping
+
+
+class Images(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(2, 3, 3)
+        self.norm = torch.nn.BatchNorm2d(3)
+        self.up = torch.nn.ConvTranspose2d(3, 2, 2)
+        self.head = torch.nn.Linear(2 * 4 * 4, 5)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.up(torch.tanh(self.norm(self.conv(x)))).flatten(1))
+
+
+def of_images(p: Any, x: Any) -> Any:
+    dims = ("NHWC", "HWIO", "NHWC")
+    y = jnp.asarray(x.transpose(0, 2, 3, 1))
+    y = jax.lax.conv_general_dilated(y, p["conv"], (1, 1), "VALID", dimension_numbers=dims)
+    y = y + p["conv_bias"]
+    y = (y - y.mean((0, 1, 2))) / jnp.sqrt(y.var((0, 1, 2)) + 1e-5)
+    y = jnp.tanh(y * p["scale"].reshape(3) + p["shift"])
+    pad = [(1, 1), (1, 1)]
+    y = jax.lax.conv_general_dilated(y, p["up"], (1, 1), pad, dimension_numbers=dims)
+    y = y + p["up_bias"]
+    return y.reshape(len(y), -1) @ p["head"] + p["head_bias"]
+
+
+def test_images_mirrored_kernels_and_another_flattening() -> None:
+    module = stirred(Images())
+    flat = module.head.weight.reshape(5, 2, 4, 4).permute(2, 3, 1, 0).reshape(-1, 5)
+    params = {
+        "conv": array(module.conv.weight.permute(2, 3, 1, 0)),
+        "conv_bias": array(module.conv.bias),
+        "scale": array(module.norm.weight).reshape(1, 1, 3),
+        "shift": array(module.norm.bias),
+        "up": array(module.up.weight.flip(2, 3).permute(2, 3, 0, 1)),
+        "up_bias": array(module.up.bias),
+        "head": array(flat),
+        "head_bias": array(module.head.bias),
+    }
+    x, c = rng.standard_normal((3, 2, 5, 5)), rng.standard_normal((3, 5))
+    mapping = maps(
+        module,
+        lambda m: (torch.sin(m(torch.tensor(x))) * torch.tensor(c)).sum(),
+        params,
+        lambda p: (jnp.sin(of_images(p, x)) * c).sum(),
+    )
+    assert "other order" in {match.layout for match in mapping.matches}
+    there_and_back(module, mapping, params)
+
+
+@pytest.mark.parametrize("depth", [3, 6])
+def test_stacked_layers(depth: int) -> None:
+    module = stirred(torch.nn.ModuleList(torch.nn.Linear(6, 6) for _ in range(depth)))
+    params = {
+        "w": jnp.stack([array(m.weight.T) for m in module]),
+        "b": jnp.stack([array(m.bias) for m in module]),
+    }
+
+    def loss(m: Any) -> Any:
+        h = torch.tensor(X)
+        for layer in m:
+            h = torch.sin(layer(h))
+        return (h**2).sum()
+
+    def looped(p: Any) -> Any:
+        h = jnp.asarray(X)
+        for i in range(depth):
+            h = jnp.sin(h @ p["w"][i] + p["b"][i])
+        return (h**2).sum()
+
+    def scanned(p: Any) -> Any:
+        def step(h: Any, p: Any) -> Any:
+            return jnp.sin(h @ p["w"] + p["b"]), None
+
+        return (jax.lax.scan(step, jnp.asarray(X), p)[0] ** 2).sum()
+
+    there_and_back(module, maps(module, loss, params, looped), params)
+    with pytest.raises(ValueError, match="the map has nothing for b, w"):
+        gp.transfer(module, maps(module, loss, params, scanned))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_low_precision_and_special_numbers_keep_their_bits(dtype: Any) -> None:
+    module = stirred(torch.nn.Linear(6, 3), dtype)
+    params = {
+        "w": jnp.asarray(module.weight.detach().float().numpy().T).astype(str(dtype)[6:]),
+        "b": jnp.asarray(module.bias.detach().float().numpy()).astype(str(dtype)[6:]),
+    }
+    x = torch.tensor(X).to(dtype)
+    there = jnp.asarray(x.float().numpy()).astype(str(dtype)[6:])
+    mapping = maps(
+        module,
+        lambda m: torch.sin(m(x)).sum(),
+        params,
+        lambda p: jnp.sin(there @ p["w"] + p["b"]).sum(),
+    )
+    given = {n: torch.randn_like(p) for n, p in module.named_parameters()}
+    given["weight"][0, :4] = torch.tensor([float("nan"), -0.0, float("inf"), 6e-8]).to(dtype)
+    found = gp.transfer(given, mapping)
+    assert found["w"].dtype.name == str(dtype)[6:]
+    back = gp.transfer(found, mapping.inverse())
+    bits = torch.int32 if dtype == torch.float32 else torch.int16
+    assert all(torch.equal(back[n].view(bits), p.view(bits)) for n, p in given.items())
+
+
+class Summed(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(6, 3), torch.nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        return torch.sin(self.a(x) + self.b(torch.cos(x)))
+
+
+def summed() -> tuple[Any, Any, Any]:
+    module = stirred(Summed())
+    params = {"a": array(module.a.weight.T), "b": array(module.b.weight.T),
+              "bias": array(module.a.bias + module.b.bias)}  # fmt: skip
+    x = torch.tensor(X)
+    mapping = maps(
+        module,
+        lambda m: (m(x) ** 2).sum(),
+        params,
+        lambda p: (jnp.sin(X @ p["a"] + jnp.cos(X) @ p["b"] + p["bias"]) ** 2).sum(),
+    )
+    return module, params, mapping
+
+
+def test_summed_biases_have_no_way_back() -> None:
+    module, params, mapping = summed()
+    found = gp.transfer(module, mapping)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), found, params))
+    with pytest.raises(ValueError, match=r"'bias' is the sum of .* does not tell its terms"):
+        gp.transfer(found, mapping.inverse())
+
+
+class Tied(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(7, 6)
+        self.norm = torch.nn.BatchNorm1d(6)
+        self.head = torch.nn.Linear(6, 7, bias=False)
+        self.head.weight = self.table.weight
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.norm(self.table(x)))
+
+
+def tied() -> tuple[Any, Any, Any]:
+    module, ids = stirred(Tied()), np.array([0, 3, 1, 6, 6, 2])
+    params = {"table": array(module.table.weight), "scale": array(module.norm.weight),
+              "shift": array(module.norm.bias)}  # fmt: skip
+
+    def loss(p: Any) -> Any:
+        h = p["table"][ids]
+        h = (h - h.mean(0)) / jnp.sqrt(h.var(0) + 1e-5) * p["scale"] + p["shift"]
+        return jnp.sin(h @ p["table"].T).sum()
+
+    x = torch.tensor(ids)
+    return module, params, maps(module, lambda m: torch.sin(m(x)).sum(), params, loss)
+
+
+def test_a_state_dict_is_whole_with_like() -> None:
+    module, params, mapping = tied()
+    changed = jax.tree.map(lambda a: a + 1, params)
+    state = gp.transfer(changed, mapping.inverse(), like=module)
+    fresh = Tied().double()
+    fresh.load_state_dict(state)
+    assert torch.equal(fresh.head.weight, module.table.weight + 1)
+    assert torch.equal(fresh.norm.running_mean, module.norm.running_mean)
+    more = {"params": params, "step": 3, "ema": jnp.zeros(2)}
+    found = gp.transfer(module, mapping, like=params)
+    assert jax.tree.structure(found) == jax.tree.structure(params)
+    with pytest.raises(ValueError, match="like has no parameter 'table'"):
+        gp.transfer(module, mapping, like=more)
+
+
+def test_what_cannot_be_moved_is_refused_in_words() -> None:
+    module, _, mapping = tied()
+    state = dict(module.state_dict())
+    with pytest.raises(ValueError, match=r"no parameter 'norm.weight' is given"):
+        gp.transfer({n: a for n, a in state.items() if n != "norm.weight"}, mapping)
+    with pytest.raises(ValueError, match=r"has the shape \(5,\), and the recorded one \(6,\)"):
+        gp.transfer({**state, "norm.bias": torch.zeros(5)}, mapping)
+    with pytest.raises(ValueError, match="give a module or a state dict"):
+        gp.transfer(3, mapping)
+    with pytest.raises(TypeError, match=r"give gp.map_parameters"):
+        gp.transfer(module, {})
+    jax.config.update("jax_enable_x64", False)
+    with pytest.raises(ValueError, match="jax_enable_x64"):
+        gp.transfer(module, mapping)
+
+
+def test_equal_parameters_that_nothing_tells_apart() -> None:
+    x, w = torch.tensor(X), torch.ones(6, dtype=torch.float64)
+    a, b = (w.clone().requires_grad_() for _ in range(2))
+    one = gp.record(lambda: (torch.sin(x) * a + torch.sin(x) * b).sum(), keep=True)
+    mapping = gp.map_parameters(one, one)
+    with pytest.raises(ValueError, match=r"nothing tells .* apart"):
+        gp.transfer({"input_1": a, "input_2": b}, mapping)
+
+
+def test_what_the_map_lacks_has_to_be_given() -> None:
+    extra, x = torch.ones(2, dtype=torch.float64).requires_grad_(), torch.tensor(X)
+    w = stirred(torch.nn.Linear(6, 2))
+    one = gp.record(lambda m: torch.sin(m(x)).sum(), w, keep=True)
+    other = gp.record(lambda m: torch.sin(m(x)).sum() + (3 * extra).sum(), w, keep=True)
+    with pytest.raises(ValueError, match="nothing for input_1; give like="):
+        gp.transfer(w, gp.map_parameters(one, other))
+
+
+class Stored:
+    """`safetensors.torch` and `safetensors.flax` for a test: files by path."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Any] = {}
+
+    def module(self, name: str) -> Any:
+        made: Any = ModuleType(name)
+        made.save_file, made.load_file = self.save, lambda path: self.files[path]
+        return made
+
+    def save(self, arrays: Any, path: str) -> None:
+        self.files[path] = dict(arrays)
+
+
+def test_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module, params, mapping = tied()
+    path = tmp_path / "model.safetensors"
+    if "safetensors" not in sys.modules:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gradparity.comparisons.aligning.transfer.find_spec", lambda _: None)
+            with pytest.raises(ImportError, match="pip install safetensors"):
+                gp.transfer(path, mapping)
+    stored = Stored()
+    monkeypatch.setattr("gradparity.comparisons.aligning.transfer.find_spec", lambda _: stored)
+    for name in ("safetensors", "safetensors.torch", "safetensors.flax"):
+        monkeypatch.setitem(sys.modules, name, stored.module(name))
+    stored.save(module.state_dict(), str(path))
+    found = gp.transfer(path, mapping, to=tmp_path / "port")
+    assert set(stored.files[str(tmp_path / "port")]) == set(params)
+    back = gp.transfer(tmp_path / "port", mapping.inverse())
+    assert torch.equal(back["table.weight"], module.table.weight)
+    assert jax.tree.structure(found) == jax.tree.structure(params)
