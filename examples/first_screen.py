@@ -1,4 +1,4 @@
-"""What the README opens with: a right step and a wrong one, their reports, and a picture of one.
+"""What the README opens with: two steps and two models, their reports, and a picture of one.
 
 python examples/first_screen.py --write README.md      # the examples and their output
 python examples/first_screen.py --picture docs/_static # the picture too, which needs a browser
@@ -19,6 +19,7 @@ from pages import main
 
 HERE = Path(__file__).parent
 STEP, FAULT = HERE / "training_step.py", HERE / "wrong_term.py"
+MODELS = HERE / "two_models.py"
 
 
 def example() -> str:
@@ -39,6 +40,16 @@ def fault() -> str:
 def diagnosis() -> str:
     """What it prints."""
     return _printed(FAULT)
+
+
+def models() -> str:
+    """Two models side by side."""
+    return _code(MODELS)
+
+
+def aligned() -> str:
+    """What they print."""
+    return _printed(MODELS)
 
 
 def _code(path: Path) -> str:
@@ -99,4 +110,7 @@ if __name__ == "__main__":
         at = sys.argv.index("--picture")
         draw(Path(sys.argv[at + 1]))
         del sys.argv[at : at + 2]
-    main(__doc__ or "", example=example, output=output, fault=fault, diagnosis=diagnosis)
+    main(
+        __doc__ or "", example=example, output=output, fault=fault, diagnosis=diagnosis,
+        models=models, aligned=aligned,
+    )  # fmt: skip

@@ -129,7 +129,9 @@ class TestFirstScreen:
 
     README = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
 
-    @pytest.mark.parametrize("name", ["example", "output", "fault", "diagnosis"])
+    @pytest.mark.parametrize(
+        "name", ["example", "output", "fault", "diagnosis", "models", "aligned"]
+    )
     def test_the_readme_is_current(self, name: str) -> None:
         sys.path.insert(0, str(EXAMPLES))
         try:
@@ -154,3 +156,16 @@ class TestFirstScreen:
         path = EXAMPLES.parent / "docs" / "_static" / f"report-{scheme}.png"
         assert f"docs/_static/{path.name}" in self.README
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+class TestDifferences:
+    """The table of differences between PyTorch and JAX is what its command prints."""
+
+    PAGE = EXAMPLES.parent / "docs" / "explanation" / "differences.md"
+
+    @pytest.mark.parametrize("example", ["differences"], indirect=True)
+    def test_the_page_is_current(self, example: ModuleType) -> None:
+        text = self.PAGE.read_text(encoding="utf-8")
+        found = text.partition("<!-- differences -->\n")[2].partition("\n<!-- /differences -->")[0]
+        assert len(example.DIFFERENCES) == 20
+        assert found.splitlines() == example.differences().splitlines()

@@ -52,6 +52,8 @@ MARKERS = {
     "output": "tests/test_examples_own.py",
     "fault": "tests/test_examples_own.py",
     "diagnosis": "tests/test_examples_own.py",
+    "models": "tests/test_examples_own.py",
+    "aligned": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
     "found": "tests/docs/test_found.py",
     "printed": "tests/docs/test_found.py",

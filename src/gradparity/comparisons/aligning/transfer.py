@@ -19,7 +19,7 @@ __all__ = ["transfer"]
 #: Framework -> the module of an adapter that knows its arrays, and that of safetensors.
 ARRAYS = {
     "torch": ("gradparity.adapters.torch.states", "safetensors.torch"),
-    "jax": ("gradparity.adapters.jax.trees", "safetensors.flax"),
+    "jax": ("gradparity.adapters.jax.record.trees", "safetensors.flax"),
 }
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
-from ..trees import leaf_name
 from .calls import calls_of, samples_of, sums_of
 from .tape import Tape
 from .taps import Key, Value, Walk, is_float
+from .trees import leaf_name
 
 __all__ = ["observe"]
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Bits
+from ...base import Bits
 
 __all__ = ["leaf_name", "named", "nested", "of_bits", "replaced", "to_bits"]
 
