@@ -26,6 +26,7 @@ SET_UP = ("pip install",)
 #: Commands that end with another exit code than 0, and why.
 EXITS = {
     "gradparity check --case wide --dtype bfloat16": (1, "JAX is imprecise, as the page says"),
+    "gradparity align --report page.html original.py:make port.py:make": (1, "another eps"),
     "pytest --gradparity-require=torch,jax": (1, "the page shows a test that fails"),
     "gradparity selftest mycase:case --adapter torch": (1, "at a ReLU's kink, as the page says"),
 }
@@ -36,6 +37,7 @@ SLOW = {
 #: Commands that are not run, and what runs in their place.
 ELSEWHERE = {
     "python tests/docs/test_found.py": "the test itself runs the snippets",
+    "python examples/differences.py": "tests/test_examples_own.py runs the pairs",
     "python -m sphinx": ".ci/run builds the pages",
     "python -m benchmarks.evidence": "hours; tests/test_evidence.py counts a few of each",
     "python with_": "libraries that are not here; benchmarks/zoo/page.py runs them where they are",
