@@ -155,6 +155,27 @@ def test_other_things_than_recordings() -> None:
             f(bare, kept)
 
 
+def test_the_same_mistake_in_both_is_said_of_either() -> None:
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Any) -> Any:
+            ctx.save_for_backward(z)
+            return torch.sin(z)
+
+        @staticmethod
+        def backward(ctx: Any, dz: Any) -> Any:
+            return 2 * dz * torch.cos(ctx.saved_tensors[0])
+
+    w = weights(3, 4)
+    one, other = (
+        gp.record(lambda: (Wrong.apply(w) ** 2).sum(), name=name, keep=True) for name in "ab"
+    )
+    report = gp.align(one, other)
+    assert report.exit_code == 1
+    assert "'a' and 'b' are the same" in report.runs[0].about
+    assert "; 'a' is not right by itself; 'b' is not right by itself" in report.runs[0].about
+
+
 def test_each_expected_fault_is_well_formed() -> None:
     assert all(isinstance(f, Fault) for name in PAIRS for f in PAIRS[name]().faults.values())
 

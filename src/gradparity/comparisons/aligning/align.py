@@ -76,6 +76,8 @@ def align(one: Recording, other: Recording) -> Report:
     findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
     about = answer(one, other, findings)
+    for recording, report in zip((one, other), reports, strict=True):
+        about += f"; {recording.name!r} is not right by itself" if report.exit_code == 1 else ""
     run = Run(name, f"{one.framework} and {other.framework}", ALIGNED, findings, about=about)
     graph = {name: reports[0].graphs[one.name]}
     runs = [run, *(_named(r.runs[0], which) for r, which in zip(reports, ("one", "other"),
