@@ -66,6 +66,33 @@ def checkpointed() -> None:
     checkpoint(lambda t: torch.tanh(t @ W) * t, X @ W, use_reentrant=False).sum().backward()
 
 
+def checkpointed_twice() -> None:
+    """The parameter of a reentrant checkpoint is used outside of it too, and it holds another."""
+
+    def inner(t: Any) -> Any:
+        return torch.tanh(t @ W)
+
+    def outer(t: Any) -> Any:
+        return checkpoint(inner, t.sin(), use_reentrant=True) @ W
+
+    checkpoint(outer, X @ W, use_reentrant=True).square().sum().backward()
+
+
+def hidden_row() -> None:
+    mask = torch.ones(3, 3, dtype=torch.bool)
+    mask[0] = False
+    x = (X @ W)[None, None]
+    nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=mask).square().sum().backward()
+
+
+def unset_memory() -> None:
+    """Memory that holds anything, NaN among it, until all of it is written."""
+    z = torch.full((3, 5), float("nan"), dtype=torch.float64)
+    z[:, :4].copy_(X @ W)
+    z[:, 4:] = X[:, :1]
+    z.square().sum().backward()
+
+
 def checkpointed_reentrant() -> None:
     checkpoint(lambda t: torch.tanh(t @ W) * t, X @ W, use_reentrant=True).sum().backward()
 
@@ -119,11 +146,13 @@ def tied() -> None:
 
 STEPS = [
     in_place, into_a_view, written_whole, written_into_a_row, several_uses, checkpointed, attention,
+    checkpointed_reentrant, checkpointed_twice, hidden_row, unset_memory,
     accumulated, without_gradients, two_losses, stepped,
     evaluated_too, loss_scale, parts, tied,
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
 def test_a_step_is_judged_and_its_gradients_are_those_of_the_plain_run(
     step: Callable[[], None],
@@ -138,7 +167,20 @@ def test_a_step_is_judged_and_its_gradients_are_those_of_the_plain_run(
     assert report.exit_code == 0, report.diagnosis()
     assert seen.coverage == 1.0
     finals = [f for _, f in report.findings() if f.final]
-    assert len(finals) == (3 if step is accumulated else 2 if step is two_losses else 1)
+    several = {accumulated: 3, two_losses: 2, checkpointed_reentrant: 3, checkpointed_twice: 5}
+    assert len(finals) == several.get(step, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_mask_of_infinities_is_exact(dtype: str) -> None:
+    own = getattr(torch, dtype)
+    layer = nn.MultiheadAttention(4, 2, batch_first=True, dtype=own)
+    mask = nn.Transformer.generate_square_subsequent_mask(3, dtype=own)
+    x = X[None].to(own)
+    with gp.record() as seen:
+        layer(x, x, x, attn_mask=mask)[0].square().sum().backward()
+    assert gp.check(seen).exit_code == 0
+    assert seen.coverage == 1.0
 
 
 def test_what_is_added_to_a_gradient_is_judged_too() -> None:
@@ -245,14 +287,46 @@ def test_sparse_gradients_are_read() -> None:
     assert embedding.weight.grad.is_sparse
 
 
+def test_what_a_reentrant_checkpoint_computes_again_is_judged() -> None:
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        def backward(ctx: Any, d: Any) -> Any:
+            return d * ctx.saved_tensors[0].cos() * 1.5
+
+    with gp.record() as seen:
+        checkpoint(lambda t: Wrong.apply(t @ W), X @ W, use_reentrant=True).sum().backward()
+    wrong = {f.node for _, f in gp.check(seen).findings() if f.parity is False}
+    assert "Wrong_1" in wrong
+    assert not [node for node in wrong if node.startswith(("mm", "sum"))]
+
+
+def test_an_error_in_what_a_checkpoint_computes_again_is_the_program_s() -> None:
+    calls: list[int] = []
+
+    def once(x: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            raise ZeroDivisionError
+        return x.sin()
+
+    with pytest.raises(ZeroDivisionError), gp.record():
+        checkpoint(once, X @ W, use_reentrant=True).sum().backward()
+    checkpointed_reentrant()  # nothing of the recording is left
+
+
 class TestWhatIsNotJudged:
-    def test_what_a_reentrant_checkpoint_hides(self) -> None:
-        """The function itself is judged; the parameter that it closes over is not."""
+    def test_a_jagged_tensor(self) -> None:
         with gp.record() as seen:
-            checkpointed_reentrant()
-        report = gp.check(seen)
-        assert report.exit_code == 2
-        assert "came from an op that was not seen, such as a checkpoint" in report.diagnosis()
+            parts = [torch.randn(2, 3), torch.randn(4, 3)]
+            ragged = torch.nested.nested_tensor(parts, layout=torch.jagged, requires_grad=True)
+            (ragged * 2).values().sum().backward()
+        assert seen.coverage < 1.0
+        assert not [f for f in seen.findings if f.parity is False]
 
     def test_a_double_backward(self) -> None:
         with gp.record() as seen:
@@ -541,6 +615,17 @@ class TestOverwritten:
         report = gp.check(seen)
         assert report.exit_code == 1
         assert "its input was overwritten at test_step.py" in report.diagnosis()
+
+    def test_through_numpy(self) -> None:
+        x, w = torch.randn(5, 4), nn.Parameter(torch.randn(4, 4))
+        with gp.record() as seen:
+            loss = (x @ w).square().mean()
+            x.numpy()[:] *= 2
+            loss.backward()
+        (wrong,) = [f for f in seen.findings if f.parity is False]
+        assert wrong.quantity.is_value
+        assert wrong.note.startswith("its inputs or its result were overwritten after it ran")
+        assert "every element is 0.5 times the formula" in wrong.note
 
     def test_what_is_right_in_float64_is_not_told_of_it(self) -> None:
         """Computed again, nothing is overwritten, so that it says nothing."""

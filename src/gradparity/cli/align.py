@@ -36,9 +36,9 @@ def command(
     """Compare two programs: are they the same, and if not, where do they first part and why?
 
     ORIGINAL and PORT are file.py:make or package.module:make.  Each make() takes no arguments and
-    returns (f, args) or (f, *args), as gradparity.record takes them: f(*args) is the loss, of
-    PyTorch or JAX.  Both have to use the same numbers, in float64 for the sharpest answer.  A file
-    may import modules that lie next to it.
+    returns a function and its arguments, as gradparity.record takes them; the result of the
+    function is the loss, of PyTorch or JAX.  Both have to use the same numbers, in float64 for the
+    sharpest answer.  A file may import modules that lie next to it.
 
     Exit codes: 0 the same, and each is right by itself; 1 a difference, or one of them is wrong;
     2 unknown, or a usage error.

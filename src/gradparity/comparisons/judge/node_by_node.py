@@ -186,7 +186,7 @@ class _Judge:
         for place in _places(self.case, self.trace):
             if node and (place.step is None or place.node != node):
                 continue
-            elementwise = place.step is not None and isinstance(place.step.op, Activation)
+            elementwise = place.step is not None and place.step.op.elementwise
             levels = Levels(place.references, self.precision, sums=not elementwise)
             here = [self.finding(place, q, levels) for q in levels.quantities()]
             found += here if place.step is None else self._of_one_function(place.step, here)

@@ -56,7 +56,7 @@ class Measured:
         """Measure the distance from the reference; `largest` is the largest finite number.
 
         `masked` : an infinite reference with a bound of zero is given data, such as a mask, and is
-        exact.
+        exact; so is a NaN, whatever `masked` is.
         """
         got, bound = np.asarray(got, dtype=np.float64), np.asarray(bound)
         undecidable: Array = np.False_
@@ -64,9 +64,10 @@ class Measured:
             error = np.abs(got - want)
             if not largest_of(want) + bound.max(initial=0.0) < largest:
                 given = np.isinf(want) & (bound == 0.0) & masked
+                moved = np.isnan(want) & np.isnan(got) & (bound == 0.0)  # a NaN that was given
                 inside = (error <= bound) & np.isfinite(got)  # whatever the truth is, it is right
-                undecidable = ~(np.abs(want) + bound < largest) & ~given & ~inside
-                error = np.where(got == want, 0.0, error)  # equal infinities
+                undecidable = ~(np.abs(want) + bound < largest) & ~given & ~inside & ~moved
+                error = np.where((got == want) | moved, 0.0, error)  # equal infinities
                 error = np.where(given & np.isnan(error), np.inf, error)
         return cls(got, want, error, bound, undecidable)
 

@@ -36,6 +36,9 @@ from .functions import held_to_differences, is_loose, of_function
 __all__ = ["findings_of_call", "findings_of_sum"]
 
 NODE = "z"
+#: What is said of a value that is so many bounds off, while the same op in float64 is right.
+OVERWRITTEN = "its inputs or its result were overwritten after it ran, such as through .numpy()"
+FAR = 1e3
 #: So many roundings of each element may lie between two formulas for one function.
 ROUNDINGS = 256.0
 ALGEBRA = "within 256 roundings of each element, as by another formula for the same gradient"
@@ -217,9 +220,17 @@ def _named(f: Finding, call: Call, network: Network) -> Finding:
         q = Quantity.through(call.inputs[position].source, node)
     if f.convention in REDUCTIONS:  # an op of a program has no batch to divide by
         f = replace(f, verdict=Verdict.MISMATCH, convention="", declared=False)
+    if f.quantity.is_value and _is_another_value(f):
+        f = replace(f, note=f"{OVERWRITTEN}; {f.note}")
     if call.remark and f.parity is False:
         f = replace(f, note="; ".join(filter(None, (f.note, f"its input was {call.remark}"))))
     return replace(f, quantity=q, node=node, op=as_written(call.op), final=False)
+
+
+def _is_another_value(f: Finding) -> bool:
+    """Whether a value is far from its formula, and that of the same op in float64 is not."""
+    far = f.error > FAR * f.bound
+    return f.verdict is Verdict.MISMATCH and far and "right in float64" in f.note
 
 
 def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:

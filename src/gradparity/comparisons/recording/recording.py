@@ -240,7 +240,7 @@ class Recording(Listener):
     @property
     def coverage_in_words(self) -> str:
         """How many nodes were judged, and which ops were not."""
-        n, lacking = len(self.places), Counter(u.place.function for u in self.unjudged)
+        n, lacking = len(self.places), Counter(map(_what, self.unjudged))
         said = f"{n - len(self.unjudged)} of {n} nodes judged"
         names = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
         said = f"{said}; not judged: {names}" if lacking else said
@@ -351,6 +351,11 @@ class Recording(Listener):
                 else:
                     done.setdefault(todo.pop())
         return list(done)
+
+
+def _what(unjudged: Unjudged) -> str:
+    """The op that was not judged, or the leaf."""
+    return unjudged.place.function or unjudged.place.node
 
 
 def _sources(call: Call) -> tuple[str, ...]:

@@ -116,7 +116,8 @@ class Bounded(Carried):
         """See `gradparity.core.arithmetic.arrays.accumulated`: every partial sum may hold c."""
         own: Any = self + c
         extra = self.rounding.gamma(float(n)) * np.abs(Bounded.lift(c, self.rounding).value)
-        return Bounded(own.value, own.error + extra, self.rounding)
+        kept = np.isinf(own.value) & (np.asarray(own.error) == 0.0)  # a given infinity
+        return Bounded(own.value, own.error + np.where(kept, 0.0, extra), self.rounding)
 
     def total(self, parts: Sequence[Any]) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.total`."""

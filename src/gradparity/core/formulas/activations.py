@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,6 +47,8 @@ __all__ = [
 class Identity(Activation):
     """y = z; f'(z) = 1."""
 
+    elementwise: ClassVar[bool] = True
+
     def f(self, z: Array) -> Array:
         return z
 
@@ -57,6 +60,8 @@ class Identity(Activation):
 class Sigmoid(Activation):
     """y = 1 / (1 + e^-z); f'(z) = y (1 - y)."""
 
+    elementwise: ClassVar[bool] = True
+
     def f(self, z: Array) -> Array:
         return sigmoid(z)
 
@@ -67,6 +72,8 @@ class Sigmoid(Activation):
 @dataclass(frozen=True)
 class Tanh(Activation):
     """y = tanh z; f'(z) = 1 - y^2."""
+
+    elementwise: ClassVar[bool] = True
 
     def f(self, z: Array) -> Array:
         return tanh(z)
@@ -198,6 +205,8 @@ class Softplus(Activation):
         PyTorch's `softplus` computes (t = 20): another function, by 2e-9 just above t.
     """
 
+    elementwise: ClassVar[bool] = True
+
     threshold: float | None = None
 
     def __post_init__(self) -> None:
@@ -273,6 +282,8 @@ class SiLU(Activation):
         From 1/64 to 64.
     """
 
+    elementwise: ClassVar[bool] = True
+
     b: float = 1.0
 
     def __post_init__(self) -> None:
@@ -318,6 +329,8 @@ class GELU(Activation):
     approximate : "none" for Phi(z) = (1 + erf(z / sqrt 2)) / 2; "tanh" for the usual approximation
         Phi(z) ~ (1 + tanh(c (z + 0.044715 z^3))) / 2 with c = sqrt(2 / pi).
     """
+
+    elementwise: ClassVar[bool] = True
 
     approximate: str = "none"
 

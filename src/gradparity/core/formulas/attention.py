@@ -26,8 +26,9 @@ class Attention(Op):
     ----------
     causal : position t sees positions up to t alone: -inf is added elsewhere.
     mask : whether there is a fourth input that is added to s q k^T; -inf hides a position.  A row
-        in which all is hidden is NaN by the formula.
+        in which all is hidden is NaN by the formula, unless it is `safe`.
     scale : s; None for 1 / sqrt(D).
+    safe : whether a row in which all is hidden gives 0, as PyTorch's kernels do.
 
     q has shape (..., T, D), k (..., S, D), v (..., S, E); z has (..., T, E).
 
@@ -38,9 +39,10 @@ class Attention(Op):
     causal: bool = False
     mask: bool = False
     scale: float | None = None
+    safe: bool = False
 
     def __post_init__(self) -> None:
-        true_or_false(self, "causal", "mask")
+        true_or_false(self, "causal", "mask", "safe")
         if self.scale is not None:
             finite(self, "scale")
 
@@ -69,7 +71,7 @@ class Attention(Op):
             hidden: Any = np.where(np.tri(T, S, dtype=bool), 0.0, -np.inf)
             logits = logits + hidden.astype(q.dtype)
         logits = logits + y[3] if self.mask else logits
-        return Softmax().f(logits), s
+        return Softmax(safe=self.safe).f(logits), s
 
     def hidden_rows(self, *y: NDArray) -> NDArray | None:
         q, k = y[:2]

@@ -114,10 +114,16 @@ class Softmax(_AlongAxis):
     Parameters
     ----------
     axis : of the sums, the last by default.
+    safe : whether y is 0 where all z_i are -inf, as in PyTorch's attention, and not NaN.
     """
 
+    safe: bool = False
+
     def f(self, z: Array) -> Array:
-        return softmax(z, self.axis)
+        if not self.safe:
+            return softmax(z, self.axis)
+        hidden = np.all(z == -np.inf, axis=self.axis, keepdims=True)
+        return np.where(hidden, 0, softmax(np.where(hidden, 0, z), self.axis))
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
         return softmax_vjp(dy, y, self.axis)

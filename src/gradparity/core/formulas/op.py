@@ -189,6 +189,8 @@ class Op:
     integers: ClassVar[bool] = False
     #: Those of its parameters that have no gradient.
     buffers: ClassVar[tuple[str, ...]] = ()
+    #: Whether each element of its result depends on one element alone, in a formula without sums.
+    elementwise: ClassVar[bool] = False
     #: Whether its formula is a function that a user gives, which others may have multiplied out.
     given: ClassVar[bool] = False
 
@@ -382,6 +384,8 @@ class Kinked(Activation):
         the subdifferential.  For ReLU, "right" is the lecture's equation (1 at 0) and "left" the
         choice of the frameworks' `relu` (0).
     """
+
+    elementwise: ClassVar[bool] = True
 
     subgradient: float | str = field(default="right", kw_only=True)
 

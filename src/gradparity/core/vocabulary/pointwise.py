@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class Scale(Activation):
     array([-2.])
     """
 
+    elementwise: ClassVar[bool] = True
+
     a: float = 1.0
     b: float = 0.0
 
@@ -61,6 +64,8 @@ class Scale(Activation):
 @dataclass(frozen=True)
 class Square(Activation):
     """y = z^2; f'(z) = 2 z."""
+
+    elementwise: ClassVar[bool] = True
 
     def f(self, z: Array) -> Array:
         return z * z
@@ -121,6 +126,8 @@ class Reciprocal(Activation):
 class Sqrt(Activation):
     """y = sqrt(z); f'(z) = 1 / (2 y), which is infinite at 0."""
 
+    elementwise: ClassVar[bool] = True
+
     def f(self, z: Array) -> Array:
         return np.sqrt(z)
 
@@ -131,6 +138,8 @@ class Sqrt(Activation):
 @dataclass(frozen=True)
 class Rsqrt(Activation):
     """y = 1 / sqrt(z); f'(z) = -y / (2 z)."""
+
+    elementwise: ClassVar[bool] = True
 
     def f(self, z: Array) -> Array:
         return 1 / np.sqrt(z)
@@ -147,6 +156,8 @@ class Rsqrt(Activation):
 @dataclass(frozen=True)
 class Exp(Activation):
     """y = e^z; f'(z) = y."""
+
+    elementwise: ClassVar[bool] = True
 
     def f(self, z: Array) -> Array:
         return np.exp(z)
@@ -176,6 +187,8 @@ class Log(Activation):
     ----------
     base : "e", "2" or "10".
     """
+
+    elementwise: ClassVar[bool] = True
 
     base: str = "e"
 
@@ -208,6 +221,8 @@ class Log1p(Activation):
 class Sin(Activation):
     """y = sin z; f'(z) = cos z."""
 
+    elementwise: ClassVar[bool] = True
+
     def f(self, z: Array) -> Array:
         return np.sin(z)
 
@@ -218,6 +233,8 @@ class Sin(Activation):
 @dataclass(frozen=True)
 class Cos(Activation):
     """y = cos z; f'(z) = -sin z."""
+
+    elementwise: ClassVar[bool] = True
 
     def f(self, z: Array) -> Array:
         return np.cos(z)

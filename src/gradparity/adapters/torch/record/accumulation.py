@@ -78,6 +78,8 @@ class Accumulation:
         self._passes = 0
 
     def add(self, leaf: Leaf) -> None:
+        """Follow a leaf; one that has changed its dtype has another node, and is another one."""
+        self.leaves = [other for other in self.leaves if other.tensor is not leaf.tensor]
         self.leaves.append(leaf)
 
     def begin(self) -> None:

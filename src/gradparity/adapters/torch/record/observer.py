@@ -24,8 +24,8 @@ from torch.utils._python_dispatch import (
     _push_mode,
 )
 
-from ....core.network.calls import Listener, Place
-from .aten.tensors import memory_of, tensors_in
+from ....core.network.calls import Listener, Place, Unjudged
+from .aten.tensors import is_of_others, memory_of, tensors_in
 from .backward import Backward
 from .functions import Function, name_and_op, wrapped_apply
 from .marks import Mark, Marks, names_of
@@ -34,12 +34,14 @@ from .optimizers import watched_steps
 from .places import Names, source_line
 from .quiet import Quiet, failed
 from .views import index_of_view, is_written_view
-from .wrapped import wrapped_hooks, wrapped_passes
+from .wrapped import wrapped_checkpoints, wrapped_hooks, wrapped_passes
 
 __all__ = ["Observer", "observing"]
 
 #: Ops that take a value out of the graph.
 NO_GRADIENT = {"aten::detach", "aten::detach_"}
+#: Why an op on a tensor that says itself what its ops do is not judged.
+OTHERS = "tensors of a class with ops of its own, such as nested ones, are not judged"
 
 
 class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followed
@@ -62,6 +64,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._hooks: list[Any] = []
         self._leaves: list[Any] = []
         self._functions: list[Function] = []
+        #: Whether a checkpoint computes its forward pass once more, inside of a backward pass.
+        self._computes_again = False
         #: Of every pass that runs, whether the mode was taken off for it.
         self._stepped_aside: list[bool] = []
 
@@ -70,11 +74,16 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         """Compiled code compiles and runs as ever; it is one node."""
         return True
 
+    @property
+    def _in_a_pass(self) -> bool:
+        """Whether what runs now is part of a backward pass, and no forward pass in one."""
+        return torch._C._current_graph_task_id() != -1 and not self._computes_again
+
     # ---- forward --------------------------------------------------------------------------------
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self.quiet.on or torch._C._current_graph_task_id() != -1:
+        if self.quiet.on or self._in_a_pass:
             return op(*args, **kwargs)
         differentiated = torch.is_grad_enabled()
         observed = None
@@ -96,19 +105,26 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
     def _before(self, op: Any, args: Any, kwargs: Any, differentiated: bool) -> Observed | None:
         """Keep the inputs of an op that has a gradient; copy what an op is about to overwrite."""
         given = Observed.arguments(op, args, kwargs)
+        tensors = list(tensors_in(list(given.values())))
+        needs = differentiated and any(t.requires_grad for t in tensors)
+        if any(map(is_of_others, tensors)):
+            if needs:  # asked for its node while its own ops run, such a tensor may never return
+                self.listener.not_judged(Unjudged(self._place(op), OTHERS))
+            return None
         for name in Observed.written(op):
             for tensor in tensors_in(given.get(name)):
                 self._copy_holders(tensor, source_line())
-        needs = any(t.requires_grad for t in tensors_in(list(given.values())))
-        if not needs or not differentiated or op._schema.name in NO_GRADIENT:
+        if not needs or op._schema.name in NO_GRADIENT:
             return None
         if self._functions:
             return None  # inside a function with a backward of its own
-        for tensor in tensors_in(list(given.values())):
+        for tensor in tensors:
             self._adopt_graph(tensor.grad_fn)
+        return Observed(self._place(op), op, given)
+
+    def _place(self, op: Any) -> Place:
         base = re.sub(r"(?<!_)_$", "", op._schema.name.removeprefix("aten::")).replace("::", "_")
-        place = Place(self.names.numbered(base), str(op), self.names.module, source_line())
-        return Observed(place, op, given)
+        return Place(self.names.numbered(base), str(op), self.names.module, source_line())
 
     def _inside(self, op: Any, args: Any, kwargs: Any) -> Any:
         """Run the kernel of an op of another library, and watch the ops inside of it."""
@@ -198,7 +214,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
     def applied(self, apply: Any, kind: Any, args: Any, kwargs: Any) -> Any:
         """Watch a function with a backward of its own; see `Function`."""
-        inside = self.quiet.on or self._functions or torch._C._current_graph_task_id() != -1
+        inside = self.quiet.on or self._functions or self._in_a_pass
         if inside or not torch.is_grad_enabled():
             return apply(*args, **kwargs)
         function = None
@@ -312,6 +328,17 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         with self.quiet():
             self._backward.gradients.end(completed)
 
+    @contextlib.contextmanager
+    def computing_again(self) -> Iterator[None]:
+        """A reentrant checkpoint computes its forward pass again, and makes a pass of its own."""
+        before, self._computes_again = self._computes_again, True
+        _push_mode(self)
+        try:
+            yield
+        finally:
+            _pop_mode()
+            self._computes_again = before
+
     # ---- the end --------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -350,6 +377,7 @@ def observing(
             wrapped_apply(observer.applied),
             wrapped_hooks(observer.registered, observer.registered_at),
             wrapped_passes(observer.begin_pass, observer.end_pass),
+            wrapped_checkpoints(observer.computing_again),
             watched_steps(listener, observer.names, observer.quiet),
             observer,
         ):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.hooks import BackwardHook
 
-__all__ = ["wrapped_hooks", "wrapped_passes"]
+__all__ = ["wrapped_checkpoints", "wrapped_hooks", "wrapped_passes"]
 
 
 @contextmanager
@@ -37,6 +38,22 @@ def wrapped_passes(begin: Callable[[], None], end: Callable[[bool], None]) -> It
         yield
     finally:
         engine._engine_run_backward = run
+
+
+@contextmanager
+def wrapped_checkpoints(around: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+    """Run the backward pass of every reentrant checkpoint inside of ``around()``."""
+    backward = CheckpointFunction.backward
+
+    def computing(ctx: Any, *gradients: Any) -> Any:
+        with around():
+            return backward(ctx, *gradients)
+
+    CheckpointFunction.backward = staticmethod(computing)
+    try:
+        yield
+    finally:
+        CheckpointFunction.backward = staticmethod(backward)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ def _(a: Arguments) -> Mapped:
         raise UnmappedError(f"dropout_p={a.dropout_p}")
     name = next((n for n in ("attn_mask", "attn_bias") if a.given.get(n) is not None), "")
     scale = a.given.get("scale")
-    op = ops.Attention(bool(a.is_causal), bool(name), None if scale is None else float(scale))
+    scale = None if scale is None else float(scale)
+    op = ops.Attention(bool(a.is_causal), bool(name), scale, safe=True)
     names = ("query", "key", "value", *([name] if name else []))
     mask = a.given.get(name)
     if mask is not None and mask.dtype not in (a.query.dtype,):

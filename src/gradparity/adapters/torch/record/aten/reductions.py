@@ -104,7 +104,8 @@ def _along_axis(op: Callable[[int], Op], of_scalar: Op = IDENTITY) -> Callable[[
     return of
 
 
-rule("_softmax", "_safe_softmax")(_along_axis(ops.Softmax, ops.Scale(0.0, 1.0)))
+rule("_softmax")(_along_axis(ops.Softmax, ops.Scale(0.0, 1.0)))
+rule("_safe_softmax")(_along_axis(lambda axis: ops.Softmax(axis, safe=True), ops.Scale(0.0, 1.0)))
 rule("_log_softmax")(_along_axis(ops.LogSoftmax, ops.Scale(0.0)))
 rule("cumsum")(_along_axis(ops.CumulativeSum))
 rule("cumprod")(_along_axis(ops.CumulativeProduct))

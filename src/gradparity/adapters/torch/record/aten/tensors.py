@@ -10,7 +10,7 @@ import torch
 
 from .....core.arithmetic.arrays import NDArray
 
-__all__ = ["format_of", "is_plain", "memory_of", "numbers", "tensors_in"]
+__all__ = ["format_of", "is_of_others", "is_plain", "memory_of", "numbers", "tensors_in"]
 
 #: Number formats of results, the finest first.
 FORMATS = {
@@ -47,7 +47,7 @@ def is_plain(tensor: torch.Tensor) -> bool:
         return False
     if tensor.is_nested or tensor.is_meta:
         return False
-    if type(tensor) not in _ORDINARY and _is_of_others(tensor):
+    if is_of_others(tensor):
         return False
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return False
@@ -58,8 +58,10 @@ def is_plain(tensor: torch.Tensor) -> bool:
 _ORDINARY = {torch.Tensor, torch.nn.Parameter}
 
 
-def _is_of_others(tensor: torch.Tensor) -> bool:
+def is_of_others(tensor: torch.Tensor) -> bool:
     """Whether a subclass says itself what its ops do, such as a fake or a nested tensor."""
+    if type(tensor) in _ORDINARY:
+        return False
     own = type(tensor).__dict__.get("__torch_dispatch__", type(tensor).__torch_dispatch__)
     return own is not torch._C._disabled_torch_dispatch_impl
 
