@@ -39,6 +39,12 @@ RIGHT: dict[str, Any] = {
     "digamma": lambda a: torch.digamma(a.abs() + 1).square().sum(),
     "logcumsumexp": lambda a: a.logcumsumexp(0).square().sum(),
     "margin": lambda a: F.multi_margin_loss(a, torch.tensor([0, 1, 2, 3])),
+    "solved": lambda a: torch.cholesky_solve(
+        a[:, :2], torch.linalg.cholesky(positive(a))
+    ).exp().sum(),
+    "nearest": lambda a: F.grid_sample(
+        a[None, None] / 9, (a / 9).reshape(1, 2, 4, 2), "nearest", align_corners=False
+    ).exp().sum(),
     "largest": lambda a: torch.zeros(4, 4, dtype=a.dtype).scatter_reduce(
         0, torch.zeros(4, 4, dtype=torch.long), a, "amax"
     ).exp().sum(),
@@ -141,6 +147,16 @@ def test_a_function_that_draws_is_not_judged() -> None:
         Noisy.apply(leaf).sum().backward()
     assert any("it gives other values" in u.why for u in seen.unjudged)
     assert gp.check(seen).exit_code == 2
+
+
+def test_a_gradient_by_frequency_is_no_derivative_and_not_accused() -> None:
+    weight = torch.randn(5, 3, requires_grad=True)
+    with gp.record() as seen:
+        F.embedding(
+            torch.tensor([1, 1, 3]), weight, scale_grad_by_freq=True
+        ).square().sum().backward()  # fmt: skip
+    assert [u.place.function for u in seen.unjudged] == ["aten.embedding.default"]
+    assert not [f for f in seen.findings if f.parity is False]
 
 
 def test_the_gradient_of_ctc_is_no_derivative_and_not_accused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -87,9 +88,12 @@ def hidden_row() -> None:
 
 def unset_memory() -> None:
     """Memory that holds anything, NaN among it, until all of it is written."""
-    z = torch.full((3, 5), float("nan"), dtype=torch.float64)
+    z = torch.full((3, 6), float("nan"), dtype=torch.float64)
+    z[1:, 5] = -math.inf
+    z[:, 4].copy_(z[:, 5])
     z[:, :4].copy_(X @ W)
-    z[:, 4:] = X[:, :1]
+    z[:, 4:] = X[:, :2]
+    z[0, 0] = W[0, 0]
     z.square().sum().backward()
 
 

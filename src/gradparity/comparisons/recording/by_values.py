@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,9 @@ from .meant import declared, is_piecewise_constant, of_steps
 
 __all__ = ["findings_by_values"]
 
-#: What is said of a gradient that differences confirm.
-ALONG = "it has no formula: the gradient is that of its values, as differences along {} lines show"
-#: What is said of one that they do not.
+#: What is said of a gradient that is zero.
+STEPS = "the function is constant around every point, and its gradient is zero"
+#: What is said of one that differences do not confirm.
 WRONG = "along a line the gradient gives {:.6g}, and differences of the values {:.6g}"
 #: Why an op is not judged after all.
 OTHER = "evaluated again in float64 it gives other values, off by {:.2g}"
@@ -79,10 +80,10 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
     got = np.zeros(array.shape) if operand.gradient is None else np.asarray(operand.gradient)
     got = got.astype(np.float64)
     room = max(10 * AGREE, 64 * Precision.of(call.precision).unit, 30 * apart)
-    known = _along(call, position, got, symmetric=False)
-    if not _are_right(known, room) and _is_symmetric(array):
-        # A function of symmetric matrices may read one half of them.
-        known = _along(call, position, got, symmetric=True)
+    for within in _structures(array):
+        known = _along(call, position, got, within)
+        if _are_right(known, room):
+            break
     if len(known) < LINES:
         return ABSENT
     q = Quantity.through(operand.source, node)
@@ -90,11 +91,13 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
     if _are_right(known, room):
         vacuous = not np.any(got) and all(s.measured == 0.0 for s in known)
         verdict = Verdict.VACUOUS if vacuous else Verdict.ROUNDING
-        return replace(f, verdict=verdict, note=ALONG.format(LINES))
+        return replace(f, verdict=verdict)
     wrong = replace(f, verdict=Verdict.MISMATCH, outside=got.size)
     if call.is_function and is_allowed(declared(call), allow):
         return as_convention(wrong, [declared(call)], allow)
     if is_piecewise_constant(call, position):
+        if not np.any(got):
+            return replace(f, verdict=Verdict.VACUOUS, note=STEPS)
         return as_convention(wrong, [of_steps(call, position, got)], allow)
     if not all(s.settled for s in known):
         return ROUGH
@@ -104,17 +107,29 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
     return replace(wrong, note=WRONG.format(worst.got, worst.measured))
 
 
-def _along(call: Call, position: int, got: NDArray, symmetric: bool) -> list[Slope]:
-    each = (slope(call, position, got, None, seed, symmetric=symmetric) for seed in range(LINES))
+def _along(call: Call, position: int, got: NDArray, within: Any) -> list[Slope]:
+    each = (slope(call, position, got, None, seed, within=within) for seed in range(LINES))
     return [s for s in each if s is not None]
+
+
+def _structures(a: NDArray) -> list[Any]:
+    """What an input may be moved to: anything, and what has the structure that it has.
+
+    A function of symmetric or of triangular matrices may read one half of them.
+    """
+    found: list[Any] = [None]
+    if a.ndim > 1 and a.shape[-1] == a.shape[-2] > 1:
+        both: dict[Any, NDArray] = {_symmetric: a.mT, np.tril: np.tril(a), np.triu: np.triu(a)}
+        found += [within for within, same in both.items() if np.array_equal(a, same)]
+    return found
+
+
+def _symmetric(direction: NDArray) -> NDArray:
+    return (direction + direction.mT) / 2
 
 
 def _are_right(known: Sequence[Slope], room: float) -> bool:
     return len(known) == LINES and all(s.settled and _off(s) <= room for s in known)
-
-
-def _is_symmetric(a: NDArray) -> bool:
-    return a.ndim > 1 and a.shape[-1] == a.shape[-2] and np.array_equal(a, a.mT)
 
 
 def _off(s: Slope) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,14 +53,14 @@ def slope(
     want: NDArray | None,
     seed: int,
     *,
-    symmetric: bool = False,
+    within: Callable[[NDArray], NDArray] | None = None,
 ) -> Slope | None:
     """The derivative along a random line through one input; None if the function does not run.
 
     Parameters
     ----------
     want : the gradient by its ops; None if they are not known.
-    symmetric : whether to move symmetric matrices to symmetric matrices.
+    within : makes any direction one that the input may be moved in, such as a symmetric one.
     """
     assert call.evaluate is not None
     arrays = [np.asarray(o.array) for o in call.inputs]
@@ -69,7 +69,7 @@ def slope(
         return None
     y = np.asarray(arrays[position], np.float64)
     direction = np.random.default_rng(seed).choice([-1.0, 1.0], y.shape)
-    direction = (direction + direction.mT) / 2 if symmetric else direction
+    direction = direction if within is None else within(direction)
     size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
 
     def along(h: float) -> float:

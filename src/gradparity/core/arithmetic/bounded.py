@@ -101,6 +101,8 @@ class Bounded(Carried):
     def stored(self) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.stored`: one rounding of its own."""
         own = self.rounding.u * np.abs(self.value) + self.rounding.tiny
+        finite = np.isfinite(self.value)
+        own = own if finite.all() else np.where(finite, own, 0.0)  # what was given stays exact
         return Bounded(self.value, self.error + own, self.rounding)
 
     def absorb(self, other: Bounded) -> Bounded:

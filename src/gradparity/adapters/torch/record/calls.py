@@ -114,7 +114,7 @@ def _mapped(rule: Any, observed: Observed) -> Mapped:
         found: Mapped = rule(Arguments(observed.given, observed.outs, observed.written_after))
         return found
     base = observed.given[path[0]]
-    part = base.reshape(-1)[torch.from_numpy(index)]
+    part = base.reshape(-1)[torch.from_numpy(np.asarray(index))]
     inner: Mapped = rule(Arguments({**observed.given, path[0]: part}, [part]))
     if path[0] not in inner.inputs:
         raise UnmappedError("written into a view, whose old elements it does not take")

@@ -19,6 +19,8 @@ __all__ = ["by_values", "evaluated"]
 
 #: Ops whose gradient is not that of their values: that of CTC is right behind a log-softmax alone.
 NO_DERIVATIVE = {"aten::_ctc_loss", "aten::_cudnn_ctc_loss"}
+#: An argument of embeddings that asks for another gradient.
+BY_FREQUENCY = "scale_grad_by_freq"
 
 
 def by_values(observed: Observed, why: str) -> Mapped | None:
@@ -35,7 +37,7 @@ def by_values(observed: Observed, why: str) -> Mapped | None:
         random = op is None or torch.Tag.nondeterministic_seeded in op.tags
         if random or op._schema.is_mutable or observed.written_path is not None:
             return None
-        if op._schema.name in NO_DERIVATIVE:
+        if op._schema.name in NO_DERIVATIVE or observed.given.get(BY_FREQUENCY):
             return None
     outputs = tuple(i for i, number in enumerate(observed.numbers) if number is not None)
     if not outputs or any(observed.outs[i] is None for i in outputs):

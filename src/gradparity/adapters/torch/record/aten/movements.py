@@ -35,6 +35,11 @@ def _(a: Arguments) -> Mapped:
     return Mapped(Overwrite(), ("self", "src"))
 
 
+@rule("fill.Tensor")
+def _(a: Arguments) -> Mapped:
+    return Mapped(Overwrite(), ("self", "value"))
+
+
 @rule("fill.Scalar", "zero")
 def _(a: Arguments) -> Mapped:
     return Mapped(ops.Scale(0.0, float(a.given.get("value", 0.0))))
