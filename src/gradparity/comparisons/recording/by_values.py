@@ -56,15 +56,18 @@ def findings_by_values(call: Call, allow: Sequence[str]) -> list[Finding] | str:
 
 
 def _apart(call: Call, again: Sequence[NDArray]) -> float:
-    """How far the values are off from those in float64, relative to the largest; NaN if unlike."""
+    """How far the values are off from those in float64, relative to the largest; NaN if unlike.
+
+    Those alone count that a gradient arrived at.
+    """
     worst = 0.0
-    for z, wide in zip(call.z, again, strict=True):
-        if z is None:
+    for z, wide, dz in zip(call.z, again, call.dz, strict=True):
+        if z is None or dz is None:
             continue
         got, want = np.asarray(z, np.float64), np.asarray(wide, np.float64)
         if got.shape != want.shape or not np.array_equal(np.isfinite(got), np.isfinite(want)):
             return float("nan")
-        finite = np.isfinite(want)
+        finite = np.isfinite(want) & (np.asarray(dz) != 0.0)  # the others may be anything
         size = float(np.abs(want[finite]).max(initial=0.0)) or 1.0
         worst = max(worst, float(np.abs(got - want)[finite].max(initial=0.0)) / size)
     return worst

@@ -7,7 +7,7 @@ backprop through that network.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,15 +17,16 @@ import numpy as np
 from .... import ops
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Op
+from ....core.network.calls import NoFormula
 from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from ....core.vocabulary.pointwise import Scale
 from ...mapped import Mapped, UnmappedError
 from .needed import INLINED, closed
 from .primitives.table import Operands, rule_of
-from .taps import bind
+from .taps import bind, is_float
 
-__all__ = ["function_call"]
+__all__ = ["evaluated", "function_call"]
 
 #: Where JAX has the function that `jax.lax.custom_root` calls.
 ROOT = r"_custom_root at .*jax.*solves\.py"
@@ -91,7 +92,7 @@ class _Composition:
     def repeated(self, params: dict[str, Any], ins: list[Any]) -> list[Any]:
         """The steps of a loop that ends by a condition, as many as it takes at these numbers."""
         ends, body, carry = _loop(params, ins)
-        while bool(_evaluated(*closed(params["cond_jaxpr"]), [x for x, _ in (*ends, *carry)])[0]):
+        while bool(evaluated(*closed(params["cond_jaxpr"]), [x for x, _ in (*ends, *carry)])[0]):
             carry = self.run(*closed(params["body_jaxpr"]), [*body, *carry])
             self.steps += 1
             if self.steps > MOST:
@@ -198,7 +199,12 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
     floats = [x.dtype.kind == "f" for x in given.ins]
     build = _Composition()
     args = [(x, n if f else "") for x, n, f in zip(given.ins, names, floats, strict=True)]
-    outs = build.run(inner, consts, args)
+    try:
+        outs = build.run(inner, consts, args)
+    except UnmappedError as why:
+        if _is_root(inner):
+            raise
+        return _by_values(eqn, given, inner, consts, str(why))
     gives, kept = [], []
     for i, (_, name) in enumerate(outs):
         if not name:
@@ -222,6 +228,30 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
                   fixed=tuple(build.constants))  # fmt: skip
     positions = tuple(i for i, f in enumerate(floats) if f)
 
+    mapped = Mapped(op, (*positions, *build.constants.values()), tuple(kept))
+    evaluate = _evaluation(inner, consts, given, positions, kept, shares)
+    return Function(mapped, evaluate, shares)
+
+
+def _by_values(eqn: Any, given: Operands, inner: Any, consts: Any, why: str) -> Function:
+    """A function with an equation without a formula: it is held to differences of its values."""
+    positions = tuple(i for i, x in enumerate(given.ins) if x.dtype.kind == "f")
+    kept = tuple(i for i, v in enumerate(inner.outvars) if is_float(v.aval))
+    title = str(eqn.params.get("name") or eqn.primitive.name)
+    mapped = Mapped(NoFormula(title, why), positions, kept)
+    return Function(mapped, _evaluation(inner, consts, given, positions, kept, {}), {})
+
+
+def _evaluation(
+    inner: Any,
+    consts: Any,
+    given: Operands,
+    positions: Sequence[int],
+    kept: Sequence[int],
+    shares: Mapping[int, Sequence[int]],
+) -> Callable[[Sequence[NDArray]], list[NDArray] | None]:
+    """The function itself in float64, of the inputs at `positions`."""
+
     def evaluate(arrays: Sequence[NDArray]) -> list[NDArray] | None:
         full = list(given.ins)
         for i, array in zip(positions, arrays, strict=False):
@@ -229,13 +259,12 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
                 full[k] = np.asarray(array, np.float64)
         try:
             with jax.enable_x64(True):
-                out = _evaluated(inner, consts, [jnp.asarray(x) for x in full])
+                out = evaluated(inner, consts, [jnp.asarray(x) for x in full])
                 return [np.asarray(out[i]) for i in kept]
         except Exception:  # a function that takes float32 alone
             return None
 
-    mapped = Mapped(op, (*positions, *build.constants.values()), tuple(kept))
-    return Function(mapped, evaluate, shares)
+    return evaluate
 
 
 def _is_root(jaxpr: Any) -> bool:
@@ -274,7 +303,7 @@ def _loop(params: dict[str, Any], ins: Sequence[Any]) -> tuple[list[Any], list[A
     return [*ins[:a]], [*ins[a:b]], [*ins[b:]]
 
 
-def _evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+def evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
     """The results of a jaxpr for arrays of another precision."""
     env = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(
         zip(jaxpr.invars, args, strict=True)
@@ -287,19 +316,19 @@ def _evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[A
         ins, name = [read(v) for v in eqn.invars], eqn.primitive.name
         inner = eqn.params.get("call_jaxpr") if name.startswith("custom_") else None
         if name in INLINED or inner is not None:
-            outs = _evaluated(
+            outs = evaluated(
                 *closed(inner if inner is not None else eqn.params[INLINED[name]]), ins
             )
         elif name == "cond":
-            outs = _evaluated(*closed(eqn.params["branches"][int(ins[0])]), ins[1:])
+            outs = evaluated(*closed(eqn.params["branches"][int(ins[0])]), ins[1:])
         elif name == "scan":
             outs = _steps(eqn.params, ins)
         elif name == "while":
             ends, body, outs = _loop(eqn.params, ins)
             for _ in range(MOST):
-                if not bool(_evaluated(*closed(eqn.params["cond_jaxpr"]), [*ends, *outs])[0]):
+                if not bool(evaluated(*closed(eqn.params["cond_jaxpr"]), [*ends, *outs])[0]):
                     break
-                outs = _evaluated(*closed(eqn.params["body_jaxpr"]), [*body, *outs])
+                outs = evaluated(*closed(eqn.params["body_jaxpr"]), [*body, *outs])
             else:
                 raise UnmappedError(f"its loop takes more than {MOST} steps")
         else:
@@ -320,7 +349,7 @@ def _steps(p: dict[str, Any], ins: Sequence[Any]) -> list[Any]:
     consts, carry, xs = ins[:nc], ins[nc : nc + nk], ins[nc + nk :]
     ys: list[list[Any]] = []
     for i in range(length)[::-1] if p["reverse"] else range(length):
-        outs = _evaluated(*closed(p["jaxpr"]), [*consts, *carry, *(x[i] for x in xs)])
+        outs = evaluated(*closed(p["jaxpr"]), [*consts, *carry, *(x[i] for x in xs)])
         carry, ys = outs[:nk], [*ys, outs[nk:]]
     ys = ys[::-1] if p["reverse"] else ys
     return [*carry, *map(jnp.stack, zip(*ys, strict=True))]
