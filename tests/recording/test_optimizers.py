@@ -444,3 +444,291 @@ def test_recordings_nest() -> None:
     for recording, steps in ((outer, 2), (inner, 1)):
         assert recording.report().exit_code == 0
         assert len(of_steps(recording.report())) == steps * (4 + 12)
+
+
+# ---- gradients that are changed while a step runs -----------------------------------------------
+
+
+def tripling(optimizer: Any, args: Any, kwargs: Any) -> None:
+    for p in optimizer.param_groups[0]["params"]:
+        p.grad.mul_(3)
+
+
+class Tripled(torch.optim.SGD):
+    """Multiplies the gradients by 3 before the step of its base."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        tripling(self, (), {})
+        return super().step(closure)
+
+
+class Assigned(torch.optim.SGD):
+    """Assigns other gradients before the step of its base."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for p in self.param_groups[0]["params"]:
+            p.grad = p.grad * 3
+        return super().step(closure)
+
+
+class Removing(torch.optim.SGD):
+    """Takes a gradient away before the step of its base."""
+
+    def step(self, closure: Any = None) -> Any:
+        self.param_groups[0]["params"][0].grad = None
+        return super().step(closure)
+
+
+class Decaying(torch.optim.SGD):
+    """Adds the weight decay to the gradient itself, in a step of its own."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for p in self.param_groups[0]["params"]:
+            p.grad.add_(p, alpha=0.1)
+            p.sub_(p.grad, alpha=0.1)
+
+
+def with_hook(hook: Any, after: bool = False) -> Make:
+    def make(ps: Any) -> Any:
+        optimizer = torch.optim.SGD(ps, lr=0.1)
+        how = "register_step_post_hook" if after else "register_step_pre_hook"
+        getattr(optimizer, how)(hook)
+        return optimizer
+
+    return make
+
+
+def changes(report: Report) -> list[Finding]:
+    found = [f for f in of_steps(report) if str(f.quantity).startswith("value ")]
+    return [f for f in found if ".grad by " in str(f.quantity)]
+
+
+PARAMETERS = ("0.weight", "0.bias", "2.weight", "2.bias")
+
+
+@pytest.mark.parametrize("kind", [Tripled, Assigned])
+@pytest.mark.parametrize("base_was_made", [False, True])
+def test_a_step_that_changes_its_own_gradients_is_a_mismatch(
+    kind: Any, base_was_made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = getattr(torch.optim.SGD.step, "__wrapped__", torch.optim.SGD.step)
+    if getattr(torch.optim.SGD.step, "hooked", False):
+        monkeypatch.setattr(torch.optim.SGD, "step", step)
+    if base_was_made:
+        torch.optim.SGD([nn.Parameter(torch.ones(1))])
+    report = recorded(lambda ps: kind(ps, lr=0.1))
+    assert report.exit_code == 1
+    found = [f for f in changes(report) if f.node == f"{kind.__name__}_1"]
+    assert {str(f.quantity) for f in found} == {
+        f"value {p}.grad by {kind.__name__}_1" for p in PARAMETERS
+    }
+    assert all(f.verdict is Verdict.MISMATCH and f.parity is False for f in found)
+    assert found[0].note == (
+        f"the gradient of 0.weight was changed while {kind.__name__}.step ran, and not by a "
+        "clipping that was seen"
+    )
+    assert all("test_optimizers.py" in f.source for f in found)
+    assert not any(q.startswith("update") for q in wrong(report))  # by the gradient that it took
+
+
+def test_a_hook_before_a_step_is_named_and_may_be_allowed() -> None:
+    model = network()
+    optimizer = with_hook(tripling)(model.parameters())
+    for allow, code in ((["gradient-hook"], 0), ([], 1)):
+        with gp.record(allow=allow) as recording:
+            trained(model, optimizer, 2)
+        report = recording.report()
+        assert report.exit_code == code
+        found = changes(report)
+        assert len(found) == 2 * 4
+        assert {f.convention for f in found} == {"gradient-hook"}
+        assert found[0].note.endswith("while SGD.step ran, by its hook tripling")
+        assert not any(q.startswith("update") for q in wrong(report))
+
+
+def test_a_global_hook_before_a_step_is_named() -> None:
+    handle = hooks.register_optimizer_step_pre_hook(tripling)
+    try:
+        report = recorded(lambda ps: torch.optim.SGD(ps, lr=0.1))
+    finally:
+        handle.remove()
+    assert report.exit_code == 1
+    assert {f.convention for f in changes(report)} == {"gradient-hook"}
+    assert len(wrong(report)) == 3 * 4
+
+
+def test_a_hook_and_the_step_itself_are_told_as_the_step() -> None:
+    def make(ps: Any) -> Any:
+        optimizer = Tripled(ps, lr=0.1)
+        optimizer.register_step_pre_hook(tripling)
+        return optimizer
+
+    report = recorded(make)
+    assert report.exit_code == 1
+    assert {f.verdict for f in changes(report)} == {Verdict.MISMATCH}
+
+
+@pytest.mark.parametrize("kind", [Removing, Decaying])
+def test_gradients_that_are_removed_or_decayed_by_a_step_are_a_mismatch(kind: Any) -> None:
+    report = recorded(lambda ps: kind(ps, lr=0.1), train=lambda m, o: trained(m, o, 1))
+    assert report.exit_code == 1
+    names = ("0.weight",) if kind is Removing else PARAMETERS
+    assert {str(f.quantity) for f in changes(report)} == {
+        f"value {p}.grad by {kind.__name__}_1" for p in names
+    }
+
+
+def test_a_hook_after_a_step_that_changes_gradients_is_named() -> None:
+    report = recorded(with_hook(tripling, after=True))
+    assert report.exit_code == 1
+    assert {f.convention for f in changes(report)} == {"gradient-hook"}
+    assert not any(q.startswith("update") for q in wrong(report))
+
+
+@pytest.mark.parametrize("to_none", [False, True])
+def test_a_step_may_clear_the_gradients_that_it_has_used(to_none: bool) -> None:
+    class Clearing(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            out = super().step(closure)
+            self.zero_grad(set_to_none=to_none)
+            return out
+
+    def clearing(optimizer: Any, args: Any, kwargs: Any) -> None:
+        optimizer.zero_grad(set_to_none=to_none)
+
+    for make in (lambda ps: Clearing(ps, lr=0.1), with_hook(clearing, after=True)):
+        report = recorded(make)
+        assert report.exit_code == 0
+        assert changes(report) == []
+        assert len([f for f in of_steps(report) if str(f.quantity).startswith("update")]) == 3 * 4
+
+
+def test_zeroing_before_the_step_of_the_base_is_not_clearing() -> None:
+    class Frozen(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            self.zero_grad(set_to_none=False)
+            return super().step(closure)
+
+    assert recorded(lambda ps: Frozen(ps, lr=0.1)).exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["clip_grad_norm_", "clip_grad_value_"])
+def test_clipping_inside_of_a_step_is_seen(name: str) -> None:
+    class Clipping(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            getattr(nn.utils, name)(self.param_groups[0]["params"], 0.01)
+            return super().step(closure)
+
+    def clipping(optimizer: Any, args: Any, kwargs: Any) -> None:
+        getattr(nn.utils, name)(optimizer.param_groups[0]["params"], 0.01)
+
+    for make in (lambda ps: Clipping(ps, lr=0.1), with_hook(clipping)):
+        report = recorded(make)
+        assert report.exit_code == 0
+        assert any(str(f.quantity).startswith("update") for f in of_steps(report))
+
+
+def test_gradients_that_a_clipping_left_and_a_hook_changed_are_told() -> None:
+    def clipped_and_tripled(optimizer: Any, args: Any, kwargs: Any) -> None:
+        nn.utils.clip_grad_value_(optimizer.param_groups[0]["params"], 0.01)
+        tripling(optimizer, args, kwargs)
+
+    report = recorded(with_hook(clipped_and_tripled), train=lambda m, o: trained(m, o, 1))
+    assert report.exit_code == 1
+    found = [f for f in changes(report) if f.node == "SGD_1"]
+    assert {f.convention for f in found} == {"gradient-hook"}
+
+
+def scaled(model: Any) -> None:
+    for p in model.parameters():
+        p.grad.mul_(0.5)
+
+
+def by_norm(model: Any) -> None:
+    norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+    for p in model.parameters():
+        p.grad *= min(1.0, 0.01 / float(norm))
+
+
+def frozen(model: Any) -> None:
+    model[0].weight.grad.zero_()
+
+
+def assigned(model: Any) -> None:
+    for p in model.parameters():
+        p.grad = p.grad * 0.5
+
+
+@pytest.mark.parametrize("change", [scaled, by_norm, frozen, assigned])
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_gradients_that_the_program_changes_between_passes_and_steps_pass(
+    change: Any, name: str
+) -> None:
+    model = network()
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=0.1)
+    with gp.record() as recording:
+        for _ in range(2):
+            optimizer.zero_grad()
+            loss_of(model).backward()
+            change(model)
+            optimizer.step()
+    assert recording.report().exit_code == 0
+    names = "0.weight" if change is frozen else ", ".join(PARAMETERS)
+    assert recording.coverage_in_words.endswith(
+        f"; gradients changed by the program between backward and step: {names}"
+    )
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_gradients_that_nothing_but_a_clipping_changes_are_not_spoken_of(
+    clip: float | None,
+) -> None:
+    model = network()
+    optimizer = torch.optim.AdamW(model.parameters())
+    with gp.record() as recording:
+        trained(model, optimizer, 2, clip)
+        loss_of(model).backward()  # accumulated
+        optimizer.step()
+    assert recording.report().exit_code == 0
+    assert "changed" not in recording.coverage_in_words
+
+
+def test_hooks_are_put_back_also_after_a_step_that_raised() -> None:
+    def raising(optimizer: Any, args: Any, kwargs: Any) -> None:
+        raise ZeroDivisionError
+
+    model = network()
+    optimizer = with_hook(raising)(model.parameters())
+    other = with_hook(tripling)(model.parameters())
+    with gp.record() as outer:
+        loss_of(model).backward()
+        with pytest.raises(ZeroDivisionError):
+            optimizer.step()
+        with gp.record() as inner:
+            loss_of(model).backward()
+            other.step()
+    assert list(optimizer._optimizer_step_pre_hooks.values()) == [raising]
+    assert list(other._optimizer_step_pre_hooks.values()) == [tripling]
+    for recording in (outer, inner):
+        found = changes(recording.report())
+        assert [f.node for f in found] == ["SGD_1"] * 4
+        assert {f.note.rpartition(" ")[2] for f in found} == {"tripling"}
+
+
+def test_an_optimizer_without_a_rule_may_change_gradients_itself() -> None:
+    class Own(torch.optim.Optimizer):
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, {"lr": 0.1})
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for p in self.param_groups[0]["params"]:
+                p.grad.add_(p, alpha=0.1)
+                p.sub_(p.grad, alpha=0.1)
+
+    report = recorded(Own)
+    assert report.exit_code == 0
+    assert changes(report) == []

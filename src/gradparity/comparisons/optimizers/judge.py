@@ -12,13 +12,13 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.precision import Precision
 from ...core.network.quantity import Quantity
-from ...core.optimizers.update import Clipping, Moved, Update
+from ...core.optimizers.update import ChangedGradient, Clipping, Moved, Update
 from ..findings.finding import Finding, Verdict, as_written
 from ..measure.at_node import Reference
 from ..measure.levels import Levels
 from .evaluated import change_of, for_precision, format_of_state, references, value_of_state
 
-__all__ = ["findings_of_clipping", "findings_of_parameter"]
+__all__ = ["finding_of_gradient", "findings_of_clipping", "findings_of_parameter"]
 
 #: The note of a parameter whose step is too small for its number format.
 TOO_SMALL = "the step is smaller than the rounding of the parameter, so that nothing is tested"
@@ -91,6 +91,19 @@ def findings_of_clipping(clipping: Clipping, node: str) -> Iterator[Finding]:
         levels = Levels(of, Precision.of(precision))
         for q in levels.quantities():
             yield _finding(levels, q, at)
+
+
+def finding_of_gradient(changed: ChangedGradient, node: str) -> Finding:
+    """The finding of a gradient during a step, against what it was before; None counts as zero."""
+    there = changed.after if changed.before is None else changed.before
+    nothing = np.zeros_like(there if there is not None else ())
+    before, after = (nothing if a is None else a for a in (changed.before, changed.after))
+    q = Quantity.value(f"{changed.name}.grad")
+
+    def of(rounding: Any) -> list[Reference]:
+        return [Reference(q, _wide(after), Bounded.exactly(before, rounding))]
+
+    return _finding(Levels(of, Precision.of(changed.precision)), q, (node, changed.step))
 
 
 def _wide(a: NDArray) -> NDArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from importlib import import_module
@@ -12,7 +12,7 @@ from inspect import signature
 from typing import Any
 
 from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
-from ...core.optimizers.update import Clipping, Update
+from ...core.optimizers.update import ChangedGradient, Clipping, Update
 from .recording import Recording
 
 __all__ = ["Arming", "new_recording"]
@@ -61,6 +61,12 @@ class _Switch(Listener):
 
     def clipped(self, place: Place, clipping: Clipping) -> None:
         self._tell(lambda: self.listener.clipped(place, clipping))
+
+    def gradient_changed(self, place: Place, changed: ChangedGradient) -> None:
+        self._tell(lambda: self.listener.gradient_changed(place, changed))
+
+    def changed_between(self, place: Place, names: Sequence[str]) -> None:
+        self._tell(lambda: self.listener.changed_between(place, names))
 
     def step_not_judged(self, what: Unjudged) -> None:
         self._tell(lambda: self.listener.step_not_judged(what))

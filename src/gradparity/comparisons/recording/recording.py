@@ -9,9 +9,9 @@ from dataclasses import replace
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Listener, NoFormula, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
-from ...core.optimizers.update import Clipping, Update
+from ...core.optimizers.update import ChangedGradient, Clipping, Update
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
-from ..optimizers.in_recordings import findings_of_clipped, findings_of_update
+from ..optimizers.in_recordings import finding_of_changed, findings_of_clipped, findings_of_update
 from ..report.graph import Graph, GraphNode
 from ..report.records import Run, environment
 from ..report.report import Report
@@ -29,6 +29,8 @@ ENOUGH = 0.95
 BY_VALUES = 50
 #: How many wrong nodes are explained while the program runs; it takes seconds for each.
 EXPLAINED = 12
+#: How many parameters are named whose gradients the program has changed.
+NAMED = 4
 
 
 class Recording(Listener):
@@ -79,6 +81,8 @@ class Recording(Listener):
         #: Where optimizers made steps, and the steps that no rule was applied to.
         self.steps: dict[str, Place] = {}
         self.steps_unjudged: list[Unjudged] = []
+        #: Gradients that the program changed between backward and a step, by parameter.
+        self.changed: Counter[str] = Counter()
         #: Loops of which not every step was judged: steps, and those judged, by node.
         self.samples: dict[str, tuple[int, int]] = {}
         self.closed = False
@@ -213,6 +217,15 @@ class Recording(Listener):
         self.steps[place.node] = place
         self.findings += findings_of_clipped(clipping, place.node)
 
+    def gradient_changed(self, place: Place, changed: ChangedGradient) -> None:
+        """Judge a gradient that was changed while a step ran."""
+        self.steps[place.node] = place
+        self.findings.append(finding_of_changed(changed, place.node, self.allow))
+
+    def changed_between(self, place: Place, names: Sequence[str]) -> None:
+        """Note gradients that the program changed between backward and a step, as it may."""
+        self.changed.update(names)
+
     def step_not_judged(self, what: Unjudged) -> None:
         """Note a step without a rule."""
         self.steps_unjudged.append(what)
@@ -246,7 +259,14 @@ class Recording(Listener):
         said = f"{said}; not judged: {names}" if lacking else said
         steps = dict.fromkeys(f"{u.place.function} ({u.why})" for u in self.steps_unjudged)
         unjudged = (f"not judged: {step}" for step in steps)
-        return "; ".join([said, *unjudged, *self._samples_in_words()])
+        return "; ".join([said, *unjudged, *self._samples_in_words(), *self._changed_in_words()])
+
+    def _changed_in_words(self) -> Iterator[str]:
+        if self.changed:
+            few = ", ".join(list(self.changed)[:NAMED])
+            more = len(self.changed) - NAMED
+            few = f"{few} and {more} more" if more > 0 else few
+            yield f"gradients changed by the program between backward and step: {few}"
 
     def _samples_in_words(self) -> Iterator[str]:
         if self.by_values:

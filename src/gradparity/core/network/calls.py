@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..formulas.op import Op
-from ..optimizers.update import Clipping, Update
+from ..optimizers.update import ChangedGradient, Clipping, Update
 
 __all__ = ["Call", "Listener", "NoFormula", "Operand", "Place", "Sum", "Unjudged"]
 
@@ -187,6 +187,12 @@ class Listener:
 
     def clipped(self, place: Place, clipping: Clipping) -> None:
         """Gradients were clipped."""
+
+    def gradient_changed(self, place: Place, changed: ChangedGradient) -> None:
+        """A gradient was changed while a step ran."""
+
+    def changed_between(self, place: Place, names: Sequence[str]) -> None:
+        """A step took gradients of these parameters that are not what backward left."""
 
     def step_not_judged(self, what: Unjudged) -> None:
         """An optimizer, or a clipping, has no rule."""

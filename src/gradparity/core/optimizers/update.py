@@ -9,7 +9,7 @@ from ..arithmetic.arrays import NDArray
 from .clipping import Clip
 from .rule import Rule
 
-__all__ = ["Clipping", "Moved", "Update"]
+__all__ = ["ChangedGradient", "Clipping", "Moved", "Update"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,7 @@ class Moved:
     old, new : its state before and after, by the names of the rule; what is missing is not known.
     precision : the number format of the parameter.
     previous : the step before, from which an unknown state is computed; None for the first.
+    later : the gradient after the step, where the step may have taken this one instead.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Moved:
     new: Mapping[str, NDArray]
     precision: str
     previous: Moved | None = None
+    later: NDArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,3 +68,26 @@ class Clipping:
     before: Mapping[str, NDArray]
     after: Mapping[str, NDArray]
     precisions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ChangedGradient:
+    """A gradient that was changed while a step ran, and not by a clipping.
+
+    Attributes
+    ----------
+    name : of the parameter.
+    step : the function that ran, such as "SGD.step".
+    before, after : the gradient; None for none.
+    precision : the number format of the parameter.
+    hooks : the names of the hooks that changed it.
+    by_step : whether the step's own code changed it, too.
+    """
+
+    name: str
+    step: str
+    before: NDArray | None
+    after: NDArray | None
+    precision: str
+    hooks: tuple[str, ...] = ()
+    by_step: bool = True

@@ -17,7 +17,7 @@ import torch
 from .aten.tensors import is_plain, numbers
 from .marks import names_of
 
-__all__ = ["Accumulation", "Leaf", "hooks_on"]
+__all__ = ["Accumulation", "Leaf", "checksum", "hooks_on"]
 
 
 class State(NamedTuple):
@@ -48,13 +48,13 @@ class Leaf:
 
     def note(self) -> None:
         """Remember what ``.grad`` is now."""
-        self.state, self.checksum = _state_of(self.tensor), _checksum(self.tensor.grad)
+        self.state, self.checksum = _state_of(self.tensor), checksum(self.tensor.grad)
 
     def has_changed(self, numbers_too: bool) -> bool:
         """Whether ``.grad`` is another than it was, also if it was written through ``.data``."""
         if _state_of(self.tensor) != self.state:
             return True
-        return numbers_too and _checksum(self.tensor.grad) != self.checksum
+        return numbers_too and checksum(self.tensor.grad) != self.checksum
 
     @property
     def is_cleared(self) -> bool:
@@ -118,7 +118,7 @@ class Accumulation:
             return
         grad = leaf.tensor.grad
         leaf.before = None if grad is None else grad.detach().clone()
-        leaf.arrived = _checksum(arrived)
+        leaf.arrived = checksum(arrived)
 
     def after(self, leaf: Leaf, got: torch.Tensor | None) -> None:
         """A gradient was accumulated."""
@@ -127,13 +127,22 @@ class Accumulation:
             leaf.overlapping = leaf.inside > 0
         elif got is None or leaf.tensor.grad is None:
             pass
-        elif _checksum(got) != leaf.arrived:  # .grad is what arrived, and was written into
+        elif checksum(got) != leaf.arrived:  # .grad is what arrived, and was written into
             if not (leaf.is_cleared and hooks_on(leaf.tensor)):
                 self.tell(leaf, None, "")
         elif not (hooks_on(leaf.tensor) and leaf.is_cleared and bool(got.any())):
             self.tell(leaf, got, "")
         leaf.before = None
         leaf.note()
+
+    def noted(self) -> dict[int, int]:
+        """The checksums of the gradients that passes left, by the id of the leaf; between passes.
+
+        Those that it is not known of are left out.
+        """
+        if self._passes:
+            return {}
+        return {id(leaf.tensor): leaf.checksum for leaf in self.leaves if leaf.checksum}
 
 
 def hooks_on(leaf: torch.Tensor) -> tuple[str, ...]:
@@ -151,7 +160,7 @@ def _state_of(leaf: torch.Tensor) -> State:
     return State(0, 0) if grad is None else State(id(grad), grad._version)
 
 
-def _checksum(tensor: torch.Tensor | None) -> int:
+def checksum(tensor: torch.Tensor | None) -> int:
     """A number that other numbers hardly have; 0 of what is not in plain memory."""
     if tensor is None or tensor.device.type != "cpu" or not is_plain(tensor):
         return 0

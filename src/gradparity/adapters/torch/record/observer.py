@@ -339,6 +339,10 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             _pop_mode()
             self._computes_again = before
 
+    def gradients_left_by_passes(self) -> dict[int, int]:
+        """Checksums of the gradients that the last pass left, by the id of the leaf."""
+        return self._backward.gradients.noted()
+
     # ---- the end --------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -378,7 +382,9 @@ def observing(
             wrapped_hooks(observer.registered, observer.registered_at),
             wrapped_passes(observer.begin_pass, observer.end_pass),
             wrapped_checkpoints(observer.computing_again),
-            watched_steps(listener, observer.names, observer.quiet),
+            watched_steps(
+                listener, observer.names, observer.quiet, observer.gradients_left_by_passes
+            ),
             observer,
         ):
             yield

@@ -79,6 +79,7 @@ class Before:
     gradient: NDArray
     state: Mapping[str, NDArray] = field(default_factory=dict)
     step: int = 1
+    later: NDArray | None = None
 
 
 def read(
@@ -137,6 +138,7 @@ def updates(
                 m.state,
                 _state(optimizer.state.get(m.parameter, {}), m.rule),
                 format_of(m.parameter),
+                later=m.later,
             )
             for m in members
         )

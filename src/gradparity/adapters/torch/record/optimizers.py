@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import utils
 from torch.nn.utils import clip_grad
+from torch.optim import optimizer as torch_optimizer
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
@@ -23,9 +24,12 @@ from ....core.network.calls import Listener, Place, Unjudged
 from ....core.optimizers.clipping import Clip, ClipByNorm, ClipByValue
 from ....core.optimizers.rule import Rule
 from ....core.optimizers.update import Clipping
+from .accumulation import checksum
 from .aten.tensors import format_of, is_plain, numbers
+from .marks import names_of
 from .optimizer_rules import Before, read, rule_of, updates
 from .places import Names, source_line
+from .step_gradients import HookWrappers, StepGradients
 
 __all__ = ["watched_steps"]
 
@@ -35,21 +39,38 @@ _SCALES = "it divides the gradients by the scale of a GradScaler"
 
 
 class _Pending(NamedTuple):
-    """A step that runs: its call, its place, what was there before, or why it is not judged."""
+    """A step that runs.
+
+    Attributes
+    ----------
+    frame, place : its call, and where it is.
+    before : the parameters before it.
+    why : the reason why it is not judged; "" if it is.
+    gradients : what happens to them; None for a step that computes them itself.
+    """
 
     frame: FrameType
     place: Place
     before: list[Before]
     why: str
+    gradients: StepGradients | None
 
 
 class _Steps:
     """Tells a listener of steps and of clipping."""
 
     def __init__(
-        self, listener: Listener, names: Names, quietly: Callable[[], AbstractContextManager[None]]
+        self,
+        listener: Listener,
+        names: Names,
+        quietly: Callable[[], AbstractContextManager[None]],
+        left_by_passes: Callable[[], dict[int, int]],
     ) -> None:
         self.listener, self.names, self.quietly = listener, names, quietly
+        self.left_by_passes = left_by_passes
+        self.hooks = HookWrappers(self._around)
+        #: Checksums of the gradients that clippings left, by the id of the parameter.
+        self._clipped: dict[int, int] = {}
         self._pending: dict[int, _Pending] = {}
         self._thread = get_ident()
         self._order = 2.0
@@ -59,36 +80,75 @@ class _Steps:
     def before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The hook before a step."""
         if get_ident() != self._thread:
-            kind = type(optimizer).__name__
-            place = Place(kind, f"{kind}.step", "")
+            place = _place_of(optimizer)
             self.listener.step_not_judged(Unjudged(place, "it runs in another thread"))
             return
         with self.quietly():
             frame, running = sys._getframe(1), self._pending.get(id(optimizer))
             if running is not None and _is_in(running.frame, frame):
-                return  # a derived class calls the step of its base: the whole is one step
+                # A derived class calls the step of its base: the whole is one step.
+                if running.gradients is not None:
+                    running.gradients.look()
+                return
+            self._pending = {i: p for i, p in self._pending.items() if _is_in(p.frame, frame)}
+            if not self._pending:
+                self.hooks.unwrap()  # those of a step that raised
+            self._tell_of_changes_before(optimizer)
             self._pending[id(optimizer)] = self._read(optimizer, args, kwargs, frame)
+            self._wrap_hooks(optimizer)
+
+    def _tell_of_changes_before(self, optimizer: Any) -> None:
+        """Tell which gradients are not those that the last pass, or the last clipping, left."""
+        left, names, changed = self.left_by_passes(), self._named(optimizer), []
+        for p in (p for group in optimizer.param_groups for p in group["params"]):
+            now = checksum(p.grad) if id(p) in left else 0
+            if now and now not in (left[id(p)], self._clipped.get(id(p))):
+                changed.append(names[id(p)])
+        if changed:
+            self.listener.changed_between(_place_of(optimizer), changed)
+
+    def _wrap_hooks(self, optimizer: Any) -> None:
+        for hooks, is_after in (
+            (torch_optimizer._global_optimizer_pre_hooks, False),
+            (optimizer._optimizer_step_pre_hooks, False),
+            (optimizer._optimizer_step_post_hooks, True),
+            (torch_optimizer._global_optimizer_post_hooks, True),
+        ):
+            self.hooks.wrap(hooks, is_after, _is_of_recording)
+
+    def _around(self, hook: Any, is_after: bool, optimizer: Any, args: Any, kwargs: Any) -> Any:
+        """Run a hook of the program, and note what it changes."""
+        pending = self._pending.get(id(optimizer)) if get_ident() == self._thread else None
+        if pending is None or pending.gradients is None:
+            return hook(optimizer, args, kwargs)
+        gradients = pending.gradients
+        with self.quietly():
+            if is_after:
+                _note_return(gradients, pending.frame, sys._getframe())
+            gradients.look()
+        (name,), before = names_of([hook]), gradients.hook
+        gradients.hook = name
+        try:
+            return hook(optimizer, args, kwargs)
+        finally:
+            with self.quietly():
+                gradients.look()
+            gradients.hook = before
 
     def _read(self, optimizer: Any, args: Any, kwargs: Any, frame: FrameType) -> _Pending:
-        kind = type(optimizer).__name__
-        place = Place(kind, f"{kind}.step", "", source_line())
-        groups = optimizer.param_groups
-        if any(rule_of(optimizer, group, exact=True) is None for group in groups):
-            return _Pending(frame, place, [], _NO_RULE)
-        if any(a is not None for a in (*args[1:], *kwargs.values())):
-            return _Pending(frame, place, [], "it computes the gradients itself, by a closure")
-        if getattr(optimizer, "grad_scale", None) is not None:
-            return _Pending(frame, place, [], _SCALES)
-        if getattr(optimizer, "found_inf", None) is not None:
-            return _Pending(frame, place, [], "a GradScaler may tell it to leave the step out")
+        place = replace(_place_of(optimizer), source=source_line())
+        why, own = _why_not_judged(optimizer, args, kwargs)
+        gradients = None if own else StepGradients(optimizer, has_rule=not why)
+        if why:
+            return _Pending(frame, place, [], why, gradients)
 
         def rule_for(group: Mapping[str, Any]) -> Rule | None:
             return rule_of(optimizer, group, exact=True)
 
         try:
-            return _Pending(frame, place, read(optimizer, rule_for), "")
+            return _Pending(frame, place, read(optimizer, rule_for), "", gradients)
         except Exception as error:  # the program is not to end because of it
-            return _Pending(frame, place, [], str(error).partition("\n")[0])
+            return _Pending(frame, place, [], str(error).partition("\n")[0], gradients)
 
     def after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The hook after a step."""
@@ -96,20 +156,30 @@ class _Steps:
             return
         with self.quietly():
             pending = self._pending.get(id(optimizer))
-            if pending is not None and pending.frame is sys._getframe(1):
+            if pending is None:
+                return
+            if pending.gradients is not None:
+                _note_return(pending.gradients, pending.frame, sys._getframe())
+            if pending.frame is sys._getframe(1):
                 del self._pending[id(optimizer)]
+                if not self._pending:
+                    self.hooks.unwrap()
                 self._tell(optimizer, pending)
 
     def _tell(self, optimizer: Any, pending: _Pending) -> None:
-        why = pending.why
-        if not why and any(_is_changed(each) for each in pending.before):
-            why = "something changed a gradient while it ran"
-        if why:
-            self.listener.step_not_judged(Unjudged(pending.place, why))
+        names, gradients = self._named(optimizer), pending.gradients
+        step = pending.place.function
+        changes = [] if gradients is None else list(gradients.changes(step, names))
+        place = self._numbered(pending.place) if changes else None
+        for changed in changes:
+            self.listener.gradient_changed(place or pending.place, changed)
+        if pending.why:
+            self.listener.step_not_judged(Unjudged(pending.place, pending.why))
             return
-        names = self._named(optimizer)
-        for update in updates(optimizer, pending.before, lambda p: names[id(p)]):
-            self.listener.updated(self._numbered(pending.place), update)
+        before = pending.before if gradients is None else gradients.taken_by(pending.before)
+        for update in updates(optimizer, before, lambda p: names[id(p)]):
+            self.listener.updated(place or self._numbered(pending.place), update)
+            place = None  # every group has a name of its own
 
     def _named(self, optimizer: Any) -> dict[int, str]:
         found: dict[int, str] = {}
@@ -148,12 +218,21 @@ class _Steps:
             place, before = Place(name, name, "", source_line()), {}
             with self.quietly():
                 before = self._gradients(parameters)
+                for gradients in self._followed():
+                    gradients.look()
             found = clip(parameters, most, *args, **kwargs)
             with self.quietly():
+                self._clipped |= {id(p): checksum(p.grad) for p in parameters}
+                for gradients in self._followed():
+                    gradients.clipped(parameters)
                 self._tell_of_clipping(place, rule, float(most), before, parameters)
             return found
 
         return clipped
+
+    def _followed(self) -> list[StepGradients]:
+        """The gradients of the steps that run."""
+        return [p.gradients for p in self._pending.values() if p.gradients is not None]
 
     def _gradients(self, parameters: list[torch.Tensor]) -> dict[str, Any]:
         there = [p for p in parameters if p.grad is not None]
@@ -199,29 +278,66 @@ def _is_in(frame: FrameType, inner: FrameType) -> bool:
     return at is frame
 
 
-def _is_changed(before: Before) -> bool:
-    """Whether a gradient is no longer the one that the step was to take."""
-    grad = before.parameter.grad
-    return grad is None or numbers(grad).tobytes() != before.gradient.tobytes()
+def _note_return(gradients: StepGradients, step: FrameType, inner: FrameType) -> None:
+    """Note that the code of a step, or of the step of its base class, has returned."""
+    at: FrameType | None = inner
+    while at is not None and at.f_code is not step.f_code:
+        at = at.f_back
+    if at is step:
+        gradients.over()
+    else:
+        gradients.taken()
+
+
+def _place_of(optimizer: Any) -> Place:
+    kind = type(optimizer).__name__
+    return Place(kind, f"{kind}.step", "")
+
+
+def _why_not_judged(optimizer: Any, args: Any, kwargs: Any) -> tuple[str, bool]:
+    """Why a step is not judged, or ""; and whether it computes the gradients itself."""
+    own = any(a is not None for a in (*args[1:], *kwargs.values()))
+    if any(rule_of(optimizer, group, exact=True) is None for group in optimizer.param_groups):
+        return _NO_RULE, own
+    if own:
+        return "it computes the gradients itself, by a closure", own
+    if getattr(optimizer, "grad_scale", None) is not None:
+        return _SCALES, own
+    if getattr(optimizer, "found_inf", None) is not None:
+        return "a GradScaler may tell it to leave the step out", own
+    return "", own
+
+
+def _is_of_recording(hook: Any) -> bool:
+    return isinstance(getattr(hook, "__self__", None), _Steps)
 
 
 @contextmanager
 def watched_steps(
-    listener: Listener, names: Names, quietly: Callable[[], AbstractContextManager[None]]
+    listener: Listener,
+    names: Names,
+    quietly: Callable[[], AbstractContextManager[None]],
+    left_by_passes: Callable[[], dict[int, int]],
 ) -> Iterator[None]:
     """Tell a listener of every step of an optimizer, and of clipped gradients, inside.
 
     Parameters
     ----------
     quietly : gives a context in which what runs is not watched.
+    left_by_passes : gives checksums of the gradients that backward passes left, by the id of the
+        parameter.
     """
-    steps = _Steps(listener, names, quietly)
+    steps = _Steps(listener, names, quietly, left_by_passes)
     with ExitStack() as stack:
+        stack.callback(steps.hooks.unwrap)
         for register, hook in (
             (register_optimizer_step_pre_hook, steps.before),
             (register_optimizer_step_post_hook, steps.after),
         ):
-            stack.callback(register(hook).remove)
+            handle = register(hook)
+            stack.callback(handle.remove)
+            if hook == steps.before:  # before any hook that changes gradients
+                torch_optimizer._global_optimizer_pre_hooks.move_to_end(handle.id, last=False)
         by_norm = steps.by_norm
         for owner, name, wrapper in (
             (clip_grad, "_get_total_norm", steps.normed),
