@@ -186,11 +186,14 @@ def adam(
     eps: float = 1e-6,
     root: float = 0.0,
     correct: bool = True,
+    only: str = "mv",
     correct_eps: bool = True,
     coupled: float = 0.0,
     decoupled: float = 0.0,
     stale: bool = False,
+    stale_m: bool = False,
     scale: float = 1.0,
+    moved: float = 1.0,
     late: int = 0,
 ) -> None:
     """A step of Adam with the mistakes that are asked for."""
@@ -200,13 +203,14 @@ def adam(
     new_m, new_v = b * m + (1 - b) * g, c * v + (1 - c) * g * g
     state["exp_avg"], state["exp_avg_sq"] = new_m, new_v
     if not stale:
-        m, v = new_m, new_v
+        m, v = m if stale_m else new_m, new_v
     t = t + late
     one, two = (1 - b**t, 1 - c**t) if correct else (1.0, 1.0)
+    one, two = one if "m" in only else 1.0, two if "v" in only else 1.0
     early = two if correct_eps else 1.0  # eps is added to the corrected root, or before
     down = ((v / early + root).sqrt() + eps) / (two / early) ** 0.5
     p -= lr * decoupled * p
-    p -= lr * (m / one) / down
+    p -= moved * lr * (m / one) / down
 
 
 def sgd(
@@ -242,6 +246,22 @@ PLANTED: list[tuple[Step, rules.Rule, str]] = [
     (with_(adam, eps=0.0), ADAM, "eps is left out"),
     (with_(adam, correct_eps=False), ADAM, "eps is added before the root is corrected for bias"),
     (with_(adam, correct=False), ADAM, "m and v are not corrected for bias"),
+    (with_(adam, only="v"), ADAM, "m is not corrected for bias"),
+    (with_(adam, only="m"), ADAM, "v is not corrected for bias"),
+    (with_(adam, b=0.95), ADAM, "betas[0] is 0.95, not 0.9"),
+    (with_(adam, c=0.99), ADAM, "betas[1] is 0.99, not 0.999"),
+    (with_(adam, b=0.876), ADAM, "betas[0] is 0.876, not 0.9"),
+    (with_(adam, eps=1e-8), ADAM, "eps is 1e-08, not 1e-06"),
+    (with_(adam, eps=1e-3), ADAM, "eps is 0.001, not 1e-06"),
+    (with_(adam, stale_m=True), ADAM,
+     "the parameter is moved by exp_avg before the step, which is one step old"),
+    (with_(adam, moved=-1.0), ADAM, "the step ascends: its sign is wrong"),
+    (with_(adam, moved=-1.0, decoupled=0.1), ADAMW, "the step ascends: its sign is wrong"),
+    (with_(adam, moved=2.0, decoupled=0.1), ADAMW,
+     "the step without the weight decay is 2 times as large as it should be"),
+    (with_(adam, lr=2e-2, decoupled=0.1), ADAMW,
+     "the step is 2 times as large as it should be, as with lr=0.02"),
+    (with_(sgd, momentum=0.8), SGD, "momentum is 0.8, not 0.9"),
     (with_(adam, b=0.999, c=0.9), ADAM, "the betas are exchanged"),
     (with_(adam, coupled=0.1), ADAMW, "the weight decay is added to the gradient"),
     (with_(adam), ADAMW, "the weight decay is left out"),
@@ -282,6 +302,17 @@ def test_a_stale_state_is_named() -> None:
     assert notes(report) == {cause}
 
 
+def test_a_stale_momentum_is_named() -> None:
+    def step(p: Any, g: Any, state: State, t: int) -> None:
+        old = state.get("momentum_buffer", g).clone()
+        state["momentum_buffer"] = 0.9 * state["momentum_buffer"] + g if t > 1 else g
+        p -= 0.1 * old
+
+    report = gp.check_optimizer(ByHand(parameters(), step), rule=SGD)
+    cause = "the parameter is moved by the state before the step, which is one step old"
+    assert notes(report) == {cause}
+
+
 @pytest.mark.parametrize(
     ("step", "rule"),
     [
@@ -308,6 +339,38 @@ def test_a_step_size_in_float32_is_named(kind: str) -> None:
         found = notes(gp.check_optimizer(optimizer))
         assert {"float32" for note in found if "computed in float32" in note} == causes
         assert len(found) == len(causes)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_another_decoupled_weight_decay_is_named(decay: float, dtype: str) -> None:
+    rule = replace(ADAMW, weight_decay=decay)
+    step = with_(adam, decoupled=0.3)
+    (cause,) = notes(gp.check_optimizer(ByHand(parameters(getattr(torch, dtype)), step), rule=rule))
+    words, _, value = cause.rpartition("weight_decay=")
+    assert words.startswith("the weight decay is " if decay else "the parameter is decayed besides")
+    assert float(value) == pytest.approx(0.3, rel=1e-3)
+
+
+def test_another_decay_is_named_where_no_state_is_known() -> None:
+    """Names of states that are not PyTorch's are not known."""
+
+    def step(p: Any, g: Any, state: State, t: int) -> None:
+        state.setdefault("mine", torch.zeros_like(p)).mul_(0.95).add_(g)
+        p -= 0.1 * state["mine"]
+
+    report = gp.check_optimizer(ByHand(parameters(), step), rule=SGD)
+    assert notes(report) == {"momentum is 0.95, not 0.9"}
+
+
+def test_a_mistake_in_a_large_parameter_is_named_only_if_it_explains_all_of_it() -> None:
+    def broken(p: Any, g: Any, state: State, t: int) -> None:
+        adam(p, g, state, t, eps=1e-4)
+        p[-1] += 0.5
+
+    for step, said in ((with_(adam, eps=1e-4), "eps is 0.0001, not 1e-06"), (broken, "")):
+        ps = [torch.nn.Parameter(torch.randn(9000))]
+        assert notes(gp.check_optimizer(ByHand(ps, step), rule=ADAM, steps=2)) == {said}
 
 
 def test_an_own_mistake_is_a_mismatch_without_a_cause() -> None:

@@ -195,6 +195,20 @@ def test_the_mistake_of_a_derived_class_is_named() -> None:
     assert {f.note for f in found} == {"the weight decay is added to the gradient"}
 
 
+def test_a_derived_class_that_also_decays_is_named() -> None:
+    class Decays(torch.optim.Adam):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> Any:
+            for p in self.param_groups[0]["params"]:
+                p.mul_(1 - 1e-3 * 0.1)
+            return super().step(closure)
+
+    report = recorded(Decays, torch.float64)
+    assert report.exit_code == 1
+    found = {f.note for f in of_steps(report) if f.parity is False}
+    assert found == {"the parameter is decayed besides, as by a decoupled weight_decay=0.1"}
+
+
 def test_a_derived_class_that_changes_nothing_is_right() -> None:
     class Same(torch.optim.AdamW):
         def step(self, closure: Any = None) -> Any:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.optimizers.clipping import ClipByNorm, ClipByValue
 from ...core.optimizers.update import Moved, Update
 from ..measure.at_node import Reference
 from ..measure.levels import measure
-from .evaluated import Variant, change_of, for_precision, references, value_of_state
+from .evaluated import Variant, change_of, few_of, for_precision, references, value_of_state
 
 __all__ = ["cause_of"]
 
 #: How many parameters a mistake is tried on.
 TRIED = 4
+#: Factors that are this near to each other are the same.
+SAME = 1e-4
+#: Settings that are the decay of a state: the setting, its position, and the state.
+DECAYS: tuple[tuple[str, int | None, str], ...] = (
+    ("betas", 0, "exp_avg"),
+    ("betas", 1, "exp_avg_sq"),
+    ("betas", 1, "exp_inf"),
+    ("alpha", None, "square_avg"),
+    ("rho", None, "square_avg"),
+    ("momentum", None, "momentum_buffer"),
+)
+#: Decays and numbers that are tried in their place where no state tells them.
+USUAL_DECAYS = (0.5, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+USUAL_EPS = tuple(10.0**-k for k in range(2, 17))
 
 
 def cause_of(updates: Sequence[Update], names: Sequence[str]) -> str:
@@ -34,10 +50,10 @@ def cause_of(updates: Sequence[Update], names: Sequence[str]) -> str:
     if not pairs:
         return ""
     with np.errstate(all="ignore"):
-        for words, variants in _mistakes(pairs):
+        for words, variants in chain(_mistakes(pairs), _other_numbers(pairs)):
             if all(_fits(u, m, v) for (u, m), v in zip(pairs, variants, strict=True)):
                 return words
-        fits = _of_float32, _scaled_step, _scaled_gradient, _unmoved
+        fits = _of_float32, _scaled_step, _scaled_parts, _scaled_gradient, _unmoved
         return next((words for fit in fits if (words := fit(pairs))), "")
 
 
@@ -48,7 +64,11 @@ def _mistakes(pairs: Sequence[tuple[Update, Moved]]) -> Iterator[tuple[str, list
         yield words, [replace(v, rule=list(v.rule.variants())[i][1]) for v in plain]
     if plain[0].rule.states:
         yield ("the parameter is moved by the state before the step, which is one step old",
-               [replace(v, stale=True) for v in plain])  # fmt: skip
+               [replace(v, stale=v.rule.states) for v in plain])  # fmt: skip
+    linear = plain[0].rule.linear
+    if len(plain[0].rule.states) > 1 and linear:
+        yield (f"the parameter is moved by {linear} before the step, which is one step old",
+               [replace(v, stale=(linear,)) for v in plain])  # fmt: skip
     for ahead, words in ((-1, "too low by one"), (1, "too high by one")):
         if all(u.step + ahead > 0 for u, _ in pairs):
             yield (f"the number of the step is {words} in the bias correction or the schedule",
@@ -73,6 +93,62 @@ def _mistakes(pairs: Sequence[tuple[Update, Moved]]) -> Iterator[tuple[str, list
                [replace(v, clip=ClipByNorm(clip.most)) for v in plain])  # fmt: skip
 
 
+def _other_numbers(pairs: Sequence[tuple[Update, Moved]]) -> Iterator[tuple[str, list[Variant]]]:
+    """Other decays and another eps, in words, and what they make of each step."""
+    plain = [replace(Variant.of(u), rule=_rule(u, m)) for u, m in pairs]
+    rule = plain[0].rule
+    for setting, i, state in DECAYS:
+        if not hasattr(rule, setting) or not getattr(rule, setting):
+            continue
+        name, own = (setting, getattr(rule, setting))
+        if i is not None:
+            name, own = f"{setting}[{i}]", own[i]
+
+        def other(value: float, v: Variant, setting: str = setting, i: int | None = i) -> Variant:
+            given: Any = value
+            if i is not None:
+                betas = list(getattr(v.rule, setting))
+                betas[i] = value
+                given = tuple(betas)
+            return replace(v, rule=replace(v.rule, **{setting: given}))
+
+        fitted = _fitted_decay(pairs, plain, state, other)
+        for value in dict.fromkeys((*fitted, *USUAL_DECAYS)):
+            if value != own:
+                words = f"{name} is {value:.6g}, not {own:.6g}"
+                yield words, [other(value, v) for v in plain]
+    if getattr(rule, "eps", 0.0):
+        for eps in USUAL_EPS:
+            if eps != rule.eps:
+                yield (f"eps is {eps:g}, not {rule.eps:g}",
+                       [replace(v, rule=replace(v.rule, eps=eps)) for v in plain])  # fmt: skip
+
+
+def _fitted_decay(
+    pairs: Sequence[tuple[Update, Moved]],
+    plain: Sequence[Variant],
+    state: str,
+    other: Callable[[float, Variant], Variant],
+) -> list[float]:
+    """The decay that explains a state, which is linear in it, with few digits and with all."""
+    update, moved = pairs[-1]
+    update, moved = _few(update, moved) if update.clip is None else (update, moved)
+    if state not in moved.new:
+        return []
+    q = value_of_state(moved.name, state)
+    try:
+        low, high = (_of(_references(update, moved, other(b, plain[-1])), q) for b in (0.25, 0.75))
+    except (KeyError, ZeroDivisionError, ValueError):
+        return []
+    if low is None or high is None:
+        return []
+    slope = 2.0 * (high.want.value - low.want.value)
+    b = 0.25 + _fitted(low.got - low.want.value, slope)
+    if not 0.0 <= b < 1.0:
+        return []
+    return [r for digits in (1, 2, 3, 4, 5) if 0.0 <= (r := round(b, digits)) < 1.0] + [b]
+
+
 def _rule(update: Update, moved: Moved) -> Any:
     return for_precision(update.rule, moved.precision)
 
@@ -83,6 +159,18 @@ def _references(update: Update, moved: Moved, variant: Variant) -> list[Referenc
 
 def _fits(update: Update, moved: Moved, variant: Variant) -> bool:
     """Whether every result is inside its bound, and none of them by having no bound."""
+    if variant.clip is None and not _all_fit(*_few(update, moved), variant):
+        return False
+    return _all_fit(update, moved, variant)
+
+
+def _few(update: Update, moved: Moved) -> tuple[Update, Moved]:
+    """A step of some elements of a large parameter, where each element is by itself."""
+    few = few_of(moved)
+    return (update, moved) if few is moved else (replace(update, parameters=(few,)), few)
+
+
+def _all_fit(update: Update, moved: Moved, variant: Variant) -> bool:
     rounding = Rounding.of(Precision.of(moved.precision))
     try:
         found = _references(update, moved, variant)
@@ -145,11 +233,63 @@ def _scaled_step(pairs: Sequence[tuple[Update, Moved]]) -> str:
         if not near.all() or any(m.outside.any() for m in others):
             return ""
         factors.append(c)
-    lr = pairs[0][0].rule.lr
+    rule = pairs[0][0].rule
     if abs(factors[0]) < 1e-6:
         return "the parameter is not moved"
+    if abs(factors[0] + 1.0) < SAME:
+        return _of_wrong_sign(rule)
     said = f"the step is {factors[0]:.6g} times as large as it should be"
-    return said if callable(lr) else f"{said}, as with lr={lr * factors[0]:.6g}"
+    return said if callable(rule.lr) else f"{said}, as with lr={rule.lr * factors[0]:.6g}"
+
+
+def _of_wrong_sign(rule: Any) -> str:
+    return f"the step {'descends' if rule.maximize else 'ascends'}: its sign is wrong"
+
+
+def _scaled_parts(pairs: Sequence[tuple[Update, Moved]]) -> str:
+    """A step, or a decoupled weight decay, that is a factor off while the other is right.
+
+    The states have to be right.  A rule without a weight decay may have been given one.
+    """
+    rule, parts = pairs[0][0].rule, []
+    decays = bool(rule.decoupled and rule.weight_decay)
+    for update, moved in pairs:
+        own = _rule(update, moved)
+        found = _references(update, moved, replace(Variant.of(update), rule=own))
+        change = _of(found, change_of(moved.name))
+        assert change is not None
+        rounding = Rounding.of(Precision.of(moved.precision))
+        if any(measure(e, rounding).outside.any() for e in found if e is not change):
+            return ""
+        factor = float(own.rate(update.step, moved.before)) if own.decay_by_lr else 1.0
+        decay = -factor * (own.weight_decay if decays else 1.0) * np.asarray(moved.before, float)
+        step = change.want.value - (decay if decays else 0.0)
+        parts.append((change.got, step, decay, change.want.full_error()))
+    if decays and (c := _one_factor([(got - d, s, room) for got, s, d, room in parts])):
+        if abs(c + 1.0) < SAME:
+            return _of_wrong_sign(rule)
+        return f"the step without the weight decay is {c:.6g} times as large as it should be"
+    a = _one_factor([(got - s, d, room) for got, s, d, room in parts])
+    if not a:
+        return ""
+    if decays:
+        return (f"the weight decay is {a:.6g} times as large as it should be, as with "
+                f"weight_decay={a * rule.weight_decay:.6g}")  # fmt: skip
+    return f"the parameter is decayed besides, as by a decoupled weight_decay={a:.6g}"
+
+
+def _one_factor(columns: Sequence[tuple[NDArray, NDArray, NDArray]]) -> float:
+    """The factor of the wanted numbers that explains what was got in all steps; 0 if none does.
+
+    Parameters
+    ----------
+    columns : what was got, what was wanted, and how far the one may be from the other.
+    """
+    c = _fitted(columns[0][0], columns[0][1])
+    for got, want, room in columns:
+        if not np.all(np.abs(got - c * want) <= 1.01 * max(1.0, abs(c)) * room):
+            return 0.0
+    return c
 
 
 def _scaled_gradient(pairs: Sequence[tuple[Update, Moved]]) -> str:

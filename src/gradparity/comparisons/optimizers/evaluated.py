@@ -21,10 +21,12 @@ from ...core.optimizers.clipping import Clip
 from ...core.optimizers.update import Moved, Update
 from ..measure.at_node import Reference
 
-__all__ = ["Variant", "change_of", "for_precision", "references", "value_of_state"]
+__all__ = ["Variant", "change_of", "few_of", "for_precision", "references", "value_of_state"]
 
 #: How many elements are evaluated at a time.
 PIECE = 1 << 18
+#: How many elements of a large parameter a mistake is tried on first.
+FEW = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Variant:
     Attributes
     ----------
     rule, clip : in place of the update's own.
-    stale : whether the parameter is moved by the state before the step.
+    stale : the states that move the parameter as they were before the step.
     ahead : what is added to the number of the step.
     factor : what the gradient is multiplied by.
     clip_after_decay : whether a coupled weight decay is clipped with the gradient.
@@ -42,7 +44,7 @@ class Variant:
 
     rule: Any
     clip: Clip | None = None
-    stale: bool = False
+    stale: tuple[str, ...] = ()
     ahead: int = 0
     factor: float = 1.0
     clip_after_decay: bool = False
@@ -131,6 +133,11 @@ def _in_pieces(
     return joined
 
 
+def few_of(moved: Moved) -> Moved:
+    """Some elements of a large parameter."""
+    return moved if moved.before.size <= FEW else _piece(moved, slice(FEW))
+
+
 def _piece(moved: Moved, at: slice) -> Moved:
     def cut(a: NDArray) -> NDArray:
         return a.reshape(-1)[at] if a.shape == moved.before.shape else a
@@ -159,7 +166,8 @@ def _evaluated(
         **new,
         **{n: Bounded.rounded(a, rounding) for n, a in moved.new.items() if n in new},
     }
-    after = rule.moved(p, g, old, {**used, **old} if variant.stale else used, t)
+    stale = {name: old[name] for name in variant.stale if name in old}
+    after = rule.moved(p, g, old, {**used, **stale}, t)
     error = Bounded(np.asarray(after.full_error()), 0.0, rounding)
     return {"": after, "error": error, **new}
 

@@ -42,6 +42,8 @@ class Adam(Rule):
     amsgrad_corrected: bool = False
     nesterov: bool = False
 
+    #: The mean that alone is not corrected for bias, 0 for m and 1 for v, as a mistake; None.
+    _uncorrected: ClassVar[int | None] = None
     SWITCHES: ClassVar = {
         "amsgrad": "AMSGrad's maximum is taken",
         "nesterov": "the momentum is Nesterov's",
@@ -70,7 +72,8 @@ class Adam(Rule):
         return {"exp_avg": m, "exp_avg_sq": v, "max_exp_avg_sq": most}
 
     def _corrected(self, i: int, t: int, g: Array) -> Array:
-        return self.correction(self.betas[i], t, g) if self.bias_correction else 1.0
+        is_corrected = self.bias_correction and i != self._uncorrected
+        return self.correction(self.betas[i], t, g) if is_corrected else 1.0
 
     def direction(self, g: Array, before: State, after: State, t: int) -> Array:
         m = after["exp_avg"] / self._corrected(0, t, g)
@@ -94,6 +97,9 @@ class Adam(Rule):
         b, c = self.betas
         yield (f"m and v are {'not ' if self.bias_correction else ''}corrected for bias",
                replace(self, bias_correction=not self.bias_correction))  # fmt: skip
+        if self.bias_correction:
+            yield "m is not corrected for bias", _without_correction(self, 0)
+            yield "v is not corrected for bias", _without_correction(self, 1)
         if self.eps:
             inside = replace(self, eps=0.0, eps_root=self.eps)
             yield "eps is added inside of the root", inside
@@ -112,6 +118,13 @@ class Adam(Rule):
             of = "uncorrected" if self.amsgrad_corrected else "corrected"
             yield (f"AMSGrad's maximum is that of the {of} v",
                    replace(self, amsgrad_corrected=not self.amsgrad_corrected))  # fmt: skip
+
+
+def _without_correction(rule: Adam, i: int) -> Adam:
+    """The rule with one of its means not corrected for bias."""
+    other = replace(rule)
+    object.__setattr__(other, "_uncorrected", i)
+    return other
 
 
 @dataclass(frozen=True)
