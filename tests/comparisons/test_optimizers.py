@@ -171,6 +171,52 @@ def test_a_scheduler_of_the_optimizer_is_not_told() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, ps, strict=True))
 
 
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("name", ["RAdam", "SGD", "Adam"])
+def test_every_step_of_a_small_parameter_is_tested_in_float32(name: str, seed: int) -> None:
+    ps = [torch.nn.Parameter(torch.rand(n) - 0.5) for n in (1, 2, 40)]
+    report = gp.check_optimizer(getattr(torch.optim, name)(ps, lr=1e-3), seed=seed)
+    assert report.exit_code == 0
+    judged = [f for run in report.runs for f in run.findings if f.final]
+    assert {f.verdict for f in judged} <= {Verdict.EXACT, Verdict.ROUNDING}
+
+
+def test_a_rate_of_zero_in_some_step_is_right_where_the_parameter_stays() -> None:
+    def rate(t: int) -> float:
+        return 0.1 * t
+
+    def step(p: Any, g: Any, state: State, t: int) -> None:
+        p -= rate(t - 1) * g
+
+    report = gp.check_optimizer(ByHand(parameters(), step), rule=rules.SGD(rate))
+    assert report.exit_code == 0
+    assert {f.note for f in report.runs[0].findings} == {"lr is 0 in this step"}
+
+    def moving(p: Any, g: Any, state: State, t: int) -> None:
+        p -= (rate(t - 1) or 0.1) * g
+
+    assert gp.check_optimizer(ByHand(parameters(), moving), rule=rules.SGD(rate)).exit_code == 1
+
+
+def test_a_rate_that_is_always_zero_tests_nothing_and_says_so() -> None:
+    report = gp.check_optimizer(torch.optim.SGD(parameters(), lr=0.0))
+    assert report.exit_code == 2
+    assert "lr is 0, so that nothing is tested" in report.diagnosis()
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_an_infinite_gradient_leaves_steps_undecided_and_the_reason_is_given(name: str) -> None:
+    ps = parameters()
+    for p in ps:
+        p.grad = torch.ones_like(p)
+    ps[0].grad[3] = float("inf")
+    report = gp.check_optimizer(getattr(torch.optim, name)(ps, lr=0.1), steps=1)
+    assert report.exit_code == 2
+    undecided = [f for f in report.runs[0].findings if f.parity is None]
+    assert {f.node for f in undecided} == {"parameter_1"}
+    assert {f.note for f in undecided} == {"the gradient held inf or NaN before the step"}
+
+
 # ---- planted mistakes ---------------------------------------------------------------------------
 
 

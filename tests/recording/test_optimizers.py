@@ -353,6 +353,35 @@ def test_a_step_in_another_thread_is_not_watched() -> None:
     assert p.tolist() == pytest.approx([0.9, 0.9])
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("elements", [1, 32])
+def test_what_is_added_to_a_gradient_that_is_infinite_is_judged(
+    value: float, elements: int
+) -> None:
+    model = network()
+    model[0].weight.grad = torch.ones(8, 4)
+    model[0].weight.grad.view(-1)[:elements] = value
+    with gp.record() as recording:
+        loss_of(model).backward()
+    report = recording.report()
+    assert report.exit_code == 0
+    (found,) = (f for f in report.runs[0].findings if str(f.quantity) == "value 0.weight.grad")
+    assert found.note.startswith(f"{elements} of 32 elements are inf or NaN")
+
+
+def test_writing_over_an_infinite_gradient_is_a_mismatch() -> None:
+    model = network()
+    model[0].weight.grad = torch.full((8, 4), float("inf"))
+
+    def writing(gradient: Any) -> None:
+        model[0].weight.grad[0, 0] = 1.0
+
+    model[0].bias.register_hook(writing)
+    with gp.record() as recording:
+        loss_of(model).backward()
+    assert recording.report().exit_code != 0
+
+
 # ---- usual programs -----------------------------------------------------------------------------
 
 

@@ -18,10 +18,18 @@ from ..measure.at_node import Reference
 from ..measure.levels import Levels
 from .evaluated import change_of, for_precision, format_of_state, references, value_of_state
 
-__all__ = ["finding_of_gradient", "findings_of_clipping", "findings_of_parameter"]
+__all__ = [
+    "NO_RATE",
+    "finding_of_gradient",
+    "findings_of_clipping",
+    "findings_of_parameter",
+    "is_without_rate",
+]
 
 #: The note of a parameter whose step is too small for its number format.
 TOO_SMALL = "the step is smaller than the rounding of the parameter, so that nothing is tested"
+#: The note of a parameter that a step leaves as it is because lr is 0.
+NO_RATE = "lr is 0, so that nothing is tested"
 
 
 def findings_of_parameter(update: Update, moved: Moved, node: str) -> Iterator[Finding]:
@@ -41,8 +49,8 @@ def findings_of_parameter(update: Update, moved: Moved, node: str) -> Iterator[F
         for q in levels.quantities():
             found = _finding(levels, q, at)
             if q == change_of(moved.name):
-                found = _of_change(found, moved)
-            yield found
+                found = _of_change(found, update, moved)
+            yield _of_infinite(found, moved)
 
 
 def _by_precision(update: Update, moved: Moved) -> dict[str, set[Quantity]]:
@@ -65,12 +73,31 @@ def _finding(levels: Levels, q: Quantity, at: tuple[str, str], **more: Any) -> F
     return measured.finding(q, at, verdict, levels.precision.unit, **more)
 
 
-def _of_change(f: Finding, moved: Moved) -> Finding:
+def _of_change(f: Finding, update: Update, moved: Moved) -> Finding:
     """The finding of what a step adds to a parameter."""
     if f.verdict is Verdict.VACUOUS and f.elements:
+        if is_without_rate(update, moved):
+            return replace(f, note=NO_RATE)
         unmoved = not np.any(moved.gradient) and np.array_equal(moved.before, moved.after)
         return f if unmoved else replace(f, note=TOO_SMALL)
     return f
+
+
+def is_without_rate(update: Update, moved: Moved) -> bool:
+    """Whether lr is 0 in a step that leaves a parameter as it is, as it should."""
+    rate = np.asarray(update.rule.rate(update.step, moved.before))
+    return not rate.any() and np.array_equal(moved.before, moved.after)
+
+
+def _of_infinite(f: Finding, moved: Moved) -> Finding:
+    """The finding, with the reason where numbers that are not finite leave it undecided."""
+    if f.verdict is not Verdict.INCONCLUSIVE or f.note:
+        return f
+    given = {"gradient": moved.gradient, "parameter": moved.before}
+    given |= {name: a for name, a in moved.old.items() if a.dtype.kind == "f"}
+    infinite = [name for name, a in given.items() if not np.isfinite(a).all()]
+    said = f"the {' and the '.join(infinite)} held inf or NaN before the step"
+    return replace(f, note=said) if infinite else f
 
 
 def findings_of_clipping(clipping: Clipping, node: str) -> Iterator[Finding]:

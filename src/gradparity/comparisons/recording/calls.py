@@ -237,6 +237,7 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     """The verdict on the gradient that arrived at a value: the sum over its uses."""
     precision, source = Precision.of(total_of.precision), total_of.source
     q = Quantity.value(f"{source}.grad") if total_of.accumulated else Quantity.grad(source)
+    total_of, infinite = _without_infinite(total_of)
 
     def references(rounding: Any) -> list[Reference]:
         uses = [Bounded.exactly(part, rounding) for part in total_of.parts]
@@ -251,7 +252,7 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     at = total_of.place.node, SUM
     found = measured.finding(q, at, verdict, precision.unit, final=total_of.final)
     if verdict is not Verdict.MISMATCH and not total_of.changed:
-        return found
+        return replace(found, note=found.note or infinite)
     if total_of.accumulated:
         return _of_accumulated(found, total_of, allow)
     left = f"what left {_listed(total_of.uses)}"
@@ -264,6 +265,22 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     several = "the sum of " if len(total_of.parts) > 1 else ""
     why = "; a hook on a node of autograd (grad_fn.register_hook) can do this"
     return replace(found, note=f"it is not {several}{left}{why}")
+
+
+def _without_infinite(total_of: Sum) -> tuple[Sum, str]:
+    """What `.grad` holds, without elements that were infinite before and still are, and a note."""
+    finite = np.logical_and.reduce([np.isfinite(part) for part in total_of.parts])
+    if not total_of.accumulated or np.all(finite):
+        return total_of, ""
+    with np.errstate(all="ignore"):
+        want = np.sum([np.asarray(part, np.float64) for part in total_of.parts], axis=0)
+    if not np.array_equal(total_of.got[~finite], want[~finite], equal_nan=True):
+        return total_of, ""
+    parts = tuple(np.where(finite, part, 0.0).astype(part.dtype) for part in total_of.parts)
+    got = np.where(finite, total_of.got, 0.0).astype(total_of.got.dtype)
+    count = int(np.count_nonzero(~finite))
+    said = f"{count} of {got.size} elements are inf or NaN, as one of their terms is"
+    return replace(total_of, parts=parts, got=got), said
 
 
 def _of_accumulated(f: Finding, total_of: Sum, allow: Sequence[str]) -> Finding:

@@ -20,6 +20,8 @@ __all__ = ["diagnosis", "headline", "reasons", "rows", "runs_of", "strictness"]
 LIMIT, SEVERAL = 10, 3
 #: How the note of a recorded node without a formula begins.
 UNJUDGED = "not judged"
+#: How the note of a finding ends that says why nothing is tested.
+NOTHING = "so that nothing is tested"
 
 
 @printer(Report, "diagnosis")
@@ -98,6 +100,9 @@ def _why_unknown(run: Run) -> str:
         names, verb = ", ".join(run.untested[:LIMIT]), "was" if len(run.untested) == 1 else "were"
         names += f" and {len(run.untested) - LIMIT} more" if len(run.untested) > LIMIT else ""
         return f"{names} {verb} not tested: every element is below its own bound"
+    notes = {f.note for f in run.findings if f.final}
+    if len(notes) == 1 and (note := notes.pop()).endswith(NOTHING):
+        return note
     at = sum(f.kinks.count for f in run.findings if f.kinks)
     why = f"; {at} elements are exactly at a kink, where zero is a valid choice" if at else ""
     return f"nothing was tested: every final gradient is zero or below its own bound{why}"
