@@ -542,13 +542,18 @@ def test_the_order_of_clipping(
     [
         (lambda p: gp.check_optimizer(p), "optimizer is"),
         (lambda p: gp.check_optimizer(torch.optim.SGD(p), steps=0), "steps is 0"),
+        (lambda p: gp.check_optimizer(torch.optim.SGD(p), seed="a"), "seed is 'a'; give 0 or"),
+        (lambda p: gp.check_optimizer(torch.optim.SGD(p), seed=-1), "seed is -1; give 0 or more"),
+        (lambda p: gp.check_optimizer(torch.optim.SGD(p), seed=True), "seed is True"),
+        (lambda p: gp.check_optimizer(torch.optim.SGD(p), torch.nn.Linear(2, 2)),
+         "params is a Linear with none of the parameters of the SGD"),
         (lambda p: gp.check_optimizer(torch.optim.SGD(p), rule="Adam"), "rule is"),
         (lambda p: gp.check_optimizer(torch.optim.SGD(p), clip=1.0), "clip is"),
         (lambda p: gp.check_optimizer(torch.optim.SGD(p), clip=CLIP), "are for Optax"),
         (lambda p: gp.check_optimizer(torch.optim.SGD(p), p), "give the module"),
         (lambda p: gp.check_optimizer(ByHand(p, with_(sgd))), "there is no rule for ByHand"),
     ],
-)
+)  # fmt: skip
 def test_an_argument_that_does_not_fit_is_refused(call: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         call(parameters())
@@ -559,3 +564,37 @@ def test_optax_needs_a_rule_and_parameters(optax: Any) -> None:
         gp.check_optimizer(optax.sgd(0.1), PARAMS)
     with pytest.raises(TypeError, match="params is None"):
         gp.check_optimizer(optax.sgd(0.1), rule=rules.SGD(0.1))
+
+
+@pytest.mark.parametrize(
+    ("gradients", "message"),
+    [
+        ({"layer": {"v": np.ones((3, 4))}, "b": np.ones(4)}, "in the same pytree"),
+        ([np.ones((3, 4)), np.ones(4)], "in the same pytree"),
+        ({"layer": {"w": np.ones((4, 3))}, "b": np.ones(4)},
+         r"the gradient of 'layer.w' has shape \(4, 3\), and the parameter \(3, 4\)"),
+    ],
+)  # fmt: skip
+def test_gradients_of_another_tree_or_shape_are_refused(
+    optax: Any, gradients: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        gp.check_optimizer(optax.sgd(0.1), PARAMS, gradients, rule=rules.SGD(0.1))
+
+
+def test_gradients_of_the_tree_of_the_parameters_are_taken(optax: Any) -> None:
+    gradients = {"layer": {"w": np.ones((3, 4), np.float32)}, "b": np.ones(4, np.float32)}
+    assert gp.check_optimizer(optax.sgd(0.1), PARAMS, gradients, rule=rules.SGD(0.1)).exit_code == 0
+
+
+def test_parameters_of_integers_are_refused_by_name(optax: Any) -> None:
+    with pytest.raises(TypeError, match="the parameter 'n' is of dtype int32"):
+        gp.check_optimizer(optax.sgd(0.1), {"n": np.ones(3, np.int32)}, rule=rules.SGD(0.1))
+
+
+def test_a_module_may_have_only_some_of_the_parameters() -> None:
+    model, other = torch.nn.Linear(3, 2), torch.nn.Parameter(torch.randn(4))
+    optimizer = torch.optim.SGD([model.weight, other], lr=0.1)
+    report = gp.check_optimizer(optimizer, model)
+    assert report.exit_code == 0
+    assert {f.node for f in report.runs[0].findings} == {"weight", "parameter_2"}

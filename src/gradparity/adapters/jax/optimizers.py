@@ -39,7 +39,16 @@ def steps_of(
     steps: int,
     draw: Any,
 ) -> Iterator[list[Update]]:
-    """Make steps with a transformation; see `check_optimizer`."""
+    """Make steps with a transformation; see `check_optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError : parameters that are not real numbers with a point; gradients of another
+        structure or shape than the parameters.
+    """
+    _check_parameters(params)
+    if gradients is not None:
+        _check_gradients(gradients, params)
     rule = replace(rule, in_format=True)
     state = transformation.init(params)
     previous: dict[str, Moved] = {}
@@ -66,6 +75,31 @@ def steps_of(
         previous = {m.name: m for m in moved}
         yield [Update(rule, t, moved, clip)]
         params, state = after, new
+
+
+def _check_parameters(params: Any) -> None:
+    for name, p in _named(params).items():
+        if not jnp.issubdtype(p.dtype, jnp.floating):
+            raise TypeError(
+                f"check_optimizer: the parameter {name!r} is of dtype {p.dtype}; give "
+                "parameters of a floating dtype, such as float32"
+            )
+
+
+def _check_gradients(gradients: Any, params: Any) -> None:
+    given, wanted = jax.tree.structure(gradients), jax.tree.structure(params)
+    if given != wanted:
+        raise ValueError(
+            f"check_optimizer: gradients are {given}, and params are {wanted}; give a gradient for "
+            "every parameter, in the same pytree"
+        )
+    found = _named(gradients)
+    for name, p in _named(params).items():
+        if found[name].shape != p.shape:
+            raise ValueError(
+                f"check_optimizer: the gradient of {name!r} has shape {found[name].shape}, and the "
+                f"parameter {p.shape}; give gradients of the shapes of the parameters"
+            )
 
 
 def _drawn(params: Any, draw: Any) -> Any:

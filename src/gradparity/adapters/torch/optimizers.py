@@ -34,7 +34,10 @@ def steps_of(
     Raises
     ------
     TypeError : there is no rule for its class, and none was given.
+    ValueError : the optimizer has no parameter of the module.
     """
+    if module is not None:
+        _check_module(optimizer, module)
     names = _names(optimizer, module)
     own = _copied(optimizer)
     for group in own.param_groups:
@@ -63,6 +66,16 @@ def steps_of(
         counted[0] = t
         known = any("step" in own.state.get(p, {}) for p in _parameters(own))
         yield list(updates(own, before, lambda p: called[id(p)], None if known else t))
+
+
+def _check_module(optimizer: torch.optim.Optimizer, module: torch.nn.Module) -> None:
+    own = {id(p) for p in module.parameters()}
+    if not any(id(p) in own for p in _parameters(optimizer)):
+        raise ValueError(
+            f"check_optimizer: params is a {type(module).__name__} with none of the parameters of "
+            f"the {type(optimizer).__name__}; give the module whose parameters the optimizer has, "
+            "or None"
+        )
 
 
 def _copied(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

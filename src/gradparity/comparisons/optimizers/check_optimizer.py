@@ -86,6 +86,8 @@ def check_optimizer(
     check_text("name", name)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"check_optimizer: steps is {received(steps)}; give 1 or more")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"check_optimizer: seed is {received(seed)}; give 0 or more")
     if rule is not None and not isinstance(rule, Rule):
         raise TypeError(
             f"check_optimizer: rule is {received(rule)}; give one of gradparity.optimizers, such "
