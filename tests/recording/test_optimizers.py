@@ -649,6 +649,27 @@ def test_a_step_may_clear_the_gradients_that_it_has_used(to_none: bool) -> None:
         assert len([f for f in of_steps(report) if str(f.quantity).startswith("update")]) == 3 * 4
 
 
+@pytest.mark.parametrize("base", ["SGD", "Adam"])
+@pytest.mark.parametrize("base_was_made", [False, True])
+def test_a_step_that_changes_gradients_and_clears_them_is_found(
+    base: str, base_was_made: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = getattr(torch.optim, base)
+    if getattr(kind.step, "hooked", False):
+        monkeypatch.setattr(kind, "step", kind.step.__wrapped__)
+    if base_was_made:
+        kind([nn.Parameter(torch.ones(1))])
+
+    class Clearing(kind):  # type: ignore[misc, valid-type]
+        def step(self, closure: Any = None) -> Any:
+            tripling(self, (), {})
+            out = super().step(closure)
+            self.zero_grad()
+            return out
+
+    assert recorded(lambda ps: Clearing(ps, lr=0.1)).exit_code == 1
+
+
 def test_zeroing_before_the_step_of_the_base_is_not_clearing() -> None:
     class Frozen(torch.optim.SGD):
         def step(self, closure: Any = None) -> Any:
