@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradparity import core, ops
 from gradparity.comparisons.cases.vocabulary import VOCABULARY
-from gradparity.core import Bounded, Rounding
+from gradparity.comparisons.cases.vocabulary.shaped import SHAPED
+from gradparity.core import Bounded, Op, Rounding
 from gradparity.core.vocabulary.pointwise import Step
 
 from .oracle import MP, Real, as_array, inside
@@ -129,3 +131,56 @@ def test_output_shape_says_what_comes_out(name: str) -> None:
     z = several(op.forward(*arrays))
     shapes = op.output_shape(*(a.shape for a in arrays))
     assert [a.shape for a in z] == list(shapes if len(z) > 1 else [shapes])
+
+
+@pytest.mark.parametrize("bounded", [False, True], ids=["plain", "bounded"])
+@pytest.mark.parametrize("name", [n for n, s in (SHAPED | VOCABULARY).items() if s.batch is None])
+def test_batches_of_zero_give_empty_results(name: str, bounded: bool) -> None:
+    shaped, rounding = (SHAPED | VOCABULARY)[name], Rounding.of("float64")
+    op, case = shaped.op, shaped.case(3)
+    arrays = [
+        *(case.inputs[n][:0] for n in shaped.shapes),
+        *shaped.fixed.values(),
+        *(np.full(shape, 0.5) for shape in op.parameter_shapes().values()),
+    ]
+    y = tuple(Bounded.exactly(a, rounding) if bounded and a.dtype.kind == "f" else a
+              for a in arrays)  # fmt: skip
+    with np.errstate(all="ignore"):  # a batch norm divides by the number of samples
+        z = op.forward(*y)
+        outputs = z if isinstance(z, tuple) else (z,)
+        made = (lambda a: Bounded.exactly(a, rounding)) if bounded else np.asarray
+        dz = cotangents(op, outputs, made)
+        found = op.vjp(dz, y, z)
+    for gradient, a in zip(found, arrays, strict=True):
+        assert gradient is None or np.shape(getattr(gradient, "value", gradient)) == a.shape
+
+
+REDUCED: dict[str, tuple[Op, float]] = {
+    "log-sum-exp": (ops.LogSumExp(axis=0), -np.inf),
+    "product": (ops.Prod(axis=0), 1.0),
+    "norm": (ops.VectorNorm(axis=0), 0.0),
+    "sum-of-sizes": (ops.VectorNorm(axis=0, order=1), 0.0),
+    "variance": (ops.Variance(axis=0), np.nan),
+    "deviation": (ops.Std(axis=0), np.nan),
+    "sum": (core.Sum(0), 0.0),
+    "softmax": (core.Softmax(axis=0), 0.0),
+    "log-softmax": (core.LogSoftmax(axis=0), 0.0),
+    "running-maximum": (ops.CumulativeMax(axis=0), 0.0),
+}
+
+
+@pytest.mark.parametrize("bounded", [False, True], ids=["plain", "bounded"])
+@pytest.mark.parametrize("name", REDUCED)
+def test_reductions_over_an_empty_axis_give_what_the_frameworks_give(
+    name: str, bounded: bool
+) -> None:
+    op, want = REDUCED[name]
+    y: Any = np.zeros((0, 2))
+    y = Bounded.exactly(y, Rounding.of("float64")) if bounded else y
+    with np.errstate(all="ignore"):
+        z = op.forward(y)
+        (dy,) = op.vjp(z, (y,), z)
+    value = np.asarray(getattr(z, "value", z))
+    assert np.array_equal(value, np.full(value.shape, want), equal_nan=True)
+    assert np.shape(getattr(dy, "value", dy)) == (0, 2)
+    assert op.subdifferential((np.zeros((0, 2)),), 0.0) is None

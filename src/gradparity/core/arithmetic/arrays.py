@@ -32,6 +32,7 @@ __all__ = [
     "covering",
     "erf",
     "erfc",
+    "largest",
     "like",
     "moved",
     "moved_back",
@@ -137,6 +138,19 @@ def total(parts: Sequence[Array]) -> Array:
         return parts[0]
     bounded = next((part for part in parts if hasattr(part, "total")), None)
     return np.stack(parts).sum(axis=0) if bounded is None else bounded.total(parts)
+
+
+def largest(a: Array, axis: int, empty: float = -math.inf) -> Array:
+    """The largest element along an axis, which is kept; `empty` where the axis has no elements.
+
+    >>> largest(np.zeros((0, 2)), 0).tolist(), largest(np.array([1.0, 3.0]), 0).tolist()
+    ([[-inf, -inf]], [3.0])
+    """
+    if a.shape[axis]:
+        return a.max(axis=axis, keepdims=True)
+    shape = list(a.shape)
+    shape[axis] = 1
+    return like(np.full(shape, empty), a)
 
 
 def like(numbers: NDArray, a: Array) -> Array:

@@ -201,7 +201,8 @@ def one_axis(a: NDArray, axes: tuple[int, ...]) -> NDArray:
     (8, 3)
     """
     kept = [i for i in range(a.ndim) if i not in axes]
-    return np.transpose(a, (*axes, *kept)).reshape(-1, *(a.shape[i] for i in kept))
+    n = math.prod(a.shape[i] for i in axes)
+    return np.transpose(a, (*axes, *kept)).reshape(n, *(a.shape[i] for i in kept))
 
 
 def whole_exponent(n: Carried) -> int:

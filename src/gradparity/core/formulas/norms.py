@@ -47,15 +47,19 @@ class Norm(Op):
 
 def variance(x: Array, axes: Any) -> tuple[Array, Array, Array]:
     """x - mean, the mean and the mean of (x - mean)^2, over axes that are kept."""
-    mean = x.mean(axis=axes, keepdims=True)
+    mean = _mean(x, axes)
     c = x - mean
     # Flax adds up x and x^2 in one pass, which cancels where the mean exceeds the deviation.
-    one_pass = {
-        "mean x^2 - (mean x)^2": lambda: np.maximum(
-            (x * x).mean(axis=axes, keepdims=True) - mean * mean, 0
-        )
-    }
-    return c, mean, usual((c * c).mean(axis=axes, keepdims=True), one_pass)
+    one_pass = {"mean x^2 - (mean x)^2": lambda: np.maximum(_mean(x * x, axes) - mean * mean, 0)}
+    return c, mean, usual(_mean(c * c, axes), one_pass)
+
+
+def _mean(x: Array, axes: Any) -> Array:
+    """The mean over axes that are kept; NaN, without a warning, where there is nothing in them."""
+    if all(x.shape):
+        return x.mean(axis=axes, keepdims=True)
+    total = x.sum(axis=axes, keepdims=True)
+    return total * (math.nan if math.prod(total.shape) else 1.0)
 
 
 class Normalisation(Op):
@@ -75,8 +79,7 @@ class Normalisation(Op):
     def through_statistics(self, dh: Array, c: Array, r: Array, axes: Any) -> Array:
         """dx from the gradient by h = c r: r (dh - mean dh - h mean(dh h))."""
         h = c * r
-        dh_mean = dh.mean(axis=axes, keepdims=True)
-        return r * (dh - dh_mean - h * (dh * h).mean(axis=axes, keepdims=True))
+        return r * (dh - _mean(dh, axes) - h * _mean(dh * h, axes))
 
     def _centred(self, x: Array, axes: Any) -> tuple[Array, Array, Array, Array]:
         """x - mean, the inverse deviation, and the mean and the variance, over these axes."""

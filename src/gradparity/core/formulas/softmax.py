@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, absorb, usual
+from ..arithmetic.arrays import Array, NDArray, absorb, largest, usual
 
 __all__ = [
     "Exponentials",
@@ -62,7 +62,7 @@ class Exponentials(NamedTuple):
     @classmethod
     def of(cls, z: Array, axis: int = -1) -> Exponentials:
         """The exponentials of these logits along an axis."""
-        m = z.max(axis=axis, keepdims=True)
+        m = largest(z, axis)
         first, e = _winner(z, m, axis), np.exp(z - m)
         return cls(z, m, first, e, _without(first, e, axis), axis)
 
@@ -108,7 +108,7 @@ class Exponentials(NamedTuple):
 
 def softmax(z: Array, axis: int) -> Array:
     """e^z / sum e^z along an axis."""
-    m = z.max(axis=axis, keepdims=True)
+    m = largest(z, axis)
     e = np.exp(z - m)
     total = e.sum(axis=axis, keepdims=True)
     forms = {
@@ -120,8 +120,8 @@ def softmax(z: Array, axis: int) -> Array:
 
 def softmax_vjp(dy: Array, y: Array, axis: int) -> Array:
     """y (dy - sum dy y), with dy relative to that of the largest y, where the bracket cancels."""
-    first = _winner(y, y.max(axis=axis, keepdims=True), axis)
-    at_first = np.where(first, dy, -np.inf).max(axis=axis, keepdims=True)
+    first = _winner(y, largest(y, axis), axis)
+    at_first = largest(np.where(first, dy, -np.inf), axis)
     g = np.where(first, 0, dy - at_first)
     return usual(
         y * (g - (g * y).sum(axis=axis, keepdims=True)),
@@ -136,7 +136,7 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
 
 def log_softmax_vjp(dy: Array, y: Array, axis: int) -> Array:
     """dy - e^y sum dy; for the largest y as dy_i (1 - e^{y_i}) - e^{y_i} sum_{j != i} dy_j."""
-    first = _winner(y, y.max(axis=axis, keepdims=True), axis)
+    first = _winner(y, largest(y, axis), axis)
     e = np.minimum(np.exp(y), 1)
     plain = dy - e * dy.sum(axis=axis, keepdims=True)
     at_first = dy * -np.minimum(np.expm1(y), 0) - e * _without(first, dy, axis)

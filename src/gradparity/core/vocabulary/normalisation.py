@@ -241,7 +241,7 @@ class WeightNorm(Op):
 
     def _length(self, v: Array) -> Array:
         """|v| in the shape of g."""
-        kept = VectorNorm(-1).kept(v.reshape(v.shape[0], -1))
+        kept = VectorNorm(-1).kept(v.reshape(v.shape[0], math.prod(v.shape[1:])))
         return kept.reshape(v.shape[0], *[1] * (v.ndim - 1))
 
     def forward(self, *y: Array) -> Array:

@@ -129,7 +129,7 @@ class Bins(Rearrangement):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         shape, n = shapes[0], len(self.size)
-        if len(shape) != n + 2 or 0 in shape:
+        if len(shape) != n + 2 or 0 in shape[1:]:
             raise ValueError(
                 f"bins of {n} axes take a value (N, C, *{n} axes), received shape {shape}"
             )

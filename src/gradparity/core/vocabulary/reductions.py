@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, absorb, split, usual
+from ..arithmetic.arrays import Array, NDArray, absorb, largest, like, split, usual
 from ..formulas.arguments import axes_in, finite, refused, whole
 from ..formulas.maxima import Extreme
 from ..formulas.movements import OverAxes
@@ -107,10 +107,14 @@ class Prod(_OverAxis):
         return out
 
     def forward(self, *y: Array) -> Array:
+        if not y[0].shape[self.axis]:
+            return like(np.ones(super().output_shape(y[0].shape)), y[0])
         *_, z = accumulate(self._factors(y[0]), lambda a, b: a * b)
         return np.squeeze(z, axis=self.axis)
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        if not y[0].shape[self.axis]:
+            return (y[0],)
         factors, dz = self._factors(y[0]), np.expand_dims(dz, self.axis)
         before = [dz, *accumulate(factors[:-1], lambda a, b: a * b, initial=dz)][1:]
         after: list[Array] = list(accumulate(reversed(factors[1:]), lambda a, b: a * b))[::-1]
@@ -151,10 +155,12 @@ class Variance(OverAxes):
         """y - mean, the variance with its axes kept, and n - correction."""
         c, _, var = variance(y, self.axis)
         n = self.terms(y.shape)
+        if n <= self.correction:  # the frameworks divide by zero
+            return c, var * math.nan, 0
         return c, var * n / (n - 1) if self.correction else var, n - self.correction
 
     def _without_axes(self, kept: Array, y: Array) -> Array:
-        return np.reshape(kept, self.output_shape(y.shape))
+        return np.reshape(kept, super().output_shape(y.shape))
 
     def forward(self, *y: Array) -> Array:
         return self._without_axes(self._moments(y[0])[1], y[0])
@@ -232,7 +238,7 @@ class VectorNorm(_OverAxis):
         size, p = abs(y), self.order
         if p == 1.0:
             return size.sum(axis=self.axis, keepdims=True)
-        m = size.max(axis=self.axis, keepdims=True)
+        m = largest(size, self.axis, 0.0)
         scaled = size / np.where(m == 0, 1, m)
         best = m * self._root(self._power(scaled, p).sum(axis=self.axis, keepdims=True))
 
@@ -261,7 +267,8 @@ class VectorNorm(_OverAxis):
         zero: Any = np.abs(y[0]) < tiny
         if self.order > 1.0:
             zero = np.broadcast_to(zero.all(axis=self.axis, keepdims=True), zero.shape)
-        out = np.arange(y[0].size // y[0].shape[self.axis]).reshape(self.output_shape(y[0].shape))
+        shape = self.output_shape(y[0].shape)
+        out = np.arange(math.prod(shape)).reshape(shape)
         group = np.broadcast_to(np.expand_dims(out, self.axis), zero.shape)
         at = np.flatnonzero(zero)
         dual = math.inf if self.order == 1.0 else self.order / (self.order - 1.0)

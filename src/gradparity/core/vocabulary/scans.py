@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, moved, moved_back
+from ..arithmetic.arrays import Array, NDArray, largest, moved, moved_back
 from ..formulas.arguments import axes_in, one_of, true_or_false, whole
 from ..formulas.maxima import first_of
 from ..formulas.op import Op, Shape, Ties
@@ -123,7 +123,7 @@ class CumulativeMax(_Scan):
 
     def forward(self, *y: Array) -> Array:
         a = self._last(y[0])
-        return self._last(self._seen(a).max(axis=-1))
+        return self._last(largest(self._seen(a), -1)[..., 0])
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         wins = first_of(self._wins(self._last(y[0])), self.ties)
@@ -132,7 +132,7 @@ class CumulativeMax(_Scan):
 
     def _wins(self, a: Array) -> NDArray:
         seen = self._seen(a)
-        wins: NDArray = (seen == seen.max(axis=-1, keepdims=True)) & np.tri(a.shape[-1], dtype=bool)
+        wins: NDArray = (seen == largest(seen, -1)) & np.tri(a.shape[-1], dtype=bool)
         return wins
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:

@@ -192,7 +192,7 @@ class Rotary(Op):
     def _whole(self, a: Array, b: Array) -> Array:
         if self.layout == "halves":
             return np.concatenate([a, b], axis=-1)
-        return np.stack([a, b], axis=-1).reshape(*a.shape[:-1], -1)
+        return np.stack([a, b], axis=-1).reshape(*a.shape[:-1], 2 * a.shape[-1])
 
     def forward(self, *y: Array) -> Array:
         (a, b), c, s = self._parts(y[0]), y[1], y[2]
