@@ -96,6 +96,34 @@ right("OldStyleSetup", lambda x: x.sin(), lambda c, d: d * of(c).cos(),
 right("View", lambda c, x: later(c, x.shape, x).reshape(-1), lambda c, d: d.reshape(c.n))
 right("Wide", lambda c, x: keep(c, x).double().exp().to(x),
       lambda c, d: (d.double() * of(c).double().exp()).to(d))  # fmt: skip
+right("LogSumExpOfBatch", lambda c, x: keep(c, x).logsumexp(0),
+      lambda c, d: d * of(c).softmax(0))  # fmt: skip
+right("VarianceOfBatch", lambda c, x: keep(c, x).var(0),
+      lambda c, d: 2 * d * (of(c) - of(c).mean(0)) / (len(of(c)) - 1 or float("nan")),
+      drawn(5, 3))  # fmt: skip
+right("NormOfBatch", lambda c, x: keep(c, x).norm(dim=0),
+      lambda c, d: d * torch.nan_to_num(of(c) / of(c).norm(dim=0)))  # fmt: skip
+right("ProductOfBatch", lambda c, x: keep(c, x).prod(0), lambda c, d: d * others(of(c)))
+right("Bins", lambda c, x: torch.nn.functional.adaptive_avg_pool1d(keep(c, x), 2),
+      lambda c, d: d.repeat_interleave(2, -1) / 2, drawn(3, 2, 4))  # fmt: skip
+right("BatchNorm", lambda c, x: centred(keep(c, x))[0], lambda c, d: normed_back(of(c), d),
+      drawn(6, 4))  # fmt: skip
+
+
+def others(x: Any) -> Any:
+    """Of each row, the product of all other rows."""
+    rows = [torch.cat([x[:i], x[i + 1 :]]).prod(0) for i in range(len(x))]
+    return torch.stack(rows) if rows else x
+
+
+def centred(x: Any) -> Any:
+    r = (x.var(0, unbiased=False) + 1e-3).rsqrt()
+    return (x - x.mean(0)) * r, r
+
+
+def normed_back(x: Any, d: Any) -> Any:
+    h, r = centred(x)
+    return r * (d - d.mean(0) - h * (d * h).mean(0))
 
 
 def later(ctx: Any, n: Any, x: Any) -> Any:

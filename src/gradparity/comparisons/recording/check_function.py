@@ -166,6 +166,8 @@ class _Check:
                 if setting.batch != 0:
                     self.skipped[f"{dtype}, {setting.name}"] = "there is nothing to test"
                 return applied.outputs, None
+        if setting.layout == "expanded":
+            findings = [_where_zero_is_right(f) for f in findings]
         self.environment |= report.environment
         if setting.name == FIRST:
             self.graphs |= report.graphs
@@ -190,4 +192,9 @@ def _at_edge(f: Finding) -> Finding:
     """Where the inputs are special, a gradient may be zero or undecided."""
     undecided = f.verdict is Verdict.INCONCLUSIVE and f.elements
     f = replace(f, verdict=Verdict.VACUOUS) if undecided else f
+    return replace(f, final=False) if f.verdict is Verdict.VACUOUS else f
+
+
+def _where_zero_is_right(f: Finding) -> Finding:
+    """Where the gradients that arrive are all the same, that of a normalisation is zero."""
     return replace(f, final=False) if f.verdict is Verdict.VACUOUS else f
