@@ -108,6 +108,22 @@ right("Bins", lambda c, x: torch.nn.functional.adaptive_avg_pool1d(keep(c, x), 2
       lambda c, d: d.repeat_interleave(2, -1) / 2, drawn(3, 2, 4))  # fmt: skip
 right("BatchNorm", lambda c, x: centred(keep(c, x))[0], lambda c, d: normed_back(of(c), d),
       drawn(6, 4))  # fmt: skip
+right("RootBySteps", lambda c, x: keep(c, by_steps(x)), lambda c, d: d / (2 * of(c)),
+      drawn(3, 4).abs() + 0.1)  # fmt: skip
+right("NanAtRowsOfZeros", lambda c, x: keep(c, x).norm(dim=-1),
+      lambda c, d: d[:, None] * of(c) / of(c).norm(dim=-1, keepdim=True), drawn(4, 1))  # fmt: skip
+right("OtherBranchAbove50", lambda c, x: torch.where(keep(c, x) > 50, x, x.exp().log1p()),
+      lambda c, d: torch.where(of(c) > 50, d, d * of(c).sigmoid()), 30 * drawn(3, 4))  # fmt: skip
+right("ParabolaBelow50", lambda c, x: torch.where(keep(c, x).abs() > 50, 100 * x.abs(), x * x),
+      lambda c, d: d * torch.where(of(c).abs() > 50, 100 * of(c).sign(), 2 * of(c)),
+      40 * drawn(3, 4))  # fmt: skip
+
+
+def by_steps(x: Any) -> Any:
+    y = torch.ones_like(x)
+    for _ in range(40):
+        y = (y + x / y) / 2
+    return y
 
 
 def others(x: Any) -> Any:
@@ -192,6 +208,13 @@ wrong("TakesTheOther", "", lambda c, a, b: keep(c, a, b) * b,
 wrong("SlopeAtZero", "at a kink", lambda c, x: torch.where(keep(c, x) > 0, x, 0.1 * x),
       lambda c, d: d * (of(c) > 0) + 0.1 * d * (of(c) < 0) + 3 * d * (of(c) == 0),
       only=("zeros", "thresholds"))  # fmt: skip
+wrong("NoSlopeAtZero", "", lambda c, x: keep(c, x) * x.sigmoid(),
+      lambda c, d: d * (of(c) != 0) * (lambda x, s: s + x * s * (1 - s))(of(c), of(c).sigmoid()),
+      only=("zeros",))  # fmt: skip
+wrong("TwiceAtZero", "", lambda c, x: keep(c, x).exp(),
+      lambda c, d: d * of(c).exp() * (1 + (of(c) == 0)), only=("zeros",))  # fmt: skip
+wrong("NanWhereItIsSmooth", "its gradient is nan, and the slope", lambda c, x: keep(c, x) * x,
+      lambda c, d: d * 2 * of(c) ** 2 / of(c), only=("zeros",))  # fmt: skip
 wrong("SlopeAtThreshold", "", lambda c, x: keep(c, x).clamp(max=0.7),
       lambda c, d: d * (of(c) < 0.7) - d * (of(c).float() == torch.tensor(0.7)),
       only=("thresholds",))  # fmt: skip

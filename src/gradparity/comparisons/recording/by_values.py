@@ -17,7 +17,7 @@ from ...core.network.calls import Call
 from ...core.network.quantity import Quantity
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
-from .lines import AGREE, LINES, Slope, slope
+from .lines import AGREE, LINES, Slope, is_rough, slope
 from .meant import declared, is_piecewise_constant, of_steps
 
 __all__ = ["findings_by_values"]
@@ -106,6 +106,8 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
         return ROUGH
     worst = max(known, key=_off)
     if _off(worst) <= max(OFF, 10 * room):
+        return ROUGH
+    if is_rough(call, position, known, within):
         return ROUGH
     return replace(wrong, note=WRONG.format(worst.got, worst.measured))
 

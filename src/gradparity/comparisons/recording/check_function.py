@@ -16,6 +16,7 @@ from ..report.graph import Graph
 from ..report.records import Run, environment
 from ..report.report import Report
 from .arming import new_recording
+from .functions import is_not_finite_at_kink
 
 __all__ = ["check_function"]
 
@@ -190,7 +191,7 @@ class _Check:
 
 def _at_edge(f: Finding) -> Finding:
     """Where the inputs are special, a gradient may be zero or undecided."""
-    undecided = f.verdict is Verdict.INCONCLUSIVE and f.elements
+    undecided = (f.verdict is Verdict.INCONCLUSIVE and f.elements) or is_not_finite_at_kink(f)
     f = replace(f, verdict=Verdict.VACUOUS) if undecided else f
     return replace(f, final=False) if f.verdict is Verdict.VACUOUS else f
 

@@ -22,10 +22,10 @@ from ...core.network.composed import Composed
 from ...core.network.nodes import Edge, Step
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
-from .lines import LINES, agree, slope, slopes_near
+from .lines import LINES, agree, is_rough, slope, slopes_near
 from .meant import declared, is_piecewise_constant, meant, of_steps
 
-__all__ = ["held_to_differences", "is_loose", "of_function"]
+__all__ = ["held_to_differences", "is_loose", "is_not_finite_at_kink", "of_function"]
 
 #: A bound that is this large, relative to the gradient, says little: differences say more.
 LOOSE = 0.01
@@ -42,6 +42,10 @@ OUTSIDE = (
     "at a kink: at {} its gradient is {:.6g}, and the slopes of the function near by are from "
     "{:.6g} to {:.6g}"
 )
+NOT_FINITE = "at a kink, at {}, its gradient is {}"
+SMOOTH = "at {} its gradient is {}, and the slope of the function is {:.6g} all around"
+#: Slopes near by that differ by more, relative to the largest gradient, are those of a kink.
+KINK = 1e-2
 TOGETHER = "at a kink: the gradients of {} elements together are {:.6g}, and the slope is {:.6g}"
 CHOICE = "another choice at a kink than that of its ops, between the slopes near by"
 #: At most so many elements are held to the slopes near by.
@@ -91,6 +95,8 @@ def _held_to_function(
         return replace(f, verdict=Verdict.ROUNDING, outside=0, note=RIGHT.format(LINES))
     s = max(known, key=lambda s: abs(s.measured - s.got) / s.size)
     if abs(s.measured - s.got) > WRONG * s.size:
+        if is_rough(call, position, known):
+            return _undecided(f, "it is not smooth here")
         return replace(f, note=WRONG_ALONG.format(s.got, s.measured))
     return _undecided(f, "they agree with neither")
 
@@ -111,11 +117,19 @@ def held_to_differences(f: Finding, call: Call, step: Step, want: NDArray) -> Fi
     if call.evaluate is None or got is None:
         return f
     slopes = [slope(call, position, got, want, seed) for seed in range(LINES)]
-    for s in slopes:
-        if s is not None and s.settled and abs(s.measured - s.got) > WRONG * s.size:
+    known = [s for s in slopes if s is not None]
+    for s in known:
+        if s.settled and abs(s.measured - s.got) > WRONG * s.size:
+            if len(known) < LINES or is_rough(call, position, known):
+                return f
             note = WRONG_ALONG.format(s.got, s.measured)
             return replace(f, verdict=Verdict.MISMATCH, outside=want.size, note=note)
     return f
+
+
+def is_not_finite_at_kink(f: Finding) -> bool:
+    """Whether a gradient is NaN or infinite where the function has no derivative."""
+    return f.verdict is Verdict.MISMATCH and f.note.startswith(NOT_FINITE.partition("{")[0])
 
 
 def _position(f: Finding, step: Step) -> int:
@@ -187,10 +201,15 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
         one[i] = 1.0
         at = [int(k) for k in np.unravel_index(i, got.shape)]
         given = float(got.ravel()[i])
-        slopes = slopes_near(call, position, one.reshape(got.shape))
+        finite = math.isfinite(given)
+        slopes = slopes_near(call, position, one.reshape(got.shape), 0.0 if finite else scale)
         if slopes is None:
             return _undecided(f, "it is not smooth here")
         low, high = min(slopes), max(slopes)
+        if not finite:
+            smooth = high - low <= KINK * max(scale, abs(low), abs(high))
+            said = SMOOTH.format(at, given, slopes[0]) if smooth else NOT_FINITE.format(at, given)
+            return replace(f, verdict=Verdict.MISMATCH, note=said)
         room = tol * max(abs(low), abs(high), abs(given) if math.isfinite(given) else 1.0)
         if not low - room <= given <= high + room:
             said = OUTSIDE.format(at, given, low, high)

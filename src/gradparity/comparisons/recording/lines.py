@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call
 
-__all__ = ["AGREE", "LINES", "Slope", "agree", "slope", "slopes_near"]
+__all__ = ["AGREE", "LINES", "Slope", "agree", "is_rough", "slope", "slopes_near"]
 
 #: Lines that a function is evaluated along.
 LINES = 3
@@ -21,8 +21,14 @@ STEP = 1e-4
 AGREE = 1e-5
 #: Relative distance of points that are near a kink, and how many of them are tried.
 NEAR, PLACES = 1e-5, 6
+#: How much smaller the steps are that must give the same derivative, and how near it must be.
+NEARER, STEADY = 1e-2, 1e-2
 #: Roundings of a value, relative to the sizes of what is added up to it.
 ROUNDED = 16 * 2.0**-53
+
+
+#: Makes any direction one that an input may be moved in.
+Within: TypeAlias = Callable[[NDArray], NDArray]
 
 
 class Slope(NamedTuple):
@@ -53,7 +59,7 @@ def slope(
     want: NDArray | None,
     seed: int,
     *,
-    within: Callable[[NDArray], NDArray] | None = None,
+    within: Within | None = None,
 ) -> Slope | None:
     """The derivative along a random line through one input; None if the function does not run.
 
@@ -68,20 +74,11 @@ def slope(
     if here is None:
         return None
     y = np.asarray(arrays[position], np.float64)
-    direction = np.random.default_rng(seed).choice([-1.0, 1.0], y.shape)
-    direction = direction if within is None else within(direction)
-    size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
-
-    def along(h: float) -> float:
-        up, down = (loss(call, position, y + sign * h * direction) for sign in (1.0, -1.0))
-        return (up - down) / (2 * h)
-
-    coarse, middle, fine = (along(STEP * size / 2**k) for k in range(3))
-    measured = (4 * fine - middle) / 3
-    before = (4 * middle - coarse) / 3
+    direction = _direction(y, seed, within)
+    size = _size(y)
+    measured, before = _differences(call, position, y, direction, STEP * size)
     if want is None:
-        added = sum(float(np.abs(z * dz).sum()) for z, dz in _pairs(here, call))
-        noise = ROUNDED * added / (STEP * size) / AGREE
+        noise = _noise(here, call, STEP * size) / AGREE
         scale = max(float(np.abs(got).sum()), abs(measured), noise) or 1.0
         known = math.nan
     else:
@@ -90,6 +87,55 @@ def slope(
     settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
     settled = settled and not _bends(call, position, direction, STEP * size, scale)
     return Slope(measured, float((got * direction).sum()), known, scale, settled)
+
+
+def is_rough(
+    call: Call, position: int, slopes: Sequence[Slope], within: Within | None = None
+) -> bool:
+    """Whether differences over much smaller distances give other derivatives along these lines.
+
+    The lines are those of the seeds 0, 1, ...  A derivative that is said to be huge passes for
+    settled whatever the differences are, as that of a root at 0 does, where it has none.
+    """
+    assert call.evaluate is not None
+    here = call.evaluate([np.asarray(o.array) for o in call.inputs])
+    y = np.asarray(call.inputs[position].array, np.float64)
+    h = NEARER * STEP * _size(y)
+    scale = max((abs(s.measured) for s in slopes), default=0.0)
+    noise = math.inf if here is None else _noise(here, call, h)
+    for seed, s in enumerate(slopes):
+        direction = _direction(y, seed, within)
+        near, _ = _differences(call, position, y, direction, h)
+        if not abs(near - s.measured) <= STEADY * scale + 16 * noise:
+            return True
+    return False
+
+
+def _direction(y: NDArray, seed: int, within: Within | None) -> NDArray:
+    direction = np.random.default_rng(seed).choice([-1.0, 1.0], y.shape)
+    return direction if within is None else within(direction)
+
+
+def _size(y: NDArray) -> float:
+    return max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
+
+
+def _differences(
+    call: Call, position: int, y: NDArray, direction: NDArray, step: float
+) -> tuple[float, float]:
+    """The derivative along a line by two pairs of central differences, the finer pair first."""
+
+    def along(h: float) -> float:
+        up, down = (loss(call, position, y + sign * h * direction) for sign in (1.0, -1.0))
+        return (up - down) / (2 * h)
+
+    coarse, middle, fine = (along(step / 2**k) for k in range(3))
+    return (4 * fine - middle) / 3, (4 * middle - coarse) / 3
+
+
+def _noise(here: Sequence[NDArray], call: Call, step: float) -> float:
+    """How far rounding moves a derivative by differences over this distance."""
+    return ROUNDED * sum(float(np.abs(z * dz).sum()) for z, dz in _pairs(here, call)) / step
 
 
 def _pairs(z: Sequence[NDArray], call: Call) -> list[tuple[NDArray, NDArray]]:
@@ -120,10 +166,17 @@ def _bends(call: Call, position: int, direction: NDArray, h: float, scale: float
     return not (near <= 10 * AGREE * scale or near <= 0.75 * wide)
 
 
-def slopes_near(call: Call, position: int, direction: NDArray) -> list[float] | None:
-    """Slopes along a direction on both sides of a point and near it; None if they do not settle."""
+def slopes_near(
+    call: Call, position: int, direction: NDArray, scale: float = 0.0
+) -> list[float] | None:
+    """Slopes along a direction on both sides of a point and near it; None if they do not settle.
+
+    Parameters
+    ----------
+    scale : the size of slopes that count; by default the largest of those that are found.
+    """
     y = np.asarray(call.inputs[position].array, np.float64)
-    size = max(1.0, float(np.abs(y[np.isfinite(y)]).max(initial=0.0)))
+    size = _size(y)
     rng, found = np.random.default_rng(0), list[tuple[float, float]]()
     places = [y + NEAR * size * rng.uniform(-1, 1, y.shape) for _ in range(PLACES)]
     at = loss(call, position, y)
@@ -135,7 +188,7 @@ def slopes_near(call: Call, position: int, direction: NDArray) -> list[float] | 
         h = NEAR / 1000 * size
         sides = [loss(call, position, near + k * direction) for k in (h, -h, h / 4, -h / 4)]
         found.append(((sides[0] - sides[1]) / (2 * h), (sides[2] - sides[3]) / (h / 2)))
-    scale = max((abs(a) for a, _ in found), default=0.0) or 1.0
+    scale = max([scale, *(abs(a) for a, _ in found)]) or 1.0
     settled = [abs(a - b) <= 1e-3 * scale for a, b in found]  # false for nan too
     if not all(settled[:2]) or sum(settled[2:]) < PLACES / 2:
         return None
