@@ -781,6 +781,20 @@ class TestErrors:
         with pytest.raises(RuntimeError, match="nothing was differentiated"), gp.record():
             pass
 
+    def test_a_second_block_needs_a_recording_of_its_own(self) -> None:
+        watched = gp.record()
+        with watched as step:
+            (X @ W).sum().backward()
+        with pytest.raises(RuntimeError, match="for each with block"), watched:
+            pass
+        assert gp.check(step).exit_code == 0
+
+    def test_check_says_what_to_do_with_a_context_manager(self) -> None:
+        with pytest.raises(TypeError, match="before the code, and give check"):
+            gp.check(gp.record())  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a Case, a Network, or a recording"):
+            gp.check(None)  # type: ignore[arg-type]
+
     @pytest.mark.parametrize("value", [3, "x"])
     def test_something_that_is_no_function(self, value: Any) -> None:
         with pytest.raises(TypeError, match="give a function that returns the loss"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -183,12 +184,18 @@ def _missing(case: Case, findings: Sequence[Finding]) -> tuple[Quantity, ...]:
 
 def _cases(given: Any) -> list[Case]:
     """The cases, each under a name of its own; a network is given random numbers."""
+    if isinstance(given, AbstractContextManager):
+        raise TypeError(
+            "check was given a context manager; write 'with gp.record() as step:' before the code, "
+            "and give check(step) after the block"
+        )
+    kinds = "a Case, a Network, or a recording of gp.record()"
     if not isinstance(given, Case | Network | Iterable):
-        raise TypeError(f"check was given {type(given).__name__}; give a Case or a Network")
+        raise TypeError(f"check was given {type(given).__name__}; give {kinds}")
     found: list[Case] = []
     for each in [given] if isinstance(given, Case | Network) else list(given):
         if not isinstance(each, Case | Network):
-            raise TypeError(f"check was given {type(each).__name__}; give a Case or a Network")
+            raise TypeError(f"check was given {type(each).__name__}; give {kinds}")
         case = Case.random(each) if isinstance(each, Network) else each
         if case.precision.name not in PRECISIONS:
             raise ValueError(

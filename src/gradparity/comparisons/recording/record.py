@@ -120,7 +120,7 @@ def record(
     settings = {"allow": allow, "strict": strict, "keep": keep, "sample": sample}
     settings["progress"] = progress
     if f is None:
-        return _watched(name, settings)
+        return _Watched(name, settings)
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
     if framework_of(args) == "jax":
@@ -132,7 +132,7 @@ def record(
         return recording
     if argnums != 0 or has_aux or not taps:
         raise TypeError("record: argnums, has_aux and taps are for JAX, and no argument is of JAX")
-    return _called(f, args, _watched(name, settings, _parameters(args)))
+    return _called(f, args, _Watched(name, settings, _parameters(args)))
 
 
 def framework_of(args: Any) -> str:
@@ -177,8 +177,28 @@ def _parameters(args: tuple[Any, ...]) -> dict[str, Any]:
     return dict(modules[0].named_parameters()) if len(modules) == 1 else {}
 
 
+class _Watched(AbstractContextManager[Recording]):
+    """The context manager that `record` returns: it watches one block."""
+
+    def __init__(self, *settings: Any) -> None:
+        self._block = _watching(*settings)
+        self._is_entered = False
+
+    def __enter__(self) -> Recording:
+        if self._is_entered:
+            raise RuntimeError(
+                "this record() has watched a block already; call record() again for each with "
+                "block, with a name of its own: with gp.record(name='second') as second:"
+            )
+        self._is_entered = True
+        return self._block.__enter__()
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._block.__exit__(*error)
+
+
 @contextmanager
-def _watched(
+def _watching(
     name: str, settings: Mapping[str, Any], leaves: Mapping[str, Any] | None = None
 ) -> Iterator[Recording]:
     if "torch" not in sys.modules:
