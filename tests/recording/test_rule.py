@@ -161,8 +161,12 @@ def test_a_rule_that_does_not_fit_is_told_and_ends_nothing(returned: Any, said: 
     assert "IndexError" not in unjudged.why
 
 
-@pytest.mark.parametrize(("names", "error"), [((), TypeError), (("silu",), ValueError)])
-def test_names_without_a_namespace(names: Any, error: Any) -> None:
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [((), TypeError), (("silu",), ValueError), (("a::b::c",), ValueError),
+     (("a::b.c.d",), ValueError), (("a:: b",), ValueError)],
+)  # fmt: skip
+def test_names_that_are_those_of_no_op(names: Any, error: Any) -> None:
     with pytest.raises(error, match="mylib::fused_op"):
         gp.rule(*names)
 

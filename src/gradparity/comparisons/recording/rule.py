@@ -25,7 +25,7 @@ def rule(*names: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
 
     Raises
     ------
-    TypeError, ValueError : a name that is not text, or has no namespace.
+    TypeError, ValueError : a name that is not text, has no namespace or is not that of an op.
 
     >>> import gradparity as gp
     >>> @gp.rule("mylib::scaled_silu")
@@ -34,9 +34,14 @@ def rule(*names: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """
     for name in names:
         check_text("name", name)
-        if not all(name.partition("::")[::2]):
+        namespace, _, op = name.partition("::")
+        if not namespace or not op:
             raise ValueError(f"rule: {name!r} has no namespace; give a name such as "
                              "'mylib::fused_op'")  # fmt: skip
+        if "::" in op or op.count(".") > 1 or any(map(str.isspace, name)):
+            raise ValueError(f"rule: {name!r} is not the name of an op; give its namespace and its "
+                             "name, such as 'mylib::fused_op', or one overload, such as "
+                             "'mylib::fused_op.out'")  # fmt: skip
     if not names:
         raise TypeError("rule: give the name of an op, such as 'mylib::fused_op'")
 
