@@ -380,6 +380,16 @@ class TestArguments:
         [
             (3, (torch.ones(2),), {}, TypeError, "give a function"),
             (abs, (), {}, TypeError, "at least one tensor"),
+            (abs, (torch.ones(2) * 1j,), {}, TypeError, "received Tensor of torch.complex64"),
+            (abs, (torch.eye(2).to_sparse(),), {}, TypeError, "1 is sparse_coo.*give dense tens"),
+            (abs, (torch.ones(2), torch.ones(2, device="meta")), {}, TypeError, "2 is on the dev"),
+            (
+                abs,
+                (torch.ones(2),),
+                {"allow": ["gradient-reversal=abc"]},
+                ValueError,
+                "give 'gradient-reversal=0.001'",
+            ),
             (abs, (torch.ones(2),), {"dtypes": "float64"}, ValueError, "dtypes"),
             (abs, (torch.ones(2),), {"dtypes": ["float8"]}, ValueError, "float8"),
             (lambda x: x.detach(), (torch.ones(2),), {}, ValueError, "requires a gradient"),

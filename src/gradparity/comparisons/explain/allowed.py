@@ -225,7 +225,7 @@ def _number(given: str, name: str, value: str) -> float:
         number = float(value)
     except ValueError:
         raise ValueError(
-            f"convention {received(given)}: {value!r} is not a number; give 'weight-decay=0.001'"
+            f"convention {received(given)}: {value!r} is not a number; give '{name}=0.001'"
         ) from None
     least, infinite = NUMBERS[name], name == "softplus-threshold"
     if not number > least or (number == math.inf and not infinite):

@@ -88,11 +88,20 @@ def check_function(
         raise ValueError(f"check_function: dtypes has {received(given)}; give some of "
                          f"{', '.join(PRECISIONS)}")  # fmt: skip
     if not any(hasattr(a, "is_floating_point") and a.is_floating_point() for a in examples):
-        raise TypeError("check_function: give at least one tensor of floating-point numbers")
-    from ...adapters.torch.record.settings import fork_random
+        of = ", ".join(map(_kind, examples)) or "nothing"
+        raise TypeError("check_function: give at least one tensor of floating-point numbers after "
+                        f"the function; it received {of}")  # fmt: skip
+    from ...adapters.torch.record.settings import fork_random, unsuitable
 
+    if said := unsuitable(examples):
+        raise TypeError(f"check_function: {said}")
     with fork_random():
         return _Check(function, name, examples, allow, strict).report(dtypes)
+
+
+def _kind(example: Any) -> str:
+    name, dtype = type(example).__name__, getattr(example, "dtype", None)
+    return name if dtype is None else f"{name} of {dtype}"
 
 
 def _function(f: Any) -> tuple[Callable[..., Any], str]:

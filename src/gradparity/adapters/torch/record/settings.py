@@ -15,7 +15,7 @@ from ....core.network.calls import Listener
 from .aten.tensors import tensors_in
 from .observer import observing
 
-__all__ = ["Applied", "RefusedError", "Setting", "apply", "fork_random", "settings"]
+__all__ = ["Applied", "RefusedError", "Setting", "apply", "fork_random", "settings", "unsuitable"]
 
 #: The most subsets of the inputs that are asked for gradients, and the most thresholds of a kink.
 SUBSETS, THRESHOLDS = 8, 12
@@ -77,6 +77,21 @@ class Applied:
 def fork_random() -> Any:
     """Leave the state of the random numbers as it was."""
     return torch.random.fork_rng()
+
+
+def unsuitable(examples: Sequence[Any]) -> str:
+    """Say which example cannot be copied and laid out anew, and what to do; "" if all can."""
+    for i, a in enumerate(examples):
+        if not isinstance(a, torch.Tensor) or (a.layout is torch.strided and not a.is_nested):
+            if not getattr(a, "is_meta", False):
+                continue
+            return f"tensor {i + 1} is on the device 'meta', without numbers; give one on 'cpu'"
+        kind = "nested" if a.is_nested else str(a.layout).removeprefix("torch.")
+        return (
+            f"tensor {i + 1} is {kind}, which is not judged; give dense tensors, and let f make it "
+            f"{'nested' if a.is_nested else 'sparse'} from them"
+        )
+    return ""
 
 
 def names_of(f: Callable[..., Any], n: int) -> list[str]:
