@@ -223,7 +223,13 @@ wrong("AllTies", "", lambda c, x: keep(c, x).amax(-1),
       only=("equal", "zeros", "thresholds"))  # fmt: skip
 wrong("OnlyInFloat32", "", lambda c, x: keep(c, x).exp(),
       lambda c, d: d * of(c).exp() * (1.01 if d.dtype == torch.float32 else 1.0))  # fmt: skip
-wrong("ClassHolds", "", lambda c, x: held(x), lambda c, d: 2 * d * Held.x, only=("another call",))
+wrong(
+    "ClassHolds",
+    "that of the call in between",
+    lambda c, x: held(x),
+    lambda c, d: 2 * d * Held.x,
+    only=("another call",),
+)
 
 
 class Held:
@@ -398,6 +404,59 @@ class TestArguments:
     def test_errors(self, f: Any, examples: Any, options: Any, error: Any, said: str) -> None:
         with pytest.raises(error, match=said):
             gp.check_function(f, *examples, **options)
+
+
+def back(of_saved: Any) -> Any:
+    return lambda c, d: of_saved(c.saved_tensors[0], d)
+
+
+def rows_alone(x: Any, d: Any) -> Any:
+    return d / (x.var(0, unbiased=False) + 1e-5).sqrt()
+
+
+def attention(ctx: Any, q: Any, k: Any) -> Any:
+    ctx.save_for_backward(q, k)
+    return q @ k.mT / 2
+
+
+REASONS: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
+    "Sizes": (lambda c, x: keep(c, x).sin(), back(lambda x, d: x.cos() * d.abs()), (),
+              "|g| stands for g"),
+    "Softmax": (lambda c, x: keep(c, x).softmax(-1), back(lambda x, d: d * x.softmax(-1)), (),
+                "at Softmax: a term left out"),
+    "Diagonal": (lambda c, x: keep(c, x).softmax(-1),
+                 back(lambda x, d: d * x.softmax(-1) * (1 - x.softmax(-1))), (),
+                 "at Softmax: the Jacobian's diagonal alone"),
+    "Cumsum": (lambda c, x: keep(c, x).cumsum(-1), back(lambda x, d: d.cumsum(-1)), (),
+               "in reverse order along axis 1"),
+    "LayerNorm": (lambda c, x: torch.nn.functional.layer_norm(keep(c, x), (4,)),
+                  back(lambda x, d: d / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()),
+                  (), "the mean and the variance taken for constants"),
+    "Centred": (lambda c, x: (keep(c, x) - x.mean(0)) / (x.var(0, unbiased=False) + 1e-5).sqrt(),
+                back(rows_alone), (), "the terms through Mean and through Variance are left out"),
+    "Leaky": (lambda c, x: torch.nn.functional.leaky_relu(keep(c, x), 0.1),
+              back(lambda x, d: torch.where(x > 0, d, 0.01 * d)), (drawn(4, 6),),
+              "0.1 times the formula only where the input is < 0"),
+    "Border": (lambda c, x: torch.nn.functional.pad(keep(c, x), (1, 1), mode="replicate"),
+               back(lambda x, d: d[..., 1:-1]), (drawn(2, 3, 8),),
+               "only in slices of axis 2 at 0 and 7"),
+    "Scale": (attention, lambda c, d: (d @ of(c)[1], d.mT @ of(c)[0]),
+              (drawn(2, 3, 4), drawn(2, 5, 4)), "every element is 2 times the formula"),
+    "Rounded": (lambda c, x: keep(c, x) ** 3,
+                back(lambda x, d: (3 * d * x**2).bfloat16().to(d)), (),
+                "a number of bfloat16"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_the_reason_of_a_wrong_backward(name: str) -> None:
+    forward, backward, examples, said = REASONS[name]
+    report = gp.check_function(made(name, forward, backward), *(examples or (drawn(3, 4),)))
+    (first, *_) = (run for run in report.runs if run.dtype == "float64")
+    notes = [f.note for f in first.findings if f.parity is False]
+    assert notes
+    assert all(said in note for note in notes), notes
+    assert not any("the batch" in note or "float16 " in note for note in notes)
 
 
 def test_one_cause_is_one_paragraph() -> None:

@@ -79,6 +79,12 @@ def where_it_is_wrong(got: Array, want: Array, bound: Array) -> str:
         return "every wrong element is zero where the formula is not"
     if outside.sum() > 1 and not want[outside].any():
         return "every wrong element should be zero"
+    for axis in range(got.ndim if got.ndim > 1 else 0):
+        (lines,) = np.nonzero(outside.any(axis=_others(got.ndim, axis)))
+        if len(lines) <= min(SEVERAL, got.shape[axis] // 2) and outside.sum() > 1:
+            one, several = _slices(got.ndim, axis)
+            told = ranges(lines.tolist(), one, several)
+            return f"only in {told}; every other {one.partition(' ')[0]} is right"
     return ""
 
 

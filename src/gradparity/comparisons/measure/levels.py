@@ -79,6 +79,28 @@ def coarser(precision: Precision) -> dict[str, Rounding]:
     return found if precision.name != "float64" else {"float32 arithmetic": Rounding.of("float32")}
 
 
+#: The formats that a result may have been rounded to, and their unit roundoffs.
+FORMATS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
+
+
+def is_stored_in(a: NDArray, name: str) -> bool:
+    """Whether every number is one of this format.
+
+    >>> is_stored_in(np.array([1.0078125]), "bfloat16"), is_stored_in(np.array([1.001]), "float16")
+    (True, False)
+    """
+    with np.errstate(all="ignore"):
+        single = a.astype(np.float32)
+        if name == "bfloat16":
+            cut = single.view(np.uint32) & np.uint32(0xFFFF) == 0
+            return bool(np.all(cut & (single == a)))
+        return bool(np.all((single if name == "float32" else a.astype(np.float16)) == a))
+
+
+def _is_of_bfloat16_alone(a: NDArray) -> bool:
+    return is_stored_in(a, "bfloat16") and not is_stored_in(a, "float16")
+
+
 def measure(e: Reference, rounding: Rounding) -> Measured:
     """Measure the distance of each element of a quantity from the nearest valid one."""
     bound = e.want.full_error()
@@ -190,7 +212,10 @@ class Levels:
     def explanations(self, quantity: Quantity) -> Iterator[str]:
         """Names of less precise arithmetics that give errors as large, and scattered alike."""
         for what, rounding in coarser(self.precision).items():
-            if _scattered(self.measured(quantity, rounding)[1]):
+            e, measured = self.measured(quantity, rounding)
+            if what.endswith(" float16") and _is_of_bfloat16_alone(np.asarray(e.got)):
+                continue
+            if _scattered(measured):
                 yield what
         measured = self.worst_case(quantity)
         room = measured.bound + CANCELLED * self.roundings[-1].u * measured.largest

@@ -31,7 +31,7 @@ from ..findings.finding import SUM, Finding, Verdict, as_written
 from ..judge.node_by_node import judge_what_is_there
 from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import NAN, Levels
-from .functions import held_to_differences, is_loose, of_function
+from .functions import held_to_differences, is_loose, of_function, where_it_is
 
 __all__ = ["findings_of_call", "findings_of_sum"]
 
@@ -68,7 +68,24 @@ def findings_of_call(
         if explain and silent and _is_short(call.op):
             notes = {f.quantity: f.note for f in judged(True)}
             found = [f if f.note else replace(f, note=notes.get(f.quantity, "")) for f in found]
+        if explain:
+            found = [_where(f, call, case, trace) for f in found]
     return [_named(f, call, case.network) for f in found]
+
+
+#: What is said of elements that are wrong, where nothing says why.
+VAGUE = ("every wrong element should be zero", "every wrong element is zero where the formula")
+
+
+def _where(f: Finding, call: Call, case: Case, trace: Trace) -> Finding:
+    """The finding of a wrong gradient with the inputs where it is wrong, if nothing says more."""
+    vague = not f.note or f.note.startswith(VAGUE)
+    if f.verdict is not Verdict.MISMATCH or not f.quantity.is_gradient or not vague:
+        return f
+    step = case.network.body[0]
+    references = reference_at_node(step, case, trace, Rounding.of(call.precision))
+    reference = next(e for e in references if e.quantity == f.quantity)
+    return where_it_is(f, call, step, np.asarray(reference.want.value))
 
 
 def _is_short(op: Op) -> bool:
@@ -222,6 +239,8 @@ def _named(f: Finding, call: Call, network: Network) -> Finding:
         f = replace(f, verdict=Verdict.MISMATCH, convention="", declared=False)
     if f.quantity.is_value and _is_another_value(f):
         f = replace(f, note=f"{OVERWRITTEN}; {f.note}")
+    if f.note.startswith("every element is ") and ": " in f.note and _keeps_first_axis(call):
+        f = replace(f, note=f.note.partition(": ")[0])  # a factor, but of no batch
     if call.remark and f.parity is False:
         f = replace(f, note="; ".join(filter(None, (f.note, f"its input was {call.remark}"))))
     return replace(f, quantity=q, node=node, op=as_written(call.op), final=False)
@@ -231,6 +250,13 @@ def _is_another_value(f: Finding) -> bool:
     """Whether a value is far from its formula, and that of the same op in float64 is not."""
     far = f.error > FAR * f.bound
     return f.verdict is Verdict.MISMATCH and far and "right in float64" in f.note
+
+
+def _keeps_first_axis(call: Call) -> bool:
+    """Whether all that it takes and returns is as long, so that it sums over no batch."""
+    arrays = [o.array for o in call.inputs if o.source] + [z for z in call.z if z is not None]
+    shapes = [a.shape for a in arrays]
+    return len({shape[:1] for shape in shapes}) == 1 and all(shapes)
 
 
 def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:

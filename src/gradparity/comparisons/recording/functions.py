@@ -15,17 +15,15 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import Precision
-from ...core.formulas.op import Op
-from ...core.network.backprop import backward_pass, forward_pass
 from ...core.network.calls import Call
-from ...core.network.composed import Composed
 from ...core.network.nodes import Edge, Step
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
 from .lines import LINES, agree, is_rough, slope, slopes_near
 from .meant import declared, is_piecewise_constant, meant, of_steps
+from .mistaken import mistake_of_function, where_its_input_is
 
-__all__ = ["held_to_differences", "is_loose", "is_not_finite_at_kink", "of_function"]
+__all__ = ["held_to_differences", "is_loose", "is_not_finite_at_kink", "of_function", "where_it_is"]
 
 #: A bound that is this large, relative to the gradient, says little: differences say more.
 LOOSE = 0.01
@@ -90,7 +88,8 @@ def _held_to_function(
         return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
     if all(agree(s.measured, s.want, s.size) for s in known):
         # The ops say what the function does, and its backward is something else.
-        return replace(f, note=f.note or _lost_path(call, position, np.asarray(got, np.float64)))
+        wide = np.asarray(got, np.float64)
+        return replace(f, note=f.note or mistake_of_function(call, position, wide, want))
     if all(agree(s.measured, s.got, s.size) for s in known):
         return replace(f, verdict=Verdict.ROUNDING, outside=0, note=RIGHT.format(LINES))
     s = max(known, key=lambda s: abs(s.measured - s.got) / s.size)
@@ -127,6 +126,16 @@ def held_to_differences(f: Finding, call: Call, step: Step, want: NDArray) -> Fi
     return f
 
 
+def where_it_is(f: Finding, call: Call, step: Step, want: NDArray) -> Finding:
+    """The finding of a wrong gradient that nothing explains, with the inputs it is wrong at."""
+    position = _position(f, step)
+    got = call.inputs[position].gradient
+    if got is None:
+        return f
+    said = where_its_input_is(call, position, np.asarray(got, np.float64), want)
+    return replace(f, note=said or f.note)
+
+
 def is_not_finite_at_kink(f: Finding) -> bool:
     """Whether a gradient is NaN or infinite where the function has no derivative."""
     return f.verdict is Verdict.MISMATCH and f.note.startswith(NOT_FINITE.partition("{")[0])
@@ -136,47 +145,6 @@ def _position(f: Finding, step: Step) -> int:
     """Which input of the call a gradient is by."""
     i = step.edges.index(Edge(f.quantity.name, f.quantity.target or step.name))
     return int(step.inputs[i][1:])
-
-
-def _lost_path(call: Call, position: int, got: NDArray) -> str:
-    """Name the use of an input whose share of the gradient is left out, if that is what is wrong.
-
-    The gradient by a value is the sum over its uses, at every value on the way.
-    """
-    if not isinstance(call.op, Composed):
-        return ""
-    network = call.op.network
-    y = [np.asarray(o.array) for o in call.inputs]
-    wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in y]
-    passed = forward_pass(network, dict(zip(network.inputs, wide, strict=True)))
-    zeros = (np.zeros_like(passed.value[name]) for name in call.op.gives)
-    given = zip(call.op.gives, call.dz, zeros, strict=True)
-    start = {name: zero if dz is None else np.asarray(dz, np.float64) for name, dz, zero in given}
-    name, size = network.inputs[position], float(np.abs(got).max(initial=0.0))
-    near = 1e-4 if call.precision == "float32" else 1e-9
-    for step in network.body:
-        for edge in step.edges:
-            if edge is None or len(network.consumers(edge.source)) < 2:
-                continue
-            cut = _Cut(step.op, step.edges.index(edge))
-            grad = backward_pass(passed, {step.name: cut}, start=start).grad[name]
-            if np.abs(grad - got).max(initial=0.0) <= near * size:
-                what = "the input" if edge.source in network.inputs else "a value"
-                return f"the term through {step.op.name} is left out: one of the uses of {what}"
-    return ""
-
-
-class _Cut(Op):
-    """An op whose gradient by one input is zero."""
-
-    def __init__(self, op: Op, position: int) -> None:
-        self.op, self.position = op, position
-
-    def vjp(self, dz: Any, y: tuple[Any, ...], z: Any) -> tuple[Any, ...]:
-        found = list(self.op.vjp(dz, y, z))
-        own = found[self.position]
-        found[self.position] = None if own is None else np.zeros_like(own)
-        return tuple(found)
 
 
 def _undecided(f: Finding, why: str) -> Finding:

@@ -195,7 +195,10 @@ def apply(
         dirty = _written(names, through, numbers, outs)
         faults += [(n, w.replace("forward", "backward")) for n, w in dirty if (n, w) not in faults]
     if setting.twice and not error:
-        faults += _otherwise(f, leaves(), names, asked, given, kept, sent, kind)
+        found = _otherwise(f, leaves(), names, asked, given, kept, sent, kind)
+        if any(name for name, _ in found):
+            found = _of_which_call(f, leaves(turned=True), names, given, sent, found, kind)
+        faults += found
     return Applied(len(outputs), tuple(dict.fromkeys(faults)), error)
 
 
@@ -366,6 +369,29 @@ def _otherwise(
             said = "a further call on the same numbers has another gradient: it keeps a state"
             wrong.append((names[i], said))
     return wrong
+
+
+def _of_which_call(
+    f: Callable[..., Any],
+    others: list[Any],
+    names: list[str],
+    given: list[Any],
+    sent: list[torch.Tensor],
+    faults: list[tuple[str, str]],
+    dtype: Any,
+) -> list[tuple[str, str]]:
+    """The same faults; where a gradient is that of the call in between, they say so."""
+    outs = [t for t in tensors_in(_called(f, others)[1]) if t.requires_grad]
+    if _backward(outs, sent, []):
+        return faults
+    said = "its gradient is that of the call in between; keep tensors with ctx.save_for_backward"
+    of_other = {
+        name: said
+        for name, one, other in zip(names, given, others, strict=True)
+        if isinstance(other, torch.Tensor) and one.grad is not None and other.grad is not None
+        if _close(one.grad, other.grad, dtype)
+    }
+    return [(name, of_other.get(name, what)) for name, what in faults]
 
 
 def _close(a: torch.Tensor, b: torch.Tensor, dtype: Any) -> bool:
