@@ -28,6 +28,8 @@ AT_OPS = (
     *("the derivative left out", "matrix not transposed", "input and output exchanged"),
     *("the mean and the variance taken for constants", "the variance taken for a constant"),
 )
+#: The most uses of shared values of which pairs are tried.
+PAIRED = 16
 #: So many elements at least have to be wrong, and right, where a sign of the input says where.
 SEVERAL = 3
 
@@ -96,7 +98,7 @@ def _mistakes(call: Call, position: int, got: NDArray, want: NDArray) -> Iterato
         for node, own in ops.items():
             if gives(backprop({node: _Mistaken(own, BACKWARD[name])})):
                 yield f"exactly what this mistake gives at {own.name}: {name}"
-    for two in combinations(cuts, 2):
+    for two in combinations(cuts, 2) if len(cuts) <= PAIRED else ():
         cut = {node: _Cut(ops[node], slot) for node, slot, _ in two}
         if len(cut) == len(two) and gives(backprop(cut)):
             names = " and through ".join(ops[node].name for node in cut)
