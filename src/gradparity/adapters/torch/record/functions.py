@@ -20,7 +20,7 @@ from ....core.network.calls import Place
 from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from .aten.table import Arguments, Mapped, UnmappedError, rule_of
-from .aten.tensors import is_plain, memory_of, numbers, tensors_in
+from .aten.tensors import is_plain, memory_of, numbers, tensors_in, with_numbers
 from .observed import Observed
 
 __all__ = ["Function", "name_and_op", "wrapped_apply"]
@@ -210,21 +210,11 @@ class Function:
     def evaluate(self, arrays: Sequence[NDArray]) -> list[NDArray] | None:
         """Its outputs for other numbers in float64, by itself; None where it does not run."""
         given = iter(arrays)
-
-        def other(value: Any) -> Any:
-            if isinstance(value, torch.Tensor):
-                numbers = torch.from_numpy(np.array(next(given)))
-                floats = numbers.is_floating_point()
-                return numbers.to(value.device, torch.float64 if floats else value.dtype)
-            if isinstance(value, list | tuple):
-                return type(value)(other(each) for each in value)
-            return value
-
         state, ordinary = torch.random.get_rng_state(), torch.get_default_dtype()
         try:
             torch.set_default_dtype(torch.float64)
             with torch.no_grad():
-                args = [other(value) for value in self.args]
+                args = with_numbers(self.args, given)
                 out = self.kind.apply(*args, **self.kwargs)
             found = [t for t in tensors_in(out) if t.is_floating_point()]
             return [numbers(found[i]) for i in self.positions]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import numpy as np
 import torch
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import NoFormula
 from .aten.table import Mapped
-from .aten.tensors import numbers, tensors_in
+from .aten.tensors import numbers, tensors_in, with_numbers
 from .observed import Observed, Path
 
 __all__ = ["by_values", "evaluated"]
@@ -57,17 +55,9 @@ def _paths(observed: Observed) -> Iterator[Path]:
 def evaluated(observed: Observed, arrays: Sequence[NDArray]) -> list[NDArray] | None:
     """The outputs of an op for other numbers in float64; None where it does not run there."""
     given = iter(arrays)
-
-    def other(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            array = torch.from_numpy(np.array(next(given)))
-            floats = array.is_floating_point()
-            return array.to(value.device, torch.float64 if floats else value.dtype)
-        return [other(each) for each in value] if isinstance(value, list) else value
-
     try:
         with torch.no_grad(), torch._C._DisableAutocast():
-            arguments = {name: other(value) for name, value in observed.given.items()}
+            arguments = {n: with_numbers(value, given) for n, value in observed.given.items()}
             out = list(tensors_in(observed.op(**arguments)))
     except Exception:  # of the op, on numbers that it did not expect
         return None

@@ -10,7 +10,15 @@ import torch
 
 from .....core.arithmetic.arrays import NDArray
 
-__all__ = ["format_of", "is_of_others", "is_plain", "memory_of", "numbers", "tensors_in"]
+__all__ = [
+    "format_of",
+    "is_of_others",
+    "is_plain",
+    "memory_of",
+    "numbers",
+    "tensors_in",
+    "with_numbers",
+]
 
 #: Number formats of results, the finest first.
 FORMATS = {
@@ -74,6 +82,17 @@ def memory_of(tensor: torch.Tensor) -> int:
         return int(tensor.untyped_storage().data_ptr())
     except (RuntimeError, NotImplementedError):
         return 0
+
+
+def with_numbers(value: Any, arrays: Iterator[NDArray]) -> Any:
+    """An argument with other numbers in the place of its tensors; floats in float64."""
+    if isinstance(value, torch.Tensor):
+        other = torch.from_numpy(np.array(next(arrays)))
+        floats = other.is_floating_point()
+        return other.to(value.device, torch.float64 if floats else value.dtype)
+    if isinstance(value, list | tuple):
+        return type(value)(with_numbers(each, arrays) for each in value)
+    return value
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
