@@ -313,18 +313,79 @@ def test_an_unknown_optimizer_is_not_judged_and_this_is_said(kind: Any) -> None:
     assert f"not judged: {kind.__name__}.step (there is no rule for it" in coverage(kind)
 
 
-def test_a_closure_is_not_judged() -> None:
+def by_closure(model: Any, optimizer: Any) -> None:
+    for _ in range(3):
+        optimizer.step(closure=lambda: closure_of(model, optimizer))
+
+
+def closure_of(model: Any, optimizer: Any) -> Any:
+    optimizer.zero_grad()
+    loss = loss_of(model)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+    return loss
+
+
+class Twice(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        with torch.enable_grad():
+            closure()
+        return super().step(closure)
+
+
+class Never(torch.optim.SGD):
+    def step(self, closure: Any = None) -> Any:
+        return super().step()
+
+
+def test_an_optimizer_without_a_rule_is_not_judged_by_closure_either() -> None:
+    assert "LBFGS.step (there is no rule" in coverage(lambda ps: torch.optim.LBFGS(ps), by_closure)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (Twice, "it calls its closure more than once"),
+        (Never, "it does not call its closure"),
+        (Shrinking, "it changes a parameter before its closure"),
+    ],
+)
+def test_an_unusual_use_of_a_closure_is_not_judged(kind: Any, why: str) -> None:
     def train(model: Any, optimizer: Any) -> None:
-        def closure() -> Any:
-            optimizer.zero_grad()
-            loss = loss_of(model)
-            loss.backward()
-            return loss
+        loss_of(model).backward()
+        by_closure(model, optimizer)
 
-        optimizer.step(closure)
+    assert f"{kind.__name__}.step ({why}" in coverage(lambda ps: kind(ps, lr=0.1), train)
 
-    assert "by a closure" in coverage(lambda ps: torch.optim.SGD(ps, lr=0.1), train)
-    assert "LBFGS.step (there is no rule" in coverage(lambda ps: torch.optim.LBFGS(ps), train)
+
+@pytest.mark.parametrize(("name", "make"), OPTIMIZERS, ids=[name for name, _ in OPTIMIZERS])
+def test_a_step_by_a_closure_is_judged_and_runs_as_it_would(name: str, make: Make) -> None:
+    model = network()
+    by_closure(model, make(model.parameters()))
+    report = recorded(make, train=by_closure)
+    assert report.exit_code == 0
+    updates = [str(f.quantity) for f in of_steps(report) if "update" in str(f.quantity)]
+    assert len(updates) == 3 * 4
+    judged = network()
+    with gp.record():
+        by_closure(judged, make(judged.parameters()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), judged.parameters(), strict=True)
+    )
+
+
+def test_a_mistake_in_a_step_by_a_closure_is_named() -> None:
+    class Late(Coupled):
+        def step(self, closure: Any = None) -> None:
+            closure()
+            super().step()
+
+    report = recorded(Late, train=by_closure)
+    assert report.exit_code == 1
+    assert {f.note for f in of_steps(report) if f.parity is False} == {
+        "the weight decay is added to the gradient"
+    }
 
 
 def test_a_sparse_gradient_is_not_judged() -> None:

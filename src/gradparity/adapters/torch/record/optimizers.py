@@ -77,25 +77,65 @@ class _Steps:
 
     # ---- steps ----------------------------------------------------------------------------------
 
-    def before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """The hook before a step."""
+    def before(self, optimizer: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """The hook before a step; arguments that it returns take the place of the step's own."""
         if get_ident() != self._thread:
             place = _place_of(optimizer)
             self.listener.step_not_judged(Unjudged(place, "it runs in another thread"))
-            return
+            return None
+        frame, computing = sys._getframe(1), None
+        given = [a for a in (*args[1:], *kwargs.values()) if a is not None]
         with self.quietly():
-            frame, running = sys._getframe(1), self._pending.get(id(optimizer))
+            running = self._pending.get(id(optimizer))
             if running is not None and _is_in(running.frame, frame):
                 # A derived class calls the step of its base: the whole is one step.
                 if running.gradients is not None:
                     running.gradients.look()
-                return
+                return None
             self._pending = {i: p for i, p in self._pending.items() if _is_in(p.frame, frame)}
             if not self._pending:
                 self.hooks.unwrap()  # those of a step that raised
-            self._tell_of_changes_before(optimizer)
-            self._pending[id(optimizer)] = self._read(optimizer, args, kwargs, frame)
+            place = replace(_place_of(optimizer), source=source_line())
+            if not given:
+                pending = self._read(optimizer, frame, place)
+            elif len(given) == 1 and callable(given[0]):
+                pending = _Pending(frame, place, [], "it does not call its closure", None)
+                computing = self._computing(given[0], optimizer, pending)
+            else:
+                pending = _Pending(frame, place, [], "it takes other arguments", None)
+            self._pending[id(optimizer)] = pending
             self._wrap_hooks(optimizer)
+        if computing is None:
+            return None
+        return (
+            tuple(computing if a is given[0] else a for a in args),
+            {name: computing if a is given[0] else a for name, a in kwargs.items()},
+        )
+
+    def _computing(
+        self, closure: Callable[[], Any], optimizer: Any, pending: _Pending
+    ) -> Callable[[], Any]:
+        """The closure of a step; what the step begins with is read as soon as it has returned."""
+        values = _values(optimizer)
+        calls = 0
+
+        def computing() -> Any:
+            nonlocal calls
+            calls += 1
+            loss = closure()
+            with self.quietly():
+                now = self._read(optimizer, pending.frame, pending.place)
+                why = now.why
+                if calls > 1 and not why:
+                    why = "it calls its closure more than once"
+                if _values(optimizer) != values and not why:
+                    why = "it changes a parameter before its closure has computed the gradients"
+                if why:
+                    now = pending._replace(why=why)
+                self._pending[id(optimizer)] = now
+            return loss
+
+        return computing
 
     def _tell_of_changes_before(self, optimizer: Any) -> None:
         """Tell which gradients are not those that the last pass, or the last clipping, left."""
@@ -135,10 +175,11 @@ class _Steps:
                 gradients.look()
             gradients.hook = before
 
-    def _read(self, optimizer: Any, args: Any, kwargs: Any, frame: FrameType) -> _Pending:
-        place = replace(_place_of(optimizer), source=source_line())
-        why, own = _why_not_judged(optimizer, args, kwargs)
-        gradients = None if own else StepGradients(optimizer, has_rule=not why)
+    def _read(self, optimizer: Any, frame: FrameType, place: Place) -> _Pending:
+        """What a step begins with, or why it is not judged."""
+        self._tell_of_changes_before(optimizer)
+        why = _why_not_judged(optimizer)
+        gradients = StepGradients(optimizer, has_rule=not why)
         if why:
             return _Pending(frame, place, [], why, gradients)
 
@@ -294,18 +335,21 @@ def _place_of(optimizer: Any) -> Place:
     return Place(kind, f"{kind}.step", "")
 
 
-def _why_not_judged(optimizer: Any, args: Any, kwargs: Any) -> tuple[str, bool]:
-    """Why a step is not judged, or ""; and whether it computes the gradients itself."""
-    own = any(a is not None for a in (*args[1:], *kwargs.values()))
+def _why_not_judged(optimizer: Any) -> str:
+    """Why a step is not judged, or ""."""
     if any(rule_of(optimizer, group, exact=True) is None for group in optimizer.param_groups):
-        return _NO_RULE, own
-    if own:
-        return "it computes the gradients itself, by a closure", own
+        return _NO_RULE
     if getattr(optimizer, "grad_scale", None) is not None:
-        return _SCALES, own
+        return _SCALES
     if getattr(optimizer, "found_inf", None) is not None:
-        return "a GradScaler may tell it to leave the step out", own
-    return "", own
+        return "a GradScaler may tell it to leave the step out"
+    return ""
+
+
+def _values(optimizer: Any) -> list[bytes]:
+    """The bytes of every parameter that is a dense array."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return [numbers(p).tobytes() for p in parameters if is_plain(p)]
 
 
 def _is_of_recording(hook: Any) -> bool:
