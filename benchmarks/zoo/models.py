@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+
+from .torchvision_ops import leave_out
 
 __all__ = ["Build", "Zoo", "image", "import_torchvision"]
 
@@ -23,16 +24,11 @@ def image(side: int = 64, channels: int = 3, batch: int = 2) -> tuple[torch.Tens
 
 
 def import_torchvision() -> None:
-    """Import torchvision, also where its wheel is for CUDA and PyTorch for the CPU alone.
-
-    Such a wheel cannot load its own library and fails to register the shapes of its ops.  No model
-    here uses one of them, so that module is replaced by an empty one.
-    """
+    """Import torchvision, without its ops where they cannot be loaded."""
     try:
         import torchvision
     except RuntimeError:
         for loaded in [name for name in sys.modules if name.startswith("torchvision")]:
             del sys.modules[loaded]
-        empty = types.ModuleType("torchvision._meta_registrations")
-        sys.modules["torchvision._meta_registrations"] = empty
+        leave_out()
         import torchvision  # noqa: F401

@@ -2,28 +2,49 @@
 
     python -m benchmarks.zoo.page docs/how-to/jax-libraries.md [--write]
 
-Digits may differ from one machine to the next, and are not compared.
+A file is run by the commands of the page that end with its name.  What `gradparity watch` prints is
+its report too, which goes to standard error.  Digits may differ from one machine to the next, and
+are not compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from . import torchvision_ops
+
 __all__ = ["main"]
 
 FILE = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
+#: Run by every Python that a command starts.
+START = f"{Path(torchvision_ops.__file__).read_text(encoding='utf-8')}\n\nleave_out()\n"
+COMMAND = re.compile(r"```console\n\$ (?P<command>[^\n]*)\n(?P<shown>.*?)```", re.DOTALL)
 
 
-def printed(folder: Path, name: str) -> str:
-    """What a file prints."""
+def printed(folder: Path, command: str) -> str:
+    """What a command prints."""
+    words = shlex.split(command)
+    if words[0] == "python":
+        words[0] = sys.executable
+    paths = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    search = [str(folder), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join(paths),
+        "PYTHONPATH": os.pathsep.join(filter(None, search)),
+    }
+    errors = subprocess.STDOUT if words[0] == "gradparity" else None
     run = subprocess.run(
-        [sys.executable, name], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
-    )
+        words, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, stderr=errors,
+        text=True,
+    )  # fmt: skip
     return "\n".join(line.rstrip() for line in run.stdout.strip().splitlines())
 
 
@@ -33,20 +54,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="put the output into the page")
     given = parser.parse_args(arguments)
     text = given.page.read_text(encoding="utf-8")
+    files = dict(FILE.findall(text))
+    commands = [m for m in COMMAND.finditer(text) if m["command"].split()[-1] in files]
+    for name in files.keys() - {m["command"].split()[-1] for m in commands}:
+        raise ValueError(f"{given.page} shows no output of {name}")
     different = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for name, source in FILE.findall(text):
-            (Path(folder) / name).write_text(source, encoding="utf-8")
-            command = f"```console\n$ python {name}\n"
-            before, found, after = text.partition(command)
-            if not found:
-                raise ValueError(f"{given.page} shows no output of {name}")
-            shown, _, rest = after.partition("```")
-            out = printed(Path(folder), name)
-            same = re.sub(r"\d+", "#", out) == re.sub(r"\d+", "#", shown.strip("\n"))
-            print(f"{name}: {'the same' if same else 'another output'}", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "sitecustomize.py").write_text(START, encoding="utf-8")
+        for name, source in files.items():
+            (folder / name).write_text(source, encoding="utf-8")
+        for match in reversed(commands):
+            out = printed(folder, match["command"])
+            same = re.sub(r"\d+", "#", out) == re.sub(r"\d+", "#", match["shown"].strip("\n"))
+            print(f"{match['command']}: {'the same' if same else 'another output'}", flush=True)
             different += not same
-            text = f"{before}{command}{out}\n```{rest}"
+            text = f"{text[: match.start('shown')]}{out}\n{text[match.end('shown') :]}"
     if given.write:
         given.page.write_text(text, encoding="utf-8")
         return 0
