@@ -23,6 +23,7 @@ from . import torchvision_ops
 __all__ = ["main"]
 
 FILE = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
+NUMBER = re.compile(r"\d+(\.\d+)?")
 #: Run by every Python that a command starts.
 START = f"{Path(torchvision_ops.__file__).read_text(encoding='utf-8')}\n\nleave_out()\n"
 COMMAND = re.compile(r"```console\n\$ (?P<command>[^\n]*)\n(?P<shown>.*?)```", re.DOTALL)
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
             (folder / name).write_text(source, encoding="utf-8")
         for match in reversed(commands):
             out = printed(folder, match["command"])
-            same = re.sub(r"\d+", "#", out) == re.sub(r"\d+", "#", match["shown"].strip("\n"))
+            same = NUMBER.sub("#", out) == NUMBER.sub("#", match["shown"].strip("\n"))
             print(f"{match['command']}: {'the same' if same else 'another output'}", flush=True)
             different += not same
             text = f"{text[: match.start('shown')]}{out}\n{text[match.end('shown') :]}"

@@ -396,3 +396,28 @@ finally:
         found = watch(tmp_path, *arguments)
         assert (found.returncode, found.stdout) == (2, "")
         assert "Error: " in found.stderr
+
+
+TRAINER = """
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+sizes = dict(vocab_size=50, hidden_size=16, intermediate_size=32)
+model = LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=1, num_attention_heads=2))
+data = [{"input_ids": t, "labels": t} for t in torch.randint(50, (40, 12))]
+settings = TrainingArguments("out", max_steps=2, gradient_accumulation_steps=2,
+    per_device_train_batch_size=4, save_strategy="no", use_cpu=True, disable_tqdm=True)
+Trainer(model, settings, train_dataset=data).train()
+"""
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_trainer_of_transformers_is_watched(step: int, tmp_path: Path) -> None:
+    """Of two batches to an update, the third comes after clipping and a step of AdamW."""
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    written(tmp_path, TRAINER)
+    found = watch(tmp_path, "--step", str(step), "--json", "found.json", "script.py")
+    assert found.returncode == 0, found.stderr
+    assert "train_runtime" in found.stdout
+    judged = (tmp_path / "found.json").read_text(encoding="utf-8")
+    assert ("by clip_grad_norm_1" in judged and "by AdamW_1" in judged) is (step == 3)
