@@ -57,7 +57,7 @@ class Variant:
 
 def change_of(name: str) -> Quantity:
     """The name of what a step adds to a parameter."""
-    return Quantity(f"update {name}")
+    return Quantity.update(name)
 
 
 def value_of_state(name: str, state: str) -> Quantity:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.op import Op
+from ...core.formulas.op import Movement, Op
 from ...core.network.backprop import backward_pass, forward_pass
 from ...core.network.calls import Call
 from ...core.network.composed import Composed
@@ -96,7 +96,9 @@ def _mistakes(call: Call, position: int, got: NDArray, want: NDArray) -> Iterato
         return
     for name in AT_OPS:
         for node, own in ops.items():
-            if gives(backprop({node: _Mistaken(own, BACKWARD[name])})):
+            if not isinstance(own, Movement) and gives(
+                backprop({node: _Mistaken(own, BACKWARD[name])})
+            ):
                 yield f"exactly what this mistake gives at {own.name}: {name}"
     for two in combinations(cuts, 2) if len(cuts) <= PAIRED else ():
         cut = {node: _Cut(ops[node], slot) for node, slot, _ in two}

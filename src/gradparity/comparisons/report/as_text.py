@@ -292,8 +292,13 @@ def _conclusion(report: Report) -> RenderableType:
 
 
 def _power(report: Report) -> Iterator[RenderableType]:
-    """The detection power: a line per dtype."""
-    powers = grouped((run.dtype, f.power) for run, f in report.findings() if f.power)
+    """The detection power: a line per dtype.
+
+    A parameter is moved by little, relative to its own rounding: a report of steps alone says so.
+    """
+    every = [(run.dtype, f) for run, f in report.findings() if f.power]
+    others = [(dtype, f) for dtype, f in every if not f.quantity.is_update]
+    powers = grouped((dtype, f.power) for dtype, f in others or every if f.power)
     for dtype, found in powers.items():
         most = Power.worst_of(found)
         size = f"{most.median:.1g}" if most.median else "any size"

@@ -14,7 +14,7 @@ from .trace import Trace
 
 __all__ = ["Quantity", "by_quantity"]
 
-_VALUE, _GRADIENT, _THROUGH = "value ", "grad ", " -> "
+_VALUE, _GRADIENT, _UPDATE, _THROUGH = "value ", "grad ", "update ", " -> "
 _NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _FORM = re.compile(rf"value (?!(Div|Err)$){_NAME}|grad {_NAME}( -> {_NAME}(\[\d+\])?)?")
 
@@ -29,6 +29,7 @@ class Quantity(str):
     "grad W1"           dErr/dW1 of a parameter, an input or "Div"; of a value, the sum
                         over its uses: dErr/dz1 = sum over y of dErr/d(z1 -> y)
     "grad z1 -> y1"     dErr/d(z1 -> y1), through one use of z1 alone
+    "update W1"         what a step of an optimizer adds to W1
     ==================  =============================================================
 
     `Quantity(text)` takes any text, for findings about something else ("everything", "inputs");
@@ -62,6 +63,11 @@ class Quantity(str):
         return cls(_GRADIENT + source + _THROUGH + target)
 
     @classmethod
+    def update(cls, name: str) -> Quantity:
+        """Name what a step of an optimizer adds to a parameter."""
+        return cls(_UPDATE + name)
+
+    @classmethod
     def use(cls, network: Network, edge: Edge) -> Quantity:
         """Name the gradient through a use; a parameter with a single use has no other gradient.
 
@@ -92,6 +98,11 @@ class Quantity(str):
     def is_value(self) -> bool:
         """True for the value of a node, and not for "Div" and "Err"."""
         return self.startswith(_VALUE)
+
+    @property
+    def is_update(self) -> bool:
+        """True for what a step of an optimizer adds to a parameter."""
+        return self.startswith(_UPDATE)
 
     @property
     def is_gradient(self) -> bool:
