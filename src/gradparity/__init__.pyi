@@ -6,6 +6,7 @@ from . import optimizers as optimizers
 from . import testing as testing
 from .adapters import LayerStack as LayerStack
 from .adapters import get_adapter as get_adapter
+from .comparisons import GradientError as GradientError
 from .comparisons import OwnOp as OwnOp
 from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
@@ -30,6 +31,7 @@ from .testing import OwnNetwork as OwnNetwork
 
 __all__ = [
     "Case",
+    "GradientError",
     "LayerStack",
     "Network",
     "Node",

@@ -523,3 +523,37 @@ def test_a_long_composition_names_a_few_of_its_ops() -> None:
     (wrong,) = [f for f in seen.findings if f.parity is False]
     assert wrong.op.count("tanh") <= 12
     assert "(38 more)" in wrong.op
+
+
+class Rectified(torch.autograd.Function):
+    """A convolution and ReLU in one, with the slope of frameworks at 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        y = torch.nn.functional.conv2d(x, w, padding=1).relu()
+        ctx.save_for_backward(x, w, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, d: Any) -> Any:
+        x, w, y = ctx.saved_tensors
+        d = d * (y > 0)
+        grad = torch.nn.grad
+        return (
+            grad.conv2d_input(x.shape, w, d, padding=1),
+            grad.conv2d_weight(x, w.shape, d, padding=1),
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_slopes_of_frameworks_at_the_kinks_inside_are_valid(dtype: str) -> None:
+    own = getattr(torch, dtype)
+    x = torch.randn(2, 3, 7, 7, dtype=own)
+    x[:, :, :3] = 0  # a black border, where every output is 0
+    x.requires_grad_()
+    w = torch.randn(4, 3, 3, 3, dtype=own, requires_grad=True)
+    with gp.record() as seen:
+        (Rectified.apply(x, w) - 1).square().sum().backward()
+    report = gp.check(seen)
+    assert report.exit_code == 0, report.diagnosis()
+    assert any(f.verdict is gp.Verdict.SUBGRADIENT for _, f in report.findings())

@@ -24,6 +24,7 @@ def parameter(*shape: int) -> Any:
     return nn.Parameter(torch.randn(*shape, dtype=torch.float64))
 
 
+torch.manual_seed(0)
 W = parameter(4, 4)
 X = torch.randn(3, 4, dtype=torch.float64)
 
@@ -160,3 +161,15 @@ class TestHooks:
             1 / 0  # noqa: B018
         assert torch.Tensor.register_hook is register
         assert torch.autograd._engine_run_backward is run
+
+    def test_on_a_sparse_gradient(self) -> None:
+        def twice(g: Any) -> Any:
+            return g * 2
+
+        embedding = nn.Embedding(10, 4, sparse=True)
+        embedding.weight.register_hook(twice)
+        with gp.record() as seen:
+            embedding(torch.tensor([1, 2, 1])).tanh().sum().backward()
+        (found,) = [f for _, f in gp.check(seen).findings() if f.parity is False]
+        assert found.convention == "gradient-hook"
+        assert "twice, a hook" in found.note

@@ -28,6 +28,7 @@ def parameter(*shape: int) -> Any:
     return nn.Parameter(torch.randn(*shape, dtype=torch.float64))
 
 
+torch.manual_seed(0)
 W = parameter(4, 4)
 X = torch.randn(3, 4, dtype=torch.float64)
 

@@ -17,7 +17,7 @@ from ...core.arithmetic.arrays import NDArray, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.op import Op
+from ...core.formulas.op import Kinked, Op
 from ...core.network.calls import Call, Sum
 from ...core.network.case import Case
 from ...core.network.composed import Composed
@@ -63,7 +63,9 @@ def findings_of_call(
     found = judged(explain and not call.is_function)
     found = [_undecided_at_kinks(f, call) for f in found]
     if call.is_function:
-        found = [_of_function(f, call, case, trace, allow) for f in found]
+        found = [
+            _with_left_slopes(f, call) or _of_function(f, call, case, trace, allow) for f in found
+        ]
         silent = any(f.verdict is Verdict.MISMATCH and not f.note for f in found)
         if explain and silent and _is_short(call.op):
             notes = {f.quantity: f.note for f in judged(True)}
@@ -73,6 +75,40 @@ def findings_of_call(
     return [_named(f, call, case.network) for f in found]
 
 
+def _with_left_slopes(f: Finding, call: Call) -> Finding | None:
+    """The finding of a gradient that takes the left slopes at kinks of its ops; None for others.
+
+    The formula takes the right slopes there.  Frameworks take the left ones of ReLU and its like,
+    0 at 0, which are as valid.
+    """
+    if f.parity is True or not f.quantity.is_gradient or not isinstance(call.op, Composed):
+        return None
+    op = call.op
+    for step in op.network.body:
+        if isinstance(step.op, Kinked) and step.op.kinks:
+            op = op.with_op(step.name, replace(step.op, subgradient="left"))
+    if op is call.op:
+        return None
+    e = _reference(f, call, *_as_case(replace(call, op=op)))
+    if e is None:
+        return None
+    with np.errstate(all="ignore"):
+        away = np.abs(np.asarray(e.got, np.float64) - e.want.value)
+        right = bool((away <= e.want.full_error()).all())
+    return (
+        replace(f, verdict=Verdict.SUBGRADIENT, outside=0, worst=(), note=LEFT) if right else None
+    )
+
+
+def _reference(f: Finding, call: Call, case: Case, trace: Trace) -> Reference | None:
+    """What a gradient is held to."""
+    step = case.network.body[0]
+    each = reference_at_node(step, case, trace, Rounding.of(call.precision))
+    return next((e for e in each if e.quantity == f.quantity), None)
+
+
+#: What is said of a gradient that takes the other slopes.
+LEFT = "the left slopes at the kinks of its ops"
 #: What is said of elements that are wrong, where nothing says why.
 VAGUE = ("every wrong element should be zero", "every wrong element is zero where the formula")
 

@@ -57,7 +57,7 @@ def where_its_input_is(call: Call, position: int, got: NDArray, want: NDArray) -
         rest = wrong.size - wrong.sum()
         if not wrong.any() or (wrong & ~at).any() or (at & telling & ~wrong).any():
             continue
-        if said != "0" and min(wrong.sum(), rest) < SEVERAL:
+        if at.all() or (said != "0" and min(wrong.sum(), rest) < SEVERAL):
             continue
         ratio = got[wrong & telling] / want[wrong & telling]
         alike = ratio.size == wrong.sum() and np.ptp(ratio) <= 1e-3 * np.abs(ratio).max()

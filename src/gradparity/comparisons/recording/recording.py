@@ -120,7 +120,7 @@ class Recording(Listener):
                 if f.verdict is not Verdict.VACUOUS
             )
             if not all(sure):
-                self._waiting.append(_copied(call))
+                self._wait_with(call)
                 return
         self._judge(call)
 
@@ -158,8 +158,13 @@ class Recording(Listener):
         if self.strict or waiting >= BY_VALUES:
             self.not_judged(Unjudged(call.place, op.why, _sources(call)))
         else:
-            self.saw_forward = True
-            self._waiting.append(_copied(call))
+            self._wait_with(call)
+
+    def _wait_with(self, call: Call) -> None:
+        """Judge a call once the program has ended; its place is where it ran."""
+        self.saw_forward = True
+        self._note(call.place, _sources(call), repr(call.op))
+        self._waiting.append(_copied(call))
 
     def _judge_by_values(self, call: Call, op: NoFormula) -> None:
         """Hold the gradients of an op without a formula to its values."""

@@ -175,9 +175,9 @@ class Backward:
     ) -> None:
         """Tell of a sum that arrived or, with a leaf, of what its ``.grad`` holds."""
         gradients = [part.gradient for part in parts]
-        if not all(map(is_plain, (got, *gradients))):
+        if not all(is_plain(t) or t.layout is torch.sparse_coo for t in (got, *gradients)):
             return
-        here = got.data_ptr()
+        here = got.data_ptr() if is_plain(got) else None
         written = leaf is None and any(
             p.pointer == here and p.version != got._version for p in parts if len(parts) == 1
         )

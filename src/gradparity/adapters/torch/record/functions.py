@@ -88,7 +88,8 @@ class Function:
             self._unknown(outs, f"{op}: {why}")
         except Exception as error:  # a fault of this package must not end the user's program
             self.has_wrong_rule = op.namespace not in ("aten", "prims")
-            self._unknown(outs, f"{op}: {type(error).__name__} in gradparity: {error}")
+            whose = "its rule" if self.has_wrong_rule else "gradparity"
+            self._unknown(outs, f"{op}: {type(error).__name__} in {whose}: {error}")
 
     def opened(self, op: Any) -> bool:
         """Whether the ops inside of an op are of interest, and not the op itself."""
