@@ -117,7 +117,7 @@ def wrong(report: Any) -> list[Any]:
 
 @pytest.mark.parametrize("summed", [False, True])
 @pytest.mark.parametrize("written", [loop, scan])
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_a_right_port_of_a_fused_layer(kind: str, layers: int, written: Any, summed: bool) -> None:
     model = layer(kind, layers)
@@ -182,7 +182,7 @@ def test_a_scan_in_a_scan() -> None:
     assert not wrong(gp.align(other, one))
 
 
-@pytest.mark.parametrize("written", [loop, scan])
+@pytest.mark.parametrize("written", [loop, pytest.param(scan, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_gates_in_another_order(kind: str, written: Any) -> None:
     model = layer(kind, 1)
