@@ -65,7 +65,7 @@ def test_a_right_port_is_the_same(name: str, fault: str, turned: bool) -> None:
     assert "are the same" in report.runs[0].about
 
 
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("turned", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "fault"), faults(TUNED))
 def test_place_and_cause_of_a_fault(name: str, fault: str, turned: bool) -> None:
     pair, report = both(name, fault, turned)
