@@ -14,6 +14,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from .torchvision_ops import leave_out
+
 __all__ = ["DISCREPANCIES", "Discrepancy", "discrepancy_of"]
 
 #: Decimal digits of the derivatives that the frameworks are held to.
@@ -67,6 +69,26 @@ def _sixth(_: Any) -> Any:
     return import_module("mpmath").mpf(1) / 6
 
 
+#: The constants of the forward pass of Bloom's GELU.
+BLOOM = "0.79788456", "0.044715"
+
+
+def _bloom(at: float) -> float:
+    torch = import_module("torch")
+    leave_out()
+    bloom = import_module("transformers.models.bloom.modeling_bloom")
+    x = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    bloom.GeLUFunction.apply(x).backward()
+    return float(x.grad.item())
+
+
+def _gelu_of_bloom(x: Any) -> Any:
+    mpmath = import_module("mpmath")
+    c, a = map(mpmath.mpf, BLOOM)
+    t = mpmath.tanh(c * x * (1 + a * x * x))
+    return (1 + t) / 2 + x / 2 * (1 - t * t) * c * (1 + 3 * a * x * x)
+
+
 def _broadcast(function: str, at: float) -> float:
     """The gradient of a number that an op of JAX broadcasts to four samples."""
     jax, jnp = import_module("jax"), import_module("jax.numpy")
@@ -90,6 +112,11 @@ DISCREPANCIES = (
     Discrepancy(
         "torch", "aten.hardsigmoid", "float64", "every element is (1 + 3.0e-08) times the formula",
         "its backward multiplies by 1/6 rounded to float32", _hardsigmoid, _sixth, 0.5,
+    ),
+    Discrepancy(
+        "torch", "GeLUFunction", "float64", "",
+        "the backward of Bloom has the constant 0.1070322243 for 3 x 0.044715 x 0.79788456",
+        _bloom, _gelu_of_bloom, 1.5,
     ),
     *(
         Discrepancy(
