@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from gradparity import ops
 from gradparity.core import Bounded, Rounding
 from gradparity.core.arithmetic.arrays import affine, moved_back, scatter_add
 from gradparity.core.arithmetic.arrays import total as added
@@ -231,3 +232,17 @@ def test_equal_terms_summed_one_by_one_stay_inside_the_statistical_bound(n):
         total = np.cumsum(np.full(n, term), dtype=np.float32)[-1]
         want = Bounded.exactly(np.full((n, 1), term), rounding).sum(axis=0)
         assert abs(float(total) - want.value[0]) <= want.full_error()[0]
+
+
+def test_a_sum_over_several_axes_holds_for_every_order_of_its_terms():
+    """Nearest resizing hands back four gradients; three small ones may be lost one by one."""
+    op, rounding = ops.Resize((2, 2), mode="nearest"), Rounding.of("float32")
+    dz = np.array([[[[1.0, 0.75 * 2.0**-24], [0.75 * 2.0**-24, 0.75 * 2.0**-24]]]], np.float32)
+    y = np.ones((1, 1, 1, 1), np.float32)
+    want = op.vjp(Bounded.exactly(dz, rounding), (Bounded.exactly(y, rounding),), None)[0]
+    got = np.float32(0)
+    for term in dz.ravel():
+        got = np.float32(got + term)
+    assert got == 1.0
+    assert np.abs(got - want.value).max() <= want.full_error().max()
+    assert np.abs(got - want.value).max() > 2 * 2.0**-24  # more than an axis at a time can lose

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -104,8 +106,10 @@ class Resize(Op):
         return z
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        dy = dz
-        for axis, taken, w in reversed(self._axes(y[0])):
+        axes, dy = self._axes(y[0]), dz
+        if all(w is None for _, _, w in axes):  # one sum over all axes, in any order
+            return (moved_back(dz, partial(_scattered, axes=axes, shape=y[0].shape)),)
+        for axis, taken, w in reversed(axes):
             dy = np.expand_dims(np.moveaxis(dy, axis, -1), -1)
             dy = dy if w is None else dy * w
             dy = dy.reshape(*dy.shape[:-2], taken.size)
@@ -113,6 +117,15 @@ class Resize(Op):
             dy = moved_back(dy, into)
             dy = np.moveaxis(dy, -1, axis)
         return (dy,)
+
+
+def _scattered(a: NDArray, axes: Sequence[Any], shape: Shape) -> NDArray:
+    """Every element back to the one that it was taken from."""
+    for axis, taken, _ in axes:
+        last = np.moveaxis(a, axis, -1)
+        added = scatter_add(last, indices=tuple(taken.ravel()), width=shape[axis])
+        a = np.moveaxis(added, -1, axis)
+    return a
 
 
 def _keys(t: Array) -> Array:
