@@ -106,17 +106,14 @@ class Resize(Op):
         return z
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
-        axes, dy = self._axes(y[0]), dz
-        if all(w is None for _, _, w in axes):  # one sum over all axes, in any order
-            return (moved_back(dz, partial(_scattered, axes=axes, shape=y[0].shape)),)
-        for axis, taken, w in reversed(axes):
-            dy = np.expand_dims(np.moveaxis(dy, axis, -1), -1)
-            dy = dy if w is None else dy * w
-            dy = dy.reshape(*dy.shape[:-2], taken.size)
-            into = partial(scatter_add, indices=tuple(taken.ravel()), width=y[0].shape[axis])
-            dy = moved_back(dy, into)
-            dy = np.moveaxis(dy, -1, axis)
-        return (dy,)
+        axes = self._axes(y[0])
+        for axis, taken, w in axes:
+            if w is not None:
+                shares = np.expand_dims(np.moveaxis(dz, axis, -1), -1) * w
+                shares = shares.reshape(*shares.shape[:-2], taken.size)
+                dz = np.moveaxis(shares, -1, axis)
+        # One sum over all axes, whose terms may be added in any order.
+        return (moved_back(dz, partial(_scattered, axes=axes, shape=y[0].shape)),)
 
 
 def _scattered(a: NDArray, axes: Sequence[Any], shape: Shape) -> NDArray:
