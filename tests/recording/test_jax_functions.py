@@ -263,3 +263,14 @@ def test_a_function_of_a_scalar(factor: float) -> None:
     cube.defvjp(lambda x: (x**3, x), lambda x, d: (factor * x**2 * d,))
     report = gp.check(gp.record(lambda x: cube(jnp.exp(x).mean()), jnp.arange(3.0)))
     assert report.exit_code == 3 - factor
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softplus_is_held_to_the_formula_with_its_usual_forms(dtype: str) -> None:
+    """Its slope is e^(x - softplus x), which loses digits far below 0."""
+    with jax.enable_x64(True):
+        x = jnp.linspace(-60, 20, 41).astype(dtype)
+        step = gp.record(lambda x: jax.nn.softplus(x).sum(), x)
+        report = gp.check(step)
+        assert report.exit_code == 0, report.diagnosis()
+        assert {f.op for _, f in report.findings()} >= {"LogAddExp()"}

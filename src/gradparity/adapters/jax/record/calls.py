@@ -98,9 +98,11 @@ def _summed(
 ) -> NDArray | None:
     """The sum of the sizes of the gradients by the uses of a value; None if there is no sum.
 
-    A sum of n products has n roundings, and the bound allows two of what is returned here.
-    XLA fuses reshapes, transposes and casts with what comes before, so a value that only they use
-    has the sum of the value behind them.
+    A sum of n terms takes n - 1 roundings each time that XLA computes it, so two results differ by
+    at most 2 (n - 1) u times this sum of sizes.  The bound allows 2 u times what is returned: the
+    sum of sizes times n / 2, which is less for n > 2 and the same for n = 2.  XLA fuses reshapes,
+    transposes and casts with what comes before, so a value that only they use has the sum of the
+    value behind them.
     """
     uses = walk.uses.get(name, [])
     each = [np.abs(numbers(grads[key])) for key, _ in uses]

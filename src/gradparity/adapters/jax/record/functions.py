@@ -28,6 +28,8 @@ from .taps import bind, is_float
 
 __all__ = ["evaluated", "function_call"]
 
+#: Functions of JAX with a derivative of their own, by where they are defined, and their op.
+OF_JAX = {r"logaddexp at .*jax.*other\.py": ops.LogAddExp()}
 #: Where JAX has the function that `jax.lax.custom_root` calls.
 ROOT = r"_custom_root at .*jax.*solves\.py"
 #: Why the gradient of a root is not judged.
@@ -195,6 +197,11 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
     UnmappedError : one of its equations has no formula; the function cannot be held to one.
     """
     inner, consts = closed(eqn.params.get("call_jaxpr") or eqn.params["fun_jaxpr"])
+    known = next((op for source, op in OF_JAX.items() if _is_of(inner, source)), None)
+    if known is not None:
+        everything = tuple(range(len(given.ins)))
+        evaluate = _evaluation(inner, consts, given, everything, (0,), {})
+        return Function(Mapped(known, everything), evaluate, {})
     names = [f"y{i}" for i in range(len(given.ins))]
     floats = [x.dtype.kind == "f" for x in given.ins]
     build = _Composition()
@@ -202,7 +209,7 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
     try:
         outs = build.run(inner, consts, args)
     except UnmappedError as why:
-        if _is_root(inner):
+        if _is_of(inner, ROOT):
             raise
         return _by_values(eqn, given, inner, consts, str(why))
     gives, kept = [], []
@@ -217,7 +224,7 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
     if not gives:
         raise UnmappedError("its result does not depend on its inputs")
     shares: dict[int, list[int]] = {}
-    if _is_root(inner):
+    if _is_of(inner, ROOT):
         used = build.read_by(gives)
         shares = _shares(given.sources, [n in used for n in names], moves)
     extra = {k for others in shares.values() for k in others}
@@ -267,10 +274,10 @@ def _evaluation(
     return evaluate
 
 
-def _is_root(jaxpr: Any) -> bool:
-    """Whether a jaxpr is what `jax.lax.custom_root` makes of its arguments."""
+def _is_of(jaxpr: Any, source: str) -> bool:
+    """Whether a jaxpr was traced from a function of JAX that is defined there."""
     info = getattr(jaxpr, "debug_info", None)
-    return re.match(ROOT, str(getattr(info, "func_src_info", ""))) is not None
+    return re.match(source, str(getattr(info, "func_src_info", ""))) is not None
 
 
 def _shares(
