@@ -228,7 +228,7 @@ class _Alignment:
                 yield from (([node], edit) for edit in islice(side.causes(call, other), TRIED))
 
     def _lost(self, one: Side, other: Side) -> int:
-        """How many values have no partner."""
+        """Count the values without a partner."""
         return len(one.lost(other)) + len(other.lost(one))
 
     def _of_values(self, left: tuple[list[str], list[str]]) -> Iterator[Finding]:

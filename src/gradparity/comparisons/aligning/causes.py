@@ -1,4 +1,4 @@
-"""What a node may compute in the other program: other numbers, inputs or arrangements of its op."""
+"""Candidates for a node of the other program: other numbers, inputs or arrangements."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def changes(
     other: Program,
     before: NDArray | None,
 ) -> Iterator[Edit]:
-    """What people write instead of a node, the likeliest first.
+    """Yield common replacements of a node, the likeliest first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What was given to compare: two recordings that have ended and kept their numbers."""
+"""Check the two recordings to compare: both have ended and kept their numbers."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def wide(a: NDArray) -> NDArray:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """What a node computes instead.
+    """A replacement for the computation of a node.
 
     Attributes
     ----------

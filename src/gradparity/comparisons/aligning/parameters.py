@@ -1,4 +1,4 @@
-"""Which parameters of two recorded programs are the same, and in which layout each has them."""
+"""Map the parameters of two recorded programs onto each other, with their layouts."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _single(one: Leaves, other: Leaves, near: float) -> Iterator[Match]:
 
 
 def _layout(one: Leaves, other: Leaves, a: str, b: str, near: float) -> tuple[str, str]:
-    """How one parameter lies in the other program, and what proves it."""
+    """The layout of one parameter in the other program, and the evidence."""
     said = "other order"
     for words, axes, mirrored in _arrangements(one.value[a].ndim):
         if _lies(one.value[a], other.value[b], axes, mirrored, near):

@@ -341,7 +341,7 @@ class Side:
                 )
 
     def _flattened(self, call: Call) -> NDArray | None:
-        """What the first input of a call was before it was flattened; None if it was not."""
+        """The first input of a call before flattening; None if it was not flattened."""
         nodes = {name: c for c in self.program.calls for name in c.names}
         made = nodes.get(call.inputs[0].source) if call.inputs else None
         while made is not None and isinstance(made.op, Reshape):

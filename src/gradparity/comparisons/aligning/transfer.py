@@ -195,7 +195,7 @@ def _of(side: Leaves, name: str) -> tuple[Any, Any]:
 
 
 def _index(name: str, there: str, one: tuple[Any, Any], other: tuple[Any, Any], near: float) -> Any:
-    """Which element of a parameter goes where."""
+    """The destination of every element of a parameter."""
     found = index_of(one[0], other[0], (one[1], other[1]), near)
     if found is None:
         raise ValueError(

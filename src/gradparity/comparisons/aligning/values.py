@@ -81,7 +81,7 @@ class Program:
 
     @property
     def near(self) -> float:
-        """How near two values of this program's precision are that are the same."""
+        """The tolerance for equal values at this program's precision."""
         kinds = {call.precision for call in self.calls}
         return max(NEAR.get(kind, 2e-2) for kind in kinds) if kinds else NEAR["float64"]
 

@@ -1,4 +1,4 @@
-"""Why a step is wrong, by fit: mistakes that are often made are tried on the same numbers."""
+"""Explain a wrong step: try common mistakes on the same numbers."""
 
 from __future__ import annotations
 

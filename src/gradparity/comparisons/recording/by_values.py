@@ -56,7 +56,7 @@ def findings_by_values(call: Call, allow: Sequence[str]) -> list[Finding] | str:
 
 
 def _apart(call: Call, again: Sequence[NDArray]) -> float:
-    """How far the values are off from those in float64, relative to the largest; NaN if unlike.
+    """The largest difference from the values in float64, relative; NaN for other shapes.
 
     Those alone count that a gradient arrived at.
     """
@@ -118,7 +118,7 @@ def _along(call: Call, position: int, got: NDArray, within: Any) -> list[Slope]:
 
 
 def _structures(a: NDArray) -> list[Any]:
-    """What an input may be moved to: anything, and what has the structure that it has.
+    """The directions to try: any, then those that keep the structure of the input.
 
     A function of symmetric or of triangular matrices may read one half of them.
     """

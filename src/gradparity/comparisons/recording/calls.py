@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arithmetic.arrays import NDArray, total
-from ...core.arithmetic.bounded import Bounded
+from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Kinked, Op
-from ...core.network.calls import Call, Sum
+from ...core.network.calls import Call
 from ...core.network.case import Case
 from ...core.network.composed import Composed
 from ...core.network.network import Network
@@ -26,14 +25,14 @@ from ...core.network.nodes import Edge, Node
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
 from ...core.programs.parts import Within
-from ..explain.allowed import REDUCTIONS, Alternative, as_convention
-from ..findings.finding import SUM, Finding, Verdict, as_written
+from ..explain.allowed import REDUCTIONS
+from ..findings.finding import Finding, Verdict, as_written
 from ..judge.node_by_node import judge_what_is_there
 from ..measure.at_node import Reference, reference_at_node
-from ..measure.levels import NAN, Levels
+from ..measure.levels import NAN
 from .functions import held_to_differences, is_loose, of_function, where_it_is
 
-__all__ = ["findings_of_call", "findings_of_sum"]
+__all__ = ["findings_of_call"]
 
 NODE = "z"
 #: What is said of a value that is so many bounds off, while the same op in float64 is right.
@@ -69,7 +68,7 @@ def findings_of_call(
             found = [f if f.note else replace(f, note=notes.get(f.quantity, "")) for f in found]
         if explain:
             found = [_where(f, call, case, trace) for f in found]
-    return [_named(f, call, case.network) for f in found]
+    return [_named(_told(f, call), call, case.network) for f in found]
 
 
 def _with_left_slopes(f: Finding, call: Call) -> Finding | None:
@@ -178,7 +177,7 @@ def _as_case(call: Call) -> tuple[Case, Trace]:
 
 
 def _claimed(array: NDArray, gradient: NDArray | None, dtype: np.dtype[Any]) -> NDArray:
-    """What left through an edge; nothing is a claim that it is zero."""
+    """The gradient through an edge; None counts as a claim that it is zero."""
     return np.zeros(array.shape, dtype) if gradient is None else gradient
 
 
@@ -237,6 +236,19 @@ def _undecided_at_kinks(f: Finding, call: Call) -> Finding:
     return replace(f, verdict=Verdict.INCONCLUSIVE, note=note)
 
 
+def _told(f: Finding, call: Call) -> Finding:
+    """The finding with what is known of the program, and without what is true of batches alone."""
+    if f.convention in REDUCTIONS:  # an op of a program has no batch to divide by
+        f = replace(f, verdict=Verdict.MISMATCH, convention="", declared=False)
+    if f.quantity.is_value and _is_another_value(f):
+        f = replace(f, note=f"{OVERWRITTEN}; {f.note}")
+    if f.note.startswith("every element is ") and ": " in f.note and _keeps_first_axis(call):
+        f = replace(f, note=f.note.partition(": ")[0])  # a factor, but of no batch
+    if call.remark and f.parity is False:
+        f = replace(f, note="; ".join(filter(None, (f.note, f"its input was {call.remark}"))))
+    return f
+
+
 def _named(f: Finding, call: Call, network: Network) -> Finding:
     """The finding under the names of the recording."""
     step, node = network.body[0], call.place.node
@@ -251,14 +263,6 @@ def _named(f: Finding, call: Call, network: Network) -> Finding:
         i = step.edges.index(edge)
         position = int(step.inputs[i][1:])
         q = Quantity.through(call.inputs[position].source, node)
-    if f.convention in REDUCTIONS:  # an op of a program has no batch to divide by
-        f = replace(f, verdict=Verdict.MISMATCH, convention="", declared=False)
-    if f.quantity.is_value and _is_another_value(f):
-        f = replace(f, note=f"{OVERWRITTEN}; {f.note}")
-    if f.note.startswith("every element is ") and ": " in f.note and _keeps_first_axis(call):
-        f = replace(f, note=f.note.partition(": ")[0])  # a factor, but of no batch
-    if call.remark and f.parity is False:
-        f = replace(f, note="; ".join(filter(None, (f.note, f"its input was {call.remark}"))))
     return replace(f, quantity=q, node=node, op=as_written(call.op), final=False)
 
 
@@ -273,73 +277,3 @@ def _keeps_first_axis(call: Call) -> bool:
     arrays = [o.array for o in call.inputs if o.source] + [z for z in call.z if z is not None]
     shapes = [a.shape for a in arrays]
     return len({shape[:1] for shape in shapes}) == 1 and all(shapes)
-
-
-def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
-    """The verdict on the gradient that arrived at a value: the sum over its uses."""
-    precision, source = Precision.of(total_of.precision), total_of.source
-    q = Quantity.value(f"{source}.grad") if total_of.accumulated else Quantity.grad(source)
-    total_of, infinite = _without_infinite(total_of)
-
-    def references(rounding: Any) -> list[Reference]:
-        uses = [Bounded.exactly(part, rounding) for part in total_of.parts]
-        want = total(uses)
-        return [Reference(q, total_of.got, want)]
-
-    levels = Levels(references, precision)
-    _, measured = levels.sharpest(q)
-    if measured.outside.any():
-        measured = levels.worst_case(q)
-    verdict = measured.verdict(precision)
-    at = total_of.place.node, SUM
-    found = measured.finding(q, at, verdict, precision.unit, final=total_of.final)
-    if verdict is not Verdict.MISMATCH and not total_of.changed:
-        return replace(found, note=found.note or infinite)
-    if total_of.accumulated:
-        return _of_accumulated(found, total_of, allow)
-    left = f"what left {_listed(total_of.uses)}"
-    if total_of.hooks:
-        how = " by writing into it" if total_of.changed else ""
-        said = f"{_listed(total_of.hooks)}, a hook, changes {left} on its way{how}"
-        return as_convention(found, [Alternative("gradient-hook", None, said)], allow)
-    if total_of.changed:
-        return replace(found, verdict=Verdict.MISMATCH, note=f"something wrote into {left}")
-    several = "the sum of " if len(total_of.parts) > 1 else ""
-    why = "; a hook on a node of autograd (grad_fn.register_hook) can do this"
-    return replace(found, note=f"it is not {several}{left}{why}")
-
-
-def _without_infinite(total_of: Sum) -> tuple[Sum, str]:
-    """What `.grad` holds, without elements that were infinite before and still are, and a note."""
-    finite = np.logical_and.reduce([np.isfinite(part) for part in total_of.parts])
-    if not total_of.accumulated or np.all(finite):
-        return total_of, ""
-    with np.errstate(all="ignore"):
-        want = np.sum([np.asarray(part, np.float64) for part in total_of.parts], axis=0)
-    if not np.array_equal(total_of.got[~finite], want[~finite], equal_nan=True):
-        return total_of, ""
-    parts = tuple(np.where(finite, part, 0.0).astype(part.dtype) for part in total_of.parts)
-    got = np.where(finite, total_of.got, 0.0).astype(total_of.got.dtype)
-    count = int(np.count_nonzero(~finite))
-    said = f"{count} of {got.size} elements are inf or NaN, as one of their terms is"
-    return replace(total_of, parts=parts, got=got), said
-
-
-def _of_accumulated(f: Finding, total_of: Sum, allow: Sequence[str]) -> Finding:
-    """The finding of a leaf whose ``.grad`` is not what it was, and what arrived."""
-    if total_of.hooks:
-        said = f"{_listed(total_of.hooks)}, a hook of it, changes .grad during the pass"
-        return as_convention(
-            replace(f, verdict=Verdict.MISMATCH),
-            [Alternative("gradient-hook", None, said)],
-            allow,
-        )
-    note = "it is not what .grad was before, and what arrived, together"
-    if total_of.writer:
-        note = f"{total_of.writer} wrote into .grad during the pass, besides what arrived"
-    return replace(f, verdict=Verdict.MISMATCH, note=note)
-
-
-def _listed(names: Sequence[str]) -> str:
-    few = ", ".join(names[:4])
-    return few if len(names) <= 4 else f"{few} and {len(names) - 4} more"

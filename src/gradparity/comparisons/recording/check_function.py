@@ -105,7 +105,7 @@ def _kind(example: Any) -> str:
 
 
 def _function(f: Any) -> tuple[Callable[..., Any], str]:
-    """What is called, and its name."""
+    """The callable under test, and its name."""
     import torch
 
     if isinstance(f, type) and issubclass(f, torch.autograd.Function):
@@ -153,7 +153,7 @@ class _Check:
                 yield run
 
     def _run(self, dtype: str, setting: Any) -> tuple[int, Run | None]:
-        """How many outputs there are, and what was found; None where it refuses the setting."""
+        """The number of outputs, and the run; None if the function refuses the setting."""
         from ...adapters.torch.record.settings import RefusedError, apply
 
         recording = new_recording(setting.name, allow=self.allow, strict=self.strict)

@@ -154,7 +154,7 @@ class Differentiated:
             return True
 
     def _failed(self, error: Exception) -> None:
-        """What is traced cannot be recorded; the call that it is would be the next."""
+        """Give up: the call that is being traced cannot be recorded."""
         self.error = error
         self.disarm()
         self.judged(self.new())

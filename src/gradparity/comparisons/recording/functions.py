@@ -142,7 +142,7 @@ def is_not_finite_at_kink(f: Finding) -> bool:
 
 
 def _position(f: Finding, step: Step) -> int:
-    """Which input of the call a gradient is by."""
+    """The position of the input that a gradient belongs to."""
     i = step.edges.index(Edge(f.quantity.name, f.quantity.target or step.name))
     return int(step.inputs[i][1:])
 

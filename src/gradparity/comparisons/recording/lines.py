@@ -134,7 +134,7 @@ def _differences(
 
 
 def _noise(here: Sequence[NDArray], call: Call, step: float) -> float:
-    """How far rounding moves a derivative by differences over this distance."""
+    """The rounding error of a derivative by differences over this distance."""
     return ROUNDED * sum(float(np.abs(z * dz).sum()) for z, dz in _pairs(here, call)) / step
 
 
@@ -144,7 +144,7 @@ def _pairs(z: Sequence[NDArray], call: Call) -> list[tuple[NDArray, NDArray]]:
 
 
 def loss(call: Call, position: int, y: NDArray) -> float:
-    """What a function returns for another value of one input, times the gradients that arrived."""
+    """The outputs for another value of one input, weighted by the cotangents and summed."""
     assert call.evaluate is not None
     arrays = [np.asarray(o.array) for o in call.inputs]
     out = call.evaluate([*arrays[:position], y, *arrays[position + 1 :]])

@@ -34,7 +34,7 @@ def declared(call: Call) -> Alternative:
 
 
 def meant(call: Call, position: int, got: NDArray) -> Iterator[Alternative]:
-    """What a gradient is that a user has meant to be another than the derivative."""
+    """Yield the conventions that a gradient follows which is intentionally not the derivative."""
     arrived = [np.asarray(dz, np.float64) for dz in call.dz if dz is not None]
     if len(arrived) != 1 or arrived[0].shape != got.shape or not np.any(arrived[0]):
         return
@@ -61,7 +61,7 @@ def meant(call: Call, position: int, got: NDArray) -> Iterator[Alternative]:
 
 
 def of_steps(call: Call, position: int, got: NDArray) -> Alternative:
-    """What a gradient is of a function that is constant around every point."""
+    """The convention of a nonzero gradient of a piecewise constant function."""
     arrived = [np.asarray(dz, np.float64) for dz in call.dz if dz is not None]
     if len(arrived) == 1 and arrived[0].shape == got.shape:
         everywhere = np.ones(got.shape, bool)
@@ -93,7 +93,7 @@ def _window(got: NDArray, dz: NDArray, y: NDArray, flat: NDArray) -> tuple[float
 
 
 def _is_flat(call: Call, position: int, shape: tuple[int, ...]) -> NDArray:
-    """Where the ops have no gradient, whatever arrives.
+    """A mask of the elements where the gradient through the ops is zero for any cotangent.
 
     Elsewhere a gradient that passes may be the derivative without one of its terms.
     """

@@ -1,4 +1,4 @@
-"""Why the gradient of a function is wrong: the mistake in its backward that gives exactly it."""
+"""Find the mistake in a function's backward that gives exactly its wrong gradient."""
 
 from __future__ import annotations
 

@@ -17,8 +17,9 @@ from ..report.records import Run, environment
 from ..report.report import Report
 from ..running.progress import Progress, Steps
 from .by_values import findings_by_values
-from .calls import findings_of_call, findings_of_sum
+from .calls import findings_of_call
 from .functions import is_loose
+from .sums import findings_of_sum
 from .thinned import thinned
 
 __all__ = ["ENOUGH", "Recording"]
@@ -34,7 +35,7 @@ NAMED = 4
 
 
 class Recording(Listener):
-    """What a program did, judged op by op while it ran; ``gradparity.check`` makes a report of it.
+    """The verdicts on a program, op by op; ``gradparity.check`` makes a report of it.
 
     Attributes
     ----------
@@ -257,7 +258,7 @@ class Recording(Listener):
 
     @property
     def coverage_in_words(self) -> str:
-        """How many nodes were judged, and which ops were not."""
+        """The coverage in words: how many nodes were judged, and which ops were not."""
         n, lacking = len(self.places), Counter(map(_what, self.unjudged))
         said = f"{n - len(self.unjudged)} of {n} nodes judged"
         names = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())

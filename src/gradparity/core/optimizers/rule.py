@@ -1,4 +1,4 @@
-"""What every rule of an optimizer has in common: learning rate, weight decay, and one step.
+"""The base of every optimizer's rule: learning rate, weight decay, and one step.
 
 A rule is written once over the arithmetic.  On plain arrays it makes the step; on `Bounded` ones it
 gives the reference and how far a correct implementation may be from it.
@@ -116,7 +116,7 @@ class Rule:
         return {}
 
     def direction(self, g: Array, before: State, after: State, t: int) -> Array:
-        """What the learning rate multiplies in step t, given the state before and after it."""
+        """The direction that the learning rate multiplies in step t, from the states around it."""
         return g
 
     def parts(self, g: Array, before: State, after: State, t: int) -> Iterator[Array]:

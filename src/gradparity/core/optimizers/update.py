@@ -1,4 +1,4 @@
-"""What an optimizer did in one step, as plain arrays."""
+"""One step of an optimizer as plain arrays."""
 
 from __future__ import annotations
 

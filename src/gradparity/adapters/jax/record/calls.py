@@ -11,17 +11,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, NoFormula, Operand, Place, Sum, Unjudged
-from ...mapped import Mapped, UnmappedError
+from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
 from .functions import function_call
 from .needed import FUNCTIONS
 from .primitives.table import Operands, rule_of
-from .solves import solved
 from .taps import Choice, Equation, Key, Scan, Walk, bind, is_float
+from .unmapped import by_values, evaluated, wide_params
 
 __all__ = ["calls_of", "samples_of", "sums_of"]
 
@@ -35,8 +34,6 @@ FUNCTIONS_OF_ONE = {
 }
 #: Primitives that move elements one to one, or round them.
 MOVES = {"reshape", "squeeze", "expand_dims", "transpose", "convert_element_type"}
-#: Parameters of primitives that are dtypes of results.
-DTYPES = ("preferred_element_type", "new_dtype", "out_dtype")
 FORMATS = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -65,7 +62,7 @@ def steps_of(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
 def calls_of(
     walk: Walk, values: Mapping[Key, Any], grads: Mapping[Key, Any]
 ) -> Iterator[Call | Unjudged]:
-    """What every equation did, in the order in which they ran."""
+    """Yield every equation as a call of the core, in the order of the program."""
     for key, equation in walk.equations.items():
         ins, outs = values[key]
         for step in steps_of(equation.lengths) if equation.lengths else [()]:
@@ -78,7 +75,7 @@ def calls_of(
 
 
 def samples_of(walk: Walk) -> Iterator[tuple[str, int, int]]:
-    """Of each scan that is too long to judge every step: its node, its steps, and those judged."""
+    """Yield each scan that is judged at some steps only: its node, all steps, and those judged."""
     for key, scan in walk.scans.items():
         inside = [e.lengths for path, e in walk.equations.items() if path[: len(key)] == key]
         steps = max((math.prod(lengths[: scan.depth + 1]) for lengths in inside), default=0)
@@ -185,11 +182,11 @@ def _call(
                 left[k] = _added([left[k], *(left[j] for j in others)])
         else:
             rule = rule_of(name)
-            mapped = _without_rule(equation.eqn, given) if rule is None else rule(given)
+            mapped = by_values(equation.eqn, given) if rule is None else rule(given)
     except (UnmappedError, ValueError) as why:
         return Unjudged(place, f"{name}: {why}", sources)
     if isinstance(mapped.op, NoFormula):
-        evaluate = partial(_evaluated, equation, given, mapped.outputs)
+        evaluate = partial(evaluated, equation, given, mapped.outputs)
     covered |= {which for which in mapped.inputs if isinstance(which, int)}
     without = [k for k, source in enumerate(equation.sources) if source and k not in covered]
     if any(left[k] is not None and jnp.any(left[k]) for k in without):
@@ -229,60 +226,13 @@ def _added(gradients: Sequence[Any]) -> Any:
     return jnp.asarray(sum(numbers(g).astype(np.float64) for g in each), each[0].dtype)
 
 
-def _without_rule(eqn: Any, given: Operands) -> Mapped:
-    """A primitive without a formula, whose gradients are held to differences of its values.
-
-    Raises
-    ------
-    UnmappedError : it holds functions, which may close over one value twice.
-    """
-
-    def floats(arrays: Sequence[NDArray | None]) -> tuple[int, ...]:
-        return tuple(k for k, x in enumerate(arrays) if x is not None and x.dtype.kind == "f")
-
-    held = jax.tree.leaves(list(eqn.params.values()))
-    solves = eqn.primitive.name == "custom_linear_solve"
-    if not solves and any(isinstance(each, Jaxpr | ClosedJaxpr) for each in held):
-        raise UnmappedError("there is no formula for it")
-    name = eqn.primitive.name
-    op = NoFormula(name, f"there is no formula for {name}")
-    return Mapped(op, floats(given.ins), floats(given.outs))
-
-
-def _evaluated(
-    equation: Equation, given: Operands, outputs: Sequence[int], arrays: Sequence[NDArray]
-) -> list[NDArray] | None:
-    """The float results of an equation for other floats, in float64; None where it does not run."""
-    if equation.eqn.primitive.name == "custom_linear_solve":
-        return solved(equation.eqn, given, arrays)
-    given_floats = [k for k, x in enumerate(given.ins) if x is not None and x.dtype.kind == "f"]
-    full: list[Any] = list(given.ins)
-    for k, array in zip(given_floats, arrays, strict=True):
-        full[k] = np.asarray(array, np.float64)
-    try:
-        with jax.enable_x64(True):
-            ins = [None if x is None else jnp.asarray(x) for x in full]
-            outs = bind(equation.eqn, *ins, **_wide_params(equation.eqn))
-            return [np.asarray(outs[i]) for i in outputs]
-    except Exception:  # a primitive that has other dtypes
-        return None
-
-
-def _wide_params(eqn: Any) -> dict[str, Any]:
-    """The parameters of an equation, with float64 in place of the dtypes of its results."""
-    return {
-        name: jnp.dtype("float64") if name in DTYPES and value is not None else value
-        for name, value in eqn.params.items()
-    }
-
-
 def _in_float64(
     equation: Equation, given: Operands, left: list[Any], dz: list[Any], step: tuple[int, ...]
 ) -> Call | None:
     """The same equation on the same numbers in float64, by itself; None where it does not run."""
     eqn = equation.eqn
     floats = [k for k, x in enumerate(given.ins) if x is not None and x.dtype.kind == "f"]
-    params = _wide_params(eqn)
+    params = wide_params(eqn)
     try:
         with jax.enable_x64(True):
             ins = [None if x is None else jnp.asarray(x) for x in given.ins]
@@ -361,7 +311,7 @@ def _place(walk: Walk, key: Key) -> Place:
 
 
 def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
-    """What a scan hands on: from step to step, into its body, and out of it."""
+    """The sums of gradients around a scan: between steps, into its body, and out of it."""
     axis, node = scan.depth, scan.node
 
     def linked(name: str, parts: list[Any], got: Any) -> Sum:
@@ -399,7 +349,7 @@ def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
 
 
 def _links_of_branches(choice: Choice, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
-    """What the branches of a condition hand on; it is zero in those that were not taken."""
+    """The sums of gradients around a condition; zero for branches that were not taken."""
     for (*path, side, k), outer in grads.items():
         if tuple(path) != key:
             continue

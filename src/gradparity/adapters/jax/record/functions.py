@@ -283,7 +283,7 @@ def _is_of(jaxpr: Any, source: str) -> bool:
 def _shares(
     sources: Sequence[str], used: Sequence[bool], moves: Sequence[bool]
 ) -> dict[int, list[int]]:
-    """What the equation of a root closes over, together with the same value in its solver.
+    """Match the values that the equation of a root closes over with the same ones in its solver.
 
     The gradient is that of the equation, and the result is made by the solver: of a value that
     both close over, the gradient is that of the result.  No such thing can be said of values of

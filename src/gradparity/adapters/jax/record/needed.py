@@ -1,4 +1,4 @@
-"""Which equations of a jaxpr give something that a result needs the gradient of."""
+"""Find the equations of a jaxpr whose results are on the way to a gradient that is needed."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _apart(
 
 
 def _branches(run: Callable[[Walk], Value], jaxpr: Any) -> dict[tuple[Any, ...], int]:
-    """Which branch of each condition is taken, those in branches after those around them."""
+    """Find the branch that each condition takes, outer conditions first."""
     found: dict[tuple[Any, ...], int] = {}
     while _has_conditions(jaxpr):
         asking = Walk(False)

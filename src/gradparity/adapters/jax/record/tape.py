@@ -14,7 +14,7 @@ __all__ = ["Tape"]
 
 
 class Entry(NamedTuple):
-    """What was evaluated as one.
+    """One entry of the tape: an equation, or a scan, that was evaluated as a unit.
 
     Attributes
     ----------

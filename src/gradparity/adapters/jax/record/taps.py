@@ -425,7 +425,7 @@ def _is_idle(ins: Sequence[Value], asked: Sequence[bool]) -> bool:
 
 
 def _closed_over(eqn: Any) -> int:
-    """How many operands are what a function with a derivative of its own closes over.
+    """Count the operands that a function with a derivative of its own closes over.
 
     JAX refuses to differentiate by them, also where only a tap would have the gradient.
     """

@@ -1,4 +1,4 @@
-"""What the ``.grad`` of the leaves holds while backward passes run.
+"""Follow the ``.grad`` of the leaves through backward passes.
 
 Only an accumulation may change it during a pass: what it holds afterwards is what it held before,
 and what arrived.  A function or a hook that writes into it would otherwise stay unseen, as its own
@@ -21,7 +21,7 @@ __all__ = ["Accumulation", "Leaf", "checksum", "hooks_on"]
 
 
 class State(NamedTuple):
-    """Which tensor ``.grad`` is, and how often it was written; of None both are 0."""
+    """Identity and version of the tensor ``.grad``; both are 0 if it is None."""
 
     identity: int
     version: int

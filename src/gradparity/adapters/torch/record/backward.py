@@ -1,4 +1,4 @@
-"""What the hooks of a recording see of a backward pass, and tell of it.
+"""Hooks that observe a backward pass and report it to a listener.
 
 The hook of a node is given the gradient that arrived at it and the one that left through each of
 its edges.  Every gradient that arrives anywhere is held to the sum of those that left for there.
@@ -138,7 +138,7 @@ class Backward:
         self._tell(observed, nothing, [], [False] * len(nothing))
 
     def tell_of_captured(self, mark: Mark) -> None:
-        """What left for a leaf and never arrived: `torch.autograd.grad` has returned it."""
+        """Report gradients that `torch.autograd.grad` returned instead of accumulating them."""
         for slot, parts in mark.parts.items():
             if len(parts) == 1:
                 self._tell_of_sum(mark, slot, parts[0].gradient, parts)

@@ -86,7 +86,7 @@ def call_of(
 
 
 def _formula(observed: Observed) -> tuple[Mapped | None, str]:
-    """What the op is to the core; or None, and why it is nothing."""
+    """The op of the core that this op is; or None and the reason."""
     if observed.why or observed.mapped is not None:
         return (None if observed.why else observed.mapped), observed.why
     rule = rule_of(observed.op)
@@ -108,7 +108,7 @@ def _name_of(observed: Observed, i: Any) -> str:
 
 
 def _mapped(rule: Any, observed: Observed) -> Mapped:
-    """What the table says; of an op that wrote into a view, applied within the base."""
+    """Apply a rule of the table; an op that wrote into a view is applied within its base."""
     path, index = observed.written_path, observed.written_index
     if path is None or index is None:
         found: Mapped = rule(Arguments(observed.given, observed.outs, observed.written_after))
@@ -123,7 +123,7 @@ def _mapped(rule: Any, observed: Observed) -> Mapped:
 
 
 def _other_shape(mapped: Mapped, observed: Observed, found: Sequence[torch.Tensor | None]) -> str:
-    """Why the results cannot be held to the formula, whose results have other shapes; "" if not."""
+    """The reason if the formula's results have other shapes; "" if the shapes agree."""
     given = [
         which.shape if isinstance(which, np.ndarray)
         else tuple(_tensor(observed, which if isinstance(which, tuple) else (which, None)).shape)

@@ -1,4 +1,4 @@
-"""What is noted at a node of autograd: its name, and the gradients that have left for it."""
+"""Notes at the nodes of autograd: the name, and the gradients sent to each of its outputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 
 class Mark:
-    """What is known of a node of autograd: its name, and what has left for it in a pass.
+    """The notes at one node of autograd: its name, and the gradients sent to it in this pass.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Mark:
         self.parts[slot].append(part)
 
     def arrivals(self, task: int, slot: int) -> list[Part]:
-        """What has left for an output in this pass; it is handed out once."""
+        """Return and forget the gradients sent to one output in this pass."""
         return self.parts.pop(slot, []) if task == self.task else []
 
     def follow(self, slot: int, tensor: torch.Tensor) -> None:
@@ -106,5 +106,5 @@ class Marks:
 
 
 def names_of(hooks: Iterable[Any]) -> tuple[str, ...]:
-    """What the program calls these hooks."""
+    """The qualified names of these hooks."""
     return tuple(getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks)

@@ -200,7 +200,7 @@ def _by_path(given: Mapping[str, Any]) -> Iterator[tuple[Path, torch.Tensor]]:
 
 
 def _edge_of(tensor: torch.Tensor) -> tuple[Any, int]:
-    """Where the gradient of a tensor goes: a node and which of its outputs, or the leaf itself."""
+    """The target of a tensor's gradient: a node and an output's number, or the leaf itself."""
     return (tensor, 0) if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
 
 

@@ -1,4 +1,4 @@
-"""Which rule an optimizer of `torch.optim` follows, and what it did in one step."""
+"""Rules of the optimizers in `torch.optim`, and the arrays before and after one step."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def updates(
     name_of: Callable[[torch.Tensor], str],
     step: int | None = None,
 ) -> Iterator[Update]:
-    """What a step has done, by parameter group."""
+    """Yield the update of each parameter group."""
     together: dict[tuple[int, int], list[Before]] = {}
     for each in before:
         together.setdefault((each.number, step or each.step), []).append(each)

@@ -176,7 +176,7 @@ class _Steps:
             gradients.hook = before
 
     def _read(self, optimizer: Any, frame: FrameType, place: Place) -> _Pending:
-        """What a step begins with, or why it is not judged."""
+        """The state at the start of a step, or the reason why the step is not judged."""
         self._tell_of_changes_before(optimizer)
         why = _why_not_judged(optimizer)
         gradients = StepGradients(optimizer, has_rule=not why)
@@ -336,7 +336,7 @@ def _place_of(optimizer: Any) -> Place:
 
 
 def _why_not_judged(optimizer: Any) -> str:
-    """Why a step is not judged, or ""."""
+    """The reason why a step is not judged, or ""."""
     if any(rule_of(optimizer, group, exact=True) is None for group in optimizer.param_groups):
         return _NO_RULE
     if getattr(optimizer, "grad_scale", None) is not None:

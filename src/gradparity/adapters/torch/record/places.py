@@ -1,4 +1,4 @@
-"""Where an op of a program is: the module, the line of the user's code, the names of leaves."""
+"""Locate the ops of a program: the module, the user's source line, and names of leaves."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """How a function is applied.
+    """One way to apply a function.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Applied:
-    """What an application showed beyond what its ops did.
+    """Faults of one application that its ops do not show.
 
     Attributes
     ----------
@@ -214,7 +214,7 @@ def _floats(examples: Sequence[Any]) -> list[int]:
 
 
 def _called(f: Callable[..., Any], given: list[Any]) -> tuple[list[Any], Any]:
-    """What it was given and returned; a function that writes into its inputs gets no leaves."""
+    """The inputs and outputs; a function that writes into its inputs is not given leaves."""
     torch.manual_seed(0)
     try:
         return given, f(*given)
@@ -302,7 +302,7 @@ def _cotangent(out: torch.Tensor, layout: str, rng: torch.Generator) -> torch.Te
 def _backward(
     outs: list[torch.Tensor], sent: list[torch.Tensor], faults: list[tuple[str, str]]
 ) -> str:
-    """What a backward pass raises; and whether it writes into what it is given."""
+    """Run a backward pass; report an exception, and a write into the gradients it was given."""
     before = [g.clone() for g in sent]
     try:
         torch.autograd.backward(outs, sent)
@@ -354,7 +354,7 @@ def _otherwise(
     sent: list[torch.Tensor],
     dtype: Any,
 ) -> list[tuple[str, str]]:
-    """What a further call on the same numbers gives that is not the same."""
+    """Report results that differ in a second call on the same numbers."""
     outs = [t for t in tensors_in(_called(f, again)[1]) if t.requires_grad]
     wrong = []
     if len(outs) != len(before) or not all(map(_close, outs, before, [dtype] * len(outs))):

@@ -44,7 +44,7 @@ def by_values(observed: Observed, why: str) -> Mapped | None:
 
 
 def _paths(observed: Observed) -> Iterator[Path]:
-    """Where the tensors are among the arguments."""
+    """Yield the path of every tensor among the arguments."""
     for name, value in observed.given.items():
         if isinstance(value, torch.Tensor):
             yield name, None

@@ -1,4 +1,4 @@
-"""Which op of the core every primitive of a jaxpr is: the table of rules, by family."""
+"""The table of rules, by family: the op of the core that each primitive of a jaxpr is."""
 
 from . import (  # noqa: F401  # each registers its rules
     contractions,

@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 
 def _dynamic(shape: tuple[int, ...], starts: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Where a slice of a given size starts: inside, as JAX moves it there."""
+    """The start of a slice of a given size, clamped to the array as JAX does."""
     each = zip(starts, shape, sizes, strict=True)
     return tuple(int(np.clip(int(s), 0, n - k)) for s, n, k in each)
 

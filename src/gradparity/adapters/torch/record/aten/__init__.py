@@ -1,4 +1,4 @@
-"""Which op of the core every ATen op is: the table of rules, by family."""
+"""The table of rules, by family: the op of the core that each ATen op is."""
 
 from . import (  # noqa: F401  # each registers its rules
     attention,
