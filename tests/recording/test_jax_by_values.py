@@ -62,7 +62,9 @@ def test_strictly_they_are_not_judged() -> None:
     assert gp.check(step).exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["cholesky", "digamma"])
+@pytest.mark.parametrize(
+    "name", ["cholesky", "digamma", pytest.param("slogdet", marks=pytest.mark.slow)]
+)
 def test_in_float32(name: str) -> None:
     report = gp.check(gp.record(RIGHT[name], matrix("float32")))
     assert report.exit_code == 0, report.diagnosis()

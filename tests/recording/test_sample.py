@@ -137,6 +137,12 @@ def test_what_is_no_number_of_channels_is_refused(sample: Any) -> None:
             take(sample=sample)
 
 
+def test_it_is_for_pytorch() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    with pytest.raises(TypeError, match="sample is for PyTorch"):
+        gp.record(lambda x: jnp.exp(x).sum(), jnp.ones(3), sample=16)
+
+
 class TestProgress:
     def test_it_rises_to_the_end_in_both_frameworks(self) -> None:
         jnp = pytest.importorskip("jax.numpy")

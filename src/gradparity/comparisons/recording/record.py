@@ -84,8 +84,8 @@ def record(
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
     keep : whether to keep the numbers of every node, which `align` needs.
-    sample : of matrix products, convolutions and attention with more channels (heads), so many are
-        judged, with all rows, in place of all; the report says of which.  None: everything is.
+    sample : PyTorch: how many channels of a matrix product, a convolution or attention to judge, with
+        all rows of the batch; the report lists the ops that had more.  None: all channels.
     progress : told what is being judged and which part is done, as by `check`; None: off.
 
     Returns
@@ -124,6 +124,8 @@ def record(
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
     if framework_of(args) == "jax":
+        if sample is not None:
+            raise TypeError("record: sample is for PyTorch, and the arguments are of JAX")
         from ...adapters.jax.record.recorder import observe
 
         recording = new_recording(name, "jax", **settings)

@@ -185,7 +185,7 @@ def _call(
             mapped = by_values(equation.eqn, given) if rule is None else rule(given)
     except (UnmappedError, ValueError) as why:
         return Unjudged(place, f"{name}: {why}", sources)
-    if isinstance(mapped.op, NoFormula):
+    if isinstance(mapped.op, NoFormula) and not is_function:
         evaluate = partial(evaluated, equation, given, mapped.outputs)
     covered |= {which for which in mapped.inputs if isinstance(which, int)}
     without = [k for k, source in enumerate(equation.sources) if source and k not in covered]

@@ -119,6 +119,18 @@ def observe(
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(LEAKED) from error
     leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))
+    _tell(listener, walk, values, grads, leaves, ends)
+
+
+def _tell(
+    listener: Listener,
+    walk: Walk,
+    values: Mapping[Key, Any],
+    grads: Mapping[Key, Any],
+    leaves: Mapping[str, Any],
+    ends: Mapping[str, float],
+) -> None:
+    """Tell a listener of every equation, of the scans that are sampled, and of every sum."""
     listener.expected(sum(getattr(x, "size", 0) for x in jax.tree.leaves(values)))
     for found in calls_of(walk, values, grads):
         if isinstance(found, Unjudged):
