@@ -84,8 +84,8 @@ def record(
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
     keep : whether to keep the numbers of every node, which `align` needs.
-    sample : PyTorch: how many channels of a matrix product, a convolution or attention to judge, with
-        all rows of the batch; the report lists the ops that had more.  None: all channels.
+    sample : PyTorch: how many channels of a matrix product, a convolution or attention to judge,
+        with all rows of the batch; the report lists the ops that had more.  None: all channels.
     progress : told what is being judged and which part is done, as by `check`; None: off.
 
     Returns
