@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,7 @@ TUNED = ("cnn", "block")
 MADE: dict[tuple[str, str], Any] = {}
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+pytestmark = pytest.mark.usefixtures("in_float64")
 
 
 def recorded(name: str, fault: str | None) -> tuple[Pair, Any]:

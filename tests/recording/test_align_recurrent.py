@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,12 +24,7 @@ TORCH = {"sigmoid": torch.sigmoid, "tanh": torch.tanh}
 JAX = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+pytestmark = pytest.mark.usefixtures("in_float64")
 
 
 def layer(kind: str, layers: int, dtype: Any = torch.float64, **more: Any) -> Any:

@@ -14,9 +14,7 @@ F = torch.nn.functional
 G = torch.tensor([[[[0.3, -0.4], [0.71, 0.22]], [[-0.13, 0.9], [0.55, -0.62]]]])
 
 
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    torch.manual_seed(0)
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 def positive(a: Any) -> Any:

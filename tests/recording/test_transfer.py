@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,12 +21,7 @@ rng = np.random.default_rng(0)
 X = rng.standard_normal((4, 6))
 
 
-@pytest.fixture(autouse=True)
-def in_float64() -> Iterator[None]:
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+pytestmark = pytest.mark.usefixtures("in_float64")
 
 
 def maps(module: Any, f: Any, params: Any, g: Any) -> Any:
