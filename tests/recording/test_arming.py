@@ -1,4 +1,4 @@
-"""`Arming`: which backward pass ends a recording, and how PyTorch is left."""
+"""`Arming`: which training step is recorded, and how PyTorch is left."""
 
 from __future__ import annotations
 
@@ -21,20 +21,29 @@ class Armed:
         self.judged: list[Recording] = []
         self.armings: list[Arming] = []
 
-    def __call__(self, step: int = 1, kind: type[Recording] | None = None) -> Arming:
+    def __call__(
+        self, step: int = 1, kind: type[Recording] | None = None, together: int = 1
+    ) -> Arming:
         def new() -> Recording:
             return new_recording("step") if kind is None else kind("step", "torch", {})
 
-        arming = Arming(new, self.judged.append, step)
+        arming = Arming(new, self.judged.append, step, together)
         self.armings.append(arming)
         arming.arm()
         return arming
 
     @property
-    def nodes(self) -> list[str]:
+    def recording(self) -> Recording:
+        """What was judged by now."""
         (recording,) = self.judged
         assert recording.closed
-        return [*recording.places]
+        return recording
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes of the step; the program has ended."""
+        self.armings[-1].wait()
+        return [*self.recording.places]
 
 
 @pytest.fixture
@@ -97,7 +106,7 @@ class TestWhichPass:
             x = leaf()
             checkpoint(torch.tanh, x, use_reentrant=True).sum().backward()
         assert arming.passes == 2
-        assert len(armed.judged) == 1
+        assert "tanh_1" in armed.nodes
 
     def test_one_that_raises_does_not_count_and_begins_anew(self, armed: Armed) -> None:
         arming = armed()
@@ -122,6 +131,102 @@ class TestWhichPass:
         assert x.grad is not None
 
 
+def stepped(kind: Any = torch.optim.SGD, **options: Any) -> tuple[Any, Any]:
+    """A parameter, and an optimizer of it."""
+    w = leaf()
+    return w, kind([w], lr=0.1, **options)
+
+
+class TestTheStep:
+    def test_an_optimizer_ends_it(self, armed: Armed) -> None:
+        armed()
+        w, optimizer = stepped(torch.optim.Adam)
+        w.exp().sum().backward()
+        torch.nn.utils.clip_grad_norm_([w], 0.1)
+        assert armed.judged == []
+        optimizer.step()
+        report = armed.recording.report()
+        assert {"clip_grad_norm_1", "Adam_1"} <= {f.node for f in armed.recording.findings}
+        assert report.exit_code == 0
+
+    def test_a_wrong_step_is_accused(self, armed: Armed) -> None:
+        armed()
+        w, optimizer = stepped()
+        optimizer.register_step_post_hook(lambda *_: w.data.mul_(1.001))
+        w.exp().sum().backward()
+        optimizer.step()
+        wrong = [f for f in armed.recording.findings if f.parity is False]
+        assert [f.node for f in wrong] == ["SGD_1"]
+
+    def test_the_step_of_the_pass_before_is_not_of_it(self, armed: Armed) -> None:
+        armed(step=2)
+        w, optimizer = stepped()
+        for rate in (0.1, 0.2):
+            optimizer.zero_grad()
+            w.exp().sum().backward()
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+        assert len({f.node for f in armed.recording.findings if f.node.startswith("SGD")}) == 1
+
+    def test_the_last_of_several_passes_ends_it(self, armed: Armed) -> None:
+        armed(step=4, together=2)
+        one, two = stepped(), stepped()
+        for _ in range(2):
+            y = one[0].exp()
+            y.detach().mul(two[0]).sum().backward()
+            two[1].step()
+            y.mul(two[0]).sum().backward()
+            one[1].step()
+        nodes = {f.node for f in armed.recording.findings}
+        assert {"exp_1", "mul_1", "mul_2"} <= nodes
+        assert sum(node.startswith("SGD") for node in nodes) == 2
+        assert "exp_2" not in nodes
+        assert armed.recording.report().exit_code == 0
+
+    def test_an_update_by_hand_ends_with_the_next_pass(self, armed: Armed) -> None:
+        armed()
+        w = leaf()
+        for f in (torch.exp, torch.sin):
+            assert armed.judged == []
+            f(w).sum().backward()
+            with torch.no_grad():
+                w -= 0.1 * w.grad
+                w.grad = None
+        assert armed.nodes == ["sum_1", "exp_1"]
+        assert armed.recording.report().exit_code == 0
+
+    def test_hooks_that_the_program_registered_later_run(self, armed: Armed) -> None:
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        armed()
+        w, optimizer = stepped()
+        w.exp().sum().backward()
+        ran: list[str] = []
+        own = optimizer.register_step_post_hook(lambda *_: ran.append("own"))
+        everyone = register_optimizer_step_post_hook(lambda *_: ran.append("everyone"))
+        try:
+            optimizer.step()
+        finally:
+            own.remove()
+            everyone.remove()
+        assert ran == ["own", "everyone"]
+        assert {"exp_1", "sum_1"} == {*armed.nodes}
+        assert "SGD_1" in {f.node for f in armed.recording.findings}
+
+    def test_a_closure_that_makes_passes(self, armed: Armed) -> None:
+        armed()
+        w, optimizer = stepped(torch.optim.LBFGS, max_iter=3)
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            loss = w.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        assert len(armed.nodes) == 2
+
+
 class TestTheProgram:
     def test_modes_of_the_program_are_left_in_its_own_order(self, armed: Armed) -> None:
         from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
@@ -140,10 +245,11 @@ class TestTheProgram:
             leaf().tanh().sum().backward()  # the recording begins
             assert _get_current_dispatch_mode_stack()[-1] is one
         with Counting() as two:
-            leaf().exp().sum().backward()  # it ends
-            assert _get_current_dispatch_mode_stack() == [two]
-        assert one.seen > 2
-        assert two.seen > 2
+            leaf().exp().sum().backward()
+        with Counting() as three:
+            leaf().sin().sum().backward()  # it has ended
+            assert _get_current_dispatch_mode_stack() == [three]
+        assert min(one.seen, two.seen, three.seen) > 2
         assert armed.nodes == ["sum_1", "exp_1"]
 
     def test_an_error_of_the_judge_does_not_reach_it(self, armed: Armed) -> None:
@@ -158,6 +264,7 @@ class TestTheProgram:
         x = leaf()
         x.tanh().sum().backward()
         assert Broken.told == 1
+        arming.wait()
         assert isinstance(arming.error, ZeroDivisionError)
         assert x.grad is not None
         assert len(armed.judged) == 1

@@ -410,9 +410,9 @@ Trainer(model, settings, train_dataset=data).train()
 """
 
 
-@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("step", [1, 2])
 def test_the_trainer_of_transformers_is_watched(step: int, tmp_path: Path) -> None:
-    """Of two batches to an update, the third comes after clipping and a step of AdamW."""
+    """Of two batches to an update, the second comes before clipping and a step of AdamW."""
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     written(tmp_path, TRAINER)
@@ -420,4 +420,4 @@ def test_the_trainer_of_transformers_is_watched(step: int, tmp_path: Path) -> No
     assert found.returncode == 0, found.stderr
     assert "train_runtime" in found.stdout
     judged = (tmp_path / "found.json").read_text(encoding="utf-8")
-    assert ("by clip_grad_norm_1" in judged and "by AdamW_1" in judged) is (step == 3)
+    assert ("by clip_grad_norm_1" in judged and "by AdamW_1" in judged) is (step == 2)

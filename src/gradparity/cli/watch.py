@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @click.option("--step", type=click.IntRange(1), default=1, metavar="N",
               help="Judge the step of the N-th backward pass; 1 by default.")  # fmt: skip
-@click.option("--stop", is_flag=True, help="End the script after that backward pass.")
+@click.option("--passes", type=click.IntRange(1), default=1, metavar="K",
+              help="Judge the K passes up to that one together; 1 by default.")  # fmt: skip
+@click.option("--stop", is_flag=True, help="End the script after that step.")
 @click.option("--report", "report_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the report as an HTML page to this file.")  # fmt: skip
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False),
@@ -42,6 +46,7 @@ def command(
     script: str,
     args: tuple[str, ...],
     step: int,
+    passes: int,
     stop: bool,
     report_path: Path | None,
     json_path: Path | None,
@@ -52,10 +57,10 @@ def command(
     """Run the PyTorch or JAX program SCRIPT with ARGS, and judge one of its training steps.
 
     The script runs as `python SCRIPT ARGS...` would run it.  It is watched from where it imports
-    torch or jax, or from the backward pass before the N-th, to the end of the N-th backward pass;
-    then it runs on unwatched.  The report is printed to standard error as soon as that backward
-    pass has ended, so that standard output is the script's alone.  Options of this command come
-    before SCRIPT.
+    torch or jax, or from the backward pass before the N-th, to the step of the optimizer that
+    follows the N-th backward pass, or to the next backward pass; then it runs on unwatched.  The
+    report is printed to standard error as soon as that step has ended, so that standard output is
+    the script's alone.  Options of this command come before SCRIPT.
 
     A backward pass of PyTorch is a call of backward() or of torch.autograd.grad() in the thread
     that imports torch; one with create_graph=True belongs to the step of the next.  One of JAX is a
@@ -78,7 +83,10 @@ def command(
         with options.usage_errors():
             parse_allowed(allow)
     settings = {"allow": allow, "strict": strict, "sample": sample}
-    watch = Watch(script, step, stop, report_path, json_path, settings)
+    if passes > step:
+        few = f"{passes} is more than --step {step}; give --step {passes} or more"
+        raise click.BadParameter(few, param_hint="--passes")
+    watch = Watch(script, step, passes, stop, report_path, json_path, settings)
     sys.exit(watch.run(args))
 
 
@@ -89,19 +97,22 @@ class Watch:
         self,
         script: str,
         step: int,
+        passes: int,
         stop: bool,
         report_path: Path | None,
         json_path: Path | None,
         settings: dict[str, Any],
     ) -> None:
         self.script, self.name = script, Path(script).name
-        self.step, self.stop, self.settings = step, stop, settings
+        self.step, self.passes, self.settings = step, passes, settings
+        self.stop = stop
         # The script may change the working directory.
         self.report_path = report_path and report_path.absolute()
         self.json_path = json_path and json_path.absolute()
         self.armings: list[Arming | Differentiated] = []
         self._bar = ExitStack()
         self._say: Progress | None = None
+        self._runs = True
         self.verdict: int | None = None
 
     def run(self, args: tuple[str, ...]) -> int:
@@ -111,6 +122,7 @@ class Watch:
         after_import("torch", self._arm)
         after_import("jax", self._arm_jax)
         code = run_script(self.script, args)
+        self._runs = False
         for arming in self.armings:
             arming.wait()
             if self.verdict is None:
@@ -126,7 +138,7 @@ class Watch:
         """PyTorch has been imported."""
         from ..comparisons.recording.arming import Arming
 
-        self._follow(Arming, "torch")
+        self._follow(partial(Arming, together=self.passes), "torch")
 
     def _arm_jax(self) -> None:
         """JAX has been imported."""
@@ -134,7 +146,7 @@ class Watch:
 
         self._follow(Differentiated, "jax")
 
-    def _follow(self, kind: type[Arming | Differentiated], framework: str) -> None:
+    def _follow(self, kind: Callable[..., Arming | Differentiated], framework: str) -> None:
         from ..comparisons.recording.arming import new_recording
 
         if self.verdict is not None:
@@ -169,7 +181,7 @@ class Watch:
         except Exception as error:
             self.verdict = 2
             click.echo(f"gradparity watch: no report: {type(error).__name__}: {error}", err=True)
-        if self.stop:
+        if self.stop and self._runs:
             sys.exit()
 
     def _told(self, recording: Recording, by: Arming | Differentiated) -> int:
@@ -198,4 +210,7 @@ class Watch:
 
 
 #: The reason why a backward pass showed nothing.
-UNSEEN = "the forward pass of this backward pass ran before the recording began, or compiled"
+UNSEEN = (
+    "the forward pass of this backward pass ran compiled, or before the recording began; "
+    "--passes 2 records from one backward pass earlier"
+)

@@ -68,6 +68,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._computes_again = False
         #: Of every pass that runs, whether the mode was taken off for it.
         self._stepped_aside: list[bool] = []
+        self._forward_is_over = False
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -85,7 +86,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         kwargs = kwargs or {}
         if self.quiet.on or self._in_a_pass:
             return op(*args, **kwargs)
-        differentiated = torch.is_grad_enabled()
+        differentiated = torch.is_grad_enabled() and not self._forward_is_over
         observed = None
         with self.quiet():
             self.settle()
@@ -215,7 +216,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
     def applied(self, apply: Any, kind: Any, args: Any, kwargs: Any) -> Any:
         """Watch a function with a backward of its own; see `Function`."""
         inside = self.quiet.on or self._functions or self._in_a_pass
-        if inside or not torch.is_grad_enabled():
+        if inside or self._forward_is_over or not torch.is_grad_enabled():
             return apply(*args, **kwargs)
         function = None
         with self.quiet():
@@ -345,6 +346,10 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
     # ---- the end --------------------------------------------------------------------------------
 
+    def end_forward(self) -> None:
+        """Ops that run from now on are those of another step; what they overwrite is still seen."""
+        self._forward_is_over = True
+
     def finish(self) -> None:
         """Tell of the ops that no backward has reached, and leave the program as it was."""
         with self.quiet():
@@ -363,7 +368,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 @contextlib.contextmanager
 def observing(
     listener: Listener, leaves: Mapping[str, torch.Tensor] | None = None
-) -> Iterator[None]:
+) -> Iterator[Observer]:
     """Tell a listener of every op of the PyTorch code that runs inside.
 
     Everything is left as it was, also if the code raises.
@@ -387,7 +392,7 @@ def observing(
             ),
             observer,
         ):
-            yield
+            yield observer
     finally:
         observer.names.close()
         observer.finish()

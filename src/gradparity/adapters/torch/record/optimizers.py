@@ -59,6 +59,9 @@ class _Pending(NamedTuple):
 class _Steps:
     """Tells a listener of steps and of clipping."""
 
+    #: Hooks that are methods of such objects are not those of the program.
+    of_recording = True
+
     def __init__(
         self,
         listener: Listener,
@@ -353,7 +356,7 @@ def _values(optimizer: Any) -> list[bytes]:
 
 
 def _is_of_recording(hook: Any) -> bool:
-    return isinstance(getattr(hook, "__self__", None), _Steps)
+    return bool(getattr(getattr(hook, "__self__", None), "of_recording", False))
 
 
 @contextmanager
