@@ -60,11 +60,14 @@ def steps_of(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def calls_of(
-    walk: Walk, values: Mapping[Key, Any], grads: Mapping[Key, Any]
+    walk: Walk, values: dict[Key, Any], grads: Mapping[Key, Any]
 ) -> Iterator[Call | Unjudged]:
-    """Yield every equation as a call of the core, in the order of the program."""
+    """Yield every equation as a call of the core, in the order of the program.
+
+    Its values are taken out, which frees their memory.
+    """
     for key, equation in walk.equations.items():
-        ins, outs = values[key]
+        ins, outs = values.pop(key)
         for step in steps_of(equation.lengths) if equation.lengths else [()]:
             if _ran(equation, values, step):
                 found = _call(equation, key, ins, outs, grads, step)
@@ -275,6 +278,8 @@ def sums_of(
     ends : name of a value -> the factor with which it is differentiated.
     """
     for name, uses in walk.uses.items():
+        if uses[0][0] in walk.shared:
+            continue  # the gradient of its one use is that of the value
         arrival = walk.arrivals.get(name)
         got = leaves.get(name, None if arrival is None else grads[arrival])
         if got is None:

@@ -13,7 +13,7 @@ from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
 from .calls import calls_of, samples_of, sums_of
 from .tape import Tape
-from .taps import Key, Value, Walk, is_float
+from .taps import Key, Value, Walk, distinct_leaves, is_float
 from .trees import leaf_name
 
 __all__ = ["observe"]
@@ -109,6 +109,7 @@ def observe(
         raise TypeError(
             "record: the result of f does not depend on the floats of the arguments at argnums"
         )
+    walk.share(ends)
     try:
         if taps:
             values, grads, by_leaf = _together(walk, run, varied, rest)
@@ -125,12 +126,15 @@ def observe(
 def _tell(
     listener: Listener,
     walk: Walk,
-    values: Mapping[Key, Any],
+    values: dict[Key, Any],
     grads: Mapping[Key, Any],
     leaves: Mapping[str, Any],
     ends: Mapping[str, float],
 ) -> None:
-    """Tell a listener of every equation, of the scans that are sampled, and of every sum."""
+    """Tell a listener of every equation, of the scans that are sampled, and of every sum.
+
+    The values are used up.
+    """
     listener.expected(sum(getattr(x, "size", 0) for x in jax.tree.leaves(values)))
     for found in calls_of(walk, values, grads):
         if isinstance(found, Unjudged):
@@ -151,18 +155,25 @@ def _together(
     walk: Walk, run: Run, varied: list[Any], rest: list[Any]
 ) -> tuple[dict[Key, Any], dict[Key, Any], Sequence[Any]]:
     """The values of all equations, and the gradients by all taps and leaves, of one program."""
-    keys = list(walk.shapes)
-    zeros = [jnp.full(walk.shapes[key].shape, -0.0, walk.shapes[key].dtype) for key in keys]
+    order = (*walk.equations, *walk.choices)
+    restores: list[Callable[[Sequence[Any]], Any]] = []
 
     def tapped(varied: Any, taps: Any, rest: Any) -> Any:
         values: dict[Any, Any] = {}
-        loss = run(walk, varied, rest, dict(zip(keys, taps, strict=True)), values)
-        return loss.x, [values[key] for key in (*walk.equations, *walk.choices)]
+        loss = run(walk, varied, rest, dict(zip(walk.shapes, taps, strict=True)), values)
+        distinct, restore = distinct_leaves([values[key] for key in order])
+        restores.append(restore)
+        return loss.x, distinct
 
-    both = jax.jit(jax.value_and_grad(tapped, argnums=(0, 1), has_aux=True))
-    (_, kept), (by_leaf, by_tap) = both(varied, zeros, rest)
-    values = dict(zip((*walk.equations, *walk.choices), kept, strict=True))
-    return values, dict(zip(keys, by_tap, strict=True)), by_leaf
+    def both(varied: Any, rest: Any) -> Any:
+        taps = [jnp.full(s.shape, -0.0, s.dtype) for s in walk.shapes.values()]
+        differentiated = jax.value_and_grad(tapped, (0, 1), has_aux=True)
+        (_, distinct), (by_leaf, by_tap) = differentiated(varied, taps, rest)
+        return distinct, by_leaf, by_tap
+
+    distinct, by_leaf, by_tap = jax.jit(both)(varied, rest)
+    values = dict(zip(order, restores[-1](distinct), strict=True))
+    return values, walk.with_shared(dict(zip(walk.shapes, by_tap, strict=True))), by_leaf
 
 
 def _apart(

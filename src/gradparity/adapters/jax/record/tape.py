@@ -64,7 +64,7 @@ class Tape(Walk):
             for (k, name), g in zip(sources, left, strict=True):
                 grads[(*key, "in", k)] = g
                 by_name[name] = by_name[name] + g if name in by_name else g
-        return grads, by_name
+        return self.with_shared(grads), by_name
 
     def equation(
         self,

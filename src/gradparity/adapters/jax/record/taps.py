@@ -6,7 +6,7 @@ derivative of their own; a scan stays one scan, whose taps and values are scanne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -107,6 +107,19 @@ def bind(eqn: Any, *ins: Any, **other: Any) -> list[Any]:
     return list(outs) if eqn.primitive.multiple_results else [outs]
 
 
+def distinct_leaves(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """The leaves of a tree, each object once; and the function that makes such a tree of them."""
+    leaves, structure = jax.tree.flatten(tree)
+    distinct = {id(x): x for x in leaves}
+    places = {key: i for i, key in enumerate(distinct)}
+    order = [places[id(x)] for x in leaves]
+
+    def restore(found: Sequence[Any]) -> Any:
+        return jax.tree.unflatten(structure, [found[i] for i in order])
+
+    return [*distinct.values()], restore
+
+
 class Walk:
     """One evaluation of a jaxpr; the first, without taps, finds out which there are.
 
@@ -116,6 +129,8 @@ class Walk:
     shapes : of every tap.
     uses : name of a value -> the taps through which it is used.
     arrivals : name of a value -> the tap at which its gradient arrives.
+    shared : taps of values with one use -> the tap at which their gradient arrives, which is the
+        same.
     scans : by path.
     choices : conditions in scans, by path.
     branches : of conditions by path, which one is taken; `indices` are those that are asked for.
@@ -133,6 +148,7 @@ class Walk:
         self.shapes: dict[Key, Any] = {}
         self.uses: dict[str, list[tuple[Key, str]]] = {}
         self.arrivals: dict[str, Key] = {}
+        self.shared: dict[Key, Key] = {}
         self.scans: dict[Key, Scan] = {}
         self.choices: dict[Key, Choice] = {}
         self.branches: dict[Key, int] = {}
@@ -152,8 +168,23 @@ class Walk:
             shape, dtype = jnp.shape(x), jnp.result_type(x)
             self.shapes[key] = jax.ShapeDtypeStruct((*self._lengths, *shape), dtype)
             return x
+        if key in self.shared:
+            return x
         x = x + taps[key]
         return jax.lax.optimization_barrier(x) if self.barrier else x
+
+    def share(self, ends: Collection[str]) -> None:
+        """Give a value with one use one tap, but those at which the program is differentiated."""
+        for name, uses in self.uses.items():
+            if len(uses) == 1 and name in self.arrivals and name not in ends:
+                ((key, _),) = uses
+                del self.shapes[key]
+                self.shared[key] = self.arrivals[name]
+
+    def with_shared(self, grads: dict[Key, Any]) -> dict[Key, Any]:
+        """The gradients by all taps, from those by the taps that are there."""
+        there = {key: grads[tap] for key, tap in self.shared.items() if tap in grads}
+        return {**there, **grads}
 
     def run(
         self,
@@ -288,6 +319,7 @@ class Walk:
         inner = None if taps is None else [taps[k] for k in mine]
         kept_keys: list[Key] = []
         gave: list[Value] = []
+        restores: list[Callable[[Sequence[Any]], Any]] = []
 
         def step(state: Any, given: Any) -> Any:
             some, tapped = given
@@ -300,14 +332,16 @@ class Walk:
             found = self.run(body, own, args, here, own_taps, kept, of_every_step(p, asked))
             outs = [self._used(here, "res", k, v, node, own_taps) for k, v in enumerate(found)]
             gave[:], kept_keys[:] = found, list(kept)
-            return outs[:nk], (outs[nk:], list(kept.values()))
+            distinct, restore = distinct_leaves(list(kept.values()))
+            restores.append(restore)
+            return outs[:nk], (outs[nk:], distinct)
 
         state, (ys, kept) = jax.lax.scan(
             step, taken[nc : nc + nk], (taken[nc + nk :], inner), length=length,
             reverse=p["reverse"],
         )  # fmt: skip
         self._lengths = outer
-        values |= dict(zip(kept_keys, kept, strict=True))
+        values |= dict(zip(kept_keys, restores[-1](kept), strict=True))
         place = Place(node, "scan", _module(eqn), _source(eqn))
         self.scans[here] = Scan(node, place, nc, nk, p["reverse"], len(outer))
         return [
