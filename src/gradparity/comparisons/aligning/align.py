@@ -18,6 +18,7 @@ from .checked import check_recordings
 from .edits import Edit, general
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .side import Side
+from .states import findings_on_states
 from .values import Partners, Program, Sorted
 
 __all__ = ["align"]
@@ -41,8 +42,8 @@ def align(one: Recording, other: Recording) -> Report:
     Values are paired by their elements in whatever layout; the first value of `one` that has no
     partner in `other`, although all that it is made of has, is where they part.  There other
     numbers, modes and arrangements of its op are tried, and what makes it pair is the cause: it is
-    corrected in `one`, and the next difference is looked for.  Gradients by parameters are compared
-    if all values pair.
+    corrected in `one`, and the next difference is looked for.  Gradients by parameters, and states
+    such as running statistics after the step, are compared if all values pair.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ class _Alignment:
         self.found: list[tuple[int, str, Edit, str]] = []
 
     def findings(self) -> Iterator[Finding]:
-        """One for every value, and for every gradient where all values pair."""
+        """One for every value, and for every gradient and state where all values pair."""
         for _ in range(SEVERAL):
             if not self._correct_one():
                 break
@@ -123,6 +124,7 @@ class _Alignment:
         yield from self._of_losses(any(left))
         if not self.found and not any(left):
             yield from self._of_gradients()
+            yield from findings_on_states(*self.sides)
 
     def _parted(self) -> tuple[list[str], list[str]]:
         return self._parted_of(self.sides)

@@ -19,7 +19,8 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
     """
     wrong = [f for f in findings if f.parity is False]
     undecided = [f for f in findings if f.verdict is Verdict.INCONCLUSIVE]
-    values = [f for f in findings if not f.quantity.is_gradient]
+    states = [f for f in findings if f.quantity.is_state]
+    values = [f for f in findings if not f.quantity.is_gradient and not f.quantity.is_state]
     alone = sum(not f.elements for f in values)
     if wrong:
         first = wrong[0]
@@ -27,6 +28,8 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
         where = f"{first.node!r} ({where})" if where else f"{first.node!r}"
         what = "gradients first part" if first.quantity.is_gradient else "they first part"
         lead = "all values are the same; " if first.quantity.is_gradient else ""
+        if first.quantity.is_state:
+            what, lead = "states first part", "all values and gradients are the same; "
         places = len({(f.node, f.note) for f in wrong if not f.quantity.is_gradient})
         more = f" (and {places - 1} more)" if places > 1 else ""
         said = (
@@ -40,6 +43,8 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
         said = f"{one.name!r} and {other.name!r} are the same: {len(values) - alone} of "
         said += f"{len(values)} values and all gradients pair"
         said += f", {alone} values have no partner and do not matter" if alone else ""
+        paired = sum(bool(f.elements) for f in states)
+        said += f", and {paired} of {len(states)} states after the step" if states else ""
     for recording in (one, other):
         if recording.unjudged:
             said += f"; {recording.name!r}: {recording.coverage_in_words}"

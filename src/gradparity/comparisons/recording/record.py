@@ -83,7 +83,7 @@ def record(
     name : shown in reports.
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
-    keep : whether to keep the numbers of every node, which `align` needs.
+    keep : whether to keep the numbers of every node, and states that change; `align` needs them.
     sample : PyTorch: how many channels of a matrix product, a convolution or attention to judge,
         with all rows of the batch; the report lists the ops that had more.  None: all channels.
     progress : told what is being judged and which part is done, as by `check`; None: off.
@@ -134,7 +134,7 @@ def record(
         return recording
     if argnums != 0 or has_aux or not taps:
         raise TypeError("record: argnums, has_aux and taps are for JAX, and no argument is of JAX")
-    return _called(f, args, _Watched(name, settings, _parameters(args)))
+    return _called(f, args, _Watched(name, settings, _parameters(args), args))
 
 
 def framework_of(args: Any) -> str:
@@ -201,14 +201,17 @@ class _Watched(AbstractContextManager[Recording]):
 
 @contextmanager
 def _watching(
-    name: str, settings: Mapping[str, Any], leaves: Mapping[str, Any] | None = None
+    name: str,
+    settings: Mapping[str, Any],
+    leaves: Mapping[str, Any] | None = None,
+    args: tuple[Any, ...] = (),
 ) -> Iterator[Recording]:
     if "torch" not in sys.modules:
         raise RuntimeError("record watches PyTorch, which is not imported; import torch first")
     from ...adapters.torch.record.observer import observing
 
     recording = new_recording(name, **settings)
-    with observing(recording, leaves):
+    with observing(recording, leaves, args):
         yield recording
     recording.finish()
     if not recording.saw_forward:
@@ -223,10 +226,11 @@ def _called(
 ) -> Recording:
     """Call f and differentiate what it returns; gradients are left as they were."""
     from ...adapters.torch.record.leaves import kept_gradients
+    from ...adapters.torch.record.states import tell_of_returned
 
     with kept_gradients(args), watched as recording:
-        loss = f(*args)
-        loss = loss[0] if isinstance(loss, tuple) and loss else loss
+        out = f(*args)
+        loss = out[0] if isinstance(out, tuple) and out else out
         if getattr(loss, "shape", None) == () and not loss.requires_grad:
             raise ValueError(
                 "record: what f returned requires no gradient; give it a module, or a tensor made "
@@ -239,4 +243,6 @@ def _called(
                 "as loss.mean()"
             )
         loss.backward()
+    if recording.keep and isinstance(out, tuple):
+        tell_of_returned(recording, out[1:], args)
     return recording

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Listener, NoFormula, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
+from ...core.network.states import State
 from ...core.optimizers.update import ChangedGradient, Clipping, Update
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
 from ..optimizers.in_recordings import finding_of_changed, findings_of_clipped, findings_of_update
@@ -86,6 +86,9 @@ class Recording(Listener):
         self.changed: Counter[str] = Counter()
         #: Loops of which not every step was judged: steps, and those judged, by node.
         self.samples: dict[str, tuple[int, int]] = {}
+        #: What the program changed or returned beside the loss, by name, with ``keep=True``.
+        self.states: dict[str, State] = {}
+        self.keeps_states = keep
         self.closed = False
         self._taken: dict[str, tuple[str, ...]] = {}
         self._ops: dict[str, str] = {}
@@ -165,7 +168,7 @@ class Recording(Listener):
         """Judge a call once the program has ended; its place is where it ran."""
         self.saw_forward = True
         self._note(call.place, _sources(call), repr(call.op))
-        self._waiting.append(_copied(call))
+        self._waiting.append(call.copied())
 
     def _judge_by_values(self, call: Call, op: NoFormula) -> None:
         """Hold the gradients of an op without a formula to its values."""
@@ -235,6 +238,10 @@ class Recording(Listener):
     def step_not_judged(self, what: Unjudged) -> None:
         """Note a step without a rule."""
         self.steps_unjudged.append(what)
+
+    def left_state(self, name: str, state: State) -> None:
+        """Keep a state, for `align`."""
+        self.states[name] = state
 
     def sampled(self, node: str, steps: int, judged: int) -> None:
         """Note a loop of which only some steps are judged."""
@@ -387,14 +394,3 @@ def _what(unjudged: Unjudged) -> str:
 def _sources(call: Call) -> tuple[str, ...]:
     """The values that a call takes."""
     return tuple(o.source for o in call.inputs if o.source)
-
-
-def _copied(call: Call) -> Call:
-    """A call whose numbers the program cannot change any more."""
-
-    def copy(a: NDArray | None) -> NDArray | None:
-        return None if a is None else a.copy()
-
-    inputs = (replace(o, array=o.array.copy(), gradient=copy(o.gradient)) for o in call.inputs)
-    z, dz = (tuple(map(copy, arrays)) for arrays in (call.z, call.dz))
-    return replace(call, inputs=tuple(inputs), z=z, dz=dz)

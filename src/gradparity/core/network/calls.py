@@ -7,7 +7,7 @@ that it can be judged by the same formulas as a node of a written network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from ..arithmetic.arrays import NDArray
 from ..formulas.op import Op
 from ..optimizers.update import ChangedGradient, Clipping, Update
+from .states import State
 
 __all__ = ["Call", "Listener", "NoFormula", "Operand", "Place", "Sum", "Unjudged"]
 
@@ -110,6 +111,16 @@ class Call:
     added: tuple[NDArray | None, ...] = ()
     remark: str = ""
 
+    def copied(self) -> Call:
+        """The call with numbers that the program cannot change any more."""
+
+        def copy(a: NDArray | None) -> NDArray | None:
+            return None if a is None else a.copy()
+
+        inputs = (replace(o, array=o.array.copy(), gradient=copy(o.gradient)) for o in self.inputs)
+        z, dz = (tuple(map(copy, arrays)) for arrays in (self.z, self.dz))
+        return replace(self, inputs=tuple(inputs), z=z, dz=dz)
+
     @property
     def elements(self) -> int:
         """How many numbers went in and came out, forward."""
@@ -170,6 +181,9 @@ class Unjudged:
 class Listener:
     """Receives what a program does, while it runs; does nothing by itself."""
 
+    #: Whether to tell of states; they are copied for it.
+    keeps_states = False
+
     def expected(self, elements: int) -> None:
         """Ops whose operands and results have so many elements are left to be told of."""
 
@@ -196,6 +210,9 @@ class Listener:
 
     def step_not_judged(self, what: Unjudged) -> None:
         """An optimizer, or a clipping, has no rule."""
+
+    def left_state(self, name: str, state: State) -> None:
+        """The program has left a state, such as a running mean."""
 
     def sampled(self, node: str, steps: int, judged: int) -> None:
         """Of a loop with this many steps only some are judged."""

@@ -15,6 +15,7 @@ from .trace import Trace
 __all__ = ["Quantity", "by_quantity"]
 
 _VALUE, _GRADIENT, _UPDATE, _THROUGH = "value ", "grad ", "update ", " -> "
+_STATE = "state "
 _NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _FORM = re.compile(rf"value (?!(Div|Err)$){_NAME}|grad {_NAME}( -> {_NAME}(\[\d+\])?)?")
 
@@ -30,6 +31,7 @@ class Quantity(str):
                         over its uses: dErr/dz1 = sum over y of dErr/d(z1 -> y)
     "grad z1 -> y1"     dErr/d(z1 -> y1), through one use of z1 alone
     "update W1"         what a step of an optimizer adds to W1
+    "state n.mean"      what a program left in a state, such as a running mean
     ==================  =============================================================
 
     `Quantity(text)` takes any text, for findings about something else ("everything", "inputs");
@@ -68,6 +70,11 @@ class Quantity(str):
         return cls(_UPDATE + name)
 
     @classmethod
+    def state(cls, name: str) -> Quantity:
+        """Name what a program left in a state, such as a running mean."""
+        return cls(_STATE + name)
+
+    @classmethod
     def use(cls, network: Network, edge: Edge) -> Quantity:
         """Name the gradient through a use; a parameter with a single use has no other gradient.
 
@@ -103,6 +110,11 @@ class Quantity(str):
     def is_update(self) -> bool:
         """True for what a step of an optimizer adds to a parameter."""
         return self.startswith(_UPDATE)
+
+    @property
+    def is_state(self) -> bool:
+        """True for what a program left in a state, such as a running mean."""
+        return self.startswith(_STATE)
 
     @property
     def is_gradient(self) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
 from .calls import calls_of, samples_of, sums_of
+from .returned import tell_of_returned
 from .tape import Tape
 from .taps import Key, Value, Walk, distinct_leaves, is_float
 from .trees import leaf_name
@@ -121,6 +122,8 @@ def observe(
         raise TypeError(LEAKED) from error
     leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))
     _tell(listener, walk, values, grads, leaves, ends)
+    if has_aux and listener.keeps_states:
+        tell_of_returned(listener, f, args, chosen)
 
 
 def _tell(

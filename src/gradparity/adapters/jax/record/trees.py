@@ -11,17 +11,21 @@ import numpy as np
 
 from ...base import Bits
 
-__all__ = ["leaf_name", "named", "nested", "of_bits", "replaced", "to_bits"]
+__all__ = ["leaf_name", "named", "names_of_path", "nested", "of_bits", "replaced", "to_bits"]
 
 
 def leaf_name(path: Any) -> str:
     """The path of a leaf among arguments: "params.Dense_0.kernel" as "Dense_0.kernel"."""
+    return ".".join(names_of_path(path[1:])) or f"arg{path[0].idx}"
+
+
+def names_of_path(path: Any) -> tuple[str, ...]:
+    """The names along a path in a pytree."""
     parts = []
-    for entry in path[1:]:
+    for entry in path:
         part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
         parts.append(str(part).strip("."))
-    parts = [part for part in parts if part and part != "value"]
-    return ".".join(parts) if parts else f"arg{path[0].idx}"
+    return tuple(part for part in parts if part and part != "value")
 
 
 def _flat(tree: Any) -> tuple[list[str], list[Any], Any]:

@@ -33,6 +33,7 @@ from .observed import Observed
 from .optimizers import watched_steps
 from .places import Names, source_line
 from .quiet import Quiet, failed
+from .states import States
 from .views import index_of_view, is_written_view
 from .wrapped import wrapped_checkpoints, wrapped_hooks, wrapped_passes
 
@@ -54,8 +55,10 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
     def __init__(self, listener: Listener) -> None:
         super().__init__()
-        self.listener, self.names = listener, Names(self._returned)
+        self.listener = listener
+        self.names = Names(self._returned, lambda *root: self.states.keep_module(*root))
         self.quiet = Quiet(listener, self.names)
+        self.states = States(listener, self.quiet)
         self.marks = Marks()
         self._backward = Backward(listener, self.quiet, self.marks)
         self._pending: tuple[Observed, list[torch.Tensor]] | None = None
@@ -358,6 +361,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
                 observed = ref()
                 if observed is not None and not observed.done:
                     self._backward.tell_of_unused(observed)
+            self.states.tell()
         for hook in self._hooks:
             hook.remove()
         for mark in [self.marks.take(node) for node in self._leaves]:
@@ -367,7 +371,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
 @contextlib.contextmanager
 def observing(
-    listener: Listener, leaves: Mapping[str, torch.Tensor] | None = None
+    listener: Listener, leaves: Mapping[str, torch.Tensor] | None = None, args: Any = ()
 ) -> Iterator[Observer]:
     """Tell a listener of every op of the PyTorch code that runs inside.
 
@@ -376,8 +380,10 @@ def observing(
     Parameters
     ----------
     leaves : names of tensors; others are "input_1", "input_2", ....
+    args : what the code is given, of which it may change modules and tensors.
     """
     observer = Observer(listener)
+    observer.states.keep_arguments(args)
     for name, leaf in (leaves or {}).items():
         observer.names.name(leaf, name)
     observer.names.open()

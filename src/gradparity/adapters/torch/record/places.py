@@ -39,10 +39,15 @@ class Names:
     Parameters
     ----------
     returned : called with every module that has returned, and what it returned.
+    rooted : called with every root before it runs, and what the names in it begin with.
     """
 
-    def __init__(self, returned: Callable[[torch.nn.Module, Any], None]) -> None:
-        self._returned = returned
+    def __init__(
+        self,
+        returned: Callable[[torch.nn.Module, Any], None],
+        rooted: Callable[[torch.nn.Module, str], None],
+    ) -> None:
+        self._returned, self._rooted = returned, rooted
         self._stack: list[str] = []
         self._paths: dict[torch.nn.Module, str] = {}
         self._leaves: dict[int, tuple[torch.Tensor, str]] = {}
@@ -88,6 +93,7 @@ class Names:
             self._paths.setdefault(module, f"{prefix}{path}".rstrip("."))
         for name, parameter in root.named_parameters():
             self._leaves.setdefault(id(parameter), (parameter, self.unique(prefix + name)))
+        self._rooted(root, prefix)
 
     def name(self, leaf: torch.Tensor, name: str) -> None:
         """Give a leaf a name."""

@@ -1,0 +1,266 @@
+"""The states that two programs leave: paired, and why they differ."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+MOMENTUM = "momentum is the share of the new in PyTorch"
+
+
+def network() -> Any:
+    torch.manual_seed(0)
+    nn = torch.nn
+    layers = nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 5), nn.BatchNorm1d(5)
+    return nn.Sequential(*layers).double()
+
+
+def batch() -> Any:
+    return torch.randn(6, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def cubed(model: Any, x: Any) -> Any:
+    return (model(x) ** 3).sum()
+
+
+def recorded(change: Callable[[Any], None] = lambda model: None, x: Any = None) -> Any:
+    model = network()
+    change(model)
+    return gp.record(cubed, model, batch() if x is None else x, keep=True)
+
+
+def to_jax(tensors: Any) -> dict[str, Any]:
+    return {name: jnp.asarray(t.detach().numpy()) for name, t in tensors}
+
+
+def ported(
+    keep: float = 0.9,
+    unbiased: bool = True,
+    returned: str = "new",
+    start: tuple[float, float] = (0.0, 1.0),
+) -> Any:
+    """The network in JAX, with running statistics that it returns."""
+    old = {f"bn{i}": {"mean": jnp.full(5, start[0]), "var": jnp.full(5, start[1])} for i in (1, 4)}
+
+    def loss(p: Any, old: Any, x: Any) -> Any:
+        new, raw, h = {}, [], x
+        for i in (1, 4):
+            h = h @ p[f"{i - 1}.weight"].T + p[f"{i - 1}.bias"]
+            mean, var = h.mean(0), ((h - h.mean(0)) ** 2).mean(0)
+            s, n = old[f"bn{i}"], len(h)
+            seen = {"mean": mean, "var": var * n / (n - 1) if unbiased else var}
+            new[f"bn{i}"] = {k: keep * s[k] + (1 - keep) * seen[k] for k in seen}
+            raw.append(seen)
+            h = (h - mean) / jnp.sqrt(var + 1e-5) * p[f"{i}.weight"] + p[f"{i}.bias"]
+            h = jnp.tanh(h) if i == 1 else h
+        aux = {"new": {"batch_stats": new}, "raw": raw, "output": h, "old": old}[returned]
+        return (h**3).sum(), aux
+
+    args = to_jax(network().named_parameters()), old, jnp.asarray(batch().numpy())
+    return gp.record(loss, *args, has_aux=True, keep=True)
+
+
+def notes(one: Any, other: Any) -> dict[str, str]:
+    """The states that differ, and why; everything else is the same."""
+    report = gp.align(one, other)
+    wrong = {f.node: f.note for f in report.runs[0].findings if f.parity is False}
+    assert all(f.quantity.is_state for f in report.runs[0].findings if f.parity is False)
+    assert report.exit_code == bool(wrong)
+    assert ("states first part at" in report.runs[0].about) == bool(wrong)
+    return wrong
+
+
+def paired(one: Any, other: Any) -> list[str]:
+    findings = gp.align(one, other).runs[0].findings
+    return [f.node for f in findings if f.quantity.is_state and f.parity]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_right_port_leaves_the_same_states(turned: bool) -> None:
+    both = [recorded(), ported()][:: -1 if turned else 1]
+    assert not notes(*both)
+    assert len(paired(*both)) == 4
+    assert "4 of" in gp.align(*both).runs[0].about
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_convention_of_momentum_is_named(turned: bool) -> None:
+    both = [recorded(), ported(keep=0.1)][:: -1 if turned else 1]
+    found = notes(*both)
+    here, there = (0.1, 0.9) if turned else (0.9, 0.1)
+    assert len(found) == 4
+    assert all(f"keeps {here} of what it was here and {there} there" in n for n in found.values())
+    assert all(MOMENTUM in note for note in found.values())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_biased_running_variance_is_named(turned: bool) -> None:
+    found = notes(*[recorded(), ported(unbiased=False)][:: -1 if turned else 1])
+    said = "biased variance of 6 numbers here, the unbiased" if turned else "unbiased variance of 6"
+    assert len(found) == 2
+    assert all(name.endswith("var") and said in note for name, note in found.items())
+    assert not any("keeps" in note for note in found.values())
+
+
+def test_another_momentum_and_a_biased_variance_are_told_apart() -> None:
+    found = notes(recorded(), ported(keep=0.99, unbiased=False))
+    assert {name for name, note in found.items() if "biased" in note} == {
+        "1.running_var",
+        "4.running_var",
+    }
+    assert all("keeps 0.9 of what it was here and 0.99 there" in note for note in found.values())
+    assert not any(MOMENTUM in note for note in found.values())
+
+
+def test_other_numbers_at_the_start_are_named() -> None:
+    found = notes(recorded(), ported(start=(0.5, 2.0)))
+    assert len(found) == 4
+    assert all("starts from other numbers" in note for note in found.values())
+
+
+@pytest.mark.parametrize("returned", ["raw", "output", "old"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_is_no_new_state_is_not_accused(returned: str, turned: bool) -> None:
+    both = [recorded(), ported(returned=returned)][:: -1 if turned else 1]
+    assert not notes(*both)
+    assert not paired(*both)
+
+
+def test_two_jax_programs_without_an_op_for_the_statistics() -> None:
+    assert not notes(ported(), ported())
+    found = notes(ported(), ported(keep=0.8))
+    assert len(found) == 4
+    assert "moves 2 times as far there" in found["batch_stats.bn1.mean"]
+    assert "keeps 0.9 of what it was here and 0.8 there" in found["batch_stats.bn1.var"]
+
+
+def test_two_models_of_pytorch_by_name() -> None:
+    def later(model: Any) -> None:
+        model[4].num_batches_tracked += 4
+
+    assert not notes(recorded(), recorded())
+    found = notes(recorded(), recorded(later))
+    assert found == {"4.num_batches_tracked": "it is 1 here and 5 there after the step"}
+    names = {"1.running_mean", "1.running_var"}
+    found = notes(recorded(), recorded(lambda model: setattr(model[1], "momentum", 0.0)))
+    assert {*found} == names
+    assert all(note == "it does not change there, as in evaluation" for note in found.values())
+
+
+def test_other_names_are_not_paired_by_name() -> None:
+    class Renamed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = network()
+
+        def forward(self, x: Any) -> Any:
+            return self.layers(x)
+
+    def counted(model: Any) -> None:
+        model.layers[1].num_batches_tracked += 4
+
+    model = Renamed()
+    counted(model)
+    other = gp.record(cubed, model, batch(), keep=True)
+    assert not notes(recorded(), other)
+    assert not notes(other, recorded())
+
+
+def test_two_updates_in_a_step_are_not_accused() -> None:
+    def twice(model: Any, x: Any) -> Any:
+        return cubed(model, x) + cubed(model, 2 * x.cos())
+
+    model = network()
+    one = gp.record(twice, model, batch(), keep=True)
+    other = gp.record(lambda m, x: twice(m, x), copy.deepcopy(network()), batch(), keep=True)
+    assert not notes(one, other)
+    assert len(paired(one, other)) == 6
+
+
+def averaged(decay: float, transposed: bool = False) -> Any:
+    """A parameter and its average, in PyTorch."""
+    torch.manual_seed(2)
+    w, old = torch.randn(4, 3).double(), torch.randn(4, 3).double()
+    x = batch()
+
+    def loss(w: Any, average: Any) -> Any:
+        with torch.no_grad():
+            average["w"].mul_(decay).add_(w, alpha=1 - decay)
+        return torch.tanh(x @ (w.T if transposed else w)).pow(3).sum()
+
+    w, old = (a.T.contiguous() if transposed else a for a in (w, old))
+    return gp.record(loss, w.requires_grad_(), {"w": old}, keep=True)
+
+
+def averaged_in_jax(decay: float) -> Any:
+    torch.manual_seed(2)
+    w, old = (jnp.asarray(torch.randn(4, 3).double().numpy()) for _ in range(2))
+    x = jnp.asarray(batch().numpy())
+
+    def loss(p: Any, average: Any) -> Any:
+        new = {"w": decay * average["w"] + (1 - decay) * p["w"]}
+        return (jnp.tanh(x @ p["w"]) ** 3).sum(), {"ema": new}
+
+    return gp.record(loss, {"w": w}, {"w": old}, has_aux=True, keep=True)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_averages_of_parameters(transposed: bool) -> None:
+    one = averaged(0.99, transposed)
+    assert not notes(one, averaged_in_jax(0.99))
+    assert paired(one, averaged_in_jax(0.99)) == ["arg1.w"]
+    assert not notes(averaged_in_jax(0.99), averaged_in_jax(0.99))
+    if not transposed:
+        (note,) = notes(one, averaged_in_jax(0.9)).values()
+        assert "keeps 0.99 of what it was here and 0.9 there" in note
+    (note,) = notes(one, averaged(0.9)).values()
+    assert "0.99 of what it was here and 0.9 there" in note or "10 times as far there" in note
+
+
+def test_states_that_pytorch_returns() -> None:
+    def loss(w: Any, state: Any, keep: float) -> Any:
+        h = batch() @ w
+        new = {"mean": keep * state["mean"] + (1 - keep) * h.mean(0).detach()}
+        return (h - h.mean(0)).pow(3).sum(), new
+
+    def made(keep: float) -> Any:
+        torch.manual_seed(3)
+        w, mean = torch.randn(4, 3).double().requires_grad_(), torch.randn(3).double()
+        return gp.record(loss, w, {"mean": mean}, keep, keep=True)
+
+    assert not notes(made(0.9), made(0.9))
+    (note,) = notes(made(0.9), made(0.8)).values()
+    assert "keeps 0.9 of what it was here and 0.8 there" in note
+
+
+def test_float32() -> None:
+    def single(momentum: float) -> Any:
+        model = network().float()
+        model[1].momentum = momentum
+        return gp.record(cubed, model, batch().float(), keep=True)
+
+    assert not notes(single(0.1), single(0.1))
+    found = notes(single(0.1), single(0.3))
+    assert {*found} == {"1.running_mean", "1.running_var"}
+    assert all("keeps 0.9 of what it was here and 0.7 there" in n for n in found.values())
+
+
+def test_states_are_kept_only_with_the_numbers() -> None:
+    model = network()
+    assert not gp.record(cubed, model, batch()).states
+    assert model[1].num_batches_tracked == 1
+    with gp.record(keep=True) as step:
+        cubed(model, batch()).backward()
+    assert step.states["1.num_batches_tracked"].before[0] == 1
+    assert step.states["1.num_batches_tracked"].after == 2
