@@ -74,7 +74,7 @@ class Checker:
         given = {n: v for n, v in self.settings.options.items() if n in ("allow", "strict")}
         return Recorded({**given, **options})
 
-    def align(self, one: Recording, other: Recording) -> Report:
+    def align(self, one: Recording, other: Recording, **options: Any) -> Report:
         """`gradparity.align`: the report if two recorded programs are the same.
 
         Otherwise the test fails; the message begins with where they first part and why.
@@ -82,7 +82,7 @@ class Checker:
         __tracebackhide__ = True
         import gradparity
 
-        return concluded(gradparity.align(one, other))
+        return concluded(gradparity.align(one, other, **options))
 
     def check_adapter(self, adapter: Any, **options: Any) -> Any:
         """`gradparity.testing.check_adapter`; skipped where the framework is not installed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -17,6 +17,8 @@ from .answer import answer
 from .checked import check_recordings
 from .edits import Edit, general
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
+from .mapped import Mapped, parse_parameters
+from .parameters import ParameterMap
 from .side import Side
 from .states import findings_on_states
 from .values import Partners, Program, Sorted
@@ -36,7 +38,12 @@ LATER = 8
 HEALED = "has no partner, and all that depends on it has one"
 
 
-def align(one: Recording, other: Recording) -> Report:
+def align(
+    one: Recording,
+    other: Recording,
+    *,
+    parameters: ParameterMap | Mapping[str, str | Sequence[str]] | None = None,
+) -> Report:
     """Compare two recorded programs: PyTorch and JAX, a model and its port, before and after.
 
     Values are paired by their elements in whatever layout; the first value of `one` that has no
@@ -49,6 +56,9 @@ def align(one: Recording, other: Recording) -> Report:
     ----------
     one, other : recorded with ``keep=True``, of the same numbers, in float64 for the sharpest
         answer.
+    parameters : which parameters of `other` those of `one` are: a map of `map_parameters`, or name
+        -> name or names.  Their gradients are then compared with each other alone; without a map
+        any gradient of the same numbers is a partner.
 
     Returns
     -------
@@ -57,8 +67,8 @@ def align(one: Recording, other: Recording) -> Report:
 
     Raises
     ------
-    TypeError : something else than two recordings.
-    ValueError : a recording has not ended, or has not kept its numbers.
+    TypeError : something else than two recordings, or than a map.
+    ValueError : a recording has not ended, or has not kept its numbers; it has no such parameter.
 
     >>> import gradparity as gp, torch
     >>> x = torch.linspace(-2, 2, 12, dtype=torch.float64).reshape(3, 4).requires_grad_()
@@ -72,8 +82,10 @@ def align(one: Recording, other: Recording) -> Report:
     ["approximate is none here and tanh there; with it, it pairs with 'gelu_1'..."]
     """
     check_recordings("align", one, other)
+    programs = Program.of(one), Program.of(other)
+    mapped = parse_parameters(parameters, *programs)
     reports = [one.report(), other.report()]
-    alignment = _Alignment(Program.of(one), Program.of(other))
+    alignment = _Alignment(*programs, mapped)
     findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
     about = answer(one, other, findings)
@@ -107,7 +119,8 @@ class _Found(NamedTuple):
 class _Alignment:
     """The pairing of one program's values with another's."""
 
-    def __init__(self, one: Program, other: Program) -> None:
+    def __init__(self, one: Program, other: Program, mapped: Mapping[str, Mapped]) -> None:
+        self.mapped = mapped
         near = max(one.near, other.near)
         known = Sorted(one.value, one.leaves, other.value, other.leaves)
         self.sides = Side(one, near, known), Side(other, near, known)
@@ -339,6 +352,10 @@ class _Alignment:
                 yield replace(found, verdict=Verdict.INCONCLUSIVE, note=note)
             elif is_noise(one, name):
                 yield replace(found, verdict=Verdict.VACUOUS, note=STRUCTURE)
+            elif name in self.mapped and (by_map := self.mapped[name].note(one, other)) is not None:
+                verdict = Verdict.MISMATCH if by_map else found.verdict
+                same = f"it is that of {self.mapped[name]} of the other program"
+                yield replace(found, verdict=verdict, note=by_map or same)
             else:
                 yield found
         for name in [] if mine else theirs:

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ..recording.recording import Recording
 from .checked import check_recordings
-from .values import Partners, Program
+from .values import Partners, Program, are_near
 
 __all__ = ["Leaves", "Match", "ParameterMap", "index_of", "map_parameters"]
 
@@ -258,12 +258,7 @@ def _inverse(index: NDArray, shape: tuple[int, ...]) -> NDArray:
 def _lies(a: NDArray, b: NDArray, axes: tuple[int, ...], mirrored: tuple[int, ...], near: float
           ) -> bool:  # fmt: skip
     moved = np.transpose(np.flip(a, mirrored) if mirrored else a, axes).ravel()
-    return _near(moved, b.ravel(), near)
-
-
-def _near(a: NDArray, b: NDArray, near: float) -> bool:
-    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
-    return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= near * size)
+    return are_near(moved, b.ravel(), near)
 
 
 def _packed(one: Leaves, other: Leaves, near: float, found: list[Match]) -> list[Match]:
@@ -311,11 +306,11 @@ def _summed(one: Leaves, other: Leaves, near: float, found: list[Match]) -> list
             continue
         gradient = other.gradient[name]
         same = [
-            n for n, g in left.items() if np.any(g) and _near(g.ravel(), gradient.ravel(), near)
+            n for n, g in left.items() if np.any(g) and are_near(g.ravel(), gradient.ravel(), near)
         ]
         for some in combinations(same[:MOST], 2):
             total = one.value[some[0]].ravel() + one.value[some[1]].ravel()
-            if _near(total, value.ravel(), near):
+            if are_near(total, value.ravel(), near):
                 matches.append(Match(some, (name,), "summed", "values and gradients"))
                 break
     return matches

@@ -20,7 +20,7 @@ from ...core.network.quantity import Quantity
 from ...core.network.states import State
 from ..findings.finding import Finding, Verdict
 from .side import Side
-from .values import NEAR, Partners, Program
+from .values import NEAR, Partners, Program, are_near
 
 __all__ = ["findings_on_states"]
 
@@ -154,7 +154,7 @@ class _States:
         if not (mine.is_known and theirs.is_known):
             return False
         start, there = (np.sort(_flat(s.before[0])) for s in (mine, theirs))
-        return not _near(start, there, self.near)
+        return not are_near(start, there, self.near)
 
     @staticmethod
     def _variances(a: Rate, b: Rate, count: int) -> str:
@@ -195,7 +195,7 @@ class _States:
             every = [t for program in self._programs for t in _targets(program, size)]
             distinct: list[Target] = []
             for target in sorted(every, key=lambda t: (not t.is_sure, -t.of)):
-                if not any(_near(t.array, target.array, self.near) for t in distinct):
+                if not any(are_near(t.array, target.array, self.near) for t in distinct):
                     distinct.append(target)
             self._targets[size] = distinct
         return self._targets[size]
@@ -212,7 +212,7 @@ class _States:
             return ""
         i = int(np.abs(a).argmax())
         times = float(b[i] / a[i])
-        if times <= 0 or not _near(a * times, b, self.near) or np.isclose(times, 1.0):
+        if times <= 0 or not are_near(a * times, b, self.near) or np.isclose(times, 1.0):
             return ""
         return f"it moves {times:.6g} times as far there, as with another momentum or decay"
 
@@ -226,7 +226,7 @@ class _States:
             a, b = self.one[name], self.other[name]
             if not (a.is_changed or b.is_changed) or a.after.shape != b.after.shape:
                 continue
-            if _near(_flat(a.after), _flat(b.after), self.near):
+            if are_near(_flat(a.after), _flat(b.after), self.near):
                 self.equal.add(name)
             elif a.is_changed != b.is_changed:
                 where = "there" if a.is_changed else "here"
@@ -286,11 +286,6 @@ def _share(
         return None
     share = float(way @ moved / (way @ way)) if way.any() else 0.0
     error = near * size / np.abs(way).max() if way.any() else 0.0
-    if share <= 0 or share > 1 + error or not _near(before + share * way, after, near):
+    if share <= 0 or share > 1 + error or not are_near(before + share * way, after, near):
         return None
     return share, error
-
-
-def _near(a: NDArray, b: NDArray, near: float) -> bool:
-    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
-    return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= near * size)

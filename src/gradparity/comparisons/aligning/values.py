@@ -16,7 +16,7 @@ from ...core.network.calls import Call
 from ..recording.recording import Recording
 from .unrolled import unrolled
 
-__all__ = ["NEAR", "Partners", "Program", "sorted_elements"]
+__all__ = ["NEAR", "Partners", "Program", "are_near", "sorted_elements"]
 
 #: Values are the same if they differ by less than this, relative to the largest element.
 NEAR = {"float64": 1e-9, "float32": 2e-4}
@@ -26,6 +26,12 @@ def sorted_elements(a: NDArray) -> NDArray:
     """The elements in ascending order: what no rearrangement changes."""
     found: NDArray = np.sort(np.asarray(a, np.float64), axis=None)
     return found
+
+
+def are_near(a: NDArray, b: NDArray, near: float) -> bool:
+    """Whether two arrays of one shape are the same within a tolerance, in their order."""
+    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
+    return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= near * size)
 
 
 @dataclass(frozen=True, eq=False)
