@@ -46,6 +46,11 @@ def make_without_arguments():
     arguments[0](arguments[1])
     return (lambda: loss(*arguments)),
 
+def running():
+    net = model()
+    net[1] = torch.nn.BatchNorm1d(4).double()
+    return loss, net, *map(torch.tensor, data())
+
 number = 3
 
 def needs(x):
@@ -84,6 +89,20 @@ def params():
 def make():
     return loss, params(), *data()
 
+def batch_loss(p, stats, x, y):
+    h = x @ p["w"] + p["b"]
+    mean, var = h.mean(0), h.var(0)
+    seen = {"mean": mean, "var": var * len(x) / (len(x) - 1)}
+    new = {name: 0.9 * stats[name] + 0.1 * seen[name] for name in seen}
+    h = (h - mean) / jnp.sqrt(var + 1e-5)
+    return ((h * p["scale"] + p["shift"] - y) ** 2).mean(), {"stats": new}
+
+def running(var=1.0):
+    return batch_loss, params(), {"mean": jnp.zeros(4), "var": jnp.full(4, var)}, *data()
+
+def other_start():
+    return running(2.0)
+
 def other_eps():
     return (lambda *given: loss(*given, eps=1e-3)), params(), *data()
 """
@@ -121,6 +140,15 @@ def test_a_difference_with_its_files(folder: Path) -> None:
     document = json.loads((folder / "found.json").read_text())
     assert len(document["runs"]) == 3
     assert "eps is 1e-05 here" in (folder / "page.html").read_text()
+
+
+def test_states_that_a_jax_function_returns(folder: Path) -> None:
+    ran = align(folder, "--has-aux", "original.py:running", "port.py:running")
+    assert ran.returncode == 0, ran.stderr
+    assert "and 2 of 3 states after the step" in words(ran.stdout)
+    ran = align(folder, "--has-aux", "port.py:other_start", "original.py:running")
+    assert ran.returncode == 1, ran.stderr
+    assert "states first part at 'stats.var': it starts from other numbers" in words(ran.stdout)
 
 
 def test_json_on_standard_output_is_alone_there(folder: Path) -> None:

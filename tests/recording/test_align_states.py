@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gradparity as gp
@@ -228,6 +229,36 @@ def test_averages_of_parameters(transposed: bool) -> None:
     assert "0.99 of what it was here and 0.9 there" in note or "10 times as far there" in note
 
 
+def test_two_averages_of_one_parameter_are_not_exchanged() -> None:
+    def made(*decays: float) -> Any:
+        torch.manual_seed(4)
+        w, old = torch.randn(4, 3).double().requires_grad_(), torch.randn(4, 3).double()
+        x = batch()
+
+        def loss(w: Any, averages: Any) -> Any:
+            with torch.no_grad():
+                for decay, (_, average) in zip(decays, averages.items(), strict=True):
+                    average.mul_(decay).add_(w, alpha=1 - decay)
+            return torch.tanh(x @ w).pow(3).sum()
+
+        names = [f"average{decay}".replace(".", "_") for decay in decays]
+        return gp.record(loss, w, {name: old.clone() for name in names}, keep=True)
+
+    assert not notes(made(0.9, 0.99), made(0.99, 0.9))
+    assert not notes(made(0.9, 0.99), made(0.99))
+    assert not notes(made(0.99), made(0.9, 0.99))
+
+
+def test_states_of_half_precision_are_compared_by_name_alone() -> None:
+    def half(change: float) -> Any:
+        model = network().to(torch.bfloat16)
+        model[4].momentum = change
+        return gp.record(cubed, model, batch().to(torch.bfloat16), keep=True)
+
+    assert not notes(half(0.1), half(0.1))
+    assert {*notes(half(0.1), half(0.9))} == {"4.running_mean", "4.running_var"}
+
+
 def test_states_that_pytorch_returns() -> None:
     def loss(w: Any, state: Any, keep: float) -> Any:
         h = batch() @ w
@@ -264,3 +295,17 @@ def test_states_are_kept_only_with_the_numbers() -> None:
         cubed(model, batch()).backward()
     assert step.states["1.num_batches_tracked"].before[0] == 1
     assert step.states["1.num_batches_tracked"].after == 2
+
+
+def test_arguments_that_are_no_floats_stay_as_they_are() -> None:
+    def loss(p: Any, stats: Any, n: int) -> Any:
+        more = p["w"] * 2 if p["n"] > 2 else p["w"]
+        new = {"mean": stats["mean"] + more.mean(), "note": "text", "n": n + 1, "key": stats["key"]}
+        return jnp.sin(more).sum(), new
+
+    p = {"w": jnp.arange(1.0, 4.0), "n": np.array(3)}
+    stats = {"mean": jnp.zeros(()), "key": jax.random.key(0)}
+    found = gp.record(loss, p, stats, 3, has_aux=True, keep=True).states
+    assert {*found} == {"mean"}
+    assert found["mean"].is_known
+    assert found["mean"].after == 4.0

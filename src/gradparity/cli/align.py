@@ -25,6 +25,8 @@ if TYPE_CHECKING:
               help="Accept this convention, such as sum (repeatable).")  # fmt: skip
 @click.option("--strict", is_flag=True,
               help="Do not accept lossy results or any op that was not judged.")  # fmt: skip
+@click.option("--has-aux", "has_aux", is_flag=True,
+              help="JAX functions return a pair: the loss, and more, such as states.")  # fmt: skip
 def command(
     one: str,
     other: str,
@@ -32,6 +34,7 @@ def command(
     json_path: Path | None,
     allow: tuple[str, ...],
     strict: bool,
+    has_aux: bool,
 ) -> None:
     """Compare two programs: are they the same, and if not, where do they first part and why?
 
@@ -51,7 +54,7 @@ def command(
     refuse_unwritable(report_path, json_path)
     with options.usage_errors():
         parse_allowed(allow)
-    settings: dict[str, Any] = {"allow": allow, "strict": strict}
+    settings: dict[str, Any] = {"allow": allow, "strict": strict, "has_aux": has_aux}
     with progress_bar() as say, options.usage_errors():
         from ..comparisons.aligning.align import align
 
@@ -63,14 +66,15 @@ def command(
     sys.exit(report.exit_code)
 
 
-def _recorded(target: str, **settings: Any) -> Recording:
+def _recorded(target: str, *, has_aux: bool, **settings: Any) -> Recording:
     """The recording of the program that a target makes."""
-    from ..comparisons.recording.record import record
+    from ..comparisons.recording.record import framework_of, record
     from ..comparisons.running.raised import raised
     from . import targets
 
     with targets.apart(target):
         f, args = targets.program(target)
+        settings["has_aux"] = has_aux and framework_of(args) == "jax"
         try:
             return record(f, *args, name=target, keep=True, **settings)
         except (Exception, SystemExit) as error:  # f's own code may do anything

@@ -22,7 +22,9 @@ def tell_of_returned(
 ) -> None:
     """Run f once more, and tell of the arrays in the second item of what it returns."""
     flat, tree = jax.tree_util.tree_flatten(tuple(args[i] for i in argnums))
-    active = [i for i, leaf in enumerate(flat) if isinstance(leaf, jax.Array | np.ndarray)]
+    active = [
+        i for i, x in enumerate(flat) if _is_array(x) and jnp.issubdtype(x.dtype, jnp.floating)
+    ]
     paths: list[Path] = []
 
     def second(arrays: Sequence[Any]) -> list[Any]:
