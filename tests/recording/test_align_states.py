@@ -275,6 +275,18 @@ def test_states_that_pytorch_returns() -> None:
     assert "keeps 0.9 of what it was here and 0.8 there" in note
 
 
+def test_other_results_beside_the_loss_are_not_accused() -> None:
+    def loss(w: Any, inner: bool) -> Any:
+        h = batch() @ w
+        y = torch.tanh(h)
+        return y.pow(3).sum(), h.sin() if inner else y.cos()
+
+    w = torch.randn(4, 3, generator=torch.Generator().manual_seed(5)).double().requires_grad_()
+    one, other = (gp.record(loss, w, inner, keep=True) for inner in (True, False))
+    assert {*one.states} == {*other.states} == {"0"}
+    assert not notes(one, other)
+
+
 def test_float32() -> None:
     def single(momentum: float) -> Any:
         model = network().float()

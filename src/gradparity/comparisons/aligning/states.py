@@ -224,8 +224,9 @@ class _States:
         notes = {}
         for name in {*self._mine} & {*self._theirs}:
             a, b = self.one[name], self.other[name]
-            if not (a.is_changed or b.is_changed) or a.after.shape != b.after.shape:
-                continue
+            sure = a.is_known and b.is_known and a.after.shape == b.after.shape
+            if not sure or not (a.is_changed or b.is_changed):
+                continue  # what else is returned, such as logits, may have any name
             if are_near(_flat(a.after), _flat(b.after), self.near):
                 self.equal.add(name)
             elif a.is_changed != b.is_changed:
