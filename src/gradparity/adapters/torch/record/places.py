@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ __all__ = ["Names", "source_line"]
 #: Code whose lines are nobody's: that of PyTorch, and this package's own.
 _INSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parents[3]))
 
+#: References to the variables of a frame that are held by it, by who asks, and by the count.
+OWN_REFERENCES = 3
+#: How many items of a list are looked at.
+MANY = 100
+
 
 def source_line() -> str:
     """File and line of the innermost frame of the user's code, such as "model.py:92"."""
@@ -29,12 +36,56 @@ def source_line() -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
+def variable_of(module: torch.nn.Module) -> str:
+    """The variable of the user's code that holds a module, or the attribute of a ``self``.
+
+    The outermost frame that has one counts, as inner functions may call every module "net"; ""
+    if none has.
+    """
+    frame, frames = sys._getframe(1), []
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(_INSIDE):
+            frames.append(frame)
+        frame = frame.f_back  # type: ignore[assignment]
+    for frame in reversed(frames):
+        for variables in (_locals(frame), frame.f_globals):
+            for name, value in _with_parts(variables):
+                if value is module and not name.startswith("_") and name != "self":
+                    return name
+    return ""
+
+
+def _locals(frame: Any) -> dict[str, Any]:
+    """A copy of the variables of a frame.
+
+    Before Python 3.13 a frame keeps the mapping that it was asked for, and with it every tensor
+    that was in a variable: it is emptied, unless the program holds it as its own `locals`.
+    """
+    kept = frame.f_locals
+    found = dict(kept)
+    is_copy = kept is not frame.f_globals and frame.f_code.co_flags & inspect.CO_OPTIMIZED
+    if is_copy and type(kept) is dict and sys.getrefcount(kept) <= OWN_REFERENCES:
+        kept.clear()
+    return found
+
+
+def _with_parts(variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Variables by name with the items of lists, and the attributes of the ``self`` of a method."""
+    for name, value in list(variables.items()):
+        yield name, value
+        if type(value) in (list, tuple):
+            yield from ((f"{name}.{i}", item) for i, item in enumerate(value[:MANY]))
+    own = getattr(variables.get("self"), "__dict__", None) or {}
+    yield from list(own.items())
+    yield from list((own.get("_modules") or {}).items())
+
+
 class Names:
     """Paths of the modules that run, and names of parameters and other leaves, while it is open.
 
     A module that is called while no other runs is a root: its path is empty, and those of its
     modules are as in `named_modules`.  Where there are several roots, the names of the later ones
-    begin with their class.
+    begin with the variable that holds them, or with their class.
 
     Parameters
     ----------
@@ -87,13 +138,22 @@ class Names:
         self._returned(module, output)
 
     def _add_root(self, root: torch.nn.Module) -> None:
-        prefix = f"{type(root).__name__}." if self._roots else ""
+        prefix = f"{self._name_of_root(root)}." if self._roots else ""
         self._roots += 1
         for path, module in root.named_modules():
             self._paths.setdefault(module, f"{prefix}{path}".rstrip("."))
         for name, parameter in root.named_parameters():
             self._leaves.setdefault(id(parameter), (parameter, self.unique(prefix + name)))
         self._rooted(root, prefix)
+
+    def _name_of_root(self, root: torch.nn.Module) -> str:
+        """A name that begins the path of no other module."""
+        taken = {*self._paths.values()}
+        name = variable_of(root)
+        if not name or name in taken:
+            name = type(root).__name__
+        names = (name if n == 1 else f"{name}_{n}" for n in itertools.count(1))
+        return next(each for each in names if each not in taken)
 
     def name(self, leaf: torch.Tensor, name: str) -> None:
         """Give a leaf a name."""

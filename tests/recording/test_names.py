@@ -1,0 +1,103 @@
+"""Names of the modules and parameters of a recorded program."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+def small() -> Any:
+    return nn.Sequential(nn.Linear(3, 3), nn.Tanh())
+
+
+def modules(step: Any) -> set[str]:
+    """The paths of the modules in a report."""
+    return {f.module for _, f in gp.check(step).findings()} - {""}
+
+
+class Pair:
+    """A program with its modules in attributes."""
+
+    def __init__(self) -> None:
+        self.generator, self.critic = small(), small()
+
+    def step(self) -> Any:
+        with gp.record() as step:
+            self.critic(self.generator(torch.randn(2, 3))).sum().backward()
+        return step
+
+
+class TestSecondModule:
+    def test_has_the_name_of_its_variable(self) -> None:
+        G, D = small(), small()
+        with gp.record() as step:
+            D(G(torch.randn(2, 3))).sum().backward()
+        assert modules(step) == {"0", "1", "D.0", "D.1"}
+        assert {*step.leaves} == {"0.weight", "0.bias", "D.0.weight", "D.0.bias"}
+
+    def test_has_the_outermost_of_several_names(self) -> None:
+        G, D = small(), small()
+
+        def called(net: Any, x: Any) -> Any:
+            return net(x)
+
+        with gp.record() as step:
+            called(D, called(G, torch.randn(2, 3))).sum().backward()
+        assert modules(step) == {"0", "1", "D.0", "D.1"}
+
+    def test_has_the_name_of_an_attribute(self) -> None:
+        assert modules(Pair().step()) == {"0", "1", "critic.0", "critic.1"}
+
+    def test_has_its_number_in_a_list(self) -> None:
+        nets = [small(), small()]
+        with gp.record() as step:
+            x = torch.randn(2, 3)
+            for i in range(2):
+                x = nets[i](x)
+            x.sum().backward()
+        assert modules(step) == {"0", "1", "nets.1.0", "nets.1.1"}
+
+    def test_has_its_class_without_a_variable(self) -> None:
+        nets = {"one": small(), "two": small(), "three": small()}
+        with gp.record() as step:
+            x = torch.randn(2, 3)
+            for key in nets:
+                x = nets[key](x)
+            x.sum().backward()
+        others = {"Sequential.0", "Sequential.1", "Sequential_2.0", "Sequential_2.1"}
+        assert modules(step) == {"0", "1"} | others
+
+    def test_does_not_take_the_name_of_a_part_of_the_first(self) -> None:
+        first = nn.ModuleDict({"head": small()})
+        first.forward = lambda x: first["head"](x)
+        head = small()
+        with gp.record() as step:
+            head(first(torch.randn(2, 3))).sum().backward()
+        assert modules(step) == {"head.0", "head.1", "Sequential.0", "Sequential.1"}
+
+    def test_keeps_no_variable_alive_and_no_locals_empty(self) -> None:
+        G, D = small(), small()
+        with gp.record():
+            x = G(torch.randn(2, 3))
+            seen = weakref.ref(x)
+            loss = D(x).sum()
+            loss.backward()
+        del x, loss
+        gc.collect()
+        assert seen() is None
+        mine = locals()
+        E = small()
+        with gp.record():
+            E(G(torch.randn(2, 3))).sum().backward()
+        assert mine["G"] is G
