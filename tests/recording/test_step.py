@@ -424,6 +424,7 @@ class TestGradOfLeaves:
         assert wrong.quantity == "value parameter_1.grad"
         who = "something" if how == "adds_through_data" else "the backward of Product_1"
         assert f"{who} wrote into .grad during the pass" in wrong.note
+        assert wrong.index is None  # the number before is not known
 
     def test_a_hook_on_another_tensor(self) -> None:
         own = parameter(4, 4)
@@ -453,6 +454,15 @@ class TestGradOfLeaves:
             assert gp.check(seen).exit_code == (0 if allow else 1)
             (found,) = [f for f in seen.findings if f.convention]
             assert "doubles, a hook of it, changes .grad" in found.note
+            assert found.got == 2 * found.expected != 0.0
+
+    def test_a_hook_after_the_accumulation_that_only_looks(self) -> None:
+        own = parameter(4, 4)
+        own.register_post_accumulate_grad_hook(lambda p: None)
+        with gp.record() as seen:
+            (X @ own).tanh().sum().backward()
+        assert gp.check(seen).exit_code == 0
+        assert not [f for f in seen.findings if f.convention]
 
     @pytest.mark.parametrize("to_none", [True, False])
     def test_an_optimizer_in_a_hook(self, to_none: bool) -> None:

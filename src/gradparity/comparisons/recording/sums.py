@@ -73,6 +73,8 @@ def _without_infinite(total_of: Sum) -> tuple[Sum, str]:
 
 def _of_accumulated(f: Finding, total_of: Sum, allow: Sequence[str]) -> Finding:
     """The finding of a leaf whose ``.grad`` is not what it was, and what arrived."""
+    if not f.outside:  # what it was before is not known, and equal numbers say nothing
+        f = replace(f, index=None)
     if total_of.hooks:
         said = f"{_listed(total_of.hooks)}, a hook of it, changes .grad during the pass"
         return as_convention(

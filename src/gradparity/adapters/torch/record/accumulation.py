@@ -35,6 +35,7 @@ class Leaf:
     state, checksum : those of ``.grad`` when it was looked at last.
     before : a copy of ``.grad`` before the accumulation that runs now.
     arrived : checksum of the gradient that is being accumulated.
+    came : a copy of that gradient, if a hook that runs after the accumulation may change it.
     inside : how many accumulations run now, on several threads.
     overlapping : whether several did at once, so that nothing can be said.
     """
@@ -43,6 +44,7 @@ class Leaf:
         self.mark, self.tensor = mark, tensor
         self.before: torch.Tensor | None = None
         self.arrived = 0
+        self.came: torch.Tensor | None = None
         self.inside, self.overlapping = 0, False
         self.note()
 
@@ -119,6 +121,8 @@ class Accumulation:
         grad = leaf.tensor.grad
         leaf.before = None if grad is None else grad.detach().clone()
         leaf.arrived = checksum(arrived)
+        if arrived is not None and getattr(leaf.tensor, "_post_accumulate_grad_hooks", None):
+            leaf.came = arrived.detach().clone()
 
     def after(self, leaf: Leaf, got: torch.Tensor | None) -> None:
         """A gradient was accumulated."""
@@ -129,10 +133,10 @@ class Accumulation:
             pass
         elif checksum(got) != leaf.arrived:  # .grad is what arrived, and was written into
             if not (leaf.is_cleared and hooks_on(leaf.tensor)):
-                self.tell(leaf, None, "")
+                self.tell(leaf, leaf.came, "")
         elif not (hooks_on(leaf.tensor) and leaf.is_cleared and bool(got.any())):
-            self.tell(leaf, got, "")
-        leaf.before = None
+            self.tell(leaf, got if leaf.came is None else leaf.came, "")
+        leaf.before = leaf.came = None
         leaf.note()
 
     def noted(self) -> dict[int, int]:
