@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.op import Op
 from ...core.network.backprop import forward_pass
 from ...core.network.case import Case
 from ..findings.finding import FOLLOWS, Finding, Verdict
 from ..measure.levels import NAN
 
-__all__ = ["LOST", "with_hidden_rows"]
+__all__ = ["LOST", "hidden_row", "with_hidden_rows"]
 
 #: The note of a gradient that something not finite arrives at.
 LOST = "the gradient that arrives there is not finite, so nothing is known beyond it"
@@ -35,14 +37,21 @@ def with_hidden_rows(case: Case, findings: Sequence[Finding]) -> list[Finding]:
 def _first_hidden(case: Case) -> str:
     """The node and the row in words; empty where no row is hidden."""
     value = forward_pass(case.network, case.given).value
-    for step in case.network.body:
-        hidden = step.op.hidden_rows(*(np.asarray(value[name]) for name in step.inputs))
-        if hidden is None or not hidden.any():
-            continue
-        first, n = np.argwhere(hidden)[0].tolist(), int(hidden.sum()) - 1
-        more = f" and {n} more" if n else ""
-        return (
-            f"row {first}{more} of the softmax at node {step.name!r} is hidden by the mask: every "
-            "input is -inf, and 0/0 is NaN; leave at least one position of each row visible"
-        )
-    return ""
+    found = (
+        hidden_row(step.op, [np.asarray(value[name]) for name in step.inputs], step.name)
+        for step in case.network.body
+    )
+    return next(filter(None, found), "")
+
+
+def hidden_row(op: Op, inputs: Sequence[NDArray], node: str) -> str:
+    """The first row of an op's softmax that is all -inf, in words; empty where none is."""
+    hidden = op.hidden_rows(*inputs)
+    if hidden is None or not hidden.any():
+        return ""
+    first, n = np.argwhere(hidden)[0].tolist(), int(hidden.sum()) - 1
+    more = f" and {n} more" if n else ""
+    return (
+        f"row {first}{more} of the softmax at node {node!r} is hidden by the mask: every "
+        "input is -inf, and 0/0 is NaN; leave at least one position of each row visible"
+    )

@@ -43,6 +43,8 @@ SHARED = 2.0
 CANCELLED = 16.0
 #: The note of a quantity whose reference is NaN.
 NAN = "the formula gives NaN here: from 0/0, inf - inf, or a NaN among its own inputs"
+#: Of a quantity that the number format cannot hold.
+OVERFLOWS = "any implementation at this dtype overflows here"
 
 
 def roundings(precision: Precision) -> tuple[Rounding, ...]:
@@ -122,7 +124,7 @@ def no_bound(want: Array, largest: float) -> str:
         return NAN
     if np.all(np.abs(want) < largest):
         return "rounding decides the result at this dtype here, so it has no finite bound"
-    return "any implementation at this dtype overflows here"
+    return OVERFLOWS
 
 
 class Levels:

@@ -19,6 +19,7 @@ from ..running.progress import Progress, Steps
 from .by_values import findings_by_values
 from .calls import findings_of_call
 from .functions import is_loose
+from .not_finite import NotFinite
 from .sums import findings_of_sum
 from .thinned import thinned
 
@@ -95,6 +96,7 @@ class Recording(Listener):
         self._finals: list[Sum] = []
         #: The gradient of a leaf with a single use, by that of the use.
         self._alone: dict[Quantity, Sum] = {}
+        self._not_finite = NotFinite()
         self._precisions: Counter[str] = Counter()
         self._waiting: list[Call] = []
         self._wrong = 0
@@ -118,12 +120,8 @@ class Recording(Listener):
         if call.evaluate is not None:
             alone = replace(call, evaluate=None)
             found = findings_of_call(alone, self.allow, explain=False)
-            sure = (
-                f.parity and not is_loose(f, call)
-                for f in found
-                if f.verdict is not Verdict.VACUOUS
-            )
-            if not all(sure):
+            telling = [f for f in found if f.verdict is not Verdict.VACUOUS]
+            if not all(f.parity and not is_loose(f, call) for f in telling):
                 self._wait_with(call)
                 return
         self._judge(call)
@@ -141,6 +139,7 @@ class Recording(Listener):
 
     def _judge(self, call: Call) -> None:
         found = self._found(call)
+        self._not_finite.look(call)
         self._wrong += any(f.parity is False for f in found)
         self._note(call.place, _sources(call), found[0].op if found else repr(call.op))
         if self.keep:
@@ -297,8 +296,9 @@ class Recording(Listener):
     def report(self, name: str = "") -> Report:
         """Everything that was found, as a report, under this name or its own."""
         name = name or self.name
-        found = [*self._of_finals(), *self._of_unjudged()]
-        position = {node: i for i, node in enumerate(self.order())}
+        order = self.order()
+        found = [*self._not_finite.explained([*self._of_finals()], order), *self._of_unjudged()]
+        position = {node: i for i, node in enumerate(order)}
         found.sort(key=lambda f: position.get(f.node, len(position)))
         findings = tuple(self._placed(f) for f in found)
         precision = max(self._precisions, key=self._precisions.__getitem__, default="float32")
