@@ -654,6 +654,36 @@ class TestOverwritten:
             assert "its input was overwritten" in f.note
             assert "right in float64" not in f.note
 
+    @pytest.mark.parametrize("name", ["running_var", "weight"])
+    def test_of_a_norm_says_which_tensor(self, name: str) -> None:
+        norm = nn.BatchNorm1d(4).double().eval()
+        with gp.record() as seen:
+            loss = norm(X @ W).square().sum()
+            getattr(norm, name).data.mul_(3.0)
+            loss.backward()
+        wrong = [f for f in seen.findings if f.parity is False]
+        assert {f.node for f in wrong} == {"native_batch_norm_1"}
+        assert all(f"its {name} was overwritten at test_step.py" in f.note for f in wrong)
+
+    def test_a_norm_that_trains_writes_its_statistics_itself(self) -> None:
+        norm = nn.BatchNorm1d(4).double()
+        norm.weight.register_hook(lambda g: g * 2)
+        with gp.record() as seen:
+            loss = norm(X @ W).square().sum()
+            norm(X)
+            loss.backward()
+        (wrong,) = [f for f in seen.findings if f.parity is False]
+        assert "overwritten" not in wrong.note
+
+    def test_of_a_result_says_so(self) -> None:
+        with gp.record() as seen:
+            y = (X @ W).exp()
+            loss = (y + 1).sum()
+            y.data.mul_(2)
+            loss.backward()
+        (wrong,) = [f for f in seen.findings if f.parity is False]
+        assert "its result was overwritten at test_step.py" in wrong.note
+
     def test_what_no_backward_needs_may_be_overwritten(self) -> None:
         with gp.record() as seen:
             y = X @ W

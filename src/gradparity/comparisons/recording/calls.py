@@ -245,7 +245,7 @@ def _told(f: Finding, call: Call) -> Finding:
     if f.note.startswith("every element is ") and ": " in f.note and _keeps_first_axis(call):
         f = replace(f, note=f.note.partition(": ")[0])  # a factor, but of no batch
     if call.remark and f.parity is False:
-        f = replace(f, note="; ".join(filter(None, (f.note, f"its input was {call.remark}"))))
+        f = replace(f, note="; ".join(filter(None, (f.note, call.remark))))
     return f
 
 

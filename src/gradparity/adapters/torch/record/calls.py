@@ -81,7 +81,7 @@ def call_of(
         evaluate=evaluate,
         is_function=observed.function is not None,
         names=tuple(_name_of(observed, i) for i in mapped.outputs),
-        remark=f"overwritten at {where} after it ran" if (where := observed.overwritten) else "",
+        remark=f"its {observed.overwritten} after it ran" if observed.overwritten else "",
     )
 
 

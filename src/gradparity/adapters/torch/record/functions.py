@@ -100,7 +100,7 @@ class Function:
 
     def _add(self, op: Any, given: Mapping[str, Any], outs: list[torch.Tensor]) -> None:
         depends = [t for t in tensors_in(list(given.values())) if id(t) in self._names]
-        written = [t for n in Observed.written(op) for t in tensors_in(given.get(n))]
+        written = [t for n in Observed.written(op, given) for t in tensors_in(given.get(n))]
         if not depends or op._schema.name in SHAPE_ONLY:
             if any(id(t) in self._names for t in written):
                 self._unknown(outs, f"{op} writes into a value")

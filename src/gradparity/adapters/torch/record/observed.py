@@ -22,7 +22,10 @@ __all__ = ["Observed", "Path"]
 #: The name of an argument of an op, with the position in it where it is a list.
 Path: TypeAlias = tuple[str, int | None]
 
-#: Ops that write into arguments that their schema does not say.
+#: Arguments with a name of their own in messages; any other is an "input".
+NAMED = ("weight", "bias", "running_mean", "running_var", "mask", "attn_mask", "target")
+
+#: Ops that write, in training, into arguments that their schema does not say.
 UNSAID = {
     "aten::native_batch_norm": ("running_mean", "running_var"),
     "aten::cudnn_batch_norm": ("running_mean", "running_var"),
@@ -46,7 +49,8 @@ class Observed:
     slots : argument -> which edge of the node of autograd is its own.
     sources : argument -> the name of the value, parameter or input.
     numbers : of each output its number at the node; None for one without a gradient.
-    overwritten : where one of its tensors was overwritten after it ran; "" if none was.
+    overwritten : which of its tensors was overwritten after it ran and where, such as "weight was
+        overwritten at train.py:7"; "" if none was.
     bases : argument -> the whole that it is a view of, as it was, for those that are written into.
     mapped, why : what it is to the core, where that is not in the table; or why it is nothing.
     function : the application of a function with a backward of its own that it is; else None.
@@ -56,7 +60,7 @@ class Observed:
 
     def __init__(self, place: Place, op: Any, given: Mapping[str, Any]) -> None:
         self.place, self.op = place, op
-        written = {*self.written(op)} if op is not None else set()
+        written = {*self.written(op, given)} if op is not None else set()
         self.given: dict[str, Any] = {
             name: _kept(value, copied=name in written) for name, value in given.items()
         }
@@ -91,10 +95,11 @@ class Observed:
         return {**given, **dict(zip((a.name for a in schema), args, strict=False)), **kwargs}
 
     @staticmethod
-    def written(op: Any) -> tuple[str, ...]:
+    def written(op: Any, given: Mapping[str, Any]) -> tuple[str, ...]:
         """The arguments that an op writes into."""
         said = (a.name for a in op._schema.arguments if a.alias_info and a.alias_info.is_write)
-        return (*said, *UNSAID.get(op._schema.name, ()))
+        unsaid = UNSAID.get(op._schema.name, ()) if given.get("training", True) else ()
+        return (*said, *unsaid)
 
     def returned(self, out: Any) -> None:
         """Keep what the op returned."""
@@ -171,13 +176,15 @@ class Observed:
 
         def copied(value: Any) -> Any:
             if isinstance(value, torch.Tensor):
-                same = memory_of(value) == pointer
-                return value.clone() if same else value
+                return value.clone() if memory_of(value) == pointer else value
             return [copied(each) for each in value] if isinstance(value, list) else value
 
+        held = [n for n, v in self.given.items() if any(memory_of(t) == pointer
+                for t in tensors_in(v))]  # fmt: skip
+        which = "result" if not held else held[0] if held[0] in NAMED else "input"
         self.given = {name: copied(value) for name, value in self.given.items()}
         self.outs = copied(self.outs)
-        self.overwritten = by
+        self.overwritten = f"{which} was overwritten at {by}"
 
 
 def _kept(value: Any, copied: bool) -> Any:

@@ -115,7 +115,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             if needs:  # asked for its node while its own ops run, such a tensor may never return
                 self.listener.not_judged(Unjudged(self._place(op), OTHERS))
             return None
-        for name in Observed.written(op):
+        for name in Observed.written(op, given):
             for tensor in tensors_in(given.get(name)):
                 self._copy_holders(tensor, source_line())
         if not needs or op._schema.name in NO_GRADIENT:
