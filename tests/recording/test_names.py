@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import gradparity as gp
+from gradparity.comparisons.report.modules import module_rows
 
 torch = pytest.importorskip("torch")
 
@@ -101,3 +102,28 @@ class TestSecondModule:
         with gp.record():
             E(G(torch.randn(2, 3))).sum().backward()
         assert mine["G"] is G
+
+
+class TestNumberOfNodes:
+    """The table of modules and the coverage line count the same nodes."""
+
+    @pytest.mark.parametrize("steps", [1, 2])
+    def test_without_parameters_and_steps_of_optimizers(self, steps: int) -> None:
+        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+        optimizer = torch.optim.Adam(model.parameters())
+        for _ in range(steps):
+            with gp.record() as seen:
+                model(torch.randn(6, 3)).square().sum().backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+                optimizer.step()
+            (run,) = gp.check(seen).runs
+            counted = sum(row.nodes for row in module_rows(run))
+            assert run.coverage.startswith(f"{counted} of {counted} nodes judged")
+
+    def test_with_what_is_not_judged(self) -> None:
+        x = torch.randn(3, requires_grad=True)
+        with gp.record() as seen:
+            torch.complex(x, x.tanh()).abs().sum().backward()
+        (run,) = gp.check(seen).runs
+        counted = sum(row.nodes for row in module_rows(run))
+        assert f"of {counted} nodes judged" in run.coverage

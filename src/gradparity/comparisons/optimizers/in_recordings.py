@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...core.network.quantity import Quantity
 from ...core.optimizers.update import ChangedGradient, Clipping, Moved, Update
 from ..explain.allowed import Alternative, as_convention
 from ..findings.finding import Finding, Verdict
@@ -67,7 +66,7 @@ def _in_recording(f: Finding) -> Finding:
 
     A step that cannot be decided does not make the gradients of the recording undecided.
     """
-    f = replace(f, quantity=Quantity(f"{f.quantity} by {f.node}"))
+    f = replace(f, quantity=f.quantity.by_step(f.node))
     if f.verdict is not Verdict.INCONCLUSIVE:
         return f
     note = "; ".join(filter(None, ("it cannot be decided at this precision", f.note)))

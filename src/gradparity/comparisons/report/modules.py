@@ -61,8 +61,10 @@ def module_of(f: Finding) -> str:
 
 
 def nodes_of(findings: Iterable[Finding]) -> set[str]:
-    """The nodes of some findings; a parameter with several uses is none."""
-    return {f.node for f in findings if f.node and (f.op != SUM or not f.final)}
+    """The nodes of some findings; parameters and the steps of optimizers are none."""
+    return {
+        f.node for f in findings if f.node and f.op != SUM and not f.quantity.is_of_step(f.node)
+    }
 
 
 def _rows(findings: Sequence[Finding], depth: int, alone: Collection[str]) -> Iterator[ModuleRow]:

@@ -111,6 +111,14 @@ class Quantity(str):
         """True for what a step of an optimizer adds to a parameter."""
         return self.startswith(_UPDATE)
 
+    def by_step(self, step: str) -> Quantity:
+        """Name what one step of a recording did, such as "update w by AdamW_1"."""
+        return Quantity(f"{self} by {step}")
+
+    def is_of_step(self, step: str) -> bool:
+        """True for what this step of a recording did."""
+        return self.endswith(f" by {step}")
+
     @property
     def is_state(self) -> bool:
         """True for what a program left in a state, such as a running mean."""
