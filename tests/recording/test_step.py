@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -337,6 +338,53 @@ class TestWhatIsNotJudged:
         report = gp.check(seen)
         assert report.exit_code == 2
         assert "double backward" in report.diagnosis()
+
+    def test_a_transform(self) -> None:
+        x = torch.randn(3, requires_grad=True)
+
+        def transformed() -> None:
+            torch.func.grad(lambda z: z.tanh().sum())(x)
+
+        with gp.record() as seen:
+            x.exp().sum().backward()
+            transformed()
+        (what,) = seen.unjudged
+        assert what.place.function == "torch.func"
+        assert what.place.source.startswith("test_step.py:")
+        assert "call backward() or torch.autograd.grad instead" in what.why
+        assert gp.check(seen).exit_code == 2
+        with (
+            pytest.raises(RuntimeError, match=r"nothing was differentiated.*torch\.func"),
+            gp.record(),
+        ):
+            transformed()
+
+    def test_vmap_alone_is_no_such_transform(self) -> None:
+        x = torch.randn(3, 4, requires_grad=True)
+        with gp.record() as seen:
+            torch.func.vmap(lambda z: z.tanh().sum())(x).sum().backward()
+        assert gp.check(seen).exit_code == 0
+        assert seen.coverage == 1.0
+
+    def test_a_step_on_another_thread(self) -> None:
+        x, y = (torch.randn(3, requires_grad=True) for _ in range(2))
+
+        def elsewhere(run: Callable[[], None]) -> None:
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+
+        with gp.record() as seen:
+            x.exp().sum().backward()
+            elsewhere(lambda: y.tanh().sum().backward())
+        (what,) = seen.unjudged
+        assert "open record() on that thread" in what.why
+        with pytest.raises(RuntimeError, match=r"nothing was differentiated.*thread"), gp.record():
+            elsewhere(lambda: x.tanh().sum().backward())
+        with gp.record() as seen:  # only the backward pass
+            elsewhere(x.tanh().sum().backward)
+        assert gp.check(seen).exit_code == 0
+        assert seen.coverage == 1.0
 
     def test_complex_numbers(self) -> None:
         with gp.record() as seen:

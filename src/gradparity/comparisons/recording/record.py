@@ -215,9 +215,10 @@ def _watching(
         yield recording
     recording.finish()
     if not recording.saw_forward:
+        why = f"; {recording.unjudged[0].why}" if recording.unjudged else ""
         raise RuntimeError(
             "nothing was differentiated inside record(); let the block hold the forward pass and "
-            "backward(), not backward() alone"
+            f"backward(), not backward() alone{why}"
         )
 
 

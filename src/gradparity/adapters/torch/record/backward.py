@@ -6,14 +6,15 @@ its edges.  Every gradient that arrives anywhere is held to the sum of those tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
-from ....core.network.calls import Listener, Sum, Unjudged
+from ....core.network.calls import Listener, Place, Sum, Unjudged
 from .accumulation import Accumulation, Leaf, hooks_on
-from .aten.tensors import format_of, is_plain, numbers
+from .aten.tensors import format_of, is_plain, numbers, tensors_in
 from .calls import call_of
 from .functions import Function
 from .marks import Mark, Marks, Part
@@ -21,6 +22,17 @@ from .observed import Observed
 from .quiet import Quiet, failed
 
 __all__ = ["Backward"]
+
+#: Why the backward pass of a transform is not judged.
+TRANSFORMED = (
+    "torch.func.grad, vjp and jacrev run a backward pass of their own, which is not watched; to "
+    "have it judged, call backward() or torch.autograd.grad instead"
+)
+#: Why a backward pass on another thread is not judged.
+ELSEWHERE = (
+    "this backward pass and its forward pass ran on another thread than the one that record() "
+    "watches; to have them judged, open record() on that thread"
+)
 
 
 class Backward:
@@ -36,6 +48,7 @@ class Backward:
     def __init__(self, listener: Listener, quiet: Quiet, marks: Marks) -> None:
         self.listener, self._quiet, self._marks = listener, quiet, marks
         self.gradients = Accumulation(self._tell_of_leaf)
+        self._thread = threading.get_ident()
 
     # ---- hooks ----------------------------------------------------------------------------------
 
@@ -136,6 +149,22 @@ class Backward:
         """Tell of an op that no backward has reached."""
         nothing: list[None] = [None] * len(observed.targets)
         self._tell(observed, nothing, [], [False] * len(nothing))
+
+    def tell_of_transform(self, source: str) -> None:
+        """Report the backward pass of a transform, at a line of the user's code."""
+        self._not_seen("func", "torch.func", source, TRANSFORMED)
+
+    def tell_of_thread(self, outputs: Iterable[torch.Tensor], source: str) -> None:
+        """Report a backward pass on another thread, if its forward pass was not seen."""
+        nodes = [t.grad_fn for t in tensors_in(list(outputs)) if t.grad_fn is not None]
+        seen = any(self._marks.of(node) is not None for node in nodes)
+        if nodes and not seen and threading.get_ident() != self._thread:
+            self._not_seen("backward", "backward", source, ELSEWHERE)
+
+    def _not_seen(self, name: str, function: str, source: str, why: str) -> None:
+        names = self._quiet.names
+        place = Place(names.numbered(name), function, names.module, source)
+        self.listener.not_judged(Unjudged(place, why))
 
     def tell_of_captured(self, mark: Mark) -> None:
         """Report gradients that `torch.autograd.grad` returned instead of accumulating them."""

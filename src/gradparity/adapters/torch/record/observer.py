@@ -311,19 +311,25 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
     # ---- passes ---------------------------------------------------------------------------------
 
-    def begin_pass(self) -> None:
+    def begin_pass(self, outputs: Iterable[torch.Tensor]) -> None:
         """A backward pass begins: nothing of it is seen but through hooks.
 
         While a mode is there, autograd adds gradients up out of place, in other layouts.
         """
         with self.quiet():
             self.settle()
+            self._backward.tell_of_thread(outputs, source_line())
             self._backward.gradients.begin()
             left = (observed for ref in self._unused if (observed := ref()) and not observed.done)
             self.listener.expected(sum(t.numel() for each in left for t in each.tensors()))
         self._stepped_aside.append(_get_current_dispatch_mode() is self)
         if self._stepped_aside[-1]:
             _pop_mode()
+
+    def transformed(self) -> None:
+        """A transform of `torch.func` runs a backward pass of its own."""
+        with self.quiet():
+            self._backward.tell_of_transform(source_line())
 
     def end_pass(self, completed: bool) -> None:
         """A backward pass has ended."""
@@ -391,7 +397,7 @@ def observing(
         with (
             wrapped_apply(observer.applied),
             wrapped_hooks(observer.registered, observer.registered_at),
-            wrapped_passes(observer.begin_pass, observer.end_pass),
+            wrapped_passes(observer.begin_pass, observer.end_pass, observer.transformed),
             wrapped_checkpoints(observer.computing_again),
             watched_steps(
                 listener, observer.names, observer.quiet, observer.gradients_left_by_passes

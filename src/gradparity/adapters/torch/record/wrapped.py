@@ -15,16 +15,26 @@ __all__ = ["wrapped_checkpoints", "wrapped_hooks", "wrapped_passes"]
 
 
 @contextmanager
-def wrapped_passes(begin: Callable[[], None], end: Callable[[bool], None]) -> Iterator[None]:
-    """Call `begin` before every backward pass, and `end` with whether it ran to its end."""
+def wrapped_passes(
+    begin: Callable[[Any], None], end: Callable[[bool], None], transformed: Callable[[], None]
+) -> Iterator[None]:
+    """Tell of every backward pass.
+
+    Parameters
+    ----------
+    begin : called before it with the tensors that it begins at.
+    end : called after it with whether it ran to its end.
+    transformed : called instead before the pass of a transform of `torch.func`.
+    """
     engine = torch.autograd
     run = engine._engine_run_backward
 
     @wraps(run)
     def running(*args: Any, **kwargs: Any) -> Any:
         if torch._C._functorch.peek_interpreter_stack() is not None:
-            return run(*args, **kwargs)  # the pass of a transform, which no leaf takes part in
-        begin()
+            transformed()  # no leaf takes part in it
+            return run(*args, **kwargs)
+        begin(args[0] if args else ())
         completed = False
         try:
             found = run(*args, **kwargs)
