@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import pytest
 
 import gradparity as gp
+from gradparity.comparisons.report.as_text import text
 
 torch = pytest.importorskip("torch")
 
@@ -514,3 +515,32 @@ def test_only_what_requires_gradients_is_asked_for() -> None:
     x, mask = torch.randn(3, 4, requires_grad=True), torch.ones(3, 4)
     assert gp.check_function(Masked, x, mask).exit_code == 0
     assert gp.check_function(Masked, x.detach(), mask).exit_code == 1
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_its_report_has_one_line_per_setting(factor: float) -> None:
+    square = made(
+        "Square",
+        lambda ctx, x: (ctx.save_for_backward(x), x * x)[1],
+        lambda ctx, g: factor * g * ctx.saved_tensors[0],
+    )
+    report = gp.check_function(square, drawn(3, 4))
+    assert report.exit_code == (0 if factor == 2 else 1)
+    lines = str(report).splitlines()
+    for run in report.runs:
+        assert sum(line.startswith(run.case) for line in lines) == 1, run.case
+    assert not any(line.startswith("(no module)") for line in lines)
+    assert "1 of 1 nodes judged" in text(report, detail="all")
+
+
+def test_its_report_says_what_was_judged_by_values() -> None:
+    rounded = made(
+        "Through",
+        lambda ctx, x: torch.from_numpy(x.detach().numpy() * 2.0),
+        lambda ctx, g: g * 2.0,
+    )
+    report = gp.check_function(rounded, drawn(3, 4))
+    assert report.exit_code == 0
+    (line,) = {run.coverage for run in report.runs if run.case == "as given"}
+    assert line.partition(";")[2].strip()
+    assert line in str(report).replace("\n", " ")

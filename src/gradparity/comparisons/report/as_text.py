@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -51,14 +51,17 @@ def renderable(report: Report, detail: str = "auto") -> RenderableType:
         for case in cases
     }
     recorded = {run.case for run in report.runs if run.coverage or run.answer}
-    others = [case for case in cases if not full[case] and case not in recorded]
+    brief = [] if few or detail == "all" else [c for c, runs in cases.items() if _is_brief(runs)]
+    others = [case for case in cases if case in brief or not (full[case] or case in recorded)]
     sections: list[Lines] = [[*_answers(report), _header(report)]]
     for case, runs in cases.items():
         whole = full[case] and (case not in recorded or detail == "all")
         sections += [[_nodes(some)] for some in _batches(runs if whole else [])]
-        sections += [[_modules(run), Text(run.coverage)] for run in runs if run.coverage]
+        shown = [run for run in runs if run.coverage and case not in brief]
+        sections += [[_modules(run), Text(run.coverage)] for run in shown]
     for columns in _batches(columns_of(report.runs) if others else []):
         sections.append([_summary(report, others, columns)])
+    sections.append(_partial(cases, brief))
     lists = (_kinks, _noted, _structural, _vacuous, _unexercised, _not_returned, _pairs)
     kinks, *rest = ([*lines(report)] for lines in lists)
     kinks = shortened(kinks, LIMIT) if recorded else kinks
@@ -99,6 +102,24 @@ def _summary(report: Report, cases: list[str], columns: list[str]) -> Table:
     for case in cases:
         table.add_row(Text(case), *(_summary_cell(runs.get((case, c))) for c in columns))
     return table
+
+
+def _is_brief(runs: Sequence[Run]) -> bool:
+    """Whether one line says as much of a recorded case as its tables of modules."""
+    recorded = all(run.coverage for run in runs)
+    return recorded and all(run.exit_code == 0 or len(module_rows(run)) == 1 for run in runs)
+
+
+def _partial(cases: Mapping[str, Sequence[Run]], brief: Sequence[str]) -> Lines:
+    """The coverage of the cases with one line each, where it says more than that all is judged."""
+    found = grouped(
+        (run.coverage, f"{case} {run.dtype}")
+        for case in brief
+        for run in cases[case]
+        if ";" in run.coverage
+    )
+    lines = [Text(f"{_named(names)}: {coverage}") for coverage, names in found.items()]
+    return shortened(lines, LIMIT)
 
 
 def _modules(run: Run) -> Table:
