@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -16,7 +17,7 @@ from ...core.network.composed import Composed
 from ..explain.derivations import BACKWARD
 from ..measure.levels import FORMATS, is_stored_in
 
-__all__ = ["mistake_of_function", "where_its_input_is"]
+__all__ = ["NEAR", "SEVERAL", "SMALL", "Backprop", "mistake_of_function", "where_its_input_is"]
 
 #: The most ops and elements of a function whose mistakes are tried op by op.
 SHORT, SMALL = 40, 20_000
@@ -69,7 +70,7 @@ def where_its_input_is(call: Call, position: int, got: NDArray, want: NDArray) -
 def _mistakes(call: Call, position: int, got: NDArray, want: NDArray) -> Iterator[str]:
     op = call.op
     assert isinstance(op, Composed)
-    backprop = _Backprop(call, op, position)
+    backprop = Backprop(call, op, position)
     near = NEAR.get(call.precision, 1e-2)
     size = float(np.abs(got).max(initial=0.0))
 
@@ -85,6 +86,20 @@ def _mistakes(call: Call, position: int, got: NDArray, want: NDArray) -> Iterato
     for node, slot, of in cuts:
         if gives(backprop({node: _Cut(ops[node], slot)})):
             yield said.format(ops[node].name, of)
+    for k, dz in enumerate(call.dz):
+        if dz is not None and len(call.dz) > 1 and gives(backprop({}, without=k)):
+            yield (
+                f"right if no gradient arrived at output {k + 1}: its backward leaves out the "
+                "gradient of that output"
+            )
+    for what, other in _with_other_sign(call, op):
+        turned = Backprop(other, op, position)({})
+        reversed_whole = turned is not None and np.allclose(turned, -want)
+        if gives(turned) and not reversed_whole:
+            yield (
+                f"right if {what} had the other sign, such as the sine or the angle of a rotation, "
+                "which backward has to turn the other way"
+            )
     if gives(backprop({}, np.abs)):
         yield "right if every gradient that arrives is positive: |g| stands for g"
     for axis in range(got.ndim):
@@ -108,6 +123,32 @@ def _mistakes(call: Call, position: int, got: NDArray, want: NDArray) -> Iterato
     yield from _stored(got, want)
 
 
+def _with_other_sign(call: Call, op: Composed) -> Iterator[tuple[str, Call]]:
+    """The call with one of the numbers negated that have no gradient, and what it is.
+
+    A constant that the forward pass uses several times is negated everywhere.
+    """
+    tried: list[NDArray] = []
+    for i, o in enumerate(call.inputs):
+        array = np.asarray(o.array)
+        if o.gradient is not None or array.dtype.kind not in "fi" or not array.any():
+            continue
+        if any(np.array_equal(array, other) for other in tried):
+            continue
+        tried.append(array)
+        inputs = tuple(
+            replace(other, array=-array)
+            if other.gradient is None and np.array_equal(other.array, array)
+            else other
+            for other in call.inputs
+        )
+        of_forward = op.network.inputs[i].startswith("c")
+        what = (
+            f"a constant of shape {list(array.shape)}" if of_forward else f"tensor argument {i + 1}"
+        )
+        yield what, replace(call, inputs=inputs)
+
+
 def _stored(got: NDArray, want: NDArray) -> Iterator[str]:
     """The number format that every element is rounded to, and is not said to be of."""
     for name, unit in FORMATS.items():
@@ -129,7 +170,7 @@ def _along(axis: int) -> Callable[[NDArray], NDArray]:
     return lambda a: np.flip(a, axis) if a.ndim > axis else a
 
 
-class _Backprop:
+class Backprop:
     """Backprop through the ops of a function, some of which stand for others."""
 
     def __init__(self, call: Call, op: Composed, position: int) -> None:
@@ -142,17 +183,23 @@ class _Backprop:
         self._name = network.inputs[position]
 
     def __call__(
-        self, ops: Mapping[str, Op], change: Callable[[NDArray], NDArray] = np.asarray
+        self,
+        ops: Mapping[str, Op],
+        change: Callable[[NDArray], NDArray] = np.asarray,
+        without: int | None = None,
     ) -> NDArray | None:
         """The gradient by the input; None where an op in place of another refuses.
 
         Parameters
         ----------
         change : is applied to every gradient that arrived.
+        without : the output whose gradient is left out.
         """
         start = {
-            name: self._zeros[name] if dz is None else change(np.asarray(dz, np.float64))
-            for name, dz in self._arrived.items()
+            name: self._zeros[name]
+            if dz is None or k == without
+            else change(np.asarray(dz, np.float64))
+            for k, (name, dz) in enumerate(self._arrived.items())
         }
         try:
             found = backward_pass(self._passed, dict(ops), start=start).grad.get(self._name)

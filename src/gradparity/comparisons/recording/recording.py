@@ -20,6 +20,7 @@ from .by_values import findings_by_values
 from .calls import findings_of_call
 from .functions import is_loose
 from .not_finite import NotFinite
+from .stale import CallsOfFunctions
 from .sums import findings_of_sum
 from .thinned import thinned
 
@@ -96,7 +97,7 @@ class Recording(Listener):
         self._finals: list[Sum] = []
         #: The gradient of a leaf with a single use, by that of the use.
         self._alone: dict[Quantity, Sum] = {}
-        self._not_finite = NotFinite()
+        self._not_finite, self._functions = NotFinite(), CallsOfFunctions()
         self._precisions: Counter[str] = Counter()
         self._waiting: list[Call] = []
         self._wrong = 0
@@ -117,6 +118,7 @@ class Recording(Listener):
         if isinstance(call.op, NoFormula):
             self._without_formula(call, call.op)
             return
+        self._functions.keep(call)
         if call.evaluate is not None:
             alone = replace(call, evaluate=None)
             found = findings_of_call(alone, self.allow, explain=False)
@@ -138,7 +140,7 @@ class Recording(Listener):
         self.closed = True
 
     def _judge(self, call: Call) -> None:
-        found = self._found(call)
+        found = self._functions.explained(self._found(call), call)
         self._not_finite.look(call)
         self._wrong += any(f.parity is False for f in found)
         self._note(call.place, _sources(call), found[0].op if found else repr(call.op))
@@ -186,11 +188,8 @@ class Recording(Listener):
         if not parts:
             return findings_of_call(call, self.allow, explain=explain)
         self.thinned[call.place.function] += 1
-        return [
-            part.placed(f)
-            for part in parts
-            for f in findings_of_call(part.call, self.allow, explain=explain)
-        ]
+        each = ((p, findings_of_call(p.call, self.allow, explain=explain)) for p in parts)
+        return [part.placed(f) for part, found in each for f in found]
 
     def summed(self, total: Sum) -> None:
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
