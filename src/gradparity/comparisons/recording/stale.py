@@ -36,7 +36,8 @@ class CallsOfFunctions:
         if call.is_function and sum(o.array.size for o in call.inputs) <= SMALL:
             inputs = tuple(replace(o, array=o.array.copy(), gradient=None) for o in call.inputs)
             nothing = (None,) * len(call.z)
-            bare = replace(call, inputs=inputs, z=nothing, dz=nothing, again=None, evaluate=None)
+            bare = replace(call, inputs=inputs, z=nothing, dz=nothing, added=())
+            bare = replace(bare, again=None, evaluate=None)
             self._seen[call.place.function].append(bare)
 
     def explained(self, found: Sequence[Finding], call: Call) -> list[Finding]:
