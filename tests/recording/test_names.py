@@ -87,6 +87,15 @@ class TestSecondModule:
             head(first(torch.randn(2, 3))).sum().backward()
         assert modules(step) == {"head.0", "head.1", "Sequential.0", "Sequential.1"}
 
+    def test_has_its_class_where_its_owner_cannot_be_looked_at(self) -> None:
+        class Odd(Pair):
+            def __init__(self) -> None:
+                super().__init__()
+                self._modules = 3
+
+        step = Odd().step()
+        assert {m.rpartition(".")[0] for m in modules(step)} <= {"", "critic", "Sequential"}
+
     def test_keeps_no_variable_alive_and_no_locals_empty(self) -> None:
         G, D = small(), small()
         with gp.record():

@@ -149,7 +149,10 @@ class Names:
     def _name_of_root(self, root: torch.nn.Module) -> str:
         """A name that begins the path of no other module."""
         taken = {*self._paths.values()}
-        name = variable_of(root)
+        try:
+            name = variable_of(root)
+        except Exception:  # an object of the user's that does not let itself be looked at
+            name = ""
         if not name or name in taken:
             name = type(root).__name__
         names = (name if n == 1 else f"{name}_{n}" for n in itertools.count(1))
