@@ -22,6 +22,10 @@ __all__ = ["SMALLEST", "Measured", "largest_of"]
 SMALLEST = 5e-324
 #: Of more elements than `MANY`, the `FIRST` are asked before all are.
 MANY, FIRST = 4096, 512
+#: Elements that are worked on at once, so that their intermediate results stay in the cache.
+BLOCK = 1 << 14
+#: Of more elements a median is taken of so many.
+SAMPLE = 1 << 16
 
 
 def largest_of(a: NDArray) -> float:
@@ -144,37 +148,38 @@ class Measured:
         1 - f, whichever is seen later, with f > (B + |e|) / |w|.  A whole tensor multiplied by
         1 + f is seen as soon as its first element is.  An element that is smaller than its own
         bound is untested.  Elements that are zero have no relative fault and are left out, as are
-        those that are `free` to take several values, at a kink.  None where nothing is left.
+        those that are `free` to take several values, at a kink.  None where nothing is left.  Of
+        more than `SAMPLE` elements, the median is that of as many, evenly spaced.
 
         >>> want = np.array([1.0, 4.0])
         >>> Measured(want, want, np.zeros(2), np.array([1e-3, 1e-3])).power()
         Power(median=0.000625, worst=0.001, tensor=0.00025, untested=0)
         """
-        want, untested = self.want, 0
         if self.identical and not np.any(free) and np.isfinite(self.largest):
-            return Power(0.0, 0.0, 0.0, 0) if want.any() else None
+            return Power(0.0, 0.0, 0.0, 0) if self.want.any() else None
+        some_are_left_out = bool(np.any(free) or np.any(self.undecidable))
+        untested, less, more = 0, math.inf, math.inf
+        beyond: list[NDArray] = []
+        arrays = (self.want, self.got, self.bound, self.undecidable, free)
         with np.errstate(all="ignore"):
-            bound = self.bound / np.abs(want)
-            error = (self.got - want) / want
-            alone = np.abs(error)
-            alone += bound
-            every = alone.max(initial=0.0) < 1.0  # which no NaN is
-        if not every or np.any(free) or np.any(self.undecidable):
-            tells = want != 0.0
-            for left_out in (self.undecidable, free, ~np.isfinite(self.bound), ~np.isfinite(want)):
-                if np.any(left_out):
-                    tells &= ~left_out
-            seen = (alone < 1.0) & tells
-            untested = int(np.count_nonzero(tells)) - int(np.count_nonzero(seen))
-            bound, error, alone = bound[seen], error[seen], alone[seen]
+            for want, got, bound, undecidable, is_free in _blocks(*arrays):
+                bound = bound / np.abs(want)
+                error = (got - want) / want
+                alone = np.abs(error) + bound
+                if some_are_left_out or not alone.max(initial=0.0) < 1.0:  # or there is a NaN
+                    tells = np.isfinite(want) & np.isfinite(bound) & (want != 0.0)
+                    tells &= ~(undecidable | is_free)
+                    seen = (alone < 1.0) & tells
+                    untested += int(np.count_nonzero(tells)) - int(np.count_nonzero(seen))
+                    bound, error, alone = bound[seen], error[seen], alone[seen]
+                less = min(less, float((bound - error).min(initial=math.inf)))
+                more = min(more, float((bound + error).min(initial=math.inf)))
+                beyond.append(alone)
+        alone = np.concatenate(beyond) if beyond else np.zeros(0)
         if not alone.size:
             return None
-        together = max(float((bound - error).min()), float((bound + error).min()))
-        alone = alone.ravel()
-        low, high = (alone.size - 1) // 2, alone.size // 2
-        alone.partition((low, high))
-        middle = float(alone[low] + alone[high]) / 2.0
-        return Power(middle, float(alone.max()), together, untested)
+        some = alone[:: max(alone.size // SAMPLE, 1)]
+        return Power(float(np.median(some)), float(alone.max()), max(less, more), untested)
 
     def finding(
         self, q: Quantity, at: tuple[str, str], verdict: Verdict, unit: float, **more: Any
@@ -210,3 +215,11 @@ class Measured:
 
 def _of_shape(a: Array, shape: tuple[int, ...]) -> NDArray:
     return a if isinstance(a, np.ndarray) and a.shape == shape else np.broadcast_to(a, shape)
+
+
+def _blocks(*arrays: Array) -> Iterator[tuple[NDArray, ...]]:
+    """Pieces of arrays that are broadcast to one shape, in one order."""
+    flags: Any = ["external_loop", "buffered", "zerosize_ok"]
+    read: Any = [["readonly"]] * len(arrays)
+    with np.nditer(arrays, flags, read, buffersize=BLOCK) as pieces:
+        yield from pieces
