@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.record`` runs every step in processes of its own: one for the plain step and
 one for the recorded step.  Memory is the peak above that of the process before its step.  Nothing
-is asserted.
+is asserted.  ``--write docs/reference/recordings.md`` puts the table there.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 import gradparity as gp
+
+from .evidence.tables import markdown, write
 
 __all__ = ["STEPS", "main"]
 
@@ -41,8 +44,8 @@ class Block(nn.Module):
         return torch.relu(self.bn2(self.conv2(y)) + self.down(x))
 
 
-def resnet() -> Callable[[], Any]:
-    """ResNet-18 on two images of 64 x 64."""
+def resnet(size: int) -> Callable[[], Any]:
+    """ResNet-18 on two images of this size."""
     widths = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1),
               (256, 512, 2), (512, 512, 1)]  # fmt: skip
     model = nn.Sequential(
@@ -50,7 +53,7 @@ def resnet() -> Callable[[], Any]:
         nn.MaxPool2d(3, 2, 1), *(Block(*width) for width in widths),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000),
     )  # fmt: skip
-    x, t = torch.randn(2, 3, 64, 64), torch.tensor([3, 7])
+    x, t = torch.randn(2, 3, size, size), torch.tensor([3, 7])
     return lambda: nn.functional.cross_entropy(model(x), t).backward()
 
 
@@ -86,8 +89,15 @@ def gpt(width: int, layers: int, tokens: int) -> Callable[[], Any]:
     return step
 
 
+TITLES = {
+    "resnet18": "ResNet-18, two images of 64 x 64",
+    "resnet18-224": "ResNet-18, two images of 224 x 224",
+    "gpt-tiny": "a GPT of two blocks, width 32, 2 x 16 tokens",
+    "gpt-256": "a GPT of four blocks, width 256, 2 x 128 tokens",
+}
 STEPS: dict[str, Callable[[], Callable[[], Any]]] = {
-    "resnet18": resnet,
+    "resnet18": lambda: resnet(64),
+    "resnet18-224": lambda: resnet(224),
     "gpt-tiny": lambda: gpt(32, 2, 16),
     "gpt-256": lambda: gpt(256, 4, 128),
 }
@@ -130,11 +140,13 @@ def main() -> None:
     """Print a line for each step and number format."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("names", nargs="*", default=list(STEPS), help="the steps; all by default")
     args = parser.parse_args()
     if args.one:
         print(json.dumps(measured(args.one[0], args.one[1], args.one[2] == "recorded")))
         return
+    rows = []
     for name in args.names:
         for dtype in ("float32", "float64"):
             plain, seen = (_in_process(name, dtype, recorded) for recorded in (False, True))
@@ -147,6 +159,13 @@ def main() -> None:
                 f"{seen['wrong']:.0f} findings without parity",
                 flush=True,
             )
+            figures = [seen["nodes"], 1e3 * plain["seconds"], time_ratio]
+            rows.append(
+                [f"{TITLES[name]}, {dtype}", *(f"{x:.0f}" for x in figures), f"{memory:.1f}"]
+            )
+    if args.write:
+        head = ["step", "nodes", "plain ms", "time", "memory"]
+        write(args.write, "price-torch", markdown(head, rows))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 ``python -m benchmarks.record_jax`` runs each in a process of its own: the plain gradient, compiled
 and called once; the recording; and the recording without taps.  The compilation cache is off, as it
 is the cold start that counts.  Memory is the peak above that of the process before.  Nothing is
-asserted.
+asserted.  ``--write docs/reference/recordings.md`` puts the table there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,8 +27,15 @@ import numpy as np
 
 import gradparity as gp
 
+from .evidence.tables import markdown, write
+
 __all__ = ["FUNCTIONS", "main"]
 
+TITLES = {
+    "gpt-tiny": "a GPT of two blocks, width 32, 16 tokens",
+    "gpt-256": "a GPT of two blocks, width 256, 128 tokens",
+    "gpt-deep": "a GPT of twelve blocks, width 64, 32 tokens",
+}
 #: What is measured in which process.
 KINDS = ("plain", "taps", "apart")
 
@@ -122,11 +130,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true", help="say where the time goes")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this file")
     parser.add_argument("names", nargs="*", default=list(FUNCTIONS), help="all by default")
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measured(*args.one, args.profile)))
+        name, kind = args.one
+        print(json.dumps(measured(name, kind, args.profile)))
         return
+    rows = []
     for name in args.names:
         plain, *others = (_in_process(name, kind, args.profile) for kind in KINDS)
         print(f"{name}: plain {plain['seconds']:.2f} s and {plain['MB']:.0f} MB", flush=True)
@@ -138,6 +149,12 @@ def main() -> None:
                 f"{seen['wrong']:.0f} findings without parity",
                 flush=True,
             )
+        price = [(s["seconds"] / plain["seconds"], s["MB"] / plain["MB"]) for s in others]
+        shown = [f"{each:.1f}" for pair in price for each in pair]
+        rows.append([TITLES[name], f"{others[0]['nodes']:.0f}", *shown])
+    if args.write:
+        head = ["function", "nodes", "time", "memory", "time, `taps=False`", "memory, `taps=False`"]
+        write(args.write, "price-jax", markdown(head, rows))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,7 @@ ETA = 0.01
 
 def mlp(widths: tuple[int, ...]) -> gp.Network:
     """Affine maps with ReLU between them, cross-entropy on logits."""
-    ops: list = []
+    ops: list[Any] = []
     for n_in, n_out in pairwise(widths):
         ops += [Affine(n_in, n_out), ReLU(subgradient="left")]
     return gp.layered(ops[:-1], CrossEntropy())
@@ -95,7 +97,7 @@ def jax_step(case: Case) -> Callable[[], object]:
     x, d = jnp.array(case.x), jnp.array(case.d.astype(np.int32))
 
     @jax.jit
-    def update(params):
+    def update(params: Any) -> Any:
         gradient = jax.grad(lambda p: divergence(apply(p, x), d).mean())(params)
         return jax.tree.map(lambda p, g: p - ETA * g, params, gradient)
 
@@ -160,7 +162,7 @@ def torch_gradcheck(case: Case, fast: bool) -> Callable[[], object]:
     names = [name for name, _ in module.named_parameters()]
     params = [p.detach().clone().requires_grad_() for p in module.parameters()]
 
-    def loss(*values):
+    def loss(*values: Any) -> Any:
         y = torch.func.functional_call(module, dict(zip(names, values, strict=True)), (x,))
         return torch.nn.functional.cross_entropy(y, d)
 
@@ -258,7 +260,7 @@ def depth_cost() -> None:
     }
     print(f"{many} nodes against {few}, float64; median seconds, and how many times longer")
     for name, step in steps.items():
-        t = race({str(n): lambda n=n, step=step: step(n) for n in (few, many)}, turns=3, least=0.1)
+        t = race({str(n): partial(step, n) for n in (few, many)}, turns=3, least=0.1)
         a, b = t[str(few)], t[str(many)]
         print(f"  {name:<10}{a:>10.2e}{b:>10.2e}{b / a:>8.1f}")
 

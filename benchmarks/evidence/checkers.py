@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import gradparity as gp
-from gradparity.comparisons.findings.finding import Finding
+from gradparity.comparisons.findings.finding import Finding, exit_code
 from gradparity.comparisons.judge.end_to_end import judge_end_to_end
 from gradparity.comparisons.judge.node_by_node import judge
 from gradparity.core import Case, Network, Trace, backprop
@@ -51,9 +51,7 @@ Gradients = Mapping[str, np.ndarray]
 
 def said(findings: Iterable[Finding]) -> str:
     """Summarise gradparity's answer, as its exit code does."""
-    return {0: RIGHT, 1: WRONG, 2: UNDECIDED}[
-        gp.comparisons.findings.finding.exit_code(list(findings))
-    ]
+    return {0: RIGHT, 1: WRONG, 2: UNDECIDED}[exit_code(list(findings))]
 
 
 def by_quantity(findings: Iterable[Finding]) -> dict[str, Finding]:

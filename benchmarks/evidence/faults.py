@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
 
@@ -78,21 +78,26 @@ def measure(given: Iterable[tuple[str, float, int, Case]], ends: Collection[str]
         for number, fault in enumerate((NONE, *FAULTS)):
             if kind != "small" and KIND_OF_NETWORK.get(fault, kind) != kind:
                 continue
-            wrong = right
+            wrong: dict[str, Trace | None] = {**right}
             if fault != NONE:
                 place = 100 * seed + number
                 wrong = {d: planted(both[d], right[d], fault, place) for d in DTYPES}
             for dtype, trace in wrong.items():
-                if trace is None:
+                alone = wrong["float64"]
+                if trace is None or alone is None:
                     continue
                 if fault != NONE and _equal(right[dtype], trace, both[dtype]):
                     counted.equivalent[dtype, fault] += 1
                     continue
-                in_float64 = (both["float64"], cache(lambda t=wrong["float64"]: t))
+                in_float64 = (both["float64"], cache(partial(_same, alone)))
                 asked = both[dtype], trace, want[dtype], in_float64
                 for checker, what in verdicts(*asked, kind in ends and seed == 0, kind == "small"):
                     counted.add(dtype, fault, scale, checker, what)
     return counted
+
+
+def _same(trace: Trace) -> Trace:
+    return trace
 
 
 def _equal(right: Trace, wrong: Trace, case: Case) -> bool:
@@ -105,7 +110,7 @@ def verdicts(
     case: Case,
     trace: Trace,
     want: Mapping[str, np.ndarray],
-    in_float64: tuple,
+    in_float64: tuple[Case, Callable[[], Trace]],
     end: bool,
     small: bool,
 ) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradparity.comparisons.explain.faults import faulty
-from gradparity.core import Affine, Case, Trace, backprop
+from gradparity.core import Affine, Case, Op, Trace, backprop
 
 __all__ = ["ORDERS", "summing"]
 
@@ -62,7 +62,7 @@ def summing(order: str) -> Callable[[Case], Trace]:
         columns = [add(a * b[:, j]) for j in range(b.shape[1])]
         return np.stack(columns, axis=-1)
 
-    def ordered(op: Affine) -> Affine:
+    def ordered(op: Affine) -> Op:
         return faulty(
             op,
             forward=lambda right, y, W, b: times(y, W) + b,

@@ -24,12 +24,18 @@ Change = Callable[[np.ndarray, int, Rng], np.ndarray]
 SINGLE = {"float64": 1e-11, "float32": 1e-5}
 
 
+def _is_parameter(site: FaultSite, letter: str) -> bool:
+    if site.kind != "parameter" or site.step is None:
+        return False
+    return bool(site.step.parameters[letter] == site.key.source)
+
+
 def _weight(case: Case, site: FaultSite) -> bool:
-    return site.kind == "parameter" and site.step.parameters["W"] == site.key.source
+    return _is_parameter(site, "W")
 
 
 def _bias(case: Case, site: FaultSite) -> bool:
-    return site.kind == "parameter" and site.step.parameters["b"] == site.key.source
+    return _is_parameter(site, "b")
 
 
 def _edge(case: Case, site: FaultSite) -> bool:
@@ -42,7 +48,7 @@ def _output(case: Case, site: FaultSite) -> bool:
 
 
 def _affine_edge(case: Case, site: FaultSite) -> bool:
-    return _edge(case, site) and isinstance(site.step.op, Affine)
+    return _edge(case, site) and site.step is not None and isinstance(site.step.op, Affine)
 
 
 def _sum(case: Case, site: FaultSite) -> bool:

@@ -24,7 +24,7 @@ def stamp(quick: bool, seeds: str) -> str:
     """Return versions and machine, without a date, so that the same run gives the same text."""
     size = "quick run" if quick else "full run"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    python = f"Python {platform.pythonversion_of()} on {platform.machine()}, {cores} cores"
+    python = f"Python {platform.python_version()} on {platform.machine()}, {cores} cores"
     return f"{size}; {', '.join(map(version_of, PACKAGES))}; {python}; {seeds}"
 
 

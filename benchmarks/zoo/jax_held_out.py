@@ -151,8 +151,8 @@ def _layers() -> Zoo:
         """Latents that attend to the inputs, and then to themselves."""
         n, x = import_module("flax.linen"), array(2, 9, 6)
 
-        class Perceiver(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class Perceiver(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any) -> Any:
                 own = self.param("latents", n.initializers.normal(1.0), (1, 4, 8))
                 z = own.repeat(len(x), 0)

@@ -45,8 +45,8 @@ def _linen() -> Zoo:
     def resnet() -> Any:
         n = nn()
 
-        class Block(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class Block(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any) -> Any:
                 def normed(x: Any) -> Any:
                     x = n.Conv(8, (3, 3), use_bias=False)(x)
@@ -62,8 +62,8 @@ def _linen() -> Zoo:
     def gpt() -> Any:
         n = nn()
 
-        class GPT(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class GPT(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, ids: Any) -> Any:
                 x = n.Embed(20, 16)(ids)
                 x = x + self.param("position", n.initializers.normal(), (ids.shape[1], 16))
@@ -100,8 +100,8 @@ def _linen() -> Zoo:
     def mixer() -> Any:
         n = nn()
 
-        class Mixer(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class Mixer(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any) -> Any:
                 x = n.Conv(12, (4, 4), strides=(4, 4))(x).reshape(len(x), -1, 12)
                 y = n.LayerNorm()(x).swapaxes(1, 2)
@@ -190,7 +190,7 @@ def _equinox() -> Zoo:
         return call
 
     def block(eqx: Any, k: Any) -> Any:
-        class Block(eqx.Module):  # type: ignore[name-defined,misc]
+        class Block(eqx.Module):
             attention: Any
             norm: Any
             mlp: Any

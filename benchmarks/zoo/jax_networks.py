@@ -25,8 +25,8 @@ def _linen() -> Zoo:
     def unet() -> Any:
         _, jnp, n = modules()
 
-        class UNet(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class UNet(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any) -> Any:
                 skips = []
                 for width in (4, 8):
@@ -44,8 +44,8 @@ def _linen() -> Zoo:
     def vit() -> Any:
         _, jnp, n = modules()
 
-        class ViT(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class ViT(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any) -> Any:
                 x = n.Conv(12, (4, 4), strides=(4, 4), padding="VALID")(x)
                 x = x.reshape(len(x), -1, 12)
@@ -70,8 +70,8 @@ def _linen() -> Zoo:
             cos, sin = jnp.cos(angle), jnp.sin(angle)
             return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
-        class Llama(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class Llama(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, ids: Any) -> Any:
                 embed = n.Embed(20, 16)
                 x = embed(ids)
@@ -95,8 +95,8 @@ def _linen() -> Zoo:
         """A switch of experts with a capacity, dispatched by one-hot products."""
         jax, jnp, n = modules()
 
-        class Switch(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class Switch(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any) -> Any:
                 gate = n.softmax(n.Dense(3)(x))
                 chosen = jax.nn.one_hot(gate.argmax(-1), 3, dtype=x.dtype)
@@ -120,14 +120,14 @@ def _linen() -> Zoo:
         """Layers whose parameters are stacked, with batch statistics and dropout, recomputed."""
         _, _, n = modules()
 
-        class Layer(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class Layer(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any, _: Any) -> Any:
                 y = n.BatchNorm(use_running_average=False)(n.Dense(8)(x))
                 return x + n.Dropout(0.2, deterministic=False)(n.relu(y)), None
 
-        class Stack(n.Module):  # type: ignore[name-defined,misc]
-            @n.compact  # type: ignore[untyped-decorator]
+        class Stack(n.Module):  # type: ignore[name-defined]
+            @n.compact
             def __call__(self, x: Any) -> Any:
                 layers = n.scan(
                     n.remat(Layer, prevent_cse=False),
@@ -178,7 +178,7 @@ def _nnx() -> Zoo:
     def decoder() -> Any:
         nnx, ids = import_module("flax.nnx"), integers(2, 6)
 
-        class Decoder(nnx.Module):  # type: ignore[name-defined,misc]
+        class Decoder(nnx.Module):  # type: ignore[name-defined]
             def __init__(self, rngs: Any) -> None:
                 self.embed = nnx.Embed(20, 8, rngs=rngs)
                 self.norms = nnx.List([nnx.LayerNorm(8, rngs=rngs) for _ in range(2)])
@@ -200,7 +200,7 @@ def _nnx() -> Zoo:
     def autoencoder() -> Any:
         nnx, jnp, x = import_module("flax.nnx"), import_module("jax.numpy"), array(2, 8, 8, 1)
 
-        class VAE(nnx.Module):  # type: ignore[name-defined,misc]
+        class VAE(nnx.Module):  # type: ignore[name-defined]
             def __init__(self, rngs: Any) -> None:
                 self.conv = nnx.Conv(1, 4, (3, 3), strides=2, rngs=rngs)
                 self.heads = nnx.Linear(64, 6, rngs=rngs)

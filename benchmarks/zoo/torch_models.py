@@ -63,7 +63,7 @@ def _torch() -> Zoo:
             {},
         ),
         "TransformerEncoder": lambda: (
-            nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32, **layer), 2),  # type: ignore[arg-type]
+            nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32, **layer), 2),
             (torch.randn(6, 2, 16),),
             {},
         ),
