@@ -16,10 +16,11 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, NoFormula, Operand, Place, Sum, Unjudged
 from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
+from .equations import Choice, Equation, Key, Scan, bind, is_float
 from .functions import function_call
 from .needed import FUNCTIONS
 from .primitives.table import Operands, rule_of
-from .taps import Choice, Equation, Key, Scan, Walk, bind, is_float
+from .taps import Walk
 from .unmapped import by_values, evaluated, wide_params
 
 __all__ = ["calls_of", "samples_of", "sums_of"]

@@ -22,9 +22,9 @@ from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from ....core.vocabulary.pointwise import Scale
 from ...mapped import Mapped, UnmappedError
+from .equations import bind, is_float
 from .needed import INLINED, closed
 from .primitives.table import Operands, rule_of
-from .taps import bind, is_float
 
 __all__ = ["evaluated", "function_call"]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,21 +13,121 @@ import numpy as np
 from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
 from .calls import calls_of, samples_of, sums_of
+from .equations import Key, Value, distinct_leaves, is_float
 from .returned import tell_of_returned
 from .tape import Tape
-from .taps import Key, Value, Walk, distinct_leaves, is_float
+from .taps import Walk
 from .trees import leaf_name
 
 __all__ = ["observe"]
 
-#: Evaluates a function on a walk, given leaves, constants and taps, and fills in values.
-Run: TypeAlias = Callable[[Walk, Sequence[Any], Sequence[Any], Any, Any], Value]
 #: Why a function cannot be recorded whose derivative rule uses what is outside of it.
 LEAKED = (
     "record: the rule of a custom_jvp or custom_vjp function in f uses a value of f that is no "
     "argument of the function, so it cannot be traced, nor can jax.grad(jax.jit(f)); make the "
     "value an argument, or return it from the forward rule as a residual"
 )
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A function as a jaxpr of the float leaves by which it is differentiated.
+
+    Attributes
+    ----------
+    chosen : positions of the arguments that hold them.
+    names, varied : of these leaves, and they themselves.
+    rest : the constants of the jaxpr.
+    """
+
+    chosen: tuple[int, ...]
+    jaxpr: Any
+    names: list[str]
+    varied: list[Any]
+    rest: list[Any]
+
+    @classmethod
+    def traced(
+        cls,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        argnums: int | Sequence[int],
+        has_aux: bool,
+    ) -> _Program:
+        """Trace a function."""
+        chosen = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
+        if not all(isinstance(i, int) and -len(args) <= i < len(args) for i in chosen):
+            raise TypeError(
+                f"record: argnums is {argnums!r}; give positions of the {len(args)} arguments of f"
+            )
+        chosen = tuple(i % len(args) for i in chosen)
+        flat, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
+        arrays = [_array(leaf) for _, leaf in flat]
+        active = [
+            i for i, x in enumerate(arrays)
+            if x is not None and flat[i][0][0].idx in chosen and is_float(x)
+        ]  # fmt: skip
+        if not active:
+            raise TypeError(
+                f"record: no argument at argnums={argnums!r} holds floats; jax.grad would refuse "
+                "them"
+            )
+        names = [leaf_name(flat[i][0]) for i in active]
+        names = [
+            n if names.count(n) == 1 else f"{n}_{i}" for i, n in zip(active, names, strict=True)
+        ]
+
+        def of_arrays(*xs: Any) -> Any:
+            leaves = [leaf for _, leaf in flat]
+            for i, x in zip(active, xs, strict=True):  # the others may be anything
+                leaves[i] = x
+            out = f(*jax.tree_util.tree_unflatten(tree, leaves))
+            if has_aux and not (isinstance(out, tuple) and len(out) == 2):
+                raise TypeError(
+                    f"record: has_aux=True, and f returned {received(out)}; return a pair"
+                )
+            return out[0] if has_aux else out
+
+        closed = jax.make_jaxpr(of_arrays)(*(arrays[i] for i in active))
+        if len(closed.out_avals) != 1 or closed.out_avals[0].shape != ():
+            shapes = [aval.shape for aval in closed.out_avals]
+            raise TypeError(f"record: f returned arrays of shapes {shapes}; return one scalar")
+        varied = [jnp.asarray(arrays[i]) for i in active]
+        return cls(chosen, closed.jaxpr, names, varied, list(closed.consts))
+
+    def run(
+        self, walk: Walk, varied: Sequence[Any], rest: Sequence[Any], taps: Any, values: Any
+    ) -> Value:
+        """Evaluate it on a walk, given leaves, constants and taps, and fill in the values."""
+        given = [Value(x, name, True) for x, name in zip(varied, self.names, strict=True)]
+        (loss,) = walk.run(self.jaxpr, rest, given, (), taps, values)
+        return loss
+
+    def surveyed(self, barrier: bool) -> tuple[Walk, dict[str, float]]:
+        """A walk that knows all taps, and the name of the loss with its factor."""
+        walk = Walk(barrier, self.names)
+        walk.branches = _branches(
+            lambda asking: self.run(asking, self.varied, self.rest, None, {}), self.jaxpr
+        )
+        ends: dict[str, float] = {}
+
+        def shaped(varied: Any, rest: Any) -> Any:
+            loss = self.run(walk, varied, rest, None, {})
+            if loss.active:
+                ends[loss.name] = 1.0
+            return loss.x
+
+        jax.eval_shape(shaped, self.varied, self.rest)
+        if walk.complex:
+            raise TypeError(
+                f"record: complex numbers are not judged, and f has them at {walk.complex}"
+            )
+        if not ends:
+            raise TypeError(
+                "record: the result of f does not depend on the floats of the arguments at argnums"
+            )
+        walk.share(ends)
+        return walk, ends
 
 
 def observe(
@@ -51,79 +152,15 @@ def observe(
     ------
     TypeError : `f` does not return one real scalar.
     """
-    chosen = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
-    if not all(isinstance(i, int) and -len(args) <= i < len(args) for i in chosen):
-        raise TypeError(
-            f"record: argnums is {argnums!r}; give positions of the {len(args)} arguments of f"
-        )
-    chosen = tuple(i % len(args) for i in chosen)
-    flat, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
-    arrays = [_array(leaf) for _, leaf in flat]
-    active = [
-        i for i, x in enumerate(arrays)
-        if x is not None and flat[i][0][0].idx in chosen and is_float(x)
-    ]  # fmt: skip
-    if not active:
-        raise TypeError(
-            f"record: no argument at argnums={argnums!r} holds floats; jax.grad would refuse them"
-        )
-    names = {i: leaf_name(flat[i][0]) for i in active}
-    names = {i: n if list(names.values()).count(n) == 1 else f"{n}_{i}" for i, n in names.items()}
-
-    def of_arrays(*xs: Any) -> Any:
-        leaves = [leaf for _, leaf in flat]
-        for i, x in zip(active, xs, strict=True):  # the others may be anything
-            leaves[i] = x
-        out = f(*jax.tree_util.tree_unflatten(tree, leaves))
-        if has_aux and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(f"record: has_aux=True, and f returned {received(out)}; return a pair")
-        return out[0] if has_aux else out
-
-    closed = jax.make_jaxpr(of_arrays)(*(arrays[i] for i in active))
-    if len(closed.out_avals) != 1 or closed.out_avals[0].shape != ():
-        shapes = [aval.shape for aval in closed.out_avals]
-        raise TypeError(f"record: f returned arrays of shapes {shapes}; return one scalar")
-
-    def run(
-        walk: Walk, varied: Sequence[Any], rest: Sequence[Any], taps: Any, values: Any
-    ) -> Value:
-        given = [Value(x, names[i], True) for i, x in zip(active, varied, strict=True)]
-        (loss,) = walk.run(closed.jaxpr, rest, given, (), taps, values)
-        return loss
-
-    varied = [jnp.asarray(arrays[i]) for i in active]
-    rest = list(closed.consts)
-    walk = Walk(barrier, names.values())
-    walk.branches = _branches(lambda asking: run(asking, varied, rest, None, {}), closed.jaxpr)
-    ends: dict[str, float] = {}
-
-    def shaped(varied: Any, rest: Any) -> Any:
-        loss = run(walk, varied, rest, None, {})
-        if loss.active:
-            ends[loss.name] = 1.0
-        return loss.x
-
-    jax.eval_shape(shaped, varied, rest)
-    if walk.complex:
-        raise TypeError(f"record: complex numbers are not judged, and f has them at {walk.complex}")
-    if not ends:
-        raise TypeError(
-            "record: the result of f does not depend on the floats of the arguments at argnums"
-        )
-    walk.share(ends)
+    program = _Program.traced(f, args, argnums, has_aux)
+    walk, ends = program.surveyed(barrier)
     try:
-        if taps:
-            values, grads, by_leaf = _together(walk, run, varied, rest)
-        else:
-            values, grads, by_name = _apart(walk, run, varied, rest, ends)
-            each = zip(active, varied, strict=True)
-            by_leaf = [by_name.get(names[i], jnp.zeros_like(x)) for i, x in each]
+        values, grads, leaves = (_together if taps else _apart)(walk, program, ends)
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(LEAKED) from error
-    leaves = dict(zip((names[i] for i in active), by_leaf, strict=True))
     _tell(listener, walk, values, grads, leaves, ends)
     if has_aux and listener.keeps_states:
-        tell_of_returned(listener, f, args, chosen)
+        tell_of_returned(listener, f, args, program.chosen)
 
 
 def _tell(
@@ -155,15 +192,15 @@ def _tell(
 
 
 def _together(
-    walk: Walk, run: Run, varied: list[Any], rest: list[Any]
-) -> tuple[dict[Key, Any], dict[Key, Any], Sequence[Any]]:
-    """The values of all equations, and the gradients by all taps and leaves, of one program."""
+    walk: Walk, program: _Program, ends: Mapping[str, float]
+) -> tuple[dict[Key, Any], dict[Key, Any], dict[str, Any]]:
+    """The values of all equations, and the gradients by all taps and by the leaves."""
     order = (*walk.equations, *walk.choices)
     restores: list[Callable[[Sequence[Any]], Any]] = []
 
     def tapped(varied: Any, taps: Any, rest: Any) -> Any:
         values: dict[Any, Any] = {}
-        loss = run(walk, varied, rest, dict(zip(walk.shapes, taps, strict=True)), values)
+        loss = program.run(walk, varied, rest, dict(zip(walk.shapes, taps, strict=True)), values)
         distinct, restore = distinct_leaves([values[key] for key in order])
         restores.append(restore)
         return loss.x, distinct
@@ -174,20 +211,22 @@ def _together(
         (_, distinct), (by_leaf, by_tap) = differentiated(varied, taps, rest)
         return distinct, by_leaf, by_tap
 
-    distinct, by_leaf, by_tap = jax.jit(both)(varied, rest)
+    distinct, by_leaf, by_tap = jax.jit(both)(program.varied, program.rest)
     values = dict(zip(order, restores[-1](distinct), strict=True))
-    return values, walk.with_shared(dict(zip(walk.shapes, by_tap, strict=True))), by_leaf
+    grads = walk.with_shared(dict(zip(walk.shapes, by_tap, strict=True)))
+    return values, grads, dict(zip(program.names, by_leaf, strict=True))
 
 
 def _apart(
-    walk: Walk, run: Run, varied: list[Any], rest: list[Any], ends: Mapping[str, float]
+    walk: Walk, program: _Program, ends: Mapping[str, float]
 ) -> tuple[dict[Key, Any], dict[Key, Any], dict[str, Any]]:
-    """The same of each equation alone, and the gradients of values by name."""
+    """The same of each equation alone."""
     tape = Tape(walk)
     values: dict[Key, Any] = {}
-    run(tape, varied, rest, {}, values)
+    program.run(tape, program.varied, program.rest, {}, values)
     grads, by_name = tape.back(ends)
-    return values, grads, by_name
+    leaves = zip(program.names, program.varied, strict=True)
+    return values, grads, {name: by_name.get(name, jnp.zeros_like(x)) for name, x in leaves}
 
 
 def _branches(run: Callable[[Walk], Value], jaxpr: Any) -> dict[tuple[Any, ...], int]:

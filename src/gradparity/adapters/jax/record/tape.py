@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .taps import Key, Value, Walk, bind, is_key
+from .equations import Key, Value, bind, is_key
+from .taps import Walk
 
 __all__ = ["Tape"]
 

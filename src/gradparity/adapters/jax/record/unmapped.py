@@ -13,9 +13,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import NoFormula
 from ...mapped import Mapped, UnmappedError
+from .equations import Equation, bind
 from .primitives.table import Operands
 from .solves import solved
-from .taps import Equation, bind
 
 __all__ = ["by_values", "evaluated", "wide_params"]
 
