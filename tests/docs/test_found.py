@@ -17,6 +17,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+jax = pytest.importorskip("jax")
+
 DOCS = Path(__file__).parents[2] / "docs"
 #: What PyTorch itself computes: the numbers are those of its version.
 FOUND = DOCS / "explanation" / "found.md"
@@ -47,6 +49,14 @@ def masked(text: str) -> str:
     text = re.sub(r"^gradparity .*?\n\n", "", text, flags=re.DOTALL)
     text = re.sub(r"\b(exact|rounding)\b", "right", text)
     return " ".join(re.sub(r"[-+]?\d[\d.e+-]*", "0", text).split())
+
+
+@pytest.fixture(autouse=True)
+def _jax_left_as_it_was() -> Iterator[None]:
+    """A page that asks for float64 gives it to no other test of this process."""
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
