@@ -641,7 +641,7 @@ class TestTensorsWithoutMemory:
 
 @pytest.mark.parametrize(
     "at",
-    ["_before", "_after", "_connect", "_arrived", "_left", "_copy_holders", "_adopt_graph",
+    ["_before", "_after", "_connect", "_arrived", "_left", "overwritten", "_adopt_graph",
      "_tell_of_sum"],
 )  # fmt: skip
 def test_an_error_of_the_observer_is_not_the_program_s(
@@ -649,6 +649,7 @@ def test_an_error_of_the_observer_is_not_the_program_s(
 ) -> None:
     from gradparity.adapters.torch.record.backward import Backward
     from gradparity.adapters.torch.record.observer import Observer
+    from gradparity.adapters.torch.record.waiting import Waiting
 
     def wrong(*args: Any) -> Any:
         raise ZeroDivisionError("planted")
@@ -656,7 +657,8 @@ def test_an_error_of_the_observer_is_not_the_program_s(
     W.grad = None
     in_place()
     plain, W.grad = W.grad, None
-    monkeypatch.setattr(Observer if hasattr(Observer, at) else Backward, at, wrong)
+    (owner,) = (each for each in (Observer, Backward, Waiting) if at in vars(each))
+    monkeypatch.setattr(owner, at, wrong)
     with gp.record() as seen:
         in_place()
     assert torch.equal(W.grad, plain)

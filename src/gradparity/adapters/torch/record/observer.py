@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import weakref
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -25,7 +23,7 @@ from torch.utils._python_dispatch import (
 )
 
 from ....core.network.calls import Listener, Place, Unjudged
-from .aten.tensors import is_of_others, memory_of, tensors_in
+from .aten.tensors import is_of_others, tensors_in
 from .backward import Backward
 from .functions import Function, name_and_op, wrapped_apply
 from .marks import Mark, Marks, names_of
@@ -35,6 +33,7 @@ from .places import Names, source_line
 from .quiet import Quiet, failed
 from .states import States
 from .views import index_of_view, is_written_view
+from .waiting import Waiting
 from .wrapped import wrapped_checkpoints, wrapped_hooks, wrapped_passes
 
 __all__ = ["Observer", "observing"]
@@ -62,8 +61,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self.marks = Marks()
         self._backward = Backward(listener, self.quiet, self.marks)
         self._pending: tuple[Observed, list[torch.Tensor]] | None = None
-        self._unused: list[weakref.ref[Observed]] = []
-        self._holders: defaultdict[int, list[weakref.ref[Observed]]] = defaultdict(list)
+        self._waiting = Waiting()
         self._hooks: list[Any] = []
         self._leaves: list[Any] = []
         self._functions: list[Function] = []
@@ -117,7 +115,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             return None
         for name in Observed.written(op, given):
             for tensor in tensors_in(given.get(name)):
-                self._copy_holders(tensor, source_line())
+                self._waiting.overwritten(tensor, source_line())
         if not needs or op._schema.name in NO_GRADIENT:
             return None
         if self._functions:
@@ -188,9 +186,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
     def _hook(self, observed: Observed, node: Any, mark: Mark) -> None:
         self.marks.set(node, mark)
         self._hooks.append(node.register_hook(self._backward.hook_of_op(observed, mark)))
-        self._unused.append(weakref.ref(observed))
-        for tensor in observed.tensors():
-            self._holders[memory_of(tensor)].append(weakref.ref(observed))
+        self._waiting.add(observed)
 
     def _connect_view(self, observed: Observed, view: torch.Tensor) -> None:
         """Hook both nodes of an op that wrote into a view: of its base, and of the new view."""
@@ -205,16 +201,6 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         place = Place(self.names.numbered("view"), "view", observed.place.module, "")
         again = Observed.of_view(place, observed.op, view, base, self.marks.name(node, 0))
         self._hook(again, view.grad_fn, Mark(place, {}))
-
-    def _copy_holders(self, tensor: torch.Tensor, by: str) -> None:
-        """Give a copy to all that hold this storage, which is about to be overwritten."""
-        memory = memory_of(tensor)
-        if not memory:
-            return
-        for ref in self._holders.pop(memory, []):
-            observed = ref()
-            if observed is not None:
-                observed.copy_storage(memory, by)
 
     def applied(self, apply: Any, kind: Any, args: Any, kwargs: Any) -> Any:
         """Watch a function with a backward of its own; see `Function`."""
@@ -320,7 +306,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
             self.settle()
             self._backward.tell_of_thread(outputs, source_line())
             self._backward.gradients.begin()
-            left = (observed for ref in self._unused if (observed := ref()) and not observed.done)
+            left = self._waiting.left()
             self.listener.expected(sum(t.numel() for each in left for t in each.tensors()))
         self._stepped_aside.append(_get_current_dispatch_mode() is self)
         if self._stepped_aside[-1]:
@@ -363,10 +349,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         """Tell of the ops that no backward has reached, and leave the program as it was."""
         with self.quiet():
             self.settle()
-            for ref in self._unused:
-                observed = ref()
-                if observed is not None and not observed.done:
-                    self._backward.tell_of_unused(observed)
+            for observed in self._waiting.left():
+                self._backward.tell_of_unused(observed)
             self.states.tell()
         for hook in self._hooks:
             hook.remove()
