@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gradparity as gp
 from gradparity.comparisons.findings.finding import Finding
+from gradparity.comparisons.measure.measured import Measured
 from gradparity.comparisons.report.causes import causes
 
 torch = pytest.importorskip("torch")
@@ -106,3 +108,27 @@ def test_a_wrong_gradient_elsewhere_is_not_excused() -> None:
     report = gp.check(seen)
     assert report.exit_code == 1
     assert causes(report)[0].finding.convention == "gradient-hook"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_mask_that_overflows_is_right(dtype: str) -> None:
+    """A mask of the lowest number is added twice, or cast to a format of fewer digits."""
+    low = getattr(torch, dtype)
+    x = torch.tensor([[0.1, 0.2, 0.3]], dtype=low, requires_grad=True)
+    mask = torch.tensor([[0.0, 0.0, torch.finfo(low).min]], dtype=low)
+    wide = torch.tensor([[0.0, 0.0, torch.finfo(torch.float64).min]], dtype=torch.float64)
+    with gp.record() as step:
+        y = (x + mask) + mask
+        z = (x.double() + wide).to(low)
+        assert y[0, 2] == z[0, 2] == -torch.inf
+        (torch.softmax(y.float(), -1) + torch.softmax(z.float(), -1)).square().sum().backward()
+    report = gp.check(step)
+    assert report.exit_code == 0, report
+
+
+def test_an_infinite_result_below_the_largest_number_is_wrong() -> None:
+    want = np.array([1e38, 3e38, 4e38, 4e38, -4e38])
+    got = np.array([np.inf, np.inf, np.inf, -np.inf, -np.inf])
+    measured = Measured.of(got, want, np.full(5, 1e30), 3.4028234663852886e38)
+    assert measured.outside.tolist() == [True, True, False, False, False]
+    assert np.broadcast_to(measured.undecidable, 5).tolist() == [False, False, False, True, False]

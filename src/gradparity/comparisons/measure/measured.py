@@ -60,7 +60,8 @@ class Measured:
         """Measure the distance from the reference; `largest` is the largest finite number.
 
         `masked` : an infinite reference with a bound of zero is given data, such as a mask, and is
-        exact; so is a NaN, whatever `masked` is.
+        exact; so is a NaN, whatever `masked` is.  An infinite result is right where the bound
+        reaches beyond the largest number.
         """
         got, bound = np.asarray(got, dtype=np.float64), np.asarray(bound)
         undecidable: Array = np.False_
@@ -70,8 +71,12 @@ class Measured:
                 given = np.isinf(want) & (bound == 0.0) & masked
                 moved = np.isnan(want) & np.isnan(got) & (bound == 0.0)  # a NaN that was given
                 inside = (error <= bound) & np.isfinite(got)  # whatever the truth is, it is right
-                undecidable = ~(np.abs(want) + bound < largest) & ~given & ~inside & ~moved
-                error = np.where((got == want) | moved, 0.0, error)  # equal infinities
+                size = np.abs(want)
+                most = size + bound
+                beyond = np.where(np.isfinite(bound), most, size) > largest
+                overflowed = beyond & np.isinf(got) & (got * want > 0.0) & np.isfinite(want)
+                undecidable = ~(most < largest) & ~given & ~inside & ~moved & ~overflowed
+                error = np.where((got == want) | moved | overflowed, 0.0, error)  # equal infinities
                 error = np.where(given & np.isnan(error), np.inf, error)
         return cls(got, want, error, bound, undecidable)
 
@@ -167,7 +172,9 @@ class Measured:
                 error = (got - want) / want
                 alone = np.abs(error) + bound
                 if some_are_left_out or not alone.max(initial=0.0) < 1.0:  # or there is a NaN
-                    tells = np.isfinite(want) & np.isfinite(bound) & (want != 0.0)
+                    tells = (
+                        np.isfinite(got) & np.isfinite(want) & np.isfinite(bound) & (want != 0.0)
+                    )
                     tells &= ~(undecidable | is_free)
                     seen = (alone < 1.0) & tells
                     untested += int(np.count_nonzero(tells)) - int(np.count_nonzero(seen))
