@@ -382,3 +382,26 @@ def test_scans_in_scans_are_sampled_together() -> None:
 
     words = gp.record(f, jnp.ones(2)).coverage_in_words
     assert words.endswith("nodes judged; of a scan of 90 steps, 64 were judged")
+
+
+def decaying(w: Any, xs: Any) -> Any:
+    return jax.lax.scan(lambda c, x: (w * c + x, c.mean()), jnp.zeros(4), xs)[1].mean()
+
+
+def collecting(w: Any, xs: Any) -> Any:
+    def step(c: Any, x: Any) -> Any:
+        return 0.99 * c + jnp.tanh(w * x), c.sum()
+
+    return jax.lax.scan(step, jnp.zeros(4), xs)[1].mean()
+
+
+@pytest.mark.parametrize("taps", [True, False])
+@pytest.mark.parametrize("steps", [9, 10, 65])
+@pytest.mark.parametrize("loss", [decaying, collecting])
+def test_the_uses_of_a_carry_may_be_added_up_twice(
+    loss: Callable[..., Any], steps: int, taps: bool
+) -> None:
+    """XLA adds them for the tap and for the step before, once with a fused multiplication."""
+    xs = jax.random.normal(jax.random.key(1), (steps, 4))
+    report = gp.check(gp.record(loss, jnp.array([0.5, 0.6, 0.7, 0.8]), xs, taps=taps))
+    assert report.exit_code == 0, report.diagnosis()

@@ -20,6 +20,8 @@ from ..measure.levels import Levels
 
 __all__ = ["findings_of_sum"]
 
+HOOK = "; a hook on a node of autograd (grad_fn.register_hook) can do this"
+
 
 def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     """The verdict on the gradient that arrived at a value: the sum over its uses."""
@@ -51,7 +53,7 @@ def findings_of_sum(total_of: Sum, allow: Sequence[str] = ()) -> Finding:
     if total_of.changed:
         return replace(found, verdict=Verdict.MISMATCH, note=f"something wrote into {left}")
     several = "the sum of " if len(total_of.parts) > 1 else ""
-    why = "; a hook on a node of autograd (grad_fn.register_hook) can do this"
+    why = HOOK if total_of.hookable else ""
     return replace(found, note=f"it is not {several}{left}{why}")
 
 

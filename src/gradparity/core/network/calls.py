@@ -143,6 +143,7 @@ class Sum:
     changed : whether something wrote into it on its way.
     accumulated : whether it is what a leaf holds after a gradient was added to what was there.
     writer : what else has written into it during the pass; "" for nothing.
+    hookable : whether the program can have changed it by a hook that is not seen.
     """
 
     place: Place
@@ -156,6 +157,7 @@ class Sum:
     changed: bool = False
     accumulated: bool = False
     writer: str = ""
+    hookable: bool = True
 
     @cached_property
     def is_its_part(self) -> bool:

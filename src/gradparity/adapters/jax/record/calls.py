@@ -293,7 +293,7 @@ def sums_of(
         place = Place(name) if arrival is None else _place(walk, arrival)
         yield _sum(place, name, parts, nodes, got, final=name in leaves)
     for key, scan in walk.scans.items():
-        yield from _links(scan, key, grads)
+        yield from _links(walk, scan, key, grads)
     for key, choice in walk.choices.items():
         yield from _links_of_branches(choice, key, grads)
 
@@ -303,7 +303,14 @@ def _sum(
 ) -> Sum:
     precision = format_of(got, *parts)
     return Sum(
-        place, name, tuple(map(numbers, parts)), tuple(nodes), numbers(got), precision, final
+        place,
+        name,
+        tuple(map(numbers, parts)),
+        tuple(nodes),
+        numbers(got),
+        precision,
+        final,
+        hookable=False,
     )
 
 
@@ -316,7 +323,7 @@ def _place(walk: Walk, key: Key) -> Place:
     return walk.choices[path if path in walk.choices else path[:-1]].place
 
 
-def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
+def _links(walk: Walk, scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
     """The sums of gradients around a scan: between steps, into its body, and out of it."""
     axis, node = scan.depth, scan.node
 
@@ -326,26 +333,37 @@ def _links(scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterator[Sum]:
     def gradient(side: str, k: int) -> Any:
         return grads.get((*key, side, k))
 
+    def by_use(side: str, k: int) -> list[Any]:
+        """The gradients by the uses inside, or their sum; at each step, in a first axis.
+
+        XLA adds them up for the tap, and once more for the step before.
+        """
+        uses = walk.uses.get(f"{node}.{side}{k}", [])
+        found = [gradient(side, k)] if len(uses) < 2 else [grads[use] for use, _ in uses]
+        return [jnp.moveaxis(each, axis, 0) for each in found]
+
     n = max((k[-1] for k in grads if k[:-2] == key), default=-1) + 1
     for k in range(n):
         outside = gradient("in", k)
         if outside is not None and k < scan.constants:
-            inside = jnp.moveaxis(gradient("const", k), axis, 0)
-            yield linked(f"in{k}", list(inside), outside)
+            inside = by_use("const", k)
+            yield linked(f"in{k}", [step for each in inside for step in each], outside)
         elif outside is not None and k >= scan.constants + scan.carries:
-            yield linked(f"in{k}", [gradient("xs", k)], outside)
+            yield linked(f"in{k}", [jnp.moveaxis(x, 0, axis) for x in by_use("xs", k)], outside)
     for i in range(scan.carries):
-        carry, result = gradient("carry", scan.constants + i), gradient("res", i)
-        if carry is None or result is None:
+        k = scan.constants + i
+        result = gradient("res", i)
+        if gradient("carry", k) is None or result is None:
             continue
-        carry, result = (jnp.moveaxis(a, axis, 0) for a in (carry, result))
-        if not len(carry):
+        carry, result = by_use("carry", k), jnp.moveaxis(result, axis, 0)
+        if not len(result):
             continue  # a scan of no steps
-        carry, result = (a[::-1] if scan.reverse else a for a in (carry, result))
-        yield linked(f"carry{i}", [carry[1:]], result[:-1])
-        first, last = gradient("in", scan.constants + i), gradient("out", i)
+        if scan.reverse:
+            carry, result = [each[::-1] for each in carry], result[::-1]
+        yield linked(f"carry{i}", [each[1:] for each in carry], result[:-1])
+        first, last = gradient("in", k), gradient("out", i)
         if first is not None:
-            yield linked(f"in{scan.constants + i}", [carry[0]], first)
+            yield linked(f"in{k}", [each[0] for each in carry], first)
         if last is not None:
             yield linked(f"res{i}", [last], result[-1])
     for i in range(scan.carries, n):
