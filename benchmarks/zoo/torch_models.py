@@ -175,9 +175,9 @@ TIMM: dict[str, tuple[int, dict[str, Any]]] = {
         {"img_size": 64, "depth": 3, "embed_dim": 96, "num_heads": 3},
     ),
     "eva02_tiny_patch14_224": (56, {"img_size": 56, "depth": 3}),
-    "mixer_s32_224": (64, {"img_size": 64, "num_blocks": 3, "embed_dim": 128}),
-    "resmlp_12_224": (64, {"img_size": 64, "num_blocks": 3, "embed_dim": 128}),
-    "gmlp_ti16_224": (64, {"img_size": 64, "num_blocks": 4}),
+    "mixer_s32_224": (64, {"img_size": 64}),
+    "resmlp_12_224": (64, {"img_size": 64}),
+    "gmlp_ti16_224": (64, {"img_size": 64}),
     "cait_xxs24_224": (64, {"img_size": 64, "depth": 4}),
     "xcit_nano_12_p16_224": (64, {"img_size": 64, "depth": 3}),
 }
