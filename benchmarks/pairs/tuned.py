@@ -1,9 +1,7 @@
-"""Pairs of programs that compute the same, and faults planted in the second one."""
+"""The pairs that the comparison was tuned on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,103 +10,28 @@ import numpy as np
 import torch
 from torch import nn
 
-import gradparity as gp
+from .pair import (
+    Fault,
+    Pair,
+    Pairs,
+    array,
+    conv,
+    dense,
+    hwio,
+    jax_side,
+    norm_of,
+    normal,
+    stirred,
+    tensor,
+    torch_side,
+)
 
 F = nn.functional
 
-__all__ = ["PAIRS", "Fault", "Pair"]
+__all__ = ["PAIRS"]
 
-
-@dataclass(frozen=True)
-class Fault:
-    """What has to be found.
-
-    Attributes
-    ----------
-    place : matches the op or node at which the programs part, in one or the other.
-    cause : matches the reason.
-    """
-
-    place: str
-    cause: str
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two programs.
-
-    Attributes
-    ----------
-    one : records the first.
-    other : records the second, with a fault or with none ("").
-    faults : by name.
-    harmless : changes of the second program that leave it right.
-    """
-
-    one: Callable[[], Any]
-    other: Callable[[str], Any]
-    faults: dict[str, Fault]
-    harmless: tuple[str, ...] = ()
-
-
-PAIRS: dict[str, Callable[[], Pair]] = {}
-
-
-def pair(make: Callable[[], Pair]) -> Callable[[], Pair]:
-    PAIRS[make.__name__] = make
-    return make
-
-
-def normal(*shape: int, seed: int = 0) -> Any:
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def stirred(model: Any) -> Any:
-    """The model with parameters that are not ones and zeros, which would hide a swap."""
-    model = model.double()
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for p in model.parameters():
-            p += 0.1 * torch.randn_like(p)
-    return model
-
-
-def tensor(a: Any) -> Any:
-    return torch.tensor(
-        np.asarray(a), dtype=torch.float64 if np.asarray(a).dtype.kind == "f" else None
-    )
-
-
-def array(t: Any) -> Any:
-    return jnp.asarray(t.detach().numpy())
-
-
-def torch_side(f: Callable[..., Any], *args: Any, name: str = "torch") -> Any:
-    return gp.record(f, *args, keep=True, name=name)
-
-
-def jax_side(f: Callable[..., Any], params: Any, name: str = "jax") -> Any:
-    return gp.record(f, params, keep=True, name=name)
-
-
-def dense(layer: Any) -> Any:
-    return {"w": array(layer.weight).T, "b": array(layer.bias)}
-
-
-def norm_of(layer: Any) -> Any:
-    return {"scale": array(layer.weight), "bias": array(layer.bias)}
-
-
-def hwio(conv: Any) -> Any:
-    return {"w": array(conv.weight).transpose(2, 3, 1, 0), "b": array(conv.bias)}
-
-
-def conv(x: Any, w: Any, stride: int, pad: Any, dilation: int = 1, groups: int = 1) -> Any:
-    layout = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(
-        x, w, (stride, stride), pad, rhs_dilation=(dilation, dilation),
-        feature_group_count=groups, dimension_numbers=layout,
-    )  # fmt: skip
+PAIRS = Pairs()
+pair = PAIRS.add
 
 
 # ---- the fifteen cases ----------------------------------------------------------------------
