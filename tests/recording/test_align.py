@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,11 @@ import gradparity as gp
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
 
-from .pairs import PAIRS, Fault, Pair  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.pairs.pair import Fault, Pair  # noqa: E402
+from benchmarks.pairs.tuned import PAIRS  # noqa: E402
+
+sys.path.pop(0)
 
 TUNED = ("cnn", "block")
 MADE: dict[tuple[str, str], Any] = {}
