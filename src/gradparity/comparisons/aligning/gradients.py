@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
@@ -34,7 +35,11 @@ NUMBERS_OF_A_VALUE = 4
 
 
 def together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Each array, and two or three of one size as one: q, k and v may be packed."""
+    """Each array, and several of one size as one.
+
+    Two or three of any names, as q, k and v may be packed, and all that differ in a number of their
+    names, as layers and experts may be stacked.
+    """
     found = dict(arrays)
     by_size: dict[int, list[str]] = {}
     for name, array in arrays.items():
@@ -45,6 +50,14 @@ def together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
                 for some in combinations(names, n):
                     joined = [arrays[name].ravel() for name in some]
                     found["+".join(some)] = np.concatenate(joined)
+    stacks: dict[tuple[str, int], list[str]] = {}
+    for name, array in arrays.items():
+        for digits in re.finditer(r"\d+", name):
+            numbered = f"{name[: digits.start()]}#{name[digits.end() :]}"
+            stacks.setdefault((numbered, array.size), []).append(name)
+    for names in stacks.values():
+        if len(names) > 3:
+            found["+".join(names)] = np.concatenate([arrays[name].ravel() for name in names])
     return found
 
 
