@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -18,7 +19,7 @@ from .causes import changes, numbers_in, two_at_once
 from .conventions import interleaved
 from .edits import Edit, values_of
 from .replay import FAILED, replayed
-from .values import Partners, Program, Sorted, sorted_elements
+from .values import Partners, Program, Sorted, are_near, sorted_elements
 
 __all__ = ["Side"]
 
@@ -244,8 +245,18 @@ class Side:
                 if self._pairs(call.names[0], z, other) or (
                     edit.far and self._loss_pairs(call, edit, other)
                 ):
-                    yield edit
+                    yield self._plainly(edit, call, y, z)
             yield from self._factors(call, y, other)
+
+    def _plainly(self, edit: Edit, call: Call, y: tuple[NDArray, ...], z: NDArray) -> Edit:
+        """The change; "left out" where another argument makes the node give its input back."""
+        same = (a for a in y if a.dtype.kind == "f" and are_near(a, z, self.near))
+        argument = type(edit.op) is type(call.op) and edit.op != call.op and not edit.inputs
+        if not argument or isinstance(call.op, Movement) or next(same, None) is None:
+            return edit
+        return replace(
+            edit, said=f"{call.op.name}: left out {{there}}, or {edit.said}", plain=False
+        )
 
     def causes_before(self, call: Call, other: Side) -> Iterator[tuple[str, Edit]]:
         """(node, change) of those before a node with which its value has a partner.
