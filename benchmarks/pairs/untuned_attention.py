@@ -38,11 +38,8 @@ pair = PAIRS.add
 class Vision(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.patch, self.qkv, self.proj = (
-            nn.Conv2d(2, 8, 2, 2),
-            nn.Linear(8, 24, bias=False),
-            nn.Linear(8, 8),
-        )
+        self.patch, self.qkv = nn.Conv2d(2, 8, 2, 2), nn.Linear(8, 24, bias=False)
+        self.proj = nn.Linear(8, 8)
         self.n1, self.n2, self.head = nn.LayerNorm(8), nn.LayerNorm(8), nn.Linear(8, 3)
         self.pos = nn.Parameter(torch.zeros(1, 9, 8))
 

@@ -102,10 +102,8 @@ def stem() -> Pair:
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.conv2 = (
-            nn.Conv2d(4, 6, 3, 2, 1, bias=False),
-            nn.Conv2d(6, 6, 3, 1, 1, bias=False),
-        )
+        self.conv1 = nn.Conv2d(4, 6, 3, 2, 1, bias=False)
+        self.conv2 = nn.Conv2d(6, 6, 3, 1, 1, bias=False)
         self.bn1, self.bn2, self.bn3 = (nn.BatchNorm2d(6) for _ in range(3))
         self.short, self.fc = nn.Conv2d(4, 6, 1, 2, bias=False), nn.Linear(6, 4)
 
@@ -260,10 +258,8 @@ def resized_unet() -> Pair:
         before = conv(jnp.asarray(x), p, "a")
         skip = jax.nn.relu(before)
         y = jax.nn.relu(conv(max_pool(skip), p, "b"))
-        if fault == "resize":
-            y = jax.image.resize(y, (2, 6, 8, 8), "nearest")
-        elif fault == "bilinear":
-            y = jax.image.resize(y, (2, 6, 8, 8), "bilinear")
+        if fault in ("resize", "bilinear"):
+            y = jax.image.resize(y, (2, 6, 8, 8), "nearest" if fault == "resize" else fault)
         else:
             y = jnp.repeat(jnp.repeat(y, 2, 2), 2, 3)
         y = jax.nn.relu(conv(y, p, "c"))
