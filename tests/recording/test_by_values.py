@@ -177,3 +177,43 @@ def test_many_of_one_kind_are_not_all_asked() -> None:
         y.sum().backward()
     assert seen.by_values == {"aten.special_i1.default": 50}
     assert len(seen.unjudged) == 10
+
+
+class InChunks(torch.autograd.Function):
+    """A cross-entropy of logits x W, whose gradients are computed chunk by chunk in its forward."""
+
+    by = 1.0
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any, t: Any) -> Any:
+        loss, dx, dw = 0.0, torch.zeros_like(x), torch.zeros_like(w)
+        for i in range(0, x.shape[0], 2):
+            z = x[i : i + 2] @ w
+            loss = loss + torch.nn.functional.cross_entropy(z, t[i : i + 2], reduction="sum")
+            d = z.softmax(-1)
+            d[torch.arange(z.shape[0]), t[i : i + 2]] -= 1
+            dx[i : i + 2] = d @ w.T
+            dw += x[i : i + 2].T @ d
+        ctx.save_for_backward(dx, dw)
+        return loss
+
+    @classmethod
+    def backward(cls, ctx: Any, d: Any) -> Any:
+        dx, dw = ctx.saved_tensors
+        return cls.by * d * dx, d * dw, None
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("by", [1.0, 1.01])
+def test_a_gradient_that_cancels_is_held_to_its_size_elsewhere(by: float, alike: bool) -> None:
+    """With equal weights every gradient by x is zero but for roundings, whatever its factor."""
+    torch.manual_seed(0)
+    function: Any = type("InChunks", (InChunks,), {"by": by})
+    x = torch.randn(5, 7, requires_grad=True)
+    w = torch.full((7, 9), 0.7) if alike else torch.randn(7, 9)
+    with gp.record() as seen:
+        function.apply(x, w.requires_grad_(), torch.tensor([0, 3, 8, 2, 5])).backward()
+    report = gp.check(seen)
+    assert x.grad is not None
+    assert (float(x.grad.abs().max()) < 1e-6) is alike
+    assert report.exit_code == (by != 1.0 and not alike), report.diagnosis()

@@ -17,7 +17,7 @@ from ...core.network.calls import Call
 from ...core.network.quantity import Quantity
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
-from .lines import AGREE, LINES, Slope, is_rough, slope
+from .lines import AGREE, LINES, Slope, is_rough, slope, typical_slope
 from .meant import declared, is_piecewise_constant, of_steps
 
 __all__ = ["findings_by_values"]
@@ -32,6 +32,8 @@ ROUGH = "differences of its values do not settle its gradient"
 ABSENT = "it cannot be evaluated by itself in float64"
 #: A derivative along a line that is off by this part is wrong, if the op is well-conditioned.
 OFF = 1e-3
+#: Roundings that a gradient may have.
+ROUNDINGS = 64
 #: Values that differ by more when the op is evaluated again are those of another function.
 SAME = 0.05
 
@@ -82,7 +84,7 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
     array = np.asarray(operand.array, np.float64)
     got = np.zeros(array.shape) if operand.gradient is None else np.asarray(operand.gradient)
     got = got.astype(np.float64)
-    room = max(10 * AGREE, 64 * Precision.of(call.precision).unit, 30 * apart)
+    room = max(10 * AGREE, ROUNDINGS * Precision.of(call.precision).unit, 30 * apart)
     for within in _structures(array):
         known = _along(call, position, got, within)
         if _are_right(known, room):
@@ -104,6 +106,9 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
         return as_convention(wrong, [of_steps(call, position, got)], allow)
     if not all(s.settled for s in known):
         return ROUGH
+    lost = ROUNDINGS * Precision.of(call.precision).unit * typical_slope(call, position, within)
+    if all(abs(s.measured - s.got) <= lost for s in known):
+        return f
     worst = max(known, key=_off)
     if _off(worst) <= max(OFF, 10 * room):
         return ROUGH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call
 
-__all__ = ["AGREE", "LINES", "Slope", "agree", "is_rough", "slope", "slopes_near"]
+__all__ = ["AGREE", "LINES", "Slope", "agree", "is_rough", "slope", "slopes_near", "typical_slope"]
 
 #: Lines that a function is evaluated along.
 LINES = 3
@@ -87,6 +88,31 @@ def slope(
     settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
     settled = settled and not _bends(call, position, direction, STEP * size, scale)
     return Slope(measured, float((got * direction).sum()), known, scale, settled)
+
+
+def typical_slope(call: Call, position: int, within: Within | None = None) -> float:
+    """The largest derivative along lines at other inputs, as far away as these are large.
+
+    Where terms cancel, the roundings of a gradient are of the size that it has elsewhere.
+    """
+    found = 0.0
+    for seed in range(LINES):
+        rng = np.random.default_rng(seed)
+        arrays = [_moved_away(np.asarray(o.array), rng) for o in call.inputs]
+        y = np.asarray(call.inputs[position].array, np.float64)
+        if within is not None:
+            arrays[position] = y + within(arrays[position] - y)
+        inputs = [replace(o, array=a) for o, a in zip(call.inputs, arrays, strict=True)]
+        elsewhere = replace(call, inputs=tuple(inputs))
+        direction = _direction(y, seed, within)
+        step = STEP * _size(y)
+        measured, _ = _differences(elsewhere, position, arrays[position], direction, step)
+        found = max(found, abs(measured)) if math.isfinite(measured) else found
+    return found
+
+
+def _moved_away(a: NDArray, rng: np.random.Generator) -> NDArray:
+    return a + _size(a) * rng.uniform(-1.0, 1.0, a.shape) if a.dtype.kind == "f" else a
 
 
 def is_rough(
