@@ -116,6 +116,42 @@ print(jax.grad(after_a_step)(params)["b"])
 """,
 }  # fmt: skip
 
+RIGHT |= {
+    f"once per call, {how}": MODEL + f"""
+from collections import deque
+
+class Once:
+    def __init__(self):
+        self.parts = deque([labels])
+
+    def __call__(self, params, x):
+        print("called")
+        return loss(params, x, self.parts.popleft())
+
+def gradient(params, x):
+    return jax.grad(Once())(params, x)
+
+print({call}(params, x)["b"])
+"""
+    for how, call in [("plain", "gradient"), ("jit", "jax.jit(gradient)")]
+}  # fmt: skip
+
+#: It cannot be traced, and its first call has used up what it holds.
+UNTRACEABLE = (
+    MODEL
+    + """
+def once():
+    parts = [labels]
+    def loss_of(params):
+        found = loss(params, x, parts.pop())
+        print("called")
+        return found if found > 0 else -found
+    return loss_of
+
+print(jax.grad(once())(params)["b"].shape)
+"""
+)
+
 WRONG = MODEL + """
 @jax.custom_vjp
 def cube(x):
@@ -153,7 +189,11 @@ def found_in(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", [n if n == "jit" else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT]
+    "name",
+    [
+        n if n in ("jit", "once per call, plain") else pytest.param(n, marks=pytest.mark.slow)
+        for n in RIGHT
+    ],
 )
 def test_a_right_script_exits_with_0_and_its_output_is_its_own(name: str, tmp_path: Path) -> None:
     if name == "loop in jit":
@@ -240,6 +280,11 @@ print(float(jax.grad(branches)(3.0)))
 """
         found = watch(tmp_path, MODEL + source)
         assert (found.returncode, found.stdout) == (2, "2.0\n"), found.stderr
+        assert "no report" in found.stderr
+
+    def test_the_script_goes_on_with_what_its_function_held(self, tmp_path: Path) -> None:
+        found = watch(tmp_path, UNTRACEABLE)
+        assert (found.returncode, found.stdout) == (2, "called\n(3,)\n"), found.stderr
         assert "no report" in found.stderr
 
     def test_that_of_the_script_wins(self, tmp_path: Path) -> None:

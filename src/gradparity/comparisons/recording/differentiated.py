@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import ctypes
 import io
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
-from functools import partial, wraps
+from functools import wraps
 from inspect import signature
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from .recording import Recording
 
+if TYPE_CHECKING:
+    from ...adapters.jax.record.traced import Replay, Traced
+
 __all__ = ["Differentiated"]
 
-#: Gives a function and its arguments.
-Replay: TypeAlias = Callable[[], tuple[Callable[..., Any], Any]]
 #: The functions of `jax` whose results are followed.
 MAKERS = ("grad", "value_and_grad")
 
@@ -98,17 +100,20 @@ class Differentiated:
 
         @wraps(plain)
         def making(*args: Any, **options: Any) -> Any:
-            made = plain(*args, **options)
             if self._done:
-                return made
+                return plain(*args, **options)
             given = taken.bind(*args, **options)
             given.apply_defaults()
             fun, argnums, has_aux = (given.arguments[k] for k in ("fun", "argnums", "has_aux"))
-            return self._followed(made, fun, argnums, has_aux)
+            if not callable(fun):
+                return plain(*args, **options)
+            seen = _Seen(fun, argnums, has_aux)
+            given.arguments["fun"] = seen.once
+            return self._followed(plain(*given.args, **given.kwargs), seen)
 
         return making
 
-    def _followed(self, made: Any, fun: Any, argnums: Any, has_aux: bool) -> Callable[..., Any]:
+    def _followed(self, made: Any, seen: _Seen) -> Callable[..., Any]:
         @wraps(made)
         def followed(*args: Any, **kwargs: Any) -> Any:
             if self._done or self._inside:
@@ -118,29 +123,45 @@ class Differentiated:
                 return made(*args, **kwargs)
             self._inside = True
             try:
-                out = made(*args, **kwargs)
-                try:
-                    numeric = not _traces((args, kwargs, out))
-                    self._called(partial(fun, **kwargs), args, argnums, has_aux, numeric)
-                except Exception as error:  # the program itself is not to end because of it
-                    self._failed(error)
+                return self._called(made, seen, args, kwargs)
             finally:
                 self._inside = False
-            return out
 
         return followed
 
-    def _called(self, f: Any, args: Any, argnums: Any, has_aux: bool, numeric: bool) -> None:
-        """A call has returned: count it, and record it if it is the one, now or when it runs."""
-        several = isinstance(argnums, Sequence)
-        chosen = tuple(int(i) % len(args) for i in (argnums if several else (argnums,)))
-        if not numeric:
-            with redirect_stdout(io.StringIO()):  # f is called once more
-                _hand_over(f, args, chosen, has_aux, partial(self._delivered, chosen))
-        elif self._counted():
-            with redirect_stdout(io.StringIO()):
-                recording = self._recorded(f, args, chosen, has_aux)
-            self.judged(recording)
+    def _called(self, made: Any, seen: _Seen, args: Any, kwargs: Any) -> Any:
+        """Call what JAX made; count the call, and record it if it is the one, now or when it runs.
+
+        The program never calls a function twice, as the first call may use up what it holds; only
+        if it cannot be traced, it is called as it is, with what it held.
+        """
+        from ...adapters.jax.record.traced import held, restore, traces
+
+        numeric = not traces((args, kwargs))
+        kept = held(seen.fun)
+        try:
+            with redirect_stdout(io.StringIO()) as printed:
+                traced = seen.by(args, kwargs)
+                out = made(*args, **kwargs)
+        except Exception as error:
+            restore(kept)
+            seen.call = None
+            out = made(*args, **kwargs)  # if this raises, the call does not count
+            if not numeric or self.passes + 1 == self.step:
+                self._failed(error)
+            else:
+                self._counted()
+            return out
+        sys.stdout.write(printed.getvalue())
+        try:
+            if not numeric or not traced.is_numeric:
+                argnums = seen.chosen(args)
+                traced.hand_over(lambda replay, wide: self._delivered(replay, argnums, wide))
+            elif self._counted():
+                self.judged(self._recorded(*traced.now(), seen.chosen(args)))
+        except Exception as error:  # the program itself is not to end because of it
+            self._failed(error)
+        return out
 
     def _counted(self) -> bool:
         """Whether this is the call that is asked for; then no other will be."""
@@ -159,7 +180,7 @@ class Differentiated:
         self.disarm()
         self.judged(self.new())
 
-    def _delivered(self, argnums: Sequence[int], replay: Replay, wide: bool) -> None:
+    def _delivered(self, replay: Replay, argnums: Sequence[int], wide: bool) -> None:
         """The compiled program runs; JAX must not be used on the thread that says so."""
         if not self._counted():
             return
@@ -169,7 +190,7 @@ class Differentiated:
 
             try:
                 with jax.enable_x64(wide):
-                    recording = self._recorded(*replay(), argnums, False)
+                    recording = self._recorded(*replay(), argnums)
                 self.judged(recording)
             except SystemExit:  # the script is to end
                 if not self._ended:
@@ -179,95 +200,47 @@ class Differentiated:
         self._worker = threading.Thread(target=work, name="gradparity")
         self._worker.start()
 
-    def _recorded(
-        self, f: Any, args: Sequence[Any], argnums: Sequence[int], has_aux: bool
-    ) -> Recording:
+    def _recorded(self, f: Any, args: Sequence[Any], argnums: Sequence[int]) -> Recording:
         from ...adapters.jax.record.recorder import observe
 
         recording = self.new()
         try:
-            observe(recording, f, tuple(args), argnums, has_aux)
+            observe(recording, f, tuple(args), argnums)
             recording.finish()
         except Exception as error:  # the program itself is not to end because of it
             self.error = error
         return recording
 
 
-def _traces(values: Any) -> bool:
-    """Whether JAX traces: what is made then, or what was given and returned, has no numbers."""
-    import jax
+class _Seen:
+    """A function that is given to `jax.grad`, and the call of it that is traced.
 
-    each = [jax.numpy.zeros(()), *jax.tree.leaves(values)]
-    return any(isinstance(x, jax.core.Tracer) for x in each)
-
-
-def _hand_over(
-    f: Callable[..., Any],
-    args: Any,
-    chosen: Sequence[int],
-    has_aux: bool,
-    to: Callable[[Replay, bool], None],
-) -> None:
-    """Let the program that is being traced give its numbers to a function, whenever it runs.
-
-    That function gets one that gives `f` as it was traced and its arguments, which is not to be
-    called before it has returned; and whether float64 is on.  As with `jax.grad`, the arguments at
-    `chosen` alone are traced for `f`; what is traced around it is a constant of it.
+    Attributes
+    ----------
+    fun : the function itself.
+    once : what JAX gets in its place: the same, but the call after `by` is traced.
+    call : that call, until it has begun.
     """
-    import jax
-    import numpy as np
 
-    flat, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
-    leaves = [leaf for _, leaf in flat]
-    numeric = jax.Array | np.ndarray | np.generic | float | int | complex
-    at = [
-        i for i, (path, leaf) in enumerate(flat)
-        if path[0].idx in chosen and isinstance(leaf, numeric)
-    ]  # fmt: skip
+    def __init__(self, fun: Callable[..., Any], argnums: Any, has_aux: bool) -> None:
+        self.fun, self.argnums, self.has_aux = fun, argnums, has_aux
+        self.call: Traced | None = None
 
-    def rebuilt(xs: Sequence[Any]) -> Any:
-        full = list(leaves)
-        for i, x in zip(at, xs, strict=True):
-            full[i] = x
-        return jax.tree.unflatten(tree, full)
+        @wraps(fun)
+        def once(*args: Any, **kwargs: Any) -> Any:
+            call, self.call = self.call, None
+            return fun(*args, **kwargs) if call is None else call.call(fun, args, kwargs)
 
-    def of_arrays(*xs: Any) -> Any:
-        out = f(*rebuilt(xs))
-        return out[0] if has_aux else out
+        self.once = once
 
-    traced = jax.make_jaxpr(of_arrays)(*(leaves[i] for i in at))
-    wide = bool(jax.config.jax_enable_x64)
-    everything = [*(leaves[i] for i in at), *traced.consts]
-    moving = [k for k, x in enumerate(everything) if isinstance(x, jax.core.Tracer)]
-    keys = {
-        k: jax.random.key_impl(everything[k])
-        for k in moving
-        if jax.numpy.issubdtype(everything[k].dtype, jax.dtypes.prng_key)
-    }
+    def chosen(self, args: Sequence[Any]) -> tuple[int, ...]:
+        """The positions of the arguments by which it is differentiated."""
+        several = isinstance(self.argnums, Sequence)
+        return tuple(int(i) % len(args) for i in (self.argnums if several else (self.argnums,)))
 
-    def deliver(*numbers: Any) -> None:
-        to(lambda: replayed([np.array(x) for x in numbers]), wide)
+    def by(self, args: Sequence[Any], kwargs: Any) -> Traced:
+        """Let the next call be traced."""
+        from ...adapters.jax.record.traced import Traced
 
-    def replayed(numbers: list[Any]) -> tuple[Callable[..., Any], Any]:
-        given = list(everything)
-        for k, x in zip(moving, numbers, strict=True):
-            given[k] = jax.random.wrap_key_data(x, impl=keys[k]) if k in keys else x
-        variables = [*traced.jaxpr.invars, *traced.jaxpr.constvars]
-        given = [
-            x if isinstance(x, jax.Array) else jax.numpy.asarray(x, v.aval.dtype)
-            for x, v in zip(given, variables, strict=True)
-        ]
-
-        def again(*args: Any) -> Any:
-            own = jax.tree.leaves(args)
-            xs = [own[i] for i in at]
-            return jax.core.eval_jaxpr(traced.jaxpr, given[len(at) :], *xs)[0]
-
-        # What is traced in the other arguments is among the constants.
-        blank = [0.0 if isinstance(x, jax.core.Tracer) else x for x in leaves]
-        for i, x in zip(at, given, strict=False):
-            blank[i] = x
-        return again, jax.tree.unflatten(tree, blank)
-
-    sent = (jax.random.key_data(everything[k]) if k in keys else everything[k] for k in moving)
-    jax.debug.callback(deliver, *sent)
+        self.call = Traced(args, kwargs, self.chosen(args), self.has_aux)
+        return self.call
