@@ -187,3 +187,49 @@ class TestAlign:
         said = "E*AssertionError: 'old' and 'new' differ: they first part at 'leaky_relu_1'*"
         result.stdout.fnmatch_lines([said, "*0.1 here and 0.2 there*"])
         assert "concluded" not in result.stdout.str()
+
+
+JAX = """
+import jax
+import jax.numpy as jnp
+import gradparity as gp
+
+@jax.custom_vjp
+def square(x):
+    return x * x
+
+square.defvjp(lambda x: (x * x, x), lambda x, d: (d * x,))
+
+def right(w):
+    return jnp.sin(w).sum()
+
+def wrong(w):
+    return square(w).sum()
+
+w = jnp.arange(1.0, 4.0)
+"""
+
+
+def test_functions_of_jax(pytester: pytest.Pytester, project: Project) -> None:
+    pytest.importorskip("jax")
+    project(JAX, """
+        def test_right(gradparity):
+            assert gradparity.record(right, w, name="sine").coverage == 1.0
+
+        def test_wrong(gradparity):
+            gradparity.record(wrong, w, name="square")
+
+        def test_recorded(gradparity):
+            assert gradparity(gp.record(right, w)).exit_code == 0
+
+        def test_recorded_wrong(gradparity):
+            gradparity([gp.record(right, w, name="one"), gp.record(wrong, w, name="two")])
+
+        def test_of_pytorch(gradparity):
+            gradparity.record(lambda x: x.exp().sum(), torch.ones(3, requires_grad=True))
+    """.replace("torch.", "__import__('torch')."))  # fmt: skip
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines(["E       AssertionError: mismatch in *case 'square'*"])
+    result.stdout.fnmatch_lines(["*case 'two'*"])
+    assert "concluded" not in result.stdout.str()

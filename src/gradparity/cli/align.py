@@ -74,7 +74,7 @@ def _recorded(target: str, *, has_aux: bool, **settings: Any) -> Recording:
 
     with targets.apart(target):
         f, args = targets.program(target)
-        settings["has_aux"] = has_aux and framework_of(args) == "jax"
+        settings["has_aux"] = has_aux and framework_of(args, for_jax=has_aux) == "jax"
         try:
             return record(f, *args, name=target, keep=True, **settings)
         except (Exception, SystemExit) as error:  # f's own code may do anything

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
-from ..comparisons.check.check import check
+from ..comparisons.check.check import check, recordings_among
 from ..comparisons.recording.record import record
 from ..comparisons.recording.recording import Recording
 from ..comparisons.report.report import Report
@@ -24,7 +25,8 @@ class Checker:
 
     ``gradparity(cases, *implementations, **options)`` is `gradparity.check` with these settings:
     the `Report` if there is parity, and an AssertionError with the diagnosis otherwise.  Without
-    implementations it checks the chosen adapters.  `seed` is for the numbers a network is given.
+    implementations it checks the chosen adapters.  Recordings have been judged with the settings of
+    `record`, and only their verdict is taken.  `seed` is for the numbers a network is given.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,6 +43,8 @@ class Checker:
         **options: Any,
     ) -> Report:
         __tracebackhide__ = True
+        if recordings_among(cases):
+            return concluded(check(cases, *implementations, **options))
         settings = self.settings if seed is None else self.settings.changed(seed=seed)
         parameters = inspect.signature(check).parameters.values()
         known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
@@ -64,15 +68,27 @@ class Checker:
         options = {"seed": self.settings.seed, **self.settings.options, **options}
         return concluded(gradparity.check_op(forward, backward, **options))
 
-    def record(self, **options: Any) -> Recorded:
-        """`gradparity.record` as a context manager, with these settings unless others are given.
+    @overload
+    def record(self, **options: Any) -> Recorded: ...
 
-        The test fails at the end of the block, with the diagnosis, unless there is parity or the
-        block raised.
+    @overload
+    def record(self, f: Callable[..., Any], *args: Any, **options: Any) -> Recording: ...
+
+    def record(
+        self, f: Callable[..., Any] | None = None, *args: Any, **options: Any
+    ) -> Recorded | Recording:
+        """`gradparity.record`, with these settings unless others are given.
+
+        The test fails with the diagnosis unless there is parity: with a function at once, as a
+        context manager at the end of the block, unless the block raised.
         """
         __tracebackhide__ = True
         given = {n: v for n, v in self.settings.options.items() if n in ("allow", "strict")}
-        return Recorded({**given, **options})
+        if f is None:
+            return Recorded({**given, **options})
+        recording = record(f, *args, **{**given, **options})
+        concluded(recording.report())
+        return recording
 
     def align(self, one: Recording, other: Recording, **options: Any) -> Report:
         """`gradparity.align`: the report if two recorded programs are the same.

@@ -31,7 +31,7 @@ from ..running.progress import Progress, Steps, silent
 from .under_test import UnderTest
 from .unexercised import unexercised
 
-__all__ = ["check"]
+__all__ = ["check", "recordings_among"]
 
 DTYPES = ("float64", "float32")
 
@@ -84,7 +84,7 @@ def check(
     >>> bool(report), report.exit_code
     (True, 0)
     """
-    recordings = _recordings(cases)
+    recordings = recordings_among(cases)
     if recordings:
         return _of_recordings(
             recordings,
@@ -138,7 +138,7 @@ def check(
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions}, graphs)
 
 
-def _recordings(given: Any) -> list[Recording]:
+def recordings_among(given: Any) -> list[Recording]:
     """The recordings that were given; none if they are cases."""
     if isinstance(given, Recording):
         return [given]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from ..explain.allowed import parse_allowed
 from ..report.diagnosis import diagnosis
 from ..report.report import Report
 from .arming import new_recording
+from .record import FOR_JAX, require_torch
 from .recording import Recording
 from .thinned import check_sample
 
@@ -22,6 +24,8 @@ __all__ = ["GradientError", "Guard", "guard"]
 OnFault = Literal["raise", "warn"] | Callable[[int, Report], object]
 #: How many reports with parity a guard keeps; one without is always kept.
 KEPT = 10
+#: After so many blocks in a row in which PyTorch did nothing, a program of JAX is told so.
+IDLE = 2
 
 
 class GradientError(AssertionError):
@@ -65,6 +69,7 @@ class Guard:
         self.reports: dict[int, Report] = {}
         self._due = False
         self._inside = False
+        self._idle = 0
         self._recording: Recording | None = None
         self._stack = ExitStack()
 
@@ -74,6 +79,7 @@ class Guard:
     def __enter__(self) -> Guard:
         if self._inside:
             raise RuntimeError("guard: its block was entered inside itself; use one per loop")
+        require_torch("guard")
         self._inside = True
         self.steps += 1
         if self.steps % self.every == 0 or (self.first and self.steps == 1):
@@ -92,8 +98,13 @@ class Guard:
         if self._recording is None:
             return
         recording, self._recording = self._recording, None
+        observer = self._observer
         self._stack.close()
         recording.finish()
+        self._idle = 0 if observer.saw_ops else self._idle + 1
+        if error is None and self._idle == IDLE and "jax" in sys.modules:
+            said = f"guard watches PyTorch, and none of it ran in {IDLE} blocks; {FOR_JAX}"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
         # Without a backward pass the next step is judged instead.
         if error is None and recording.places:
             self._due = False
@@ -104,7 +115,7 @@ class Guard:
 
         name = f"{self.name} {self.steps}"
         recording = new_recording(name, allow=self.allow, strict=self.strict, sample=self.sample)
-        self._stack.enter_context(observing(recording))
+        self._observer = self._stack.enter_context(observing(recording))
         self._recording = recording
 
     def _keep(self, report: Report) -> None:
@@ -138,7 +149,8 @@ def guard(
 
     The block holds one step, forward pass and ``backward()``.  Every other step runs as it would
     without the guard.  If nothing is differentiated in a step that was to be judged, the next one
-    is judged instead.
+    is judged instead.  Steps of JAX are not judged: a `RuntimeWarning` says so if PyTorch does
+    nothing in two blocks in a row.
 
     Parameters
     ----------
@@ -159,6 +171,7 @@ def guard(
     ------
     TypeError, ValueError : an argument that does not fit.
     GradientError : at the end of the block, with ``on_fault="raise"``.
+    RuntimeError : a block is entered, and PyTorch has not been imported.
 
     >>> import gradparity as gp, torch
     >>> w = torch.ones(3, requires_grad=True)

@@ -16,7 +16,10 @@ from .arming import new_recording
 from .recording import Recording
 from .thinned import check_sample
 
-__all__ = ["record"]
+__all__ = ["FOR_JAX", "record", "require_torch"]
+
+#: What to do instead of watching a block in which JAX differentiates.
+FOR_JAX = "a step of JAX is recorded by its function: gp.record(loss, params, batch)"
 
 
 @overload
@@ -66,10 +69,11 @@ def record(
     with a function it calls ``f(*args)``, which returns the loss, and its ``backward()``.  Nothing
     is inserted: gradients are bitwise those of the run without it.
 
-    **JAX.**  With a function whose arguments hold arrays of JAX, every equation of its jaxpr is
-    judged: calls are inlined, and -0.0 is added on every edge, whose gradient is that of the edge.
-    XLA may round the last bits of the program otherwise with these taps.  With ``taps=False`` each
-    equation is evaluated and differentiated alone instead, as JAX does outside of ``jax.jit``.
+    **JAX.**  With a function whose arguments hold arrays of JAX or floats, every equation of its
+    jaxpr is judged: calls are inlined, and -0.0 is added on every edge, whose gradient is that of
+    the edge.  XLA may round the last bits of the program otherwise with these taps.  With
+    ``taps=False`` each equation is evaluated and differentiated alone instead, as JAX does outside
+    of ``jax.jit``.
 
     `check` makes a report of the recording.
 
@@ -94,7 +98,7 @@ def record(
 
     Raises
     ------
-    RuntimeError : PyTorch has not been imported; nothing was differentiated inside.
+    RuntimeError : a block, and PyTorch has not been imported or differentiated nothing.
     TypeError, ValueError : an argument that does not fit; arrays of both frameworks; `f` returned
         no scalar that has a gradient.
 
@@ -123,22 +127,55 @@ def record(
         return _Watched(name, settings)
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
-    if framework_of(args) == "jax":
+    for_jax = argnums != 0 or has_aux or not taps
+    if framework_of(args, for_jax=for_jax) == "jax":
         if sample is not None:
             raise TypeError("record: sample is for PyTorch, and the arguments are of JAX")
-        from ...adapters.jax.record.recorder import observe
-
-        recording = new_recording(name, "jax", **settings)
-        observe(recording, f, args, argnums, has_aux, taps=taps)
-        recording.finish()
-        return recording
-    if argnums != 0 or has_aux or not taps:
+        return _of_jax(f, args, argnums, has_aux, taps, name, settings)
+    if for_jax:
         raise TypeError("record: argnums, has_aux and taps are for JAX, and no argument is of JAX")
-    return _called(f, args, _Watched(name, settings, _parameters(args), args))
+    try:
+        return _called(f, args, _Watched(name, settings, _parameters(args), args))
+    except _JaxError:
+        return _of_jax(f, args, 0, False, True, name, settings)
 
 
-def framework_of(args: Any) -> str:
+def require_torch(what: str) -> None:
+    """Refuse to watch a block before PyTorch has been imported.
+
+    Raises
+    ------
+    RuntimeError : says what to do, for JAX where that has been imported.
+    """
+    if "torch" not in sys.modules:
+        hint = f"; {FOR_JAX}" if "jax" in sys.modules else ""
+        raise RuntimeError(
+            f"{what} watches PyTorch, which is not imported; import torch first{hint}"
+        )
+
+
+def _of_jax(
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    taps: bool,
+    name: str,
+    settings: Mapping[str, Any],
+) -> Recording:
+    from ...adapters.jax.record.recorder import observe
+
+    recording = new_recording(name, "jax", **settings)
+    observe(recording, f, args, argnums, has_aux, taps=taps)
+    recording.finish()
+    return recording
+
+
+def framework_of(args: Any, *, for_jax: bool = False) -> str:
     """Tell from the arguments of a function whose they are: "jax", or "torch" for anything else.
+
+    Python floats are JAX's if PyTorch has not been imported, or if options are given that are for
+    JAX alone; otherwise the function may use either.
 
     Raises
     ------
@@ -150,7 +187,17 @@ def framework_of(args: Any) -> str:
     if found:
         return found.pop()
     plain = any(isinstance(leaf, np.ndarray | np.generic) for leaf in _leaves(args))
+    plain |= (for_jax or "torch" not in sys.modules) and _has_floats(args)
     return "jax" if plain and "jax" in sys.modules else "torch"
+
+
+def _has_floats(args: Any) -> bool:
+    """Whether Python floats are among the leaves of arguments."""
+    return any(isinstance(leaf, float) for leaf in _leaves(args))
+
+
+class _JaxError(Exception):
+    """A function of Python floats returned no tensor of PyTorch."""
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -206,8 +253,7 @@ def _watching(
     leaves: Mapping[str, Any] | None = None,
     args: tuple[Any, ...] = (),
 ) -> Iterator[Recording]:
-    if "torch" not in sys.modules:
-        raise RuntimeError("record watches PyTorch, which is not imported; import torch first")
+    require_torch("record")
     from ...adapters.torch.record.observer import observing
 
     recording = new_recording(name, **settings)
@@ -216,9 +262,10 @@ def _watching(
     recording.finish()
     if not recording.saw_forward:
         why = f"; {recording.unjudged[0].why}" if recording.unjudged else ""
+        jax = f"; {FOR_JAX}" if "jax" in sys.modules else ""
         raise RuntimeError(
             "nothing was differentiated inside record(); let the block hold the forward pass and "
-            f"backward(), not backward() alone{why}"
+            f"backward(), not backward() alone{why}{jax}"
         )
 
 
@@ -232,6 +279,14 @@ def _called(
     with kept_gradients(args), watched as recording:
         out = f(*args)
         loss = out[0] if isinstance(out, tuple) and out else out
+        if "jax" in sys.modules and _kind(loss) != "torch":
+            if _has_floats(args):
+                raise _JaxError
+            if _kind(loss) == "jax":
+                raise TypeError(
+                    f"record: f returned {received(loss)}, and no argument holds floats of JAX; "
+                    "give f the arrays by which to differentiate: gp.record(f, *args)"
+                )
         if getattr(loss, "shape", None) == () and not loss.requires_grad:
             raise ValueError(
                 "record: what f returned requires no gradient; give it a module, or a tensor made "

@@ -69,7 +69,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         self._computes_again = False
         #: Of every pass that runs, whether the mode was taken off for it.
         self._stepped_aside: list[bool] = []
-        self._forward_is_over = False
+        self._forward_is_over = self.saw_ops = False
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -85,6 +85,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        self.saw_ops |= not self.quiet.on
         if self.quiet.on or self._in_a_pass:
             return op(*args, **kwargs)
         differentiated = torch.is_grad_enabled() and not self._forward_is_over
