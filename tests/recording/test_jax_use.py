@@ -49,6 +49,14 @@ def test_floats_of_a_function_of_torch() -> None:
     assert gp.check(gp.record(lambda c: (c * w).exp().sum(), 2.0)).runs[0].adapter == "torch"
 
 
+def test_a_scan_of_no_steps_that_closes_over_a_value() -> None:
+    def f(w: Any) -> Any:
+        return jax.lax.scan(lambda c, _: (c * w, None), jnp.exp(w), None, 0)[0].sum()
+
+    report = gp.check(gp.record(f, jnp.arange(3.0)))
+    assert report.exit_code == 0
+
+
 class TestWords:
     def test_a_function_without_arguments(self) -> None:
         pytest.importorskip("torch")

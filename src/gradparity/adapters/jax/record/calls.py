@@ -346,8 +346,9 @@ def _links(walk: Walk, scan: Scan, key: Key, grads: Mapping[Key, Any]) -> Iterat
     for k in range(n):
         outside = gradient("in", k)
         if outside is not None and k < scan.constants:
-            inside = by_use("const", k)
-            yield linked(f"in{k}", [step for each in inside for step in each], outside)
+            inside = [step for each in by_use("const", k) for step in each]
+            # The gradient of a scan of no steps is zero.
+            yield linked(f"in{k}", inside or [jnp.zeros_like(outside)], outside)
         elif outside is not None and k >= scan.constants + scan.carries:
             yield linked(f"in{k}", [jnp.moveaxis(x, 0, axis) for x in by_use("xs", k)], outside)
     for i in range(scan.carries):
