@@ -172,6 +172,11 @@ class Watch:
     def _judged(self, recording: Recording, by: Arming | Differentiated) -> None:
         """Print the verdict and write the files; no error in here may reach the script."""
         for other in self.armings:
+            if other is not by:
+                other.wait()  # its step may have come first, and waits for its end
+        if self.verdict is not None:
+            return
+        for other in self.armings:
             other.disarm()
         try:
             self.verdict = self._told(recording, by)
