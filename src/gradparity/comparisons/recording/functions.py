@@ -19,7 +19,7 @@ from ...core.network.calls import Call
 from ...core.network.nodes import Edge, Step
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
-from .lines import LINES, agree, is_rough, slope, slopes_near
+from .lines import LINES, agree, is_rough, seeds_of_lines, slope, slopes_near
 from .meant import declared, is_piecewise_constant, meant, of_steps
 from .mistaken import mistake_of_function, where_its_input_is
 
@@ -30,6 +30,8 @@ LOOSE = 0.01
 
 #: A derivative along a line that is off by this is wrong, whatever the ops say.
 WRONG = 1e-3
+#: Roundings of its own format by which a gradient along a line may differ from the right one.
+ROUNDINGS = 2
 
 WRONG_ALONG = "along a line its gradient gives {:.6g}, and differences of its values {:.6g}"
 RIGHT = "not the derivative of its ops, but of the function, as differences along {} lines show"
@@ -75,7 +77,8 @@ def _held_to_function(
         return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
     if call.evaluate is None:
         return _undecided(f, "it cannot be evaluated by itself")
-    slopes = [slope(call, position, got, want, seed) for seed in range(LINES)]
+    seeds = seeds_of_lines(call, position, got, want)
+    slopes = [slope(call, position, got, want, seed) for seed in seeds]
     known = [slope for slope in slopes if slope is not None]
     if len(known) < LINES:
         return _undecided(f, "it does not run in float64")
@@ -90,10 +93,11 @@ def _held_to_function(
         # The ops say what the function does, and its backward is something else.
         wide = np.asarray(got, np.float64)
         return replace(f, note=f.note or mistake_of_function(call, position, wide, want))
-    if all(agree(s.measured, s.got, s.size) for s in known):
+    unit = Precision.of(call.precision).unit
+    if all(agree(s.measured, s.got, s.size, ROUNDINGS * unit) for s in known):
         return replace(f, verdict=Verdict.ROUNDING, outside=0, note=RIGHT.format(LINES))
     s = max(known, key=lambda s: abs(s.measured - s.got) / s.size)
-    if abs(s.measured - s.got) > WRONG * s.size:
+    if abs(s.measured - s.got) > max(WRONG, 2 * ROUNDINGS * unit) * s.size:
         if is_rough(call, position, known):
             return _undecided(f, "it is not smooth here")
         return replace(f, note=WRONG_ALONG.format(s.got, s.measured))
@@ -115,7 +119,8 @@ def held_to_differences(f: Finding, call: Call, step: Step, want: NDArray) -> Fi
     got = call.inputs[position].gradient
     if call.evaluate is None or got is None:
         return f
-    slopes = [slope(call, position, got, want, seed) for seed in range(LINES)]
+    seeds = seeds_of_lines(call, position, got, want)
+    slopes = [slope(call, position, got, want, seed) for seed in seeds]
     known = [s for s in slopes if s is not None]
     for s in known:
         if s.settled and abs(s.measured - s.got) > WRONG * s.size:

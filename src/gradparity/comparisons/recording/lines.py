@@ -12,10 +12,15 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call
 
-__all__ = ["AGREE", "LINES", "Slope", "agree", "is_rough", "slope", "slopes_near", "typical_slope"]
+__all__ = [
+    "AGREE", "LINES", "Slope", "agree", "is_rough", "seeds_of_lines", "slope", "slopes_near",
+    "typical_slope",
+]  # fmt: skip
 
 #: Lines that a function is evaluated along.
 LINES = 3
+#: Lines that are tried for some along which two gradients differ.
+TRIED = 64
 #: Relative width of a step: the third power of the error of a central difference is of this size.
 STEP = 1e-4
 #: Differences that agree to this with each other say what the derivative is.
@@ -39,6 +44,7 @@ class Slope(NamedTuple):
     ----------
     size : what they are compared with.
     settled : whether differences over several distances agree.
+    seed : of the line.
     """
 
     measured: float
@@ -46,11 +52,29 @@ class Slope(NamedTuple):
     want: float
     size: float
     settled: bool
+    seed: int = 0
 
 
-def agree(measured: float, other: float, size: float) -> bool:
-    """Whether two derivatives along a line are the same, as far as differences can tell."""
-    return abs(measured - other) <= 10 * AGREE * size
+def agree(measured: float, other: float, size: float, rounded: float = 0.0) -> bool:
+    """Whether two derivatives along a line are the same, as far as differences can tell.
+
+    Parameters
+    ----------
+    rounded : the relative size of the roundings of `other`.
+    """
+    return abs(measured - other) <= max(10 * AGREE, rounded) * size
+
+
+def seeds_of_lines(call: Call, position: int, got: NDArray, want: NDArray) -> list[int]:
+    """Seeds of lines along which two gradients differ, as far as there are such."""
+    apart = np.asarray(got, np.float64) - want
+    size = _scale(got, want)
+    y = np.asarray(call.inputs[position].array)
+    if apart.shape != y.shape or not np.isfinite(apart).all():
+        return [*range(LINES)]
+    differ = (abs(float((apart * _direction(y, k, None)).sum())) for k in range(TRIED))
+    telling = [k for k, far in enumerate(differ) if far > 40 * AGREE * size]
+    return [*telling, *(k for k in range(TRIED) if k not in telling)][:LINES]
 
 
 def slope(
@@ -83,11 +107,16 @@ def slope(
         scale = max(float(np.abs(got).sum()), abs(measured), noise) or 1.0
         known = math.nan
     else:
-        scale = float(np.abs(want).sum() + np.abs(got).sum()) / 2 or 1.0
+        scale = _scale(got, want)
         known = float((want * direction).sum())
     settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
     settled = settled and not _bends(call, position, direction, STEP * size, scale)
-    return Slope(measured, float((got * direction).sum()), known, scale, settled)
+    return Slope(measured, float((got * direction).sum()), known, scale, settled, seed)
+
+
+def _scale(got: NDArray, want: NDArray) -> float:
+    """The size that derivatives along a line are compared with."""
+    return float(np.abs(want).sum() + np.abs(got).sum()) / 2 or 1.0
 
 
 def typical_slope(call: Call, position: int, within: Within | None = None) -> float:
@@ -120,7 +149,7 @@ def is_rough(
 ) -> bool:
     """Whether differences over much smaller distances give other derivatives along these lines.
 
-    The lines are those of the seeds 0, 1, ...  A derivative that is said to be huge passes for
+    A derivative that is said to be huge passes for
     settled whatever the differences are, as that of a root at 0 does, where it has none.
     """
     assert call.evaluate is not None
@@ -129,8 +158,8 @@ def is_rough(
     h = NEARER * STEP * _size(y)
     scale = max((abs(s.measured) for s in slopes), default=0.0)
     noise = math.inf if here is None else _noise(here, call, h)
-    for seed, s in enumerate(slopes):
-        direction = _direction(y, seed, within)
+    for s in slopes:
+        direction = _direction(y, s.seed, within)
         near, _ = _differences(call, position, y, direction, h)
         if not abs(near - s.measured) <= STEADY * scale + 16 * noise:
             return True

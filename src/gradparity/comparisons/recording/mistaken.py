@@ -37,7 +37,7 @@ SEVERAL = 3
 
 def mistake_of_function(call: Call, position: int, got: NDArray, want: NDArray) -> str:
     """The mistake that gives the gradient by one input in every element; "" if none is known."""
-    if not isinstance(call.op, Composed) or not np.isfinite(got).all():
+    if not isinstance(call.op, Composed) or not np.isfinite(got).all() or not got.any():
         return ""
     with np.errstate(all="ignore"):
         return next(_mistakes(call, position, got, want), "")

@@ -16,12 +16,13 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, NoFormula, Operand, Place, Sum, Unjudged
 from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
-from .equations import Choice, Equation, Key, Scan, bind, is_float
+from .equations import Choice, Equation, Key, Scan, bind, is_float, numbers
 from .functions import function_call
 from .needed import FUNCTIONS
 from .primitives.table import Operands, rule_of
 from .taps import Walk
-from .unmapped import by_values, evaluated, wide_params
+from .unmapped import by_values, evaluated
+from .wide import wide_params
 
 __all__ = ["calls_of", "samples_of", "sums_of"]
 
@@ -36,12 +37,6 @@ FUNCTIONS_OF_ONE = {
 #: Primitives that move elements one to one, or round them.
 MOVES = {"reshape", "squeeze", "expand_dims", "transpose", "convert_element_type"}
 FORMATS = ("float64", "float32", "float16", "bfloat16")
-
-
-def numbers(x: Any) -> NDArray:
-    """An array of JAX as NumPy's; bfloat16 as float32."""
-    x = jnp.asarray(x)
-    return np.asarray(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x)
 
 
 def format_of(*arrays: Any) -> str:

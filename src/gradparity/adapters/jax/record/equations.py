@@ -8,11 +8,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Place
 
 __all__ = [
     "Choice", "Equation", "Key", "Scan", "Value", "bind", "distinct_leaves", "is_float", "is_key",
+    "numbers",
 ]  # fmt: skip
 
 #: Where a tap is: the path of its equation, "in" or "out", and the position.
@@ -84,6 +87,12 @@ def is_float(x: Any) -> bool:
 def is_key(x: Any) -> bool:
     """Whether it holds random keys, which are no arrays."""
     return bool(jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key))
+
+
+def numbers(x: Any) -> NDArray:
+    """An array of JAX as NumPy's; bfloat16 as float32."""
+    x = jnp.asarray(x)
+    return np.asarray(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x)
 
 
 def bind(eqn: Any, *ins: Any, **other: Any) -> list[Any]:

@@ -22,11 +22,12 @@ from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from ....core.vocabulary.pointwise import Scale
 from ...mapped import Mapped, UnmappedError
-from .equations import bind, is_float
+from .equations import bind, is_float, numbers
 from .needed import INLINED, closed
 from .primitives.table import Operands, rule_of
+from .wide import MOST_STEPS, evaluated, parts_of_loop
 
-__all__ = ["evaluated", "function_call"]
+__all__ = ["Function", "function_call"]
 
 #: Functions of JAX with a derivative of their own, by where they are defined, and their op.
 OF_JAX = {r"logaddexp at .*jax.*other\.py": ops.LogAddExp()}
@@ -55,7 +56,7 @@ class _Composition:
         env |= dict(zip(jaxpr.invars, args, strict=True))
 
         def read(v: Any) -> Any:
-            return (v.val, "") if hasattr(v, "val") else env[v]
+            return (np.asarray(v.val, v.aval.dtype), "") if hasattr(v, "val") else env[v]
 
         for eqn in jaxpr.eqns:
             ins, name = [read(v) for v in eqn.invars], eqn.primitive.name
@@ -93,28 +94,33 @@ class _Composition:
 
     def repeated(self, params: dict[str, Any], ins: list[Any]) -> list[Any]:
         """The steps of a loop that ends by a condition, as many as it takes at these numbers."""
-        ends, body, carry = _loop(params, ins)
-        while bool(evaluated(*closed(params["cond_jaxpr"]), [x for x, _ in (*ends, *carry)])[0]):
+        ends, body, carry = parts_of_loop(params, ins)
+
+        def goes_on() -> bool:
+            given = [(x, "") for x, _ in (*ends, *carry)]
+            return bool(self.run(*closed(params["cond_jaxpr"]), given)[0][0])
+
+        while goes_on():
             carry = self.run(*closed(params["body_jaxpr"]), [*body, *carry])
             self.steps += 1
-            if self.steps > MOST:
-                raise UnmappedError(f"its loop takes more than {MOST} steps")
+            if self.steps > MOST_STEPS:
+                raise UnmappedError(f"its loop takes more than {MOST_STEPS} steps")
         return carry
 
     def entry(self, x: Any, i: int) -> Any:
         """One entry of the first axis."""
-        numbers, name = x
-        return numbers[i], name and self.added(ops.Select(i, 0), name)
+        array, name = x
+        return array[i], name and self.added(ops.Select(i, 0), name)
 
     def stacked(self, parts: list[Any]) -> Any:
         """Values along a new first axis."""
-        numbers = jnp.stack([x for x, _ in parts])
+        whole = jnp.stack([x for x, _ in parts])
         if not any(name for _, name in parts):
-            return numbers, ""
-        names = [name or self.constant(np.asarray(x)) for x, name in parts]
+            return whole, ""
+        names = [name or self.constant(numbers(x)) for x, name in parts]
         if len(names) == 1:
-            return numbers, self.added(ops.Reshape(numbers.shape, keep=0), *names)
-        return numbers, self.added(ops.Stack(0), *names)
+            return whole, self.added(ops.Reshape(whole.shape, keep=0), *names)
+        return whole, self.added(ops.Stack(0), *names)
 
     def added(self, op: Op, *names: str) -> str:
         """The name of the value that a new node gives."""
@@ -124,27 +130,27 @@ class _Composition:
         return self.nodes[-1].name
 
     def equation(self, eqn: Any, ins: list[Any]) -> list[Any]:
-        numbers = bind(eqn, *(x for x, _ in ins))
-        floats = [jnp.issubdtype(jnp.result_type(x), jnp.floating) for x in numbers]
+        results = bind(eqn, *(x for x, _ in ins))
+        floats = [is_float(x) for x in results]
         if not any(name for _, name in ins) or not any(floats):
-            return [(x, "") for x in numbers]
+            return [(x, "") for x in results]
         rule = rule_of(eqn.primitive.name)
         if rule is None:
             raise UnmappedError(f"there is no formula for {eqn.primitive.name} in it")
         if len(self.nodes) >= MOST:
             raise UnmappedError(f"it has more than {MOST} equations")
-        arrays = [np.asarray(x) for x, _ in ins]
+        arrays = [numbers(x) for x, _ in ins]
         sources = [name for _, name in ins]
-        mapped = rule(Operands(arrays, [np.asarray(x) for x in numbers], eqn.params, sources))
+        mapped = rule(Operands(arrays, [numbers(x) for x in results], eqn.params, sources))
         names = [self._source(which, ins, arrays) for which in mapped.inputs]
         letters = tuple(mapped.op.parameter_shapes())
         values = names[: len(names) - len(letters)]
         given = dict(zip(letters, names[len(values) :], strict=True))
         node = Node(f"a{len(self.nodes) + 1}", mapped.op, *values, **given)
         self.nodes.append(node)
-        outs = [(x, "") for x in numbers]
+        outs = [(x, "") for x in results]
         for name, i in zip(values_of_node(node), mapped.outputs, strict=False):
-            outs[i] = (numbers[i], name)
+            outs[i] = (results[i], name)
         return outs
 
     def _source(self, which: Any, ins: list[Any], arrays: list[NDArray]) -> str:
@@ -205,7 +211,8 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
     names = [f"y{i}" for i in range(len(given.ins))]
     floats = [x.dtype.kind == "f" for x in given.ins]
     build = _Composition()
-    args = [(x, n if f else "") for x, n, f in zip(given.ins, names, floats, strict=True)]
+    own = [_stored_as(x, v.aval.dtype) for x, v in zip(given.ins, inner.invars, strict=True)]
+    args = [(x, n if f else "") for x, n, f in zip(own, names, floats, strict=True)]
     try:
         outs = build.run(inner, consts, args)
     except UnmappedError as why:
@@ -238,6 +245,11 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
     mapped = Mapped(op, (*positions, *build.constants.values()), tuple(kept))
     evaluate = _evaluation(inner, consts, given, positions, kept, shares)
     return Function(mapped, evaluate, shares)
+
+
+def _stored_as(x: NDArray, dtype: Any) -> Any:
+    """An array of the program, in its own number format."""
+    return x if jnp.issubdtype(dtype, jax.dtypes.extended) else np.asarray(x, dtype)
 
 
 def _by_values(eqn: Any, given: Operands, inner: Any, consts: Any, why: str) -> Function:
@@ -301,62 +313,3 @@ def _shares(
         if first != k:
             found.setdefault(first, []).append(k)
     return found
-
-
-def _loop(params: dict[str, Any], ins: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-    """The constants of a loop's condition, those of its body, and what it starts with."""
-    a = params["cond_nconsts"]
-    b = a + params["body_nconsts"]
-    return [*ins[:a]], [*ins[a:b]], [*ins[b:]]
-
-
-def evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
-    """The results of a jaxpr for arrays of another precision."""
-    env = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(
-        zip(jaxpr.invars, args, strict=True)
-    )
-
-    def read(v: Any) -> Any:
-        return v.val if hasattr(v, "val") else env[v]
-
-    for eqn in jaxpr.eqns:
-        ins, name = [read(v) for v in eqn.invars], eqn.primitive.name
-        inner = eqn.params.get("call_jaxpr") if name.startswith("custom_") else None
-        if name in INLINED or inner is not None:
-            outs = evaluated(
-                *closed(inner if inner is not None else eqn.params[INLINED[name]]), ins
-            )
-        elif name == "cond":
-            outs = evaluated(*closed(eqn.params["branches"][int(ins[0])]), ins[1:])
-        elif name == "scan":
-            outs = _steps(eqn.params, ins)
-        elif name == "while":
-            ends, body, outs = _loop(eqn.params, ins)
-            for _ in range(MOST):
-                if not bool(evaluated(*closed(eqn.params["cond_jaxpr"]), [*ends, *outs])[0]):
-                    break
-                outs = evaluated(*closed(eqn.params["body_jaxpr"]), [*body, *outs])
-            else:
-                raise UnmappedError(f"its loop takes more than {MOST} steps")
-        else:
-            floats = [x for x in ins if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
-            wide = jnp.result_type(*floats) if floats else None
-            ins = [
-                jnp.asarray(x, wide) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x
-                for x in ins
-            ]
-            outs = bind(eqn, *ins)
-        env |= dict(zip(eqn.outvars, outs, strict=True))
-    return [read(v) for v in jaxpr.outvars]
-
-
-def _steps(p: dict[str, Any], ins: Sequence[Any]) -> list[Any]:
-    """The results of a scan, one step after the other."""
-    nc, nk, length = p["num_consts"], p["num_carry"], p["length"]
-    consts, carry, xs = ins[:nc], ins[nc : nc + nk], ins[nc + nk :]
-    ys: list[list[Any]] = []
-    for i in range(length)[::-1] if p["reverse"] else range(length):
-        outs = evaluated(*closed(p["jaxpr"]), [*consts, *carry, *(x[i] for x in xs)])
-        carry, ys = outs[:nk], [*ys, outs[nk:]]
-    ys = ys[::-1] if p["reverse"] else ys
-    return [*carry, *map(jnp.stack, zip(*ys, strict=True))]

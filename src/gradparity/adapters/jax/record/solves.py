@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from .functions import evaluated
 from .needed import closed
 from .primitives.table import Operands
+from .wide import evaluated
 
 __all__ = ["solved"]
 

@@ -16,11 +16,9 @@ from ...mapped import Mapped, UnmappedError
 from .equations import Equation, bind
 from .primitives.table import Operands
 from .solves import solved
+from .wide import wide_params
 
-__all__ = ["by_values", "evaluated", "wide_params"]
-
-#: Parameters of primitives that are dtypes of results.
-DTYPES = ("preferred_element_type", "new_dtype", "out_dtype")
+__all__ = ["by_values", "evaluated"]
 
 
 def by_values(eqn: Any, given: Operands) -> Mapped:
@@ -60,11 +58,3 @@ def evaluated(
             return [np.asarray(outs[i]) for i in outputs]
     except Exception:  # a primitive that has other dtypes
         return None
-
-
-def wide_params(eqn: Any) -> dict[str, Any]:
-    """The parameters of an equation, with float64 in place of the dtypes of its results."""
-    return {
-        name: jnp.dtype("float64") if name in DTYPES and value is not None else value
-        for name, value in eqn.params.items()
-    }
