@@ -274,3 +274,30 @@ def test_softplus_is_held_to_the_formula_with_its_usual_forms(dtype: str) -> Non
         report = gp.check(step)
         assert report.exit_code == 0, report.diagnosis()
         assert {f.op for _, f in report.findings()} >= {"LogAddExp()"}
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6])
+@pytest.mark.parametrize("right", [True, False])
+def test_an_unfinished_search_is_not_held_to_its_loop(tolerance: float, right: bool) -> None:
+    """The implicit derivative of a fixed point is not that of the iterate where its loop ends."""
+
+    def solve(a: Any) -> Any:
+        def goes_on(c: Any) -> Any:
+            return jnp.abs(c - a * jnp.cos(c)).max() > tolerance
+
+        return jax.lax.while_loop(goes_on, lambda c: a * jnp.cos(c), a * 0.0)
+
+    fixed_point = jax.custom_vjp(solve)
+
+    def forward(a: Any) -> Any:
+        y = solve(a)
+        return y, (y, a)
+
+    def backward(kept: Any, d: Any) -> Any:
+        y, a = kept
+        return (d * jnp.cos(y) / ((1 + a * jnp.sin(y)) if right else 1.0),)
+
+    fixed_point.defvjp(forward, backward)
+    a = jnp.array([0.4, 0.6, 0.8])
+    report = gp.check(gp.record(lambda a: (fixed_point(a * 0.5) ** 2).sum(), a))
+    assert report.exit_code == (2 if right else 1), report.diagnosis()

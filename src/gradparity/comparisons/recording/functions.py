@@ -33,6 +33,13 @@ WRONG = 1e-3
 #: Roundings of its own format by which a gradient along a line may differ from the right one.
 ROUNDINGS = 2
 
+#: By how much the derivative of an unfinished search may differ from that of what it searches.
+SEARCHED = 0.02
+UNFINISHED = (
+    "its loop ends by a condition, and the derivative of where it has got to may differ from that "
+    "of what it searches by as much; let it end nearer"
+)
+
 WRONG_ALONG = "along a line its gradient gives {:.6g}, and differences of its values {:.6g}"
 RIGHT = "not the derivative of its ops, but of the function, as differences along {} lines show"
 ROUGH = "not the derivative of its ops, and differences along a line do not settle it: {}"
@@ -90,6 +97,8 @@ def _held_to_function(
         named = [of_steps(call, position, np.asarray(got, np.float64))]
         return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
     if all(agree(s.measured, s.want, s.size) for s in known):
+        if call.searches and all(abs(s.got - s.want) <= SEARCHED * s.size for s in known):
+            return _undecided(f, UNFINISHED)
         # The ops say what the function does, and its backward is something else.
         wide = np.asarray(got, np.float64)
         return replace(f, note=f.note or mistake_of_function(call, position, wide, want))

@@ -149,8 +149,8 @@ def is_rough(
 ) -> bool:
     """Whether differences over much smaller distances give other derivatives along these lines.
 
-    A derivative that is said to be huge passes for
-    settled whatever the differences are, as that of a root at 0 does, where it has none.
+    A derivative that is said to be huge passes for settled whatever the differences are, as that of
+    a root at 0 does, where it has none.
     """
     assert call.evaluate is not None
     here = call.evaluate([np.asarray(o.array) for o in call.inputs])

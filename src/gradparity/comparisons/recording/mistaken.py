@@ -37,7 +37,7 @@ SEVERAL = 3
 
 def mistake_of_function(call: Call, position: int, got: NDArray, want: NDArray) -> str:
     """The mistake that gives the gradient by one input in every element; "" if none is known."""
-    if not isinstance(call.op, Composed) or not np.isfinite(got).all() or not got.any():
+    if not isinstance(call.op, Composed) or not np.isfinite(got).all():
         return ""
     with np.errstate(all="ignore"):
         return next(_mistakes(call, position, got, want), "")
@@ -81,17 +81,19 @@ def _mistakes(call: Call, position: int, got: NDArray, want: NDArray) -> Iterato
         return bool(differs and np.abs(wrong - got).max(initial=0.0) <= near * size)
 
     ops = {step.name: step.op for step in op.network.body}
-    said = "the term through {} is left out: one of the uses of {}"
-    cuts = list(_shared(op))
-    for node, slot, of in cuts:
-        if gives(backprop({node: _Cut(ops[node], slot)})):
-            yield said.format(ops[node].name, of)
     for k, dz in enumerate(call.dz):
         if dz is not None and len(call.dz) > 1 and gives(backprop({}, without=k)):
             yield (
                 f"right if no gradient arrived at output {k + 1}: its backward leaves out the "
                 "gradient of that output"
             )
+    if not got.any():
+        return  # many mistakes give zero
+    said = "the term through {} is left out: one of the uses of {}"
+    cuts = list(_shared(op))
+    for node, slot, of in cuts:
+        if gives(backprop({node: _Cut(ops[node], slot)})):
+            yield said.format(ops[node].name, of)
     for what, other in _with_other_sign(call, op):
         turned = Backprop(other, op, position)({})
         reversed_whole = turned is not None and np.allclose(turned, -want)

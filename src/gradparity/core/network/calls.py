@@ -95,6 +95,7 @@ class Call:
     remark : what happened to its tensors afterwards; "" if nothing did.
     evaluate : of a function with a backward of its own, its outputs in float64 for other inputs,
         by itself; it returns None where the function does not run.
+    searches : whether its forward pass is a loop that ends by a condition on its numbers.
     """
 
     place: Place
@@ -110,6 +111,7 @@ class Call:
     fused: bool = False
     added: tuple[NDArray | None, ...] = ()
     remark: str = ""
+    searches: bool = False
 
     def copied(self) -> Call:
         """The call with numbers that the program cannot change any more."""

@@ -170,12 +170,12 @@ def _call(
         equation.eqn.params,
         equation.sources,
     )
-    is_function, evaluate = name in FUNCTIONS, None
+    is_function, evaluate, searches = name in FUNCTIONS, None, False
     covered: set[int] = set()
     try:
         if is_function:
             moves = [g is not None and bool(jnp.any(g)) for g in left]
-            mapped, evaluate, shares = function_call(equation.eqn, given, moves)
+            mapped, evaluate, shares, searches = function_call(equation.eqn, given, moves)
             for k, others in shares.items():
                 covered |= {*others}
                 left[k] = _added([left[k], *(left[j] for j in others)])
@@ -214,6 +214,7 @@ def _call(
         names=tuple(equation.names[i] for i in mapped.outputs),
         is_function=is_function,
         fused=True,
+        searches=searches,
     )
 
 

@@ -184,11 +184,13 @@ class Function(NamedTuple):
     evaluate : the function itself, in float64.
     shares : position of an input -> those of others that are the same value, and whose gradient is
         to be added to that of this one.
+    searches : whether it has a loop that ends by a condition.
     """
 
     mapped: Mapped
     evaluate: Callable[[Sequence[NDArray]], list[NDArray] | None]
     shares: dict[int, list[int]]
+    searches: bool = False
 
 
 def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
@@ -244,7 +246,7 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
 
     mapped = Mapped(op, (*positions, *build.constants.values()), tuple(kept))
     evaluate = _evaluation(inner, consts, given, positions, kept, shares)
-    return Function(mapped, evaluate, shares)
+    return Function(mapped, evaluate, shares, build.steps > 0)
 
 
 def _stored_as(x: NDArray, dtype: Any) -> Any:
