@@ -217,6 +217,8 @@ class _Alignment:
                         continue
                     rest = made.parted(other) or other.parted(made)
                     lost = self._lost(made, other) if rest else -1
+                    if rest and not edit.plain:
+                        lost += side.copies(made, nodes_with_it, other)
                     if lost < least:
                         best, least = _Found(which, some[0], edit, made, lost), lost
                     if not rest:

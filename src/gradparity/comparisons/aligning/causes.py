@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.layers import Affine
 from ...core.formulas.movements import Reshape, Transpose
 from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call
@@ -20,6 +21,7 @@ from ...core.vocabulary.contractions import Einsum, MatMul
 from ..explain.variants import OnOther, arguments_of, variants
 from .conventions import conventions, dropout_rate
 from .edits import Edit, wide
+from .replacements import replacements
 from .values import Program
 
 __all__ = ["MOST", "changes", "numbers_in", "two_at_once"]
@@ -75,6 +77,7 @@ def changes(
     numbers = numbers_in(other)
     yield from _orders(call, before)
     yield from conventions(call, y, numbers)
+    yield from replacements(call, y)
     yield from (Edit(said, op) for said, op in _of_arguments(call.op, numbers))
     if isinstance(call.op, Composed):
         for step in call.op.network.body:
@@ -169,7 +172,7 @@ def _choices(name: str, own: Any, numbers: Sequence[float]) -> tuple[Any, ...]:
         return (not own,)
     if name == "padding" and isinstance(own, tuple):
         sides = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 2))
-        return ("same", *(((side),) * len(own) for side in sides))
+        return ("same", *(((side),) * len(own) for side in sides), *_moved_padding(own))
     if name in WHOLE:
         whole = WHOLE[name]
         if isinstance(own, tuple) and own and all(type(i) is int for i in own):
@@ -181,6 +184,14 @@ def _choices(name: str, own: Any, numbers: Sequence[float]) -> tuple[Any, ...]:
         usual = USUAL.get(name, ())
         return (*numbers, *usual) if isinstance(own, float) else usual
     return ()
+
+
+def _moved_padding(own: tuple[Any, ...]) -> Iterator[Any]:
+    """As much padding as before, distributed over the two sides in all other ways."""
+    if not own or own.count(own[0]) != len(own) or not isinstance(own[0], tuple):
+        return
+    total = sum(own[0])
+    yield from (((i, total - i),) * len(own) for i in range(total + 1) if (i, total - i) != own[0])
 
 
 def _complements(call: Call) -> Iterator[Edit]:
@@ -213,7 +224,9 @@ def _constants(
         if own.dtype.kind == "f" and (own == own.flat[0]).all():
             for number in numbers:
                 if number != own.flat[0]:
-                    said = f"its number is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
+                    start = own.size > 1 and i == 0 and isinstance(call.op, MatMul | Affine)
+                    which = "initial state, a constant," if start else "number"
+                    said = f"its {which} is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
                     yield Edit(said, call.op, {i: np.full(own.shape, number)})
         for array in known.get(own.size, ())[:MANY] if own.size > 1 else ():
             same = array.dtype.kind == own.dtype.kind

@@ -68,6 +68,15 @@ class Side:
         made.value = value
         return made
 
+    def copies(self, made: Side, nodes: Sequence[str], other: Side) -> int:
+        """Count the values at nodes that pair only because a change makes them equal to others.
+
+        A node left out gives back an input, whose partner says nothing about the change.
+        """
+        names = {name for node in nodes for name in self.program.gives(self.nodes[node])}
+        new = names & self.lost(other).keys() - made.lost(other).keys()
+        return sum(bool(self.partners.of(made.value[name])) for name in new)
+
     def repeated(self, node: str) -> list[str]:
         """The nodes that a line of the user's code made with the same op, such as in a loop."""
         place, op = self.nodes[node].place, self.nodes[node].op
@@ -205,9 +214,9 @@ class Side:
 
     def _ends_alike(self, name: str, other: Side) -> bool:
         """Whether a loss is one of the other program: a value on the way to it is none."""
-        if name not in self.program.losses or not other.program.losses:
-            return True
         there = {n: other.value[n] for n in other.program.losses}
+        if name not in self.program.losses or not there:
+            return True
         return bool(Partners(there, self.near).of(self.value[name]))
 
     def parted(self, other: Side) -> list[Call]:
@@ -236,15 +245,13 @@ class Side:
         """The changes of a node with which its value, or one made of it, has a partner."""
         y = values_of(call, self.value)
         before = self._flattened(call)
-        tried = changes(call, y, self.program, self.value, other.program, before)
         with np.errstate(all="ignore"):
-            for edit in tried:
+            for edit in changes(call, y, self.program, self.value, other.program, before):
                 z = self._first(edit, y)
                 if z is None:
                     continue
-                if self._pairs(call.names[0], z, other) or (
-                    edit.far and self._loss_pairs(call, edit, other)
-                ):
+                pairs = self._pairs(call.names[0], z, other)
+                if pairs or (edit.far and self._loss_pairs(call, edit, other)):
                     yield self._plainly(edit, call, y, z)
             yield from self._factors(call, y, other)
 
