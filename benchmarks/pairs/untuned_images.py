@@ -231,7 +231,7 @@ def squeeze_excite() -> Pair:
         {
             "groups": Fault("group_norm|GroupNorm|gn", "group"),
             "squeeze": Fault("avg_pool|mean|max", "max"),
-            "hard": Fault("sigmoid|logistic|clip|clamp|min|max", "hard|clip|clamp|instead"),
+            "hard": Fault("sigmoid|logistic|clip|clamp|min|max", "[Hh]ard|clip|clamp|instead"),
         },
     )
 

@@ -66,7 +66,7 @@ def bernoulli_vae() -> Pair:
         port,
         {
             "halves": Fault("softplus|slice|split|chunk", "exchanged|instead|order"),
-            "exp": Fault("softplus|exp|log", "exp"),
+            "exp": Fault("softplus|exp|log", "[Ee]xp"),
             "averaged": Fault("sum|mean|div", "times|mean|7|21"),
         },
         ("log sigmoid",),
@@ -137,7 +137,7 @@ def clip() -> Pair:
         plain,
         port,
         {
-            "axis": Fault("norm|div|sum|sqrt", "axis|dim"),
+            "axis": Fault("norm|div|sum|sqrt", "axis|axes|dim"),
             "scale": Fault("exp|mul", "skipped|left out"),
             "twice rows": Fault("cross_entropy|log_softmax|t|transpose|nll", "transposed|axis"),
         },

@@ -143,7 +143,7 @@ def both_ways() -> Pair:
         lambda m: (m(tensor(x))[0] * tensor(c)).sum(),
         port,
         {
-            "tanh": Fault("rnn|RNN|relu|tanh|max", "tanh"),
+            "tanh": Fault("rnn|RNN|relu|tanh|max", "[Tt]anh"),
             "shared": Fault("rnn|RNN|dot_general|addmm|weight", "reverse|instead|weight|l0"),
             "same way": Fault("rnn|RNN|dot_general|cat|concatenate", "revers|flip|order|direction"),
         },
