@@ -61,7 +61,8 @@ class Measured:
 
         `masked` : an infinite reference with a bound of zero is given data, such as a mask, and is
         exact; so is a NaN, whatever `masked` is.  An infinite result is right where the bound
-        reaches beyond the largest number.
+        reaches beyond the largest number, and where a mask goes beyond the lowest: where numbers
+        overflow to -inf alone.
         """
         got, bound = np.asarray(got, dtype=np.float64), np.asarray(bound)
         undecidable: Array = np.False_
@@ -73,7 +74,8 @@ class Measured:
                 inside = (error <= bound) & np.isfinite(got)  # whatever the truth is, it is right
                 size = np.abs(want)
                 most = size + bound
-                beyond = np.where(np.isfinite(bound), most, size) > largest
+                masked_out = want < -largest if want.max(initial=0.0) < largest else np.False_
+                beyond = np.where(np.isfinite(bound), most > largest, masked_out)
                 overflowed = beyond & np.isinf(got) & (got * want > 0.0) & np.isfinite(want)
                 undecidable = ~(most < largest) & ~given & ~inside & ~moved & ~overflowed
                 error = np.where((got == want) | moved | overflowed, 0.0, error)  # equal infinities
