@@ -1,4 +1,4 @@
-"""What stands in the place of an op: another activation, reduction or axis, halves exchanged."""
+"""An op is replaced: another activation, reduction or axis, halves exchanged, or none at all."""
 
 from __future__ import annotations
 
@@ -78,3 +78,26 @@ def test_a_difference_that_nothing_explains_is_not_an_operation_left_out() -> No
     """The input of an op left out pairs whatever stands in its place."""
     note = first_note(torch.sigmoid, lambda a: torch.erf(a * a + 0.3 * a))
     assert "left out" not in note
+
+
+def test_a_mask_that_is_left_out_is_not_another_number() -> None:
+    mask = torch.eye(6, dtype=torch.bool)
+
+    def masked(s: Any) -> Any:
+        return s.masked_fill(mask, -5.0)
+
+    def plain(s: Any) -> Any:
+        return s
+
+    assert "left out there" in first_note(masked, plain)
+
+
+def test_softplus_left_out() -> None:
+    assert first_note(F.softplus, lambda a: a).startswith("Softplus: left out there")
+
+
+@pytest.mark.parametrize(("other", "left_out"), [(0.3, False), (1.0, True)])
+def test_another_slope_is_left_out_only_if_it_is_one(other: float, left_out: bool) -> None:
+    note = first_note(lambda a: F.leaky_relu(a, 0.1), lambda a: F.leaky_relu(a, other))
+    assert ("left out there" in note) is left_out
+    assert left_out or f"0.1 here and {other} there" in note

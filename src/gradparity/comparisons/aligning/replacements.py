@@ -70,7 +70,7 @@ def _activations(op: Op) -> Iterator[tuple[str, Op]]:
 
 @dataclass(frozen=True)
 class _Gate(Op):
-    """What an activation multiplies its input by.
+    """The factor by which an activation multiplies its input.
 
     Attributes
     ----------

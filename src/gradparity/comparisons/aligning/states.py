@@ -34,7 +34,7 @@ ALONE = "the other program leaves no such state, so it is not compared"
 
 
 class Target(NamedTuple):
-    """What a running average may move to.
+    """A target that a running average may move to.
 
     Attributes
     ----------
@@ -217,7 +217,7 @@ class _States:
         return f"it moves {times:.6g} times as far there, as with another momentum or decay"
 
     def _by_names(self) -> dict[str, str]:
-        """What differs in states of one name, if both programs have all names."""
+        """The differences between states of one name, if both programs have all names."""
         changed = [{n for n, s in each.items() if s.is_changed} for each in (self.one, self.other)]
         if not (changed[0] <= {*self.other} and changed[1] <= {*self.one}):
             return {}
@@ -257,7 +257,7 @@ def _comparable(a: State, b: State) -> bool:
 
 
 def _targets(program: Program, size: int) -> Iterator[Target]:
-    """What a running average of this size may move to."""
+    """Yield the targets that a running average of this size may move to."""
     for call in program.calls:
         x = call.inputs[0].array if call.inputs else np.zeros(0)
         of, rest = divmod(x.size, size)

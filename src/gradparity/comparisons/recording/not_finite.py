@@ -44,7 +44,7 @@ class _Counted(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What is not finite at one node.
+    """Numbers at one node that are not finite.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What an evaluation of a jaxpr notes: values, equations, scans and conditions."""
+"""Notes of an evaluation of a jaxpr: values, equations, scans and conditions."""
 
 from __future__ import annotations
 

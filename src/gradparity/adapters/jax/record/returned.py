@@ -1,4 +1,4 @@
-"""What a JAX function returns beside the loss, such as new running statistics."""
+"""The results of a JAX function beside the loss, such as new running statistics."""
 
 from __future__ import annotations
 
