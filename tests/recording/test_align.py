@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.pairs.first import PAIRS  # noqa: E402
 from benchmarks.pairs.pair import Fault, Pair  # noqa: E402
-from benchmarks.pairs.tuned import PAIRS  # noqa: E402
 
 sys.path.pop(0)
 

@@ -19,7 +19,7 @@ def _benchmarks_importable(monkeypatch: Any) -> None:
 def test_one_pair(capsys: Any) -> None:
     from benchmarks.pairs.__main__ import main
 
-    assert main(["untuned", "--only", "layers_by_scan"]) == 0
+    assert main(["second", "--only", "layers_by_scan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * (2 + 3) + 3
     assert lines[0].split() == ["layers_by_scan", "right", "one,", "other", "same"]
@@ -34,8 +34,8 @@ def test_unknown_pair(capsys: Any) -> None:
     from benchmarks.pairs.__main__ import main
 
     with pytest.raises(SystemExit):
-        main(["tuned", "--only", "nothing"])
-    assert "unknown pair 'nothing'. Valid names: cnn, block, " in capsys.readouterr().err
+        main(["first", "--only", "nothing"])
+    assert "unknown pair 'nothing'. Valid names: cnn, unet, " in capsys.readouterr().err
 
 
 def test_a_missed_fault_counts_as_wrong() -> None:
@@ -70,8 +70,8 @@ def test_place_and_cause_are_judged_apart() -> None:
     assert line(answer(one, other, None)) == "ACCUSED"
 
 
-def test_the_untuned_set() -> None:
-    from benchmarks.pairs import tuned, untuned
+def test_the_second_set() -> None:
+    from benchmarks.pairs import first, second
 
-    assert len(untuned.PAIRS) == 30
-    assert not set(untuned.PAIRS) & set(tuned.PAIRS)
+    assert len(second.PAIRS) == 30
+    assert not set(second.PAIRS) & set(first.PAIRS)

@@ -1,4 +1,4 @@
-"""Pairs of recurrent and convolutional sequence models that the comparison was not tuned on."""
+"""The second pairs, of recurrent and convolutional models of sequences."""
 
 from __future__ import annotations
 

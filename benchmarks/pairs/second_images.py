@@ -1,4 +1,4 @@
-"""Pairs of image models that the comparison was not tuned on."""
+"""The second pairs, of models of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of models with attention that the comparison was not tuned on."""
+"""The second pairs, of models with attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs of losses, generative models, graphs and refactorings the comparison was not tuned on."""
+"""The second pairs, of losses, generative models, graphs and refactorings."""
 
 from __future__ import annotations
 
