@@ -14,7 +14,7 @@ import torch
 
 from ....core.network.calls import Listener, Place, Sum, Unjudged
 from .accumulation import Accumulation, Leaf, hooks_on
-from .aten.tensors import format_of, is_plain, numbers, tensors_in
+from .aten.tensors import format_of, is_freed, is_plain, numbers, tensors_in
 from .calls import call_of
 from .functions import Function
 from .marks import Mark, Marks, Part
@@ -33,6 +33,8 @@ ELSEWHERE = (
     "this backward pass and its forward pass ran on another thread than the one that record() "
     "watches; to have them judged, open record() on that thread"
 )
+#: Why what ``.grad`` holds is not judged where several processes train one model.
+AVERAGED = "it averages the gradients over processes after they have arrived"
 
 
 class Backward:
@@ -179,6 +181,12 @@ class Backward:
     def _tell_of_leaf(self, leaf: Leaf, got: torch.Tensor | None, by: str) -> None:
         """Tell of what ``.grad`` holds; `got` was accumulated, or something else has written it."""
         grad = leaf.tensor.grad
+        wrapper = self._quiet.names.averaged.get(id(leaf.tensor), "")
+        if not wrapper and is_freed(leaf.tensor):
+            wrapper = "fully_shard"
+        if wrapper:
+            self.listener.step_not_judged(Unjudged(Place(wrapper, wrapper), AVERAGED))
+            return
         if got is None:
             held = torch.zeros_like(leaf.tensor) if grad is None else grad
             there = [Part(held.detach(), ".grad")]

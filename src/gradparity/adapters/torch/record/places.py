@@ -80,6 +80,19 @@ def _with_parts(variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from list((own.get("_modules") or {}).items())
 
 
+def averaged_parameters(root: torch.nn.Module) -> Iterator[tuple[int, str]]:
+    """Yield the ids of parameters whose gradients are averaged over processes, and by what."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    fsdp = sys.modules.get("torch.distributed.fsdp")  # imported by the program, if it uses it
+    kinds: tuple[Any, ...] = (torch.nn.parallel.DistributedDataParallel,)
+    kinds += (fsdp.FullyShardedDataParallel,) if fsdp else ()
+    for wrapper in (module for module in root.modules() if isinstance(module, kinds)):
+        if torch.distributed.get_world_size(wrapper.process_group) > 1:
+            for parameter in wrapper.parameters():
+                yield id(parameter), type(wrapper).__name__
+
+
 class Names:
     """Paths of the modules that run, and names of parameters and other leaves, while it is open.
 
@@ -104,6 +117,8 @@ class Names:
         self._leaves: dict[int, tuple[torch.Tensor, str]] = {}
         self._taken: dict[str, int] = {}
         self._roots = 0
+        #: Parameters by id -> the wrapper that averages their gradients over processes.
+        self.averaged: dict[int, str] = {}
         self._remove: list[Any] = []
 
     def open(self) -> None:
@@ -144,6 +159,7 @@ class Names:
             self._paths.setdefault(module, f"{prefix}{path}".rstrip("."))
         for name, parameter in root.named_parameters():
             self._leaves.setdefault(id(parameter), (parameter, self.unique(prefix + name)))
+        self.averaged |= dict(averaged_parameters(root))
         self._rooted(root, prefix)
 
     def _name_of_root(self, root: torch.nn.Module) -> str:

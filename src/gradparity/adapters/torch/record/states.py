@@ -11,6 +11,7 @@ import torch
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Listener
 from ....core.network.states import Path, State, returned_states
+from .aten.tensors import numbers
 from .quiet import Quiet
 
 __all__ = ["States", "tell_of_returned", "tensors_by_path"]
@@ -103,5 +104,5 @@ def _array(tensor: torch.Tensor) -> NDArray:
     plain = tensor.detach()
     if plain.is_floating_point() and plain.dtype not in (torch.float32, torch.float64):
         plain = plain.float()
-    found: NDArray = plain.cpu().numpy().copy()
+    found: NDArray = numbers(plain).copy()
     return found

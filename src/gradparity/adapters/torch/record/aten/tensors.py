@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from .....core.arithmetic.arrays import NDArray
 
 __all__ = [
     "format_of",
+    "is_freed",
     "is_of_others",
     "is_plain",
     "memory_of",
@@ -38,7 +40,40 @@ def numbers(tensor: torch.Tensor) -> NDArray:
         tensor = tensor.to_dense()
     if tensor.dtype == torch.bfloat16:
         tensor = tensor.float()
-    found: NDArray = tensor.cpu().numpy()
+    tensor = tensor.cpu().resolve_neg()
+    if tensor.numel() == 0:
+        return np.empty(tuple(tensor.shape), _dtype_of(tensor.dtype))
+    return np.asarray(_Memory(tensor))
+
+
+class _Memory:
+    """The memory of a tensor, for NumPy to read where it is.
+
+    ``tensor.numpy()`` would forbid the program to resize that memory ever after, as FSDP does.
+    """
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+        last = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+        needed = (tensor.storage_offset() + last + 1) * tensor.element_size()
+        if tensor.untyped_storage().nbytes() < needed:
+            raise ValueError("its memory has been freed by the program")
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        size = self.tensor.element_size()
+        return {
+            "version": 3,
+            "shape": tuple(self.tensor.shape),
+            "typestr": _dtype_of(self.tensor.dtype).str,
+            "data": (self.tensor.data_ptr(), False),
+            "strides": tuple(step * size for step in self.tensor.stride()),
+        }
+
+
+@cache
+def _dtype_of(dtype: torch.dtype) -> np.dtype[Any]:
+    found: np.dtype[Any] = torch.empty(0, dtype=dtype).numpy().dtype
     return found
 
 
@@ -60,6 +95,11 @@ def is_plain(tensor: torch.Tensor) -> bool:
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return False
     return tensor.dtype in FORMATS or not tensor.is_floating_point()
+
+
+def is_freed(tensor: torch.Tensor) -> bool:
+    """Whether the program has freed its memory, as FSDP does with a gathered parameter."""
+    return is_plain(tensor) and tensor.numel() > 0 and tensor.untyped_storage().nbytes() == 0
 
 
 #: Classes of tensors that are what they seem.
