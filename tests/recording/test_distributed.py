@@ -1,4 +1,4 @@
-"""Steps of several processes: what they average is not judged, and nothing right is accused."""
+"""Steps of several processes, and programs that free memory: nothing right is accused."""
 
 from __future__ import annotations
 
@@ -82,3 +82,27 @@ def test_an_op_whose_input_was_freed_is_not_judged() -> None:
         z.sum().backward()
     assert gp.check(step).exit_code == 2
     assert any("freed" in unjudged.why for unjudged in step.unjudged)
+
+
+@pytest.mark.parametrize("how", ["freed", "overwritten"])
+def test_what_is_kept_for_align_is_what_it_was(how: str) -> None:
+    def recorded() -> Any:
+        torch.manual_seed(0)
+        w = torch.randn(4, 4, requires_grad=True)
+        with gp.record(keep=True) as step:
+            z = (torch.ones(2, 4) @ w).tanh()
+            z.sum().backward()
+            with torch.no_grad():
+                for tensor in (w, z):
+                    if how == "freed":
+                        tensor.untyped_storage().resize_(0)
+                    else:
+                        tensor.fill_(7.0)
+        return step
+
+    torch.manual_seed(0)
+    w = torch.randn(4, 4).numpy()
+    step = recorded()
+    (call,) = (call for call in step.calls if call.place.node == "mm_1")
+    assert (call.inputs[1].array == w).all()
+    assert gp.align(step, recorded()).exit_code == 0

@@ -145,7 +145,7 @@ class Recording(Listener):
         self._wrong += any(f.parity is False for f in found)
         self._note(call.place, _sources(call), found[0].op if found else repr(call.op))
         if self.keep:
-            self.calls.append(call)
+            self.calls.append(call.copied())  # the program may overwrite or free its arrays later
         self._precisions[call.precision] += 1
         self.saw_forward = True
         self.findings += found
@@ -194,9 +194,10 @@ class Recording(Listener):
     def summed(self, total: Sum) -> None:
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""
         kept = total
-        if total.final:  # the program may add to its array later
+        if total.final:  # the program may add to its array, or free it, later
             got = total.got.copy()
-            kept = replace(total, got=got, parts=(got,) if total.is_its_part else total.parts)
+            parts = (got,) if total.is_its_part else tuple(part.copy() for part in total.parts)
+            kept = replace(total, got=got, parts=parts)
             self._finals.append(kept)
         if total.is_its_part:
             if total.final:
@@ -206,7 +207,7 @@ class Recording(Listener):
         if len(total.parts) > 1 or total.accumulated or found.parity is False:
             self.findings.append(found)
         elif total.final:
-            self._alone[Quantity.through(total.source, total.uses[0])] = total
+            self._alone[Quantity.through(total.source, total.uses[0])] = kept
 
     def not_judged(self, what: Unjudged) -> None:
         """Note an op without a formula."""
