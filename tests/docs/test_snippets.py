@@ -41,6 +41,7 @@ ELSEWHERE = {
     "python -m sphinx": ".ci/run builds the pages",
     "python -m benchmarks.evidence": "hours; tests/test_evidence.py counts a few of each",
     "python with_": "libraries that are not here; benchmarks/zoo/page.py runs them where they are",
+    "gradparity watch with_": "the same",
     "gradparity watch --step 2 --passes 2 trainer.py": "the same",
     "python -m benchmarks.zoo": "hours, and models of other packages; their own environment",
 }

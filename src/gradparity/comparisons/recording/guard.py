@@ -7,14 +7,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from ...core.arithmetic.received import check_flag, check_text, received
 from ..explain.allowed import parse_allowed
 from ..report.diagnosis import diagnosis
 from ..report.report import Report
 from .arming import new_recording
-from .record import FOR_JAX, require_torch
+from .record import record, require_torch
 from .recording import Recording
 from .thinned import check_sample
 
@@ -26,6 +26,8 @@ OnFault = Literal["raise", "warn"] | Callable[[int, Report], object]
 KEPT = 10
 #: After so many blocks in a row in which PyTorch did nothing, a program of JAX is told so.
 IDLE = 2
+#: What to do instead of watching a block of JAX.
+FOR_JAX = "for a step of JAX, call guard.record(loss, params, batch) in place of the block"
 
 
 class GradientError(AssertionError):
@@ -79,12 +81,9 @@ class Guard:
     def __enter__(self) -> Guard:
         if self._inside:
             raise RuntimeError("guard: its block was entered inside itself; use one per loop")
-        require_torch("guard")
+        require_torch("guard", FOR_JAX)
         self._inside = True
-        self.steps += 1
-        if self.steps % self.every == 0 or (self.first and self.steps == 1):
-            self._due = True
-        if self._due:
+        if self._counted():
             self._begin()
         return self
 
@@ -107,8 +106,54 @@ class Guard:
             warnings.warn(said, RuntimeWarning, stacklevel=2)
         # Without a backward pass the next step is judged instead.
         if error is None and recording.places:
-            self._due = False
-            self._keep(recording.report())
+            self._keep(recording)
+
+    def record(
+        self,
+        f: Callable[..., Any],
+        *args: Any,
+        argnums: int | Sequence[int] = 0,
+        has_aux: bool = False,
+        taps: bool = True,
+    ) -> None:
+        """Begin a step, and judge the gradient of a function in it if the step is due.
+
+        This is for JAX, whose compiled steps no block can watch: give it the function that the
+        step differentiates and what it is given there, before the step.  In other steps `f` is not
+        called.
+
+        Parameters
+        ----------
+        f, *args, argnums, has_aux, taps : as for `gradparity.record`.
+
+        Raises
+        ------
+        TypeError, ValueError : as `gradparity.record`.
+        GradientError : with ``on_fault="raise"``.
+
+        >>> import gradparity as gp, jax, jax.numpy as jnp
+        >>> def loss(w, x):
+        ...     return jnp.tanh(x @ w).sum()
+        >>> w, guard = jnp.ones(3), gp.guard(every=2)
+        >>> for x in jnp.eye(3):
+        ...     guard.record(loss, w, x)
+        ...     w = w - 0.1 * jax.grad(loss)(w, x)
+        >>> guard
+        <Guard 'step': 2 of 3 steps judged>
+        """
+        if self._inside:
+            raise RuntimeError("guard: record was called inside its block; use one of the two")
+        if self._counted():
+            settings: dict[str, Any] = {"argnums": argnums, "has_aux": has_aux, "taps": taps}
+            settings |= {"allow": self.allow, "strict": self.strict, "sample": self.sample}
+            self._keep(record(f, *args, name=f"{self.name} {self.steps}", **settings))
+
+    def _counted(self) -> bool:
+        """Count a step that begins, and tell whether one is due."""
+        self.steps += 1
+        if self.steps % self.every == 0 or (self.first and self.steps == 1):
+            self._due = True
+        return self._due
 
     def _begin(self) -> None:
         from ...adapters.torch.record.observer import observing
@@ -118,8 +163,10 @@ class Guard:
         self._observer = self._stack.enter_context(observing(recording))
         self._recording = recording
 
-    def _keep(self, report: Report) -> None:
+    def _keep(self, recording: Recording) -> None:
+        self._due = False
         self.judged += 1
+        report = recording.report()
         self.reports[self.steps] = report
         right = [step for step, each in self.reports.items() if each]
         for step in right[:-KEPT]:
@@ -145,12 +192,14 @@ def guard(
     strict: bool = False,
     sample: int | None = None,
 ) -> Guard:
-    """Judge a step of a PyTorch training loop now and then, as `record` does.
+    """Judge a step of a training loop now and then, as `record` does.
 
-    The block holds one step, forward pass and ``backward()``.  Every other step runs as it would
-    without the guard.  If nothing is differentiated in a step that was to be judged, the next one
-    is judged instead.  Steps of JAX are not judged: a `RuntimeWarning` says so if PyTorch does
-    nothing in two blocks in a row.
+    **PyTorch.**  A block holds one step, forward pass and ``backward()``.  Every other step runs as
+    it would without the guard.  If nothing is differentiated in a step that was to be judged, the
+    next one is judged instead.
+
+    **JAX.**  ``guard.record(loss, params, batch)`` before each step, in place of a block.  A
+    `RuntimeWarning` says so if PyTorch does nothing in two blocks in a row.
 
     Parameters
     ----------
@@ -161,11 +210,11 @@ def guard(
     name : shown in reports, with the number of the step.
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
-    sample : of large matrix products, convolutions and attention, judge so many channels.
+    sample : PyTorch: of large matrix products, convolutions and attention, judge so many channels.
 
     Returns
     -------
-    Guard : for ``with`` around each step.
+    Guard : for ``with`` around each step, or for `Guard.record` before it.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from .arming import new_recording
 from .recording import Recording
 from .thinned import check_sample
 
-__all__ = ["FOR_JAX", "record", "require_torch"]
+__all__ = ["record", "require_torch"]
 
 #: What to do instead of watching a block in which JAX differentiates.
 FOR_JAX = "a step of JAX is recorded by its function: gp.record(loss, params, batch)"
@@ -140,15 +140,15 @@ def record(
         return _of_jax(f, args, 0, False, True, name, settings)
 
 
-def require_torch(what: str) -> None:
+def require_torch(what: str, for_jax: str = FOR_JAX) -> None:
     """Refuse to watch a block before PyTorch has been imported.
 
     Raises
     ------
-    RuntimeError : says what to do, for JAX where that has been imported.
+    RuntimeError : says what to do, and `for_jax` where JAX has been imported.
     """
     if "torch" not in sys.modules:
-        hint = f"; {FOR_JAX}" if "jax" in sys.modules else ""
+        hint = f"; {for_jax}" if "jax" in sys.modules else ""
         raise RuntimeError(
             f"{what} watches PyTorch, which is not imported; import torch first{hint}"
         )

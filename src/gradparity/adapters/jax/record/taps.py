@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ....core.network.calls import Place
 from .equations import Choice, Equation, Key, Scan, Value, bind, distinct_leaves, is_float, is_key
 from .needed import FUNCTIONS, INLINED, closed, needed, of_every_step
+from .places import place_of
 from .primitives.table import rule_of
 
 __all__ = ["Walk"]
@@ -130,7 +130,7 @@ class Walk:
                 gave = self.cond(eqn, ins, here, taps, values, asked)
             elif not any(v.active for v in ins) or not any(map(_has_gradient, eqn.outvars)):
                 if any(v.active for v in ins) and any(map(_is_complex, eqn.outvars)):
-                    self.complex = self.complex or f"{name} ({_source(eqn)})"
+                    self.complex = self.complex or f"{name} ({place_of(name, eqn).source})"
                 gave = [Value(x) for x in bind(eqn, *(v.x for v in ins))]
             elif rule_of(name) is None and name not in FUNCTIONS and _is_idle(ins, asked):
                 kept = [jax.lax.stop_gradient(v.x) if v.active else v.x for v in ins]
@@ -189,7 +189,7 @@ class Walk:
         names = tuple(
             (node if len(outs) == 1 else f"{node}.{k}") if f else "" for k, f in enumerate(floats)
         )
-        place = Place(node, eqn.primitive.name, _module(eqn), _source(eqn))
+        place = place_of(node, eqn)
         sources = tuple(v.name if v.active else "" for v in ins)
         self.equations[here] = Equation(eqn, place, sources, self._lengths, names, self._within)
         for k, v in enumerate(ins):
@@ -250,7 +250,7 @@ class Walk:
         )  # fmt: skip
         self._lengths = outer
         values |= dict(zip(kept_keys, restores[-1](kept), strict=True))
-        place = Place(node, "scan", _module(eqn), _source(eqn))
+        place = place_of(node, eqn, "scan")
         self.scans[here] = Scan(node, place, nc, nk, p["reverse"], len(outer))
         return [
             self._made(here, "out", k, x, f"{node}.{k}", v.active and is_float(x), taps)
@@ -353,7 +353,7 @@ class Walk:
         for keys, given in zip(kept_keys, kept, strict=True):
             values |= dict(zip(keys, given, strict=True))
         values[here] = jnp.clip(jnp.asarray(index.x, jnp.int32), 0, len(traced) - 1)
-        self.choices[here] = Choice(node, Place(node, "cond", _module(eqn), _source(eqn)))
+        self.choices[here] = Choice(node, place_of(node, eqn, "cond"))
         active = [any(outs[k].active for outs in found) for k in range(len(gave))]
         return [
             self._made(here, "out", k, x, f"{node}.{k}", a and is_float(x), taps)
@@ -382,22 +382,3 @@ def _has_gradient(v: Any) -> bool:
 def _is_complex(v: Any) -> bool:
     """Whether a variable holds complex numbers."""
     return bool(jnp.issubdtype(v.aval.dtype, jnp.complexfloating))
-
-
-def _module(eqn: Any) -> str:
-    """The name stack without transformations, as a path: "GPT.Dense_0"."""
-    parts = str(eqn.source_info.name_stack).split("/")
-    return ".".join(part for part in parts if part and "(" not in part)
-
-
-def _source(eqn: Any) -> str:
-    """File and line of the user's code, such as "model.py:92"."""
-    try:
-        from jax._src.source_info_util import summarize
-
-        said = str(summarize(eqn.source_info))
-    except Exception:  # a private name of JAX
-        return ""
-    line = said.split(" ")[0].rpartition("/")[2]
-    parts = line.split(":")
-    return ":".join(parts[:2]) if len(parts) > 1 else ""
