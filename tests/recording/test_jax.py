@@ -225,9 +225,9 @@ def test_a_wrong_derivative_in_a_branch_is_accused_there() -> None:
 
     seen = recorded(f, "float32")
     accused = {g.node for _, g in gp.check(seen).findings() if g.parity is False}
-    assert {seen.places[node].function for node in accused} == {"custom_vjp_call"}
+    assert {seen.places[node].function for node in accused} == {"wrong_cube"}
     taken = int((X.sum(1) > 0).sum())
-    assert len([n for n in seen.places if n.startswith("custom_vjp_call")]) == taken > 0
+    assert len([n for n in seen.places if n.startswith("wrong_cube_1.step")]) == taken > 0
 
 
 def test_an_input_without_a_formula_is_not_judged() -> None:
@@ -294,7 +294,7 @@ class TestFunctions:
         report = gp.check(seen)
         assert report.exit_code == 1
         (node,) = {f.node for _, f in report.findings() if f.parity is False}
-        assert seen.places[node].function.startswith("custom_")
+        assert node == f"{function.__name__}_1"
 
     def test_one_that_is_meant_to_differ(self, dtype: str) -> None:
         def f(w: Any, x: Any) -> Any:
@@ -307,26 +307,9 @@ class TestFunctions:
 
 
 class TestErrors:
-    def test_a_result_that_is_no_scalar(self) -> None:
-        with pytest.raises(TypeError, match=r"shapes \[\(3,\)\]; return one scalar"):
-            gp.record(jnp.exp, jnp.ones(3))
-
     def test_a_result_that_depends_on_nothing(self) -> None:
         with pytest.raises(TypeError, match="does not depend on the floats"):
             gp.record(lambda x: jnp.zeros(()), jnp.ones(3))
-
-    def test_complex_numbers(self) -> None:
-        with pytest.raises(TypeError, match="complex numbers are not judged, and f has them at"):
-            gp.record(lambda x: jnp.exp(1j * x).real.sum() + jnp.sin(x).sum(), jnp.ones(3))
-
-    @pytest.mark.parametrize("argnums", [3, "x"])
-    def test_argnums_that_are_no_positions(self, argnums: Any) -> None:
-        with pytest.raises(TypeError, match="give positions of the 1 arguments"):
-            gp.record(lambda x: x.sum(), jnp.ones(3), argnums=argnums)
-
-    def test_integers_alone(self) -> None:
-        with pytest.raises(TypeError, match="no argument at argnums=0 holds floats"):
-            gp.record(lambda x: x.sum(), jnp.arange(3))
 
     def test_arrays_of_both_frameworks(self) -> None:
         torch = pytest.importorskip("torch")

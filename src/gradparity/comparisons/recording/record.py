@@ -163,8 +163,10 @@ def _of_jax(
     name: str,
     settings: Mapping[str, Any],
 ) -> Recording:
+    from ...adapters.jax.record.arguments import check_call
     from ...adapters.jax.record.recorder import observe
 
+    check_call(f, args, argnums, has_aux)
     recording = new_recording(name, "jax", **settings)
     observe(recording, f, args, argnums, has_aux, taps=taps)
     recording.finish()
@@ -174,8 +176,8 @@ def _of_jax(
 def framework_of(args: Any, *, for_jax: bool = False) -> str:
     """Tell from the arguments of a function whose they are: "jax", or "torch" for anything else.
 
-    Python floats are JAX's if PyTorch has not been imported, or if options are given that are for
-    JAX alone; otherwise the function may use either.
+    Where only JAX has been imported, anything is JAX's.  Python floats are, if options are given
+    that are for JAX alone; otherwise the function may use either.
 
     Raises
     ------
@@ -186,8 +188,10 @@ def framework_of(args: Any, *, for_jax: bool = False) -> str:
         raise TypeError("record: some arguments are of PyTorch and some of JAX; give one of both")
     if found:
         return found.pop()
+    if args and "torch" not in sys.modules and "jax" in sys.modules:
+        return "jax"
     plain = any(isinstance(leaf, np.ndarray | np.generic) for leaf in _leaves(args))
-    plain |= (for_jax or "torch" not in sys.modules) and _has_floats(args)
+    plain |= for_jax and _has_floats(args)
     return "jax" if plain and "jax" in sys.modules else "torch"
 
 

@@ -183,13 +183,15 @@ def _call(
             rule = rule_of(name)
             mapped = by_values(equation.eqn, given) if rule is None else rule(given)
     except (UnmappedError, ValueError) as why:
-        return Unjudged(place, f"{name}: {why}", sources)
+        return Unjudged(place, f"{place.function}: {why}", sources)
     if isinstance(mapped.op, NoFormula) and not is_function:
         evaluate = partial(evaluated, equation, given, mapped.outputs)
     covered |= {which for which in mapped.inputs if isinstance(which, int)}
     without = [k for k, source in enumerate(equation.sources) if source and k not in covered]
     if any(left[k] is not None and jnp.any(left[k]) for k in without):
-        return Unjudged(place, f"{name}: there is no formula for input {without[0]}", sources)
+        return Unjudged(
+            place, f"{place.function}: there is no formula for input {without[0]}", sources
+        )
 
     def operand(which: Any) -> Operand:
         if isinstance(which, np.ndarray):

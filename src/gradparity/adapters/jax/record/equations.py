@@ -14,8 +14,8 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Place
 
 __all__ = [
-    "Choice", "Equation", "Key", "Scan", "Value", "bind", "distinct_leaves", "is_float", "is_key",
-    "numbers",
+    "Choice", "Equation", "Key", "Scan", "Value", "bind", "distinct_leaves", "is_complex",
+    "is_float", "is_key", "numbers",
 ]  # fmt: skip
 
 #: Where a tap is: the path of its equation, "in" or "out", and the position.
@@ -82,6 +82,11 @@ class Equation:
 def is_float(x: Any) -> bool:
     """Whether it has a gradient by its dtype."""
     return bool(jnp.issubdtype(jnp.result_type(x), jnp.floating))
+
+
+def is_complex(x: Any) -> bool:
+    """Whether it holds complex numbers."""
+    return bool(jnp.issubdtype(jnp.result_type(x), jnp.complexfloating))
 
 
 def is_key(x: Any) -> bool:

@@ -22,8 +22,9 @@ from ....core.network.composed import Composed
 from ....core.network.nodes import Node, values_of_node
 from ....core.vocabulary.pointwise import Scale
 from ...mapped import Mapped, UnmappedError
-from .equations import bind, is_float, numbers
+from .equations import bind, is_complex, is_float, numbers
 from .needed import INLINED, closed
+from .places import function_name
 from .primitives.table import Operands, rule_of
 from .wide import MOST_STEPS, evaluated, parts_of_loop
 
@@ -131,6 +132,8 @@ class _Composition:
 
     def equation(self, eqn: Any, ins: list[Any]) -> list[Any]:
         results = bind(eqn, *(x for x, _ in ins))
+        if any(name for _, name in ins) and any(map(is_complex, results)):
+            raise UnmappedError("it has complex numbers in it")
         floats = [is_float(x) for x in results]
         if not any(name for _, name in ins) or not any(floats):
             return [(x, "") for x in results]
@@ -239,8 +242,7 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
     extra = {k for others in shares.values() for k in others}
     floats = [f and i not in extra for i, f in enumerate(floats)]
     inputs = [n for n, f in zip(names, floats, strict=True) if f]
-    title = str(eqn.params.get("name") or eqn.primitive.name)
-    op = Composed(title, *build.nodes, inputs=(*inputs, *build.constants), gives=gives,
+    op = Composed(function_name(eqn), *build.nodes, inputs=(*inputs, *build.constants), gives=gives,
                   fixed=tuple(build.constants))  # fmt: skip
     positions = tuple(i for i, f in enumerate(floats) if f)
 
@@ -258,8 +260,7 @@ def _by_values(eqn: Any, given: Operands, inner: Any, consts: Any, why: str) -> 
     """A function with an equation without a formula: it is held to differences of its values."""
     positions = tuple(i for i, x in enumerate(given.ins) if x.dtype.kind == "f")
     kept = tuple(i for i, v in enumerate(inner.outvars) if is_float(v.aval))
-    title = str(eqn.params.get("name") or eqn.primitive.name)
-    mapped = Mapped(NoFormula(title, why), positions, kept)
+    mapped = Mapped(NoFormula(function_name(eqn), why), positions, kept)
     return Function(mapped, _evaluation(inner, consts, given, positions, kept, {}), {})
 
 

@@ -28,13 +28,13 @@ def needed(jaxpr: Any, outs: Sequence[bool]) -> tuple[list[bool], dict[int, list
     """The inputs of a jaxpr whose gradient is needed for that of the results in `outs`.
 
     Also by position of each equation which of its results are needed, without the others.
-    A gradient goes through floats alone, and ends at `stop_gradient`.
+    A gradient goes through floats and complex numbers alone, and ends at `stop_gradient`.
     """
     found: dict[int, list[bool]] = {}
     want = {v for v, out in zip(jaxpr.outvars, outs, strict=True) if out and not hasattr(v, "val")}
     for i in reversed(range(len(jaxpr.eqns))):
         eqn = jaxpr.eqns[i]
-        own = [v in want and _is_float(v) for v in eqn.outvars]
+        own = [v in want and _has_gradient(v) for v in eqn.outvars]
         if any(own):
             found[i] = own
             taken = zip(eqn.invars, _inputs(eqn, own), strict=True)
@@ -54,7 +54,7 @@ def _inputs(eqn: Any, outs: list[bool]) -> list[bool]:
         return [False, *map(any, zip(*each, strict=True))]
     if name == "scan":
         return needed(closed(params["jaxpr"])[0], of_every_step(params, outs))[0]
-    return [_is_float(v) for v in eqn.invars]
+    return [_has_gradient(v) for v in eqn.invars]
 
 
 def of_every_step(params: dict[str, Any], outs: Sequence[bool]) -> list[bool]:
@@ -69,5 +69,5 @@ def of_every_step(params: dict[str, Any], outs: Sequence[bool]) -> list[bool]:
         outs = wider
 
 
-def _is_float(v: Any) -> bool:
-    return bool(jnp.issubdtype(v.aval.dtype, jnp.floating))
+def _has_gradient(v: Any) -> bool:
+    return bool(jnp.issubdtype(v.aval.dtype, jnp.inexact))

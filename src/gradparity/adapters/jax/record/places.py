@@ -1,4 +1,4 @@
-"""Locate the equations of a jaxpr: the module and the line of the code that made them."""
+"""What an equation is called, and where it is in the program of a user."""
 
 from __future__ import annotations
 
@@ -6,18 +6,33 @@ from pathlib import PurePath
 from typing import Any
 
 from ....core.network.calls import Place
+from .needed import FUNCTIONS, closed
 
-__all__ = ["place_of"]
+__all__ = ["function_name", "place_of"]
 
 
-def place_of(node: str, eqn: Any, op: str | None = None) -> Place:
-    """Where an equation is; `op` is its primitive unless given.
+def place_of(eqn: Any, node: str) -> Place:
+    """The place of an equation that is this node.
 
     The module is the path of name scopes, or that of the classes that were being called where it is
     longer: Flax NNX names no scopes, and Equinox not those of modules.
     """
     module = max(_scopes(eqn), _classes(eqn), key=len)
-    return Place(node, op or eqn.primitive.name, ".".join(module), _source(eqn))
+    return Place(node, function_name(eqn), ".".join(module), _source(eqn))
+
+
+def function_name(eqn: Any) -> str:
+    """The name of an equation: of a function with a derivative of its own, else the primitive's.
+
+    A function without a name, such as a lambda, has the primitive's.
+    """
+    if eqn.primitive.name in FUNCTIONS:
+        inner = closed(eqn.params.get("call_jaxpr") or eqn.params["fun_jaxpr"])[0]
+        said = str(getattr(getattr(inner, "debug_info", None), "func_src_info", ""))
+        name = said.partition(" at ")[0].strip("_")
+        if name.isidentifier():
+            return name
+    return str(eqn.primitive.name)
 
 
 def _scopes(eqn: Any) -> list[str]:

@@ -8,10 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ....core.arithmetic.received import received
 from ....core.network.calls import Listener, Unjudged
+from .arguments import OUTSIDE, array, checked_loss, positions
 from .calls import calls_of, samples_of, sums_of
 from .equations import Key, Value, distinct_leaves, is_float
 from .returned import tell_of_returned
@@ -55,23 +54,13 @@ class _Program:
         has_aux: bool,
     ) -> _Program:
         """Trace a function."""
-        chosen = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
-        if not all(isinstance(i, int) and -len(args) <= i < len(args) for i in chosen):
-            raise TypeError(
-                f"record: argnums is {argnums!r}; give positions of the {len(args)} arguments of f"
-            )
-        chosen = tuple(i % len(args) for i in chosen)
+        chosen = positions(args, argnums)
         flat, tree = jax.tree_util.tree_flatten_with_path(tuple(args))
-        arrays = [_array(leaf) for _, leaf in flat]
+        arrays = [array(leaf) for _, leaf in flat]
         active = [
             i for i, x in enumerate(arrays)
             if x is not None and flat[i][0][0].idx in chosen and is_float(x)
         ]  # fmt: skip
-        if not active:
-            raise TypeError(
-                f"record: no argument at argnums={argnums!r} holds floats; jax.grad would refuse "
-                "them"
-            )
         names = [leaf_name(flat[i][0]) for i in active]
         names = [
             n if names.count(n) == 1 else f"{n}_{i}" for i, n in zip(active, names, strict=True)
@@ -81,17 +70,11 @@ class _Program:
             leaves = [leaf for _, leaf in flat]
             for i, x in zip(active, xs, strict=True):  # the others may be anything
                 leaves[i] = x
-            out = f(*jax.tree_util.tree_unflatten(tree, leaves))
-            if has_aux and not (isinstance(out, tuple) and len(out) == 2):
-                raise TypeError(
-                    f"record: has_aux=True, and f returned {received(out)}; return a pair"
-                )
-            return out[0] if has_aux else out
+            return checked_loss(f(*jax.tree_util.tree_unflatten(tree, leaves)), has_aux)
 
         closed = jax.make_jaxpr(of_arrays)(*(arrays[i] for i in active))
-        if len(closed.out_avals) != 1 or closed.out_avals[0].shape != ():
-            shapes = [aval.shape for aval in closed.out_avals]
-            raise TypeError(f"record: f returned arrays of shapes {shapes}; return one scalar")
+        if any(isinstance(x, jax.core.Tracer) for x in closed.consts):
+            raise TypeError(f"record: f closes over an array that JAX traces; {OUTSIDE}")
         varied = [jnp.asarray(arrays[i]) for i in active]
         return cls(chosen, closed.jaxpr, names, varied, list(closed.consts))
 
@@ -118,10 +101,6 @@ class _Program:
             return loss.x
 
         jax.eval_shape(shaped, self.varied, self.rest)
-        if walk.complex:
-            raise TypeError(
-                f"record: complex numbers are not judged, and f has them at {walk.complex}"
-            )
         if not ends:
             raise TypeError(
                 "record: the result of f does not depend on the floats of the arguments at argnums"
@@ -257,10 +236,3 @@ def _has_conditions(jaxpr: Any) -> bool:
             if hasattr(inner, "eqns") and _has_conditions(inner):
                 return True
     return False
-
-
-def _array(leaf: Any) -> Any:
-    """An array of JAX or NumPy, or a number; None for anything else."""
-    if isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
-        return leaf
-    return None

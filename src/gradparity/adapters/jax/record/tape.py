@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .equations import Key, Value, bind, is_key
+from .equations import Key, Value, bind, is_float, is_key
 from .taps import Walk
 
 __all__ = ["Tape"]
@@ -59,11 +59,13 @@ class Tape(Walk):
                 z if (found := by_name.get(name)) is None else jnp.asarray(found, z.dtype)
                 for (_, name), z in zip(outs, zeros, strict=True)
             ]
-            grads |= {(*key, "out", k): g for (k, _), g in zip(outs, arrived, strict=True)}
+            ended = zip(outs, arrived, strict=True)
+            grads |= {(*key, "out", k): g for (k, _), g in ended if is_float(g)}
             left, inside = pull(arrived)
             grads |= inside
             for (k, name), g in zip(sources, left, strict=True):
-                grads[(*key, "in", k)] = g
+                if is_float(g):
+                    grads[(*key, "in", k)] = g
                 by_name[name] = by_name[name] + g if name in by_name else g
         return self.with_shared(grads), by_name
 

@@ -13,9 +13,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .equations import Choice, Equation, Key, Scan, Value, bind, distinct_leaves, is_float, is_key
+from .equations import (
+    Choice,
+    Equation,
+    Key,
+    Scan,
+    Value,
+    bind,
+    distinct_leaves,
+    is_complex,
+    is_float,
+    is_key,
+)
 from .needed import FUNCTIONS, INLINED, closed, needed, of_every_step
-from .places import place_of
+from .places import function_name, place_of
 from .primitives.table import rule_of
 
 __all__ = ["Walk"]
@@ -63,15 +74,18 @@ class Walk:
         self.indices: dict[Key, Any] = {}
         #: Whether the indices of conditions are asked for.
         self.asks = False
-        #: The first equation that makes complex numbers of what has a gradient; "" if none does.
-        self.complex = ""
         self._numbers: dict[str, int] = {}
         self._lengths: tuple[int, ...] = ()
         self._within: tuple[tuple[Key, int], ...] = ()
 
     def tap(self, key: Key, value: Value, taps: Mapping[Key, Any] | None) -> Any:
-        """The value with its tap added; without taps the shape of the tap is noted."""
+        """The value with its tap added; without taps the shape of the tap is noted.
+
+        Complex values have no tap.
+        """
         x = value.x
+        if is_complex(x):
+            return x
         if taps is None:
             shape, dtype = jnp.shape(x), jnp.result_type(x)
             self.shapes[key] = jax.ShapeDtypeStruct((*self._lengths, *shape), dtype)
@@ -128,9 +142,9 @@ class Walk:
                 gave = self.scan(eqn, ins, here, taps, values, asked)
             elif name == "cond" and any(v.active for v in ins):
                 gave = self.cond(eqn, ins, here, taps, values, asked)
-            elif not any(v.active for v in ins) or not any(map(_has_gradient, eqn.outvars)):
-                if any(v.active for v in ins) and any(map(_is_complex, eqn.outvars)):
-                    self.complex = self.complex or f"{name} ({place_of(name, eqn).source})"
+            elif not any(v.active for v in ins) or not any(
+                _has_gradient(v.aval) for v in eqn.outvars
+            ):
                 gave = [Value(x) for x in bind(eqn, *(v.x for v in ins))]
             elif rule_of(name) is None and name not in FUNCTIONS and _is_idle(ins, asked):
                 kept = [jax.lax.stop_gradient(v.x) if v.active else v.x for v in ins]
@@ -184,19 +198,19 @@ class Walk:
 
     def _note(self, eqn: Any, ins: list[Value], outs: list[Any], here: Key) -> None:
         """Name an equation and its results, and note the uses of what it takes."""
-        node = self._named(eqn.primitive.name)
-        floats = [is_float(x) for x in outs]
+        node = self._named(function_name(eqn))
+        floats = [_has_gradient(x) for x in outs]
         names = tuple(
             (node if len(outs) == 1 else f"{node}.{k}") if f else "" for k, f in enumerate(floats)
         )
-        place = place_of(node, eqn)
+        place = place_of(eqn, node)
         sources = tuple(v.name if v.active else "" for v in ins)
         self.equations[here] = Equation(eqn, place, sources, self._lengths, names, self._within)
         for k, v in enumerate(ins):
-            if v.active:
+            if v.active and is_float(v.x):
                 self.uses.setdefault(v.name, []).append(((*here, "in", k), node))
         for k, name in enumerate(names):
-            if name:
+            if name and is_float(outs[k]):
                 self.arrivals[name] = (*here, "out", k)
 
     def _named(self, name: str) -> str:
@@ -220,7 +234,7 @@ class Walk:
         body, own = closed(p["jaxpr"])
         node = self.scans[here].node if here in self.scans else self._named("scan")
         taken = [self._used(here, "in", k, v, node, taps) for k, v in enumerate(ins)]
-        active = [v.active or (nc <= k < nc + nk and is_float(v.x)) for k, v in enumerate(ins)]
+        active = [v.active or (nc <= k < nc + nk and _has_gradient(v.x)) for k, v in enumerate(ins)]
         kinds = ["const"] * nc + ["carry"] * nk + ["xs"] * (len(ins) - nc - nk)
         outer, self._lengths = self._lengths, (*self._lengths, length)
         mine = [k for k in taps or () if k[: len(here)] == here and k[len(here)] not in OUTSIDE]
@@ -250,10 +264,10 @@ class Walk:
         )  # fmt: skip
         self._lengths = outer
         values |= dict(zip(kept_keys, restores[-1](kept), strict=True))
-        place = place_of(node, eqn, "scan")
+        place = place_of(eqn, node)
         self.scans[here] = Scan(node, place, nc, nk, p["reverse"], len(outer))
         return [
-            self._made(here, "out", k, x, f"{node}.{k}", v.active and is_float(x), taps)
+            self._made(here, "out", k, x, f"{node}.{k}", v.active and _has_gradient(x), taps)
             for k, (x, v) in enumerate(zip([*state, *ys], gave, strict=True))
         ]
 
@@ -263,7 +277,7 @@ class Walk:
         """A value that something takes, with a tap if it has a gradient."""
         if not v.active:
             return v.x
-        if taps is None:
+        if taps is None and is_float(v.x):
             self.uses.setdefault(v.name, []).append(((*here, side, k), node))
         return self.tap((*here, side, k), v, taps)
 
@@ -274,7 +288,7 @@ class Walk:
         """A value that something gives, with a tap if it has a gradient."""
         if not active:
             return Value(x)
-        if taps is None:
+        if taps is None and is_float(x):
             self.arrivals[name] = (*here, side, k)
         return Value(self.tap((*here, side, k), Value(x), taps), name, True)
 
@@ -297,7 +311,7 @@ class Walk:
             return self.equation(eqn, ins, here, taps, values, asked)
         self.indices[here] = ins[0].x
         outs = bind(eqn, *(v.x for v in ins))
-        return [Value(x, "unknown", is_float(x)) for x in outs]
+        return [Value(x, "unknown", _has_gradient(x)) for x in outs]
 
     def choice(
         self,
@@ -353,10 +367,10 @@ class Walk:
         for keys, given in zip(kept_keys, kept, strict=True):
             values |= dict(zip(keys, given, strict=True))
         values[here] = jnp.clip(jnp.asarray(index.x, jnp.int32), 0, len(traced) - 1)
-        self.choices[here] = Choice(node, place_of(node, eqn, "cond"))
+        self.choices[here] = Choice(node, place_of(eqn, node))
         active = [any(outs[k].active for outs in found) for k in range(len(gave))]
         return [
-            self._made(here, "out", k, x, f"{node}.{k}", a and is_float(x), taps)
+            self._made(here, "out", k, x, f"{node}.{k}", a and _has_gradient(x), taps)
             for k, (x, a) in enumerate(zip(gave, active, strict=True))
         ]
 
@@ -374,11 +388,6 @@ def _closed_over(eqn: Any) -> int:
     return int(eqn.params.get("num_consts", 0)) if eqn.primitive.name.startswith("custom_") else 0
 
 
-def _has_gradient(v: Any) -> bool:
-    """Whether a variable holds floats."""
-    return bool(jnp.issubdtype(v.aval.dtype, jnp.floating))
-
-
-def _is_complex(v: Any) -> bool:
-    """Whether a variable holds complex numbers."""
-    return bool(jnp.issubdtype(v.aval.dtype, jnp.complexfloating))
+def _has_gradient(x: Any) -> bool:
+    """Whether a value has a gradient by its dtype, with a tap or, as of complex ones, without."""
+    return is_float(x) or is_complex(x)

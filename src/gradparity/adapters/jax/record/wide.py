@@ -11,7 +11,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from ...mapped import UnmappedError
-from .equations import bind, is_float
+from .equations import bind, is_complex, is_float, is_key
 from .needed import INLINED, closed
 
 __all__ = ["MOST_STEPS", "evaluated", "parts_of_loop", "wide_params"]
@@ -29,7 +29,7 @@ def wide_params(eqn: Any) -> dict[str, Any]:
 
 def _wide(name: str, value: Any) -> Any:
     if name in DTYPES and value is not None:
-        return np.dtype("float64") if jnp.issubdtype(value, jnp.floating) else value
+        return _wide_dtype(value)
     if isinstance(value, Jaxpr) and not value.constvars:
         return _traced(value, ()).jaxpr
     if isinstance(value, ClosedJaxpr):
@@ -40,10 +40,17 @@ def _wide(name: str, value: Any) -> Any:
     return value
 
 
+def _wide_dtype(dtype: Any) -> Any:
+    """The wide dtype in place of one of floats or complex numbers; any other itself."""
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return np.dtype("complex128")
+    return np.dtype("float64") if jnp.issubdtype(dtype, jnp.floating) else dtype
+
+
 def _traced(jaxpr: Any, consts: Sequence[Any]) -> Any:
     """The jaxpr that takes and gives float64 in place of its own floats."""
     avals = [v.aval for v in jaxpr.invars]
-    wide = [jax.ShapeDtypeStruct(a.shape, "float64") if is_float(a) else a for a in avals]
+    wide = [a if is_key(a) else jax.ShapeDtypeStruct(a.shape, _wide_dtype(a.dtype)) for a in avals]
     return jax.make_jaxpr(lambda *args: evaluated(jaxpr, consts, args))(*wide)
 
 
@@ -66,7 +73,7 @@ def evaluated(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[An
 
 
 def _as_wide(x: Any) -> Any:
-    return jnp.asarray(x, jnp.float64) if is_float(x) else x
+    return jnp.asarray(x, _wide_dtype(jnp.result_type(x))) if is_float(x) or is_complex(x) else x
 
 
 def _results(eqn: Any, ins: list[Any]) -> list[Any]:
