@@ -345,3 +345,12 @@ for _ in range(2):
     found = watch(tmp_path, MODEL + source)
     assert found.returncode == 0, found.stderr
     assert found.stdout == "[True, True]\n[False, False]\n"
+
+
+def test_options_that_are_for_pytorch_alone_are_named(tmp_path: Path) -> None:
+    found = watch(tmp_path, PLAIN, "--step", "2", "--passes", "2", "--sample", "3")
+    assert found.returncode == 0
+    assert found.stderr.count("--passes and --sample are for PyTorch") == 1
+    found = watch(tmp_path, PLAIN, "--sample", "3")
+    assert found.stderr.count("--sample is for PyTorch") == 1
+    assert "for PyTorch" not in watch(tmp_path, PLAIN).stderr

@@ -146,6 +146,17 @@ class Watch:
 
         self._follow(Differentiated, "jax")
 
+    def _say_what_is_not_for_jax(self) -> None:
+        """Name the options that do nothing for a step of JAX."""
+        given = {"--passes": self.passes > 1, "--sample": self.settings["sample"] is not None}
+        names = " and ".join(name for name, is_given in given.items() if is_given)
+        if names:
+            click.echo(
+                f"gradparity watch: {names} {'are' if ' ' in names else 'is'} for PyTorch; of JAX "
+                "one call of the gradient is judged, with all channels",
+                err=True,
+            )
+
     def _follow(self, kind: Callable[..., Arming | Differentiated], framework: str) -> None:
         from ..comparisons.recording.arming import new_recording
 
@@ -197,6 +208,8 @@ class Watch:
         if not recording.places:
             click.echo(f"gradparity watch: nothing was judged: {UNSEEN}", err=True)
             return 2
+        if recording.framework == "jax":
+            self._say_what_is_not_for_jax()
         report = recording.report()
         show(renderable(report), err=True)
         write(self.json_path, report.to_json)

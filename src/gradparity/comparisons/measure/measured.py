@@ -195,6 +195,8 @@ class Measured:
     ) -> Finding:
         """The finding, with the element nearest to (or furthest beyond) its bound.
 
+        Of an undecided one it is the first element that cannot be decided.
+
         Parameters
         ----------
         q, at, verdict : the quantity, the node and op whose formula was tested, and the verdict.
@@ -203,7 +205,9 @@ class Measured:
         """
         if not self.got.size:
             return Finding(q, *at, verdict, 0, note="it has no elements")
-        where = tuple(map(int, np.unravel_index(int(self.ratio.argmax()), self.got.shape)))
+        undecided = verdict is Verdict.INCONCLUSIVE and bool(np.any(self.undecidable))
+        told = np.broadcast_to(self.undecidable, self.got.shape) if undecided else self.ratio
+        where = tuple(map(int, np.unravel_index(int(told.argmax()), self.got.shape)))
         error, bound = (_of_shape(a, self.got.shape) for a in (self.error, self.bound))
         u = unit * self.largest
         return Finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -128,7 +129,7 @@ def rows(cause: Cause) -> Iterator[tuple[str, str]]:
     if f.index is not None:
         got, expected = side_by_side(f.got, f.expected)
         yield "worst", f"index {list(f.index)}: got {got}, the formula gives {expected}"
-    if f.bound or f.error:
+    if (f.bound or f.error) and math.isfinite(f.got) and math.isfinite(f.expected):
         yield "error", f"{f.error:.3g} u, bound {f.bound:.3g} u"
     if f.kinks:
         yield "kinks", str(f.kinks)
