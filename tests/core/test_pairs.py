@@ -139,6 +139,18 @@ def test_power_keeps_its_digits(dtype: str) -> None:
     assert judged(book, [a, b], dtype) == []
 
 
+def test_power_of_numbers_that_are_not_positive() -> None:
+    a = np.array([-2.0, -2.0, 0.0, 0.0, 0.0])
+    b = np.array([3.0, -2.0, 2.0, 1.0, 0.0])
+    op, dz = Power(), np.ones(5)
+    z = op.forward(a, b)
+    np.testing.assert_allclose(z, [-8, 0.25, 0, 0, 1])
+    da, db = op.vjp(dz, (a, b), z)
+    np.testing.assert_allclose(da, [12, 0.25, 0, 1, 0])
+    np.testing.assert_array_equal(db, [np.nan, np.nan, 0, 0, 0])
+    assert np.isnan(op.forward(np.array([-2.0]), np.array([0.5]))).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_lerp_between_numbers_of_one_sign_keeps_its_digits(dtype: str) -> None:
     book = Textbook(

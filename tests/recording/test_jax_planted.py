@@ -92,6 +92,9 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "gather": lambda x: jnp.exp(x[jnp.array([0, 2, 0])]),
     "scatter-add": lambda x: jnp.exp(x.at[jnp.array([0, 0])].add(x[:2])),
     "scatter": lambda x: jnp.exp(x.at[jnp.array([0])].set(x[1:2])),
+    "scatter-max": lambda x: jnp.exp(x.at[jnp.array([0, 0, 5])].max(x + 0.1)),
+    "scatter-min": lambda x: jnp.exp(x.at[jnp.array([0, 0, 5])].min(x - 0.1)),
+    "scatter-mul": lambda x: x.at[jnp.array([1, 0])].multiply(x[:2] + 1, unique_indices=True),
     "sort": lambda x: lax.sort(x, dimension=1) * x,
     "cummin": lambda x: lax.cummin(x, 1) * x,
     "cbrt": lax.cbrt,
@@ -103,7 +106,8 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
 
 
 #: Bilinear primitives, whose transposes are called in other ways.
-BY_JVP = ("mul", "dot_general", "conv_general_dilated", "scatter", "ragged_dot_general")
+BY_JVP = ("mul", "dot_general", "conv_general_dilated", "scatter", "scatter-mul",
+          "ragged_dot_general")  # fmt: skip
 
 
 @contextmanager

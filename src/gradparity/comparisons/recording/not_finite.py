@@ -101,7 +101,7 @@ class NotFinite:
             return list(found)
         position = {node: i for i, node in enumerate(order)}
         undecided.sort(key=lambda f: position.get(f.node, len(position)))
-        values = [f for f in undecided if f.quantity.is_value and f.node in self._seen]
+        values = [f for f in undecided if f.quantity.is_value and self._meets(f.node)]
         gradients = [f for f in undecided if not f.quantity.is_value]
         told: dict[int, Finding] = {}
         causes: list[tuple[int, Finding]] = []
@@ -122,6 +122,11 @@ class NotFinite:
             told = {id(f): _following(f, cause) for f in gradients}
             told[id(cause)] = replace(cause, note=self._where_gradient(cause.node))
         return [told.get(id(f), f) for f in found]
+
+    def _meets(self, node: str) -> bool:
+        """Whether a node has values or inputs that are not finite."""
+        seen = self._seen.get(node)
+        return seen is not None and bool(seen.values or seen.inputs)
 
     def _below(self, node: str, order: Sequence[str]) -> set[str]:
         """A node, and all that it hands numbers on to that are not finite."""

@@ -5,12 +5,13 @@ Each formula stands in its best form; `usual` names the forms that frameworks co
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual, vanishes
+from ..arithmetic.arrays import Array, NDArray, like, unbroadcast, usual, vanishes
 from ..formulas.arguments import broadcast, mask_of_0_and_1
 from ..formulas.maxima import ExtremeOfTwo
 from ..formulas.op import Ball, Op, Shape
@@ -86,19 +87,35 @@ class Divide(Elementwise):
 class Power(Elementwise):
     """z = a^b = e^(b log a) for a > 0;  da = dz b a^(b-1),  db = dz z log a.
 
-    >>> Power().forward(np.array([4.0]), np.array([-0.5]))
-    array([0.5])
+    For a < 0 and a whole number b it is (-1)^b |a|^b, which has no gradient by b.  0^b is 0 for
+    b > 0, 1 for b = 0 and infinite for b < 0; its gradient by b is 0 for b >= 0.
+
+    >>> Power().forward(np.array([4.0, -2.0, 0.0]), np.array([-0.5, 3.0, 0.0]))
+    array([ 0.5, -8. ,  1. ])
     """
 
     def f(self, *y: Array) -> Array:
-        a, b = y
-        return np.exp(b * np.log(a))
+        return _powers(*y)
 
     def shares(self, dz: Array, *y: Array) -> tuple[Array, ...]:
         a, b = y
-        z = self.f(*y)
-        slope = usual(np.exp((b - 1) * np.log(a)) * b, {"b z / a": lambda: b * z / a})
-        return dz * slope, dz * (z * np.log(a))
+        z, one = self.f(*y), like(ONE, a)
+        below = np.where(b == 0, 0, b - 1)  # the slope is 0 for b = 0, also at a = 0
+        by_a = usual(_powers(a, below) * b, {"b z / a": lambda: b * z / a})
+        known = np.where(a < 0, math.nan, np.where((a == 0) & (b >= 0), one, a))
+        return dz * by_a, dz * (z * np.log(known))
+
+
+ONE = np.array(1.0)
+
+
+def _powers(a: Array, b: Array) -> Array:
+    """a^b."""
+    half, one = 0.5 * b, like(ONE, a)
+    whole, even = b == np.floor(b), half == np.floor(half)
+    z = np.exp(b * np.log(np.where(a == 0, one, np.where((a > 0) | whole, abs(a), math.nan))))
+    at_zero = np.where(b > 0, 0, np.where(b == 0, one, math.inf))
+    return np.where(a == 0, at_zero, np.where((a < 0) & ~even, -z, z))
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,13 @@ class SegmentMax(_Segments):
     def _members(self, ids: NDArray) -> NDArray:
         """Indices of the elements of every segment, (.., n, most of one); the length for none."""
         length = ids.shape[-1]
-        met = ids[..., np.newaxis] == np.arange(self.n)
-        rank = np.take_along_axis(np.cumsum(met, axis=-2) - 1, ids[..., np.newaxis], -1)[..., 0]
+        order = np.argsort(ids, axis=-1, kind="stable")
+        ordered = np.take_along_axis(ids, order, -1)
+        place = np.broadcast_to(np.arange(length), ids.shape)
+        begins = np.diff(ordered, axis=-1, prepend=-1) != 0
+        start = np.maximum.accumulate(np.where(begins, place, 0), axis=-1)
+        rank = np.empty(ids.shape, int)
+        np.put_along_axis(rank, order, place - start, -1)
         most = int(rank.max(initial=0)) + 1
         members = np.full((*ids.shape[:-1], self.n, most), length)
         members[(*self._homes(ids), rank)] = np.arange(length)

@@ -26,7 +26,7 @@ from .equations import bind, is_complex, is_float, numbers
 from .needed import INLINED, closed
 from .places import function_name
 from .primitives.table import Operands, rule_of
-from .wide import MOST_STEPS, evaluated, parts_of_loop
+from .wide import MOST_STEPS, evaluated, parts_of_loop, where_going
 
 __all__ = ["Function", "function_call"]
 
@@ -94,19 +94,35 @@ class _Composition:
         return [*carry, *ys]
 
     def repeated(self, params: dict[str, Any], ins: list[Any]) -> list[Any]:
-        """The steps of a loop that ends by a condition, as many as it takes at these numbers."""
+        """The steps of a loop that ends by a condition, as many as it takes at these numbers.
+
+        Under `vmap` the condition has a batch axis, and what has ended keeps its values.
+        """
         ends, body, carry = parts_of_loop(params, ins)
 
-        def goes_on() -> bool:
+        def going() -> NDArray:
             given = [(x, "") for x, _ in (*ends, *carry)]
-            return bool(self.run(*closed(params["cond_jaxpr"]), given)[0][0])
+            return np.asarray(self.run(*closed(params["cond_jaxpr"]), given)[0][0])
 
-        while goes_on():
-            carry = self.run(*closed(params["body_jaxpr"]), [*body, *carry])
+        while (on := going()).any():
+            stepped = self.run(*closed(params["body_jaxpr"]), [*body, *carry])
+            pairs = zip(stepped, carry, strict=True)
+            carry = stepped if on.all() else [self.chosen(on, *pair) for pair in pairs]
             self.steps += 1
             if self.steps > MOST_STEPS:
                 raise UnmappedError(f"its loop takes more than {MOST_STEPS} steps")
         return carry
+
+    def chosen(self, on: NDArray, new: Any, old: Any) -> Any:
+        """One value where a condition holds along the first axes, and another where it does not."""
+        values, names = zip(new, old, strict=True)
+        if new is old or (names[0] and names[0] == names[1]):
+            return old
+        value, mask = where_going(on, *values)
+        if not any(names):
+            return value, ""
+        each = (name or self.constant(numbers(x)) for x, name in (new, old))
+        return value, self.added(ops.Where(), self.constant(numbers(mask)), *each)
 
     def entry(self, x: Any, i: int) -> Any:
         """One entry of the first axis."""

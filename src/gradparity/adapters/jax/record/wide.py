@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from ...mapped import UnmappedError
 from .equations import bind, is_complex, is_float, is_key
 from .needed import INLINED, closed
 
-__all__ = ["MOST_STEPS", "evaluated", "parts_of_loop", "wide_params"]
+__all__ = ["MOST_STEPS", "evaluated", "parts_of_loop", "where_going", "wide_params"]
 
 #: The most steps of a loop that ends by a condition.
 MOST_STEPS = 2000
@@ -108,11 +109,36 @@ def parts_of_loop(
 def _repeated(params: dict[str, Any], ins: Sequence[Any]) -> list[Any]:
     """The results of a loop that ends by a condition."""
     ends, body, outs = parts_of_loop(params, ins)
+    step = _compiled_step(params["cond_jaxpr"], params["body_jaxpr"])
     for _ in range(MOST_STEPS):
-        if not bool(evaluated(*closed(params["cond_jaxpr"]), [*ends, *outs])[0]):
+        goes_on, new = step(ends, body, outs)
+        if not goes_on:
             return outs
-        outs = evaluated(*closed(params["body_jaxpr"]), [*body, *outs])
+        outs = new
     raise UnmappedError(f"its loop takes more than {MOST_STEPS} steps")
+
+
+@lru_cache(64)
+def _compiled_step(cond: ClosedJaxpr, body: ClosedJaxpr) -> Any:
+    """A function of a loop's constants and values: whether it goes on, and the values after."""
+
+    def step(ends: list[Any], of_body: list[Any], outs: list[Any]) -> tuple[Any, list[Any]]:
+        on = jnp.asarray(evaluated(*closed(cond), [*ends, *outs])[0])
+        new = evaluated(*closed(body), [*of_body, *outs])
+        return on.any(), [where_going(on, *pair)[0] for pair in zip(new, outs, strict=True)]
+
+    return jax.jit(step)
+
+
+def where_going(on: Any, new: Any, old: Any) -> tuple[Any, Any]:
+    """The values after a step of a loop, which some entries of a batch no longer take, and a mask.
+
+    Parameters
+    ----------
+    on : the loop's condition, one for each entry of the first axes.
+    """
+    mask = jnp.broadcast_to(on.reshape(on.shape + (1,) * (jnp.ndim(new) - on.ndim)), jnp.shape(new))
+    return jnp.where(mask, new, old), mask
 
 
 def _steps(p: dict[str, Any], ins: Sequence[Any]) -> list[Any]:

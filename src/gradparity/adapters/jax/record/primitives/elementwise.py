@@ -34,7 +34,7 @@ for _name, _to in {"sign": "sign", "floor": "floor", "ceil": "ceil"}.items():
 
 for _name, _pair in {
     "add": ops.Add, "add_any": ops.Add, "sub": ops.Subtract, "mul": ops.Multiply,
-    "div": ops.Divide, "max": ops.Maximum, "min": ops.Minimum, "pow": ops.Power,
+    "div": ops.Divide, "max": ops.Maximum, "min": ops.Minimum,
     "atan2": ops.Arctan2,
 }.items():  # fmt: skip
     rule(_name)(lambda a, op=_pair: Mapped(op(), (0, 1)))  # type: ignore[misc]
@@ -72,10 +72,18 @@ def _(a: Operands) -> Mapped:
     return Mapped(ops.Identity())
 
 
+@rule("pow")
+def _(a: Operands) -> Mapped:
+    """Whole exponents may be integers, which become floats."""
+    if a.ins[1].dtype.kind == "f":
+        return Mapped(ops.Power(), (0, 1))
+    return Mapped(ops.Power(), (0, np.asarray(a.ins[1], a.ins[0].dtype)))
+
+
 @rule("integer_pow")
 def _(a: Operands) -> Mapped:
     n = a.params["y"]
-    named = {2: ops.Square(), -1: ops.Reciprocal(), 1: ops.Scale(1.0)}
+    named = {0: ops.Scale(0.0, 1.0), 2: ops.Square(), -1: ops.Reciprocal(), 1: ops.Scale(1.0)}
     return Mapped(named.get(n) or ops.IntegerPower(n))
 
 

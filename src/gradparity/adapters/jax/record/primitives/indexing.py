@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,17 @@ from ..... import ops
 from .....core.arithmetic.arrays import NDArray
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.programs.extremes import ExtremeAt
 from .....core.programs.parts import Index, PutAt
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, rule
 
 __all__: list[str] = []
+
+#: The most elements of the table in which the updates of each element stand side by side.
+MOST = 2**24
+#: The most constants that are multiplied to one element.
+MOST_FACTORS = 64
 
 
 def _dynamic(shape: tuple[int, ...], starts: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -130,33 +137,102 @@ class _AsGather:
         self.start_indices_batching_dims = getattr(d, "scatter_indices_batching_dims", ())
 
 
-@rule("scatter", "scatter-add", "scatter_add")
-def _(a: Operands) -> Mapped:
+def _targets(a: Operands) -> Any:
+    """Where the updates of a scatter go, and which of them are in range."""
     y, _, x = a.ins
     d = _AsGather(a.params["dimension_numbers"])
     dropped = {*d.collapsed_slice_dims, *d.operand_batching_dims}
     window = iter(x.shape[i] for i in d.offset_dims)
     sizes = tuple(1 if axis in dropped else next(window) for axis in range(y.ndim))
-    at, inside = _positions(a, d, sizes, a.params["mode"])
+    return _positions(a, d, sizes, a.params["mode"])
+
+
+@rule("scatter", "scatter-add", "scatter_add")
+def _(a: Operands) -> Mapped:
+    rank = a.ins[0].ndim
+    at, inside = _targets(a)
     combined = a.params.get("update_jaxpr")
     adds = combined is not None and "add" in str(combined)
     if not inside.all():
-        return _dropped(y.ndim, at, inside, adds)
-    return Mapped(PutAt((True,) * y.ndim, adds), (*at, 0, 2))
+        return _dropped(rank, at, inside, adds)
+    return Mapped(PutAt((True,) * rank, adds), (*at, 0, 2))
+
+
+def _extreme(a: Operands, *, least: bool) -> Mapped:
+    """The largest or smallest of an element and of the updates that go to it."""
+    at, inside = _targets(a)
+    shape = a.ins[0].shape
+    ids = _flat([i[inside] for i in at], int(inside.sum()), shape)
+    if int(np.bincount(ids).max(initial=0) + 1) * a.ins[0].size > MOST:
+        raise UnmappedError("too many updates go to one element")
+    row, kept = _in_range(inside)
+    op = Composed("scatter", *row, Node("z", ExtremeAt(least), "ids", "y", "u"),
+                  inputs=("kept", "ids", "y", "x"), fixed=("kept", "ids"))  # fmt: skip
+    return Mapped(op, (kept, ids, 0, 2))
+
+
+def _in_range(inside: NDArray) -> tuple[tuple[Node, ...], NDArray]:
+    """Nodes that put the updates x that are in range into a row u, and their positions."""
+    flat = Node("flat", ops.Reshape((inside.size,), keep=0), "x")
+    return (flat, Node("u", Index((True,)), "kept", "flat")), np.flatnonzero(inside)
+
+
+rule("scatter-max")(lambda a: _extreme(a, least=False))
+rule("scatter-min")(lambda a: _extreme(a, least=True))
+
+
+@rule("scatter-mul")
+def _(a: Operands) -> Mapped:
+    """A product with the updates in their places, of which no two go to one element."""
+    at, inside = _targets(a)
+    taken = tuple(i[inside] for i in at)
+    factors = np.ones_like(a.ins[0])
+    if not a.active(2):
+        return _times(a.ins[0], taken, a.ins[2][inside])
+    row, kept = _in_range(inside)
+    put = [f"o{j}" for j in range(len(at))]
+    op = Composed(
+        "scatter",
+        *row,
+        Node("f", PutAt((True,) * len(at)), *put, "ones", "u"),
+        Node("z", ops.Multiply(), "y", "f"),
+        inputs=("kept", *put, "ones", "y", "x"),
+        fixed=("kept", *put, "ones"),
+    )
+    return Mapped(op, (kept, *taken, factors, 0, 2))
+
+
+def _flat(taken: Sequence[NDArray], n: int, shape: tuple[int, ...]) -> NDArray:
+    """The positions of n elements, which these integers index, in an array of this shape."""
+    return np.ravel_multi_index(tuple(taken), shape) if shape else np.zeros(n, int)
+
+
+def _times(y: NDArray, taken: Sequence[NDArray], x: NDArray) -> Mapped:
+    """A product with constants, one after the other where several go to one element."""
+    ids, layers = _flat(taken, x.size, y.shape), list[NDArray]()
+    while ids.size:
+        put, first = np.unique(ids, return_index=True)
+        layers.append(np.ones_like(y))
+        layers[-1].reshape(-1)[put] = x[first]
+        ids, x = np.delete(ids, first), np.delete(x, first)
+        if len(layers) > MOST_FACTORS:
+            raise UnmappedError(f"more than {MOST_FACTORS} updates go to one element")
+    names = [f"f{k}" for k in range(len(layers))]
+    nodes = [
+        Node(f"z{k}", ops.Multiply(), f"z{k - 1}" if k else "y", f) for k, f in enumerate(names)
+    ]
+    if not nodes:
+        return Mapped(ops.Identity())
+    return Mapped(Composed("scatter", *nodes, inputs=("y", *names), fixed=names), (0, *layers))
 
 
 def _dropped(rank: int, at: Any, inside: NDArray, adds: bool) -> Mapped:
     """A scatter with some indices out of range, whose updates have no effect and no gradient."""
-    to, kept = [i[inside] for i in at], np.nonzero(inside)
-    got, put = [f"i{j}" for j in range(inside.ndim)], [f"o{j}" for j in range(rank)]
-    op = Composed(
-        "scatter",
-        Node("u", Index((True,) * inside.ndim), *got, "x"),
-        Node("z", PutAt((True,) * rank, adds), *put, "y", "u"),
-        inputs=(*got, *put, "y", "x"),
-        fixed=(*got, *put),
-    )
-    return Mapped(op, (*kept, *to, 0, 2))
+    row, kept = _in_range(inside)
+    put = [f"o{j}" for j in range(rank)]
+    op = Composed("scatter", *row, Node("z", PutAt((True,) * rank, adds), *put, "y", "u"),
+                  inputs=("kept", *put, "y", "x"), fixed=("kept", *put))  # fmt: skip
+    return Mapped(op, (kept, *(i[inside] for i in at), 0, 2))
 
 
 @rule("sort")
