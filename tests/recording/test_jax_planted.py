@@ -111,15 +111,15 @@ BY_JVP = ("mul", "dot_general", "conv_general_dilated", "scatter", "scatter-mul"
 
 
 @contextmanager
-def planted(name: str) -> Iterator[list[str]]:
-    """A derivative of this primitive that is off by a factor 1 + 1e-6; lists where it was used."""
+def planted(name: str, factor: float = 1 + 1e-6) -> Iterator[list[str]]:
+    """A derivative of this primitive that is off by a factor; lists where it was used."""
     fired: list[str] = []
 
     def larger(t: Any) -> Any:
         if isinstance(t, list | tuple):
             return type(t)(larger(each) for each in t)
         floats = not isinstance(t, ad.Zero) and t is not None
-        return t * (1 + 1e-6) if floats else t
+        return t * jnp.asarray(factor, t.dtype) if floats else t
 
     def wrong(rule: Any, at: int | None) -> Any:
         def of(*args: Any, **params: Any) -> Any:

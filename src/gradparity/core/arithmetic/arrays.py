@@ -206,13 +206,18 @@ def split(a: Array, sizes: Iterable[int], axis: int) -> list[Array]:
     return [a[(*lead, slice(lo, hi))] for lo, hi in pairwise(np.cumsum((0, *sizes)))]
 
 
-def stored(a: Array) -> Array:
+def stored(a: Array, unit: float = 0.0, least: float = 0.0, largest: float = math.inf) -> Array:
     """The same numbers as the number format of a result keeps them: a cast.
+
+    Parameters
+    ----------
+    unit, least, largest : of a format that is coarser than that of the arithmetic: the relative
+        and the smallest absolute rounding of a number, and the largest number.
 
     >>> stored(np.array([0.1]))
     array([0.1])
     """
-    return a.stored() if hasattr(a, "stored") else a
+    return a.stored(unit, least, largest) if hasattr(a, "stored") else a
 
 
 def unbroadcast(dz: Array, shape: tuple[int, ...]) -> Array:

@@ -98,9 +98,12 @@ class Bounded(Carried):
         error = back(own) + gamma * back(np.abs(self.value) + own)
         return Bounded(value, error + np.where(sums > 0, self.rounding.tiny, 0.0), self.rounding)
 
-    def stored(self) -> Bounded:
+    def stored(self, unit: float = 0.0, least: float = 0.0, largest: float = np.inf) -> Bounded:
         """See `gradparity.core.arithmetic.arrays.stored`: one rounding of its own."""
-        own = self.rounding.u * np.abs(self.value) + self.rounding.tiny
+        unit, least = self.rounding.u + unit, self.rounding.tiny + least
+        own = unit * np.abs(self.value) + least
+        fits = np.abs(self.value) + self.error + own <= largest
+        own = own if largest == np.inf else np.where(fits, own, np.inf)
         finite = np.isfinite(self.value)
         own = own if finite.all() else np.where(finite, own, 0.0)  # what was given stays exact
         return Bounded(self.value, self.error + own, self.rounding)

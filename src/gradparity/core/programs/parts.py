@@ -5,8 +5,9 @@ They are what recordings need, and no written network: see `gradparity.record`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,7 @@ __all__ = [
     "BinaryCrossEntropyOfEach",
     "Cast",
     "ClassNLL",
+    "Coarse",
     "Dilate",
     "Index",
     "Overwrite",
@@ -45,14 +47,35 @@ __all__ = [
 ]
 
 
+class Coarse(NamedTuple):
+    """A number format with fewer digits than any that is computed in; see `stored`."""
+
+    unit: float = 0.0
+    least: float = 0.0
+    largest: float = math.inf
+
+
+#: Any other format.
+FINE = Coarse()
+
+
+@dataclass(frozen=True)
 class Cast(Activation):
-    """z = y in another number format;  dy = dz, cast back."""
+    """z = y in another number format;  dy = dz, cast back.
+
+    Parameters
+    ----------
+    to, back : the formats of z and of dz where they are coarse, such as float8.
+    """
+
+    to: Coarse = field(default=FINE, repr=False)
+    back: Coarse = field(default=FINE, repr=False)
 
     def f(self, z: Array) -> Array:
-        return stored(z)
+        return stored(z, *self.to)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return stored(dy)
+        return stored(dy, *self.back)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, NoFormula, Operand, Place, Sum, Unjudged
 from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
-from .equations import Choice, Equation, Key, Scan, bind, is_float, numbers
+from .equations import Choice, Equation, Key, Scan, bind, is_coarse, is_float, numbers
 from .functions import function_call
 from .needed import FUNCTIONS
 from .primitives.table import Operands, rule_of
@@ -169,7 +169,10 @@ def _call(
         [None if x is None else numbers(x) for x in outs],  # type: ignore[misc]
         equation.eqn.params,
         equation.sources,
+        [None if x is None else x.dtype for x in ins],
     )
+    if name not in MOVES and any(x is not None and is_coarse(x.dtype) for x in (*ins, *outs)):
+        return Unjudged(place, f"{name}: arithmetic in 8 bits or fewer is not judged", sources)
     is_function, evaluate, searches = name in FUNCTIONS, None, False
     covered: set[int] = set()
     try:

@@ -95,9 +95,15 @@ def is_key(x: Any) -> bool:
 
 
 def numbers(x: Any) -> NDArray:
-    """An array of JAX as NumPy's; bfloat16 as float32."""
+    """An array of JAX as NumPy's; formats that NumPy lacks, such as bfloat16, as float32."""
     x = jnp.asarray(x)
-    return np.asarray(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x)
+    other = is_float(x) and x.dtype not in (np.float16, np.float32, np.float64)
+    return np.asarray(x.astype(jnp.float32) if other else x)
+
+
+def is_coarse(dtype: Any) -> bool:
+    """Whether it is a float format of 8 bits or fewer."""
+    return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits <= 8
 
 
 def bind(eqn: Any, *ins: Any, **other: Any) -> list[Any]:

@@ -160,7 +160,9 @@ class _Composition:
             raise UnmappedError(f"it has more than {MOST} equations")
         arrays = [numbers(x) for x, _ in ins]
         sources = [name for _, name in ins]
-        mapped = rule(Operands(arrays, [numbers(x) for x in results], eqn.params, sources))
+        formats = [jnp.result_type(x) for x, _ in ins]
+        gives = [numbers(x) for x in results]
+        mapped = rule(Operands(arrays, gives, eqn.params, sources, formats))
         names = [self._source(which, ins, arrays) for which in mapped.inputs]
         letters = tuple(mapped.op.parameter_shapes())
         values = names[: len(names) - len(letters)]

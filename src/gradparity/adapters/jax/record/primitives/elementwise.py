@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
 
 from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.programs import functions
-from .....core.programs.parts import Cast, Stopped
+from .....core.programs.parts import Cast, Coarse, Stopped
 from ....mapped import Mapped, UnmappedError
+from ..equations import is_coarse
 from .table import Operands, rule
 
 __all__: list[str] = []
@@ -24,7 +28,7 @@ for _name, _op in {
     "erf": ops.Erf, "erfc": ops.Erfc, "erf_inv": ops.Erfinv, "lgamma": ops.Lgamma,
     "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "square": ops.Square, "abs": ops.Abs,
     "bessel_i0e": ops.I0e, "bessel_i1e": ops.I1e, "stop_gradient": Stopped,
-    "convert_element_type": Cast, "copy": ops.Identity,
+    "copy": ops.Identity,
     "copy_p": ops.Identity, "name": ops.Identity,
 }.items():  # fmt: skip
     rule(_name)(lambda a, op=_op: Mapped(op()))  # type: ignore[misc]
@@ -38,6 +42,20 @@ for _name, _pair in {
     "atan2": ops.Arctan2,
 }.items():  # fmt: skip
     rule(_name)(lambda a, op=_pair: Mapped(op(), (0, 1)))  # type: ignore[misc]
+
+
+@rule("convert_element_type")
+def _(a: Operands) -> Mapped:
+    return Mapped(Cast(*(_coarse(dtype) for dtype in (a.params["new_dtype"], a.dtypes[0]))))
+
+
+def _coarse(dtype: Any) -> Coarse:
+    """What is kept in a format of 8 bits or fewer, to which XLA may round by way of float16."""
+    if not is_coarse(dtype):
+        return Coarse()
+    info = jnp.finfo(dtype)
+    least = float(info.smallest_subnormal) / 2
+    return Coarse(float(info.eps) / 2 + 2.0**-11, least, float(info.max))
 
 
 @rule("optimization_barrier", "device_put")

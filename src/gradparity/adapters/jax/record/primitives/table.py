@@ -21,12 +21,19 @@ class Operands:
     ins, outs : what it took and gave; None for random keys.
     params : of the primitive.
     sources : names of the inputs with a gradient, "" for others; none if it is not known.
+    formats : the dtypes of the inputs in the program; by default those of the arrays.
     """
 
     ins: Sequence[NDArray]
     outs: Sequence[NDArray]
     params: dict[str, Any]
     sources: Sequence[str] = ()
+    formats: Sequence[Any] = ()
+
+    @property
+    def dtypes(self) -> Sequence[Any]:
+        """The dtypes of the inputs in the program."""
+        return self.formats or [x.dtype for x in self.ins]
 
     def active(self, k: int) -> bool:
         """Whether this input has a gradient."""
