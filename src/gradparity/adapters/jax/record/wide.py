@@ -31,6 +31,8 @@ def wide_params(eqn: Any) -> dict[str, Any]:
 def _wide(name: str, value: Any) -> Any:
     if name in DTYPES and value is not None:
         return _wide_dtype(value)
+    if isinstance(value, jax.core.ShapedArray):  # of a callback's results
+        return value.update(dtype=_wide_dtype(value.dtype))
     if isinstance(value, Jaxpr) and not value.constvars:
         return _traced(value, ()).jaxpr
     if isinstance(value, ClosedJaxpr):
