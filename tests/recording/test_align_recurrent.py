@@ -58,7 +58,10 @@ def gru_step(p: Any, x: Any, state: Any, f: Any, parts: Any, fault: str, summed:
     if fault == "gates":
         ri, zi, rh, zh = zi, ri, zh, rh
     r, z = f["sigmoid"](rh + ri if summed else ri + rh), f["sigmoid"](zi + zh)
-    n = f["tanh"](ni + r * nh)
+    if fault == "before":
+        n = f["tanh"](ni + ((r * h) @ parts(wh.T, 3)[2] + parts(bh, 3)[2]))
+    else:
+        n = f["tanh"](ni + r * nh)
     return (n + z * (h - n) if summed else (1 - z) * n + z * h), c
 
 
@@ -204,3 +207,14 @@ def test_a_state_that_a_change_makes_constant_is_no_evidence() -> None:
     found = wrong(gp.align(one, other))
     assert [f.node for f in found] == ["leaky_relu_1"]
     assert "a is 0.1 here and 0.2 there" in found[0].note
+
+
+@pytest.mark.parametrize("written", [loop, scan])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_reset_gate_before_the_product(written: Any, turned: bool) -> None:
+    model = layer("GRU", 1)
+    made = [fused(model), written(model, "before")]
+    found = wrong(gp.align(*made[::-1] if turned else made))
+    assert "its input" in found[0].note
+    assert "reset_after" in found[0].note
+    assert len({f.note for f in found}) == 1

@@ -18,6 +18,7 @@ from .checked import check_recordings
 from .edits import Edit, general
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .mapped import Mapped, parse_parameters
+from .orders import Orders
 from .parameters import ParameterMap
 from .side import Side
 from .states import findings_on_states
@@ -218,7 +219,7 @@ class _Alignment:
                     rest = made.parted(other) or other.parted(made)
                     lost = self._lost(made, other) if rest else -1
                     if rest and not edit.plain:
-                        lost += side.copies(made, nodes_with_it, other)
+                        lost += side.copies(made, other)
                     if lost < least:
                         best, least = _Found(which, some[0], edit, made, lost), lost
                     if not rest:
@@ -235,7 +236,7 @@ class _Alignment:
         for node in nodes[:FIRST] if where in ("before", "two") else nodes:
             call = side.nodes[node]
             if where == "gates":
-                yield from islice(side.orders(call, other), TRIED)
+                yield from islice(Orders(side).of(call, other), TRIED)
             elif where == "two":
                 yield from (([node], edit) for edit in side.two_causes(call, other))
             elif where == "before":

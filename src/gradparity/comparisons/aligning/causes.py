@@ -19,8 +19,10 @@ from ...core.network.network import Network
 from ...core.network.nodes import Node
 from ...core.vocabulary.contractions import Einsum, MatMul
 from ..explain.variants import OnOther, arguments_of, variants
+from .class_weights import other_weights
 from .conventions import conventions, dropout_rate
 from .edits import Edit, wide
+from .masks import other_masks
 from .replacements import replacements
 from .values import Program
 
@@ -76,13 +78,19 @@ def changes(
         return
     numbers = numbers_in(other)
     yield from _orders(call, before)
+    yield from other_masks(call, y, other)
+    yield from other_weights(call, y, other)
     yield from conventions(call, y, numbers)
     yield from replacements(call, y)
     yield from (Edit(said, op) for said, op in _of_arguments(call.op, numbers))
     if isinstance(call.op, Composed):
         for step in call.op.network.body:
             for said, op in _of_arguments(step.op, numbers):
-                yield Edit(f"{step.op.name}: {said}", call.op.with_op(step.name, op))
+                try:
+                    changed = call.op.with_op(step.name, op)
+                except _REFUSED:  # such as of another number of inputs
+                    continue
+                yield Edit(f"{step.op.name}: {said}", changed)
     yield from _complements(call)
     yield from _constants(call, y, other, numbers)
     yield from _left_out(call, y)
@@ -320,4 +328,12 @@ def _orders(call: Call, before: NDArray | None) -> Iterator[Edit]:
             Node("z", call.op, "flat", *names[1 : n - len(letters)], **given),
         )
         said = f"its input is flattened from axes in the order {(0, *order)} {{there}}"
+        if any(n > 1 and _repeats(before, k) for k, n in enumerate(before.shape)):
+            said += ", such as with tile in place of repeat or the reverse"
         yield Edit(said, Composed(call.op.name, *nodes, inputs=names))
+
+
+def _repeats(a: NDArray, axis: int) -> bool:
+    """Whether all entries of an axis are the same."""
+    first = np.take(a, [0], axis)
+    return bool((a == first).all())

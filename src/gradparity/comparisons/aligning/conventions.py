@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
-from ...core.formulas.movements import Mean, Reshape, Sum, Transpose
+from ...core.formulas.movements import Mean, Sum
 from ...core.formulas.op import Op
 from ...core.formulas.windows import MaxPool
 from ...core.network.calls import Call
 from ...core.network.composed import Composed
-from ...core.network.nodes import Node
 from ...core.programs.parts import ClassNLL
 from ...core.vocabulary.normalisation import GroupNorm
 from ...core.vocabulary.pooling import AvgPool
 from .edits import Edit
 
-__all__ = ["conventions", "dropout_rate", "interleaved"]
+__all__ = ["conventions", "dropout_rate"]
 
 #: Label smoothing that people use.
 SMOOTHING = (0.1, 0.05, 0.2, 0.01)
@@ -167,27 +166,3 @@ def dropout_rate(a: NDArray) -> float | None:
     if not rest.size or rest[-1] - rest[0] > 1e-5 * rest[-1] or rest[0] <= 1:
         return None
     return float(1 - 1 / rest[-1])
-
-
-def interleaved(op: Op, shape: tuple[int, ...]) -> tuple[str, Op] | None:
-    """(words, op) of a reshape that splits or joins axes, such as heads, in the other order."""
-    if not isinstance(op, Reshape):
-        return None
-    to = op.output_shape(shape)
-    if to[:-2] == shape[:-1] and len(to) == len(shape) + 1 and min(to[-2:]) > 1:  # split
-        n, d = to[-2:]
-        steps = (Node("apart", Reshape((*to[:-2], d, n), keep=0), "y"), "apart")
-    elif shape[:-2] == to[:-1] and len(shape) == len(to) + 1 and min(shape[-2:]) > 1:  # joined
-        n, d = shape[-2:]
-        steps = None
-    else:
-        return None
-    rank = max(len(to), len(shape))
-    turn = Transpose((*range(rank - 2), rank - 1, rank - 2))
-    if steps is not None:
-        nodes = (steps[0], Node("z", turn, "apart"))
-    else:
-        nodes = (Node("turned", turn, "y"), Node("z", Reshape(to, keep=0), "turned"))
-    said = f"its {n} parts of {d} elements, such as heads, are interleaved {{there}}: element c is "
-    said += f"in part c % {n}, not in part c // {d}"
-    return said, Composed(op.name, *nodes, inputs=("y",))

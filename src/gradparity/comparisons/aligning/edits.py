@@ -33,6 +33,7 @@ class Edit:
     times, plus : what the value is multiplied by, and what is added then.
     order : the results in another order, such as the gates that are split off one product.
     far : whether it may show in the loss alone, and values before have no partner.
+    each : node -> the change of that node, where it is not the same for all.
     """
 
     said: str
@@ -44,6 +45,7 @@ class Edit:
     plain: bool = True
     order: tuple[int, ...] = ()
     far: bool = False
+    each: Mapping[str, Edit] = field(default_factory=dict)
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""

@@ -23,10 +23,11 @@ from ...core.formulas.activations import (
 )
 from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call
+from ...core.network.composed import Composed
 from ...core.vocabulary.activations import GLU, Mish, Softsign
 from ...core.vocabulary.kinked import Hardsigmoid, Hardswish
 from ...core.vocabulary.pointwise import Exp
-from ...core.vocabulary.rearranging import Split
+from ...core.vocabulary.rearranging import Repeat, Split, Tile
 from .edits import Edit
 from .values import NEAR, are_near
 
@@ -52,6 +53,7 @@ MOST_AXES = 5
 def replacements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     """Another activation, another reduction or other axes of it, and halves exchanged."""
     yield from (Edit(said, op) for said, op in _activations(call.op))
+    yield from _repeats(call.op)
     yield from _reductions(call, y)
     yield from _halves(call, y)
 
@@ -133,7 +135,13 @@ def _reductions(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
 def _reduction_of(call: Call, y: Sequence[NDArray]) -> _Reduced | None:
     """The reduction that a call of one input is, by its numbers; None if it is none."""
     z = call.z[0] if call.z else None
-    if z is None or len(y) != 1 or y[0].dtype.kind != "f" or isinstance(call.op, Movement):
+    if (
+        z is None
+        or len(call.z) != 1
+        or len(y) != 1
+        or y[0].dtype.kind != "f"
+        or isinstance(call.op, Movement)
+    ):
         return None
     a, rank = y[0], y[0].ndim
     if z.size >= a.size or not 0 < rank <= MOST_AXES:
@@ -151,6 +159,27 @@ def _reduction_of(call: Call, y: Sequence[NDArray]) -> _Reduced | None:
                 if are_near(np.asarray(own.forward(a)), made, NEAR["float64"]):
                     return own
     return None
+
+
+def _repeats(op: Op) -> Iterator[Edit]:
+    """A repeat of each entry of an axis in the place of a repeat of the whole, or the reverse."""
+    said = "it repeats {} {{here}} and {} {{there}}: {} in place of {}"
+    words = {Repeat: ("each entry", "repeat"), Tile: ("the whole axis", "tile")}
+
+    def turned(own: Repeat | Tile) -> tuple[str, Op]:
+        other = Tile if isinstance(own, Repeat) else Repeat
+        here, there = words[type(own)], words[other]
+        return said.format(here[0], there[0], there[1], here[1]), other(own.n, own.axis)
+
+    if isinstance(op, Repeat | Tile):
+        yield Edit(*turned(op))
+    if isinstance(op, Composed):
+        changed = op
+        for step in op.network.body:
+            if isinstance(step.op, Repeat | Tile):
+                words_of_it, other = turned(step.op)
+                changed = changed.with_op(step.name, other)
+                yield Edit(words_of_it, changed)
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.activations import Sigmoid
 from ...core.formulas.movements import Reshape
-from ...core.formulas.op import Movement, Op
+from ...core.formulas.op import Movement
 from ...core.network.calls import Call
-from ...core.vocabulary.rearranging import Split
 from .causes import changes, numbers_in, two_at_once
-from .conventions import interleaved
 from .edits import Edit, values_of
 from .replay import FAILED, replayed
 from .values import Partners, Program, Sorted, are_near, sorted_elements
@@ -29,8 +25,6 @@ FACTORS = 40
 WHOLE = 100_000
 #: How many nodes before one without a partner are looked at.
 EARLIER = 6
-#: How many nodes back from one without a partner the gates of a cell are looked for.
-GATED = 5
 
 
 class Side:
@@ -58,7 +52,7 @@ class Side:
         None if something has no value then, or is a constant that was not one.
         """
         made = Side(self.program, self.near, self.known)
-        made.edits = {**self.edits, **dict.fromkeys(nodes, edit)}
+        made.edits = {**self.edits, **{node: edit.each.get(node, edit) for node in nodes}}
         value = replayed(self.program, made.edits)
         if value is None or any(
             a is not self.value[name] and _is_constant(a) and not _is_constant(self.value[name])
@@ -68,13 +62,12 @@ class Side:
         made.value = value
         return made
 
-    def copies(self, made: Side, nodes: Sequence[str], other: Side) -> int:
-        """Count the values at nodes that pair only because a change makes them equal to others.
+    def copies(self, made: Side, other: Side) -> int:
+        """Count the values that pair only because a change makes them equal to others.
 
         A node left out gives back an input, whose partner says nothing about the change.
         """
-        names = {name for node in nodes for name in self.program.gives(self.nodes[node])}
-        new = names & self.lost(other).keys() - made.lost(other).keys()
+        new = self.lost(other).keys() - made.lost(other).keys()
         return sum(bool(self.partners.of(made.value[name])) for name in new)
 
     def repeated(self, node: str) -> list[str]:
@@ -89,86 +82,6 @@ class Side:
             if type(call.op) is type(op) and call.op == op and name not in self.edits
             if _base(name) == _base(node)
         ]
-
-    def orders(self, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:
-        """(nodes, change) of gates or heads in another order, with which a value has a partner."""
-        makers = {name: c for c in self.program.calls for name in c.names}
-        earlier: list[Call] = []
-        near = [call]
-        for _ in range(GATED):
-            before = (makers[o.source] for c in near for o in c.inputs if o.source in makers)
-            near = [c for c in dict.fromkeys(before) if c not in earlier]
-            earlier += near
-            near = [c for c in near if not _splits(c)]
-        position = {c.place.node: i for i, c in enumerate(self.program.calls)}
-        between = sorted([*earlier, call], key=lambda c: position[c.place.node])
-        yield from self._heads(call, between, other)
-        gates = [c for c in earlier if _splits(c)]
-        used = [self.nodes[u].op for c in gates for n in c.names for u in self._behind(n)]
-        if not gates or not any(isinstance(op, Sigmoid) for op in used):
-            return
-        for some in [gates] if len(gates) == 1 else [[g] for g in gates] + [gates]:
-            n = len(some[0].names)
-            if any(c.op != some[0].op for c in some):
-                continue
-            for order in permutations(range(n)):
-                if order == tuple(range(n)):
-                    continue
-                said = f"its {n} parts, such as gates, are in the order {order} {{there}}"
-                value = {c.names[i]: self.value[c.names[order[i]]] for c in some for i in range(n)}
-                with np.errstate(all="ignore"):
-                    made = self._all_made_of(value, between, call)
-                if made is not None and other.partners.of(made):
-                    nodes = [r for c in some for r in self.repeated(c.place.node)]
-                    yield nodes, Edit(said, some[0].op, order=order)
-
-    def _heads(
-        self, call: Call, between: list[Call], other: Side
-    ) -> Iterator[tuple[list[str], Edit]]:
-        """(nodes, change) of axes that are split or joined in the other order, all at once."""
-        tried: list[Op] = []
-        for c in between:
-            if c.op in tried or c is call or c.place.node in self.edits:
-                continue
-            tried.append(c.op)
-            found = interleaved(c.op, c.inputs[0].array.shape)
-            if found is None:
-                continue
-            edit = Edit(*found)
-            alike = [
-                n for n, a in self.nodes.items()
-                if a.op == c.op and n not in self.edits and len(a.names) == 1
-                if a.inputs[0].array.shape == c.inputs[0].array.shape
-            ]  # fmt: skip
-            value = {
-                self.nodes[n].names[0]: edit.forward(values_of(self.nodes[n], self.value), {})[0]
-                for n in alike
-                if self.nodes[n] in between
-            }
-            with np.errstate(all="ignore"):
-                made = self._all_made_of(value, between, call)
-            if made is not None and other.partners.of(made):
-                yield alike, edit
-
-    def _behind(self, name: str) -> list[str]:
-        """The nodes that take a value, and those that take what these give."""
-        first = self.program.users.get(name, ())
-        then = [
-            u for f in first for g in self.nodes[f].names for u in self.program.users.get(g, ())
-        ]
-        return [*first, *then]
-
-    def _all_made_of(
-        self, value: dict[str, NDArray], between: list[Call], last: Call
-    ) -> NDArray | None:
-        """The first value of a call, where earlier ones have other values."""
-        for c in between:
-            if any(o.source in value for o in c.inputs) and not set(c.names) & set(value):
-                made = self._first(Edit("", c.op), values_of(c, {**self.value, **value}))
-                if made is None:
-                    return None
-                value[c.names[0]] = made
-        return value.get(last.names[0])
 
     @property
     def partners(self) -> Partners:
@@ -201,8 +114,8 @@ class Side:
         y = values_of(call, self.value)
         with np.errstate(all="ignore"):
             for edit in two_at_once(call, y, other.program):
-                z = self._first(edit, y)
-                if z is not None and self._pairs(call.names[0], z, other):
+                z = self.first(edit, y)
+                if z is not None and self.pairs(call.names[0], z, other):
                     yield edit
                     return
 
@@ -247,10 +160,10 @@ class Side:
         before = self._flattened(call)
         with np.errstate(all="ignore"):
             for edit in changes(call, y, self.program, self.value, other.program, before):
-                z = self._first(edit, y)
+                z = self.first(edit, y)
                 if z is None:
                     continue
-                pairs = self._pairs(call.names[0], z, other)
+                pairs = self.pairs(call.names[0], z, other)
                 if pairs or (edit.far and self._loss_pairs(call, edit, other)):
                     yield self._plainly(edit, call, y, z)
             yield from self._factors(call, y, other)
@@ -285,7 +198,7 @@ class Side:
                 y, before = values_of(c, self.value), self._flattened(c)
                 tried = changes(c, y, self.program, self.value, other.program, before)
                 for edit in tried:
-                    z = self._first(edit, y)
+                    z = self.first(edit, y)
                     if z is None or c.names[0] not in self.value:
                         continue
                     if z.shape != self.value[c.names[0]].shape:
@@ -302,13 +215,13 @@ class Side:
         for c in between:
             if c is not changed and any(o.source in value for o in c.inputs):
                 y = values_of(c, {**self.value, **value})
-                made = self._first(Edit("", c.op), y)
+                made = self.first(Edit("", c.op), y)
                 if made is None:
                     return None
                 value[c.names[0]] = made
         return value.get(last.names[0])
 
-    def _first(self, edit: Edit, y: tuple[NDArray, ...]) -> NDArray | None:
+    def first(self, edit: Edit, y: tuple[NDArray, ...]) -> NDArray | None:
         """The first result of a change; None where it has none for these numbers."""
         try:
             z = edit.forward(y, self.value)[0]
@@ -316,7 +229,7 @@ class Side:
             return None
         return z if np.isfinite(z).any() else None
 
-    def _pairs(self, name: str, z: NDArray, other: Side) -> bool:
+    def pairs(self, name: str, z: NDArray, other: Side) -> bool:
         """Whether a value has a partner, or what is made of it; movements are passed."""
         if (z.size > 1 or name in self.program.losses) and other.partners.of(z):
             return True
@@ -324,11 +237,11 @@ class Side:
             user = self.nodes[node]
             own = values_of(user, self.value)
             y = tuple(z if o.source == name else a for o, a in zip(user.inputs, own, strict=True))
-            made = self._first(Edit("", user.op), y)
+            made = self.first(Edit("", user.op), y)
             if made is None or (made.size < 2 and user.names[0] not in self.program.losses):
                 continue
             if isinstance(user.op, Movement):
-                if self._pairs(user.names[0], made, other):
+                if self.pairs(user.names[0], made, other):
                     return True
             elif other.partners.of(made):
                 return True
@@ -336,7 +249,7 @@ class Side:
 
     def _factors(self, call: Call, y: tuple[NDArray, ...], other: Side) -> Iterator[Edit]:
         """The value a number of times as large."""
-        z = self._first(Edit("", call.op), y)
+        z = self.first(Edit("", call.op), y)
         if z is None or (z.size < 2 and call.names[0] not in self.program.losses):
             return
         own = sorted_elements(z)
@@ -353,7 +266,7 @@ class Side:
             numbers = {*numbers_in(self.program), *numbers_in(other.program)}
             factors = {t: None for t in factors if _is_plain(t, numbers)}
         for times in list(factors)[:FACTORS]:
-            if times and np.isfinite(times) and self._pairs(call.names[0], z * times, other):
+            if times and np.isfinite(times) and self.pairs(call.names[0], z * times, other):
                 yield Edit(
                     f"its value is {times:.6g} times as large {{there}}", call.op, times=times
                 )
@@ -374,11 +287,6 @@ class Side:
         """Whether it only rearranges parameters, which the other program may hold in any layout."""
         sources = [o.source for o in call.inputs if o.source]
         return isinstance(call.op, Movement) and all(s in self.program.leaves for s in sources)
-
-
-def _splits(call: Call) -> bool:
-    """Whether it may give the gates of a recurrent cell."""
-    return len(call.names) in (3, 4) and isinstance(call.op, Movement | Split)
 
 
 def _base(node: str) -> str:
