@@ -306,7 +306,9 @@ def _other_inputs(
             for a, b, place in ((own, name, "here"), (name, own, "there")):
                 maker = next((c for c in program.calls if a in c.names), None)
                 if maker is not None and any(p.source == b for p in maker.inputs):
-                    said += f": {maker.op.name} is applied before only {{{place}}}"
+                    missing = "there" if place == "here" else "here"
+                    said += f": {maker.op.name} is applied before only {{{place}}}, and left out "
+                    said += f"{{{missing}}}"
             yield Edit(said, call.op, {i: array}, plain=False)
 
 
