@@ -16,10 +16,10 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, NoFormula, Operand, Place, Sum, Unjudged
 from ...mapped import UnmappedError
 from . import primitives  # noqa: F401  # the rules
-from .equations import Choice, Equation, Key, Scan, bind, is_coarse, is_float, numbers
+from .equations import Choice, Equation, Key, Scan, bind, is_float, numbers
 from .functions import function_call
 from .needed import FUNCTIONS
-from .primitives.table import Operands, rule_of
+from .primitives.table import Operands, is_coarse, rule_of
 from .taps import Walk
 from .unmapped import by_values, evaluated
 from .wide import wide_params

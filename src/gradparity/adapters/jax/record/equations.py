@@ -101,11 +101,6 @@ def numbers(x: Any) -> NDArray:
     return np.asarray(x.astype(jnp.float32) if other else x)
 
 
-def is_coarse(dtype: Any) -> bool:
-    """Whether it is a float format of 8 bits or fewer."""
-    return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits <= 8
-
-
 def bind(eqn: Any, *ins: Any, **other: Any) -> list[Any]:
     """The results of an equation for other inputs, and other parameters."""
     given = eqn.primitive.get_bind_params(eqn.params)

@@ -13,8 +13,7 @@ from .....core.network.nodes import Node
 from .....core.programs import functions
 from .....core.programs.parts import Cast, Coarse, Stopped
 from ....mapped import Mapped, UnmappedError
-from ..equations import is_coarse
-from .table import Operands, rule
+from .table import Operands, is_coarse, rule
 
 __all__: list[str] = []
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import jax.numpy as jnp
+
 from .....core.arithmetic.arrays import NDArray
 from ....mapped import Mapped
 
-__all__ = ["RULES", "Operands", "Rule", "rule", "rule_of"]
+__all__ = ["RULES", "Operands", "Rule", "is_coarse", "rule", "rule_of"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,8 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 def rule_of(name: str) -> Rule | None:
     """The rule of a primitive."""
     return RULES.get(name)
+
+
+def is_coarse(dtype: Any) -> bool:
+    """Whether it is a float format of 8 bits or fewer."""
+    return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits <= 8
