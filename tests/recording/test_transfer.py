@@ -283,13 +283,26 @@ def test_what_cannot_be_moved_is_refused_in_words() -> None:
         gp.transfer(module, mapping)
 
 
+def exchanged(f: Any) -> tuple[Any, dict[str, Any]]:
+    """The map of a program that may exchange two of its equal parameters, and the parameters."""
+    a, b, c = (torch.ones(6, dtype=torch.float64).requires_grad_() for _ in range(3))
+    one = gp.record(lambda: (f(c) * a + f(c) * b).sum(), keep=True)
+    return gp.map_parameters(one, one), {"input_1": c, "input_2": a, "input_3": b}
+
+
+def test_equal_parameters_that_may_be_exchanged() -> None:
+    mapping, params = exchanged(lambda c: torch.sin(torch.tensor(X) * c))
+    found = gp.transfer(params, mapping)
+    assert mapping.is_proved
+    assert {name: (a == 1).all().item() for name, a in found.items()} == dict.fromkeys(params, True)
+
+
 def test_equal_parameters_that_nothing_tells_apart() -> None:
-    x, w = torch.tensor(X), torch.ones(6, dtype=torch.float64)
-    a, b = (w.clone().requires_grad_() for _ in range(2))
-    one = gp.record(lambda: (torch.sin(x) * a + torch.sin(x) * b).sum(), keep=True)
-    mapping = gp.map_parameters(one, one)
+    """What they meet has no formula, so that the program cannot be computed anew."""
+    x = torch.tensor(X)
+    mapping, params = exchanged(lambda c: torch.linalg.eigvalsh(x.T @ x + torch.diag(c)).sum())
     with pytest.raises(ValueError, match=r"nothing tells .* apart"):
-        gp.transfer({"input_1": a, "input_2": b}, mapping)
+        gp.transfer(params, mapping)
 
 
 def test_what_the_map_lacks_has_to_be_given() -> None:

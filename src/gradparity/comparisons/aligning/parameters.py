@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, permutations
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ..recording.recording import Recording
 from .checked import check_recordings
+from .leaves import Leaves
+from .unported import corresponding
 from .values import Partners, Program, are_near
 
-__all__ = ["Leaves", "Match", "ParameterMap", "index_of", "map_parameters"]
+__all__ = ["Match", "ParameterMap", "index_of", "map_parameters"]
 
 #: The most arrays that one may be packed from, and the most of one kind that are tried together.
 PARTS, MOST = 4, 16
@@ -31,7 +33,8 @@ class Match:
     one, other : their names; several where one program has them in one array.
     layout : "same", "transposed", "axes (3, 2, 0, 1)" (those of `one`, in the order of `other`),
         "reshaped", "packed along axis 0", "split along axis 0", "summed", or "other order".
-    proof : "values and gradients", "values", or "gradients".
+    proof : "values and gradients", "values", or "gradients", which are equal; or "replays": with
+        the numbers of the first program the second one computes the same values.
     also : names of `other` that match as well, which nothing tells apart.
     """
 
@@ -75,6 +78,8 @@ class ParameterMap:
     only_one, only_other : names of those without a match.
     unused : names of those whose gradient is zero, in either program.
     sides : the parameters of either program.
+    is_proved : whether the second program computes the loss of the first one with the parameters
+        that match; True if numbers alone tell.
     """
 
     matches: tuple[Match, ...]
@@ -82,6 +87,7 @@ class ParameterMap:
     only_other: tuple[str, ...]
     unused: tuple[str, ...]
     sides: tuple[Leaves, Leaves] = field(repr=False, compare=False)
+    is_proved: bool = True
 
     def inverse(self) -> ParameterMap:
         """The map from the second program to the first one."""
@@ -91,7 +97,24 @@ class ParameterMap:
             self.only_one,
             self.unused,
             self.sides[::-1],
+            self.is_proved,
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether either program has a parameter more, or nothing tells some of them apart."""
+        left = self.only_one and self.only_other
+        return bool(left) or any(match.also for match in self.matches)
+
+    @property
+    def clear(self) -> int:
+        """How many matches there are that nothing else fits."""
+        return sum(not match.also for match in self.matches)
+
+    def certain(self) -> dict[str, str]:
+        """Parameter of the second program -> the one of the first that has the same numbers."""
+        single = (m for m in self.matches if len(m.one) == len(m.other) == 1 and not m.also)
+        return {m.other[0]: m.one[0] for m in single if np.ptp(self.sides[0].value[m.one[0]])}
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
         """The names in the other program of a parameter of the first one."""
@@ -108,6 +131,8 @@ class ParameterMap:
             ("with a gradient of zero", self.unused),
         ):
             lines += [f"{what}: {', '.join(names)}"] if names else []
+        if not self.is_proved:
+            lines += ["not proved: with these the second program computes another loss"]
         return "\n".join(lines)
 
 
@@ -115,13 +140,13 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
     """Find which parameters and inputs of two recorded programs are the same, in which layout.
 
     Parameters are matched by their values; equal values are told apart by the gradients, and
-    biases that the other program has as one by the gradients alone.  Only what the loss was
-    differentiated by is known.
+    biases that the other program has as one by the gradients alone.  Weights that were not ported
+    yet are matched by what the programs compute with the same ones: both are replayed, and no value
+    needs to be equal.  Only what the loss was differentiated by is known.
 
     Parameters
     ----------
-    one, other : recorded with ``keep=True``; `align` of them has to give parity for the gradients
-        to tell anything.
+    one, other : recorded with ``keep=True``, of the same inputs.
 
     Raises
     ------
@@ -138,7 +163,20 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
     [('transposed', 'values and gradients')]
     """
     check_recordings("map_parameters", one, other)
-    first, second = Leaves(Program.of(one)), Leaves(Program.of(other))
+    programs = Program.of(one), Program.of(other)
+    found = _by_numbers(*map(Leaves.of, programs))
+    if not found.is_open:
+        return found
+    *leaves, is_proved = corresponding(*programs, found.certain())
+    computed = _by_numbers(*leaves)
+    if computed.clear <= found.clear and not is_proved:
+        return found
+    matches = tuple(replace(m, proof="replays") for m in computed.matches)
+    return replace(computed, matches=matches, unused=found.unused, is_proved=is_proved)
+
+
+def _by_numbers(first: Leaves, second: Leaves) -> ParameterMap:
+    """The map of parameters with equal numbers."""
     near = max(first.near, second.near)
     found: list[Match] = []
     found += _single(first, second, near)
@@ -162,18 +200,6 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
         tuple(dict.fromkeys(silent)),
         (first, second),
     )
-
-
-class Leaves:
-    """The parameters of a program: values and gradients by name, and whose arrays they are."""
-
-    def __init__(self, program: Program) -> None:
-        self.framework = program.recording.framework
-        self.value = dict(program.leaves)
-        #: Also of those of which a loop has only ever taken a slice, so that the whole is unknown.
-        self.names = tuple({**self.value, **program.recording.leaves})
-        self.gradient = {n: t.got for n, t in program.recording.leaves.items() if n in self.value}
-        self.near = program.near
 
 
 def _single(one: Leaves, other: Leaves, near: float) -> Iterator[Match]:

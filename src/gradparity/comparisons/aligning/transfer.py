@@ -12,7 +12,8 @@ import numpy as np
 
 from ...adapters.base import Bits
 from ...core.arithmetic.received import received
-from .parameters import Leaves, Match, ParameterMap, index_of
+from .leaves import Leaves
+from .parameters import Match, ParameterMap, index_of
 
 __all__ = ["transfer"]
 

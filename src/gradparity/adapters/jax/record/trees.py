@@ -25,7 +25,9 @@ def names_of_path(path: Any) -> tuple[str, ...]:
     for entry in path:
         part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
         parts.append(str(part).strip("."))
-    return tuple(part for part in parts if part and part != "value")
+    if parts[1:] and parts[-1] == "value":  # a variable of Flax NNX holds its array there
+        parts.pop()
+    return tuple(part for part in parts if part)
 
 
 def _flat(tree: Any) -> tuple[list[str], list[Any], Any]:
