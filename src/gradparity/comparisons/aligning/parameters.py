@@ -13,7 +13,7 @@ from ...core.arithmetic.arrays import NDArray
 from ..recording.recording import Recording
 from .checked import check_recordings
 from .leaves import Leaves
-from .unported import corresponding
+from .unported import Corresponding, corresponding
 from .values import Partners, Program, are_near
 
 __all__ = ["Match", "ParameterMap", "index_of", "map_parameters"]
@@ -34,7 +34,8 @@ class Match:
     layout : "same", "transposed", "axes (3, 2, 0, 1)" (those of `one`, in the order of `other`),
         "reshaped", "packed along axis 0", "split along axis 0", "summed", or "other order".
     proof : "values and gradients", "values", or "gradients", which are equal; or "replays": with
-        the numbers of the first program the second one computes the same values.
+        the numbers of the first program the second one computes the same values; or "order of
+        use": a guess, behind the place where the programs part.
     also : names of `other` that match as well, which nothing tells apart.
     """
 
@@ -167,12 +168,16 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
     found = _by_numbers(*map(Leaves.of, programs))
     if not found.is_open:
         return found
-    *leaves, is_proved = corresponding(*programs, found.certain())
-    computed = _by_numbers(*leaves)
-    if computed.clear <= found.clear and not is_proved:
+    computed = corresponding(*programs, found.certain())
+    mapping = _by_numbers(computed.one, computed.other)
+    if mapping.clear <= found.clear and not computed.is_proved:
         return found
-    matches = tuple(replace(m, proof="replays") for m in computed.matches)
-    return replace(computed, matches=matches, unused=found.unused, is_proved=is_proved)
+    matches = tuple(replace(m, proof=_proof(m, computed)) for m in mapping.matches)
+    return replace(mapping, matches=matches, unused=found.unused, is_proved=computed.is_proved)
+
+
+def _proof(match: Match, computed: Corresponding) -> str:
+    return "order of use" if computed.guessed.intersection(match.other) else "replays"
 
 
 def _by_numbers(first: Leaves, second: Leaves) -> ParameterMap:
