@@ -15,6 +15,7 @@ from .comparisons import check as check
 from .comparisons import check_function as check_function
 from .comparisons import check_op as check_op
 from .comparisons import check_optimizer as check_optimizer
+from .comparisons import check_schedule as check_schedule
 from .comparisons import guard as guard
 from .comparisons import judge as judge
 from .comparisons import map_parameters as map_parameters
@@ -47,6 +48,7 @@ __all__ = [
     "check_function",
     "check_op",
     "check_optimizer",
+    "check_schedule",
     "comparisons",
     "core",
     "get_adapter",

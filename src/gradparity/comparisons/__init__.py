@@ -26,6 +26,7 @@ from .findings.finding import Finding, KinkSummary, Power, Verdict
 from .judge.end_to_end import judge_end_to_end
 from .judge.node_by_node import judge
 from .optimizers.check_optimizer import check_optimizer
+from .optimizers.check_schedule import check_schedule
 from .recording.check_function import check_function
 from .recording.guard import GradientError, Guard, guard
 from .recording.record import record
@@ -63,6 +64,7 @@ __all__ = [
     "check_function",
     "check_op",
     "check_optimizer",
+    "check_schedule",
     "compare",
     "guard",
     "judge",

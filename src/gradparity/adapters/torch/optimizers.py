@@ -13,7 +13,7 @@ from ...core.optimizers.rule import Rule
 from ...core.optimizers.update import Update
 from .record.optimizer_rules import read, rule_of, updates
 
-__all__ = ["steps_of"]
+__all__ = ["copy_of", "steps_of"]
 
 
 def steps_of(
@@ -39,7 +39,7 @@ def steps_of(
     if module is not None:
         _check_module(optimizer, module)
     names = _names(optimizer, module)
-    own = _copied(optimizer)
+    own = copy_of(optimizer)
     for group in own.param_groups:
         if rule is None and rule_of(own, group, exact=False) is None:
             raise TypeError(
@@ -78,7 +78,7 @@ def _check_module(optimizer: torch.optim.Optimizer, module: torch.nn.Module) -> 
         )
 
 
-def _copied(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def copy_of(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """A copy with parameters of its own; PyTorch's leaves out what a derived class keeps."""
     memo: dict[int, Any] = {}
     own = copy.deepcopy(optimizer, memo)
