@@ -11,6 +11,7 @@ from .comparisons import OwnOp as OwnOp
 from .comparisons import Report as Report
 from .comparisons import Verdict as Verdict
 from .comparisons import align as align
+from .comparisons import align_steps as align_steps
 from .comparisons import check as check
 from .comparisons import check_function as check_function
 from .comparisons import check_op as check_op
@@ -43,6 +44,7 @@ __all__ = [
     "Verdict",
     "adapters",
     "align",
+    "align_steps",
     "backprop",
     "check",
     "check_function",

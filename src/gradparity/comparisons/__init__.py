@@ -18,6 +18,7 @@ lecture/    formulas read off the code, and whole training runs side by side
 
 from .aligning.align import align
 from .aligning.parameters import Match, ParameterMap, map_parameters
+from .aligning.steps import align_steps
 from .aligning.transfer import transfer
 from .atlas.probe import probe
 from .check.check import check
@@ -60,6 +61,7 @@ __all__ = [
     "Run",
     "Verdict",
     "align",
+    "align_steps",
     "check",
     "check_function",
     "check_op",

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ...adapters.base import Bits
+from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
 from .leaves import Leaves
 from .parameters import Match, ParameterMap, index_of
 
-__all__ = ["transfer"]
+__all__ = ["moved_arrays", "transfer"]
 
 #: Framework -> the module of an adapter that knows its arrays, and that of safetensors.
 ARRAYS = {
@@ -103,6 +104,29 @@ def transfer(given: Any, mapping: ParameterMap, *, like: Any = None, to: Any = N
     if to is not None:
         _safetensors(second.framework).save_file(target.named(result), fspath(to))
     return result
+
+
+def moved_arrays(arrays: Mapping[str, NDArray], mapping: ParameterMap) -> dict[str, NDArray]:
+    """Plain arrays of the first program of a map in the form of the second one.
+
+    Raises
+    ------
+    ValueError : one is missing, or cannot be moved.
+    """
+    first, second = mapping.sides
+    found: dict[str, NDArray] = {}
+    for match in mapping.matches:
+        missing = [name for name in match.one if name not in arrays]
+        if missing:
+            raise ValueError(f"the map has {missing[0]!r}, which is none of {', '.join(arrays)}")
+        taken = {n: Bits(_as_integers(arrays[n]), arrays[n].dtype.name) for n in match.one}
+        for name, bits in _moved(match, taken, first, second):
+            found[name] = bits.array.view(bits.dtype)
+    return found
+
+
+def _as_integers(a: NDArray) -> NDArray:
+    return np.ascontiguousarray(a).view(f"u{a.itemsize}").reshape(a.shape)
 
 
 def _safetensors(framework: str) -> Any:
