@@ -13,7 +13,7 @@ from ...core.arithmetic.received import received
 from ..recording.recording import Recording
 from .names import Names
 
-__all__ = ["LOSS", "Compared", "Made", "Side", "lockstep"]
+__all__ = ["LOSS", "Compared", "Made", "Training", "lockstep"]
 
 #: How many times `one` is run from a changed start, and where a step is to be accused.
 TWINS, MORE = 4, 16
@@ -36,7 +36,7 @@ class Made(NamedTuple):
     recording: Recording | None
 
 
-class Side:
+class Training:
     """One training from its start: `values` are its parameters by name, as they are now."""
 
     def __init__(self, which: str, make: Callable[[], Any]) -> None:
@@ -156,8 +156,8 @@ def lockstep(
     together : whether every step starts from the parameters of `one`.
     """
     rng = np.random.default_rng(0)
-    a, b = Side("one", one), Side("other", other)
-    twins = [Side("one", one) for _ in range(MORE if together else TWINS)]
+    a, b = Training("one", one), Training("other", other)
+    twins = [Training("one", one) for _ in range(MORE if together else TWINS)]
     known = names(a.values, b.values)
     spread: dict[str, float] = {}
     for t in range(1, steps + 1):

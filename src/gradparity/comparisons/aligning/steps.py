@@ -15,7 +15,7 @@ from ..findings.finding import Finding, Verdict
 from ..report.records import ALIGNED, Run, environment
 from ..report.report import Report
 from .align import align
-from .lockstep import LOSS, Compared, Side, lockstep
+from .lockstep import LOSS, Compared, Training, lockstep
 from .names import Names
 from .parameters import ParameterMap
 
@@ -94,7 +94,7 @@ def align_steps(
             )
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"align_steps: steps is {received(steps)}; give 1 or more")
-    a, b = Side("one", one).values, Side("other", other).values
+    a, b = Training("one", one).values, Training("other", other).values
     names = Names(a, b, parameters)
     return _Steps(one, other, steps, parameters, names).report(_starts(names.moved(a), b))
 
@@ -215,7 +215,7 @@ class _Steps:
         """Another step of `other` that has this loss from the same parameters; 0 if none."""
         for n in range(1, self.steps + 1):
             if n != c.step:
-                loss = Side("other", self.other).step(n, c.before).loss
+                loss = Training("other", self.other).step(n, c.before).loss
                 if _fits(loss, c.one[LOSS], c.bound[LOSS]):
                     return n
         return 0
