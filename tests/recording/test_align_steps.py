@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,12 @@ START = {
 }
 STATS = {"1.running_mean": np.zeros(16), "1.running_var": np.ones(16)}
 X, Y = RNG.standard_normal((20, 12, 5)), RNG.integers(0, 3, (20, 12))
+
+
+@pytest.fixture(autouse=True)
+def double() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
 
 
 def of_torch(
@@ -95,7 +101,6 @@ def of_jax(
     grad = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
 
     def start() -> Any:
-        jax.config.update("jax_enable_x64", True)
         first = {n: a.astype(dtype) for n, a in START.items()}
         if turned:
             first["0.weight"] = first["0.weight"].T
