@@ -123,14 +123,14 @@ def test_another_eps_leaves_the_map_without_a_proof() -> None:
 
 
 @pytest.mark.parametrize(
-    ("f", "found"),
-    [(images(activation=jnp.cos), {"conv.weight", "conv.bias", "norm.weight", "norm.bias"}),
-     (images(strides=2), set())],
+    ("change", "found"),
+    [({"activation": jnp.cos}, {"conv.weight", "conv.bias", "norm.weight", "norm.bias"}),
+     ({"strides": 2}, set())],
 )  # fmt: skip
-def test_where_the_programs_part_the_rest_is_guessed(f: Any, found: set[str]) -> None:
+def test_where_the_programs_part_the_rest_is_guessed(change: Any, found: set[str]) -> None:
     module = Images().double()
     one = gp.record(image_loss, module, keep=True)
-    mapping = gp.map_parameters(one, gp.record(f, images_drawn(), keep=True))
+    mapping = gp.map_parameters(one, gp.record(images(**change), images_drawn(), keep=True))
     assert layouts(mapping) == {**IMAGE_LAYOUTS, "conv.bias": "conv_bias: same"}
     assert {m.one[0] for m in mapping.matches if m.proof == "replays"} == found
     assert {m.one[0] for m in mapping.matches if m.proof == "order of use"} == {
