@@ -92,7 +92,7 @@ def rotary_llama() -> Pair:
             "keys": Fault("mul|view_as|attention|stack|reshape|dot_general", "skipped|left out"),
             "values": Fault(
                 "attention|dot_general|mul|sub|add|stack",
-                "rotat|extra|added|skipped|left out|instead|other",
+                "rotat|extra|added|skipped|left out|instead|other(?! program)",
             ),
             "norm": Fault("rms_norm|RMSNorm|n2|mul", "skipped|left out"),
         },
@@ -103,7 +103,7 @@ def rotary_llama() -> Pair:
 def buckets(two_ways: bool, near: int, far: int = 8) -> Any:
     """The buckets of relative positions of T5, of 8 buckets and 6 steps."""
     apart = np.arange(6) - np.arange(6)[:, None]
-    n, start = 8, 0
+    n, start = 8, np.zeros_like(apart)
     if two_ways:
         n, start = 4, (apart > 0) * 4
         apart = np.abs(apart)
@@ -160,7 +160,8 @@ def t5() -> Pair:
                 "rms_norm|RMSNorm|n|mul|sub", "mean|centr|LayerNorm|layer norm|subtract"
             ),
             "one way": Fault(
-                "embedding|table|dot_general|attention|bias", "ind|instead|other|order|const"
+                "embedding|table|dot_general|attention|bias",
+                "ind|instead|other(?! program)|order|const",
             ),
             "ungated": Fault("mul", "skipped|left out"),
         },
@@ -216,7 +217,7 @@ def bert() -> Pair:
         lambda m: F.cross_entropy(m(tensor(tokens), tensor(kinds), tensor(padded)), tensor(labels)),
         port,
         {
-            "segments": Fault("embedding|gather|add|kind", "ind|row|instead|other"),
+            "segments": Fault("embedding|gather|add|kind", "ind|row|instead|other(?! program)"),
             "queries": Fault("attention|add|where|softmax|exp|max", "mask|transposed|axis"),
             "pooler": Fault("tanh", "skipped|left out"),
         },
@@ -263,7 +264,8 @@ def whisper() -> Pair:
         a = a if fault == "gelu" else jax.nn.gelu(a, approximate=False)
         a = a + waves(fault == "waves")
         n = normed(a, p, "n")
-        y = attend(*(heads(linear(n, p, name), 2) for name in "qkv"), 0.5)
+        q, k, v = (heads(linear(n, p, name), 2) for name in "qkv")
+        y = attend(q, k, v, 0.5)
         return ((a + linear(y, p, "o")) * c).sum()
 
     return ported(
@@ -273,7 +275,7 @@ def whisper() -> Pair:
         {
             "same": Fault("conv", "padding"),
             "gelu": Fault("gelu|GELU", "skipped|left out"),
-            "waves": Fault("add", "order|interleaved|instead|other|const"),
+            "waves": Fault("add", "order|interleaved|instead|other(?! program)|const"),
         },
     )
 
@@ -357,7 +359,7 @@ def alibi() -> Pair:
         lambda fault: torch_side(lambda m: written(m, fault), m, name="written"),
         {
             "slopes": Fault(
-                "attention|add|bias|mask|mul|div", "mask|bias|times|instead|other|const"
+                "attention|add|bias|mask|mul|div", "mask|bias|times|instead|other(?! program)|const"
             ),
             "sign": Fault("attention|add|bias|mask|sub", "sign|neg|mask|bias|revers|transposed|-1"),
             "after": Fault("mul|attention|div|add|fill", r"times|scale|0\.5"),

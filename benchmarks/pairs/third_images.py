@@ -301,7 +301,7 @@ def gram_style() -> Pair:
         plain,
         port,
         {
-            "divided": Fault("div", "times|36|180|5|instead"),
+            "divided": Fault("div", "times|36|180|instead"),
             "positions": Fault("bmm|matmul|dot_general|div", "axis|axes|transposed|dim"),
             "one way": Fault("add", "skipped|left out"),
         },

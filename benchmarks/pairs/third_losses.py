@@ -77,7 +77,8 @@ def double_q() -> Pair:
         {
             "duel": Fault("sub|mean", "skipped|left out"),
             "single": Fault(
-                "argmax|gather|take|max|dot_general|mul|smooth", "instead|other|ind|argmax"
+                "argmax|gather|take|max|dot_general|mul|smooth",
+                "instead|other(?! program)|ind|argmax",
             ),
             "done": Fault("mul|sub", "skipped|left out"),
         },
@@ -242,9 +243,12 @@ def normalised_graph() -> Pair:
         port,
         {
             "loops": Fault(
-                "add|eye|mm|scatter|mul|gather", "skipped|left out|diagonal|instead|other|ind|const"
+                "add|eye|mm|scatter|mul|gather",
+                "skipped|left out|diagonal|instead|other(?! program)|ind|const",
             ),
-            "rows": Fault("mul|mm|rsqrt|div|scatter", "instead|other|skipped|left out|const|mask"),
+            "rows": Fault(
+                "mul|mm|rsqrt|div|scatter", "instead|other(?! program)|skipped|left out|const|mask"
+            ),
             "once": Fault("mm|scatter|matmul", "skipped|left out"),
         },
     )
@@ -278,7 +282,7 @@ def quantised() -> Pair:
         plain,
         port,
         {
-            "beta": Fault("mul|mse|MSE", r"0\.25|times|4|skipped|left out"),
+            "beta": Fault("mul|mse|MSE", r"0\.25|times|skipped|left out"),
             "commit": Fault("sub|mse|MSE|codes|index|gather|detach|stop_gradient", "gradient"),
             "straight": Fault(
                 "add|sub|enc|addmm|dot_general|index|gather|codes", "gradient|straight"

@@ -128,7 +128,8 @@ def session_ranks() -> Pair:
         lambda fault: torch_side(lambda m: second(m, fault), m, name="second"),
         {
             "backwards": Fault(
-                "gru|GRU|index|embedding|mm|select|cell", "order|revers|ind|instead|other"
+                "gru|GRU|index|embedding|mm|select|cell",
+                "order|revers|ind|instead|other(?! program)",
             ),
             "update": Fault("gru|GRU|mul|sigmoid|cell|sub|add", "1 - z|exchanged|instead|gate"),
             "columns": Fault("sub", "transposed|axis|axes|broadcast|order"),
@@ -227,7 +228,7 @@ def field() -> Pair:
         {
             "turned": Fault("add|logsumexp|max|exp|moves|scan", "transposed|axis|axes"),
             "last": Fault("add|logsumexp|last|max", "skipped|left out"),
-            "length": Fault("div|sub", r"times|0\.2|5|divid"),
+            "length": Fault("div|sub", r"times|0\.2|divid"),
         },
     )
 
@@ -266,7 +267,7 @@ def deep_factors() -> Pair:
         plain,
         port,
         {
-            "half": Fault("mul|sub|sum|trace|dot_general", r"0\.5|times|2|half|skipped|left out"),
+            "half": Fault("mul|sub|sum|trace|dot_general", r"0\.5|times|half|skipped|left out"),
             "own pairs": Fault("sub|sum|square|pow|mul", "skipped|left out"),
             "flatten": Fault("addmm|dot_general|flatten|reshape|view", "flatten|order|transposed"),
         },

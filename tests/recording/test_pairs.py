@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -75,3 +76,65 @@ def test_the_second_set() -> None:
 
     assert len(second.PAIRS) == 30
     assert not set(second.PAIRS) & set(first.PAIRS)
+
+
+def test_the_third_set() -> None:
+    from benchmarks.pairs import first, second, third
+
+    assert len(third.PAIRS) == 25
+    assert not set(third.PAIRS) & {*first.PAIRS, *second.PAIRS}
+
+
+def test_each_third_pair_has_three_faults_and_a_right_port() -> None:
+    from benchmarks.pairs import third
+
+    for name, make in third.PAIRS.items():
+        pair = make()
+        assert len(pair.faults) == 3, name
+        assert not set(pair.harmless) & set(pair.faults), name
+
+
+def by_torch(f: Any, model: Any, name: str = "") -> Any:
+    model.zero_grad()
+    loss = f(model)
+    loss.backward()
+    return numbers(loss, [p.grad for p in model.parameters() if p.grad is not None])
+
+
+def by_jax(f: Any, params: Any, name: str = "") -> Any:
+    import jax
+
+    loss, grads = jax.value_and_grad(f)(params)
+    return numbers(loss, jax.tree.leaves(grads))
+
+
+def numbers(loss: Any, grads: Any) -> Any:
+    """The loss, and the norms of its gradients that are not zero, in order of size."""
+    norms = sorted(float((g**2).sum()) ** 0.5 for g in grads)
+    return np.array([loss.item(), *(n for n in norms if n > 1e-9)])
+
+
+@pytest.mark.slow
+def test_losses_of_the_third_set(monkeypatch: Any) -> None:
+    """Right ports give the loss and gradients of the original in size, and faults change one."""
+    import jax
+    from benchmarks.pairs import (
+        pair,
+        third,
+        third_attention,
+        third_images,
+        third_losses,
+        third_sequences,
+    )
+
+    for module in (pair, third_attention, third_images, third_losses, third_sequences):
+        monkeypatch.setattr(module, "torch_side", by_torch, raising=False)
+        monkeypatch.setattr(module, "jax_side", by_jax, raising=False)
+    with jax.enable_x64(True):
+        for name, make in third.PAIRS.items():
+            p = make()
+            one = p.one()
+            for fault in ("", *p.harmless, *p.faults):
+                other = p.other(fault)
+                same = one.shape == other.shape and np.allclose(one, other, rtol=1e-9, atol=1e-11)
+                assert same == (fault not in p.faults), (name, fault)
