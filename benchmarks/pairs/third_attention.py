@@ -157,7 +157,7 @@ def t5() -> Pair:
         port,
         {
             "centred": Fault(
-                "rms_norm|RMSNorm|n|mul|sub", "mean|centr|LayerNorm|layer norm|subtract"
+                "rms_norm|RMSNorm|mul|sub", "mean|centr|LayerNorm|layer norm|subtract"
             ),
             "one way": Fault(
                 "embedding|table|dot_general|attention|bias",

@@ -88,7 +88,7 @@ def selective_scan() -> Pair:
         {
             "exp": Fault("softplus|exp|log", "[Ee]xp|softplus"),
             "undiscretised": Fault("mul|dot_general|einsum", "skipped|left out"),
-            "skip": Fault("add|mul|D", "skipped|left out"),
+            "skip": Fault("add|mul", "skipped|left out"),
         },
         ("associative",),
     )
