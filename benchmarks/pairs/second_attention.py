@@ -75,7 +75,7 @@ def vision_transformer() -> Pair:
         {
             "split": Fault("mul|bmm|qkv|dot_general|select|unbind", "order|head|instead|split"),
             "scale": Fault("mul|div|bmm|dot_general", r"0\.35|0\.707|1\.41|times|scale"),
-            "norm": Fault("layer_norm_1|LayerNorm|n2|mean", "skipped|left out"),
+            "norm": Fault("layer_norm_[12]|LayerNorm|n2|mean", "skipped|left out"),
         },
     )
 
@@ -237,7 +237,9 @@ def grouped_query() -> Pair:
         lambda m: (m(tensor(x)) * tensor(c)).sum(),
         port,
         {
-            "one plus": Fault("rms_norm|RMSNorm|n1|mul|add", r"1 \+|\+ 1|plus|1 added|adds 1|add"),
+            "one plus": Fault(
+                "rms_norm|RMSNorm|n1|mul|add", r"1 \+|\+ 1|plus|1 added|adds 1|[Aa]dd"
+            ),
             "base": Fault("mul|cos|sin|const|arg", "cos|sin|const|instead|other"),
             "tile": Fault(
                 "attention|expand|repeat|tile|broadcast|reshape", "order|tile|repeat|instead"
@@ -392,7 +394,7 @@ def experts() -> Pair:
         {
             "not renormalised": Fault("div", "skipped|left out"),
             "stopped": Fault("router|div|stop_gradient|topk|gate", "gradient"),
-            "balance": Fault("mul|sum", "4|skipped|left out|times"),
+            "balance": Fault("mul|sum", "4|skipped|left out|times|sum.*mean"),
         },
         (),
         params,

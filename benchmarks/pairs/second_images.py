@@ -91,7 +91,7 @@ def stem() -> Pair:
         lambda m: F.cross_entropy(m(tensor(x)), tensor(labels)),
         port,
         {
-            "slope": Fault("leaky|select|where", r"0\.01"),
+            "slope": Fault("leaky|select|where|mul", r"0\.01"),
             "pool": Fault("avg_pool|reduce_window|max", "max"),
             "summed": Fault("mean|sum|div", "sum|times 9|mean|divi"),
         },
@@ -394,7 +394,9 @@ def crnn() -> Pair:
         port,
         {
             "collapse": Fault("rnn|RNN|dot_general|flatten|reshape", "flatten|order"),
-            "not turned back": Fault("rnn|RNN|cat|concatenate|rev|addmm", "revers|flip|order|back"),
+            "not turned back": Fault(
+                "rnn|RNN|cat|concatenate|rev|addmm", "revers|flip|order|back|mirrored"
+            ),
             "concat": Fault("rnn|RNN|cat|concatenate|addmm|dot_general", "order|exchanged"),
         },
     )

@@ -174,7 +174,7 @@ def triplet() -> Pair:
         plain,
         port,
         {
-            "elu": Fault("selu|elu|SELU|mul", r"scale|1\.05|skipped|left out|elu"),
+            "elu": Fault("selu|elu|SELU|mul", r"scale|1\.05|skipped|left out|elu|ELU"),
             "squared": Fault("sqrt|pow|add", "skipped|left out|root|square"),
             "margin": Fault("add", "1"),
         },
@@ -212,7 +212,8 @@ def diffusion() -> Pair:
         plain,
         port,
         {
-            "root": Fault("sqrt", "skipped|left out"),
+            # What has no gradient is not watched: it is a constant of the layer that takes it.
+            "root": Fault("sqrt|addmm_2|dot_general_2", "skipped|left out|constant"),
             "waves": Fault("cat|concatenate|addmm|dot_general|time", "order|exchanged"),
             "target": Fault("mse|MSE|sub|arg", "target|instead|other"),
         },
@@ -288,7 +289,7 @@ def smoothed() -> Pair:
         {
             "count": Fault("cross_entropy|CrossEntropy|nll|mean|div", "weight|mean|times|sum"),
             "delta": Fault("huber|Huber|where|lt", r"delta|1\.0|0\.5"),
-            "half": Fault("huber|Huber|mul|where", r"0\.5|half|times 2|twice|skipped|left out"),
+            "half": Fault("huber|Huber|mul|where|pow", r"0\.5|half|times 2|twice|skipped|left out"),
         },
     )
 
@@ -391,7 +392,7 @@ def mapped_samples() -> Pair:
         {
             "stopped": Fault("div|stop_gradient|softmax|score|dot_general|mul", "gradient"),
             "pooled": Fault("sum|mul|div|dot_general", "mean|instead|skipped|left out"),
-            "summed": Fault("div|sum", "times|5|skipped|left out"),
+            "summed": Fault("div|sum", "times|5|skipped|left out|sum.*mean"),
         },
     )
 

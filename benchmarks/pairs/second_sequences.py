@@ -111,7 +111,7 @@ def whole_gru() -> Pair:
         {
             "before": Fault("gru|GRU|mul", "reset"),
             "exchanged": Fault("gru|GRU|sigmoid|logistic|split|slice", "exchanged|order|gates"),
-            "start": Fault("gru|GRU|dot_general|broadcast", "start|initial|state|h0|hx"),
+            "start": Fault("gru|GRU|dot_general|broadcast|addmm", "start|initial|state|h0|hx"),
         },
         ("lerp",),
     )
@@ -145,7 +145,9 @@ def both_ways() -> Pair:
         {
             "tanh": Fault("rnn|RNN|relu|tanh|max", "[Tt]anh"),
             "shared": Fault("rnn|RNN|dot_general|addmm|weight", "reverse|instead|weight|l0"),
-            "same way": Fault("rnn|RNN|dot_general|cat|concatenate", "revers|flip|order|direction"),
+            "same way": Fault(
+                "rnn|RNN|dot_general|cat|concatenate|addmm", "revers|flip|order|direction|mirrored"
+            ),
         },
     )
 
@@ -203,7 +205,7 @@ def wavenet() -> Pair:
         port,
         {
             "centred": Fault("conv", "padding"),
-            "gates": Fault("tanh|sigmoid|logistic", "exchanged|instead|sigmoid|tanh"),
+            "gates": Fault("tanh|sigmoid|logistic", "exchanged|instead|[Ss]igmoid|[Tt]anh"),
             "skip": Fault("add", "skipped|left out"),
         },
         ("other order",),

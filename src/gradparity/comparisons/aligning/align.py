@@ -36,6 +36,8 @@ FIRST = 3
 FEW, FEW_CAUSES = 2, 6
 #: How many nodes after those where two programs part are looked at.
 LATER = 8
+#: How many nodes without a partner are tried with a factor that only the loss shows.
+FAR = 24
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -163,8 +165,8 @@ class _Alignment:
                 break
         if best is None or (best.lost >= 0 and not best.edit.plain):
             best = self._first_of_two(parted, best) or best
-        if best is None:
-            best = self._best(parted, "two")
+        for where in ("two", "far"):
+            best = best or self._best(parted, where)
         if best is None:
             return False
         which, node, edit, made, _ = best
@@ -211,18 +213,21 @@ class _Alignment:
         for which, nodes in enumerate(parted):
             side, other = sides[which], sides[1 - which]
             for some, edit in self._tried(side, other, nodes, where):
-                at = side.repeated(some[0]) if general(edit) and len(some) == 1 else some
-                for nodes_with_it in [some] if at == some else [some, at]:
+                for nodes_with_it in _places(side, some, edit):
                     made = side.changed(nodes_with_it, edit)
                     if made is None:
                         continue
                     rest = made.parted(other) or other.parted(made)
-                    lost = self._lost(made, other) if rest else -1
+                    constant = side.constants(made, other)
+                    if constant < 0:
+                        continue
+                    whole = 0 if edit.rough else -1
+                    lost = self._lost(made, other) + constant if rest else whole
                     if rest and not edit.plain:
                         lost += side.copies(made, other)
                     if lost < least:
                         best, least = _Found(which, some[0], edit, made, lost), lost
-                    if not rest:
+                    if lost < 0:
                         return best
         return best
 
@@ -231,14 +236,19 @@ class _Alignment:
     ) -> Iterator[tuple[list[str], Edit]]:
         """(nodes, change) that may be a cause, the first few of each node."""
         if where == "after":  # a value before it would pair again if this one did
-            lost = (c.place.node for c in side.lost(other).values())
+            lost = (c.place.node for c in side.lost(other).values() if not side.is_layout(c))
             nodes = [node for node in dict.fromkeys(lost) if node not in nodes][:LATER]
+        if where == "far":
+            lost = (c.place.node for c in side.lost(other).values() if not side.is_layout(c))
+            nodes = list(dict.fromkeys(lost))[:FAR]
         for node in nodes[:FIRST] if where in ("before", "two") else nodes:
             call = side.nodes[node]
             if where == "gates":
                 yield from islice(Orders(side).of(call, other), TRIED)
             elif where == "two":
                 yield from (([node], edit) for edit in side.two_causes(call, other))
+            elif where == "far":
+                yield from (([node], edit) for edit in side.far_factors(call, other))
             elif where == "before":
                 before = islice(side.causes_before(call, other), TRIED)
                 yield from (([at], edit) for at, edit in before)
@@ -366,6 +376,14 @@ class _Alignment:
             size = other.program.recording.leaves[name].got.size
             found = _finding(Quantity.grad(name), place, "", size, final=True)
             yield replace(found, verdict=Verdict.MISMATCH, note=f"of the other program: {note}")
+
+
+def _places(side: Side, some: list[str], edit: Edit) -> list[list[str]]:
+    """The nodes of a change: those that are given, or all that repeat one."""
+    if len(some) > 1 or not general(edit):
+        return [some]
+    each = [some, side.repeated(some[0], alike=True), side.repeated(some[0])]
+    return [nodes for i, nodes in enumerate(each) if nodes not in each[:i]]
 
 
 def _finding(q: Quantity, place: Place, op: str, size: int, final: bool = False) -> Finding:

@@ -113,7 +113,7 @@ def _split_in_words(shape: tuple[int, ...], to: tuple[int, ...], order: tuple[in
 def _joined_in_words(shape: tuple[int, ...], to: tuple[int, ...], order: tuple[int, ...]) -> str:
     last = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
     if order == last and shape[:-2] == to[:-1]:
-        return _interleaved(*shape[-2:])
+        return f"{_interleaved(*shape[-2:])}, as where axes are flattened in another order"
     if _of_groups(order):
         return _GROUPS
     return f"its axes, such as heads, are transposed by {order} {{there}} before they are joined"

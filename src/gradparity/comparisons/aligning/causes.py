@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from itertools import chain, combinations, permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.layers import Affine
 from ...core.formulas.movements import Reshape, Transpose
+from ...core.formulas.norms import BatchNorm
 from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call
 from ...core.network.composed import Composed
@@ -19,7 +19,9 @@ from ...core.network.network import Network
 from ...core.network.nodes import Node
 from ...core.vocabulary.contractions import Einsum, MatMul
 from ..explain.variants import OnOther, arguments_of, variants
+from .chains import chain, listed
 from .class_weights import other_weights
+from .constants import constants
 from .conventions import conventions, dropout_rate
 from .edits import Edit, wide
 from .masks import other_masks
@@ -35,6 +37,8 @@ USUAL: dict[str, tuple[float, ...]] = {
     "b": (1.0, 1.702),
     "scale": (1.0, 0.125, 0.25, 0.5),
     "p": (0.0, 0.1, 0.2, 0.5),
+    "delta": (1.0, 0.5, 0.1, 2.0),
+    "beta": (1.0, 0.5, 0.1, 1.0 / 9),
 }
 #: Whole numbers that people give an argument.
 WHOLE: dict[str, tuple[int, ...]] = {
@@ -92,8 +96,9 @@ def changes(
                     continue
                 yield Edit(f"{step.op.name}: {said}", changed)
     yield from _complements(call)
-    yield from _constants(call, y, other, numbers)
+    yield from constants(call, y, other, numbers)
     yield from _left_out(call, y)
+    yield from _other_parameters(call, program)
     yield from _arrangements(call, y)
     yield from _other_inputs(call, y, program, value)
 
@@ -140,12 +145,15 @@ def numbers_in(program: Program) -> tuple[float, ...]:
     return tuple(x for x in found if np.isfinite(x))[:NUMBERS]
 
 
-def _of_arguments(op: Op, numbers: Sequence[float]) -> Iterator[tuple[str, Op]]:
+def _of_arguments(op: Any, numbers: Sequence[float]) -> Iterator[tuple[str, Any]]:
     """(words, op) with another value of one argument."""
-    if not is_dataclass(op):
+    if not is_dataclass(op) or isinstance(op, type):
         return
     for field in fields(op):
         own: Any = getattr(op, field.name)
+        if is_dataclass(own) and not isinstance(own, type):  # such as the loss of each element
+            for said, inside in _of_arguments(own, numbers):
+                yield said, replace(op, **{field.name: inside})
         for other in _choices(field.name, own, numbers):
             if other == own:
                 continue
@@ -153,7 +161,12 @@ def _of_arguments(op: Op, numbers: Sequence[float]) -> Iterator[tuple[str, Op]]:
                 changed = replace(op, **{field.name: other})
             except (*_REFUSED, AttributeError):
                 continue
-            yield f"{field.name} is {own} {{here}} and {other} {{there}}", changed
+            said = f"{field.name} is {own} {{here}} and {other} {{there}}"
+            if isinstance(op, BatchNorm) and field.name == "training":
+                batch, running = ("here", "there") if own else ("there", "here")
+                said += f": it takes the statistics of the batch {{{batch}}} and the running ones "
+                said += f"{{{running}}}"
+            yield said, changed
     yield from _of_windows(op)
 
 
@@ -216,40 +229,6 @@ def _complements(call: Call) -> Iterator[Edit]:
         yield Edit("it is 1 - z {there} in place of z", call.op, times=-1.0, plus=1.0, plain=False)
 
 
-def _constants(
-    call: Call, y: Sequence[NDArray], other: Program, numbers: Sequence[float]
-) -> Iterator[Edit]:
-    """The constants of a node replaced by those of the other program."""
-    known: dict[int, list[NDArray]] = {}
-    for there in other.calls:
-        for o in there.inputs:
-            if not o.source and o.array.size > 1:
-                known.setdefault(o.array.size, []).append(o.array)
-    for i, o in enumerate(call.inputs):
-        if o.source or not o.array.size:
-            continue
-        own = y[i]
-        if own.dtype.kind == "f" and (own == own.flat[0]).all():
-            for number in numbers:
-                if number != own.flat[0]:
-                    start = own.size > 1 and i == 0 and isinstance(call.op, MatMul | Affine)
-                    which = "initial state, a constant," if start else "number"
-                    said = f"its {which} is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
-                    yield Edit(said, call.op, {i: np.full(own.shape, number)})
-        for array in known.get(own.size, ())[:MANY] if own.size > 1 else ():
-            same = array.dtype.kind == own.dtype.kind
-            if same and not np.array_equal(array.ravel(), own.ravel()):
-                said = f"its constant {i + 1} has other numbers {{there}}"
-                rates = dropout_rate(own), dropout_rate(array)
-                if rates[0] is not None and rates[1] is not None:
-                    said = (
-                        f"dropout has the rate {rates[0]:.6g} {{here}} and {rates[1]:.6g} {{there}}"
-                    )
-                    if abs(rates[0] - rates[1]) < 1e-6:
-                        said = f"dropout with the rate {rates[0]:.6g} has another mask {{there}}"
-                yield Edit(said, call.op, {i: wide(array).reshape(own.shape)})
-
-
 def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     """The node left out: one of its inputs goes on instead."""
     z = call.z[0] if call.z else None
@@ -259,7 +238,8 @@ def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
         return
     for i, (a, o) in enumerate(zip(y, call.inputs, strict=True)):
         if o.source and a.shape == z.shape and a.dtype.kind == "f":
-            rest = [p.source or f"constant {k + 1}" for k, p in enumerate(call.inputs) if k != i]
+            rest = [p.source or _constant_in_words(k, y[k])
+                    for k, p in enumerate(call.inputs) if k != i]  # fmt: skip
             said = f"{', '.join(rest)} left out {{there}}" if rest else "left out {there}"
             said += f": only {o.source} goes on" if rest else ""
             rate = dropout_rate(y[1 - i]) if len(y) == 2 and not call.inputs[1 - i].source else None
@@ -269,7 +249,14 @@ def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
                 )
                 yield Edit(said + "and eval", call.op, keeps=i)
                 continue
-            yield Edit(f"{call.op.name}: {said}", call.op, keeps=i, plain=False)
+            far = z.size < 2
+            yield Edit(f"{call.op.name}: {said}", call.op, keeps=i, plain=False, far=far)
+
+
+def _constant_in_words(k: int, a: NDArray) -> str:
+    """A constant input by its position, with its number where it is one."""
+    same = a.size and a.dtype.kind == "f" and (a == a.flat[0]).all()
+    return f"constant {k + 1}, which is {a.flat[0]:.6g}," if same else f"constant {k + 1}"
 
 
 def _arrangements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
@@ -279,10 +266,11 @@ def _arrangements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     values = names[: len(names) - len(letters)]
     given = dict(zip(letters, names[len(values) :], strict=True))
     step = Network.open(Node("z", call.op, *values, **given), inputs=names).body[0]
-    for said, op in chain(variants(step, y)):
+    for said, op in variants(step, y):
         for i, o in enumerate(call.inputs):
             said = said.replace(f"input{i + 1}", o.source or f"its constant {i + 1}")
         said = said.removeprefix("right if ").removeprefix("right ") + " {there}"
+        said = said.replace("has its axes in the order", "is transposed, its axes in the order")
         yield Edit(said, op, plain="left out" not in said)
 
 
@@ -304,12 +292,32 @@ def _other_inputs(
             own = o.source or f"constant {i + 1}"
             said = f"it takes {own} {{here}} and {name} {{there}}"
             for a, b, place in ((own, name, "here"), (name, own, "there")):
-                maker = next((c for c in program.calls if a in c.names), None)
-                if maker is not None and any(p.source == b for p in maker.inputs):
+                between = chain(program, b, a)
+                if between:
                     missing = "there" if place == "here" else "here"
-                    said += f": {maker.op.name} is applied before only {{{place}}}, and left out "
-                    said += f"{{{missing}}}"
+                    one = len(between) == 1
+                    what = f"{between[0].op.name} is" if one else f"{listed(between)} are"
+                    said += f": {what} applied before only {{{place}}}, and left out {{{missing}}}"
             yield Edit(said, call.op, {i: array}, plain=False)
+
+
+def _other_parameters(call: Call, program: Program) -> Iterator[Edit]:
+    """All parameters of another node with the same op in the place of several of this one."""
+    known = program.layouts
+    slots = [i for i, o in enumerate(call.inputs) if o.source in known]
+    own = [known[call.inputs[i].source] for i in slots]
+    seen = [own]
+    for there in program.calls if len(slots) > 1 else ():
+        if there.op != call.op or len(there.inputs) != len(call.inputs):
+            continue
+        inputs = {i: there.inputs[i] for i in slots}
+        names = [known.get(o.source, "") for o in inputs.values()]
+        alike = all(o.array.shape == call.inputs[i].array.shape for i, o in inputs.items())
+        if alike and names not in seen and all(names):
+            seen.append(names)
+            said = f"it takes the parameters {', '.join(own)} {{here}} and "
+            arrays = {i: wide(o.array) for i, o in inputs.items()}
+            yield Edit(f"{said}{', '.join(names)} {{there}}", call.op, arrays, everywhere=True)
 
 
 def _orders(call: Call, before: NDArray | None) -> Iterator[Edit]:

@@ -34,6 +34,8 @@ class Edit:
     order : the results in another order, such as the gates that are split off one product.
     far : whether it may show in the loss alone, and values before have no partner.
     each : node -> the change of that node, where it is not the same for all.
+    rough : whether it is a factor that neither program names, so that another cause is likelier.
+    everywhere : whether it means the same at other nodes, although it has inputs.
     """
 
     said: str
@@ -46,6 +48,8 @@ class Edit:
     order: tuple[int, ...] = ()
     far: bool = False
     each: Mapping[str, Edit] = field(default_factory=dict)
+    rough: bool = False
+    everywhere: bool = False
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""
@@ -64,7 +68,7 @@ class Edit:
 
 def general(edit: Edit) -> bool:
     """Whether a change means the same at another node with the same op."""
-    return not edit.inputs
+    return edit.everywhere or not edit.inputs
 
 
 def values_of(call: Call, value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:

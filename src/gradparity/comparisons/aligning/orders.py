@@ -23,6 +23,8 @@ __all__ = ["Orders"]
 GATED = 7
 #: How many nodes after one without a partner a product such as of a gate is looked for.
 BEHIND = 4
+#: How many nodes after one without a partner a value that its heads change is looked for.
+THROUGH = 2
 
 
 class Orders:
@@ -84,7 +86,8 @@ class Orders:
                 edit = Edit(said, op)
                 for nodes in [alike] if alike == [c.place.node] else [alike, [c.place.node]]:
                     made = self._made_with(edit, nodes, between, call)
-                    if made is not None and other.partners.of(made):
+                    name = between[-1].names[0]
+                    if made is not None and self.side.pairs(name, made, other, THROUGH):
                         yield nodes, edit
 
     def _products(self, between: list[Call], other: Side) -> Iterator[tuple[list[str], Edit]]:

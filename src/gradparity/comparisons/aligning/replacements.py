@@ -56,6 +56,7 @@ def replacements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     yield from _repeats(call.op)
     yield from _reductions(call, y)
     yield from _halves(call, y)
+    yield from _parts(call, y)
 
 
 def _activations(op: Op) -> Iterator[tuple[str, Op]]:
@@ -159,6 +160,52 @@ def _reduction_of(call: Call, y: Sequence[NDArray]) -> _Reduced | None:
                 if are_near(np.asarray(own.forward(a)), made, NEAR["float64"]):
                     return own
     return None
+
+
+@dataclass(frozen=True)
+class _Picked(Op):
+    """One entry of an axis, in the shape of a reduction over it."""
+
+    axis: int
+    entry: int
+    kept: bool
+
+    def forward(self, *y: Array) -> Array:
+        a: Array = np.take(np.asarray(y[0]), [self.entry], self.axis)
+        return a if self.kept else np.squeeze(a, self.axis)
+
+
+@dataclass(frozen=True)
+class _As(Op):
+    """The value of an op in another shape."""
+
+    op: Op
+    shape: tuple[int, ...]
+
+    def forward(self, *y: Array) -> Array:
+        return np.reshape(np.asarray(self.op.forward(*y)), self.shape)
+
+
+def _parts(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
+    """A reduction in the place of one entry of an axis, such as the last step, or the reverse."""
+    z = call.z[0] if len(call.z) == 1 else None
+    if z is None or len(y) != 1 or y[0].dtype.kind != "f" or z.size >= y[0].size:
+        return
+    if isinstance(call.op, Movement):
+        for axis, n in enumerate(y[0].shape):
+            for kind in ("mean", "sum", "maximum") if z.size * n == y[0].size else ():
+                said = (
+                    f"it is a part of its input {{here}} and its {kind} over axis {axis} {{there}}"
+                )
+                yield Edit(said, _As(_Reduced(kind, (axis,), (axis,)), z.shape))
+        return
+    own = _reduction_of(call, y)
+    if own is None or len(own.axes) > 1:
+        return
+    axis = own.axes[0]
+    for entry in (-1, 0):
+        said = f"it is a {own.kind} {{here}} and the entry {entry} of axis {axis} {{there}}"
+        yield Edit(said, _Picked(axis, entry, axis not in own.dropped))
 
 
 def _repeats(op: Op) -> Iterator[Edit]:

@@ -14,6 +14,7 @@ from ...core.formulas.op import Movement
 from ...core.network.calls import Call
 from .causes import changes, numbers_in, two_at_once
 from .edits import Edit, values_of
+from .insertions import insertions
 from .replay import FAILED, replayed
 from .values import Partners, Program, Sorted, are_near, sorted_elements
 
@@ -49,18 +50,24 @@ class Side:
     def changed(self, nodes: Sequence[str], edit: Edit) -> Side | None:
         """The program with one more change, at nodes.
 
-        None if something has no value then, or is a constant that was not one.
+        None if something has no value then, or a loss is not a number any more.
         """
         made = Side(self.program, self.near, self.known)
         made.edits = {**self.edits, **{node: edit.each.get(node, edit) for node in nodes}}
         value = replayed(self.program, made.edits)
-        if value is None or any(
-            a is not self.value[name] and _is_constant(a) and not _is_constant(self.value[name])
-            for name, a in value.items()
-        ):
-            return None  # a constant pairs with any other constant
+        if value is None or any(value[name].size != 1 for name in self.program.losses):
+            return None
         made.value = value
         return made
+
+    def constants(self, made: Side, other: Side) -> int:
+        """Count the values that pair only because a change makes them constant.
+
+        -1 if no others do: a constant pairs with any other constant.
+        """
+        new = self.lost(other).keys() - made.lost(other).keys()
+        constant = [n for n in new if _is_constant(made.value[n])]
+        return -1 if constant and len(constant) == len(new) else len(constant)
 
     def copies(self, made: Side, other: Side) -> int:
         """Count the values that pair only because a change makes them equal to others.
@@ -70,8 +77,11 @@ class Side:
         new = self.lost(other).keys() - made.lost(other).keys()
         return sum(bool(self.partners.of(made.value[name])) for name in new)
 
-    def repeated(self, node: str) -> list[str]:
-        """The nodes that a line of the user's code made with the same op, such as in a loop."""
+    def repeated(self, node: str, alike: bool = False) -> list[str]:
+        """The nodes that a line of the user's code made with the same op, such as in a loop.
+
+        Only those with the same parameters if `alike`, such as of one of several layers.
+        """
         place, op = self.nodes[node].place, self.nodes[node].op
         if not place.source or node in self.edits:
             return [node]
@@ -81,7 +91,12 @@ class Side:
             if call.place.source == place.source and call.place.module == place.module
             if type(call.op) is type(op) and call.op == op and name not in self.edits
             if _base(name) == _base(node)
+            if not alike or self._parameters(name) == self._parameters(node)
         ]
+
+    def _parameters(self, node: str) -> list[str]:
+        sources = [o.source for o in self.nodes[node].inputs]
+        return [s for s in sources if s in self.program.layouts]
 
     @property
     def partners(self) -> Partners:
@@ -148,9 +163,9 @@ class Side:
         for name, call in lost.items():
             before = [o.source for o in call.inputs if o.source]
             explained = any(
-                b in lost and not healed[b] and not self._is_layout(lost[b]) for b in before
+                b in lost and not healed[b] and not self.is_layout(lost[b]) for b in before
             )
-            if not explained and not healed[name] and not self._is_layout(call):
+            if not explained and not healed[name] and not self.is_layout(call):
                 found.setdefault(call.place.node, call)
         return list(found.values())
 
@@ -163,10 +178,16 @@ class Side:
                 z = self.first(edit, y)
                 if z is None:
                     continue
-                pairs = self.pairs(call.names[0], z, other)
+                # a layer's product may be split in steps before anything of it has a partner
+                through = 1 if edit.everywhere else 0
+                pairs = self.pairs(call.names[0], z, other, through)
                 if pairs or (edit.far and self._loss_pairs(call, edit, other)):
                     yield self._plainly(edit, call, y, z)
             yield from self._factors(call, y, other)
+            for edit in insertions(call, y, self, other):
+                z = self.first(edit, y)
+                if z is not None and self.pairs(call.names[0], z, other):
+                    yield edit
 
     def _plainly(self, edit: Edit, call: Call, y: tuple[NDArray, ...], z: NDArray) -> Edit:
         """The change; "left out" where another argument makes the node give its input back."""
@@ -190,7 +211,7 @@ class Side:
             made = (makers[o.source] for c in near for o in c.inputs if o.source in makers)
             near = [c for c in dict.fromkeys(made) if c.place.node not in seen]
             seen |= {c.place.node for c in near}
-            earlier += near
+            earlier += [c for c in near if not self.is_layout(c)]
         position = {c.place.node: i for i, c in enumerate(self.program.calls)}
         between = sorted([*earlier, call], key=lambda c: position[c.place.node])
         with np.errstate(all="ignore"):
@@ -229,8 +250,11 @@ class Side:
             return None
         return z if np.isfinite(z).any() else None
 
-    def pairs(self, name: str, z: NDArray, other: Side) -> bool:
-        """Whether a value has a partner, or what is made of it; movements are passed."""
+    def pairs(self, name: str, z: NDArray, other: Side, through: int = 0) -> bool:
+        """Whether a value has a partner, or what is made of it.
+
+        Movements are passed, and so many other ops.
+        """
         if (z.size > 1 or name in self.program.losses) and other.partners.of(z):
             return True
         for node in self.program.users.get(name, ()):
@@ -240,17 +264,26 @@ class Side:
             made = self.first(Edit("", user.op), y)
             if made is None or (made.size < 2 and user.names[0] not in self.program.losses):
                 continue
-            if isinstance(user.op, Movement):
-                if self.pairs(user.names[0], made, other):
-                    return True
-            elif other.partners.of(made):
+            moves = isinstance(user.op, Movement)
+            if not moves and other.partners.of(made):
+                return True
+            more = through if moves else through - 1
+            if more >= 0 and self.pairs(user.names[0], made, other, more):
                 return True
         return False
+
+    def far_factors(self, call: Call, other: Side) -> Iterator[Edit]:
+        """The value half or twice as large, where only the loss shows it."""
+        for times in (0.5, 2.0):
+            said = f"its value is {times:.6g} times as large {{there}}"
+            edit = Edit(said, call.op, times=times)
+            if self._loss_pairs(call, edit, other):
+                yield edit
 
     def _factors(self, call: Call, y: tuple[NDArray, ...], other: Side) -> Iterator[Edit]:
         """The value a number of times as large."""
         z = self.first(Edit("", call.op), y)
-        if z is None or (z.size < 2 and call.names[0] not in self.program.losses):
+        if z is None:
             return
         own = sorted_elements(z)
         factors: dict[float, None] = {}
@@ -262,14 +295,14 @@ class Side:
                     i = int(np.abs(turned).argmax())
                     if turned[i]:
                         factors[sign * float(there[i] / turned[i])] = None
+        numbers = {*numbers_in(self.program), *numbers_in(other.program)}
         if z.size < 2:  # any two numbers have a ratio; only a plain one says something
-            numbers = {*numbers_in(self.program), *numbers_in(other.program)}
             factors = {t: None for t in factors if _is_plain(t, numbers)}
         for times in list(factors)[:FACTORS]:
             if times and np.isfinite(times) and self.pairs(call.names[0], z * times, other):
-                yield Edit(
-                    f"its value is {times:.6g} times as large {{there}}", call.op, times=times
-                )
+                said = f"its value is {times:.6g} times as large {{there}}"
+                rough = not _is_plain(times, numbers)
+                yield Edit(said, call.op, times=times, rough=rough)
 
     def _flattened(self, call: Call) -> NDArray | None:
         """The first input of a call before flattening; None if it was not flattened."""
@@ -283,10 +316,9 @@ class Side:
             made = nodes.get(o.source)
         return None
 
-    def _is_layout(self, call: Call) -> bool:
+    def is_layout(self, call: Call) -> bool:
         """Whether it only rearranges parameters, which the other program may hold in any layout."""
-        sources = [o.source for o in call.inputs if o.source]
-        return isinstance(call.op, Movement) and all(s in self.program.leaves for s in sources)
+        return all(name in self.program.layouts for name in call.names)
 
 
 def _base(node: str) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.formulas.op import Movement
 from ...core.network.calls import Call
+from ...core.vocabulary.rearranging import Split
 from ..recording.recording import Recording
 from .unrolled import unrolled
 
@@ -84,6 +87,16 @@ class Program:
     def gives(self, call: Call) -> Iterator[str]:
         """The names of what a call gave."""
         return (name for name in call.names if name in self.value)
+
+    @cached_property
+    def layouts(self) -> Mapping[str, str]:
+        """The parameters, and what is one of them in another layout or a part of it: its name."""
+        found = {name: name for name in self.leaves}
+        for call in self.calls:
+            sources = [o.source for o in call.inputs if o.source]
+            if isinstance(call.op, Movement | Split) and all(s in found for s in sources):
+                found.update(dict.fromkeys(call.names, "+".join(found[s] for s in sources)))
+        return found
 
     @property
     def near(self) -> float:
