@@ -22,7 +22,7 @@ from .orders import Orders
 from .parameters import ParameterMap
 from .side import Side
 from .states import findings_on_states
-from .values import Partners, Program, Sorted
+from .values import Partners, Program, Sorted, nearness
 
 __all__ = ["align"]
 
@@ -124,7 +124,7 @@ class _Alignment:
 
     def __init__(self, one: Program, other: Program, mapped: Mapping[str, Mapped]) -> None:
         self.mapped = mapped
-        near = max(one.near, other.near)
+        near = nearness(one, other)
         known = Sorted(one.value, one.leaves, other.value, other.leaves)
         self.sides = Side(one, near, known), Side(other, near, known)
         #: (which program, node, change, where `one` parts) of each difference.

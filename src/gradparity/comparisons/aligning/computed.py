@@ -14,10 +14,8 @@ from .edits import Edit, values_of
 from .replay import FAILED
 from .values import Program, sorted_elements
 
-__all__ = ["SAME", "Computed", "Nearest"]
+__all__ = ["Computed", "Nearest"]
 
-#: Values computed in float64 are the same within this, relative to the largest element.
-SAME = 1e-8
 #: Values of fewer elements than this are near another one only if they are the same.
 FEW = 16
 
@@ -94,7 +92,8 @@ class Computed:
 class Nearest:
     """Values by their sorted elements, to measure how near another one is to the nearest."""
 
-    def __init__(self, value: Mapping[str, NDArray]) -> None:
+    def __init__(self, value: Mapping[str, NDArray], same: float) -> None:
+        self.same = same
         self._by_size: dict[int, list[NDArray]] = {}
         for array in value.values():
             if np.isfinite(array).all():
@@ -111,4 +110,4 @@ class Nearest:
             return inf
         each = [np.abs(own - a).max() / size for a in self._by_size.get(own.size, ())]
         found = float(min(each, default=inf))
-        return found if own.size >= FEW or found <= SAME else inf
+        return found if own.size >= FEW or found <= self.same else inf

@@ -11,7 +11,10 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
 from ...core.network.calls import Call
 
-__all__ = ["Edit", "general", "values_of", "wide"]
+__all__ = ["FAILED", "Edit", "general", "values_of", "wide"]
+
+#: What a formula raises for inputs that it has no value for, or where there is none.
+FAILED = (ValueError, TypeError, IndexError, ZeroDivisionError, KeyError, NotImplementedError)
 
 
 def wide(a: NDArray) -> NDArray:

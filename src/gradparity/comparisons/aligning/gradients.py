@@ -13,6 +13,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.layers import Add
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call, Operand
+from .packed import partners_of_parts
 from .side import Side
 from .values import Partners, sorted_elements
 
@@ -78,7 +79,7 @@ def is_noise(side: Side, name: str) -> bool:
             largest = max(largest, max(terms, default=0.0) * max([1.0, *others]))
         names = [n for call in calls if isinstance(call.op, Movement) for n in call.names]
         names += [n for call in calls if isinstance(call.op, Add) for n in call.names]
-    return bool(np.abs(got).max(initial=0.0) <= side.near * largest)
+    return bool(np.abs(got).max(initial=0.0) <= side.program.near * largest)
 
 
 def unpaired_gradients(one: Side, other: Side) -> tuple[list[str], list[str], list[str]]:
@@ -88,12 +89,13 @@ def unpaired_gradients(one: Side, other: Side) -> tuple[list[str], list[str], li
     the other program does not differentiate by.
     """
     own, there = _got(one), _got(other)
-    mine = [n for n in _without(own, there, one.near) if not is_noise(one, n)]
-    theirs = [n for n in _without(there, own, one.near) if not is_noise(other, n)]
+    near = one.near_recorded(other)
+    mine = [n for n in _without(own, there, near) if not is_noise(one, n)]
+    theirs = [n for n in _without(there, own, near) if not is_noise(other, n)]
     if mine and not theirs:
         silent = _silent(other)
         held = Partners({n: other.program.leaves[n] for n in there if n in other.program.leaves},
-                        one.near)  # fmt: skip
+                        near)  # fmt: skip
         alone = [
             n for n in mine
             if n in one.program.leaves and not held.of(one.program.leaves[n]) and not silent
@@ -116,17 +118,23 @@ def _got(side: Side) -> dict[str, NDArray]:
 
 def _without(own: Mapping[str, NDArray], there: Mapping[str, NDArray], near: float) -> list[str]:
     """The names of the gradients that the other program has not, alone, packed or split."""
-    packed, single = Partners(together(there), near), Partners(there, near)
-    lacking = [name for name, got in own.items() if not packed.of(got)]
+    mine, theirs = Partners(own, near), Partners(there, near)
+    lacking = [name for name, got in own.items() if not theirs.of(got)]
+    found = {name for name in lacking if partners_of_parts(own[name], there, theirs)}
+    if lacking:
+        for got in there.values():
+            found |= set() if mine.of(got) else {*partners_of_parts(got, own, mine)}
+    lacking = [name for name in lacking if name not in found]
     if not lacking:
         return []
+    packed = Partners(together(there), near)
     parts = {
         part
         for names, joined in together(own).items()
-        if "+" in names and single.of(joined)
+        if "+" in names and theirs.of(joined)
         for part in names.split("+")
     }
-    return [name for name in lacking if name not in parts]
+    return [name for name in lacking if name not in parts and not packed.of(own[name])]
 
 
 def arrived(side: Side) -> dict[str, NDArray]:
@@ -145,8 +153,8 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
     A value whose gradient has no partner, although it and what depends on it have: its uses are
     tried one by one without their gradient, which may be detached in the other program.
     """
-    own, there = arrived(one), arrived(other)
-    pool = Partners({**there, **_got(other)}, one.near)
+    own, there, near = arrived(one), arrived(other), one.near_recorded(other)
+    pool = Partners({**there, **_got(other)}, near)
     totals = {**own, **_got(one)}
     values = {**one.program.leaves, **one.value}
     order = [n for call in reversed(one.program.calls) for n in one.program.gives(call)]
@@ -176,7 +184,7 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
                 a, b = sorted_elements(total), sorted_elements(got)
                 i = int(np.abs(a).argmax())
                 times = float(b[i] / a[i])
-                if np.allclose(a * times, b, rtol=0, atol=one.near * np.abs(b).max()):
+                if np.allclose(a * times, b, rtol=0, atol=near * np.abs(b).max()):
                     return name, f"the gradient of {name} is {times:.6g} times as large {{there}}"
         node = uses[0][0] if uses else name
         said = f"the gradient of {name} differs, although all values are the same"
@@ -227,7 +235,8 @@ def cut_of(side: Side, other: Side) -> Cut | None:
         for i, o in enumerate(call.inputs)
         if o.source and _flows(o) and o.array.dtype.kind == "f"
     }
-    pool = Partners({key: o.array for key, (_, o) in flowing.items()}, other.near)
+    near = side.near_recorded(other)
+    pool = Partners({key: o.array for key, (_, o) in flowing.items()}, near)
     unsure: Cut | None = None
     for call in reversed(side.program.calls):
         if not any(dz is not None and np.any(dz) for dz in call.dz):
@@ -254,7 +263,7 @@ def _partners(call: Call, o: Operand, side: Side, other: Side) -> list[str]:
     for c in todo:
         for name in side.program.gives(c):
             z = side.value[name]
-            if z.size == o.array.size and Partners({"": o.array}, side.near).of(z):
+            if z.size == o.array.size and Partners({"": o.array}, side.program.near).of(z):
                 todo += [side.nodes[node] for node in side.program.users.get(name, ())]
             else:
                 found += [makers[n] for n in other.partners.of(z) if n in makers]

@@ -114,8 +114,12 @@ class Layouts:
     def __init__(self, numbers: Mapping[str, Numbers], free: Sequence[str]) -> None:
         self.numbers, self.free = numbers, free
 
-    def of(self, shape: Shape, taken: Sequence[Part]) -> Iterator[Layout]:
+    def of(self, shape: Shape, taken: Sequence[Part]) -> list[Layout]:
         """Everything that a parameter of a shape may be, what is used next first."""
+        position = {name: i for i, name in enumerate(self.free)}
+        return sorted(self._all(shape, taken), key=lambda each: position[each.parts[0].name])
+
+    def _all(self, shape: Shape, taken: Sequence[Part]) -> Iterator[Layout]:
         size = int(np.prod(shape))
         wholes = [Part(n) for n in self.free if self.numbers[n].value.size == size]
         for part in _untaken([*wholes, *self._splits(size)], taken):

@@ -39,7 +39,7 @@ class Mapped(NamedTuple):
         got, arrived = (
             [side.program.recording.leaves[n].got for n in names] for side, names in sides
         )
-        near, sizes = one.near, {a.size for a in (*values, *there)}
+        near, sizes = one.near_recorded(other), {a.size for a in (*values, *there)}
         if sum(a.size for a in values) == sum(a.size for a in there):
             if not are_near(_joined(values), _joined(there), near):
                 return None

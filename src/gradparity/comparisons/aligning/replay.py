@@ -7,13 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from .edits import Edit, values_of
+from .edits import FAILED, Edit, values_of
 from .values import Program
 
 __all__ = ["FAILED", "replayed"]
-
-#: What a formula raises for inputs that it has no value for.
-FAILED = (ValueError, TypeError, IndexError, ZeroDivisionError, KeyError)
 
 
 def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] | None:
@@ -28,7 +25,7 @@ def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] 
             edit = edits.get(call.place.node)
             if edit is None and not any(o.source in changed for o in call.inputs):
                 continue
-            y = values_of(call, {n: value[n] for n in changed})
+            y = values_of(call, value)
             try:
                 z = (edit or Edit("", call.op)).forward(y, value)
             except FAILED:

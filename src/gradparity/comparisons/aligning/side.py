@@ -47,6 +47,10 @@ class Side:
         self._partners: Partners | None = None
         self._lost: tuple[Side, dict[str, Call]] | None = None
 
+    def near_recorded(self, other: Side) -> float:
+        """How near two recorded numbers are that are the same, such as gradients."""
+        return max(self.program.near, other.program.near)
+
     def changed(self, nodes: Sequence[str], edit: Edit) -> Side | None:
         """The program with one more change, at nodes.
 

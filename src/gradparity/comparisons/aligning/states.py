@@ -97,7 +97,7 @@ class _States:
         self.other = other.program.recording.states
         every = (*self.one.values(), *self.other.values())
         low = any(s.after.dtype == np.float32 for s in every)
-        self.near = max(one.near, NEAR_FLOAT32 if low else 0.0)
+        self.near = max(one.near_recorded(other), NEAR_FLOAT32 if low else 0.0)
         self._programs = one.program, other.program
         self._targets: dict[int, list[Target]] = {}
         self._moves: dict[int, list[Rate]] = {}

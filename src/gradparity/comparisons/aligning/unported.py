@@ -16,13 +16,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from .computed import SAME, Computed, Nearest
+from .computed import Computed, Nearest
 from .layouts import Layout, Layouts, Numbers, without_digits
 from .leaves import Leaves
-from .values import Program
+from .values import Program, nearness
 
 __all__ = ["Corresponding", "corresponding"]
 
+#: Values computed in float64 are the same within this, relative to the largest element, and within
+#: this part of the tolerance where constants are rounded.
+SAME, PART = 1e-8, 0.1
 #: The programs may differ in an argument, such as eps: the best fit counts if it is this near, and
 #: so many times nearer than the next best one.
 ALIKE, CLEARLY = 2e-2, 5.0
@@ -104,7 +107,8 @@ class _Search:
         self.layouts = Layouts(first, free)
         run = Computed(one, {n: x.value for n, x in first.items()})
         run.on()
-        self.partners = Nearest({n: run.value[n] for n in run.on_data})
+        self.same = max(SAME, PART * nearness(one, other))
+        self.partners = Nearest({n: run.value[n] for n in run.on_data}, self.same)
         self.losses = [run.value[n] for n in one.losses if n in run.value]
         self.start = Computed(other, {n: x.value for n, x in second.items()})
         self.found: dict[str, Layout] = {}
@@ -148,8 +152,10 @@ class _Search:
                 self.found = layouts
             if run.waits_for() is not None:
                 stack.append(self._choice(run, layouts, together))
-            elif (distance := self._of_losses(run)) <= (SAME if fit.distance <= SAME else ALIKE):
-                self.found, self.is_proved = layouts, distance <= SAME
+            elif (distance := self._of_losses(run)) <= (
+                self.same if fit.distance <= self.same else ALIKE
+            ):
+                self.found, self.is_proved = layouts, distance <= self.same
                 return True
         return False
 
@@ -179,7 +185,7 @@ class _Search:
         for together in range(1, most + 1):
             others, is_found = [], False
             for fit in self._fits(name, run, layouts, TRIED[:together]):
-                if fit.distance <= SAME:
+                if fit.distance <= self.same:
                     is_found = True
                     yield fit
                 else:

@@ -1,12 +1,13 @@
 """The values of a recording by name, and which of two recordings are the same numbers.
 
-Two values are the same if their sorted elements are: no transposition, layout or reshape changes
-these.
+Every value is computed anew in float64, so that the formats and kernels of two frameworks make no
+difference.  Two values are the same if their sorted elements are: no transposition, layout or
+reshape changes these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,12 +18,17 @@ from ...core.formulas.op import Movement
 from ...core.network.calls import Call
 from ...core.vocabulary.rearranging import Split
 from ..recording.recording import Recording
+from .edits import FAILED, values_of
 from .unrolled import unrolled
 
-__all__ = ["NEAR", "Partners", "Program", "are_near", "sorted_elements"]
+__all__ = ["Partners", "Program", "are_near", "nearness", "sorted_elements"]
 
-#: Values are the same if they differ by less than this, relative to the largest element.
-NEAR = {"float64": 1e-9, "float32": 2e-4}
+#: Recorded values are the same if they differ by less than this, relative to the largest element.
+NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
+#: Values computed in float64 are, where a number as programs write it is rounded to a format.
+ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
+#: A value computed in float64 may be this far from the recorded one, relative to the largest.
+REPLAYED = 0.1
 
 
 def sorted_elements(a: NDArray) -> NDArray:
@@ -45,7 +51,8 @@ class Program:
     ----------
     recording : it.
     calls : in the order in which they ran, with a name for what they gave.
-    value : name -> numbers, of all that calls gave.
+    value : name -> numbers, of all that calls gave; in float64, or as recorded.
+    formats : the number formats of those as recorded.
     users : name -> the nodes that take it.
     leaves : name -> numbers, of the parameters and inputs with a gradient.
     losses : the names of what the program was differentiated from.
@@ -54,6 +61,7 @@ class Program:
     recording: Recording
     calls: tuple[Call, ...]
     value: Mapping[str, NDArray]
+    formats: frozenset[str]
     users: Mapping[str, tuple[str, ...]]
     leaves: Mapping[str, NDArray]
     losses: tuple[str, ...]
@@ -62,12 +70,7 @@ class Program:
     def of(cls, recording: Recording) -> Program:
         """The program of a recording that has kept its numbers."""
         calls = unrolled(recording)
-        value = {
-            name: z
-            for call in calls
-            for name, z in zip(call.names, call.z, strict=False)
-            if name and z is not None and z.dtype.kind == "f"
-        }
+        value, formats = _in_float64(calls)
         users: dict[str, tuple[str, ...]] = {}
         for call in calls:
             for o in call.inputs:
@@ -82,7 +85,7 @@ class Program:
             for name, dz in zip(call.names, call.dz, strict=False)
             if name in value and value[name].size == 1 and name not in users and dz is not None
         ]
-        return cls(recording, calls, value, users, leaves, tuple(ends))
+        return cls(recording, calls, value, formats, users, leaves, tuple(ends))
 
     def gives(self, call: Call) -> Iterator[str]:
         """The names of what a call gave."""
@@ -100,9 +103,67 @@ class Program:
 
     @property
     def near(self) -> float:
-        """The tolerance for equal values at this program's precision."""
+        """The tolerance for equal numbers that were recorded, at this program's precision."""
         kinds = {call.precision for call in self.calls}
-        return max(NEAR.get(kind, 2e-2) for kind in kinds) if kinds else NEAR["float64"]
+        return max((NEAR.get(kind, COARSE) for kind in kinds), default=NEAR["float64"])
+
+    @cached_property
+    def constants(self) -> Mapping[bytes, NDArray]:
+        """The floats that calls take and that are no values, by their bits."""
+        return {
+            o.array.tobytes(): o.array
+            for call in self.calls
+            for o in call.inputs
+            if not o.source and o.array.dtype.kind == "f"
+        }
+
+
+def nearness(one: Program, other: Program) -> float:
+    """The tolerance for equal values of two programs, computed in float64.
+
+    A constant that both have makes no difference.  One that a program has alone may be another's
+    rounded to its format, and an array may be made of such: a table of angles, for example.
+    """
+    near = [NEAR.get(kind, COARSE) for kind in one.formats | other.formats]
+    constants = {**one.constants, **other.constants}
+    for key in one.constants.keys() ^ other.constants.keys():
+        array = constants[key]
+        table, coarse = (NEAR, COARSE) if array.size > 1 else (ROUNDED, ROUNDED_COARSE)
+        near.append(table.get(array.dtype.name, coarse))
+    return max(near, default=NEAR["float64"])
+
+
+def _in_float64(calls: Sequence[Call]) -> tuple[dict[str, NDArray], frozenset[str]]:
+    """The values of calls computed in float64, and the formats of those kept as recorded.
+
+    That is where no formula is known, or where the value jumps, as that of a rounding.
+    """
+    value: dict[str, NDArray] = {}
+    formats: set[str] = set()
+    with np.errstate(all="ignore"):
+        for call in calls:
+            try:
+                z = call.op.forward(*values_of(call, value))
+            except FAILED:
+                z = ()
+            each = z if isinstance(z, tuple) else (z,)
+            made = dict(zip(call.names, each, strict=False))
+            for name, own in zip(call.names, call.z, strict=False):
+                if name and own is not None and own.dtype.kind == "f":
+                    if name in made and _is_like(own, made[name]):
+                        value[name] = made[name]
+                    else:
+                        value[name] = own
+                        formats.add(call.precision)
+    return value, frozenset(formats)
+
+
+def _is_like(own: NDArray, made: NDArray) -> bool:
+    """Whether a value is the recorded one but for rounding."""
+    finite = np.isfinite(own)
+    return np.array_equal(finite, np.isfinite(made)) and are_near(
+        np.where(finite, own, 0.0), np.where(finite, made, 0.0), REPLAYED
+    )
 
 
 class Sorted:
