@@ -65,8 +65,16 @@ class Computed:
                     self.told[name] = array
 
     def waits_for(self) -> str | None:
-        """The first unknown parameter without which nothing more can be computed of the data."""
-        of_parameters = {name: name for name in self.program.leaves if name not in self.value}
+        """The first unknown parameter without which nothing more can be computed of the data.
+
+        Those without any gradient, such as running statistics, do not count.
+        """
+        totals = self.program.recording.leaves
+        of_parameters = {
+            name: name
+            for name in self.program.leaves
+            if name not in self.value and np.any(totals[name].got)
+        }
         for call in self._todo:
             missing = [o.source for o in call.inputs if o.source and o.source not in self.value]
             if not all(name in of_parameters for name in missing):

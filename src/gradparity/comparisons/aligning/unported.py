@@ -150,13 +150,12 @@ class _Search:
             run.on()
             if len(layouts) > len(self.found):
                 self.found = layouts
-            if run.waits_for() is not None:
-                stack.append(self._choice(run, layouts, together))
-            elif (distance := self._of_losses(run)) <= (
-                self.same if fit.distance <= self.same else ALIKE
-            ):
+            distance = self._of_losses(run)
+            if distance <= (self.same if fit.distance <= self.same else ALIKE):
                 self.found, self.is_proved = layouts, distance <= self.same
                 return True
+            if run.waits_for() is not None:
+                stack.append(self._choice(run, layouts, together))
         return False
 
     def _of_losses(self, run: Computed) -> float:

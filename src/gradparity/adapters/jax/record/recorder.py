@@ -16,7 +16,7 @@ from .equations import Key, Value, distinct_leaves, is_float
 from .returned import tell_of_returned
 from .tape import Tape
 from .taps import Walk
-from .trees import leaf_name
+from .trees import leaf_names
 
 __all__ = ["observe"]
 
@@ -61,10 +61,7 @@ class _Program:
             i for i, x in enumerate(arrays)
             if x is not None and flat[i][0][0].idx in chosen and is_float(x)
         ]  # fmt: skip
-        names = [leaf_name(flat[i][0]) for i in active]
-        names = [
-            n if names.count(n) == 1 else f"{n}_{i}" for i, n in zip(active, names, strict=True)
-        ]
+        names = leaf_names({i: flat[i][0] for i in active})
 
         def of_arrays(*xs: Any) -> Any:
             leaves = [leaf for _, leaf in flat]

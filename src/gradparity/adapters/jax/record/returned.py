@@ -12,7 +12,7 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Listener
 from ....core.network.states import Path, returned_states
-from .trees import names_of_path
+from .trees import paths_in_words
 
 __all__ = ["tell_of_returned"]
 
@@ -35,17 +35,19 @@ def tell_of_returned(
         for i, arg in zip(argnums, jax.tree_util.tree_unflatten(tree, leaves), strict=True):
             given[i] = arg
         out = jax.tree_util.tree_flatten_with_path(f(*given)[1])[0]
-        found = [(names_of_path(path), x) for path, x in out if _is_array(x)]
-        paths[:] = [path for path, _ in found]
+        found = [(path, x) for path, x in out if _is_array(x)]
+        paths[:] = paths_in_words([path for path, _ in found])
         return [x for _, x in found]
 
     arrays = jax.jit(second)([flat[i] for i in active])
     returned = {path: _numbers(x) for path, x in zip(paths, arrays, strict=True)}
-    before = {
-        (str(path[0].idx), *names_of_path(path[1:])): _numbers(x)
+    given = [
+        (path, x)
         for path, x in jax.tree_util.tree_flatten_with_path(tuple(args))[0]
         if _is_array(x)
-    }
+    ]
+    words = paths_in_words([path for path, _ in given])
+    before = {path: _numbers(x) for path, (_, x) in zip(words, given, strict=True)}
     for name, state in returned_states(returned, before).items():
         listener.left_state(name, state)
 

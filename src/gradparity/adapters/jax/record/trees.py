@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,31 +12,45 @@ import numpy as np
 
 from ...base import Bits
 
-__all__ = ["leaf_name", "named", "names_of_path", "nested", "of_bits", "replaced", "to_bits"]
+__all__ = [
+    "leaf_names", "named", "nested", "of_bits", "paths_in_words", "replaced", "to_bits",
+]  # fmt: skip
 
 
-def leaf_name(path: Any) -> str:
-    """The path of a leaf among arguments: "params.Dense_0.kernel" as "Dense_0.kernel"."""
-    return ".".join(names_of_path(path[1:])) or f"arg{path[0].idx}"
+def leaf_names(paths: Mapping[int, Any]) -> list[str]:
+    """The names of leaves by their paths: "params.Dense_0.kernel" as "Dense_0.kernel".
+
+    A name that several have ends with the number of the leaf.
+    """
+    tails = paths_in_words([path[1:] for path in paths.values()])
+    given = zip(tails, paths.values(), strict=True)
+    names = [".".join(tail) or f"arg{path[0].idx}" for tail, path in given]
+    return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in zip(paths, names, strict=True)]
 
 
-def names_of_path(path: Any) -> tuple[str, ...]:
-    """The names along a path in a pytree."""
-    parts = []
-    for entry in path:
-        part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
-        parts.append(str(part).strip("."))
-    if parts[1:] and parts[-1] == "value":  # a variable of Flax NNX holds its array there
-        parts.pop()
-    return tuple(part for part in parts if part)
+def paths_in_words(paths: Sequence[Any]) -> list[tuple[str, ...]]:
+    """The names along paths in a pytree.
+
+    The last one is dropped where a variable of Flax NNX holds its array, alone, as its "value".
+    """
+    words = [tuple(part for entry in path if (part := _word(entry))) for path in paths]
+    beside = Counter(each[:k] for each in words for k in range(len(each)))
+    return [
+        each[:-1] if each[1:] and each[-1] == "value" and beside[each[:-1]] == 1 else each
+        for each in words
+    ]
+
+
+def _word(entry: Any) -> str:
+    part = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
+    return str(part).strip(".")
 
 
 def _flat(tree: Any) -> tuple[list[str], list[Any], Any]:
     """The names, leaves and structure of the first argument of a recorded function."""
     flat, structure = jax.tree_util.tree_flatten_with_path((tree,))
-    names = [leaf_name(path) for path, _ in flat]
-    kept = [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
-    return kept, [leaf for _, leaf in flat], structure
+    paths = {i: path for i, (path, _) in enumerate(flat)}
+    return leaf_names(paths), [leaf for _, leaf in flat], structure
 
 
 def named(tree: Any) -> dict[str, Any]:
