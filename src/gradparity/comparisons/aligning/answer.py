@@ -42,9 +42,11 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
     else:
         said = f"{one.name!r} and {other.name!r} are the same: {len(values) - alone} of "
         said += f"{len(values)} values and all gradients pair"
-        said += f", {alone} values have no partner and do not matter" if alone else ""
+        rest = "1 value has" if alone == 1 else f"{alone} values have"
+        said += f", {rest} no partner and do{'es' * (alone == 1)} not matter" if alone else ""
         paired = sum(bool(f.elements) for f in states)
-        said += f", and {paired} of {len(states)} states after the step" if states else ""
+        said += f", and {paired} of {len(states)} states after the step" if paired else ""
+        said += "; the other program leaves no such states" if states and not paired else ""
     for recording in (one, other):
         if recording.unjudged:
             said += f"; {recording.name!r}: {recording.coverage_in_words}"
