@@ -13,6 +13,7 @@ from ....core.network.calls import Listener, Unjudged
 from .arguments import OUTSIDE, array, checked_loss, positions
 from .calls import calls_of, samples_of, sums_of
 from .equations import Key, Value, distinct_leaves, is_float
+from .released import release
 from .returned import tell_of_returned
 from .tape import Tape
 from .taps import Walk
@@ -187,7 +188,9 @@ def _together(
         (_, distinct), (by_leaf, by_tap) = differentiated(varied, taps, rest)
         return distinct, by_leaf, by_tap
 
-    distinct, by_leaf, by_tap = jax.jit(both)(program.varied, program.rest)
+    compiled = jax.jit(both).lower(program.varied, program.rest).compile()
+    release()
+    distinct, by_leaf, by_tap = compiled(program.varied, program.rest)
     values = dict(zip(order, restores[-1](distinct), strict=True))
     grads = walk.with_shared(dict(zip(walk.shapes, by_tap, strict=True)))
     return values, grads, dict(zip(program.names, by_leaf, strict=True))
