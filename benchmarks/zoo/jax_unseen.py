@@ -107,7 +107,9 @@ def _science() -> Zoo:
         jax, jnp = import_module("jax"), import_module("jax.numpy")
 
         def f(p: Any) -> Any:
-            u = lambda x: jnp.tanh(jnp.tanh(x * p[0]) @ p[1]) @ p[2]  # noqa: E731
+            def u(x: Any) -> Any:
+                return jnp.tanh(jnp.tanh(x * p[0]) @ p[1]) @ p[2]
+
             return jax.vmap(lambda x: jax.grad(jax.grad(u))(x) + jnp.sin(u(x)))(array(7))
 
         return f, [array(6), array(6, 6, seed=2), array(6, seed=3)]

@@ -13,6 +13,7 @@ from ...core.arithmetic.received import check_flag, check_text, received
 from ..explain.allowed import parse_allowed
 from ..running.progress import Progress, silent
 from .arming import new_recording
+from .converted import converted, in_format, parse_format
 from .recording import Recording
 from .thinned import check_sample
 
@@ -41,6 +42,7 @@ def record(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     taps: bool = True,
+    dtype: str | None = None,
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
@@ -56,6 +58,7 @@ def record(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     taps: bool = True,
+    dtype: str | None = None,
     name: str = "step",
     allow: Sequence[str] = (),
     strict: bool = False,
@@ -84,6 +87,9 @@ def record(
         and their ``.grad`` is left as it was.  JAX: any pytrees.
     argnums, has_aux : JAX: as for `jax.grad`.
     taps : JAX: whether `f` is compiled as one program, with the taps.
+    dtype : "float64" or "float32": the number format of copies of the arguments, which are given to
+        `f` instead; models, tensors and arrays in lists, tuples and mappings, and pytrees of JAX.
+        None: the arguments themselves.
     name : shown in reports.
     allow : conventions that pass.
     strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
@@ -112,8 +118,10 @@ def record(
     <Recording 'step': 2 of 2 nodes judged>
 
     >>> import jax.numpy as jnp
-    >>> gp.record(lambda x: jnp.exp(x).sum(), jnp.ones(3))
-    <Recording 'step': 2 of 2 nodes judged>
+    >>> step = gp.record(lambda x: jnp.exp(x).sum(), jnp.ones(3))
+    >>> wide = gp.record(lambda x: jnp.exp(x).sum(), jnp.ones(3), dtype="float64", name="wide")
+    >>> [run.case for run in gp.check([step, wide]).runs]
+    ['step', 'wide']
     """
     check_text("name", name)
     check_flag("strict", strict)
@@ -123,21 +131,30 @@ def record(
     parse_allowed(allow)
     settings = {"allow": allow, "strict": strict, "keep": keep, "sample": sample}
     settings["progress"] = progress
+    form = parse_format(dtype)
     if f is None:
+        if form is not None:
+            raise TypeError("record: dtype is for a function, whose arguments can be copied")
         return _Watched(name, settings)
     if not callable(f):
         raise TypeError(f"record: f is {received(f)}; give a function that returns the loss")
     for_jax = argnums != 0 or has_aux or not taps
-    if framework_of(args, for_jax=for_jax) == "jax":
-        if sample is not None:
-            raise TypeError("record: sample is for PyTorch, and the arguments are of JAX")
-        return _of_jax(f, args, argnums, has_aux, taps, name, settings)
-    if for_jax:
-        raise TypeError("record: argnums, has_aux and taps are for JAX, and no argument is of JAX")
-    try:
-        return _called(f, args, _Watched(name, settings, _parameters(args), args))
-    except _JaxError:
-        return _of_jax(f, args, 0, False, True, name, settings)
+    framework = framework_of(args, for_jax=for_jax)
+    with in_format(framework, form):
+        args = converted(framework, args, form)
+        if framework == "jax":
+            if sample is not None:
+                raise TypeError("record: sample is for PyTorch, and the arguments are of JAX")
+            return _of_jax(f, args, argnums, has_aux, taps, name, settings)
+        if for_jax:
+            raise TypeError(
+                "record: argnums, has_aux and taps are for JAX, and no argument is of JAX"
+            )
+        try:
+            return _called(f, args, _Watched(name, settings, _parameters(args), args))
+        except _JaxError:
+            with in_format("jax", form):
+                return _of_jax(f, args, 0, False, True, name, settings)
 
 
 def require_torch(what: str, for_jax: str = FOR_JAX) -> None:
