@@ -98,7 +98,10 @@ def test_tables_of_positions() -> None:
     [
         (lambda t: t.T, "is transposed there"),
         (lambda t: t.flip(1), "is mirrored along axis 1 there"),
-        (lambda t: t.roll(3, 1), "has its halves along axis 1 exchanged there"),
+        (
+            lambda t: t.roll(3, 1),
+            "rolled there by -3 along axis 1, its halves",
+        ),
         (lambda t: 3 * t, "is 3 times as large there"),
         (lambda t: t**3, "has other numbers there"),
     ],

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import NamedTuple
 
 from ...core.network.calls import Place
 from ...core.network.quantity import Quantity
@@ -15,11 +13,11 @@ from ..report.records import ALIGNED, Run
 from ..report.report import Report
 from .answer import answer
 from .checked import check_recordings
-from .edits import Edit, general
+from .edits import Edit
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .mapped import Mapped, parse_parameters
-from .orders import Orders
 from .parameters import ParameterMap
+from .search import Search, parted_of
 from .side import Side
 from .states import findings_on_states
 from .values import Partners, Program, Sorted, nearness
@@ -28,16 +26,6 @@ __all__ = ["align"]
 
 #: The most differences that are looked for, each corrected before the next.
 SEVERAL = 6
-#: The most changes of a node that are tried on the whole program.
-TRIED = 12
-#: How many of several nodes at which two programs part are looked before.
-FIRST = 3
-#: How many nodes, and changes of each, are tried as the first of two differences in a row.
-FEW, FEW_CAUSES = 2, 6
-#: How many nodes after those where two programs part are looked at.
-LATER = 8
-#: How many nodes without a partner are tried with a factor that only the loss shows.
-FAR = 24
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -106,19 +94,6 @@ def _named(run: Run, which: str) -> Run:
     return replace(run, case=f"{which}: {run.case}")
 
 
-class _Found(NamedTuple):
-    """A change of one program, the program with it, and how many values have no partner then.
-
-    The number is -1 if all that matters has one.
-    """
-
-    which: int
-    node: str
-    edit: Edit
-    made: Side
-    lost: int
-
-
 class _Alignment:
     """The pairing of one program's values with another's."""
 
@@ -135,38 +110,17 @@ class _Alignment:
         for _ in range(SEVERAL):
             if not self._correct_one():
                 break
-        left = self._parted()
+        left = parted_of(self.sides)
         yield from self._of_values(left)
         yield from self._of_losses(any(left))
         if not self.found and not any(left):
             yield from self._of_gradients()
             yield from findings_on_states(*self.sides)
 
-    def _parted(self) -> tuple[list[str], list[str]]:
-        return self._parted_of(self.sides)
-
-    @staticmethod
-    def _parted_of(sides: tuple[Side, Side]) -> tuple[list[str], list[str]]:
-        one, other = sides
-        parted = one.parted(other), other.parted(one)
-        return [c.place.node for c in parted[0]], [c.place.node for c in parted[1]]
-
     def _correct_one(self) -> bool:
         """Find the next difference, in either program, and correct it there."""
-        parted = self._parted()
-        if not any(parted):
-            return False
-        best: _Found | None = None
-        for where in ("gates", "at", "after", "before"):
-            found = self._best(parted, where)
-            if found and (best is None or found.lost < best.lost):
-                best = found
-            if best and (best.lost < 0 or (best.edit.plain and where in ("gates", "at"))):
-                break
-        if best is None or (best.lost >= 0 and not best.edit.plain):
-            best = self._first_of_two(parted, best) or best
-        for where in ("two", "far"):
-            best = best or self._best(parted, where)
+        parted = parted_of(self.sides)
+        best = Search(self.sides, parted).found() if any(parted) else None
         if best is None:
             return False
         which, node, edit, made, _ = best
@@ -174,90 +128,6 @@ class _Alignment:
         self.found.append((which, node, edit, at))
         self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
         return True
-
-    def _first_of_two(
-        self, parted: tuple[list[str], list[str]], best: _Found | None
-    ) -> _Found | None:
-        """A change after which a second one, at the node where they part then, is plain.
-
-        Of two differences one after the other, such as a bias left out before another activation,
-        the first alone lets nothing pair that did not pair before.
-        """
-        least = best.lost if best else self._lost(*self.sides)
-        found: _Found | None = None
-        for which, nodes in enumerate(parted):
-            side, other = self.sides[which], self.sides[1 - which]
-            for node in nodes[:FEW]:
-                for edit in islice(side.causes(side.nodes[node], other), FEW_CAUSES):
-                    made = side.changed([node], edit)
-                    if made is None:
-                        continue
-                    sides = (made, other) if which == 0 else (other, made)
-                    then = self._best(self._parted_of(sides), "at", sides)
-                    if then and then.edit.plain and then.lost < least:
-                        found, least = _Found(which, node, edit, made, then.lost), then.lost
-                    if least < 0:
-                        return found
-        return found
-
-    def _best(
-        self,
-        parted: tuple[list[str], list[str]],
-        where: str,
-        sides: tuple[Side, Side] | None = None,
-    ) -> _Found | None:
-        """The change with which the most values pair: at the nodes, after or before them."""
-        sides = sides or self.sides
-        least = self._lost(*sides)
-        best: _Found | None = None
-        for which, nodes in enumerate(parted):
-            side, other = sides[which], sides[1 - which]
-            for some, edit in self._tried(side, other, nodes, where):
-                for nodes_with_it in _places(side, some, edit):
-                    made = side.changed(nodes_with_it, edit)
-                    if made is None:
-                        continue
-                    rest = made.parted(other) or other.parted(made)
-                    constant = side.constants(made, other)
-                    if constant < 0:
-                        continue
-                    whole = 0 if edit.rough else -1
-                    lost = self._lost(made, other) + constant if rest else whole
-                    if rest and not edit.plain:
-                        lost += side.copies(made, other)
-                    if lost < least:
-                        best, least = _Found(which, some[0], edit, made, lost), lost
-                    if lost < 0:
-                        return best
-        return best
-
-    def _tried(
-        self, side: Side, other: Side, nodes: list[str], where: str
-    ) -> Iterator[tuple[list[str], Edit]]:
-        """(nodes, change) that may be a cause, the first few of each node."""
-        if where == "after":  # a value before it would pair again if this one did
-            lost = (c.place.node for c in side.lost(other).values() if not side.is_layout(c))
-            nodes = [node for node in dict.fromkeys(lost) if node not in nodes][:LATER]
-        if where == "far":
-            lost = (c.place.node for c in side.lost(other).values() if not side.is_layout(c))
-            nodes = list(dict.fromkeys(lost))[:FAR]
-        for node in nodes[:FIRST] if where in ("before", "two") else nodes:
-            call = side.nodes[node]
-            if where == "gates":
-                yield from islice(Orders(side).of(call, other), TRIED)
-            elif where == "two":
-                yield from (([node], edit) for edit in side.two_causes(call, other))
-            elif where == "far":
-                yield from (([node], edit) for edit in side.far_factors(call, other))
-            elif where == "before":
-                before = islice(side.causes_before(call, other), TRIED)
-                yield from (([at], edit) for at, edit in before)
-            else:
-                yield from (([node], edit) for edit in islice(side.causes(call, other), TRIED))
-
-    def _lost(self, one: Side, other: Side) -> int:
-        """Count the values without a partner."""
-        return len(one.lost(other)) + len(other.lost(one))
 
     def _of_values(self, left: tuple[list[str], list[str]]) -> Iterator[Finding]:
         one, other = self.sides
@@ -376,14 +246,6 @@ class _Alignment:
             size = other.program.recording.leaves[name].got.size
             found = _finding(Quantity.grad(name), place, "", size, final=True)
             yield replace(found, verdict=Verdict.MISMATCH, note=f"of the other program: {note}")
-
-
-def _places(side: Side, some: list[str], edit: Edit) -> list[list[str]]:
-    """The nodes of a change: those that are given, or all that repeat one."""
-    if len(some) > 1 or not general(edit):
-        return [some]
-    each = [some, side.repeated(some[0], alike=True), side.repeated(some[0])]
-    return [nodes for i, nodes in enumerate(each) if nodes not in each[:i]]
 
 
 def _finding(q: Quantity, place: Place, op: str, size: int, final: bool = False) -> Finding:

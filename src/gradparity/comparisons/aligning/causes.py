@@ -24,8 +24,10 @@ from .class_weights import other_weights
 from .constants import constants
 from .conventions import conventions, dropout_rate
 from .edits import Edit, wide
+from .exchanged import exchanged
 from .masks import other_masks
 from .replacements import replacements
+from .roles import numbers_by_role, role
 from .values import Program
 
 __all__ = ["MOST", "changes", "numbers_in", "two_at_once"]
@@ -80,23 +82,24 @@ def changes(
     """
     if sum(a.size for a in y) > MOST:
         return
-    numbers = numbers_in(other)
+    roles = numbers_by_role(other)
     yield from _orders(call, before)
     yield from other_masks(call, y, other)
     yield from other_weights(call, y, other)
-    yield from conventions(call, y, numbers)
+    yield from conventions(call, y, numbers_in(other))
     yield from replacements(call, y)
-    yield from (Edit(said, op) for said, op in _of_arguments(call.op, numbers))
+    yield from exchanged(call, y, other)
+    yield from (Edit(said, op) for said, op in _of_arguments(call.op, roles))
     if isinstance(call.op, Composed):
         for step in call.op.network.body:
-            for said, op in _of_arguments(step.op, numbers):
+            for said, op in _of_arguments(step.op, roles):
                 try:
                     changed = call.op.with_op(step.name, op)
                 except _REFUSED:  # such as of another number of inputs
                     continue
                 yield Edit(f"{step.op.name}: {said}", changed)
     yield from _complements(call)
-    yield from constants(call, y, other, numbers)
+    yield from constants(call, y, other, roles)
     yield from _left_out(call, y)
     yield from _other_parameters(call, program)
     yield from _arrangements(call, y)
@@ -107,17 +110,17 @@ def two_at_once(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Ed
     """Two inputs exchanged, or one argument changed, and another argument with it."""
     if sum(a.size for a in y) > MOST_FOR_TWO:
         return
-    numbers = numbers_in(other)
+    roles = numbers_by_role(other)
     for edit in _arrangements(call, y):
         on = edit.op
         if isinstance(on, OnOther) and not on.moves:
-            for said, own in _of_arguments(on.op, numbers):
+            for said, own in _of_arguments(on.op, roles):
                 yield Edit(f"{edit.said}, and {said}", replace(on, op=own))
     op: Any = call.op
     names = [field.name for field in arguments_of(op)]
     tried = [
         (said, {n: getattr(own, n) for n in names if getattr(own, n) != getattr(op, n)})
-        for said, own in _of_arguments(op, numbers)
+        for said, own in _of_arguments(op, roles)
         if type(own) is type(op)
     ]
     for (said, one), (more, two) in combinations(tried, 2):
@@ -145,16 +148,16 @@ def numbers_in(program: Program) -> tuple[float, ...]:
     return tuple(x for x in found if np.isfinite(x))[:NUMBERS]
 
 
-def _of_arguments(op: Any, numbers: Sequence[float]) -> Iterator[tuple[str, Any]]:
-    """(words, op) with another value of one argument."""
+def _of_arguments(op: Any, roles: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, Any]]:
+    """(words, op) with another value of one argument, such as has its role in the other program."""
     if not is_dataclass(op) or isinstance(op, type):
         return
     for field in fields(op):
         own: Any = getattr(op, field.name)
         if is_dataclass(own) and not isinstance(own, type):  # such as the loss of each element
-            for said, inside in _of_arguments(own, numbers):
+            for said, inside in _of_arguments(own, roles):
                 yield said, replace(op, **{field.name: inside})
-        for other in _choices(field.name, own, numbers):
+        for other in _choices(field.name, own, roles.get(role(op, field.name), ())):
             if other == own:
                 continue
             try:
@@ -249,8 +252,7 @@ def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
                 )
                 yield Edit(said + "and eval", call.op, keeps=i)
                 continue
-            far = z.size < 2
-            yield Edit(f"{call.op.name}: {said}", call.op, keeps=i, plain=False, far=far)
+            yield Edit(f"{call.op.name}: {said}", call.op, keeps=i, plain=False)
 
 
 def _constant_in_words(k: int, a: NDArray) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations, permutations
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,19 +12,18 @@ from ...core.network.calls import Call
 from ...core.vocabulary.contractions import MatMul
 from .conventions import dropout_rate
 from .edits import Edit, wide
-from .positions import bases
-from .values import NEAR, Program, are_near, sorted_elements
+from .related import relation
+from .roles import role
+from .values import Program
 
 __all__ = ["constants"]
 
 #: The most arrays of the other program that are tried in the place of one.
 MANY = 48
-#: The most axes of a constant whose orders are tried.
-MOST_AXES = 4
 
 
 def constants(
-    call: Call, y: Sequence[NDArray], other: Program, numbers: Sequence[float]
+    call: Call, y: Sequence[NDArray], other: Program, roles: Mapping[str, Sequence[float]]
 ) -> Iterator[Edit]:
     """Yield a node with constants of the other program in the place of its own."""
     known: dict[int, list[NDArray]] = {}
@@ -38,13 +36,14 @@ def constants(
             continue
         own = y[i]
         if own.dtype.kind == "f" and (own == own.flat[0]).all():
-            for number in numbers:
+            for number in roles.get(role(call.op, i), ()):
                 if number != own.flat[0]:
                     start = own.size > 1 and i == 0 and isinstance(call.op, MatMul | Affine)
                     which = "initial state, a constant," if start else "number"
                     said = f"its {which} is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
                     yield Edit(said, call.op, {i: np.full(own.shape, number)})
-        for array in known.get(own.size, ())[:MANY] if own.size > 1 else ():
+        for given in known.get(own.size, ())[:MANY] if own.size > 1 else ():
+            array = _in_layout(given, own.shape)
             same = array.dtype.kind == own.dtype.kind
             if same and not np.array_equal(array.ravel(), own.ravel()):
                 said = _difference(f"its constant {i + 1}", own, wide(array))
@@ -53,38 +52,18 @@ def constants(
 
 def _difference(name: str, own: NDArray, there: NDArray) -> str:
     """How two constants differ, in words."""
-    here, other = dropout_rate(own), dropout_rate(there)
-    if here is not None and other is not None:
-        if abs(here - other) < 1e-6:
-            return f"dropout with the rate {here:.6g} has another mask {{there}}"
-        return f"dropout has the rate {here:.6g} {{here}} and {other:.6g} {{there}}"
-    if own.dtype.kind != "f" or not (np.isfinite(own).all() and np.isfinite(there).all()):
-        return f"{name} has other numbers {{there}}"
-    based = bases(own, there)
-    if based is not None:
-        said = f"{name}, of positions as cosines or sines, has the base {based[0]:.6g} {{here}} "
-        return f"{said}and {based[1]:.6g} {{there}}"
-    if are_near(sorted_elements(own), sorted_elements(there), NEAR["float64"]):
-        return f"{name} {_order(own, there)} {{there}}"
-    i = int(np.abs(own).argmax())
-    times = float(there.flat[i] / own.flat[i]) if own.flat[i] else 0.0
-    if times and are_near(own.ravel() * times, there.ravel(), NEAR["float64"]):
-        return f"{name} is {times:.6g} times as large {{there}}"
-    return f"{name} has other numbers {{there}}"
+    rates = dropout_rate(own), dropout_rate(there)
+    if rates[0] is not None and rates[1] is not None:
+        if abs(rates[0] - rates[1]) < 1e-6:
+            return f"dropout with the rate {rates[0]:.6g} has another mask {{there}}"
+        return f"dropout has the rate {rates[0]:.6g} {{here}} and {rates[1]:.6g} {{there}}"
+    how = relation(own, there)
+    return f"{name} is {how}" if how else f"{name} has other numbers {{there}}"
 
 
-def _order(own: NDArray, there: NDArray) -> str:
-    """In what other order a constant has the same elements."""
-    near, rank = NEAR["float64"], own.ndim
-    there = there.reshape(own.shape)
-    for axes in permutations(range(rank)) if rank <= MOST_AXES else ():
-        if are_near(own.transpose(axes).reshape(-1), there.reshape(-1), near):
-            return "is transposed" if rank == 2 else f"is transposed, its axes in the order {axes}"
-    for n in range(1, rank + 1):
-        for flipped in combinations(range(rank), n):
-            if are_near(np.flip(own, flipped), there, near):
-                return f"is mirrored along axis {', '.join(map(str, flipped))}"
-    for axis in (i for i in range(rank) if own.shape[i] % 2 == 0):
-        if are_near(np.roll(own, own.shape[axis] // 2, axis), there, near):
-            return f"has its halves along axis {axis} exchanged"
-    return "has the same numbers in another order"
+def _in_layout(a: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """An array of the same numbers with channels in the place where a shape has them."""
+    if a.shape == shape or a.ndim != len(shape) or a.ndim < 3:
+        return a
+    moved = (np.moveaxis(a, -1, 1), np.moveaxis(a, 1, -1))
+    return next((b for b in moved if b.shape == shape), a)

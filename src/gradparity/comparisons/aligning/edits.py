@@ -11,7 +11,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
 from ...core.network.calls import Call
 
-__all__ = ["FAILED", "Edit", "general", "values_of", "wide"]
+__all__ = ["FAILED", "Edit", "changes_a_number", "general", "values_of", "wide"]
 
 #: What a formula raises for inputs that it has no value for, or where there is none.
 FAILED = (ValueError, TypeError, IndexError, ZeroDivisionError, KeyError, NotImplementedError)
@@ -37,7 +37,6 @@ class Edit:
     order : the results in another order, such as the gates that are split off one product.
     far : whether it may show in the loss alone, and values before have no partner.
     each : node -> the change of that node, where it is not the same for all.
-    rough : whether it is a factor that neither program names, so that another cause is likelier.
     everywhere : whether it means the same at other nodes, although it has inputs.
     """
 
@@ -51,7 +50,6 @@ class Edit:
     order: tuple[int, ...] = ()
     far: bool = False
     each: Mapping[str, Edit] = field(default_factory=dict)
-    rough: bool = False
     everywhere: bool = False
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
@@ -72,6 +70,18 @@ class Edit:
 def general(edit: Edit) -> bool:
     """Whether a change means the same at another node with the same op."""
     return edit.everywhere or not edit.inputs
+
+
+def changes_a_number(edit: Edit, op: Op) -> bool:
+    """Whether a change gives an op another argument, or another number in the place of one."""
+    if edit.each or edit.keeps is not None or edit.times != 1.0 or edit.plus:
+        return False
+    if not edit.inputs:
+        return type(edit.op) is type(op) and edit.op != op
+    return edit.op is op and all(
+        not isinstance(a, str) and bool(a.size) and bool((a == a.flat[0]).all())
+        for a in edit.inputs.values()
+    )
 
 
 def values_of(call: Call, value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations
 
-import numpy as np
-
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.activations import Sigmoid
 from ...core.formulas.op import Movement, Op
@@ -62,8 +60,7 @@ class Orders:
                 value = {
                     c.names[i]: self.side.value[c.names[order[i]]] for c in some for i in range(n)
                 }
-                with np.errstate(all="ignore"):
-                    made = self._all_made_of(value, between, call)
+                made = self.side.made_of(value, between, call)
                 if made is not None and other.partners.of(made):
                     nodes = [r for c in some for r in self.side.repeated(c.place.node)]
                     yield nodes, Edit(said, some[0].op, order=order)
@@ -114,8 +111,7 @@ class Orders:
                 value.update(
                     (n, a) for n, a in zip(c.names, z, strict=False) if n in self.side.value
                 )
-        with np.errstate(all="ignore"):
-            return self._all_made_of(value, between, last)
+        return self.side.made_of(value, between, last)
 
     def _behind(self, name: str, steps: int = 2) -> list[str]:
         """The nodes that take a value, and those that take what these give."""
@@ -126,18 +122,6 @@ class Orders:
             found.update(dict.fromkeys(nodes))
             names = [g for node in nodes for g in self.side.nodes[node].names]
         return list(found)
-
-    def _all_made_of(
-        self, value: dict[str, NDArray], between: list[Call], last: Call
-    ) -> NDArray | None:
-        """The first value of a call, where earlier ones have other values."""
-        for c in between:
-            if any(o.source in value for o in c.inputs) and not set(c.names) & set(value):
-                made = self.side.first(Edit("", c.op), values_of(c, {**self.side.value, **value}))
-                if made is None:
-                    return None
-                value[c.names[0]] = made
-        return value.get(last.names[0])
 
 
 def _splits(call: Call) -> bool:

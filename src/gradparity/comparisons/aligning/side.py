@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.movements import Reshape
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call
-from .causes import changes, numbers_in, two_at_once
-from .edits import Edit, values_of
-from .insertions import insertions
+from .edits import Edit, changes_a_number, values_of
 from .replay import FAILED, replayed
-from .values import Partners, Program, Sorted, are_near, sorted_elements
+from .values import Partners, Program, Sorted
 
 __all__ = ["Side"]
 
-#: The most factors that a value may have in the other program that are tried.
-FACTORS = 40
-#: The largest whole number that a loss may be larger by, such as a number of elements.
-WHOLE = 100_000
-#: How many nodes before one without a partner are looked at.
-EARLIER = 6
+#: The fewest elements that pair by chance with no other number.
+SEVERAL = 8
 
 
 class Side:
@@ -123,33 +115,39 @@ class Side:
                 name: call
                 for call in self.program.calls
                 for name in self.program.gives(call)
-                if not self._ends_alike(name, other) or not other.partners.of(self.value[name])
+                if not self._ends(name, self.value[name], other)
+                or not other.partners.of(self.value[name])
             }
             self._lost = other, found
         return self._lost[1]
 
-    def two_causes(self, call: Call, other: Side) -> Iterator[Edit]:
-        """The first two changes at once of a node with which its value has a partner."""
-        y = values_of(call, self.value)
-        with np.errstate(all="ignore"):
-            for edit in two_at_once(call, y, other.program):
-                z = self.first(edit, y)
-                if z is not None and self.pairs(call.names[0], z, other):
-                    yield edit
-                    return
-
-    def _loss_pairs(self, call: Call, edit: Edit, other: Side) -> bool:
+    def loss_pairs(self, call: Call, edit: Edit, other: Side) -> bool:
         """Whether the losses are those of the other program with a change."""
         made, losses = self.changed([call.place.node], edit), self.program.losses
         there = Partners({n: other.value[n] for n in other.program.losses}, self.near)
         return made is not None and bool(losses) and all(there.of(made.value[n]) for n in losses)
 
-    def _ends_alike(self, name: str, other: Side) -> bool:
+    def _ends(self, name: str, z: NDArray, other: Side) -> bool:
         """Whether a loss is one of the other program: a value on the way to it is none."""
         there = {n: other.value[n] for n in other.program.losses}
-        if name not in self.program.losses or not there:
-            return True
-        return bool(Partners(there, self.near).of(self.value[name]))
+        told = name in self.program.losses and there
+        return not told or bool(Partners(there, self.near).of(z))
+
+    def without_partner(self, other: Side) -> list[str]:
+        """The nodes that give a value without a partner, in the order in which they ran."""
+        calls = (call for call in self.lost(other).values() if not self.is_layout(call))
+        return list(dict.fromkeys(call.place.node for call in calls))
+
+    def after(self, nodes: Sequence[str], other: Side) -> list[str]:
+        """The nodes without a partner that take what these give, and what those give."""
+        near, lost = list(nodes), set(self.without_partner(other))
+        found: dict[str, None] = {}
+        while near:
+            given = [n for node in near for n in self.nodes[node].names]
+            near = [u for n in given for u in self.program.users.get(n, ())]
+            near = [u for u in dict.fromkeys(near) if u not in found and u in lost]
+            found.update(dict.fromkeys(near))
+        return list(found)
 
     def parted(self, other: Side) -> list[Call]:
         """The calls at which this program parts from the other one, the earliest first."""
@@ -173,93 +171,49 @@ class Side:
                 found.setdefault(call.place.node, call)
         return list(found.values())
 
-    def causes(self, call: Call, other: Side) -> Iterator[Edit]:
-        """The changes of a node with which its value, or one made of it, has a partner."""
-        y = values_of(call, self.value)
-        before = self._flattened(call)
-        with np.errstate(all="ignore"):
-            for edit in changes(call, y, self.program, self.value, other.program, before):
-                z = self.first(edit, y)
-                if z is None:
-                    continue
-                # a layer's product may be split in steps before anything of it has a partner
-                through = 1 if edit.everywhere else 0
-                pairs = self.pairs(call.names[0], z, other, through)
-                if pairs or (edit.far and self._loss_pairs(call, edit, other)):
-                    yield self._plainly(edit, call, y, z)
-            yield from self._factors(call, y, other)
-            for edit in insertions(call, y, self, other):
-                z = self.first(edit, y)
-                if z is not None and self.pairs(call.names[0], z, other):
-                    yield edit
-
-    def _plainly(self, edit: Edit, call: Call, y: tuple[NDArray, ...], z: NDArray) -> Edit:
-        """The change; "left out" where another argument makes the node give its input back."""
-        same = (a for a in y if a.dtype.kind == "f" and are_near(a, z, self.near))
-        argument = type(edit.op) is type(call.op) and edit.op != call.op and not edit.inputs
-        if not argument or isinstance(call.op, Movement) or next(same, None) is None:
-            return edit
-        return replace(
-            edit, said=f"{call.op.name}: left out {{there}}, or {edit.said}", plain=False
-        )
-
-    def causes_before(self, call: Call, other: Side) -> Iterator[tuple[str, Edit]]:
-        """(node, change) of those before a node with which its value has a partner.
-
-        What has a partner may still lie in another order than that one.
-        """
-        makers = {name: c for c in self.program.calls for name in c.names}
-        near, seen = [call], {call.place.node}
-        earlier: list[Call] = []
-        while near and len(earlier) < EARLIER:
-            made = (makers[o.source] for c in near for o in c.inputs if o.source in makers)
-            near = [c for c in dict.fromkeys(made) if c.place.node not in seen]
-            seen |= {c.place.node for c in near}
-            earlier += [c for c in near if not self.is_layout(c)]
-        position = {c.place.node: i for i, c in enumerate(self.program.calls)}
-        between = sorted([*earlier, call], key=lambda c: position[c.place.node])
-        with np.errstate(all="ignore"):
-            for c in earlier:
-                y, before = values_of(c, self.value), self._flattened(c)
-                tried = changes(c, y, self.program, self.value, other.program, before)
-                for edit in tried:
-                    z = self.first(edit, y)
-                    if z is None or c.names[0] not in self.value:
-                        continue
-                    if z.shape != self.value[c.names[0]].shape:
-                        continue
-                    made_of = self._made_of(c, z, between, call)
-                    if made_of is not None and other.partners.of(made_of):
-                        yield c.place.node, edit
-
-    def _made_of(
-        self, changed: Call, z: NDArray, between: list[Call], last: Call
-    ) -> NDArray | None:
-        """The value of a call, where an earlier one has another value."""
-        value = {changed.names[0]: z}
-        for c in between:
-            if c is not changed and any(o.source in value for o in c.inputs):
-                y = values_of(c, {**self.value, **value})
-                made = self.first(Edit("", c.op), y)
-                if made is None:
-                    return None
-                value[c.names[0]] = made
-        return value.get(last.names[0])
-
-    def first(self, edit: Edit, y: tuple[NDArray, ...]) -> NDArray | None:
+    def first(self, edit: Edit, y: Sequence[NDArray]) -> NDArray | None:
         """The first result of a change; None where it has none for these numbers."""
+        z = self.results(edit, y)
+        return z[0] if z else None
+
+    def results(self, edit: Edit, y: Sequence[NDArray]) -> tuple[NDArray, ...]:
+        """The results of a change; none where it has no first one for these numbers."""
         try:
-            z = edit.forward(y, self.value)[0]
+            with np.errstate(all="ignore"):
+                z = edit.forward(y, self.value)
         except FAILED:
-            return None
-        return z if np.isfinite(z).any() else None
+            return ()
+        return z if z and np.isfinite(z[0]).any() else ()
+
+    def made_of(
+        self,
+        changed: Mapping[str, NDArray],
+        between: Sequence[Call],
+        last: Call,
+        every: bool = False,
+    ) -> NDArray | None:
+        """The first value of a call, where earlier ones have other values.
+
+        Of a node between with several results only the first goes on, or all if `every`.
+        """
+        value = dict(changed)
+        for c in between:
+            if set(c.names) & value.keys() or not any(o.source in value for o in c.inputs):
+                continue
+            z = self.results(Edit("", c.op), values_of(c, {**self.value, **value}))
+            if not z:
+                return None
+            names = c.names if every else c.names[:1]
+            value.update((n, a) for n, a in zip(names, z, strict=False) if n)
+        return value.get(last.names[0])
 
     def pairs(self, name: str, z: NDArray, other: Side, through: int = 0) -> bool:
         """Whether a value has a partner, or what is made of it.
 
         Movements are passed, and so many other ops.
         """
-        if (z.size > 1 or name in self.program.losses) and other.partners.of(z):
+        told = z.size > 1 or name in self.program.losses
+        if told and other.partners.of(z) and self._ends(name, z, other):
             return True
         for node in self.program.users.get(name, ()):
             user = self.nodes[node]
@@ -269,60 +223,40 @@ class Side:
             if made is None or (made.size < 2 and user.names[0] not in self.program.losses):
                 continue
             moves = isinstance(user.op, Movement)
-            if not moves and other.partners.of(made):
+            if not moves and other.partners.of(made) and self._ends(user.names[0], made, other):
                 return True
             more = through if moves else through - 1
             if more >= 0 and self.pairs(user.names[0], made, other, more):
                 return True
         return False
 
-    def far_factors(self, call: Call, other: Side) -> Iterator[Edit]:
-        """The value half or twice as large, where only the loss shows it."""
-        for times in (0.5, 2.0):
-            said = f"its value is {times:.6g} times as large {{there}}"
-            edit = Edit(said, call.op, times=times)
-            if self._loss_pairs(call, edit, other):
-                yield edit
+    def heals(self, made: Side, other: Side, nodes: Sequence[str]) -> bool:
+        """Whether a change at nodes lets something pair that is made of these too, if it can.
 
-    def _factors(self, call: Call, y: tuple[NDArray, ...], other: Side) -> Iterator[Edit]:
-        """The value a number of times as large."""
-        z = self.first(Edit("", call.op), y)
-        if z is None:
-            return
-        own = sorted_elements(z)
-        factors: dict[float, None] = {}
-        lost = {n: other.value[n] for n in other.lost(self)}
-        for array in lost.values():
-            if array.size == z.size and np.abs(own).max(initial=0.0) > 0:
-                there = sorted_elements(array)
-                for sign, turned in ((1.0, own), (-1.0, -own[::-1])):
-                    i = int(np.abs(turned).argmax())
-                    if turned[i]:
-                        factors[sign * float(there[i] / turned[i])] = None
-        numbers = {*numbers_in(self.program), *numbers_in(other.program)}
-        if z.size < 2:  # any two numbers have a ratio; only a plain one says something
-            factors = {t: None for t in factors if _is_plain(t, numbers)}
-        for times in list(factors)[:FACTORS]:
-            if times and np.isfinite(times) and self.pairs(call.names[0], z * times, other):
-                said = f"its value is {times:.6g} times as large {{there}}"
-                rough = not _is_plain(times, numbers)
-                yield Edit(said, call.op, times=times, rough=rough)
-
-    def _flattened(self, call: Call) -> NDArray | None:
-        """The first input of a call before flattening; None if it was not flattened."""
-        nodes = {name: c for c in self.program.calls for name in c.names}
-        made = nodes.get(call.inputs[0].source) if call.inputs else None
-        while made is not None and isinstance(made.op, Reshape):
-            o = made.inputs[0]
-            array = self.value.get(o.source, o.array)
-            if array.ndim > 2:
-                return array
-            made = nodes.get(o.source)
-        return None
+        Another number of an op says enough by the value of the op alone.
+        """
+        first = self.nodes[nodes[0]]
+        if changes_a_number(made.edits[nodes[0]], first.op) and _size_of(first) >= SEVERAL:
+            return True
+        reached: set[str] = {g for node in nodes for g in self.nodes[node].names}
+        after: dict[str, None] = {}
+        for call in self.program.calls:
+            if call.place.node not in nodes and any(o.source in reached for o in call.inputs):
+                reached |= set(call.names)
+                if not isinstance(call.op, Movement):
+                    after.update(dict.fromkeys(call.names))
+        before, left = self.lost(other), made.lost(other)
+        waiting = [name for name in after if name in before]
+        return not waiting or any(name not in left for name in waiting)
 
     def is_layout(self, call: Call) -> bool:
         """Whether it only rearranges parameters, which the other program may hold in any layout."""
         return all(name in self.program.layouts for name in call.names)
+
+
+def _size_of(call: Call) -> int:
+    """How many elements a call gives."""
+    return max((z.size for z in call.z if z is not None), default=0)
 
 
 def _base(node: str) -> str:
@@ -333,12 +267,3 @@ def _base(node: str) -> str:
 def _is_constant(a: NDArray) -> bool:
     """Whether all elements of an array of several are the same."""
     return a.size > 1 and bool((a == a.flat[0]).all())
-
-
-def _is_plain(times: float, numbers: set[float]) -> bool:
-    """Whether a factor is a whole number, one through one, or a number of the programs."""
-    for t in (times, 1.0 / times if times else 0.0):
-        whole = abs(t) > 1.5 and abs(t) < WHOLE and abs(t - round(t)) < 1e-9 * abs(t)
-        if whole or any(abs(t - n) <= 1e-9 * abs(n) for n in numbers):
-            return True
-    return False
