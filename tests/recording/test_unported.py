@@ -133,7 +133,7 @@ def test_where_the_programs_part_the_rest_is_guessed(change: Any, found: set[str
     mapping = gp.map_parameters(one, gp.record(images(**change), images_drawn(), keep=True))
     assert layouts(mapping) == {**IMAGE_LAYOUTS, "conv.bias": "conv_bias: same"}
     assert {m.one[0] for m in mapping.matches if m.proof == "replays"} == found
-    assert {m.one[0] for m in mapping.matches if m.proof == "order of use"} == {
+    assert {m.one[0] for m in mapping.matches if m.proof == "shape and name"} == {
         *layouts(mapping)
     } - found
     assert not mapping.is_proved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 
 import numpy as np
@@ -69,6 +69,9 @@ class Computed:
 
         Those without any gradient, such as running statistics, do not count.
         """
+        return self._first_unknown(self._takes_a_value) or self._first_unknown(self._takes_data)
+
+    def _first_unknown(self, takes_data: Callable[[Call], bool]) -> str | None:
         totals = self.program.recording.leaves
         of_parameters = {
             name: name
@@ -79,10 +82,14 @@ class Computed:
             missing = [o.source for o in call.inputs if o.source and o.source not in self.value]
             if not all(name in of_parameters for name in missing):
                 continue
-            if self._takes_data(call):
+            if takes_data(call):
                 return of_parameters[missing[0]] if missing else None
             of_parameters |= {name: of_parameters[missing[0]] for name in call.names if missing}
         return None
+
+    def _takes_a_value(self, call: Call) -> bool:
+        """Whether a call takes something that was computed of the data."""
+        return any(o.source in self.on_data for o in call.inputs)
 
     def _takes_data(self, call: Call) -> bool:
         """Whether a call takes more than parameters."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, permutations
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Shape
 
-__all__ = ["Layout", "Layouts", "Numbers", "Part"]
+__all__ = ["Layout", "Layouts", "Numbers", "Part", "alike", "without_digits"]
 
 #: Into how many parts a parameter may be split, or from how many packed.
 PARTS = 4
@@ -63,6 +64,7 @@ class Layout:
     order, mirrored : of the axes of each part.
     shape : of the whole.
     axis : along which several parts are packed; None if they are summed.
+    own : without parts, the parameter's own numbers, which are a constant of the first program.
     """
 
     parts: tuple[Part, ...]
@@ -70,9 +72,12 @@ class Layout:
     shape: Shape
     mirrored: tuple[int, ...] = ()
     axis: int | None = 0
+    own: NDArray | None = field(default=None, compare=False)
 
     def of(self, numbers: Mapping[str, Numbers]) -> Numbers:
         """Its numbers."""
+        if self.own is not None:
+            return Numbers(self.own, self.own)
         first = numbers[self.parts[0].name]
         value = self._array([part.of(numbers[part.name].value) for part in self.parts])
         if self.axis is None:
@@ -152,6 +157,12 @@ class Layouts:
                         part_shape = (*shape[:axis], length // count, *shape[axis + 1 :])
                         for order, mirrored in _orders(shapes.copy().pop(), part_shape):
                             yield Layout(parts, order, shape, mirrored, axis)
+
+
+def alike(one: str, other: str) -> int:
+    """How many words two names have in common."""
+    words = (Counter(re.split(r"[\W_]+", name.lower())) for name in (one, other))
+    return sum((next(words) & next(words)).values())
 
 
 def without_digits(name: str) -> str:

@@ -34,8 +34,8 @@ class Match:
     layout : "same", "transposed", "axes (3, 2, 0, 1)" (those of `one`, in the order of `other`),
         "reshaped", "packed along axis 0", "split along axis 0", "summed", or "other order".
     proof : "values and gradients", "values", or "gradients", which are equal; or "replays": with
-        the numbers of the first program the second one computes the same values; or "order of
-        use": a guess, behind the place where the programs part.
+        the numbers of the first program the second one computes the same values; or "shape and
+        name": a guess, behind the place where the programs part.
     also : names of `other` that match as well, which nothing tells apart.
     """
 
@@ -177,7 +177,7 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
 
 
 def _proof(match: Match, computed: Corresponding) -> str:
-    return "order of use" if computed.guessed.intersection(match.other) else "replays"
+    return "shape and name" if computed.guessed.intersection(match.other) else "replays"
 
 
 def _by_numbers(first: Leaves, second: Leaves) -> ParameterMap:

@@ -17,9 +17,9 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from .computed import Computed, Nearest
-from .layouts import Layout, Layouts, Numbers, without_digits
+from .layouts import Layout, Layouts, Numbers, alike, without_digits
 from .leaves import Leaves
-from .values import Program, nearness
+from .values import Program, are_near, nearness
 
 __all__ = ["Corresponding", "corresponding"]
 
@@ -41,7 +41,7 @@ class Corresponding(NamedTuple):
     Attributes
     ----------
     one, other : without those of the second program for which none is found.
-    guessed : names of `other` that no value confirms, only shapes and the order of use.
+    guessed : names of `other` that no value confirms, only shapes and names.
     is_proved : whether the second program computes the loss of the first one with these numbers.
     """
 
@@ -71,7 +71,7 @@ def corresponding(one: Program, other: Program, known: Mapping[str, str]) -> Cor
         if layout.axis is None:  # parameters that are summed have the same gradient
             mark = first[layout.parts[0].name].mark
             first |= {p.name: Numbers(first[p.name].value, mark) for p in layout.parts}
-    second |= {name: layout.of(first) for name, layout in found.items()}
+    second |= {name: layout.of(first) for name, layout in found.items() if layout.parts}
     leaves = _leaves(Leaves.of(one), first), _leaves(Leaves.of(other), second)
     return Corresponding(*leaves, frozenset(search.guessed), search.is_proved)
 
@@ -90,7 +90,7 @@ class _Search:
     Attributes
     ----------
     found : layouts by parameter of the second program.
-    guessed : those behind the place where the programs part, in the order of use.
+    guessed : those behind the place where the programs part, by shape and name.
     is_proved : whether it computes the same loss with them.
     """
 
@@ -105,6 +105,7 @@ class _Search:
         self.other, self.first = other, first
         free = [n for n in _in_order_of_use(one) if n not in used]
         self.layouts = Layouts(first, free)
+        self.constants = [a for a in one.constants.values() if a.size > 1]
         run = Computed(one, {n: x.value for n, x in first.items()})
         run.on()
         self.same = max(SAME, PART * nearness(one, other))
@@ -125,15 +126,14 @@ class _Search:
         self._guess()
 
     def _guess(self) -> None:
-        """Take whole parameters of the same shape for what is left, in the order of use."""
+        """Take whole parameters of the same shape for what is left, the most alike by name."""
         run = self.start.with_more(self._numbers(self.found))
         run.on()
         while (name := run.waits_for()) is not None:
             likely = self._likely(name, {**self.found, **self.guessed})
-            plain = (layout for layout in likely if layout.is_plain)
-            layout = next(plain, None)
-            if layout is not None:
-                self.guessed[name] = layout
+            plain = [layout for layout in likely if layout.is_plain]
+            if plain:
+                self.guessed[name] = max(plain, key=lambda each: alike(name, each.parts[0].name))
             run = run.with_more({name: self.other.leaves[name]})
             run.on()
 
@@ -208,19 +208,25 @@ class _Search:
             ahead.on(AHEAD)
             distance = self.partners.nearest(ahead.told)
             behind = ahead.waits_for()
-            if len(counts) == 1:
+            if len(counts) == 1 and layout.parts:
                 yield _Fit({name: layout}, distance)
             elif distance > ALIKE and behind is not None:
-                for more in self._fits(behind, ahead, {**layouts, name: layout}, counts[1:]):
+                rest = counts[1:] if layout.parts else counts
+                for more in self._fits(behind, ahead, {**layouts, name: layout}, rest):
                     yield _Fit({name: layout, **more.layouts}, more.distance)
+            elif not layout.parts:
+                yield _Fit({name: layout}, distance)
 
     def _likely(self, name: str, layouts: Mapping[str, Layout]) -> list[Layout]:
         """What a parameter may be, what is like that of another layer first."""
         known = {(without_digits(n), layout.likeness) for n, layout in layouts.items()}
         taken = [part for layout in layouts.values() for part in layout.parts]
-        each = self.layouts.of(self.other.leaves[name].shape, taken)
-        own = without_digits(name)
-        return sorted(each, key=lambda layout: (own, layout.likeness) not in known)
+        numbers, own = self.other.leaves[name], without_digits(name)
+        each = self.layouts.of(numbers.shape, taken)
+        each.sort(key=lambda layout: (own, layout.likeness) not in known)
+        if any(are_near(a.ravel(), numbers.ravel(), self.same) for a in self.constants):
+            each.insert(0, Layout((), (), numbers.shape, own=numbers))
+        return each
 
 
 @dataclass(frozen=True)
