@@ -65,6 +65,16 @@ class TestFormats:
         copied.load_state_dict({n: a.float() for n, a in model.state_dict().items()})
         assert differences(half, recorded(lambda m: m(x.float()), copied)) == []
 
+    def test_a_constant_that_one_program_rounds_lets_gradients_differ_as_much(self) -> None:
+        x, w = torch.randn(6, 12, dtype=torch.float64), torch.ones(12, dtype=torch.float64)
+
+        def loss(x: Any, w: Any) -> Any:
+            return (torch.tanh(x * w) * w).pow(3).sum()
+
+        one, other = (recorded(loss, each, w.requires_grad_()) for each in (x, x.float()))
+        assert differences(one, other) == []
+        assert differences(other, one) == []
+
 
 class Heads(torch.nn.Module):
     """Layers of attention whose projections are packed, or on their own."""

@@ -41,7 +41,7 @@ class Side:
 
     def near_recorded(self, other: Side) -> float:
         """How near two recorded numbers are that are the same, such as gradients."""
-        return max(self.program.near, other.program.near)
+        return max(self.program.near, other.program.near, self.near)
 
     def changed(self, nodes: Sequence[str], edit: Edit) -> Side | None:
         """The program with one more change, at nodes.
