@@ -188,9 +188,10 @@ def _together(
         (_, distinct), (by_leaf, by_tap) = differentiated(varied, taps, rest)
         return distinct, by_leaf, by_tap
 
-    compiled = jax.jit(both).lower(program.varied, program.rest).compile()
+    jitted = jax.jit(both)
+    jitted.lower(program.varied, program.rest).compile()  # the call takes it from there
     release()
-    distinct, by_leaf, by_tap = compiled(program.varied, program.rest)
+    distinct, by_leaf, by_tap = jitted(program.varied, program.rest)
     values = dict(zip(order, restores[-1](distinct), strict=True))
     grads = walk.with_shared(dict(zip(walk.shapes, by_tap, strict=True)))
     return values, grads, dict(zip(program.names, by_leaf, strict=True))
