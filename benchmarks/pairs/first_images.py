@@ -219,6 +219,8 @@ def windows() -> Pair:
         def pool(a: Any) -> Any:
             return jax.lax.reduce_window(a, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
 
+        return pool(y) / (pool(jnp.ones_like(y)) if fault == "counted" else 9.0)
+
     ct = c.transpose(0, 2, 3, 1)
     return Pair(
         lambda: torch_side(lambda m: (m(tensor(x)) * tensor(c)).sum(), m),
