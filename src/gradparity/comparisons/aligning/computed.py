@@ -10,8 +10,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call
-from .edits import Edit, values_of
-from .replay import FAILED
+from .edits import computed, values_of
 from .values import Program, sorted_elements
 
 __all__ = ["Computed", "Nearest"]
@@ -50,11 +49,7 @@ class Computed:
         self._todo = left
 
     def _compute(self, call: Call) -> None:
-        with np.errstate(all="ignore"):
-            try:
-                z = Edit("", call.op).forward(values_of(call, self.value), self.value)
-            except FAILED:
-                return
+        z = computed(call.op, values_of(call, self.value), self.value)
         takes_data = self._takes_data(call)
         for name, array in zip(call.names, z, strict=False):
             if name in self.program.value:

@@ -11,9 +11,9 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
 from ...core.network.calls import Call
 
-__all__ = ["FAILED", "Edit", "changes_a_number", "general", "values_of", "wide"]
+__all__ = ["Edit", "changes_a_number", "computed", "general", "values_of", "wide"]
 
-#: What a formula raises for inputs that it has no value for, or where there is none.
+#: Errors that a formula raises for inputs that it has no value for, or where there is none.
 FAILED = (ValueError, TypeError, IndexError, ZeroDivisionError, KeyError, NotImplementedError)
 
 
@@ -87,3 +87,15 @@ def changes_a_number(edit: Edit, op: Op) -> bool:
 def values_of(call: Call, value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
     """The inputs of a call, those with a new value with that one."""
     return tuple(wide(value.get(o.source, o.array)) for o in call.inputs)
+
+
+def computed(
+    edit: Edit | Op, y: Sequence[NDArray], value: Mapping[str, NDArray]
+) -> tuple[NDArray, ...]:
+    """The results of an op, or of a change, for these inputs; none where it has no value."""
+    change = edit if isinstance(edit, Edit) else Edit("", edit)
+    with np.errstate(all="ignore"):
+        try:
+            return change.forward(y, value)
+        except FAILED:
+            return ()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from ...core.arithmetic.arrays import NDArray
-from .edits import FAILED, Edit, values_of
+from .edits import Edit, computed, values_of
 from .values import Program
 
-__all__ = ["FAILED", "replayed"]
+__all__ = ["replayed"]
 
 
 def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] | None:
@@ -20,18 +18,15 @@ def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] 
     """
     value: dict[str, NDArray] = dict(program.value)
     changed: set[str] = set()
-    with np.errstate(all="ignore"):
-        for call in program.calls:
-            edit = edits.get(call.place.node)
-            if edit is None and not any(o.source in changed for o in call.inputs):
-                continue
-            y = values_of(call, value)
-            try:
-                z = (edit or Edit("", call.op)).forward(y, value)
-            except FAILED:
-                return None
-            for name, array in zip(call.names, z, strict=False):
-                if name in value:
-                    value[name] = array
-                    changed.add(name)
+    for call in program.calls:
+        edit = edits.get(call.place.node)
+        if edit is None and not any(o.source in changed for o in call.inputs):
+            continue
+        z = computed(edit or call.op, values_of(call, value), value)
+        if not z:
+            return None
+        for name, array in zip(call.names, z, strict=False):
+            if name in value:
+                value[name] = array
+                changed.add(name)
     return value

@@ -10,8 +10,8 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call
-from .edits import Edit, changes_a_number, values_of
-from .replay import FAILED, replayed
+from .edits import Edit, changes_a_number, computed, values_of
+from .replay import replayed
 from .values import Partners, Program, Sorted
 
 __all__ = ["Side"]
@@ -178,11 +178,7 @@ class Side:
 
     def results(self, edit: Edit, y: Sequence[NDArray]) -> tuple[NDArray, ...]:
         """The results of a change; none where it has no first one for these numbers."""
-        try:
-            with np.errstate(all="ignore"):
-                z = edit.forward(y, self.value)
-        except FAILED:
-            return ()
+        z = computed(edit, y, self.value)
         return z if z and np.isfinite(z[0]).any() else ()
 
     def made_of(

@@ -18,7 +18,7 @@ from ...core.formulas.op import Movement
 from ...core.network.calls import Call
 from ...core.vocabulary.rearranging import Split
 from ..recording.recording import Recording
-from .edits import FAILED, values_of
+from .edits import computed, values_of
 from .unrolled import unrolled
 
 __all__ = ["Partners", "Program", "are_near", "nearness", "sorted_elements"]
@@ -140,21 +140,16 @@ def _in_float64(calls: Sequence[Call]) -> tuple[dict[str, NDArray], frozenset[st
     """
     value: dict[str, NDArray] = {}
     formats: set[str] = set()
-    with np.errstate(all="ignore"):
-        for call in calls:
-            try:
-                z = call.op.forward(*values_of(call, value))
-            except FAILED:
-                z = ()
-            each = z if isinstance(z, tuple) else (z,)
-            made = dict(zip(call.names, each, strict=False))
-            for name, own in zip(call.names, call.z, strict=False):
-                if name and own is not None and own.dtype.kind == "f":
-                    if name in made and _is_like(own, made[name]):
-                        value[name] = made[name]
-                    else:
-                        value[name] = own
-                        formats.add(call.precision)
+    for call in calls:
+        z = computed(call.op, values_of(call, value), value)
+        made = dict(zip(call.names, z, strict=False))
+        for name, own in zip(call.names, call.z, strict=False):
+            if name and own is not None and own.dtype.kind == "f":
+                if name in made and _is_like(own, made[name]):
+                    value[name] = made[name]
+                else:
+                    value[name] = own
+                    formats.add(call.precision)
     return value, frozenset(formats)
 
 
