@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons.aligning.positions import bases, is_table
-from gradparity.comparisons.aligning.replacements import replacements
+from gradparity.comparisons.aligning.causes.positions import bases, is_table
+from gradparity.comparisons.aligning.causes.replacements import replacements
 from gradparity.core.arithmetic.arrays import NDArray
 from gradparity.core.network.calls import Call, Operand, Place
 from gradparity.core.vocabulary.rearranging import Split

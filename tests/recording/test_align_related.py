@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import gradparity as gp
-from gradparity.comparisons.aligning.related import relation
-from gradparity.comparisons.aligning.roles import is_written, numbers_by_role
-from gradparity.comparisons.aligning.values import Program
+from gradparity.comparisons.aligning.causes.related import relation
+from gradparity.comparisons.aligning.causes.roles import is_written, numbers_by_role
+from gradparity.comparisons.aligning.programs.values import Program
 
 torch = pytest.importorskip("torch")
 

@@ -17,6 +17,8 @@ jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
 
+#: The function by which `transfer` sees whether safetensors is installed.
+FIND = "gradparity.comparisons.aligning.parameters.transfer.find_spec"
 rng = np.random.default_rng(0)
 X = rng.standard_normal((4, 6))
 
@@ -334,11 +336,11 @@ def test_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     if "safetensors" not in sys.modules:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("gradparity.comparisons.aligning.transfer.find_spec", lambda _: None)
+            patch.setattr(FIND, lambda _: None)
             with pytest.raises(ImportError, match="pip install safetensors"):
                 gp.transfer(path, mapping)
     stored = Stored()
-    monkeypatch.setattr("gradparity.comparisons.aligning.transfer.find_spec", lambda _: stored)
+    monkeypatch.setattr(FIND, lambda _: stored)
     for name in ("safetensors", "safetensors.torch", "safetensors.flax"):
         monkeypatch.setitem(sys.modules, name, stored.module(name))
     stored.save(module.state_dict(), str(path))

@@ -17,9 +17,9 @@ lecture/    formulas read off the code, and whole training runs side by side
 """
 
 from .aligning.align import align
-from .aligning.parameters import Match, ParameterMap, map_parameters
+from .aligning.parameters.mapping import Match, ParameterMap, map_parameters
+from .aligning.parameters.transfer import transfer
 from .aligning.steps import align_steps
-from .aligning.transfer import transfer
 from .atlas.probe import probe
 from .check.check import check
 from .check_op.own_op import OwnOp, check_op

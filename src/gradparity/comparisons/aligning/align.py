@@ -12,15 +12,15 @@ from ..recording.recording import Recording
 from ..report.records import ALIGNED, Run
 from ..report.report import Report
 from .answer import answer
-from .checked import check_recordings
-from .edits import Edit
+from .causes.search import Search, parted_of
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
-from .mapped import Mapped, parse_parameters
-from .parameters import ParameterMap
-from .search import Search, parted_of
-from .side import Side
+from .parameters.mapped import Mapped, parse_parameters
+from .parameters.mapping import ParameterMap
+from .programs.checked import check_recordings
+from .programs.edits import Edit
+from .programs.side import Side
+from .programs.values import Partners, Program, Sorted, nearness
 from .states import findings_on_states
-from .values import Partners, Program, Sorted, nearness
 
 __all__ = ["align"]
 

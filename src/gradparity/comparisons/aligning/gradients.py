@@ -14,8 +14,8 @@ from ...core.formulas.layers import Add
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call, Operand
 from .packed import partners_of_parts
-from .side import Side
-from .values import Partners, sorted_elements
+from .programs.side import Side
+from .programs.values import Partners, sorted_elements
 
 __all__ = [
     "Cut",

@@ -11,7 +11,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
 from ..recording.recording import Recording
-from .names import Names
+from .parameters.names import Names
 
 __all__ = ["LOSS", "Compared", "Made", "Training", "lockstep"]
 
@@ -29,7 +29,7 @@ Values = dict[str, NDArray]
 
 
 class Made(NamedTuple):
-    """What one step gave: the loss as the parameter "loss", and all others after it."""
+    """The results of one step: the loss, named "loss", and the parameters after the step."""
 
     loss: NDArray
     values: Values
@@ -128,7 +128,7 @@ class Compared:
         return [name for name in self.apart if not self.units(name) <= LOSSY]
 
     def units(self, name: str) -> float:
-        """How far it is apart, in roundings of its largest element."""
+        """The distance, in roundings of the largest element."""
         a, b = self.one[name], self.other[name]
         with np.errstate(all="ignore"):
             most = np.abs(_wide(a) - _wide(b)).max(initial=0.0)

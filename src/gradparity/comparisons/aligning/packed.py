@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from .values import Partners
+from .programs.values import Partners
 
 __all__ = ["partners_of_parts"]
 

@@ -16,8 +16,8 @@ from ..report.records import ALIGNED, Run, environment
 from ..report.report import Report
 from .align import align
 from .lockstep import LOSS, Compared, Training, lockstep
-from .names import Names
-from .parameters import ParameterMap
+from .parameters.mapping import ParameterMap
+from .parameters.names import Names
 
 __all__ = ["align_steps"]
 
@@ -191,7 +191,7 @@ class _Steps:
         return Report((*report.runs, *aligned.runs), (), {}, versions, aligned.graphs)
 
     def _cause(self, c: Compared, name: str) -> str:
-        """Why a loss or a parameter differs, if that is plain; how far it does otherwise."""
+        """The cause of a difference, if a simple one explains it; its size otherwise."""
         if name == LOSS:
             n = self._other_batch(c)
             if n:

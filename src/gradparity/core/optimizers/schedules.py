@@ -86,7 +86,7 @@ class Exponential(Schedule):
         _check_steps(self, "every")
 
     def powers(self, t: NDArray) -> NDArray:
-        """How often the factor is taken."""
+        """The number of times the factor has been applied."""
         return t / self.every
 
     def rates(self, t: NDArray, one: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What an equation is called, and where it is in the program of a user."""
+"""The name of an equation, and its place in the program of a user."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _(a: Operands) -> Mapped:
 
 
 def _coarse(dtype: Any) -> Coarse:
-    """What is kept in a format of 8 bits or fewer, to which XLA may round by way of float16."""
+    """The rounding to a format of 8 bits or fewer, which XLA may do by way of float16."""
     if not is_coarse(dtype):
         return Coarse()
     info = jnp.finfo(dtype)

@@ -138,7 +138,7 @@ class _AsGather:
 
 
 def _targets(a: Operands) -> Any:
-    """Where the updates of a scatter go, and which of them are in range."""
+    """The target of each update of a scatter, and whether it is in range."""
     y, _, x = a.ins
     d = _AsGather(a.params["dimension_numbers"])
     dropped = {*d.collapsed_slice_dims, *d.operand_batching_dims}

@@ -1,0 +1,69 @@
+"""Constants of a node in whose place the other program has other ones, and how they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.layers import Affine
+from ....core.network.calls import Call
+from ....core.vocabulary.contractions import MatMul
+from ..programs.edits import Edit, wide
+from ..programs.values import Program
+from .conventions import dropout_rate
+from .related import relation
+from .roles import role
+
+__all__ = ["constants"]
+
+#: The most arrays of the other program that are tried in the place of one.
+MANY = 48
+
+
+def constants(
+    call: Call, y: Sequence[NDArray], other: Program, roles: Mapping[str, Sequence[float]]
+) -> Iterator[Edit]:
+    """Yield a node with constants of the other program in the place of its own."""
+    known: dict[int, list[NDArray]] = {}
+    for there in other.calls:
+        for o in there.inputs:
+            if not o.source and o.array.size > 1:
+                known.setdefault(o.array.size, []).append(o.array)
+    for i, o in enumerate(call.inputs):
+        if o.source or not o.array.size:
+            continue
+        own = y[i]
+        if own.dtype.kind == "f" and (own == own.flat[0]).all():
+            for number in roles.get(role(call.op, i), ()):
+                if number != own.flat[0]:
+                    start = own.size > 1 and i == 0 and isinstance(call.op, MatMul | Affine)
+                    which = "initial state, a constant," if start else "number"
+                    said = f"its {which} is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
+                    yield Edit(said, call.op, {i: np.full(own.shape, number)})
+        for given in known.get(own.size, ())[:MANY] if own.size > 1 else ():
+            array = _in_layout(given, own.shape)
+            same = array.dtype.kind == own.dtype.kind
+            if same and not np.array_equal(array.ravel(), own.ravel()):
+                said = _difference(f"its constant {i + 1}", own, wide(array))
+                yield Edit(said, call.op, {i: wide(array).reshape(own.shape)})
+
+
+def _difference(name: str, own: NDArray, there: NDArray) -> str:
+    """The difference of two constants, in words."""
+    rates = dropout_rate(own), dropout_rate(there)
+    if rates[0] is not None and rates[1] is not None:
+        if abs(rates[0] - rates[1]) < 1e-6:
+            return f"dropout with the rate {rates[0]:.6g} has another mask {{there}}"
+        return f"dropout has the rate {rates[0]:.6g} {{here}} and {rates[1]:.6g} {{there}}"
+    how = relation(own, there)
+    return f"{name} is {how}" if how else f"{name} has other numbers {{there}}"
+
+
+def _in_layout(a: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """An array of the same numbers with channels in the place where a shape has them."""
+    if a.shape == shape or a.ndim != len(shape) or a.ndim < 3:
+        return a
+    moved = (np.moveaxis(a, -1, 1), np.moveaxis(a, 1, -1))
+    return next((b for b in moved if b.shape == shape), a)

@@ -1,0 +1,164 @@
+"""The search for the change of a node with which the most values of two programs pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import NamedTuple
+
+from ..programs.edits import Edit, general
+from ..programs.side import Side
+from .fitting import Fitting
+from .limits import other_limits
+from .orders import Orders
+from .rolls import other_rolls
+
+__all__ = ["Found", "Search", "parted_of"]
+
+#: The most changes of a node that are tried on the whole program.
+TRIED = 12
+#: How many of several nodes at which two programs part are looked before.
+FIRST = 3
+#: How many nodes, and changes of each, are tried as the first of two differences in a row.
+FEW, FEW_CAUSES = 2, 6
+#: How many nodes after those where two programs part are looked at.
+LATER = 8
+#: How many nodes without a partner are tried with a factor that only the loss shows.
+FAR = 24
+
+Nodes = tuple[list[str], list[str]]
+
+
+class Found(NamedTuple):
+    """A change of one program, the program with it, and how many values have no partner then.
+
+    The number is -1 if all that matters has one.
+    """
+
+    which: int
+    node: str
+    edit: Edit
+    made: Side
+    lost: int
+
+
+def parted_of(sides: tuple[Side, Side]) -> Nodes:
+    """The nodes of each of two programs at which it parts from the other one."""
+    one, other = sides
+    parted = one.parted(other), other.parted(one)
+    return [c.place.node for c in parted[0]], [c.place.node for c in parted[1]]
+
+
+class Search:
+    """The changes that may be the difference of two programs, where they part.
+
+    Attributes
+    ----------
+    sides, parted : the two programs, and the nodes of each at which it parts from the other one.
+    weak : the best change with which a value pairs, but nothing that is made of it.
+    """
+
+    def __init__(self, sides: tuple[Side, Side], parted: Nodes) -> None:
+        self.sides, self.parted = sides, parted
+        self.weak: Found | None = None
+
+    def found(self) -> Found | None:
+        """The likeliest change; None if none fits."""
+        best: Found | None = None
+        for where in ("gates", "at", "after", "before"):
+            found = self._best(where)
+            if found and (best is None or found.lost < best.lost):
+                best = found
+            if best and (best.lost < 0 or (best.edit.plain and where in ("gates", "at"))):
+                break
+        if best is None or (best.lost >= 0 and not best.edit.plain):
+            best = self._first_of_two(best) or best
+        if self.weak and (best is None or 0 <= self.weak.lost < best.lost):
+            best = self.weak
+        for where in ("two", "far"):
+            best = best or self._best(where)
+        return best
+
+    def _first_of_two(self, best: Found | None) -> Found | None:
+        """A change after which a second one, at the node where they part then, is plain.
+
+        Of two differences one after the other, such as a bias left out before another activation,
+        the first alone lets nothing pair that did not pair before.
+        """
+        least = best.lost if best else self._lost(*self.sides)
+        found: Found | None = None
+        for which, nodes in enumerate(self.parted):
+            side, other = self.sides[which], self.sides[1 - which]
+            for node in nodes[:FEW]:
+                for edit in islice(Fitting(side, other).at(side.nodes[node]), FEW_CAUSES):
+                    made = side.changed([node], edit)
+                    if made is None:
+                        continue
+                    sides = (made, other) if which == 0 else (other, made)
+                    then = Search(sides, parted_of(sides))._best("at")
+                    if then and then.edit.plain and then.lost < least:
+                        found, least = Found(which, node, edit, made, then.lost), then.lost
+                    if least < 0:
+                        return found
+        return found
+
+    def _best(self, where: str) -> Found | None:
+        """The change with which the most values pair: at the nodes, after or before them."""
+        least = self._lost(*self.sides)
+        best: Found | None = None
+        for which, nodes in enumerate(self.parted):
+            side, other = self.sides[which], self.sides[1 - which]
+            for some, edit in self._tried(side, other, nodes, where):
+                for nodes_with_it in _places(side, some, edit):
+                    made = side.changed(nodes_with_it, edit)
+                    constant = -1 if made is None else side.constants(made, other)
+                    if made is None or constant < 0:
+                        continue
+                    rest = made.parted(other) or other.parted(made)
+                    lost = self._lost(made, other) + constant if rest else -1
+                    if rest and not edit.plain:
+                        lost += side.copies(made, other)
+                    found = Found(which, some[0], edit, made, lost)
+                    if rest and lost < least and not side.heals(made, other, nodes_with_it):
+                        if edit.plain and lost < (self.weak.lost if self.weak else least):
+                            self.weak = found
+                        continue
+                    if lost < least:
+                        best, least = found, lost
+                    if lost < 0:
+                        return best
+        return best
+
+    def _tried(
+        self, side: Side, other: Side, nodes: list[str], where: str
+    ) -> Iterator[tuple[list[str], Edit]]:
+        """(nodes, change) that may be a cause, the first few of each node."""
+        fitting = Fitting(side, other)
+        if where == "after":  # a value before it would pair again if this one did
+            later = side.after(nodes, other)[:LATER], side.without_partner(other)[:LATER]
+            nodes = [node for node in dict.fromkeys(chain(*later)) if node not in nodes]
+        if where == "far":
+            nodes = side.without_partner(other)[:FAR]
+        for node in nodes[:FIRST] if where in ("before", "two") else nodes:
+            call = side.nodes[node]
+            if where == "gates":
+                yield from islice(Orders(side).of(call, other), TRIED)
+                yield from islice(other_rolls(side, call, other), TRIED)
+                yield from islice(other_limits(side, call, other), TRIED)
+            elif where == "before":
+                yield from (([at], edit) for at, edit in islice(fitting.before(call), TRIED))
+            else:
+                fits = {"two": fitting.two, "far": fitting.far}.get(where, fitting.at)
+                yield from (([node], edit) for edit in islice(fits(call), TRIED))
+
+    def _lost(self, one: Side, other: Side) -> int:
+        """Count the values without a partner."""
+        return len(one.lost(other)) + len(other.lost(one))
+
+
+def _places(side: Side, some: list[str], edit: Edit) -> list[list[str]]:
+    """The nodes of a change: those that are given, or all that repeat one."""
+    if len(some) > 1 or not general(edit):
+        return [some]
+    each = [some, side.repeated(some[0], alike=True), side.repeated(some[0])]
+    return [nodes for i, nodes in enumerate(each) if nodes not in each[:i]]

@@ -1,0 +1,1 @@
+"""Which parameters of two programs are the same, and how one is made of the other."""

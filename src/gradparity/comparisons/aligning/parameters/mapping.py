@@ -1,0 +1,347 @@
+"""Map the parameters of two recorded programs onto each other, with their layouts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain, combinations, permutations
+
+import numpy as np
+
+from ....core.arithmetic.arrays import NDArray
+from ...recording.recording import Recording
+from ..programs.checked import check_recordings
+from ..programs.values import Partners, Program, are_near
+from .leaves import Leaves
+from .unported import Corresponding, corresponding
+
+__all__ = ["Match", "ParameterMap", "index_of", "map_parameters"]
+
+#: The most arrays that one may be packed from, and the most of one kind that are tried together.
+PARTS, MOST = 4, 16
+#: The most layers or experts that are stacked in one array.
+STACKED = 128
+
+
+@dataclass(frozen=True)
+class Match:
+    """Parameters of two programs that are the same.
+
+    Attributes
+    ----------
+    one, other : their names; several where one program has them in one array.
+    layout : "same", "transposed", "axes (3, 2, 0, 1)" (those of `one`, in the order of `other`),
+        "reshaped", "packed along axis 0", "split along axis 0", "summed", or "other order".
+    proof : "values and gradients", "values", or "gradients", which are equal; or "replays": with
+        the numbers of the first program the second one computes the same values; or "shape and
+        name": a guess, behind the place where the programs part.
+    also : names of `other` that match as well, which nothing tells apart.
+    """
+
+    one: tuple[str, ...]
+    other: tuple[str, ...]
+    layout: str
+    proof: str
+    also: tuple[str, ...] = ()
+
+    def inverse(self) -> Match:
+        """The match from the second program to the first one."""
+        layout = self.layout
+        for a, b in (("split along", "packed along"), ("packed along", "split along")):
+            if self.layout.startswith(a):
+                layout = self.layout.replace(a, b)
+        found = re.fullmatch(r"axes \(([^)]*)\)(?:, mirrored along \(([^)]*)\))?", self.layout)
+        if found:
+            order, mirrored = _numbers(found[1]), _numbers(found[2] or "")
+            layout = f"axes {tuple(map(order.index, range(len(order))))}"
+            turned = tuple(sorted(map(order.index, mirrored)))
+            layout += f", mirrored along {turned}" if turned else ""
+        return Match(self.other, self.one, layout, self.proof, self.also)
+
+    def __str__(self) -> str:
+        also = f", or {', '.join(self.also)}" if self.also else ""
+        names = f"{' + '.join(self.one)} -> {' + '.join(self.other)}{also}"
+        return f"{names}: {self.layout} (by {self.proof})"
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(n) for n in text.split(",") if n.strip()]
+
+
+@dataclass(frozen=True)
+class ParameterMap:
+    """The parameters of two programs.
+
+    Attributes
+    ----------
+    matches : those that are the same.
+    only_one, only_other : names of those without a match.
+    unused : names of those whose gradient is zero, in either program.
+    sides : the parameters of either program.
+    is_proved : whether the second program computes the loss of the first one with the parameters
+        that match; True if numbers alone tell.
+    """
+
+    matches: tuple[Match, ...]
+    only_one: tuple[str, ...]
+    only_other: tuple[str, ...]
+    unused: tuple[str, ...]
+    sides: tuple[Leaves, Leaves] = field(repr=False, compare=False)
+    is_proved: bool = True
+
+    def inverse(self) -> ParameterMap:
+        """The map from the second program to the first one."""
+        return ParameterMap(
+            tuple(match.inverse() for match in self.matches),
+            self.only_other,
+            self.only_one,
+            self.unused,
+            self.sides[::-1],
+            self.is_proved,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether either program has a parameter more, or nothing tells some of them apart."""
+        left = self.only_one and self.only_other
+        return bool(left) or any(match.also for match in self.matches)
+
+    @property
+    def clear(self) -> int:
+        """The number of matches for which there is only one candidate."""
+        return sum(not match.also for match in self.matches)
+
+    def certain(self) -> dict[str, str]:
+        """Parameter of the second program -> the one of the first that has the same numbers."""
+        single = (m for m in self.matches if len(m.one) == len(m.other) == 1 and not m.also)
+        return {m.other[0]: m.one[0] for m in single if np.ptp(self.sides[0].value[m.one[0]])}
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        """The names in the other program of a parameter of the first one."""
+        for match in self.matches:
+            if name in match.one:
+                return match.other
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        lines = [str(match) for match in self.matches]
+        for what, names in (
+            ("only in the first program", self.only_one),
+            ("only in the second program", self.only_other),
+            ("with a gradient of zero", self.unused),
+        ):
+            lines += [f"{what}: {', '.join(names)}"] if names else []
+        if not self.is_proved:
+            lines += ["not proved: with these the second program computes another loss"]
+        return "\n".join(lines)
+
+
+def map_parameters(one: Recording, other: Recording) -> ParameterMap:
+    """Find which parameters and inputs of two recorded programs are the same, in which layout.
+
+    Parameters are matched by their values; equal values are told apart by the gradients, and
+    biases that the other program has as one by the gradients alone.  Weights that were not ported
+    yet are matched by what the programs compute with the same ones: both are replayed, and no value
+    needs to be equal.  Only what the loss was differentiated by is known.
+
+    Parameters
+    ----------
+    one, other : recorded with ``keep=True``, of the same inputs.
+
+    Raises
+    ------
+    TypeError : something else than two recordings.
+    ValueError : a recording has not ended, or has not kept its numbers.
+
+    >>> import gradparity as gp, torch
+    >>> w = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3).requires_grad_()
+    >>> v = w.detach().T.contiguous().requires_grad_()
+    >>> x = torch.ones(4, 2, dtype=torch.float64)
+    >>> one = gp.record(lambda w: torch.tanh(x @ w).sum(), w, keep=True)
+    >>> other = gp.record(lambda v: torch.tanh(x @ v.T).sum(), v, keep=True)
+    >>> [(match.layout, match.proof) for match in gp.map_parameters(one, other).matches]
+    [('transposed', 'values and gradients')]
+    """
+    check_recordings("map_parameters", one, other)
+    programs = Program.of(one), Program.of(other)
+    found = _by_numbers(*map(Leaves.of, programs))
+    if not found.is_open:
+        return found
+    computed = corresponding(*programs, found.certain())
+    mapping = _by_numbers(computed.one, computed.other)
+    if mapping.clear <= found.clear and not computed.is_proved:
+        return found
+    matches = tuple(replace(m, proof=_proof(m, computed)) for m in mapping.matches)
+    return replace(mapping, matches=matches, unused=found.unused, is_proved=computed.is_proved)
+
+
+def _proof(match: Match, computed: Corresponding) -> str:
+    return "shape and name" if computed.guessed.intersection(match.other) else "replays"
+
+
+def _by_numbers(first: Leaves, second: Leaves) -> ParameterMap:
+    """The map of parameters with equal numbers."""
+    near = max(first.near, second.near)
+    found: list[Match] = []
+    found += _single(first, second, near)
+    found += _packed(first, second, near, found)
+    found += [
+        Match(m.other, m.one, m.layout.replace("split", "packed"), m.proof)
+        for m in _packed(second, first, near, [Match(m.other, m.one, "", "") for m in found])
+    ]
+    found += _summed(first, second, near, found)
+    found += [
+        Match(m.other, m.one, m.layout, m.proof)
+        for m in _summed(second, first, near, [Match(m.other, m.one, "", "") for m in found])
+    ]
+    mine = {n for m in found for n in m.one}
+    theirs = {n for m in found for n in (*m.other, *m.also)}
+    silent = [n for side in (first, second) for n, g in side.gradient.items() if not np.any(g)]
+    return ParameterMap(
+        tuple(found),
+        tuple(n for n in first.names if n not in mine),
+        tuple(n for n in second.names if n not in theirs),
+        tuple(dict.fromkeys(silent)),
+        (first, second),
+    )
+
+
+def _single(one: Leaves, other: Leaves, near: float) -> Iterator[Match]:
+    """One parameter there for one here."""
+    pool = Partners(other.value, near)
+    for name, value in one.value.items():
+        names = pool.of(value)
+        found = [(n, *_layout(one, other, name, n, near)) for n in names]
+        told = [f for f in found if f[2] == "values and gradients"] or found
+        known = [f for f in told if f[1] != "other order"] or told
+        if not known:
+            continue
+        same = next((f for f in known if f[0] == name), known[0])
+        also = tuple(f[0] for f in known if f is not same)
+        yield Match((name,), (same[0],), same[1], same[2], also)
+
+
+def _layout(one: Leaves, other: Leaves, a: str, b: str, near: float) -> tuple[str, str]:
+    """The layout of one parameter in the other program, and the evidence."""
+    said = "other order"
+    for words, axes, mirrored in _arrangements(one.value[a].ndim):
+        if _lies(one.value[a], other.value[b], axes, mirrored, near):
+            same = one.value[a].shape == other.value[b].shape
+            said = words if words != "same" or same else "reshaped"
+            if _lies(one.gradient[a], other.gradient[b], axes, mirrored, near):
+                return said, "values and gradients"
+    if said == "other order" and Partners({b: other.gradient[b]}, near).of(one.gradient[a]):
+        return said, "values and gradients"
+    return said, "values"
+
+
+def _arrangements(n: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """(words, order of the axes, mirrored axes) of every layout, the plain ones first."""
+    if n > 5:
+        return
+    subsets = chain.from_iterable(combinations(range(n), k) for k in range(n + 1 if n > 2 else 1))
+    for mirrored in subsets:
+        for axes in permutations(range(n)):
+            plain = axes == tuple(range(n))
+            said = "same" if plain else "transposed" if n == 2 else f"axes {axes}"
+            said += f", mirrored along {mirrored}" if mirrored else ""
+            yield said, axes, mirrored
+
+
+def index_of(value: NDArray, other: NDArray, gradients: tuple[NDArray, NDArray], near: float
+             ) -> NDArray | None:  # fmt: skip
+    """For every element of `other` which element of `value`, counted flat, it is.
+
+    None if that cannot be told, as of equal elements in no regular order.
+    """
+    for a, b, turned in ((value, other, False), (other, value, True)):
+        index = np.arange(a.size).reshape(a.shape)
+        first: NDArray | None = None
+        for _, axes, mirrored in _arrangements(a.ndim):
+            if not _lies(a, b, axes, mirrored, near):
+                continue
+            flipped = np.flip(index, mirrored) if mirrored else index
+            found = np.transpose(flipped, axes).reshape(b.shape)
+            if first is None:
+                first = found
+            if _lies(*(gradients[::-1] if turned else gradients), axes, mirrored, near):
+                first = found
+                break
+        if first is not None:
+            return _inverse(first, other.shape) if turned else first
+    mine, theirs = np.argsort(value, axis=None), np.argsort(other, axis=None)
+    ascending = value.ravel()[mine]
+    if not np.array_equal(ascending, other.ravel()[theirs]) or not (np.diff(ascending) > 0).all():
+        return None
+    order = np.empty(other.size, np.intp)
+    order[theirs] = mine
+    return order.reshape(other.shape)
+
+
+def _inverse(index: NDArray, shape: tuple[int, ...]) -> NDArray:
+    """The other way round: for every element of an array of this shape its place in `index`."""
+    order = np.empty(index.size, np.intp)
+    order[index.ravel()] = np.arange(index.size)
+    return order.reshape(shape)
+
+
+def _lies(a: NDArray, b: NDArray, axes: tuple[int, ...], mirrored: tuple[int, ...], near: float
+          ) -> bool:  # fmt: skip
+    moved = np.transpose(np.flip(a, mirrored) if mirrored else a, axes).ravel()
+    return are_near(moved, b.ravel(), near)
+
+
+def _packed(one: Leaves, other: Leaves, near: float, found: list[Match]) -> list[Match]:
+    """One parameter here that the other program has in parts."""
+    mine = {n for m in found for n in m.one}
+    theirs = {n for m in found for n in (*m.other, *m.also)}
+    free = {n: a for n, a in other.value.items() if n not in theirs}
+    matches = []
+    for name, value in one.value.items():
+        if name in mine:
+            continue
+        tried = [(axis, k) for axis in range(value.ndim) for k in range(2, PARTS + 1)]
+        if value.ndim > 1 and PARTS < value.shape[0] <= STACKED:
+            tried.append((0, value.shape[0]))
+        for axis, parts in tried:
+            if value.shape[axis] % parts:
+                continue
+            slices = np.split(value, parts, axis)
+            pool = Partners(free, near)
+            gradients = np.split(one.gradient[name], parts, axis)
+            names: list[str] = []
+            for a, g in zip(slices, gradients, strict=True):
+                fit = [n for n in pool.of(a) if n not in names]
+                told = [n for n in fit if Partners({n: other.gradient[n]}, near).of(g)]
+                names += (told or fit)[:1]
+            if len(names) == parts:
+                proved = all(
+                    Partners({n: other.gradient[n]}, near).of(g)
+                    for n, g in zip(names, gradients, strict=True)
+                )
+                proof = "values and gradients" if proved else "values"
+                matches.append(Match((name,), tuple(names), f"split along axis {axis}", proof))
+                break
+    return matches
+
+
+def _summed(one: Leaves, other: Leaves, near: float, found: list[Match]) -> list[Match]:
+    """Parameters here that the other program has as their sum: they have the same gradient."""
+    mine = {n for m in found for n in m.one}
+    theirs = {n for m in found for n in (*m.other, *m.also)}
+    left: Mapping[str, NDArray] = {n: g for n, g in one.gradient.items() if n not in mine}
+    matches = []
+    for name, value in other.value.items():
+        if name in theirs:
+            continue
+        gradient = other.gradient[name]
+        same = [
+            n for n, g in left.items() if np.any(g) and are_near(g.ravel(), gradient.ravel(), near)
+        ]
+        for some in combinations(same[:MOST], 2):
+            total = one.value[some[0]].ravel() + one.value[some[1]].ravel()
+            if are_near(total, value.ravel(), near):
+                matches.append(Match(some, (name,), "summed", "values and gradients"))
+                break
+    return matches

@@ -1,0 +1,1 @@
+"""Recorded programs: their values, computed anew, and changes of their nodes."""

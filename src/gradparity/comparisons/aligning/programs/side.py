@@ -1,0 +1,265 @@
+"""One of two programs that are compared, and where it parts from the other one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.op import Movement
+from ....core.network.calls import Call
+from .edits import Edit, changes_a_number, computed, values_of
+from .replay import replayed
+from .values import Partners, Program, Sorted
+
+__all__ = ["Side"]
+
+#: The fewest elements that pair by chance with no other number.
+SEVERAL = 8
+
+
+class Side:
+    """A program with the changes made to it so far, and what each value is then.
+
+    Attributes
+    ----------
+    program : as it was recorded.
+    edits : by node.
+    value : name -> numbers, with these changes.
+    near : how near two values are that are the same.
+    """
+
+    def __init__(self, program: Program, near: float, known: Sorted) -> None:
+        self.program, self.near, self.known = program, near, known
+        self.edits: dict[str, Edit] = {}
+        self.value: Mapping[str, NDArray] = program.value
+        self.nodes = {call.place.node: call for call in program.calls}
+        self._partners: Partners | None = None
+        self._lost: tuple[Side, dict[str, Call]] | None = None
+
+    def near_recorded(self, other: Side) -> float:
+        """The tolerance for equal recorded numbers, such as gradients."""
+        return max(self.program.near, other.program.near, self.near)
+
+    def changed(self, nodes: Sequence[str], edit: Edit) -> Side | None:
+        """The program with one more change, at nodes.
+
+        None if something has no value then, or a loss is not a number any more.
+        """
+        made = Side(self.program, self.near, self.known)
+        made.edits = {**self.edits, **{node: edit.each.get(node, edit) for node in nodes}}
+        value = replayed(self.program, made.edits)
+        if value is None or any(value[name].size != 1 for name in self.program.losses):
+            return None
+        made.value = value
+        return made
+
+    def constants(self, made: Side, other: Side) -> int:
+        """Count the values that pair only because a change makes them constant.
+
+        -1 if no others do: a constant pairs with any other constant.
+        """
+        new = self.lost(other).keys() - made.lost(other).keys()
+        constant = [n for n in new if _is_constant(made.value[n])]
+        return -1 if constant and len(constant) == len(new) else len(constant)
+
+    def copies(self, made: Side, other: Side) -> int:
+        """Count the values that pair only because a change makes them equal to others.
+
+        A node left out gives back an input, whose partner says nothing about the change.
+        """
+        new = self.lost(other).keys() - made.lost(other).keys()
+        return sum(bool(self.partners.of(made.value[name])) for name in new)
+
+    def repeated(self, node: str, alike: bool = False) -> list[str]:
+        """The nodes that a line of the user's code made with the same op, such as in a loop.
+
+        Only those with the same parameters if `alike`, such as of one of several layers.
+        """
+        place, op = self.nodes[node].place, self.nodes[node].op
+        if not place.source or node in self.edits:
+            return [node]
+        return [
+            name
+            for name, call in self.nodes.items()
+            if call.place.source == place.source and call.place.module == place.module
+            if type(call.op) is type(op) and call.op == op and name not in self.edits
+            if _base(name) == _base(node)
+            if not alike or self._parameters(name) == self._parameters(node)
+        ]
+
+    def _parameters(self, node: str) -> list[str]:
+        sources = [o.source for o in self.nodes[node].inputs]
+        return [s for s in sources if s in self.program.layouts]
+
+    @property
+    def partners(self) -> Partners:
+        """The values of this program, to find those of the other among them."""
+        if self._partners is None:
+            constants = {
+                f"constant of {call.place.node}": o.array
+                for call in self.program.calls
+                for o in call.inputs
+                if not o.source and o.array.dtype.kind == "f" and o.array.size > 1
+            }
+            each = {**constants, **self.program.leaves, **self.value}
+            self._partners = Partners(each, self.near, self.known)
+        return self._partners
+
+    def lost(self, other: Side) -> dict[str, Call]:
+        """The values without a partner in the other program, with the calls that gave them."""
+        if self._lost is None or self._lost[0] is not other:
+            found = {
+                name: call
+                for call in self.program.calls
+                for name in self.program.gives(call)
+                if not self._ends(name, self.value[name], other)
+                or not other.partners.of(self.value[name])
+            }
+            self._lost = other, found
+        return self._lost[1]
+
+    def loss_pairs(self, call: Call, edit: Edit, other: Side) -> bool:
+        """Whether the losses are those of the other program with a change."""
+        made, losses = self.changed([call.place.node], edit), self.program.losses
+        there = Partners({n: other.value[n] for n in other.program.losses}, self.near)
+        return made is not None and bool(losses) and all(there.of(made.value[n]) for n in losses)
+
+    def _ends(self, name: str, z: NDArray, other: Side) -> bool:
+        """Whether a loss is one of the other program: a value on the way to it is none."""
+        there = {n: other.value[n] for n in other.program.losses}
+        told = name in self.program.losses and there
+        return not told or bool(Partners(there, self.near).of(z))
+
+    def without_partner(self, other: Side) -> list[str]:
+        """The nodes that give a value without a partner, in the order in which they ran."""
+        calls = (call for call in self.lost(other).values() if not self.is_layout(call))
+        return list(dict.fromkeys(call.place.node for call in calls))
+
+    def after(self, nodes: Sequence[str], other: Side) -> list[str]:
+        """The nodes without a partner that take what these give, and what those give."""
+        near, lost = list(nodes), set(self.without_partner(other))
+        found: dict[str, None] = {}
+        while near:
+            given = [n for node in near for n in self.nodes[node].names]
+            near = [u for n in given for u in self.program.users.get(n, ())]
+            near = [u for u in dict.fromkeys(near) if u not in found and u in lost]
+            found.update(dict.fromkeys(near))
+        return list(found)
+
+    def parted(self, other: Side) -> list[Call]:
+        """The calls at which this program parts from the other one, the earliest first."""
+        lost = self.lost(other)
+        healed: dict[str, bool] = {}
+        for call in reversed(self.program.calls):
+            for name in self.program.gives(call):
+                users = self.program.users.get(name, ())
+                after = [g for u in users for g in self.program.gives(self.nodes[u])]
+                ends = not users and name not in self.program.losses
+                healed[name] = ends or (
+                    bool(after) and all(g not in lost or healed.get(g, False) for g in after)
+                )
+        found: dict[str, Call] = {}
+        for name, call in lost.items():
+            before = [o.source for o in call.inputs if o.source]
+            explained = any(
+                b in lost and not healed[b] and not self.is_layout(lost[b]) for b in before
+            )
+            if not explained and not healed[name] and not self.is_layout(call):
+                found.setdefault(call.place.node, call)
+        return list(found.values())
+
+    def first(self, edit: Edit, y: Sequence[NDArray]) -> NDArray | None:
+        """The first result of a change; None where it has none for these numbers."""
+        z = self.results(edit, y)
+        return z[0] if z else None
+
+    def results(self, edit: Edit, y: Sequence[NDArray]) -> tuple[NDArray, ...]:
+        """The results of a change; none where it has no first one for these numbers."""
+        z = computed(edit, y, self.value)
+        return z if z and np.isfinite(z[0]).any() else ()
+
+    def made_of(
+        self,
+        changed: Mapping[str, NDArray],
+        between: Sequence[Call],
+        last: Call,
+        every: bool = False,
+    ) -> NDArray | None:
+        """The first value of a call, where earlier ones have other values.
+
+        Of a node between with several results only the first goes on, or all if `every`.
+        """
+        value = dict(changed)
+        for c in between:
+            if set(c.names) & value.keys() or not any(o.source in value for o in c.inputs):
+                continue
+            z = self.results(Edit("", c.op), values_of(c, {**self.value, **value}))
+            if not z:
+                return None
+            names = c.names if every else c.names[:1]
+            value.update((n, a) for n, a in zip(names, z, strict=False) if n)
+        return value.get(last.names[0])
+
+    def pairs(self, name: str, z: NDArray, other: Side, through: int = 0) -> bool:
+        """Whether a value has a partner, or what is made of it.
+
+        Movements are passed, and so many other ops.
+        """
+        told = z.size > 1 or name in self.program.losses
+        if told and other.partners.of(z) and self._ends(name, z, other):
+            return True
+        for node in self.program.users.get(name, ()):
+            user = self.nodes[node]
+            own = values_of(user, self.value)
+            y = tuple(z if o.source == name else a for o, a in zip(user.inputs, own, strict=True))
+            made = self.first(Edit("", user.op), y)
+            if made is None or (made.size < 2 and user.names[0] not in self.program.losses):
+                continue
+            moves = isinstance(user.op, Movement)
+            if not moves and other.partners.of(made) and self._ends(user.names[0], made, other):
+                return True
+            more = through if moves else through - 1
+            if more >= 0 and self.pairs(user.names[0], made, other, more):
+                return True
+        return False
+
+    def heals(self, made: Side, other: Side, nodes: Sequence[str]) -> bool:
+        """Whether a change at nodes lets something pair that is made of these too, if it can.
+
+        Another number of an op says enough by the value of the op alone.
+        """
+        first = self.nodes[nodes[0]]
+        if changes_a_number(made.edits[nodes[0]], first.op) and _size_of(first) >= SEVERAL:
+            return True
+        reached: set[str] = {g for node in nodes for g in self.nodes[node].names}
+        after: dict[str, None] = {}
+        for call in self.program.calls:
+            if call.place.node not in nodes and any(o.source in reached for o in call.inputs):
+                reached |= set(call.names)
+                if not isinstance(call.op, Movement):
+                    after.update(dict.fromkeys(call.names))
+        before, left = self.lost(other), made.lost(other)
+        waiting = [name for name in after if name in before]
+        return not waiting or any(name not in left for name in waiting)
+
+    def is_layout(self, call: Call) -> bool:
+        """Whether it only rearranges parameters, which the other program may hold in any layout."""
+        return all(name in self.program.layouts for name in call.names)
+
+
+def _size_of(call: Call) -> int:
+    """The number of elements of the largest result of a call."""
+    return max((z.size for z in call.z if z is not None), default=0)
+
+
+def _base(node: str) -> str:
+    """The name of a node without its number and step."""
+    return re.sub(r"_\d+(\.step[\d_]+)?$", r"", node) if ".step" not in node else node.split(".")[0]
+
+
+def _is_constant(a: NDArray) -> bool:
+    """Whether all elements of an array of several are the same."""
+    return a.size > 1 and bool((a == a.flat[0]).all())

@@ -1,0 +1,242 @@
+"""The values of a recording by name, and which of two recordings are the same numbers.
+
+Every value is computed anew in float64, so that the formats and kernels of two frameworks make no
+difference.  Two values are the same if their sorted elements are: no transposition, layout or
+reshape changes these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.op import Movement
+from ....core.network.calls import Call
+from ....core.vocabulary.rearranging import Split
+from ...recording.recording import Recording
+from .edits import computed, values_of
+from .unrolled import unrolled
+
+__all__ = ["Partners", "Program", "are_near", "nearness", "sorted_elements"]
+
+#: Recorded values are the same if they differ by less than this, relative to the largest element.
+NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
+#: Values computed in float64 are, where a number as programs write it is rounded to a format.
+ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
+#: A value computed in float64 may be this far from the recorded one, relative to the largest.
+REPLAYED = 0.1
+
+
+def sorted_elements(a: NDArray) -> NDArray:
+    """The elements in ascending order: what no rearrangement changes."""
+    found: NDArray = np.sort(np.asarray(a, np.float64), axis=None)
+    return found
+
+
+def are_near(a: NDArray, b: NDArray, near: float) -> bool:
+    """Whether two arrays of one shape are the same within a tolerance, in their order."""
+    size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
+    return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= near * size)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The values of a recorded program.
+
+    Attributes
+    ----------
+    recording : it.
+    calls : in the order in which they ran, with a name for what they gave.
+    value : name -> numbers, of all that calls gave; in float64, or as recorded.
+    formats : the number formats of those as recorded.
+    users : name -> the nodes that take it.
+    leaves : name -> numbers, of the parameters and inputs with a gradient.
+    losses : the names of what the program was differentiated from.
+    """
+
+    recording: Recording
+    calls: tuple[Call, ...]
+    value: Mapping[str, NDArray]
+    formats: frozenset[str]
+    users: Mapping[str, tuple[str, ...]]
+    leaves: Mapping[str, NDArray]
+    losses: tuple[str, ...]
+
+    @classmethod
+    def of(cls, recording: Recording) -> Program:
+        """The program of a recording that has kept its numbers."""
+        calls = unrolled(recording)
+        value, formats = _in_float64(calls)
+        users: dict[str, tuple[str, ...]] = {}
+        for call in calls:
+            for o in call.inputs:
+                if o.source:
+                    users[o.source] = (*users.get(o.source, ()), call.place.node)
+        leaves = {
+            o.source: o.array for call in calls for o in call.inputs if o.source in recording.leaves
+        }
+        ends = [
+            name
+            for call in calls
+            for name, dz in zip(call.names, call.dz, strict=False)
+            if name in value and value[name].size == 1 and name not in users and dz is not None
+        ]
+        return cls(recording, calls, value, formats, users, leaves, tuple(ends))
+
+    def gives(self, call: Call) -> Iterator[str]:
+        """The names of what a call gave."""
+        return (name for name in call.names if name in self.value)
+
+    @cached_property
+    def layouts(self) -> Mapping[str, str]:
+        """The parameters, and what is one of them in another layout or a part of it: its name."""
+        found = {name: name for name in self.leaves}
+        for call in self.calls:
+            sources = [o.source for o in call.inputs if o.source]
+            if isinstance(call.op, Movement | Split) and all(s in found for s in sources):
+                found.update(dict.fromkeys(call.names, "+".join(found[s] for s in sources)))
+        return found
+
+    @property
+    def near(self) -> float:
+        """The tolerance for equal numbers that were recorded, at this program's precision."""
+        kinds = {call.precision for call in self.calls}
+        return max((NEAR.get(kind, COARSE) for kind in kinds), default=NEAR["float64"])
+
+    @cached_property
+    def constants(self) -> Mapping[bytes, NDArray]:
+        """The floats that calls take and that are no values, by their bits."""
+        return {
+            o.array.tobytes(): o.array
+            for call in self.calls
+            for o in call.inputs
+            if not o.source and o.array.dtype.kind == "f"
+        }
+
+
+def nearness(one: Program, other: Program) -> float:
+    """The tolerance for equal values of two programs, computed in float64.
+
+    A constant that both have makes no difference.  One that a program has alone may be another's
+    rounded to its format, and an array may be made of such: a table of angles, for example.
+    """
+    near = [NEAR.get(kind, COARSE) for kind in one.formats | other.formats]
+    constants = {**one.constants, **other.constants}
+    for key in one.constants.keys() ^ other.constants.keys():
+        array = constants[key]
+        table, coarse = (NEAR, COARSE) if array.size > 1 else (ROUNDED, ROUNDED_COARSE)
+        near.append(table.get(array.dtype.name, coarse))
+    return max(near, default=NEAR["float64"])
+
+
+def _in_float64(calls: Sequence[Call]) -> tuple[dict[str, NDArray], frozenset[str]]:
+    """The values of calls computed in float64, and the formats of those kept as recorded.
+
+    That is where no formula is known, or where the value jumps, as that of a rounding.
+    """
+    value: dict[str, NDArray] = {}
+    formats: set[str] = set()
+    for call in calls:
+        z = computed(call.op, values_of(call, value), value)
+        made = dict(zip(call.names, z, strict=False))
+        for name, own in zip(call.names, call.z, strict=False):
+            if name and own is not None and own.dtype.kind == "f":
+                if name in made and _is_like(own, made[name]):
+                    value[name] = made[name]
+                else:
+                    value[name] = own
+                    formats.add(call.precision)
+    return value, frozenset(formats)
+
+
+def _is_like(own: NDArray, made: NDArray) -> bool:
+    """Whether a value is the recorded one but for rounding."""
+    finite = np.isfinite(own)
+    return np.array_equal(finite, np.isfinite(made)) and are_near(
+        np.where(finite, own, 0.0), np.where(finite, made, 0.0), REPLAYED
+    )
+
+
+class Sorted:
+    """The sorted elements of arrays that are often asked for, sorted once."""
+
+    def __init__(self, *values: Mapping[str, NDArray]) -> None:
+        self._kept = {id(a): a for value in values for a in value.values()}
+        self._found: dict[int, NDArray] = {}
+
+    def of(self, a: NDArray) -> NDArray:
+        """The elements of an array in ascending order."""
+        if self._kept.get(id(a)) is not a:
+            return sorted_elements(a)
+        if id(a) not in self._found:
+            self._found[id(a)] = sorted_elements(a)
+        return self._found[id(a)]
+
+
+class Partners:
+    """The values of one program, to find those of another among them."""
+
+    def __init__(
+        self, value: Mapping[str, NDArray], near: float, known: Sorted | None = None
+    ) -> None:
+        self.near, self.known = near, known or Sorted()
+        self._by_size: dict[int, list[tuple[str, NDArray]]] = {}
+        for name, array in value.items():
+            self._by_size.setdefault(array.size, []).append((name, array))
+        self._ordered: dict[int, _Ordered] = {}
+
+    def of(self, array: NDArray) -> list[str]:
+        """The names of the values that have the same elements."""
+        each = self._by_size.get(array.size, [])
+        if not each:
+            return []
+        if array.size not in self._ordered:
+            found = [(name, self.known.of(other)) for name, other in each]
+            self._ordered[array.size] = _Ordered(found)
+        own = self.known.of(array)
+        candidates = self._ordered[array.size].near(own, self.near)
+        return [name for name, other in candidates if _same(own, other, self.near)]
+
+
+class _Ordered:
+    """Sorted arrays of one size in the order of their smallest elements.
+
+    A value with many others of its size, such as one of a step of many, is so compared with few.
+    """
+
+    def __init__(self, each: list[tuple[str, NDArray]]) -> None:
+        self.each = each
+        first = np.array([a[0] if a.size else 0.0 for _, a in each])
+        self.finite = np.flatnonzero(np.isfinite(first))
+        self.finite = self.finite[np.argsort(first[self.finite], kind="stable")]
+        self.first = first[self.finite]
+
+    def near(self, a: NDArray, near: float) -> list[tuple[str, NDArray]]:
+        """Those of which the smallest element is near that of `a`, in the order given."""
+        if not a.size or not np.isfinite(a[0]):
+            return self.each
+        finite = a[np.isfinite(a)]
+        within = 2 * near * max(abs(finite[0]), abs(finite[-1]))
+        low = np.searchsorted(self.first, a[0] - within, "left")
+        high = np.searchsorted(self.first, a[0] + within, "right")
+        return [self.each[i] for i in sorted(self.finite[low:high])]
+
+
+def _same(a: NDArray, b: NDArray, near: float) -> bool:
+    finite = np.isfinite(a)
+    if not np.array_equal(finite, np.isfinite(b)):
+        return False
+    if not finite.all():
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+            return False
+        a, b = a[finite], b[finite]
+    if not a.size:
+        return True
+    size = max(abs(a[0]), abs(a[-1]), abs(b[0]), abs(b[-1]))
+    if abs(a[0] - b[0]) > near * size or abs(a[-1] - b[-1]) > near * size:
+        return False
+    return bool(np.abs(a - b).max(initial=0.0) <= near * size)
