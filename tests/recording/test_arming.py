@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gradparity.comparisons import Recording
-from gradparity.comparisons.recording.arming import Arming, new_recording
+from gradparity.comparisons.recording.arming import Arming
 
 torch = pytest.importorskip("torch")
 
@@ -25,7 +25,7 @@ class Armed:
         self, step: int = 1, kind: type[Recording] | None = None, together: int = 1
     ) -> Arming:
         def new() -> Recording:
-            return new_recording("step") if kind is None else kind("step", "torch", {})
+            return (kind or Recording)("step")
 
         arming = Arming(new, self.judged.append, step, together)
         self.armings.append(arming)

@@ -13,6 +13,7 @@ import gradparity as gp
 jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
+from jax.ad_checkpoint import checkpoint_name  # noqa: E402
 
 RNG = np.random.default_rng(0)
 W, X = RNG.standard_normal((4, 4)), RNG.standard_normal((3, 4))
@@ -106,6 +107,23 @@ def scans_in_branches_in_a_scan(w: Any, x: Any) -> Any:
 @program
 def checkpointed(w: Any, x: Any) -> Any:
     return jax.checkpoint(lambda w: jnp.tanh(x @ w).sum())(w)
+
+
+@program
+def checkpointed_but_for_products(w: Any, x: Any) -> Any:
+    f = jax.checkpoint(
+        lambda w: jnp.tanh(jnp.sin(x @ w) @ w).sum(), policy=jax.checkpoint_policies.dots_saveable
+    )
+    return f(w)
+
+
+@program
+def checkpointed_but_for_a_name(w: Any, x: Any) -> Any:
+    f = jax.checkpoint(
+        lambda w: jnp.tanh(checkpoint_name(jnp.sin(x @ w), "kept")).sum(),
+        policy=jax.checkpoint_policies.save_only_these_names("kept"),
+    )
+    return f(w)
 
 
 @program

@@ -158,14 +158,14 @@ class Watch:
             )
 
     def _follow(self, kind: Callable[..., Arming | Differentiated], framework: str) -> None:
-        from ..comparisons.recording.arming import new_recording
+        from ..comparisons.recording.recording import Recording
 
         if self.verdict is not None:
             return
         name = self.name + (f", step {self.step}" if self.step > 1 else "")
 
         def new() -> Recording:
-            return new_recording(name, framework, progress=self._progress, **self.settings)
+            return Recording(name, framework, progress=self._progress, **self.settings)
 
         arming: Arming | Differentiated
         arming = kind(new, lambda recording: self._judged(recording, arming), self.step)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from importlib import import_module
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -15,16 +14,10 @@ from ...core.network.calls import Call, Listener, Place, Sum, Unjudged
 from ...core.optimizers.update import ChangedGradient, Clipping, Update
 from .recording import Recording
 
-__all__ = ["Arming", "new_recording"]
+__all__ = ["Arming"]
 
 #: The functions of `torch.autograd` that every backward pass of the user's code goes through.
 PASSES = ("backward", "grad")
-
-
-def new_recording(name: str, framework: str = "torch", **options: Any) -> Recording:
-    """An empty recording of a program; `options` are those of `Recording`."""
-    module = import_module(framework)
-    return Recording(name, framework, {framework: module.__version__}, **options)
 
 
 class _Switch(Listener):

@@ -15,8 +15,8 @@ from ..findings.finding import Finding, Verdict
 from ..report.graph import Graph
 from ..report.records import Run, environment
 from ..report.report import Report
-from .arming import new_recording
 from .functions import is_not_finite_at_kink
+from .recording import Recording
 
 __all__ = ["check_function"]
 
@@ -156,7 +156,7 @@ class _Check:
         """The number of outputs, and the run; None if the function refuses the setting."""
         from ...adapters.torch.record.settings import RefusedError, apply
 
-        recording = new_recording(setting.name, allow=self.allow, strict=self.strict)
+        recording = Recording(setting.name, allow=self.allow, strict=self.strict)
         try:
             applied = apply(self.f, self.examples, dtype, setting, recording)
             recording.finish()

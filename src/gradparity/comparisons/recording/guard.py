@@ -13,7 +13,6 @@ from ...core.arithmetic.received import check_flag, check_text, received
 from ..explain.allowed import parse_allowed
 from ..report.diagnosis import diagnosis
 from ..report.report import Report
-from .arming import new_recording
 from .record import record, require_torch
 from .recording import Recording
 from .thinned import check_sample
@@ -159,7 +158,7 @@ class Guard:
         from ...adapters.torch.record.observer import observing
 
         name = f"{self.name} {self.steps}"
-        recording = new_recording(name, allow=self.allow, strict=self.strict, sample=self.sample)
+        recording = Recording(name, allow=self.allow, strict=self.strict, sample=self.sample)
         self._observer = self._stack.enter_context(observing(recording))
         self._recording = recording
 

@@ -12,7 +12,6 @@ import numpy as np
 from ...core.arithmetic.received import check_flag, check_text, received
 from ..explain.allowed import parse_allowed
 from ..running.progress import Progress, silent
-from .arming import new_recording
 from .converted import converted, in_format, parse_format
 from .recording import Recording
 from .thinned import check_sample
@@ -184,7 +183,7 @@ def _of_jax(
     from ...adapters.jax.record.recorder import observe
 
     check_call(f, args, argnums, has_aux)
-    recording = new_recording(name, "jax", **settings)
+    recording = Recording(name, "jax", **settings)
     observe(recording, f, args, argnums, has_aux, taps=taps)
     recording.finish()
     return recording
@@ -277,7 +276,7 @@ def _watching(
     require_torch("record")
     from ...adapters.torch.record.observer import observing
 
-    recording = new_recording(name, **settings)
+    recording = Recording(name, **settings)
     with observing(recording, leaves, args):
         yield recording
     recording.finish()

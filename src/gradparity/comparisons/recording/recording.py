@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 
 from ...core.network.calls import Call, Listener, NoFormula, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
@@ -60,8 +61,7 @@ class Recording(Listener):
     def __init__(
         self,
         name: str,
-        framework: str,
-        versions: dict[str, str],
+        framework: str = "torch",
         *,
         allow: Sequence[str] = (),
         strict: bool = False,
@@ -69,7 +69,8 @@ class Recording(Listener):
         sample: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.name, self.framework, self.versions = name, framework, versions
+        self.name, self.framework = name, framework
+        self.versions = {framework: import_module(framework).__version__}
         self.allow, self.strict, self.keep = tuple(allow), strict, keep
         self.sample = sample
         self._steps = Steps(progress)
