@@ -120,7 +120,7 @@ def test_other_numbers_by_design_are_not_accused() -> None:
     one = gp.record(lambda w: torch.tanh(x * w.exp()).sum(), w.requires_grad_(), keep=True)
     scale = jnp.exp(jnp.asarray(w.detach().numpy()))
     other = gp.record(lambda s: jnp.tanh(X * s["s"]).sum(), {"s": scale}, keep=True)
-    plain, mapped = gp.align(one, other), gp.align(one, other, parameters={"input_1": "s"})
+    plain, mapped = gp.align(one, other), gp.align(one, other, parameters={"arg0": "s"})
     assert wrong(plain) == wrong(mapped)
 
 

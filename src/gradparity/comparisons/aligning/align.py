@@ -13,7 +13,9 @@ from ..report.records import ALIGNED, Run
 from ..report.report import Report
 from .answer import answer
 from .causes.search import Search, parted_of
+from .counterpart import counterpart
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
+from .inputs import other_inputs, parse_inputs
 from .parameters.mapped import Mapped, parse_parameters
 from .parameters.mapping import ParameterMap
 from .programs.checked import check_recordings
@@ -33,6 +35,7 @@ def align(
     one: Recording,
     other: Recording,
     *,
+    inputs: Mapping[str, str] | None = None,
     parameters: ParameterMap | Mapping[str, str | Sequence[str]] | None = None,
 ) -> Report:
     """Compare two recorded programs: PyTorch and JAX, a model and its port, before and after.
@@ -47,6 +50,9 @@ def align(
     ----------
     one, other : recorded with ``keep=True``, of the same numbers, in float64 for the sharpest
         answer.
+    inputs : which inputs of `other` those of `one` are, name -> name: also arguments without a
+        gradient, such as "arg1" or "arg1.mask".  Without it inputs are paired by their numbers.
+        One that holds other numbers in the other program is told first, and corrected.
     parameters : which parameters of `other` those of `one` are: a map of `map_parameters`, or name
         -> name or names.  Their gradients are then compared with each other alone; without a map
         any gradient of the same numbers is a partner.
@@ -74,9 +80,10 @@ def align(
     """
     check_recordings("align", one, other)
     programs = Program.of(one), Program.of(other)
-    mapped = parse_parameters(parameters, *programs)
+    named = parse_inputs(inputs, *programs)
+    mapped = {**_with_gradients(named, *programs), **parse_parameters(parameters, *programs)}
     reports = [one.report(), other.report()]
-    alignment = _Alignment(*programs, mapped)
+    alignment = _Alignment(*programs, mapped, named)
     findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
     about = answer(one, other, findings)
@@ -94,12 +101,25 @@ def _named(run: Run, which: str) -> Run:
     return replace(run, case=f"{which}: {run.case}")
 
 
+def _with_gradients(inputs: Mapping[str, str], one: Program, other: Program) -> dict[str, Mapped]:
+    """The inputs of a map that both programs have a gradient by."""
+    both = ((n, m) for n, m in inputs.items() if n in one.leaves and m in other.leaves)
+    return {name: Mapped((name,), (there,)) for name, there in both}
+
+
 class _Alignment:
     """The pairing of one program's values with another's."""
 
-    def __init__(self, one: Program, other: Program, mapped: Mapping[str, Mapped]) -> None:
+    def __init__(
+        self,
+        one: Program,
+        other: Program,
+        mapped: Mapping[str, Mapped],
+        inputs: Mapping[str, str],
+    ) -> None:
         self.mapped = mapped
         near = nearness(one, other)
+        one, self.inputs = other_inputs(one, other, inputs, near)
         known = Sorted(one.value, one.leaves, other.value, other.leaves)
         self.sides = Side(one, near, known), Side(other, near, known)
         #: (which program, node, change, where `one` parts) of each difference.
@@ -113,7 +133,7 @@ class _Alignment:
         left = parted_of(self.sides)
         yield from self._of_values(left)
         yield from self._of_losses(any(left))
-        if not self.found and not any(left):
+        if not self.found and not self.inputs and not any(left):
             yield from self._of_gradients()
             yield from findings_on_states(*self.sides)
 
@@ -133,12 +153,12 @@ class _Alignment:
         one, other = self.sides
         lost = one.lost(other)
         notes: dict[str, str] = {}
-        for which, node, edit, at in self.found:
-            said = self._said(which, node, edit)
+        told = [(each.node, str(each)) for each in self.inputs]
+        told += [(at, self._said(which, node, edit)) for which, node, edit, at in self.found]
+        for at, said in told:
             notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
         for node in left[0]:
-            said = "the other program has no such value, although it has all that it is made of"
-            notes.setdefault(node, said)
+            notes.setdefault(node, counterpart(one, other, node))
         if left[1] and not left[0] and not notes:
             where = _where(other.nodes[left[1][0]].place)
             notes[""] = f"this program has no value that the other one has at {where}"

@@ -150,7 +150,7 @@ def record(
                 "record: argnums, has_aux and taps are for JAX, and no argument is of JAX"
             )
         try:
-            return _called(f, args, _Watched(name, settings, _parameters(args), args))
+            return _called(f, args, _Watched(name, settings, args))
         except _JaxError:
             with in_format("jax", form):
                 return _of_jax(f, args, 0, False, True, name, settings)
@@ -239,13 +239,6 @@ def _kind(leaf: Any) -> str:
     return "jax" if any(isinstance(x, jax.Array) for x in jax.tree.leaves(leaf)) else ""
 
 
-def _parameters(args: tuple[Any, ...]) -> dict[str, Any]:
-    """The parameters by name of the one module among the arguments, of which only parts may run."""
-    torch = sys.modules.get("torch")
-    modules = [a for a in args if torch is not None and isinstance(a, torch.nn.Module)]
-    return dict(modules[0].named_parameters()) if len(modules) == 1 else {}
-
-
 class _Watched(AbstractContextManager[Recording]):
     """The context manager that `record` returns: it watches one block."""
 
@@ -270,14 +263,13 @@ class _Watched(AbstractContextManager[Recording]):
 def _watching(
     name: str,
     settings: Mapping[str, Any],
-    leaves: Mapping[str, Any] | None = None,
     args: tuple[Any, ...] = (),
 ) -> Iterator[Recording]:
     require_torch("record")
     from ...adapters.torch.record.observer import observing
 
     recording = Recording(name, **settings)
-    with observing(recording, leaves, args):
+    with observing(recording, args=args):
         yield recording
     recording.finish()
     if not recording.saw_forward:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 
+from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Listener, NoFormula, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
 from ...core.network.states import State
@@ -89,6 +90,8 @@ class Recording(Listener):
         self.changed: Counter[str] = Counter()
         #: Loops of which not every step was judged: steps, and those judged, by node.
         self.samples: dict[str, tuple[int, int]] = {}
+        #: The arguments without a gradient by name, with ``keep=True``.
+        self.given: dict[str, NDArray] = {}
         #: What the program changed or returned beside the loss, by name, with ``keep=True``.
         self.states: dict[str, State] = {}
         self.keeps_states = keep
@@ -238,6 +241,10 @@ class Recording(Listener):
     def step_not_judged(self, what: Unjudged) -> None:
         """Note a step without a rule."""
         self.steps_unjudged.append(what)
+
+    def was_given(self, name: str, array: NDArray) -> None:
+        """Keep an argument, for `align`."""
+        self.given[name] = array
 
     def left_state(self, name: str, state: State) -> None:
         """Keep a state, for `align`."""

@@ -185,7 +185,7 @@ class Unjudged:
 class Listener:
     """Receives what a program does, while it runs; does nothing by itself."""
 
-    #: Whether to tell of states; they are copied for it.
+    #: Whether to tell of arguments without a gradient and of states; they are copied for it.
     keeps_states = False
 
     def expected(self, elements: int) -> None:
@@ -214,6 +214,9 @@ class Listener:
 
     def step_not_judged(self, what: Unjudged) -> None:
         """An optimizer, or a clipping, has no rule."""
+
+    def was_given(self, name: str, array: NDArray) -> None:
+        """The program was given an array without a gradient, such as a mask."""
 
     def left_state(self, name: str, state: State) -> None:
         """The program has left a state, such as a running mean."""

@@ -14,7 +14,7 @@ from .arguments import OUTSIDE, array, checked_loss, positions
 from .calls import calls_of, samples_of, sums_of
 from .equations import Key, Value, distinct_leaves, is_float
 from .released import release
-from .returned import tell_of_returned
+from .returned import tell_of_given, tell_of_returned
 from .tape import Tape
 from .taps import Walk
 from .trees import leaf_names
@@ -136,6 +136,8 @@ def observe(
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(LEAKED) from error
     _tell(listener, walk, values, grads, leaves, ends)
+    if listener.keeps_states:
+        tell_of_given(listener, args, program.chosen)
     if has_aux and listener.keeps_states:
         tell_of_returned(listener, f, args, program.chosen)
 

@@ -14,7 +14,14 @@ from ....core.network.calls import Listener
 from ....core.network.states import Path, returned_states
 from .trees import paths_in_words
 
-__all__ = ["tell_of_returned"]
+__all__ = ["tell_of_given", "tell_of_returned"]
+
+
+def tell_of_given(listener: Listener, args: Sequence[Any], argnums: Sequence[int]) -> None:
+    """Tell of the arrays in the arguments by which a function is not differentiated."""
+    for (i, *path), x in _given(args).items():
+        if int(i) not in argnums or not jnp.issubdtype(x.dtype, jnp.floating):
+            listener.was_given(".".join((f"arg{i}", *path)), _numbers(x))
 
 
 def tell_of_returned(
@@ -41,15 +48,17 @@ def tell_of_returned(
 
     arrays = jax.jit(second)([flat[i] for i in active])
     returned = {path: _numbers(x) for path, x in zip(paths, arrays, strict=True)}
-    given = [
-        (path, x)
-        for path, x in jax.tree_util.tree_flatten_with_path(tuple(args))[0]
-        if _is_array(x)
-    ]
-    words = paths_in_words([path for path, _ in given])
-    before = {path: _numbers(x) for path, (_, x) in zip(words, given, strict=True)}
+    before = {path: _numbers(x) for path, x in _given(args).items()}
     for name, state in returned_states(returned, before).items():
         listener.left_state(name, state)
+
+
+def _given(args: Sequence[Any]) -> dict[Path, Any]:
+    """The arrays in arguments by their paths, the position of the argument first."""
+    flat = jax.tree_util.tree_flatten_with_path(tuple(args))[0]
+    arrays = [(path, x) for path, x in flat if _is_array(x)]
+    words = paths_in_words([path for path, _ in arrays])
+    return {path: x for path, (_, x) in zip(words, arrays, strict=True)}
 
 
 def _is_array(x: Any) -> bool:

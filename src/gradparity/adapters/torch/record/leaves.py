@@ -1,4 +1,4 @@
-"""The leaves of a program whose gradients a recording leaves as they were."""
+"""The leaves among the arguments of a function: their names, and their gradients set aside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,25 @@ from typing import Any
 
 import torch
 
-__all__ = ["kept_gradients"]
+from .states import tensors_by_path
+
+__all__ = ["kept_gradients", "named_leaves"]
+
+
+def named_leaves(args: tuple[Any, ...]) -> dict[str, torch.Tensor]:
+    """The leaves that a gradient is asked by, by name.
+
+    The parameters of the one module among the arguments are named as in it, tensors by the path in
+    their argument, and an argument that is one by its position: "arg1".
+    """
+    modules = [a for a in args if isinstance(a, torch.nn.Module)]
+    found = dict(modules[0].named_parameters()) if len(modules) == 1 else {}
+    for i, arg in enumerate(args):
+        for path, tensor in () if isinstance(arg, torch.nn.Module) else tensors_by_path(arg):
+            if tensor.is_leaf and tensor.requires_grad:
+                name = ".".join(path) or f"arg{i}"
+                found[f"{name}_{i}" if name in found else name] = tensor
+    return found
 
 
 @contextmanager

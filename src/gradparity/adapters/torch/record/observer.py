@@ -26,6 +26,7 @@ from ....core.network.calls import Listener, Place, Unjudged
 from .aten.tensors import is_of_others, tensors_in
 from .backward import Backward
 from .functions import Function, name_and_op, wrapped_apply
+from .leaves import named_leaves
 from .marks import Mark, Marks, names_of
 from .observed import Observed
 from .optimizers import watched_steps
@@ -362,7 +363,9 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
 @contextlib.contextmanager
 def observing(
-    listener: Listener, leaves: Mapping[str, torch.Tensor] | None = None, args: Any = ()
+    listener: Listener,
+    leaves: Mapping[str, torch.Tensor] | None = None,
+    args: tuple[Any, ...] = (),
 ) -> Iterator[Observer]:
     """Tell a listener of every op of the PyTorch code that runs inside.
 
@@ -370,12 +373,12 @@ def observing(
 
     Parameters
     ----------
-    leaves : names of tensors; others are "input_1", "input_2", ....
+    leaves : names of tensors; others that are not in `args` are "input_1", "input_2", ....
     args : what the code is given, of which it may change modules and tensors.
     """
     observer = Observer(listener)
     observer.states.keep_arguments(args)
-    for name, leaf in (leaves or {}).items():
+    for name, leaf in {**named_leaves(args), **(leaves or {})}.items():
         observer.names.name(leaf, name)
     observer.names.open()
     try:

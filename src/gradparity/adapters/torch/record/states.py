@@ -55,6 +55,8 @@ class States:
         for i, arg in enumerate(args):
             lead = () if modules == [i] else (f"arg{i}",)
             self.keep({".".join((*lead, *path)): t for path, t in tensors_by_path(arg)})
+        for name, _, before in self._kept.values():
+            self.listener.was_given(name, before)
 
     def tell(self) -> None:
         """Tell of every one as it is now."""

@@ -1,0 +1,75 @@
+"""The op of the other program that takes the same values, where a value has no partner there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ...core.formulas.op import Op
+from ...core.network.calls import Call
+from ...core.network.composed import Composed
+from ..findings.finding import as_written
+from .programs.side import Side
+
+__all__ = ["counterpart"]
+
+#: The most ops of one node that are written out.
+WRITTEN = 6
+
+
+def counterpart(one: Side, other: Side, node: str) -> str:
+    """Say what each program makes of the same values, where the other has no such value.
+
+    Of several ops of the other program the one that shares the most of its inputs is taken; without
+    any it is not known what stands in the place of this node.
+    """
+    mine = one.nodes[node]
+    lost = other.without_partner(one)
+    each = [(_shared(one, other, mine, other.nodes[n]), other.nodes[n]) for n in lost]
+    shared, there = max(each, key=lambda pair: len(pair[0]), default=({}, mine))
+    said = "the other program has no such value"
+    if not shared:
+        return f"{said}, although it has all that it is made of"
+    here, beyond = _in_words(mine, [*shared]), _in_words(there, [*shared.values()])
+    same = "same value" if len(shared) == 1 else "same values"
+    return (
+        f"{said}: of {_listed(shared)} this one makes {here}, and of the {same} the other one makes "
+        f"{beyond} at {there.place.node!r}{_line(there)}"
+    )
+
+
+def _shared(one: Side, other: Side, mine: Call, there: Call) -> dict[str, str]:
+    """The inputs of a call that another one takes too: name here -> name there."""
+    found: dict[str, str] = {}
+    names = {o.source for o in there.inputs if o.source}
+    for o in mine.inputs:
+        value = one.value.get(o.source, one.program.leaves.get(o.source))
+        if o.source and value is not None:
+            partners = [p for p in other.partners.of(value) if p in names]
+            found.update({o.source: partners[0]} if partners else {})
+    return found
+
+
+def _in_words(call: Call, known: list[str]) -> str:
+    """An op with its arguments, and what it takes beside values that are named already."""
+    said = ", ".join(_written(call.op))
+    rest = [o.source or f"constant {i + 1}" for i, o in enumerate(call.inputs)
+            if o.source not in known]  # fmt: skip
+    return f"{said} with {_listed(rest)}" if rest else said
+
+
+def _written(op: Op) -> Iterator[str]:
+    body = op.network.body if isinstance(op, Composed) else ()
+    if 0 < len(body) <= WRITTEN:
+        for step in body:
+            yield from _written(step.op)
+    else:
+        yield as_written(op)
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else str(last)
+
+
+def _line(call: Call) -> str:
+    return f" ({call.place.source})" if call.place.source else ""
