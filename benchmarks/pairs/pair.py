@@ -14,6 +14,7 @@ import torch
 import gradparity as gp
 
 __all__ = [
+    "LEFT_OUT",
     "Fault",
     "Pair",
     "Pairs",
@@ -36,6 +37,11 @@ __all__ = [
     "torch_side",
     "weights",
 ]
+
+LEFT_OUT = (
+    "skipped|left out|missing|forgot|omit|absent|lack|not (applied|added|there|used)"
+    "|only one program|in one program"
+)  # an operation that one program does not apply, in anyone's words
 
 
 @dataclass(frozen=True)
