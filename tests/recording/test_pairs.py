@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +87,16 @@ def test_the_third_set() -> None:
     assert not set(third.PAIRS) & {*first.PAIRS, *second.PAIRS}
 
 
-def test_each_third_pair_has_three_faults_and_a_right_port() -> None:
-    from benchmarks.pairs import third
+def test_the_fourth_set() -> None:
+    from benchmarks.pairs import first, fourth, second, third
 
-    for name, make in third.PAIRS.items():
+    assert len(fourth.PAIRS) == 24
+    assert not set(fourth.PAIRS) & {*first.PAIRS, *second.PAIRS, *third.PAIRS}
+
+
+@pytest.mark.parametrize("which", ["third", "fourth"])
+def test_each_pair_has_three_faults_and_a_right_port(which: str) -> None:
+    for name, make in importlib.import_module(f"benchmarks.pairs.{which}").PAIRS.items():
         pair = make()
         assert len(pair.faults) == 3, name
         assert not set(pair.harmless) & set(pair.faults), name
@@ -115,23 +123,18 @@ def numbers(loss: Any, grads: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_losses_of_the_third_set(monkeypatch: Any) -> None:
+@pytest.mark.parametrize("which", ["third", "fourth"])
+def test_losses_of_a_set(which: str, monkeypatch: Any) -> None:
     """Right ports give the loss and gradients of the original in size, and faults change one."""
     import jax
-    from benchmarks.pairs import (
-        pair,
-        third,
-        third_attention,
-        third_images,
-        third_losses,
-        third_sequences,
-    )
+    from benchmarks.pairs import pair
 
-    for module in (pair, third_attention, third_images, third_losses, third_sequences):
+    pairs = importlib.import_module(f"benchmarks.pairs.{which}").PAIRS
+    for module in (pair, *(sys.modules[make.__module__] for make in pairs.values())):
         monkeypatch.setattr(module, "torch_side", by_torch, raising=False)
         monkeypatch.setattr(module, "jax_side", by_jax, raising=False)
     with jax.enable_x64(True):
-        for name, make in third.PAIRS.items():
+        for name, make in pairs.items():
             p = make()
             one = p.one()
             for fault in ("", *p.harmless, *p.faults):
