@@ -1,7 +1,8 @@
 """The fourth pairs.
 
 They and their patterns were written before their first run, without knowledge of how the comparison
-works.
+works. After it, eight patterns took in 13 answers that were right in other words: "mirrored", a
+number that is named, and the operation beside.
 """
 
 from __future__ import annotations

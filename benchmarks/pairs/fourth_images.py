@@ -116,7 +116,7 @@ def folded_resnet() -> Pair:
         lambda: torch_side(lambda m: (m(tensor(x)) * tensor(c)).sum(), m, name="norms"),
         lambda fault: torch_side(lambda m: folded(m, fault), m, name="folded"),
         {
-            "eps": Fault("batch_norm|BatchNorm|conv|add|sqrt|b1", "eps|1e-0?3|0.001"),
+            "eps": Fault("batch_norm|BatchNorm|conv|add|sqrt|div|b1", "eps|1e-0?3|0.001"),
             "mean": Fault("batch_norm|BatchNorm|conv|b1|sub|mul", f"{LEFT_OUT}|running|bias|shift"),
             "early relu": Fault("relu|ReLU|add", f"{LEFT_OUT}|order|before|after"),
         },
@@ -322,7 +322,7 @@ def rewritten_unet() -> Pair:
         lambda fault: torch_side(lambda m: written(m, fault), m, name="written"),
         {
             "average": Fault("pool|max|mean|Pool", r"\bmean\b|average|[Aa]vg|\bmax\b"),
-            "unflipped": Fault("conv|flip", "flip|revers|turn|transpos|180"),
+            "unflipped": Fault("conv|flip", "flip|mirror|revers|turn|transpos|180"),
             "dice of all": Fault("sum|div|add|mul", "axis|axes|dim|batch(?!_)"),
         },
     )

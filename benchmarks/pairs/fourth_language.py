@@ -302,7 +302,7 @@ def rewritten_llama() -> Pair:
         lambda: torch_side(lambda m: (m(tensor(x)) * tensor(c)).sum(), m, name="modules"),
         lambda fault: torch_side(lambda m: written(m, fault), m, name="written"),
         {
-            "eps": Fault("rms|RMS|add|sqrt|div|n1", r"\beps\b|root|\bsqrt\b|1e-0?5"),
+            "eps": Fault("rms|RMS|add|sqrt|div|mul|n1", r"\beps\b|root|\bsqrt\b|1e-0?5"),
             "base": Fault(
                 "mul|complex|cos|sin|add|cat",
                 r"\bbase\b|angle|theta|const|times|frequenc|\bcos\b|\bsin\b|rotat",

@@ -79,9 +79,9 @@ def conv_vae() -> Pair:
         port,
         {
             "variance": Fault("exp|sqrt|mul", rf"{LEFT_OUT}|0\.5|half|times|\bsqrt\b|root|varian"),
-            "unflipped": Fault("conv|rev|flip|dec", "flip|revers|turn|transpos|180"),
+            "unflipped": Fault("conv|rev|flip|dec", "flip|mirror|revers|turn|transpos|180"),
             "mean of latents": Fault(
-                "sum|mean|div|mul", rf"{LEFT_OUT}|\bmean\b|\bsum\b|times|divi|0\.33"
+                "sum|mean|div|mul", rf"{LEFT_OUT}|\bmean\b|\bsum\b|times|divi|0\.33|\b3\b"
             ),
         },
     )
@@ -136,7 +136,7 @@ def beta_vae() -> Pair:
                 "sum|mean|div|binary|Binary|BCE", rf"{LEFT_OUT}|\bmean\b|\bsum\b|times|divi|0\.16"
             ),
             "half": Fault("mul|div|sum|sub|add", rf"{LEFT_OUT}|0\.5|half|times|divi"),
-            "beta": Fault("mul|add|mean|sum|div", rf"{LEFT_OUT}|times|divi|0\.25"),
+            "beta": Fault("mul|add|mean|sum|div", rf"{LEFT_OUT}|times|divi|0\.25|\b4\.0\b"),
         },
     )
 

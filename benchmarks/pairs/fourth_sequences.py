@@ -123,7 +123,8 @@ def two_way_lstm() -> Pair:
         {
             "raw cell": Fault("lstm|LSTM|tanh|mul", rf"{LEFT_OUT}|\b[Tt]anh\b"),
             "not turned back": Fault(
-                "flip|cat|lstm|LSTM|addmm|mm|head|stack", f"{LEFT_OUT}|revers|flip|order|turn"
+                "flip|cat|lstm|LSTM|addmm|mm|head|stack",
+                f"{LEFT_OUT}|revers|mirror|flip|order|turn",
             ),
             "concatenated": Fault(
                 "cat|lstm|LSTM|addmm|mm|head", "order|exchang|halves|swap|permut"
@@ -228,7 +229,7 @@ def gru_encoder() -> Pair:
         last, out = jax.lax.scan(step, start, given)
         return jnp.mean((linear(jnp.tanh(out.mean(0) + last), p, "head") - aim) ** 2)
 
-    cell = "gru|GRU|mul|logistic|sigmoid|tanh|dot_general|scan|add|slice"
+    cell = "gru|GRU|mul|logistic|sigmoid|tanh|dot_general|scan|add|slice|split"
     return ported(
         m,
         lambda m: F.mse_loss(m(tensor(x)), tensor(aim)),
