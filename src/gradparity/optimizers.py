@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from .core.optimizers.adafactor import Adafactor
 from .core.optimizers.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from .core.optimizers.clipping import Clip, ClipByNorm, ClipByValue
 from .core.optimizers.rule import Rule
@@ -24,6 +25,7 @@ from .core.optimizers.schedules import (
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",

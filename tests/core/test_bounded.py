@@ -189,6 +189,16 @@ def test_a_divisor_that_may_be_zero_has_no_bound():
     assert np.isinf(subnormal.full_error()).tolist() == [True, False]
 
 
+def test_zero_times_what_has_no_bound_has_none():
+    unknown = Bounded(np.zeros(2), np.array([np.inf, 1.0]), F32)
+    zero = exactly(np.zeros(2))
+    products = (unknown * unknown, unknown * zero, zero * unknown)
+    for product in products:
+        assert np.isinf(product.full_error()).tolist() == [True, False]
+        assert np.isinf(np.sqrt(product).full_error()).tolist() == [True, False]
+    assert np.isinf((unknown @ unknown).full_error())
+
+
 UNARY = {
     "exp": (np.exp, lambda r: r.exp(), -100, 88),
     "expm1": (np.expm1, lambda r: r.expm1(), -100, 88),

@@ -76,7 +76,18 @@ TORCH: list[tuple[str, dict[str, Any], Rule]] = [
     ("Adamax", {}, rules.Adamax(2e-3)),
     ("Adamax", {"lr": 0.1, "betas": (0.5, 0.6), "weight_decay": 0.1, "eps": 1e-3},
      rules.Adamax(0.1, betas=(0.5, 0.6), weight_decay=0.1, eps=1e-3)),
+    ("Adafactor", {}, rules.Adafactor()),
+    ("Adafactor", {"lr": 0.9, "beta2_decay": -0.5, "eps": (1e-3, 2.0), "weight_decay": 0.1},
+     rules.Adafactor(0.9, beta2_decay=-0.5, eps=(1e-3, 2.0), weight_decay=0.1)),
+    ("Adafactor", {"lr": 0.1, "d": 1.5, "maximize": True},
+     rules.Adafactor(0.1, d=1.5, maximize=True)),
 ]  # fmt: skip
+
+#: What Optax's Adafactor does otherwise than PyTorch's.
+OF_OPTAX: dict[str, Any] = {
+    "eps": (1e-30, 1e-3), "eps_added": True, "relative_step": False, "largest_axes": True,
+    "decay_by_lr": False, "decay_in_float32": True,
+}  # fmt: skip
 
 #: A function of Optax, its settings, and the rule with the same ones.
 OPTAX: list[tuple[str, dict[str, Any], Rule]] = [
@@ -102,6 +113,14 @@ OPTAX: list[tuple[str, dict[str, Any], Rule]] = [
     ("adadelta", {"learning_rate": 0.5, "rho": 0.9, "eps": 1e-6}, rules.Adadelta(0.5)),
     ("adamax", {"learning_rate": 0.1}, rules.Adamax(0.1)),
     ("lion", {"learning_rate": 0.1, "weight_decay": 0.2}, rules.Lion(0.1, weight_decay=0.2)),
+    ("adafactor", {"learning_rate": 0.1}, rules.Adafactor(0.1, least_size=128, **OF_OPTAX)),
+    ("adafactor", {"learning_rate": 0.1, "min_dim_size_to_factor": 2, "weight_decay_rate": 0.1,
+                   "clipping_threshold": None},
+     rules.Adafactor(0.1, least_size=2, weight_decay=0.1, d=None, **OF_OPTAX)),
+    ("adafactor", {"learning_rate": 0.1, "min_dim_size_to_factor": 2, "decay_rate": 0.6,
+                   "eps": 1e-6, "multiply_by_parameter_scale": False},
+     rules.Adafactor(0.1, least_size=2, beta2_decay=-0.6, scale_parameter=False,
+                     **{**OF_OPTAX, "eps": (1e-6, 1e-3)})),
 ]  # fmt: skip
 
 
@@ -151,19 +170,34 @@ ALL = [rule for _, _, rule in TORCH + OPTAX]
 IDS = [f"{i}-{rule.name}" for i, rule in enumerate(ALL)]
 
 
-@pytest.mark.parametrize("rule", ALL, ids=IDS)
-def test_with_60_digits_nothing_else_comes_out(rule: Rule) -> None:
-    shape = (3,)
+def shapes(rule: Rule, n: int) -> list[tuple[int, ...]]:
+    """Shapes to try a rule with: an elementwise one takes every element by itself."""
+    return [(n,)] if rule.elementwise else [(n,), (n, 4), (2, n, 3)]
+
+
+#: Rules, and a small and a large shape of the parameter.
+SHAPED = [
+    pytest.param(r, small, large, id=f"{i}-{small}")
+    for r, i in zip(ALL, IDS, strict=True)
+    for small, large in zip(shapes(r, 3), shapes(r, 200), strict=True)
+]
+
+
+@pytest.mark.parametrize(("rule", "shape", "_large"), SHAPED)
+def test_with_60_digits_nothing_else_comes_out(
+    rule: Rule, shape: tuple[int, ...], _large: tuple[int, ...]
+) -> None:
     taken = gradients(2, shape)
     exact, _ = run(rule, Real.array(start(2, shape)), [Real.array(g) for g in taken])
     found, _ = run(rule, start(2, shape), taken)
-    np.testing.assert_allclose(found, [float(e) for e in exact], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found, exact.astype(float), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("rule", ALL, ids=IDS)
+@pytest.mark.parametrize(("rule", "_small", "shape"), SHAPED)
 @pytest.mark.parametrize("format_of", [np.float32, np.float64])
-def test_the_bound_covers_an_evaluation_in_the_number_format(rule: Rule, format_of: Any) -> None:
-    shape = (200,)
+def test_the_bound_covers_an_evaluation_in_the_number_format(
+    rule: Rule, _small: tuple[int, ...], shape: tuple[int, ...], format_of: Any
+) -> None:
     rounding = Rounding.of(np.dtype(format_of).name)
     p = start(3, shape).astype(format_of)
     state = rule.start(p)
@@ -236,6 +270,12 @@ class TestClipping:
         lambda: rules.Adamax(0.1, betas=(0.5, -0.1)),
         lambda: rules.Lion(0.1, betas=(0.5, 1.0)),
         lambda: rules.RMSProp(0.1, alpha=1.0),
+        lambda: rules.Adafactor(beta2_decay=0.8),
+        lambda: rules.Adafactor(beta2_decay="a"),
+        lambda: rules.Adafactor(eps=1e-30),
+        lambda: rules.Adafactor(eps=(1e-30, None)),
+        lambda: rules.Adafactor(d=0.0),
+        lambda: rules.Adafactor(least_size=-1),
         lambda: rules.ClipByNorm(-1.0),
         lambda: rules.ClipByNorm(1.0, order=3),
         lambda: rules.ClipByValue(True),

@@ -27,6 +27,9 @@ STATES = {
     "sum_of_squares": ("sum",),
     "e_g": ("square_avg",),
     "e_x": ("acc_delta",),
+    "v_row": ("row_var",),
+    "v_col": ("col_var",),
+    "v": ("variance",),
 }
 
 
@@ -129,7 +132,8 @@ def _states(state: Any, params: Any, rule: Rule) -> dict[str, Mapping[str, NDArr
                 continue
             for parameter, array in _named(value).items():
                 found.setdefault(parameter, {})[known] = _numbers(array)
-    return dict(found)
+    shapes = {name: p.shape for name, p in _named(params).items()}
+    return {name: rule.known(shapes[name], own) for name, own in found.items()}
 
 
 def _parts(state: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -35,6 +36,7 @@ DECAYS: tuple[tuple[str, int | None, str], ...] = (
 )
 #: Decays and numbers that are tried in their place where no state tells them.
 USUAL_DECAYS = (0.5, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+USUAL_EXPONENTS = (-0.5, -0.6, -0.7, -0.75, -0.8, -0.9, -1.0)
 USUAL_EPS = tuple(10.0**-k for k in range(2, 17))
 
 
@@ -117,11 +119,49 @@ def _other_numbers(pairs: Sequence[tuple[Update, Moved]]) -> Iterator[tuple[str,
             if value != own:
                 words = f"{name} is {value:.6g}, not {own:.6g}"
                 yield words, [other(value, v) for v in plain]
-    if getattr(rule, "eps", 0.0):
-        for eps in USUAL_EPS:
-            if eps != rule.eps:
-                yield (f"eps is {eps:g}, not {rule.eps:g}",
-                       [replace(v, rule=replace(v.rule, eps=eps)) for v in plain])  # fmt: skip
+    yield from _other_eps(plain)
+    if hasattr(rule, "beta2_decay"):
+        for value in _exponents(pairs, plain):
+            if value != rule.beta2_decay:
+                yield (f"beta2_decay is {value:.6g}, not {rule.beta2_decay:.6g}",
+                       [_with(v, beta2_decay=value) for v in plain])  # fmt: skip
+
+
+def _with(variant: Variant, **settings: Any) -> Variant:
+    return replace(variant, rule=replace(variant.rule, **settings))
+
+
+def _other_eps(plain: Sequence[Variant]) -> Iterator[tuple[str, list[Variant]]]:
+    """Another eps, which is a number or several."""
+    own = getattr(plain[0].rule, "eps", 0.0)
+    if not isinstance(own, tuple):
+        for eps in USUAL_EPS if own else ():
+            if eps != own:
+                yield f"eps is {eps:g}, not {own:g}", [_with(v, eps=eps) for v in plain]
+        return
+    for i, one in enumerate(own):
+        for eps in (0.0, *USUAL_EPS, 1e-30, 2.0**-23, 2.0**-52):
+            if eps != one:
+                given = (*own[:i], eps, *own[i + 1 :])
+                name = f"eps[{i}]"
+                right = "that of the number format" if one is None else f"{one:g}"
+                words = f"{name} is {eps:g}, not {right}" if eps else f"{name} is left out"
+                yield words, [_with(v, eps=given) for v in plain]
+
+
+def _exponents(pairs: Sequence[tuple[Update, Moved]], plain: Sequence[Variant]) -> Iterator[float]:
+    """Exponents of a decay 1 - t^x: the one that explains a state, and usual ones."""
+    t = pairs[-1][0].step
+
+    def other(decay: float, v: Variant) -> Variant:
+        return _with(v, beta2_decay=math.log(1.0 - decay) / math.log(t))
+
+    for state in pairs[-1][1].new if t > 1 else ():
+        *_, decay = _fitted_decay(pairs, plain, state, other) or (0.0,)
+        exact = math.log(1.0 - decay) / math.log(t)
+        yield from (round(exact, digits) + 0.0 for digits in (1, 2, 3, 4))
+        yield min(exact, 0.0)
+    yield from USUAL_EXPONENTS
 
 
 def _fitted_decay(
@@ -166,7 +206,7 @@ def _fits(update: Update, moved: Moved, variant: Variant) -> bool:
 
 def _few(update: Update, moved: Moved) -> tuple[Update, Moved]:
     """A step of some elements of a large parameter, where each element is by itself."""
-    few = few_of(moved)
+    few = few_of(moved) if update.rule.elementwise else moved
     return (update, moved) if few is moved else (replace(update, parameters=(few,)), few)
 
 

@@ -78,7 +78,10 @@ def references(
     variant = variant or Variant.of(update)
     gradient = _clipped(update, moved, rounding, variant)
     found = _in_pieces(
-        lambda m, g: _evaluated(m, g, update.step, rounding, variant), moved, gradient
+        lambda m, g: _evaluated(m, g, update.step, rounding, variant),
+        moved,
+        gradient,
+        variant.rule.elementwise,
     )
     before = np.asarray(moved.before, np.float64)
     got = np.asarray(moved.after, np.float64) - before
@@ -111,11 +114,14 @@ def _clipped(update: Update, moved: Moved, rounding: Rounding, variant: Variant)
 
 
 def _in_pieces(
-    f: Callable[[Moved, Bounded], Mapping[str, Bounded]], moved: Moved, gradient: Bounded
+    f: Callable[[Moved, Bounded], Mapping[str, Bounded]],
+    moved: Moved,
+    gradient: Bounded,
+    elementwise: bool,
 ) -> dict[str, Bounded]:
-    """The same for all elements, some at a time: rules take each element alone."""
+    """The same for all elements, some at a time where the rule takes each element alone."""
     n, shape = moved.before.size, moved.before.shape
-    if n <= PIECE:
+    if n <= PIECE or not elementwise:
         return dict(f(moved, gradient))
     flat: Any = gradient.reshape(n)
     parts = []
@@ -176,7 +182,7 @@ def _before(moved: Moved, step: int, rounding: Rounding, variant: Variant) -> di
     """The state before a step: as it is known, or as the steps before have made it."""
     known = {name: Bounded.exactly(a, rounding) for name, a in moved.old.items()}
     rule = variant.rule
-    missing = [name for name in rule.states if name not in known]
+    missing = [name for name in rule.states_of(moved.before.shape) if name not in known]
     if not missing:
         return known
     p = Bounded.exactly(moved.before, rounding)

@@ -93,12 +93,15 @@ def _additive(ufunc: Any) -> Callable[..., Bounded]:
 
 
 def _times_error(a: Bounded, b: Bounded, product: Callable[[Any, Any], Any]) -> Any:
-    """|a| e_b + e_a |b| + e_a e_b, leaving out what is exact (so that inf times 0 never shows)."""
+    """|a| e_b + e_a |b| + e_a e_b, leaving out what is exact; of 0 times no bound, no bound."""
     error: Any = 0.0
     if np.ndim(b.error) or b.error:
         error = error + product(np.abs(a.value), b.full_error())
     if np.ndim(a.error) or a.error:
         error = error + product(a.full_error(), np.abs(b.value) + b.error)
+    if np.isnan(np.sum(error)):
+        lost = np.isnan(error) & np.isfinite(product(a.value, b.value))
+        error = np.where(lost, np.inf, error)
     return error
 
 

@@ -34,13 +34,19 @@ def check_numbers(rule: Any, **given: tuple[float, float]) -> None:
             )
 
 
-def mean(old: Array, new: Array, beta: float) -> Array:
-    """The running mean beta old + (1 - beta) new, or the same as a linear interpolation."""
+def mean(old: Array, new: Array, beta: Any, share: Any = None) -> Array:
+    """The running mean beta old + share new, or the same as a linear interpolation.
+
+    Parameters
+    ----------
+    share : None for 1 - beta; a number that is known better than that difference.
+    """
+    share = 1.0 - beta if share is None else share
     return covering(
-        beta * old + (1.0 - beta) * new,
+        old * beta + new * share,
         {
-            "old + (1 - beta) (new - old)": lambda: old + (1.0 - beta) * (new - old),
-            "new - beta (new - old)": lambda: new - beta * (new - old),
+            "old + (1 - beta) (new - old)": lambda: old + (new - old) * share,
+            "new - beta (new - old)": lambda: new - (new - old) * beta,
         },
     )
 
@@ -81,6 +87,8 @@ class Rule:
 
     #: Settings whose other value is a mistake that is tried: the setting, and the mistake in words.
     SWITCHES: ClassVar[dict[str, str]] = {}
+    #: Whether each element of a parameter moves by itself.
+    elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not callable(self.lr):
@@ -96,6 +104,14 @@ class Rule:
     def states(self) -> tuple[str, ...]:
         """The names of its state, those of PyTorch."""
         return ()
+
+    def states_of(self, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """The names of the states that a parameter of this shape has."""
+        return self.states
+
+    def known(self, shape: tuple[int, ...], found: State) -> State:
+        """The states found that a parameter of this shape has, in the shape the rule gives them."""
+        return {name: a for name, a in found.items() if name in self.states_of(shape)}
 
     @property
     def linear(self) -> str:
@@ -125,12 +141,16 @@ class Rule:
 
     def moved(self, p: Array, g: Array, before: State, after: State, t: int) -> Array:
         """The parameter after step t."""
-        lr = self.rate(t, p)
+        lr, size = self.rate(t, p), self.size(t, p)
         if self.decoupled and self.weight_decay:
             p = p * (1.0 - (lr if self.decay_by_lr else 1.0) * self.weight_decay)
         for part in self.parts(g, before, after, t):
-            p = absorb(p, -(lr * part))
+            p = absorb(p, -(part * size))
         return p
+
+    def size(self, t: int, p: Array) -> Any:
+        """What the direction is multiplied by in step t: the learning rate."""
+        return self.rate(t, p)
 
     def step(self, p: Array, g: Array, state: State, t: int) -> tuple[Array, State]:
         """The parameter and the state after step t.

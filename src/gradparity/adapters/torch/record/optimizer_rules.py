@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.optimizers import adam, rules
+from ....core.optimizers import adafactor, adam, rules
 from ....core.optimizers.rule import Rule
 from ....core.optimizers.update import Moved, Update
 from .aten.tensors import format_of, is_plain, numbers
@@ -31,6 +31,7 @@ RULES: dict[type, type[Rule]] = {
     torch.optim.Adagrad: rules.Adagrad,
     torch.optim.Adadelta: rules.Adadelta,
     torch.optim.Adamax: adam.Adamax,
+    torch.optim.Adafactor: adafactor.Adafactor,
 }
 
 
@@ -100,18 +101,19 @@ def read(
             if not (is_plain(p) and is_plain(p.grad)):
                 raise TypeError("a parameter or its gradient is not a dense array of real numbers")
             own = optimizer.state.get(p, {})
-            state = _state(own, rule)
+            state = _state(own, rule, p)
             step = int(_plain(own["step"])) + 1 if "step" in own else 1
             found.append(Before(p, number, rule, _copy(p), _copy(p.grad), state, step))
     return found
 
 
-def _state(own: Mapping[str, Any], rule: Rule) -> dict[str, NDArray]:
-    return {
+def _state(own: Mapping[str, Any], rule: Rule, p: torch.Tensor) -> Mapping[str, NDArray]:
+    found = {
         name: np.asarray(own[name]) if isinstance(own[name], float) else _copy(own[name])
         for name in rule.states
         if isinstance(own.get(name), torch.Tensor | float)
     }
+    return rule.known(tuple(p.shape), found)
 
 
 def _copy(tensor: torch.Tensor) -> NDArray:
@@ -136,7 +138,7 @@ def updates(
                 m.gradient,
                 _copy(m.parameter),
                 m.state,
-                _state(optimizer.state.get(m.parameter, {}), m.rule),
+                _state(optimizer.state.get(m.parameter, {}), m.rule, m.parameter),
                 format_of(m.parameter),
                 later=m.later,
             )
