@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -316,36 +314,57 @@ def test_what_the_map_lacks_has_to_be_given() -> None:
         gp.transfer(w, gp.map_parameters(one, other))
 
 
-class Stored:
-    """`safetensors.torch` and `safetensors.flax` for a test: files by path."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, Any] = {}
-
-    def module(self, name: str) -> Any:
-        made: Any = ModuleType(name)
-        made.save_file, made.load_file = self.save, lambda path: self.files[path]
-        return made
-
-    def save(self, arrays: Any, path: str) -> None:
-        self.files[path] = dict(arrays)
+def test_files_without_safetensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module, _, mapping = tied()
+    monkeypatch.setattr(FIND, lambda _: None)
+    for given, to in ((tmp_path / "a.safetensors", None), (module, tmp_path / "a.safetensors")):
+        with pytest.raises(ImportError, match="pip install safetensors"):
+            gp.transfer(given, mapping, to=to)
 
 
-def test_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_files_of_tied_weights(tmp_path: Path) -> None:
+    """PyTorch's have each weight once, as `save_model` writes them and `load_model` reads them."""
+    of_numpy = pytest.importorskip("safetensors.numpy")
+    of_torch = pytest.importorskip("safetensors.torch")
     module, params, mapping = tied()
-    path = tmp_path / "model.safetensors"
-    if "safetensors" not in sys.modules:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(FIND, lambda _: None)
-            with pytest.raises(ImportError, match="pip install safetensors"):
-                gp.transfer(path, mapping)
-    stored = Stored()
-    monkeypatch.setattr(FIND, lambda _: stored)
-    for name in ("safetensors", "safetensors.torch", "safetensors.flax"):
-        monkeypatch.setitem(sys.modules, name, stored.module(name))
-    stored.save(module.state_dict(), str(path))
-    found = gp.transfer(path, mapping, to=tmp_path / "port")
-    assert set(stored.files[str(tmp_path / "port")]) == set(params)
-    back = gp.transfer(tmp_path / "port", mapping.inverse())
-    assert torch.equal(back["table.weight"], module.table.weight)
+    path, port = str(tmp_path / "model.safetensors"), str(tmp_path / "port.safetensors")
+    of_torch.save_model(module, path)
+    found = gp.transfer(path, mapping, to=port)
     assert jax.tree.structure(found) == jax.tree.structure(params)
+    written = of_numpy.load_file(port)
+    assert {n: a.dtype for n, a in written.items()} == {n: a.dtype for n, a in params.items()}
+    assert all(np.array_equal(written[name], params[name]) for name in params)
+    assert torch.equal(gp.transfer(port, mapping.inverse())["table.weight"], module.table.weight)
+    back = str(tmp_path / "back.safetensors")
+    gp.transfer(port, mapping.inverse(), like=module, to=back)
+    fresh = Tied().double()
+    of_torch.load_model(fresh, back)
+    assert fresh.head.weight is fresh.table.weight
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], tensor)
+    assert gp.transfer(back, mapping).keys() == params.keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_files_keep_every_bit(tmp_path: Path, dtype: Any) -> None:
+    """Also of a transposed weight, of a part of another tensor, and without 64 bits in JAX."""
+    of_torch = pytest.importorskip("safetensors.torch")
+    layer = stirred(torch.nn.Linear(6, 3))
+    params, x = {"w": array(layer.weight).T, "b": array(layer.bias)}, torch.tensor(X)
+    mapping = maps(layer, lambda m: torch.sin(m(x)).sum(), params,
+                   lambda p: jnp.sin(jnp.asarray(X) @ p["w"] + p["b"]).sum())  # fmt: skip
+    state = {"weight": torch.randn(4, 6).to(dtype)[1:], "bias": torch.randn(3).to(dtype)}
+    path, port = str(tmp_path / "model.safetensors"), str(tmp_path / "port.safetensors")
+    gp.transfer(state, mapping, to=port)
+    written = of_torch.load_file(port)
+    assert torch.equal(written["w"], state["weight"].T)
+    with jax.enable_x64(False):
+        back = gp.transfer(port, mapping.inverse(), to=path)
+    for found in (back, of_torch.load_file(path)):
+        assert {n: a.dtype for n, a in found.items()} == dict.fromkeys(state, dtype)
+        assert all(torch.equal(found[name], state[name]) for name in state)
+    again = gp.transfer(path, mapping, like=params)
+    assert again["w"].dtype.name == str(dtype).removeprefix("torch.")
+    whole = {"weight": state["weight"], "bias": state["bias"], "rest": torch.ones(2, 3).T}
+    gp.transfer(port, mapping.inverse(), like=whole, to=path)
+    assert torch.equal(of_torch.load_file(path)["rest"], whole["rest"])

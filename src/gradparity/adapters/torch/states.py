@@ -10,7 +10,7 @@ import torch
 
 from ..base import Bits
 
-__all__ = ["named", "of_bits", "replaced", "to_bits"]
+__all__ = ["named", "of_bits", "read", "replaced", "to_bits", "write"]
 
 
 def named(given: Any) -> dict[str, torch.Tensor]:
@@ -55,3 +55,37 @@ def of_bits(bits: Bits) -> torch.Tensor:
     signed = np.array(bits.array).view(f"i{bits.array.itemsize}")
     tensor: torch.Tensor = torch.from_numpy(signed).view(getattr(torch, bits.dtype))
     return tensor
+
+
+def read(files: Any, path: str) -> dict[str, torch.Tensor]:
+    """The tensors in a file, by `safetensors`; tied ones, which are in it once, by all their names.
+
+    Parameters
+    ----------
+    files : the module `safetensors`.
+    """
+    with files.safe_open(path, framework="pt") as file:
+        found = {name: file.get_tensor(name) for name in list(file.keys())}
+        tied = (file.metadata() or {}).items()
+    return {**{name: found[kept] for name, kept in tied if kept in found}, **found}
+
+
+def write(files: Any, tensors: Mapping[str, torch.Tensor], path: str) -> None:
+    """Write a file of safetensors, with each tied tensor once, as `safetensors.torch.save_model`.
+
+    The metadata have the name that a tied tensor is written by.
+    """
+    first: dict[tuple[Any, ...], str] = {}
+    for name, tensor in tensors.items():
+        first.setdefault(_memory(tensor), name)
+    names = {name: first[_memory(tensor)] for name, tensor in tensors.items()}
+    kept = {name: _alone(tensors[name]) for name in first.values()}
+    files.torch.save_file(
+        kept, path, metadata={name: own for name, own in names.items() if name != own}
+    )
+
+
+def _alone(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in memory of its own, in the order of its elements."""
+    whole = tensor.detach().contiguous()
+    return whole if whole.untyped_storage().nbytes() == whole.nbytes else whole.clone()

@@ -13,7 +13,8 @@ import numpy as np
 from ...base import Bits
 
 __all__ = [
-    "leaf_names", "named", "nested", "of_bits", "paths_in_words", "replaced", "to_bits",
+    "leaf_names", "named", "nested", "of_bits", "paths_in_words", "read", "replaced",
+    "to_bits", "write",
 ]  # fmt: skip
 
 
@@ -101,3 +102,18 @@ def of_bits(bits: Bits) -> Any:
             'call jax.config.update("jax_enable_x64", True)'
         )
     return array
+
+
+def read(files: Any, path: str) -> dict[str, Any]:
+    """The arrays in a file, of NumPy, because JAX may round those of 64 bits to 32.
+
+    Parameters
+    ----------
+    files : the module `safetensors`.
+    """
+    return dict(files.numpy.load_file(path))
+
+
+def write(files: Any, arrays: Mapping[str, Any], path: str) -> None:
+    """Write a file of safetensors."""
+    files.numpy.save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, path)

@@ -18,11 +18,13 @@ from .mapping import Match, ParameterMap, index_of
 
 __all__ = ["moved_arrays", "transfer"]
 
-#: Framework -> the module of an adapter that knows its arrays, and that of safetensors.
+#: Framework -> the module of an adapter that knows its arrays.
 ARRAYS = {
-    "torch": ("gradparity.adapters.torch.states", "safetensors.torch"),
-    "jax": ("gradparity.adapters.jax.record.trees", "safetensors.flax"),
+    "torch": "gradparity.adapters.torch.states",
+    "jax": "gradparity.adapters.jax.record.trees",
 }
+#: Framework -> the module of safetensors for its arrays.
+FILES = {"torch": "safetensors.torch", "jax": "safetensors.numpy"}
 
 
 def transfer(given: Any, mapping: ParameterMap, *, like: Any = None, to: Any = None) -> Any:
@@ -41,7 +43,8 @@ def transfer(given: Any, mapping: ParameterMap, *, like: Any = None, to: Any = N
     like : a module, state dict or pytree of the second program; what the map does not know, such as
         running statistics, is taken from there.  None: a state dict, or nested dictionaries, of
         what the map knows.
-    to : the path of a file of safetensors to write as well.
+    to : the path of a file of safetensors to write as well; tied weights of PyTorch are written
+        once, as `safetensors.torch.load_model` reads them.
 
     Returns
     -------
@@ -73,15 +76,18 @@ def transfer(given: Any, mapping: ParameterMap, *, like: Any = None, to: Any = N
         raise TypeError(
             f"transfer: mapping is {received(mapping)}; give gp.map_parameters(one, other)"
         )
+    files = None
+    if to is not None or isinstance(given, str | PathLike):
+        files = _safetensors(mapping)
     first, second = mapping.sides
     if like is None and mapping.only_other:
         raise ValueError(
             f"transfer: the map has nothing for {', '.join(mapping.only_other)}; give like=, a "
             "module or pytree to take it from"
         )
-    source = import_module(ARRAYS[first.framework][0])
-    target = import_module(ARRAYS[second.framework][0])
-    arrays = _read(given, first, source)
+    source = import_module(ARRAYS[first.framework])
+    target = import_module(ARRAYS[second.framework])
+    arrays = _read(given, first, source, files)
     moved: dict[str, Bits] = {}
     for match in mapping.matches:
         taken = {name: _bits(arrays, name, first, source) for name in match.one}
@@ -102,7 +108,7 @@ def transfer(given: Any, mapping: ParameterMap, *, like: Any = None, to: Any = N
     else:
         result = target.nested(made) if second.framework == "jax" else made
     if to is not None:
-        _safetensors(second.framework).save_file(target.named(result), fspath(to))
+        target.write(files, target.named(result), fspath(to))
     return result
 
 
@@ -129,17 +135,19 @@ def _as_integers(a: NDArray) -> NDArray:
     return np.ascontiguousarray(a).view(f"u{a.itemsize}").reshape(a.shape)
 
 
-def _safetensors(framework: str) -> Any:
-    """The module of safetensors for a framework."""
+def _safetensors(mapping: ParameterMap) -> Any:
+    """The module `safetensors`, with its modules for the arrays of both sides."""
     if find_spec("safetensors") is None:
         raise ImportError("transfer: files need safetensors; pip install safetensors")
-    return import_module(ARRAYS[framework][1])
+    for side in mapping.sides:
+        import_module(FILES[side.framework])
+    return import_module("safetensors")
 
 
-def _read(given: Any, side: Leaves, source: Any) -> Mapping[str, Any]:
+def _read(given: Any, side: Leaves, source: Any, files: Any) -> Mapping[str, Any]:
     """The arrays of what was given, by name."""
     if isinstance(given, str | PathLike):
-        found: Mapping[str, Any] = _safetensors(side.framework).load_file(fspath(given))
+        found: Mapping[str, Any] = source.read(files, fspath(given))
         return found
     try:
         named: Mapping[str, Any] = source.named(given)
