@@ -557,3 +557,27 @@ def test_the_slopes_of_frameworks_at_the_kinks_inside_are_valid(dtype: str) -> N
     report = gp.check(seen)
     assert report.exit_code == 0, report.diagnosis()
     assert any(f.verdict is gp.Verdict.SUBGRADIENT for _, f in report.findings())
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 + 1e-3, 1 + 1e-5])
+def test_a_tie_excuses_no_wrong_gradient_elsewhere(factor: float) -> None:
+    """Another choice at a tie is right; a factor that every gradient has is not."""
+
+    class Largest(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x.amax(1)
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            last = x.shape[1] - 1 - (x == x.amax(1, keepdim=True)).flip(1).int().argmax(1)
+            return factor * torch.nn.functional.one_hot(last, x.shape[1]) * dy[:, None]
+
+    rows = [[1.0, 3.0, 3.0], [2.0, 0.0, 1.0], [5.0, 5.0, 5.0], [0.0, 1.0, 2.0]]
+    x = torch.tensor(rows, dtype=torch.float64, requires_grad=True)
+    dy = torch.tensor([0.3, -1.2, 0.7, 0.9], dtype=torch.float64)
+    report = gp.check(gp.record(lambda x: (Largest.apply(x) * dy).sum(), x))
+    wrong = [(f.quantity, f.node) for _, f in report.findings() if f.parity is False]
+    assert wrong == ([] if factor == 1 else [("grad input_1", "Largest_1")])

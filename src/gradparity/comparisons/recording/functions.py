@@ -50,7 +50,13 @@ OUTSIDE = (
     "{:.6g} to {:.6g}"
 )
 NOT_FINITE = "at a kink, at {}, its gradient is {}"
+NO_CHOICE = (
+    "at {} its gradient is {:.9g} and the formula gives {:.9g}; the slopes of the function near by "
+    "differ by less"
+)
 SMOOTH = "at {} its gradient is {}, and the slope of the function is {:.6g} all around"
+#: Roundings by which another right derivation may differ from the formula.
+FORMS = 64
 #: Slopes near by that differ by more, relative to the largest gradient, are those of a kink.
 KINK = 1e-2
 TOGETHER = "at a kink: the gradients of {} elements together are {:.6g}, and the slope is {:.6g}"
@@ -169,10 +175,12 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
     """A gradient where the function is not smooth: held to the slopes near by.
 
     A valid gradient lies, element by element, between the smallest and the largest slope near by;
-    and along a line on which the slope is the same all around, it has that slope.
+    and along a line on which the slope is the same all around, it has that slope.  It is no farther
+    from the formula, which is one of these, than they are from each other.
     """
     slopes: list[float] | None
     tol = max(WRONG, 16 * Precision.of(call.precision).unit)
+    least = max(1e-6, max(f.bound, FORMS) * Precision.of(call.precision).unit)
     apart = np.where(np.isfinite(got) & np.isfinite(want), np.abs(got - want), np.inf)
     both = ~np.isfinite(got) & ~np.isfinite(want)
     apart = np.where((got == want) | both, 0.0, apart).ravel()
@@ -195,6 +203,11 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
         room = tol * max(abs(low), abs(high), abs(given) if math.isfinite(given) else 1.0)
         if not low - room <= given <= high + room:
             said = OUTSIDE.format(at, given, low, high)
+            return replace(f, verdict=Verdict.MISMATCH, note=said)
+        formula = float(want.ravel()[i])
+        decided = low - room <= formula <= high + room
+        if decided and abs(given - formula) > high - low + least * scale:
+            said = NO_CHOICE.format(at, given, formula)
             return replace(f, verdict=Verdict.MISMATCH, note=said)
     for line in _lines(tested[:TESTED], got.shape):
         slopes = slopes_near(call, position, line)

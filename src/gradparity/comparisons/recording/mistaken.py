@@ -102,6 +102,8 @@ def _mistakes(call: Call, position: int, got: NDArray, want: NDArray) -> Iterato
                 f"right if {what} had the other sign, such as the sine or the angle of a rotation, "
                 "which backward has to turn the other way"
             )
+    if gives(backprop({}, np.ones_like)):
+        yield "right if every gradient that arrives is 1: its backward leaves out what arrives"
     if gives(backprop({}, np.abs)):
         yield "right if every gradient that arrives is positive: |g| stands for g"
     for axis in range(got.ndim):

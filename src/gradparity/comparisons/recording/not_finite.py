@@ -50,12 +50,14 @@ class _Seen(NamedTuple):
     ----------
     inputs, values : forward.
     gradient : the gradient that it makes of finite ones.
+    at_zero : whether its input is 0 in every such element.
     hidden : the row of a softmax that is hidden, in words.
     """
 
     inputs: list[_Counted]
     values: list[_Counted]
     gradient: _Counted | None
+    at_zero: bool
     hidden: str
 
     @property
@@ -85,8 +87,9 @@ class NotFinite:
         own = not inputs and not values and all(_Counted.of(dz) is None for dz in call.dz)
         arrays = [o.array for o in call.inputs]
         hidden = hidden_row(call.op, arrays, call.place.node) if values else ""
+        made = left[0] if left and own else None
         self._seen[call.place.node] = _Seen(
-            inputs, values, left[0] if left and own else None, hidden
+            inputs, values, made, made is not None and _only_at_zero(call), hidden
         )
 
     def explained(self, found: Sequence[Finding], order: Sequence[str]) -> list[Finding]:
@@ -158,7 +161,18 @@ class NotFinite:
         made = self._seen[node].gradient
         assert made is not None
         rest = "its inputs and the gradient that arrives are finite"
-        return f"{made.kind} begins here: {made.among('this gradient')}, and {rest}"
+        zero = "; its input is 0 there, as at a norm of zeros" if self._seen[node].at_zero else ""
+        return f"{made.kind} begins here: {made.among('this gradient')}, and {rest}{zero}"
+
+
+def _only_at_zero(call: Call) -> bool:
+    """Whether gradients by inputs are not finite only where the input is 0."""
+    return all(
+        o.gradient is None
+        or o.gradient.shape != o.array.shape
+        or not np.any(o.array[~np.isfinite(o.gradient)])
+        for o in call.inputs
+    )
 
 
 def _is_undecided(f: Finding) -> bool:
