@@ -13,15 +13,17 @@ from ..report.records import ALIGNED, Run
 from ..report.report import Report
 from .answer import answer
 from .causes.search import Search, parted_of
+from .causes.shares import other_shares
 from .counterpart import counterpart
 from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .inputs import other_inputs, parse_inputs
+from .padding import untested_padding
 from .parameters.mapped import Mapped, parse_parameters
 from .parameters.mapping import ParameterMap
 from .programs.checked import check_recordings
 from .programs.edits import Edit
 from .programs.side import Side
-from .programs.values import Partners, Program, Sorted, nearness
+from .programs.values import Program, Sorted, nearness
 from .states import findings_on_states
 
 __all__ = ["align"]
@@ -87,6 +89,8 @@ def align(
     findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
     about = answer(one, other, findings)
+    untested = {**alignment.untested, **untested_padding(alignment.sides[1])}
+    about += "".join(f"; {why}" for why in untested.values())
     for recording, report in zip((one, other), reports, strict=True):
         about += f"; {recording.name!r} is not right by itself" if report.exit_code == 1 else ""
     run = Run(name, f"{one.framework} and {other.framework}", ALIGNED, findings, about=about)
@@ -124,11 +128,13 @@ class _Alignment:
         self.sides = Side(one, near, known), Side(other, near, known)
         #: (which program, node, change, where `one` parts) of each difference.
         self.found: list[tuple[int, str, Edit, str]] = []
+        self.shares = other_shares(*self.sides)
+        self.untested = untested_padding(self.sides[0])
 
     def findings(self) -> Iterator[Finding]:
         """One for every value, and for every gradient and state where all values pair."""
         for _ in range(SEVERAL):
-            if not self._correct_one():
+            if self.shares or not self._correct_one():
                 break
         left = parted_of(self.sides)
         yield from self._of_values(left)
@@ -157,7 +163,9 @@ class _Alignment:
         told += [(at, self._said(which, node, edit)) for which, node, edit, at in self.found]
         for at, said in told:
             notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
-        for node in left[0]:
+        if self.shares:
+            notes = dict([self.shares])
+        for node in left[0] if not self.shares else []:
             notes.setdefault(node, counterpart(one, other, node))
         if left[1] and not left[0] and not notes:
             where = _where(other.nodes[left[1][0]].place)
@@ -182,8 +190,7 @@ class _Alignment:
         one, other = self.sides
         for name in one.program.losses:
             there = [other.value[n] for n in other.program.losses]
-            same = Partners({str(i): a for i, a in enumerate(there)}, one.near)
-            if there and not told and not same.of(one.value[name]):
+            if not told and not one.ends_alike(name, one.value[name], other):
                 numbers = float(one.value[name].reshape(())), float(there[0].reshape(()))
                 said = "the losses are {:.9g} here and {:.9g} there".format(*numbers)
                 q, place = Quantity.value(name), one.program.recording.places[self._node(name)]
@@ -260,7 +267,7 @@ class _Alignment:
                 same = f"it is that of {self.mapped[name]} of the other program"
                 yield replace(found, verdict=verdict, note=by_map or same)
             else:
-                yield found
+                yield replace(found, note=self.untested.get(name, ""))
         for name in [] if mine else theirs:
             place, note = Place(name), f"{said}; this program has no such gradient"
             size = other.program.recording.leaves[name].got.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -197,6 +197,11 @@ def _rows_left_out(got: NDArray, there: list[NDArray]) -> str:
     for other in there:
         if got.ndim < 2 or other.shape != got.shape:
             continue
+        lost: list[Any] = [~np.isfinite(a.reshape(len(a), -1)).all(1) for a in (got, other)]
+        only = np.flatnonzero(lost[0] != lost[1])
+        if only.size:
+            place = "{here}" if lost[0][only[0]] else "{there}"
+            return f": row {only[0]} is not finite {place} alone"
         rows = [np.any(a.reshape(len(a), -1), axis=1) for a in (got, other)]
         both = rows[0] & rows[1]
         alone = np.flatnonzero(rows[0] != rows[1])

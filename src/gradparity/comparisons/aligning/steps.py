@@ -27,6 +27,12 @@ KINK = (
     "a kink or rounding that grows parts two correct programs"
 )
 
+#: A weight decay explains a difference but for `eps`, where it is among the gradients of Adam.
+NEARLY_ALL = 1e-3
+DECOUPLED = (
+    "another weight decay, or one that is coupled, as in Adam, in one of the two, and decoupled, "
+    "as in AdamW, in the other"
+)
 #: What is farther apart than rounding has driven the other runs, and not much.
 NEARLY = (
     "it differs by {:.3g} roundings of its largest number, a fault or a form that loses digits; "
@@ -208,6 +214,8 @@ class _Steps:
         k = _share(before, b - a)
         if k and _fits(k * before, b - a, c.bound[name]):
             return f"it moves by {k:.6g} times itself more there, as with another weight decay"
+        if k and _fits(k * before, b - a, NEARLY_ALL * float(np.abs(b - a).max())):
+            return f"it moves by {k:.4g} times itself more there, as with {DECOUPLED}"
         return f"it differs by up to {np.abs(b - a).max():.3g}; the step moves it by " \
                f"{np.abs(a).max():.3g}"  # fmt: skip
 

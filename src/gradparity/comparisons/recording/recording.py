@@ -262,8 +262,11 @@ class Recording(Listener):
 
     @property
     def leaves(self) -> dict[str, Sum]:
-        """The parameters and inputs with a gradient by name, and what arrived at them."""
-        return {total.source: total for total in self._finals}
+        """The parameters and inputs with a gradient by name, and what arrived in all passes."""
+        found: dict[str, Sum] = {}
+        for each in self._finals:
+            found[each.source] = found[each.source].plus(each) if each.source in found else each
+        return found
 
     @property
     def coverage(self) -> float:

@@ -168,6 +168,11 @@ class Sum:
             return False
         return np.array_equal(self.got, self.parts[0])
 
+    def plus(self, other: Sum) -> Sum:
+        """What arrived in this pass and in another one, together."""
+        parts, uses = (*self.parts, *other.parts), (*self.uses, *other.uses)
+        return replace(self, parts=parts, uses=uses, got=self.got + other.got)
+
 
 @dataclass(frozen=True)
 class Unjudged:

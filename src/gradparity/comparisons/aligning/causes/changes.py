@@ -22,7 +22,7 @@ from ...explain.variants import OnOther, arguments_of, variants
 from ..programs.edits import Edit, wide
 from ..programs.values import Program
 from .chains import chain, listed
-from .class_weights import other_weights
+from .class_weights import other_weights, weights_of_labels
 from .constants import constants
 from .conventions import conventions, dropout_rate
 from .exchanged import exchanged
@@ -86,6 +86,7 @@ def changes(
     yield from _orders(call, before)
     yield from other_masks(call, y, other)
     yield from other_weights(call, y, other)
+    yield from weights_of_labels(call, y, program)
     yield from conventions(call, y, numbers_in(other))
     yield from replacements(call, y)
     yield from exchanged(call, y, other)
@@ -148,6 +149,12 @@ def numbers_in(program: Program) -> tuple[float, ...]:
     return tuple(x for x in found if np.isfinite(x))[:NUMBERS]
 
 
+def _number(argument: Any) -> Any:
+    """An argument as it was written: a float of a program in float32 has the digits of that."""
+    short = float(f"{argument:.7g}") if isinstance(argument, float) else argument
+    return short if isinstance(argument, float) and np.float32(short) == argument else argument
+
+
 def _of_arguments(op: Any, roles: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, Any]]:
     """(words, op) with another value of one argument, such as has its role in the other program."""
     if not is_dataclass(op) or isinstance(op, type):
@@ -164,7 +171,7 @@ def _of_arguments(op: Any, roles: Mapping[str, Sequence[float]]) -> Iterator[tup
                 changed = replace(op, **{field.name: other})
             except (*_REFUSED, AttributeError):
                 continue
-            said = f"{field.name} is {own} {{here}} and {other} {{there}}"
+            said = f"{field.name} is {_number(own)} {{here}} and {_number(other)} {{there}}"
             if isinstance(op, BatchNorm) and field.name == "training":
                 batch, running = ("here", "there") if own else ("there", "here")
                 said += f": it takes the statistics of the batch {{{batch}}} and the running ones "

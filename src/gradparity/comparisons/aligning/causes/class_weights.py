@@ -14,7 +14,7 @@ from ....core.programs.parts import ClassNLL
 from ..programs.edits import Edit
 from ..programs.values import Program
 
-__all__ = ["other_weights"]
+__all__ = ["other_weights", "weights_of_labels"]
 
 #: The most vectors of class weights that are tried, and the most that are listed.
 VECTORS, LISTED = 4, 6
@@ -63,6 +63,23 @@ def other_weights(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[
             mean = f"the mean is over {COUNTS['weights']} {{here}} and over {COUNTS[count]} "
             more = f"{said}, and {mean}{{there}}" if said else f"{mean}{{there}}"
             yield Edit(more, _Averaged(op, count), inputs, far=True)
+
+
+def weights_of_labels(call: Call, y: Sequence[NDArray], program: Program) -> Iterator[Edit]:
+    """The weight of each sample's label in the place of that of each class, as with smoothing."""
+    for loss in program.calls:
+        if not isinstance(loss.op, ClassNLL) or len(y) != 2 or len(loss.inputs) < 3:
+            continue
+        labels, weights = (np.asarray(o.array) for o in loss.inputs[:2])
+        own = np.where(labels == loss.op.ignore_index, 0, labels)
+        for slot, a in enumerate(y):
+            classes = np.ravel(a)
+            fits = labels.ndim == 1 and y[1 - slot].shape == (labels.size, weights.size)
+            if call.inputs[slot].source or not fits or not np.array_equal(classes, weights):
+                continue
+            said = "the smoothed part is weighted by the weight of each class {here} and by that "
+            of_label = np.asarray(weights, np.float64)[own][:, None]
+            yield Edit(f"{said}of the label {{there}}", call.op, {slot: of_label}, far=True)
 
 
 def _vectors(own: NDArray, other: Program) -> Iterator[NDArray]:

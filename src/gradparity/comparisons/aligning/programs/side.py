@@ -115,8 +115,8 @@ class Side:
                 name: call
                 for call in self.program.calls
                 for name in self.program.gives(call)
-                if not self._ends(name, self.value[name], other)
-                or not other.partners.of(self.value[name])
+                if not self.ends_alike(name, self.value[name], other)
+                or not (self._sums_pair(name, other) or other.partners.of(self.value[name]))
             }
             self._lost = other, found
         return self._lost[1]
@@ -127,11 +127,30 @@ class Side:
         there = Partners({n: other.value[n] for n in other.program.losses}, self.near)
         return made is not None and bool(losses) and all(there.of(made.value[n]) for n in losses)
 
-    def _ends(self, name: str, z: NDArray, other: Side) -> bool:
-        """Whether a loss is one of the other program: a value on the way to it is none."""
+    def ends_alike(self, name: str, z: NDArray, other: Side) -> bool:
+        """Whether a loss is one of the other program, or its losses have the same sum.
+
+        A value on the way to a loss is none.  Other values than losses are not asked.
+        """
         there = {n: other.value[n] for n in other.program.losses}
         told = name in self.program.losses and there
-        return not told or bool(Partners(there, self.near).of(z))
+        if not told or Partners(there, self.near).of(z):
+            return True
+        return self._sums_pair(name, other)
+
+    def _sums_pair(self, name: str, other: Side) -> bool:
+        """Whether the losses of both, of which this is one, have the same sum.
+
+        The passes of a step with several add their gradients.
+        """
+        each = self.program.losses, other.program.losses
+        if name not in each[0] or not each[1] or len(each[0]) == len(each[1]):
+            return False
+        here, there = (
+            sum(float(side.value[n].reshape(())) for n in names)
+            for side, names in zip((self, other), each, strict=True)
+        )
+        return abs(here - there) <= self.near * max(abs(here), abs(there))
 
     def without_partner(self, other: Side) -> list[str]:
         """The nodes that give a value without a partner, in the order in which they ran."""
@@ -209,7 +228,7 @@ class Side:
         Movements are passed, and so many other ops.
         """
         told = z.size > 1 or name in self.program.losses
-        if told and other.partners.of(z) and self._ends(name, z, other):
+        if told and self._pairs_as(name, z, other):
             return True
         for node in self.program.users.get(name, ()):
             user = self.nodes[node]
@@ -219,12 +238,16 @@ class Side:
             if made is None or (made.size < 2 and user.names[0] not in self.program.losses):
                 continue
             moves = isinstance(user.op, Movement)
-            if not moves and other.partners.of(made) and self._ends(user.names[0], made, other):
+            if not moves and self._pairs_as(user.names[0], made, other):
                 return True
             more = through if moves else through - 1
             if more >= 0 and self.pairs(user.names[0], made, other, more):
                 return True
         return False
+
+    def _pairs_as(self, name: str, z: NDArray, other: Side) -> bool:
+        """Whether a value has a partner with these numbers, a loss among the losses."""
+        return bool(other.partners.of(z)) and self.ends_alike(name, z, other)
 
     def heals(self, made: Side, other: Side, nodes: Sequence[str]) -> bool:
         """Whether a change at nodes lets something pair that is made of these too, if it can.

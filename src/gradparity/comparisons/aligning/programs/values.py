@@ -27,6 +27,8 @@ __all__ = ["Partners", "Program", "are_near", "nearness", "sorted_elements"]
 NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
 #: Values computed in float64 are, where a number as programs write it is rounded to a format.
 ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
+#: The largest whole number up to which bfloat16 has all.
+WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
 REPLAYED = 0.1
 
@@ -121,16 +123,25 @@ class Program:
 def nearness(one: Program, other: Program) -> float:
     """The tolerance for equal values of two programs, computed in float64.
 
-    A constant that both have makes no difference.  One that a program has alone may be another's
-    rounded to its format, and an array may be made of such: a table of angles, for example.
+    A constant that both have makes no difference, nor do whole numbers, which every format has.
+    Another that a program has alone may be another's rounded to its format, and an array may be
+    made of such: a table of angles, for example.
     """
     near = [NEAR.get(kind, COARSE) for kind in one.formats | other.formats]
     constants = {**one.constants, **other.constants}
     for key in one.constants.keys() ^ other.constants.keys():
         array = constants[key]
-        table, coarse = (NEAR, COARSE) if array.size > 1 else (ROUNDED, ROUNDED_COARSE)
+        if _is_whole(array):
+            continue
+        single = bool((array == array.flat[0]).all())
+        table, coarse = (ROUNDED, ROUNDED_COARSE) if single else (NEAR, COARSE)
         near.append(table.get(array.dtype.name, coarse))
     return max(near, default=NEAR["float64"])
+
+
+def _is_whole(a: NDArray) -> bool:
+    """Whether an array has small whole numbers alone, which no format rounds."""
+    return bool(np.isfinite(a).all() and (np.abs(a) <= WHOLE).all() and (a == np.round(a)).all())
 
 
 def _in_float64(calls: Sequence[Call]) -> tuple[dict[str, NDArray], frozenset[str]]:
