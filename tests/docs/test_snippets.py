@@ -38,6 +38,7 @@ SLOW = {
 ELSEWHERE = {
     "python tests/docs/test_found.py": "the test itself runs the snippets",
     "python examples/differences.py": "tests/test_examples_own.py runs the pairs",
+    "python examples/field_cases.py": "tests/test_field_cases.py runs the cases",
     "python -m sphinx": ".ci/run builds the pages",
     "python -m benchmarks.evidence": "hours; tests/test_evidence.py counts a few of each",
     "python with_": "libraries that are not here; benchmarks/zoo/page.py runs them where they are",
