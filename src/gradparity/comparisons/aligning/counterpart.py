@@ -32,8 +32,8 @@ def counterpart(one: Side, other: Side, node: str) -> str:
     here, beyond = _in_words(mine, [*shared]), _in_words(there, [*shared.values()])
     same = "same value" if len(shared) == 1 else "same values"
     return (
-        f"{said}: of {_listed(shared)} this one makes {here}, and of the {same} the other one makes "
-        f"{beyond} at {there.place.node!r}{_line(there)}"
+        f"{said}: of {_listed(shared)} this one makes {here}, and of the {same} the other one "
+        f"makes {beyond} at {there.place.node!r}{_line(there)}"
     )
 
 
