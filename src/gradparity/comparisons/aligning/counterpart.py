@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
-from ...core.network.calls import Call
+from ...core.network.calls import Call, Operand
 from ...core.network.composed import Composed
 from ..findings.finding import as_written
+from .programs.edits import values_of
+from .programs.prepared import tells
 from .programs.side import Side
+from .programs.values import Partners
 
 __all__ = ["counterpart"]
 
@@ -40,20 +44,30 @@ def counterpart(one: Side, other: Side, node: str) -> str:
 def _shared(one: Side, other: Side, mine: Call, there: Call) -> dict[str, str]:
     """The inputs of a call that another one takes too: name here -> name there."""
     found: dict[str, str] = {}
-    names = {o.source for o in there.inputs if o.source}
-    for o in mine.inputs:
-        value = one.value.get(o.source, one.program.leaves.get(o.source))
-        if o.source and value is not None:
-            partners = [p for p in other.partners.of(value) if p in names]
-            found.update({o.source: partners[0]} if partners else {})
+    near = one.near_recorded(other)
+    taken = _inputs(other, there)
+    pool = Partners(taken, near)
+    for name, array in _inputs(one, mine).items():
+        partners = pool.of(array)
+        found.update({name: partners[0]} if partners else {})
     return found
+
+
+def _inputs(side: Side, call: Call) -> dict[str, NDArray]:
+    """The arrays that a call takes, by name."""
+    each = zip(call.inputs, values_of(call, side.value), strict=True)
+    return {_name(o, i): a for i, (o, a) in enumerate(each) if tells(a)}
+
+
+def _name(o: Operand, i: int) -> str:
+    return o.name or f"constant {i + 1}"
 
 
 def _in_words(call: Call, known: list[str]) -> str:
     """An op with its arguments, and what it takes beside values that are named already."""
     said = ", ".join(_written(call.op))
-    rest = [o.source or f"constant {i + 1}" for i, o in enumerate(call.inputs)
-            if o.source not in known]  # fmt: skip
+    names = [_name(o, i) for i, o in enumerate(call.inputs)]
+    rest = [name for name in names if name not in known]
     return f"{said} with {_listed(rest)}" if rest else said
 
 

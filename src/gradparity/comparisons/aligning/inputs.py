@@ -157,7 +157,7 @@ def _with_input(program: Program, name: str, own: NDArray, array: NDArray) -> Pr
         )
         new = replace(call, inputs=inputs)
         calls.append(new)
-        if inputs == call.inputs and not any(o.source in changed for o in inputs):
+        if inputs == call.inputs and not any(o.name in changed for o in inputs):
             continue
         z = computed(new.op, values_of(new, value), value)
         if not z:

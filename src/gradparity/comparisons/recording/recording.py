@@ -90,6 +90,8 @@ class Recording(Listener):
         self.changed: Counter[str] = Counter()
         #: Loops of which not every step was judged: steps, and those judged, by node.
         self.samples: dict[str, tuple[int, int]] = {}
+        #: The ops on what has no gradient, in the order in which they ran, with ``keep=True``.
+        self.preparations: list[Call] = []
         #: The arguments without a gradient by name, with ``keep=True``.
         self.given: dict[str, NDArray] = {}
         #: What the program changed or returned beside the loss, by name, with ``keep=True``.
@@ -194,6 +196,10 @@ class Recording(Listener):
         self.thinned[call.place.function] += 1
         each = ((p, findings_of_call(p.call, self.allow, explain=explain)) for p in parts)
         return [part.placed(f) for part, found in each for f in found]
+
+    def prepared(self, call: Call) -> None:
+        """Keep an op on what has no gradient, for `align`."""
+        self.preparations.append(call)
 
     def summed(self, total: Sum) -> None:
         """Judge the sum over the uses of a value; a single one is of interest if it is not kept."""

@@ -66,6 +66,7 @@ class Operand:
     gradient : what left through this use; None if nothing did, which is a claim that it is zero.
     asked : whether the framework was asked for that gradient.
     made : by how many roundings it may differ where a compiler computes it anew to read it.
+    data : of a constant the name of the value without a gradient that it is; "" if it is none.
     """
 
     array: NDArray
@@ -73,6 +74,12 @@ class Operand:
     gradient: NDArray | None = None
     asked: bool = False
     made: float = 0.0
+    data: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the value that it is, with or without a gradient; "" for another constant."""
+        return self.source or self.data
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +197,7 @@ class Unjudged:
 class Listener:
     """Receives what a program does, while it runs; does nothing by itself."""
 
-    #: Whether to tell of arguments without a gradient and of states; they are copied for it.
+    #: Whether to tell of arguments and ops without a gradient and of states; they are copied.
     keeps_states = False
 
     def expected(self, elements: int) -> None:
@@ -198,6 +205,9 @@ class Listener:
 
     def called(self, call: Call) -> None:
         """One op has run backward, or never will."""
+
+    def prepared(self, call: Call) -> None:
+        """One op has run on what has no gradient, such as on data."""
 
     def summed(self, total: Sum) -> None:
         """The gradient of a value has arrived from all of its uses."""

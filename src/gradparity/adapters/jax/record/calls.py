@@ -24,7 +24,7 @@ from .taps import Walk
 from .unmapped import by_values, evaluated
 from .wide import wide_params
 
-__all__ = ["calls_of", "samples_of", "sums_of"]
+__all__ = ["calls_of", "preparations_of", "samples_of", "sums_of"]
 
 #: Steps of a scan that are judged: all of a short one, else both ends and some between.
 STEPS = 64
@@ -71,6 +71,15 @@ def calls_of(
                     yield _compiled(found, walk, grads, step)
                 elif not equation.idle:
                     yield found
+
+
+def preparations_of(walk: Walk, values: dict[Key, Any]) -> Iterator[Call]:
+    """Yield every equation on what has no gradient that has a formula, in the program's order."""
+    for key, equation in walk.preparations.items():
+        ins, outs = values.pop(key)
+        found = _call(equation, key, ins, outs, {}, ())
+        if isinstance(found, Call) and any(z is not None and z.size > 1 for z in found.z):
+            yield replace(found, again=None)
 
 
 def samples_of(walk: Walk) -> Iterator[tuple[str, int, int]]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ....core.network.calls import Listener, Unjudged
 from .arguments import OUTSIDE, array, checked_loss, positions
-from .calls import calls_of, samples_of, sums_of
+from .calls import calls_of, preparations_of, samples_of, sums_of
 from .equations import Key, Value, distinct_leaves, is_float
 from .released import release
 from .returned import tell_of_given, tell_of_returned
@@ -84,9 +84,9 @@ class _Program:
         (loss,) = walk.run(self.jaxpr, rest, given, (), taps, values)
         return loss
 
-    def surveyed(self, barrier: bool) -> tuple[Walk, dict[str, float]]:
+    def surveyed(self, barrier: bool, prepares: bool) -> tuple[Walk, dict[str, float]]:
         """A walk that knows all taps, and the name of the loss with its factor."""
-        walk = Walk(barrier, self.names)
+        walk = Walk(barrier, self.names, prepares)
         walk.branches = _branches(
             lambda asking: self.run(asking, self.varied, self.rest, None, {}), self.jaxpr
         )
@@ -130,7 +130,7 @@ def observe(
     TypeError : `f` does not return one real scalar.
     """
     program = _Program.traced(f, args, argnums, has_aux)
-    walk, ends = program.surveyed(barrier)
+    walk, ends = program.surveyed(barrier, listener.keeps_states)
     try:
         values, grads, leaves = (_together if taps else _apart)(walk, program, ends)
     except jax.errors.UnexpectedTracerError as error:
@@ -155,6 +155,8 @@ def _tell(
     The values are used up.
     """
     listener.expected(sum(getattr(x, "size", 0) for x in jax.tree.leaves(values)))
+    for call in preparations_of(walk, values):
+        listener.prepared(call)
     for found in calls_of(walk, values, grads):
         if isinstance(found, Unjudged):
             listener.not_judged(found)
@@ -174,7 +176,7 @@ def _together(
     walk: Walk, program: _Program, ends: Mapping[str, float]
 ) -> tuple[dict[Key, Any], dict[Key, Any], dict[str, Any]]:
     """The values of all equations, and the gradients by all taps and by the leaves."""
-    order = (*walk.equations, *walk.choices)
+    order = (*walk.equations, *walk.choices, *walk.preparations)
     restores: list[Callable[[Sequence[Any]], Any]] = []
 
     def tapped(varied: Any, taps: Any, rest: Any) -> Any:

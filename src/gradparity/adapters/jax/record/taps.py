@@ -45,6 +45,7 @@ class Walk:
     Attributes
     ----------
     equations : by path, those with a gradient.
+    preparations : those on what has none, such as on data, outside of scans.
     shapes : of every tap.
     uses : name of a value -> the taps through which it is used.
     arrivals : name of a value -> the tap at which its gradient arrives.
@@ -58,12 +59,16 @@ class Walk:
     ----------
     barrier : keep XLA from fusing across a tap.
     leaves : names of the inputs, which no equation gets.
+    prepares : whether to note preparations.
     """
 
-    def __init__(self, barrier: bool = True, leaves: Collection[str] = ()) -> None:
-        self.barrier = barrier
+    def __init__(
+        self, barrier: bool = True, leaves: Collection[str] = (), prepares: bool = False
+    ) -> None:
+        self.barrier, self.prepares = barrier, prepares
         self._leaves = {*leaves} | {name.split(".")[0] for name in leaves}
         self.equations: dict[Key, Equation] = {}
+        self.preparations: dict[Key, Equation] = {}
         self.shapes: dict[Key, Any] = {}
         self.uses: dict[str, list[tuple[Key, str]]] = {}
         self.arrivals: dict[str, Key] = {}
@@ -145,7 +150,7 @@ class Walk:
             elif not any(v.active for v in ins) or not any(
                 _has_gradient(v.aval) for v in eqn.outvars
             ):
-                gave = [Value(x) for x in bind(eqn, *(v.x for v in ins))]
+                gave = self.preparation(eqn, ins, here, values)
             elif rule_of(name) is None and name not in FUNCTIONS and _is_idle(ins, asked):
                 kept = [jax.lax.stop_gradient(v.x) if v.active else v.x for v in ins]
                 gave = [Value(x) for x in bind(eqn, *kept)]
@@ -182,6 +187,23 @@ class Walk:
         kept = [None if is_key(x) else x for x in taken]
         values[here] = kept, [None if is_key(v.x) else v.x for v in found]
         return found
+
+    def preparation(
+        self, eqn: Any, ins: list[Value], here: Key, values: dict[Key, Any]
+    ) -> list[Value]:
+        """One equation on what has no gradient."""
+        taken = [v.x for v in ins]
+        outs = bind(eqn, *taken)
+        known = rule_of(eqn.primitive.name) is not None and not any(v.active for v in ins)
+        known &= any(map(is_float, outs)) and not any(map(is_key, (*taken, *outs)))
+        if self.prepares and known and not self._lengths:
+            if here not in self.preparations:
+                node = self._named(f"data.{function_name(eqn)}")
+                names = tuple(node if len(outs) == 1 else f"{node}.{k}" for k in range(len(outs)))
+                sources = ("",) * len(ins)
+                self.preparations[here] = Equation(eqn, place_of(eqn, node), sources, (), names)
+            values[here] = taken, outs
+        return [Value(x) for x in outs]
 
     @staticmethod
     def uncut(eqn: Any, ins: Sequence[Value]) -> list[Value]:

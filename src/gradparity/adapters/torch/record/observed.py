@@ -43,6 +43,7 @@ class Observed:
     ----------
     place : where it is.
     op : the overload.
+    prepares : whether it has no gradient, as on data.
     given : argument -> value.
     outs : the tensors that it returned, in order.
     written_after : argument -> what it held afterwards, for those that the op wrote into.
@@ -58,8 +59,10 @@ class Observed:
         base then, and the positions of the view in it.
     """
 
-    def __init__(self, place: Place, op: Any, given: Mapping[str, Any]) -> None:
-        self.place, self.op = place, op
+    def __init__(
+        self, place: Place, op: Any, given: Mapping[str, Any], *, prepares: bool = False
+    ) -> None:
+        self.place, self.op, self.prepares = place, op, prepares
         written = {*self.written(op, given)} if op is not None else set()
         self.given: dict[str, Any] = {
             name: _kept(value, copied=name in written) for name, value in given.items()

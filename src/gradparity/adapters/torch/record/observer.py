@@ -31,6 +31,7 @@ from .marks import Mark, Marks, names_of
 from .observed import Observed
 from .optimizers import watched_steps
 from .places import Names, source_line
+from .preparations import preparation_of
 from .quiet import Quiet, failed
 from .states import States
 from .views import index_of_view, is_written_view
@@ -71,6 +72,8 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         #: Of every pass that runs, whether the mode was taken off for it.
         self._stepped_aside: list[bool] = []
         self._forward_is_over = self.saw_ops = False
+        #: Whether ops on what has no gradient are told; those before the first backward pass are.
+        self._prepares = listener.keeps_states
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -118,17 +121,20 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         for name in Observed.written(op, given):
             for tensor in tensors_in(given.get(name)):
                 self._waiting.overwritten(tensor, source_line())
-        if not needs or op._schema.name in NO_GRADIENT:
+        prepares = self._prepares and bool(tensors) and not needs
+        if not (needs or prepares) or op._schema.name in NO_GRADIENT:
             return None
         if self._functions:
             return None  # inside a function with a backward of its own
+        if prepares:
+            return Observed(self._place(op, "data."), op, given, prepares=True)
         for tensor in tensors:
             self._adopt_graph(tensor.grad_fn)
         return Observed(self._place(op), op, given)
 
-    def _place(self, op: Any) -> Place:
+    def _place(self, op: Any, lead: str = "") -> Place:
         base = re.sub(r"(?<!_)_$", "", op._schema.name.removeprefix("aten::")).replace("::", "_")
-        return Place(self.names.numbered(base), str(op), self.names.module, source_line())
+        return Place(self.names.numbered(lead + base), str(op), self.names.module, source_line())
 
     def _inside(self, op: Any, args: Any, kwargs: Any) -> Any:
         """Run the kernel of an op of another library, and watch the ops inside of it."""
@@ -144,7 +150,10 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
     def _after(self, observed: Observed, out: Any) -> None:
         outs = list(tensors_in(out))
         observed.returned(out)
-        self._pending = (observed, outs)
+        if not observed.prepares:
+            self._pending = (observed, outs)
+        elif (call := preparation_of(observed)) is not None:
+            self.listener.prepared(call)
 
     def settle(self) -> None:
         """Hook the node that autograd has given the outputs of the last op by now."""
@@ -304,6 +313,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
 
         While a mode is there, autograd adds gradients up out of place, in other layouts.
         """
+        self._prepares = False
         with self.quiet():
             self.settle()
             self._backward.tell_of_thread(outputs, source_line())

@@ -46,19 +46,20 @@ def constants(
             array = _in_layout(given, own.shape)
             same = array.dtype.kind == own.dtype.kind
             if same and not np.array_equal(array.ravel(), own.ravel()):
-                said = _difference(f"its constant {i + 1}", own, wide(array))
-                yield Edit(said, call.op, {i: wide(array).reshape(own.shape)})
+                said, vague = _difference(f"its constant {i + 1}", own, wide(array))
+                yield Edit(said, call.op, {i: wide(array).reshape(own.shape)}, vague=vague)
 
 
-def _difference(name: str, own: NDArray, there: NDArray) -> str:
-    """The difference of two constants, in words."""
+def _difference(name: str, own: NDArray, there: NDArray) -> tuple[str, bool]:
+    """The difference of two constants in words, and whether it is unknown beyond that."""
     rates = dropout_rate(own), dropout_rate(there)
     if rates[0] is not None and rates[1] is not None:
         if abs(rates[0] - rates[1]) < 1e-6:
-            return f"dropout with the rate {rates[0]:.6g} has another mask {{there}}"
-        return f"dropout has the rate {rates[0]:.6g} {{here}} and {rates[1]:.6g} {{there}}"
+            return f"dropout with the rate {rates[0]:.6g} has another mask {{there}}", False
+        said = f"dropout has the rate {rates[0]:.6g} {{here}} and {rates[1]:.6g} {{there}}"
+        return said, False
     how = relation(own, there)
-    return f"{name} is {how}" if how else f"{name} has other numbers {{there}}"
+    return (f"{name} is {how}", False) if how else (f"{name} has other numbers {{there}}", True)
 
 
 def _in_layout(a: NDArray, shape: tuple[int, ...]) -> NDArray:

@@ -28,7 +28,7 @@ FACTORS = 40
 #: The most elements of a value whose other sign is tried on the loss.
 FEW_FOR_SIGN = 200_000
 #: How many nodes before one without a partner are looked at.
-EARLIER = 6
+EARLIER = 12
 
 
 class Fitting:
@@ -92,7 +92,7 @@ class Fitting:
         near, seen = [call], {call.place.node}
         earlier: list[Call] = []
         while near and len(earlier) < EARLIER:
-            made = (makers[o.source] for c in near for o in c.inputs if o.source in makers)
+            made = (makers[o.name] for c in near for o in c.inputs if o.name in makers)
             near = [c for c in dict.fromkeys(made) if c.place.node not in seen]
             seen |= {c.place.node for c in near}
             earlier += [c for c in near if not side.is_layout(c)]

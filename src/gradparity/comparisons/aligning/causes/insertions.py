@@ -69,7 +69,7 @@ def insertions(call: Call, y: Sequence[NDArray], side: Side, other: Side) -> Ite
 
 def _for_constants(call: Call, y: Sequence[NDArray], side: Side, other: Side) -> Iterator[Edit]:
     """Yield a node with values that the other program alone has in the place of constants."""
-    lost = other.lost(side)
+    lost = {n: c for n, c in other.lost(side).items() if not other.is_preparation(c)}
     for i, (o, a) in enumerate(zip(call.inputs, y, strict=True)):
         if o.source or a.dtype.kind != "f" or a.size < 2:
             continue

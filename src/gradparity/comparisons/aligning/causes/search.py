@@ -23,6 +23,8 @@ FIRST = 3
 FEW, FEW_CAUSES = 2, 6
 #: How many nodes after those where two programs part are looked at.
 LATER = 8
+#: How many nodes that prepare data for those where two programs part are looked at.
+PREPARED = 8
 #: How many nodes without a partner are tried with a factor that only the loss shows.
 FAR = 24
 
@@ -65,11 +67,12 @@ class Search:
     def found(self) -> Found | None:
         """The likeliest change; None if none fits."""
         best: Found | None = None
-        for where in ("gates", "at", "after", "before"):
+        for where in ("gates", "at", "after", "before", "data"):
             found = self._best(where)
             if found and (best is None or found.lost < best.lost):
                 best = found
-            if best and (best.lost < 0 or (best.edit.plain and where in ("gates", "at"))):
+            told = best is not None and best.edit.plain and not best.edit.vague
+            if best and (best.lost < 0 or (told and where in ("gates", "at"))):
                 break
         if best is None or (best.lost >= 0 and not best.edit.plain):
             best = self._first_of_two(best) or best
@@ -114,7 +117,7 @@ class Search:
                     constant = -1 if made is None else side.constants(made, other)
                     if made is None or constant < 0:
                         continue
-                    rest = made.parted(other) or other.parted(made)
+                    rest = made.parted(other) or other.parted(made) or edit.vague
                     lost = self._lost(made, other) + constant if rest else -1
                     if rest and not edit.plain:
                         lost += side.copies(made, other)
@@ -139,6 +142,10 @@ class Search:
             nodes = [node for node in dict.fromkeys(chain(*later)) if node not in nodes]
         if where == "far":
             nodes = side.without_partner(other)[:FAR]
+        before = side.preparations_of(nodes, other)[:PREPARED] if where in ("at", "data") else []
+        if where == "data":
+            nodes = [*before, *(n for n in nodes if side.is_preparation(side.nodes[n]))]
+        nodes = [*before, *nodes] if where == "at" else nodes
         for node in nodes[:FIRST] if where in ("before", "two") else nodes:
             call = side.nodes[node]
             if where == "gates":
@@ -149,7 +156,10 @@ class Search:
                 yield from (([at], edit) for at, edit in islice(fitting.before(call), TRIED))
             else:
                 fits = {"two": fitting.two, "far": fitting.far}.get(where, fitting.at)
-                yield from (([node], edit) for edit in islice(fits(call), TRIED))
+                # What is done to data is changed by an argument first.
+                plain = where != "data" and side.is_preparation(call)
+                tried = islice(fits(call), TRIED)
+                yield from (([node], edit) for edit in tried if edit.plain or not plain)
 
     def _lost(self, one: Side, other: Side) -> int:
         """Count the values without a partner."""

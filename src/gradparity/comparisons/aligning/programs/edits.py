@@ -9,7 +9,7 @@ import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Op
-from ....core.network.calls import Call
+from ....core.network.calls import Call, Operand
 
 __all__ = ["Edit", "changes_a_number", "computed", "general", "values_of", "wide"]
 
@@ -38,6 +38,7 @@ class Edit:
     far : whether it may show in the loss alone, and values before have no partner.
     each : node -> the change of that node, where it is not the same for all.
     everywhere : whether it means the same at other nodes, although it has inputs.
+    vague : whether it says no more than that numbers differ, so that anything else is better.
     """
 
     said: str
@@ -51,6 +52,7 @@ class Edit:
     far: bool = False
     each: Mapping[str, Edit] = field(default_factory=dict)
     everywhere: bool = False
+    vague: bool = False
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""
@@ -86,7 +88,12 @@ def changes_a_number(edit: Edit, op: Op) -> bool:
 
 def values_of(call: Call, value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
     """The inputs of a call, those with a new value with that one."""
-    return tuple(wide(value.get(o.source, o.array)) for o in call.inputs)
+    return tuple(wide(_value_of(o, value)) for o in call.inputs)
+
+
+def _value_of(o: Operand, value: Mapping[str, NDArray]) -> NDArray:
+    a = value.get(o.name, o.array)
+    return a.reshape(o.array.shape) if o.data and a.size == o.array.size else a
 
 
 def computed(

@@ -20,7 +20,7 @@ def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] 
     changed: set[str] = set()
     for call in program.calls:
         edit = edits.get(call.place.node)
-        if edit is None and not any(o.source in changed for o in call.inputs):
+        if edit is None and not any(o.name in changed for o in call.inputs):
             continue
         z = computed(edit or call.op, values_of(call, value), value)
         if not z:

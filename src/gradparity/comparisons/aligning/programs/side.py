@@ -10,7 +10,8 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
-from .edits import Edit, changes_a_number, computed, values_of
+from .edits import Edit, changes_a_number, computed, values_of, wide
+from .prepared import tells
 from .replay import replayed
 from .values import Partners, Program, Sorted
 
@@ -102,7 +103,7 @@ class Side:
                 f"constant of {call.place.node}": o.array
                 for call in self.program.calls
                 for o in call.inputs
-                if not o.source and o.array.dtype.kind == "f" and o.array.size > 1
+                if not o.name and o.array.dtype.kind == "f" and o.array.size > 1
             }
             each = {**constants, **self.program.leaves, **self.value}
             self._partners = Partners(each, self.near, self.known)
@@ -168,6 +169,18 @@ class Side:
             found.update(dict.fromkeys(near))
         return list(found)
 
+    def preparations_of(self, nodes: Sequence[str], other: Side) -> list[str]:
+        """The preparations without a partner that nodes take, and what these take, but nodes."""
+        lost, makers = self.lost(other), {n: c for c in self.program.calls for n in c.names}
+        found: dict[str, None] = {}
+        near = list(nodes)
+        while near:
+            taken = [o.data for node in near for o in self.nodes[node].inputs if o.data in lost]
+            near = [makers[name].place.node for name in taken if name in makers]
+            near = [n for n in dict.fromkeys(near) if n not in found and n not in nodes]
+            found.update(dict.fromkeys(near))
+        return list(found)
+
     def parted(self, other: Side) -> list[Call]:
         """The calls at which this program parts from the other one, the earliest first."""
         lost = self.lost(other)
@@ -181,14 +194,31 @@ class Side:
                     bool(after) and all(g not in lost or healed.get(g, False) for g in after)
                 )
         found: dict[str, Call] = {}
+        skipped = self._beyond_comparison(other)
         for name, call in lost.items():
-            before = [o.source for o in call.inputs if o.source]
-            explained = any(
-                b in lost and not healed[b] and not self.is_layout(lost[b]) for b in before
-            )
+            if name in skipped:
+                continue
+            before = [o.name for o in call.inputs if o.name in lost and o.name not in skipped]
+            explained = any(not healed[b] and not self.is_layout(lost[b]) for b in before)
             if not explained and not healed[name] and not self.is_layout(call):
                 found.setdefault(call.place.node, call)
         return list(found.values())
+
+    def _beyond_comparison(self, other: Side) -> set[str]:
+        """What preparations gave, where nothing in the other program can be compared with it.
+
+        That is so if that program has no preparation without a partner, or of what is made of a
+        constant that it does not have.
+        """
+        mine = {n: call for n, call in self.lost(other).items() if self.is_preparation(call)}
+        if not any(other.is_preparation(call) for call in other.lost(self).values()):
+            return {*mine}
+        return {
+            name
+            for name, call in mine.items()
+            for o in call.inputs
+            if not o.name and tells(o.array) and not other.partners.of(wide(o.array))
+        }
 
     def first(self, edit: Edit, y: Sequence[NDArray]) -> NDArray | None:
         """The first result of a change; None where it has none for these numbers."""
@@ -213,7 +243,7 @@ class Side:
         """
         value = dict(changed)
         for c in between:
-            if set(c.names) & value.keys() or not any(o.source in value for o in c.inputs):
+            if set(c.names) & value.keys() or not any(o.name in value for o in c.inputs):
                 continue
             z = self.results(Edit("", c.op), values_of(c, {**self.value, **value}))
             if not z:
@@ -233,7 +263,7 @@ class Side:
         for node in self.program.users.get(name, ()):
             user = self.nodes[node]
             own = values_of(user, self.value)
-            y = tuple(z if o.source == name else a for o, a in zip(user.inputs, own, strict=True))
+            y = tuple(z if o.name == name else a for o, a in zip(user.inputs, own, strict=True))
             made = self.first(Edit("", user.op), y)
             if made is None or (made.size < 2 and user.names[0] not in self.program.losses):
                 continue
@@ -260,13 +290,17 @@ class Side:
         reached: set[str] = {g for node in nodes for g in self.nodes[node].names}
         after: dict[str, None] = {}
         for call in self.program.calls:
-            if call.place.node not in nodes and any(o.source in reached for o in call.inputs):
+            if call.place.node not in nodes and any(o.name in reached for o in call.inputs):
                 reached |= set(call.names)
                 if not isinstance(call.op, Movement):
                     after.update(dict.fromkeys(call.names))
         before, left = self.lost(other), made.lost(other)
         waiting = [name for name in after if name in before]
         return not waiting or any(name not in left for name in waiting)
+
+    def is_preparation(self, call: Call) -> bool:
+        """Whether it runs on what has no gradient, such as on data."""
+        return call.place.node in self.program.preparations
 
     def is_layout(self, call: Call) -> bool:
         """Whether it only rearranges parameters, which the other program may hold in any layout."""

@@ -19,6 +19,7 @@ from ....core.network.calls import Call
 from ....core.vocabulary.rearranging import Split
 from ...recording.recording import Recording
 from .edits import computed, values_of
+from .prepared import with_preparations
 from .unrolled import unrolled
 
 __all__ = ["Partners", "Program", "are_near", "nearness", "sorted_elements"]
@@ -58,6 +59,7 @@ class Program:
     users : name -> the nodes that take it.
     leaves : name -> numbers, of the parameters and inputs with a gradient.
     losses : the names of what the program was differentiated from.
+    preparations : the nodes that run on what has no gradient.
     """
 
     recording: Recording
@@ -67,17 +69,18 @@ class Program:
     users: Mapping[str, tuple[str, ...]]
     leaves: Mapping[str, NDArray]
     losses: tuple[str, ...]
+    preparations: frozenset[str]
 
     @classmethod
     def of(cls, recording: Recording) -> Program:
         """The program of a recording that has kept its numbers."""
-        calls = unrolled(recording)
+        calls = with_preparations(recording.preparations, unrolled(recording))
         value, formats = _in_float64(calls)
         users: dict[str, tuple[str, ...]] = {}
         for call in calls:
             for o in call.inputs:
-                if o.source:
-                    users[o.source] = (*users.get(o.source, ()), call.place.node)
+                if name := o.name:
+                    users[name] = (*users.get(name, ()), call.place.node)
         leaves = {
             o.source: o.array for call in calls for o in call.inputs if o.source in recording.leaves
         }
@@ -87,7 +90,8 @@ class Program:
             for name, dz in zip(call.names, call.dz, strict=False)
             if name in value and value[name].size == 1 and name not in users and dz is not None
         ]
-        return cls(recording, calls, value, formats, users, leaves, tuple(ends))
+        first = frozenset(call.place.node for call in recording.preparations)
+        return cls(recording, calls, value, formats, users, leaves, tuple(ends), first)
 
     def gives(self, call: Call) -> Iterator[str]:
         """The names of what a call gave."""
@@ -116,7 +120,7 @@ class Program:
             o.array.tobytes(): o.array
             for call in self.calls
             for o in call.inputs
-            if not o.source and o.array.dtype.kind == "f"
+            if not o.name and o.array.dtype.kind == "f"
         }
 
 
