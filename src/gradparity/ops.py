@@ -31,6 +31,7 @@ from .core.formulas.recurrent import *  # noqa: F403
 from .core.formulas.windows import *  # noqa: F403
 from .core.vocabulary import (
     activations,
+    alignments,
     contractions,
     indexing,
     kinked,
@@ -52,6 +53,7 @@ from .core.vocabulary import (
     unfolding,
 )
 from .core.vocabulary.activations import *  # noqa: F403
+from .core.vocabulary.alignments import *  # noqa: F403
 from .core.vocabulary.contractions import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
 from .core.vocabulary.kinked import *  # noqa: F403
@@ -75,7 +77,7 @@ from .core.vocabulary.unfolding import *  # noqa: F403
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
     *(recurrent, windows),
-    *(activations, contractions, indexing, kinked, likelihoods, losses, margins),
+    *(activations, alignments, contractions, indexing, kinked, likelihoods, losses, margins),
     *(
         metric_losses,
         normalisation,

@@ -564,6 +564,14 @@ for _r in ("mean", "sum", "none"):
         reduction=r), prob(2, 3))  # fmt: skip
     add("binary_cross_entropy_with_logits", lambda x, r=_r: F.binary_cross_entropy_with_logits(  # type: ignore[misc]
         x, mask(2, 3).to(x), reduction=r), n(2, 3))  # fmt: skip
+    add("_log_softmax _ctc_loss", lambda x, r=_r: F.ctc_loss(x.log_softmax(-1),  # type: ignore[misc]
+        ids([[1, 1, 2], [3, 1, 0]]), ids(6, 4), ids(3, 2), reduction=r), n(6, 2, 4),
+        low=False)  # fmt: skip
+add("_log_softmax _ctc_loss", lambda x: F.ctc_loss(x.log_softmax(-1), ids(1, 1, 2, 3), [4, 3],
+    [3, 1], blank=0, zero_infinity=True), n(4, 2, 4), low=False)  # fmt: skip
+add("_log_softmax _ctc_loss", lambda x: F.ctc_loss(x.log_softmax(-1), ids([[1, 1, 2], [3, 3, 3]]),
+    [5, 3], [3, 2], blank=4, zero_infinity=True, reduction="sum"), n(5, 2, 5),
+    low=False)  # fmt: skip
 add("nll_loss_forward", lambda x: F.nll_loss(x, ids(0, 1, 2), x.new_tensor([1.0, 2.0, 0.5, 1.0]),
     ignore_index=1), n(3, 4))  # fmt: skip
 add("nll_loss_forward", lambda x: F.nll_loss(x, ids(2)), n(4))

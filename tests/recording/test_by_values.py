@@ -157,17 +157,6 @@ def test_a_gradient_by_frequency_is_no_derivative_and_not_accused() -> None:
     assert not [f for f in seen.findings if f.parity is False]
 
 
-def test_the_gradient_of_ctc_is_no_derivative_and_not_accused() -> None:
-    a = torch.randn(6, 2, 5, requires_grad=True)
-    with gp.record() as seen:
-        F.ctc_loss(
-            a.log_softmax(-1), torch.tensor([[1, 2], [2, 3]]), torch.tensor([6, 6]),
-            torch.tensor([2, 2]),
-        ).backward()  # fmt: skip
-    assert [u.place.function for u in seen.unjudged] == ["aten._ctc_loss.Tensor"]
-    assert not [f for f in seen.findings if f.parity is False]
-
-
 def test_many_of_one_kind_are_not_all_asked() -> None:
     a = torch.rand(3, dtype=torch.float64, requires_grad=True)
     with gp.record() as seen:

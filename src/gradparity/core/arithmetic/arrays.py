@@ -34,6 +34,7 @@ __all__ = [
     "erfc",
     "largest",
     "like",
+    "log_add",
     "moved",
     "moved_back",
     "native",
@@ -151,6 +152,17 @@ def largest(a: Array, axis: int, empty: float = -math.inf) -> Array:
     shape = list(a.shape)
     shape[axis] = 1
     return like(np.full(shape, empty), a)
+
+
+def log_add(a: Array, b: Array) -> Array:
+    """log(e^a + e^b), by the method `logaddexp` of numbers with more digits.
+
+    >>> float(log_add(np.zeros(1), np.zeros(1))[0]) == math.log(2)
+    True
+    """
+    if a.dtype == object:
+        return np.frompyfunc(lambda x, y: x.logaddexp(y), 2, 1)(a, b)
+    return np.logaddexp(a, b)
 
 
 def like(numbers: NDArray, a: Array) -> Array:

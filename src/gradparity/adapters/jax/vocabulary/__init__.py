@@ -5,6 +5,7 @@ from typing import Any
 
 from . import (
     activations,
+    alignments,
     contractions,
     indexing,
     kinked,
@@ -27,8 +28,8 @@ from . import (
 __all__ = ["FUNCTIONS", "LOSSES"]
 
 _FAMILIES = (
-    *(activations, contractions, indexing, kinked, metric_losses, normalisation, pairs),
-    *(pointwise, pooling, rearranging, reductions, resampling, scans),
+    *(activations, alignments, contractions, indexing, kinked, metric_losses),
+    *(normalisation, pairs, pointwise, pooling, rearranging, reductions, resampling, scans),
     *(segments, sequences, special, unfolding),
 )
 

@@ -2,6 +2,7 @@
 
 from . import (
     activations,
+    alignments,
     contractions,
     indexing,
     kinked,
@@ -24,8 +25,8 @@ from .shaped import Shaped
 __all__ = ["VOCABULARY"]
 
 _FAMILIES = (
-    *(activations, contractions, indexing, kinked, metric_losses, normalisation, pairs),
-    *(pointwise, pooling, rearranging, reductions, resampling, scans),
+    *(activations, alignments, contractions, indexing, kinked, metric_losses),
+    *(normalisation, pairs, pointwise, pooling, rearranging, reductions, resampling, scans),
     *(segments, sequences, special, unfolding),
 )
 

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..... import ops
+from .....core.arithmetic.arrays import NDArray
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.programs.alignments import CTCOfLogProbabilities
 from .....core.programs.parts import BinaryCrossEntropyOfEach, ClassNLL
-from .table import Arguments, Mapped, constant, rule
+from .table import Arguments, Mapped, UnmappedError, constant, rule
+from .tensors import numbers
 
 __all__: list[str] = []
 
@@ -92,3 +95,53 @@ def _(a: Arguments) -> Mapped:
         letters["weight"] = "w"
         nodes.append(Node("weighted", ops.Multiply(), "each", "w"))
     return _reduced(a, nodes, letters, "binary_cross_entropy")
+
+
+#: The unit roundoff of bfloat16, the coarsest format in which a log-softmax is computed.
+COARSEST = 2.0**-8
+
+
+@rule("_ctc_loss")
+def _(a: Arguments) -> Mapped:
+    """PyTorch's gradient takes its input for a log-softmax; of anything else it is wrong."""
+    frames, lengths = _whole(a.input_lengths), _whole(a.target_lengths)
+    if not frames.size or frames.min() < 1:
+        raise UnmappedError("CTC of a sequence without frames")
+    y = numbers(a.log_probs).astype(np.float64)
+    mask = np.arange(len(y)) < frames[:, np.newaxis]
+    normalised = bool(_is_normalised(y)[mask.T].all())
+    op = CTCOfLogProbabilities(y.shape[-1], int(a.blank), bool(a.zero_infinity), normalised)
+    nodes = Node("t", ops.Transpose((1, 0, 2)), "y"), Node("z", op, "ids", "t", "mask")
+    letters, fixed = ("ids", "y", "mask"), ("ids", "mask")
+    inputs = _labels(numbers(a.targets), lengths), "log_probs", mask.astype(_real(a.log_probs))
+    return Mapped(Composed("ctc_loss", *nodes, inputs=letters, fixed=fixed), inputs, (0,))
+
+
+def _real(tensor: Any) -> Any:
+    return constant(1.0, tensor).dtype
+
+
+def _whole(lengths: Any) -> NDArray:
+    """Lengths as an array, from a list or a tensor."""
+    return np.asarray(lengths if isinstance(lengths, list | tuple) else numbers(lengths))
+
+
+def _labels(targets: NDArray, lengths: NDArray) -> NDArray:
+    """One row of labels for each sample, with -1 behind the last one, also of those in one line."""
+    kept = np.arange(max(lengths, default=0)) < lengths[:, np.newaxis]
+    labels = np.full(kept.shape, -1)
+    if targets.ndim == 1:
+        labels[kept] = targets[: lengths.sum()]
+    else:
+        labels[kept] = targets[:, : kept.shape[1]][kept]
+    return labels
+
+
+def _is_normalised(y: NDArray) -> NDArray:
+    """Where exponentials of the last axis sum to 1, up to the rounding of their logarithms."""
+    m = y.max(axis=-1, keepdims=True)
+    e = np.exp(y - m)
+    excess = m[..., 0] + np.log(e.sum(axis=-1))
+    size = (e * np.abs(np.where(e > 0, y, 0))).sum(axis=-1) / e.sum(axis=-1)
+    close: NDArray = np.abs(excess) <= COARSEST * (2 + size)
+    return close
