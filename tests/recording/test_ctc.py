@@ -48,6 +48,31 @@ def test_of_anything_else_its_gradient_is_accused(
     assert accused(recorded(other)) == ["aten._ctc_loss.Tensor"]
 
 
+def test_one_sequence_without_a_batch_axis() -> None:
+    a = torch.randn(6, 5, requires_grad=True)
+    with gp.record() as seen:
+        F.ctc_loss(
+            a.log_softmax(-1), torch.tensor([1, 2]), torch.tensor(6), torch.tensor(2)
+        ).backward()  # fmt: skip
+    assert not seen.unjudged
+    assert accused(seen) == []
+
+
+def test_nan_for_a_class_that_cannot_be_is_accused() -> None:
+    """PyTorch subtracts infinities where a log-probability is -inf; that gradient is 0."""
+    a = torch.randn(6, 2, 5)
+    a[..., 4] = -torch.inf
+    a.requires_grad_()
+    with gp.record() as seen:
+        F.ctc_loss(
+            a.log_softmax(-1), torch.tensor([[1, 2], [3, 3]]), torch.tensor([6, 5]),
+            torch.tensor([2, 2]),
+        ).backward()  # fmt: skip
+    assert a.grad is not None
+    assert a.grad.isnan().any()
+    assert "aten._ctc_loss.Tensor" in accused(seen)
+
+
 def test_labels_that_do_not_fit_have_no_gradient_where_infinity_is_zero() -> None:
     a = torch.randn(3, 2, 5, requires_grad=True)
     with gp.record() as seen:

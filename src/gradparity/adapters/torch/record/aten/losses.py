@@ -122,8 +122,8 @@ def _real(tensor: Any) -> Any:
 
 
 def _whole(lengths: Any) -> NDArray:
-    """Lengths as an array, from a list or a tensor."""
-    return np.asarray(lengths if isinstance(lengths, list | tuple) else numbers(lengths))
+    """Lengths as an array, from a list or a tensor, which has no axes where there is no batch."""
+    return np.atleast_1d(lengths if isinstance(lengths, list | tuple) else numbers(lengths))
 
 
 def _labels(targets: NDArray, lengths: NDArray) -> NDArray:
