@@ -18,6 +18,7 @@ from ....core.network.composed import Composed
 from ....core.network.network import Network
 from ....core.network.nodes import Node
 from ....core.vocabulary.contractions import Einsum, MatMul
+from ....core.vocabulary.resampling import Resize
 from ...explain.variants import OnOther, arguments_of, variants
 from ..programs.edits import Edit, wide
 from ..programs.values import Program
@@ -178,6 +179,7 @@ def _of_arguments(op: Any, roles: Mapping[str, Sequence[float]]) -> Iterator[tup
                 said += f"{{{running}}}"
             yield said, changed
     yield from _of_windows(op)
+    yield from _of_resizes(op)
 
 
 def _of_windows(op: Op) -> Iterator[tuple[str, Op]]:
@@ -193,6 +195,15 @@ def _of_windows(op: Op) -> Iterator[tuple[str, Op]]:
                 continue
             said = f"dilation is {own[0]} and padding {own[1]} {{here}}, "
             yield f"{said}{dilation} and {padding} {{there}}", changed
+
+
+def _of_resizes(op: Op) -> Iterator[tuple[str, Op]]:
+    """(words, op) with another mode of a resize whose corners are aligned: nearest aligns none."""
+    if isinstance(op, Resize) and op.align_corners:
+        for mode in WORDS["mode"]:
+            if mode.startswith("nearest"):
+                said = f"mode is {op.mode} {{here}} and {mode} {{there}}"
+                yield said, replace(op, mode=mode, align_corners=False)
 
 
 _REFUSED = (ValueError, TypeError)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..programs.edits import Edit, general
 from ..programs.side import Side
 from .fitting import Fitting
+from .joins import other_joins
 from .limits import other_limits
 from .orders import Orders
 from .rolls import other_rolls
@@ -150,6 +151,7 @@ class Search:
             call = side.nodes[node]
             if where == "gates":
                 yield from islice(Orders(side).of(call, other), TRIED)
+                yield from islice(other_joins(side, call, other), TRIED)
                 yield from islice(other_rolls(side, call, other), TRIED)
                 yield from islice(other_limits(side, call, other), TRIED)
             elif where == "before":
