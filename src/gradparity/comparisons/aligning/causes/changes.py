@@ -18,6 +18,7 @@ from ....core.network.composed import Composed
 from ....core.network.network import Network
 from ....core.network.nodes import Node
 from ....core.vocabulary.contractions import Einsum, MatMul
+from ....core.vocabulary.rearranging import Slice
 from ....core.vocabulary.resampling import Resize
 from ...explain.variants import OnOther, arguments_of, variants
 from ..programs.edits import Edit, wide
@@ -253,6 +254,9 @@ def _complements(call: Call) -> Iterator[Edit]:
 def _left_out(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
     """The node left out: one of its inputs goes on instead."""
     z = call.z[0] if call.z else None
+    if isinstance(call.op, Slice) and call.inputs[0].source:
+        said = f"only a part of {call.inputs[0].source} is taken {{here}}, and all of it {{there}}"
+        yield Edit(f"{said}: {call.op!r} is left out {{there}}", call.op, keeps=0, plain=False)
     if z is None or isinstance(call.op, Movement | MatMul | Einsum):
         return
     if sum(a.dtype.kind == "f" for a in y) > 2:  # such as attention

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..programs.edits import Edit, general
 from ..programs.side import Side
+from .activations import other_activations
 from .fitting import Fitting
 from .joins import other_joins
 from .limits import other_limits
@@ -152,6 +153,7 @@ class Search:
             if where == "gates":
                 yield from islice(Orders(side).of(call, other), TRIED)
                 yield from islice(other_joins(side, call, other), TRIED)
+                yield from islice(other_activations(side, call, other), TRIED)
                 yield from islice(other_rolls(side, call, other), TRIED)
                 yield from islice(other_limits(side, call, other), TRIED)
             elif where == "before":
