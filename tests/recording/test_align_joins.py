@@ -90,3 +90,31 @@ def test_another_value_joined_is_no_other_order() -> None:
         return concatenated(b.cos(), a.cos(), c, w)
 
     assert "in the order" not in aligned(concatenated, other)[0].note
+
+
+def half_scaled(a: Any, b: Any, c: Any, w: Any) -> Any:
+    first = torch.sin(w[:4]).sum()
+    scaled = torch.tanh(a * first) / 0.2, torch.sigmoid(b * first) / 0.2
+    return torch.cat([*scaled, c * first], 1).exp().sum(1).log().sum()
+
+
+def scaled(a: Any, b: Any, c: Any, w: Any) -> Any:
+    first = torch.sin(w[:4]).sum()
+    joined = torch.cat([torch.tanh(a * first), torch.sigmoid(b * first), c * first], 1)
+    return (joined / 0.2).logsumexp(1).sum()
+
+
+def all_scaled_apart(a: Any, b: Any, c: Any, w: Any) -> Any:
+    first = torch.sin(w[:4]).sum()
+    parts = torch.tanh(a * first) / 0.2, torch.sigmoid(b * first) / 0.2, c * first / 0.2
+    return sum(part.exp().sum(1) for part in parts).log().sum()
+
+
+def test_a_factor_left_out_for_one_part() -> None:
+    assert "left out there for mul_3" in aligned(scaled, half_scaled)[0].note
+    assert "left out here for mul_3" in aligned(half_scaled, scaled)[0].note
+
+
+def test_a_factor_on_each_part_is_the_same() -> None:
+    assert not aligned(scaled, all_scaled_apart)
+    assert not aligned(all_scaled_apart, scaled)

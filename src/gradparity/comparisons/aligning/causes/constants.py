@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.formulas.layers import Affine
+from ....core.formulas.layers import Affine, Multiply
 from ....core.network.calls import Call
 from ....core.vocabulary.contractions import MatMul
+from ....core.vocabulary.pairs import Divide
 from ..programs.edits import Edit, wide
 from ..programs.values import Program
 from .conventions import dropout_rate
 from .related import relation
-from .roles import role
+from .roles import SCALE, role
 
 __all__ = ["constants"]
 
@@ -42,6 +43,10 @@ def constants(
                     which = "initial state, a constant," if start else "number"
                     said = f"its {which} is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
                     yield Edit(said, call.op, {i: np.full(own.shape, number)})
+            for number in roles.get(SCALE, ()) if isinstance(call.op, Multiply | Divide) else ():
+                if number != own.flat[0]:  # nothing pairs before the whole of the attention
+                    said = f"the scale is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
+                    yield Edit(said, call.op, {i: np.full(own.shape, number)}, far=True)
         for given in known.get(own.size, ())[:MANY] if own.size > 1 else ():
             array = _in_layout(given, own.shape)
             same = array.dtype.kind == own.dtype.kind

@@ -12,7 +12,7 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.movements import Reshape
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
-from ..programs.edits import Edit, values_of
+from ..programs.edits import Edit, general, values_of
 from ..programs.side import Side
 from ..programs.values import are_near, sorted_elements
 from .changes import changes, two_at_once
@@ -55,7 +55,7 @@ class Fitting:
                 through = 1 if edit.everywhere else 0
                 far = edit.far or (z.size < 2 and name not in side.program.losses)
                 pairs = side.pairs(name, z, other, through)
-                if pairs or (far and side.loss_pairs(call, edit, other)):
+                if pairs or (far and self._loss_pairs(call, edit)):
                     yield self._plainly(edit, call, y, z)
             yield from self._factors(call, y)
             yield from self._terms(call, y)
@@ -63,6 +63,13 @@ class Fitting:
                 z = side.first(edit, y)
                 if z is not None and side.pairs(name, z, other):
                     yield edit
+
+    def _loss_pairs(self, call: Call, edit: Edit) -> bool:
+        """Whether the losses pair with a change of a node, or of all that repeat it."""
+        if self.side.loss_pairs(call, edit, self.other):
+            return True
+        nodes = self.side.repeated(call.place.node) if general(edit) else []
+        return len(nodes) > 1 and self.side.loss_pairs(call, edit, self.other, nodes)
 
     def two(self, call: Call) -> Iterator[Edit]:
         """The first two changes at once of a node with which its value has a partner."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
 from ....core.arithmetic.arrays import Array
-from ....core.formulas.layers import Concatenate
+from ....core.formulas.layers import Concatenate, Multiply
 from ....core.formulas.op import Movement, Op
 from ....core.network.calls import Call
+from ....core.vocabulary.pairs import Divide
+from ....core.vocabulary.pointwise import Scale
 from ....core.vocabulary.rearranging import Stack
 from ..programs.edits import Edit, values_of
 from ..programs.side import Side
 
-__all__ = ["other_joins"]
+__all__ = ["other_joins", "other_parts"]
 
 #: How many nodes before one without a partner are looked at, and the most inputs exchanged.
 BEFORE, INPUTS = 4, 4
@@ -41,6 +43,52 @@ class _Reordered(Op):
     def forward(self, *y: Array) -> Array:
         made: Array = self.op.forward(*(y[i] for i in self.order))
         return made
+
+
+@dataclass(frozen=True)
+class _OnParts(Op):
+    """An op on some parts of its input, while the others stay as they are.
+
+    Attributes
+    ----------
+    op, slot : the op, and the input that has parts.
+    axis, ends, kept : along which the parts lie, where each but the last ends, and which stay.
+    """
+
+    op: Op
+    slot: int
+    axis: int
+    ends: tuple[int, ...]
+    kept: tuple[int, ...]
+
+    def forward(self, *y: Array) -> Array:
+        own, made = (np.split(np.asarray(a), self.ends, self.axis)
+                     for a in (y[self.slot], self.op.forward(*y)))  # fmt: skip
+        each = [(own if i in self.kept else made)[i] for i in range(len(own))]
+        return np.concatenate(each, self.axis)
+
+
+def other_parts(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:
+    """Yield (nodes, change) of a factor that only some of several joined values have there."""
+    for join in (call, *_moved_before(side, call)):
+        users = side.program.users.get(join.names[0], ())
+        if not isinstance(join.op, Concatenate) or not 1 < len(join.inputs) <= INPUTS:
+            continue
+        sizes = [o.array.shape[join.op.axis] for o in join.inputs]
+        ends = tuple(int(n) for n in np.cumsum(sizes)[:-1])
+        for user in (side.nodes[u] for u in dict.fromkeys(users)):
+            slots = [i for i, o in enumerate(user.inputs) if o.source]
+            single = all(o.array.size == 1 for o in user.inputs if not o.source)
+            scales = isinstance(user.op, Multiply | Divide | Scale) and len(slots) == 1
+            if not (scales and single) or user.place.node in side.edits:
+                continue
+            for n in range(1, len(sizes)):
+                for kept in combinations(range(len(sizes)), n):
+                    names = [join.inputs[i].source or f"constant {i + 1}" for i in kept]
+                    said = f"{user.op.name} left out {{there}} for {', '.join(names)}"
+                    op = _OnParts(user.op, slots[0], join.op.axis, ends, kept)
+                    if side.loss_pairs(user, edit := Edit(said, op), other):
+                        yield [user.place.node], edit
 
 
 def other_joins(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:

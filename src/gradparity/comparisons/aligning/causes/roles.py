@@ -7,6 +7,7 @@ from dataclasses import is_dataclass
 from math import isfinite, pi, sqrt
 from typing import Any
 
+from ....core.formulas.attention import Attention
 from ....core.formulas.layers import Add, Affine, Multiply
 from ....core.formulas.maxima import Maximum
 from ....core.formulas.op import Op
@@ -16,10 +17,12 @@ from ....core.vocabulary.pairs import Divide, Minimum, Subtract
 from ...explain.variants import arguments_of
 from ..programs.values import Program
 
-__all__ = ["is_written", "numbers_by_role", "role"]
+__all__ = ["SCALE", "is_written", "numbers_by_role", "role"]
 
 #: The role of an array that is multiplied as a matrix, such as an initial state.
 PRODUCT = "product"
+#: The role of the scale of attention inside of one op, as a factor or a divisor outside of it.
+SCALE = "scale of attention"
 #: The role of a constant of an op, or of an argument by its name.
 OF_OPS: dict[type[Op], str] = {
     Multiply: "factor",
@@ -60,7 +63,7 @@ def numbers_by_role(program: Program) -> dict[str, tuple[float, ...]]:
                     found.setdefault(named, {})[first] = None
         steps = call.op.network.body if isinstance(call.op, Composed) else ()
         for op in (call.op, *(step.op for step in steps)):
-            for name, number in _arguments(op):
+            for name, number in (*_arguments(op), *_scales(op, call.inputs[0].array.shape)):
                 if isfinite(number) and number != -1:
                     found.setdefault(name, {})[number] = None
     return {name: tuple(each)[:NUMBERS] for name, each in found.items()}
@@ -74,6 +77,13 @@ def _arguments(op: Any) -> Iterator[tuple[str, float]]:
             yield role(op, each.name), value
         elif is_dataclass(value) and not isinstance(value, type):
             yield from _arguments(value)
+
+
+def _scales(op: Op, shape: tuple[int, ...]) -> Iterator[tuple[str, float]]:
+    """(role, number) of the factor and the divisor that scale attention inside of one op."""
+    if isinstance(op, Attention) and shape and op.scale != 0:
+        scale = shape[-1] ** -0.5 if op.scale is None else op.scale
+        yield from ((SCALE, float(scale)), (SCALE, 1 / scale))
 
 
 def is_written(times: float, numbers: set[float], near: float) -> bool:

@@ -10,10 +10,11 @@ from ..programs.edits import Edit, general
 from ..programs.side import Side
 from .activations import other_activations
 from .fitting import Fitting
-from .joins import other_joins
+from .joins import other_joins, other_parts
 from .limits import other_limits
 from .orders import Orders
 from .rolls import other_rolls
+from .unused import unused_parameters
 
 __all__ = ["Found", "Search", "parted_of"]
 
@@ -80,7 +81,7 @@ class Search:
             best = self._first_of_two(best) or best
         if self.weak and (best is None or 0 <= self.weak.lost < best.lost):
             best = self.weak
-        for where in ("two", "far"):
+        for where in ("unused", "two", "far"):
             best = best or self._best(where)
         return best
 
@@ -148,12 +149,16 @@ class Search:
         if where == "data":
             nodes = [*before, *(n for n in nodes if side.is_preparation(side.nodes[n]))]
         nodes = [*before, *nodes] if where == "at" else nodes
+        if where == "unused":
+            yield from unused_parameters(side, other)
+            return
         for node in nodes[:FIRST] if where in ("before", "two") else nodes:
             call = side.nodes[node]
             if where == "gates":
                 yield from islice(Orders(side).of(call, other), TRIED)
                 yield from islice(other_joins(side, call, other), TRIED)
                 yield from islice(other_activations(side, call, other), TRIED)
+                yield from islice(other_parts(side, call, other), TRIED)
                 yield from islice(other_rolls(side, call, other), TRIED)
                 yield from islice(other_limits(side, call, other), TRIED)
             elif where == "before":

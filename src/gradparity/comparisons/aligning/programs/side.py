@@ -122,9 +122,11 @@ class Side:
             self._lost = other, found
         return self._lost[1]
 
-    def loss_pairs(self, call: Call, edit: Edit, other: Side) -> bool:
-        """Whether the losses are those of the other program with a change."""
-        made, losses = self.changed([call.place.node], edit), self.program.losses
+    def loss_pairs(
+        self, call: Call, edit: Edit, other: Side, nodes: Sequence[str] | None = None
+    ) -> bool:
+        """Whether the losses are those of the other program with a change of a call or nodes."""
+        made, losses = self.changed(nodes or [call.place.node], edit), self.program.losses
         there = Partners({n: other.value[n] for n in other.program.losses}, self.near)
         return made is not None and bool(losses) and all(there.of(made.value[n]) for n in losses)
 
