@@ -65,8 +65,9 @@ NAMED: dict[str, Op] = {
 
 def other_activations(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:
     """Yield (nodes, change) of an activation near a call that differs in the other program."""
-    yield from _in_steps(side, call, other)
-    yield from _of_the_other_factor(side, call, other)
+    with np.errstate(all="ignore"):
+        found = [*_in_steps(side, call, other), *_of_the_other_factor(side, call, other)]
+    yield from found
 
 
 def _in_steps(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:
@@ -85,6 +86,8 @@ def _in_steps(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], 
         own = [(n, said) for n in ends for said, z in made.items()
                if are_near(side.value[n], z, side.near)]  # fmt: skip
         for name, said in own[:1]:
+            if _is_activation(lost[name].op) and lost[name].inputs[0].source == source:
+                continue  # one op, whose replacements are tried at its node
             for more, z in made.items():
                 if more != said and _is_one_of(z, rest, side.near):
                     edit = Edit(
@@ -111,10 +114,14 @@ def _after(side: Side, source: str) -> list[str]:
     return list(found)
 
 
+def _is_activation(op: Op) -> bool:
+    return not isinstance(op, Identity) and any(type(op) is type(a) for a in ACTIVATIONS)
+
+
 def _of_the_other_factor(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], Edit]]:
     """A gate on the other one of the two factors of a product, such as of a gated unit."""
     op = call.op
-    if isinstance(op, Identity) or not any(type(op) is type(a) for a in ACTIVATIONS):
+    if not _is_activation(op):
         return
     given = call.inputs[0].source
     for node in side.program.users.get(call.names[0], ()) if given else ():
@@ -123,7 +130,8 @@ def _of_the_other_factor(side: Side, call: Call, other: Side) -> Iterator[tuple[
         if not isinstance(user.op, Multiply) or len(set(names)) != 2 or not all(names):
             continue
         slot = names.index(call.names[0])
-        if given in names:  # a gate on itself, such as that of SiLU
+        together = (given in c.names and names[1 - slot] in c.names for c in side.program.calls)
+        if given in names or any(together):  # a gate on itself, or halves that are exchanged
             continue
         edit = Edit(
             f"{op.name} is applied to {given} {{here}} and instead to {names[1 - slot]} {{there}}",

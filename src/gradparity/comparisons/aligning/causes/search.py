@@ -129,9 +129,9 @@ class Search:
                         if edit.plain and lost < (self.weak.lost if self.weak else least):
                             self.weak = found
                         continue
-                    if lost < least:
+                    if lost < least or (lost < 0 and edit.times == 1.0):
                         best, least = found, lost
-                    if lost < 0:
+                    if lost < 0 and edit.times == 1.0:  # a factor may be an op left out there
                         return best
         return best
 

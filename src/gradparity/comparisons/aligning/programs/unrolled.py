@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.movements import Select
 from ....core.network.calls import Call, Operand, Place
 from ....core.vocabulary.rearranging import Stack
 from ...recording.recording import Recording
@@ -60,13 +61,20 @@ class _Index:
 
     def __init__(self, values: Mapping[str, NDArray]) -> None:
         self._by: dict[tuple[tuple[int, ...], float], list[tuple[str, NDArray]]] = {}
+        self._with_rows: dict[tuple[int, ...], list[tuple[str, NDArray]]] = {}
         for name, a in values.items():
+            if a.ndim and len(a) > 1:
+                self._with_rows.setdefault(a.shape[1:], []).append((name, a))
             if a.size:
                 self._by.setdefault(self._key(a), []).append((name, a))
 
     @staticmethod
     def _key(a: NDArray) -> tuple[tuple[int, ...], float]:
         return a.shape, float(a.flat[0])
+
+    def over(self, row: NDArray) -> list[tuple[str, NDArray]]:
+        """The values with slices of a shape along their first axis, the last first."""
+        return self._with_rows.get(row.shape, [])[::-1]
 
     def of(self, array: NDArray) -> list[str]:
         """The names of the values that are these numbers."""
@@ -104,6 +112,11 @@ def _wired(
     same = [n for n in index.of(o.array) if outside or _before(n, call, made, leaves)]
     if same:
         return replace(o, source=same[-1])
+    if outside and found:
+        taken = _taken(o, call, int(found["step"].split("_")[-1]), made, leaves, index)
+        if taken is not None:
+            joined[taken.names[0]] = taken
+            return replace(o, source=taken.names[0])
     if found and not (o.source and INNER.match(o.source)):  # a slice of what the loop goes over
         return o
     parts = [_only(index.of(row)) for row in o.array] if o.array.ndim else []
@@ -115,6 +128,28 @@ def _wired(
             (o.array,), (o.gradient,), call.precision, names=(node,),
         )  # fmt: skip
     return o
+
+
+def _taken(
+    o: Operand,
+    call: Call,
+    step: int,
+    made: Mapping[str, int],
+    leaves: Mapping[str, NDArray],
+    index: _Index,
+) -> Call | None:
+    """The call that takes a slice of a value that a loop goes over, from either of its ends."""
+    for name, a in index.over(o.array):
+        for k in (step, len(a) - 1 - step):
+            if not 0 <= k < len(a) or STEP.match(name) or not _before(name, call, made, leaves):
+                continue
+            if np.array_equal(a[k], o.array):
+                node, place = f"{o.source}.step{step}", call.place
+                return Call(
+                    Place(node, "scan", place.module, place.source), Select(k, 0),
+                    (Operand(a, name),), (o.array,), (o.gradient,), call.precision, names=(node,),
+                )  # fmt: skip
+    return None
 
 
 def _only(names: list[str]) -> str:
