@@ -82,7 +82,8 @@ class Search:
         if self.weak and (best is None or 0 <= self.weak.lost < best.lost):
             best = self.weak
         for where in ("unused", "two", "far"):
-            best = best or self._best(where)
+            if best is None or best.edit.vague:
+                best = self._best(where) or best
         return best
 
     def _first_of_two(self, best: Found | None) -> Found | None:
