@@ -22,8 +22,9 @@ from .parameters.mapped import Mapped, parse_parameters
 from .parameters.mapping import ParameterMap
 from .programs.checked import check_recordings
 from .programs.edits import Edit
+from .programs.partners import Known
 from .programs.side import Side
-from .programs.values import Program, Sorted, nearness
+from .programs.values import Program, nearness
 from .states import findings_on_states
 
 __all__ = ["align"]
@@ -123,8 +124,8 @@ class _Alignment:
     ) -> None:
         self.mapped = mapped
         near = nearness(one, other)
-        one, self.inputs = other_inputs(one, other, inputs, near)
-        known = Sorted(one.value, one.leaves, other.value, other.leaves)
+        known = Known(one.value, one.leaves, other.value, other.leaves)
+        one, self.inputs = other_inputs(one, other, inputs, near, known)
         self.sides = Side(one, near, known), Side(other, near, known)
         #: (which program, node, change, where `one` parts) of each difference.
         self.found: list[tuple[int, str, Edit, str]] = []

@@ -14,8 +14,8 @@ from ...core.formulas.layers import Add
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call, Operand
 from .packed import partners_of_parts
+from .programs.partners import Elements, Partners, sorted_elements
 from .programs.side import Side
-from .programs.values import Partners, sorted_elements
 
 __all__ = [
     "Cut",
@@ -35,30 +35,30 @@ NEARBY = 4
 NUMBERS_OF_A_VALUE = 4
 
 
-def together(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """Each array, and several of one size as one.
+def together(arrays: Mapping[str, NDArray]) -> dict[str, Elements]:
+    """The elements of each array, and those of several of one size as one.
 
     Two or three of any names, as q, k and v may be packed, and all that differ in a number of their
     names, as layers and experts may be stacked.
     """
-    found = dict(arrays)
+    found = {name: Elements(array) for name, array in arrays.items()}
     by_size: dict[int, list[str]] = {}
     for name, array in arrays.items():
         by_size.setdefault(array.size, []).append(name)
-    for names in by_size.values():
-        for n in (2, 3):
-            if len(names) <= MOST_PACKED:
-                for some in combinations(names, n):
-                    joined = [arrays[name].ravel() for name in some]
-                    found["+".join(some)] = np.concatenate(joined)
+    groups = [
+        some
+        for names in by_size.values()
+        for n in (2, 3)
+        if len(names) <= MOST_PACKED
+        for some in combinations(names, n)
+    ]
     stacks: dict[tuple[str, int], list[str]] = {}
     for name, array in arrays.items():
         for digits in re.finditer(r"\d+", name):
             numbered = f"{name[: digits.start()]}#{name[digits.end() :]}"
             stacks.setdefault((numbered, array.size), []).append(name)
-    for names in stacks.values():
-        if len(names) > 3:
-            found["+".join(names)] = np.concatenate([arrays[name].ravel() for name in names])
+    groups += [(*names,) for names in stacks.values() if len(names) > 3]
+    found.update(("+".join(some), Elements(*(found[name] for name in some))) for some in groups)
     return found
 
 
@@ -98,7 +98,7 @@ def unpaired_gradients(one: Side, other: Side) -> tuple[list[str], list[str], li
                         near)  # fmt: skip
         alone = [
             n for n in mine
-            if n in one.program.leaves and not held.of(one.program.leaves[n]) and not silent
+            if n in one.program.leaves and not held.has(one.program.leaves[n]) and not silent
         ]  # fmt: skip
         return [n for n in mine if n not in alone], theirs, alone
     if theirs and not mine:
@@ -119,11 +119,11 @@ def _got(side: Side) -> dict[str, NDArray]:
 def _without(own: Mapping[str, NDArray], there: Mapping[str, NDArray], near: float) -> list[str]:
     """The names of the gradients that the other program has not, alone, packed or split."""
     mine, theirs = Partners(own, near), Partners(there, near)
-    lacking = [name for name, got in own.items() if not theirs.of(got)]
+    lacking = [name for name, got in own.items() if not theirs.has(got)]
     found = {name for name in lacking if partners_of_parts(own[name], there, theirs)}
     if lacking:
         for got in there.values():
-            found |= set() if mine.of(got) else {*partners_of_parts(got, own, mine)}
+            found |= set() if mine.has(got) else {*partners_of_parts(got, own, mine)}
     lacking = [name for name in lacking if name not in found]
     if not lacking:
         return []
@@ -131,10 +131,10 @@ def _without(own: Mapping[str, NDArray], there: Mapping[str, NDArray], near: flo
     parts = {
         part
         for names, joined in together(own).items()
-        if "+" in names and theirs.of(joined)
+        if "+" in names and theirs.has(joined)
         for part in names.split("+")
     }
-    return [name for name in lacking if name not in parts and not packed.of(own[name])]
+    return [name for name in lacking if name not in parts and not packed.has(own[name])]
 
 
 def arrived(side: Side) -> dict[str, NDArray]:
@@ -160,9 +160,9 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
     order = [n for call in reversed(one.program.calls) for n in one.program.gives(call)]
     for name in [*order, *one.program.recording.leaves]:
         total = totals.get(name)
-        if total is None or not np.any(total) or pool.of(total):
+        if total is None or not np.any(total) or pool.has(total):
             continue
-        if name in values and not other.partners.of(values[name]):
+        if name in values and not other.partners.has(values[name]):
             continue
         uses = [
             (call.place.node, o.gradient)
@@ -174,9 +174,9 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
             rest = total - gradient.reshape(total.shape) if gradient.size == total.size else None
             if rest is None:
                 continue
-            if len(uses) > 1 and pool.of(rest):
+            if len(uses) > 1 and pool.has(rest):
                 return node, f"the gradient of {name} through {node} is missing {{there}}"
-            if pool.of(total + gradient.reshape(total.shape)):
+            if pool.has(total + gradient.reshape(total.shape)):
                 return node, f"the gradient of {name} through {node} counts twice {{there}}"
         for partner in other.partners.of(values[name]) if name in values else ():
             got = {**there, **_got(other)}.get(partner)
@@ -268,7 +268,7 @@ def _partners(call: Call, o: Operand, side: Side, other: Side) -> list[str]:
     for c in todo:
         for name in side.program.gives(c):
             z = side.value[name]
-            if z.size == o.array.size and Partners({"": o.array}, side.program.near).of(z):
+            if z.size == o.array.size and Partners({"": o.array}, side.program.near).has(z):
                 todo += [side.nodes[node] for node in side.program.users.get(name, ())]
             else:
                 found += [makers[n] for n in other.partners.of(z) if n in makers]
@@ -277,7 +277,7 @@ def _partners(call: Call, o: Operand, side: Side, other: Side) -> list[str]:
 
 def _is_computed(o: Operand, side: Side, other: Side) -> bool:
     """Whether a constant looks like a value computed before, which `other` does not have."""
-    if o.source or o.array.size < NUMBERS_OF_A_VALUE or other.partners.of(o.array):
+    if o.source or o.array.size < NUMBERS_OF_A_VALUE or other.partners.has(o.array):
         return False
     return np.unique(o.array[np.isfinite(o.array)]).size * 2 > o.array.size
 

@@ -12,7 +12,8 @@ from ...core.arithmetic.received import received
 from ...core.formulas.arguments import did_you_mean
 from .causes.related import relation
 from .programs.edits import computed, values_of, wide
-from .programs.values import Partners, Program, are_near
+from .programs.partners import Known, Partners
+from .programs.values import Program, are_near
 
 __all__ = ["OtherInput", "inputs_of", "other_inputs", "parse_inputs"]
 
@@ -83,7 +84,7 @@ def _input(program: Program, name: str) -> NDArray:
 
 
 def other_inputs(
-    one: Program, other: Program, pairs: Mapping[str, str], near: float
+    one: Program, other: Program, pairs: Mapping[str, str], near: float, known: Known
 ) -> tuple[Program, list[OtherInput]]:
     """The first program with the inputs of the other one, and which of them are not the same.
 
@@ -94,7 +95,7 @@ def other_inputs(
     """
     mine, theirs = inputs_of(one), inputs_of(other)
     found: list[OtherInput] = []
-    for name, there in {**_alone(one, other, near), **pairs}.items():
+    for name, there in {**_alone(one, other, near, known), **pairs}.items():
         a, b = wide(mine[name]), wide(theirs[there])
         if any(are_near(a, c, near) for c in _layouts(b, a.shape)):
             continue
@@ -109,11 +110,11 @@ def other_inputs(
     return one, found
 
 
-def _alone(one: Program, other: Program, near: float) -> dict[str, str]:
+def _alone(one: Program, other: Program, near: float, known: Known) -> dict[str, str]:
     """The inputs of one program and of the other that are in none of the other's values."""
     left = []
     for a, b in ((one, other), (other, one)):
-        pool = Partners({**b.value, **inputs_of(b)}, near)
+        pool = Partners({**b.value, **inputs_of(b)}, near, known)
         used = {o.source for call in a.calls for o in call.inputs}
         bits = set(a.constants)
         left.append({
@@ -121,7 +122,7 @@ def _alone(one: Program, other: Program, near: float) -> dict[str, str]:
             for name, array in inputs_of(a).items()
             if array.dtype.kind == "f" and array.size > 1
             if name in used or array.tobytes() in bits
-            if not pool.of(wide(array))
+            if not pool.has(array)
         })  # fmt: skip
     sizes = [[a.size for a in each.values()] for each in left]
     return {
@@ -185,5 +186,5 @@ def _is(source: str, array: NDArray, name: str, own: NDArray) -> bool:
 def _agrees(made: Program, one: Program, other: Program, near: float) -> bool:
     """Whether more values have a partner with a change."""
     pool = Partners(dict(other.value), near)
-    before, after = (sum(bool(pool.of(a)) for a in p.value.values()) for p in (one, made))
+    before, after = (sum(pool.has(a) for a in p.value.values()) for p in (one, made))
     return after > before

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from .programs.values import Partners
+from .programs.partners import Partners
 
 __all__ = ["partners_of_parts"]
 
@@ -21,8 +21,8 @@ def partners_of_parts(array: NDArray, there: Mapping[str, NDArray], pool: Partne
     What is zero but for rounding beside the rest, such as the gradient of a key's bias, has one
     that is as well for a partner.
     """
-    for parts in _splits(array):
-        silent = pool.near * np.abs(array).max(initial=0.0)
+    silent = pool.near * np.abs(array).max(initial=0.0)
+    for parts in _splits(array, pool):
         names: list[str] = []
         for part in parts:
             fitting = pool.of(part)
@@ -41,19 +41,25 @@ def _is_silent(array: NDArray, size: int, silent: float) -> bool:
     return array.size == size and bool(np.abs(array).max(initial=0.0) <= silent)
 
 
-def _splits(array: NDArray) -> Iterator[list[NDArray]]:
-    """An array in equal parts along an axis: one behind the other, or by turns in blocks.
+def _splits(array: NDArray, pool: Partners) -> Iterator[Iterator[NDArray]]:
+    """Yield the equal parts of an array along an axis: one behind the other, or by turns in blocks.
 
-    By turns is how query, key and value of each head may follow each other.
+    By turns is how query, key and value of each head may follow each other.  Where no value
+    has the largest element, nothing is split.
     """
     for axis, length in enumerate(array.shape):
         counts = [n for n in range(2, PACKED + 1) if length % n == 0]
         if PACKED < length <= STACKED and array.ndim > 1:
             counts.append(length)
-        for count in counts:
+        for count in (n for n in counts if pool.reaches(array.size // n, array)):
             for block in _divisors(length // count):
                 turn = np.arange(length) // block % count
-                yield [np.compress(turn == i, array, axis) for i in range(count)]
+                yield _turns(array, axis, turn, count)
+
+
+def _turns(array: NDArray, axis: int, turn: NDArray, count: int) -> Iterator[NDArray]:
+    """Yield the parts of an array of which the entries along an axis come by turns."""
+    return (np.compress(turn == i, array, axis) for i in range(count))
 
 
 def _divisors(n: int) -> list[int]:

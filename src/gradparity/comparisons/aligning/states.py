@@ -19,8 +19,9 @@ from ...core.formulas.norms import BatchNorm
 from ...core.network.quantity import Quantity
 from ...core.network.states import State
 from ..findings.finding import Finding, Verdict
+from .programs.partners import Partners
 from .programs.side import Side
-from .programs.values import NEAR, Partners, Program, are_near
+from .programs.values import NEAR, Program, are_near
 
 __all__ = ["findings_on_states"]
 

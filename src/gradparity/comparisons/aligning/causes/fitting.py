@@ -13,8 +13,9 @@ from ....core.formulas.movements import Reshape
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ..programs.edits import Edit, general, values_of
+from ..programs.partners import sorted_elements
 from ..programs.side import Side
-from ..programs.values import are_near, sorted_elements
+from ..programs.values import are_near
 from .changes import changes, two_at_once
 from .insertions import insertions
 from .roles import is_written, numbers_by_role

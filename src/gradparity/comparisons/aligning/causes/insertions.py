@@ -12,7 +12,8 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ..programs.edits import Edit, wide
-from ..programs.values import Partners, are_near
+from ..programs.partners import Partners
+from ..programs.values import are_near
 from .chains import listed
 from .conventions import dropout_rate
 from .positions import is_table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import permutations
 
@@ -23,6 +24,8 @@ GATED = 7
 BEHIND = 4
 #: How many nodes after one without a partner a value that its heads change is looked for.
 THROUGH = 2
+#: How many splits into gates, the nearest, are tried one by one; all are tried together as well.
+ALONE = 4
 
 
 class Orders:
@@ -45,11 +48,11 @@ class Orders:
         between = sorted([*earlier, call], key=lambda c: position[c.place.node])
         yield from self._heads(call, between, other)
         yield from self._products(between, other)
-        gates = [c for c in earlier if _splits(c)]
+        gates = self._unsure([c for c in earlier if _splits(c)], between, other)
         used = [self.side.nodes[u].op for c in gates for n in c.names for u in self._behind(n)]
         if not gates or not any(isinstance(op, Sigmoid) for op in used):
             return
-        for some in [gates] if len(gates) == 1 else [[g] for g in gates] + [gates]:
+        for some in [gates] if len(gates) == 1 else [[g] for g in gates[:ALONE]] + [gates]:
             n = len(some[0].names)
             if any(c.op != some[0].op for c in some):
                 continue
@@ -64,6 +67,24 @@ class Orders:
                 if made is not None and other.partners.of(made):
                     nodes = [r for c in some for r in self.side.repeated(c.place.node)]
                     yield nodes, Edit(said, some[0].op, order=order)
+
+    def _unsure(self, gates: list[Call], between: list[Call], other: Side) -> list[Call]:
+        """The splits into gates of which no value shows that their order is right.
+
+        Another order moves two parts at least, so a value made of all but one would differ.
+        """
+        lost, needed = self.side.lost(other), {c.place.node: len(c.names) - 1 for c in gates}
+        made_of: dict[str, frozenset[tuple[str, int]]] = {}
+        for c in between:
+            before = frozenset().union(*(made_of.get(o.source, ()) for o in c.inputs))
+            for i, name in enumerate(c.names):
+                parts = before | ({(c.place.node, i)} if c.place.node in needed else set())
+                if name in self.side.value and name not in lost:
+                    count = Counter(node for node, _ in parts)
+                    parts = frozenset(p for p in parts if count[p[0]] < needed[p[0]])
+                made_of[name] = parts
+        unsure = {node for name in between[-1].names for node, _ in made_of[name]}
+        return [c for c in gates if c.place.node in unsure]
 
     def _heads(
         self, call: Call, between: list[Call], other: Side

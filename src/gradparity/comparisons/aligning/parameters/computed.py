@@ -11,7 +11,8 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ..programs.edits import computed, values_of
-from ..programs.values import Program, sorted_elements
+from ..programs.partners import sorted_elements
+from ..programs.values import Program
 
 __all__ = ["Computed", "Nearest"]
 

@@ -10,8 +10,9 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.arithmetic.received import received
 from ....core.formulas.arguments import did_you_mean, listed
+from ..programs.partners import Partners, sorted_elements
 from ..programs.side import Side
-from ..programs.values import Partners, Program, are_near, sorted_elements
+from ..programs.values import Program, are_near
 from .mapping import ParameterMap
 
 __all__ = ["Mapped", "parse_parameters"]

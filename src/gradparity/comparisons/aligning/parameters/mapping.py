@@ -12,7 +12,8 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ...recording.recording import Recording
 from ..programs.checked import check_recordings
-from ..programs.values import Partners, Program, are_near
+from ..programs.partners import Partners
+from ..programs.values import Program, are_near
 from .leaves import Leaves
 from .unported import Corresponding, corresponding
 

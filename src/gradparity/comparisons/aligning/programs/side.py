@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from .edits import Edit, changes_a_number, computed, values_of, wide
+from .partners import Known, Partners
 from .prepared import tells
 from .replay import replayed
-from .values import Partners, Program, Sorted
+from .values import Program
 
 __all__ = ["Side"]
 
@@ -32,7 +34,7 @@ class Side:
     near : how near two values are that are the same.
     """
 
-    def __init__(self, program: Program, near: float, known: Sorted) -> None:
+    def __init__(self, program: Program, near: float, known: Known) -> None:
         self.program, self.near, self.known = program, near, known
         self.edits: dict[str, Edit] = {}
         self.value: Mapping[str, NDArray] = program.value
@@ -72,7 +74,7 @@ class Side:
         A node left out gives back an input, whose partner says nothing about the change.
         """
         new = self.lost(other).keys() - made.lost(other).keys()
-        return sum(bool(self.partners.of(made.value[name])) for name in new)
+        return sum(self.partners.has(made.value[name]) for name in new)
 
     def repeated(self, node: str, alike: bool = False) -> list[str]:
         """The nodes that a line of the user's code made with the same op, such as in a loop.
@@ -117,7 +119,7 @@ class Side:
                 for call in self.program.calls
                 for name in self.program.gives(call)
                 if not self.ends_alike(name, self.value[name], other)
-                or not (self._sums_pair(name, other) or other.partners.of(self.value[name]))
+                or not (self._sums_pair(name, other) or other.partners.has(self.value[name]))
             }
             self._lost = other, found
         return self._lost[1]
@@ -128,7 +130,7 @@ class Side:
         """Whether the losses are those of the other program with a change of a call or nodes."""
         made, losses = self.changed(nodes or [call.place.node], edit), self.program.losses
         there = Partners({n: other.value[n] for n in other.program.losses}, self.near)
-        return made is not None and bool(losses) and all(there.of(made.value[n]) for n in losses)
+        return made is not None and bool(losses) and all(there.has(made.value[n]) for n in losses)
 
     def ends_alike(self, name: str, z: NDArray, other: Side) -> bool:
         """Whether a loss is one of the other program, or its losses have the same sum.
@@ -137,7 +139,7 @@ class Side:
         """
         there = {n: other.value[n] for n in other.program.losses}
         told = name in self.program.losses and there
-        if not told or Partners(there, self.near).of(z):
+        if not told or Partners(there, self.near).has(z):
             return True
         return self._sums_pair(name, other)
 
@@ -279,7 +281,7 @@ class Side:
 
     def _pairs_as(self, name: str, z: NDArray, other: Side) -> bool:
         """Whether a value has a partner with these numbers, a loss among the losses."""
-        return bool(other.partners.of(z)) and self.ends_alike(name, z, other)
+        return other.partners.has(z) and self.ends_alike(name, z, other)
 
     def heals(self, made: Side, other: Side, nodes: Sequence[str]) -> bool:
         """Whether a change at nodes lets something pair that is made of these too, if it can.
@@ -314,6 +316,7 @@ def _size_of(call: Call) -> int:
     return max((z.size for z in call.z if z is not None), default=0)
 
 
+@lru_cache(maxsize=4096)
 def _base(node: str) -> str:
     """The name of a node without its number and step."""
     return re.sub(r"_\d+(\.step[\d_]+)?$", r"", node) if ".step" not in node else node.split(".")[0]

@@ -1,8 +1,7 @@
 """The values of a recording by name, and which of two recordings are the same numbers.
 
 Every value is computed anew in float64, so that the formats and kernels of two frameworks make no
-difference.  Two values are the same if their sorted elements are: no transposition, layout or
-reshape changes these.
+difference.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .edits import computed, values_of
 from .prepared import with_preparations
 from .unrolled import unrolled
 
-__all__ = ["Partners", "Program", "are_near", "nearness", "sorted_elements"]
+__all__ = ["Program", "are_near", "nearness"]
 
 #: Recorded values are the same if they differ by less than this, relative to the largest element.
 NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
@@ -32,12 +31,6 @@ ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
 WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
 REPLAYED = 0.1
-
-
-def sorted_elements(a: NDArray) -> NDArray:
-    """The elements in ascending order: what no rearrangement changes."""
-    found: NDArray = np.sort(np.asarray(a, np.float64), axis=None)
-    return found
 
 
 def are_near(a: NDArray, b: NDArray, near: float) -> bool:
@@ -174,84 +167,3 @@ def _is_like(own: NDArray, made: NDArray) -> bool:
     return np.array_equal(finite, np.isfinite(made)) and are_near(
         np.where(finite, own, 0.0), np.where(finite, made, 0.0), REPLAYED
     )
-
-
-class Sorted:
-    """The sorted elements of arrays that are often asked for, sorted once."""
-
-    def __init__(self, *values: Mapping[str, NDArray]) -> None:
-        self._kept = {id(a): a for value in values for a in value.values()}
-        self._found: dict[int, NDArray] = {}
-
-    def of(self, a: NDArray) -> NDArray:
-        """The elements of an array in ascending order."""
-        if self._kept.get(id(a)) is not a:
-            return sorted_elements(a)
-        if id(a) not in self._found:
-            self._found[id(a)] = sorted_elements(a)
-        return self._found[id(a)]
-
-
-class Partners:
-    """The values of one program, to find those of another among them."""
-
-    def __init__(
-        self, value: Mapping[str, NDArray], near: float, known: Sorted | None = None
-    ) -> None:
-        self.near, self.known = near, known or Sorted()
-        self._by_size: dict[int, list[tuple[str, NDArray]]] = {}
-        for name, array in value.items():
-            self._by_size.setdefault(array.size, []).append((name, array))
-        self._ordered: dict[int, _Ordered] = {}
-
-    def of(self, array: NDArray) -> list[str]:
-        """The names of the values that have the same elements."""
-        each = self._by_size.get(array.size, [])
-        if not each:
-            return []
-        if array.size not in self._ordered:
-            found = [(name, self.known.of(other)) for name, other in each]
-            self._ordered[array.size] = _Ordered(found)
-        own = self.known.of(array)
-        candidates = self._ordered[array.size].near(own, self.near)
-        return [name for name, other in candidates if _same(own, other, self.near)]
-
-
-class _Ordered:
-    """Sorted arrays of one size in the order of their smallest elements.
-
-    A value with many others of its size, such as one of a step of many, is so compared with few.
-    """
-
-    def __init__(self, each: list[tuple[str, NDArray]]) -> None:
-        self.each = each
-        first = np.array([a[0] if a.size else 0.0 for _, a in each])
-        self.finite = np.flatnonzero(np.isfinite(first))
-        self.finite = self.finite[np.argsort(first[self.finite], kind="stable")]
-        self.first = first[self.finite]
-
-    def near(self, a: NDArray, near: float) -> list[tuple[str, NDArray]]:
-        """Those of which the smallest element is near that of `a`, in the order given."""
-        if not a.size or not np.isfinite(a[0]):
-            return self.each
-        finite = a[np.isfinite(a)]
-        within = 2 * near * max(abs(finite[0]), abs(finite[-1]))
-        low = np.searchsorted(self.first, a[0] - within, "left")
-        high = np.searchsorted(self.first, a[0] + within, "right")
-        return [self.each[i] for i in sorted(self.finite[low:high])]
-
-
-def _same(a: NDArray, b: NDArray, near: float) -> bool:
-    finite = np.isfinite(a)
-    if not np.array_equal(finite, np.isfinite(b)):
-        return False
-    if not finite.all():
-        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-            return False
-        a, b = a[finite], b[finite]
-    if not a.size:
-        return True
-    size = max(abs(a[0]), abs(a[-1]), abs(b[0]), abs(b[-1]))
-    if abs(a[0] - b[0]) > near * size or abs(a[-1] - b[-1]) > near * size:
-        return False
-    return bool(np.abs(a - b).max(initial=0.0) <= near * size)

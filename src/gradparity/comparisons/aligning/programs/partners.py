@@ -1,0 +1,180 @@
+"""Which values of two programs are the same numbers, in whatever order.
+
+Two values are the same if their sorted elements are: no transposition, layout or reshape changes
+these.  Most are told apart by their range and their sums, and found the same as they lie, so that
+few are ever sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+import numpy as np
+
+from ....core.arithmetic.arrays import NDArray
+
+__all__ = ["Elements", "Known", "Partners", "sorted_elements"]
+
+#: How far rounding moves a sum of many elements, relative to the sum of the largest.
+ROUNDING = 1e-11
+
+
+def sorted_elements(a: NDArray) -> NDArray:
+    """The elements in ascending order: what no rearrangement changes."""
+    found: NDArray = np.sort(np.asarray(a, np.float64), axis=None)
+    return found
+
+
+class Elements:
+    """The elements of an array, or of several joined, with what is known about their order.
+
+    Parameters
+    ----------
+    parts : one, or those that are joined.
+    """
+
+    def __init__(self, *parts: NDArray | Elements) -> None:
+        self.parts = parts
+        self.size: int = sum(part.size for part in parts)
+
+    def flat(self) -> NDArray:
+        """The elements as they lie, in float64."""
+        each = [p.flat() if isinstance(p, Elements) else np.ravel(p) for p in self.parts]
+        found: NDArray = np.asarray(each[0] if len(each) == 1 else np.concatenate(each), np.float64)
+        return found
+
+    @cached_property
+    def ordered(self) -> NDArray:
+        """The elements in ascending order."""
+        return sorted_elements(self.flat())
+
+    @cached_property
+    def summary(self) -> NDArray:
+        """Count, sum, root of the sum of squares, minimum and maximum of the finite elements."""
+        if any(isinstance(part, Elements) for part in self.parts):
+            return _joined(np.array([p.summary for p in self.parts if isinstance(p, Elements)]))
+        a = self.flat()
+        low, high = a.min(initial=np.inf), a.max(initial=-np.inf)
+        if a.size and not np.isfinite(high - low):
+            a = a[np.isfinite(a)]
+            low, high = a.min(initial=np.inf), a.max(initial=-np.inf)
+        if not a.size:
+            low = high = 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.array([a.size, a.sum(), np.sqrt(a @ a), low, high])
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude of the finite elements."""
+        return max(-float(self.summary[3]), float(self.summary[4]))
+
+    def same(self, other: Elements, near: float) -> bool:
+        """Whether both have the same elements within a tolerance, relative to the largest."""
+        within = near * max(self.largest, other.largest)
+        if _within(self.flat(), other.flat(), within):
+            return True
+        return _within(self.ordered, other.ordered, within)
+
+
+def _joined(each: NDArray) -> NDArray:
+    """The summary of several arrays that are joined."""
+    count, total, root = each[:, 0].sum(), each[:, 1].sum(), np.sqrt((each[:, 2] ** 2).sum())
+    some = each[each[:, 0] > 0]
+    low, high = some[:, 3].min(initial=np.inf), some[:, 4].max(initial=-np.inf)
+    return np.array([count, total, root, *((low, high) if len(some) else (0.0, 0.0))])
+
+
+def _within(a: NDArray, b: NDArray, within: float) -> bool:
+    """Whether two arrays are the same in their order, where they are not finite exactly."""
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(a - b)
+    most = apart.max(initial=0.0)
+    if np.isfinite(most):
+        return bool(most <= within)
+    finite = np.isfinite(a)
+    if not np.array_equal(finite, np.isfinite(b)):
+        return False
+    return bool(
+        np.array_equal(a[~finite], b[~finite], equal_nan=True)
+        and apart[finite].max(initial=0.0) <= within
+    )
+
+
+class Known:
+    """The elements of arrays that are often asked for, summed and sorted once."""
+
+    def __init__(self, *values: Mapping[str, NDArray]) -> None:
+        self._kept = {id(a): a for value in values for a in value.values()}
+        self._found: dict[int, Elements] = {}
+
+    def of(self, a: NDArray | Elements) -> Elements:
+        """The elements of an array."""
+        if isinstance(a, Elements):
+            return a
+        if self._kept.get(id(a)) is not a:
+            return Elements(a)
+        return self._found.setdefault(id(a), Elements(a))
+
+
+class Partners:
+    """The values of one program, to find those of another among them."""
+
+    def __init__(
+        self, value: Mapping[str, NDArray | Elements], near: float, known: Known | None = None
+    ) -> None:
+        self.near, self.known = near, known or Known()
+        self._by_size: dict[int, list[tuple[str, NDArray | Elements]]] = {}
+        for name, array in value.items():
+            self._by_size.setdefault(array.size, []).append((name, array))
+        self._summed: dict[int, _Summed] = {}
+
+    def of(self, array: NDArray | Elements) -> list[str]:
+        """The names of the values that have the same elements."""
+        return [*self._each(array)]
+
+    def has(self, array: NDArray | Elements) -> bool:
+        """Whether any value has the same elements."""
+        return next(self._each(array), None) is not None
+
+    def reaches(self, size: int, array: NDArray | Elements) -> bool:
+        """Whether a value of so many elements has the largest of an array, as a part of it may."""
+        summed, own = self._of_size(size), self.known.of(array).largest
+        return summed is not None and bool(
+            (np.abs(summed.largest - own) <= self.near * np.maximum(summed.largest, own)).any()
+        )
+
+    def _each(self, array: NDArray | Elements) -> Iterator[str]:
+        summed = self._of_size(array.size)
+        if summed is not None:
+            own = self.known.of(array)
+            near = summed.near(own, self.near)
+            yield from (name for name, other in near if own.same(other, self.near))
+
+    def _of_size(self, size: int) -> _Summed | None:
+        if size in self._by_size and size not in self._summed:
+            each = [(name, self.known.of(a)) for name, a in self._by_size[size]]
+            self._summed[size] = _Summed(each)
+        return self._summed.get(size)
+
+
+class _Summed:
+    """Values of one size with their summaries, in which two that are the same differ little."""
+
+    def __init__(self, each: list[tuple[str, Elements]]) -> None:
+        self.each = each
+        self.summaries = np.array([a.summary for _, a in each])
+        self.largest = np.array([a.largest for _, a in each])
+
+    def near(self, a: Elements, near: float) -> list[tuple[str, Elements]]:
+        """Those of which the summary is near that of `a`, in the order given."""
+        there, own = self.summaries, a.summary
+        largest = np.maximum(self.largest, a.largest)
+        with np.errstate(over="ignore", invalid="ignore"):
+            least = largest * near
+            apart = np.abs(there - own)
+            far = there[:, 0] != own[0]
+            far |= apart[:, 1] > own[0] * (least + ROUNDING * largest)
+            far |= apart[:, 2] > np.sqrt(own[0]) * (least + ROUNDING * largest)
+            far |= (apart[:, 3] > least) | (apart[:, 4] > least)
+        return [self.each[i] for i in np.flatnonzero(~far)]
