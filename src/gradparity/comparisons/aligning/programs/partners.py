@@ -79,7 +79,7 @@ class Elements:
 
 def _joined(each: NDArray) -> NDArray:
     """The summary of several arrays that are joined."""
-    count, total, root = each[:, 0].sum(), each[:, 1].sum(), np.sqrt((each[:, 2] ** 2).sum())
+    count, total, root = each[:, 0].sum(), each[:, 1].sum(), np.hypot.reduce(each[:, 2])
     some = each[each[:, 0] > 0]
     low, high = some[:, 3].min(initial=np.inf), some[:, 4].max(initial=-np.inf)
     return np.array([count, total, root, *((low, high) if len(some) else (0.0, 0.0))])
@@ -168,13 +168,9 @@ class _Summed:
 
     def near(self, a: Elements, near: float) -> list[tuple[str, Elements]]:
         """Those of which the summary is near that of `a`, in the order given."""
-        there, own = self.summaries, a.summary
+        count, summed = float(a.summary[0]), near + ROUNDING
+        limits = np.array([0.0, count * summed, count**0.5 * summed, near, near])
         largest = np.maximum(self.largest, a.largest)
         with np.errstate(over="ignore", invalid="ignore"):
-            least = largest * near
-            apart = np.abs(there - own)
-            far = there[:, 0] != own[0]
-            far |= apart[:, 1] > own[0] * (least + ROUNDING * largest)
-            far |= apart[:, 2] > np.sqrt(own[0]) * (least + ROUNDING * largest)
-            far |= (apart[:, 3] > least) | (apart[:, 4] > least)
-        return [self.each[i] for i in np.flatnonzero(~far)]
+            far = np.abs(self.summaries - a.summary) > largest[:, None] * limits
+        return [self.each[i] for i in np.flatnonzero(~far.any(axis=1))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -40,7 +41,8 @@ class Side:
         self.value: Mapping[str, NDArray] = program.value
         self.nodes = {call.place.node: call for call in program.calls}
         self._partners: Partners | None = None
-        self._lost: tuple[Side, dict[str, Call]] | None = None
+        self._made_from: Side | None = None
+        self._lost: WeakKeyDictionary[Side, dict[str, Call]] = WeakKeyDictionary()
 
     def near_recorded(self, other: Side) -> float:
         """The tolerance for equal recorded numbers, such as gradients."""
@@ -56,7 +58,7 @@ class Side:
         value = replayed(self.program, made.edits)
         if value is None or any(value[name].size != 1 for name in self.program.losses):
             return None
-        made.value = value
+        made.value, made._made_from = value, self
         return made
 
     def constants(self, made: Side, other: Side) -> int:
@@ -113,16 +115,24 @@ class Side:
 
     def lost(self, other: Side) -> dict[str, Call]:
         """The values without a partner in the other program, with the calls that gave them."""
-        if self._lost is None or self._lost[0] is not other:
-            found = {
+        if other not in self._lost:
+            self._lost[other] = {
                 name: call
                 for call in self.program.calls
                 for name in self.program.gives(call)
-                if not self.ends_alike(name, self.value[name], other)
-                or not (self._sums_pair(name, other) or other.partners.has(self.value[name]))
+                if self._is_lost(name, other)
             }
-            self._lost = other, found
-        return self._lost[1]
+        return self._lost[other]
+
+    def _is_lost(self, name: str, other: Side) -> bool:
+        """Whether a value has no partner; one that a change left as it was is not looked for."""
+        before, z = self._made_from, self.value[name]
+        same = before is not None and before.value[name] is z and name not in self.program.losses
+        if before is not None and same and other in before._lost:
+            return name in before._lost[other]
+        if not self.ends_alike(name, z, other):
+            return True
+        return not (self._sums_pair(name, other) or other.partners.has(z))
 
     def loss_pairs(
         self, call: Call, edit: Edit, other: Side, nodes: Sequence[str] | None = None
