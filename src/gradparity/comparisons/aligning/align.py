@@ -20,17 +20,20 @@ from .inputs import other_inputs, parse_inputs
 from .padding import untested_padding
 from .parameters.mapped import Mapped, parse_parameters
 from .parameters.mapping import ParameterMap
+from .programs.backward import with_gradients_in_float64
 from .programs.checked import check_recordings
 from .programs.edits import Edit
 from .programs.partners import Known
 from .programs.side import Side
-from .programs.values import Program, nearness
+from .programs.values import NEAR, Program, nearness
 from .states import findings_on_states
 
 __all__ = ["align"]
 
 #: The most differences that are looked for, each corrected before the next.
 SEVERAL = 6
+#: Verdicts by which a gradient is that of the formulas, up to rounding and what kinks leave open.
+RIGHT = (Verdict.EXACT, Verdict.ROUNDING, Verdict.LOSSY, Verdict.SUBGRADIENT, Verdict.VACUOUS)
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -86,7 +89,8 @@ def align(
     named = parse_inputs(inputs, *programs)
     mapped = {**_with_gradients(named, *programs), **parse_parameters(parameters, *programs)}
     reports = [one.report(), other.report()]
-    alignment = _Alignment(*programs, mapped, named)
+    are_right = all(f.verdict in RIGHT for report in reports for _, f in report.findings())
+    alignment = _Alignment(*programs, mapped, named, are_right)
     findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
     about = answer(one, other, findings)
@@ -121,8 +125,9 @@ class _Alignment:
         other: Program,
         mapped: Mapping[str, Mapped],
         inputs: Mapping[str, str],
+        are_right: bool,
     ) -> None:
-        self.mapped = mapped
+        self.mapped, self.are_right = mapped, are_right
         near = nearness(one, other)
         known = Known(one.value, one.leaves, other.value, other.leaves)
         one, self.inputs = other_inputs(one, other, inputs, near, known)
@@ -166,7 +171,9 @@ class _Alignment:
             notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
         if self.shares:
             notes = dict([self.shares])
-        for node in left[0] if not self.shares else []:
+        more = [n for n in left[0] if not one.is_preparation(one.nodes[n])]
+        # What is done to data is told where nothing that is made of it is.
+        for node in (more if more or notes else left[0]) if not self.shares else []:
             notes.setdefault(node, counterpart(one, other, node))
         if left[1] and not left[0] and not notes:
             where = _where(other.nodes[left[1][0]].place)
@@ -245,8 +252,30 @@ class _Alignment:
                 said += f"the other program: {reason}"
         return node, said
 
+    def _part_in_gradients(self, sides: tuple[Side, Side]) -> bool:
+        mine, theirs, _ = unpaired_gradients(*sides)
+        return bool(mine or theirs) or any(m.note(*sides) for m in self.mapped.values())
+
+    def _by_formulas(self) -> tuple[Side, Side] | None:
+        """The programs with gradients computed anew in float64, if these are the same.
+
+        Each recorded gradient is right by itself; in fewer digits they differ behind a kink that
+        the two programs have on different sides.
+        """
+        programs = [side.program for side in self.sides]
+        if all(program.near <= NEAR["float64"] for program in programs):
+            return None
+        one, other = map(with_gradients_in_float64, programs)
+        if one is None or other is None:
+            return None
+        near, known = self.sides[0].near, self.sides[0].known
+        sides = Side(one, near, known), Side(other, near, known)
+        return None if self._part_in_gradients(sides) else sides
+
     def _of_gradients(self) -> Iterator[Finding]:
         """The gradients by parameters and inputs, paired in any layout, packed or not."""
+        if self.are_right and self._part_in_gradients(self.sides):
+            self.sides = self._by_formulas() or self.sides
         one, other = self.sides
         mine, theirs, alone = unpaired_gradients(one, other)
         node, said = self._parting(bool(mine)) if mine or theirs or alone else ("", "")

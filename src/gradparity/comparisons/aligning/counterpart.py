@@ -10,9 +10,9 @@ from ...core.network.calls import Call, Operand
 from ...core.network.composed import Composed
 from ..findings.finding import as_written
 from .programs.edits import values_of
+from .programs.partners import Partners
 from .programs.prepared import tells
 from .programs.side import Side
-from .programs.values import Partners
 
 __all__ = ["counterpart"]
 

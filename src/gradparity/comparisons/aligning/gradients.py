@@ -64,7 +64,7 @@ def together(arrays: Mapping[str, NDArray]) -> dict[str, Elements]:
 
 def is_noise(side: Side, name: str) -> bool:
     """Whether a gradient is zero but for rounding: its terms cancel, or there are none."""
-    got = side.program.recording.leaves[name].got
+    got = side.program.got[name]
     largest, names = 0.0, [name]
     for _ in range(NEARBY):
         calls = [side.nodes[node] for n in names for node in side.program.users.get(n, ())]
@@ -88,7 +88,7 @@ def unpaired_gradients(one: Side, other: Side) -> tuple[list[str], list[str], li
     Gradients that are zero by structure are left out; one that is not compared is by a leaf that
     the other program does not differentiate by.
     """
-    own, there = _got(one), _got(other)
+    own, there = one.program.got, other.program.got
     near = one.near_recorded(other)
     mine = [n for n in _without(own, there, near) if not is_noise(one, n)]
     theirs = [n for n in _without(there, own, near) if not is_noise(other, n)]
@@ -109,11 +109,7 @@ def unpaired_gradients(one: Side, other: Side) -> tuple[list[str], list[str], li
 
 def _silent(side: Side) -> list[str]:
     """The leaves of a program whose gradient is zero."""
-    return [n for n, got in _got(side).items() if not np.any(got)]
-
-
-def _got(side: Side) -> dict[str, NDArray]:
-    return {name: total.got for name, total in side.program.recording.leaves.items()}
+    return [n for n, got in side.program.got.items() if not np.any(got)]
 
 
 def _without(own: Mapping[str, NDArray], there: Mapping[str, NDArray], near: float) -> list[str]:
@@ -154,8 +150,8 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
     tried one by one without their gradient, which may be detached in the other program.
     """
     own, there, near = arrived(one), arrived(other), one.near_recorded(other)
-    pool = Partners({**there, **_got(other)}, near)
-    totals = {**own, **_got(one)}
+    pool = Partners({**there, **other.program.got}, near)
+    totals = {**own, **one.program.got}
     values = {**one.program.leaves, **one.value}
     order = [n for call in reversed(one.program.calls) for n in one.program.gives(call)]
     for name in [*order, *one.program.recording.leaves]:
@@ -179,7 +175,7 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
             if pool.has(total + gradient.reshape(total.shape)):
                 return node, f"the gradient of {name} through {node} counts twice {{there}}"
         for partner in other.partners.of(values[name]) if name in values else ():
-            got = {**there, **_got(other)}.get(partner)
+            got = {**there, **other.program.got}.get(partner)
             if got is not None and np.any(got) and got.size == total.size:
                 a, b = sorted_elements(total), sorted_elements(got)
                 i = int(np.abs(a).argmax())
@@ -188,7 +184,7 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
                     return name, f"the gradient of {name} is {times:.6g} times as large {{there}}"
         node = uses[0][0] if uses else name
         said = f"the gradient of {name} differs, although all values are the same"
-        return node, said + _rows_left_out(total, [*_got(other).values()])
+        return node, said + _rows_left_out(total, [*other.program.got.values()])
     return "", ""
 
 

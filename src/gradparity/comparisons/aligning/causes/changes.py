@@ -306,6 +306,8 @@ def _other_inputs(
     for earlier in program.calls:
         if earlier is call:
             break
+        if earlier.place.node in program.preparations:
+            continue
         known.update((name, value[name]) for name in program.gives(earlier))
     for i, o in enumerate(call.inputs):
         if y[i].dtype.kind != "f" or y[i].size < 2:

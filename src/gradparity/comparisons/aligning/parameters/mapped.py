@@ -37,9 +37,7 @@ class Mapped(NamedTuple):
         if not known:
             return None
         values, there = ([side.program.leaves[n] for n in names] for side, names in sides)
-        got, arrived = (
-            [side.program.recording.leaves[n].got for n in names] for side, names in sides
-        )
+        got, arrived = ([side.program.got[n] for n in names] for side, names in sides)
         near, sizes = one.near_recorded(other), {a.size for a in (*values, *there)}
         if sum(a.size for a in values) == sum(a.size for a in there):
             if not are_near(_joined(values), _joined(there), near):
@@ -53,7 +51,7 @@ class Mapped(NamedTuple):
             return None
         if same:
             return ""
-        pool = Partners({n: t.got for n, t in other.program.recording.leaves.items()}, near)
+        pool = Partners(other.program.got, near)
         found = [n for a in got for n in pool.of(a) if n not in self.other]
         said = f"the gradient is not that of {self} of the other program"
         return f"{said}; it is that of {found[0]!r}" if found else said

@@ -53,6 +53,7 @@ class Program:
     leaves : name -> numbers, of the parameters and inputs with a gradient.
     losses : the names of what the program was differentiated from.
     preparations : the nodes that run on what has no gradient.
+    got : name -> the gradient by each parameter and input.
     """
 
     recording: Recording
@@ -63,6 +64,7 @@ class Program:
     leaves: Mapping[str, NDArray]
     losses: tuple[str, ...]
     preparations: frozenset[str]
+    got: Mapping[str, NDArray]
 
     @classmethod
     def of(cls, recording: Recording) -> Program:
@@ -84,7 +86,8 @@ class Program:
             if name in value and value[name].size == 1 and name not in users and dz is not None
         ]
         first = frozenset(call.place.node for call in recording.preparations)
-        return cls(recording, calls, value, formats, users, leaves, tuple(ends), first)
+        got = {name: total.got for name, total in recording.leaves.items()}
+        return cls(recording, calls, value, formats, users, leaves, tuple(ends), first, got)
 
     def gives(self, call: Call) -> Iterator[str]:
         """The names of what a call gave."""

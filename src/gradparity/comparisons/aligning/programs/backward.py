@@ -1,0 +1,81 @@
+"""The gradients of a program by the core's formulas, in float64.
+
+In float32 one of two frameworks may round an input of a ReLU across zero, and every gradient behind
+it differs, although both are right.  From the same values in float64 both have the same sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ....core.arithmetic.arrays import NDArray
+from ....core.network.calls import Call, NoFormula, Operand
+from .edits import FAILED, computed, values_of
+from .values import Program
+
+__all__ = ["with_gradients_in_float64"]
+
+
+def with_gradients_in_float64(program: Program) -> Program | None:
+    """A program with other gradients: those by formulas, along the same ways as in the recording.
+
+    None if a node has no formula, or none for these numbers.
+    """
+    flow: dict[str, NDArray] = {}
+    calls: list[Call] = []
+    for call in reversed(program.calls):
+        arrived = tuple(map(_wide, call.dz))
+        arrived = tuple(flow.get(name, a) for name, a in zip(call.names, arrived, strict=False))
+        if all(dz is None for dz in arrived):
+            calls.append(call)
+            continue
+        left = None if isinstance(call.op, NoFormula) else _left(call, arrived, program)
+        if left is None:
+            return None
+        inputs = []
+        for o, g in zip(call.inputs, left, strict=True):
+            if not _flows(o, call) or g is None:
+                inputs.append(o)
+                continue
+            inputs.append(replace(o, gradient=g))
+            flow[o.source] = flow[o.source] + g if o.source in flow else g
+        calls.append(replace(call, inputs=tuple(inputs), dz=arrived, precision="float64"))
+    got = {name: flow.get(name, np.zeros_like(_wide(a))) for name, a in program.got.items()}
+    return replace(program, calls=tuple(reversed(calls)), got=got)
+
+
+def _flows(o: Operand, call: Call) -> bool:
+    """Whether a gradient goes on through an input; slices of loops are recorded without theirs."""
+    return bool(o.source) and (o.gradient is not None or call.place.function == "scan")
+
+
+def _left(call: Call, arrived: Any, program: Program) -> tuple[NDArray | None, ...] | None:
+    """The gradients by the inputs of a call, from those that arrived at its results."""
+    y = values_of(call, program.value)
+    z = computed(call.op, y, program.value)
+    if not z:
+        return None
+    dz = tuple(
+        np.zeros_like(a) if g is None else g.reshape(a.shape)
+        for g, a in zip(arrived, z, strict=False)
+    )
+    several = len(z) > 1
+    with np.errstate(all="ignore"):
+        try:
+            left = call.op.vjp(dz if several else dz[0], y, z if several else z[0])
+        except FAILED:
+            return None
+    found = tuple(None if g is None else np.asarray(g, np.float64) for g in left)
+    shapes = zip(found, call.inputs, strict=True)
+    fits = all(g is None or g.size == o.array.size for g, o in shapes)
+    return tuple(
+        None if g is None else g.reshape(o.array.shape)
+        for g, o in zip(found, call.inputs, strict=True)
+    ) if fits else None  # fmt: skip
+
+
+def _wide(a: Any) -> Any:
+    return None if a is None else np.asarray(a, np.float64)
