@@ -16,12 +16,10 @@ from ....core.network.calls import Call
 from ....core.vocabulary.indexing import MaskedFill
 from ....core.vocabulary.pairs import Where
 from ..programs.edits import Edit
-from ..programs.values import Program
+from ..programs.values import HIDES, Program
 
 __all__ = ["other_masks"]
 
-#: What is added to a logit, or stands in its place, is at most this where it hides a position.
-HIDES = -1e4
 #: How far the diagonal of a mask is moved, and the most masks of the other program that are tried.
 MOVED, MOST_MASKS = (1, -1), 8
 

@@ -10,13 +10,11 @@ import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
-from ..programs.values import NEAR, are_near
+from ..programs.values import HIDES, NEAR, are_near
 from .positions import bases
 
 __all__ = ["relation"]
 
-#: What is at most this is a mask, and is compared apart.
-HIDES = -1e4
 #: The fewest different numbers of an array that a relation is named for.
 FEW = 3
 #: The most axes whose orders and shifts are tried, the most shifts, and the widest padding.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..programs.edits import Edit, general
 from ..programs.side import Side
 from .activations import other_activations
+from .everywhere import everywhere
 from .fitting import Fitting
 from .joins import other_joins, other_parts
 from .limits import other_limits
@@ -115,8 +116,8 @@ class Search:
         best: Found | None = None
         for which, nodes in enumerate(self.parted):
             side, other = self.sides[which], self.sides[1 - which]
-            for some, edit in self._tried(side, other, nodes, where):
-                for nodes_with_it in _places(side, some, edit):
+            for some, change in self._tried(side, other, nodes, where):
+                for nodes_with_it, edit in _places(side, some, change):
                     made = side.changed(nodes_with_it, edit)
                     constant = -1 if made is None else side.constants(made, other)
                     if made is None or constant < 0:
@@ -176,9 +177,11 @@ class Search:
         return len(one.lost(other)) + len(other.lost(one))
 
 
-def _places(side: Side, some: list[str], edit: Edit) -> list[list[str]]:
-    """The nodes of a change: those that are given, or all that repeat one."""
-    if len(some) > 1 or not general(edit):
-        return [some]
-    each = [some, side.repeated(some[0], alike=True), side.repeated(some[0])]
-    return [nodes for i, nodes in enumerate(each) if nodes not in each[:i]]
+def _places(side: Side, some: list[str], edit: Edit) -> Iterator[tuple[list[str], Edit]]:
+    """(nodes, change): the nodes given, all that repeat one, and all with the same number."""
+    each = [some]
+    if len(some) == 1 and general(edit):
+        each += [side.repeated(some[0], alike=True), side.repeated(some[0])]
+    yield from ((nodes, edit) for i, nodes in enumerate(each) if nodes not in each[:i])
+    if len(some) == 1 and (same := everywhere(side, some[0], edit)) is not None:
+        yield [*same.each], same

@@ -56,7 +56,7 @@ class Elements:
             return _joined(np.array([p.summary for p in self.parts if isinstance(p, Elements)]))
         a = self.flat()
         low, high = a.min(initial=np.inf), a.max(initial=-np.inf)
-        if a.size and not np.isfinite(high - low):
+        if a.size and not (np.isfinite(low) and np.isfinite(high)):
             a = a[np.isfinite(a)]
             low, high = a.min(initial=np.inf), a.max(initial=-np.inf)
         if not a.size:

@@ -21,12 +21,14 @@ from .edits import computed, values_of
 from .prepared import with_preparations
 from .unrolled import unrolled
 
-__all__ = ["Program", "are_near", "nearness"]
+__all__ = ["HIDES", "Program", "are_near", "nearness"]
 
 #: Recorded values are the same if they differ by less than this, relative to the largest element.
 NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
 #: Values computed in float64 are, where a number as programs write it is rounded to a format.
 ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
+#: Where a mask has at most this, nothing is left of what it is added to.
+HIDES = -1e4
 #: The largest whole number up to which bfloat16 has all.
 WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
@@ -140,8 +142,9 @@ def nearness(one: Program, other: Program) -> float:
 
 
 def _is_whole(a: NDArray) -> bool:
-    """Whether an array has small whole numbers alone, which no format rounds."""
-    return bool(np.isfinite(a).all() and (np.abs(a) <= WHOLE).all() and (a == np.round(a)).all())
+    """Whether an array has small whole numbers, which no format rounds, and what hides others."""
+    shown = a[np.isfinite(a) & (a > HIDES)]
+    return bool((np.abs(shown) <= WHOLE).all() and (shown == np.round(shown)).all())
 
 
 def _in_float64(calls: Sequence[Call]) -> tuple[dict[str, NDArray], frozenset[str]]:
