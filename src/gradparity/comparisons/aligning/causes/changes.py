@@ -59,6 +59,8 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 #: The most elements of a node whose changes are tried, and the most values tried as an input.
 MOST, MANY = 2_000_000, 48
+#: The most axes whose orders are tried where they are joined.
+MOST_AXES = 6
 #: The most elements of a node at which two changes at once are tried.
 MOST_FOR_TWO = 50_000
 #: The most numbers of the other program that are tried for one argument.
@@ -348,7 +350,7 @@ def _other_parameters(call: Call, program: Program) -> Iterator[Edit]:
 
 def _orders(call: Call, before: NDArray | None) -> Iterator[Edit]:
     """The axes of the first input in another order before it was flattened."""
-    if before is None or before.ndim > 5:
+    if before is None or before.ndim > MOST_AXES:
         return
     n, letters = len(call.inputs), call.op.parameter_shapes()
     names = tuple(f"y{i}" for i in range(n))

@@ -133,9 +133,14 @@ class Fitting:
             return
         lost = [self.other.value[n] for n in self.other.lost(self.side)]
         more = other_terms(call, z, self.side.program, self.side.value, lost)
+        name, side = call.names[0], self.side
         for edit in chain(other_rows(call, y, lost), more):
-            made = self.side.first(edit, y)
-            if made is not None and self.other.partners.of(made):
+            made = side.first(edit, y)
+            # rows that are the same for every sample may be taken once, and added to all
+            through = 1 if edit.inputs else 0
+            if made is not None and (
+                self.other.partners.has(made) or side.pairs(name, made, self.other, through)
+            ):
                 yield edit
 
     def _plainly(self, edit: Edit, call: Call, y: Sequence[NDArray], z: NDArray) -> Edit:
@@ -183,6 +188,10 @@ class Fitting:
 
     def _flattened(self, call: Call) -> NDArray | None:
         """The first input of a call before flattening; None if it was not flattened."""
+        first = call.inputs[0] if call.inputs else None
+        if first is not None and first.data in self.side.value:  # its shape is left out there
+            prepared = self.side.value[first.data]
+            return prepared if prepared.ndim > first.array.ndim else None
         nodes = {name: c for c in self.side.program.calls for name in c.names}
         made = nodes.get(call.inputs[0].source) if call.inputs else None
         while made is not None and isinstance(made.op, Reshape):

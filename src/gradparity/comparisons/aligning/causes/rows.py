@@ -30,16 +30,21 @@ def other_rows(call: Call, y: Sequence[NDArray], lost: Sequence[NDArray]) -> Ite
         return
     if ids.min(initial=0) < 0 or ids.max(initial=0) >= len(table):
         return
-    for array in [a for a in lost if a.size == z.size][:MANY]:
+    sizes = {z.size, len(ids) * table.shape[1], z.size // ids.shape[0] if ids.ndim > 1 else 0}
+    for array in [a for a in lost if a.size in sizes][:MANY]:
         for a in _with_rows(array, table.shape[1]):
             found = _ids_of(a, table)
-            if found is None or np.array_equal(found, ids.ravel()):
+            if found is None:
                 continue
-            n = int((found != ids.ravel()).sum())
+            # the same rows for every sample may be taken once
+            there = np.resize(found, ids.shape)
+            if np.array_equal(there, ids):
+                continue
+            apart = (there != ids).ravel()
+            n, k = int(apart.sum()), int(apart.argmax())
             said = f"other rows of its table are taken {{there}}: {n} of {ids.size} ids differ, "
-            k = int((found != ids.ravel()).argmax())
-            said += f"such as {int(ids.ravel()[k])} {{here}} and {found[k]} {{there}}"
-            yield Edit(said, call.op, {slots[0]: found.reshape(ids.shape).astype(ids.dtype)})
+            said += f"such as {int(ids.ravel()[k])} {{here}} and {int(there.ravel()[k])} {{there}}"
+            yield Edit(said, call.op, {slots[0]: there.astype(ids.dtype)})
 
 
 def _with_rows(a: NDArray, width: int) -> Iterator[NDArray]:
