@@ -14,6 +14,7 @@ from .fitting import Fitting
 from .joins import other_joins, other_parts
 from .limits import other_limits
 from .orders import Orders
+from .replacements import ACTIVATIONS
 from .rolls import other_rolls
 from .unused import unused_parameters
 
@@ -21,6 +22,8 @@ __all__ = ["Found", "Search", "parted_of"]
 
 #: The most changes of a node that are tried on the whole program.
 TRIED = 12
+#: The activations that are ops.
+ELEMENTWISE = tuple({type(op) for op in ACTIVATIONS})
 #: How many of several nodes at which two programs part are looked before.
 FIRST = 3
 #: How many nodes, and changes of each, are tried as the first of two differences in a row.
@@ -67,16 +70,19 @@ class Search:
     def __init__(self, sides: tuple[Side, Side], parted: Nodes) -> None:
         self.sides, self.parted = sides, parted
         self.weak: Found | None = None
+        ops = (side.nodes[n].op for side, nodes in zip(sides, parted, strict=True) for n in nodes)
+        #: Whether no activation is an op, so that those in several steps are named first.
+        self._in_steps = not any(isinstance(op, ELEMENTWISE) for op in ops)
 
     def found(self) -> Found | None:
         """The likeliest change; None if none fits."""
         best: Found | None = None
-        for where in ("gates", "at", "after", "before", "data"):
+        for where in ("gates", "at", "steps", "after", "before", "data"):
             found = self._best(where)
             if found and (best is None or found.lost < best.lost):
                 best = found
             told = best is not None and best.edit.plain and not best.edit.vague
-            if best and (best.lost < 0 or (told and where in ("gates", "at"))):
+            if best and (best.lost < 0 or (told and where in ("gates", "at", "steps"))):
                 break
         if best is None or (best.lost >= 0 and not best.edit.plain):
             best = self._first_of_two(best) or best
@@ -158,11 +164,14 @@ class Search:
             call = side.nodes[node]
             if where == "gates":
                 yield from islice(Orders(side).of(call, other), TRIED)
+                if self._in_steps:
+                    yield from islice(other_activations(side, call, other), TRIED)
                 yield from islice(other_joins(side, call, other), TRIED)
-                yield from islice(other_activations(side, call, other), TRIED)
                 yield from islice(other_parts(side, call, other), TRIED)
                 yield from islice(other_rolls(side, call, other), TRIED)
                 yield from islice(other_limits(side, call, other), TRIED)
+            elif where == "steps":
+                yield from islice(other_activations(side, call, other), TRIED)
             elif where == "before":
                 yield from (([at], edit) for at, edit in islice(fitting.before(call), TRIED))
             else:
