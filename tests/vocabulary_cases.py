@@ -24,7 +24,8 @@ ELEMENTWISE: tuple[Callable[[], Op], ...] = (
 )  # fmt: skip
 #: Ops of positive numbers, none of them small.
 OF_POSITIVE: tuple[Callable[[], Op], ...] = (
-    ops.Lgamma, ops.Log, lambda: ops.Log("2"), ops.Log1p, ops.Reciprocal, ops.Rsqrt, ops.Sqrt,
+    ops.Digamma, ops.Lgamma, ops.Log, lambda: ops.Log("2"), ops.Log1p, ops.Reciprocal, ops.Rsqrt,
+    ops.Sqrt,
     lambda: ops.IntegerPower(-2), lambda: ops.IntegerPower(3),
 )  # fmt: skip
 PAIRS: tuple[Callable[[], Op], ...] = (ops.Subtract, ops.Minimum, ops.LogAddExp)

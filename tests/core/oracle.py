@@ -224,6 +224,9 @@ class Real:
     def digamma(self):
         return Real.of(MP.psi(0, self.v))
 
+    def trigamma(self):
+        return Real.of(MP.psi(1, self.v))
+
 
 def _quotient(a: Any, b: Any) -> Any:
     return a / b if b else MP.nan if not a else MP.inf * a

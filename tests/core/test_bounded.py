@@ -19,6 +19,7 @@ from gradparity.core.arithmetic.special import (
     i0e_less_i1e,
     i1e_ratio,
     lgamma,
+    trigamma,
 )
 
 from .oracle import F32, F64, TINY, Real, exactly, inside
@@ -214,6 +215,7 @@ UNARY = {
     "i1e_ratio": (i1e_ratio, lambda r: r.i1e_ratio(), 0, 200),
     "lgamma": (lgamma, lambda r: r.lgamma(), 1e-37, 1e30),
     "digamma": (digamma, lambda r: r.digamma(), 1e-37, 1e30),
+    "trigamma": (trigamma, lambda r: r.trigamma(), 1e-18, 1e30),
     "sin": (np.sin, lambda r: r.sin(), -1e4, 1e4),
     "cos": (np.cos, lambda r: r.cos(), -1e4, 1e4),
     "negative": (np.negative, lambda r: -r, -1e30, 1e30),
@@ -246,7 +248,7 @@ def test_unary_rules(name):
 @pytest.mark.parametrize(
     "name",
     "exp expm1 log log1p sqrt tanh erf sin cos erfcx erfinv i0e i0e_less_i1e i1e_ratio "
-    "lgamma digamma".split(),
+    "lgamma digamma trigamma".split(),
 )
 def test_float64_elementary_functions_are_within_their_units(name):
     f, true, low, high = UNARY[name]

@@ -23,7 +23,7 @@ from gradparity.core import (
     layered,
 )
 from gradparity.core.arithmetic.rounding import SIGMAS, VARIANCE
-from gradparity.core.arithmetic.special import digamma, erfcx, erfinv, lgamma
+from gradparity.core.arithmetic.special import digamma, erfcx, erfinv, lgamma, trigamma
 from gradparity.core.arithmetic.varied import Noise, Varied
 from gradparity.core.network.backprop import backward_pass
 
@@ -77,6 +77,7 @@ def test_shared_errors_show_in_the_draws_only() -> None:
         (np.sin, np.cos),
         (lambda z: erfinv(0.3 * z), lambda z: 0.15 * np.sqrt(np.pi) * np.exp(erfinv(0.3 * z) ** 2)),
         (lambda z: lgamma(z * z), lambda z: 2 * z * digamma(z * z)),
+        (lambda z: digamma(z * z), lambda z: 2 * z * trigamma(z * z)),
         (erfcx, lambda z: 2 * z * erfcx(z) - 2 / np.sqrt(np.pi)),
         (np.cos, lambda z: -np.sin(z)),
         (lambda z: np.hypot(z, 0.5), lambda z: z / np.hypot(z, 0.5)),

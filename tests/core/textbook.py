@@ -48,7 +48,7 @@ from gradparity.core.vocabulary.pointwise import (
     Scale,
     Square,
 )
-from gradparity.core.vocabulary.special import Erfinv, I0e, I1e, Lgamma, LogNdtr, Sinc
+from gradparity.core.vocabulary.special import Digamma, Erfinv, I0e, I1e, Lgamma, LogNdtr, Sinc
 
 #: The root of the digamma function.
 PSI_ROOT = 1.4616321449683622
@@ -336,6 +336,13 @@ FORMULAS = [
         lambda M, z: M.psi(0, z),
         tail=lambda z: 64 / min(1, abs(z - 1), abs(z - 2), abs(z - PSI_ROOT)),
         points=lambda x: x[(x > 0) & (x != 1) & (x != 2)],
+    ),
+    Formula(
+        Digamma(),
+        lambda M, z: M.psi(0, z),
+        lambda M, z: M.psi(1, z),
+        tail=lambda z: 32 / min(1, abs(z - PSI_ROOT)),
+        points=lambda x: x[x > 0],
     ),
     Formula(
         Erfinv(),

@@ -102,7 +102,7 @@ for _name in (
     add(_name, getattr(torch, _name.removeprefix("special_"), None)
         or getattr(torch.special, _name.removeprefix("special_")), n(2, 3),
         low=_name not in ("special_log_ndtr", "special_i1e"))  # fmt: skip
-for _name in "log log1p log2 log10 sqrt rsqrt reciprocal lgamma".split():
+for _name in "log log1p log2 log10 sqrt rsqrt reciprocal lgamma digamma".split():
     add(_name, getattr(torch, _name), pos(2, 3))
 add("add", lambda x, y: x.float() + y.double(), n(2, 3), n(2, 3))
 add("sub", lambda x, y: x.double() - y.float(), n(2, 3), n(3))

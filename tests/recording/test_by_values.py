@@ -34,7 +34,8 @@ RIGHT: dict[str, Any] = {
         torch.zeros(4, dtype=a.dtype), positive(a)
     ).log_prob(torch.ones(4, dtype=a.dtype)),
     "grid": lambda a: F.grid_sample(a[None, None], G.to(a.dtype), align_corners=False).exp().sum(),
-    "digamma": lambda a: torch.digamma(a.abs() + 1).square().sum(),
+    "digamma": lambda a: torch.digamma(a).square().sum(),
+    "lgamma": lambda a: torch.lgamma(a).square().sum(),
     "logcumsumexp": lambda a: a.logcumsumexp(0).square().sum(),
     "margin": lambda a: F.multi_margin_loss(a, torch.tensor([0, 1, 2, 3])),
     "solved": lambda a: torch.cholesky_solve(

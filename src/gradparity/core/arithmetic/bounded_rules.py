@@ -14,7 +14,7 @@ A @ B                 gamma_n |A| |B| + |A| e_B + e_A |B| + e_A e_B
 exp, tanh, log, ...   the image of [a - e, a + e], + 8 u |f(a)|
 sign, floor, rint ..  the image of [a - e, a + e]
 erf                   the same, + 16 u of one
-erfc, erfcx, erfinv   the same as exp, + 8 u of itself
+erfc, erfcx, erfinv   the same as exp, + 8 u of itself; trigamma too
 i0e and its like      the image, + 16 u of itself
 lgamma, digamma       the image, + 8 u of itself, + 16 u of one (they have roots)
 sin, cos              |slope| e + e^2 / 2, at most e, + 8 u of one (of itself where |a| <= 1)
@@ -399,6 +399,7 @@ Bounded.UFUNCS |= {
     special.erfinv_ufunc: _increasing(special.erfinv_ufunc, -1.0, 1.0),
     special.lgamma_ufunc: _lgamma,
     special.digamma_ufunc: _digamma,
+    special.trigamma_ufunc: _falling(special.trigamma_ufunc, 0.0),
 }
 
 Bounded.FUNCTIONS |= {

@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import Array
 
-__all__ = ["digamma", "erfcx", "erfinv", "i0e", "i0e_less_i1e", "i1e_ratio", "lgamma"]
+__all__ = ["digamma", "erfcx", "erfinv", "i0e", "i0e_less_i1e", "i1e_ratio", "lgamma", "trigamma"]
 
 
 def _ufunc(name: str, f: Callable[[float], float]) -> Any:
@@ -51,6 +51,18 @@ def _digamma(x: float) -> float:
         x += 1
     series = [-b / x ** (2 * k) for k, b in enumerate(BERNOULLI, 1)] if x < 1e16 else []
     return math.fsum([math.log(x), -0.5 / x, *series, *steps])
+
+
+def _trigamma(x: float) -> float:
+    """By psi'(x) = psi'(x + 1) + 1/x^2, and by the derivative of the same series."""
+    if not x > 0:
+        return math.inf if x == 0 else math.nan
+    steps = []
+    while x < 10:
+        steps.append(1 / x / x)
+        x += 1
+    series = [2 * k * b / x ** (2 * k + 1) for k, b in enumerate(BERNOULLI, 1)] if x < 1e16 else []
+    return math.fsum([1 / x, 0.5 / x / x, *series, *steps])
 
 
 def _erfinv(x: float) -> float:
@@ -113,6 +125,7 @@ i0e_less_i1e_ufunc = _ufunc("i0e_less_i1e", _bessel(lambda t: t, 1.0, -1.0))
 i1e_ratio_ufunc = _ufunc("i1e_ratio", _i1e_ratio)
 lgamma_ufunc = _ufunc("lgamma", _lgamma)
 digamma_ufunc = _ufunc("digamma", _digamma)
+trigamma_ufunc = _ufunc("trigamma", _trigamma)
 erfinv_ufunc = _ufunc("erfinv", _erfinv)
 erfcx_ufunc = _ufunc("erfcx", _erfcx)
 
@@ -133,6 +146,15 @@ def digamma(x: Array) -> Array:
     array([-0.5772157], dtype=float32)
     """
     return _applied(digamma_ufunc, x)
+
+
+def trigamma(x: Array) -> Array:
+    """The derivative of `digamma`, for x > 0.
+
+    >>> trigamma(np.array([1.0], np.float32))
+    array([1.644934], dtype=float32)
+    """
+    return _applied(trigamma_ufunc, x)
 
 
 def erfinv(x: Array) -> Array:

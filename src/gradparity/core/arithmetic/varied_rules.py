@@ -288,9 +288,14 @@ Varied.UFUNCS |= {
         lambda x, y: np.asarray(special.digamma_ufunc(x), np.float64),
         2 * ELEMENTARY,
     ),
-    # The trigamma function, from above.
     special.digamma_ufunc: _elementary(
-        special.digamma_ufunc, lambda x, y: 1 / x + 1 / np.square(x), 2 * ELEMENTARY
+        special.digamma_ufunc,
+        lambda x, y: np.asarray(special.trigamma_ufunc(x), np.float64),
+        2 * ELEMENTARY,
+    ),
+    # Its slope, from above.
+    special.trigamma_ufunc: _elementary(
+        special.trigamma_ufunc, lambda x, y: -1 / np.square(x) - 2 / (x * np.square(x))
     ),
 }
 

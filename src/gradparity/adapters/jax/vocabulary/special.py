@@ -13,6 +13,7 @@ from ....core.vocabulary import special as ops
 __all__ = ["FUNCTIONS"]
 
 FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
+    ops.Digamma: lambda op, z: jax.scipy.special.digamma(z),
     ops.Erfinv: lambda op, z: jax.scipy.special.erfinv(z),
     ops.I0e: lambda op, z: jax.scipy.special.i0e(z),
     ops.I1e: lambda op, z: jax.scipy.special.i1e(z),

@@ -12,6 +12,7 @@ from ....core.vocabulary import special as ops
 __all__ = ["FUNCTIONS"]
 
 FUNCTIONS: dict[type[Any], Callable[..., Any]] = {
+    ops.Digamma: lambda op, z: torch.special.digamma(z),
     ops.Erfinv: lambda op, z: torch.special.erfinv(z),
     ops.I0e: lambda op, z: torch.special.i0e(z),
     ops.I1e: lambda op, z: torch.special.i1e(z),

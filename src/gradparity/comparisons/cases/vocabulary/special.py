@@ -19,6 +19,7 @@ def within_one(a: NDArray) -> NDArray:
 
 
 CASES: dict[str, Shaped] = {
+    "digamma": Shaped(ops.Digamma(), X, within=POSITIVE),
     "erfinv": Shaped(ops.Erfinv(), X, within=within_one),
     "i0e": Shaped(ops.I0e(), X),
     "i1e": Shaped(ops.I1e(), X),
