@@ -21,6 +21,8 @@ from gradparity.comparisons.cases.suite import builtin_cases
 
 from command_line import check, elsewhere, refused, run
 
+#: Ops that stand for several.
+ONE_WAY = ("Maxout:", "MaxSubsets:", "TripletMargin:", "CosineEmbedding:", "PairwiseMargin:")
 ESCAPE = re.compile(r"\x1b")
 
 _elsewhere = pytest.fixture(autouse=True)(elsewhere)
@@ -101,7 +103,7 @@ class TestFormulas:
         assert "other forms of a formula" in legend
         for block in blocks:
             assert "    forward " in block, block
-            one_way = block.startswith(("Maxout:", "MaxSubsets:", "TripletMargin:"))  # of ops
+            one_way = block.startswith(ONE_WAY)
             assert one_way or "    backward " in block, block
 
 

@@ -37,7 +37,6 @@ RIGHT: dict[str, Any] = {
     "digamma": lambda a: torch.digamma(a).square().sum(),
     "lgamma": lambda a: torch.lgamma(a).square().sum(),
     "logcumsumexp": lambda a: a.logcumsumexp(0).square().sum(),
-    "margin": lambda a: F.multi_margin_loss(a, torch.tensor([0, 1, 2, 3])),
     "solved": lambda a: torch.cholesky_solve(
         a[:, :2], torch.linalg.cholesky(positive(a))
     ).exp().sum(),

@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, usual
-from ..formulas.arguments import between, is_finite, is_whole, listed, refused, true_or_false
+from ..formulas.arguments import between, is_whole, refused, true_or_false
 from ..formulas.divergences import CrossEntropy, Divergence, OfBinaryTargets, not_a_number, one_hot
 from ..formulas.op import Shape
 from ..formulas.smooth import sigmoid, sigmoid_slope, softplus, softplus_slope, stable_sigmoid
 from ..formulas.softmax import log_softmax
 from .losses import not_negative
+from .margins import check_width, class_weights, weighted
 
 __all__ = [
     "NLL",
@@ -30,32 +31,11 @@ __all__ = [
 
 def _class_weights(op: Any) -> None:
     """Weights of classes as a tuple of floats, or None; and the label that is left out."""
-    weights = op.weights
-    if weights is not None:
-        found = listed(weights)
-        if not found or not all(is_finite(w) and w >= 0 for w in found):
-            raise refused(op, "weights", weights, "one number >= 0 for each class, or None")
-        object.__setattr__(op, "weights", tuple(float(w) for w in found))
+    class_weights(op)
     if op.ignore_index is not None:
         if not is_whole(op.ignore_index):
             raise refused(op, "ignore_index", op.ignore_index, "a whole number or None")
         object.__setattr__(op, "ignore_index", int(op.ignore_index))
-
-
-def _check_width(op: Any, K: int) -> None:
-    if op.weights is not None and len(op.weights) != K:
-        raise ValueError(
-            f"{op.name}: there are {len(op.weights)} weights and {K} classes; give one weight for "
-            "each class"
-        )
-
-
-def _weighted(op: Any, t: Array) -> Array:
-    """The target t (..., K), each class times its weight."""
-    if op.weights is None:
-        return t
-    parts = [w * t[..., i : i + 1] for i, w in enumerate(op.weights)]
-    return np.concatenate(parts, axis=-1)
 
 
 def _kept(op: Any, labels: Array) -> tuple[Array, Array]:
@@ -99,7 +79,7 @@ class WeightedCrossEntropy(CrossEntropy):
         _class_weights(self)
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        _check_width(self, shape[-1])
+        check_width(self, shape[-1])
         if self.ignore_index is None or d.ndim != len(shape) - 1:
             return super().desired(d, shape, dtype)
         labels, kept = _kept(self, d)
@@ -109,13 +89,13 @@ class WeightedCrossEntropy(CrossEntropy):
         return _some_left_out(self, rng, super().targets(rng, shape))
 
     def smoothed(self, d: Array) -> Array:
-        t = _weighted(self, super().smoothed(d))
+        t = weighted(self, super().smoothed(d))
         if self.ignore_index is None:
             return t
         return np.where(d.sum(axis=-1, keepdims=True) == 0, 0, t)
 
     def target_gradient(self, y: Array, d: Array) -> Array:
-        return _weighted(self, super().target_gradient(y, d))
+        return weighted(self, super().target_gradient(y, d))
 
 
 @dataclass(frozen=True)
@@ -139,7 +119,7 @@ class NLL(Divergence):
         _class_weights(self)
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
-        _check_width(self, shape[-1])
+        check_width(self, shape[-1])
         if d.shape[1:] != shape[1:-1]:
             raise ValueError(
                 f"{self.name}: d has shape {d.shape}, the output {shape}; give one label for each "
@@ -152,10 +132,10 @@ class NLL(Divergence):
         return _some_left_out(self, rng, rng.integers(0, shape[-1], shape[:-1]))
 
     def forward(self, y: Array, d: Array) -> Array:
-        return -np.where(d > 0, _weighted(self, d) * y, 0).sum(axis=-1)
+        return -np.where(d > 0, weighted(self, d) * y, 0).sum(axis=-1)
 
     def gradient(self, y: Array, d: Array) -> Array:
-        return -_weighted(self, d)
+        return -weighted(self, d)
 
 
 @dataclass(frozen=True)

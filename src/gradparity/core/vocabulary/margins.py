@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray
-from ..formulas.arguments import finite
+from ..formulas.arguments import finite, is_finite, listed, refused
 from ..formulas.divergences import BinaryCrossEntropy, Divergence, OfBinaryTargets, one_hot
 from ..formulas.op import Shape, Slopes
 from ..formulas.smooth import softplus, softplus_slope
@@ -21,6 +22,33 @@ __all__ = [
     "SoftMargin",
     "SquaredHinge",
 ]
+
+
+def class_weights(op: Any) -> None:
+    """Weights of classes as a tuple of floats, or None."""
+    weights = op.weights
+    if weights is not None:
+        found = listed(weights)
+        if not found or not all(is_finite(w) and w >= 0 for w in found):
+            raise refused(op, "weights", weights, "one number >= 0 for each class, or None")
+        object.__setattr__(op, "weights", tuple(float(w) for w in found))
+
+
+def check_width(op: Any, K: int) -> None:
+    """Raises ValueError where there are not as many weights as classes."""
+    if op.weights is not None and len(op.weights) != K:
+        raise ValueError(
+            f"{op.name}: there are {len(op.weights)} weights and {K} classes; give one weight for "
+            "each class"
+        )
+
+
+def weighted(op: Any, t: Array) -> Array:
+    """The target t (..., K), each class times its weight."""
+    if op.weights is None:
+        return t
+    parts = [w * t[..., i : i + 1] for i, w in enumerate(op.weights)]
+    return np.concatenate(parts, axis=-1)
 
 
 class OfSigns(Divergence):
@@ -146,27 +174,32 @@ class MultiLabelSoftMargin(OfBinaryTargets):
 
 @dataclass(frozen=True)
 class MultiMargin(Divergence):
-    """Div = (1/K) sum_{i != c} max(0, margin - y_c + y_i)^2 for the class c of K.
+    """Div = (w_c/K) sum_{i != c} max(0, margin - y_c + y_i)^2 for the class c of K.
 
-    dDiv/dy_i = (2/K) max(0, margin - y_c + y_i) for i != c, and minus the sum of these at c.  This
-    is the square (p = 2 in PyTorch); the hinge p = 1 has kinks that couple two outputs.
+    dDiv/dy_i = (2 w_c/K) max(0, margin - y_c + y_i) for i != c, and minus the sum of these at c.
+    This is the square (p = 2 in PyTorch); the hinge p = 1 has kinks that couple two outputs: see
+    `PairwiseMargin`.
 
     Parameters
     ----------
     margin : by which the score of the class should exceed the others.
+    weights : one number >= 0 for each class; None for ones.
 
     >>> MultiMargin().forward(np.array([[2.0, 1.5]]), np.array([[1.0, 0.0]]))
     array([0.125])
     """
 
     margin: float = 1.0
+    weights: Sequence[float] | None = None
     labels: ClassVar[bool] = True
     classes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         finite(self, "margin")
+        class_weights(self)
 
     def desired(self, d: Array, shape: Shape, dtype: Any) -> Array:
+        check_width(self, shape[-1])
         if d.shape[1:] != shape[1:-1]:
             raise ValueError(
                 f"{self.name}: d has shape {d.shape}, the output {shape}; give one label for each "
@@ -184,8 +217,12 @@ class MultiMargin(Divergence):
 
     def forward(self, y: Array, d: Array) -> Array:
         m = self._excess(y, d)
-        return (m * m).sum(axis=-1) / y.shape[-1]
+        return self._weight(d)[..., 0] * (m * m).sum(axis=-1) / y.shape[-1]
+
+    def _weight(self, d: Array) -> Array:
+        """w_c, with an axis of one element."""
+        return weighted(self, d).sum(axis=-1, keepdims=True)
 
     def gradient(self, y: Array, d: Array) -> Array:
-        m = (2.0 * self._excess(y, d)) / y.shape[-1]
+        m = self._weight(d) * (2.0 * self._excess(y, d)) / y.shape[-1]
         return np.where(d > 0, -m.sum(axis=-1, keepdims=True), m)

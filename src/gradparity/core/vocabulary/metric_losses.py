@@ -10,17 +10,28 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
 from ..formulas.activations import ReLU
-from ..formulas.arguments import above_zero, between, finite, refused, true_or_false
+from ..formulas.arguments import above_zero, between, finite, positive, refused, true_or_false
 from ..formulas.divergences import Divergence, OfBinaryTargets
+from ..formulas.layers import Multiply
+from ..formulas.movements import Reshape, Sum
 from ..formulas.op import Compound, Op, Shape, Slopes
 from .likelihoods import zero_or_one
 from .losses import L1
 from .margins import Hinge
-from .pairs import Elementwise, Minimum, Subtract
+from .normalisation import L2Normalise
+from .pairs import Elementwise, Minimum, Subtract, Where
 from .pointwise import Scale
 from .reductions import VectorNorm
 
-__all__ = ["Contrastive", "GaussianNLL", "LossOfTwo", "MarginRanking", "TripletMargin"]
+__all__ = [
+    "Contrastive",
+    "CosineEmbedding",
+    "GaussianNLL",
+    "LossOfTwo",
+    "MarginRanking",
+    "PairwiseMargin",
+    "TripletMargin",
+]
 
 
 @dataclass(frozen=True)
@@ -235,3 +246,83 @@ class TripletMargin(Compound):
         if self.eps:
             nodes.append((f"{name}_eps", Scale(1.0, self.eps), (difference,)))
         return [*nodes, (name, VectorNorm(order=self.p), (nodes[-1][0],))]
+
+
+@dataclass(frozen=True)
+class CosineEmbedding(Compound):
+    """z = 1 - cos(a, b) for a pair that belongs together, max(0, cos(a, b) - margin) for others.
+
+    It stands for nodes of `L2Normalise`, `Multiply`, `Sum`, `Scale`, `ReLU` and `Where`, so that
+    the kink at the margin is judged where it is.
+
+    The inputs are a mask (...), 1 for pairs that belong together and 0 for others, and a and b,
+    of one shape (..., L); z has the shape (...).
+
+    Parameters
+    ----------
+    margin : up to which a pair that does not belong together may be similar, between -1 and 1.
+    """
+
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        between(self, "margin", -1.0, 1.0)
+
+    def chain(self) -> tuple[tuple[str, Op], ...]:
+        return tuple((suffix, op) for suffix, op, _ in self.graph())
+
+    def graph(self) -> tuple[tuple[str, Op, tuple[int | str, ...]], ...]:
+        return (
+            ("_a", L2Normalise(), (1,)),
+            ("_b", L2Normalise(), (2,)),
+            ("_ab", Multiply(), ("_a", "_b")),
+            ("_cos", Sum(-1), ("_ab",)),
+            ("_apart", Scale(-1.0, 1.0), ("_cos",)),
+            ("_excess", Scale(1.0, -self.margin), ("_cos",)),
+            ("_hinge", ReLU(subgradient="left"), ("_excess",)),
+            ("", Where(), (0, "_apart", "_hinge")),
+        )
+
+
+@dataclass(frozen=True)
+class PairwiseMargin(Compound):
+    """z = (1/n) sum_{j: d_j = 1} sum_{i: d_i = 0} max(0, margin - y_j + y_i).
+
+    With one class for each sample it is PyTorch's `MultiMarginLoss` for p = 1, and with several its
+    `MultiLabelMarginLoss`.  A hinge couples two outputs at its kink, so it stands for nodes of
+    `Subtract`, `Scale`, `ReLU`, `Multiply`, `Sum` and `Reshape`, each judged where it is.
+
+    The inputs are y and d, both (T, n), d of 0 and 1; z has the shape (T,).
+
+    Parameters
+    ----------
+    n : the number of classes.
+    margin : by which the score of a class of the sample should exceed that of any other.
+    """
+
+    n: int
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive(self, "n")
+        finite(self, "margin")
+
+    def chain(self) -> tuple[tuple[str, Op], ...]:
+        return tuple((suffix, op) for suffix, op, _ in self.graph())
+
+    def graph(self) -> tuple[tuple[str, Op, tuple[int | str, ...]], ...]:
+        rows, columns = Reshape((self.n, 1)), Reshape((1, self.n))
+        return (
+            ("_yj", rows, (0,)),
+            ("_yi", columns, (0,)),
+            ("_less", Subtract(), ("_yi", "_yj")),
+            ("_excess", Scale(1.0, self.margin), ("_less",)),
+            ("_hinge", ReLU(subgradient="left"), ("_excess",)),
+            ("_dj", rows, (1,)),
+            ("_not", Scale(-1.0, 1.0), (1,)),
+            ("_di", columns, ("_not",)),
+            ("_pair", Multiply(), ("_dj", "_di")),
+            ("_each", Multiply(), ("_hinge", "_pair")),
+            ("_sum", Sum((1, 2)), ("_each",)),
+            ("", Scale(1 / self.n), ("_sum",)),
+        )

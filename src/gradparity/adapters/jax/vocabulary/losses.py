@@ -37,7 +37,7 @@ def _hinge_embedding(divergence: margins.HingeEmbedding, y: Any, d: Any) -> Any:
 def _multi_margin(divergence: margins.MultiMargin, y: Any, d: Any) -> Any:
     own = jax.nn.one_hot(d, y.shape[-1], dtype=y.dtype)
     m = jnp.maximum(divergence.margin - (own * y).sum(-1, keepdims=True) + y, 0)
-    return ((1 - own) * m * m).mean(-1)
+    return (own * _class_weights(divergence, y)).sum(-1) * ((1 - own) * m * m).mean(-1)
 
 
 def _class_weights(divergence: Any, y: Any) -> Any:

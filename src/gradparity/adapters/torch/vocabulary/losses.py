@@ -41,7 +41,8 @@ def _multi_label(divergence: core.Divergence, y: Tensor, d: Tensor) -> Tensor:
 def _multi_margin(divergence: margins.MultiMargin, y: Tensor, d: Tensor) -> Tensor:
     """PyTorch takes no more axes than samples and classes."""
     flat = y.reshape(-1, y.shape[-1]), d.reshape(-1)
-    div = F.multi_margin_loss(*flat, p=2, margin=divergence.margin, reduction="none")
+    weights = None if divergence.weights is None else y.new_tensor(divergence.weights)
+    div = F.multi_margin_loss(*flat, 2, divergence.margin, weights, reduction="none")
     return div.reshape(d.shape)
 
 

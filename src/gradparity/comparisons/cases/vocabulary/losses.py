@@ -22,6 +22,7 @@ LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
     "soft-margin": (margins.SoftMargin(), (), 4),
     "multi-label-soft-margin": (margins.MultiLabelSoftMargin(), (), 4),
     "multi-margin": (margins.MultiMargin(), (), 5),
+    "multi-margin-weighted": (margins.MultiMargin(0.8, (0.3, 1.0, 2.0, 0.7)), (), 4),
     "nll": (likelihoods.NLL(), (core.LogSoftmax(),), 5),
     "nll-weighted": (
         likelihoods.NLL((0.3, 1.0, 2.0, 0.7), ignore_index=-100), (core.LogSoftmax(),), 4,

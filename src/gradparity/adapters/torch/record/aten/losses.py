@@ -97,6 +97,72 @@ def _(a: Arguments) -> Mapped:
     return _reduced(a, nodes, letters, "binary_cross_entropy")
 
 
+@rule("multi_margin_loss")
+def _(a: Arguments) -> Mapped:
+    """Hinges of each class and that of the sample, or their squares."""
+    labels, C = np.atleast_1d(numbers(a.target)), a.self.shape[-1]
+    counts = np.arange(C) != labels[:, np.newaxis]
+    w = np.ones(C) if a.weight is None else numbers(a.weight)
+    nodes = [
+        Node("ys", ops.Reshape((len(labels), C), keep=0), "y"),
+        Node("own", ops.Gather(C), "ids", "ys"),
+        Node("less", ops.Subtract(), "ys", "own"),
+        *_hinges(float(a.margin), int(a.p)),
+        Node("part", ops.Mean(1), "each"),
+        Node("back", ops.Reshape(tuple(a.target.shape), keep=0), "part"),
+    ]
+    return _of_margins(a, nodes, labels[:, np.newaxis], counts * w[labels][:, np.newaxis])
+
+
+#: So many pairs of classes are compared.
+PAIRS = 10**7
+
+
+@rule("multilabel_margin_loss_forward")
+def _(a: Arguments) -> Mapped:
+    """Hinges of each class that is one of the sample's, and each that is none."""
+    targets = np.atleast_2d(numbers(a.target))
+    T, C = targets.shape
+    if T * C * C > PAIRS:
+        raise UnmappedError(f"hinges of {T * C * C} pairs of classes")
+    kept = np.logical_and.accumulate(targets >= 0, axis=1)
+    count = (kept[..., np.newaxis] * (targets[..., np.newaxis] == np.arange(C))).sum(axis=1)
+    nodes = [
+        Node("yi", ops.Reshape((T, 1, C), keep=0), "y"),
+        Node("yj", ops.Reshape((T, C, 1), keep=0), "y"),
+        Node("less", ops.Subtract(), "yi", "yj"),
+        *_hinges(1.0, 1),
+        Node("sums", ops.Sum((1, 2)), "each"),
+        Node("part", ops.Scale(1 / C), "sums"),
+        Node("back", ops.Reshape(tuple(a.self.shape[:-1]), keep=0), "part"),
+    ]
+    pairs = count[..., np.newaxis] * (count == 0)[:, np.newaxis]
+    return _of_margins(a, nodes, None, pairs)
+
+
+def _hinges(margin: float, p: int) -> list[Node]:
+    """max(0, margin + less)^p, each times the weight w."""
+    nodes = [
+        Node("excess", ops.Scale(1.0, margin), "less"),
+        Node("hinge", ops.ReLU(subgradient="left"), "excess"),
+    ]
+    if p == 2:
+        nodes.append(Node("square", ops.Square(), "hinge"))
+    return [*nodes, Node("each", ops.Multiply(), nodes[-1].name, "w")]
+
+
+def _of_margins(a: Arguments, nodes: list[Node], ids: NDArray | None, w: NDArray) -> Mapped:
+    """A loss of margins, reduced, whose pairs of classes weigh w."""
+    reduction = REDUCTIONS[a.reduction]
+    if reduction != "none" and a.self.ndim > 1:
+        last = ops.Mean() if reduction == "mean" else ops.Sum()
+        nodes = [*nodes, Node("reduced", last, "back")]
+    fixed = ("w",) if ids is None else ("ids", "w")
+    held: list[Any] = [w.astype(_real(a.self))] if ids is None else [ids, w.astype(_real(a.self))]
+    op = Composed("margin_loss", *nodes, inputs=(*fixed, "y"), fixed=fixed)
+    return Mapped(op, (*held, "self"), (0,))
+
+
 #: The unit roundoff of bfloat16, the coarsest format in which a log-softmax is computed.
 COARSEST = 2.0**-8
 
