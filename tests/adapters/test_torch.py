@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gradparity import ops  # noqa: E402
 from gradparity.adapters import get_adapter  # noqa: E402
 from gradparity.adapters.base import AdapterError  # noqa: E402
 from gradparity.comparisons.cases.suite import OPS, builtin_cases, gated  # noqa: E402
@@ -313,3 +314,19 @@ def test_a_module_can_be_pickled(name: str) -> None:
     assert torch.equal(again(x), module(x))
     d = torch.tensor(case.desired)
     assert torch.equal(again.divergence(again(x), d), module.divergence(module(x), d))
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_a_scatter_is_index_put_of_each_sample(accumulate: bool) -> None:
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 6, (4, 3)) if accumulate else np.argsort(rng.random((4, 6)))[:, :3]
+    y, x, dz = rng.standard_normal((4, 6)), rng.standard_normal((4, 3)), rng.standard_normal((4, 6))
+    op = ops.Scatter(6, accumulate=accumulate)
+    z = op.forward(ids, y, x)
+    a, b = (torch.tensor(each, requires_grad=True) for each in (y, x))
+    at = torch.arange(4)[:, None], torch.tensor(ids)
+    put = a.index_put(at, b, accumulate=accumulate)
+    put.backward(torch.tensor(dz))
+    _, dy, dx = op.vjp(dz, (ids, y, x), z)
+    for ours, theirs in ((z, put.detach()), (dy, a.grad), (dx, b.grad)):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-15)
