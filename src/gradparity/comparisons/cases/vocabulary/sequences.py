@@ -16,6 +16,9 @@ ANGLES = np.outer(np.arange(5.0), 0.1 ** np.arange(3))
 TABLES = {"c": np.cos(ANGLES), "s": np.sin(ANGLES)}
 
 CASES: dict[str, Shaped] = {
+    "attention-bias": Shaped(
+        Attention(mask=True), {**dict.fromkeys("qkv", (2, 5, 4)), "bias": (2, 5, 5)}
+    ),
     "attention-scaled": Shaped(Attention(causal=True, scale=0.3), dict.fromkeys("qkv", (2, 5, 4))),
     "gru-cell": Shaped(ops.GRUCell(3, 4), STEP, scale=0.2),
     "gru-cell-reset-before": Shaped(ops.GRUCell(3, 4, reset_after=False), STEP, scale=0.2),

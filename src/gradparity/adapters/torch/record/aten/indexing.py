@@ -129,6 +129,15 @@ def _(a: Arguments) -> Mapped:
     return Mapped(Index((True,) * a.self.ndim), (*np.nonzero(mask), "self"))
 
 
+@rule("_pack_padded_sequence")
+def _(a: Arguments) -> Mapped:
+    """Step by step, the sequences that are not over."""
+    lengths = numbers(a.lengths)
+    time, sequence = np.nonzero(np.arange(lengths.max())[:, np.newaxis] < lengths)
+    places = (sequence, time) if a.batch_first else (time, sequence)
+    return Mapped(Index((True, True)), (*places, "input"), (0,))
+
+
 def _by_element(a: Arguments) -> list[Any]:
     """The indices of gather and scatter as one array for every axis."""
     ids = numbers(a.index)
