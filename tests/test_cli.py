@@ -22,7 +22,10 @@ from gradparity.comparisons.cases.suite import builtin_cases
 from command_line import check, elsewhere, refused, run
 
 #: Ops that stand for several.
-ONE_WAY = ("Maxout:", "MaxSubsets:", "TripletMargin:", "CosineEmbedding:", "PairwiseMargin:")
+ONE_WAY = (
+    *("Maxout:", "MaxSubsets:", "TripletMargin:", "CosineEmbedding:", "MulticlassHinge:"),
+    "PairwiseMargin:",
+)
 ESCAPE = re.compile(r"\x1b")
 
 _elsewhere = pytest.fixture(autouse=True)(elsewhere)

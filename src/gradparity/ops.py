@@ -33,6 +33,7 @@ from .core.vocabulary import (
     activations,
     alignments,
     contractions,
+    entropies,
     indexing,
     kinked,
     likelihoods,
@@ -55,6 +56,7 @@ from .core.vocabulary import (
 from .core.vocabulary.activations import *  # noqa: F403
 from .core.vocabulary.alignments import *  # noqa: F403
 from .core.vocabulary.contractions import *  # noqa: F403
+from .core.vocabulary.entropies import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
 from .core.vocabulary.kinked import *  # noqa: F403
 from .core.vocabulary.likelihoods import *  # noqa: F403
@@ -77,7 +79,8 @@ from .core.vocabulary.unfolding import *  # noqa: F403
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
     *(recurrent, windows),
-    *(activations, alignments, contractions, indexing, kinked, likelihoods, losses, margins),
+    *(activations, alignments, contractions, entropies, indexing, kinked, likelihoods),
+    *(losses, margins),
     *(
         metric_losses,
         normalisation,

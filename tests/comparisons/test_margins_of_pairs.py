@@ -29,6 +29,16 @@ def margins(classes: int, margin: float = 1.0, seed: int = 0, whole: bool = Fals
     return Case(network, {}, x, rng.uniform(0.5, 1.5, (T, 1)))
 
 
+def classes(margin: float, seed: int = 0, whole: bool = False) -> Case:
+    """Twelve samples, each of one of four classes."""
+    case = margins(1, seed=seed, whole=whole)
+    network = Network(
+        Node("loss", ops.MulticlassHinge(margin), "y", "t"), Node("z", ops.Reshape((1,)), "loss"),
+        divergence=LinearLoss(), inputs=("y", "t"),
+    )  # fmt: skip
+    return Case(network, {}, case.inputs, case.d)
+
+
 def pairs(margin: float = 0.25, seed: int = 0, whole: bool = False) -> Case:
     """Twelve pairs of vectors, every second of which belongs together."""
     rng = np.random.default_rng(seed)
@@ -84,6 +94,7 @@ def test_a_cosine_embedding_is_pytorchs() -> None:
 def test_frameworks_have_them_right(framework: str) -> None:
     pytest.importorskip(framework)
     cases = [margins(1), margins(2, 0.5), margins(2, whole=True), pairs()]
+    cases += [classes(1.0), classes(0.0, whole=True)]
     report = check(cases, framework)
     assert report.exit_code == 0, report.diagnosis()
 
@@ -91,8 +102,9 @@ def test_frameworks_have_them_right(framework: str) -> None:
 @pytest.mark.parametrize("make", [
     lambda seed, whole: margins(1, seed=seed, whole=whole),
     lambda seed, whole: margins(2, 0.5, seed, whole),
-    lambda seed, whole: pairs(0.8, seed, whole),
-], ids=["one class", "two classes", "cosine"])  # fmt: skip
+    lambda seed, whole: pairs(0.8, seed, whole), lambda seed, whole: classes(1.0, seed, whole),
+    lambda seed, whole: classes(0.0, seed, whole),
+], ids=["one class", "two classes", "cosine", "largest", "perceptron"])  # fmt: skip
 def test_faults_in_them_are_caught(make: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """On random numbers, and on those that hit the hinges exactly."""
     cases = tuple(make(seed, seed % 2 == 1) for seed in range(4))  # type: ignore[operator]

@@ -12,8 +12,9 @@ from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
 from ..formulas.activations import ReLU
 from ..formulas.arguments import above_zero, between, finite, positive, refused, true_or_false
 from ..formulas.divergences import Divergence, OfBinaryTargets
-from ..formulas.layers import Multiply
-from ..formulas.movements import Reshape, Sum
+from ..formulas.layers import Add, Multiply
+from ..formulas.maxima import Max
+from ..formulas.movements import Reshape, Select, Sum
 from ..formulas.op import Compound, Op, Shape, Slopes
 from .likelihoods import zero_or_one
 from .losses import L1
@@ -29,6 +30,7 @@ __all__ = [
     "GaussianNLL",
     "LossOfTwo",
     "MarginRanking",
+    "MulticlassHinge",
     "PairwiseMargin",
     "TripletMargin",
 ]
@@ -281,6 +283,44 @@ class CosineEmbedding(Compound):
             ("_excess", Scale(1.0, -self.margin), ("_cos",)),
             ("_hinge", ReLU(subgradient="left"), ("_excess",)),
             ("", Where(), (0, "_apart", "_hinge")),
+        )
+
+
+@dataclass(frozen=True)
+class MulticlassHinge(Compound):
+    """z = max_i (y_i + margin (1 - d_i)) - sum_i d_i y_i (Crammer and Singer 2001).
+
+    With the margin 0 it is the loss of the perceptron of several classes.  It stands for nodes of
+    `Scale`, `Add`, `Max`, `Multiply`, `Sum` and `Subtract`, so that ties are judged at the maximum.
+
+    The inputs are y and d, of one shape (..., n), d 1 at the class and 0 elsewhere; z has the
+    shape (...).
+
+    Parameters
+    ----------
+    margin : by which the score of the class should exceed the others; >= 0.
+    """
+
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        between(self, "margin", 0.0)
+
+    def chain(self) -> tuple[tuple[str, Op], ...]:
+        return tuple((suffix, op) for suffix, op, _ in self.graph())
+
+    def graph(self) -> tuple[tuple[str, Op, tuple[int | str, ...]], ...]:
+        raised: tuple[tuple[str, Op, tuple[int | str, ...]], ...] = (
+            ("_slack", Scale(-self.margin, self.margin), (1,)),
+            ("_raised", Add(), (0, "_slack")),
+        )
+        return (
+            *(raised if self.margin else ()),
+            ("_max", Max(), ("_raised" if self.margin else 0,)),
+            ("_largest", Select(0, -1), ("_max",)),
+            ("_dy", Multiply(), (0, 1)),
+            ("_own", Sum(-1), ("_dy",)),
+            ("", Subtract(), ("_largest", "_own")),
         )
 
 

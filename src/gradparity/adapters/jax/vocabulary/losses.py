@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from .... import core
-from ....core.vocabulary import likelihoods, losses, margins
+from ....core.vocabulary import entropies, likelihoods, losses, margins
 
 __all__ = ["LOSSES"]
 
@@ -95,6 +95,12 @@ def _multi_label(divergence: core.Divergence, y: Any, d: Any) -> Any:
     return optax.sigmoid_binary_cross_entropy(y, d.astype(y.dtype)).mean(-1)
 
 
+def _poly(divergence: entropies.PolyCrossEntropy, y: Any, d: Any) -> Any:
+    whole = jnp.issubdtype(d.dtype, jnp.integer)
+    d = jax.nn.one_hot(d, y.shape[-1], dtype=y.dtype) if whole else d
+    return optax.losses.poly_loss_cross_entropy(y, d, epsilon=divergence.a)
+
+
 LOSSES: dict[type[core.Divergence], Callable[..., Any]] = {
     losses.L1: _summed(lambda op, y, d: jnp.abs(y - d)),
     losses.SquaredError: _summed(lambda op, y, d: optax.losses.squared_error(y, d)),
@@ -115,4 +121,6 @@ LOSSES: dict[type[core.Divergence], Callable[..., Any]] = {
     likelihoods.WeightedBinaryCrossEntropy: _summed(_binary),
     likelihoods.SigmoidFocal: _summed(_focal),
     likelihoods.Dice: _dice,
+    entropies.GeneralizedKL: lambda op, y, d: optax.losses.generalized_kl_divergence(y, d),
+    entropies.PolyCrossEntropy: _poly,
 }

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  (its universal name)
 from torch import Tensor
 
 from .... import core
-from ....core.vocabulary import likelihoods, losses, margins
+from ....core.vocabulary import entropies, likelihoods, losses, margins
 
 __all__ = ["LOSSES"]
 
@@ -103,6 +103,18 @@ def _dice(divergence: likelihoods.Dice, y: Tensor, d: Tensor) -> Tensor:
     return 1 - ((p * d).sum(-1) + s) / (0.5 * (p.sum(-1) + d.sum(-1)) + s)
 
 
+def _generalized_kl(divergence: entropies.GeneralizedKL, y: Tensor, d: Tensor) -> Tensor:
+    return F.kl_div(y, d, reduction="none") + (y.exp() - d)
+
+
+def _poly(divergence: entropies.PolyCrossEntropy, y: Tensor, d: Tensor) -> Tensor:
+    """PyTorch has none."""
+    left = 1 - y.softmax(-1)
+    own = (d * left).sum(-1) if d.is_floating_point() else left.gather(-1, d[..., None])[..., 0]
+    d = _class_first(d) if d.is_floating_point() else d
+    return F.cross_entropy(_class_first(y), d, reduction="none") + divergence.a * own
+
+
 LOSSES: dict[type[core.Divergence], Callable[..., Tensor]] = {
     losses.L1: _summed(lambda op, y, d: F.l1_loss(y, d, reduction="none")),
     losses.SquaredError: _summed(lambda op, y, d: F.mse_loss(y, d, reduction="none")),
@@ -128,4 +140,6 @@ LOSSES: dict[type[core.Divergence], Callable[..., Tensor]] = {
     likelihoods.WeightedBinaryCrossEntropy: _summed(_binary),
     likelihoods.SigmoidFocal: _summed(_focal),
     likelihoods.Dice: _dice,
+    entropies.GeneralizedKL: _summed(_generalized_kl),
+    entropies.PolyCrossEntropy: _poly,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .... import core
-from ....core.vocabulary import likelihoods, losses, margins, metric_losses
+from ....core.vocabulary import entropies, likelihoods, losses, margins, metric_losses
 
 __all__ = ["LOSSES"]
 
@@ -39,5 +39,7 @@ LOSSES: dict[str, tuple[core.Divergence, tuple[core.Op, ...], int]] = {
     "focal-alpha": (likelihoods.SigmoidFocal(1.5, alpha=0.25), (), 4),
     "dice": (likelihoods.Dice(), (), 5),
     "contrastive": (metric_losses.Contrastive(1.5), (core.Softplus(),), 4),
+    "generalized-kl": (entropies.GeneralizedKL(), (), 5),
+    "poly": (entropies.PolyCrossEntropy(1.5), (), 5),
     "margin-ranking": (metric_losses.MarginRanking(0.5), (), 4),
 }  # fmt: skip
