@@ -159,3 +159,12 @@ ARGUMENTS = [
 def test_bad_arguments_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_sequence_without_an_alignment_is_described() -> None:
+    labels, y = np.array([[1, 2, -1], [1, 1, 2], [1, -1, -1]]), np.zeros((3, 4, 3))
+    op, mask = ops.CTC(3), np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]])
+    assert op.without_value(labels, y) == ""
+    assert op.without_value(labels, y, mask).startswith("no alignment of sequence 1 exists: its 3")
+    assert np.isinf(op.forward(labels, y, mask)).tolist() == [False, True, False]
+    assert "of sequence" not in op.without_value(np.array([1, 1]), np.zeros((2, 3)))

@@ -45,7 +45,43 @@ def test_behind_a_log_softmax_it_is_right(
 def test_of_anything_else_its_gradient_is_accused(
     other: Callable[[torch.Tensor], torch.Tensor],
 ) -> None:
-    assert accused(recorded(other)) == ["aten._ctc_loss.Tensor"]
+    seen = recorded(other)
+    assert accused(seen) == ["aten._ctc_loss.Tensor"]
+    (wrong,) = [f for f in seen.findings if f.parity is False]
+    assert "right only for a log-softmax" in wrong.note
+
+
+class Doubled(torch.autograd.Function):
+    """A gradient that is doubled on its way back from the loss."""
+
+    @staticmethod
+    def forward(ctx, a):
+        return a.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return 2 * g
+
+
+def test_another_mistake_is_not_told_as_that() -> None:
+    seen = recorded(lambda a: Doubled.apply(a.log_softmax(-1)))
+    (wrong,) = [f for f in seen.findings if f.parity is False]
+    assert seen.places[wrong.node].function == "Doubled"
+    assert "log-softmax" not in wrong.note
+
+
+def test_an_impossible_target_is_told() -> None:
+    a = torch.randn(6, 3, 5, requires_grad=True)
+    with gp.record() as seen:
+        F.ctc_loss(
+            a.log_softmax(-1), torch.tensor([[1, 2], [3, 3], [4, 4]]), torch.tensor([6, 2, 1]),
+            torch.tensor([2, 2, 2]),
+        ).backward()  # fmt: skip
+    assert accused(seen) == []
+    found = [f for _, f in gp.check(seen).findings() if f.node == "_ctc_loss_1"]
+    (first,) = [f for f in found if f.quantity.is_value]
+    assert first.note.startswith("no alignment of sequence 1 exists, nor of 1 more: its 2 labels")
+    assert "need 3 frames, and it has 2" in first.note
 
 
 def test_one_sequence_without_a_batch_axis() -> None:
@@ -86,6 +122,7 @@ def test_labels_that_do_not_fit_have_no_gradient_where_infinity_is_zero() -> Non
     assert accused(seen) == []
     gradients = [f for f in seen.findings if "_log_softmax_1 -> _ctc_loss" in str(f.quantity)]
     assert [str(f.verdict) for f in gradients] == ["rounding"]
+    assert gp.check(seen).exit_code == 0
 
 
 def test_a_sequence_without_frames_is_not_judged() -> None:

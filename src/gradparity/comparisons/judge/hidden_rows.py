@@ -45,10 +45,10 @@ def _first_hidden(case: Case) -> str:
 
 
 def hidden_row(op: Op, inputs: Sequence[NDArray], node: str) -> str:
-    """The first row of an op's softmax that is all -inf, in words; empty where none is."""
+    """Why an op has no finite value: a row of its softmax that is all -inf, say; or empty."""
     hidden = op.hidden_rows(*inputs)
     if hidden is None or not hidden.any():
-        return ""
+        return op.without_value(*inputs)
     first, n = np.argwhere(hidden)[0].tolist(), int(hidden.sum()) - 1
     more = f" and {n} more" if n else ""
     return (

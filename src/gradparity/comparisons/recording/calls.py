@@ -31,6 +31,7 @@ from ..judge.node_by_node import judge_what_is_there
 from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import NAN
 from .functions import held_to_differences, is_loose, of_function, where_it_is
+from .mistaken import known_mistake
 
 __all__ = ["findings_of_call"]
 
@@ -238,6 +239,8 @@ def _undecided_at_kinks(f: Finding, call: Call) -> Finding:
 
 def _told(f: Finding, call: Call) -> Finding:
     """The finding with what is known of the program, and without what is true of batches alone."""
+    if f.verdict is Verdict.MISMATCH and f.quantity.is_gradient:
+        f = replace(f, note=known_mistake(call) or f.note)
     if f.convention in REDUCTIONS:  # an op of a program has no batch to divide by
         f = replace(f, verdict=Verdict.MISMATCH, convention="", declared=False)
     if f.quantity.is_value and _is_another_value(f):

@@ -17,7 +17,15 @@ from ...core.network.composed import Composed
 from ..explain.derivations import BACKWARD
 from ..measure.levels import FORMATS, is_stored_in
 
-__all__ = ["NEAR", "SEVERAL", "SMALL", "Backprop", "mistake_of_function", "where_its_input_is"]
+__all__ = [
+    "NEAR",
+    "SEVERAL",
+    "SMALL",
+    "Backprop",
+    "known_mistake",
+    "mistake_of_function",
+    "where_its_input_is",
+]
 
 #: The most ops and elements of a function whose mistakes are tried op by op.
 SHORT, SMALL = 40, 20_000
@@ -41,6 +49,22 @@ def mistake_of_function(call: Call, position: int, got: NDArray, want: NDArray) 
         return ""
     with np.errstate(all="ignore"):
         return next(_mistakes(call, position, got, want), "")
+
+
+def known_mistake(call: Call) -> str:
+    """What an op says of its gradients, if all are those of the mistake that it knows of itself."""
+    op = call.op
+    if not isinstance(op, Composed) or op.mistake is None:
+        return ""
+    node, other, said = op.mistake
+    changed, near = op.with_op(node, other), NEAR.get(call.precision, 1e-2)
+    for i, o in enumerate(call.inputs):
+        if o.gradient is None:
+            continue
+        got, wrong = np.asarray(o.gradient, np.float64), Backprop(call, changed, i)({})
+        if wrong is None or not np.abs(wrong - got).max() <= near * np.abs(wrong).max():
+            return ""
+    return said
 
 
 def where_its_input_is(call: Call, position: int, got: NDArray, want: NDArray) -> str:

@@ -319,6 +319,10 @@ class Op:
         """
         return None
 
+    def without_value(self, *y: NDArray) -> str:
+        """Describe where the formula has no finite value for these inputs; "" if unknown."""
+        return ""
+
     def native_function(self, framework: str) -> Callable[..., Any] | None:
         """The op's own function of a framework's values, or None where it has none.
 

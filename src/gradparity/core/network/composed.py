@@ -33,6 +33,7 @@ class Composed(Op):
     inputs : names of the values that it takes.
     gives : names of the values that it returns; the last node by default.
     fixed : those of its inputs that have no gradient.
+    mistake : a node, an op in its place with which a wrong gradient is right, and what to say then.
 
     >>> from gradparity.ops import Add, MatMul
     >>> op = Composed("addmm", Node("p", MatMul(), "a", "b"), Node("z", Add(), "p", "c"),
@@ -51,8 +52,10 @@ class Composed(Op):
         inputs: Sequence[str],
         gives: Sequence[str] = (),
         fixed: Sequence[str] = (),
+        mistake: tuple[str, Op, str] | None = None,
     ) -> None:
         self.title, self.gives = title, tuple(gives) or (nodes[-1].name,)
+        self.mistake = mistake
         self.network = Network.open(*nodes, inputs=inputs, fixed=fixed)
         self.outputs = (  # type: ignore[misc]  # they depend on the network
             ("",) if len(self.gives) == 1 else tuple(f"z{i}" for i in range(len(self.gives)))
@@ -124,6 +127,17 @@ class Composed(Op):
         where[place.ravel()] = np.arange(place.size)
         elements = source.ravel()[found.element]
         return replace(found, group=where[found.group], element=elements)
+
+    def without_value(self, *y: NDArray) -> str:
+        body = self.network.body
+        if all(type(step.op).without_value is Op.without_value for step in body):
+            return ""
+        with np.errstate(all="ignore"):
+            value = self._values(y).value
+        for step in body:
+            if why := step.op.without_value(*(np.asarray(value[n]) for n in step.inputs)):
+                return why
+        return ""
 
     @property
     def _is_chain(self) -> bool:

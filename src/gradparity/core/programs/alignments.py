@@ -27,6 +27,11 @@ class CTCOfLogProbabilities(CTC):
 
     normalised: bool = True
 
+    @property
+    def hides(self) -> bool:
+        """An infinite z is meant where dy is 0 in its place."""
+        return self.zero_infinity
+
     def forward(self, *y: Array) -> Array:
         return -self.log_p(*y)
 

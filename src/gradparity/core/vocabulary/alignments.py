@@ -80,6 +80,25 @@ class CTC(Op):
         if (np.diff((ids < 0).astype(int), axis=-1) < 0).any():
             raise ValueError(f"{self!r}: a label comes after -1; give the labels first")
 
+    def without_value(self, *y: NDArray) -> str:
+        labels, frames = np.asarray(y[0]), np.asarray(y[1]).shape[-2]
+        given = np.broadcast_to(y[2] if len(y) > 2 else 1.0, (*labels.shape[:-1], frames))
+        has = np.asarray(given != 0).sum(axis=-1)
+        repeated = ((labels[..., 1:] == labels[..., :-1]) & (labels[..., 1:] >= 0)).sum(axis=-1)
+        length = (labels >= 0).sum(axis=-1)
+        few = has < length + repeated
+        if not few.any():
+            return ""
+        at = tuple(int(i) for i in np.argwhere(few)[0])
+        n, more = int(length[at] + repeated[at]), int(few.sum()) - 1
+        which = f"of sequence {', '.join(map(str, at))} " if at else ""
+        return (
+            f"no alignment {which}exists{f', nor of {more} more' if more else ''}: its "
+            f"{length[at]} labels, {repeated[at]} of them like the one before, need {n} frames, "
+            f"and it has {has[at]}, so the loss is infinite; give more frames or fewer labels, or "
+            "zero_infinity=True"
+        )
+
     def log_probabilities(self, y: Array) -> Array:
         """log Y."""
         return log_softmax(y)

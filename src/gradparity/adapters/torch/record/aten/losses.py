@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,13 @@ def _of_margins(a: Arguments, nodes: list[Node], ids: NDArray | None, w: NDArray
 COARSEST = 2.0**-8
 
 
+#: What is said of its gradient where the input is something else than a log-softmax.
+NOT_NORMALISED = (
+    "right only for a log-softmax, whose exponentials sum to 1 in each frame, and those of its "
+    "input do not: call log_softmax(-1) on the scores first"
+)
+
+
 @rule("_ctc_loss")
 def _(a: Arguments) -> Mapped:
     """PyTorch's gradient takes its input for a log-softmax; of anything else it is wrong."""
@@ -177,10 +185,12 @@ def _(a: Arguments) -> Mapped:
     mask = np.arange(len(y)) < frames[:, np.newaxis]
     normalised = bool(_is_normalised(y)[mask.T].all())
     op = CTCOfLogProbabilities(y.shape[-1], int(a.blank), bool(a.zero_infinity), normalised)
+    mistake = None if normalised else ("z", replace(op, normalised=True), NOT_NORMALISED)
     nodes = Node("t", ops.Transpose((1, 0, 2)), "y"), Node("z", op, "ids", "t", "mask")
     letters, fixed = ("ids", "y", "mask"), ("ids", "mask")
     inputs = _labels(numbers(a.targets), lengths), "log_probs", mask.astype(_real(a.log_probs))
-    return Mapped(Composed("ctc_loss", *nodes, inputs=letters, fixed=fixed), inputs, (0,))
+    whole = Composed("ctc_loss", *nodes, inputs=letters, fixed=fixed, mistake=mistake)
+    return Mapped(whole, inputs, (0,))
 
 
 def _real(tensor: Any) -> Any:
