@@ -21,6 +21,7 @@ from ...core.formulas.smooth import sigmoid, sigmoid_slope, tanh, tanh_slope
 from ...core.network.nodes import Step
 from ...core.vocabulary.sequences import GRUCell
 from .hints import order_of_slices
+from .other_alignments import other_alignments
 from .other_norms import unbiased
 
 __all__ = [
@@ -250,6 +251,7 @@ def variants(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
     """
     op = step.op
     yield from _modes(op)
+    yield from other_alignments(op, y)
     if type(op) in GATES:
         yield from _gates(op, y)
     if type(op) is LSTMCell:
