@@ -567,6 +567,16 @@ for _r in ("mean", "sum", "none"):
     add("_log_softmax _ctc_loss", lambda x, r=_r: F.ctc_loss(x.log_softmax(-1),  # type: ignore[misc]
         ids([[1, 1, 2], [3, 1, 0]]), ids(6, 4), ids(3, 2), reduction=r), n(6, 2, 4),
         low=False)  # fmt: skip
+for _p in (1, 2):
+    add("multi_margin_loss", lambda x, p=_p: F.multi_margin_loss(  # type: ignore[misc]
+        x, ids(0, 3, 1), p, 0.75, x.new_tensor([1.0, 2.0, 0.5, 1.0])), n(3, 4),
+        low=False)  # fmt: skip
+add("multilabel_margin_loss_forward", lambda x: F.multilabel_margin_loss(
+    x, ids([[0, 2, -1, 1], [3, -1, 0, 0]])), n(2, 4), low=False)  # fmt: skip
+add("_pack_padded_sequence", lambda x: torch._pack_padded_sequence(x, ids(4, 2, 1), False)[0],
+    n(4, 3, 2))  # fmt: skip
+add("_pack_padded_sequence", lambda x: torch._pack_padded_sequence(x, ids(4, 2, 1), True)[0],
+    n(3, 4, 2))  # fmt: skip
 add("_log_softmax _ctc_loss", lambda x: F.ctc_loss(x.log_softmax(-1), ids(1, 1, 2, 3), [4, 3],
     [3, 1], blank=0, zero_infinity=True), n(4, 2, 4), low=False)  # fmt: skip
 add("_log_softmax _ctc_loss", lambda x: F.ctc_loss(x.log_softmax(-1), ids([[1, 1, 2], [3, 3, 3]]),
