@@ -6,6 +6,7 @@ import pytest
 from gradparity.comparisons.aligning.gradients import together
 from gradparity.comparisons.aligning.packed import partners_of_parts
 from gradparity.comparisons.aligning.programs.partners import Elements, Partners
+from gradparity.comparisons.aligning.programs.values import are_near
 
 NEAR = 1e-6
 RNG = np.random.default_rng(0)
@@ -55,3 +56,10 @@ def test_an_array_is_split_only_where_its_largest_element_may_lie() -> None:
     assert partners_of_parts(packed, there, Partners(there, NEAR)) == ["q", "k", "v"]
     packed[np.unravel_index(np.abs(packed).argmax(), packed.shape)] *= 2
     assert not partners_of_parts(packed, there, Partners(there, NEAR))
+
+
+def test_infinities_are_near_no_number() -> None:
+    a = np.array([1.0, -np.inf, np.nan])
+    assert are_near(a, a, 1e-9)
+    assert not are_near(a, np.array([1.0, 2.0, np.nan]), 1e-9)
+    assert not are_near(a, np.array([1.1, -np.inf, np.nan]), 1e-9)
