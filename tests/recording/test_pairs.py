@@ -94,7 +94,14 @@ def test_the_fourth_set() -> None:
     assert not set(fourth.PAIRS) & {*first.PAIRS, *second.PAIRS, *third.PAIRS}
 
 
-@pytest.mark.parametrize("which", ["third", "fourth"])
+def test_the_fifth_set() -> None:
+    from benchmarks.pairs import fifth, first, fourth, second, third
+
+    assert len(fifth.PAIRS) == 20
+    assert not set(fifth.PAIRS) & {*first.PAIRS, *second.PAIRS, *third.PAIRS, *fourth.PAIRS}
+
+
+@pytest.mark.parametrize("which", ["third", "fourth", "fifth"])
 def test_each_pair_has_three_faults_and_a_right_port(which: str) -> None:
     for name, make in importlib.import_module(f"benchmarks.pairs.{which}").PAIRS.items():
         pair = make()
@@ -123,7 +130,7 @@ def numbers(loss: Any, grads: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["third", "fourth"])
+@pytest.mark.parametrize("which", ["third", "fourth", "fifth"])
 def test_losses_of_a_set(which: str, monkeypatch: Any) -> None:
     """Right ports give the loss and gradients of the original in size, and faults change one."""
     import jax
