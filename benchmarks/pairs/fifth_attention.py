@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import jax
@@ -150,8 +151,8 @@ def convolved_vit() -> Pair:
         return F.nll_loss(m.head(y.sum(1) / 16).log_softmax(1), tensor(labels))
 
     return Pair(
-        lambda: torch_side(by_einsum, m, name="einsum"),
-        lambda fault: torch_side(lambda m: library(m, fault), m, name="library"),
+        lambda: torch_side(by_einsum, deepcopy(m), name="einsum"),
+        lambda fault: torch_side(lambda m: library(m, fault), deepcopy(m), name="library"),
         {
             "heads": Fault(
                 "view|reshape|permute|transpose|attention|Attention|bmm|einsum|unflatten|expand",
