@@ -1,7 +1,8 @@
 """The fifth pairs.
 
 They and their patterns were written before their first run, without knowledge of how the comparison
-works. After it, one port was mended, whose two recordings shared running statistics, and no pattern.
+works. After it, one port was mended, whose two recordings shared running statistics; no pattern
+was changed.
 """
 
 from __future__ import annotations
