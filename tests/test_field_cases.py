@@ -43,10 +43,10 @@ FAULTS = {
                  "eps is 1e-05 here and 1e-06 there"),
     "F04": Right("grad x", "ISRLU_1", "backward leaves out what arrives"),
     "F05": Right("value convolution_1", "convolution_1", r"mirrored along the axes \(2, 3\) there"),
-    "F06": Right("grad input_1", "embedding_1", "row 0 is zero here alone, such as with padding"),
+    "F06": Right("grad arg0", "embedding_1", "row 0 is zero here alone, such as with padding"),
     "F07": Right("value nll_loss_forward_1", "nll_loss_forward_1",
                  "in parts of 19 and 5.* count 0.5 and 0.5 .* they count 0.7917 and 0.2083"),
-    "F08": Right("grad input_1", "Pool_1", "at a kink: the gradients of .* together are"),
+    "F08": Right("grad arg0", "Pool_1", "at a kink: the gradients of .* together are"),
     "F10": Right("value W", "W", "at step 1: .* coupled, .* decoupled"),
     "F11": Right("value addmm_1", "addmm_1", r"axes, .*order .*\(2, 3, 3, 3\) and transposed"),
     "F12": Right("grad weight_ih_l0", "ByHand_1", "the terms through .* are left out"),
@@ -109,7 +109,7 @@ def test_numbers_that_are_not_finite_are_a_fault(cases: ModuleType, name: str) -
 def test_a_padding_row_without_an_id_is_not_tested(cases: ModuleType) -> None:
     _, (same, unused) = cases.run("F06")
     assert "nothing is tested at that row" not in same.runs[0].about
-    assert "no id is 0, so nothing is tested at that row of input_1" in unused.runs[0].about
+    assert "no id is 0, so nothing is tested at that row of arg0" in unused.runs[0].about
 
 
 def test_choices_at_ties_are_subgradients(cases: ModuleType) -> None:

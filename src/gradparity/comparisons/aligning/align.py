@@ -265,9 +265,11 @@ class _Alignment:
         programs = [side.program for side in self.sides]
         if all(program.near <= NEAR["float64"] for program in programs):
             return None
-        one, other = map(with_gradients_in_float64, programs)
-        if one is None or other is None:
+        found = [with_gradients_in_float64(program) for program in programs]
+        made = [each for each in found if each is not None]
+        if len(made) < 2 or not any(turned for _, turned in made):
             return None
+        one, other = (program for program, _ in made)
         near, known = self.sides[0].near, self.sides[0].known
         sides = Side(one, near, known), Side(other, near, known)
         return None if self._part_in_gradients(sides) else sides

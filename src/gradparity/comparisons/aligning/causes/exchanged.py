@@ -103,7 +103,7 @@ def _signs(call: Call) -> Iterator[Edit]:
 
 def _activations(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Edit]:
     """Another activation, where an op of several inputs is one by its numbers."""
-    z = call.z[0] if call.z else None
+    z = call.z[0] if len(call.z) == 1 else None
     given = [i for i, o in enumerate(call.inputs) if o.source]
     if z is None or len(given) != 1 or len(y) < 2 or y[given[0]].shape != z.shape:
         return

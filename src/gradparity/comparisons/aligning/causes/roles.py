@@ -35,6 +35,8 @@ OF_OPS: dict[type[Op], str] = {
 OF_ARGUMENTS = {"a": "factor", "scale": "factor", "alpha": "factor", "b": "term", "eps": "term"}
 #: The most numbers of a role that are tried.
 NUMBERS = 24
+#: The smallest number that is a fraction.
+TINY = 1e-12
 #: The largest whole number that a value may be larger by, such as a number of elements.
 WHOLE = 100_000
 #: The largest numerator and denominator of a fraction, by how near it is measured.
@@ -103,6 +105,8 @@ def is_written(times: float, numbers: set[float], near: float) -> bool:
 
 
 def _is_fraction(t: float, near: float) -> bool:
+    if not isfinite(t) or t < TINY:
+        return False
     most = next(n for limit, n in FRACTIONS.items() if near <= limit)
     for x in (t, 1 / t):
         if x < WHOLE and round(x) and abs(x - round(x)) <= near * min(x, 1.0):

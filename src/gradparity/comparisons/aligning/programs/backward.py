@@ -14,16 +14,23 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, NoFormula, Operand
 from .edits import FAILED, computed, values_of
-from .values import Program
+from .values import Program, are_near
 
 __all__ = ["with_gradients_in_float64"]
 
 
-def with_gradients_in_float64(program: Program) -> Program | None:
+#: A gradient on the other side of a kink differs by more than this, relative to the largest.
+SIDE = 1e-4
+
+
+def with_gradients_in_float64(program: Program) -> tuple[Program, bool] | None:
     """A program with other gradients: those by formulas, along the same ways as in the recording.
 
-    None if a node has no formula, or none for these numbers.
+    And whether some value is on the other side of a kink in float64, so that the gradient which
+    leaves an op is another one for the same that arrives.  None if a node has no formula, or none
+    for these numbers.
     """
+    turned = False
     flow: dict[str, NDArray] = {}
     calls: list[Call] = []
     for call in reversed(program.calls):
@@ -35,6 +42,7 @@ def with_gradients_in_float64(program: Program) -> Program | None:
         left = None if isinstance(call.op, NoFormula) else _left(call, arrived, program)
         if left is None:
             return None
+        turned = turned or _turns(call, program)
         inputs = []
         for o, g in zip(call.inputs, left, strict=True):
             if not _flows(o, call) or g is None:
@@ -44,7 +52,17 @@ def with_gradients_in_float64(program: Program) -> Program | None:
             flow[o.source] = flow[o.source] + g if o.source in flow else g
         calls.append(replace(call, inputs=tuple(inputs), dz=arrived, precision="float64"))
     got = {name: flow.get(name, np.zeros_like(_wide(a))) for name, a in program.got.items()}
-    return replace(program, calls=tuple(reversed(calls)), got=got)
+    return replace(program, calls=tuple(reversed(calls)), got=got), turned
+
+
+def _turns(call: Call, program: Program) -> bool:
+    """Whether an op gives other gradients at its values in float64, for the recorded ones."""
+    left = _left(call, tuple(map(_wide, call.dz)), program)
+    each = zip(call.inputs, left or (), strict=False)
+    return any(
+        o.gradient is not None and g is not None and not are_near(g, _wide(o.gradient), SIDE)
+        for o, g in each
+    )
 
 
 def _flows(o: Operand, call: Call) -> bool:
