@@ -270,7 +270,8 @@ class _Judge:
         if found.verdict is Verdict.MISMATCH:
             return self._explained(found, place.step, e, measured, levels)
         if found.verdict is Verdict.VACUOUS:
-            return replace(found, note=note or SILENT)
+            unbounded = not np.isfinite(measured.bound).any()
+            return replace(found, note=note or (_unknown(e) if unbounded else SILENT))
         if found.verdict is Verdict.INCONCLUSIVE:
             return replace(found, note=note or _unknown(e))
         power = (measured if form is None else form).power(at_kink(e))

@@ -184,12 +184,11 @@ def _as_read(got: NDArray, added: NDArray | None, case: Case, rounding: Rounding
     return Bounded(found.value, found.error + 2.0 * rounding.u * added, rounding)
 
 
-def _remade(a: Any, times: float | None) -> Any:
-    """A value that a compiler may compute anew: off by so many roundings."""
-    if not isinstance(a, Bounded) or not times:
+def _remade(a: Any, roundings: NDArray | None) -> Any:
+    """A value that a compiler may compute anew: off by roundings of these sizes."""
+    if not isinstance(a, Bounded) or roundings is None:
         return a
-    size = np.where(np.isfinite(a.value), np.abs(a.value), 0.0)
-    return Bounded(a.value, a.error + times * a.rounding.u * size, a.rounding)
+    return Bounded(a.value, a.error + a.rounding.u * roundings, a.rounding)
 
 
 def _of_end(factor: float, rounding: Rounding) -> Bounded:

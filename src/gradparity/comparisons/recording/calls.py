@@ -151,7 +151,7 @@ def _as_case(call: Call) -> tuple[Case, Trace]:
         call.precision,
         call.place.node,
         as_stored=not call.fused,
-        remade={n: o.made for n, o in zip(names, call.inputs, strict=True) if o.made},
+        remade={n: o.made for n, o in zip(names, call.inputs, strict=True) if o.made is not None},
     )
     step = network.body[0]
     values = dict(zip(step.values, call.z, strict=True))

@@ -65,7 +65,8 @@ class Operand:
     source : name of the value, parameter or input that it is; "" for a constant.
     gradient : what left through this use; None if nothing did, which is a claim that it is zero.
     asked : whether the framework was asked for that gradient.
-    made : by how many roundings it may differ where a compiler computes it anew to read it.
+    made : how many roundings of what size it may be off by where a compiler computes it anew to
+        read it: an array of its shape; None if it does not.
     data : of a constant the name of the value without a gradient that it is; "" if it is none.
     """
 
@@ -73,7 +74,7 @@ class Operand:
     source: str = ""
     gradient: NDArray | None = None
     asked: bool = False
-    made: float = 0.0
+    made: NDArray | None = None
     data: str = ""
 
     @property

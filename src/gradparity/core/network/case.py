@@ -66,7 +66,7 @@ class Case:
     as_stored : whether an op is known to have read its gradient as it is stored; a compiler may
         fuse ops and hold it unrounded.
     remade : inputs that a compiler may compute anew where they are read -> how many roundings
-        they may be off by.
+        they may be off by, times the sizes of what is rounded.
     recorded : whether its numbers are those of somebody's program, which may have any structure.
     shapes : of every value, by name.
 
@@ -94,7 +94,7 @@ class Case:
     shapes: dict[str, Shape] = field(init=False, repr=False)
     as_stored: bool = field(init=False, repr=False, default=False)
     recorded: bool = field(init=False, repr=False, default=False)
-    remade: Mapping[str, float] = field(init=False, repr=False, default_factory=dict)
+    remade: Mapping[str, NDArray] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         network = self.network
@@ -145,7 +145,7 @@ class Case:
         name: str = "case",
         *,
         as_stored: bool = True,
-        remade: Mapping[str, float] | None = None,
+        remade: Mapping[str, NDArray] | None = None,
     ) -> Case:
         """Make a case of numbers that a program had, as they are.
 

@@ -20,6 +20,7 @@ from .equations import Choice, Equation, Key, Scan, bind, is_float, numbers
 from .functions import function_call
 from .needed import FUNCTIONS
 from .primitives.table import Operands, is_coarse, rule_of
+from .remade import Remade
 from .taps import Walk
 from .unmapped import by_values, evaluated
 from .wide import wide_params
@@ -28,12 +29,6 @@ __all__ = ["calls_of", "preparations_of", "samples_of", "sums_of"]
 
 #: Steps of a scan that are judged: all of a short one, else both ends and some between.
 STEPS = 64
-#: Primitives that are approximated, each by several codes.
-FUNCTIONS_OF_ONE = {
-    *("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "sin", "cos", "tan", "erf"),
-    *("erfc", "erf_inv", "lgamma", "rsqrt", "cbrt", "pow", "atan2", "asin", "acos", "atan"),
-    *("sinh", "cosh", "asinh", "acosh", "atanh", "digamma", "bessel_i0e", "bessel_i1e"),
-}
 #: Primitives that move elements one to one, or round them.
 MOVES = {"reshape", "squeeze", "expand_dims", "transpose", "convert_element_type"}
 FORMATS = ("float64", "float32", "float16", "bfloat16")
@@ -62,15 +57,18 @@ def calls_of(
 
     Its values are taken out, which frees their memory.
     """
+    remade = Remade(walk)
     for key, equation in walk.equations.items():
         ins, outs = values.pop(key)
+        remade.keep(key, ins)
         for step in steps_of(equation.lengths) if equation.lengths else [()]:
             if _ran(equation, values, step):
                 found = _call(equation, key, ins, outs, grads, step)
                 if isinstance(found, Call):
-                    yield _compiled(found, walk, grads, step)
+                    yield _compiled(found, walk, grads, step, remade)
                 elif not equation.idle:
                     yield found
+        remade.forget(key)
 
 
 def preparations_of(walk: Walk, values: dict[Key, Any]) -> Iterator[Call]:
@@ -91,9 +89,11 @@ def samples_of(walk: Walk) -> Iterator[tuple[str, int, int]]:
             yield scan.node, steps, STEPS
 
 
-def _compiled(call: Call, walk: Walk, grads: Mapping[Key, Any], step: tuple[int, ...]) -> Call:
+def _compiled(
+    call: Call, walk: Walk, grads: Mapping[Key, Any], step: tuple[int, ...], remade: Remade
+) -> Call:
     """The call with what XLA may compute anew for it: its inputs, and sums of gradients."""
-    inputs = tuple(replace(o, made=_roundings(walk, o.source)) for o in call.inputs)
+    inputs = tuple(replace(o, made=remade.of(o, step)) for o in call.inputs)
     added = [_summed(walk, grads, name, step) for name in call.names]
     return replace(call, inputs=inputs, added=tuple(added))
 
@@ -128,18 +128,6 @@ def _summed(
         taken, given = (v.aval.dtype for v in (reader.eqn.invars[0], reader.eqn.outvars[0]))
         behind = behind * max(float(jnp.finfo(given).eps / jnp.finfo(taken).eps), 1.0)
     return behind.reshape(each[0].shape)
-
-
-def _roundings(walk: Walk, name: str) -> float:
-    """By how many roundings a value may differ where XLA computes it anew, fused with its reader.
-
-    It may multiply and add in one, and evaluate functions by other code.
-    """
-    key = walk.arrivals.get(name)
-    equation = None if key is None else walk.equations.get(key[:-2])
-    if equation is None:
-        return 0.0
-    return 8.0 if equation.eqn.primitive.name in FUNCTIONS_OF_ONE else 2.0
 
 
 def _ran(equation: Equation, values: Mapping[Key, Any], step: tuple[int, ...]) -> bool:

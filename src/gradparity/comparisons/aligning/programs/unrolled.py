@@ -18,6 +18,7 @@ from ....core.formulas.movements import Select
 from ....core.network.calls import Call, Operand, Place
 from ....core.vocabulary.rearranging import Stack
 from ...recording.recording import Recording
+from .prepared import tells
 
 __all__ = ["unrolled"]
 
@@ -91,7 +92,7 @@ def _wired(
     joined: dict[str, Call],
 ) -> Operand:
     """An input with the name of the call that gave it, which may be one of another step."""
-    if o.array.dtype.kind != "f" or o.array.size < 2:
+    if not tells(o.array):  # zeros are equal to many values
         return o
     found = STEP.match(call.place.node)
     if o.source in leaves or (o.source in made and not found):
@@ -109,7 +110,8 @@ def _wired(
     if o.source in joined:
         return o
     outside = SLICE.match(o.source) if o.source else None
-    same = [n for n in index.of(o.array) if outside or _before(n, call, made, leaves)]
+    known = _made_before if outside else _before
+    same = [n for n in index.of(o.array) if known(n, call, made, leaves)]
     if same:
         return replace(o, source=same[-1])
     if outside and found:
@@ -119,7 +121,8 @@ def _wired(
             return replace(o, source=taken.names[0])
     if found and not (o.source and INNER.match(o.source)):  # a slice of what the loop goes over
         return o
-    parts = [_only(index.of(row)) for row in o.array] if o.array.ndim else []
+    rows = list(o.array) if o.array.ndim else []
+    parts = [_only([n for n in index.of(row) if _before(n, call, made, leaves)]) for row in rows]
     if o.source and parts and all(parts):
         inputs = tuple(Operand(row, name) for row, name in zip(o.array, parts, strict=True))
         node = o.source
@@ -161,7 +164,13 @@ def _before(name: str, call: Call, made: Mapping[str, int], leaves: Mapping[str,
     a, b = re.search(r"\.step(\d+(?:_\d+)*)", name), STEP.match(call.place.node)
     if a and b:
         return _numbers(a[1]) < _numbers(b["step"])
-    # JAX's calls come in the order of the equations
+    return _made_before(name, call, made, leaves)
+
+
+def _made_before(
+    name: str, call: Call, made: Mapping[str, int], leaves: Mapping[str, NDArray]
+) -> bool:
+    """Whether a value is of an earlier equation: JAX's calls come in their order."""
     return name in leaves or made[name] < made.get(call.names[0], len(made))
 
 
