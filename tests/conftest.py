@@ -28,6 +28,13 @@ settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True
 settings.load_profile("ci")
 
 
+def pytest_collection_finish() -> None:
+    """No module of tests has set JAX's float64 mode for all others."""
+    jax = sys.modules.get("jax")
+    if jax is not None and jax.config.jax_enable_x64 and "JAX_ENABLE_X64" not in os.environ:
+        raise pytest.UsageError("a module of tests sets jax_enable_x64 where it is imported")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread_per_pool() -> None:
     """Three thread pools on two cores only wait for each other; the results do not change."""

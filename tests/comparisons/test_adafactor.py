@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 from gradparity.optimizers import Adafactor
 
 torch = pytest.importorskip("torch")
@@ -224,9 +225,9 @@ def pytree(jnp: Any, dtype: str) -> dict[str, Any]:
     return {name: jnp.asarray(rng.normal(size=s), dtype) for name, s in shapes.items()}
 
 
-@pytest.mark.parametrize(("make", "rule"), OPTAX)
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
-def test_optax_is_right(make: Make, rule: Adafactor, dtype: str) -> None:
+@crossed("made, dtype", OPTAX, ["float32", "float64", "bfloat16", "float16"])
+def test_optax_is_right(made: tuple[Make, Adafactor], dtype: str) -> None:
+    make, rule = made
     jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
     with jax.enable_x64(dtype == "float64"):
         report = gp.check_optimizer(make(optax), pytree(jax.numpy, dtype), rule=rule)

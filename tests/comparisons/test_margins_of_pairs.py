@@ -101,7 +101,7 @@ def test_frameworks_have_them_right(framework: str) -> None:
 
 @pytest.mark.parametrize("make", [
     lambda seed, whole: margins(1, seed=seed, whole=whole),
-    lambda seed, whole: margins(2, 0.5, seed, whole),
+    pytest.param(lambda seed, whole: margins(2, 0.5, seed, whole), marks=pytest.mark.slow),
     lambda seed, whole: pairs(0.8, seed, whole), lambda seed, whole: classes(1.0, seed, whole),
     lambda seed, whole: classes(0.0, seed, whole),
 ], ids=["one class", "two classes", "cosine", "largest", "perceptron"])  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,13 @@ from gradparity.core.network.composed import Composed
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 jnp = jax.numpy
-jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture(autouse=True)
+def in_float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
 
 RNG = np.random.default_rng(0)
 Y = RNG.standard_normal((6, 4))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from crossed import crossed
 
 jax = pytest.importorskip("jax")
 
@@ -62,14 +63,15 @@ def times(f: Any, factor: float) -> Any:
     return made
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.5, 0.0])
-@pytest.mark.parametrize(
-    ("dtype", "inside", "x64"),
+@crossed(
+    "formats, factor",
     [("float32", "same", False), ("float32", "same", True), ("float64", "same", True),
      ("bfloat16", "same", False), ("float16", "float32", False), ("bfloat16", "float32", True)],
+    [1.0, 1.5, 0.0],
 )  # fmt: skip
-def test_a_factor_in_layers(dtype: str, inside: str, x64: bool, factor: float) -> None:
+def test_a_factor_in_layers(formats: tuple[str, str, bool], factor: float) -> None:
     """All layers in one program, of which each is right, or each wrong."""
+    dtype, inside, x64 = formats
     rng = np.random.default_rng(2)
     with jax.enable_x64(x64):
         args = [
@@ -121,10 +123,11 @@ def bisected(x: Any) -> Any:
     return jnp.maximum(y - (low + high) / 2, 0).astype(x.dtype)
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.25], ids=["right", "wrong"])
-@pytest.mark.parametrize(("seed", "x64"), [(0, False), (1, True)])
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_a_search_with_casts(seed: int, dtype: str, x64: bool, factor: float) -> None:
+@crossed(
+    "mode, dtype, factor", [(0, False), (1, True)], ["float32", "float16", "bfloat16"], [1.0, 1.25]
+)
+def test_a_search_with_casts(mode: tuple[int, bool], dtype: str, factor: float) -> None:
+    seed, x64 = mode
     sparsemax = jax.custom_vjp(bisected)
 
     def backward(y: Any, d: Any) -> Any:
