@@ -212,8 +212,8 @@ def diffusion() -> Pair:
         plain,
         port,
         {
-            # What has no gradient is not watched: it is a constant of the layer that takes it.
-            "root": Fault("sqrt|addmm_2|dot_general_2", "skipped|left out|constant"),
+            # The numbers are prepared without a gradient: at that op, or at the layer that takes them.
+            "root": Fault(r"sqrt|data\.mul|addmm_2|dot_general_2", "skipped|left out|constant"),
             "waves": Fault("cat|concatenate|addmm|dot_general|time", "order|exchanged"),
             "target": Fault("mse|MSE|sub|arg", "target|instead|other"),
         },

@@ -64,3 +64,17 @@ def test_a_gradient_that_is_cut_is_one_all_the_same() -> None:
 def test_a_gradient_with_another_term_is_one_all_the_same() -> None:
     one, other = recorded(doubled=True)
     assert gp.align(one, other).exit_code == 1
+
+
+def test_a_gradient_that_is_nan_in_one_program_alone() -> None:
+    """PyTorch's gradient of a norm at a row of zeros is 0, and that of the square root is NaN."""
+    x = np.array([[0.0, 0.0], [3.0, 4.0]], np.float32)
+    one = gp.record(
+        lambda x: torch.linalg.vector_norm(x, dim=1).sum(),
+        torch.tensor(x, requires_grad=True),
+        keep=True,
+    )
+    other = gp.record(lambda x: jnp.sqrt((x * x).sum(1)).sum(), jnp.asarray(x), keep=True)
+    for report in (gp.align(one, other), gp.align(other, one)):
+        assert report.exit_code == 1
+        assert "not finite" in report.runs[0].about

@@ -16,6 +16,7 @@ from ...core.network.calls import Call, Operand
 from .packed import partners_of_parts
 from .programs.partners import Elements, Partners, sorted_elements
 from .programs.side import Side
+from .programs.values import are_near
 
 __all__ = [
     "Cut",
@@ -180,7 +181,7 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
                 a, b = sorted_elements(total), sorted_elements(got)
                 i = int(np.abs(a).argmax())
                 times = float(b[i] / a[i])
-                if np.allclose(a * times, b, rtol=0, atol=near * np.abs(b).max()):
+                if are_near(a * times, b, near):
                     return name, f"the gradient of {name} is {times:.6g} times as large {{there}}"
         node = uses[0][0] if uses else name
         said = f"the gradient of {name} differs, although all values are the same"
