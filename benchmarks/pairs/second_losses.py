@@ -212,7 +212,7 @@ def diffusion() -> Pair:
         plain,
         port,
         {
-            # The numbers are prepared without a gradient: at that op, or at the layer that takes them.
+            # Prepared without a gradient: told at that op, or at the layer that takes it.
             "root": Fault(r"sqrt|data\.mul|addmm_2|dot_general_2", "skipped|left out|constant"),
             "waves": Fault("cat|concatenate|addmm|dot_general|time", "order|exchanged"),
             "target": Fault("mse|MSE|sub|arg", "target|instead|other"),
