@@ -29,7 +29,7 @@ FACTORS = 40
 #: The most elements of a value whose other sign is tried on the loss.
 FEW_FOR_SIGN = 200_000
 #: How many nodes before one without a partner are looked at.
-EARLIER = 12
+EARLIER = 6
 
 
 class Fitting:
@@ -99,7 +99,7 @@ class Fitting:
         makers = {name: c for c in side.program.calls for name in c.names}
         near, seen = [call], {call.place.node}
         earlier: list[Call] = []
-        while near and len(earlier) < EARLIER:
+        while near and sum(not side.is_preparation(c) for c in earlier) < EARLIER:
             made = (makers[o.name] for c in near for o in c.inputs if o.name in makers)
             near = [c for c in dict.fromkeys(made) if c.place.node not in seen]
             seen |= {c.place.node for c in near}
