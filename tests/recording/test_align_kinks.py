@@ -78,3 +78,21 @@ def test_a_gradient_that_is_nan_in_one_program_alone() -> None:
     for report in (gp.align(one, other), gp.align(other, one)):
         assert report.exit_code == 1
         assert "not finite" in report.runs[0].about
+
+
+def test_another_side_before_a_batch_norm() -> None:
+    def one_way(a: Any, b: Any, c: Any) -> Any:
+        h = torch.relu((a + 2 * b) + 4 * c)[:, None]
+        return (torch.nn.functional.batch_norm(h, None, None, training=True)[:, 0] ** 3).sum()
+
+    def other_way(numbers: Any) -> Any:
+        a, b, c = numbers
+        h = jax.nn.relu((a + 4 * c) + 2 * b)
+        return (((h - h.mean()) / jnp.sqrt(h.var() + 1e-5)) ** 3).sum()
+
+    one = gp.record(one_way, *(torch.tensor(n, requires_grad=True) for n in (A, B, C)), keep=True)
+    other = gp.record(other_way, [jnp.asarray(n) for n in (A, B, C)], keep=True)
+    grads = one.leaves["arg0"].got, other.leaves["0"].got
+    assert (grads[0][0] == 0) != (grads[1][0] == 0)
+    assert gp.align(one, other).exit_code == 0
+    assert gp.align(other, one).exit_code == 0

@@ -14,13 +14,13 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, NoFormula, Operand
 from .edits import FAILED, computed, values_of
-from .values import Program, are_near
+from .values import Program
 
 __all__ = ["with_gradients_in_float64"]
 
 
-#: A gradient on the other side of a kink differs by more than this, relative to the largest.
-SIDE = 1e-4
+#: What is smaller than this, relative to the largest element of a gradient, shows no other side.
+SHOWN = 1e-6
 
 
 def with_gradients_in_float64(program: Program) -> tuple[Program, bool] | None:
@@ -60,9 +60,16 @@ def _turns(call: Call, program: Program) -> bool:
     left = _left(call, tuple(map(_wide, call.dz)), program)
     each = zip(call.inputs, left or (), strict=False)
     return any(
-        o.gradient is not None and g is not None and not are_near(g, _wide(o.gradient), SIDE)
+        o.gradient is not None and g is not None and _other_side(g, _wide(o.gradient))
         for o, g in each
     )
+
+
+def _other_side(a: NDArray, b: NDArray) -> bool:
+    """Whether some element of two gradients is another number altogether, as 0 and the whole."""
+    sizes = np.maximum(np.abs(a), np.abs(b.reshape(a.shape)))
+    apart = np.abs(a - b.reshape(a.shape)) > sizes / 2
+    return bool((apart & (sizes > SHOWN * sizes.max(initial=0.0))).any())
 
 
 def _flows(o: Operand, call: Call) -> bool:
@@ -78,12 +85,11 @@ def _left(call: Call, arrived: Any, program: Program) -> tuple[NDArray | None, .
         return None
     dz = tuple(
         np.zeros_like(a) if g is None else g.reshape(a.shape)
-        for g, a in zip(arrived, z, strict=False)
+        for g, a in zip(arrived, z[: len(call.op.outputs)], strict=False)
     )
-    several = len(z) > 1
     with np.errstate(all="ignore"):
         try:
-            left = call.op.vjp(dz if several else dz[0], y, z if several else z[0])
+            left = call.op.vjp(dz if len(dz) > 1 else dz[0], y, z if len(z) > 1 else z[0])
         except FAILED:
             return None
     found = tuple(None if g is None else np.asarray(g, np.float64) for g in left)
