@@ -15,7 +15,7 @@ from .answer import answer
 from .causes.search import Search, parted_of
 from .causes.shares import other_shares
 from .counterpart import counterpart
-from .gradients import cut_of, is_noise, parting_of_gradients, unpaired_gradients
+from .gradients import Unpaired, cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .inputs import other_inputs, parse_inputs
 from .padding import untested_padding
 from .parameters.mapped import Mapped, parse_parameters
@@ -252,11 +252,11 @@ class _Alignment:
                 said += f"the other program: {reason}"
         return node, said
 
-    def _part_in_gradients(self, sides: tuple[Side, Side]) -> bool:
-        mine, theirs, _ = unpaired_gradients(*sides)
+    def _part_in_gradients(self, sides: tuple[Side, Side], unpaired: Unpaired) -> bool:
+        mine, theirs, _ = unpaired
         return bool(mine or theirs) or any(m.note(*sides) for m in self.mapped.values())
 
-    def _by_formulas(self) -> tuple[Side, Side] | None:
+    def _by_formulas(self) -> tuple[tuple[Side, Side], Unpaired] | None:
         """The programs with gradients computed anew in float64, if these are the same.
 
         Each recorded gradient is right by itself; in fewer digits they differ behind a kink that
@@ -272,14 +272,18 @@ class _Alignment:
         one, other = (program for program, _ in made)
         near, known = self.sides[0].near, self.sides[0].known
         sides = Side(one, near, known), Side(other, near, known)
-        return None if self._part_in_gradients(sides) else sides
+        unpaired = unpaired_gradients(*sides)
+        return None if self._part_in_gradients(sides, unpaired) else (sides, unpaired)
 
     def _of_gradients(self) -> Iterator[Finding]:
         """The gradients by parameters and inputs, paired in any layout, packed or not."""
-        if self.are_right and self._part_in_gradients(self.sides):
-            self.sides = self._by_formulas() or self.sides
+        unpaired = unpaired_gradients(*self.sides)
+        if self.are_right and self._part_in_gradients(self.sides, unpaired):
+            by_formulas = self._by_formulas()
+            if by_formulas is not None:
+                self.sides, unpaired = by_formulas
         one, other = self.sides
-        mine, theirs, alone = unpaired_gradients(one, other)
+        mine, theirs, alone = unpaired
         node, said = self._parting(bool(mine)) if mine or theirs or alone else ("", "")
         places = one.program.recording.places
         for name, total in one.program.recording.leaves.items():

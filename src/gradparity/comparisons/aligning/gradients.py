@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .programs.values import are_near
 
 __all__ = [
     "Cut",
+    "Unpaired",
     "arrived",
     "cut_of",
     "is_noise",
@@ -28,6 +29,8 @@ __all__ = [
     "unpaired_gradients",
 ]
 
+#: The names of gradients without a partner in one program, in the other, and not compared.
+Unpaired: TypeAlias = tuple[list[str], list[str], list[str]]
 #: The most arrays of one size that are tried together.
 MOST_PACKED = 24
 #: How many nodes after a parameter are looked at for the terms of its gradient.
@@ -83,7 +86,7 @@ def is_noise(side: Side, name: str) -> bool:
     return bool(np.abs(got).max(initial=0.0) <= side.program.near * largest)
 
 
-def unpaired_gradients(one: Side, other: Side) -> tuple[list[str], list[str], list[str]]:
+def unpaired_gradients(one: Side, other: Side) -> Unpaired:
     """The gradients by leaves of `one` without a partner, of `other`, and what is not compared.
 
     Gradients that are zero by structure are left out; one that is not compared is by a leaf that

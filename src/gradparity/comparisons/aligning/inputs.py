@@ -42,7 +42,7 @@ class OtherInput(NamedTuple):
 
 
 def inputs_of(program: Program) -> dict[str, NDArray]:
-    """What a program was given, by name: parameters, inputs, and arguments without a gradient."""
+    """The parameters, inputs and arguments without a gradient of a program, by name."""
     return {**program.recording.given, **program.leaves}
 
 

@@ -52,7 +52,7 @@ def mistake_of_function(call: Call, position: int, got: NDArray, want: NDArray) 
 
 
 def known_mistake(call: Call) -> str:
-    """What an op says of its gradients, if all are those of the mistake that it knows of itself."""
+    """The mistake that an op knows of itself, in words, if it explains all of its gradients."""
     op = call.op
     if not isinstance(op, Composed) or op.mistake is None:
         return ""

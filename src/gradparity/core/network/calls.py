@@ -17,7 +17,11 @@ from ..formulas.op import Op
 from ..optimizers.update import ChangedGradient, Clipping, Update
 from .states import State
 
-__all__ = ["Call", "Listener", "NoFormula", "Operand", "Place", "Sum", "Unjudged"]
+__all__ = ["DATA", "Call", "Listener", "NoFormula", "Operand", "Place", "Sum", "Unjudged"]
+
+
+#: The names of nodes that run on what has no gradient, such as on data, begin with this.
+DATA = "data."
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ class Sum:
         return np.array_equal(self.got, self.parts[0])
 
     def plus(self, other: Sum) -> Sum:
-        """What arrived in this pass and in another one, together."""
+        """The sum of this pass and of another one."""
         parts, uses = (*self.parts, *other.parts), (*self.uses, *other.uses)
         return replace(self, parts=parts, uses=uses, got=self.got + other.got)
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ....core.network.calls import DATA
 from .equations import (
     Choice,
     Equation,
@@ -198,7 +199,7 @@ class Walk:
         known &= any(map(is_float, outs)) and not any(map(is_key, (*taken, *outs)))
         if self.prepares and known and not self._lengths:
             if here not in self.preparations:
-                node = self._named(f"data.{function_name(eqn)}")
+                node = self._named(DATA + function_name(eqn))
                 names = tuple(node if len(outs) == 1 else f"{node}.{k}" for k in range(len(outs)))
                 sources = ("",) * len(ins)
                 self.preparations[here] = Equation(eqn, place_of(eqn, node), sources, (), names)

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import (
     _push_mode,
 )
 
-from ....core.network.calls import Listener, Place, Unjudged
+from ....core.network.calls import DATA, Listener, Place, Unjudged
 from .aten.tensors import is_of_others, tensors_in
 from .backward import Backward
 from .functions import Function, name_and_op, wrapped_apply
@@ -127,7 +127,7 @@ class Observer(TorchDispatchMode):  # type: ignore[misc]  # torch is not followe
         if self._functions:
             return None  # inside a function with a backward of its own
         if prepares:
-            return Observed(self._place(op, "data."), op, given, prepares=True)
+            return Observed(self._place(op, DATA), op, given, prepares=True)
         for tensor in tensors:
             self._adopt_graph(tensor.grad_fn)
         return Observed(self._place(op), op, given)

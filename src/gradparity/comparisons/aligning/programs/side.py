@@ -219,7 +219,7 @@ class Side:
         return list(found.values())
 
     def _beyond_comparison(self, other: Side) -> set[str]:
-        """What preparations gave, where nothing in the other program can be compared with it.
+        """The values of preparations with which nothing in the other program can be compared.
 
         That is so if that program has no preparation without a partner, or of what is made of a
         constant that it does not have.
