@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import jax
@@ -57,9 +58,11 @@ def answer(first: Any, second: Any, fault: Fault | None) -> Answer:
 
 
 def run(pairs: Mapping[str, Callable[[], Pair]], notes: bool = False) -> list[Answer]:
-    """Compare each pair, print a line for each port, fault and direction, and the totals."""
+    """Compare each pair, print a line for each port, fault and direction, with its seconds, and
+    the totals."""
     ports: list[Answer] = []
     faults: list[Answer] = []
+    seconds: list[float] = []
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     try:
@@ -70,9 +73,12 @@ def run(pairs: Mapping[str, Callable[[], Pair]], notes: bool = False) -> list[An
                 other, expected = pair.other(fault), pair.faults.get(fault)
                 for direction in DIRECTIONS:
                     both = (one, other) if direction == DIRECTIONS[0] else (other, one)
+                    start = perf_counter()
                     a = answer(*both, expected)
                     (ports if expected is None else faults).append(a)
-                    print(f"{name:18} {fault or 'right':18} {direction}  {line(a)}", flush=True)
+                    seconds.append(perf_counter() - start)
+                    said = f"{direction}  {line(a)} ({seconds[-1]:.1f} s)"
+                    print(f"{name:18} {fault or 'right':18} {said}", flush=True)
                     if notes and not (a.same if expected is None else a.place and a.cause):
                         print(f"    {a.text}", flush=True)
     finally:
@@ -80,6 +86,7 @@ def run(pairs: Mapping[str, Callable[[], Pair]], notes: bool = False) -> list[An
     print(f"right ports accused: {sum(not a.same for a in ports)} of {len(ports)}")
     for what in ("place", "cause"):
         print(f"{what} right: {sum(bool(getattr(a, what)) for a in faults)} of {len(faults)}")
+    print(f"seconds: {sum(seconds):.0f} in all, {max(seconds):.0f} at most")
     return ports + faults
 
 

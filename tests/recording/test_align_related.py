@@ -11,7 +11,7 @@ import pytest
 
 import gradparity as gp
 from gradparity.comparisons.aligning.causes.related import relation
-from gradparity.comparisons.aligning.causes.roles import is_written, numbers_by_role
+from gradparity.comparisons.aligning.programs.roles import is_written
 from gradparity.comparisons.aligning.programs.values import Program
 
 torch = pytest.importorskip("torch")
@@ -75,7 +75,7 @@ def test_numbers_have_roles() -> None:
     def f(w: Any) -> Any:
         return ((-(X @ w) * 0.3).clamp_min(1e-12) + 7.0).sum()
 
-    found = numbers_by_role(Program.of(gp.record(f, w, keep=True)))
+    found = Program.of(gp.record(f, w, keep=True)).roles
     assert 0.3 in found["factor"]
     assert 7.0 in found["term"]
     assert not {1e-12, 7.0, -1.0} & set(found["factor"])
@@ -84,7 +84,7 @@ def test_numbers_have_roles() -> None:
 def test_a_computed_initial_state_has_its_role() -> None:
     w = numbers(5, 5).requires_grad_()
     program = Program.of(gp.record(lambda w: ((w * 0 + 1) @ X.T).sum(), w, keep=True))
-    assert numbers_by_role(program)["product"] == (1.0,)
+    assert program.roles["product"] == (1.0,)
 
 
 def aligned(f: Callable[..., Any], here: Any, there: Any) -> Any:

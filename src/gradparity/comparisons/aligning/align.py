@@ -12,7 +12,7 @@ from ..recording.recording import Recording
 from ..report.records import ALIGNED, Run
 from ..report.report import Report
 from .answer import answer
-from .causes.search import Search, parted_of
+from .causes.search import Found, Search, lost_in, parted_of
 from .causes.shares import other_shares
 from .counterpart import counterpart
 from .gradients import Unpaired, cut_of, is_noise, parting_of_gradients, unpaired_gradients
@@ -23,6 +23,7 @@ from .parameters.mapping import ParameterMap
 from .programs.backward import with_gradients_in_float64
 from .programs.checked import check_recordings
 from .programs.edits import Edit
+from .programs.effort import Effort
 from .programs.partners import Known
 from .programs.side import Side
 from .programs.values import NEAR, Program, nearness
@@ -34,6 +35,9 @@ __all__ = ["align"]
 SEVERAL = 6
 #: Verdicts by which a gradient is that of the formulas, up to rounding and what kinks leave open.
 RIGHT = (Verdict.EXACT, Verdict.ROUNDING, Verdict.LOSSY, Verdict.SUBGRADIENT, Verdict.VACUOUS)
+#: The share of the values without a partner that pair with a change which says something.
+WEAK = 0.05
+SPENT = "; not every change was tried, as there are too many"
 HEALED = "has no partner, and all that depends on it has one"
 
 
@@ -96,6 +100,7 @@ def align(
     about = answer(one, other, findings)
     untested = {**alignment.untested, **untested_padding(alignment.sides[1])}
     about += "".join(f"; {why}" for why in untested.values())
+    about += SPENT if alignment.effort.is_spent else ""
     for recording, report in zip((one, other), reports, strict=True):
         about += f"; {recording.name!r} is not right by itself" if report.exit_code == 1 else ""
     run = Run(name, f"{one.framework} and {other.framework}", ALIGNED, findings, about=about)
@@ -131,17 +136,22 @@ class _Alignment:
         near = nearness(one, other)
         known = Known(one.value, one.leaves, other.value, other.leaves)
         one, self.inputs = other_inputs(one, other, inputs, near, known)
-        self.sides = Side(one, near, known), Side(other, near, known)
+        self.effort = Effort()
+        self.sides = self._as_sides(one, other, near, known)
         #: (which program, node, change, where `one` parts) of each difference.
         self.found: list[tuple[int, str, Edit, str]] = []
         self.shares = other_shares(*self.sides)
         self.untested = untested_padding(self.sides[0])
 
+    def _as_sides(
+        self, one: Program, other: Program, near: float, known: Known
+    ) -> tuple[Side, Side]:
+        return Side(one, near, known, self.effort), Side(other, near, known, self.effort)
+
     def findings(self) -> Iterator[Finding]:
         """One for every value, and for every gradient and state where all values pair."""
-        for _ in range(SEVERAL):
-            if self.shares or not self._correct_one():
-                break
+        if not self.shares:
+            self._correct()
         left = parted_of(self.sides)
         yield from self._of_values(left)
         yield from self._of_losses(any(left))
@@ -149,17 +159,30 @@ class _Alignment:
             yield from self._of_gradients()
             yield from findings_on_states(*self.sides)
 
-    def _correct_one(self) -> bool:
-        """Find the next difference, in either program, and correct it there."""
-        parted = parted_of(self.sides)
-        best = Search(self.sides, parted).found() if any(parted) else None
-        if best is None:
-            return False
-        which, node, edit, made, _ = best
-        at = node if which == 0 else (parted[0] or [""])[0]
-        self.found.append((which, node, edit, at))
-        self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
-        return True
+    def _correct(self) -> None:
+        """Find the differences one after the other, in either program, and correct each there.
+
+        What a change of little effect leads to counts only if all pairs in the end.
+        """
+        sure: tuple[int, tuple[Side, Side]] | None = None
+        for _ in range(SEVERAL):
+            parted = parted_of(self.sides)
+            best = Search(self.sides, parted).found() if any(parted) else None
+            if best is None:
+                break
+            if sure is None and self._is_weak(best):
+                sure = len(self.found), self.sides
+            which, node, edit, made, _ = best
+            at = node if which == 0 else (parted[0] or [""])[0]
+            self.found.append((which, node, edit, at))
+            self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
+        if sure is not None and any(parted_of(self.sides)):
+            del self.found[sure[0] :]
+            self.sides = sure[1]
+
+    def _is_weak(self, best: Found) -> bool:
+        """Whether a change that may fit by chance leaves nearly all values without a partner."""
+        return not best.edit.plain and best.lost > (1 - WEAK) * lost_in(*self.sides)
 
     def _of_values(self, left: tuple[list[str], list[str]]) -> Iterator[Finding]:
         one, other = self.sides
@@ -270,8 +293,7 @@ class _Alignment:
         if len(made) < 2 or not any(turned for _, turned in made):
             return None
         one, other = (program for program, _ in made)
-        near, known = self.sides[0].near, self.sides[0].known
-        sides = Side(one, near, known), Side(other, near, known)
+        sides = self._as_sides(one, other, self.sides[0].near, self.sides[0].known)
         unpaired = unpaired_gradients(*sides)
         return None if self._part_in_gradients(sides, unpaired) else (sides, unpaired)
 

@@ -22,6 +22,7 @@ from ....core.vocabulary.rearranging import Slice
 from ....core.vocabulary.resampling import Resize
 from ...explain.variants import OnOther, arguments_of, variants
 from ..programs.edits import Edit, wide
+from ..programs.roles import role
 from ..programs.values import Program
 from .chains import chain, listed
 from .class_weights import other_weights, weights_of_labels
@@ -30,7 +31,6 @@ from .conventions import conventions, dropout_rate
 from .exchanged import exchanged
 from .masks import other_masks
 from .replacements import replacements
-from .roles import numbers_by_role, role
 
 __all__ = ["MOST", "changes", "numbers_in", "two_at_once"]
 
@@ -86,7 +86,7 @@ def changes(
     """
     if sum(a.size for a in y) > MOST:
         return
-    roles = numbers_by_role(other)
+    roles = other.roles
     yield from _orders(call, before)
     yield from other_masks(call, y, other)
     yield from other_weights(call, y, other)
@@ -115,7 +115,7 @@ def two_at_once(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Ed
     """Two inputs exchanged, or one argument changed, and another argument with it."""
     if sum(a.size for a in y) > MOST_FOR_TWO:
         return
-    roles = numbers_by_role(other)
+    roles = other.roles
     for edit in _arrangements(call, y):
         on = edit.op
         if isinstance(on, OnOther) and not on.moves:

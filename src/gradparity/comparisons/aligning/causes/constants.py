@@ -7,20 +7,27 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.formulas.layers import Affine, Multiply
+from ....core.formulas.layers import Add, Affine, Multiply
+from ....core.formulas.maxima import Maximum
 from ....core.network.calls import Call
 from ....core.vocabulary.contractions import MatMul
-from ....core.vocabulary.pairs import Divide
+from ....core.vocabulary.pairs import Divide, Minimum, Subtract
 from ..programs.edits import Edit, wide
+from ..programs.roles import SCALE, role
 from ..programs.values import Program
 from .conventions import dropout_rate
 from .related import relation
-from .roles import SCALE, role
 
 __all__ = ["constants"]
 
 #: The most arrays of the other program that are tried in the place of one.
 MANY = 48
+#: The most numbers of an array that are told one by one.
+FEW = 4
+#: The kinds of dtypes of numbers, such as of lengths by which a sum is divided.
+NUMBERS = "fiu"
+#: Ops that take a number where they take an array.
+BROADCASTS = (Add, Divide, Maximum, Minimum, Multiply, Subtract)
 
 
 def constants(
@@ -47,12 +54,48 @@ def constants(
                 if number != own.flat[0]:  # nothing pairs before the whole of the attention
                     said = f"the scale is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
                     yield Edit(said, call.op, {i: np.full(own.shape, number)}, far=True)
+        yield from _single_and_several(call, i, own, other, roles)
         for given in known.get(own.size, ())[:MANY] if own.size > 1 else ():
             array = _in_layout(given, own.shape)
             same = array.dtype.kind == own.dtype.kind
             if same and not np.array_equal(array.ravel(), own.ravel()):
                 said, vague = _difference(f"its constant {i + 1}", own, wide(array))
                 yield Edit(said, call.op, {i: wide(array).reshape(own.shape)}, vague=vague)
+
+
+def _single_and_several(
+    call: Call, i: int, own: NDArray, other: Program, roles: Mapping[str, Sequence[float]]
+) -> Iterator[Edit]:
+    """Yield a constant array in the place of a number that has its role, or the reverse."""
+    if own.dtype.kind not in NUMBERS or not isinstance(call.op, BROADCASTS):
+        return
+    named, shape = f"its constant {i + 1}", np.shape(call.z[0]) if call.z else ()
+    if not (own == own.flat[0]).all():
+        for number in roles.get(role(call.op, i), ()):
+            said = f"{named} is {_range(own)} {{here}} and {number:.6g} everywhere {{there}}"
+            yield Edit(said, call.op, {i: np.full(own.shape, number)})
+        return
+    for there in other.calls:
+        for k, o in enumerate(there.inputs):
+            several = not o.source and o.array.dtype.kind in NUMBERS and o.array.size > own.size
+            if several and role(there.op, k) == role(call.op, i) and _fits(o.array, shape):
+                said = f"{named} is {own.flat[0]:.6g} {{here}} and {_range(o.array)} {{there}}"
+                yield Edit(said, call.op, {i: np.asarray(o.array, np.float64)})
+
+
+def _range(a: NDArray) -> str:
+    """An array by its numbers, where they are few."""
+    if a.size <= FEW:
+        return "[" + ", ".join(f"{x:.6g}" for x in a.flat) + "]"
+    return f"{a.size} numbers from {a.min():.6g} to {a.max():.6g}"
+
+
+def _fits(a: NDArray, shape: tuple[int, ...]) -> bool:
+    """Whether an array has different numbers and broadcasts to a shape."""
+    alike = a.ndim <= len(shape) and all(
+        n in (1, m) for n, m in zip(a.shape[::-1], shape[::-1], strict=False)
+    )
+    return alike and not (a == a.flat[0]).all()
 
 
 def _difference(name: str, own: NDArray, there: NDArray) -> tuple[str, bool]:

@@ -14,11 +14,11 @@ from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ..programs.edits import Edit, general, values_of
 from ..programs.partners import sorted_elements
+from ..programs.roles import is_written
 from ..programs.side import Side
 from ..programs.values import are_near
 from .changes import changes, two_at_once
 from .insertions import insertions
-from .roles import is_written, numbers_by_role
 from .rows import other_rows
 from .terms import other_terms
 
@@ -163,7 +163,7 @@ class Fitting:
         sign = Edit("it has the other sign {there}", call.op, times=-1.0)
         if z.size <= FEW_FOR_SIGN and side.loss_pairs(call, sign, other):
             yield sign
-        roles = numbers_by_role(side.program), numbers_by_role(other.program)
+        roles = side.program.roles, other.program.roles
         numbers = {n for each in roles for n in each.get("factor", ())}
         factors = [t for t in self._ratios(z) if is_written(t, numbers, side.near)]
         for times in factors[:FACTORS]:

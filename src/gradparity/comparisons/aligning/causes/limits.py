@@ -11,7 +11,6 @@ from ....core.network.calls import Call
 from ....core.vocabulary.pairs import Minimum
 from ..programs.edits import Edit, values_of
 from ..programs.side import Side
-from .roles import numbers_by_role
 
 __all__ = ["other_limits"]
 
@@ -21,7 +20,7 @@ def other_limits(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str
     first = _limit_of(call)
     if first is None:
         return
-    numbers = numbers_by_role(other.program).get("limit", ())
+    numbers = other.program.roles.get("limit", ())
     for node in [u for name in call.names for u in side.program.users.get(name, ())]:
         second = _limit_of(side.nodes[node])
         if second is None or type(side.nodes[node].op) is type(call.op):

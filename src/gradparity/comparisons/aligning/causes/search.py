@@ -18,7 +18,7 @@ from .replacements import ACTIVATIONS
 from .rolls import other_rolls
 from .unused import unused_parameters
 
-__all__ = ["Found", "Search", "parted_of"]
+__all__ = ["Found", "Search", "lost_in", "parted_of"]
 
 #: The most changes of a node that are tried on the whole program.
 TRIED = 12
@@ -56,6 +56,11 @@ def parted_of(sides: tuple[Side, Side]) -> Nodes:
     one, other = sides
     parted = one.parted(other), other.parted(one)
     return [c.place.node for c in parted[0]], [c.place.node for c in parted[1]]
+
+
+def lost_in(one: Side, other: Side) -> int:
+    """The number of values of two programs without a partner."""
+    return len(one.lost(other)) + len(other.lost(one))
 
 
 class Search:
@@ -99,7 +104,7 @@ class Search:
         Of two differences one after the other, such as a bias left out before another activation,
         the first alone lets nothing pair that did not pair before.
         """
-        least = best.lost if best else self._lost(*self.sides)
+        least = best.lost if best else lost_in(*self.sides)
         found: Found | None = None
         for which, nodes in enumerate(self.parted):
             side, other = self.sides[which], self.sides[1 - which]
@@ -118,7 +123,7 @@ class Search:
 
     def _best(self, where: str) -> Found | None:
         """The change with which the most values pair: at the nodes, after or before them."""
-        least = self._lost(*self.sides)
+        least = lost_in(*self.sides)
         best: Found | None = None
         for which, nodes in enumerate(self.parted):
             side, other = self.sides[which], self.sides[1 - which]
@@ -129,7 +134,7 @@ class Search:
                     if made is None or constant < 0:
                         continue
                     rest = made.parted(other) or other.parted(made) or edit.vague
-                    lost = self._lost(made, other) + constant if rest else -1
+                    lost = lost_in(made, other) + constant if rest else -1
                     if rest and not edit.plain:
                         lost += side.copies(made, other)
                     found = Found(which, some[0], edit, made, lost)
@@ -180,10 +185,6 @@ class Search:
                 plain = where != "data" and side.is_preparation(call)
                 tried = islice(fits(call), TRIED)
                 yield from (([node], edit) for edit in tried if edit.plain or not plain)
-
-    def _lost(self, one: Side, other: Side) -> int:
-        """Count the values without a partner."""
-        return len(one.lost(other)) + len(other.lost(one))
 
 
 def _places(side: Side, some: list[str], edit: Edit) -> Iterator[tuple[list[str], Edit]]:

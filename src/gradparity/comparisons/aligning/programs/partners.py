@@ -135,7 +135,11 @@ class Partners:
 
     def has(self, array: NDArray | Elements) -> bool:
         """Whether any value has the same elements."""
-        return next(self._each(array), None) is not None
+        return self.first(array) is not None
+
+    def first(self, array: NDArray | Elements) -> str | None:
+        """The name of the first value that has the same elements; None if there is none."""
+        return next(self._each(array), None)
 
     def reaches(self, size: int, array: NDArray | Elements) -> bool:
         """Whether a value of so many elements has the largest of an array, as a part of it may."""

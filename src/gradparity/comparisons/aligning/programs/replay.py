@@ -6,15 +6,19 @@ from collections.abc import Mapping
 
 from ....core.arithmetic.arrays import NDArray
 from .edits import Edit, computed, values_of
+from .effort import Effort
 from .values import Program
 
 __all__ = ["replayed"]
 
 
-def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] | None:
-    """Every value of a program in float64, with changes; None if a node has no value then.
+def replayed(
+    program: Program, edits: Mapping[str, Edit], effort: Effort
+) -> dict[str, NDArray] | None:
+    """Every value of a program in float64, with changes.
 
-    What does not depend on these nodes is as it was recorded.
+    What does not depend on these nodes is as it was recorded.  None if a node has no value then, or
+    if no more may be computed.
     """
     value: dict[str, NDArray] = dict(program.value)
     changed: set[str] = set()
@@ -22,8 +26,10 @@ def replayed(program: Program, edits: Mapping[str, Edit]) -> dict[str, NDArray] 
         edit = edits.get(call.place.node)
         if edit is None and not any(o.name in changed for o in call.inputs):
             continue
-        z = computed(edit or call.op, values_of(call, value), value)
-        if not z:
+        y = values_of(call, value)
+        z = computed(edit or call.op, y, value)
+        effort.spend(call.op, y, z)
+        if not z or effort.is_spent:
             return None
         for name, array in zip(call.names, z, strict=False):
             if name in value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,6 +13,7 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from .edits import Edit, changes_a_number, computed, values_of, wide
+from .effort import Effort
 from .partners import Known, Partners
 from .prepared import tells
 from .replay import replayed
@@ -33,16 +34,19 @@ class Side:
     edits : by node.
     value : name -> numbers, with these changes.
     near : how near two values are that are the same.
+    effort : what may still be computed.
     """
 
-    def __init__(self, program: Program, near: float, known: Known) -> None:
-        self.program, self.near, self.known = program, near, known
+    def __init__(self, program: Program, near: float, known: Known, effort: Effort) -> None:
+        self.program, self.near, self.known, self.effort = program, near, known, effort
         self.edits: dict[str, Edit] = {}
         self.value: Mapping[str, NDArray] = program.value
         self.nodes = {call.place.node: call for call in program.calls}
         self._partners: Partners | None = None
         self._made_from: Side | None = None
+        self._found: WeakKeyDictionary[Side, dict[str, str | None]] = WeakKeyDictionary()
         self._lost: WeakKeyDictionary[Side, dict[str, Call]] = WeakKeyDictionary()
+        self._healed: WeakKeyDictionary[Side, set[str]] = WeakKeyDictionary()
 
     def near_recorded(self, other: Side) -> float:
         """The tolerance for equal recorded numbers, such as gradients."""
@@ -53,9 +57,9 @@ class Side:
 
         None if something has no value then, or a loss is not a number any more.
         """
-        made = Side(self.program, self.near, self.known)
+        made = Side(self.program, self.near, self.known, self.effort)
         made.edits = {**self.edits, **{node: edit.each.get(node, edit) for node in nodes}}
-        value = replayed(self.program, made.edits)
+        value = replayed(self.program, made.edits, self.effort)
         if value is None or any(value[name].size != 1 for name in self.program.losses):
             return None
         made.value, made._made_from = value, self
@@ -116,23 +120,36 @@ class Side:
     def lost(self, other: Side) -> dict[str, Call]:
         """The values without a partner in the other program, with the calls that gave them."""
         if other not in self._lost:
-            self._lost[other] = {
-                name: call
-                for call in self.program.calls
-                for name in self.program.gives(call)
-                if self._is_lost(name, other)
-            }
+            makers = {n: call for call in self.program.calls for n in self.program.gives(call)}
+            found = {name: self._partner(name, other) for name in makers}
+            self._found[other] = found
+            self._lost[other] = {n: call for n, call in makers.items() if found[n] is None}
         return self._lost[other]
 
-    def _is_lost(self, name: str, other: Side) -> bool:
-        """Whether a value has no partner; one that a change left as it was is not looked for."""
-        before, z = self._made_from, self.value[name]
-        same = before is not None and before.value[name] is z and name not in self.program.losses
-        if before is not None and same and other in before._lost:
-            return name in before._lost[other]
-        if not self.ends_alike(name, z, other):
-            return True
-        return not (self._sums_pair(name, other) or other.partners.has(z))
+    def _partner(self, name: str, other: Side) -> str | None:
+        """The first partner of a value; what a change left as it was is not looked for again."""
+        z = self.value[name]
+        if name in self.program.losses:
+            if not self.ends_alike(name, z, other):
+                return None
+            return name if self._sums_pair(name, other) else other.partners.first(z)
+        before, earlier = self._made_from, other._made_from
+        if before is not None and other in before._found and before.value[name] is z:
+            return before._found[other][name]
+        if earlier is not None and earlier in self._found:
+            known = self._found[earlier][name]
+            if known is None:
+                return other._changed.first(z)
+            if known not in other.value or other.value[known] is earlier.value[known]:
+                return known
+        return other.partners.first(z)
+
+    @cached_property
+    def _changed(self) -> Partners:
+        """The values that the last change has changed."""
+        before = self._made_from.value if self._made_from else {}
+        changed = {n: a for n, a in self.value.items() if a is not before.get(n)}
+        return Partners(changed, self.near, self.known)
 
     def loss_pairs(
         self, call: Call, edit: Edit, other: Side, nodes: Sequence[str] | None = None
@@ -168,8 +185,12 @@ class Side:
         return abs(here - there) <= self.near * max(abs(here), abs(there))
 
     def without_partner(self, other: Side) -> list[str]:
-        """The nodes that give a value without a partner, in the order in which they ran."""
-        calls = (call for call in self.lost(other).values() if not self.is_layout(call))
+        """The nodes that give a value without a partner, in the order in which they ran.
+
+        But those of which all that is made has one.
+        """
+        lost, healed = self.lost(other), self.healed(other)
+        calls = (c for n, c in lost.items() if n not in healed and not self.is_layout(c))
         return list(dict.fromkeys(call.place.node for call in calls))
 
     def after(self, nodes: Sequence[str], other: Side) -> list[str]:
@@ -195,26 +216,31 @@ class Side:
             found.update(dict.fromkeys(near))
         return list(found)
 
+    def healed(self, other: Side) -> set[str]:
+        """The values of which all that is made has a partner in the end, or that end nowhere."""
+        if other not in self._healed:
+            lost, healed = self.lost(other), set[str]()
+            for call in reversed(self.program.calls):
+                for name in self.program.gives(call):
+                    users = self.program.users.get(name, ())
+                    after = [g for u in users for g in self.program.gives(self.nodes[u])]
+                    ends = not users and name not in self.program.losses
+                    if ends or (after and all(g not in lost or g in healed for g in after)):
+                        healed.add(name)
+            self._healed[other] = healed
+        return self._healed[other]
+
     def parted(self, other: Side) -> list[Call]:
         """The calls at which this program parts from the other one, the earliest first."""
-        lost = self.lost(other)
-        healed: dict[str, bool] = {}
-        for call in reversed(self.program.calls):
-            for name in self.program.gives(call):
-                users = self.program.users.get(name, ())
-                after = [g for u in users for g in self.program.gives(self.nodes[u])]
-                ends = not users and name not in self.program.losses
-                healed[name] = ends or (
-                    bool(after) and all(g not in lost or healed.get(g, False) for g in after)
-                )
+        lost, healed = self.lost(other), self.healed(other)
         found: dict[str, Call] = {}
         skipped = self._beyond_comparison(other)
         for name, call in lost.items():
             if name in skipped:
                 continue
             before = [o.name for o in call.inputs if o.name in lost and o.name not in skipped]
-            explained = any(not healed[b] and not self.is_layout(lost[b]) for b in before)
-            if not explained and not healed[name] and not self.is_layout(call):
+            explained = any(b not in healed and not self.is_layout(lost[b]) for b in before)
+            if not explained and name not in healed and not self.is_layout(call):
                 found.setdefault(call.place.node, call)
         return list(found.values())
 
@@ -240,8 +266,14 @@ class Side:
         return z[0] if z else None
 
     def results(self, edit: Edit, y: Sequence[NDArray]) -> tuple[NDArray, ...]:
-        """The results of a change; none where it has no first one for these numbers."""
+        """The results of a change; none where it has no first one for these numbers.
+
+        Nor where no more may be computed.
+        """
+        if self.effort.is_spent:
+            return ()
         z = computed(edit, y, self.value)
+        self.effort.spend(edit.op, y, z)
         return z if z and np.isfinite(z[0]).any() else ()
 
     def made_of(

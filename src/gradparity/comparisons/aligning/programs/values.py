@@ -19,6 +19,7 @@ from ....core.vocabulary.rearranging import Split
 from ...recording.recording import Recording
 from .edits import computed, values_of
 from .prepared import with_preparations
+from .roles import numbers_by_role
 from .unrolled import unrolled
 
 __all__ = ["HIDES", "Program", "are_near", "nearness"]
@@ -111,6 +112,11 @@ class Program:
             if isinstance(call.op, Movement | Split) and all(s in found for s in sources):
                 found.update(dict.fromkeys(call.names, "+".join(found[s] for s in sources)))
         return found
+
+    @cached_property
+    def roles(self) -> Mapping[str, tuple[float, ...]]:
+        """The numbers that it was written with, by role."""
+        return numbers_by_role(self.calls, self.layouts)
 
     @property
     def near(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import is_dataclass
 from math import isfinite, pi, sqrt
 from typing import Any
@@ -11,11 +11,11 @@ from ....core.formulas.attention import Attention
 from ....core.formulas.layers import Add, Affine, Multiply
 from ....core.formulas.maxima import Maximum
 from ....core.formulas.op import Op
+from ....core.network.calls import Call
 from ....core.network.composed import Composed
 from ....core.vocabulary.contractions import Einsum, MatMul
 from ....core.vocabulary.pairs import Divide, Minimum, Subtract
 from ...explain.variants import arguments_of
-from ..programs.values import Program
 
 __all__ = ["SCALE", "is_written", "numbers_by_role", "role"]
 
@@ -51,14 +51,19 @@ def role(op: Any, which: str | int) -> str:
     return known or f"{type(op).__name__}.{which}"
 
 
-def numbers_by_role(program: Program) -> dict[str, tuple[float, ...]]:
-    """The numbers of a program by role; a change of sign is not one."""
+def numbers_by_role(calls: Sequence[Call], layouts: Container[str]) -> dict[str, tuple[float, ...]]:
+    """The numbers of the calls of a program by role; a change of sign is not one.
+
+    Parameters
+    ----------
+    layouts : the names of parameters, in whatever layout.
+    """
     found: dict[str, dict[float, None]] = {}
-    for call in program.calls:
+    for call in calls:
         for i, o in enumerate(call.inputs):
             named = role(call.op, i)
             # an initial state may be a value, such as zeros that were made in a shape
-            start = named == PRODUCT and o.array.size > 1 and o.source not in program.layouts
+            start = named == PRODUCT and o.array.size > 1 and o.source not in layouts
             if (start or not o.source) and o.array.size and o.array.dtype.kind == "f":
                 first = float(o.array.flat[0])
                 if isfinite(first) and (o.array == first).all():
