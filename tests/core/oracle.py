@@ -38,6 +38,7 @@ TINY = F32.tiny
 #: The floats in the formulas that stand for irrational (or multiplied) numbers.
 CONSTANTS = {
     math.pi: MP.pi,
+    math.log(math.pi): MP.log(MP.pi),
     -math.pi * math.pi / 3: -(MP.pi**2) / 3,
     math.sqrt(math.pi) / 2: MP.sqrt(MP.pi) / 2,
     math.sqrt(0.5): MP.sqrt(MP.mpf(1) / 2),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import mpmath
 import numpy as np
 
 from gradparity.core import (
@@ -149,6 +151,31 @@ def bell(M: Any, z: Any) -> Any:
 def erfc(M: Any, z: Any) -> Any:
     """Beyond 60 it is 0 or 2 to 700 digits."""
     return M.erfc(min(max(z, -60), 60))
+
+
+def log_of_gamma(M: Any, z: Any) -> Any:
+    return M.re(M.loggamma(z))
+
+
+def digamma(M: Any, z: Any) -> Any:
+    return M.psi(0, z)
+
+
+def trigamma(M: Any, z: Any) -> Any:
+    return M.psi(1, z)
+
+
+def not_a_pole(x: Any) -> Any:
+    """Points where Gamma has no pole; just below 0 the angle pi z underflows in part."""
+    return (x > 0) | (np.floor(x) != x) & (x > -60) & (x < -1e-30)
+
+
+def _lost(z: float, value: Callable[[Any, Any], Any], of_large: Callable[[float], float]) -> float:
+    """Units roundoff below 0, where a value of 1 - z and one of the angle pi z cancel."""
+    if z > 0:
+        return 0.0
+    terms = 1 + of_large(2 - z) + abs(math.pi / math.tan(math.pi * z))
+    return float(64 * terms / abs(value(mpmath.mp, mpmath.mpf(z))))
 
 
 def hard(M: Any, z: Any) -> Any:
@@ -332,17 +359,21 @@ FORMULAS = [
     # Near its roots its bound is in units of one.
     Formula(
         Lgamma(),
-        lambda M, z: M.loggamma(z),
-        lambda M, z: M.psi(0, z),
-        tail=lambda z: 64 / min(1, abs(z - 1), abs(z - 2), abs(z - PSI_ROOT)),
-        points=lambda x: x[(x > 0) & (x != 1) & (x != 2)],
+        log_of_gamma,
+        digamma,
+        tail=lambda z: max(
+            64 / min(1, abs(z - 1), abs(z - 2), abs(z - PSI_ROOT)),
+            _lost(z, log_of_gamma, math.lgamma),
+            _lost(z, digamma, math.log),
+        ),
+        points=lambda x: x[(x != 1) & (x != 2) & not_a_pole(x)],
     ),
     Formula(
         Digamma(),
-        lambda M, z: M.psi(0, z),
-        lambda M, z: M.psi(1, z),
-        tail=lambda z: 32 / min(1, abs(z - PSI_ROOT)),
-        points=lambda x: x[x > 0],
+        digamma,
+        trigamma,
+        tail=lambda z: max(32 / min(1, abs(z - PSI_ROOT)), _lost(z, digamma, math.log)),
+        points=lambda x: x[not_a_pole(x)],
     ),
     Formula(
         Erfinv(),

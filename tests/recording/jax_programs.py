@@ -65,7 +65,7 @@ M, V = n(3, 4), n(4)
 for name in ("exp", "exp2", "expm1", "tanh", "logistic", "sin", "cos", "tan", "atan", "sinh",
              "cosh", "asinh", "erf", "erfc", "square", "neg", "abs"):  # fmt: skip
     p(name, getattr(lax, name), M)
-for name in ("log", "log1p", "lgamma", "sqrt", "rsqrt", "cbrt"):
+for name in ("log", "log1p", "lgamma", "digamma", "sqrt", "rsqrt", "cbrt"):
     p(name, getattr(lax, name), pos(3, 4))
 for name in ("asin", "acos", "atanh", "erf_inv"):
     p(name, getattr(lax, name), unit(3, 4))

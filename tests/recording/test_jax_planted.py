@@ -56,6 +56,7 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "erfc": lax.erfc,
     "erf_inv": lax.erf_inv,
     "lgamma": lax.lgamma,
+    "digamma": lax.digamma,
     "sqrt": lax.sqrt,
     "rsqrt": lax.rsqrt,
     "square": lax.square,

@@ -64,8 +64,8 @@ def test_the_nan_of_jax_at_0_to_the_power_0_is_accused() -> None:
 
 def test_a_formula_without_a_value_is_undecided_where_a_gradient_is_nan() -> None:
     def f(x: Any) -> Any:
-        z = lax.lgamma(x)  # the formula is that of positive numbers
+        z = lax.lgamma(x)  # the formula has no slope at 0
         return jnp.sum(z + 0 * jnp.sqrt(z - z))
 
-    report = gp.check(gp.record(f, jnp.array([-0.5, 0.5])))
+    report = gp.check(gp.record(f, jnp.array([0.0, 0.5])))
     assert not any(f.parity is False for _, f in report.findings())

@@ -78,42 +78,80 @@ def _sinc(z: Array) -> Array:
 
 @dataclass(frozen=True)
 class Lgamma(Activation):
-    """y = log Gamma(z) for z > 0; f'(z) = digamma(z).
+    """y = log |Gamma(z)|; f'(z) = digamma(z), which has no value at 0, -1, -2, ...
 
-    >>> Lgamma().f(np.array([3.0], np.float32))
-    array([0.6931472], dtype=float32)
+    For z <= 0: y = log pi - log |sin(pi z)| - log Gamma(1 - z).
+
+    >>> Lgamma().f(np.array([3.0, -0.5], np.float32))
+    array([0.6931472, 1.2655121], dtype=float32)
     """
 
     def f(self, z: Array) -> Array:
-        best = lgamma(z)
+        low, x = _reflected(z)
+        best = lgamma(x)
+
+        def whole(g: Array) -> Array:
+            y = math.log(math.pi) - np.log(abs(_turned(np.sin, _below(z)))) - g
+            return np.where(low, np.where(_is_pole(z), np.inf, y), g)
 
         def form() -> Array:
-            t = z + 6.5
-            head = (z - 0.5) * np.log(t) - t
-            return head + (best - head)
+            t = x + 6.5
+            head = (x - 0.5) * np.log(t) - t
+            return whole(head + (best - head))
 
         # Lanczos's sum, as XLA has it, cancels where Gamma(z) is near 1.
-        return usual(best, {"(z - 1/2) log(z + 13/2) - (z + 13/2) + log A(z)": form})
+        forms = {"(z - 1/2) log(z + 13/2) - (z + 13/2) + log A(z)": form}
+        return usual(whole(best), forms)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        return dy * digamma(z)
+        return dy * _whole_digamma(z)
 
 
 @dataclass(frozen=True)
 class Digamma(Activation):
-    """y = d/dz log Gamma(z) for z > 0; f'(z) = trigamma(z) = sum_{k >= 0} 1 / (z + k)^2.
+    """y = d/dz log |Gamma(z)|; f'(z) = trigamma(z) = sum_{k >= 0} 1 / (z + k)^2.
+
+    For z <= 0: y = digamma(1 - z) - pi / tan(pi z) and f'(z) = pi^2 / sin(pi z)^2 -
+    trigamma(1 - z); at 0, -1, -2, ... neither has a value.
 
     >>> Digamma().f(np.array([1.0, 2.0], np.float32))
     array([-0.5772157 ,  0.42278433], dtype=float32)
     """
 
     def f(self, z: Array) -> Array:
-        return digamma(z)
+        return _whole_digamma(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
+        low, x = _reflected(z)
+        far = trigamma(x)
+        ratio = math.pi / _turned(np.sin, _below(z))
+        best = np.where(low, np.where(_is_pole(z), np.nan, ratio * ratio - far), far)
         # So PyTorch has it, in float64 too, where it keeps half of the digits.
         forms = {"six steps up and three terms of the series": lambda: _short_trigamma(z)}
-        return dy * usual(trigamma(z), forms)
+        return dy * usual(best, forms)
+
+
+def _reflected(z: Array) -> tuple[Array, Array]:
+    """Whether z <= 0, and 1 - z there, z elsewhere."""
+    low = z <= 0
+    return low, np.where(low, 1 - z, z)
+
+
+def _below(z: Array) -> Array:
+    """Z where it is below 0 and not whole, -1/2 elsewhere."""
+    return np.where((z <= 0) & ~_is_pole(z), z, like(np.array(-0.5), z))
+
+
+def _is_pole(z: Array) -> Array:
+    """Whether z is 0, -1, -2, ..., where Gamma has a pole."""
+    return (z <= 0) & (np.floor(z) == z)
+
+
+def _whole_digamma(z: Array) -> Array:
+    low, x = _reflected(z)
+    far, half = digamma(x), _below(z)
+    y = far - math.pi * _turned(np.cos, half) / _turned(np.sin, half)
+    return np.where(low, np.where(_is_pole(z), np.nan, y), far)
 
 
 def _short_trigamma(z: Array) -> Array:

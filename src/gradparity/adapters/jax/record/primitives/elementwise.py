@@ -25,6 +25,7 @@ for _name, _op in {
     "asinh": functions.Arcsinh, "acosh": functions.Arccosh, "atanh": functions.Arctanh,
     "cbrt": functions.CubeRoot,
     "erf": ops.Erf, "erfc": ops.Erfc, "erf_inv": ops.Erfinv, "lgamma": ops.Lgamma,
+    "digamma": ops.Digamma,
     "sqrt": ops.Sqrt, "rsqrt": ops.Rsqrt, "square": ops.Square, "abs": ops.Abs,
     "bessel_i0e": ops.I0e, "bessel_i1e": ops.I1e, "stop_gradient": Stopped,
     "copy": ops.Identity,

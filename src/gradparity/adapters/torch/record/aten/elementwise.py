@@ -44,25 +44,13 @@ for _name, _op in {
     "sigmoid": ops.Sigmoid, "silu": ops.SiLU, "mish": ops.Mish, "relu": ops.ReLU,
     "hardsigmoid": ops.Hardsigmoid, "hardswish": ops.Hardswish,
     "log_sigmoid_forward": ops.LogSigmoid, "erf": ops.Erf, "erfc": ops.Erfc,
-    "erfinv": ops.Erfinv, "special_i0e": ops.I0e, "special_i1e": ops.I1e,
+    "erfinv": ops.Erfinv, "lgamma": ops.Lgamma, "digamma": ops.Digamma,
+    "special_i0e": ops.I0e, "special_i1e": ops.I1e,
     "special_log_ndtr": ops.LogNdtr, "tan": Tan, "sinh": Sinh, "cosh": Cosh, "asin": Arcsin,
     "acos": Arccos, "asinh": Arcsinh, "acosh": Arccosh, "atanh": Arctanh, "exp2": Exp2,
 }.items():  # fmt: skip
     _unary(_name, lambda a, op=_op: op())  # type: ignore[misc]
 
-
-def _of_positive(name: str, op: Op) -> None:
-    """An op whose formula holds for positive numbers alone."""
-
-    @rule(name)
-    def _(a: Arguments) -> Mapped:
-        if not (numbers(a.self) > 0).all():
-            raise UnmappedError(f"{name} of numbers that are not positive")
-        return Mapped(op)
-
-
-_of_positive("lgamma", ops.Lgamma())
-_of_positive("digamma", ops.Digamma())
 
 for _name in ("sign", "floor", "ceil"):
     _unary(_name, lambda a, to=_name: ops.Step(to))  # type: ignore[misc]
