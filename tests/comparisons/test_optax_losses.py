@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from gradparity.core.network.composed import Composed
 jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 jnp = jax.numpy
+FOLDER = Path(gp.__file__).parent / "adapters" / "jax"
 
 
 @pytest.fixture(autouse=True)
@@ -144,19 +146,90 @@ def test_a_hinge_of_classes(margin: float, loss: Callable[..., Any]) -> None:
 
 
 RELEVANCE = RNG.integers(0, 4, (6, 4)).astype(float)
+#: Two pictures of 3 x 4 pixels and 2 classes, as six rows of four.
+PICTURES = np.eye(2)[RNG.integers(0, 2, (2, 3, 2))]
+HALF = np.array([0.25, 0.75])
+
+
+def pixels(y: Any) -> Any:
+    return y.reshape(PICTURES.shape)
+
+
+def by_projection(scores: Any) -> Any:
+    """The largest p . scores - |p|^2 / 2 for p in the simplex."""
+    p = optax.projections.projection_simplex(scores)
+    return jnp.vdot(p, scores) - 0.5 * jnp.vdot(p, p)
+
+
 LOSSES: dict[str, Callable[[Any], Any]] = {
     **{name: loss for name, (loss, _, _) in DIVERGENCES.items()},
-    "sparsemax": lambda y: L.sparsemax_loss(y, SIGNS > 0),
-    "multiclass sparsemax": lambda y: L.multiclass_sparsemax_loss(y, LABELS),
-    "ranking": lambda y: L.ranking_softmax_loss(y, RELEVANCE),
-    "triplet": lambda y: L.triplet_margin_loss(y, y[::-1] * 2, jnp.roll(y, 1)),
+    "sparsemax_loss": lambda y: L.sparsemax_loss(y, SIGNS > 0),
+    "multiclass_sparsemax_loss": lambda y: L.multiclass_sparsemax_loss(y, LABELS),
+    "ranking_softmax_loss": lambda y: L.ranking_softmax_loss(y, RELEVANCE),
+    "triplet_margin_loss": lambda y: L.triplet_margin_loss(y, y[::-1] * 2, jnp.roll(y, 1)),
     "ntxent": lambda y: L.ntxent(y, jnp.array([0, 1, 0, 1, 2, 2])),
-    "hinge": lambda y: L.multiclass_hinge_loss(y, LABELS),
-    "perceptron": lambda y: L.multiclass_perceptron_loss(y, LABELS),
-}
+    "multiclass_hinge_loss": lambda y: L.multiclass_hinge_loss(y, LABELS),
+    "multiclass_perceptron_loss": lambda y: L.multiclass_perceptron_loss(y, LABELS),
+    "dice_loss": lambda y: L.dice_loss(pixels(y), PICTURES),
+    "dice_loss of Tversky": lambda y: L.dice_loss(
+        pixels(y), PICTURES, class_weights=HALF, alpha=0.3, beta=0.7, reduction="sum"
+    ),
+    "dice_loss without background": lambda y: L.dice_loss(
+        pixels(y), PICTURES, ignore_background=True
+    ),
+    "multiclass_generalized_dice_loss": lambda y: L.multiclass_generalized_dice_loss(
+        pixels(y), PICTURES
+    ),
+    "make_fenchel_young_loss of a logarithm": lambda y: (
+        L.make_fenchel_young_loss(jax.nn.logsumexp)(y, P)
+    ),
+    "make_fenchel_young_loss of a maximum": lambda y: L.make_fenchel_young_loss(jnp.max)(y, P),
+    "make_fenchel_young_loss of a projection": lambda y: (
+        L.make_fenchel_young_loss(by_projection)(y, P)
+    ),
+    "cosine_similarity": lambda y: L.cosine_similarity(y, P),
+    "convex_kl_divergence": lambda y: L.generalized_kl_divergence(y, P),
+    "smooth_labels": lambda y: L.smooth_labels(y, 0.1) ** 2,
+}  # fmt: skip
+
+#: What the adapter of JAX calls for an op of the vocabulary, which the suite compares.
+TWINS = {
+    "binary_dice_loss", "ctc_loss", "hinge_loss", "huber_loss", "kl_divergence",
+    "kl_divergence_with_log_targets", "log_cosh", "sigmoid_binary_cross_entropy",
+    "sigmoid_focal_loss", "softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels",
+}  # fmt: skip
 
 
+def test_no_loss_is_left_out() -> None:
+    """`ctc_loss` gives only a part of what `ctc_loss_with_forward_probs` does."""
+    public = {name for name in dir(L) if callable(getattr(L, name)) and name[0] != "_"}
+    known = {name.partition(" ")[0] for name in LOSSES} | TWINS
+    assert public - known == {"ctc_loss_with_forward_probs"}
+    called = "".join(path.read_text() for path in FOLDER.rglob("*.py"))
+    assert {name for name in TWINS if f".{name}(" not in called} == set()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", LOSSES)
-def test_in_a_recording_each_is_judged(name: str) -> None:
-    report = gp.check(gp.record(lambda y: LOSSES[name](y).sum(), jnp.asarray(Y)))
+def test_in_a_recording_each_is_judged_by_formulas(name: str, dtype: str) -> None:
+    with jax.enable_x64(dtype == "float64"):  # with it, optax's projection fails in float32
+        step = gp.record(lambda y: LOSSES[name](y).sum(), jnp.asarray(Y, dtype), strict=True)
+        report = gp.check(step)
     assert report.exit_code == 0, report.diagnosis()
+
+
+@jax.custom_jvp
+def wrong(scores: Any) -> Any:
+    return jax.nn.logsumexp(scores)
+
+
+@wrong.defjvp
+def _(scores: Any, tangents: Any) -> Any:
+    (s,), (ds,) = scores, tangents
+    return wrong(s), 1.01 * jnp.vdot(jax.nn.softmax(s), ds)
+
+
+def test_a_wrong_gradient_in_a_loss_of_fenchel_and_young_is_accused_at_its_function() -> None:
+    loss = L.make_fenchel_young_loss(wrong)
+    report = gp.check(gp.record(lambda y: loss(y, P).sum(), jnp.asarray(Y)))
+    assert {f.node for _, f in report.findings() if f.parity is False} == {"wrong_1"}
