@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -173,12 +174,18 @@ class _Alignment:
             if sure is None and self._is_weak(best):
                 sure = len(self.found), self.sides
             which, node, edit, made, _ = best
-            at = node if which == 0 else (parted[0] or [""])[0]
+            at = node if which == 0 else self._explained(made, parted[0])
             self.found.append((which, node, edit, at))
             self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
         if sure is not None and any(parted_of(self.sides)):
             del self.found[sure[0] :]
             self.sides = sure[1]
+
+    def _explained(self, made: Side, parted: list[str]) -> str:
+        """Where this program parts from the other one, and pairs with a changed one."""
+        one = self.sides[0]
+        before, left = ([c.place.node for c in one.lost(x).values()] for x in (self.sides[1], made))
+        return next((n for n in [*parted, *before] if n not in left), (parted or [""])[0])
 
     def _is_weak(self, best: Found) -> bool:
         """Whether a change that may fit by chance leaves nearly all values without a partner."""
@@ -190,7 +197,7 @@ class _Alignment:
         notes: dict[str, str] = {}
         told = [(each.node, str(each)) for each in self.inputs]
         told += [(at, self._said(which, node, edit)) for which, node, edit, at in self.found]
-        for at, said in told:
+        for at, said in _once(told):
             notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
         if self.shares:
             notes = dict([self.shares])
@@ -331,6 +338,18 @@ class _Alignment:
             size = other.program.recording.leaves[name].got.size
             found = _finding(Quantity.grad(name), place, "", size, final=True)
             yield replace(found, verdict=Verdict.MISMATCH, note=f"of the other program: {note}")
+
+
+def _once(told: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """What is told of each node; the same of several but for their numbers is told of the first."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for at, said in told:
+        alike.setdefault(re.sub(r"\d+", "#", said), []).append((at, said))
+    for (at, said), *others in alike.values():
+        if others:
+            said += f", and so at {others[0][0]!r}"
+            said += f" and {len(others) - 1} more" if others[1:] else ""
+        yield at, said
 
 
 def _finding(q: Quantity, place: Place, op: str, size: int, final: bool = False) -> Finding:

@@ -71,7 +71,9 @@ class Remade:
         sizes = np.abs(o.array)
         if key in self._terms:
             terms = [np.abs(numbers(x[step] if equation.lengths else x)) for x in self._terms[key]]
-            added = sum(terms[1:], terms[0])
+            with np.errstate(over="ignore"):
+                added = sum(terms[1:], terms[0])
             sizes = added if added.shape == sizes.shape else sizes
-        found: NDArray = times * np.where(np.isfinite(sizes), sizes, 0.0)
-        return found
+        with np.errstate(over="ignore"):  # the lowest number, as of a mask
+            found: NDArray = times * sizes
+        return np.where(np.isfinite(found), found, 0.0)

@@ -69,7 +69,7 @@ def _single_and_several(
     """Yield a constant array in the place of a number that has its role, or the reverse."""
     if own.dtype.kind not in NUMBERS or not isinstance(call.op, BROADCASTS):
         return
-    named, shape = f"its constant {i + 1}", np.shape(call.z[0]) if call.z else ()
+    named, shape = f"its constant {i + 1}", () if call.z[0] is None else call.z[0].shape
     if not (own == own.flat[0]).all():
         for number in roles.get(role(call.op, i), ()):
             said = f"{named} is {_range(own)} {{here}} and {number:.6g} everywhere {{there}}"

@@ -1,4 +1,7 @@
-"""Another number at one node, at all nodes that have the same one: such as eps of all norms."""
+"""Another number at one node, at all nodes that have the same one: such as eps of all norms.
+
+Or the number left out, such as the 1 that is added to the forget gate in each step.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import fields, is_dataclass, replace
 import numpy as np
 
 from ....core.network.calls import Call
-from ..programs.edits import Edit, changes_a_number
+from ..programs.edits import Edit, at_others, changes_a_number
 from ..programs.side import Side
 
 __all__ = ["everywhere"]
@@ -16,7 +19,7 @@ __all__ = ["everywhere"]
 def everywhere(side: Side, node: str, edit: Edit) -> Edit | None:
     """A change of a number at every node that has it in the same role; None if there is one."""
     first = side.nodes[node]
-    if not changes_a_number(edit, first.op):
+    if not (changes_a_number(edit, first.op) or _leaves_out(edit, first)):
         return None
     alike = {
         name: made
@@ -27,12 +30,27 @@ def everywhere(side: Side, node: str, edit: Edit) -> Edit | None:
     others = len(alike) - 1
     if others < 1:
         return None
-    nodes = f"{others} other node{'s' * (others > 1)}"
-    return replace(edit, said=f"{edit.said}, and so at {nodes}", each=alike)
+    return replace(edit, said=at_others(edit.said, others), each=alike)
+
+
+def _leaves_out(edit: Edit, call: Call) -> bool:
+    """Whether a change leaves out all inputs of a call but one, and these are numbers."""
+    rest = [o for i, o in enumerate(call.inputs) if i != edit.keeps]
+    return edit.keeps is not None and bool(rest) and all(
+        not o.name and o.array.size and bool((o.array == o.array.flat[0]).all()) for o in rest
+    )  # fmt: skip
 
 
 def _alike(call: Call, first: Call, edit: Edit) -> Edit | None:
     """The same change of another call; None if that has another number there."""
+    if edit.keeps is not None:
+        same = call.op == first.op and _leaves_out(edit, call)
+        own = (
+            [[o.array.flat[0] for o in c.inputs if not o.name] for c in (call, first)]
+            if same
+            else []
+        )
+        return edit if own and own[0] == own[1] else None
     if edit.inputs:
         for i in edit.inputs:
             o, own = call.inputs[i], first.inputs[i].array

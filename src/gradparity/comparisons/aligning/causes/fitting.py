@@ -14,6 +14,7 @@ from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ..programs.edits import Edit, general, values_of
 from ..programs.partners import sorted_elements
+from ..programs.repeats import on_its_line
 from ..programs.roles import is_written
 from ..programs.side import Side
 from ..programs.values import are_near
@@ -28,6 +29,8 @@ __all__ = ["Fitting"]
 FACTORS = 40
 #: The most elements of a value whose other sign is tried on the loss.
 FEW_FOR_SIGN = 200_000
+#: What is smaller than this in relation to a value is nothing of it.
+TINY = 1e-3
 #: How many nodes before one without a partner are looked at.
 EARLIER = 6
 
@@ -50,7 +53,7 @@ class Fitting:
         with np.errstate(all="ignore"):
             for edit in self._changes(call):
                 z = side.first(edit, y)
-                if z is None:
+                if z is None or self._vanishes(edit, call, z):
                     continue
                 # a layer's product may be split in steps before anything of it has a partner
                 through = 1 if edit.everywhere else 0
@@ -65,11 +68,19 @@ class Fitting:
                 if z is not None and side.pairs(name, z, other):
                     yield edit
 
+    def _vanishes(self, edit: Edit, call: Call, z: NDArray) -> bool:
+        """Whether a change that may fit by chance makes nothing of a value, as without it."""
+        own = self.side.value.get(call.names[0])
+        if edit.plain or own is None:
+            return False
+        largest, before = (np.abs(a[np.isfinite(a)]).max(initial=0.0) for a in (z, own))
+        return bool(largest < TINY * before)
+
     def _loss_pairs(self, call: Call, edit: Edit) -> bool:
         """Whether the losses pair with a change of a node, or of all that repeat it."""
         if self.side.loss_pairs(call, edit, self.other):
             return True
-        nodes = self.side.repeated(call.place.node) if general(edit) else []
+        nodes = on_its_line(self.side, call.place.node) if general(edit) else []
         return len(nodes) > 1 and self.side.loss_pairs(call, edit, self.other, nodes)
 
     def two(self, call: Call) -> Iterator[Edit]:
@@ -96,11 +107,10 @@ class Fitting:
         What has a partner may still lie in another order than that one.
         """
         side = self.side
-        makers = {name: c for c in side.program.calls for name in c.names}
         near, seen = [call], {call.place.node}
         earlier: list[Call] = []
         while near and sum(not side.is_preparation(c) for c in earlier) < EARLIER:
-            made = (makers[o.name] for c in near for o in c.inputs if o.name in makers)
+            made = (side.makers[o.name] for c in near for o in c.inputs if o.name in side.makers)
             near = [c for c in dict.fromkeys(made) if c.place.node not in seen]
             seen |= {c.place.node for c in near}
             earlier += [c for c in near if not side.is_layout(c)]

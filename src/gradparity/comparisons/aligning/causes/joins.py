@@ -16,6 +16,7 @@ from ....core.vocabulary.pairs import Divide
 from ....core.vocabulary.pointwise import Scale
 from ....core.vocabulary.rearranging import Stack
 from ..programs.edits import Edit, values_of
+from ..programs.repeats import on_its_line
 from ..programs.side import Side
 
 __all__ = ["other_joins", "other_parts"]
@@ -114,7 +115,7 @@ def other_joins(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str]
                 names = [o.source or f"constant {i + 1}" for i, o in enumerate(join.inputs)]
                 own, there = ", ".join(names), ", ".join(names[i] for i in order)
                 said = f"its inputs are in the order {own} {{here}} and {there} {{there}}"
-                yield side.repeated(node), Edit(said, op)
+                yield on_its_line(side, node), Edit(said, op)
 
 
 def _moved_before(side: Side, call: Call) -> list[Call]:

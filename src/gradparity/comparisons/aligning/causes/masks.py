@@ -16,7 +16,8 @@ from ....core.network.calls import Call
 from ....core.vocabulary.indexing import MaskedFill
 from ....core.vocabulary.pairs import Where
 from ..programs.edits import Edit
-from ..programs.values import HIDES, Program
+from ..programs.partners import HIDES
+from ..programs.values import Program
 
 __all__ = ["other_masks"]
 

@@ -12,6 +12,7 @@ from ....core.formulas.op import Movement, Op
 from ....core.network.calls import Call
 from ....core.vocabulary.rearranging import Split
 from ..programs.edits import Edit, values_of
+from ..programs.repeats import on_its_line
 from ..programs.side import Side
 from .arrangements import arrangements
 from .products import earlier_products
@@ -65,7 +66,7 @@ class Orders:
                 }
                 made = self.side.made_of(value, between, call)
                 if made is not None and other.partners.of(made):
-                    nodes = [r for c in some for r in self.side.repeated(c.place.node)]
+                    nodes = [r for c in some for r in on_its_line(self.side, c.place.node)]
                     yield nodes, Edit(said, some[0].op, order=order)
 
     def _unsure(self, gates: list[Call], between: list[Call], other: Side) -> list[Call]:
@@ -113,7 +114,7 @@ class Orders:
         behind = dict.fromkeys(u for n in between[-1].names for u in self._behind(n, BEHIND))
         for c in [*between, *(self.side.nodes[u] for u in behind)]:
             node = c.place.node
-            alike = [self.side.nodes[n] for n in self.side.repeated(node)]
+            alike = [self.side.nodes[n] for n in on_its_line(self.side, node)]
             for edit in (
                 [] if node in self.side.edits else earlier_products(c, alike, self.side.program)
             ):

@@ -10,7 +10,8 @@ import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
-from ..programs.values import HIDES, NEAR, are_near
+from ..programs.partners import HIDES
+from ..programs.values import NEAR, are_near
 from .positions import bases
 
 __all__ = ["relation"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple
 
-from ..programs.edits import Edit, general
+from ..programs.edits import Edit, at_others, general
+from ..programs.repeats import repeats
 from ..programs.side import Side
 from .activations import other_activations
 from .everywhere import everywhere
@@ -137,6 +139,9 @@ class Search:
                     lost = lost_in(made, other) + constant if rest else -1
                     if rest and not edit.plain:
                         lost += side.copies(made, other)
+                    if edit.plain and rest and made.gives_back(some[0], edit):
+                        edit = replace(edit, plain=False)
+                        lost += side.copies(made, other)
                     found = Found(which, some[0], edit, made, lost)
                     if rest and lost < least and not side.heals(made, other, nodes_with_it):
                         if edit.plain and lost < (self.weak.lost if self.weak else least):
@@ -191,7 +196,8 @@ def _places(side: Side, some: list[str], edit: Edit) -> Iterator[tuple[list[str]
     """(nodes, change): the nodes given, all that repeat one, and all with the same number."""
     each = [some]
     if len(some) == 1 and general(edit):
-        each += [side.repeated(some[0], alike=True), side.repeated(some[0])]
-    yield from ((nodes, edit) for i, nodes in enumerate(each) if nodes not in each[:i])
+        each += repeats(side, some[0])
+    for nodes in (nodes for i, nodes in enumerate(each) if nodes not in each[:i]):
+        yield nodes, replace(edit, said=at_others(edit.said, len(nodes) - len(some)))
     if len(some) == 1 and (same := everywhere(side, some[0], edit)) is not None:
         yield [*same.each], same

@@ -11,7 +11,7 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Op
 from ....core.network.calls import Call, Operand
 
-__all__ = ["Edit", "changes_a_number", "computed", "general", "values_of", "wide"]
+__all__ = ["Edit", "at_others", "changes_a_number", "computed", "general", "values_of", "wide"]
 
 #: Errors that a formula raises for inputs that it has no value for, or where there is none.
 FAILED = (ValueError, TypeError, IndexError, ZeroDivisionError, KeyError, NotImplementedError)
@@ -72,6 +72,11 @@ class Edit:
 def general(edit: Edit) -> bool:
     """Whether a change means the same at another node with the same op."""
     return edit.everywhere or not edit.inputs
+
+
+def at_others(said: str, others: int) -> str:
+    """What is said of a node, and that it is so at others."""
+    return f"{said}, and so at {others} other node{'s' * (others > 1)}" if others else said
 
 
 def changes_a_number(edit: Edit, op: Op) -> bool:

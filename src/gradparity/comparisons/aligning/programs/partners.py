@@ -14,7 +14,12 @@ import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
 
-__all__ = ["Elements", "Known", "Partners", "sorted_elements"]
+__all__ = ["HIDES", "Elements", "Known", "Partners", "sorted_elements"]
+
+#: Where a mask has at most this, nothing is left of what it is added to.
+HIDES = -1e4
+#: How near the hidden elements are to each other, and how much larger than all others.
+ALIKE, FAR = 1e-2, 1e2
 
 #: How far rounding moves a sum of many elements, relative to the sum of the largest.
 ROUNDING = 1e-11
@@ -39,8 +44,8 @@ class Elements:
         self.size: int = sum(part.size for part in parts)
 
     def flat(self) -> NDArray:
-        """The elements as they lie, in float64."""
-        each = [p.flat() if isinstance(p, Elements) else np.ravel(p) for p in self.parts]
+        """The elements as they lie, in float64; those that a mask hides are -inf."""
+        each = [p.flat() if isinstance(p, Elements) else _shown(np.ravel(p)) for p in self.parts]
         found: NDArray = np.asarray(each[0] if len(each) == 1 else np.concatenate(each), np.float64)
         return found
 
@@ -75,6 +80,17 @@ class Elements:
         if _within(self.flat(), other.flat(), within):
             return True
         return _within(self.ordered, other.ordered, within)
+
+
+def _shown(a: NDArray) -> NDArray:
+    """An array with -inf in the place of what a mask hides, which programs do with any number."""
+    if a.dtype.kind != "f" or not a.size or not a.min() <= HIDES:
+        return a
+    hidden = (a <= HIDES) & np.isfinite(a)
+    low, high = a[hidden].min(initial=0.0), a[hidden].max(initial=-np.inf)
+    others = np.abs(a[~hidden & np.isfinite(a)])
+    is_mask = others.size and high - low <= -ALIKE * low and others.max() <= -high / FAR
+    return np.where(hidden, -np.inf, a) if is_mask else a
 
 
 def _joined(each: NDArray) -> NDArray:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,7 +16,7 @@ from .effort import Effort
 from .partners import Known, Partners
 from .prepared import tells
 from .replay import replayed
-from .values import Program
+from .values import Program, are_near
 
 __all__ = ["Side"]
 
@@ -42,6 +41,7 @@ class Side:
         self.edits: dict[str, Edit] = {}
         self.value: Mapping[str, NDArray] = program.value
         self.nodes = {call.place.node: call for call in program.calls}
+        self.makers = {name: call for call in program.calls for name in call.names}
         self._partners: Partners | None = None
         self._made_from: Side | None = None
         self._found: WeakKeyDictionary[Side, dict[str, str | None]] = WeakKeyDictionary()
@@ -74,6 +74,15 @@ class Side:
         constant = [n for n in new if _is_constant(made.value[n])]
         return -1 if constant and len(constant) == len(new) else len(constant)
 
+    def gives_back(self, node: str, edit: Edit) -> bool:
+        """Whether a changed node gives one of its own inputs, as if it were left out."""
+        call = self.nodes[node]
+        z = self.value.get(call.names[0])
+        if z is None or isinstance(edit.op, Movement) or isinstance(call.op, Movement):
+            return False
+        taken = (a for a in values_of(call, self.value) if a.dtype.kind == "f")
+        return any(are_near(a, z, self.near) for a in taken)
+
     def copies(self, made: Side, other: Side) -> int:
         """Count the values that pair only because a change makes them equal to others.
 
@@ -81,27 +90,6 @@ class Side:
         """
         new = self.lost(other).keys() - made.lost(other).keys()
         return sum(self.partners.has(made.value[name]) for name in new)
-
-    def repeated(self, node: str, alike: bool = False) -> list[str]:
-        """The nodes that a line of the user's code made with the same op, such as in a loop.
-
-        Only those with the same parameters if `alike`, such as of one of several layers.
-        """
-        place, op = self.nodes[node].place, self.nodes[node].op
-        if not place.source or node in self.edits:
-            return [node]
-        return [
-            name
-            for name, call in self.nodes.items()
-            if call.place.source == place.source and call.place.module == place.module
-            if type(call.op) is type(op) and call.op == op and name not in self.edits
-            if _base(name) == _base(node)
-            if not alike or self._parameters(name) == self._parameters(node)
-        ]
-
-    def _parameters(self, node: str) -> list[str]:
-        sources = [o.source for o in self.nodes[node].inputs]
-        return [s for s in sources if s in self.program.layouts]
 
     @property
     def partners(self) -> Partners:
@@ -206,7 +194,7 @@ class Side:
 
     def preparations_of(self, nodes: Sequence[str], other: Side) -> list[str]:
         """The preparations without a partner that nodes take, and what these take, but nodes."""
-        lost, makers = self.lost(other), {n: c for c in self.program.calls for n in c.names}
+        lost, makers = self.lost(other), self.makers
         found: dict[str, None] = {}
         near = list(nodes)
         while near:
@@ -356,12 +344,6 @@ class Side:
 def _size_of(call: Call) -> int:
     """The number of elements of the largest result of a call."""
     return max((z.size for z in call.z if z is not None), default=0)
-
-
-@lru_cache(maxsize=4096)
-def _base(node: str) -> str:
-    """The name of a node without its number and step."""
-    return re.sub(r"_\d+(\.step[\d_]+)?$", r"", node) if ".step" not in node else node.split(".")[0]
 
 
 def _is_constant(a: NDArray) -> bool:

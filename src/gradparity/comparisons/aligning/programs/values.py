@@ -18,18 +18,17 @@ from ....core.network.calls import Call
 from ....core.vocabulary.rearranging import Split
 from ...recording.recording import Recording
 from .edits import computed, values_of
+from .partners import HIDES
 from .prepared import with_preparations
 from .roles import numbers_by_role
 from .unrolled import unrolled
 
-__all__ = ["HIDES", "Program", "are_near", "nearness"]
+__all__ = ["Program", "are_near", "nearness"]
 
 #: Recorded values are the same if they differ by less than this, relative to the largest element.
 NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
 #: Values computed in float64 are, where a number as programs write it is rounded to a format.
 ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
-#: Where a mask has at most this, nothing is left of what it is added to.
-HIDES = -1e4
 #: The largest whole number up to which bfloat16 has all.
 WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
@@ -93,7 +92,11 @@ class Program:
             name
             for call in calls
             for name, dz in zip(call.names, call.dz, strict=False)
-            if name in value and value[name].size == 1 and name not in users and dz is not None
+            if dz is not None
+            and name in value
+            and value[name].size == 1
+            and name not in users
+            and np.any(dz)
         ]
         first = frozenset(call.place.node for call in recording.preparations)
         got = {name: total.got for name, total in recording.leaves.items()}

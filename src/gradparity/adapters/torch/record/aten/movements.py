@@ -75,7 +75,8 @@ def _(a: Arguments) -> Mapped:
 
 @rule("slice.Tensor")
 def _(a: Arguments) -> Mapped:
-    return Mapped(ops.Slice(a.start, a.end, a.step, a.dim))
+    stop = None if a.end is None or a.end >= a.self.shape[a.dim] else a.end
+    return Mapped(ops.Slice(a.start, stop, a.step, a.dim))
 
 
 @rule("split.Tensor", "split_with_sizes", "unsafe_split.Tensor", "unsafe_split_with_sizes")
