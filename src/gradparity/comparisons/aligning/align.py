@@ -12,12 +12,12 @@ from ..findings.finding import STRUCTURE, Finding, Verdict, as_written
 from ..recording.recording import Recording
 from ..report.records import ALIGNED, Run
 from ..report.report import Report
-from .answer import answer
+from .answer import answer, formats_in_words
 from .causes.search import Found, Search, lost_in, parted_of
 from .causes.shares import other_shares
 from .counterpart import counterpart
 from .gradients import Unpaired, cut_of, is_noise, parting_of_gradients, unpaired_gradients
-from .inputs import other_inputs, parse_inputs
+from .inputs import other_inputs, parse_inputs, rounded_in_words
 from .padding import untested_padding
 from .parameters.mapped import Mapped, parse_parameters
 from .parameters.mapping import ParameterMap
@@ -101,6 +101,8 @@ def align(
     about = answer(one, other, findings)
     untested = {**alignment.untested, **untested_padding(alignment.sides[1])}
     about += "".join(f"; {why}" for why in untested.values())
+    about += rounded_in_words(alignment.rounded)
+    about += formats_in_words(*programs, alignment.sides[0].near)
     about += SPENT if alignment.effort.is_spent else ""
     for recording, report in zip((one, other), reports, strict=True):
         about += f"; {recording.name!r} is not right by itself" if report.exit_code == 1 else ""
@@ -136,7 +138,7 @@ class _Alignment:
         self.mapped, self.are_right = mapped, are_right
         near = nearness(one, other)
         known = Known(one.value, one.leaves, other.value, other.leaves)
-        one, self.inputs = other_inputs(one, other, inputs, near, known)
+        one, self.inputs, self.rounded = other_inputs(one, other, inputs, near, known)
         self.effort = Effort()
         self.sides = self._as_sides(one, other, near, known)
         #: (which program, node, change, where `one` parts) of each difference.
@@ -151,7 +153,7 @@ class _Alignment:
 
     def findings(self) -> Iterator[Finding]:
         """One for every value, and for every gradient and state where all values pair."""
-        if not self.shares:
+        if not self.shares and all(each.fits for each in self.inputs):
             self._correct()
         left = parted_of(self.sides)
         yield from self._of_values(left)
@@ -201,6 +203,8 @@ class _Alignment:
             notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
         if self.shares:
             notes = dict([self.shares])
+        if not all(each.fits for each in self.inputs):
+            left = [], []  # nothing that is made of other data can be compared
         more = [n for n in left[0] if not one.is_preparation(one.nodes[n])]
         # What is done to data is told where nothing that is made of it is.
         for node in (more if more or notes else left[0]) if not self.shares else []:

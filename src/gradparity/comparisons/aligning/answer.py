@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log10
 
 from ..findings.finding import Finding, Verdict
 from ..recording.recording import Recording
+from .programs.values import Program
 
-__all__ = ["answer"]
+__all__ = ["answer", "formats_in_words"]
 
 
 def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str:
@@ -51,3 +53,12 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
         if recording.unjudged:
             said += f"; {recording.name!r}: {recording.coverage_in_words}"
     return said
+
+
+def formats_in_words(one: Program, other: Program, near: float) -> str:
+    """Say in which number formats two programs compute, if in different ones."""
+    here, there = (dict.fromkeys(call.precision for call in p.calls) for p in (one, other))
+    if {*here} == {*there}:
+        return ""
+    said = f"; the numbers are {' and '.join(here)} here and {' and '.join(there)} there, "
+    return f"{said}and compared in float64 to {max(round(-log10(near)), 1)} digits"

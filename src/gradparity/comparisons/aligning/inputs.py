@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import NamedTuple
@@ -10,12 +10,20 @@ from typing import NamedTuple
 from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
 from ...core.formulas.arguments import did_you_mean
+from ...core.network.calls import Operand
 from .causes.related import relation
 from .programs.edits import computed, values_of, wide
 from .programs.partners import Known, Partners
-from .programs.values import Program, are_near
+from .programs.values import Program, are_near, is_rounded
 
-__all__ = ["OtherInput", "inputs_of", "other_inputs", "parse_inputs"]
+__all__ = [
+    "Given",
+    "OtherInput",
+    "inputs_of",
+    "other_inputs",
+    "parse_inputs",
+    "rounded_in_words",
+]
 
 #: The most axes whose orders are tried where two inputs have other layouts.
 MOST_AXES = 5
@@ -29,16 +37,33 @@ class OtherInput(NamedTuple):
     node : the first that takes it.
     name, there : of the input in either program.
     how : the difference of the numbers; "{there}" stands for the other program.
+    fits : whether the program runs with the numbers of the other one.
     """
 
     node: str
     name: str
     there: str
     how: str
+    fits: bool = True
 
     def __str__(self) -> str:
         how = self.how.format(here="here", there="there")
         return f"its input {self.name!r} ({self.there!r} of the other program) {how}"
+
+
+class Given(NamedTuple):
+    """A program with the inputs of another one.
+
+    Attributes
+    ----------
+    program : it.
+    others : the inputs that hold other numbers there.
+    rounded : the names of those that are rounded to few bits in one of the two programs.
+    """
+
+    program: Program
+    others: tuple[OtherInput, ...]
+    rounded: tuple[str, ...]
 
 
 def inputs_of(program: Program) -> dict[str, NDArray]:
@@ -85,52 +110,93 @@ def _input(program: Program, name: str) -> NDArray:
 
 def other_inputs(
     one: Program, other: Program, pairs: Mapping[str, str], near: float, known: Known
-) -> tuple[Program, list[OtherInput]]:
+) -> Given:
     """The first program with the inputs of the other one, and which of them are not the same.
 
     Parameters
     ----------
     pairs : inputs of one -> those of the other that they are; for those that are not in it, what
-        has no equal in the other program is taken for the only such input of its size there.
+        has no equal in the other program is taken for the only such input of its size there, and
+        for the only such input at all if that has another length along one axis.
     """
     mine, theirs = inputs_of(one), inputs_of(other)
+    left = [_alone(a, b, near, known) for a, b in ((one, other), (other, one))]
+    new = _rounded(*left)
+    made = _with_inputs(one, mine, new) if new else None
+    one, rounded = (made, tuple(new)) if made is not None else (one, ())
+    left[0] = {n: a for n, a in left[0].items() if n not in rounded}
     found: list[OtherInput] = []
-    for name, there in {**_alone(one, other, near, known), **pairs}.items():
+    for name, there in {**_single(*left), **pairs}.items():
         a, b = wide(mine[name]), wide(theirs[there])
-        if any(are_near(a, c, near) for c in _layouts(b, a.shape)):
+        if name in rounded or any(are_near(a, c, near) for c in _layouts(b, a.shape)):
             continue
         for c in _layouts(b, a.shape):
-            made = _with_input(one, name, mine[name], c)
+            made = _with_inputs(one, mine, {name: c})
             if made is not None and (name in pairs or _agrees(made, one, other, near)):
                 related = relation(a, c)
                 how = f"is {related}" if related else "holds other numbers {there}"
                 found.append(OtherInput(_first_user(one, name, mine[name]), name, there, how))
                 one = made
                 break
-    return one, found
+    return Given(one, tuple(found) or _of_other_length(one, *left), rounded)
 
 
-def _alone(one: Program, other: Program, near: float, known: Known) -> dict[str, str]:
-    """The inputs of one program and of the other that are in none of the other's values."""
-    left = []
-    for a, b in ((one, other), (other, one)):
-        pool = Partners({**b.value, **inputs_of(b)}, near, known)
-        used = {o.source for call in a.calls for o in call.inputs}
-        bits = set(a.constants)
-        left.append({
-            name: array
-            for name, array in inputs_of(a).items()
-            if array.dtype.kind == "f" and array.size > 1
-            if name in used or array.tobytes() in bits
-            if not pool.has(array)
-        })  # fmt: skip
-    sizes = [[a.size for a in each.values()] for each in left]
+def _alone(a: Program, b: Program, near: float, known: Known) -> dict[str, NDArray]:
+    """The inputs of one program that are in none of the other's values."""
+    pool = Partners({**b.value, **inputs_of(b)}, near, known)
+    used = {o.source for call in a.calls for o in call.inputs}
+    bits = set(a.constants)
+    return {
+        name: array
+        for name, array in inputs_of(a).items()
+        if array.dtype.kind == "f" and array.size > 1
+        if name in used or array.tobytes() in bits
+        if not pool.has(array)
+    }
+
+
+def _single(mine: Mapping[str, NDArray], theirs: Mapping[str, NDArray]) -> dict[str, str]:
+    """The inputs of which each program has one of a size: name -> name."""
+    sizes = [[a.size for a in each.values()] for each in (mine, theirs)]
     return {
         name: there
-        for name, a in left[0].items()
-        for there, b in left[1].items()
+        for name, a in mine.items()
+        for there, b in theirs.items()
         if a.size == b.size and all(s.count(a.size) == 1 for s in sizes)
     }
+
+
+def _rounded(mine: Mapping[str, NDArray], theirs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The inputs that are another's of the other program but for rounding: as they are there."""
+    return {
+        name: c
+        for name, a in mine.items()
+        for b in theirs.values()
+        if a.size == b.size
+        for c in _layouts(wide(b), a.shape)
+        if is_rounded(a, c)
+    }
+
+
+def _of_other_length(
+    one: Program, mine: Mapping[str, NDArray], theirs: Mapping[str, NDArray]
+) -> tuple[OtherInput, ...]:
+    """The only inputs without an equal, if they differ in one length, as of another batch."""
+    if len(mine) != 1 or len(theirs) != 1:
+        return ()
+    (name, a), (there, b) = *mine.items(), *theirs.items()
+    if a.ndim != b.ndim or sum(n != m for n, m in zip(a.shape, b.shape, strict=True)) != 1:
+        return ()
+    how = f"has the shape {a.shape} {{here}} and {b.shape} {{there}}: record both with the same"
+    return (OtherInput(_first_user(one, name, a), name, there, f"{how} numbers", fits=False),)
+
+
+def rounded_in_words(names: Sequence[str]) -> str:
+    """What is said of inputs that are rounded to few bits in one of two programs."""
+    if not names:
+        return ""
+    more = f" and {len(names) - 1} more inputs are" if names[1:] else " is"
+    return f"; {names[0]!r}{more} rounded to few bits in one of them, and is not told apart by that"
 
 
 def _layouts(a: NDArray, shape: tuple[int, ...]) -> Iterator[NDArray]:
@@ -146,28 +212,39 @@ def _layouts(a: NDArray, shape: tuple[int, ...]) -> Iterator[NDArray]:
         yield a.reshape(shape)
 
 
-def _with_input(program: Program, name: str, own: NDArray, array: NDArray) -> Program | None:
-    """A program as it would be with other numbers in an input; None if it has no value then."""
+def _with_inputs(
+    program: Program, own: Mapping[str, NDArray], new: Mapping[str, NDArray]
+) -> Program | None:
+    """A program as it would be with other numbers in inputs; None if it has no value then.
+
+    Parameters
+    ----------
+    own : the numbers of its inputs, by name.
+    new : other ones, of as many numbers.
+    """
+
+    def given(o: Operand) -> Operand:
+        for name, array in new.items():
+            if _is(o.source, o.array, name, own[name]):
+                return replace(o, array=array.reshape(o.array.shape))
+        return o
+
     value, changed, calls = dict(program.value), set(), []
     for call in program.calls:
-        inputs = tuple(
-            replace(o, array=array.reshape(o.array.shape))
-            if _is(o.source, o.array, name, own)
-            else o
-            for o in call.inputs
-        )
-        new = replace(call, inputs=inputs)
-        calls.append(new)
-        if inputs == call.inputs and not any(o.name in changed for o in inputs):
+        inputs = tuple(map(given, call.inputs))
+        is_same = all(a is b for a, b in zip(inputs, call.inputs, strict=True))
+        made = call if is_same else replace(call, inputs=inputs)
+        calls.append(made)
+        if is_same and not any(o.name in changed for o in inputs):
             continue
-        z = computed(new.op, values_of(new, value), value)
+        z = computed(made.op, values_of(made, value), value)
         if not z:
             return None
-        for given, a in zip(new.names, z, strict=False):
-            if given in value:
-                value[given] = a
-                changed.add(given)
-    leaves = {n: array if n == name else a for n, a in program.leaves.items()}
+        for name, a in zip(call.names, z, strict=False):
+            if name in value:
+                value[name] = a
+                changed.add(name)
+    leaves = {n: new.get(n, a) for n, a in program.leaves.items()}
     return replace(program, calls=tuple(calls), value=value, leaves=leaves) if changed else None
 
 

@@ -23,12 +23,14 @@ from .prepared import with_preparations
 from .roles import numbers_by_role
 from .unrolled import unrolled
 
-__all__ = ["Program", "are_near", "nearness"]
+__all__ = ["Program", "are_near", "is_rounded", "nearness"]
 
 #: Recorded values are the same if they differ by less than this, relative to the largest element.
 NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
 #: Values computed in float64 are, where a number as programs write it is rounded to a format.
 ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
+#: How far bfloat16 rounds a number, relative to it, and the fewest numbers that show it.
+FEW_BITS, SEVERAL = 2.0**-8, 4
 #: The largest whole number up to which bfloat16 has all.
 WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
@@ -46,6 +48,16 @@ def are_near(a: NDArray, b: NDArray, near: float) -> bool:
         a, b = a[finite], b[finite]
     size = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
     return bool(np.abs(a - b).max(initial=0.0) <= near * size)
+
+
+def is_rounded(a: NDArray, b: NDArray) -> bool:
+    """Whether each element of an array is another's but for rounding to few bits, as bfloat16's."""
+    if a.shape != b.shape or a.dtype.kind != "f" or b.dtype.kind != "f" or a.size < SEVERAL:
+        return False
+    finite = np.isfinite(a) & np.isfinite(b)
+    a, b = a[finite].astype(np.float64), b[finite].astype(np.float64)
+    near = np.abs(a - b) <= FEW_BITS * np.maximum(np.abs(a), np.abs(b))
+    return bool((a != b).any() and near.all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +166,8 @@ def nearness(one: Program, other: Program) -> float:
         single = bool((array == array.flat[0]).all())
         table, coarse = (ROUNDED, ROUNDED_COARSE) if single else (NEAR, COARSE)
         near.append(table.get(array.dtype.name, coarse))
+        if key in one.constants and any(is_rounded(array, b) for b in other.constants.values()):
+            near.append(ROUNDED_COARSE)
     return max(near, default=NEAR["float64"])
 
 
