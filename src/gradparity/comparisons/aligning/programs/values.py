@@ -30,7 +30,7 @@ NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
 #: Values computed in float64 are, where a number as programs write it is rounded to a format.
 ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
 #: How far bfloat16 rounds a number, relative to it, and the fewest numbers that show it.
-FEW_BITS, SEVERAL = 2.0**-8, 4
+FEW_BITS, SEVERAL = 2.0**-8, 2
 #: The largest whole number up to which bfloat16 has all.
 WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
