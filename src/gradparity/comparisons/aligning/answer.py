@@ -38,9 +38,12 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
             f"{one.name!r} and {other.name!r} differ: {lead}{what} at {where}: {first.note}{more}"
         )
     elif undecided:
-        names = ", ".join(f.quantity.name for f in undecided)
+        gradients = ", ".join(f.quantity.name for f in undecided if not f.quantity.is_state)
+        unknown = [f"the gradients by {gradients}"] if gradients else []
+        left = ", ".join(f.node for f in undecided if f.quantity.is_state)
+        unknown += [f"the states {left} after the step"] if left else []
         said = f"{one.name!r} and {other.name!r} have the same values, and it is unknown whether "
-        said += f"the gradients by {names} are the same"
+        said += f"{' and '.join(unknown)} are the same"
     else:
         said = f"{one.name!r} and {other.name!r} are the same: {len(values) - alone} of "
         said += f"{len(values)} values and all gradients pair"

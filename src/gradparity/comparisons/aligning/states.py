@@ -1,78 +1,45 @@
 """The states that two programs leave: running statistics, averages of parameters, counters.
 
-States are paired by their numbers, by what explains the numbers, and by their names.  A running
-average moves by a share of the way to a target, such as a batch's variance; the share and the
-target of either program are found by fitting.
+States are paired by their numbers, by what explains the numbers, and by their names and where they
+start.  A running average moves by a share of the way to a target, such as a batch's variance; the
+share and the target of either program are found by fitting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
-from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.norms import BatchNorm
 from ...core.network.quantity import Quantity
 from ...core.network.states import State
 from ..findings.finding import Finding, Verdict
+from .averages import MOVED, Rate, flat
+from .digits import apart_in_words, times_in_words
+from .moves import NEAR_FLOAT32, Moves
 from .programs.partners import Partners
 from .programs.side import Side
-from .programs.values import NEAR, Program, are_near
+from .programs.values import are_near
 
 __all__ = ["findings_on_states"]
 
 #: The fewest numbers of a state that a share of the way is fitted to.
 FITTED = 3
-#: How many times the tolerance a state has to move for a share to be fitted.
-MOVED = 20
-#: The tolerance for equal numbers of states in float32; with a larger one nothing is fitted.
-NEAR_FLOAT32 = NEAR["float32"]
 ALONE = "the other program leaves no such state, so it is not compared"
-
-
-class Target(NamedTuple):
-    """A target that a running average may move to.
-
-    Attributes
-    ----------
-    of : how many numbers each of it is a statistic of; 1 if that is unknown.
-    is_mean : whether it is a mean, which has no correction.
-    is_sure : whether it is a batch's statistic or a parameter, and no number of times as large.
-    """
-
-    array: NDArray
-    of: int = 1
-    is_mean: bool = False
-    is_sure: bool = False
-
-
-class Rate(NamedTuple):
-    """How a state has moved: by a share of the way to a target that is a factor as large.
-
-    Attributes
-    ----------
-    target : its position in the targets of this size.
-    error : how well the share is known.
-    """
-
-    target: int
-    share: float
-    error: float
-    factor: float
-
-    def shares(self, other: Rate) -> bool:
-        """Whether another state has moved by the same share, as far as that is known."""
-        return abs(self.share - other.share) <= self.error + other.error
+UNKNOWN = "it is not the same as {} of the other program, and it is unknown whether that is it"
+STILL = "it does not change {}, as in evaluation"
+#: What the names of states say they are, wherever it stands in them.
+KINDS = ("mean", "var")
 
 
 def findings_on_states(one: Side, other: Side) -> Iterator[Finding]:
     """One for every state that `one` changed or returned, and whether the other leaves the same."""
     states = _States(one, other)
     notes = states.differences()
+    doubts = states.doubts()
     for name, state in states.one.items():
         q = Quantity.state(name)
         found = Finding(q, name, "state", Verdict.ROUNDING, state.after.size)
@@ -80,6 +47,8 @@ def findings_on_states(one: Side, other: Side) -> Iterator[Finding]:
             yield replace(found, verdict=Verdict.MISMATCH, note=notes[name])
         elif name in states.equal:
             yield found
+        elif name in doubts:
+            yield replace(found, verdict=Verdict.INCONCLUSIVE, note=doubts[name])
         elif state.is_changed:
             yield replace(found, verdict=Verdict.VACUOUS, elements=0, note=ALONE)
 
@@ -98,15 +67,17 @@ class _States:
         self.other = other.program.recording.states
         every = (*self.one.values(), *self.other.values())
         low = any(s.after.dtype == np.float32 for s in every)
-        self.near = max(one.near_recorded(other), NEAR_FLOAT32 if low else 0.0)
-        self._programs = one.program, other.program
-        self._targets: dict[int, list[Target]] = {}
-        self._moves: dict[int, list[Rate]] = {}
+        near = max(one.near_recorded(other), NEAR_FLOAT32 if low else 0.0)
+        self.moves = Moves((one, other), near)
         there = {n: s.after for n, s in self.other.items()}
-        pool = Partners(there, self.near)
-        partners = {n: pool.of(s.after) for n, s in self.one.items() if s.is_changed}
+        pool = Partners(there, near)
+        changed = {n: s for n, s in self.one.items() if s.is_changed}
+        partners = {
+            n: [p for p in pool.of(s.after) if self.moves.same(s, self.other[p])]
+            for n, s in changed.items()
+        }
         for name in {*partners} & {*there}:
-            if _says_little(self.one[name].after):
+            if _says_little(self.one[name]):
                 partners[name] = [n for n in partners[name] if n == name]
         self.equal = {n for n, names in partners.items() if names}
         taken = {partner for names in partners.values() for partner in names}
@@ -116,28 +87,37 @@ class _States:
     def differences(self) -> dict[str, str]:
         """Name in `one` -> how the state of the other program that belongs to it differs."""
         notes: dict[str, str] = {}
-        exact = self.near <= NEAR_FLOAT32  # with fewer digits anything fits
-        for explain in (self._by_rates, self._by_ratio) if exact else ():
+        for explain in (self._by_rates, self._by_ratio) if self.moves.exact else ():
+            used: dict[str, str] = {}
             for (a, mine), (b, theirs) in product(self._mine.items(), self._theirs.items()):
-                if a in notes or b not in self._theirs or not _comparable(mine, theirs):
+                if a in used or b in used.values() or not _comparable(mine, theirs):
                     continue
                 if said := explain(mine, theirs):
-                    notes[a] = f"{said} ({b!r} of the other program)"
-            used = {b for b in self._theirs for note in notes.values() if f"({b!r} of" in note}
-            self._mine = {n: s for n, s in self._mine.items() if n not in notes}
-            self._theirs = {n: s for n, s in self._theirs.items() if n not in used}
-        return {**notes, **self._by_names()}
+                    notes[a], used[a] = _of_other(said, b), b
+            self._forget(used, used.values())
+        for found in (self._by_names(), self._by_start()):
+            notes.update(found)
+        return notes
+
+    def _forget(self, mine: Iterable[str], theirs: Iterable[str]) -> None:
+        """Take states out of what is still to be paired."""
+        here, there = {*mine}, {*theirs}
+        self._mine = {n: s for n, s in self._mine.items() if n not in here}
+        self._theirs = {n: s for n, s in self._theirs.items() if n not in there}
 
     def _by_rates(self, mine: State, theirs: State) -> str:
         """Why two states differ that move to the same target."""
-        both = product(self._rates(mine), self._rates(theirs))
+        both = product(self.moves.rates(mine), self.moves.rates(theirs))
         pairs = [(a, b) for a, b in both if a.target == b.target]
-        n = {a.target: self._of_size(mine.after.size)[a.target].of for a, _ in pairs}
+        targets = self.moves.targets(mine.after.size)
+        said: set[str] = set()
         for a, b in pairs:
             more, less = max(a.factor, b.factor), min(a.factor, b.factor)
-            count = n[a.target]
+            count = targets[a.target].of
             if a.shares(b) and count > 1 and np.isclose(more / less, count / (count - 1), 1e-9, 0):
-                return self._variances(a, b, count)
+                said.add(self._variances(a, b, count))
+        if len(said) == 1:  # two that say the opposite are both within rounding
+            return said.pop()
         apart = [(a, b) for a, b in pairs if a.factor == b.factor and not a.shares(b)]
         if apart:
             return self._kept(*apart[0])
@@ -147,15 +127,13 @@ class _States:
         both_apart = [(a, b) for a, b in pairs if a.factor != b.factor and not a.shares(b)]
         if both_apart:
             a, b = both_apart[0]
-            return f"{self._variances(a, b, n[a.target])}; {self._kept(a, b)}"
+            return f"{self._variances(a, b, targets[a.target].of)}; {self._kept(a, b)}"
         return ""
 
     def _start_apart(self, mine: State, theirs: State) -> bool:
         """Whether two states are known to start from other numbers."""
-        if not (mine.is_known and theirs.is_known):
-            return False
-        start, there = (np.sort(_flat(s.before[0])) for s in (mine, theirs))
-        return not are_near(start, there, self.near)
+        known = mine.is_known and theirs.is_known
+        return known and not self.moves.start_alike(mine, theirs)
 
     @staticmethod
     def _variances(a: Rate, b: Rate, count: int) -> str:
@@ -165,57 +143,34 @@ class _States:
 
     @staticmethod
     def _kept(a: Rate, b: Rate) -> str:
-        said = f"it keeps {1 - a.share:.4g} of what it was here and {1 - b.share:.4g} there"
+        here, there = apart_in_words(1 - a.share, 1 - b.share)
+        said = f"it keeps {here} of what it was here and {there} there"
         if abs(a.share + b.share - 1) <= a.error + b.error:
             said += ": momentum is the share of the new in PyTorch, of the old in JAX libraries"
         return said
 
-    def _rates(self, state: State) -> list[Rate]:
-        """The ways in which a state may have moved; none if it did not."""
-        if id(state) in self._moves:
-            return self._moves[id(state)]
-        found = []
-        after = _flat(state.after)
-        for before in state.before:
-            start = _flat(before)
-            for i, target in enumerate(self._of_size(after.size)):
-                if not (target.is_sure or start.any()):
-                    continue  # from zero a share is another share of a multiple
-                n = target.of
-                corrections = () if target.is_mean or n < 2 else (n / (n - 1), (n - 1) / n)
-                for factor in (1.0, *corrections):
-                    fit = _share(start, after, target.array * factor, self.near)
-                    if fit and (state.is_known or abs(fit[0] - 1) > fit[1]):
-                        found.append(Rate(i, *fit, factor))
-        self._moves[id(state)] = found
-        return found
-
-    def _of_size(self, size: int) -> list[Target]:
-        """The targets of this size that are not the same numbers, of both programs."""
-        if size not in self._targets:
-            every = [t for program in self._programs for t in _targets(program, size)]
-            distinct: list[Target] = []
-            for target in sorted(every, key=lambda t: (not t.is_sure, -t.of)):
-                if not any(are_near(t.array, target.array, self.near) for t in distinct):
-                    distinct.append(target)
-            self._targets[size] = distinct
-        return self._targets[size]
-
     def _by_ratio(self, mine: State, theirs: State) -> str:
-        """Whether one of two states that start alike moves a number of times as far."""
+        """Whether one of two states that start alike is or moves a number of times as far."""
         if not (mine.is_known and theirs.is_known and mine.is_changed and theirs.is_changed):
             return ""
         if self._start_apart(mine, theirs):
             return ""
-        a, b = (np.sort(_flat(s.after) - _flat(s.before[0])) for s in (mine, theirs))
-        size = max(np.abs(_flat(s.before[0])).max(initial=0.0) for s in (mine, theirs))
-        if min(np.abs(a).max(), np.abs(b).max()) <= MOVED * self.near * size:
-            return ""
-        i = int(np.abs(a).argmax())
-        times = float(b[i] / a[i])
-        if times <= 0 or not are_near(a * times, b, self.near) or np.isclose(times, 1.0):
-            return ""
-        return f"it moves {times:.6g} times as far there, as with another momentum or decay"
+        near = self.moves.room(mine, theirs)
+        a, b = (np.sort(flat(s.after) - flat(s.before[0])) for s in (mine, theirs))
+        size = max(np.abs(flat(s.before[0])).max(initial=0.0) for s in (mine, theirs))
+        if min(np.abs(a).max(), np.abs(b).max()) > MOVED * near * size:
+            times = float(b[np.abs(a).argmax()] / a[np.abs(a).argmax()])
+            if times > 0 and times != 1.0 and are_near(a * times, b, near):
+                said = f"it moves {times_in_words(times)} times as far there"
+                return f"{said}, as with another momentum or decay"
+        a, b = np.sort(flat(mine.after)), np.sort(flat(theirs.after))
+        times = float(b[np.abs(a).argmax()] / np.abs(a).max(initial=0.0))
+        if times > 0 and times != 1.0 and are_near(a * times, b, near):
+            return f"it is {times_in_words(times)} times as large there"
+        for root, square, where in ((b, a, "there"), (a, b, "here")):
+            if (square >= 0).all() and are_near(root, np.sqrt(square), near):
+                return f"it is its root {where}, as a standard deviation in place of a variance"
+        return ""
 
     def _by_names(self) -> dict[str, str]:
         """The differences between states of one name, if both programs have all names."""
@@ -223,71 +178,100 @@ class _States:
         if not (changed[0] <= {*self.other} and changed[1] <= {*self.one}):
             return {}
         notes = {}
-        for name in {*self._mine} & {*self._theirs}:
+        for name in [n for n in self._mine if n in self._theirs]:
             a, b = self.one[name], self.other[name]
             sure = a.is_known and b.is_known and a.after.shape == b.after.shape
             if not sure or not (a.is_changed or b.is_changed):
                 continue  # what else is returned, such as logits, may have any name
-            if are_near(_flat(a.after), _flat(b.after), self.near):
+            if self.moves.same(a, b):
                 self.equal.add(name)
-            elif a.is_changed != b.is_changed:
-                where = "there" if a.is_changed else "here"
-                notes[name] = f"it does not change {where}, as in evaluation"
-            elif a.after.size == 1:
-                here, there = a.after.item(), b.after.item()
-                notes[name] = f"it is {here:.9g} here and {there:.9g} there after the step"
             else:
-                most = np.abs(_flat(a.after) - _flat(b.after)).max(initial=0.0)
-                notes[name] = f"it differs by up to {most:.3g} after the step"
+                notes[name] = _apart(a, b)
+        self._forget({*notes} | self.equal, {*notes} | self.equal)
         return notes
 
+    def _by_start(self) -> dict[str, str]:
+        """The differences between states that are named and start alike, and end otherwise."""
+        for name in [n for n, s in self._mine.items() if not s.is_changed]:  # those left alone
+            still = [b for b in self._alike(name) if not self._theirs[b].is_changed]
+            if still:
+                self._forget({name}, {name if name in still else still[0]})
+        notes: dict[str, str] = {}
+        used: set[str] = set()
+        for name in sorted(self._mine, key=lambda n: not self._mine[n].is_changed):
+            mine, there = self._mine[name], self._alike(name)
+            if mine.is_changed:
+                there.sort(key=lambda b: not self._theirs[b].is_changed)
+            else:
+                there = [b for b in there if b not in used and self._theirs[b].is_changed][:1]
+            if there and (self.moves.exact or mine.is_changed != self._theirs[there[0]].is_changed):
+                notes[name] = _of_other(_apart(mine, self._theirs[there[0]]), *there)
+                used.update(there)
+        self._forget(notes, used)
+        return notes
 
-def _says_little(a: NDArray) -> bool:
+    def _alike(self, name: str) -> list[str]:
+        """The states left of the other program that are named as this one and start alike."""
+        mine = self._mine[name]
+        return [
+            b
+            for b, theirs in self._theirs.items()
+            if mine.is_known
+            and theirs.is_known
+            and theirs.after.size == mine.after.size > 1
+            and _kind(b) == _kind(name)
+            and self.moves.start_alike(mine, theirs)
+        ]
+
+    def doubts(self) -> dict[str, str]:
+        """Name in `one` -> which of the states left of the other program may belong to it."""
+        notes = {}
+        for name, mine in self._mine.items():
+            there = [b for b, t in self._theirs.items() if self._may_be(name, mine, b, t)]
+            if there and mine.is_changed:
+                notes[name] = UNKNOWN.format(" or ".join(map(repr, there)))
+        return notes
+
+    def _may_be(self, name: str, mine: State, there: str, theirs: State) -> bool:
+        if not _comparable(mine, theirs, 2):
+            return False
+        alike = _kind(name) == _kind(there)
+        if not theirs.is_changed:
+            return alike or self.moves.start_alike(mine, theirs)
+        return mine.is_known or theirs.is_known or (alike and not _kind(name).isdigit())
+
+
+def _of_other(said: str, *names: str) -> str:
+    return f"{said} ({' or '.join(map(repr, names))} of the other program)"
+
+
+def _apart(a: State, b: State) -> str:
+    """How two states differ of which one is the other's partner."""
+    if a.is_changed != b.is_changed:
+        return STILL.format("there" if a.is_changed else "here")
+    if a.after.size == 1:
+        here, there = apart_in_words(a.after.item(), b.after.item(), 9)
+        return f"it is {here} here and {there} there after the step"
+    here, there = flat(a.after), flat(b.after)
+    if a.after.shape != b.after.shape:
+        here, there = np.sort(here), np.sort(there)
+    return f"it differs by up to {np.abs(here - there).max(initial=0.0):.3g} after the step"
+
+
+def _kind(name: str) -> str:
+    """What a state is by its name: a mean, a variance, or the last word of it."""
+    words = re.findall(r"[a-z]+|\d+", name.lower())
+    kinds = [kind for word in words for kind in KINDS if word.startswith(kind)]
+    return kinds[-1] if kinds else (words or [""])[-1]
+
+
+def _says_little(state: State) -> bool:
     """Whether the numbers of a state are those of many others, such as a counter's."""
+    a = state.after
     return not a.size or bool((a == a.flat[0]).all())
 
 
-def _flat(a: NDArray) -> NDArray:
-    return np.asarray(a, np.float64).ravel()
-
-
-def _comparable(a: State, b: State) -> bool:
+def _comparable(a: State, b: State, least: int = FITTED) -> bool:
     """Whether two states may belong together by their numbers."""
     floats = a.after.dtype.kind == "f" and b.after.dtype.kind == "f"
-    return floats and a.after.size == b.after.size >= FITTED
-
-
-def _targets(program: Program, size: int) -> Iterator[Target]:
-    """Yield the targets that a running average of this size may move to."""
-    for call in program.calls:
-        x = call.inputs[0].array if call.inputs else np.zeros(0)
-        of, rest = divmod(x.size, size)
-        if isinstance(call.op, BatchNorm) and call.op.training and x.shape[1] == size:
-            axes = tuple(i for i in range(x.ndim) if i != 1)
-            rows = np.asarray(x, np.float64)
-            yield Target(rows.mean(axes), of, is_mean=True, is_sure=True)
-            yield Target(rows.var(axes), of, is_sure=True)
-        for name in program.gives(call):
-            if program.value[name].size == size:
-                yield Target(_flat(program.value[name]), 1 if rest else of)
-    for array in program.leaves.values():
-        if array.size == size:
-            yield Target(_flat(array), is_sure=True)
-
-
-def _share(
-    before: NDArray, after: NDArray, target: NDArray, near: float
-) -> tuple[float, float] | None:
-    """The share of the way to a target that a state has gone, and its error; None if it has not.
-
-    The state has to move by more than its rounding.
-    """
-    way, moved = target - before, after - before
-    size = max(np.abs(target).max(), np.abs(before).max())
-    if not np.isfinite([*way, *moved]).all() or np.abs(moved).max() <= MOVED * near * size:
-        return None
-    share = float(way @ moved / (way @ way)) if way.any() else 0.0
-    error = near * size / np.abs(way).max() if way.any() else 0.0
-    if share <= 0 or share > 1 + error or not are_near(before + share * way, after, near):
-        return None
-    return share, error
+    return floats and a.after.size == b.after.size >= least
