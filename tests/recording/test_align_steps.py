@@ -251,7 +251,6 @@ def decayed(decay: float) -> Any:
 ADAMW = of_torch(lambda ps: torch.optim.AdamW(ps, lr=0.01, weight_decay=0.1))
 PLANTED: list[tuple[str, Make, Make, int, str, str]] = [
     ("eps", of_torch(), of_jax(optax.adam(0.01, eps=1e-7)), 1, "0.weight", "it differs by up to"),
-    ("coupled decay", ADAMW, of_jax(decayed(0.1)), 1, "0.weight", "it differs by up to"),
     ("no decay", ADAMW, of_jax(), 1, "0.weight", "it moves by 0.001 times itself more there"),
     ("correction one off", of_torch(), of_jax(no_correction()), 1, "0.weight", "it moves 0.526"),
     (

@@ -52,6 +52,8 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
         paired = sum(bool(f.elements) for f in states)
         said += f", and {paired} of {len(states)} states after the step" if paired else ""
         said += "; the other program leaves no such states" if states and not paired else ""
+    if other.updates and not any(f.elements for f in states):
+        said += f"; the parameters of {other.name!r} after its step are not compared"
     for recording in (one, other):
         if recording.unjudged:
             said += f"; {recording.name!r}: {recording.coverage_in_words}"

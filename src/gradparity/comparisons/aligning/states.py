@@ -14,15 +14,17 @@ from itertools import product
 
 import numpy as np
 
+from ...core.arithmetic.arrays import NDArray
 from ...core.network.quantity import Quantity
 from ...core.network.states import State
 from ..findings.finding import Finding, Verdict
-from .averages import MOVED, Rate, flat
+from .averages import MOVED, Rate, flat, most
 from .digits import apart_in_words, times_in_words
 from .moves import NEAR_FLOAT32, Moves
 from .programs.partners import Partners
 from .programs.side import Side
-from .programs.values import are_near
+from .programs.values import NEAR, are_near
+from .updates import cause_of_step, is_stepped
 
 __all__ = ["findings_on_states"]
 
@@ -66,6 +68,7 @@ class _States:
         self.one = one.program.recording.states
         self.other = other.program.recording.states
         every = (*self.one.values(), *self.other.values())
+        self._recordings = one.program.recording, other.program.recording
         low = any(s.after.dtype == np.float32 for s in every)
         near = max(one.near_recorded(other), NEAR_FLOAT32 if low else 0.0)
         self.moves = Moves((one, other), near)
@@ -77,7 +80,7 @@ class _States:
             for n, s in changed.items()
         }
         for name in {*partners} & {*there}:
-            if _says_little(self.one[name]):
+            if _says_little(self.one[name].after):
                 partners[name] = [n for n in partners[name] if n == name]
         self.equal = {n for n, names in partners.items() if names}
         taken = {partner for names in partners.values() for partner in names}
@@ -87,6 +90,7 @@ class _States:
     def differences(self) -> dict[str, str]:
         """Name in `one` -> how the state of the other program that belongs to it differs."""
         notes: dict[str, str] = {}
+        self._by_steps(notes)
         for explain in (self._by_rates, self._by_ratio) if self.moves.exact else ():
             used: dict[str, str] = {}
             for (a, mine), (b, theirs) in product(self._mine.items(), self._theirs.items()):
@@ -104,6 +108,40 @@ class _States:
         here, there = {*mine}, {*theirs}
         self._mine = {n: s for n, s in self._mine.items() if n not in here}
         self._theirs = {n: s for n, s in self._theirs.items() if n not in there}
+
+    def _by_steps(self, notes: dict[str, str]) -> None:
+        """Tell parameters apart that start alike and are others after a step of an optimizer.
+
+        In fewer digits than those of float64 that is left open: Adam makes a step of the rounding
+        of a gradient that is nearly zero.
+        """
+        here, there = self._recordings
+        for (a, mine), (b, theirs) in product([*self._mine.items()], [*self._theirs.items()]):
+            stepped = is_stepped(here, a), is_stepped(there, b)
+            gone = a not in self._mine or b not in self._theirs
+            if gone or not any(stepped) or not self._is_version(mine, theirs):
+                continue
+            said = _apart(mine, theirs)
+            if mine.is_changed and theirs.is_changed:
+                cause = cause_of_step(here, a, theirs) if stepped[0] else ""
+                said += f": there {cause}" if cause else ""
+                cause = cause_of_step(there, b, mine) if stepped[1] and not cause else ""
+                said += f": here {cause}" if cause else ""
+            notes[a] = _of_other(said.replace(", as in evaluation", ""), b)
+            self._forget([a], [b])
+
+    def _is_open(self, mine: str, theirs: str) -> bool:
+        """Whether rounding may have made a step another one: it is too coarse to tell."""
+        here, there = self._recordings
+        stepped = is_stepped(here, mine) or is_stepped(there, theirs)
+        return stepped and self.moves.recorded > NEAR["float64"]
+
+    def _is_version(self, mine: State, theirs: State) -> bool:
+        """Whether two arrays are certainly those of one parameter, before and after a step."""
+        told = mine.after.size > 1 and not _says_little(mine.before[0]) if mine.before else False
+        known = mine.is_known and theirs.is_known and _comparable(mine, theirs, 2)
+        digits = self.moves.recorded <= NEAR["float64"]
+        return told and known and digits and self.moves.start_alike(mine, theirs)
 
     def _by_rates(self, mine: State, theirs: State) -> str:
         """Why two states differ that move to the same target."""
@@ -181,7 +219,7 @@ class _States:
         for name in [n for n in self._mine if n in self._theirs]:
             a, b = self.one[name], self.other[name]
             sure = a.is_known and b.is_known and a.after.shape == b.after.shape
-            if not sure or not (a.is_changed or b.is_changed):
+            if not sure or self._is_open(name, name) or not (a.is_changed or b.is_changed):
                 continue  # what else is returned, such as logits, may have any name
             if self.moves.same(a, b):
                 self.equal.add(name)
@@ -220,6 +258,7 @@ class _States:
             and theirs.is_known
             and theirs.after.size == mine.after.size > 1
             and _kind(b) == _kind(name)
+            and not self._is_open(name, b)
             and self.moves.start_alike(mine, theirs)
         ]
 
@@ -250,12 +289,12 @@ def _apart(a: State, b: State) -> str:
     if a.is_changed != b.is_changed:
         return STILL.format("there" if a.is_changed else "here")
     if a.after.size == 1:
-        here, there = apart_in_words(a.after.item(), b.after.item(), 9)
-        return f"it is {here} here and {there} there after the step"
+        said = apart_in_words(a.after.item(), b.after.item(), 9)
+        return "it is {} here and {} there after the step".format(*said)
     here, there = flat(a.after), flat(b.after)
     if a.after.shape != b.after.shape:
         here, there = np.sort(here), np.sort(there)
-    return f"it differs by up to {np.abs(here - there).max(initial=0.0):.3g} after the step"
+    return f"it differs by up to {most(here - there):.3g} after the step"
 
 
 def _kind(name: str) -> str:
@@ -265,9 +304,8 @@ def _kind(name: str) -> str:
     return kinds[-1] if kinds else (words or [""])[-1]
 
 
-def _says_little(state: State) -> bool:
+def _says_little(a: NDArray) -> bool:
     """Whether the numbers of a state are those of many others, such as a counter's."""
-    a = state.after
     return not a.size or bool((a == a.flat[0]).all())
 
 

@@ -15,6 +15,7 @@ from ..findings.finding import Finding, Verdict
 from ..report.records import ALIGNED, Run, environment
 from ..report.report import Report
 from .align import align
+from .digits import apart_in_words, times_in_words
 from .lockstep import LOSS, Compared, Training, lockstep
 from .parameters.mapping import ParameterMap
 from .parameters.names import Names
@@ -33,6 +34,24 @@ DECOUPLED = (
     "another weight decay, or one that is coupled, as in Adam, in one of the two, and decoupled, "
     "as in AdamW, in the other"
 )
+RATE = "another learning rate or momentum"
+#: A factor that is as near to 1 is not that of another setting.
+NEARLY_ONE = 1e-5
+DIGITS = (
+    "a learning rate that is computed in float32, or 1e-6 that is added to the norm by which "
+    "gradients are clipped, in one of the two"
+)
+NORMS = (
+    "gradients clipped by one norm of all in one of the two, and by a norm of each tensor in the "
+    "other"
+)
+CLIPPED = (
+    "gradients clipped before the weight decay is added in one of the two, and after it in the "
+    "other, or with another learning rate and weight decay"
+)
+CHECK = "`check_optimizer` tells what is wrong with an optimizer, such as where eps is added"
+#: A cause that a few signs of Adam's steps hide explains so much of a parameter, at least.
+MOST = 0.75
 #: What is farther apart than rounding has driven the other runs, and not much.
 NEARLY = (
     "it differs by {:.3g} roundings of its largest number, a fault or a form that loses digits; "
@@ -202,22 +221,33 @@ class _Steps:
             n = self._other_batch(c)
             if n:
                 return f"it is the loss of step {n} there: the data come in another order"
-            here, there = float(c.one[LOSS][0]), float(c.other[LOSS][0])
-            return f"it is {here:.9g} here and {there:.9g} there from the same parameters"
-        before, mine, theirs = (np.asarray(v[name], np.float64) for v in (c.before, c.one, c.other))
-        a, b = mine - before, theirs - before
+            here, there = apart_in_words(float(c.one[LOSS][0]), float(c.other[LOSS][0]), 9)
+            return f"it is {here} here and {there} there from the same parameters"
+        before, a, b = _moved(c, name)
         if not b.any():
             return "it does not change there"
-        k = _share(a, b)
-        if _fits(k * a, b, c.bound[name] * max(1.0, abs(k))):
-            return f"it moves {k:.6g} times as far there, as with another learning rate or momentum"
+        k = _factor(c, name)
+        if k:
+            said = f"it moves {times_in_words(k)} times as far there, "
+            if _several(c):
+                return f"{said}and others by other factors, as with {NORMS}"
+            return f"{said}as with {DIGITS if abs(k - 1.0) < NEARLY_ONE else RATE}"
         k = _share(before, b - a)
         if k and _fits(k * before, b - a, c.bound[name]):
             return f"it moves by {k:.6g} times itself more there, as with another weight decay"
         if k and _fits(k * before, b - a, NEARLY_ALL * float(np.abs(b - a).max())):
             return f"it moves by {k:.4g} times itself more there, as with {DECOUPLED}"
+        times, more = _two_shares(a, before, b)
+        if times and _fits(times * a + more * before, b, c.bound[name] * max(1.0, abs(times))):
+            said = f"it moves {times_in_words(times)} times as far there and by {more:.4g} times "
+            cause = DIGITS if abs(times - 1.0) < NEARLY_ONE else CLIPPED
+            return f"{said}itself more, as with {cause}"
+        k, count = _mostly(before, b - a)
+        if count:
+            said = f"{count} of {b.size} elements move by {k:.4g} times themselves more there"
+            return f"{said}, as with {DECOUPLED}"
         return f"it differs by up to {np.abs(b - a).max():.3g}; the step moves it by " \
-               f"{np.abs(a).max():.3g}"  # fmt: skip
+               f"{np.abs(a).max():.3g}; {CHECK}"  # fmt: skip
 
     def _other_batch(self, c: Compared) -> int:
         """Another step of `other` that has this loss from the same parameters; 0 if none."""
@@ -241,6 +271,49 @@ class _Steps:
             about += f"; not compared: {', '.join(self.names.alone)}"
         run = Run("one against other", "steps", ALIGNED, tuple(found), about=about)
         return Report((run,), (), {}, environment())
+
+
+def _moved(c: Compared, name: str) -> tuple[NDArray, NDArray, NDArray]:
+    """A parameter before the step, and how far it is moved in either training."""
+    before, mine, theirs = (np.asarray(v[name], np.float64) for v in (c.before, c.one, c.other))
+    return before, mine - before, theirs - before
+
+
+def _factor(c: Compared, name: str) -> float:
+    """How many times as far a parameter moves in the other training; 0 if it is not that."""
+    _, a, b = _moved(c, name)
+    k = _share(a, b)
+    return k if _fits(k * a, b, c.bound[name] * max(1.0, abs(k))) else 0.0
+
+
+def _several(c: Compared) -> bool:
+    """Whether parameters move by factors that are not one."""
+    found = []
+    for name in c.apart:
+        k = _factor(c, name) if name != LOSS else 0.0
+        if k:
+            found.append((k, c.bound[name] * max(1.0, abs(k)) / np.abs(_moved(c, name)[1]).max()))
+    return any(abs(k - found[0][0]) > error + found[0][1] for k, error in found)
+
+
+def _two_shares(a: NDArray, before: NDArray, b: NDArray) -> tuple[float, float]:
+    """What brings a sum of two arrays nearest to another; 0 where these are too few to tell."""
+    columns = np.stack([a.ravel(), before.ravel()], axis=1)
+    finite = np.isfinite(columns).all() and np.isfinite(b).all()
+    if not finite or b.size < 2 * columns.shape[1] or np.linalg.matrix_rank(columns) < 2:
+        return 0.0, 0.0
+    (times, more), *_ = np.linalg.lstsq(columns, b.ravel(), rcond=None)
+    return float(times), float(more)
+
+
+def _mostly(of: NDArray, what: NDArray) -> tuple[float, int]:
+    """The factor between most elements of two arrays, and of how many; 0 if there is none."""
+    some = of != 0
+    if not some.any():
+        return 0.0, 0
+    k = float(np.median(what[some] / of[some]))
+    count = int((np.abs(what - k * of) <= NEARLY_ALL * np.abs(k * of))[some].sum())
+    return (k, count) if k and count >= MOST * of.size else (0.0, 0)
 
 
 def _share(of: NDArray, what: NDArray) -> float:

@@ -10,7 +10,7 @@ from importlib import import_module
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Listener, NoFormula, Place, Sum, Unjudged
 from ...core.network.quantity import Quantity
-from ...core.network.states import State
+from ...core.network.states import State, states_of_update
 from ...core.optimizers.update import ChangedGradient, Clipping, Update
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
 from ..optimizers.in_recordings import finding_of_changed, findings_of_clipped, findings_of_update
@@ -96,7 +96,7 @@ class Recording(Listener):
         self.given: dict[str, NDArray] = {}
         #: What the program changed or returned beside the loss, by name, with ``keep=True``.
         self.states: dict[str, State] = {}
-        self.keeps_states = keep
+        self.keeps_states, self.updates = keep, list[Update]()
         self.closed = False
         self._taken: dict[str, tuple[str, ...]] = {}
         self._ops: dict[str, str] = {}
@@ -229,6 +229,11 @@ class Recording(Listener):
         """Judge what an optimizer did to the parameters of a group."""
         self.steps[place.node] = place
         self.findings += findings_of_update(update, place.node)
+        if self.keeps_states:
+            self.updates.append(update)
+            for name, state in states_of_update(update).items():
+                first = self.states.get(name, state)
+                self.left_state(name, replace(state, before=first.before))
 
     def clipped(self, place: Place, clipping: Clipping) -> None:
         """Judge gradients that were clipped."""

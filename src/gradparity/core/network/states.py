@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arithmetic.arrays import NDArray
+from ..optimizers.update import Update
 
-__all__ = ["State", "returned_states"]
+__all__ = ["State", "returned_states", "states_of_update"]
 
 #: The names of the items of a tuple or dictionary, the outermost first.
 Path = tuple[str, ...]
@@ -60,7 +61,11 @@ def returned_states(
         }
         shared = {p: _shared(path, p[1:]) for p in alike}
         most = max(shared.values(), default=0)
-        before = [a for p, a in alike.items() if shared[p] == most]
+        nearest = [p for p in alike if shared[p] == most]
+        if most:  # of "params.w" and "average.params.w", the one with fewer other names
+            least = min(len(p) for p in nearest)
+            nearest = [p for p in nearest if len(p) == least]
+        before = [alike[p] for p in nearest]
         is_known = most > 0 and len(before) == 1
         before = before if len(before) <= CANDIDATES else []
         found[".".join(path) or "returned"] = State(array, tuple(before), is_known)
@@ -73,3 +78,15 @@ def _shared(one: Path, other: Path) -> int:
     while n < min(len(one), len(other)) and one[-1 - n] == other[-1 - n]:
         n += 1
     return 0 if all(name.isdigit() for name in one[len(one) - n :]) else n
+
+
+def states_of_update(update: Update) -> dict[str, State]:
+    """The parameters after a step of an optimizer, and its own states, which begin with zeros."""
+    found = {}
+    for moved in update.parameters:
+        found[moved.name] = State(moved.after, (moved.before,), True)
+        for name, after in moved.new.items():
+            start = moved.old.get(name, np.zeros_like(after) if update.step == 1 else None)
+            before = () if start is None else (start,)
+            found[f"{moved.name}.{name}"] = State(after, before, bool(before))
+    return found

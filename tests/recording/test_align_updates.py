@@ -1,0 +1,124 @@
+"""New parameters of two programs after a step of an optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+optax = pytest.importorskip("optax")
+jnp = jax.numpy
+
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+ADAM = torch.optim.Adam
+
+
+def parts(dtype: Any = None) -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    dtype = dtype or torch.float64
+    return torch.nn.Linear(4, 3).to(dtype), torch.randn(5, 4).to(dtype)
+
+
+def stepped(make: Any = ADAM, dtype: Any = None, step: bool = True, **settings: Any) -> Any:
+    model, x = parts(dtype)
+    optimizer = make(model.parameters(), **{"lr": 1e-2, **settings})
+    with gp.record(keep=True) as one:
+        torch.tanh(model(x)).pow(2).sum().backward()
+        if step:
+            optimizer.step()
+    return one
+
+
+def updated(optimizer: Any, dtype: Any = None) -> Any:
+    """The step in JAX, which returns new parameters and states."""
+    model, x = parts(dtype)
+    p = {"w": model.weight.detach().numpy().T.copy(), "b": model.bias.detach().numpy().copy()}
+
+    def loss(p: Any, x: Any) -> Any:
+        return (jnp.tanh(x @ p["w"] + p["b"]) ** 2).sum()
+
+    def step(p: Any, s: Any, x: Any) -> Any:
+        value, grads = jax.value_and_grad(loss)(p, x)
+        changes, s = optimizer.update(grads, s, p)
+        return value, (optax.apply_updates(p, changes), s)
+
+    return gp.record(step, p, optimizer.init(p), x.numpy(), has_aux=True, keep=True)
+
+
+def wrong(one: Any, other: Any) -> dict[str, str]:
+    found = gp.align(one, other).runs[0].findings
+    return {f.node: f.note for f in found if f.parity is False}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_same_steps_leave_the_same(turned: bool, dtype: Any) -> None:
+    both = stepped(dtype=dtype), updated(optax.adam(1e-2), dtype)
+    report = gp.align(*both[:: -1 if turned else 1])
+    paired = [f.node for f in report.runs[0].findings if f.quantity.is_state and f.parity]
+    assert report.exit_code == 0
+    assert len(paired) == 6
+
+
+OTHERS = [
+    (optax.adam(1e-2, eps=1e-3), {}, "eps is 0.001, not 1e-08"),
+    (optax.adam(2e-2), {}, "as with lr=0.02"),
+    (
+        optax.adamw(1e-2, weight_decay=0.1),
+        {"weight_decay": 0.1},
+        "decay is taken off the parameter itself",
+    ),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "settings", "cause"), OTHERS)
+@pytest.mark.parametrize("turned", [False, True])
+def test_other_settings_are_named(optimizer: Any, settings: Any, cause: str, turned: bool) -> None:
+    both = stepped(**settings), updated(optimizer)
+    found = wrong(*both[:: -1 if turned else 1])
+    assert {"0.w", "0.b"} <= {*found} if turned else {"weight", "bias"} <= {*found}
+    said = found["0.w" if turned else "weight"]
+    assert f"after the step: {'here' if turned else 'there'} " in said
+    assert cause in said
+
+
+def test_two_steps_of_pytorch() -> None:
+    assert not wrong(stepped(), stepped())
+    found = wrong(stepped(), stepped(amsgrad=True, eps=1e-4))
+    assert {*found} == {"weight", "bias"}
+    found = wrong(stepped(), stepped(betas=(0.8, 0.999)))
+    assert {*found} == {"weight.exp_avg", "bias.exp_avg"}
+    assert all("moves 2 times as far there" in note for note in found.values())
+
+
+def test_float32_accuses_no_step_of_rounding() -> None:
+    found = gp.align(stepped(dtype=torch.float32), stepped(dtype=torch.float32, eps=1e-2))
+    assert found.exit_code == 2
+    assert "unknown whether the states weight after the step" in found.runs[0].about
+
+
+def test_a_step_of_one_program_alone_is_told() -> None:
+    report = gp.align(stepped(), stepped(step=False))
+    assert report.exit_code == 0
+    assert "the other program leaves no such states" in report.runs[0].about
+    report = gp.align(stepped(step=False), stepped())
+    assert "the parameters of 'step' after its step are not compared" in report.runs[0].about
+
+
+def test_an_update_that_is_left_out_is_accused() -> None:
+    left = optax.set_to_zero()
+    found = wrong(stepped(), updated(left))
+    assert {*found} == {"weight", "bias"}
+    assert all("does not change there" in note for note in found.values())
+
+
+def test_of_several_arguments_that_with_the_shortest_path_was_there_before() -> None:
+    states = updated(optax.adam(1e-2)).states
+    assert states["0.w"].is_known
+    assert np.array_equal(states["0.w"].before[0], parts()[0].weight.detach().numpy().T)
