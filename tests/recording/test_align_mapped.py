@@ -134,3 +134,15 @@ def test_what_is_no_map_is_refused() -> None:
         gp.align(first, second, parameters={"0.weight": "w3"})
     with pytest.raises(ValueError, match="'torch' has no parameter"):
         gp.align(first, second, parameters={"weight": "w1"})
+
+
+@pytest.mark.parametrize(
+    ("given", "shapes"),
+    [({"0.weight": "s1"}, (r"'0\.weight', of shape \(4, 4\)", r"'s1', of shape \(4,\)")),
+     ({"0.weight": "w1", "4.bias": "w2"}, (r"'4\.bias', of shape \(4,\)", "'w2', of")),
+     ({"0.weight": ("w1", "w2", "b1")}, (r"'0\.weight', of .*", r"'w1', .*, and 'b1', of")),
+     ({"0.weight": "s1", "3.weight": "s1"}, (r"'0\.weight', .*, and '3\.weight', .*", "'s1', of"))],
+)  # fmt: skip
+def test_parameters_of_other_sizes_are_refused(given: Any, shapes: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match=", to ".join(shapes)):
+        gp.align(one(), other(), parameters=given)

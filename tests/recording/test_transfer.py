@@ -166,9 +166,8 @@ def test_stacked_layers(depth: int) -> None:
 
         return (jax.lax.scan(step, jnp.asarray(X), p)[0] ** 2).sum()
 
-    there_and_back(module, maps(module, loss, params, looped), params)
-    with pytest.raises(ValueError, match="the map has nothing for b, w"):
-        gp.transfer(module, maps(module, loss, params, scanned))
+    for f in (looped, scanned):
+        there_and_back(module, maps(module, loss, params, f), params)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -274,6 +273,10 @@ def test_what_cannot_be_moved_is_refused_in_words() -> None:
         gp.transfer({n: a for n, a in state.items() if n != "norm.weight"}, mapping)
     with pytest.raises(ValueError, match=r"has the shape \(5,\), and the recorded one \(6,\)"):
         gp.transfer({**state, "norm.bias": torch.zeros(5)}, mapping)
+    with pytest.raises(ValueError, match=r"no parameter .* is given, which the map has; none is"):
+        gp.transfer({}, mapping)
+    with pytest.raises(ValueError, match=r"those given are table\.weight, norm\.weight"):
+        gp.transfer({n: a for n, a in state.items() if n != "norm.bias"}, mapping)
     with pytest.raises(ValueError, match="give a module or a state dict"):
         gp.transfer(3, mapping)
     with pytest.raises(TypeError, match=r"give gp.map_parameters"):

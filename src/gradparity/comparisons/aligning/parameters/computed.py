@@ -13,6 +13,7 @@ from ....core.network.calls import Call
 from ..programs.edits import computed, values_of
 from ..programs.partners import sorted_elements
 from ..programs.values import Program
+from .masks import Above
 
 __all__ = ["Computed", "Nearest"]
 
@@ -57,7 +58,7 @@ class Computed:
                 self.value[name] = array
                 if takes_data:
                     self.on_data.add(name)
-                if takes_data and not isinstance(call.op, Movement):
+                if takes_data and not isinstance(call.op, Movement | Above):
                     self.compared[name] = array
 
     def waits_for(self) -> str | None:

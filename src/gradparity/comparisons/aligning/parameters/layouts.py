@@ -13,10 +13,12 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Shape
 
-__all__ = ["Layout", "Layouts", "Numbers", "Part", "alike", "without_digits"]
+__all__ = ["STACKED", "Layout", "Layouts", "Numbers", "Part", "alike", "without_digits"]
 
 #: Into how many parts a parameter may be split, or from how many packed.
 PARTS = 4
+#: The most layers or experts that are stacked in one array.
+STACKED = 128
 #: The orders of axes that frameworks have: (out, in) and (in, out), OIHW and HWIO.
 USUAL = ((1, 0), (2, 3, 1, 0), (3, 2, 0, 1), (2, 1, 0), (2, 3, 4, 1, 0), (4, 3, 0, 1, 2))
 
@@ -132,6 +134,7 @@ class Layouts:
             for order, mirrored in _orders(own, shape):
                 yield Layout((part,), order, shape, mirrored)
         yield from self._packed(shape, size, taken)
+        yield from self._stacked(shape, size, taken)
         for one, two in pairwise(_untaken(wholes, taken)):
             if self.numbers[one.name].value.shape == self.numbers[two.name].value.shape:
                 n = self.numbers[one.name].value.ndim
@@ -158,11 +161,27 @@ class Layouts:
                         for order, mirrored in _orders(shapes.copy().pop(), part_shape):
                             yield Layout(parts, order, shape, mirrored, axis)
 
+    def _stacked(self, shape: Shape, size: int, taken: Sequence[Part]) -> Iterator[Layout]:
+        """One parameter of each of many layers, whose names differ by a number."""
+        if len(shape) < 2 or not PARTS < shape[0] <= STACKED:
+            return
+        fitting = [Part(n) for n in self.free if self.numbers[n].value.size * shape[0] == size]
+        layers: dict[str, list[Part]] = {}
+        for part in _untaken(fitting, taken):
+            layers.setdefault(without_digits(part.name), []).append(part)
+        for parts in layers.values():
+            if len(parts) == shape[0]:
+                own = self.numbers[parts[0].name].value.shape
+                for order, mirrored in _orders(own, (1, *shape[1:])):
+                    yield Layout(tuple(parts), order, shape, mirrored)
 
-def alike(one: str, other: str) -> int:
-    """The number of words that two names have in common."""
-    words = (Counter(re.split(r"[\W_]+", name.lower())) for name in (one, other))
-    return sum((next(words) & next(words)).values())
+
+def alike(one: str, other: str) -> tuple[int, int]:
+    """How many words two names have in common, and how many initials, as `bh` and `bias_hh` do."""
+    words = [re.split(r"[\W_]+", name.lower()) for name in (one, other)]
+    initials = [w[0] if len(w) == 1 else "".join(part[:1] for part in w) for w in words]
+    common, first = ((Counter(a) & Counter(b)).total() for a, b in (words, initials))
+    return common, first
 
 
 def without_digits(name: str) -> str:

@@ -67,7 +67,7 @@ def parse_parameters(
     Raises
     ------
     TypeError : something else than a map.
-    ValueError : a name that the recording does not have.
+    ValueError : a name that the recording does not have, or parameters of other sizes.
     """
     if parameters is None:
         return {}
@@ -86,6 +86,7 @@ def parse_parameters(
     for pair in pairs:
         for program, names in ((one, pair.one), (other, pair.other)):
             _check(program, names)
+        _check_sizes(pair, one, other)
     return {name: pair for pair in pairs for name in pair.one}
 
 
@@ -104,6 +105,25 @@ def _check(program: Program, names: Sequence[str]) -> None:
                 f"align: {program.recording.name!r} has no parameter {name!r} with a gradient;"
                 f"{did_you_mean(name, known)} it has {', '.join(known)}"
             )
+
+
+def _check_sizes(pair: Mapped, one: Program, other: Program) -> None:
+    """Raise ValueError unless one side is the other packed, split, summed or in another layout."""
+    mine = [one.got[name] for name in pair.one]
+    theirs = [other.got[name] for name in pair.other]
+    is_whole = sum(a.size for a in mine) == sum(a.size for a in theirs)
+    is_sum = 1 in (len(mine), len(theirs)) and len({a.size for a in (*mine, *theirs)}) == 1
+    if not is_whole and not is_sum:
+        raise ValueError(
+            f"align: parameters maps {_with_shapes(pair.one, mine)}, to "
+            f"{_with_shapes(pair.other, theirs)}; give parameters of as many numbers, of packed "
+            "ones all"
+        )
+
+
+def _with_shapes(names: Sequence[str], arrays: Sequence[NDArray]) -> str:
+    each = zip(names, arrays, strict=True)
+    return ", and ".join(f"{name!r}, of shape {a.shape}" for name, a in each)
 
 
 def _summed(arrays: Sequence[NDArray]) -> NDArray:

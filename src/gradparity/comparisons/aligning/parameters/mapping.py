@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, permutations
 
@@ -14,15 +14,16 @@ from ...recording.recording import Recording
 from ..programs.checked import check_recordings
 from ..programs.partners import Partners
 from ..programs.values import Program, are_near
+from .layouts import STACKED
 from .leaves import Leaves
+from .looped import with_looped
+from .masks import with_masks
 from .unported import Corresponding, corresponding
 
 __all__ = ["Match", "ParameterMap", "index_of", "map_parameters"]
 
 #: The most arrays that one may be packed from, and the most of one kind that are tried together.
 PARTS, MOST = 4, 16
-#: The most layers or experts that are stacked in one array.
-STACKED = 128
 
 
 @dataclass(frozen=True)
@@ -165,16 +166,20 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
     [('transposed', 'values and gradients')]
     """
     check_recordings("map_parameters", one, other)
-    programs = Program.of(one), Program.of(other)
+    programs = with_looped(Program.of(one)), with_looped(Program.of(other))
     found = _by_numbers(*map(Leaves.of, programs))
     if not found.is_open:
         return found
-    computed = corresponding(*programs, found.certain())
+    first, second = map(with_masks, programs)
+    unsure = frozenset(n for m in found.matches if m.also for n in (*m.other, *m.also))
+    computed = corresponding(first, second, found.certain(), unsure)
     mapping = _by_numbers(computed.one, computed.other)
     if mapping.clear <= found.clear and not computed.is_proved:
-        return found
-    matches = tuple(replace(m, proof=_proof(m, computed)) for m in mapping.matches)
-    return replace(mapping, matches=matches, unused=found.unused, is_proved=computed.is_proved)
+        return replace(found, is_proved=False)
+    matches = [replace(m, proof=_proof(m, computed)) for m in mapping.matches]
+    left = ({*mapping.only_one}, {*mapping.only_other})
+    matches += [m for m in found.matches if left[0] >= {*m.one} and left[1] >= {*m.other, *m.also}]
+    return _of_matches(matches, mapping.sides, found.unused, computed.is_proved)
 
 
 def _proof(match: Match, computed: Corresponding) -> str:
@@ -196,16 +201,18 @@ def _by_numbers(first: Leaves, second: Leaves) -> ParameterMap:
         Match(m.other, m.one, m.layout, m.proof)
         for m in _summed(second, first, near, [Match(m.other, m.one, "", "") for m in found])
     ]
+    silent = [n for side in (first, second) for n, g in side.gradient.items() if not np.any(g)]
+    return _of_matches(found, (first, second), tuple(dict.fromkeys(silent)), is_proved=True)
+
+
+def _of_matches(
+    found: Sequence[Match], sides: tuple[Leaves, Leaves], unused: tuple[str, ...], is_proved: bool
+) -> ParameterMap:
     mine = {n for m in found for n in m.one}
     theirs = {n for m in found for n in (*m.other, *m.also)}
-    silent = [n for side in (first, second) for n, g in side.gradient.items() if not np.any(g)]
-    return ParameterMap(
-        tuple(found),
-        tuple(n for n in first.names if n not in mine),
-        tuple(n for n in second.names if n not in theirs),
-        tuple(dict.fromkeys(silent)),
-        (first, second),
-    )
+    only_one = tuple(n for n in sides[0].names if n not in mine)
+    only_other = tuple(n for n in sides[1].names if n not in theirs)
+    return ParameterMap(tuple(found), only_one, only_other, unused, sides, is_proved)
 
 
 def _single(one: Leaves, other: Leaves, near: float) -> Iterator[Match]:

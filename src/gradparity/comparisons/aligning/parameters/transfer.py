@@ -12,7 +12,7 @@ import numpy as np
 
 from ....adapters.base import Bits
 from ....core.arithmetic.arrays import NDArray
-from ....core.arithmetic.received import received
+from ....core.arithmetic.received import cut, received
 from .leaves import Leaves
 from .mapping import Match, ParameterMap, index_of
 
@@ -160,8 +160,8 @@ def _read(given: Any, side: Leaves, source: Any, files: Any) -> Mapping[str, Any
 def _bits(arrays: Mapping[str, Any], name: str, side: Leaves, source: Any) -> Bits:
     if name not in arrays:
         raise ValueError(
-            f"transfer: no parameter {name!r} is given, which the map has; those given are "
-            f"{received(', '.join(arrays))}"
+            f"transfer: no parameter {name!r} is given, which the map has; "
+            + (f"those given are {cut(', '.join(arrays))}" if arrays else "none is given")
         )
     bits: Bits = source.to_bits(arrays[name])
     if bits.array.shape != side.value[name].shape:

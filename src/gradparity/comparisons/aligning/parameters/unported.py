@@ -51,12 +51,15 @@ class Corresponding(NamedTuple):
     is_proved: bool
 
 
-def corresponding(one: Program, other: Program, known: Mapping[str, str]) -> Corresponding:
+def corresponding(
+    one: Program, other: Program, known: Mapping[str, str], unsure: frozenset[str]
+) -> Corresponding:
     """Find which parameters of two programs correspond.
 
     Parameters
     ----------
     known : parameter of `other` -> that of `one` which has the same numbers; both keep them.
+    unsure : those of `other` that have the same numbers as several of `one`, or the other way.
     """
     rng = np.random.default_rng(0)
     first = {
@@ -65,7 +68,7 @@ def corresponding(one: Program, other: Program, known: Mapping[str, str]) -> Cor
     }
     second = {n: Numbers(other.leaves[n], other.leaves[n]) for n in known}
     search = _Search(one, other, first, second, used=set(known.values()))
-    search.run()
+    search.run(unsure)
     found = {**search.found, **search.guessed}
     for layout in found.values():
         if layout.axis is None:  # parameters that are summed have the same gradient
@@ -117,25 +120,31 @@ class _Search:
         self.is_proved = False
         self.tried = 0
 
-    def run(self) -> None:
+    def run(self, unsure: frozenset[str]) -> None:
         """Find one parameter after the other, with few tried together first."""
         self.start.on()
         for together in range(2, len(TRIED) + 1):
             if self._is_done(together):
                 return
-        self._guess()
+        self._guess(unsure)
 
-    def _guess(self) -> None:
+    def _guess(self, unsure: frozenset[str]) -> None:
         """Take whole parameters of the same shape for what is left, the most alike by name."""
         run = self.start.with_more(self._numbers(self.found))
         run.on()
         while (name := run.waits_for()) is not None:
-            likely = self._likely(name, {**self.found, **self.guessed})
-            plain = [layout for layout in likely if layout.is_plain]
-            if plain:
-                self.guessed[name] = max(plain, key=lambda each: alike(name, each.parts[0].name))
+            self._guess_one(name)
             run = run.with_more({name: self.other.leaves[name]})
             run.on()
+        for name in self.other.leaves:
+            if name not in {*run.value, *unsure} and np.any(self.other.got[name]):
+                self._guess_one(name)
+
+    def _guess_one(self, name: str) -> None:
+        likely = self._likely(name, {**self.found, **self.guessed})
+        plain = [layout for layout in likely if layout.is_plain]
+        if plain:
+            self.guessed[name] = max(plain, key=lambda each: alike(name, each.parts[0].name))
 
     def _is_done(self, together: int) -> bool:
         """Whether all parameters are found with at most so many tried together."""

@@ -20,7 +20,7 @@ from ....core.vocabulary.rearranging import Stack
 from ...recording.recording import Recording
 from .prepared import tells
 
-__all__ = ["unrolled"]
+__all__ = ["STEP", "in_order", "unrolled"]
 
 STEP = re.compile(r"(?P<base>.*)\.step(?P<step>\d+(?:_\d+)*)$")
 INNER = re.compile(r".*\.(carry|const)\d+$")
@@ -43,7 +43,7 @@ def unrolled(recording: Recording) -> tuple[Call, ...]:
         replace(c, inputs=tuple(_wired(o, c, position, leaves, index, joined) for o in c.inputs))
         for c in calls
     ]
-    return tuple(_in_order([*joined.values(), *wired]))
+    return tuple(in_order([*joined.values(), *wired]))
 
 
 def _named(call: Call) -> Call:
@@ -178,7 +178,7 @@ def _numbers(step: str) -> tuple[int, ...]:
     return tuple(map(int, step.split("_")))
 
 
-def _in_order(calls: Iterable[Call]) -> Iterator[Call]:
+def in_order(calls: Iterable[Call]) -> Iterator[Call]:
     """Each call after those whose values it takes."""
     by_id = {id(call): call for call in calls}
     by_name = {name: call for call in by_id.values() for name in call.names}

@@ -1,0 +1,224 @@
+"""Maps of parameters that are found by running both programs again: masks, loops, tied weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradparity as gp
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+F = torch.nn.functional
+X = np.random.default_rng(0).standard_normal((7, 6))
+WORDS = np.random.default_rng(1).integers(0, 9, (5, 4))
+LABELS = np.array([0, 2, 1, 1, 0])
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def drawn(**shapes: Any) -> dict[str, Any]:
+    """Weights that are not those of the original, with biases of zero."""
+    rng = np.random.default_rng(2)
+    each = {n: 0.4 * rng.standard_normal(s) * (np.ndim(s) > 0) for n, s in shapes.items()}
+    return {n: jnp.zeros(s) if np.ndim(s) == 0 else jnp.asarray(each[n]) for n, s in shapes.items()}
+
+
+def maps(f: Any, model: Any, g: Any, params: Any) -> gp.ParameterMap:
+    one = gp.record(f, model, name="torch", keep=True)
+    return gp.map_parameters(one, gp.record(g, params, name="jax", keep=True))
+
+
+def pairs(mapping: gp.ParameterMap) -> dict[str, str]:
+    return {" + ".join(m.one): f"{' + '.join(m.other)}: {m.layout}" for m in mapping.matches}
+
+
+def parts_by(mapping: gp.ParameterMap, f: Any, model: Any, g: Any, params: Any) -> float:
+    """How far the losses are apart once the map has moved the weights."""
+    ported = gp.transfer(model, mapping, like=params)
+    loss = float(f(model).detach())
+    return abs(float(g(ported)) - loss) / abs(loss)
+
+
+def written(name: str) -> Callable[[Any], Any]:
+    return {
+        "leaky": lambda h: jnp.where(h >= 0, h, 0.01 * h),
+        "turned": lambda h: jnp.where(h < 0, 0.01 * h, h),
+        "elu": jax.nn.elu,
+        "factor": lambda h: h * (h > 0),
+        "six": lambda h: jnp.where(h > 0.5, 0.5, jnp.where(h > 0, h, 0.0)),
+        "two": lambda h: jnp.where(h > 0.1 * h, h, 0.1 * h),
+        "slope": lambda h: jnp.where(h >= 0, h, 0.02 * h),
+        "place": lambda h: jnp.where(h >= 0.3, h, 0.01 * h),
+    }[name]
+
+
+ACTIVATIONS = {
+    "leaky": F.leaky_relu,
+    "turned": F.leaky_relu,
+    "elu": F.elu,
+    "factor": torch.relu,
+    "six": lambda h: h.clamp(0, 0.5),
+    "two": lambda h: F.leaky_relu(h, 0.1),
+    "slope": F.leaky_relu,
+    "place": F.leaky_relu,
+}
+
+
+def network(name: str) -> tuple[Any, Any, Any, Any]:
+    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)).double()
+    x = torch.tensor(X)
+
+    def loss(m: Any) -> Any:
+        return (m[1](ACTIVATIONS[name](m[0](x))) ** 2).mean()
+
+    def port(p: Any) -> Any:
+        return ((written(name)(X @ p["w1"] + p["b1"]) @ p["w2"] + p["b2"]) ** 2).mean()
+
+    return loss, model, port, drawn(w1=(6, 8), b1=8, w2=(8, 3), b2=3)
+
+
+@pytest.mark.parametrize("name", ["leaky", "turned", "elu", "factor", "six", "two"])
+def test_masks_of_values_are_computed_anew(name: str) -> None:
+    parts = network(name)
+    mapping = maps(*parts)
+    assert mapping.is_proved
+    assert {m.proof for m in mapping.matches} == {"replays"}
+    assert pairs(mapping)["1.weight"] == "w2: transposed"
+    assert parts_by(mapping, *parts) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["slope", "place"])
+def test_another_slope_or_place_of_a_mask_is_not_proved(name: str) -> None:
+    parts = network(name)
+    mapping = maps(*parts)
+    assert not mapping.is_proved
+    assert parts_by(mapping, *parts) > 1e-9
+
+
+class Words(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.lstm = torch.nn.Embedding(9, 6), torch.nn.LSTM(6, 5, batch_first=True)
+        self.head = torch.nn.Linear(5, 3)
+
+    def forward(self, ids: Any) -> Any:
+        return self.head(self.lstm(self.table(ids))[1][0][-1])
+
+
+def of_words(order: str = "ifgo", forget: float = 0.0, reverse: bool = False) -> Any:
+    def loss(p: Any) -> Any:
+        def step(carry: Any, x: Any) -> Any:
+            h, c = carry
+            z = jnp.split(x @ p["wx"] + h @ p["wh"] + p["bias"], 4, -1)
+            i, f, g, o = (z[order.index(gate)] for gate in "ifgo")
+            c = jax.nn.sigmoid(f + forget) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+        x, zeros = p["table"][WORDS].swapaxes(0, 1), jnp.zeros((5, 5))
+        (h, _), _ = jax.lax.scan(step, (zeros, zeros), x, reverse=reverse)
+        return -jax.nn.log_softmax(h @ p["head"] + p["head_bias"])[jnp.arange(5), LABELS].mean()
+
+    return loss
+
+
+def words_loss(m: Any) -> Any:
+    return F.cross_entropy(m(torch.tensor(WORDS)), torch.tensor(LABELS))
+
+
+def words_drawn() -> Any:
+    return drawn(table=(9, 6), wx=(6, 20), wh=(5, 20), bias=20, head=(5, 3), head_bias=3)
+
+
+FOUND = {
+    "table.weight": "table: same",
+    "lstm.weight_ih_l0": "wx: transposed",
+    "lstm.weight_hh_l0": "wh: transposed",
+    "lstm.bias_ih_l0 + lstm.bias_hh_l0": "bias: summed",
+    "head.weight": "head: transposed",
+    "head.bias": "head_bias: same",
+}
+
+
+def test_parameters_that_a_scan_takes_from_outside() -> None:
+    """Every step takes them, from a carry and biases of zero on."""
+    parts = words_loss, Words().double(), of_words(), words_drawn()
+    mapping = maps(*parts)
+    assert mapping.is_proved
+    assert pairs(mapping) == FOUND
+    assert parts_by(mapping, *parts) < 1e-12
+
+
+@pytest.mark.parametrize("change", [{"forget": 1.0}, {"reverse": True}])
+def test_another_scan_is_not_proved(change: Any) -> None:
+    """What is behind the change is proposed by shapes and names."""
+    mapping = maps(words_loss, Words().double(), of_words(**change), words_drawn())
+    assert not mapping.is_proved
+    assert pairs(mapping)["head.weight"] == "head: transposed"
+    assert not mapping.only_other
+
+
+def layers_loss(m: Any) -> Any:
+    h = torch.tensor(X)
+    for layer in m:
+        h = torch.tanh(layer(h))
+    return (h**3).sum()
+
+
+def of_layers(reverse: bool) -> Any:
+    def loss(p: Any) -> Any:
+        def step(h: Any, p: Any) -> Any:
+            return jnp.tanh(h @ p["w"] + p["b"]), None
+
+        return (jax.lax.scan(step, jnp.asarray(X), p, reverse=reverse)[0] ** 3).sum()
+
+    return loss
+
+
+@pytest.mark.parametrize("depth", [3, 6])
+def test_a_scan_over_layers(depth: int) -> None:
+    model = torch.nn.Sequential(*(torch.nn.Linear(6, 6) for _ in range(depth))).double()
+    params = drawn(w=(depth, 6, 6), b=(depth, 6))
+    parts = layers_loss, model, of_layers(reverse=False), params
+    mapping = maps(*parts)
+    assert mapping.is_proved
+    assert not mapping.only_other
+    assert parts_by(mapping, *parts) < 1e-12
+
+
+def test_a_scan_over_layers_from_the_last_one() -> None:
+    model = torch.nn.Sequential(*(torch.nn.Linear(6, 6) for _ in range(3))).double()
+    own = [{n: a.detach().numpy() for n, a in layer.named_parameters()} for layer in model[::-1]]
+    params = {
+        "w": jnp.stack([a["weight"].T for a in own]),
+        "b": jnp.stack([a["bias"] for a in own]),
+    }
+    mapping = maps(layers_loss, model, of_layers(reverse=True), params)
+    assert mapping.is_proved
+    assert pairs(mapping.inverse())["b"] == "2.bias + 1.bias + 0.bias: split along axis 0"
+    assert parts_by(mapping, layers_loss, model, of_layers(reverse=True), params) < 1e-12
+
+
+def test_a_map_with_parameters_missing_on_both_sides_is_not_proved() -> None:
+    w = torch.randn(6, 6).double().requires_grad_()
+    v, x = torch.randn(5, 6).double().requires_grad_(), torch.tensor(X)
+
+    def loss(w: Any) -> Any:
+        return torch.tanh(w.T @ w + x.T @ x).sum()
+
+    one, other = (gp.record(loss, a, keep=True) for a in (w, v))
+    mapping = gp.map_parameters(one, other)
+    assert mapping.only_one == mapping.only_other == ("arg0",)
+    assert not mapping.is_proved
+    assert "not proved" in str(mapping)
+    assert not mapping.inverse().is_proved
