@@ -222,3 +222,71 @@ def test_a_map_with_parameters_missing_on_both_sides_is_not_proved() -> None:
     assert not mapping.is_proved
     assert "not proved" in str(mapping)
     assert not mapping.inverse().is_proved
+
+
+class Tied(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.mid = torch.nn.Embedding(9, 6), torch.nn.Linear(6, 6)
+        self.head = torch.nn.Linear(6, 9, bias=False)
+        self.head.weight = self.table.weight
+
+    def forward(self, ids: Any) -> Any:
+        return self.head(torch.tanh(self.mid(self.table(ids))))
+
+
+def tied_loss(m: Any) -> Any:
+    return F.cross_entropy(m(torch.tensor(WORDS)).flatten(0, 1), torch.tensor(WORDS).flatten())
+
+
+def of_tied(scale: float = 1.0) -> Any:
+    def loss(p: Any) -> Any:
+        h = jnp.tanh(p["e"][WORDS.ravel()] @ p["w"] + p["b"])
+        logits = scale * h @ (p["h"] if "h" in p else p["e"].T)
+        return -jax.nn.log_softmax(logits)[jnp.arange(WORDS.size), WORDS.ravel()].mean()
+
+    return loss
+
+
+def untied() -> Any:
+    return drawn(e=(9, 6), w=(6, 6), b=6, h=(6, 9))
+
+
+def test_an_untied_port_of_tied_weights() -> None:
+    """First with weights of its own, then with those of the original."""
+    model, params = Tied().double(), untied()
+    mapping = maps(tied_loss, model, of_tied(), params)
+    assert mapping.is_proved
+    assert mapping["table.weight"] == ("e", "h")
+    assert mapping.tied == {"table.weight": ("e", "h")}
+    assert mapping.inverse().tied == {}
+    assert "tied in the first program: table.weight is e and h" in str(mapping)
+    assert "tied in the second program: table.weight is e and h" in str(mapping.inverse())
+    assert parts_by(mapping, tied_loss, model, of_tied(), params) < 1e-12
+    ported = gp.transfer(model, mapping, like=params)
+    again = maps(tied_loss, model, of_tied(), ported)
+    assert again.tied == mapping.tied
+    assert again.is_proved
+    assert {m.proof for m in again.matches} == {"values and gradients"}
+    back = gp.transfer(ported, again.inverse(), like=model)
+    assert torch.equal(back["table.weight"], model.table.weight)
+    with pytest.raises(ValueError, match="is several parameters of the first program"):
+        gp.transfer({**ported, "h": ported["h"] + 1}, again.inverse())
+
+
+def test_tied_weights_of_both_are_one() -> None:
+    params = untied()
+    del params["h"]
+    mapping = maps(tied_loss, Tied().double(), of_tied(), params)
+    assert mapping.is_proved
+    assert not mapping.tied
+    assert mapping["table.weight"] == ("e",)
+
+
+def test_a_copy_with_another_gradient_is_not_tied() -> None:
+    """The same numbers are not enough: the gradients of the copies have to add up to the one."""
+    model, params = Tied().double(), untied()
+    ported = gp.transfer(model, maps(tied_loss, model, of_tied(), params), like=params)
+    wrong = maps(tied_loss, model, of_tied(1.5), ported)
+    assert not wrong.is_proved
+    assert not any(m.proof == "values and gradients" for m in wrong.matches)

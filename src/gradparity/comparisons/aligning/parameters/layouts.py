@@ -126,6 +126,14 @@ class Layouts:
         position = {name: i for i, name in enumerate(self.free)}
         return sorted(self._all(shape, taken), key=lambda each: position[each.parts[0].name])
 
+    def copies(self, shape: Shape, taken: Sequence[Part]) -> list[Layout]:
+        """The matrices that are taken already, which the other program may have more than once."""
+        whole = {part.name for part in taken if part.count == 1}
+        arrays = {n: self.numbers[n].value for n in whole}
+        size = int(np.prod(shape))
+        each = [(n, a.shape) for n, a in arrays.items() if a.ndim > 1 and a.size == size]
+        return [Layout((Part(n),), o, shape, m) for n, own in each for o, m in _orders(own, shape)]
+
     def _all(self, shape: Shape, taken: Sequence[Part]) -> Iterator[Layout]:
         size = int(np.prod(shape))
         wholes = [Part(n) for n in self.free if self.numbers[n].value.size == size]

@@ -72,7 +72,8 @@ def parse_parameters(
     if parameters is None:
         return {}
     if isinstance(parameters, ParameterMap):
-        pairs = [Mapped(match.one, match.other) for match in parameters.matches if not match.also]
+        matches = [match for match in parameters.matches if not match.also]
+        pairs = [Mapped(m.one, parameters.tied.get(m.one[0], m.other)) for m in matches]
     elif isinstance(parameters, Mapping):
         packed: dict[tuple[str, ...], list[str]] = {}
         for name, there in parameters.items():

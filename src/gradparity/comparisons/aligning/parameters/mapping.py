@@ -121,13 +121,24 @@ class ParameterMap:
 
     def __getitem__(self, name: str) -> tuple[str, ...]:
         """The names in the other program of a parameter of the first one."""
-        for match in self.matches:
-            if name in match.one:
-                return match.other
-        raise KeyError(name)
+        found = [n for match in self.matches if name in match.one for n in match.other]
+        if not found:
+            raise KeyError(name)
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def tied(self) -> dict[str, tuple[str, ...]]:
+        """Parameter of the first program -> those of the second one that are copies of it."""
+        names: dict[str, list[str]] = {}
+        for m in self.matches:
+            if len(m.one) == len(m.other) == 1:
+                names.setdefault(m.one[0], []).append(m.other[0])
+        return {name: tuple(each) for name, each in names.items() if len(each) > 1}
 
     def __str__(self) -> str:
         lines = [str(match) for match in self.matches]
+        for which, tied in (("first", self.tied), ("second", self.inverse().tied)):
+            lines += [f"tied in the {which} program: {n} is {' and '.join(tied[n])}" for n in tied]
         for what, names in (
             ("only in the first program", self.only_one),
             ("only in the second program", self.only_other),
@@ -221,6 +232,9 @@ def _single(one: Leaves, other: Leaves, near: float) -> Iterator[Match]:
     for name, value in one.value.items():
         names = pool.of(value)
         found = [(n, *_layout(one, other, name, n, near)) for n in names]
+        if _are_tied(one, other, name, names, near):
+            yield from (Match((name,), (f[0],), f[1], "values and gradients") for f in found)
+            continue
         told = [f for f in found if f[2] == "values and gradients"] or found
         known = [f for f in told if f[1] != "other order"] or told
         if not known:
@@ -228,6 +242,20 @@ def _single(one: Leaves, other: Leaves, near: float) -> Iterator[Match]:
         same = next((f for f in known if f[0] == name), known[0])
         also = tuple(f[0] for f in known if f is not same)
         yield Match((name,), (same[0],), same[1], same[2], also)
+
+
+def _are_tied(one: Leaves, other: Leaves, name: str, names: Sequence[str], near: float) -> bool:
+    """Whether the other program has several copies of a parameter, which share its gradient."""
+    value, gradient = one.value[name], one.gradient[name]
+    if len(names) < 2 or not all(np.any(other.gradient[n]) for n in names):
+        return False
+    total = np.zeros(value.size)
+    for n in names:
+        index = index_of(value, other.value[n], (gradient, other.gradient[n]), near)
+        if index is None:
+            return False
+        np.add.at(total, index.ravel(), other.gradient[n].ravel())
+    return are_near(total, gradient.ravel(), near)
 
 
 def _layout(one: Leaves, other: Leaves, a: str, b: str, near: float) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike, fspath
@@ -54,7 +55,8 @@ def transfer(given: Any, mapping: ParameterMap, *, like: Any = None, to: Any = N
     ------
     TypeError : something else than a map.
     ValueError : a parameter is missing, has another shape, or cannot be moved: several parameters
-        are summed in one, or nothing tells two of them apart.
+        are summed in one, or nothing tells two of them apart; or a file is not one of safetensors.
+    OSError : a file cannot be read or written.
     ImportError : a file is given, and safetensors is not installed.
 
     >>> import gradparity as gp, jax, torch
@@ -108,7 +110,8 @@ def transfer(given: Any, mapping: ParameterMap, *, like: Any = None, to: Any = N
     else:
         result = target.nested(made) if second.framework == "jax" else made
     if to is not None:
-        target.write(files, target.named(result), fspath(to))
+        with _told(files, fspath(to), "written"):
+            target.write(files, target.named(result), fspath(to))
     return result
 
 
@@ -144,10 +147,27 @@ def _safetensors(mapping: ParameterMap) -> Any:
     return import_module("safetensors")
 
 
+@contextmanager
+def _told(files: Any, path: str, done: str) -> Iterator[None]:
+    """Name the file in errors of what is done to it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"transfer: there is no file {path!r}") from error
+    except OSError as error:
+        raise OSError(f"transfer: {path!r} cannot be {done}: {error}") from error
+    except files.SafetensorError as error:
+        raise ValueError(
+            f"transfer: {path!r} cannot be {done} as safetensors: {error}; give the path of a file "
+            "of safetensors"
+        ) from error
+
+
 def _read(given: Any, side: Leaves, source: Any, files: Any) -> Mapping[str, Any]:
     """The arrays of what was given, by name."""
     if isinstance(given, str | PathLike):
-        found: Mapping[str, Any] = source.read(files, fspath(given))
+        with _told(files, fspath(given), "read"):
+            found: Mapping[str, Any] = source.read(files, fspath(given))
         return found
     try:
         named: Mapping[str, Any] = source.named(given)
@@ -164,6 +184,11 @@ def _bits(arrays: Mapping[str, Any], name: str, side: Leaves, source: Any) -> Bi
             + (f"those given are {cut(', '.join(arrays))}" if arrays else "none is given")
         )
     bits: Bits = source.to_bits(arrays[name])
+    if bits.dtype.startswith(("int", "uint", "bool")):
+        raise ValueError(
+            f"transfer: {name!r} is given in {bits.dtype}, and the recorded one in floats; give "
+            "floats"
+        )
     if bits.array.shape != side.value[name].shape:
         raise ValueError(
             f"transfer: {name!r} has the shape {bits.array.shape}, and the recorded one "

@@ -7,6 +7,7 @@ values which follow have partners: what a parameter is, is what the program comp
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -75,6 +76,11 @@ def corresponding(
             mark = first[layout.parts[0].name].mark
             first |= {p.name: Numbers(first[p.name].value, mark) for p in layout.parts}
     second |= {name: layout.of(first) for name, layout in found.items() if layout.parts}
+    uses = Counter(layout.parts for layout in found.values() if layout.is_plain)
+    for name, layout in found.items():  # the gradient of a tied parameter is the sum of its copies'
+        if uses[layout.parts] > 1:
+            numbers = second[name]
+            second[name] = Numbers(numbers.value, numbers.mark / uses[layout.parts])
     leaves = _leaves(Leaves.of(one), first), _leaves(Leaves.of(other), second)
     return Corresponding(*leaves, frozenset(search.guessed), search.is_proved)
 
@@ -141,8 +147,10 @@ class _Search:
                 self._guess_one(name)
 
     def _guess_one(self, name: str) -> None:
-        likely = self._likely(name, {**self.found, **self.guessed})
-        plain = [layout for layout in likely if layout.is_plain]
+        layouts = {**self.found, **self.guessed}
+        taken = {part.name for layout in layouts.values() for part in layout.parts}
+        likely = (layout for layout in self._likely(name, layouts) if layout.is_plain)
+        plain = [layout for layout in likely if layout.parts[0].name not in taken]
         if plain:
             self.guessed[name] = max(plain, key=lambda each: alike(name, each.parts[0].name))
 
@@ -233,6 +241,7 @@ class _Search:
         numbers, own = self.other.leaves[name], without_digits(name)
         each = self.layouts.of(numbers.shape, taken)
         each.sort(key=lambda layout: (own, layout.likeness) not in known)
+        each += self.layouts.copies(numbers.shape, taken)
         if any(are_near(a.ravel(), numbers.ravel(), self.same) for a in self.constants):
             each.insert(0, Layout((), (), numbers.shape, own=numbers))
         return each
