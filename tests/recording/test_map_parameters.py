@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("in_float64")
 F = torch.nn.functional
 X = np.random.default_rng(0).standard_normal((7, 6))
 WORDS = np.random.default_rng(1).integers(0, 9, (5, 4))
+IMAGES = np.random.default_rng(4).standard_normal((2, 2, 5, 6))
 LABELS = np.array([0, 2, 1, 1, 0])
 
 
@@ -290,3 +291,46 @@ def test_a_copy_with_another_gradient_is_not_tied() -> None:
     wrong = maps(tied_loss, model, of_tied(1.5), ported)
     assert not wrong.is_proved
     assert not any(m.proof == "values and gradients" for m in wrong.matches)
+
+
+def flat_loss(m: Any) -> Any:
+    return (m(torch.tensor(IMAGES)) ** 3).mean()
+
+
+def of_images(axes: tuple[int, ...], flip: bool = False) -> Any:
+    def loss(p: Any) -> Any:
+        x = jnp.asarray(IMAGES.transpose(0, 2, 3, 1))
+        dims = ("NHWC", "HWIO", "NHWC")
+        h = jax.lax.conv_general_dilated(x, p["kernel"], (1, 1), "VALID", dimension_numbers=dims)
+        h = jax.nn.relu(h + p["kernel_bias"])
+        h = (h[:, ::-1] if flip else h).transpose(0, *axes).reshape(2, -1)
+        return ((h @ p["w"] + p["b"]) ** 3).mean()
+
+    return loss
+
+
+def of_flat() -> tuple[Any, Any]:
+    parts = torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(48, 3)
+    return torch.nn.Sequential(*parts).double(), drawn(
+        kernel=(3, 3, 2, 4), kernel_bias=4, w=(48, 3), b=3
+    )
+
+
+@pytest.mark.parametrize("axes", [(3, 1, 2), (1, 2, 3), (2, 1, 3), (3, 2, 1)])
+def test_features_that_are_flattened_in_another_order(axes: tuple[int, ...]) -> None:
+    """Also where some features are zero in all of the batch, so that their numbers are equal."""
+    model, params = of_flat()
+    mapping = maps(flat_loss, model, of_images(axes), params)
+    assert mapping.is_proved
+    found = "transposed" if axes == (3, 1, 2) else "other order"
+    assert pairs(mapping)["3.weight"] == f"w: {found}"
+    assert parts_by(mapping, flat_loss, model, of_images(axes), params) < 1e-12
+    back = gp.transfer(gp.transfer(model, mapping), mapping.inverse())
+    assert all(torch.equal(back[name], a) for name, a in model.state_dict().items())
+
+
+def test_features_that_are_no_flattening_are_not_proved() -> None:
+    model, params = of_flat()
+    mapping = maps(flat_loss, model, of_images((1, 2, 3), flip=True), params)
+    assert not mapping.is_proved
+    assert pairs(mapping)["3.weight"] == "w: transposed"

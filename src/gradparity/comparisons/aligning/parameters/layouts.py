@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, permutations
 
@@ -67,6 +67,7 @@ class Layout:
     shape : of the whole.
     axis : along which several parts are packed; None if they are summed.
     own : without parts, the parameter's own numbers, which are a constant of the first program.
+    shuffled : an axis of each part, and the order of its elements, as another flattening has them.
     """
 
     parts: tuple[Part, ...]
@@ -75,6 +76,7 @@ class Layout:
     mirrored: tuple[int, ...] = ()
     axis: int | None = 0
     own: NDArray | None = field(default=None, compare=False)
+    shuffled: tuple[int, tuple[int, ...]] | None = None
 
     def of(self, numbers: Mapping[str, Numbers]) -> Numbers:
         """Its numbers."""
@@ -88,6 +90,9 @@ class Layout:
 
     def _array(self, parts: Sequence[NDArray]) -> NDArray:
         each = [np.flip(a, self.mirrored) if self.mirrored else a for a in parts]
+        if self.shuffled is not None:
+            axis, order = self.shuffled
+            each = [np.take(a, order, axis) for a in each]
         each = [np.transpose(a, self.order) for a in each]
         if self.axis is None:
             return np.asarray(sum(each)).reshape(self.shape)
@@ -101,12 +106,13 @@ class Layout:
     def likeness(self) -> tuple[object, ...]:
         """A key that is equal for the layouts of corresponding parameters of different layers."""
         parts = [(without_digits(p.name), p.axis, p.count, p.index) for p in self.parts]
-        return (*parts, self.order, self.mirrored, self.axis)
+        return (*parts, self.order, self.mirrored, self.axis, self.shuffled)
 
     @property
     def is_plain(self) -> bool:
         """Whether it is one whole parameter, whose axes have other places at most."""
-        return len(self.parts) == 1 and self.parts[0].count == 1 and not self.mirrored
+        is_whole = len(self.parts) == 1 and self.parts[0].count == 1
+        return is_whole and not self.mirrored and self.shuffled is None
 
 
 class Layouts:
@@ -116,15 +122,34 @@ class Layouts:
     ----------
     numbers : by name.
     free : the names of those that may be used, in the order in which the program uses them.
+    flattened : the shapes of what the program flattens.
     """
 
-    def __init__(self, numbers: Mapping[str, Numbers], free: Sequence[str]) -> None:
+    def __init__(
+        self, numbers: Mapping[str, Numbers], free: Sequence[str], flattened: Iterable[Shape] = ()
+    ) -> None:
         self.numbers, self.free = numbers, free
+        self.flattened: dict[int, list[tuple[int, ...]]] = {}
+        for shape in dict.fromkeys(flattened):
+            orders = self.flattened.setdefault(int(np.prod(shape)), [])
+            orders += [order for order in _flattenings(shape) if order not in orders]
 
     def of(self, shape: Shape, taken: Sequence[Part]) -> list[Layout]:
         """Everything that a parameter of a shape may be, what is used next first."""
         position = {name: i for i, name in enumerate(self.free)}
         return sorted(self._all(shape, taken), key=lambda each: position[each.parts[0].name])
+
+    def shuffled(self, shape: Shape, taken: Sequence[Part]) -> Iterator[Layout]:
+        """The matrices that are applied to what the other program flattens in another order."""
+        size = int(np.prod(shape))
+        for part in _untaken([Part(n) for n in self.free], taken):
+            own = self.numbers[part.name].value.shape
+            if len(own) != 2 or int(np.prod(own)) != size:
+                continue
+            for axis, length in enumerate(own):
+                for shuffle in self.flattened.get(length, ()):
+                    for order, _ in _orders(own, shape):
+                        yield Layout((part,), order, shape, shuffled=(axis, shuffle))
 
     def copies(self, shape: Shape, taken: Sequence[Part]) -> list[Layout]:
         """The matrices that are taken already, which the other program may have more than once."""
@@ -199,6 +224,16 @@ def without_digits(name: str) -> str:
 
 def _untaken(parts: Sequence[Part], taken: Sequence[Part]) -> list[Part]:
     return [part for part in parts if not any(part.overlaps(each) for each in taken)]
+
+
+def _flattenings(shape: Shape) -> Iterator[tuple[int, ...]]:
+    """The orders in which the elements of an array come if its axes are flattened in another."""
+    index = np.arange(int(np.prod(shape))).reshape(shape)
+    own = tuple(range(index.size))
+    for axes in permutations(range(len(shape))):
+        order = tuple(map(int, index.transpose(axes).ravel()))
+        if order != own:
+            yield order
 
 
 def _orders(own: Shape, shape: Shape) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -82,7 +82,7 @@ class ParameterMap:
     unused : names of those whose gradient is zero, in either program.
     sides : the parameters of either program.
     is_proved : whether the second program computes the loss of the first one with the parameters
-        that match; True if numbers alone tell.
+        that match; True if numbers alone tell, False if parameters of both have no match.
     """
 
     matches: tuple[Match, ...]

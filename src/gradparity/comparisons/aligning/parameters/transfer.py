@@ -157,9 +157,9 @@ def _told(files: Any, path: str, done: str) -> Iterator[None]:
     except OSError as error:
         raise OSError(f"transfer: {path!r} cannot be {done}: {error}") from error
     except files.SafetensorError as error:
+        what = "of a file of safetensors" if done == "read" else "in a folder that exists"
         raise ValueError(
-            f"transfer: {path!r} cannot be {done} as safetensors: {error}; give the path of a file "
-            "of safetensors"
+            f"transfer: {path!r} cannot be {done} as safetensors: {error}; give a path {what}"
         ) from error
 
 

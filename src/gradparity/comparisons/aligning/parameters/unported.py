@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.movements import Reshape
+from ....core.formulas.op import Shape
 from ..programs.values import Program, are_near, nearness
 from .computed import Computed, Nearest
 from .layouts import Layout, Layouts, Numbers, alike, without_digits
@@ -34,6 +36,9 @@ ALIKE, CLEARLY = 2e-2, 5.0
 AHEAD = 8
 #: How many layouts of a parameter are tried, of one behind it and of one behind that; and in all.
 TRIED, TRIES = (60, 12, 4), 20_000
+
+#: How many axes of what is flattened are tried in other orders, at most.
+FLATTENED = 4
 
 
 class Corresponding(NamedTuple):
@@ -113,7 +118,7 @@ class _Search:
     ) -> None:
         self.other, self.first = other, first
         free = [n for n in _in_order_of_use(one) if n not in used]
-        self.layouts = Layouts(first, free)
+        self.layouts = Layouts(first, free, _flattened(one))
         self.constants = [a for a in one.constants.values() if a.size > 1]
         run = Computed(one, {n: x.value for n, x in first.items()})
         run.on()
@@ -241,6 +246,7 @@ class _Search:
         numbers, own = self.other.leaves[name], without_digits(name)
         each = self.layouts.of(numbers.shape, taken)
         each.sort(key=lambda layout: (own, layout.likeness) not in known)
+        each += self.layouts.shuffled(numbers.shape, taken)
         each += self.layouts.copies(numbers.shape, taken)
         if any(are_near(a.ravel(), numbers.ravel(), self.same) for a in self.constants):
             each.insert(0, Layout((), (), numbers.shape, own=numbers))
@@ -275,3 +281,14 @@ def _nearest(fits: Sequence[_Fit]) -> Sequence[_Fit]:
 def _in_order_of_use(program: Program) -> list[str]:
     used = (o.source for call in program.calls for o in call.inputs if o.source in program.leaves)
     return list(dict.fromkeys(used))
+
+
+def _flattened(program: Program) -> Iterator[Shape]:
+    """The shapes of the axes that a program makes one of, behind those of the batch."""
+    for call in program.calls:
+        if not isinstance(call.op, Reshape) or call.z[0] is None:
+            continue
+        before, after = call.inputs[0].array.shape, call.z[0].shape
+        for axes in (before[k:] for k in range(len(before) - 1)):
+            if after and len(axes) <= FLATTENED and int(np.prod(axes)) == after[-1]:
+                yield axes
