@@ -117,8 +117,8 @@ def _check_sizes(pair: Mapped, one: Program, other: Program) -> None:
     if not is_whole and not is_sum:
         raise ValueError(
             f"align: parameters maps {_with_shapes(pair.one, mine)}, to "
-            f"{_with_shapes(pair.other, theirs)}; give parameters of as many numbers, of packed "
-            "ones all"
+            f"{_with_shapes(pair.other, theirs)}; give parameters of as many numbers, and all "
+            "that are packed in one"
         )
 
 
