@@ -210,6 +210,31 @@ def test_a_scan_over_layers_from_the_last_one() -> None:
     assert parts_by(mapping, layers_loss, model, of_layers(reverse=True), params) < 1e-12
 
 
+def test_a_parameter_that_a_scan_begins_with() -> None:
+    class Started(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.start, self.step = torch.nn.Parameter(torch.randn(4, 6)), torch.nn.Linear(6, 6)
+
+    def loss(m: Any) -> Any:
+        h = m.start
+        for x in torch.tensor(X):
+            h = torch.tanh(m.step(h) + x)
+        return (h**3).sum()
+
+    def port(p: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            return jnp.tanh(h @ p["w"] + p["b"] + x), None
+
+        return (jax.lax.scan(step, p["h"], jnp.asarray(X))[0] ** 3).sum()
+
+    parts = loss, Started().double(), port, drawn(w=(6, 6), b=6, h=(4, 6))
+    mapping = maps(*parts)
+    assert mapping.is_proved
+    assert pairs(mapping)["start"] == "h: same"
+    assert parts_by(mapping, *parts) < 1e-12
+
+
 def test_a_map_with_parameters_missing_on_both_sides_is_not_proved() -> None:
     w = torch.randn(6, 6).double().requires_grad_()
     v, x = torch.randn(5, 6).double().requires_grad_(), torch.tensor(X)
