@@ -22,6 +22,7 @@ from ....core.vocabulary.rearranging import Slice
 from ....core.vocabulary.resampling import Resize
 from ...explain.variants import OnOther, arguments_of, variants
 from ..programs.edits import Edit, wide
+from ..programs.masks import Above
 from ..programs.roles import role
 from ..programs.values import Program
 from .chains import chain, listed
@@ -84,7 +85,7 @@ def changes(
     other : the other program, whose constants are tried.
     before : what the first input was before it was flattened; None if it was not.
     """
-    if sum(a.size for a in y) > MOST:
+    if sum(a.size for a in y) > MOST or isinstance(call.op, Above):
         return
     roles = other.roles
     yield from _orders(call, before)

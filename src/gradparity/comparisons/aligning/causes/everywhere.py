@@ -44,13 +44,10 @@ def _leaves_out(edit: Edit, call: Call) -> bool:
 def _alike(call: Call, first: Call, edit: Edit) -> Edit | None:
     """The same change of another call; None if that has another number there."""
     if edit.keeps is not None:
-        same = call.op == first.op and _leaves_out(edit, call)
-        own = (
-            [[o.array.flat[0] for o in c.inputs if not o.name] for c in (call, first)]
-            if same
-            else []
-        )
-        return edit if own and own[0] == own[1] else None
+        if call.op != first.op or not _leaves_out(edit, call):
+            return None
+        left, there = ([o.array.flat[0] for o in c.inputs if not o.name] for c in (call, first))
+        return edit if left == there else None
     if edit.inputs:
         for i in edit.inputs:
             o, own = call.inputs[i], first.inputs[i].array

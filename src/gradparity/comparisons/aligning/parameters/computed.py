@@ -11,9 +11,9 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ..programs.edits import computed, values_of
+from ..programs.masks import Above
 from ..programs.partners import sorted_elements
 from ..programs.values import Program
-from .masks import Above
 
 __all__ = ["Computed", "Nearest"]
 
@@ -44,7 +44,7 @@ class Computed:
             if most is not None and len(self.compared) >= most:
                 left += self._todo[k:]
                 break
-            if any(o.source and o.source not in self.value for o in call.inputs):
+            if any(o.name and o.name not in self.value for o in call.inputs):
                 left.append(call)
             else:
                 self._compute(call)

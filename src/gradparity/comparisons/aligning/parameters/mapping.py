@@ -17,7 +17,6 @@ from ..programs.values import Program, are_near
 from .layouts import STACKED
 from .leaves import Leaves
 from .looped import with_looped
-from .masks import with_masks
 from .unported import Corresponding, corresponding
 
 __all__ = ["Match", "ParameterMap", "index_of", "map_parameters"]
@@ -181,7 +180,7 @@ def map_parameters(one: Recording, other: Recording) -> ParameterMap:
     found = _by_numbers(*map(Leaves.of, programs))
     if not found.is_open:
         return found
-    first, second = map(with_masks, programs)
+    first, second = programs
     unsure = frozenset(n for m in found.matches if m.also for n in (*m.other, *m.also))
     computed = corresponding(first, second, found.certain(), unsure)
     mapping = _by_numbers(computed.one, computed.other)

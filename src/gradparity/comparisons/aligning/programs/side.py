@@ -40,7 +40,7 @@ class Side:
         self.program, self.near, self.known, self.effort = program, near, known, effort
         self.edits: dict[str, Edit] = {}
         self.value: Mapping[str, NDArray] = program.value
-        self.nodes = {call.place.node: call for call in program.calls}
+        self.nodes = program.nodes
         self.makers = {name: call for call in program.calls for name in call.names}
         self._partners: Partners | None = None
         self._made_from: Side | None = None
@@ -210,8 +210,8 @@ class Side:
             lost, healed = self.lost(other), set[str]()
             for call in reversed(self.program.calls):
                 for name in self.program.gives(call):
-                    users = self.program.users.get(name, ())
-                    after = [g for u in users for g in self.program.gives(self.nodes[u])]
+                    users = [*self.program.uses(name)]
+                    after = [g for user in users for g in self.program.gives(user)]
                     ends = not users and name not in self.program.losses
                     if ends or (after and all(g not in lost or g in healed for g in after)):
                         healed.add(name)

@@ -13,11 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
+from ....core.arithmetic.precision import Precision
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ....core.vocabulary.rearranging import Split
 from ...recording.recording import Recording
 from .edits import computed, values_of
+from .masks import Above, with_masks
 from .partners import HIDES
 from .prepared import with_preparations
 from .roles import numbers_by_role
@@ -29,8 +31,8 @@ __all__ = ["Program", "are_near", "is_rounded", "nearness"]
 NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
 #: Values computed in float64 are, where a number as programs write it is rounded to a format.
 ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
-#: How far bfloat16 rounds a number, relative to it, and the fewest numbers that show it.
-FEW_BITS, SEVERAL = 2.0**-8, 2
+#: Formats of few bits, and the fewest numbers that show that they are rounded to one.
+FEW_BITS, SEVERAL = ("bfloat16", "float16"), 2
 #: The largest whole number up to which bfloat16 has all.
 WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
@@ -51,13 +53,15 @@ def are_near(a: NDArray, b: NDArray, near: float) -> bool:
 
 
 def is_rounded(a: NDArray, b: NDArray) -> bool:
-    """Whether each element of an array is another's but for rounding to few bits, as bfloat16's."""
+    """Whether one of two arrays is the other one rounded to few bits, as to bfloat16."""
     if a.shape != b.shape or a.dtype.kind != "f" or b.dtype.kind != "f" or a.size < SEVERAL:
         return False
-    finite = np.isfinite(a) & np.isfinite(b)
-    a, b = a[finite].astype(np.float64), b[finite].astype(np.float64)
-    near = np.abs(a - b) <= FEW_BITS * np.maximum(np.abs(a), np.abs(b))
-    return bool((a != b).any() and near.all())
+    each = [np.asarray(x, np.float64) for x in (a, b)]
+    return any(
+        np.array_equal(short, Precision.of(kind).round(long)) and not np.array_equal(short, long)
+        for kind in FEW_BITS
+        for long, short in (each, each[::-1])
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +94,7 @@ class Program:
     @classmethod
     def of(cls, recording: Recording) -> Program:
         """The program of a recording that has kept its numbers."""
-        calls = with_preparations(recording.preparations, unrolled(recording))
+        calls = with_masks(with_preparations(recording.preparations, unrolled(recording)))
         value, formats = _in_float64(calls)
         users: dict[str, tuple[str, ...]] = {}
         for call in calls:
@@ -115,8 +119,22 @@ class Program:
         return cls(recording, calls, value, formats, users, leaves, tuple(ends), first, got)
 
     def gives(self, call: Call) -> Iterator[str]:
-        """The names of what a call gave."""
-        return (name for name in call.names if name in self.value)
+        """The names of what a call gave; a mask is no value that is compared."""
+        return (n for n in call.names if n in self.value and not isinstance(call.op, Above))
+
+    def uses(self, name: str) -> Iterator[Call]:
+        """The calls that take a value, or a mask that is made of it."""
+        for node in self.users.get(name, ()):
+            call = self.nodes[node]
+            if isinstance(call.op, Above):
+                yield from self.uses(call.names[0])
+            else:
+                yield call
+
+    @cached_property
+    def nodes(self) -> Mapping[str, Call]:
+        """The call of each node."""
+        return {call.place.node: call for call in self.calls}
 
     @cached_property
     def layouts(self) -> Mapping[str, str]:
@@ -188,7 +206,11 @@ def _in_float64(calls: Sequence[Call]) -> tuple[dict[str, NDArray], frozenset[st
         z = computed(call.op, values_of(call, value), value)
         made = dict(zip(call.names, z, strict=False))
         for name, own in zip(call.names, call.z, strict=False):
-            if name and own is not None and own.dtype.kind == "f":
+            if own is None or not name:
+                continue
+            if isinstance(call.op, Above):
+                value[name] = made.get(name, own)
+            elif own.dtype.kind == "f":
                 if name in made and _is_like(own, made[name]):
                     value[name] = made[name]
                 else:

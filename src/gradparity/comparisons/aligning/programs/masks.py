@@ -15,12 +15,13 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.layers import Multiply
 from ....core.formulas.op import Op
 from ....core.network.calls import Call, Operand, Place
-from ..programs.values import Program
 
 __all__ = ["Above", "with_masks"]
 
 #: A mask of fewer elements may be that of a value by chance.
 FEW = 8
+#: So many elements are looked at first.
+SAMPLE = 64
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,12 @@ class Above(Op):
         return found
 
 
-def with_masks(program: Program) -> Program:
-    """The program in which masks that values give are computed of them."""
+def with_masks(program: Sequence[Call]) -> tuple[Call, ...]:
+    """The calls of a program with those before them that give masks of its values."""
     calls: list[Call] = []
-    value = dict(program.value)
     made: dict[tuple[int, ...], list[Operand]] = {}
-    numbers = _numbers(program.calls)
-    for call in program.calls:
+    numbers = _numbers(program)
+    for call in program:
         inputs = list(call.inputs)
         for slot, o in enumerate(call.inputs):
             if o.name or not _is_mask(o.array, call.op):
@@ -67,13 +67,13 @@ def with_masks(program: Program) -> Program:
                 place = Place(node, "mask", call.place.module, call.place.source)
                 numbers_of = (o.array,), (None,), call.precision
                 calls.append(Call(place, op, of, *numbers_of, names=(node,)))
-                inputs[slot] = replace(o, source=node)
-                value[node] = o.array
-        calls.append(replace(call, inputs=tuple(inputs)))
+                inputs[slot] = replace(o, data=node)
+        is_same = all(a is b for a, b in zip(inputs, call.inputs, strict=True))
+        calls.append(call if is_same else replace(call, inputs=tuple(inputs)))
         for name, z in zip(call.names, call.z, strict=False):
-            if name in value and z is not None:
+            if name and z is not None and z.dtype.kind == "f":
                 made.setdefault(z.shape, []).append(Operand(z, name))
-    return replace(program, calls=tuple(calls), value=value)
+    return tuple(calls)
 
 
 def _numbers(calls: Sequence[Call]) -> list[float]:
@@ -95,6 +95,13 @@ def _is_factor(op: Op) -> bool:
     return isinstance(op, Multiply)
 
 
+def _parts(of: Sequence[Operand], above: NDArray) -> bool:
+    """Whether a number may part a few elements of a value from the others."""
+    first, *rest = (o.array.ravel()[: above.size] for o in of)
+    a = first - rest[0] if rest else first
+    return bool(a[~above].max(initial=-np.inf) < a[above].min(initial=np.inf))
+
+
 def _compared(
     mask: NDArray, call: Call, made: Sequence[Operand], numbers: Sequence[float]
 ) -> Iterator[tuple[Above, tuple[Operand, ...]]]:
@@ -103,6 +110,8 @@ def _compared(
     low, high = mask.min(), mask.max()
     is_high = mask == high
     for of in (*((o,) for o in reversed(made)), *((own,) if len(own) == 2 else ())):
+        if not any(_parts(of, some[:SAMPLE]) for some in (is_high.ravel(), ~is_high.ravel())):
+            continue
         a = of[0].array - of[1].array if len(of) > 1 else of[0].array
         for above, ends in ((is_high, (low, high)), (~is_high, (high, low))):
             least, most = a[above].min(), a[~above].max()
