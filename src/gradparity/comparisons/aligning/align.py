@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ...core.network.calls import Place
 from ...core.network.quantity import Quantity
-from ..findings.finding import STRUCTURE, Finding, Verdict, as_written
+from ..findings.finding import Finding, Verdict, as_written
 from ..recording.recording import Recording
 from ..report.records import ALIGNED, Run
 from ..report.report import Report
@@ -16,26 +14,25 @@ from .answer import answer, formats_in_words
 from .causes.search import Found, Search, lost_in, parted_of
 from .causes.shares import other_shares
 from .counterpart import counterpart
-from .gradients import Unpaired, cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .inputs import other_inputs, parse_inputs, rounded_in_words
+from .kinks import Choices
+from .of_gradients import GradientsOf, choices_at_kinks
 from .padding import untested_padding
 from .parameters.mapped import Mapped, parse_parameters
 from .parameters.mapping import ParameterMap
-from .programs.backward import with_gradients_in_float64
 from .programs.checked import check_recordings
 from .programs.edits import Edit
 from .programs.effort import Effort
 from .programs.partners import Known
 from .programs.side import Side
-from .programs.values import NEAR, Program, nearness
+from .programs.values import Program, nearness
+from .said import finding_on, once, said_of, where
 from .states import findings_on_states
 
 __all__ = ["align"]
 
 #: The most differences that are looked for, each corrected before the next.
 SEVERAL = 6
-#: Verdicts by which a gradient is that of the formulas, up to rounding and what kinks leave open.
-RIGHT = (Verdict.EXACT, Verdict.ROUNDING, Verdict.LOSSY, Verdict.SUBGRADIENT, Verdict.VACUOUS)
 #: The share of the values without a partner that pair with a change which says something.
 WEAK = 0.05
 SPENT = "; not every change was tried, as there are too many"
@@ -94,8 +91,8 @@ def align(
     named = parse_inputs(inputs, *programs)
     mapped = {**_with_gradients(named, *programs), **parse_parameters(parameters, *programs)}
     reports = [one.report(), other.report()]
-    are_right = all(f.verdict in RIGHT for report in reports for _, f in report.findings())
-    alignment = _Alignment(*programs, mapped, named, are_right)
+    choices = choices_at_kinks(reports)
+    alignment = _Alignment(*programs, mapped, named, choices)
     findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
     about = answer(one, other, findings)
@@ -133,9 +130,9 @@ class _Alignment:
         other: Program,
         mapped: Mapping[str, Mapped],
         inputs: Mapping[str, str],
-        are_right: bool,
+        choices: Choices | None,
     ) -> None:
-        self.mapped, self.are_right = mapped, are_right
+        self.mapped, self.choices = mapped, choices
         near = nearness(one, other)
         known = Known(one.value, one.leaves, other.value, other.leaves)
         one, self.inputs, self.rounded = other_inputs(one, other, inputs, near, known)
@@ -159,7 +156,8 @@ class _Alignment:
         yield from self._of_values(left)
         yield from self._of_losses(any(left))
         if not self.found and not self.inputs and not any(left):
-            yield from self._of_gradients()
+            gradients = GradientsOf(self.sides, self.mapped, self.untested, self.choices)
+            yield from gradients.findings()
             yield from findings_on_states(*self.sides)
 
     def _correct(self) -> None:
@@ -198,8 +196,9 @@ class _Alignment:
         lost = one.lost(other)
         notes: dict[str, str] = {}
         told = [(each.node, str(each)) for each in self.inputs]
-        told += [(at, self._said(which, node, edit)) for which, node, edit, at in self.found]
-        for at, said in _once(told):
+        sides = self.sides
+        told += [(at, said_of(sides, which, node, edit)) for which, node, edit, at in self.found]
+        for at, said in once(told):
             notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
         if self.shares:
             notes = dict([self.shares])
@@ -210,8 +209,8 @@ class _Alignment:
         for node in (more if more or notes else left[0]) if not self.shares else []:
             notes.setdefault(node, counterpart(one, other, node))
         if left[1] and not left[0] and not notes:
-            where = _where(other.nodes[left[1][0]].place)
-            notes[""] = f"this program has no value that the other one has at {where}"
+            place = where(other.nodes[left[1][0]].place)
+            notes[""] = f"this program has no value that the other one has at {place}"
         ends = [call.place.node for call in one.program.calls][-1:]
         if "" in notes:  # it shows in the other program alone
             notes.setdefault(ends[0] if ends else "", notes.pop(""))
@@ -219,7 +218,7 @@ class _Alignment:
             node = call.place.node
             for name in one.program.gives(call):
                 size = one.program.value[name].size
-                found = _finding(Quantity.value(name), call.place, as_written(call.op), size)
+                found = finding_on(Quantity.value(name), call.place, as_written(call.op), size)
                 if node in notes:  # several results of a node are one difference
                     yield replace(found, verdict=Verdict.MISMATCH, note=notes.pop(node))
                 elif name in lost:
@@ -236,132 +235,8 @@ class _Alignment:
                 numbers = float(one.value[name].reshape(())), float(there[0].reshape(()))
                 said = "the losses are {:.9g} here and {:.9g} there".format(*numbers)
                 q, place = Quantity.value(name), one.program.recording.places[self._node(name)]
-                found = _finding(q, place, "", 1)
+                found = finding_on(q, place, "", 1)
                 yield replace(found, verdict=Verdict.MISMATCH, note=said)
 
     def _node(self, name: str) -> str:
         return next(c.place.node for c in self.sides[0].program.calls if name in c.names)
-
-    def _said(self, which: int, node: str, edit: Edit) -> str:
-        """A difference in words, with the place in the other program."""
-        said = edit.said.format(here=("here", "there")[which], there=("there", "here")[which])
-        if which == 1:
-            return f"at {_where(self.sides[1].nodes[node].place)} of the other program: {said}"
-        name = self.sides[0].nodes[node].names[0]
-        partners = self.sides[1].partners.of(self.sides[0].value[name])
-        if not partners or self.sides[0].value[name].size < 2:
-            return f"{said}; with it, what is made of it pairs"
-        return f"{said}; with it, it pairs with {self._partner(partners[0])}"
-
-    def _partner(self, name: str) -> str:
-        """A value of the other program, with its place."""
-        for call in self.sides[1].program.calls:
-            if name in call.names:
-                return _where(call.place)
-        return repr(name)
-
-    def _parting(self, mine: bool) -> tuple[str, str]:
-        """The node of `one` at which gradients part, and why."""
-        one, other = self.sides
-        found = cut_of(other, one)
-        if found:
-            there = _where(other.nodes[found.node].place)
-            said = f"the gradient of {found.name or 'an input'} through {found.through} is missing "
-            said += f"there: it is a constant at {there} of the other program, such as after "
-            return found.through, f"{said}detach or stop_gradient"
-        found = cut_of(one, other)
-        if found:
-            there = _where(other.nodes[found.through].place)
-            said = "the gradient of an input is missing here: it is a constant, such as after "
-            said += "detach or stop_gradient; in the other program "
-            name = f"it is {found.name!r}, which" if found.name else "what it is computed from"
-            return found.node, f"{said}{name} has a gradient through {there}"
-        node, said = parting_of_gradients(one, other) if mine else ("", "")
-        said = said.format(here="here", there="there")
-        if "through" not in said:
-            back, reason = parting_of_gradients(other, one)
-            if reason and ("through" in reason or not said):
-                reason = reason.format(here="there", there="here")
-                said = f"at {_where(other.nodes[back].place) if back in other.nodes else back} of "
-                said += f"the other program: {reason}"
-        return node, said
-
-    def _part_in_gradients(self, sides: tuple[Side, Side], unpaired: Unpaired) -> bool:
-        mine, theirs, _ = unpaired
-        return bool(mine or theirs) or any(m.note(*sides) for m in self.mapped.values())
-
-    def _by_formulas(self) -> tuple[tuple[Side, Side], Unpaired] | None:
-        """The programs with gradients computed anew in float64, if these are the same.
-
-        Each recorded gradient is right by itself; in fewer digits they differ behind a kink that
-        the two programs have on different sides.
-        """
-        programs = [side.program for side in self.sides]
-        if all(program.near <= NEAR["float64"] for program in programs):
-            return None
-        found = [with_gradients_in_float64(program) for program in programs]
-        made = [each for each in found if each is not None]
-        if len(made) < 2 or not any(turned for _, turned in made):
-            return None
-        one, other = (program for program, _ in made)
-        sides = self._as_sides(one, other, self.sides[0].near, self.sides[0].known)
-        unpaired = unpaired_gradients(*sides)
-        return None if self._part_in_gradients(sides, unpaired) else (sides, unpaired)
-
-    def _of_gradients(self) -> Iterator[Finding]:
-        """The gradients by parameters and inputs, paired in any layout, packed or not."""
-        unpaired = unpaired_gradients(*self.sides)
-        if self.are_right and self._part_in_gradients(self.sides, unpaired):
-            by_formulas = self._by_formulas()
-            if by_formulas is not None:
-                self.sides, unpaired = by_formulas
-        one, other = self.sides
-        mine, theirs, alone = unpaired
-        node, said = self._parting(bool(mine)) if mine or theirs or alone else ("", "")
-        places = one.program.recording.places
-        for name, total in one.program.recording.leaves.items():
-            place = places.get(node, Place(name)) if name in mine else Place(name)
-            found = _finding(Quantity.grad(name), place, "", total.got.size, final=True)
-            if name in mine:
-                said = said or "the other program has no such gradient, although all values pair"
-                yield replace(found, verdict=Verdict.MISMATCH, note=said)
-            elif name in alone:
-                note = "the other program has no gradient by it, so it is not compared"
-                note += f"; {said}" if "through" in said else ""
-                yield replace(found, verdict=Verdict.INCONCLUSIVE, note=note)
-            elif is_noise(one, name):
-                yield replace(found, verdict=Verdict.VACUOUS, note=STRUCTURE)
-            elif name in self.mapped and (by_map := self.mapped[name].note(one, other)) is not None:
-                verdict = Verdict.MISMATCH if by_map else found.verdict
-                same = f"it is that of {self.mapped[name]} of the other program"
-                yield replace(found, verdict=verdict, note=by_map or same)
-            else:
-                yield replace(found, note=self.untested.get(name, ""))
-        for name in [] if mine else theirs:
-            place, note = Place(name), f"{said}; this program has no such gradient"
-            size = other.program.recording.leaves[name].got.size
-            found = _finding(Quantity.grad(name), place, "", size, final=True)
-            yield replace(found, verdict=Verdict.MISMATCH, note=f"of the other program: {note}")
-
-
-def _once(told: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """What is told of each node; the same of several but for their numbers is told of the first."""
-    alike: dict[str, list[tuple[str, str]]] = {}
-    for at, said in told:
-        alike.setdefault(re.sub(r"\d+", "#", said), []).append((at, said))
-    for (at, said), *others in alike.values():
-        if others:
-            said += f", and so at {others[0][0]!r}"
-            said += f" and {len(others) - 1} more" if others[1:] else ""
-        yield at, said
-
-
-def _finding(q: Quantity, place: Place, op: str, size: int, final: bool = False) -> Finding:
-    found = Finding(q, place.node, op, Verdict.ROUNDING, size, final=final)
-    return replace(found, module=place.module, source=place.source)
-
-
-def _where(place: Place) -> str:
-    """A node with its module and the line of the user's code, where they are known."""
-    more = ", ".join(filter(None, (place.module, place.source)))
-    return f"{place.node!r} ({more})" if more else repr(place.node)

@@ -54,6 +54,10 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
         said += "; the other program leaves no such states" if states and not paired else ""
     if other.updates and not any(f.elements for f in states):
         said += f"; the parameters of {other.name!r} after its step are not compared"
+    at_kinks = [f for f in findings if f.verdict is Verdict.SUBGRADIENT]
+    if at_kinks:
+        names = ", ".join(f.quantity.name for f in at_kinks)
+        said += f"; the gradients by {names} differ at kinks alone: {at_kinks[0].note}"
     for recording in (one, other):
         if recording.unjudged:
             said += f"; {recording.name!r}: {recording.coverage_in_words}"

@@ -14,7 +14,7 @@ from ...core.formulas.layers import Add
 from ...core.formulas.op import Movement
 from ...core.network.calls import Call, Operand
 from .packed import partners_of_parts
-from .programs.partners import Elements, Partners, sorted_elements
+from .programs.partners import Elements, Known, Partners, sorted_elements
 from .programs.side import Side
 from .programs.values import are_near
 
@@ -39,13 +39,13 @@ NEARBY = 4
 NUMBERS_OF_A_VALUE = 4
 
 
-def together(arrays: Mapping[str, NDArray]) -> dict[str, Elements]:
+def together(arrays: Mapping[str, NDArray], known: Known) -> dict[str, Elements]:
     """The elements of each array, and those of several of one size as one.
 
     Two or three of any names, as q, k and v may be packed, and all that differ in a number of their
     names, as layers and experts may be stacked.
     """
-    found = {name: Elements(array) for name, array in arrays.items()}
+    found = {name: known.of(array) for name, array in arrays.items()}
     by_size: dict[int, list[str]] = {}
     for name, array in arrays.items():
         by_size.setdefault(array.size, []).append(name)
@@ -92,23 +92,26 @@ def unpaired_gradients(one: Side, other: Side) -> Unpaired:
     Gradients that are zero by structure are left out; one that is not compared is by a leaf that
     the other program does not differentiate by.
     """
-    own, there = one.program.got, other.program.got
-    near = one.near_recorded(other)
-    mine = [n for n in _without(own, there, near) if not is_noise(one, n)]
-    theirs = [n for n in _without(there, own, near) if not is_noise(other, n)]
+    lacking = _lacking(one.program.got, other.program.got, one.near_recorded(other))
+    mine = [n for n in lacking[0] if not is_noise(one, n)]
+    theirs = [n for n in lacking[1] if not is_noise(other, n)]
     if mine and not theirs:
-        silent = _silent(other)
-        held = Partners({n: other.program.leaves[n] for n in there if n in other.program.leaves},
-                        near)  # fmt: skip
-        alone = [
-            n for n in mine
-            if n in one.program.leaves and not held.has(one.program.leaves[n]) and not silent
-        ]  # fmt: skip
+        alone = _alone(mine, one, other)
         return [n for n in mine if n not in alone], theirs, alone
     if theirs and not mine:
-        b, a, alone = unpaired_gradients(other, one)
-        return a, b, alone
+        alone = _alone(theirs, other, one)
+        return mine, [n for n in theirs if n not in alone], alone
     return mine, theirs, []
+
+
+def _alone(names: list[str], side: Side, other: Side) -> list[str]:
+    """Those of some leaves by which the other program is not differentiated."""
+    if _silent(other):
+        return []
+    leaves, got = other.program.leaves, other.program.got
+    held = Partners({n: leaves[n] for n in got if n in leaves}, side.near_recorded(other))
+    own = side.program.leaves
+    return [n for n in names if n in own and not held.has(own[n])]
 
 
 def _silent(side: Side) -> list[str]:
@@ -116,25 +119,33 @@ def _silent(side: Side) -> list[str]:
     return [n for n, got in side.program.got.items() if not np.any(got)]
 
 
-def _without(own: Mapping[str, NDArray], there: Mapping[str, NDArray], near: float) -> list[str]:
+def _lacking(
+    own: Mapping[str, NDArray], there: Mapping[str, NDArray], near: float
+) -> tuple[list[str], list[str]]:
     """The names of the gradients that the other program has not, alone, packed or split."""
-    mine, theirs = Partners(own, near), Partners(there, near)
-    lacking = [name for name, got in own.items() if not theirs.has(got)]
-    found = {name for name in lacking if partners_of_parts(own[name], there, theirs)}
-    if lacking:
-        for got in there.values():
-            found |= set() if mine.has(got) else {*partners_of_parts(got, own, mine)}
-    lacking = [name for name in lacking if name not in found]
-    if not lacking:
-        return []
-    packed = Partners(together(there), near)
-    parts = {
-        part
-        for names, joined in together(own).items()
-        if "+" in names and theirs.has(joined)
-        for part in names.split("+")
-    }
-    return [name for name in lacking if name not in parts and not packed.has(own[name])]
+    known, got = Known(own, there), (own, there)
+    pools = Partners(own, near, known), Partners(there, near, known)
+    left = [[n for n, a in got[i].items() if not pools[1 - i].has(a)] for i in (0, 1)]
+    split = [
+        {n: partners_of_parts(got[i][n], got[1 - i], pools[1 - i]) for n in left[i]} for i in (0, 1)
+    ]
+    for i in (0, 1):
+        parts = {part for names in split[1 - i].values() for part in names}
+        left[i] = [n for n in left[i] if not split[i][n] and n not in parts]
+    if not any(left):
+        return [], []
+    joined = together(own, known), together(there, known)
+    for i in (0, 1):
+        if left[i]:
+            packed = Partners(joined[1 - i], near, known)
+            parts = {
+                part
+                for names, elements in joined[i].items()
+                if "+" in names and pools[1 - i].has(elements)
+                for part in names.split("+")
+            }
+            left[i] = [n for n in left[i] if n not in parts and not packed.has(got[i][n])]
+    return left[0], left[1]
 
 
 def arrived(side: Side) -> dict[str, NDArray]:
@@ -155,6 +166,7 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
     """
     own, there, near = arrived(one), arrived(other), one.near_recorded(other)
     pool = Partners({**there, **other.program.got}, near)
+    totals_there = Partners(other.program.got, near)
     totals = {**own, **one.program.got}
     values = {**one.program.leaves, **one.value}
     order = [n for call in reversed(one.program.calls) for n in one.program.gives(call)]
@@ -175,7 +187,8 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
             if rest is None:
                 continue
             if len(uses) > 1 and pool.has(rest):
-                return node, f"the gradient of {name} through {node} is missing {{there}}"
+                parts = [totals_there.of(a) for a in (gradient, rest)]
+                return node, _missing(name, node, *parts)
             if pool.has(total + gradient.reshape(total.shape)):
                 return node, f"the gradient of {name} through {node} counts twice {{there}}"
         for partner in other.partners.of(values[name]) if name in values else ():
@@ -190,6 +203,14 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
         said = f"the gradient of {name} differs, although all values are the same"
         return node, said + _rows_left_out(total, [*other.program.got.values()])
     return "", ""
+
+
+def _missing(name: str, node: str, through: list[str], rest: list[str]) -> str:
+    """That one use's gradient is missing in the other program, or is that by another parameter."""
+    said = f"the gradient of {name} through {node} is "
+    if not through or not rest or through[0] == rest[0]:
+        return f"{said}missing {{there}}"
+    return f"{said}that by {through[0]!r} {{there}}, and the rest that by {rest[0]!r}: not tied"
 
 
 def _rows_left_out(got: NDArray, there: list[NDArray]) -> str:
@@ -220,11 +241,13 @@ class Cut(NamedTuple):
     node, name : where the gradient is missing, and what the value is called where it has one; ""
         if that program computes the node without it.
     through : the node through which it comes there.
+    sure : whether a node that has a partner takes it in both programs.
     """
 
     node: str
     name: str
     through: str
+    sure: bool = False
 
 
 def cut_of(side: Side, other: Side) -> Cut | None:
@@ -253,7 +276,7 @@ def cut_of(side: Side, other: Side) -> Cut | None:
             partners = _partners(call, o, side, other)
             same = [(node, use) for node, use in uses if node in partners]
             if same:
-                return Cut(call.place.node, same[0][1].source, same[0][0])
+                return Cut(call.place.node, same[0][1].source, same[0][0], True)
             if uses and not partners and unsure is None:
                 unsure = Cut(call.place.node, uses[-1][1].source, uses[-1][0])
             if partners and not uses and unsure is None and _is_computed(o, side, other):

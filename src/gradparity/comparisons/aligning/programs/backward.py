@@ -6,31 +6,40 @@ it differs, although both are right.  From the same values in float64 both have 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.op import Op
 from ....core.network.calls import Call, NoFormula, Operand
+from ....core.network.composed import Composed
+from ....core.programs.parts import Stopped
 from .edits import FAILED, computed, values_of
 from .values import Program
 
-__all__ = ["with_gradients_in_float64"]
+__all__ = ["has_kinks", "turns", "with_gradients_in_float64"]
 
 
 #: What is smaller than this, relative to the largest element of a gradient, shows no other side.
 SHOWN = 1e-6
 
 
-def with_gradients_in_float64(program: Program) -> tuple[Program, bool] | None:
+def with_gradients_in_float64(
+    program: Program, attached: Mapping[tuple[str, int], str] | None = None
+) -> Program | None:
     """A program with other gradients: those by formulas, along the same ways as in the recording.
 
-    And whether some value is on the other side of a kink in float64, so that the gradient which
-    leaves an op is another one for the same that arrives.  None if a node has no formula, or none
-    for these numbers.
+    None if a node has no formula, or none for these numbers.
+
+    Parameters
+    ----------
+    attached : (node, slot) -> the value that a constant is a copy of, or whose gradient is stopped
+        there: it has a gradient as well.
     """
-    turned = False
+    more = attached or {}
     flow: dict[str, NDArray] = {}
     calls: list[Call] = []
     for call in reversed(program.calls):
@@ -42,21 +51,41 @@ def with_gradients_in_float64(program: Program) -> tuple[Program, bool] | None:
         left = None if isinstance(call.op, NoFormula) else _left(call, arrived, program)
         if left is None:
             return None
-        turned = turned or _turns(call, program)
+        if isinstance(call.op, Stopped) and (call.place.node, 0) in more:
+            left = arrived
         inputs = []
-        for o, g in zip(call.inputs, left, strict=True):
-            if not _flows(o, call) or g is None:
+        new = bool(more) and all(dz is None for dz in call.dz)  # only a copy's gradient arrives
+        for i, (o, g) in enumerate(zip(call.inputs, left, strict=True)):
+            source = more.get((call.place.node, i), o.source)
+            if g is None or not (source != o.source or _flows(o, call) or (new and source)):
                 inputs.append(o)
                 continue
-            inputs.append(replace(o, gradient=g))
-            flow[o.source] = flow[o.source] + g if o.source in flow else g
+            inputs.append(replace(o, source=source, gradient=g))
+            flow[source] = flow[source] + g.reshape(flow[source].shape) if source in flow else g
         calls.append(replace(call, inputs=tuple(inputs), dz=arrived, precision="float64"))
-    got = {name: flow.get(name, np.zeros_like(_wide(a))) for name, a in program.got.items()}
-    return replace(program, calls=tuple(reversed(calls)), got=got), turned
+    got = {n: flow[n] if n in flow else np.zeros(a.shape) for n, a in program.got.items()}
+    return replace(program, calls=tuple(reversed(calls)), got=got)
+
+
+def turns(program: Program) -> bool:
+    """Whether some value is on the other side of a kink in float64.
+
+    The gradient that leaves an op is another one then for the same that arrives.
+    """
+    return any(has_kinks(call.op) and _turns(call, program) for call in program.calls)
+
+
+def has_kinks(op: Op) -> bool:
+    """Whether an op, or a step of it, has kinks: elsewhere its gradient is continuous."""
+    if isinstance(op, Composed):
+        return any(has_kinks(step.op) for step in op.network.body)
+    return type(op).subdifferential is not Op.subdifferential
 
 
 def _turns(call: Call, program: Program) -> bool:
     """Whether an op gives other gradients at its values in float64, for the recorded ones."""
+    if isinstance(call.op, NoFormula) or all(dz is None for dz in call.dz):
+        return False
     left = _left(call, tuple(map(_wide, call.dz)), program)
     each = zip(call.inputs, left or (), strict=False)
     return any(
