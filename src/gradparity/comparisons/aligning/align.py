@@ -16,7 +16,7 @@ from .causes.shares import other_shares
 from .counterpart import counterpart
 from .inputs import other_inputs, parse_inputs, rounded_in_words
 from .kinks import Choices
-from .of_gradients import GradientsOf, choices_at_kinks
+from .of_gradients import GradientsOf, choices_at_kinks, in_float64
 from .padding import untested_padding
 from .parameters.mapped import Mapped, parse_parameters
 from .parameters.mapping import ParameterMap
@@ -156,7 +156,9 @@ class _Alignment:
         yield from self._of_values(left)
         yield from self._of_losses(any(left))
         if not self.found and not self.inputs and not any(left):
-            gradients = GradientsOf(self.sides, self.mapped, self.untested, self.choices)
+            # Those recorded are of weights that are not rounded.
+            sides = (in_float64(self.sides) if self.rounded else None) or self.sides
+            gradients = GradientsOf(sides, self.mapped, self.untested, self.choices)
             yield from gradients.findings()
             yield from findings_on_states(*self.sides)
 

@@ -18,7 +18,7 @@ from .programs.side import Side
 from .programs.values import NEAR
 from .said import finding_on, where
 
-__all__ = ["GradientsOf", "choices_at_kinks"]
+__all__ = ["GradientsOf", "choices_at_kinks", "in_float64"]
 
 #: Verdicts by which a gradient is that of the formulas, up to rounding and what kinks leave open.
 RIGHT = (Verdict.EXACT, Verdict.ROUNDING, Verdict.LOSSY, Verdict.SUBGRADIENT, Verdict.VACUOUS)
@@ -37,6 +37,15 @@ def choices_at_kinks(reports: Sequence[Report]) -> Choices | None:
 def _choices(findings: Sequence[Finding]) -> dict[str, KinkSummary]:
     told = (f for f in findings if f.kinks is not None and f.kinks.taken)
     return {f.node: f.kinks for f in told if f.kinks is not None}
+
+
+def in_float64(sides: tuple[Side, Side]) -> tuple[Side, Side] | None:
+    """Two programs with gradients computed anew by formulas; None if one has no such gradients."""
+    one, other = (with_gradients_in_float64(side.program) for side in sides)
+    if one is None or other is None:
+        return None
+    near, known, effort = sides[0].near, sides[0].known, sides[0].effort
+    return Side(one, near, known, effort), Side(other, near, known, effort)
 
 
 class GradientsOf:
@@ -146,17 +155,11 @@ class GradientsOf:
             return False
         if not any(map(turns, programs)):
             return False
-        made = [with_gradients_in_float64(program) for program in programs]
-        one, other = (
-            Side(program, side.near, side.known, side.effort) if program else None
-            for program, side in zip(made, self.sides, strict=True)
-        )
-        if one is None or other is None:
+        sides = in_float64(self.sides)
+        unpaired = unpaired_gradients(*sides) if sides else self.unpaired
+        if sides is None or self._part(sides, unpaired):
             return False
-        unpaired = unpaired_gradients(one, other)
-        if self._part((one, other), unpaired):
-            return False
-        self.sides, self.unpaired = (one, other), unpaired
+        self.sides, self.unpaired = sides, unpaired
         return True
 
     def _parting(self, sides: tuple[Side, Side], mine: bool) -> tuple[str, str]:

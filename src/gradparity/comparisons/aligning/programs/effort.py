@@ -14,7 +14,7 @@ from ....core.vocabulary.contractions import ConvTranspose, Einsum, MatMul
 __all__ = ["Effort"]
 
 #: What a search may cost: about half a minute.
-LIMIT = 2e9
+LIMIT = 1e10
 #: What an op costs beside its elements.
 CALL = 4e4
 #: Ops of which each element is a sum of products, and how many of these cost as much as an element.
