@@ -13,7 +13,7 @@ from .detached import detached
 from .gradients import Unpaired, cut_of, is_noise, parting_of_gradients, unpaired_gradients
 from .kinks import Choices, Hidden, kinks_in_words, nearby
 from .parameters.mapped import Mapped
-from .programs.backward import turns, with_gradients_in_float64
+from .programs.backward import with_gradients_in_float64
 from .programs.side import Side
 from .programs.values import NEAR
 from .said import finding_on, where
@@ -147,13 +147,11 @@ class GradientsOf:
     def _by_formulas(self) -> bool:
         """Whether the gradients computed anew in float64 are the same, which are taken then.
 
-        Each recorded gradient is right by itself; in fewer digits they differ behind a kink that
-        the two programs have on different sides.
+        Each recorded gradient is right by itself; in fewer digits they differ where terms cancel,
+        and behind a kink that the two programs have on different sides.
         """
         programs = [side.program for side in self.sides]
         if all(program.near <= NEAR["float64"] for program in programs):
-            return False
-        if not any(map(turns, programs)):
             return False
         sides = in_float64(self.sides)
         unpaired = unpaired_gradients(*sides) if sides else self.unpaired
