@@ -167,6 +167,8 @@ class _Alignment:
 
         What a change of little effect leads to counts only if all pairs in the end.
         """
+        if any(parted_of(self.sides)):
+            self.sides = self.sides[0].open(), self.sides[1].open()
         sure: tuple[int, tuple[Side, Side]] | None = None
         for _ in range(SEVERAL):
             parted = parted_of(self.sides)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.layers import Add
-from ...core.formulas.op import Movement
+from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call, Operand
 from .packed import partners_of_parts
 from .programs.partners import Elements, Known, Partners, sorted_elements
@@ -24,6 +24,7 @@ __all__ = [
     "arrived",
     "cut_of",
     "is_noise",
+    "is_rounding",
     "parting_of_gradients",
     "together",
     "unpaired_gradients",
@@ -35,6 +36,8 @@ Unpaired: TypeAlias = tuple[list[str], list[str], list[str]]
 MOST_PACKED = 24
 #: How many nodes after a parameter are looked at for the terms of its gradient.
 NEARBY = 4
+#: What is rounded of the sum of the sizes of terms, in relation to how near two values are.
+SUMMED = 0.02
 #: The fewest elements of a constant that may be a value whose gradient is cut.
 NUMBERS_OF_A_VALUE = 4
 
@@ -68,22 +71,38 @@ def together(arrays: Mapping[str, NDArray], known: Known) -> dict[str, Elements]
 
 def is_noise(side: Side, name: str) -> bool:
     """Whether a gradient is zero but for rounding: its terms cancel, or there are none."""
-    got = side.program.got[name]
-    largest, names = 0.0, [name]
+    terms = (np.abs(dz).max(initial=0.0) * by for dz, by in _terms(side, name, (Movement, Add)))
+    largest = max(terms, default=0.0)
+    return bool(np.abs(side.program.got[name]).max(initial=0.0) <= side.program.near * largest)
+
+
+def is_rounding(side: Side, name: str, apart: NDArray) -> bool:
+    """Whether a gradient may be so far from that in float64 by the rounding of its terms alone.
+
+    They are summed up over the batch, and cancel in what comes before, such as a norm.
+    """
+    terms = (np.abs(dz).sum() * by for dz, by in _terms(side, name, (Op,)))
+    size = max(terms, default=0.0)
+    return bool(np.abs(apart).max(initial=0.0) <= SUMMED * side.program.near * size)
+
+
+def _terms(side: Side, name: str, passed: tuple[type[Op], ...]) -> Iterator[tuple[NDArray, float]]:
+    """Yield the gradients that arrive near a leaf, with the largest number that each is times.
+
+    At its uses, and behind ops of the types that are passed.
+    """
+    names = [name]
     for _ in range(NEARBY):
         calls = [side.nodes[node] for n in names for node in side.program.users.get(n, ())]
         for call in calls:
-            terms = [np.abs(dz).max(initial=0.0) for dz in call.dz if dz is not None]
             others = [
                 np.abs(o.array).max(initial=0.0)
                 for o in call.inputs
                 if o.source not in names and o.array.dtype.kind == "f"
                 if np.isfinite(o.array).all()
             ]
-            largest = max(largest, max(terms, default=0.0) * max([1.0, *others]))
-        names = [n for call in calls if isinstance(call.op, Movement) for n in call.names]
-        names += [n for call in calls if isinstance(call.op, Add) for n in call.names]
-    return bool(np.abs(got).max(initial=0.0) <= side.program.near * largest)
+            yield from ((dz, max([1.0, *others])) for dz in call.dz if dz is not None)
+        names = [n for call in calls if isinstance(call.op, passed) for n in call.names]
 
 
 def unpaired_gradients(one: Side, other: Side) -> Unpaired:

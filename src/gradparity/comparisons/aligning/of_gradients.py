@@ -10,10 +10,17 @@ from ...core.network.quantity import Quantity
 from ..findings.finding import STRUCTURE, Finding, KinkSummary, Verdict
 from ..report.report import Report
 from .detached import detached
-from .gradients import Unpaired, cut_of, is_noise, parting_of_gradients, unpaired_gradients
+from .gradients import (
+    Unpaired,
+    cut_of,
+    is_noise,
+    is_rounding,
+    parting_of_gradients,
+    unpaired_gradients,
+)
 from .kinks import Choices, Hidden, kinks_in_words, nearby
 from .parameters.mapped import Mapped
-from .programs.backward import with_gradients_in_float64
+from .programs.backward import turns, with_gradients_in_float64
 from .programs.side import Side
 from .programs.values import NEAR
 from .said import finding_on, where
@@ -154,11 +161,22 @@ class GradientsOf:
         if all(program.near <= NEAR["float64"] for program in programs):
             return False
         sides = in_float64(self.sides)
-        unpaired = unpaired_gradients(*sides) if sides else self.unpaired
-        if sides is None or self._part(sides, unpaired):
+        if sides is None or not (self._round_alone(sides) or any(map(turns, programs))):
+            return False
+        unpaired = unpaired_gradients(*sides)
+        if self._part(sides, unpaired):
             return False
         self.sides, self.unpaired = sides, unpaired
         return True
+
+    def _round_alone(self, sides: tuple[Side, Side]) -> bool:
+        """Whether the gradients that part are those in float64 but for rounding of their terms."""
+        each = zip(self.sides, sides, self.unpaired[:2], strict=True)
+        return all(
+            is_rounding(side, name, side.program.got[name] - anew.program.got[name])
+            for side, anew, names in each
+            for name in names
+        )
 
     def _parting(self, sides: tuple[Side, Side], mine: bool) -> tuple[str, str]:
         """The node of `one` at which gradients part, and why."""

@@ -18,12 +18,13 @@ from ....core.network.composed import Composed
 from ....core.network.network import Network
 from ....core.network.nodes import Node
 from ....core.vocabulary.contractions import Einsum, MatMul
+from ....core.vocabulary.pointwise import Scale
 from ....core.vocabulary.rearranging import Slice
 from ....core.vocabulary.resampling import Resize
 from ...explain.variants import OnOther, arguments_of, variants
 from ..programs.edits import Edit, wide
 from ..programs.masks import Above
-from ..programs.roles import role
+from ..programs.roles import SCALE, role
 from ..programs.values import Program
 from .chains import chain, listed
 from .class_weights import other_weights, weights_of_labels
@@ -169,7 +170,10 @@ def _of_arguments(op: Any, roles: Mapping[str, Sequence[float]]) -> Iterator[tup
         if is_dataclass(own) and not isinstance(own, type):  # such as the loss of each element
             for said, inside in _of_arguments(own, roles):
                 yield said, replace(op, **{field.name: inside})
-        for other in _choices(field.name, own, roles.get(role(op, field.name), ())):
+        numbers = roles.get(role(op, field.name), ())
+        if isinstance(op, Scale):  # that of attention may be inside of one op there
+            numbers = (*roles.get(SCALE, ()), *numbers)
+        for other in _choices(field.name, own, numbers):
             if other == own:
                 continue
             try:

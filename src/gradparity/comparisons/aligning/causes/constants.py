@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.formulas.layers import Add, Affine, Multiply
-from ....core.formulas.maxima import Maximum
+from ....core.formulas.layers import Affine, Multiply
 from ....core.network.calls import Call
 from ....core.vocabulary.contractions import MatMul
-from ....core.vocabulary.pairs import Divide, Minimum, Subtract
+from ....core.vocabulary.pairs import Divide
 from ..programs.edits import Edit, wide
 from ..programs.roles import SCALE, role
 from ..programs.values import Program
@@ -26,8 +25,6 @@ MANY = 48
 FEW = 4
 #: The kinds of dtypes of numbers, such as of lengths by which a sum is divided.
 NUMBERS = "fiu"
-#: Ops that take a number where they take an array.
-BROADCASTS = (Add, Divide, Maximum, Minimum, Multiply, Subtract)
 
 
 def constants(
@@ -66,8 +63,8 @@ def constants(
 def _single_and_several(
     call: Call, i: int, own: NDArray, other: Program, roles: Mapping[str, Sequence[float]]
 ) -> Iterator[Edit]:
-    """Yield a constant array in the place of a number that has its role, or the reverse."""
-    if own.dtype.kind not in NUMBERS or not isinstance(call.op, BROADCASTS):
+    """Yield an array to divide by in the place of a number, as of lengths, or the reverse."""
+    if own.dtype.kind not in NUMBERS or not isinstance(call.op, Divide):
         return
     named, shape = f"its constant {i + 1}", () if call.z[0] is None else call.z[0].shape
     if not (own == own.flat[0]).all():

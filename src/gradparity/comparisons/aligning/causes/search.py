@@ -18,6 +18,7 @@ from .limits import other_limits
 from .orders import Orders
 from .replacements import ACTIVATIONS
 from .rolls import other_rolls
+from .roots import other_roots
 from .unused import unused_parameters
 
 __all__ = ["Found", "Search", "lost_in", "parted_of"]
@@ -32,6 +33,8 @@ FIRST = 3
 FEW, FEW_CAUSES = 2, 6
 #: How many nodes after those where two programs part are looked at.
 LATER = 8
+#: How many steps before those, and how many of the nodes there of which all that is made pairs.
+EARLIER, FEW_EARLIER = 4, 4
 #: How many nodes that prepare data for those where two programs part are looked at.
 PREPARED = 8
 #: How many nodes without a partner are tried with a factor that only the loss shows.
@@ -159,7 +162,11 @@ class Search:
         """(nodes, change) that may be a cause, the first few of each node."""
         fitting = Fitting(side, other)
         if where == "after":  # a value before it would pair again if this one did
-            later = side.after(nodes, other)[:LATER], side.without_partner(other)[:LATER]
+            later = (
+                side.after(nodes, other)[:LATER],
+                side.without_partner(other)[:LATER],
+                side.healed_before(nodes, other, EARLIER)[:FEW_EARLIER],
+            )
             nodes = [node for node in dict.fromkeys(chain(*later)) if node not in nodes]
         if where == "far":
             nodes = side.without_partner(other)[:FAR]
@@ -180,6 +187,7 @@ class Search:
                 yield from islice(other_parts(side, call, other), TRIED)
                 yield from islice(other_rolls(side, call, other), TRIED)
                 yield from islice(other_limits(side, call, other), TRIED)
+                yield from islice(other_roots(side, call, other), TRIED)
             elif where == "steps":
                 yield from islice(other_activations(side, call, other), TRIED)
             elif where == "before":

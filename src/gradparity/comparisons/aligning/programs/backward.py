@@ -20,7 +20,11 @@ from ....core.programs.parts import Stopped
 from .edits import FAILED, computed, values_of
 from .values import Program
 
-__all__ = ["has_kinks", "with_gradients_in_float64"]
+__all__ = ["has_kinks", "turns", "with_gradients_in_float64"]
+
+
+#: What is smaller than this, relative to the largest element of a gradient, shows no other side.
+SHOWN = 1e-6
 
 
 def with_gradients_in_float64(
@@ -63,11 +67,38 @@ def with_gradients_in_float64(
     return replace(program, calls=tuple(reversed(calls)), got=got)
 
 
+def turns(program: Program) -> bool:
+    """Whether some value is on the other side of a kink in float64.
+
+    The gradient that leaves an op is another one then for the same that arrives.
+    """
+    return any(has_kinks(call.op) and _turns(call, program) for call in program.calls)
+
+
 def has_kinks(op: Op) -> bool:
     """Whether an op, or a step of it, has kinks: elsewhere its gradient is continuous."""
     if isinstance(op, Composed):
         return any(has_kinks(step.op) for step in op.network.body)
     return type(op).subdifferential is not Op.subdifferential
+
+
+def _turns(call: Call, program: Program) -> bool:
+    """Whether an op gives other gradients at its values in float64, for the recorded ones."""
+    if isinstance(call.op, NoFormula) or all(dz is None for dz in call.dz):
+        return False
+    left = _left(call, tuple(map(_wide, call.dz)), program)
+    each = zip(call.inputs, left or (), strict=False)
+    return any(
+        o.gradient is not None and g is not None and _other_side(g, _wide(o.gradient))
+        for o, g in each
+    )
+
+
+def _other_side(a: NDArray, b: NDArray) -> bool:
+    """Whether some element of two gradients is another number altogether, as 0 and the whole."""
+    sizes = np.maximum(np.abs(a), np.abs(b.reshape(a.shape)))
+    apart = np.abs(a - b.reshape(a.shape)) > sizes / 2
+    return bool((apart & (sizes > SHOWN * sizes.max(initial=0.0))).any())
 
 
 def _flows(o: Operand, call: Call) -> bool:

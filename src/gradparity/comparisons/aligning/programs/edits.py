@@ -11,7 +11,16 @@ from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Op
 from ....core.network.calls import Call, Operand
 
-__all__ = ["Edit", "at_others", "changes_a_number", "computed", "general", "values_of", "wide"]
+__all__ = [
+    "FAILED",
+    "Edit",
+    "at_others",
+    "changes_a_number",
+    "computed",
+    "general",
+    "values_of",
+    "wide",
+]
 
 #: Errors that a formula raises for inputs that it has no value for, or where there is none.
 FAILED = (ValueError, TypeError, IndexError, ZeroDivisionError, KeyError, NotImplementedError)

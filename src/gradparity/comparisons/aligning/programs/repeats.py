@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from .lines import unnumbered
 
 if TYPE_CHECKING:
     from .side import Side
@@ -23,7 +23,7 @@ def on_its_line(side: Side, node: str) -> list[str]:
         for name, call in side.nodes.items()
         if call.place.source == place.source and call.place.module == place.module
         if type(call.op) is type(op) and call.op == op and name not in side.edits
-        if _base(name) == _base(node)
+        if unnumbered(name) == unnumbered(node)
     ]
 
 
@@ -48,9 +48,3 @@ def _makers(side: Side, node: str) -> list[type]:
     """The ops that give what a node takes."""
     taken = (o.name for o in side.nodes[node].inputs)
     return [type(side.makers[name].op) for name in taken if name in side.makers]
-
-
-@lru_cache(maxsize=4096)
-def _base(node: str) -> str:
-    """The name of a node without its number and step."""
-    return re.sub(r"_\d+(\.step[\d_]+)?$", r"", node) if ".step" not in node else node.split(".")[0]

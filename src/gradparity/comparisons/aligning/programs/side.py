@@ -9,11 +9,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.formulas.op import Movement
+from ....core.formulas.op import Movement, Op
 from ....core.network.calls import Call
-from .edits import Edit, changes_a_number, computed, values_of, wide
+from .edits import FAILED, Edit, changes_a_number, computed, values_of, wide
 from .effort import Effort
-from .partners import Known, Partners
+from .insides import insides
+from .partners import Elements, Known, Partners
 from .prepared import tells
 from .replay import replayed
 from .values import Program, are_near
@@ -34,19 +35,27 @@ class Side:
     value : name -> numbers, with these changes.
     near : how near two values are that are the same.
     effort : what may still be computed.
+    opened : whether values inside of ops are partners too; only where the programs part, as they
+        cost time.
     """
 
-    def __init__(self, program: Program, near: float, known: Known, effort: Effort) -> None:
+    def __init__(
+        self, program: Program, near: float, known: Known, effort: Effort, opened: bool = False
+    ) -> None:
         self.program, self.near, self.known, self.effort = program, near, known, effort
+        self.opened = opened
         self.edits: dict[str, Edit] = {}
         self.value: Mapping[str, NDArray] = program.value
         self.nodes = program.nodes
         self.makers = {name: call for call in program.calls for name in call.names}
-        self._partners: Partners | None = None
         self._made_from: Side | None = None
         self._found: WeakKeyDictionary[Side, dict[str, str | None]] = WeakKeyDictionary()
         self._lost: WeakKeyDictionary[Side, dict[str, Call]] = WeakKeyDictionary()
         self._healed: WeakKeyDictionary[Side, set[str]] = WeakKeyDictionary()
+
+    def open(self) -> Side:
+        """The same with the values inside of ops."""
+        return Side(self.program, self.near, self.known, self.effort, opened=True)
 
     def near_recorded(self, other: Side) -> float:
         """The tolerance for equal recorded numbers, such as gradients."""
@@ -57,7 +66,7 @@ class Side:
 
         None if something has no value then, or a loss is not a number any more.
         """
-        made = Side(self.program, self.near, self.known, self.effort)
+        made = Side(self.program, self.near, self.known, self.effort, self.opened)
         made.edits = {**self.edits, **{node: edit.each.get(node, edit) for node in nodes}}
         value = replayed(self.program, made.edits, self.effort)
         if value is None or any(value[name].size != 1 for name in self.program.losses):
@@ -91,25 +100,71 @@ class Side:
         new = self.lost(other).keys() - made.lost(other).keys()
         return sum(self.partners.has(made.value[name]) for name in new)
 
-    @property
+    @cached_property
     def partners(self) -> Partners:
         """The values of this program, to find those of the other among them."""
-        if self._partners is None:
-            constants = {
-                f"constant of {call.place.node}": o.array
-                for call in self.program.calls
-                for o in call.inputs
-                if not o.name and o.array.dtype.kind == "f" and o.array.size > 1
-            }
-            each = {**constants, **self.program.leaves, **self.value}
-            self._partners = Partners(each, self.near, self.known)
-        return self._partners
+        return Partners(self._all, self.near, self.known)
+
+    @cached_property
+    def _all(self) -> Mapping[str, NDArray | Elements]:
+        """Constants, parameters and inputs, values, and if it is opened what these are parts of."""
+        constants = {
+            f"constant of {call.place.node}": o.array
+            for call in self.program.calls
+            for o in call.inputs
+            if not o.name and o.array.dtype.kind == "f" and o.array.size > 1
+        }
+        inside = {n: a for each in self._insides.values() for n, a in each.items()}
+        joins = {f"{names[0]} to {names[-1]}": a for names, a in self._joins.items()}
+        return {**constants, **self.program.leaves, **self.value, **inside, **joins}
+
+    @cached_property
+    def _joins(self) -> dict[tuple[str, ...], Elements]:
+        """The values that one line gave as one, as a program without the loop computes them."""
+        before, value = self._made_from, self.value
+        found: dict[tuple[str, ...], Elements] = {}
+        for names in self.program.groups if self.opened else ():
+            if before is not None and all(value[n] is before.value[n] for n in names):
+                found[names] = before._joins[names]
+            elif all(name in value for name in names):
+                found[names] = Elements(*(self.known.of(value[name]) for name in names))
+        return found
+
+    @cached_property
+    def _insides(self) -> dict[str, dict[str, NDArray]]:
+        """node -> words -> the values inside of its op."""
+        before = self._made_from
+        found: dict[str, dict[str, NDArray]] = {}
+        for node, call in self.nodes.items() if self.opened else ():
+            names = [name for name in (*call.names, *(o.name for o in call.inputs)) if name]
+            if before is not None and all(
+                self.value.get(name) is before.value.get(name) for name in names
+            ):
+                found[node] = before._insides[node]
+            elif call.names[0] in self.value:
+                op = self.edits[node].op if node in self.edits else call.op
+                found[node] = self._inside(op, call)
+            else:
+                found[node] = {}
+        return found
+
+    def _inside(self, op: Op, call: Call) -> dict[str, NDArray]:
+        y, z = values_of(call, self.value), self.value[call.names[0]]
+        try:
+            each = {f"{said} of {call.place.node}": a for said, a in insides(op, y, z)}
+        except FAILED:
+            return {}
+        return {name: a for name, a in each.items() if a.dtype.kind == "f" and a.size > 1}
 
     def lost(self, other: Side) -> dict[str, Call]:
         """The values without a partner in the other program, with the calls that gave them."""
         if other not in self._lost:
             makers = {n: call for call in self.program.calls for n in self.program.gives(call)}
             found = {name: self._partner(name, other) for name in makers}
+            for names, joined in self._joins.items():
+                left = [name for name in names if found.get(name, "") is None]
+                if left and (partner := other.partners.first(joined)):
+                    found.update(dict.fromkeys(left, partner))
             self._found[other] = found
             self._lost[other] = {n: call for n, call in makers.items() if found[n] is None}
         return self._lost[other]
@@ -128,15 +183,15 @@ class Side:
             known = self._found[earlier][name]
             if known is None:
                 return other._changed.first(z)
-            if known not in other.value or other.value[known] is earlier.value[known]:
+            if other._all.get(known) is earlier._all[known]:
                 return known
         return other.partners.first(z)
 
     @cached_property
     def _changed(self) -> Partners:
         """The values that the last change has changed."""
-        before = self._made_from.value if self._made_from else {}
-        changed = {n: a for n, a in self.value.items() if a is not before.get(n)}
+        before = self._made_from._all if self._made_from else {}
+        changed = {n: a for n, a in self._all.items() if a is not before.get(n)}
         return Partners(changed, self.near, self.known)
 
     def loss_pairs(
@@ -192,6 +247,20 @@ class Side:
             found.update(dict.fromkeys(near))
         return list(found)
 
+    def healed_before(self, nodes: Sequence[str], other: Side, steps: int) -> list[str]:
+        """The nodes without a partner so few steps before others, of which all that is made pairs.
+
+        What is made of such a value may still be taken in another order.
+        """
+        lost, near, found = self.lost(other), list(nodes), dict[str, None]()
+        for _ in range(steps):
+            taken = [o.name for node in near for o in self.nodes[node].inputs]
+            made = [self.makers[n] for n in dict.fromkeys(taken) if n in self.makers]
+            near = [c.place.node for c in made]
+            each = (c for c in made if c.names[0] in lost and not self.is_layout(c))
+            found.update((c.place.node, None) for c in each)
+        return [node for node in found if node not in nodes]
+
     def preparations_of(self, nodes: Sequence[str], other: Side) -> list[str]:
         """The preparations without a partner that nodes take, and what these take, but nodes."""
         lost, makers = self.lost(other), self.makers
@@ -235,18 +304,19 @@ class Side:
     def _beyond_comparison(self, other: Side) -> set[str]:
         """The values of preparations with which nothing in the other program can be compared.
 
-        That is so if that program has no preparation without a partner, or of what is made of a
-        constant that it does not have.
+        That is so if that program has no preparation without a partner of as many numbers, or of
+        what is made of a constant that it does not have.
         """
         mine = {n: call for n, call in self.lost(other).items() if self.is_preparation(call)}
-        if not any(other.is_preparation(call) for call in other.lost(self).values()):
-            return {*mine}
-        return {
-            name
+        lost = {n for n, call in other.lost(self).items() if other.is_preparation(call)}
+        sizes = {other.value[name].size for name in lost}
+        alone = (
+            (name, o)
             for name, call in mine.items()
             for o in call.inputs
             if not o.name and tells(o.array) and not other.partners.of(wide(o.array))
-        }
+        )
+        return {n for n in mine if self.value[n].size not in sizes} | {name for name, _ in alone}
 
     def first(self, edit: Edit, y: Sequence[NDArray]) -> NDArray | None:
         """The first result of a change; None where it has none for these numbers."""

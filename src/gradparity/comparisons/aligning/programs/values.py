@@ -19,6 +19,7 @@ from ....core.network.calls import Call
 from ....core.vocabulary.rearranging import Split
 from ...recording.recording import Recording
 from .edits import computed, values_of
+from .lines import groups
 from .masks import Above, with_masks
 from .partners import HIDES
 from .prepared import with_preparations
@@ -150,6 +151,11 @@ class Program:
     def roles(self) -> Mapping[str, tuple[float, ...]]:
         """The numbers that it was written with, by role."""
         return numbers_by_role(self.calls, self.layouts)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The values that one line gave, such as in the steps of a loop."""
+        return groups(self.calls)
 
     @property
     def near(self) -> float:

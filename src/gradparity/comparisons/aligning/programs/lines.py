@@ -1,0 +1,28 @@
+"""The values that one line of the user's code gave, such as in the steps of a loop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from ....core.network.calls import Call
+
+__all__ = ["groups", "unnumbered"]
+
+
+@lru_cache(maxsize=4096)
+def unnumbered(node: str) -> str:
+    """The name of a node without its number and step."""
+    return re.sub(r"_\d+(\.step[\d_]+)?$", r"", node) if ".step" not in node else node.split(".")[0]
+
+
+def groups(calls: Sequence[Call]) -> tuple[tuple[str, ...], ...]:
+    """The first results that one line gave with the same op, of as many numbers, as in a loop."""
+    found: dict[tuple[object, ...], list[str]] = {}
+    for call in calls:
+        place, z = call.place, call.z[0]
+        if place.source and z is not None and z.size > 1 and call.names[0]:
+            key = (place.source, place.module, unnumbered(place.node), type(call.op), z.size)
+            found.setdefault(key, []).append(call.names[0])
+    return tuple(tuple(names) for names in found.values() if len(names) > 1)
