@@ -17,7 +17,16 @@ from ...core.network.calls import Call
 from ...core.network.quantity import Quantity
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
-from .lines import AGREE, LINES, Slope, is_rough, slope, typical_slope
+from .lines import (
+    AGREE,
+    LINES,
+    Slope,
+    finer_slopes,
+    is_rough,
+    slope,
+    slopes_of_elements,
+    typical_slope,
+)
 from .meant import declared, is_piecewise_constant, of_steps
 
 __all__ = ["findings_by_values"]
@@ -26,6 +35,7 @@ __all__ = ["findings_by_values"]
 STEPS = "the function is constant around every point, and its gradient is zero"
 #: What is said of one that differences do not confirm.
 WRONG = "along a line the gradient gives {:.6g}, and differences of the values {:.6g}"
+AT = "at {} the gradient is {:.6g}, and differences of the values give {:.6g}"
 #: Why an op is not judged after all.
 OTHER = "evaluated again in float64 it gives other values, off by {:.2g}"
 ROUGH = "differences of its values do not settle its gradient"
@@ -95,8 +105,9 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
     f = Finding(q, node, repr(call.op), Verdict.ROUNDING, got.size)
     if _are_right(known, room):
         vacuous = not np.any(got) and all(s.measured == 0.0 for s in known)
-        verdict = Verdict.VACUOUS if vacuous else Verdict.ROUNDING
-        return replace(f, verdict=verdict)
+        if vacuous:
+            return replace(f, verdict=Verdict.VACUOUS)
+        return f if within is not None else _of_elements(f, call, position, got, room)
     wrong = replace(f, verdict=Verdict.MISMATCH, outside=got.size)
     if call.is_function and is_allowed(declared(call), allow):
         return as_convention(wrong, [declared(call)], allow)
@@ -104,17 +115,35 @@ def _of_input(call: Call, position: int, apart: float, allow: Sequence[str]) -> 
         if not np.any(got):
             return replace(f, verdict=Verdict.VACUOUS, note=STEPS)
         return as_convention(wrong, [of_steps(call, position, got)], allow)
-    if not all(s.settled for s in known):
-        return ROUGH
+    smooth = all(s.settled for s in known) and not is_rough(call, position, known, within)
+    if not smooth:
+        finer = finer_slopes(call, position, got, None, range(LINES))
+        if finer is None:
+            return ROUGH
+        if _are_right(finer, room):
+            return _of_elements(f, call, position, got, room)
+        known, within = finer, None
     lost = ROUNDINGS * Precision.of(call.precision).unit * typical_slope(call, position, within)
-    if all(abs(s.measured - s.got) <= lost for s in known):
+    if smooth and all(abs(s.measured - s.got) <= lost for s in known):
         return f
     worst = max(known, key=_off)
     if _off(worst) <= max(OFF, 10 * room):
         return ROUGH
-    if is_rough(call, position, known, within):
-        return ROUGH
     return replace(wrong, note=WRONG.format(worst.got, worst.measured))
+
+
+def _of_elements(f: Finding, call: Call, position: int, got: NDArray, room: float) -> Finding:
+    """The finding of a gradient that is right along lines, where a small element may be wrong."""
+    wrong = [
+        (at, s)
+        for at, s in slopes_of_elements(call, position, got)
+        if _off(s) > max(OFF, 10 * room)
+    ]
+    if not wrong:
+        return f
+    at, s = max(wrong, key=lambda each: _off(each[1]))
+    note = AT.format([*at], s.got, s.measured)
+    return replace(f, verdict=Verdict.MISMATCH, outside=len(wrong), note=note)
 
 
 def _along(call: Call, position: int, got: NDArray, within: Any) -> list[Slope]:

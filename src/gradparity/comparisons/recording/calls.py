@@ -134,10 +134,11 @@ def _of_function(f: Finding, call: Call, case: Case, trace: Trace, allow: Sequen
         return f
     if f.verdict is Verdict.INCONCLUSIVE and not f.outside and f.note != NAN:
         return f
-    step, want = case.network.body[0], _wanted(f, call, case, trace)
+    step, reference = case.network.body[0], _reference(f, call, case, trace)
+    want = np.asarray(reference.want.value)
     if f.parity is True:
         return held_to_differences(f, call, step, want)
-    return of_function(f, call, step, want, allow)
+    return of_function(f, call, step, want, reference.want.full_error(), allow)
 
 
 def _as_case(call: Call) -> tuple[Case, Trace]:

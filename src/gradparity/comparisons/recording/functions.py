@@ -19,7 +19,16 @@ from ...core.network.calls import Call
 from ...core.network.nodes import Edge, Step
 from ..explain.allowed import as_convention, is_allowed
 from ..findings.finding import Finding, Verdict
-from .lines import LINES, agree, is_rough, seeds_of_lines, slope, slopes_near
+from .lines import (
+    LINES,
+    agree,
+    finer_slopes,
+    is_rough,
+    noise_near,
+    seeds_of_lines,
+    slope,
+    slopes_near,
+)
 from .meant import declared, is_piecewise_constant, meant, of_steps
 from .mistaken import mistake_of_function, where_its_input_is
 
@@ -65,22 +74,25 @@ CHOICE = "another choice at a kink than that of its ops, between the slopes near
 TESTED = 16
 
 
-def of_function(f: Finding, call: Call, step: Step, want: NDArray, allow: Sequence[str]) -> Finding:
+def of_function(
+    f: Finding, call: Call, step: Step, want: NDArray, error: NDArray, allow: Sequence[str]
+) -> Finding:
     """The finding of a gradient that a function returned, and that is not that of its ops.
 
     Parameters
     ----------
     f : the mismatch.
     want : the gradient through the ops of its forward pass.
+    error : its rounding error, of each element.
     """
-    found = _held_to_function(f, call, step, want, allow)
+    found = _held_to_function(f, call, step, want, error, allow)
     own = declared(call)
     meant = found.parity is not True and is_allowed(own, allow)
     return as_convention(found, [own], allow) if meant else found
 
 
 def _held_to_function(
-    f: Finding, call: Call, step: Step, want: NDArray, allow: Sequence[str]
+    f: Finding, call: Call, step: Step, want: NDArray, error: NDArray, allow: Sequence[str]
 ) -> Finding:
     position = _position(f, step)
     got = call.inputs[position].gradient
@@ -95,10 +107,17 @@ def _held_to_function(
     known = [slope for slope in slopes if slope is not None]
     if len(known) < LINES:
         return _undecided(f, "it does not run in float64")
-    if not all(slope.settled for slope in known):
-        found = _at_kink(f, call, position, np.asarray(got, np.float64), want)
-        outside = f.verdict is Verdict.MISMATCH and f.kinks is not None  # of the valid choices
-        return f if outside and found.verdict is Verdict.INCONCLUSIVE else found
+    smooth = all(slope.settled for slope in known)
+    if not smooth:
+        found = _at_kink(f, call, position, np.asarray(got, np.float64), want, error)
+        if found.verdict is not Verdict.INCONCLUSIVE:
+            return found
+        if f.verdict is Verdict.MISMATCH and f.kinks is not None:  # outside of the valid choices
+            return f
+        finer = finer_slopes(call, position, got, want, seeds)
+        if finer is None:
+            return found
+        known = finer
     if not np.any(want) and is_piecewise_constant(call, position):
         named = [of_steps(call, position, np.asarray(got, np.float64))]
         return as_convention(replace(f, verdict=Verdict.MISMATCH), named, allow)
@@ -113,8 +132,11 @@ def _held_to_function(
         return replace(f, verdict=Verdict.ROUNDING, outside=0, note=RIGHT.format(LINES))
     s = max(known, key=lambda s: abs(s.measured - s.got) / s.size)
     if abs(s.measured - s.got) > max(WRONG, 2 * ROUNDINGS * unit) * s.size:
-        if is_rough(call, position, known):
-            return _undecided(f, "it is not smooth here")
+        if smooth and is_rough(call, position, known):
+            finer = finer_slopes(call, position, got, want, seeds)
+            if finer is None or not all(agree(s.measured, s.want, s.size) for s in finer):
+                return _undecided(f, "it is not smooth here")
+            return f
         return replace(f, note=WRONG_ALONG.format(s.got, s.measured))
     return _undecided(f, "they agree with neither")
 
@@ -171,7 +193,9 @@ def _undecided(f: Finding, why: str) -> Finding:
     return replace(f, verdict=Verdict.INCONCLUSIVE, note=ROUGH.format(why))
 
 
-def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray) -> Finding:
+def _at_kink(
+    f: Finding, call: Call, position: int, got: NDArray, want: NDArray, error: NDArray
+) -> Finding:
     """A gradient where the function is not smooth: held to the slopes near by.
 
     A valid gradient lies, element by element, between the smallest and the largest slope near by;
@@ -179,34 +203,37 @@ def _at_kink(f: Finding, call: Call, position: int, got: NDArray, want: NDArray)
     from the formula, which is one of these, than they are from each other.
     """
     slopes: list[float] | None
-    tol = max(WRONG, 16 * Precision.of(call.precision).unit)
-    least = max(1e-6, max(f.bound, FORMS) * Precision.of(call.precision).unit)
-    apart = np.where(np.isfinite(got) & np.isfinite(want), np.abs(got - want), np.inf)
+    unit = Precision.of(call.precision).unit
+    tol, noise = max(WRONG, 16 * unit), noise_near(call, position)
+    finite = np.isfinite(got) & np.isfinite(want)
+    apart = np.where(finite, np.abs(got - want), np.inf)
     both = ~np.isfinite(got) & ~np.isfinite(want)
     apart = np.where((got == want) | both, 0.0, apart).ravel()
+    # Another derivation may round more often than the formula.
+    room = FORMS * np.where(np.isfinite(error), error, 0.0).ravel()
+    room = room + max(1e-6, FORMS * unit) * np.where(np.isfinite(want), np.abs(want), 0.0).ravel()
     scale = float(np.abs(got[np.isfinite(got)]).max(initial=0.0))
-    tested = [i for i in np.argsort(-apart) if apart[i] > 1e-6 * scale or apart[i] == np.inf]
+    tested = [i for i in np.argsort(-apart) if apart[i] > min(1e-6 * scale, room[i])]
     for i in tested[:TESTED]:
         one = np.zeros(got.size)
         one[i] = 1.0
         at = [int(k) for k in np.unravel_index(i, got.shape)]
-        given = float(got.ravel()[i])
-        finite = math.isfinite(given)
-        slopes = slopes_near(call, position, one.reshape(got.shape), 0.0 if finite else scale)
+        given, formula = float(got.ravel()[i]), float(want.ravel()[i])
+        size = 0.0 if math.isfinite(given) else scale
+        slopes = slopes_near(call, position, one.reshape(got.shape), size)
         if slopes is None:
             return _undecided(f, "it is not smooth here")
         low, high = min(slopes), max(slopes)
-        if not finite:
+        if not math.isfinite(given):
             smooth = high - low <= KINK * max(scale, abs(low), abs(high))
             said = SMOOTH.format(at, given, slopes[0]) if smooth else NOT_FINITE.format(at, given)
             return replace(f, verdict=Verdict.MISMATCH, note=said)
-        room = tol * max(abs(low), abs(high), abs(given) if math.isfinite(given) else 1.0)
-        if not low - room <= given <= high + room:
+        near = tol * max(abs(low), abs(high), abs(given)) + noise
+        if not low - near <= given <= high + near:
             said = OUTSIDE.format(at, given, low, high)
             return replace(f, verdict=Verdict.MISMATCH, note=said)
-        formula = float(want.ravel()[i])
-        decided = low - room <= formula <= high + room
-        if decided and abs(given - formula) > high - low + least * scale:
+        decided = low - near <= formula <= high + near
+        if decided and abs(given - formula) > high - low + room[i]:
             said = NO_CHOICE.format(at, given, formula)
             return replace(f, verdict=Verdict.MISMATCH, note=said)
     for line in _lines(tested[:TESTED], got.shape):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call
 
 __all__ = [
-    "AGREE", "LINES", "Slope", "agree", "is_rough", "seeds_of_lines", "slope", "slopes_near",
-    "typical_slope",
+    "AGREE", "LINES", "Slope", "agree", "finer_slopes", "is_rough", "noise_near", "seeds_of_lines",
+    "slope", "slopes_near", "slopes_of_elements", "typical_slope",
 ]  # fmt: skip
 
 #: Lines that a function is evaluated along.
@@ -29,6 +29,12 @@ AGREE = 1e-5
 NEAR, PLACES = 1e-5, 6
 #: How much smaller the steps are that must give the same derivative, and how near it must be.
 NEARER, STEADY = 1e-2, 1e-2
+#: Widths of smaller steps, for functions with a pole near by, and a part of each.
+FINER, PART = (1e-6, 1e-8), 0.125
+#: The most elements whose own derivatives are looked at.
+ELEMENTS = 64
+#: A slope elsewhere counts up to so many times the values, relative to the inputs.
+ALIKE = 16.0
 #: Roundings of a value, relative to the sizes of what is added up to it.
 ROUNDED = 16 * 2.0**-53
 
@@ -99,19 +105,131 @@ def slope(
     if here is None:
         return None
     y = np.asarray(arrays[position], np.float64)
-    direction = _direction(y, seed, within)
-    size = _size(y)
-    measured, before = _differences(call, position, y, direction, STEP * size)
-    if want is None:
-        noise = _noise(here, call, STEP * size) / AGREE
-        scale = max(float(np.abs(got).sum()), abs(measured), noise) or 1.0
-        known = math.nan
-    else:
-        scale = _scale(got, want)
-        known = float((want * direction).sum())
-    settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
-    settled = settled and not _bends(call, position, direction, STEP * size, scale)
-    return Slope(measured, float((got * direction).sum()), known, scale, settled, seed)
+    line = _Line(call, position, here, _direction(y, seed, within), seed)
+    return line.slope(got, want, STEP * _size(y))
+
+
+def finer_slopes(
+    call: Call,
+    position: int,
+    got: NDArray,
+    want: NDArray | None,
+    seeds: Sequence[int],
+    within: Within | None = None,
+) -> list[Slope] | None:
+    """The derivatives along these lines over smaller distances; None if any does not settle.
+
+    The steps are small, or in proportion to the elements.  A part of them has to give the same
+    derivative, and not 0: a function that searches is constant over small distances.
+    """
+    assert call.evaluate is not None
+    here = call.evaluate([np.asarray(o.array) for o in call.inputs])
+    if here is None:
+        return None
+    y = np.asarray(call.inputs[position].array, np.float64)
+    ways: list[tuple[Any, float]] = [(1.0, step * _size(y)) for step in FINER]
+    if within is None:
+        ways.insert(0, (_own(y), STEP))
+    found = []
+    for seed in seeds:
+        direction = _direction(y, seed, within)
+        lines = ((_Line(call, position, here, direction, seed, w), step) for w, step in ways)
+        each = (line.confirmed(got, want, step) for line, step in lines)
+        settled = next((s for s in each if s is not None), None)
+        if settled is None:
+            return None
+        found.append(settled)
+    return found
+
+
+def slopes_of_elements(
+    call: Call, position: int, got: NDArray
+) -> Iterator[tuple[tuple[int, ...], Slope]]:
+    """The derivatives by single elements, as far as they settle: by all, or by some of many.
+
+    Their size is that of the terms that are added up, one from each output.
+    """
+    assert call.evaluate is not None
+    here = call.evaluate([np.asarray(o.array) for o in call.inputs])
+    if here is None:
+        return
+    y = np.asarray(call.inputs[position].array, np.float64)
+    some = np.random.default_rng(0).permutation(y.size)[:ELEMENTS]
+    for i in some:
+        at = tuple(int(k) for k in np.unravel_index(i, y.shape))
+        one = np.zeros(y.shape)
+        one[at] = 1.0
+        for weights, step in ((one * _own(y), STEP), *((one, h * _size(y)) for h in FINER)):
+            line = _Line(call, position, here, one, 0, weights)
+            s = line.confirmed(got, None, step)
+            if s is not None:
+                part = float(weights[at])
+                size = max(s.size, line.terms(step)) / part
+                yield at, Slope(s.measured / part, s.got / part, math.nan, size, settled=True)
+                break
+
+
+def _own(y: NDArray) -> NDArray:
+    """The size of every element, and 1 for zeros."""
+    return np.where(y == 0.0, 1.0, np.abs(y))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line through one input: the elements move by `direction` times `weights`."""
+
+    call: Call
+    position: int
+    here: Sequence[NDArray]
+    direction: NDArray
+    seed: int
+    weights: Any = 1.0
+
+    def slope(self, got: NDArray, want: NDArray | None, step: float) -> Slope:
+        """The derivative by differences over this distance."""
+        call, position, direction = self.call, self.position, self.direction * self.weights
+        y = np.asarray(call.inputs[position].array, np.float64)
+        measured, before = _differences(call, position, y, direction, step)
+        if want is None:
+            noise = self.noise(step) / AGREE
+            scale = max(float(np.abs(got * self.weights).sum()), abs(measured), noise) or 1.0
+            known = math.nan
+        else:
+            scale = _scale(got * self.weights, want * self.weights)
+            known = float((want * direction).sum())
+        settled = math.isfinite(measured) and abs(measured - before) <= AGREE * scale
+        settled = settled and not _bends(call, position, direction, step, scale)
+        given = float((got * direction).sum())
+        return Slope(measured, given, known, scale, settled, self.seed)
+
+    def terms(self, step: float) -> float:
+        """The sum of the sizes of what the derivative adds up, one from each output."""
+        both = self._moved(step)
+        return sum(float(np.abs((a - b) * dz).sum()) for a, b, dz in both) / step
+
+    def noise(self, step: float) -> float:
+        """The rounding error of the derivative over this distance, by the outputs that change."""
+        both = self._moved(step)
+        return ROUNDED * sum(float(np.abs(b * dz)[a != b].sum()) for a, b, dz in both) / step
+
+    def _moved(self, step: float) -> list[tuple[NDArray, NDArray, NDArray]]:
+        """The outputs that a gradient arrived at, after a step and before, each with it."""
+        call, position = self.call, self.position
+        assert call.evaluate is not None
+        arrays = [np.asarray(o.array) for o in call.inputs]
+        arrays[position] = arrays[position] + step * self.direction * self.weights
+        out = call.evaluate(arrays)
+        there = [np.full(np.shape(z), np.nan) for z in self.here] if out is None else out
+        both = zip(_pairs(there, call), _pairs(self.here, call), strict=True)
+        return [(a, b, dz) for (a, dz), (b, _) in both]
+
+    def confirmed(self, got: NDArray, want: NDArray | None, step: float) -> Slope | None:
+        """The derivative over this distance, if one over a part of it is the same, and not 0."""
+        a, b = (self.slope(got, want, h) for h in (step, PART * step))
+        # Where a gradient is said to be huge, everything agrees with it.
+        size = min(a.size, STEADY / AGREE * abs(a.measured))
+        same = a.settled and b.settled and agree(a.measured, b.measured, size)
+        return a if same and a.measured != 0.0 else None
 
 
 def _scale(got: NDArray, want: NDArray) -> float:
@@ -122,9 +240,17 @@ def _scale(got: NDArray, want: NDArray) -> float:
 def typical_slope(call: Call, position: int, within: Within | None = None) -> float:
     """The largest derivative along lines at other inputs, as far away as these are large.
 
-    Where terms cancel, the roundings of a gradient are of the size that it has elsewhere.
+    Where terms cancel, the roundings of a gradient are of the size that it has elsewhere.  It is
+    no larger than the values allow, or the terms that are added up: slopes of an exponential grow.
     """
-    found = 0.0
+    assert call.evaluate is not None
+    here = call.evaluate([np.asarray(o.array) for o in call.inputs])
+    if here is None:
+        return 0.0
+    found, y = 0.0, np.asarray(call.inputs[position].array, np.float64)
+    line = _Line(call, position, here, _direction(y, 0, within), 0)
+    terms = line.terms(STEP * _size(y))
+    total = sum(float(np.abs(z * dz).sum()) for z, dz in _pairs(here, call))
     for seed in range(LINES):
         rng = np.random.default_rng(seed)
         arrays = [_moved_away(np.asarray(o.array), rng) for o in call.inputs]
@@ -137,7 +263,7 @@ def typical_slope(call: Call, position: int, within: Within | None = None) -> fl
         step = STEP * _size(y)
         measured, _ = _differences(elsewhere, position, arrays[position], direction, step)
         found = max(found, abs(measured)) if math.isfinite(measured) else found
-    return found
+    return max(min(found, ALIKE * total / _size(y)), terms)
 
 
 def _moved_away(a: NDArray, rng: np.random.Generator) -> NDArray:
@@ -181,8 +307,7 @@ def _differences(
     """The derivative along a line by two pairs of central differences, the finer pair first."""
 
     def along(h: float) -> float:
-        up, down = (loss(call, position, y + sign * h * direction) for sign in (1.0, -1.0))
-        return (up - down) / (2 * h)
+        return _change(call, position, y + h * direction, y - h * direction) / (2 * h)
 
     coarse, middle, fine = (along(step / 2**k) for k in range(3))
     return (4 * fine - middle) / 3, (4 * middle - coarse) / 3
@@ -198,6 +323,17 @@ def _pairs(z: Sequence[NDArray], call: Call) -> list[tuple[NDArray, NDArray]]:
     return [(np.asarray(a), dz) for a, dz in zip(z, call.dz, strict=True) if dz is not None]
 
 
+def _change(call: Call, position: int, to: NDArray, start: NDArray) -> float:
+    """By how much the weighted sum of the outputs changes; outputs that stay add no rounding."""
+    assert call.evaluate is not None
+    arrays = [np.asarray(o.array) for o in call.inputs]
+    out = [call.evaluate([*arrays[:position], y, *arrays[position + 1 :]]) for y in (to, start)]
+    if out[0] is None or out[1] is None:
+        return math.nan
+    both = zip(_pairs(out[0], call), _pairs(out[1], call), strict=True)
+    return sum(float(((a - b) * dz).sum()) for (a, dz), (b, _) in both)
+
+
 def loss(call: Call, position: int, y: NDArray) -> float:
     """The outputs for another value of one input, weighted by the cotangents and summed."""
     assert call.evaluate is not None
@@ -211,14 +347,21 @@ def loss(call: Call, position: int, y: NDArray) -> float:
 def _bends(call: Call, position: int, direction: NDArray, h: float, scale: float) -> bool:
     """Whether the slopes on the two sides differ, however near."""
     y = np.asarray(call.inputs[position].array, np.float64)
-    at = loss(call, position, y)
 
     def gap(h: float) -> float:
-        both = [loss(call, position, y + s * h * direction) for s in (1.0, -1.0)]
-        return abs(both[0] - at + (both[1] - at)) / h
+        both = [_change(call, position, y + s * h * direction, y) for s in (1.0, -1.0)]
+        return abs(both[0] + both[1]) / h
 
     wide, near = gap(h), gap(h / 4)
     return not (near <= 10 * AGREE * scale or near <= 0.75 * wide)
+
+
+def noise_near(call: Call, position: int) -> float:
+    """The rounding error of the slopes that `slopes_near` gives."""
+    assert call.evaluate is not None
+    here = call.evaluate([np.asarray(o.array) for o in call.inputs])
+    y = np.asarray(call.inputs[position].array, np.float64)
+    return math.inf if here is None else _noise(here, call, NEAR / 1000 * _size(y) / 4)
 
 
 def slopes_near(
