@@ -80,19 +80,21 @@ def _sinc(z: Array) -> Array:
 class Lgamma(Activation):
     """y = log |Gamma(z)|; f'(z) = digamma(z), which has no value at 0, -1, -2, ...
 
-    For z <= 0: y = log pi - log |sin(pi z)| - log Gamma(1 - z).
+    For z <= -1/2: y = log pi - log |sin(pi z)| - log Gamma(1 - z); for -1/2 < z < 0:
+    y = log Gamma(1 + z) - log |z|.
 
     >>> Lgamma().f(np.array([3.0, -0.5], np.float32))
     array([0.6931472, 1.2655121], dtype=float32)
     """
 
     def f(self, z: Array) -> Array:
-        low, x = _reflected(z)
+        low, near, x = _moved_up(z)
         best = lgamma(x)
 
         def whole(g: Array) -> Array:
             y = math.log(math.pi) - np.log(abs(_turned(np.sin, _below(z)))) - g
-            return np.where(low, np.where(_is_pole(z), np.inf, y), g)
+            up = g - np.log(abs(_beside_0(z)))
+            return np.where(low, np.where(_is_pole(z), np.inf, y), np.where(near, up, g))
 
         def form() -> Array:
             t = x + 6.5
@@ -111,8 +113,9 @@ class Lgamma(Activation):
 class Digamma(Activation):
     """y = d/dz log |Gamma(z)|; f'(z) = trigamma(z) = sum_{k >= 0} 1 / (z + k)^2.
 
-    For z <= 0: y = digamma(1 - z) - pi / tan(pi z) and f'(z) = pi^2 / sin(pi z)^2 -
-    trigamma(1 - z); at 0, -1, -2, ... neither has a value.
+    For z <= -1/2: y = digamma(1 - z) - pi / tan(pi z) and f'(z) = pi^2 / sin(pi z)^2 -
+    trigamma(1 - z); for -1/2 < z < 0: y = digamma(1 + z) - 1/z and f'(z) = trigamma(1 + z) +
+    1/z^2; at 0, -1, -2, ... neither has a value.
 
     >>> Digamma().f(np.array([1.0, 2.0], np.float32))
     array([-0.5772157 ,  0.42278433], dtype=float32)
@@ -122,24 +125,31 @@ class Digamma(Activation):
         return _whole_digamma(z)
 
     def df(self, dy: Array, z: Array, y: Array) -> Array:
-        low, x = _reflected(z)
-        far = trigamma(x)
+        low, near, x = _moved_up(z)
+        far, inverse = trigamma(x), 1 / _beside_0(z)
         ratio = math.pi / _turned(np.sin, _below(z))
-        best = np.where(low, np.where(_is_pole(z), np.nan, ratio * ratio - far), far)
+        best = np.where(near, far + inverse * inverse, far)
+        best = np.where(low, np.where(_is_pole(z), np.nan, ratio * ratio - far), best)
         # So PyTorch has it, in float64 too, where it keeps half of the digits.
         forms = {"six steps up and three terms of the series": lambda: _short_trigamma(z)}
         return dy * usual(best, forms)
 
 
-def _reflected(z: Array) -> tuple[Array, Array]:
-    """Whether z <= 0, and 1 - z there, z elsewhere."""
-    low = z <= 0
-    return low, np.where(low, 1 - z, z)
+def _moved_up(z: Array) -> tuple[Array, Array, Array]:
+    """Whether z is at most -1/2 or 0, whether it is between, and 1 - z, 1 + z, or else z."""
+    near = (z > -0.5) & (z < 0)
+    low = (z <= 0) & ~near
+    return low, near, np.where(low, 1 - z, np.where(near, 1 + z, z))
 
 
 def _below(z: Array) -> Array:
-    """Z where it is below 0 and not whole, -1/2 elsewhere."""
-    return np.where((z <= 0) & ~_is_pole(z), z, like(np.array(-0.5), z))
+    """Z where it is at most -1/2 and not whole, -1/2 elsewhere."""
+    return np.where((z <= -0.5) & ~_is_pole(z), z, like(np.array(-0.5), z))
+
+
+def _beside_0(z: Array) -> Array:
+    """Z where it is between -1/2 and 0, -1/2 elsewhere."""
+    return np.where((z > -0.5) & (z < 0), z, like(np.array(-0.5), z))
 
 
 def _is_pole(z: Array) -> Array:
@@ -148,10 +158,11 @@ def _is_pole(z: Array) -> Array:
 
 
 def _whole_digamma(z: Array) -> Array:
-    low, x = _reflected(z)
+    low, near, x = _moved_up(z)
     far, half = digamma(x), _below(z)
     y = far - math.pi * _turned(np.cos, half) / _turned(np.sin, half)
-    return np.where(low, np.where(_is_pole(z), np.nan, y), far)
+    up = np.where(near, far - 1 / _beside_0(z), far)
+    return np.where(low, np.where(_is_pole(z), np.nan, y), up)
 
 
 def _short_trigamma(z: Array) -> Array:
