@@ -14,6 +14,7 @@ import pytest
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.suite import LOSSES, OPS, gated
 from gradparity.comparisons.cases.vocabulary import VOCABULARY
+from gradparity.comparisons.cases.vocabulary.shaped import SHAPED
 from gradparity.comparisons.explain.derivations import BACKWARD, GRADIENTS
 from gradparity.comparisons.explain.fault_sites import fault_sites, quantity
 from gradparity.comparisons.explain.faults import ARRAY, Place, nudged
@@ -78,9 +79,10 @@ def test_every_fault_in_every_op_and_divergence_is_caught_in_float32():
     assert {r.fault for r in found.results if r.caught} >= FAULTS - {"through float32"}
 
 
-def test_the_case_of_a_bias_of_attention_hides_no_fault():
-    found = selftest(VOCABULARY["attention-bias"].case(), backprop)
-    assert_all_caught(found, 400)
+@pytest.mark.parametrize("name", ["attention-bias", "attention-mask", "attention-scaled"])
+def test_the_cases_of_attention_hide_no_fault(name):
+    case = {**SHAPED, **VOCABULARY}[name].case()
+    assert_all_caught(selftest(case, backprop), 300)
 
 
 def test_every_op_and_divergence_is_a_subject():

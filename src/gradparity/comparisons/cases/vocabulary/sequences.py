@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ....core import Attention
-from ....core.arithmetic.arrays import NDArray
 from ....core.vocabulary import sequences as ops
-from .shaped import Shaped
+from .shaped import Shaped, unsaturated
 
 __all__ = ["CASES"]
 
@@ -17,18 +16,17 @@ ANGLES = np.outer(np.arange(5.0), 0.1 ** np.arange(3))
 TABLES = {"c": np.cos(ANGLES), "s": np.sin(ANGLES)}
 
 
-def unsaturated(a: NDArray) -> NDArray:
-    """Numbers so small that no weight of attention is near 1, where its slope cancels."""
-    return 0.3 * a
-
-
 CASES: dict[str, Shaped] = {
     "attention-bias": Shaped(
         Attention(mask=True),
         {**dict.fromkeys("qkv", (2, 5, 4)), "bias": (2, 5, 5)},
         within=unsaturated,
     ),
-    "attention-scaled": Shaped(Attention(causal=True, scale=0.3), dict.fromkeys("qkv", (2, 5, 4))),
+    "attention-scaled": Shaped(
+        Attention(causal=True, scale=0.3),
+        dict.fromkeys("qkv", (2, 5, 4)),
+        within=unsaturated,
+    ),
     "gru-cell": Shaped(ops.GRUCell(3, 4), STEP, scale=0.2),
     "gru-cell-reset-before": Shaped(ops.GRUCell(3, 4, reset_after=False), STEP, scale=0.2),
     "rnn-cell": Shaped(ops.RNNCell(3, 4), STEP, scale=0.2),

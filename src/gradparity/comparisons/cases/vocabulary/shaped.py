@@ -15,7 +15,7 @@ from ....core import Case, Concatenate, LinearLoss, Network, Node, Op
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Shape
 
-__all__ = ["POSITIVE", "SHAPED", "Shaped"]
+__all__ = ["POSITIVE", "SHAPED", "Shaped", "unsaturated"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,13 @@ IMAGE, HEADS = (3, 8, 7), (2, 5, 4)
 MASK = np.where(np.random.default_rng(2).random((5, 5)) < 0.35, -np.inf, 0.0)
 MASK[:, 0] = 0.0
 
+
 #: Name -> an op and its inputs.
+def unsaturated(a: NDArray) -> NDArray:
+    """Numbers so small that no weight of attention is near 1, where its slope cancels."""
+    return 0.3 * a
+
+
 SHAPED: dict[str, Shaped] = {
     "affine-sequence": Shaped(core.Affine(4, 3), {"x": (5, 4)}),
     "softmax-axis": Shaped(core.Softmax(axis=1), {"x": (4, 3)}),
@@ -112,7 +118,10 @@ SHAPED: dict[str, Shaped] = {
     "attention": Shaped(core.Attention(), {"q": (2, 5, 4), "k": (2, 6, 4), "v": (2, 6, 3)}),
     "attention-causal": Shaped(core.Attention(causal=True), dict.fromkeys("qkv", HEADS)),
     "attention-mask": Shaped(
-        core.Attention(mask=True), dict.fromkeys("qkv", HEADS), {"mask": MASK}
+        core.Attention(mask=True),
+        dict.fromkeys("qkv", HEADS),
+        {"mask": MASK},
+        within=unsaturated,
     ),
     "lstm-cell": Shaped(core.LSTMCell(3, 4), {"x": (3,), "h": (4,), "c": (4,)}, scale=0.2),
 }
