@@ -100,6 +100,28 @@ def test_the_slope_of_digamma_without_its_reflection(way: str) -> None:
     assert [f.node for _, f in report.findings() if f.parity is False] == ["Own_1"]
 
 
+@pytest.mark.parametrize(("elements", "most"), [(20, 2000), (400_000, 100)])
+def test_single_elements_are_looked_at_where_that_is_cheap(elements: int, most: int) -> None:
+    calls = []
+
+    class Wave(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Any) -> Any:
+            calls.append(z)
+            ctx.save_for_backward(z)
+            return by_values(torch.sin)(z)
+
+        @staticmethod
+        def backward(ctx: Any, d: Any) -> Any:
+            return d * torch.cos(*ctx.saved_tensors)
+
+    w = torch.nn.Parameter(torch.linspace(-3, 3, elements))
+    with gp.record() as step:
+        Wave.apply(w).sum().backward()
+    assert gp.check(step).exit_code == 0
+    assert most / 10 < len(calls) < most
+
+
 class Chosen(torch.autograd.Function):
     """ReLU with a slope of its own at 0, beside a pole."""
 

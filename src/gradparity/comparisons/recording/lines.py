@@ -31,8 +31,8 @@ NEAR, PLACES = 1e-5, 6
 NEARER, STEADY = 1e-2, 1e-2
 #: Widths of smaller steps, for functions with a pole near by, and a part of each.
 FINER, PART = (1e-6, 1e-8), 0.125
-#: The most elements whose own derivatives are looked at.
-ELEMENTS = 64
+#: The most elements whose own derivatives are looked at, and the most numbers that go in and out.
+ELEMENTS, WORK = 64, 2**18
 #: A slope elsewhere counts up to so many times the values, relative to the inputs.
 ALIKE = 16.0
 #: Roundings of a value, relative to the sizes of what is added up to it.
@@ -145,17 +145,19 @@ def finer_slopes(
 def slopes_of_elements(
     call: Call, position: int, got: NDArray
 ) -> Iterator[tuple[tuple[int, ...], Slope]]:
-    """The derivatives by single elements, as far as they settle: by all, or by some of many.
+    """The derivatives by single elements, as far as they settle: by some of many.
 
-    Their size is that of the terms that are added up, one from each output.
+    Where a call is large, none is evaluated.  Their size is that of the terms that are added up,
+    one from each output.
     """
     assert call.evaluate is not None
     here = call.evaluate([np.asarray(o.array) for o in call.inputs])
     if here is None:
         return
     y = np.asarray(call.inputs[position].array, np.float64)
-    some = np.random.default_rng(0).permutation(y.size)[:ELEMENTS]
-    for i in some:
+    numbers = sum(np.size(o.array) for o in call.inputs) + sum(map(np.size, here))
+    most = min(ELEMENTS, WORK // max(numbers, 1))
+    for i in np.random.default_rng(0).permutation(y.size)[:most]:
         at = tuple(int(k) for k in np.unravel_index(i, y.shape))
         one = np.zeros(y.shape)
         one[at] = 1.0
