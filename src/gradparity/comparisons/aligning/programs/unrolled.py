@@ -160,10 +160,14 @@ def _only(names: list[str]) -> str:
 
 
 def _before(name: str, call: Call, made: Mapping[str, int], leaves: Mapping[str, NDArray]) -> bool:
-    """Whether a value is known before a call: of an earlier step, or of an earlier equation."""
+    """Whether a value is known before a call: of an earlier step, or of an earlier equation.
+
+    A loop from the last one to the first has the step after it before.
+    """
     a, b = re.search(r"\.step(\d+(?:_\d+)*)", name), STEP.match(call.place.node)
     if a and b:
-        return _numbers(a[1]) < _numbers(b["step"])
+        there, here = _numbers(a[1]), _numbers(b["step"])
+        return there < here or there == (*here[:-1], here[-1] + 1)
     return _made_before(name, call, made, leaves)
 
 
