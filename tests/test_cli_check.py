@@ -156,7 +156,11 @@ class TestATarget:
         [
             ("my_targets", ["'my_targets'", "package.module:object"]),
             ("no_such_module:case", ["'no_such_module:case'", "No module named"]),
-            ("my_targets:no_such_name", ["no_such_name"]),
+            ("my_targets:no_such_name", ["no 'no_such_name' is defined there"]),
+            ("my_targets:cas", ["no 'cas' is defined there; did you mean 'case'?"]),
+            ("my_targets:Holder.iner", ["no 'iner'", "did you mean 'inner'?"]),
+            ("my_targets.py:five", ["'my_targets.py:five'", "int", "give a Case"]),
+            ("nowhere.py:case", ["there is no file nowhere.py"]),
             ("my_targets:five", ["'my_targets:five'", "int", "give a Case"]),
             ("my_targets:text", ["'my_targets:text'", "str", "give a Case"]),
             ("my_targets:nothing", ["'my_targets:nothing'", "NoneType"]),
@@ -169,6 +173,13 @@ class TestATarget:
     )
     def test_that_is_something_else_is_refused_by_name(self, target: str, words: list[str]) -> None:
         refused(check(target), *words)
+
+    @pytest.mark.parametrize("name", ["my_targets.py", "my-targets.py", "my targets.py"])
+    def test_is_of_a_file_of_any_name(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_text((tmp_path / "my_targets.py").read_text())
+        result = check(f"{name}:case", "--json", "-")
+        assert result.exit_code == 0, result.output
+        assert {r["case"] for r in strictly(result.stdout)["runs"]} == {"just-this"}
 
     def test_without_cases_compares_nothing(self) -> None:
         result = check("my_targets:empty")

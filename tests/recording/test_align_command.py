@@ -165,13 +165,24 @@ def test_two_versions_import_modules_of_their_own(folder: Path, tmp_path: Path) 
     assert "differ: they first part at" in words(ran.stdout)
 
 
+@pytest.mark.parametrize("name", ["my-port.py", "my port.py", "1.2.py", "v1.port.py", "class.py"])
+def test_a_file_may_have_any_name(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(PORT)
+    for module in ("original.py", "data.py"):
+        (tmp_path / module).write_text((folder / module).read_text())
+    ran = align(folder, "original.py:make", f"{tmp_path / name}:make")
+    assert ran.returncode == 0, ran.stderr
+    assert "are the same" in words(ran.stdout)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("original.py",), "'original.py' does not name a function"),
         (("nowhere.py:make",), "there is no file nowhere.py"),
         (("nowhere:make",), "cannot load 'nowhere:make'"),
-        (("original.py:nothing",), "has no attribute 'nothing'"),
+        (("original.py:mak",), "no 'mak' is defined there; did you mean 'make'?"),
+        (("original:nothing",), "cannot load 'original:nothing': no 'nothing' is defined there"),
         (("original.py:number",), "is 3; give a function without arguments"),
         (("original.py:needs",), "takes arguments"),
         (("original.py:gives_no_function",), "returned (3, 4); give a function"),

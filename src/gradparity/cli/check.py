@@ -39,10 +39,10 @@ def command(
     json_path: Path | None,
     report_path: Path | None,
 ) -> None:
-    """Check the built-in cases, or TARGET: your own Case or Network, as package.module:object.
+    """Check the built-in cases, or TARGET: your own Case or Network.
 
-    The object may also be a list of cases, or a function without arguments that returns any of
-    these.
+    TARGET is file.py:object or package.module:object.  The object may also be a list of cases, or a
+    function without arguments that returns any of these.
     """
     from ..comparisons.check.check import DTYPES
     from ..comparisons.check.check import check as run_check

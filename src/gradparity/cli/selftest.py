@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Plant faults in every op and adapter, or in your own TARGET, and report which were caught.
 
-    TARGET is package.module:object, your own Case or Network, as for `gradparity check`: would a
-    wrong gradient be noticed on it?
+    TARGET is file.py:object or package.module:object, your own Case or Network, as for `gradparity
+    check`: would a wrong gradient be noticed on it?
 
     Exit codes: 0 every fault was caught; 1 some survived, or there was a finding without a fault; 2
     nothing was planted, or a usage error.

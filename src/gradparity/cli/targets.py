@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,13 @@ def builtin(patterns: tuple[str, ...]) -> tuple[list[Any], dict[str, str]]:
 
 
 def load(target: str) -> tuple[Any, dict[str, str]]:
-    """The cases that ``package.module:object`` names; a function is called."""
+    """The cases that a target names: an object of a file or a module; a function is called."""
     from ..adapters.base import required
     from ..comparisons.running.raised import raised
     from ..core import Case, Network
 
-    if ":" not in target:
-        raise ValueError(f"{target!r} does not name an object; write package.module:object")
-    sys.path.insert(0, "")  # as `python -m` does: modules of the current directory count
+    found = _named(target, "an object; write file.py:object or package.module:object")
     try:
-        found = pkgutil.resolve_name(target)
         if callable(found) and required(found):
             raise ValueError(
                 "it takes arguments; a target is a case, a network, a list of them, or a function "
@@ -81,17 +78,7 @@ def program(target: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     from ..comparisons.running.raised import raised
     from ..core.arithmetic.received import received
 
-    where, _, name = target.rpartition(":")
-    if not where or not name:
-        raise ValueError(
-            f"{target!r} does not name a function; write file.py:make or package.module:make"
-        )
-    if where.endswith(".py") and not Path(where).is_file():
-        raise ValueError(f"cannot load {target!r}: there is no file {where}")
-    try:
-        make = _named(where, name)
-    except (Exception, SystemExit) as error:  # the target's own code may do anything
-        raise ValueError(f"cannot load {target!r}: it {raised(error)}") from error
+    make = _named(target, "a function; write file.py:make or package.module:make")
     if not callable(make):
         raise ValueError(f"{target!r} is {received(make)}; give {MADE}")
     if required(make):
@@ -108,11 +95,54 @@ def program(target: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     return f, tuple(args)
 
 
-def _named(where: str, name: str) -> Any:
-    """An object of a module, or of a file whose folder is searched first for what it imports."""
-    if not where.endswith(".py"):
-        sys.path.insert(0, "")
-        return pkgutil.resolve_name(f"{where}:{name}")
+def _named(target: str, wanted: str) -> Any:
+    """The object that ``file.py:name`` or ``package.module:name`` names.
+
+    Raises
+    ------
+    ValueError : it names no object, or the module fails or has no such name.
+    """
+    from ..comparisons.running.raised import raised
+
+    where, _, name = target.rpartition(":")
+    if not where or not name:
+        raise ValueError(f"{target!r} does not name {wanted}")
+    if where.endswith(".py") and not Path(where).is_file():
+        raise ValueError(f"cannot load {target!r}: there is no file {where}")
+    try:
+        found = _of_file(where) if where.endswith(".py") else _imported(where)
+    except (Exception, SystemExit) as error:  # the target's own code may do anything
+        raise ValueError(f"cannot load {target!r}: it {raised(error)}") from error
+    for part in name.split("."):
+        found = _attribute(target, found, part)
+    return found
+
+
+def _attribute(target: str, found: Any, name: str) -> Any:
+    """An attribute of a module or of an object in it."""
+    from ..comparisons.running.raised import raised
+    from ..core.formulas.arguments import did_you_mean
+
+    try:
+        return getattr(found, name)
+    except AttributeError:
+        names = [n for n in dir(found) if not n.startswith("_")]
+        raise ValueError(
+            f"cannot load {target!r}: no {name!r} is defined there;{did_you_mean(name, names)} "
+            "give one of its names"
+        ) from None
+    except (Exception, SystemExit) as error:  # of a property, or of a module's own __getattr__
+        raise ValueError(f"cannot load {target!r}: it {raised(error)}") from error
+
+
+def _imported(where: str) -> Any:
+    """A module, looked for in the current folder first."""
+    sys.path.insert(0, "")  # as `python -m` does
+    return import_module(where)
+
+
+def _of_file(where: str) -> Any:
+    """The module that a file makes, whatever its name; its folder is searched for its imports."""
     path = Path(where).resolve()
     sys.path.insert(0, str(path.parent))
     own = path.stem if path.stem not in sys.modules else f"_{path.stem}_of_gradparity"
@@ -126,7 +156,7 @@ def _named(where: str, name: str) -> Any:
     except BaseException:
         del sys.modules[spec.name]
         raise
-    return pkgutil.resolve_name(f"{spec.name}:{name}")
+    return module
 
 
 @contextmanager
