@@ -61,7 +61,23 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
     for recording in (one, other):
         if recording.unjudged:
             said += f"; {recording.name!r}: {recording.coverage_in_words}"
+    for recording in dict.fromkeys((one, other)):
+        said += unknown_in_words(recording)
     return said
+
+
+def unknown_in_words(recording: Recording) -> str:
+    """Say why it is unknown whether a program is right by itself; empty if it is known."""
+    run = recording.report().runs[0]
+    if run.exit_code != 2:
+        return ""
+    said = f"; it is unknown whether {recording.name!r} is right by itself: "
+    undecided = [f for f in run.findings if f.verdict is Verdict.INCONCLUSIVE and f.node]
+    if undecided:
+        first = min(undecided, key=lambda f: bool(f.follows))
+        return f"{said}{first.quantity}, {first.place}: {first.note}"
+    zero = ", ".join(q.name for q in run.untested)
+    return f"{said}the gradients by {zero} are zero or below their own bounds" if zero else ""
 
 
 def formats_in_words(one: Program, other: Program, near: float) -> str:
