@@ -6,6 +6,7 @@ backprop through that network.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -189,6 +190,22 @@ class _Composition:
                 found |= {*node.inputs, *(name for _, name in node.given)}
         return found
 
+    def clamp_of(self, name: str) -> Op | None:
+        """The ReLU or clamp of an input that it is, such as `jax.nn.relu6`; None if it is none."""
+        low, high = -math.inf, math.inf
+        for node in self.nodes:
+            bounds = [np.unique(self.constants[n]) for n in node.inputs if n in self.constants]
+            if name not in node.inputs or [b.size for b in bounds] != [1]:
+                return None
+            if not isinstance(node.op, ops.Maximum | ops.Minimum):
+                return None
+            bound, name = float(bounds[0][0]), node.name
+            choose = max if isinstance(node.op, ops.Maximum) else min
+            low, high = choose(low, bound), choose(high, bound)
+        if not low < high or (low, high) == (-math.inf, math.inf):
+            return None
+        return ops.ReLU() if (low, high) == (0.0, math.inf) else ops.Hardtanh(low, high)
+
     def constant(self, array: NDArray) -> str:
         """The name of an input that has no gradient."""
         name = f"c{len(self.constants)}"
@@ -253,6 +270,12 @@ def function_call(eqn: Any, given: Operands, moves: Sequence[bool]) -> Function:
         kept.append(i)
     if not gives:
         raise UnmappedError("its result does not depend on its inputs")
+    clamps = [(i, op) for i, n in enumerate(names) if (op := build.clamp_of(n)) is not None]
+    if len(clamps) == 1 and kept == [0] and gives == [build.nodes[-1].name]:
+        # Every choice at its kinks is known, however many elements are there.
+        i, clamp = clamps[0]
+        evaluate = _evaluation(inner, consts, given, (i,), kept, {})
+        return Function(Mapped(clamp, (i,)), evaluate, {})
     shares: dict[int, list[int]] = {}
     if _is_of(inner, ROOT):
         used = build.read_by(gives)
