@@ -187,6 +187,10 @@ class TestAlign:
         said = "E*AssertionError: 'old' and 'new' differ: they first part at 'leaky_relu_1'*"
         result.stdout.fnmatch_lines([said, "*0.1 here and 0.2 there*"])
         assert "concluded" not in result.stdout.str()
+        assert "bound 0 u" not in result.stdout.str()
+        result.stdout.fnmatch_lines(
+            ["*test_other: mismatch in value leaky_relu_1, *'old against new'"]
+        )
 
 
 JAX = """

@@ -122,3 +122,23 @@ def test_of_several_arguments_that_with_the_shortest_path_was_there_before() -> 
     states = updated(optax.adam(1e-2)).states
     assert states["0.w"].is_known
     assert np.array_equal(states["0.w"].before[0], parts()[0].weight.detach().numpy().T)
+
+
+def test_a_block_around_a_step_of_optax_says_what_to_do() -> None:
+    optimizer, p = optax.sgd(0.1), {"w": jnp.ones(3)}
+    said = (
+        r"gp\.record\(loss, params, batch\).*\(loss, new_params\), with has_aux=True.*align_steps"
+    )
+    with pytest.raises(RuntimeError, match=said), gp.record():
+        optax.apply_updates(p, optimizer.update({"w": jnp.ones(3)}, optimizer.init(p), p)[0])
+
+
+def test_a_state_that_jax_stores_in_float32_gives_no_warning() -> None:
+    def loss(p: Any, mean: Any) -> Any:
+        h = jnp.tanh(p)
+        return (h**3).sum(), {"mean": mean.at[...].set(0.9 * mean + 0.1 * h)}
+
+    p = jnp.linspace(-1.0, 1.0, 5, dtype=jnp.float64)
+    seen = gp.record(loss, p, jnp.zeros(5, jnp.float32), has_aux=True, keep=True)
+    assert gp.check(seen).exit_code == 0
+    assert seen.states["mean"].after.dtype == np.float32

@@ -157,8 +157,8 @@ def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in bad[:LISTED]:
         outcome = "" if row["outcome"] == "failed" else f" ({row['outcome']})"
         yield (
-            f"{row['test']}{outcome}: {row['verdict']} in {row['quantity']}, {_run(row)}: "
-            f"{row['error']:.3g} u, bound {row['bound']:.3g} u"
+            f"{row['test']}{outcome}: {row['verdict']} in {row['quantity']}, {_run(row)}"
+            f"{_error(row)}"
         )
     if len(bad) > LISTED:
         yield f"... and {len(bad) - LISTED} more runs without parity"
@@ -168,6 +168,12 @@ def _worst(rows: list[dict[str, Any]]) -> Iterator[str]:
             f"nearest to its bound: {row['quantity']}, {_run(row)}, at {100 * _share(row):.0f}% "
             f"({row['test']})"
         )
+
+
+def _error(row: dict[str, Any]) -> str:
+    """The error and its bound; empty where neither was measured, as between two programs."""
+    measured = row["error"] or row["bound"]
+    return f": {row['error']:.3g} u, bound {row['bound']:.3g} u" if measured else ""
 
 
 def _badness(row: dict[str, Any]) -> tuple[float, ...]:

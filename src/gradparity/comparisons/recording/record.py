@@ -19,7 +19,11 @@ from .thinned import check_sample
 __all__ = ["record", "require_torch"]
 
 #: What to do instead of watching a block in which JAX differentiates.
-FOR_JAX = "a step of JAX is recorded by its function: gp.record(loss, params, batch)"
+FOR_JAX = (
+    "a step of JAX is recorded by its function: gp.record(loss, params, batch); for one of "
+    "Optax let it return (loss, new_params), with has_aux=True, or use gp.check_optimizer or "
+    "gp.align_steps"
+)
 
 
 @overload

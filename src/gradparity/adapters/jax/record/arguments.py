@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any
@@ -13,8 +14,10 @@ from ....core.arithmetic.received import check_flag, cut, received
 from .equations import is_complex, is_float
 from .traced import NUMERIC, traces
 
-__all__ = ["OUTSIDE", "array", "check_call", "checked_loss", "positions"]
+__all__ = ["OUTSIDE", "array", "check_call", "checked_loss", "positions", "quiet"]
 
+#: How JAX warns of float64 that a program stores in float32, such as statistics of Flax.
+STORED = "scatter inputs have incompatible types"
 #: Where record can be called.
 OUTSIDE = "call record outside of jax.jit, jax.grad and jax.vmap, where the arrays have numbers"
 
@@ -109,6 +112,17 @@ def checked_loss(out: Any, has_aux: bool) -> Any:
     elif not has_aux and isinstance(loss, tuple) and len(loss) == 2:
         do += ", or give has_aux=True for a pair of one and anything"
     raise TypeError(f"record: f returned {what}; {do}")
+
+
+def quiet(f: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without the warning that JAX gives for it each time that it is traced."""
+
+    def traced(*args: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", STORED, FutureWarning)
+            return f(*args)
+
+    return traced
 
 
 def array(leaf: Any) -> Any:

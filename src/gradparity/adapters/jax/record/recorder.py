@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ....core.network.calls import Listener, Unjudged
-from .arguments import OUTSIDE, array, checked_loss, positions
+from .arguments import OUTSIDE, array, checked_loss, positions, quiet
 from .calls import calls_of, preparations_of, samples_of, sums_of
 from .equations import Key, Value, distinct_leaves, is_float
 from .released import release
@@ -129,6 +129,7 @@ def observe(
     ------
     TypeError : `f` does not return one real scalar.
     """
+    f = quiet(f)
     program = _Program.traced(f, args, argnums, has_aux)
     walk, ends = program.surveyed(barrier, listener.keeps_states)
     try:
