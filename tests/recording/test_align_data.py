@@ -66,3 +66,21 @@ def test_another_number_beside_rounded_weights_is_found() -> None:
     x = numbers(6, 8).float()
     other = recorded(lambda m, x: (m(x) ** 2).sum() * 1.01, rounded, x)
     assert gp.align(recorded(loss, single, x), other).exit_code == 1
+
+
+@pytest.mark.parametrize(("by", "said"), [(1, "shifted by"), (0, "")])
+def test_labels_of_the_next_token_are_told(by: int, said: str) -> None:
+    torch.manual_seed(0)
+    tokens, w = torch.randint(9, (3, 12)), torch.randn(9, 9, dtype=torch.float64)
+
+    def step(labels: Any) -> Any:
+        def language(w: Any) -> Any:
+            logits = w[tokens[:, :-1]].flatten(0, 1)
+            return torch.nn.functional.cross_entropy(logits, labels.flatten())
+
+        return recorded(language, w.clone().requires_grad_())
+
+    one, other = step(tokens[:, 1:]), step(tokens[:, 1 - by : 12 - by])
+    found = [f.note for f in gp.align(one, other).runs[0].findings if f.parity is False]
+    assert len(found) == bool(said)
+    assert all(f"its labels are {said}" in note for note in found)

@@ -8,6 +8,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.op import Op
 from ...core.network.calls import Call, Operand
 from ...core.network.composed import Composed
+from ...core.vocabulary.rearranging import Slice
 from ..findings.finding import as_written
 from .programs.edits import values_of
 from .programs.partners import Partners
@@ -35,10 +36,22 @@ def counterpart(one: Side, other: Side, node: str) -> str:
         return f"{said}, although it has all that it is made of"
     here, beyond = _in_words(mine, [*shared]), _in_words(there, [*shared.values()])
     same = "same value" if len(shared) == 1 else "same values"
+    more = _rotary(mine.op, there.op)
     return (
         f"{said}: of {_listed(shared)} this one makes {here}, and of the {same} the other one "
-        f"makes {beyond} at {there.place.node!r}{_line(there)}"
+        f"makes {beyond} at {there.place.node!r}{_line(there)}{more}"
     )
+
+
+def _rotary(here: Op, there: Op) -> str:
+    """What is said where one program takes halves and the other every second element."""
+    if not isinstance(here, Slice) or not isinstance(there, Slice):
+        return ""
+    if {here.step, there.step} != {1, 2}:
+        return ""
+    steps = {1: "by halves", 2: "by neighbours"}
+    both = f"{steps[here.step]} here and {steps[there.step]} there"
+    return f": parts are taken {both}, such as by rotary embeddings of either layout"
 
 
 def _shared(one: Side, other: Side, mine: Call, there: Call) -> dict[str, str]:

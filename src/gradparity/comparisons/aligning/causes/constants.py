@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
+from ....core.formulas.divergences import Divergence
 from ....core.formulas.layers import Affine, Multiply
 from ....core.network.calls import Call
+from ....core.programs.parts import ClassNLL
 from ....core.vocabulary.contractions import MatMul
 from ....core.vocabulary.pairs import Divide
 from ..programs.edits import Edit, wide
@@ -56,8 +58,14 @@ def constants(
             array = _in_layout(given, own.shape)
             same = array.dtype.kind == own.dtype.kind
             if same and not np.array_equal(array.ravel(), own.ravel()):
-                said, vague = _difference(f"its constant {i + 1}", own, wide(array))
+                said, vague = _difference(_name(call, i), own, wide(array))
                 yield Edit(said, call.op, {i: wide(array).reshape(own.shape)}, vague=vague)
+
+
+def _name(call: Call, i: int) -> str:
+    """A constant input in words; whole numbers of a loss are its labels."""
+    labels = call.inputs[i].array.dtype.kind in "iu" and isinstance(call.op, Divergence | ClassNLL)
+    return "its labels" if labels else f"its constant {i + 1}"
 
 
 def _single_and_several(
@@ -104,7 +112,10 @@ def _difference(name: str, own: NDArray, there: NDArray) -> tuple[str, bool]:
         said = f"dropout has the rate {rates[0]:.6g} {{here}} and {rates[1]:.6g} {{there}}"
         return said, False
     how = relation(own, there)
-    return (f"{name} is {how}", False) if how else (f"{name} has other numbers {{there}}", True)
+    several = name.endswith("s")
+    if how:
+        return f"{name} {'are' if several else 'is'} {how}", False
+    return f"{name} {'have' if several else 'has'} other numbers {{there}}", True
 
 
 def _in_layout(a: NDArray, shape: tuple[int, ...]) -> NDArray:

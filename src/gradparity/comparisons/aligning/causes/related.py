@@ -18,6 +18,8 @@ __all__ = ["relation"]
 
 #: The fewest different numbers of an array that a relation is named for.
 FEW = 3
+#: The shifts of labels that are tried, and the share that is the same with one.
+SHIFTED, MOSTLY = (1, 2), 0.7
 #: The most axes whose orders and shifts are tried, the most shifts, and the widest padding.
 MOST_AXES, SHIFTS, WIDEST = 5, 64, 4
 #: Functions that are applied to data in one of two programs.
@@ -51,6 +53,8 @@ def relation(own: NDArray, there: NDArray) -> str | None:
     >>> relation(np.array([1.0, 2.0, 4.0]), np.array([-1.0, -2.0, -4.0]))
     'negated {there}'
     """
+    if own.size == there.size and own.dtype.kind in "iu" and there.dtype.kind in "iu":
+        return _of_whole(own.ravel(), there.ravel())
     if own.size != there.size or own.dtype.kind != "f" or there.dtype.kind != "f":
         return None
     a, b = np.asarray(own, np.float64), np.asarray(there, np.float64).reshape(own.shape)
@@ -76,6 +80,18 @@ def _found(a: NDArray, b: NDArray) -> Iterator[str]:
     yield from _masked(a, b)
     yield from _padded(a, b)
     yield from _by_slices(a, b)
+
+
+def _of_whole(a: NDArray, b: NDArray) -> str | None:
+    """The relation of whole numbers, such as labels: all another number apart, or shifted."""
+    apart = np.unique(b.astype(int) - a.astype(int))
+    if apart.size == 1:
+        return f"{abs(apart[0])} {'larger' if apart[0] > 0 else 'smaller'} {{there}}"
+    for by in (s for k in SHIFTED for s in (k, -k) if 2 * k < a.size):
+        same = a[:-by] == b[by:] if by > 0 else a[-by:] == b[:by]
+        if same.mean() >= MOSTLY and np.unique(a).size >= FEW:
+            return f"shifted by {by:+d} {{there}}, such as by one more or less token"
+    return None
 
 
 def _near(a: NDArray, b: NDArray) -> bool:

@@ -19,6 +19,7 @@ from .orders import Orders
 from .replacements import ACTIVATIONS
 from .rolls import other_rolls
 from .roots import other_roots
+from .rotary import other_rotations
 from .unused import unused_parameters
 
 __all__ = ["Found", "Search", "lost_in", "parted_of"]
@@ -188,6 +189,7 @@ class Search:
                 yield from islice(other_rolls(side, call, other), TRIED)
                 yield from islice(other_limits(side, call, other), TRIED)
                 yield from islice(other_roots(side, call, other), TRIED)
+                yield from islice(other_rotations(side, call, other), TRIED)
             elif where == "steps":
                 yield from islice(other_activations(side, call, other), TRIED)
             elif where == "before":
