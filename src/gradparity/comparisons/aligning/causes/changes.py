@@ -22,17 +22,17 @@ from ....core.vocabulary.pointwise import Scale
 from ....core.vocabulary.rearranging import Slice
 from ....core.vocabulary.resampling import Resize
 from ...explain.variants import OnOther, arguments_of, variants
-from ..programs.edits import Edit, wide
+from ..programs.edits import Edit
 from ..programs.masks import Above
 from ..programs.roles import SCALE, role
 from ..programs.values import Program
-from .chains import chain, listed
 from .class_weights import other_weights, weights_of_labels
 from .constants import constants
 from .conventions import conventions, dropout_rate
 from .exchanged import exchanged
 from .masks import other_masks
 from .replacements import replacements
+from .taken import other_parameters, other_values
 
 __all__ = ["MOST", "changes", "numbers_in", "two_at_once"]
 
@@ -59,8 +59,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "approximate": ("none", "tanh"),
     "mode": ("nearest", "nearest-exact", "linear", "cubic"),
 }
-#: The most elements of a node whose changes are tried, and the most values tried as an input.
-MOST, MANY = 2_000_000, 48
+#: The most elements of a node whose changes are tried.
+MOST = 2_000_000
 #: The most axes whose orders are tried where they are joined.
 MOST_AXES = 6
 #: The most elements of a node at which two changes at once are tried.
@@ -108,9 +108,9 @@ def changes(
     yield from _complements(call)
     yield from constants(call, y, other, roles)
     yield from _left_out(call, y)
-    yield from _other_parameters(call, program)
+    yield from other_parameters(call, program)
     yield from _arrangements(call, y)
-    yield from _other_inputs(call, y, program, value)
+    yield from other_values(call, y, program, value)
 
 
 def two_at_once(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Edit]:
@@ -303,54 +303,6 @@ def _arrangements(call: Call, y: Sequence[NDArray]) -> Iterator[Edit]:
         said = said.removeprefix("right if ").removeprefix("right ") + " {there}"
         said = said.replace("has its axes in the order", "is transposed, its axes in the order")
         yield Edit(said, op, plain="left out" not in said)
-
-
-def _other_inputs(
-    call: Call, y: Sequence[NDArray], program: Program, value: Mapping[str, NDArray]
-) -> Iterator[Edit]:
-    """Another value of the program, computed before, in the place of an input."""
-    known: dict[str, NDArray] = dict(program.leaves)
-    for earlier in program.calls:
-        if earlier is call:
-            break
-        if earlier.place.node in program.preparations:
-            continue
-        known.update((name, value[name]) for name in program.gives(earlier))
-    for i, o in enumerate(call.inputs):
-        if y[i].dtype.kind != "f" or y[i].size < 2:
-            continue
-        same = [n for n, a in known.items() if a.shape == y[i].shape and n != o.source]
-        for name in same[-MANY:][::-1]:
-            array: NDArray | str = name if name in value else wide(known[name])
-            own = o.source or f"constant {i + 1}"
-            said = f"it takes {own} {{here}} and {name} {{there}}"
-            for a, b, place in ((own, name, "here"), (name, own, "there")):
-                between = chain(program, b, a)
-                if between:
-                    missing = "there" if place == "here" else "here"
-                    one = len(between) == 1
-                    what = f"{between[0].op.name} is" if one else f"{listed(between)} are"
-                    said += f": {what} applied before only {{{place}}}, and left out {{{missing}}}"
-            yield Edit(said, call.op, {i: array}, plain=False)
-
-
-def _other_parameters(call: Call, program: Program) -> Iterator[Edit]:
-    """All parameters of another node with the same op in the place of several of this one."""
-    known = program.layouts
-    slots = [i for i, o in enumerate(call.inputs) if o.source in known]
-    own = [known[call.inputs[i].source] for i in slots]
-    seen = [own]
-    for there in program.calls if len(slots) > 1 else ():
-        if there.op != call.op or len(there.inputs) != len(call.inputs):
-            continue
-        inputs = {i: there.inputs[i] for i in slots}
-        names = [known.get(o.source, "") for o in inputs.values()]
-        alike = all(o.array.shape == call.inputs[i].array.shape for i, o in inputs.items())
-        if alike and names not in seen and all(names):
-            seen.append(names)
-            said = f"it takes the parameters {', '.join(own)} {{here}} and "
-            arrays = {i: wide(o.array) for i, o in inputs.items()}
-            yield Edit(f"{said}{', '.join(names)} {{there}}", call.op, arrays, everywhere=True)
 
 
 def _orders(call: Call, before: NDArray | None) -> Iterator[Edit]:
