@@ -79,16 +79,23 @@ class GradientsOf:
         self.valid: set[str] = set()
         self.valid_there: list[str] = []
         self.kinks = ""
+        self.told: set[str] = set()
 
     def findings(self) -> Iterator[Finding]:
         """One for every gradient by parameters and inputs."""
-        node, said = self._explained() if self._part(self.sides, self.unpaired) else ("", "")
+        if self._part(self.sides, self.unpaired):
+            node, said = self._explained()
+        else:
+            node, said = "", ""
+            yield from self._hidden()
         one, other = self.sides
         mine, theirs, alone = self.unpaired
         if alone and not said:
             node, said = self._parting(self.sides, False)
         places = one.program.recording.places
         for name, total in one.program.recording.leaves.items():
+            if name in self.told:
+                continue
             place = places.get(node, Place(name)) if name in mine else Place(name)
             found = finding_on(Quantity.grad(name), place, "", total.got.size, final=True)
             if name in self.valid:
@@ -114,6 +121,34 @@ class GradientsOf:
             found = finding_on(Quantity.grad(name), Place(name), "", size, final=True)
             verdict = Verdict.SUBGRADIENT if valid else Verdict.MISMATCH
             yield replace(found, verdict=verdict, note=f"of the other program: {note}")
+
+    def _hidden(self) -> Iterator[Finding]:
+        """What the numbers recorded hide, such as zeros: the programs differ with others.
+
+        It is unknown whether it is so if no cause is found, as what a program chose by its values
+        may be another choice there.
+        """
+        near = nearby(self.sides, self.mapped)
+        if near is None:
+            return
+        one = self.sides[0].program
+        if isinstance(near, Hidden):
+            names, node, said, known = [*one.leaves][:1], near.node, near.said, bool(near.said)
+            said = said or "with other numbers of the parameters the values of the two differ"
+        else:
+            unpaired = unpaired_gradients(*near)
+            if not self._part(near, unpaired):
+                return
+            names = unpaired[0] or [*one.leaves][:1]
+            node, said = detached(near, unpaired_gradients)
+            known = bool(said)
+            said = said or "with other numbers of the parameters their gradients differ"
+        verdict = Verdict.MISMATCH if known else Verdict.INCONCLUSIVE
+        for name in names:
+            place = one.recording.places.get(node, Place(name))
+            found = finding_on(Quantity.grad(name), place, "", one.leaves[name].size, final=True)
+            self.told.add(name)
+            yield replace(found, verdict=verdict, note=said)
 
     def _part(self, sides: tuple[Side, Side], unpaired: Unpaired) -> bool:
         mine, theirs, _ = unpaired

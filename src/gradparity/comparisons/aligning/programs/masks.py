@@ -115,6 +115,8 @@ def _compared(
         a = of[0].array - of[1].array if len(of) > 1 else of[0].array
         for above, ends in ((is_high, (low, high)), (~is_high, (high, low))):
             least, most = a[above].min(), a[~above].max()
+            # Without elements on both sides of the number a mask of data may agree by chance.
+            beside = a[~above].min(), a[above].max()
             for number in numbers:
-                if most <= number <= least and most < least:
+                if most <= number <= least and beside[0] < number < beside[1]:
                     yield Above(number, bool(most == number), *ends), tuple(of)
