@@ -111,3 +111,85 @@ def test_a_tied_weight_that_the_other_program_has_twice() -> None:
     assert found.node == "embedding_1"
     assert "is that by 'emb' there, and the rest that by 'head'" in found.note
     assert "missing" not in found.note
+
+
+@pytest.mark.parametrize("gate", [0.0, 1e-3])
+def test_a_gate_of_zero_hides_no_stopped_gradient(gate: float) -> None:
+    rng = np.random.default_rng(3)
+    model = module(a=rng.standard_normal((4, 4)), g=np.full(4, gate))
+    x = rng.standard_normal((3, 4))
+
+    def f(m: Any) -> Any:
+        y = torch.tensor(x)
+        return torch.tanh(y + m["g"] * torch.sin(y @ m["a"])).pow(3).sum()
+
+    def port(p: Any, stop: bool) -> Any:
+        branch = jnp.sin(x @ p["a"])
+        branch = jax.lax.stop_gradient(branch) if stop else branch
+        return (jnp.tanh(x + p["g"] * branch) ** 3).sum()
+
+    with jax.enable_x64(True):
+        one = gp.record(f, model, keep=True)
+        right, stopped = (
+            gp.record(lambda p: port(p, stop), ported(model), keep=True)  # noqa: B023
+            for stop in (False, True)
+        )
+        assert gp.align(one, right).exit_code == 0
+        for both in ((one, stopped), (stopped, one)):
+            report = gp.align(*both)
+            assert report.exit_code == 1
+            assert "it is a constant" in first_wrong(report).note
+
+
+@pytest.mark.parametrize("form", ["exp(s - 1)", "2 - 1/s"])
+def test_ones_that_hide_another_function_of_the_same_slope(form: str) -> None:
+    rng = np.random.default_rng(4)
+    model = module(w=rng.standard_normal((4, 3)), s=np.ones(3))
+    x = rng.standard_normal((5, 4))
+    scale = {"exp(s - 1)": lambda s: jnp.exp(s - 1), "2 - 1/s": lambda s: 2 - 1 / s}[form]
+
+    def f(m: Any) -> Any:
+        return (m["s"] * torch.tanh(torch.tensor(x) @ m["w"])).pow(3).sum()
+
+    with jax.enable_x64(True):
+        one = gp.record(f, model, keep=True)
+        port = gp.record(
+            lambda p: ((scale(p["s"]) * jnp.tanh(x @ p["w"])) ** 3).sum(), ported(model), keep=True
+        )
+        report = gp.align(one, port)
+    assert report.exit_code == 1
+    assert "the numbers recorded hide it" in first_wrong(report).note
+
+
+def test_ties_at_zero_excuse_no_mask_of_data() -> None:
+    rng = np.random.default_rng(5)
+    w, x = rng.standard_normal((5, 5)), rng.standard_normal((6, 5))
+    aim = x @ w
+    aim[0] += 1.0
+    model = module(w=w)
+
+    def f(m: Any) -> Any:
+        return (torch.tensor(x) @ m["w"] - torch.tensor(aim)).abs().mean()
+
+    def port(p: Any) -> Any:
+        d = jnp.abs(x @ p["w"] - aim)
+        return jnp.where(np.arange(6)[:, None] == 0, d, 2 * d).mean()
+
+    with jax.enable_x64(True):
+        report = gp.align(gp.record(f, model, keep=True), gp.record(port, ported(model), keep=True))
+    assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_frozen_layer_is_told_in_both_directions(turned: bool) -> None:
+    x = torch.tensor(np.random.default_rng(6).standard_normal((6, 5)))
+
+    def made(frozen: bool) -> Any:
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+        model[0].requires_grad_(not frozen)
+        return gp.record(lambda m: m(x).pow(3).sum(), model, keep=True)
+
+    report = gp.align(made(turned), made(not turned))
+    assert report.exit_code == 2
+    assert "0.bias, 0.weight" in report.runs[0].about

@@ -15,6 +15,7 @@ from .gradients import parting_of_gradients
 from .nearby import at, copies_of, moved
 from .parameters.mapped import Mapped
 from .programs.backward import with_gradients_in_float64
+from .programs.effort import Effort
 from .programs.partners import Known
 from .programs.side import Side
 from .programs.values import Program
@@ -26,6 +27,8 @@ __all__ = ["Choices", "Hidden", "kinks_in_words", "nearby"]
 Choices: TypeAlias = tuple[Mapping[str, KinkSummary], Mapping[str, KinkSummary]]
 HIDES = "the numbers recorded hide it: values differ with others of the parameters"
 CLOSE_BY = "close by, where nothing is at a kink, all values and these gradients are the same"
+#: What the search for a hidden difference may cost.
+LITTLE = 1e9
 #: The elements that get the gradient at a tie.
 SHARES = {"first": "the first", "last": "the last", "even": "equal shares"}
 #: The most nodes at kinks that are named.
@@ -94,7 +97,7 @@ def _numbers(
 
 def _sides(sides: tuple[Side, Side], one: Program, other: Program) -> tuple[Side, Side]:
     known = Known(one.value, one.leaves, other.value, other.leaves)
-    near, effort = sides[0].near, sides[0].effort
+    near, effort = sides[0].near, Effort(LITTLE)
     return Side(one, near, known, effort), Side(other, near, known, effort)
 
 

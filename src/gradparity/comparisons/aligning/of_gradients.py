@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ...core.network.calls import Place
 from ...core.network.quantity import Quantity
 from ..findings.finding import STRUCTURE, Finding, KinkSummary, Verdict
@@ -114,6 +116,12 @@ class GradientsOf:
                 yield replace(found, verdict=verdict, note=by_map or same)
             else:
                 yield replace(found, note=self.untested.get(name, ""))
+        for name in (n for n in alone if n not in one.program.got):
+            size = other.program.recording.leaves[name].got.size
+            found = finding_on(Quantity.grad(name), Place(name), "", size, final=True)
+            note = "of the other program: this one has no gradient by it, so it is not compared, "
+            note += "such as where it is frozen or detached"
+            yield replace(found, verdict=Verdict.INCONCLUSIVE, note=note)
         for name in [*([] if mine else theirs), *self.valid_there]:
             valid = name in self.valid_there
             note = self.kinks if valid else f"{said}; this program has no such gradient"
@@ -123,32 +131,37 @@ class GradientsOf:
             yield replace(found, verdict=verdict, note=f"of the other program: {note}")
 
     def _hidden(self) -> Iterator[Finding]:
-        """What the numbers recorded hide, such as zeros: the programs differ with others.
+        """What the numbers recorded hide, such as zeros and ones, and shows with others.
 
-        It is unknown whether it is so if no cause is found, as what a program chose by its values
-        may be another choice there.
+        Only where one change makes the programs the same there too: what a program chose by its
+        values may be another choice there.
         """
-        near = nearby(self.sides, self.mapped)
+        near = nearby(self.sides, self.mapped) if self._may_hide() else None
         if near is None:
             return
         one = self.sides[0].program
         if isinstance(near, Hidden):
-            names, node, said, known = [*one.leaves][:1], near.node, near.said, bool(near.said)
-            said = said or "with other numbers of the parameters the values of the two differ"
+            names, node, said = [*one.leaves][:1], near.node, near.said
         else:
             unpaired = unpaired_gradients(*near)
-            if not self._part(near, unpaired):
-                return
+            parts = self._part(near, unpaired)
+            node, said = detached(near, unpaired_gradients) if parts else ("", "")
             names = unpaired[0] or [*one.leaves][:1]
-            node, said = detached(near, unpaired_gradients)
-            known = bool(said)
-            said = said or "with other numbers of the parameters their gradients differ"
-        verdict = Verdict.MISMATCH if known else Verdict.INCONCLUSIVE
-        for name in names:
+        for name in names if said else ():
             place = one.recording.places.get(node, Place(name))
             found = finding_on(Quantity.grad(name), place, "", one.leaves[name].size, final=True)
             self.told.add(name)
-            yield replace(found, verdict=verdict, note=said)
+            yield replace(found, verdict=Verdict.MISMATCH, note=said)
+
+    def _may_hide(self) -> bool:
+        """Whether a parameter is zeros or ones, a gradient zero, or something at a kink."""
+        hides = any(
+            (a == a.flat[0]).all() or not np.any(side.program.got[name])
+            for side in self.sides
+            for name, a in side.program.leaves.items()
+            if a.size and name in side.program.got
+        )
+        return hides or any(self.choices or ())
 
     def _part(self, sides: tuple[Side, Side], unpaired: Unpaired) -> bool:
         mine, theirs, _ = unpaired

@@ -92,8 +92,6 @@ def _wired(
     joined: dict[str, Call],
 ) -> Operand:
     """An input with the name of the call that gave it, which may be one of another step."""
-    if not tells(o.array):  # zeros are equal to many values
-        return o
     found = STEP.match(call.place.node)
     if o.source in leaves or (o.source in made and not found):
         return o
@@ -107,7 +105,8 @@ def _wired(
             return replace(o, source=name)
     elif not o.source and not found:
         return o
-    if o.source in joined:
+    single = o.array.size == 1 and o.source and o.array.dtype.kind == "f" and np.any(o.array)
+    if o.source in joined or not (single or tells(o.array)):  # zeros are equal to many values
         return o
     outside = SLICE.match(o.source) if o.source else None
     known = _made_before if outside else _before

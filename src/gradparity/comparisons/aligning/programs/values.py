@@ -6,6 +6,7 @@ difference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,8 @@ NEAR, COARSE = {"float64": 1e-9, "float32": 2e-4}, 2e-2
 ROUNDED, ROUNDED_COARSE = {"float64": 1e-9, "float32": 1e-6}, 1e-2
 #: Formats of few bits, and the fewest numbers that show that they are rounded to one.
 FEW_BITS, SEVERAL = ("bfloat16", "float16"), 2
+#: The name of a value of a step of a loop.
+IN_STEP = re.compile(r"\.step\d")
 #: The largest whole number up to which bfloat16 has all.
 WHOLE = 256
 #: A value computed in float64 may be this far from the recorded one, relative to the largest.
@@ -115,6 +118,8 @@ class Program:
             and name not in users
             and np.any(dz)
         ]
+        # A step of a loop may give a number that is taken under another name.
+        ends = [n for n in ends if not IN_STEP.search(n)] or ends
         first = frozenset(call.place.node for call in recording.preparations)
         got = {name: total.got for name, total in recording.leaves.items()}
         return cls(recording, calls, value, formats, users, leaves, tuple(ends), first, got)
