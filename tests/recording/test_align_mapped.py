@@ -146,3 +146,99 @@ def test_what_is_no_map_is_refused() -> None:
 def test_parameters_of_other_sizes_are_refused(given: Any, shapes: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match=", to ".join(shapes)):
         gp.align(one(), other(), parameters=given)
+
+
+def attended(order: tuple[int, int, int] = (0, 1, 2)) -> tuple[Any, Any]:
+    """Attention with biases of zero, and its port, which takes them in another order."""
+    torch.manual_seed(0)
+    x, w = torch.tensor(X.reshape(1, 5, 4)), torch.randn(4, 12, dtype=torch.float64)
+    p = {"w": w, "b": torch.zeros(12, dtype=torch.float64)}
+
+    def loss(m: Any) -> Any:
+        q, k, v = (x @ m["w"] + m["b"]).chunk(3, -1)
+        return (torch.softmax(q @ k.transpose(1, 2) / 2, -1) @ v).pow(3).sum()
+
+    def ported(p: Any) -> Any:
+        biases = jnp.split(p["b"], 3)
+        q, k, v = (
+            a + biases[i] for a, i in zip(jnp.split(x.numpy() @ p["w"], 3, -1), order, strict=True)
+        )
+        return ((jax.nn.softmax(q @ k.swapaxes(1, 2) / 2) @ v) ** 3).sum()
+
+    given = torch.nn.ParameterDict({n: torch.nn.Parameter(a) for n, a in p.items()})
+    one = gp.record(loss, given, name="torch", keep=True)
+    params = {n: jnp.asarray(a.numpy()) for n, a in p.items()}
+    return one, gp.record(ported, params, name="jax", keep=True)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_gradient_in_another_order_is_not_that_of_a_parameter_of_equal_numbers(
+    named: bool,
+) -> None:
+    given = {"parameters": {"w": "w", "b": "b"}} if named else {}
+    assert gp.align(*attended(), **given).exit_code == 0
+    report = gp.align(*attended((1, 0, 2)), **given)
+    assert report.exit_code == 1
+    assert {*wrong(report)} == {"b"}
+    assert "but for the order of its elements" in wrong(report)["b"]
+
+
+def test_a_map_of_equal_numbers_is_proved_by_the_gradients() -> None:
+    assert gp.map_parameters(*attended()).is_proved
+    one, other = attended((1, 0, 2))
+    mapping = gp.map_parameters(one, other)
+    assert not mapping.is_proved
+    assert "not proved" in str(mapping)
+    assert {*wrong(gp.align(one, other, parameters=mapping))} == {"b"}
+
+
+@pytest.mark.parametrize(("there", "differs"), [("w", False), ("w.T", False), ("reversed", True)])
+def test_a_symmetric_matrix_may_be_transposed_and_no_more(there: str, differs: bool) -> None:
+    x, w = torch.tensor(X), torch.eye(4, dtype=torch.float64).requires_grad_()
+    laid = {"w": lambda w: w, "w.T": lambda w: w.T, "reversed": lambda w: w[::-1, ::-1]}[there]
+    one = gp.record(lambda p: (torch.tanh(x @ p["w"]) ** 3).sum(), {"w": w}, name="o", keep=True)
+
+    def loss(p: Any) -> Any:
+        return (jnp.tanh(X @ laid(p["w"])) ** 3).sum()
+
+    other = gp.record(loss, {"w": jnp.eye(4)}, name="p", keep=True)
+    names = dict(zip(one.leaves, other.leaves, strict=True))
+    report = gp.align(one, other, parameters=names)
+    assert report.exit_code == differs, report
+
+
+def test_a_bias_of_zeros_follows_the_order_of_the_rows_of_the_weight() -> None:
+    order, x = np.array([2, 0, 3, 1]), torch.tensor(X)
+    w = np.random.default_rng(2).standard_normal((4, 4))
+    weight = np.arange(1.0, 5.0)
+    given = {"w": torch.tensor(w), "b": torch.zeros(4, dtype=torch.float64)}
+
+    def ported(p: Any) -> Any:
+        h = jnp.tanh(X @ p["w"][np.argsort(order)].T + p["b"][np.argsort(order)])
+        return (h**3 * weight).sum()
+
+    def loss(p: Any) -> Any:
+        return ((torch.tanh(x @ p["w"].T + p["b"]) ** 3) * torch.tensor(weight)).sum()
+
+    model = torch.nn.ParameterDict({n: torch.nn.Parameter(a) for n, a in given.items()})
+    one = gp.record(loss, model, keep=True)
+    params = {"w": jnp.asarray(w[order]), "b": jnp.zeros(4)}
+    other = gp.record(ported, params, keep=True)
+    assert gp.align(one, other).exit_code == 0
+    assert gp.align(one, other, parameters={"w": "w", "b": "b"}).exit_code == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_parts_of_equal_numbers_are_packed_in_the_order_of_the_map(order: tuple[int, int]) -> None:
+    x, weight = torch.tensor(X[:, :2]), torch.arange(1.0, 5.0).double()
+    b = torch.zeros(4, dtype=torch.float64).requires_grad_()
+    y = torch.cat([x, x * x], -1)
+    one = gp.record(lambda b: (torch.tanh(y + b) ** 3 * weight).sum(), b, keep=True)
+
+    def loss(p: Any) -> Any:
+        bias = jnp.concatenate([p["ab"[i]] for i in order])
+        return (jnp.tanh(y.numpy() + bias) ** 3 * weight.numpy()).sum()
+
+    other = gp.record(loss, {"a": jnp.zeros(2), "b": jnp.zeros(2)}, keep=True)
+    report = gp.align(one, other, parameters={"arg0": ("a", "b")})
+    assert report.exit_code == (order != (0, 1)), report

@@ -18,7 +18,7 @@ from .inputs import other_inputs, parse_inputs, rounded_in_words
 from .kinks import Choices
 from .of_gradients import GradientsOf, choices_at_kinks, in_float64
 from .padding import untested_padding
-from .parameters.mapped import Mapped, parse_parameters
+from .parameters.mapped import Mapped, by_names, parse_parameters
 from .parameters.mapping import ParameterMap
 from .programs.checked import check_recordings
 from .programs.edits import Edit
@@ -90,6 +90,7 @@ def align(
     programs = Program.of(one), Program.of(other)
     named = parse_inputs(inputs, *programs)
     mapped = {**_with_gradients(named, *programs), **parse_parameters(parameters, *programs)}
+    mapped = {**by_names(*programs), **mapped}
     reports = [one.report(), other.report()]
     choices = choices_at_kinks(reports)
     alignment = _Alignment(*programs, mapped, named, choices)

@@ -9,7 +9,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from .programs.partners import Partners
 
-__all__ = ["partners_of_parts"]
+__all__ = ["partners_of_parts", "splits"]
 
 #: The most arrays that are packed in one, and the most layers or experts that are stacked.
 PACKED, STACKED = 4, 128
@@ -55,6 +55,13 @@ def _splits(array: NDArray, pool: Partners) -> Iterator[Iterator[NDArray]]:
             for block in _divisors(length // count):
                 turn = np.arange(length) // block % count
                 yield _turns(array, axis, turn, count)
+
+
+def splits(array: NDArray, count: int) -> Iterator[list[NDArray]]:
+    """Yield an array in so many equal parts along each axis, in a row or by turns in blocks."""
+    for axis, length in enumerate(array.shape):
+        for block in _divisors(length // count) if length % count == 0 else []:
+            yield [*_turns(array, axis, np.arange(length) // block % count, count)]
 
 
 def _turns(array: NDArray, axis: int, turn: NDArray, count: int) -> Iterator[NDArray]:

@@ -10,19 +10,29 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.arithmetic.received import received
 from ....core.formulas.arguments import did_you_mean, listed
+from ..gradients import is_noise
 from ..programs.partners import Partners, sorted_elements
 from ..programs.side import Side
 from ..programs.values import Program, are_near
+from .agreement import Leaf, agree, agree_in_parts, orders_of
 from .mapping import ParameterMap
 
-__all__ = ["Mapped", "parse_parameters"]
+__all__ = ["Mapped", "by_names", "parse_parameters"]
 
 
 class Mapped(NamedTuple):
-    """Parameters of one program and those of the other one that they are."""
+    """Parameters of one program and those of the other one that they are.
+
+    Attributes
+    ----------
+    axes : the order in which the other program has the axes, if it is known; () as they are.
+    orders : those in which the other program has rows of parameters.
+    """
 
     one: tuple[str, ...]
     other: tuple[str, ...]
+    axes: tuple[int, ...] | None = None
+    orders: tuple[NDArray, ...] = ()
 
     def __str__(self) -> str:
         return " + ".join(map(repr, self.other))
@@ -30,31 +40,71 @@ class Mapped(NamedTuple):
     def note(self, one: Side, other: Side) -> str | None:
         """The difference of the gradients, in words; "" if they are equal, None if that is unknown.
 
-        That is so where the numbers of the parameters themselves differ, such as of a logarithm.
+        That is so where the numbers of the parameters themselves differ, such as of a logarithm,
+        and where a gradient is zero but for rounding.
         """
         sides = (one, self.one), (other, self.other)
         known = all(n in side.program.leaves for side, names in sides for n in names)
         if not known:
             return None
-        values, there = ([side.program.leaves[n] for n in names] for side, names in sides)
-        got, arrived = ([side.program.got[n] for n in names] for side, names in sides)
-        near, sizes = one.near_recorded(other), {a.size for a in (*values, *there)}
-        if sum(a.size for a in values) == sum(a.size for a in there):
-            if not are_near(_joined(values), _joined(there), near):
-                return None
-            same = are_near(_joined(got), _joined(arrived), near)
-        elif len(sizes) == 1 and 1 in (len(values), len(there)):  # a sum in one of them
-            if not are_near(_summed(values), _summed(there), near):
-                return None
-            same = all(are_near(_joined([a]), _joined([b]), near) for a in got for b in arrived)
-        else:
-            return None
+        here, there = (
+            [Leaf(side.program.leaves[n], side.program.got[n]) for n in names]
+            for side, names in sides
+        )
+        near = one.near_recorded(other)
+        same = self._same(here, there, near)
         if same:
             return ""
+        if same is None or all(is_noise(side, n) for side, names in sides for n in names):
+            return None
         pool = Partners(other.program.got, near)
-        found = [n for a in got for n in pool.of(a) if n not in self.other]
+        found = [n for leaf in here for n in pool.of(leaf.got)]
         said = f"the gradient is not that of {self} of the other program"
-        return f"{said}; it is that of {found[0]!r}" if found else said
+        another = [n for n in found if n not in self.other]
+        if another:
+            return f"{said}; it is that of {another[0]!r}"
+        return f"{said}, but for the order of its elements" if found else said
+
+    def _same(self, here: Sequence[Leaf], there: Sequence[Leaf], near: float) -> bool | None:
+        """Whether the gradients are equal; None if the numbers differ."""
+        sizes = {leaf.value.size for leaf in (*here, *there)}
+        if sum(leaf.value.size for leaf in here) == sum(leaf.value.size for leaf in there):
+            if not are_near(_joined(here), _joined(there), near):
+                return None
+            if len(here) == len(there) == 1:
+                return agree(here[0], there[0], near, self.axes, self.orders)
+            if 1 in (len(here), len(there)):
+                whole, parts = (here[0], there) if len(here) == 1 else (there[0], here)
+                return agree_in_parts(whole, parts, near)
+            got = ([Leaf(leaf.got, leaf.got) for leaf in leaves] for leaves in (here, there))
+            return are_near(*map(_joined, got), near)
+        if len(sizes) == 1 and 1 in (len(here), len(there)):  # a sum in one of them
+            one, other = _summed(here), _summed(there)
+            if not are_near(np.sort(one, axis=None), np.sort(other, axis=None), near):
+                return None
+            return all(
+                agree(
+                    Leaf(one.reshape(a.got.shape), a.got),
+                    Leaf(other.reshape(b.got.shape), b.got),
+                    near,
+                )
+                for a in here
+                for b in there
+            )
+        return None
+
+
+def by_names(one: Program, other: Program) -> dict[str, Mapped]:
+    """The leaves of equal names, shapes and numbers of which the gradients differ in place."""
+    near = max(one.near, other.near)
+    both = [n for n in one.leaves if n in other.leaves]
+    pairs = [(one.leaves[n], other.leaves[n]) for n in both]
+    orders = orders_of(pairs, near)
+    return {
+        name: Mapped((name,), (name,), orders=orders)
+        for name, (a, b) in zip(both, pairs, strict=True)
+        if are_near(a, b, near) and not are_near(one.got[name], other.got[name], near)
+    }
 
 
 def parse_parameters(
@@ -73,7 +123,7 @@ def parse_parameters(
         return {}
     if isinstance(parameters, ParameterMap):
         matches = [match for match in parameters.matches if not match.also]
-        pairs = [Mapped(m.one, parameters.tied.get(m.one[0], m.other)) for m in matches]
+        pairs = [Mapped(m.one, parameters.tied.get(m.one[0], m.other), m.axes) for m in matches]
     elif isinstance(parameters, Mapping):
         packed: dict[tuple[str, ...], list[str]] = {}
         for name, there in parameters.items():
@@ -88,7 +138,16 @@ def parse_parameters(
         for program, names in ((one, pair.one), (other, pair.other)):
             _check(program, names)
         _check_sizes(pair, one, other)
-    return {name: pair for pair in pairs for name in pair.one}
+    orders = _orders(pairs, one, other)
+    return {name: pair._replace(orders=orders) for pair in pairs for name in pair.one}
+
+
+def _orders(pairs: Sequence[Mapped], one: Program, other: Program) -> tuple[NDArray, ...]:
+    """The orders in which the other program has the rows of parameters."""
+    single = [(m.one[0], m.other[0]) for m in pairs if len(m.one) == len(m.other) == 1]
+    known = [(a, b) for a, b in single if a in one.leaves and b in other.leaves]
+    near = max(one.near, other.near)
+    return orders_of(((one.leaves[a], other.leaves[b]) for a, b in known), near)
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -127,11 +186,11 @@ def _with_shapes(names: Sequence[str], arrays: Sequence[NDArray]) -> str:
     return ", and ".join(f"{name!r}, of shape {a.shape}" for name, a in each)
 
 
-def _summed(arrays: Sequence[NDArray]) -> NDArray:
-    """The sum of several arrays of one size, in ascending order."""
-    return sorted_elements(np.sum([a.ravel() for a in arrays], axis=0))
+def _summed(leaves: Sequence[Leaf]) -> NDArray:
+    """The sum of several parameters of one size."""
+    return np.asarray(np.sum([leaf.value.ravel() for leaf in leaves], axis=0))
 
 
-def _joined(arrays: Sequence[NDArray]) -> NDArray:
-    """The elements of several arrays in ascending order."""
-    return sorted_elements(np.concatenate([a.ravel() for a in arrays]))
+def _joined(leaves: Sequence[Leaf]) -> NDArray:
+    """The numbers of several parameters in ascending order."""
+    return sorted_elements(np.concatenate([leaf.value.ravel() for leaf in leaves]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, combinations, permutations
+from itertools import combinations
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from ...recording.recording import Recording
 from ..programs.checked import check_recordings
 from ..programs.partners import Partners
 from ..programs.values import Program, are_near
+from .agreement import tells_elements_apart
+from .arrangements import arrangements, index_of, lies
 from .layouts import STACKED
 from .leaves import Leaves
 from .looped import with_looped
 from .unported import Corresponding, corresponding
 
-__all__ = ["Match", "ParameterMap", "index_of", "map_parameters"]
+__all__ = ["Match", "ParameterMap", "map_parameters"]
 
 #: The most arrays that one may be packed from, and the most of one kind that are tried together.
 PARTS, MOST = 4, 16
@@ -60,6 +62,14 @@ class Match:
             layout += f", mirrored along {turned}" if turned else ""
         return Match(self.other, self.one, layout, self.proof, self.also)
 
+    @property
+    def axes(self) -> tuple[int, ...] | None:
+        """The order of the axes in the other program, where numbers tell it; () as they are."""
+        plain: tuple[int, ...] | None = {"same": (), "transposed": (1, 0)}.get(self.layout)
+        found = re.fullmatch(r"axes \(([^)]*)\)", self.layout)
+        told = self.proof.startswith("values")
+        return (tuple(_numbers(found[1])) if found else plain) if told else None
+
     def __str__(self) -> str:
         also = f", or {', '.join(self.also)}" if self.also else ""
         names = f"{' + '.join(self.one)} -> {' + '.join(self.other)}{also}"
@@ -81,7 +91,8 @@ class ParameterMap:
     unused : names of those whose gradient is zero, in either program.
     sides : the parameters of either program.
     is_proved : whether the second program computes the loss of the first one with the parameters
-        that match; True if numbers alone tell, False if parameters of both have no match.
+        that match; True if numbers alone tell, False if parameters of both have no match, or equal
+        numbers do not tell a layout in which the gradients are equal.
     """
 
     matches: tuple[Match, ...]
@@ -134,6 +145,13 @@ class ParameterMap:
                 names.setdefault(m.one[0], []).append(m.other[0])
         return {name: tuple(each) for name, each in names.items() if len(each) > 1}
 
+    @property
+    def _unproved(self) -> str:
+        said = "not proved: with these the second program computes another loss"
+        if self.is_open or not all(m.proof.startswith("values") for m in self.matches):
+            return said
+        return f"{said}, or other gradients: record both with numbers that all differ"
+
     def __str__(self) -> str:
         lines = [str(match) for match in self.matches]
         for which, tied in (("first", self.tied), ("second", self.inverse().tied)):
@@ -145,7 +163,7 @@ class ParameterMap:
         ):
             lines += [f"{what}: {', '.join(names)}"] if names else []
         if not self.is_proved:
-            lines += ["not proved: with these the second program computes another loss"]
+            lines += [self._unproved]
         return "\n".join(lines)
 
 
@@ -212,7 +230,27 @@ def _by_numbers(first: Leaves, second: Leaves) -> ParameterMap:
         for m in _summed(second, first, near, [Match(m.other, m.one, "", "") for m in found])
     ]
     silent = [n for side in (first, second) for n, g in side.gradient.items() if not np.any(g)]
-    return _of_matches(found, (first, second), tuple(dict.fromkeys(silent)), is_proved=True)
+    is_proved = all(_is_proved(match, first, second, near) for match in found)
+    return _of_matches(found, (first, second), tuple(dict.fromkeys(silent)), is_proved)
+
+
+def _is_proved(match: Match, first: Leaves, second: Leaves, near: float) -> bool:
+    """Whether all numbers of parameters differ, or the gradients are equal in that layout.
+
+    A gradient that is only rounding beside the others may be another one.
+    """
+    if match.proof != "values" or match.also:
+        return True
+    sides = (first, match.one), (second, match.other)
+    values = [side.value[n].ravel() for side, names in sides[:1] for n in names]
+    if tells_elements_apart(np.concatenate(values)):
+        return True
+    return all(
+        np.abs(side.gradient[n]).max(initial=0.0)
+        <= near * max(np.abs(g).max(initial=0.0) for g in side.gradient.values())
+        for side, names in sides
+        for n in names
+    )
 
 
 def _of_matches(
@@ -259,72 +297,17 @@ def _are_tied(one: Leaves, other: Leaves, name: str, names: Sequence[str], near:
 
 def _layout(one: Leaves, other: Leaves, a: str, b: str, near: float) -> tuple[str, str]:
     """The layout of one parameter in the other program, and the evidence."""
-    said = "other order"
-    for words, axes, mirrored in _arrangements(one.value[a].ndim):
-        if _lies(one.value[a], other.value[b], axes, mirrored, near):
+    said = ""
+    for words, axes, mirrored in arrangements(one.value[a].ndim):
+        if lies(one.value[a], other.value[b], axes, mirrored, near):
             same = one.value[a].shape == other.value[b].shape
-            said = words if words != "same" or same else "reshaped"
-            if _lies(one.gradient[a], other.gradient[b], axes, mirrored, near):
-                return said, "values and gradients"
-    if said == "other order" and Partners({b: other.gradient[b]}, near).of(one.gradient[a]):
-        return said, "values and gradients"
-    return said, "values"
-
-
-def _arrangements(n: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-    """(words, order of the axes, mirrored axes) of every layout, the plain ones first."""
-    if n > 5:
-        return
-    subsets = chain.from_iterable(combinations(range(n), k) for k in range(n + 1 if n > 2 else 1))
-    for mirrored in subsets:
-        for axes in permutations(range(n)):
-            plain = axes == tuple(range(n))
-            said = "same" if plain else "transposed" if n == 2 else f"axes {axes}"
-            said += f", mirrored along {mirrored}" if mirrored else ""
-            yield said, axes, mirrored
-
-
-def index_of(value: NDArray, other: NDArray, gradients: tuple[NDArray, NDArray], near: float
-             ) -> NDArray | None:  # fmt: skip
-    """For every element of `other` which element of `value`, counted flat, it is.
-
-    None if that cannot be told, as of equal elements in no regular order.
-    """
-    for a, b, turned in ((value, other, False), (other, value, True)):
-        index = np.arange(a.size).reshape(a.shape)
-        first: NDArray | None = None
-        for _, axes, mirrored in _arrangements(a.ndim):
-            if not _lies(a, b, axes, mirrored, near):
-                continue
-            flipped = np.flip(index, mirrored) if mirrored else index
-            found = np.transpose(flipped, axes).reshape(b.shape)
-            if first is None:
-                first = found
-            if _lies(*(gradients[::-1] if turned else gradients), axes, mirrored, near):
-                first = found
-                break
-        if first is not None:
-            return _inverse(first, other.shape) if turned else first
-    mine, theirs = np.argsort(value, axis=None), np.argsort(other, axis=None)
-    ascending = value.ravel()[mine]
-    if not np.array_equal(ascending, other.ravel()[theirs]) or not (np.diff(ascending) > 0).all():
-        return None
-    order = np.empty(other.size, np.intp)
-    order[theirs] = mine
-    return order.reshape(other.shape)
-
-
-def _inverse(index: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """The other way round: for every element of an array of this shape its place in `index`."""
-    order = np.empty(index.size, np.intp)
-    order[index.ravel()] = np.arange(index.size)
-    return order.reshape(shape)
-
-
-def _lies(a: NDArray, b: NDArray, axes: tuple[int, ...], mirrored: tuple[int, ...], near: float
-          ) -> bool:  # fmt: skip
-    moved = np.transpose(np.flip(a, mirrored) if mirrored else a, axes).ravel()
-    return are_near(moved, b.ravel(), near)
+            here = words if words != "same" or same else "reshaped"
+            if lies(one.gradient[a], other.gradient[b], axes, mirrored, near):
+                return here, "values and gradients"
+            said = said or here
+    if not said and Partners({b: other.gradient[b]}, near).of(one.gradient[a]):
+        return "other order", "values and gradients"
+    return said or "other order", "values"
 
 
 def _packed(one: Leaves, other: Leaves, near: float, found: list[Match]) -> list[Match]:

@@ -14,8 +14,9 @@ import numpy as np
 from ....adapters.base import Bits
 from ....core.arithmetic.arrays import NDArray
 from ....core.arithmetic.received import cut, received
+from .arrangements import index_of
 from .leaves import Leaves
-from .mapping import Match, ParameterMap, index_of
+from .mapping import Match, ParameterMap
 
 __all__ = ["moved_arrays", "transfer"]
 
