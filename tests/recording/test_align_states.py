@@ -196,6 +196,40 @@ def test_other_names_are_not_paired_by_name() -> None:
     assert not notes(other, recorded())
 
 
+class Centred(torch.nn.Module):
+    """A layer that keeps the mean of its input, which a wrong one keeps in reverse order."""
+
+    def __init__(self, flip: bool = False, order: Any = None) -> None:
+        super().__init__()
+        self.flip = flip
+        w = torch.randn(5, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        order = range(5) if order is None else order
+        self.w = torch.nn.Parameter(w[list(order)])
+        self.register_buffer("mean", torch.zeros(5, dtype=torch.float64))
+
+    def forward(self, x: Any) -> Any:
+        z = x @ self.w.T
+        with torch.no_grad():
+            mean = z.mean(0)
+            self.mean.mul_(0.9).add_(0.1 * (mean.flip(0) if self.flip else mean))
+        return torch.tanh(z)
+
+
+def centred(**given: Any) -> Any:
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return gp.record(cubed, Centred(**given), x, keep=True)
+
+
+def test_a_state_of_one_name_in_another_order_is_accused() -> None:
+    assert paired(centred(), centred()) == ["mean"]
+    assert "in another order" in notes(centred(), centred(flip=True))["mean"]
+    assert "in another order" in notes(centred(flip=True), centred())["mean"]
+
+
+def test_a_state_that_follows_the_order_of_its_parameter_is_not_accused() -> None:
+    assert paired(centred(), centred(order=(2, 0, 4, 1, 3))) == ["mean"]
+
+
 def test_two_updates_in_a_step_are_not_accused() -> None:
     def twice(model: Any, x: Any) -> Any:
         return cubed(model, x) + cubed(model, 2 * x.cos())

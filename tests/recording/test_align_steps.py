@@ -301,6 +301,27 @@ def test_what_align_says_of_the_step_is_part_of_the_report() -> None:
     assert len(report.runs) == 4
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_lost_in_both_is_unknown(value: float) -> None:
+    def make(at: int) -> Any:
+        def begin() -> Any:
+            w = np.ones(3)
+
+            def step(t: int, given: Any) -> Any:
+                w[:] = (w if given is None else given["w"]) * 0.9
+                return (value if t == at else w.sum()), {"w": w.copy()}
+
+            return {"w": w}, step
+
+        return begin
+
+    report = gp.align_steps(make(3), make(3), steps=4)
+    assert report.exit_code == 2
+    assert "at step 3, 'loss' is not a finite number in both" in report.runs[0].about
+    assert gp.align_steps(make(3), make(4), steps=4).exit_code == 1
+    assert gp.align_steps(make(0), make(0), steps=4).exit_code == 0
+
+
 def test_another_start_is_told() -> None:
     def other() -> Any:
         values, step = of_jax()()

@@ -103,12 +103,54 @@ def test_float32_accuses_no_step_of_rounding() -> None:
     assert "unknown whether the states weight after the step" in found.runs[0].about
 
 
-def test_a_step_of_one_program_alone_is_told() -> None:
-    report = gp.align(stepped(), stepped(step=False))
-    assert report.exit_code == 0
-    assert "the other program leaves no such states" in report.runs[0].about
-    report = gp.align(stepped(step=False), stepped())
-    assert "the parameters of 'step' after its step are not compared" in report.runs[0].about
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_step_of_one_program_alone_leaves_it_unknown(turned: bool) -> None:
+    both = [stepped(), stepped(step=False)][:: -1 if turned else 1]
+    report = gp.align(*both)
+    assert report.exit_code == 2
+    assert "unknown whether the states weight, bias after the step" in report.runs[0].about
+    found = [f for f in report.runs[0].findings if f.verdict == "inconclusive"]
+    assert {f.node for f in found} == {"weight", "bias"}
+    assert all("leaves no parameter after a step" in f.note for f in found)
+    assert gp.align(stepped(step=False), stepped(step=False)).exit_code == 0
+
+
+def test_a_step_before_the_backward_pass_leaves_it_unknown() -> None:
+    model, x = parts()
+    optimizer = ADAM(model.parameters(), lr=1e-2)
+    with gp.record(keep=True) as early:
+        optimizer.step()
+        torch.tanh(model(x)).pow(2).sum().backward()
+    assert gp.align(stepped(), early).exit_code == 2
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("make", [torch.optim.SGD, ADAM])
+def test_a_parameter_that_the_optimizer_was_not_given_is_accused(make: Any, turned: bool) -> None:
+    def of(given: Any) -> Any:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3))
+        model, x = model.double(), torch.randn(5, 4, dtype=torch.float64)
+        optimizer = make(given(model).parameters(), lr=0.1)
+        with gp.record(keep=True) as one:
+            model(x).pow(3).sum().backward()
+            optimizer.step()
+        return one
+
+    assert not wrong(of(lambda m: m), of(lambda m: m))
+    assert not wrong(of(lambda m: m[0]), of(lambda m: m[0]))
+    both = [of(lambda m: m), of(lambda m: m[0])]
+    report = gp.align(*both[:: -1 if turned else 1])
+    found = {f.node: f.note for f in report.runs[0].findings if f.parity is False}
+    assert report.exit_code == 1
+    assert {*found} == {"2.weight", "2.bias"}
+    assert all(f"does not change {'here' if turned else 'there'}" in n for n in found.values())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_step_that_jax_alone_returns_leaves_it_unknown(turned: bool) -> None:
+    both = [updated(optax.adam(1e-2)), stepped(step=False)][:: -1 if turned else 1]
+    assert gp.align(*both).exit_code == 2
 
 
 def test_an_update_that_is_left_out_is_accused() -> None:

@@ -123,6 +123,17 @@ class Compared:
         return [name for name in self.one if self.outside(name).any()]
 
     @property
+    def lost(self) -> list[str]:
+        """The names of what is NaN at the same place in both, and of losses that are not finite."""
+        both = ((n, _wide(a), _wide(self.other[n])) for n, a in self.one.items())
+        return [
+            n
+            for n, a, b in both
+            if (np.isnan(a) & np.isnan(b)).any()
+            or (n == LOSS and not (np.isfinite(a) | np.isfinite(b)).all())
+        ]
+
+    @property
     def surely(self) -> list[str]:
         """Those of them that are farther apart than a form that loses digits may be."""
         return [name for name in self.apart if not self.units(name) <= LOSSY]

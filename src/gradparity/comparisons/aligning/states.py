@@ -21,9 +21,11 @@ from ..findings.finding import Finding, Verdict
 from .averages import MOVED, Rate, flat, most
 from .digits import apart_in_words, times_in_words
 from .moves import NEAR_FLOAT32, Moves
+from .parameters.agreement import Leaf, agree, orders_of
 from .programs.partners import Partners
 from .programs.side import Side
 from .programs.values import NEAR, are_near
+from .stepped import moved_alone
 from .updates import cause_of_step, is_stepped
 
 __all__ = ["findings_on_states"]
@@ -32,6 +34,7 @@ __all__ = ["findings_on_states"]
 FITTED = 3
 ALONE = "the other program leaves no such state, so it is not compared"
 UNKNOWN = "it is not the same as {} of the other program, and it is unknown whether that is it"
+DISORDERED = "it has the same numbers there after the step, in another order"
 STILL = "it does not change {}, as in evaluation"
 #: What the names of states say they are, wherever it stands in them.
 KINDS = ("mean", "var")
@@ -42,6 +45,7 @@ def findings_on_states(one: Side, other: Side) -> Iterator[Finding]:
     states = _States(one, other)
     notes = states.differences()
     doubts = states.doubts()
+    alone = moved_alone(one, other, states.left[0])
     for name, state in states.one.items():
         q = Quantity.state(name)
         found = Finding(q, name, "state", Verdict.ROUNDING, state.after.size)
@@ -51,8 +55,19 @@ def findings_on_states(one: Side, other: Side) -> Iterator[Finding]:
             yield found
         elif name in doubts:
             yield replace(found, verdict=Verdict.INCONCLUSIVE, note=doubts[name])
+        elif name in alone:
+            verdict, note = alone[name]
+            size = found.elements if verdict is Verdict.MISMATCH else 0
+            yield replace(found, verdict=verdict, elements=size, note=note)
         elif state.is_changed:
             yield replace(found, verdict=Verdict.VACUOUS, elements=0, note=ALONE)
+    for name, (verdict, note) in moved_alone(other, one, states.left[1]).items():
+        if doubts and verdict is Verdict.INCONCLUSIVE:
+            continue  # it may be one of those
+        size = other.program.recording.states[name].after.size
+        size = size if verdict is Verdict.MISMATCH else 0
+        note = f"of the other program: {note.replace('there', 'here').replace('other', 'first')}"
+        yield Finding(Quantity.state(name), name, "state", verdict, size, note=note)
 
 
 class _States:
@@ -75,6 +90,7 @@ class _States:
         there = {n: s.after for n, s in self.other.items()}
         pool = Partners(there, near)
         changed = {n: s for n, s in self.one.items() if s.is_changed}
+        self._disordered: set[str] = set()
         partners = {
             n: [p for p in pool.of(s.after) if self.moves.same(s, self.other[p])]
             for n, s in changed.items()
@@ -82,6 +98,18 @@ class _States:
         for name in {*partners} & {*there}:
             if _says_little(self.one[name].after):
                 partners[name] = [n for n in partners[name] if n == name]
+        self._orders = orders_of(
+            (
+                (a, other.program.leaves[n])
+                for n, a in one.program.leaves.items()
+                if n in other.program.leaves
+            ),
+            near,
+        )
+        for name in {*partners} & {*there}:
+            if name in partners[name] and not self._in_order(name):
+                partners[name] = []
+                self._disordered.add(name)
         self.equal = {n for n, names in partners.items() if names}
         taken = {partner for names in partners.values() for partner in names}
         self._mine = {n: s for n, s in self.one.items() if n not in self.equal}
@@ -89,7 +117,8 @@ class _States:
 
     def differences(self) -> dict[str, str]:
         """Name in `one` -> how the state of the other program that belongs to it differs."""
-        notes: dict[str, str] = {}
+        notes = dict.fromkeys(self._disordered, DISORDERED)
+        self._forget(notes, notes)
         self._by_steps(notes)
         for explain in (self._by_rates, self._by_ratio) if self.moves.exact else ():
             used: dict[str, str] = {}
@@ -102,6 +131,18 @@ class _States:
         for found in (self._by_names(), self._by_start()):
             notes.update(found)
         return notes
+
+    def _in_order(self, name: str) -> bool:
+        """Whether the states of one name are equal in the layout in which they start alike."""
+        mine, theirs = self.one[name], self.other[name]
+        known = mine.is_known and theirs.is_known and mine.after.shape == theirs.after.shape
+        if not known or not self.moves.start_alike(mine, theirs):
+            return True
+        near = self.moves.recorded
+        return any(
+            agree(Leaf(a, mine.after), Leaf(b, theirs.after), near, orders=self._orders)
+            for a, b in product(mine.before, theirs.before)
+        )
 
     def _forget(self, mine: Iterable[str], theirs: Iterable[str]) -> None:
         """Take states out of what is still to be paired."""
@@ -261,6 +302,11 @@ class _States:
             and not self._is_open(name, b)
             and self.moves.start_alike(mine, theirs)
         ]
+
+    @property
+    def left(self) -> tuple[list[str], list[str]]:
+        """The names of the states of either program that have no partner."""
+        return [*self._mine], [*self._theirs]
 
     def doubts(self) -> dict[str, str]:
         """Name in `one` -> which of the states left of the other program may belong to it."""

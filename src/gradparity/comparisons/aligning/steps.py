@@ -52,6 +52,7 @@ CLIPPED = (
 CHECK = "`check_optimizer` tells what is wrong with an optimizer, such as where eps is added"
 #: A cause that a few signs of Adam's steps hide explains so much of a parameter, at least.
 MOST = 0.75
+LOST = "at step {}: it is not a finite number in both, so that nothing tells whether it is the same"
 #: What is farther apart than rounding has driven the other runs, and not much.
 NEARLY = (
     "it differs by {:.3g} roundings of its largest number, a fault or a form that loses digits; "
@@ -146,6 +147,8 @@ class _Steps:
                      for n in apart_at_start]  # fmt: skip
             return self._made(found, "the two start from other numbers")
         made = self._run(together=False)
+        if any(c.lost for c in made):
+            return self._lost(made)
         if not made[-1].apart:
             said = f"the two are the same for {self.steps} steps"
             return self._made(self._same(made), said)
@@ -181,6 +184,19 @@ class _Steps:
             said = "rounding alone moves it as far as the steps do" if silent else note
             found.append(self._finding(name, verdict, a.size * len(made), said))
         return found
+
+    def _lost(self, made: list[Compared]) -> Report:
+        """The report where both have NaN, which are not the same nor others."""
+        first = {n: c.step for c in reversed(made) for n in c.lost}
+        found = [
+            replace(f, verdict=Verdict.INCONCLUSIVE, note=LOST.format(first[name]))
+            if name in first
+            else f
+            for f, name in zip(self._same(made), made[0].one, strict=True)
+        ]
+        name = min(first, key=lambda n: first[n])
+        note = f"at step {first[name]}, {name!r} is not a finite number in both"
+        return self._made(found, f"it is unknown whether the two are the same: {note}")
 
     def _nearly(self, made: list[Compared]) -> Report:
         """The report where a step differs by little more than rounding."""

@@ -76,8 +76,10 @@ class Mapped(NamedTuple):
             if 1 in (len(here), len(there)):
                 whole, parts = (here[0], there) if len(here) == 1 else (there[0], here)
                 return agree_in_parts(whole, parts, near)
-            got = ([Leaf(leaf.got, leaf.got) for leaf in leaves] for leaves in (here, there))
-            return are_near(*map(_joined, got), near)
+            mine, theirs = (
+                [leaf._replace(value=leaf.got) for leaf in each] for each in (here, there)
+            )
+            return are_near(_joined(mine), _joined(theirs), near)
         if len(sizes) == 1 and 1 in (len(here), len(there)):  # a sum in one of them
             one, other = _summed(here), _summed(there)
             if not are_near(np.sort(one, axis=None), np.sort(other, axis=None), near):

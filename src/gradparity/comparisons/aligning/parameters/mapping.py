@@ -21,7 +21,7 @@ from .leaves import Leaves
 from .looped import with_looped
 from .unported import Corresponding, corresponding
 
-__all__ = ["Match", "ParameterMap", "map_parameters"]
+__all__ = ["Match", "ParameterMap", "index_of", "map_parameters"]
 
 #: The most arrays that one may be packed from, and the most of one kind that are tried together.
 PARTS, MOST = 4, 16
