@@ -84,15 +84,9 @@ class Mapped(NamedTuple):
             one, other = _summed(here), _summed(there)
             if not are_near(np.sort(one, axis=None), np.sort(other, axis=None), near):
                 return None
-            return all(
-                agree(
-                    Leaf(one.reshape(a.got.shape), a.got),
-                    Leaf(other.reshape(b.got.shape), b.got),
-                    near,
-                )
-                for a in here
-                for b in there
-            )
+            mine = [Leaf(one.reshape(leaf.got.shape), leaf.got) for leaf in here]
+            theirs = [Leaf(other.reshape(leaf.got.shape), leaf.got) for leaf in there]
+            return all(agree(a, b, near, orders=self.orders) for a in mine for b in theirs)
         return None
 
 
