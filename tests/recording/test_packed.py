@@ -13,6 +13,8 @@ import gradparity as gp
 from gradparity import ops
 from gradparity.core import backprop
 
+from .test_planted import Plant
+
 LENGTHS = np.array([5, 3, 2])
 T, B, D, H = 5, 3, 3, 4
 
@@ -35,6 +37,28 @@ def test_packed_sequences_are_judged(kind: Any, batch_first: bool) -> None:
     report = gp.check(seen)
     assert report.exit_code == 0, report.diagnosis()
     assert "differences" not in seen.coverage_in_words
+
+
+def without_biases(plant: Plant, layers: int) -> gp.Recording:
+    torch.manual_seed(0)
+    layer = nn.LSTM(D, H, layers, bias=False, bidirectional=True)
+    x = torch.randn(T, B, D, requires_grad=True)
+    with plant, gp.record() as seen:
+        layer(x)[0].square().sum().backward()
+    return seen
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_lstm_without_biases_is_judged(layers: int) -> None:
+    right = without_biases(Plant(backward=True), layers)
+    assert gp.check(right).exit_code == 0, gp.check(right).diagnosis()
+    assert not right.unjudged
+    plant = Plant(backward=True)
+    without_biases(plant, layers)
+    kernel = plant.calls.index("mkldnn_rnn_layer_backward")
+    wrong = without_biases(Plant(backward=True, at=kernel, by=1e-3), layers)
+    accused = {wrong.places[f.node].function for f in wrong.findings if f.parity is False}
+    assert accused == {"aten.mkldnn_rnn_layer.default"}
 
 
 class Shifted(torch.autograd.Function):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .table import Arguments, Mapped, UnmappedError, rule
+from .table import Arguments, Mapped, UnmappedError, constant, rule
 
 __all__: list[str] = []
 
@@ -66,5 +70,10 @@ def _(a: Arguments) -> Mapped:
     nodes += [joined, Node("hT", ends, h), Node("cT", ends, c)]
     inputs = ("x", "w0", "w1", "b0", "b1", "hx", "cx")
     names = ("input", "weight0", "weight1", "weight2", "weight3", "hx_", "cx_")
-    op = Composed("LSTM layer", *nodes, inputs=inputs, gives=("y", "hT", "cT"))
-    return Mapped(op, names, (0, 1, 2))
+    given: list[Any] = list(names)
+    if not a.has_biases:
+        zeros = np.zeros(4 * H, constant(0.0, a.input).dtype)
+        given[3:5] = zeros, zeros
+    fixed = () if a.has_biases else ("b0", "b1")
+    op = Composed("LSTM layer", *nodes, inputs=inputs, gives=("y", "hT", "cT"), fixed=fixed)
+    return Mapped(op, tuple(given), (0, 1, 2))
