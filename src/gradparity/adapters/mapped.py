@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ..core.arithmetic.arrays import NDArray
 from ..core.formulas.activations import Identity
 from ..core.formulas.op import Op
 from ..core.network.composed import Composed
 from ..core.network.nodes import Node
+from ..core.programs.duplicates import PutOne, winners
+from ..core.programs.parts import PutAt
 
-__all__ = ["Mapped", "UnmappedError", "chain"]
+__all__ = ["Mapped", "UnmappedError", "chain", "put"]
 
 
 class UnmappedError(Exception):
@@ -42,3 +49,22 @@ def chain(title: str, *ops: Op) -> Op:
         return ops[0]
     nodes = [Node(f"a{i}", op, f"a{i - 1}" if i else "x") for i, op in enumerate(ops)]
     return Composed(title, *nodes, inputs=("x",))
+
+
+def put(
+    taken: tuple[bool, ...], ids: Sequence[NDArray], whole: tuple[Any, NDArray],
+    part: tuple[Any, NDArray],
+) -> Mapped:  # fmt: skip
+    """Numbers that are written into an array, each place of which keeps one of them.
+
+    Parameters
+    ----------
+    taken, ids : as in `PutAt`.
+    whole : the argument that is written into, and what it holds afterwards.
+    part : the argument that is written, and its numbers.
+    """
+    after = whole[1]
+    places = np.arange(math.prod(after.shape)).reshape(after.shape)[PutAt(taken).index.at((*ids,))]
+    if np.bincount(places.ravel()).max(initial=0) <= 1:
+        return Mapped(PutAt(taken), (*ids, whole[0], part[0]))
+    return Mapped(PutOne(), (places, winners(places, part[1], after), whole[0], part[0]))

@@ -14,6 +14,8 @@ from ...core.formulas.op import Movement, Op
 from ...core.network.backprop import backward_pass, forward_pass
 from ...core.network.calls import Call
 from ...core.network.composed import Composed
+from ...core.network.nodes import Node
+from ...core.programs.duplicates import PutOne
 from ..explain.derivations import BACKWARD
 from ..measure.levels import FORMATS, is_stored_in
 
@@ -41,6 +43,12 @@ AT_OPS = (
 PAIRED = 16
 #: So many elements at least have to be wrong, and right, where a sign of the input says where.
 SEVERAL = 3
+#: The inputs of `PutOne`.
+PUT = ("ids", "kept", "y", "x")
+TO_ALL = (
+    "several numbers are written to one place, which keeps one of them; the gradient goes to all: "
+    "write to each place once, or add up"
+)
 
 
 def mistake_of_function(call: Call, position: int, got: NDArray, want: NDArray) -> str:
@@ -54,15 +62,19 @@ def mistake_of_function(call: Call, position: int, got: NDArray, want: NDArray) 
 def known_mistake(call: Call) -> str:
     """The mistake that an op knows of itself, in words, if it explains all of its gradients."""
     op = call.op
-    if not isinstance(op, Composed) or op.mistake is None:
+    if isinstance(op, PutOne):
+        wrong, said = Composed("put", Node("z", replace(op, to_all=True), *PUT), inputs=PUT), TO_ALL
+    elif isinstance(op, Composed) and op.mistake is not None:
+        node, other, said = op.mistake
+        wrong = op.with_op(node, other)
+    else:
         return ""
-    node, other, said = op.mistake
-    changed, near = op.with_op(node, other), NEAR.get(call.precision, 1e-2)
+    near = NEAR.get(call.precision, 1e-2)
     for i, o in enumerate(call.inputs):
         if o.gradient is None:
             continue
-        got, wrong = np.asarray(o.gradient, np.float64), Backprop(call, changed, i)({})
-        if wrong is None or not np.abs(wrong - got).max() <= near * np.abs(wrong).max():
+        got, found = np.asarray(o.gradient, np.float64), Backprop(call, wrong, i)({})
+        if found is None or not np.abs(found - got).max() <= near * np.abs(found).max():
             return ""
     return said
 

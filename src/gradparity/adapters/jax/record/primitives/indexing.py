@@ -11,6 +11,7 @@ from ..... import ops
 from .....core.arithmetic.arrays import NDArray
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.programs.duplicates import PutOne, winners
 from .....core.programs.extremes import ExtremeAt
 from .....core.programs.parts import Index, PutAt
 from ....mapped import Mapped, UnmappedError
@@ -153,9 +154,21 @@ def _(a: Operands) -> Mapped:
     at, inside = _targets(a)
     combined = a.params.get("update_jaxpr")
     adds = combined is not None and "add" in str(combined)
+    if not adds and (several := _duplicates(a, at, inside)):
+        return several
     if not inside.all():
         return _dropped(rank, at, inside, adds)
     return Mapped(PutAt((True,) * rank, adds), (*at, 0, 2))
+
+
+def _duplicates(a: Operands, at: Any, inside: NDArray) -> Mapped | None:
+    """A scatter some of whose updates share an element, which keeps one; None for others."""
+    places = np.full(inside.shape, -1)
+    places[inside] = _flat([i[inside] for i in at], int(inside.sum()), a.ins[0].shape)
+    if np.bincount(places[inside]).max(initial=0) <= 1:
+        return None
+    kept = winners(places, np.asarray(a.ins[2]), np.asarray(a.outs[0]))
+    return Mapped(PutOne(), (places, kept, 0, 2))
 
 
 def _extreme(a: Operands, *, least: bool) -> Mapped:

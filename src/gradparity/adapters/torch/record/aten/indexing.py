@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from ..... import ops
-from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.programs.parts import Index, PutAt
+from ....mapped import put
 from .table import Arguments, Mapped, UnmappedError, constant, rule
 from .tensors import numbers
 
@@ -59,8 +59,19 @@ def _(a: Arguments) -> Mapped:
 
 @rule("index_put", "_index_put_impl")
 def _(a: Arguments) -> Mapped:
-    op = PutAt(_taken(a.indices), bool(a.accumulate))
-    return Mapped(op, (*_ids(a.indices, a.self.shape), "self", "values"))
+    ids = _ids(a.indices, a.self.shape)
+    if a.accumulate:
+        return Mapped(PutAt(_taken(a.indices), True), (*ids, "self", "values"))
+    return _written(a, _taken(a.indices), ids, "values")
+
+
+def _written(a: Arguments, taken: tuple[bool, ...], ids: Any, part: Any) -> Mapped:
+    """Numbers, or those of an argument, written into `self`."""
+    x = numbers(a.given[part]) if isinstance(part, str) else part
+    out = a.outs[0]
+    assert out is not None
+    mapped = put(taken, ids, ("self", numbers(out)), (part, x))
+    return Mapped(mapped.op, mapped.inputs)
 
 
 def _along(a: Arguments) -> tuple[bool, ...]:
@@ -90,7 +101,7 @@ def _(a: Arguments) -> Mapped:
 
 @rule("index_copy")
 def _(a: Arguments) -> Mapped:
-    return Mapped(PutAt(_along(a)), (_line(a), "self", "source"))
+    return _written(a, _along(a), (_line(a),), "source")
 
 
 def _once(index: torch.Tensor) -> Any:
@@ -153,27 +164,29 @@ def _(a: Arguments) -> Mapped:
     return Mapped(Index((True,) * a.self.ndim), (*_by_element(a), "self"))
 
 
-def _part(a: Arguments, name: str, op: Op) -> Mapped:
+def _part(a: Arguments, name: str, *, add: bool = False) -> Mapped:
     """Scatter takes as much of its source as there are indices."""
     if a.self.ndim == 0:
         raise UnmappedError("an index into a scalar")
     source, shape = a.given[name], tuple(a.index.shape)
-    ids = _by_element(a)
+    ids, every = _by_element(a), (True,) * a.self.ndim
+    part: Any = name
     if not isinstance(source, torch.Tensor):
-        return Mapped(op, (*ids, "self", constant(float(source), a.self)))
-    if tuple(source.shape) == shape:
-        return Mapped(op, (*ids, "self", name))
-    part = numbers(source)[tuple(map(slice, shape))]  # such a source can have no gradient
-    return Mapped(op, (*ids, "self", part))
+        part = constant(float(source), a.self)
+    elif tuple(source.shape) != shape:  # such a source can have no gradient
+        part = numbers(source)[tuple(map(slice, shape))]
+    if add:
+        return Mapped(PutAt(every, True), (*ids, "self", part))
+    return _written(a, every, ids, part)
 
 
-rule("scatter.src")(lambda a: _part(a, "src", PutAt((True,) * a.self.ndim)))
-rule("scatter.value")(lambda a: _part(a, "value", PutAt((True,) * a.self.ndim)))
-rule("scatter_add")(lambda a: _part(a, "src", PutAt((True,) * a.self.ndim, True)))
+rule("scatter.src")(lambda a: _part(a, "src"))
+rule("scatter.value")(lambda a: _part(a, "value"))
+rule("scatter_add")(lambda a: _part(a, "src", add=True))
 
 
 @rule("scatter_reduce.two")
 def _(a: Arguments) -> Mapped:
     if a.reduce != "sum" or not a.include_self:
         raise UnmappedError(f"reduce={a.reduce!r}, include_self={a.include_self}")
-    return _part(a, "src", PutAt((True,) * a.self.ndim, True))
+    return _part(a, "src", add=True)

@@ -10,6 +10,7 @@ import numpy as np
 from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.programs.duplicates import PutOne, winners
 from .....core.programs.parts import Index, PutAt
 from .table import Arguments, Mapped, UnmappedError, constant, rule
 from .tensors import numbers
@@ -34,6 +35,10 @@ def _put(
     a: Arguments, places: Any, whole: Any, part: str, title: str, accumulate: bool = False
 ) -> Mapped:
     """A whole with a part in these places."""
+    if not accumulate and np.bincount(np.ravel(places)).max(initial=0) > 1:
+        out, x = a.outs[0], numbers(a.given[part])
+        assert out is not None
+        return Mapped(PutOne(), (places, winners(places, x, numbers(out)), whole, part))
     nodes = (
         Node("flat", ops.Reshape((math.prod(a.shape),), keep=0), "y"),
         Node("put", PutAt((True,), accumulate), "i", "flat", "x"),
@@ -97,7 +102,8 @@ def _(a: Arguments) -> Mapped:
 
 @rule("put")
 def _(a: Arguments) -> Mapped:
-    return _put(a, numbers(a.index), "self", "source", "put", bool(a.accumulate))
+    places = numbers(a.index) % a.self.numel()  # -1 is the last element
+    return _put(a, places, "self", "source", "put", bool(a.accumulate))
 
 
 @rule("diag_embed")
