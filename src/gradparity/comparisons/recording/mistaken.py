@@ -16,6 +16,7 @@ from ...core.network.calls import Call
 from ...core.network.composed import Composed
 from ...core.network.nodes import Node
 from ...core.programs.duplicates import PutOne
+from ...core.programs.kinked import Clamp
 from ..explain.derivations import BACKWARD
 from ..measure.levels import FORMATS, is_stored_in
 
@@ -43,8 +44,7 @@ AT_OPS = (
 PAIRED = 16
 #: So many elements at least have to be wrong, and right, where a sign of the input says where.
 SEVERAL = 3
-#: The inputs of `PutOne`.
-PUT = ("ids", "kept", "y", "x")
+TO_NONE = "where an input is equal to a bound, none of them gets the gradient"
 TO_ALL = (
     "several numbers are written to one place, which keeps one of them; the gradient goes to all: "
     "write to each place once, or add up"
@@ -62,8 +62,12 @@ def mistake_of_function(call: Call, position: int, got: NDArray, want: NDArray) 
 def known_mistake(call: Call) -> str:
     """The mistake that an op knows of itself, in words, if it explains all of its gradients."""
     op = call.op
-    if isinstance(op, PutOne):
-        wrong, said = Composed("put", Node("z", replace(op, to_all=True), *PUT), inputs=PUT), TO_ALL
+    if isinstance(op, PutOne | Clamp):
+        to_all = isinstance(op, PutOne)
+        other: Op = replace(op, **{"to_all" if to_all else "to_none": True})
+        names = [f"y{i}" for i in range(len(call.inputs))]
+        wrong = Composed("one op", Node("z", other, *names), inputs=names)
+        said = TO_ALL if to_all else TO_NONE
     elif isinstance(op, Composed) and op.mistake is not None:
         node, other, said = op.mistake
         wrong = op.with_op(node, other)

@@ -385,6 +385,7 @@ class Hardtanh(Kinked):
     Parameters
     ----------
     low, high : the bounds: -1 and 1; 0 and 6 for ReLU6; any for a clamp, an infinite one for none.
+        Where they are equal, their value is a kink too: the limit of narrow ones.
     """
 
     low: float = -1.0
@@ -395,12 +396,14 @@ class Hardtanh(Kinked):
         for name in ("low", "high"):
             if getattr(self, name) not in (-math.inf, math.inf):
                 finite(self, name)
-        if not self.low < self.high:
-            raise ValueError(f"{self!r}: give low < high")
+        if not self.low <= self.high:
+            raise ValueError(f"{self!r}: give low <= high")
         super().__post_init__()
 
     @property
     def kinks(self) -> tuple[Kink, ...]:
+        if self.low == self.high:
+            return (Kink(self.low, 0.0, 0.0, others=(1.0,)),)
         both = Kink(self.low, 0.0, 1.0), Kink(self.high, 1.0, 0.0)
         return tuple(kink for kink in both if math.isfinite(kink.at))
 

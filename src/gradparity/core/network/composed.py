@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray
-from ..formulas.movements import Reshape, Transpose
 from ..formulas.op import Choice, Movement, Op, Shape, Slots
+from ..vocabulary.pointwise import Scale
 from .backprop import backward_pass, forward_pass
 from .network import Network
 from .nodes import Node
@@ -104,7 +104,10 @@ class Composed(Op):
         return tuple(grad.get(name) for name in self.network.inputs)
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Choice | None:
-        """What is valid where one op with kinks stands between movements; see `meets_kinks`."""
+        """What is valid where one op with kinks stands between movements; see `meets_kinks`.
+
+        Its routes are followed where every element comes from one other at most.
+        """
         if not self._is_chain:
             return None
         k = next(i for i, step in enumerate(self.network.body) if not _moves(step.op))
@@ -123,10 +126,15 @@ class Composed(Op):
         place = place.reshape(kinked.output_shape(inner.shape))
         for step in after:
             place = _moved(step.op, place, -1)
-        where = np.zeros(place.size, int)
+        if not (_is_once(source) and _is_once(place)):
+            return None
+        where = np.full(math.prod(kinked.output_shape(inner.shape)), -1)
         where[place.ravel()] = np.arange(place.size)
-        elements = source.ravel()[found.element]
-        return replace(found, group=where[found.group], element=elements)
+        group, element = where[found.group], source.ravel()[found.element]
+        kept = group >= 0
+        if not kept.any():
+            return None
+        return replace(found, group=group[kept], element=element[kept], input=found.input[kept])
 
     def without_value(self, *y: NDArray) -> str:
         body = self.network.body
@@ -141,25 +149,40 @@ class Composed(Op):
 
     @property
     def _is_chain(self) -> bool:
-        """Whether it is movements that keep every element, with one other op between them."""
+        """Whether it is movements, and pairs of minus signs, with one other op between them."""
         body = self.network.body
         single = all(len(step.inputs) == 1 for step in body)
-        return single and sum(not _moves(step.op) for step in body) == 1
+        turned = sum(step.op == MINUS for step in body)
+        return single and turned % 2 == 0 and sum(not _moves(step.op) for step in body) == 1
 
     def meets_kinks(self, y: tuple[NDArray, ...], tiny: float) -> bool:
         """Whether one of its ops is at a kink, so that several gradients may be valid."""
         value = self._values(y).value
-        return any(
-            step.op.subdifferential(tuple(np.asarray(value[n]) for n in step.inputs), tiny)
-            is not None
-            for step in self.network.body
-        )
+
+        def meets(op: Op, inputs: tuple[NDArray, ...]) -> bool:
+            if isinstance(op, Composed):
+                return op.meets_kinks(inputs, tiny)
+            return op.subdifferential(inputs, tiny) is not None
+
+        body = self.network.body
+        return any(meets(s.op, tuple(np.asarray(value[n]) for n in s.inputs)) for s in body)
+
+
+#: It turns the largest into the smallest.
+MINUS = Scale(-1.0)
 
 
 def _moves(op: Op) -> bool:
-    return isinstance(op, Reshape | Transpose)
+    return isinstance(op, Movement) or op == MINUS
 
 
 def _moved(op: Op, a: NDArray, fill: float) -> NDArray:
-    assert isinstance(op, Movement)
-    return op.move(a, fill)
+    """Numbers or their places after a movement; `fill` is negative for places."""
+    if isinstance(op, Movement):
+        return op.move(a, fill)
+    return a if fill < 0 else -a
+
+
+def _is_once(places: NDArray) -> bool:
+    """Whether all of them are places, none of which occurs twice."""
+    return bool((places >= 0).all() and np.bincount(places.ravel()).max(initial=0) <= 1)

@@ -83,4 +83,4 @@ class PutOne(Op):
         number = np.broadcast_to(np.arange(x.size).reshape(x.shape), ids.shape)
         routes = np.unique(np.stack([ids.ravel()[at], number.ravel()[at]]), axis=1)
         several = np.bincount(routes[0], minlength=z.size)[routes[0]] > 1
-        return Ties.of(*routes[:, several], 3)
+        return Ties.of(routes[0][several], routes[1][several], 3)

@@ -11,6 +11,7 @@ from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.programs import functions
+from .....core.programs.kinked import Clamp
 from .....core.programs.parts import Cast, Coarse, Stopped
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, is_coarse, rule
@@ -129,10 +130,7 @@ def _(a: Operands) -> Mapped:
     low, _, high = (np.asarray(x) for x in a.ins)
     if low.ndim == high.ndim == 0 and not (a.active(0) or a.active(2)):
         return Mapped(ops.Hardtanh(float(low), float(high)), (1,))
-    at_least = Node("a", ops.Maximum(), "y", "low")
-    both = Composed("clamp", at_least, Node("z", ops.Minimum(), "a", "high"),
-                    inputs=("low", "y", "high"))  # fmt: skip
-    return Mapped(both, (0, 1, 2))
+    return Mapped(Clamp(), (1, 0, 2))
 
 
 @rule("rem")

@@ -26,6 +26,7 @@ from .....core.programs.functions import (
     Tan,
     XLogY,
 )
+from .....core.programs.kinked import Clamp, SlopesBelow
 from .....core.programs.parts import Cast
 from .table import RULES, Arguments, Mapped, UnmappedError, chain, constant, rule
 from .tensors import numbers
@@ -165,15 +166,11 @@ def _(a: Arguments) -> Mapped:
 
 
 def _clamp_by_tensors(low: Any, high: Any) -> Mapped:
-    nodes, inputs, before = [], ["self"], "self"
-    for name, bound, op in (("min", low, ops.Maximum()), ("max", high, ops.Minimum())):
-        if bound is not None:
-            nodes.append(Node(f"at_{name}", op, before, name))
-            inputs.append(name)
-            before = f"at_{name}"
-    if len(nodes) == 1:
-        return Mapped(nodes[0].op, tuple(inputs))  # type: ignore[arg-type]
-    return Mapped(Composed("clamp", *nodes, inputs=inputs), tuple(inputs))
+    if high is None:
+        return Mapped(ops.Maximum(), ("self", "min"))
+    if low is None:
+        return Mapped(ops.Minimum(), ("self", "max"))
+    return Mapped(Clamp(), ("self", "min", "max"))
 
 
 @rule("pow.Tensor_Scalar")
@@ -302,14 +299,7 @@ def _(a: Arguments) -> Mapped:
 @rule("_prelu_kernel")
 def _(a: Arguments) -> Mapped:
     """The slopes come in a shape that broadcasts."""
-    nodes = (
-        Node("p", ops.ReLU(), "x"),
-        Node("n", ops.Minimum(), "x", "zero"),
-        Node("q", ops.Multiply(), "a", "n"),
-        Node("z", ops.Add(), "p", "q"),
-    )
-    op = Composed("prelu", *nodes, inputs=("x", "a", "zero"), fixed=("zero",))
-    return Mapped(op, ("self", "weight", constant(0.0, a.self)))
+    return Mapped(SlopesBelow(), ("self", "weight"))
 
 
 @rule("native_dropout")
