@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gradparity as gp
+from gradparity.comparisons.recording import recording
+from gradparity.comparisons.recording.by_values import findings_by_values
 
 torch = pytest.importorskip("torch")
 
@@ -204,3 +208,39 @@ def test_a_gradient_that_cancels_is_held_to_its_size_elsewhere(by: float, alike:
     assert x.grad is not None
     assert (float(x.grad.abs().max()) < 1e-6) is alike
     assert report.exit_code == (by != 1.0 and not alike), report.diagnosis()
+
+
+def solved_for_its_own_column(seed: int) -> Any:
+    """A solution (1, 0, 0), whose zeros are what rounding makes of them."""
+    torch.manual_seed(seed)
+    a = torch.randn(3, 3, dtype=torch.float64) + 3 * torch.eye(3, dtype=torch.float64)
+    weights = torch.arange(1.0, 4.0, dtype=torch.float64)[:, None]
+    return gp.record(
+        lambda a: (torch.linalg.solve(a, a[:, :1]) * weights).sum() + a.square().sum(),
+        a.requires_grad_(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_rounding_alone_makes_is_no_gradient(seed: int) -> None:
+    assert gp.check(solved_for_its_own_column(seed)).exit_code == 0
+
+
+def test_more_than_rounding_is_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def seen(call: Any, allow: Any) -> Any:
+        calls.append(call)
+        return findings_by_values(call, allow)
+
+    monkeypatch.setattr(recording, "findings_by_values", seen)
+    solved_for_its_own_column(1)
+    (call,) = calls
+    a, *others = call.inputs
+    assert all(f.parity for f in findings_by_values(call, ()))
+    grown = np.asarray(a.gradient).copy()
+    grown[0, 1] += 1e-8
+    planted = replace(call, inputs=(replace(a, gradient=grown), *others))
+    wrong = findings_by_values(planted, ())[0]
+    assert wrong.parity is False
+    assert "[0, 1]" in wrong.note

@@ -20,6 +20,7 @@ from ..findings.finding import Finding, Verdict
 from .lines import (
     AGREE,
     LINES,
+    STEP,
     Slope,
     finer_slopes,
     is_rough,
@@ -138,12 +139,47 @@ def _of_elements(f: Finding, call: Call, position: int, got: NDArray, room: floa
         (at, s)
         for at, s in slopes_of_elements(call, position, got)
         if _off(s) > max(OFF, 10 * room)
+        and abs(s.measured - s.got) > ROUNDINGS * _rounded(call, position, at)
     ]
     if not wrong:
         return f
     at, s = max(wrong, key=lambda each: _off(each[1]))
     note = AT.format([*at], s.got, s.measured)
     return replace(f, verdict=Verdict.MISMATCH, outside=len(wrong), note=note)
+
+
+def _rounded(call: Call, position: int, at: tuple[int, ...]) -> float:
+    """What a derivative by one element may be off by, as the values are rounded.
+
+    The values change at random where the inputs change in their last digit.  Those outputs alone
+    count that depend on the element; their differences are divided by the step.
+    """
+    assert call.evaluate is not None
+    arrays = [np.asarray(o.array) for o in call.inputs]
+    moved = np.array(arrays[position], np.float64)
+    size = abs(float(moved[at])) or 1.0
+    moved[at] += STEP * size
+    here = call.evaluate(arrays)
+    there = call.evaluate([moved if i == position else a for i, a in enumerate(arrays)])
+    found = 0.0
+    for unit, step in ((float(np.finfo(np.float64).eps), STEP),
+                       (Precision.of(call.precision).unit, 1.0)):  # fmt: skip
+        for seed in range(LINES):
+            rng = np.random.default_rng(seed)
+            near = call.evaluate([_last_digit(a, unit, rng) for a in arrays])
+            if here is None or there is None or near is None:
+                return 0.0
+            off = sum(
+                float(np.abs((n - h) * (t != h) * dz).sum())
+                for n, h, t, dz in zip(near, here, there, call.dz, strict=True)
+                if dz is not None
+            )
+            found = max(found, off / (step * size))
+    return found if np.isfinite(found) else 0.0
+
+
+def _last_digit(a: NDArray, unit: float, rng: np.random.Generator) -> NDArray:
+    return a * (1.0 + unit * rng.choice([-1.0, 1.0], a.shape)) if a.dtype.kind == "f" else a
 
 
 def _along(call: Call, position: int, got: NDArray, within: Any) -> list[Slope]:

@@ -13,8 +13,8 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call
 
 __all__ = [
-    "AGREE", "LINES", "Slope", "agree", "finer_slopes", "is_rough", "noise_near", "seeds_of_lines",
-    "slope", "slopes_near", "slopes_of_elements", "typical_slope",
+    "AGREE", "LINES", "STEP", "Slope", "agree", "finer_slopes", "is_rough", "noise_near",
+    "seeds_of_lines", "slope", "slopes_near", "slopes_of_elements", "typical_slope",
 ]  # fmt: skip
 
 #: Lines that a function is evaluated along.

@@ -64,7 +64,7 @@ def known_mistake(call: Call) -> str:
     op = call.op
     if isinstance(op, PutOne | Clamp):
         to_all = isinstance(op, PutOne)
-        other: Op = replace(op, **{"to_all" if to_all else "to_none": True})
+        other: Op = PutOne(to_all=True) if to_all else Clamp(to_none=True)
         names = [f"y{i}" for i in range(len(call.inputs))]
         wrong = Composed("one op", Node("z", other, *names), inputs=names)
         said = TO_ALL if to_all else TO_NONE
