@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from gradparity.comparisons.explain.mistakes import mistake
 from gradparity.core import (
     L2,
     Affine,
@@ -308,3 +309,25 @@ class TestTwoFaults:
         assert "right if b1 has the other sign" in first
         assert second.startswith("grad W1, at node 'z1'")
         assert "CONVENTION transposed" in second
+
+
+def test_a_mistake_as_near_to_the_right_gradient_explains_nothing() -> None:
+    """Beside large elements, small ones that are left out are less than the room of rounding."""
+    case = Case.random(layered([Tanh()], L2()), batch=4, width=3)
+    trace = backprop(case)
+    bound = np.zeros((4, 3))
+    for first, said in ((1.0, "exactly what this mistake gives: a sample left out"), (1e-20, "")):
+        dz = np.ones((4, 3))
+        dz[0] = first
+        trace.grad["y1"] = dz
+        got = dz * (1 - np.tanh(case.x) ** 2)
+        got[0] = 0.0 if said else got[0]
+        got[2, 1] *= 1 + 3e-16
+        assert mistake(case, trace, "grad x -> y1", got, bound) == said
+
+
+def test_a_mistake_that_gives_infinities_explains_no_finite_gradient() -> None:
+    case = Case.random(layered([Tanh()], L2()), batch=4, width=3)
+    trace = backprop(case)
+    trace.value["y1"] = np.full((4, 3), np.inf)
+    assert mistake(case, trace, "grad x -> y1", case.x, np.ones((4, 3))) == ""

@@ -106,3 +106,15 @@ def test_equal_bounds_that_lose_the_gradient_are_accused() -> None:
     step = of_torch(lambda x, low, high: x.clamp(low, high), ([0.0, 2.0], [1.0, 1.0], [1.0, 3.0]))
     accused = {step.places[f.node].function for f in step.findings if f.parity is False}
     assert accused == {"aten.clamp.Tensor"}
+
+
+def test_binary_cross_entropy_at_its_ends_names_the_clamp_of_pytorch() -> None:
+    t = torch.tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.float64)
+
+    def loss(p: Any) -> Any:
+        return nn.functional.binary_cross_entropy(p, t, reduction="none")
+
+    step = of_torch(loss, ([1.0, 0.0, 0.5, 0.5],))
+    (wrong,) = (f for f in step.findings if f.parity is False)
+    assert "max(p (1 - p), 1e-12)" in wrong.note
+    assert gp.check(of_torch(loss, ([0.9, 0.1, 0.5, 0.5],))).exit_code == 0

@@ -16,7 +16,16 @@ from ...core.network.quantity import Quantity
 from ..findings.quantities import edges_of
 from .derivations import BACKWARD, GRADIENTS, values_of
 
-__all__ = ["FaultSite", "completed", "fault_sites", "if_other", "inputs_at", "mistaken", "quantity"]
+__all__ = [
+    "FaultSite",
+    "completed",
+    "fault_sites",
+    "if_other",
+    "inputs_at",
+    "mistaken",
+    "quantity",
+    "right_at",
+]
 
 
 class FaultSite(NamedTuple):
@@ -81,13 +90,24 @@ def mistaken(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, N
     """The same for the faults of a formula alone: derivations that are easily got wrong."""
     if not isinstance(site.key, Edge) or site.step is None or site.node == ERR:
         return
-    y, z = inputs_at(case, trace.values(), site.step)
-    dz = arriving(site.step, trace.grad, completed(case, trace.values()))
+    dz, y, z = _arrived(case, trace, site.step)
     right = site.step.op.vjp(dz, y, z)[site.slot]
     for name, fault in (GRADIENTS if site.kind == "parameter" else BACKWARD).items():
         wrong = fault(site.step.op, dz, y, z)
         if wrong is not None and wrong[site.slot] is not None:
             yield name, if_other(wrong[site.slot], right)
+
+
+def right_at(case: Case, trace: Trace, site: FaultSite) -> Any:
+    """The gradient that the formula gives there, on the numbers the implementation had."""
+    assert site.step is not None
+    dz, y, z = _arrived(case, trace, site.step)
+    return site.step.op.vjp(dz, y, z)[site.slot]
+
+
+def _arrived(case: Case, trace: Trace, step: Step) -> tuple[Any, tuple[Any, ...], Any]:
+    y, z = inputs_at(case, trace.values(), step)
+    return arriving(step, trace.grad, completed(case, trace.values())), y, z
 
 
 def if_other(wrong: Any, right: Any) -> NDArray | None:

@@ -14,7 +14,7 @@ from ...core.arithmetic.arrays import Array
 from ...core.network.case import Case
 from ...core.network.nodes import Edge, Step
 from ...core.network.trace import Trace
-from .fault_sites import FaultSite, fault_sites, mistaken, quantity
+from .fault_sites import FaultSite, fault_sites, mistaken, quantity, right_at
 
 __all__ = ["lost_uses", "mistake"]
 
@@ -26,6 +26,8 @@ EXCHANGED = ("gradients of the inputs exchanged", "gradients of two parameters e
 
 def mistake(case: Case, trace: Trace, of: str, got: Array, bound: Array) -> str:
     """The mistake that explains a wrong gradient in every element, in words; "" if none does.
+
+    One that the right gradient is as near to, next to its largest element, explains nothing.
 
     >>> from gradparity.core import *
     >>> case = Case.random(layered([Tanh()], L2()), batch=4, width=3)
@@ -42,6 +44,7 @@ def mistake(case: Case, trace: Trace, of: str, got: Array, bound: Array) -> str:
             _one_sided(case, trace, site, name) if name in EXCHANGED else name
             for name, wrong in mistaken(case, trace, site)
             if _is(got, wrong, bound, case)
+            and not _is(right_at(case, trace, site), wrong, bound, case)
         ]
     return f"exactly what this mistake gives: {', or '.join(found[:2])}" if found else ""
 

@@ -33,14 +33,17 @@ def _(a: Arguments) -> Mapped:
     return Mapped(op, ("target", weight, "self"))
 
 
-def _reduced(a: Arguments, nodes: list[Node], letters: dict[str, str], title: str) -> Mapped:
+def _reduced(
+    a: Arguments, nodes: list[Node], letters: dict[str, str], title: str,
+    mistake: tuple[str, Op, str] | None = None,
+) -> Mapped:  # fmt: skip
     """The loss of every element, reduced; `letters` are the inputs by the names of arguments."""
     reduction = REDUCTIONS[a.reduction]
     if reduction != "none":
         last = ops.Mean() if reduction == "mean" else ops.Sum()
         if a.self.ndim:
             nodes = [*nodes, Node("reduced", last, nodes[-1].name)]
-    op = Composed(title, *nodes, inputs=tuple(letters.values()))
+    op = Composed(title, *nodes, inputs=tuple(letters.values()), mistake=mistake)
     return Mapped(op, tuple(letters))
 
 
@@ -75,8 +78,25 @@ rule("huber_loss")(_of_two(lambda a: ops.Huber(float(a.delta))))
 rule("soft_margin_loss")(lambda a: _each(a, ops.SoftMargin(), "soft_margin_loss"))
 
 
+class _Clamped(ops.LossOfTwo):
+    """Binary cross-entropy with PyTorch's gradient by p: (p - t) / max(p (1 - p), 1e-12)."""
+
+    def vjp(self, dz: Any, y: tuple[Any, ...], z: Any) -> tuple[Any, ...]:
+        p, t = y
+        right = super().vjp(dz, y, z)
+        dp = (p - t) / np.maximum(p * (1 - p), 1e-12)
+        return (dz.reshape(-1, 1) * dp, *right[1:])
+
+
+CLAMPED = (
+    "its gradient is (p - t) / max(p (1 - p), 1e-12), which is 0 where p is 0 or 1 and equal to "
+    "the target, where that of -log p is -1: use logits"
+)
+
+
 @rule("binary_cross_entropy", "binary_cross_entropy_with_logits")
 def _(a: Arguments) -> Mapped:
+    mistake = None
     logits = "pos_weight" in a.given
     if a.given.get("pos_weight") is not None:
         nodes = [Node("each", BinaryCrossEntropyOfEach(), "y", "t", "p")]
@@ -89,13 +109,14 @@ def _(a: Arguments) -> Mapped:
             Node("rows", ops.LossOfTwo(loss), "ys", "ts"),
             Node("each", ops.Reshape(tuple(a.self.shape), keep=0), "rows"),
         ]
+        mistake = None if logits else ("rows", _Clamped(loss), CLAMPED)
     letters = {"self": "y", "target": "t"}
     if a.given.get("pos_weight") is not None:
         letters["pos_weight"] = "p"
     if a.given.get("weight") is not None:
         letters["weight"] = "w"
         nodes.append(Node("weighted", ops.Multiply(), "each", "w"))
-    return _reduced(a, nodes, letters, "binary_cross_entropy")
+    return _reduced(a, nodes, letters, "binary_cross_entropy", mistake)
 
 
 @rule("multi_margin_loss")
