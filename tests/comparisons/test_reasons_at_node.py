@@ -327,7 +327,10 @@ def test_a_mistake_as_near_to_the_right_gradient_explains_nothing() -> None:
 
 
 def test_a_mistake_that_gives_infinities_explains_no_finite_gradient() -> None:
-    case = Case.random(layered([Tanh()], L2()), batch=4, width=3)
-    trace = backprop(case)
-    trace.value["y1"] = np.full((4, 3), np.inf)
-    assert mistake(case, trace, "grad x -> y1", case.x, np.ones((4, 3))) == ""
+    """1/w is finite where x/w^2, the gradient by the other input, is not."""
+    net = Network(Node("q", gp.ops.Divide(), "x", "w"), divergence=L2(), inputs=("x", "w"))
+    x, w = np.ones((4, 3)), np.full((4, 3), 1e-200)
+    trace = backprop(Case.random(net, x={"x": x, "w": np.ones((4, 3))}))
+    case = Case(net, {}, {"x": x, "w": w}, np.ones((4, 3)))
+    trace.value["q"], trace.grad["q"] = x / w, np.ones((4, 3))
+    assert mistake(case, trace, "grad x -> q", np.zeros((4, 3)), np.zeros((4, 3))) == ""
