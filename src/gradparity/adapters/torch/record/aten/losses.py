@@ -14,6 +14,7 @@ from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.programs.alignments import CTCOfLogProbabilities
+from .....core.programs.clamped import ClampedCrossEntropy
 from .....core.programs.parts import BinaryCrossEntropyOfEach, ClassNLL
 from .table import Arguments, Mapped, UnmappedError, constant, rule
 from .tensors import numbers
@@ -78,16 +79,6 @@ rule("huber_loss")(_of_two(lambda a: ops.Huber(float(a.delta))))
 rule("soft_margin_loss")(lambda a: _each(a, ops.SoftMargin(), "soft_margin_loss"))
 
 
-class _Clamped(ops.LossOfTwo):
-    """Binary cross-entropy with PyTorch's gradient by p: (p - t) / max(p (1 - p), 1e-12)."""
-
-    def vjp(self, dz: Any, y: tuple[Any, ...], z: Any) -> tuple[Any, ...]:
-        p, t = y
-        right = super().vjp(dz, y, z)
-        dp = (p - t) / np.maximum(p * (1 - p), 1e-12)
-        return (dz.reshape(-1, 1) * dp, *right[1:])
-
-
 CLAMPED = (
     "its gradient is (p - t) / max(p (1 - p), 1e-12), which is 0 where p is 0 or 1 and equal to "
     "the target, where that of -log p is -1: use logits"
@@ -109,7 +100,7 @@ def _(a: Arguments) -> Mapped:
             Node("rows", ops.LossOfTwo(loss), "ys", "ts"),
             Node("each", ops.Reshape(tuple(a.self.shape), keep=0), "rows"),
         ]
-        mistake = None if logits else ("rows", _Clamped(loss), CLAMPED)
+        mistake = None if logits else ("rows", ClampedCrossEntropy(loss), CLAMPED)
     letters = {"self": "y", "target": "t"}
     if a.given.get("pos_weight") is not None:
         letters["pos_weight"] = "p"
