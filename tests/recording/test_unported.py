@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from gradparity.comparisons.aligning.parameters.layouts import kinship
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
@@ -231,3 +232,91 @@ def test_what_was_ported_stays() -> None:
     assert mapping.is_proved
     assert len(mapping.matches) == 9
     assert apart < 1e-12
+
+
+class Decoder(torch.nn.Module):
+    """Blocks that all take what an encoder gives; all their matrices are square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc = torch.nn.ModuleList(torch.nn.Linear(16, 16) for _ in range(2))
+        self.dec = torch.nn.ModuleList(
+            torch.nn.ModuleDict({n: torch.nn.Linear(16, 16) for n in "qkvo"}) for _ in range(3)
+        )
+
+    def forward(self, words: Any) -> Any:
+        memory, y = words, words.flip(1).cos()
+        for layer in self.enc:
+            memory = memory + torch.tanh(layer(memory))
+        for block in self.dec:
+            scores = block["q"](y) @ block["k"](memory).mT
+            y = y + block["o"](torch.softmax(scores / 4, -1) @ block["v"](memory))
+        return y
+
+
+def decoded(activation: Callable[..., Any] = jnp.tanh, turned: bool = False) -> Any:
+    words = jnp.asarray(WORDS.numpy())
+
+    def linear(p: Any, x: Any) -> Any:
+        return x @ (p["weight"] if turned else p["weight"].T) + p["bias"]
+
+    def loss(p: Any) -> Any:
+        memory, y = words, jnp.cos(words[:, ::-1])
+        for layer in p["enc"]:
+            memory = memory + activation(linear(layer, memory))
+        for block in p["dec"]:
+            scores = linear(block["q"], y) @ linear(block["k"], memory).mT
+            y = y + linear(block["o"], jax.nn.softmax(scores / 4) @ linear(block["v"], memory))
+        return (y**3).mean()
+
+    return loss
+
+
+def decoded_drawn() -> dict[str, Any]:
+    names = [f"enc.{i}" for i in range(2)] + [f"dec.{i}.{n}" for i in range(3) for n in "qkvo"]
+    flat = drawn(**{f"{n}.weight": (16, 16) for n in names}, **{f"{n}.bias": 16 for n in names})
+    layers = {n: {w: flat[f"{n}.{w}"] for w in ("weight", "bias")} for n in names}
+    blocks = [{n: layers[f"dec.{i}.{n}"] for n in "qkvo"} for i in range(3)]
+    return {"enc": [layers["enc.0"], layers["enc.1"]], "dec": blocks}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_blocks_that_take_what_an_encoder_gives(turned: bool) -> None:
+    params = decoded_drawn()
+    mapping, apart = moved(
+        Decoder().double(), lambda m: (m(WORDS) ** 3).mean(), decoded(turned=turned), params
+    )
+    assert mapping.is_proved
+    assert {m.one: m.other for m in mapping.matches} == {m.one: m.one for m in mapping.matches}
+    layout = "transposed" if turned else "same"
+    assert {m.layout for m in mapping.matches if "weight" in m.one[0]} == {layout}
+    assert apart < 1e-12
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_guess_has_the_layout_that_was_proved_for_its_kind(turned: bool) -> None:
+    """The second layer of the encoder is another one; the first one's matrix is proved."""
+    calls = iter([jnp.tanh, jnp.cos])
+    f = decoded(lambda x: next(calls)(x), turned)
+    one = gp.record(lambda m: (m(WORDS) ** 3).mean(), Decoder().double(), keep=True)
+    mapping = gp.map_parameters(one, gp.record(f, decoded_drawn(), keep=True))
+    guessed = [m for m in mapping.matches if m.proof == "shape and name"]
+    assert len(guessed) > 10
+    assert {m.layout for m in guessed if "weight" in m.one[0]} == {
+        "transposed" if turned else "same"
+    }
+    assert all(m.one == m.other for m in guessed)
+
+
+def test_a_guess_without_a_proof_has_the_layout_of_the_names() -> None:
+    both = "layer.weight", "other.layer.weight"
+    assert kinship(both, (0, 1), []) > kinship(both, (1, 0), [])
+    turned = "layer.weight", "layer.kernel"
+    assert kinship(turned, (1, 0), []) > kinship(turned, (0, 1), [])
+    known = [(("0.layer.weight", "1.layer.weight"), (1, 0))]
+    assert kinship(both, (1, 0), known) > kinship(both, (0, 1), known)
+
+
+def test_the_nodes_of_a_function_are_in_the_order_in_which_they_ran() -> None:
+    seen = gp.record(decoded(), decoded_drawn(), keep=True)
+    assert [call.place.node for call in seen.calls] == seen.order()

@@ -393,9 +393,13 @@ class Recording(Listener):
         return Graph(tuple(nodes), "", "", inputs)
 
     def order(self) -> list[str]:
-        """Every node after those whose values it takes: backward reaches the last one first."""
+        """Every node after those whose values it takes, in the order in which they ran.
+
+        PyTorch's are told in the order of backward, the last one first; JAX's as they run.
+        """
         done: dict[str, None] = {}
-        for last in reversed(list(self.places)):
+        told = list(self.places)
+        for last in told if self.framework == "jax" else reversed(told):
             todo = [last]
             while todo:
                 node = todo[-1]

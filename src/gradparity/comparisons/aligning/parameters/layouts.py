@@ -6,14 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, permutations
+from itertools import pairwise, permutations, takewhile
 
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.op import Shape
 
-__all__ = ["STACKED", "Layout", "Layouts", "Numbers", "Part", "alike", "without_digits"]
+__all__ = ["STACKED", "Layout", "Layouts", "Numbers", "Part", "alike", "kinship",
+           "without_digits"]  # fmt: skip
 
 #: Into how many parts a parameter may be split, or from how many packed.
 PARTS = 4
@@ -215,6 +216,40 @@ def alike(one: str, other: str) -> tuple[int, int]:
     initials = [w[0] if len(w) == 1 else "".join(part[:1] for part in w) for w in words]
     common, first = ((Counter(a) & Counter(b)).total() for a, b in (words, initials))
     return common, first
+
+
+def kinship(
+    names: tuple[str, str],
+    order: tuple[int, ...],
+    known: Iterable[tuple[tuple[str, str], tuple[int, ...]]],
+) -> tuple[int, bool]:
+    """How much speaks for an order of the axes of a parameter with these names in both programs.
+
+    First the order of the parameter whose names end alike, such as that of another layer; and else
+    that a parameter with one name, such as `weight`, has one layout.
+
+    Parameters
+    ----------
+    known : such names and orders of other parameters.
+    """
+    own = [_words(name) for name in names]
+    shared = 0
+    for others, axes in known:
+        if axes == order:
+            each = (_ending(a, _words(b)) for a, b in zip(own, others, strict=True))
+            shared = max(shared, min(each))
+    is_same = order == tuple(range(len(order)))
+    return shared, is_same == (own[0][-1:] == own[1][-1:])
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\W_\d]+", name.lower()) if word]
+
+
+def _ending(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many words at their ends two names have in common."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def without_digits(name: str) -> str:

@@ -21,7 +21,7 @@ from ....core.formulas.movements import Reshape
 from ....core.formulas.op import Shape
 from ..programs.values import Program, are_near, nearness
 from .computed import Computed, Nearest
-from .layouts import Layout, Layouts, Numbers, alike, without_digits
+from .layouts import Layout, Layouts, Numbers, alike, kinship, without_digits
 from .leaves import Leaves
 
 __all__ = ["Corresponding", "corresponding"]
@@ -157,7 +157,14 @@ class _Search:
         likely = (layout for layout in self._likely(name, layouts) if layout.is_plain)
         plain = [layout for layout in likely if layout.parts[0].name not in taken]
         if plain:
-            self.guessed[name] = max(plain, key=lambda each: alike(name, each.parts[0].name))
+            evidence = _orders_of(layouts)
+            self.guessed[name] = max(
+                plain,
+                key=lambda each: (
+                    alike(name, each.parts[0].name),
+                    kinship((each.parts[0].name, name), each.order, evidence),
+                ),
+            )
 
     def _is_done(self, together: int) -> bool:
         """Whether all parameters are found with at most so many tried together."""
@@ -276,6 +283,12 @@ def _nearest(fits: Sequence[_Fit]) -> Sequence[_Fit]:
     distances = [fit.distance for fit in found]
     gaps = [k for k, (d, e) in enumerate(pairwise([*distances, inf])) if e > CLEARLY * d]
     return found[: gaps[0] + 1] if gaps and distances[gaps[0]] < ALIKE else []
+
+
+def _orders_of(layouts: Mapping[str, Layout]) -> list[tuple[tuple[str, str], tuple[int, ...]]]:
+    """The names in both programs, and the order of the axes, of each whole parameter."""
+    whole = ((name, each) for name, each in layouts.items() if each.is_plain)
+    return [((each.parts[0].name, name), each.order) for name, each in whole]
 
 
 def _in_order_of_use(program: Program) -> list[str]:
