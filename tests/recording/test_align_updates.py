@@ -184,3 +184,23 @@ def test_a_state_that_jax_stores_in_float32_gives_no_warning() -> None:
     seen = gp.record(loss, p, jnp.zeros(5, jnp.float32), has_aux=True, keep=True)
     assert gp.check(seen).exit_code == 0
     assert seen.states["mean"].after.dtype == np.float32
+
+
+def test_a_row_without_a_gradient_leaves_a_step_decided() -> None:
+    """Adam's root has an infinite derivative at its second moment of 0, which nobody takes."""
+    torch.manual_seed(0)
+    rows, taken = torch.nn.Embedding(5, 3).double(), torch.tensor([0, 1, 2, 3])
+    p = {"e": jnp.asarray(rows.weight.detach().numpy().copy())}
+    adam, theirs = ADAM(rows.parameters(), lr=1e-2), optax.adam(1e-2)
+    with gp.record(keep=True) as one:
+        rows(taken).pow(3).sum().backward()
+        adam.step()
+
+    def step(p: Any, s: Any) -> Any:
+        value, grads = jax.value_and_grad(lambda p: (p["e"][taken.numpy()] ** 3).sum())(p)
+        changes, s = theirs.update(grads, s, p)
+        return value, (optax.apply_updates(p, changes), s)
+
+    report = gp.align(one, gp.record(step, p, theirs.init(p), has_aux=True, keep=True))
+    assert report.exit_code == 0
+    assert sum(f.quantity.is_state for f in report.runs[0].findings) == 3

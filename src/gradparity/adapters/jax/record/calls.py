@@ -63,7 +63,7 @@ def calls_of(
         remade.keep(key, ins)
         for step in steps_of(equation.lengths) if equation.lengths else [()]:
             if _ran(equation, values, step):
-                found = _call(equation, key, ins, outs, grads, step)
+                found = _call(equation, key, ins, outs, {} if equation.aside else grads, step)
                 if isinstance(found, Call):
                     yield _compiled(found, walk, grads, step, remade)
                 elif not equation.idle:

@@ -68,6 +68,8 @@ class Equation:
     lengths : how often it runs, of each scan that it is in.
     branches : the path of each condition in a scan that it is in, and which branch.
     idle : whether nothing needs its gradient: it may have no formula.
+    aside : whether the loss is not made of its results, such as a new state of an optimizer: no
+        gradient arrives at them.
     """
 
     eqn: Any
@@ -77,6 +79,7 @@ class Equation:
     names: tuple[str, ...] = field(default=())
     branches: tuple[tuple[Key, int], ...] = ()
     idle: bool = False
+    aside: bool = False
 
 
 def is_float(x: Any) -> bool:

@@ -55,6 +55,9 @@ class Tape(Walk):
         by_name: dict[str, Any] = dict(ends)
         while self.entries:
             key, pull, sources, outs, zeros = self.entries.pop()
+            if not any(name in by_name for _, name in outs):  # the loss is not made of these
+                grads |= self._zeros(key)
+                continue
             arrived = [
                 z if (found := by_name.get(name)) is None else jnp.asarray(found, z.dtype)
                 for (_, name), z in zip(outs, zeros, strict=True)
@@ -68,6 +71,11 @@ class Tape(Walk):
                     grads[(*key, "in", k)] = g
                 by_name[name] = by_name[name] + g if name in by_name else g
         return self.with_shared(grads), by_name
+
+    def _zeros(self, key: Key) -> dict[Key, Any]:
+        """The gradients by the taps of an equation at which none arrives."""
+        own = {tap: s for tap, s in self.shapes.items() if tap[: len(key)] == key}
+        return {tap: jnp.zeros(s.shape, s.dtype) for tap, s in own.items()}
 
     def equation(
         self,

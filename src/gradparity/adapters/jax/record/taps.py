@@ -179,6 +179,7 @@ class Walk:
         if taps is None:
             self._note(eqn, ins, outs, here)
             self.equations[here].idle = _is_idle(ins, asked)
+            self.equations[here].aside = not any(asked)
         names = self.equations[here].names
         found = []
         for k, (x, name) in enumerate(zip(outs, names, strict=True)):
