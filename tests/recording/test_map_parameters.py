@@ -359,3 +359,14 @@ def test_features_that_are_no_flattening_are_not_proved() -> None:
     mapping = maps(flat_loss, model, of_images((1, 2, 3), flip=True), params)
     assert not mapping.is_proved
     assert pairs(mapping)["3.weight"] == "w: transposed"
+
+
+@pytest.mark.parametrize("is_ported", [False, True])
+def test_a_convolution_of_one_pixel_has_the_layout_that_gives_the_shape(is_ported: bool) -> None:
+    model, params = torch.nn.Conv2d(2, 4, 1, bias=False).double(), drawn(kernel=(1, 1, 2, 4))
+    if is_ported:
+        params = {"kernel": jnp.asarray(model.weight.detach().numpy().transpose(2, 3, 1, 0))}
+    x = jnp.asarray(IMAGES.transpose(0, 2, 3, 1))
+    mapping = maps(flat_loss, model, lambda p: ((x @ p["kernel"][0, 0]) ** 3).mean(), params)
+    assert pairs(mapping) == {"weight": "kernel: axes (2, 3, 1, 0)"}
+    assert mapping.inverse().matches[0].layout == "axes (3, 2, 0, 1)"

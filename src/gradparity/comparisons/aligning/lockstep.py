@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from ...core.arithmetic.arrays import NDArray
 from ...core.arithmetic.received import received
 from ..recording.recording import Recording
 from .parameters.names import Names
+from .parameters.transfer import ARRAYS
 
 __all__ = ["LOSS", "Compared", "Made", "Training", "lockstep"]
 
@@ -37,10 +40,14 @@ class Made(NamedTuple):
 
 
 class Training:
-    """One training from its start: `values` are its parameters by name, as they are now."""
+    """One training from its start: `values` are its parameters by name, as they are now.
+
+    A pytree of parameters is named as `map_parameters` does, and a step is given such a pytree.
+    """
 
     def __init__(self, which: str, make: Callable[[], Any]) -> None:
         self.which = which
+        self._tree: Any = None
         made = make()
         if not (isinstance(made, tuple) and len(made) == 2 and callable(made[1])):
             raise TypeError(
@@ -51,9 +58,11 @@ class Training:
 
     def step(self, t: int, given: Mapping[str, NDArray] | None = None) -> Made:
         """Make step t, from these parameters if there are any."""
-        start = None
+        start: Any = None
         if given is not None:
             start = {n: given[n].astype(a.dtype) for n, a in self.values.items() if n in given}
+            if self._tree is not None:
+                start = _trees().replaced(self._tree, start)
         made = self._step(t, start)
         if not (isinstance(made, tuple) and len(made) in (2, 3)):
             raise TypeError(
@@ -71,10 +80,14 @@ class Training:
         return Made(loss, values, made[2] if len(made) == 3 else None)
 
     def _read(self, given: Any) -> Values:
+        if "jax" in sys.modules and not _is_flat(given):
+            found = _trees().named(given)
+            if found:
+                self._tree, given = given, found
         if not isinstance(given, Mapping) or not given:
             raise TypeError(
                 f"align_steps: the parameters of {self.which} are {received(given)}; give a "
-                "dictionary of arrays by name"
+                "dictionary of arrays by name, or a pytree of JAX"
             )
         return {name: self._array(name, a) for name, a in given.items()}
 
@@ -151,6 +164,21 @@ class Compared:
             return not self.bound[name] < np.abs(_wide(self.one[name])).max()
         change = np.abs(_wide(self.one[name]) - _wide(self.before[name])).max(initial=0.0)
         return bool(change) and not self.bound[name] < change
+
+
+def _trees() -> Any:
+    """The functions that name the arrays of pytrees."""
+    return import_module(ARRAYS["jax"])
+
+
+def _is_flat(given: Any) -> bool:
+    """Whether it is a dictionary of arrays or numbers, not of further dictionaries or layers."""
+    plain = (int, float, list)
+    return isinstance(given, Mapping) and all(
+        (isinstance(a, plain) or hasattr(a, "dtype"))
+        and not (isinstance(a, list) and any(not isinstance(each, plain) for each in a))
+        for a in given.values()
+    )
 
 
 def lockstep(

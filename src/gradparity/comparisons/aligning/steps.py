@@ -78,10 +78,10 @@ def align_steps(
     Parameters
     ----------
     one, other : functions that start a training anew and return ``(parameters, step)``: arrays by
-        name, and a function ``step(t, given)`` that makes step t (1, 2, ...), first setting its
-        parameters to `given` unless that is None, and returns ``(loss, parameters)`` after it, or
-        ``(loss, parameters, recording)``.  Running statistics and states of an optimizer may be
-        among the parameters.
+        name, or a pytree of JAX, and a function ``step(t, given)`` that makes step t (1, 2, ...),
+        first setting its parameters to `given`, of the same form, unless that is None, and returns
+        ``(loss, parameters)`` after it, or ``(loss, parameters, recording)``.  Running statistics
+        and states of an optimizer may be among the parameters.
     steps : how many to make.
     parameters : which parameters of `other` those of `one` are: a map of `map_parameters`, or name
         -> name.  None: those of the same name.

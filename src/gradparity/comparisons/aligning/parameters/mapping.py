@@ -297,8 +297,11 @@ def _are_tied(one: Leaves, other: Leaves, name: str, names: Sequence[str], near:
 
 def _layout(one: Leaves, other: Leaves, a: str, b: str, near: float) -> tuple[str, str]:
     """The layout of one parameter in the other program, and the evidence."""
-    said = ""
-    for words, axes, mirrored in arrangements(one.value[a].ndim):
+    said, own, there = "", one.value[a].shape, other.value[b].shape
+    each = sorted(
+        arrangements(len(own)), key=lambda found: tuple(own[i] for i in found[1]) != there
+    )
+    for words, axes, mirrored in each:
         if lies(one.value[a], other.value[b], axes, mirrored, near):
             same = one.value[a].shape == other.value[b].shape
             here = words if words != "same" or same else "reshaped"

@@ -18,7 +18,7 @@ from .arrangements import index_of
 from .leaves import Leaves
 from .mapping import Match, ParameterMap
 
-__all__ = ["moved_arrays", "transfer"]
+__all__ = ["ARRAYS", "moved_arrays", "transfer"]
 
 #: Framework -> the module of an adapter that knows its arrays.
 ARRAYS = {
