@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gradparity.comparisons.aligning.gradients import together
-from gradparity.comparisons.aligning.packed import partners_of_parts
-from gradparity.comparisons.aligning.programs.partners import Elements, Partners
+from gradparity.comparisons.aligning.programs.packed import partners_of_parts
+from gradparity.comparisons.aligning.programs.partners import Elements, Known, Partners
 from gradparity.comparisons.aligning.programs.values import are_near
 
 NEAR = 1e-6
@@ -46,8 +46,8 @@ def test_a_value_of_equal_range_and_sums_is_another_one() -> None:
 def test_joined_arrays_are_summed_by_their_parts() -> None:
     parts = {"q": A, "k": HOLES, "v": 3 * A}
     joined = np.concatenate([a.ravel() for a in parts.values()])
-    assert np.allclose(together(parts)["q+k+v"].summary, Elements(joined).summary)
-    assert Partners(together(parts), NEAR).of(joined) == ["q+k+v"]
+    assert np.allclose(together(parts, Known())["q+k+v"].summary, Elements(joined).summary)
+    assert Partners(together(parts, Known()), NEAR).of(joined) == ["q+k+v"]
 
 
 def test_an_array_is_split_only_where_its_largest_element_may_lie() -> None:

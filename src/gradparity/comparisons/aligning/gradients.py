@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.layers import Add
-from ...core.formulas.op import Movement, Op
 from ...core.network.calls import Call, Operand
-from .packed import partners_of_parts
+from .programs.noise import is_noise
+from .programs.packed import partners_of_parts
 from .programs.partners import Elements, Known, Partners, sorted_elements
 from .programs.side import Side
 from .programs.values import are_near
@@ -23,8 +22,6 @@ __all__ = [
     "Unpaired",
     "arrived",
     "cut_of",
-    "is_noise",
-    "is_rounding",
     "parting_of_gradients",
     "together",
     "unpaired_gradients",
@@ -34,10 +31,6 @@ __all__ = [
 Unpaired: TypeAlias = tuple[list[str], list[str], list[str]]
 #: The most arrays of one size that are tried together.
 MOST_PACKED = 24
-#: How many nodes after a parameter are looked at for the terms of its gradient.
-NEARBY = 4
-#: What is rounded of the sum of the sizes of terms, in relation to how near two values are.
-SUMMED = 0.02
 #: The fewest elements of a constant that may be a value whose gradient is cut.
 NUMBERS_OF_A_VALUE = 4
 
@@ -67,42 +60,6 @@ def together(arrays: Mapping[str, NDArray], known: Known) -> dict[str, Elements]
     groups += [(*names,) for names in stacks.values() if len(names) > 3]
     found.update(("+".join(some), Elements(*(found[name] for name in some))) for some in groups)
     return found
-
-
-def is_noise(side: Side, name: str) -> bool:
-    """Whether a gradient is zero but for rounding: its terms cancel, or there are none."""
-    terms = (np.abs(dz).max(initial=0.0) * by for dz, by in _terms(side, name, (Movement, Add)))
-    largest = max(terms, default=0.0)
-    return bool(np.abs(side.program.got[name]).max(initial=0.0) <= side.program.near * largest)
-
-
-def is_rounding(side: Side, name: str, apart: NDArray) -> bool:
-    """Whether a gradient may be so far from that in float64 by the rounding of its terms alone.
-
-    They are summed up over the batch, and cancel in what comes before, such as a norm.
-    """
-    terms = (np.abs(dz).sum() * by for dz, by in _terms(side, name, (Op,)))
-    size = max(terms, default=0.0)
-    return bool(np.abs(apart).max(initial=0.0) <= SUMMED * side.program.near * size)
-
-
-def _terms(side: Side, name: str, passed: tuple[type[Op], ...]) -> Iterator[tuple[NDArray, float]]:
-    """Yield the gradients that arrive near a leaf, with the largest number that each is times.
-
-    At its uses, and behind ops of the types that are passed.
-    """
-    names = [name]
-    for _ in range(NEARBY):
-        calls = [side.nodes[node] for n in names for node in side.program.users.get(n, ())]
-        for call in calls:
-            others = [
-                np.abs(o.array).max(initial=0.0)
-                for o in call.inputs
-                if o.source not in names and o.array.dtype.kind == "f"
-                if np.isfinite(o.array).all()
-            ]
-            yield from ((dz, max([1.0, *others])) for dz in call.dz if dz is not None)
-        names = [n for call in calls if isinstance(call.op, passed) for n in call.names]
 
 
 def unpaired_gradients(one: Side, other: Side) -> Unpaired:

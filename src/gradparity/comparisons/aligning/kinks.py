@@ -48,17 +48,18 @@ class Hidden(NamedTuple):
 
 
 def nearby(
-    sides: tuple[Side, Side], mapped: Mapping[str, Mapped]
+    sides: tuple[Side, Side], mapped: Mapping[str, Mapped], sure: bool = False
 ) -> tuple[Side, Side] | Hidden | None:
     """Both programs at parameters close by, with gradients by formulas in float64.
 
-    None if they cannot be computed there.
+    None if they cannot be computed there.  Only parameters of which it is `sure` which element is
+    which are moved, if the gradients are the same so far.
     """
     one, other = sides
     single = {
         m.one[0]: m.other[0] for m in mapped.values() if len(m.one) == len(m.other) == 1
     }  # fmt: skip
-    here, there = moved(one.program, other.program, one.near, single)
+    here, there = moved(one.program, other.program, one.near, single, sure)
     programs = _computed(sides, here, there) if here and there else None
     if programs is None:
         return None

@@ -16,12 +16,13 @@ from ...core.formulas.layers import Multiply
 from ...core.network.calls import Call, Operand
 from ...core.programs.parts import Index
 from ...core.vocabulary.pairs import Where
-from .parameters.mapping import index_of
+from .parameters.agreement import tells_elements_apart
+from .parameters.arrangements import index_of
 from .programs.edits import computed, values_of, wide
 from .programs.partners import Partners
 from .programs.prepared import tells
 from .programs.side import Side
-from .programs.values import Program
+from .programs.values import Program, are_near
 
 __all__ = ["at", "copies_of", "moved"]
 
@@ -30,7 +31,7 @@ STEP = 1e-3
 
 
 def moved(
-    one: Program, other: Program, near: float, mapped: Mapping[str, str]
+    one: Program, other: Program, near: float, mapped: Mapping[str, str], sure: bool = False
 ) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
     """Other numbers for the parameters that both programs have: the same ones in both.
 
@@ -39,6 +40,7 @@ def moved(
     Parameters
     ----------
     mapped : parameters of `one` -> those of `other` that they are, where that is known.
+    sure : whether those stay as they are too of which the order of equal elements is not known.
     """
     rng = np.random.default_rng(0)
     here: dict[str, NDArray] = {}
@@ -48,8 +50,8 @@ def moved(
         first = one.leaves[names[0]]
         scale = float(np.abs(first).max(initial=0.0)) or 1.0
         for mine, others in pairs:
-            index = {b: _index(one, other, mine[0], other, b, near) for b in others}
-            index |= {a: _index(one, other, mine[0], one, a, near) for a in mine[1:]}
+            index = {b: _index(one, other, mine[0], other, b, near, sure) for b in others}
+            index |= {a: _index(one, other, mine[0], one, a, near, sure) for a in mine[1:]}
             if any(i is None for i in index.values()):
                 continue
             value = wide(one.leaves[mine[0]])
@@ -61,11 +63,17 @@ def moved(
 
 
 def _index(
-    one: Program, other: Program, a: str, program: Program, b: str, near: float
+    one: Program, other: Program, a: str, program: Program, b: str, near: float, sure: bool
 ) -> NDArray | None:
-    """For every element of a parameter which element of one of `one` it is."""
+    """For every element of a parameter which element of one of `one` it is.
+
+    None if that cannot be told; if it has to be `sure`, neither by its number nor its gradient.
+    """
     got = wide(one.got[a]), wide(program.got[b])
-    return index_of(one.leaves[a], program.leaves[b], got, near)
+    index = index_of(one.leaves[a], program.leaves[b], got, near)
+    if index is None or not sure or tells_elements_apart(one.leaves[a]):
+        return index
+    return index if are_near(got[0].ravel()[index], got[1].reshape(index.shape), near) else None
 
 
 def _classes(one: Program, other: Program, near: float) -> Iterator[tuple[list[str], list[str]]]:

@@ -15,14 +15,13 @@ from .detached import detached
 from .gradients import (
     Unpaired,
     cut_of,
-    is_noise,
-    is_rounding,
     parting_of_gradients,
     unpaired_gradients,
 )
 from .kinks import Choices, Hidden, kinks_in_words, nearby
 from .parameters.mapped import Mapped
 from .programs.backward import turns, with_gradients_in_float64
+from .programs.noise import is_noise, is_rounding
 from .programs.side import Side
 from .programs.values import NEAR
 from .said import finding_on, where
@@ -136,7 +135,7 @@ class GradientsOf:
         Only where one change makes the programs the same there too: what a program chose by its
         values may be another choice there.
         """
-        near = nearby(self.sides, self.mapped) if self._may_hide() else None
+        near = nearby(self.sides, self.mapped, sure=True) if self._may_hide() else None
         if near is None:
             return
         one = self.sides[0].program

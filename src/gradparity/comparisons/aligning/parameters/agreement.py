@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ..packed import splits
+from ..programs.packed import splits
 from ..programs.values import are_near
 
 __all__ = ["Leaf", "agree", "agree_in_parts", "carries", "orders_of", "tells_elements_apart"]

@@ -10,7 +10,7 @@ import numpy as np
 from ....core.arithmetic.arrays import NDArray
 from ....core.arithmetic.received import received
 from ....core.formulas.arguments import did_you_mean, listed
-from ..gradients import is_noise
+from ..programs.noise import is_noise
 from ..programs.partners import Partners, sorted_elements
 from ..programs.side import Side
 from ..programs.values import Program, are_near

@@ -102,8 +102,12 @@ def _other_side(a: NDArray, b: NDArray) -> bool:
 
 
 def _flows(o: Operand, call: Call) -> bool:
-    """Whether a gradient goes on through an input; slices of loops are recorded without theirs."""
-    return bool(o.source) and (o.gradient is not None or call.place.function == "scan")
+    """Whether a gradient goes on through an input.
+
+    Slices of loops are recorded without theirs, and so is what is behind a stopped gradient.
+    """
+    told = call.place.function != "scan" and any(dz is not None for dz in call.dz)
+    return bool(o.source) and (o.gradient is not None or not told)
 
 
 def _left(call: Call, arrived: Any, program: Program) -> tuple[NDArray | None, ...] | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ...core.arithmetic.arrays import NDArray
-from .programs.partners import Partners
+from ....core.arithmetic.arrays import NDArray
+from .partners import Partners
 
 __all__ = ["partners_of_parts", "splits"]
 
