@@ -94,7 +94,7 @@ def _rotation(
     Or one of the same ops as another, which may be behind a difference.
     """
     z = side.value[name]
-    if z.shape[-1] != order.size:
+    if not z.ndim or z.shape[-1] != order.size:
         return None
     value: dict[str, NDArray] = {name: z[..., order]}
     takes: list[tuple[Call, int]] = []
