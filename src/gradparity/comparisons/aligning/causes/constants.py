@@ -8,11 +8,11 @@ import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.formulas.divergences import Divergence
-from ....core.formulas.layers import Affine, Multiply
+from ....core.formulas.layers import Add, Affine, Multiply
 from ....core.network.calls import Call
 from ....core.programs.parts import ClassNLL
 from ....core.vocabulary.contractions import MatMul
-from ....core.vocabulary.pairs import Divide
+from ....core.vocabulary.pairs import Divide, Subtract
 from ..programs.edits import Edit, wide
 from ..programs.roles import SCALE, role
 from ..programs.values import Program
@@ -25,6 +25,8 @@ __all__ = ["constants"]
 MANY = 48
 #: The most numbers of an array that are told one by one.
 FEW = 4
+#: The number with which an op does nothing.
+NEUTRAL: dict[type, float] = {Add: 0.0, Subtract: 0.0, Multiply: 1.0, Divide: 1.0}
 #: The kinds of dtypes of numbers, such as of lengths by which a sum is divided.
 NUMBERS = "fiu"
 
@@ -48,6 +50,8 @@ def constants(
                     start = own.size > 1 and i == 0 and isinstance(call.op, MatMul | Affine)
                     which = "initial state, a constant," if start else "number"
                     said = f"its {which} is {own.flat[0]:.6g} {{here}} and {number:.6g} {{there}}"
+                    if number == NEUTRAL.get(type(call.op)) and not start:
+                        said += f", as if {call.op.name} were left out {{there}}"
                     yield Edit(said, call.op, {i: np.full(own.shape, number)})
             for number in roles.get(SCALE, ()) if isinstance(call.op, Multiply | Divide) else ():
                 if number != own.flat[0]:  # nothing pairs before the whole of the attention
