@@ -62,7 +62,7 @@ def test_gradients_that_are_all_zero_are_named() -> None:
     one, two = (recorded(lambda p, x: port(p, x) * 0.0, x, name) for name in ("one", "two"))
     report = gp.align(one, two)
     assert report.exit_code == 2
-    said = "'two' is right by itself: the gradients by bias, weight are zero or below their own"
+    said = "'two' is right by itself: the gradients by weight, bias are zero or below their own"
     assert said in report.runs[0].about
 
 
