@@ -10,7 +10,7 @@ from ..findings.finding import Finding, Verdict, as_written
 from ..recording.recording import Recording
 from ..report.records import ALIGNED, Run
 from ..report.report import Report
-from .answer import answer, formats_in_words
+from .answer import answer, formats_in_words, unknown_in_words
 from .causes.search import Found, Search, lost_in, parted_of
 from .causes.shares import other_shares
 from .counterpart import counterpart
@@ -97,6 +97,10 @@ def align(
     findings = tuple(alignment.findings())
     name = f"{one.name} against {other.name}"
     about = answer(one, other, findings)
+    own = {
+        recording: report.runs[0] for recording, report in zip((one, other), reports, strict=True)
+    }
+    about += "".join(unknown_in_words(recording, run) for recording, run in own.items())
     untested = {**alignment.untested, **untested_padding(alignment.sides[1])}
     about += "".join(f"; {why}" for why in untested.values())
     about += rounded_in_words(alignment.rounded)

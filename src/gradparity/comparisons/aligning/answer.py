@@ -7,9 +7,10 @@ from math import log10
 
 from ..findings.finding import Finding, Verdict
 from ..recording.recording import Recording
+from ..report.records import Run
 from .programs.values import Program
 
-__all__ = ["answer", "formats_in_words"]
+__all__ = ["answer", "formats_in_words", "unknown_in_words"]
 
 
 def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str:
@@ -61,14 +62,11 @@ def answer(one: Recording, other: Recording, findings: Sequence[Finding]) -> str
     for recording in (one, other):
         if recording.unjudged:
             said += f"; {recording.name!r}: {recording.coverage_in_words}"
-    for recording in dict.fromkeys((one, other)):
-        said += unknown_in_words(recording)
     return said
 
 
-def unknown_in_words(recording: Recording) -> str:
+def unknown_in_words(recording: Recording, run: Run) -> str:
     """Say why it is unknown whether a program is right by itself; empty if it is known."""
-    run = recording.report().runs[0]
     if run.exit_code != 2:
         return ""
     said = f"; it is unknown whether {recording.name!r} is right by itself: "
