@@ -1,4 +1,4 @@
-"""What running averages move to: batch statistics, parameters, and how far rounding leaves them."""
+"""The targets of running averages: batch statistics and parameters, with their rounding."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _statistics(one: Side, other: Side, call: Call, of: int) -> Iterator[Target]
 
 
 def _between(value: NDArray, other: Side) -> float:
-    """How far a value is from its partner, in any order of the axes that frameworks have."""
+    """Return the distance of a value from its partner, in any order of its axes."""
     layouts = [value.ravel()]
     if value.ndim > 2:
         layouts += [np.moveaxis(value, 1, -1).ravel(), np.moveaxis(value, -1, 1).ravel()]

@@ -44,7 +44,7 @@ def counterpart(one: Side, other: Side, node: str) -> str:
 
 
 def _rotary(here: Op, there: Op) -> str:
-    """What is said where one program takes halves and the other every second element."""
+    """Return a hint at rotary embeddings where one program takes halves, the other neighbours."""
     if not isinstance(here, Slice) or not isinstance(there, Slice):
         return ""
     if {here.step, there.step} != {1, 2}:

@@ -192,7 +192,7 @@ def _of_other_length(
 
 
 def rounded_in_words(names: Sequence[str]) -> str:
-    """What is said of inputs that are rounded to few bits in one of two programs."""
+    """Return a sentence on inputs that are rounded to few bits in one of two programs."""
     if not names:
         return ""
     more = f" and {len(names) - 1} more inputs are" if names[1:] else " is"

@@ -115,7 +115,7 @@ def _hidden(sides: tuple[Side, Side], parted: tuple[list[str], list[str]]) -> Hi
 
 
 def kinks_in_words(sides: tuple[Side, Side], near: tuple[Side, Side], choices: Choices) -> str:
-    """What each program takes at the kinks where gradients part; "" if nothing is at one.
+    """Return a sentence on what each program takes at the kinks; "" if nothing is at one.
 
     A gradient that is not finite is no choice.
     """

@@ -63,7 +63,7 @@ class Moves:
         return min(self.recorded, max(NEAR["float64"], room))
 
     def _room(self, state: State) -> tuple[float, float]:
-        """How far a state may be from its value in float64, and this from the other program's."""
+        """Return the bounds on a state: to its value in float64, and from this to the other's."""
         if id(state) not in self._rooms:
             self._rooms[id(state)] = self._room_by_targets(state)
         return self._rooms[id(state)]

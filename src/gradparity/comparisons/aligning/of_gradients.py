@@ -34,7 +34,7 @@ MISSING = "the other program has no such gradient, although all values pair"
 
 
 def choices_at_kinks(reports: Sequence[Report]) -> Choices | None:
-    """What each program takes at the kinks of each node; None if one is not right by itself."""
+    """Return the choices of each program at its kinks; None if one is not right by itself."""
     each = [[f for _, f in report.findings()] for report in reports]
     if not all(f.verdict in RIGHT for findings in each for f in findings):
         return None
@@ -130,7 +130,7 @@ class GradientsOf:
             yield replace(found, verdict=verdict, note=f"of the other program: {note}")
 
     def _hidden(self) -> Iterator[Finding]:
-        """What the numbers recorded hide, such as zeros and ones, and shows with others.
+        """Yield findings on differences that the recorded numbers hide, such as zeros and ones.
 
         Only where one change makes the programs the same there too: what a program chose by its
         values may be another choice there.

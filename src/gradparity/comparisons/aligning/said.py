@@ -41,7 +41,7 @@ def said_of(sides: tuple[Side, Side], which: int, node: str, edit: Edit) -> str:
 
 
 def once(told: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """What is told of each node; the same of several but for their numbers is told of the first."""
+    """Yield each sentence once, with its first node; numbers in it make no difference."""
     alike: dict[str, list[tuple[str, str]]] = {}
     for at, said in told:
         alike.setdefault(re.sub(r"\d+", "#", said), []).append((at, said))

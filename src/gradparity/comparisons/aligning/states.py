@@ -344,7 +344,7 @@ def _apart(a: State, b: State) -> str:
 
 
 def _kind(name: str) -> str:
-    """What a state is by its name: a mean, a variance, or the last word of it."""
+    """Return the kind of a state by its name: a mean, a variance, or its last word."""
     words = re.findall(r"[a-z]+|\d+", name.lower())
     kinds = [kind for word in words for kind in KINDS if word.startswith(kind)]
     return kinds[-1] if kinds else (words or [""])[-1]

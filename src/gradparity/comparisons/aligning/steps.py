@@ -313,7 +313,7 @@ def _several(c: Compared) -> bool:
 
 
 def _two_shares(a: NDArray, before: NDArray, b: NDArray) -> tuple[float, float]:
-    """What brings a sum of two arrays nearest to another; 0 where these are too few to tell."""
+    """Return the factors of two arrays whose sum is nearest to another; 0 if they are too few."""
     columns = np.stack([a.ravel(), before.ravel()], axis=1)
     finite = np.isfinite(columns).all() and np.isfinite(b).all()
     if not finite or b.size < 2 * columns.shape[1] or np.linalg.matrix_rank(columns) < 2:

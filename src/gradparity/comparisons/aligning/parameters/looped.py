@@ -57,7 +57,7 @@ def with_looped(program: Program) -> Program:
 def _wholes(
     source: str, uses: Sequence[tuple[int, Operand]]
 ) -> Iterator[tuple[Operand, Mapping[int, int] | None]]:
-    """What the steps of a loop may take together, and of slices the index of each step."""
+    """Yield the arrays that the steps of a loop take, with the index of each step for slices."""
     each: dict[int, NDArray] = {}
     for k, o in uses:
         gradient = np.zeros(o.array.shape) if o.gradient is None else o.gradient

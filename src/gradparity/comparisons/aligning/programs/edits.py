@@ -84,7 +84,7 @@ def general(edit: Edit) -> bool:
 
 
 def at_others(said: str, others: int) -> str:
-    """What is said of a node, and that it is so at others."""
+    """Add to a sentence about a node that it holds for others."""
     return f"{said}, and so at {others} other node{'s' * (others > 1)}" if others else said
 
 

@@ -22,7 +22,7 @@ PRODUCTS, AT_ONCE = (Affine, Conv, ConvTranspose, Einsum, MatMul), 8
 
 
 class Effort:
-    """What is left of the work that an answer may cost.
+    """Budget of the work that an answer may cost.
 
     One op costs as much in every run, so that a search ends at the same change on any machine.
     """
