@@ -14,20 +14,11 @@ jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
 
+from .side_by_side import numbers, recorded  # noqa: E402
+
 pytestmark = pytest.mark.usefixtures("in_float64")
 
 F = torch.nn.functional
-
-
-def numbers(*shape: int, seed: int = 0) -> Any:
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def recorded(f: Any, g: Any, *arrays: Any) -> tuple[Any, Any]:
-    """A function of PyTorch's tensors and one of JAX's arrays, recorded with the same numbers."""
-    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
-    one = gp.record(f, *tensors, name="one", keep=True)
-    return one, gp.record(g, *map(jnp.asarray, arrays), name="other", keep=True)
 
 
 def notes(one: Any, other: Any) -> list[str]:

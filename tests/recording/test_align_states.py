@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
+from .side_by_side import other_states, paired_states  # noqa: E402
+
 pytestmark = pytest.mark.usefixtures("in_float64")
 
 MOMENTUM = "momentum is the share of the new in PyTorch"
@@ -72,33 +74,18 @@ def ported(
     return gp.record(loss, *args, has_aux=True, keep=True)
 
 
-def notes(one: Any, other: Any) -> dict[str, str]:
-    """The states that differ, and why; everything else is the same."""
-    report = gp.align(one, other)
-    wrong = {f.node: f.note for f in report.runs[0].findings if f.parity is False}
-    assert all(f.quantity.is_state for f in report.runs[0].findings if f.parity is False)
-    assert report.exit_code == bool(wrong)
-    assert ("states first part at" in report.runs[0].about) == bool(wrong)
-    return wrong
-
-
-def paired(one: Any, other: Any) -> list[str]:
-    findings = gp.align(one, other).runs[0].findings
-    return [f.node for f in findings if f.quantity.is_state and f.parity]
-
-
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_right_port_leaves_the_same_states(turned: bool) -> None:
     both = [recorded(), ported()][:: -1 if turned else 1]
-    assert not notes(*both)
-    assert len(paired(*both)) == 4
+    assert not other_states(*both)
+    assert len(paired_states(*both)) == 4
     assert "4 of" in gp.align(*both).runs[0].about
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_the_convention_of_momentum_is_named(turned: bool) -> None:
     both = [recorded(), ported(keep=0.1)][:: -1 if turned else 1]
-    found = notes(*both)
+    found = other_states(*both)
     here, there = (0.1, 0.9) if turned else (0.9, 0.1)
     assert len(found) == 4
     assert all(f"keeps {here} of what it was here and {there} there" in n for n in found.values())
@@ -107,7 +94,7 @@ def test_the_convention_of_momentum_is_named(turned: bool) -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_biased_running_variance_is_named(turned: bool) -> None:
-    found = notes(*[recorded(), ported(unbiased=False)][:: -1 if turned else 1])
+    found = other_states(*[recorded(), ported(unbiased=False)][:: -1 if turned else 1])
     said = "biased variance of 6 numbers here, the unbiased" if turned else "unbiased variance of 6"
     assert len(found) == 2
     assert all(name.endswith("var") and said in note for name, note in found.items())
@@ -115,7 +102,7 @@ def test_a_biased_running_variance_is_named(turned: bool) -> None:
 
 
 def test_another_momentum_and_a_biased_variance_are_told_apart() -> None:
-    found = notes(recorded(), ported(keep=0.99, unbiased=False))
+    found = other_states(recorded(), ported(keep=0.99, unbiased=False))
     assert {name for name, note in found.items() if "biased" in note} == {
         "1.running_var",
         "4.running_var",
@@ -125,7 +112,7 @@ def test_another_momentum_and_a_biased_variance_are_told_apart() -> None:
 
 
 def test_other_numbers_at_the_start_are_named() -> None:
-    found = notes(recorded(), ported(start=(0.5, 2.0)))
+    found = other_states(recorded(), ported(start=(0.5, 2.0)))
     assert len(found) == 4
     assert all("starts from other numbers" in note for note in found.values())
 
@@ -133,8 +120,8 @@ def test_other_numbers_at_the_start_are_named() -> None:
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_is_no_new_state_is_not_accused(turned: bool) -> None:
     both = [recorded(), ported(returned="output")][:: -1 if turned else 1]
-    assert not notes(*both)
-    assert not paired(*both)
+    assert not other_states(*both)
+    assert not paired_states(*both)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -150,15 +137,15 @@ def test_what_may_be_the_new_state_leaves_it_unknown(turned: bool) -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_states_that_a_port_never_updates_are_accused(turned: bool) -> None:
-    found = notes(*[recorded(), ported(returned="old")][:: -1 if turned else 1])
+    found = other_states(*[recorded(), ported(returned="old")][:: -1 if turned else 1])
     assert len(found) == 4
     where = "here" if turned else "there"
     assert all(f"does not change {where}" in note for note in found.values())
 
 
 def test_two_jax_programs_without_an_op_for_the_statistics() -> None:
-    assert not notes(ported(), ported())
-    found = notes(ported(), ported(keep=0.8))
+    assert not other_states(ported(), ported())
+    found = other_states(ported(), ported(keep=0.8))
     assert len(found) == 4
     assert "moves 2 times as far there" in found["batch_stats.bn1.mean"]
     assert "keeps 0.9 of what it was here and 0.8 there" in found["batch_stats.bn1.var"]
@@ -168,11 +155,11 @@ def test_two_models_of_pytorch_by_name() -> None:
     def later(model: Any) -> None:
         model[4].num_batches_tracked += 4
 
-    assert not notes(recorded(), recorded())
-    found = notes(recorded(), recorded(later))
+    assert not other_states(recorded(), recorded())
+    found = other_states(recorded(), recorded(later))
     assert found == {"4.num_batches_tracked": "it is 1 here and 5 there after the step"}
     names = {"1.running_mean", "1.running_var"}
-    found = notes(recorded(), recorded(lambda model: setattr(model[1], "momentum", 0.0)))
+    found = other_states(recorded(), recorded(lambda model: setattr(model[1], "momentum", 0.0)))
     assert {*found} == names
     assert all(note == "it does not change there, as in evaluation" for note in found.values())
 
@@ -192,8 +179,8 @@ def test_other_names_are_not_paired_by_name() -> None:
     model = Renamed()
     counted(model)
     other = gp.record(cubed, model, batch(), keep=True)
-    assert not notes(recorded(), other)
-    assert not notes(other, recorded())
+    assert not other_states(recorded(), other)
+    assert not other_states(other, recorded())
 
 
 class Centred(torch.nn.Module):
@@ -221,13 +208,13 @@ def centred(**given: Any) -> Any:
 
 
 def test_a_state_of_one_name_in_another_order_is_accused() -> None:
-    assert paired(centred(), centred()) == ["mean"]
-    assert "in another order" in notes(centred(), centred(flip=True))["mean"]
-    assert "in another order" in notes(centred(flip=True), centred())["mean"]
+    assert paired_states(centred(), centred()) == ["mean"]
+    assert "in another order" in other_states(centred(), centred(flip=True))["mean"]
+    assert "in another order" in other_states(centred(flip=True), centred())["mean"]
 
 
 def test_a_state_that_follows_the_order_of_its_parameter_is_not_accused() -> None:
-    assert paired(centred(), centred(order=(2, 0, 4, 1, 3))) == ["mean"]
+    assert paired_states(centred(), centred(order=(2, 0, 4, 1, 3))) == ["mean"]
 
 
 def test_two_updates_in_a_step_are_not_accused() -> None:
@@ -237,8 +224,8 @@ def test_two_updates_in_a_step_are_not_accused() -> None:
     model = network()
     one = gp.record(twice, model, batch(), keep=True)
     other = gp.record(lambda m, x: twice(m, x), copy.deepcopy(network()), batch(), keep=True)
-    assert not notes(one, other)
-    assert len(paired(one, other)) == 6
+    assert not other_states(one, other)
+    assert len(paired_states(one, other)) == 6
 
 
 def averaged(decay: float, transposed: bool = False) -> Any:
@@ -271,13 +258,13 @@ def averaged_in_jax(decay: float) -> Any:
 @pytest.mark.parametrize("transposed", [False, True])
 def test_averages_of_parameters(transposed: bool) -> None:
     one = averaged(0.99, transposed)
-    assert not notes(one, averaged_in_jax(0.99))
-    assert paired(one, averaged_in_jax(0.99)) == ["arg1.w"]
-    assert not notes(averaged_in_jax(0.99), averaged_in_jax(0.99))
+    assert not other_states(one, averaged_in_jax(0.99))
+    assert paired_states(one, averaged_in_jax(0.99)) == ["arg1.w"]
+    assert not other_states(averaged_in_jax(0.99), averaged_in_jax(0.99))
     if not transposed:
-        (note,) = notes(one, averaged_in_jax(0.9)).values()
+        (note,) = other_states(one, averaged_in_jax(0.9)).values()
         assert "keeps 0.99 of what it was here and 0.9 there" in note
-    (note,) = notes(one, averaged(0.9)).values()
+    (note,) = other_states(one, averaged(0.9)).values()
     assert "0.99 of what it was here and 0.9 there" in note or "10 times as far there" in note
 
 
@@ -296,9 +283,9 @@ def test_two_averages_of_one_parameter_are_not_exchanged() -> None:
         names = [f"average{decay}".replace(".", "_") for decay in decays]
         return gp.record(loss, w, {name: old.clone() for name in names}, keep=True)
 
-    assert not notes(made(0.9, 0.99), made(0.99, 0.9))
-    assert not notes(made(0.9, 0.99), made(0.99))
-    assert not notes(made(0.99), made(0.9, 0.99))
+    assert not other_states(made(0.9, 0.99), made(0.99, 0.9))
+    assert not other_states(made(0.9, 0.99), made(0.99))
+    assert not other_states(made(0.99), made(0.9, 0.99))
 
 
 def test_states_of_half_precision_are_compared_by_name_alone() -> None:
@@ -307,8 +294,8 @@ def test_states_of_half_precision_are_compared_by_name_alone() -> None:
         model[4].momentum = change
         return gp.record(cubed, model, batch().to(torch.bfloat16), keep=True)
 
-    assert not notes(half(0.1), half(0.1))
-    assert {*notes(half(0.1), half(0.9))} == {"4.running_mean", "4.running_var"}
+    assert not other_states(half(0.1), half(0.1))
+    assert {*other_states(half(0.1), half(0.9))} == {"4.running_mean", "4.running_var"}
 
 
 def test_states_that_pytorch_returns() -> None:
@@ -322,8 +309,8 @@ def test_states_that_pytorch_returns() -> None:
         w, mean = torch.randn(4, 3).double().requires_grad_(), torch.randn(3).double()
         return gp.record(loss, w, {"mean": mean}, keep, keep=True)
 
-    assert not notes(made(0.9), made(0.9))
-    (note,) = notes(made(0.9), made(0.8)).values()
+    assert not other_states(made(0.9), made(0.9))
+    (note,) = other_states(made(0.9), made(0.8)).values()
     assert "keeps 0.9 of what it was here and 0.8 there" in note
 
 
@@ -336,7 +323,7 @@ def test_other_results_beside_the_loss_are_not_accused() -> None:
     w = torch.randn(4, 3, generator=torch.Generator().manual_seed(5)).double().requires_grad_()
     one, other = (gp.record(loss, w, inner, keep=True) for inner in (True, False))
     assert {*one.states} == {*other.states} == {"0"}
-    assert not notes(one, other)
+    assert not other_states(one, other)
 
 
 def test_float32() -> None:
@@ -345,8 +332,8 @@ def test_float32() -> None:
         model[1].momentum = momentum
         return gp.record(cubed, model, batch().float(), keep=True)
 
-    assert not notes(single(0.1), single(0.1))
-    found = notes(single(0.1), single(0.3))
+    assert not other_states(single(0.1), single(0.1))
+    found = other_states(single(0.1), single(0.3))
     assert {*found} == {"1.running_mean", "1.running_var"}
     assert all("keeps 0.9 of what it was here and 0.7 there" in n for n in found.values())
 

@@ -14,22 +14,9 @@ torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
+from .side_by_side import other_states, paired_states  # noqa: E402
+
 pytestmark = pytest.mark.usefixtures("in_float64")
-
-
-def notes(one: Any, other: Any) -> dict[str, str]:
-    """The states that differ, and why; everything else is the same."""
-    report = gp.align(one, other)
-    wrong = {f.node: f.note for f in report.runs[0].findings if f.parity is False}
-    assert all(f.quantity.is_state for f in report.runs[0].findings if f.parity is False)
-    assert report.exit_code == bool(wrong)
-    assert ("states first part at" in report.runs[0].about) == bool(wrong)
-    return wrong
-
-
-def paired(one: Any, other: Any) -> list[str]:
-    findings = gp.align(one, other).runs[0].findings
-    return [f.node for f in findings if f.quantity.is_state and f.parity]
 
 
 def one_norm(
@@ -83,7 +70,7 @@ WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
 def test_statistics_that_are_wrong_are_accused(
     change: Callable[[Any], Any], name: str, said: str, turned: bool, dtype: str
 ) -> None:
-    found = notes(*[*one_norm(change, dtype=dtype)][:: -1 if turned else 1])
+    found = other_states(*[*one_norm(change, dtype=dtype)][:: -1 if turned else 1])
     assert [each.removeprefix("arg1.").removeprefix("running_") for each in found] == [name]
     if not turned:
         assert said in next(iter(found.values()))
@@ -93,7 +80,7 @@ def test_statistics_that_are_wrong_are_accused(
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_biased_variance_of_many_numbers_in_float32(n: int, turned: bool) -> None:
     both = one_norm(lambda new: {}, n, "float32", biased=True)
-    (note,) = notes(*both[:: -1 if turned else 1]).values()
+    (note,) = other_states(*both[:: -1 if turned else 1]).values()
     assert f"the {'biased' if turned else 'unbiased'} variance of {n} numbers here" in note
 
 
@@ -105,5 +92,5 @@ def test_right_statistics_in_float32_are_not_accused(
 ) -> None:
     for seed in range(2):
         both = one_norm(lambda new: {}, n, "float32", share, fast=fast, offset=offset, seed=seed)
-        assert not notes(*both)
-        assert len(paired(*both)) == 2
+        assert not other_states(*both)
+        assert len(paired_states(*both)) == 2
