@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ...core.network.quantity import Quantity
-from ..findings.finding import Finding, Verdict, as_written
+from ..findings.finding import Finding
 from ..recording.recording import Recording
 from ..report.records import ALIGNED, Run
 from ..report.report import Report
 from .answer import answer, formats_in_words, unknown_in_words
 from .causes.search import Found, Search, lost_in, parted_of
 from .causes.shares import other_shares
-from .counterpart import counterpart
 from .inputs import other_inputs, parse_inputs, rounded_in_words
 from .kinks import Choices
 from .of_gradients import GradientsOf, choices_at_kinks, in_float64
+from .of_values import Difference, findings_on_losses, findings_on_values, notes_of
 from .padding import untested_padding
 from .parameters.mapped import Mapped, by_names, parse_parameters
 from .parameters.mapping import ParameterMap
 from .programs.checked import check_recordings
-from .programs.edits import Edit
 from .programs.effort import Effort
 from .programs.partners import Known
 from .programs.side import Side
 from .programs.values import Program, nearness
-from .said import finding_on, once, said_of, where
 from .states import findings_on_states
 
 __all__ = ["align"]
@@ -36,7 +33,6 @@ SEVERAL = 6
 #: The share of the values without a partner that pair with a change which says something.
 WEAK = 0.05
 SPENT = "; not every change was tried, as there are too many"
-HEALED = "has no partner, and all that depends on it has one"
 
 
 def align(
@@ -143,8 +139,7 @@ class _Alignment:
         one, self.inputs, self.rounded = other_inputs(one, other, inputs, near, known)
         self.effort = Effort()
         self.sides = self._as_sides(one, other, near, known)
-        #: (which program, node, change, where `one` parts) of each difference.
-        self.found: list[tuple[int, str, Edit, str]] = []
+        self.found: list[Difference] = []
         self.shares = other_shares(*self.sides)
         self.untested = untested_padding(self.sides[0])
 
@@ -158,14 +153,24 @@ class _Alignment:
         if not self.shares and all(each.fits for each in self.inputs):
             self._correct()
         left = parted_of(self.sides)
-        yield from self._of_values(left)
-        yield from self._of_losses(any(left))
+        notes = self._notes(left)
+        yield from findings_on_values(*self.sides, notes)
+        if not any(left):
+            yield from findings_on_losses(*self.sides)
         if not self.found and not self.inputs and not any(left):
             # Those recorded are of weights that are not rounded.
             sides = (in_float64(self.sides) if self.rounded else None) or self.sides
             gradients = GradientsOf(sides, self.mapped, self.untested, self.choices)
             yield from gradients.findings()
             yield from findings_on_states(*self.sides)
+
+    def _notes(self, left: tuple[list[str], list[str]]) -> dict[str, str]:
+        """Node -> what is different there."""
+        if self.shares:
+            return dict([self.shares])
+        fit = all(each.fits for each in self.inputs)
+        # Nothing that is made of other data can be compared.
+        return notes_of(self.sides, self.inputs, self.found, left if fit else ([], []))
 
     def _correct(self) -> None:
         """Find the differences one after the other, in either program, and correct each there.
@@ -184,7 +189,7 @@ class _Alignment:
                 sure = len(self.found), self.sides
             which, node, edit, made, _ = best
             at = node if which == 0 else self._explained(made, parted[0])
-            self.found.append((which, node, edit, at))
+            self.found.append(Difference(which, node, edit, at))
             self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
         if sure is not None and any(parted_of(self.sides)):
             del self.found[sure[0] :]
@@ -199,53 +204,3 @@ class _Alignment:
     def _is_weak(self, best: Found) -> bool:
         """Whether a change that may fit by chance leaves nearly all values without a partner."""
         return not best.edit.plain and best.lost > (1 - WEAK) * lost_in(*self.sides)
-
-    def _of_values(self, left: tuple[list[str], list[str]]) -> Iterator[Finding]:
-        one, other = self.sides
-        lost = one.lost(other)
-        notes: dict[str, str] = {}
-        told = [(each.node, str(each)) for each in self.inputs]
-        sides = self.sides
-        told += [(at, said_of(sides, which, node, edit)) for which, node, edit, at in self.found]
-        for at, said in once(told):
-            notes[at] = f"{notes[at]}; next, {said}" if at in notes else said
-        if self.shares:
-            notes = dict([self.shares])
-        if not all(each.fits for each in self.inputs):
-            left = [], []  # nothing that is made of other data can be compared
-        more = [n for n in left[0] if not one.is_preparation(one.nodes[n])]
-        # What is done to data is told where nothing that is made of it is.
-        for node in (more if more or notes else left[0]) if not self.shares else []:
-            notes.setdefault(node, counterpart(one, other, node))
-        if left[1] and not left[0] and not notes:
-            place = where(other.nodes[left[1][0]].place)
-            notes[""] = f"this program has no value that the other one has at {place}"
-        ends = [call.place.node for call in one.program.calls][-1:]
-        if "" in notes:  # it shows in the other program alone
-            notes.setdefault(ends[0] if ends else "", notes.pop(""))
-        for call in one.program.calls:
-            node = call.place.node
-            for name in one.program.gives(call):
-                size = one.program.value[name].size
-                found = finding_on(Quantity.value(name), call.place, as_written(call.op), size)
-                if node in notes:  # several results of a node are one difference
-                    yield replace(found, verdict=Verdict.MISMATCH, note=notes.pop(node))
-                elif name in lost:
-                    yield replace(found, verdict=Verdict.VACUOUS, elements=0, note=HEALED)
-                else:
-                    yield found
-
-    def _of_losses(self, told: bool) -> Iterator[Finding]:
-        """The losses, where they differ and nothing else says so."""
-        one, other = self.sides
-        for name in one.program.losses:
-            there = [other.value[n] for n in other.program.losses]
-            if not told and not one.ends_alike(name, one.value[name], other):
-                numbers = float(one.value[name].reshape(())), float(there[0].reshape(()))
-                said = "the losses are {:.9g} here and {:.9g} there".format(*numbers)
-                q, place = Quantity.value(name), one.program.recording.places[self._node(name)]
-                found = finding_on(q, place, "", 1)
-                yield replace(found, verdict=Verdict.MISMATCH, note=said)
-
-    def _node(self, name: str) -> str:
-        return next(c.place.node for c in self.sides[0].program.calls if name in c.names)

@@ -11,6 +11,7 @@ from ...core.network.composed import Composed
 from ...core.vocabulary.rearranging import Slice
 from ..findings.finding import as_written
 from .programs.edits import values_of
+from .programs.parting import without_partner
 from .programs.partners import Partners
 from .programs.prepared import tells
 from .programs.side import Side
@@ -28,7 +29,7 @@ def counterpart(one: Side, other: Side, node: str) -> str:
     any it is not known what stands in the place of this node.
     """
     mine = one.nodes[node]
-    lost = other.without_partner(one)
+    lost = without_partner(other, one)
     each = [(_shared(one, other, mine, other.nodes[n]), other.nodes[n]) for n in lost]
     shared, there = max(each, key=lambda pair: len(pair[0]), default=({}, mine))
     said = "the other program has no such value"

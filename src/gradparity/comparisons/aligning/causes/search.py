@@ -8,6 +8,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from ..programs.edits import Edit, at_others, general
+from ..programs.parting import after, healed_before, parting, preparations_of, without_partner
 from ..programs.repeats import repeats
 from ..programs.side import Side
 from .activations import other_activations
@@ -60,8 +61,8 @@ class Found(NamedTuple):
 def parted_of(sides: tuple[Side, Side]) -> Nodes:
     """The nodes of each of two programs at which it parts from the other one."""
     one, other = sides
-    parted = one.parted(other), other.parted(one)
-    return [c.place.node for c in parted[0]], [c.place.node for c in parted[1]]
+    each = parting(one, other), parting(other, one)
+    return [c.place.node for c in each[0]], [c.place.node for c in each[1]]
 
 
 def lost_in(one: Side, other: Side) -> int:
@@ -139,7 +140,7 @@ class Search:
                     constant = -1 if made is None else side.constants(made, other)
                     if made is None or constant < 0:
                         continue
-                    rest = made.parted(other) or other.parted(made) or edit.vague
+                    rest = parting(made, other) or parting(other, made) or edit.vague
                     lost = lost_in(made, other) + constant if rest else -1
                     if rest and not edit.plain:
                         lost += side.copies(made, other)
@@ -164,14 +165,14 @@ class Search:
         fitting = Fitting(side, other)
         if where == "after":  # a value before it would pair again if this one did
             later = (
-                side.after(nodes, other)[:LATER],
-                side.without_partner(other)[:LATER],
-                side.healed_before(nodes, other, EARLIER)[:FEW_EARLIER],
+                after(nodes, side, other)[:LATER],
+                without_partner(side, other)[:LATER],
+                healed_before(nodes, side, other, EARLIER)[:FEW_EARLIER],
             )
             nodes = [node for node in dict.fromkeys(chain(*later)) if node not in nodes]
         if where == "far":
-            nodes = side.without_partner(other)[:FAR]
-        before = side.preparations_of(nodes, other)[:PREPARED] if where in ("at", "data") else []
+            nodes = without_partner(side, other)[:FAR]
+        before = preparations_of(nodes, side, other)[:PREPARED] if where in ("at", "data") else []
         if where == "data":
             nodes = [*before, *(n for n in nodes if side.is_preparation(side.nodes[n]))]
         nodes = [*before, *nodes] if where == "at" else nodes

@@ -1,4 +1,4 @@
-"""One of two programs that are compared, and where it parts from the other one."""
+"""One of two programs that are compared, with the changes made to it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.formulas.op import Movement, Op
+from ....core.formulas.op import Movement
 from ....core.network.calls import Call
-from .edits import FAILED, Edit, changes_a_number, computed, values_of, wide
+from .edits import Edit, changes_a_number, computed, values_of
 from .effort import Effort
-from .insides import insides
-from .partners import Elements, Known, Partners
-from .prepared import tells
+from .partners import Known, Partners
+from .pool import Pool
 from .replay import replayed
 from .values import Program, are_near
 
@@ -101,67 +100,25 @@ class Side:
         return sum(self.partners.has(made.value[name]) for name in new)
 
     @cached_property
+    def pool(self) -> Pool:
+        """The values that those of another program may pair with."""
+        before = self._made_from.pool if self._made_from else None
+        ops = {node: edit.op for node, edit in self.edits.items()}
+        return Pool(
+            self.program, self.value, ops, before, self.near, self.known, opened=self.opened
+        )
+
+    @property
     def partners(self) -> Partners:
         """The values of this program, to find those of the other among them."""
-        return Partners(self._all, self.near, self.known)
-
-    @cached_property
-    def _all(self) -> Mapping[str, NDArray | Elements]:
-        """Constants, parameters and inputs, values, and if it is opened what these are parts of."""
-        constants = {
-            f"constant of {call.place.node}": o.array
-            for call in self.program.calls
-            for o in call.inputs
-            if not o.name and o.array.dtype.kind == "f" and o.array.size > 1
-        }
-        inside = {n: a for each in self._insides.values() for n, a in each.items()}
-        joins = {f"{names[0]} to {names[-1]}": a for names, a in self._joins.items()}
-        return {**constants, **self.program.leaves, **self.value, **inside, **joins}
-
-    @cached_property
-    def _joins(self) -> dict[tuple[str, ...], Elements]:
-        """The values that one line gave as one, as a program without the loop computes them."""
-        before, value = self._made_from, self.value
-        found: dict[tuple[str, ...], Elements] = {}
-        for names in self.program.groups if self.opened else ():
-            if before is not None and all(value[n] is before.value[n] for n in names):
-                found[names] = before._joins[names]
-            elif all(name in value for name in names):
-                found[names] = Elements(*(self.known.of(value[name]) for name in names))
-        return found
-
-    @cached_property
-    def _insides(self) -> dict[str, dict[str, NDArray]]:
-        """node -> words -> the values inside of its op."""
-        before = self._made_from
-        found: dict[str, dict[str, NDArray]] = {}
-        for node, call in self.nodes.items() if self.opened else ():
-            names = [name for name in (*call.names, *(o.name for o in call.inputs)) if name]
-            if before is not None and all(
-                self.value.get(name) is before.value.get(name) for name in names
-            ):
-                found[node] = before._insides[node]
-            elif call.names[0] in self.value:
-                op = self.edits[node].op if node in self.edits else call.op
-                found[node] = self._inside(op, call)
-            else:
-                found[node] = {}
-        return found
-
-    def _inside(self, op: Op, call: Call) -> dict[str, NDArray]:
-        y, z = values_of(call, self.value), self.value[call.names[0]]
-        try:
-            each = {f"{said} of {call.place.node}": a for said, a in insides(op, y, z)}
-        except FAILED:
-            return {}
-        return {name: a for name, a in each.items() if a.dtype.kind == "f" and a.size > 1}
+        return self.pool.partners
 
     def lost(self, other: Side) -> dict[str, Call]:
         """The values without a partner in the other program, with the calls that gave them."""
         if other not in self._lost:
             makers = {n: call for call in self.program.calls for n in self.program.gives(call)}
             found = {name: self._partner(name, other) for name in makers}
-            for names, joined in self._joins.items():
+            for names, joined in self.pool.joins.items():
                 left = [name for name in names if found.get(name, "") is None]
                 if left and (partner := other.partners.first(joined)):
                     found.update(dict.fromkeys(left, partner))
@@ -182,17 +139,10 @@ class Side:
         if earlier is not None and earlier in self._found:
             known = self._found[earlier][name]
             if known is None:
-                return other._changed.first(z)
-            if other._all.get(known) is earlier._all[known]:
+                return other.pool.changed.first(z)
+            if other.pool.all.get(known) is earlier.pool.all[known]:
                 return known
         return other.partners.first(z)
-
-    @cached_property
-    def _changed(self) -> Partners:
-        """The values that the last change has changed."""
-        before = self._made_from._all if self._made_from else {}
-        changed = {n: a for n, a in self._all.items() if a is not before.get(n)}
-        return Partners(changed, self.near, self.known)
 
     def loss_pairs(
         self, call: Call, edit: Edit, other: Side, nodes: Sequence[str] | None = None
@@ -227,52 +177,6 @@ class Side:
         )
         return abs(here - there) <= self.near * max(abs(here), abs(there))
 
-    def without_partner(self, other: Side) -> list[str]:
-        """The nodes that give a value without a partner, in the order in which they ran.
-
-        But those of which all that is made has one.
-        """
-        lost, healed = self.lost(other), self.healed(other)
-        calls = (c for n, c in lost.items() if n not in healed and not self.is_layout(c))
-        return list(dict.fromkeys(call.place.node for call in calls))
-
-    def after(self, nodes: Sequence[str], other: Side) -> list[str]:
-        """The nodes without a partner that take what these give, and what those give."""
-        near, lost = list(nodes), set(self.without_partner(other))
-        found: dict[str, None] = {}
-        while near:
-            given = [n for node in near for n in self.nodes[node].names]
-            near = [u for n in given for u in self.program.users.get(n, ())]
-            near = [u for u in dict.fromkeys(near) if u not in found and u in lost]
-            found.update(dict.fromkeys(near))
-        return list(found)
-
-    def healed_before(self, nodes: Sequence[str], other: Side, steps: int) -> list[str]:
-        """The nodes without a partner so few steps before others, of which all that is made pairs.
-
-        What is made of such a value may still be taken in another order.
-        """
-        lost, near, found = self.lost(other), list(nodes), dict[str, None]()
-        for _ in range(steps):
-            taken = [o.name for node in near for o in self.nodes[node].inputs]
-            made = [self.makers[n] for n in dict.fromkeys(taken) if n in self.makers]
-            near = [c.place.node for c in made]
-            each = (c for c in made if c.names[0] in lost and not self.is_layout(c))
-            found.update((c.place.node, None) for c in each)
-        return [node for node in found if node not in nodes]
-
-    def preparations_of(self, nodes: Sequence[str], other: Side) -> list[str]:
-        """The preparations without a partner that nodes take, and what these take, but nodes."""
-        lost, makers = self.lost(other), self.makers
-        found: dict[str, None] = {}
-        near = list(nodes)
-        while near:
-            taken = [o.data for node in near for o in self.nodes[node].inputs if o.data in lost]
-            near = [makers[name].place.node for name in taken if name in makers]
-            near = [n for n in dict.fromkeys(near) if n not in found and n not in nodes]
-            found.update(dict.fromkeys(near))
-        return list(found)
-
     def healed(self, other: Side) -> set[str]:
         """The values of which all that is made has a partner in the end, or that end nowhere."""
         if other not in self._healed:
@@ -286,37 +190,6 @@ class Side:
                         healed.add(name)
             self._healed[other] = healed
         return self._healed[other]
-
-    def parted(self, other: Side) -> list[Call]:
-        """The calls at which this program parts from the other one, the earliest first."""
-        lost, healed = self.lost(other), self.healed(other)
-        found: dict[str, Call] = {}
-        skipped = self._beyond_comparison(other)
-        for name, call in lost.items():
-            if name in skipped:
-                continue
-            before = [o.name for o in call.inputs if o.name in lost and o.name not in skipped]
-            explained = any(b not in healed and not self.is_layout(lost[b]) for b in before)
-            if not explained and name not in healed and not self.is_layout(call):
-                found.setdefault(call.place.node, call)
-        return list(found.values())
-
-    def _beyond_comparison(self, other: Side) -> set[str]:
-        """The values of preparations with which nothing in the other program can be compared.
-
-        That is so if that program has no preparation without a partner of as many numbers, or of
-        what is made of a constant that it does not have.
-        """
-        mine = {n: call for n, call in self.lost(other).items() if self.is_preparation(call)}
-        lost = {n for n, call in other.lost(self).items() if other.is_preparation(call)}
-        sizes = {other.value[name].size for name in lost}
-        alone = (
-            (name, o)
-            for name, call in mine.items()
-            for o in call.inputs
-            if not o.name and tells(o.array) and not other.partners.of(wide(o.array))
-        )
-        return {n for n in mine if self.value[n].size not in sizes} | {name for name, _ in alone}
 
     def first(self, edit: Edit, y: Sequence[NDArray]) -> NDArray | None:
         """The first result of a change; None where it has none for these numbers."""
