@@ -107,6 +107,38 @@ def test_vector_norms_admit_the_ball_of_the_dual_norm() -> None:
     assert VectorNorm().subdifferential((np.ones((2, 2)),), 1e-38) is None
 
 
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("order", [0.5, -1.0, -2.5])
+def test_vector_norms_of_orders_below_1(order: float, size: float) -> None:
+    a = np.array([3.0, 4.0])
+    z = (a**order).sum() ** (1 / order)
+    y = size * np.array([[3.0, -4.0]])
+    assert VectorNorm(order=order).forward(y) == pytest.approx([z * size])
+    slopes = (a / z) ** (order - 1) * [1, -1]
+    assert gradient(VectorNorm(order=order), y) == pytest.approx(np.array([slopes]))
+
+
+def test_a_zero_in_a_norm_of_an_order_below_1() -> None:
+    y = np.array([[3.0, 0.0, -1.0]])
+    assert VectorNorm(order=-2).forward(y).tolist() == [0.0]
+    assert gradient(VectorNorm(order=-2), y).tolist() == [[0.0, 0.0, 0.0]]
+    ball = VectorNorm(order=-2).subdifferential((y,), 1e-38)
+    assert isinstance(ball, Ball)
+    assert (ball.order, ball.group.tolist(), ball.element.tolist()) == (1.0, [0], [1])
+    assert np.isnan(gradient(VectorNorm(order=0.5), y)).tolist() == [[False, True, False]]
+
+
+def test_variances_with_any_correction() -> None:
+    y = np.array([[1.0, 2.0, 6.0, -3.0]])  # the mean is 1.5, the squares sum to 41
+    assert Variance(1, correction=2).forward(y).tolist() == [20.5]
+    assert Variance(1, correction=-1).forward(y).tolist() == [8.2]
+    assert Variance(1, correction=1.5).forward(y) == pytest.approx([16.4])
+    assert gradient(Variance(1, correction=2), y).tolist() == [[-0.5, 0.5, 4.5, -4.5]]
+    assert gradient(Std(1, correction=2), y) == pytest.approx(
+        np.array([[-0.25, 0.25, 2.25, -2.25]]) / math.sqrt(20.5)
+    )
+
+
 def test_min_is_the_largest_of_the_negatives() -> None:
     y = np.array([[1.0, 3.0, 1.0, 4.0, 4.0]])
     for ties in ("first", "last", "even"):
@@ -121,11 +153,13 @@ def test_min_is_the_largest_of_the_negatives() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: VectorNorm(order=0.5), "give a number >= 1"),
+        (lambda: VectorNorm(order=0), "count the elements"),
+        (lambda: VectorNorm(order=-math.inf), "Max as nodes"),
         (lambda: VectorNorm(order=math.inf), "Max as nodes"),
         (lambda: VectorNorm(order="2"), "a finite number"),
         (lambda: VectorNorm((0, 1)), "a whole number"),  # type: ignore[arg-type]
-        (lambda: Variance(correction=2), "give 0 or 1"),
+        (lambda: Variance(correction="2"), "a finite number"),  # type: ignore[arg-type]
+        (lambda: Variance(correction=2.5).output_shape((2,)), "divides 2 squares by -0.5"),
         (lambda: Std(()), "one axis or more"),
         (lambda: Std(1).output_shape((3, 1)), "divides 1 squares by 0"),
         (lambda: Prod(2).output_shape((3, 1)), r"does not fit a value of shape \(3, 1\)"),

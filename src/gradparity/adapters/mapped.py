@@ -11,13 +11,17 @@ import numpy as np
 
 from ..core.arithmetic.arrays import NDArray
 from ..core.formulas.activations import Identity
+from ..core.formulas.movements import Sum
 from ..core.formulas.op import Op
 from ..core.network.composed import Composed
 from ..core.network.nodes import Node
 from ..core.programs.duplicates import PutOne, winners
+from ..core.programs.extremes import ExtremeSize
 from ..core.programs.parts import PutAt
+from ..core.vocabulary.pointwise import Square, Step
+from ..core.vocabulary.reductions import VectorNorm
 
-__all__ = ["Mapped", "UnmappedError", "chain", "put"]
+__all__ = ["Mapped", "UnmappedError", "chain", "norm_of", "put"]
 
 
 class UnmappedError(Exception):
@@ -49,6 +53,19 @@ def chain(title: str, *ops: Op) -> Op:
         return ops[0]
     nodes = [Node(f"a{i}", op, f"a{i - 1}" if i else "x") for i, op in enumerate(ops)]
     return Composed(title, *nodes, inputs=("x",))
+
+
+def norm_of(order: float) -> Op:
+    """The norm of any order over the last axis; that of order 0 counts the elements that are not 0.
+
+    >>> norm_of(0.0).forward(np.array([3.0, 0.0, -1.0])), norm_of(math.inf)
+    (array(2.), ExtremeSize(least=False))
+    """
+    if order == 0.0:
+        return chain("count", Step("sign"), Square(), Sum(-1))
+    if math.isinf(order):
+        return ExtremeSize(least=order < 0)
+    return VectorNorm(order=order)
 
 
 def put(

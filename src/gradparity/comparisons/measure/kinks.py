@@ -17,7 +17,7 @@ import numpy as np
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.op import Ball, Slopes
+from ...core.formulas.op import Ball, Slopes, Ties
 from ..findings.finding import KinkSummary
 from .at_node import Kinked, Reference
 from .flows import feasible
@@ -119,6 +119,7 @@ class _Slots:
         self.dz = valid.dz.value.ravel()[choice.group[order]]
         self.place = np.arange(len(self.group)) - np.searchsorted(self.group, self.group)
         self.asked = np.array([g is not None for g in valid.got])[self.input]
+        self.sign: NDArray | None = None
         self.rest, self.slack = np.zeros(len(self.dz)), np.zeros(len(self.dz))
         for i, (got, fixed) in enumerate(zip(valid.got, valid.fixed, strict=True)):
             here = self.input == i
@@ -130,6 +131,18 @@ class _Slots:
             n = np.bincount(at)[at]
             self.rest[here] = np.asarray(got, np.float64).ravel()[at] - value
             self.slack[here] = error + (n + 2) * u * (total + np.abs(value)) + rounding.tiny
+        self.at_zero = np.zeros(len(self.dz), bool)
+        if isinstance(choice, Ties) and choice.sign is not None:
+            self.sign = choice.sign[order]
+            self.at_zero = self._over_groups(self.sign == 0) > 0
+        self.rest = self.upright(self.rest)
+
+    def upright(self, rest: NDArray) -> NDArray:
+        """Gradients as weights times dz: without the signs of the inputs, where those count."""
+        if self.sign is None:
+            return rest
+        found: NDArray = np.where(self.at_zero, np.sign(self.dz) * np.abs(rest), self.sign * rest)
+        return found
 
     def judged(self) -> tuple[NDArray, NDArray, NDArray]:
         """For every slot how far off it is, how far it may be, and whether that is undecided."""
@@ -147,7 +160,8 @@ class _Slots:
         low, high = np.minimum(self.dz, 0.0), np.maximum(self.dz, 0.0)
         away = np.maximum(np.maximum(low - self.rest, self.rest - high), 0.0)
         total = self._over_groups(self.rest)
-        free = self._over_groups(~self.asked) > 0  # nobody asked for one of the gradients
+        # At zero, or where nobody asked for one of the gradients, the sum is at most dz.
+        free = self.at_zero | (self._over_groups(~self.asked) > 0)
         excess = np.where(
             free, np.maximum(np.maximum(low - total, total - high), 0.0), np.abs(total - self.dz)
         )
@@ -266,6 +280,7 @@ def _summary_of_slots(e: Reference, rounding: Rounding) -> Kinks:
     ours = slots.rest.copy()
     mine = slots.input == i
     ours[mine] = e.want.value.ravel()[at[mine]] - fixed.value.ravel()[at[mine]]
+    ours[mine] = slots.upright(ours)[mine]
     first = np.searchsorted(slots.group, np.arange(len(slots.sizes)))
     size = np.abs(slots.dz[first])
     told = (size >= rounding.tiny) & (size <= rounding.largest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -124,6 +124,10 @@ class Slots:
             np.tile(chosen, n), np.concatenate(elements), np.repeat(range(n), len(chosen)), **more
         )
 
+    def through(self, group: NDArray, element: NDArray, kept: NDArray) -> Self:
+        """The routes that are kept, with other groups and elements: those behind movements."""
+        return replace(self, group=group[kept], element=element[kept], input=self.input[kept])
+
     def groups(self, size: int) -> NDArray:
         """True at the elements of an output of this size that are groups, flat."""
         at = np.zeros(size, bool)
@@ -131,12 +135,24 @@ class Slots:
         return at
 
 
+@dataclass(frozen=True)
 class Ties(Slots):
     """Inputs that share the maximum of a group: only groups in which several inputs tie.
 
     Valid are weights that are >= 0 and sum to one in each group.  Groups may share elements, as
     overlapping windows do.
+
+    Parameters
+    ----------
+    sign : factors of the weights, 1 or -1, where the maximum is that of sizes; None for all 1.  In
+        a group with 0 the sizes are all zero: the weights sum to at most one, with any signs.
     """
+
+    sign: NDArray | None = None
+
+    def through(self, group: NDArray, element: NDArray, kept: NDArray) -> Self:
+        found = super().through(group, element, kept)
+        return found if self.sign is None else replace(found, sign=self.sign[kept])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,7 +133,7 @@ class Composed(Op):
         kept = group >= 0
         if not kept.any():
             return None
-        return replace(found, group=group[kept], element=element[kept], input=found.input[kept])
+        return found.through(group, element, kept)
 
     def without_value(self, *y: NDArray) -> str:
         body = self.network.body

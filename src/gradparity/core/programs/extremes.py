@@ -1,8 +1,8 @@
-"""The largest or smallest of an element and of all numbers that are brought to it."""
+"""Largest and smallest elements: of numbers that are brought together, and of sizes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from ..arithmetic.arrays import Array, NDArray
 from ..formulas.op import Op, Shape, Ties
 from ..vocabulary.segments import SegmentMax
 
-__all__ = ["ExtremeAt"]
+__all__ = ["ExtremeAt", "ExtremeSize"]
 
 
 @dataclass(frozen=True)
@@ -71,3 +71,56 @@ class ExtremeAt(Op):
             return None
         other = found.element >= n
         return Ties.of(found.group, found.element - n * other, 1 + other)
+
+
+@dataclass(frozen=True)
+class ExtremeSize(Op):
+    """z = max_j |y_j| over the last axis, which is left out;  dz times sign(y_j) to the largest.
+
+    At a tie any weights >= 0 that sum to one over the tied elements are valid; where z is 0, any
+    numbers over the elements that are 0 whose sizes sum to at most one.  This op takes equal
+    weights, and 0 where z is 0.
+
+    Parameters
+    ----------
+    least : take the smallest size in place of the largest.
+
+    >>> op, y = ExtremeSize(), np.array([3.0, -3.0, 1.0])
+    >>> float(op.forward(y)), op.vjp(np.array(1.0), (y,), op.forward(y))[0].tolist()
+    (3.0, [0.5, -0.5, 0.0])
+    """
+
+    least: bool = False
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if not shapes[0] or not shapes[0][-1]:
+            raise ValueError(f"{self!r} takes the sizes of one element or more, not {shapes[0]}")
+        return shapes[0][:-1]
+
+    def _kept(self, y: Array) -> Array:
+        """The extreme size, whose axis is kept."""
+        return (
+            -(-abs(y)).max(axis=-1, keepdims=True)
+            if self.least
+            else abs(y).max(axis=-1, keepdims=True)
+        )
+
+    def forward(self, *y: Array) -> Array:
+        return np.squeeze(self._kept(y[0]), axis=-1)
+
+    def _wins(self, y: Array) -> NDArray:
+        wins: NDArray = abs(y) == self._kept(y)
+        return wins
+
+    def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
+        wins = self._wins(y[0])
+        share = np.expand_dims(dz, -1) / wins.sum(axis=-1, keepdims=True).astype(dz.dtype)
+        return (np.where(wins & (y[0] > 0), share, np.where(wins & (y[0] < 0), -share, 0)),)
+
+    def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ties | None:
+        a = np.where(np.abs(y[0]) < tiny, 0.0, y[0])
+        wins = self._wins(a)
+        tied = wins & ((wins.sum(axis=-1, keepdims=True) > 1) | (a == 0))
+        at = np.flatnonzero(tied)
+        found = Ties.of(at // a.shape[-1], at)
+        return found and replace(found, sign=np.sign(a).ravel()[at])

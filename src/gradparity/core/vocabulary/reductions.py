@@ -130,34 +130,36 @@ class Variance(OverAxes):
     Parameters
     ----------
     axis : one axis, several, or None for all of them.
-    correction : 1 for the sample variance, 0 for the mean of the squares (ddof in NumPy).
+    correction : 1 for the sample variance, 0 for the mean of the squares (ddof in NumPy), or any
+        other number.
 
     >>> Variance().forward(np.array([[1.0, 3.0]]))
     array(2.)
     """
 
-    correction: int = 1
+    correction: float = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole(self, "correction")
-        if self.correction not in (0, 1):
-            raise refused(self, "correction", self.correction, "0 or 1")
+        finite(self, "correction")
+        if self.correction == int(self.correction):
+            object.__setattr__(self, "correction", int(self.correction))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         out = super().output_shape(*shapes)
         if self.terms(shapes[0]) <= self.correction:
             n = self.terms(shapes[0])
-            raise ValueError(f"{self!r} divides {n} squares by {n - self.correction}: give more")
+            raise ValueError(f"{self!r} divides {n} squares by {n - self.correction:g}: give more")
         return out
 
-    def _moments(self, y: Array) -> tuple[Array, Array, int]:
+    def _moments(self, y: Array) -> tuple[Array, Array, float]:
         """y - mean, the variance with its axes kept, and n - correction."""
         c, _, var = variance(y, self.axis)
         n = self.terms(y.shape)
         if n <= self.correction:  # the frameworks divide by zero
             return c, var * math.nan, 0
-        return c, var * n / (n - 1) if self.correction else var, n - self.correction
+        rest = n - self.correction
+        return c, var * n / rest if self.correction else var, rest
 
     def _without_axes(self, kept: Array, y: Array) -> Array:
         return np.reshape(kept, super().output_shape(y.shape))
@@ -197,12 +199,14 @@ class VectorNorm(_OverAxis):
     """z = (sum_j |y_j|^p)^{1/p} along an axis;  dy_j = dz sign(y_j) (|y_j| / z)^{p-1}.
 
     For p = 1 any slope in [-1, 1] is valid where an element is 0.  For p > 1 any vector of the unit
-    ball of the dual norm, 1/p + 1/q = 1, is valid where all are 0.  This op takes 0.
+    ball of the dual norm, 1/p + 1/q = 1, is valid where all are 0.  For p < 0 a single 0 makes z 0:
+    any numbers over the elements that are 0 whose sizes sum to at most one are valid, and 0 for the
+    others.  This op takes 0.  For 0 < p < 1 there is no gradient where an element is 0.
 
     Parameters
     ----------
     axis : of the sum, the last by default; it is left out.
-    order : p >= 1, finite; for the largest of |y| write the absolute value and `Max` as nodes.
+    order : p, finite and not 0; for the largest of |y| write the absolute value and `Max` as nodes.
 
     >>> VectorNorm(order=1).forward(np.array([3.0, -4.0])).tolist()
     7.0
@@ -212,12 +216,12 @@ class VectorNorm(_OverAxis):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order == math.inf:
+        if self.order in (math.inf, -math.inf):
             give = "a finite order; for the largest |y| write the absolute value and Max as nodes"
             raise refused(self, "order", self.order, give)
         finite(self, "order")
-        if self.order < 1:
-            raise refused(self, "order", self.order, "a number >= 1")
+        if self.order == 0:
+            raise refused(self, "order", self.order, "another number; for p = 0 count the elements")
 
     def _power(self, a: Array, p: float) -> Array:
         """a^p for a > 0 where it is not 0, and 0 elsewhere."""
@@ -238,7 +242,7 @@ class VectorNorm(_OverAxis):
         size, p = abs(y), self.order
         if p == 1.0:
             return size.sum(axis=self.axis, keepdims=True)
-        m = largest(size, self.axis, 0.0)
+        m = largest(size, self.axis, 0.0) if p > 0 else -largest(-size, self.axis)
         scaled = size / np.where(m == 0, 1, m)
         best = m * self._root(self._power(scaled, p).sum(axis=self.axis, keepdims=True))
 
@@ -261,15 +265,22 @@ class VectorNorm(_OverAxis):
             return self._power(size, p - 1) / self._power(norm, p - 1)
 
         share = usual(self._power(size / norm, p - 1), {"|y|^(p-1) / z^(p-1)": form})
+        if 0.0 < p < 1.0:
+            share = np.where(size == 0, math.nan, share)
+        if p < 0.0:
+            share = np.where(self.kept(x) == 0, 0, share)
         return (dz * np.where(x > 0, share, -share),)
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Ball | None:
+        p = self.order
+        if 0.0 < p < 1.0:
+            return None
         zero: Any = np.abs(y[0]) < tiny
-        if self.order > 1.0:
+        if p > 1.0:
             zero = np.broadcast_to(zero.all(axis=self.axis, keepdims=True), zero.shape)
         shape = self.output_shape(y[0].shape)
         out = np.arange(math.prod(shape)).reshape(shape)
         group = np.broadcast_to(np.expand_dims(out, self.axis), zero.shape)
         at = np.flatnonzero(zero)
-        dual = math.inf if self.order == 1.0 else self.order / (self.order - 1.0)
+        dual = math.inf if p == 1.0 else 1.0 if p < 0.0 else p / (p - 1.0)
         return Ball.of(group.ravel()[at], at, order=dual)

@@ -12,6 +12,7 @@ from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.programs.parts import Index, PlusProduct
+from ....mapped import norm_of
 from .table import Arguments, Mapped, UnmappedError, rule
 
 __all__: list[str] = []
@@ -167,10 +168,8 @@ def _(a: Arguments) -> Mapped:
 
 def _distances(p: float, before: list[Node], title: str, inputs: dict[str, Any]) -> Mapped:
     """The p-norm of differences."""
-    if not 1.0 <= p < math.inf:
-        raise UnmappedError(f"distances of order {p}")
     nodes = [*before, Node("r", ops.Subtract(), "a", "b"),
-             Node("z", ops.VectorNorm(order=p), "r")]  # fmt: skip
+             Node("z", norm_of(p), "r")]  # fmt: skip
     fixed = [name for name, given in inputs.items() if not isinstance(given, str)]
     return Mapped(Composed(title, *nodes, inputs=tuple(inputs), fixed=fixed), (*inputs.values(),))
 

@@ -12,7 +12,8 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
+from ....mapped import norm_of
+from .table import Arguments, Mapped, chain, constant, rule
 from .tensors import numbers
 
 __all__: list[str] = []
@@ -42,12 +43,9 @@ rule("sum")(lambda a: _over(a, ops.Sum, "sum"))
 rule("mean")(lambda a: _over(a, ops.Mean, "mean"))
 
 
-def _correction(a: Arguments) -> int:
+def _correction(a: Arguments) -> float:
     given = a.given.get("correction", a.given.get("unbiased", True))
-    value = 1 if given is None else int(given)
-    if value not in (0, 1):
-        raise UnmappedError(f"correction={given}")
-    return value
+    return 1.0 if given is None else float(given)
 
 
 rule("var")(lambda a: _over(a, lambda axes: ops.Variance(axes, _correction(a)), "var"))
@@ -86,13 +84,7 @@ def _(a: Arguments) -> Mapped:
 
 
 def _norm(a: Arguments, order: float) -> Mapped:
-    if math.isinf(order):
-        before = [ops.Abs(), *_along(a, _axes(a))]
-        largest = ops.Max() if order > 0 else ops.Min()
-        return Mapped(chain("vector norm", *before, largest, ops.Reshape(a.shape, keep=0)))
-    if order < 1.0:
-        raise UnmappedError(f"a norm of order {order}")
-    return _last(a, ops.VectorNorm(order=order), "vector norm")
+    return _last(a, norm_of(order), "vector norm")
 
 
 def _along_axis(op: Callable[[int], Op], of_scalar: Op = IDENTITY) -> Callable[[Arguments], Mapped]:
