@@ -248,6 +248,8 @@ add("linalg_vector_norm", lambda x: torch.linalg.vector_norm(x, 3, -1), n(2, 3))
 add("linalg_vector_norm", lambda x: torch.linalg.vector_norm(x, float("inf"), (0, 1)), n(2, 3, 2))
 add("linalg_vector_norm", lambda x: torch.linalg.vector_norm(x, -float("inf"), 0), n(2, 3))
 add("linalg_vector_norm clamp_min", lambda x: F.normalize(x, dim=-1), n(2, 3))
+add("logcumsumexp", lambda x: x.logcumsumexp(1), n(2, 3))
+add("logcumsumexp", lambda x: x.logcumsumexp(0), n())
 for _name, _f in {"_softmax": F.softmax, "_log_softmax": F.log_softmax, "cumsum": torch.cumsum,
                   "cumprod": torch.cumprod}.items():  # fmt: skip
     add(_name, lambda x, f=_f: f(x, dim=-1), n(2, 3))  # type: ignore[misc]
@@ -543,6 +545,9 @@ for _n, _mode in ((1, "linear"), (2, "bilinear"), (3, "trilinear")):
 add("upsample_bicubic2d", lambda x: F.interpolate(x, (5, 3), mode="bicubic"), n(1, 2, 3, 4))
 add("upsample_bicubic2d", lambda x: F.interpolate(x, scale_factor=(2, 1.5), mode="bicubic",
     align_corners=True), n(1, 2, 3, 4))  # fmt: skip
+for _mode in ("bilinear", "bicubic"):
+    add(f"_upsample_{_mode}2d_aa", lambda x, m=_mode: F.interpolate(  # type: ignore[misc]
+        x, (5, 3), mode=m, antialias=True), n(1, 2, 3, 4), low=False)  # fmt: skip
 add("upsample_bilinear2d", lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear"),
     n(1, 2, 4, 6))  # fmt: skip
 

@@ -38,7 +38,6 @@ RIGHT: dict[str, Any] = {
         torch.zeros(4, dtype=a.dtype), positive(a)
     ).log_prob(torch.ones(4, dtype=a.dtype)),
     "grid": lambda a: F.grid_sample(a[None, None], G.to(a.dtype), align_corners=False).exp().sum(),
-    "logcumsumexp": lambda a: a.logcumsumexp(0).square().sum(),
     "solved": lambda a: torch.cholesky_solve(
         a[:, :2], torch.linalg.cholesky(positive(a))
     ).exp().sum(),

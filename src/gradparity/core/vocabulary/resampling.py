@@ -75,14 +75,28 @@ class Resize(Op):
     def _axes(self, y: Array) -> list[tuple[int, NDArray, Array | None]]:
         """Per axis: the axis, the elements (m, taps) that are taken, and their weights."""
         first = y.ndim - len(self.size)
-        return [(a, *self._taken(y, y.shape[a], m)) for a, m in enumerate(self.size, first)]
+        axes = range(len(self.size))
+        return [(first + k, *self._taken(y, y.shape[first + k], k)) for k in axes]
 
-    def _taken(self, y: Array, n: int, m: int) -> tuple[NDArray, Array | None]:
+    def _taken(self, y: Array, n: int, axis: int) -> tuple[NDArray, Array | None]:
+        if self.mode not in TAPS:
+            return np.expand_dims(self.nearest(n, axis), 1), None
+        below, x = self.positions(y, n, axis)
+        j = np.add.outer(below, np.arange(*TAPS[self.mode]))
+        distance = abs(x - like(j.astype(np.float64), y))
+        w = np.maximum(1 - distance, 0) if self.mode == "linear" else keys(distance, CUBIC)
+        return np.clip(j, 0, n - 1), w
+
+    def nearest(self, n: int, axis: int) -> NDArray:
+        """The element among n that each element along an axis of the result takes."""
+        m = self.size[axis]
         i = np.arange(m)
-        if self.mode == "nearest":
-            return np.expand_dims(i * n // m, 1), None
-        if self.mode == "nearest-exact":
-            return np.expand_dims((2 * i + 1) * n // (2 * m), 1), None
+        return i * n // m if self.mode == "nearest" else (2 * i + 1) * n // (2 * m)
+
+    def positions(self, y: Array, n: int, axis: int) -> tuple[NDArray, Array]:
+        """The positions x among n, of shape (m, 1), and the elements below."""
+        m = self.size[axis]
+        i = np.arange(m)
         # The element below x is found in whole numbers, x itself as implementations find it.
         if self.align_corners:
             at, top, bottom, shift = i + 0.0, n - 1, max(m - 1, 1), 0.0
@@ -91,11 +105,7 @@ class Resize(Op):
             at, top, bottom, shift = i + 0.5, n, m, 0.5
             below = ((2 * i + 1) * n - m) // (2 * m)
         x = like(np.expand_dims(at, 1), y) * top / bottom
-        x = x - shift if shift else x
-        j = np.add.outer(below, np.arange(*TAPS[self.mode]))
-        distance = abs(x - like(j.astype(np.float64), y))
-        w = np.maximum(1 - distance, 0) if self.mode == "linear" else _keys(distance)
-        return np.clip(j, 0, n - 1), w
+        return below, x - shift if shift else x
 
     def forward(self, *y: Array) -> Array:
         z = y[0]
@@ -125,11 +135,11 @@ def _scattered(a: NDArray, axes: Sequence[Any], shape: Shape) -> NDArray:
     return a
 
 
-def _keys(t: Array) -> Array:
-    """Keys's kernel at distances t >= 0, in factors that are 0 where it is."""
-    near = (1 - t) * (1 + t - (2 + CUBIC) * (t * t))
+def keys(t: Array, a: float) -> Array:
+    """Keys's kernel of slope a at distances t >= 0, in factors that are 0 where it is."""
+    near = (1 - t) * (1 + t - (2 + a) * (t * t))
     rest = np.maximum(2 - t, 0)
-    best = np.where(t < 1, near, CUBIC * ((t - 1) * (rest * rest)))
+    best = np.where(t < 1, near, a * ((t - 1) * (rest * rest)))
     return usual(best, {"powers of the distance": lambda: _by_powers(best, t)})
 
 

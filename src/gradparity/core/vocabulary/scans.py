@@ -17,7 +17,7 @@ __all__ = ["CumulativeMax", "CumulativeProduct", "CumulativeSum", "Sort"]
 
 
 @dataclass(frozen=True)
-class _Scan(Op):
+class Scan(Op):
     """An op along one axis, which is the last one in its formulas."""
 
     axis: int = -1
@@ -41,7 +41,7 @@ def _upper(n: int, dtype: Any) -> NDArray:
 
 
 @dataclass(frozen=True)
-class CumulativeSum(_Scan):
+class CumulativeSum(Scan):
     """z_k = sum over i <= k of y_i;  dy_i = sum over k >= i of dz_k.
 
     Parameters
@@ -62,7 +62,7 @@ class CumulativeSum(_Scan):
 
 
 @dataclass(frozen=True)
-class CumulativeProduct(_Scan):
+class CumulativeProduct(Scan):
     """z_k = product over i <= k of y_i;  dy_i = sum over k >= i of dz_k times the others' product.
 
     Written without a division, so that it is right with zeros too.
@@ -100,7 +100,7 @@ def _running(a: Array) -> list[Array]:
 
 
 @dataclass(frozen=True)
-class CumulativeMax(_Scan):
+class CumulativeMax(Scan):
     """z_k = max over i <= k of y_i;  dz_k goes to the largest.
 
     At a tie any weights >= 0 that sum to one are valid.
@@ -152,7 +152,7 @@ class CumulativeMax(_Scan):
 
 
 @dataclass(frozen=True)
-class Sort(_Scan):
+class Sort(Scan):
     """The elements of an axis in rising or falling order, or the first k;  dy = dz back in place.
 
     Equal elements may be exchanged: any weights >= 0 that sum to one for each place are valid.

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..... import ops
 from .....core.formulas.op import Op
+from .....core.programs.scans import CumulativeLogSumExp
 from ....mapped import Mapped, UnmappedError, chain
 from .table import Operands, rule
 
@@ -60,6 +61,7 @@ def _scan(op: Callable[[int], Op], *, negated: bool = False) -> Callable[[Operan
 
 rule("cumsum")(_scan(ops.CumulativeSum))
 rule("cumprod")(_scan(ops.CumulativeProduct))
+rule("cumlogsumexp")(_scan(CumulativeLogSumExp))
 rule("cummax")(_scan(ops.CumulativeMax))
 rule("cummin")(_scan(ops.CumulativeMax, negated=True))
 

@@ -12,6 +12,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.programs.scans import CumulativeLogSumExp
 from ....mapped import norm_of
 from .table import Arguments, Mapped, chain, constant, rule
 from .tensors import numbers
@@ -101,6 +102,7 @@ rule("_safe_softmax")(_along_axis(lambda axis: ops.Softmax(axis, safe=True), ops
 rule("_log_softmax")(_along_axis(ops.LogSoftmax, ops.Scale(0.0)))
 rule("cumsum")(_along_axis(ops.CumulativeSum))
 rule("cumprod")(_along_axis(ops.CumulativeProduct))
+rule("logcumsumexp")(_along_axis(CumulativeLogSumExp))
 rule("cummax")(_along_axis(ops.CumulativeMax))
 
 

@@ -12,6 +12,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.programs.resizing import ScaledResize, SmoothResize
 from .table import Arguments, Mapped, UnmappedError, chain, constant, rule
 
 __all__: list[str] = []
@@ -110,20 +111,24 @@ for _n in (2, 3):
     rule(f"adaptive_max_pool{_n}d")(_adaptive(_n, ops.AdaptiveMaxPool))
 
 
-def _resize(n: int, mode: str) -> Callable[[Arguments], Mapped]:
+def _resize(n: int, mode: str, *, smooth: bool = False) -> Callable[[Arguments], Mapped]:
     def of(a: Arguments) -> Mapped:
         x, out = a.self if "self" in a.given else a.input, a.shape
         scales = a.given.get("scale_factors") or [
             a.given.get(name) for name in ("scales_d", "scales_h", "scales_w", "scales")
         ]
-        for scale, size, new in zip(
-            [s for s in scales if s is not None], x.shape[-n:], out[-n:], strict=False
-        ):
-            if not math.isclose(scale * size, new) and not a.given.get("align_corners"):
-                raise UnmappedError(f"a scale of {scale} that does not give whole sizes")
-        name = "self" if "self" in a.given else "input"
+        scales = tuple(float(s) for s in scales if s is not None)
+        name, size = "self" if "self" in a.given else "input", tuple(out[-n:])
         corners = bool(a.given.get("align_corners") or False)
-        return Mapped(ops.Resize(tuple(out[-n:]), mode, corners), (name,))
+        if scales and len(scales) != n:
+            raise UnmappedError(f"scales {scales} for {n} axes")
+        if all(map(math.isclose, np.multiply(scales, x.shape[-n:]) if scales else (), size)):
+            scales = ()
+        if smooth:
+            return Mapped(SmoothResize(size, mode, scales, corners), (name,))
+        if scales and not corners:
+            return Mapped(ScaledResize(size, mode, scales=scales), (name,))
+        return Mapped(ops.Resize(size, mode, corners), (name,))
 
     return of
 
@@ -133,3 +138,5 @@ for _n, _names in {1: ("linear1d",), 2: ("bilinear2d",), 3: ("trilinear3d",)}.it
     rule(f"_upsample_nearest_exact{_n}d")(_resize(_n, "nearest-exact"))
     rule(*(f"upsample_{name}" for name in _names))(_resize(_n, "linear"))
 rule("upsample_bicubic2d")(_resize(2, "cubic"))
+rule("_upsample_bilinear2d_aa")(_resize(2, "linear", smooth=True))
+rule("_upsample_bicubic2d_aa")(_resize(2, "cubic", smooth=True))
