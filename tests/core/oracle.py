@@ -207,6 +207,9 @@ class Real:
     def erfcx(self):
         return Real.of(MP.exp(self.v**2) * MP.erfc(self.v))
 
+    def ndtri(self):
+        return Real.of(MP.sqrt(2) * MP.erfinv(2 * self.v - 1))
+
     def erfinv(self):
         return Real.of(MP.erfinv(self.v))
 

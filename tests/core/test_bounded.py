@@ -19,6 +19,7 @@ from gradparity.core.arithmetic.special import (
     i0e_less_i1e,
     i1e_ratio,
     lgamma,
+    ndtri,
     trigamma,
 )
 
@@ -209,6 +210,7 @@ UNARY = {
     "tanh": (np.tanh, lambda r: r.tanh(), -30, 30),
     "erf": (erf, lambda r: r.erf(), -8, 8),
     "erfcx": (erfcx, lambda r: r.erfcx(), -5, 1e30),
+    "ndtri": (ndtri, lambda r: r.ndtri(), 2**-60, 1 - 2**-20),
     "erfinv": (erfinv, lambda r: r.erfinv(), -1 + 2**-20, 1 - 2**-20),
     "i0e": (i0e, lambda r: r.i0e(), 0, 200),
     "i0e_less_i1e": (i0e_less_i1e, lambda r: r.i0e_less_i1e(), 0, 200),

@@ -248,6 +248,13 @@ add("linalg_vector_norm", lambda x: torch.linalg.vector_norm(x, 3, -1), n(2, 3))
 add("linalg_vector_norm", lambda x: torch.linalg.vector_norm(x, float("inf"), (0, 1)), n(2, 3, 2))
 add("linalg_vector_norm", lambda x: torch.linalg.vector_norm(x, -float("inf"), 0), n(2, 3))
 add("linalg_vector_norm clamp_min", lambda x: F.normalize(x, dim=-1), n(2, 3))
+for _name in ("i0", "special_i1", "special_erfcx"):
+    add(_name, getattr(torch.special, _name.removeprefix("special_")), n(2, 3), low=False)
+add("special_ndtri", torch.special.ndtri, prob(2, 3), low=False)
+add("special_zeta", lambda x: torch.special.zeta(3.0, x), pos(2, 3), low=False)
+for _order in range(4):
+    add("polygamma", lambda x, k=_order: torch.polygamma(k, x), pos(2, 3), low=False)  # type: ignore[misc]
+add("mvlgamma", lambda x: torch.special.multigammaln(x + 2, 3), pos(2, 3))
 add("logcumsumexp", lambda x: x.logcumsumexp(1), n(2, 3))
 add("logcumsumexp", lambda x: x.logcumsumexp(0), n())
 for _name, _f in {"_softmax": F.softmax, "_log_softmax": F.log_softmax, "cumsum": torch.cumsum,

@@ -144,8 +144,8 @@ METHODS = frozenset(
     "output_shape".split()
 )
 ARITHMETIC = frozenset(
-    "usual like erf erfc erfcx erfinv lgamma digamma trigamma i0e i0e_less_i1e i1e_ratio affine "
-    "absorb total scatter_add split of_shape moved moved_back unbroadcast".split()
+    "usual like erf erfc erfcx erfinv ndtri lgamma digamma trigamma i0e i0e_less_i1e i1e_ratio "
+    "affine absorb total scatter_add split of_shape moved moved_back unbroadcast".split()
 )
 
 

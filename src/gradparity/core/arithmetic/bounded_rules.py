@@ -397,6 +397,7 @@ Bounded.UFUNCS |= {
     special.i0e_less_i1e_ufunc: _bessel(special.i0e_less_i1e_ufunc),
     special.i1e_ratio_ufunc: _bessel(special.i1e_ratio_ufunc),
     special.erfinv_ufunc: _increasing(special.erfinv_ufunc, -1.0, 1.0),
+    special.ndtri_ufunc: _increasing(special.ndtri_ufunc, 0.0, 1.0),
     special.lgamma_ufunc: _lgamma,
     special.digamma_ufunc: _digamma,
     special.trigamma_ufunc: _falling(special.trigamma_ufunc, 0.0),

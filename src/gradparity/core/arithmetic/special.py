@@ -15,7 +15,17 @@ import numpy as np
 
 from .arrays import Array
 
-__all__ = ["digamma", "erfcx", "erfinv", "i0e", "i0e_less_i1e", "i1e_ratio", "lgamma", "trigamma"]
+__all__ = [
+    "digamma",
+    "erfcx",
+    "erfinv",
+    "i0e",
+    "i0e_less_i1e",
+    "i1e_ratio",
+    "lgamma",
+    "ndtri",
+    "trigamma",
+]
 
 
 def _ufunc(name: str, f: Callable[[float], float]) -> Any:
@@ -75,6 +85,18 @@ def _erfinv(x: float) -> float:
     return y - (math.erf(y) - x) * (0.5 * math.sqrt(math.pi) * math.exp(y * y))
 
 
+def _ndtri(p: float) -> float:
+    """The normal quantile (Wichura 1988, AS 241), with a step of Newton's where it is near 0."""
+    if not 0 < p < 1:
+        return -math.inf if p == 0 else math.inf if p == 1 else math.nan
+    y = NormalDist().inv_cdf(p)
+    if abs(p - 0.5) > 0.25:
+        return y
+    return y - (0.5 * math.erf(y / math.sqrt(2)) - (p - 0.5)) * math.sqrt(2 * math.pi) * math.exp(
+        y * y / 2
+    )
+
+
 #: From here on the continued fraction of erfcx, of so many levels, is right to 1e-18.
 FRACTION, LEVELS = 1.5, 100
 
@@ -128,6 +150,7 @@ digamma_ufunc = _ufunc("digamma", _digamma)
 trigamma_ufunc = _ufunc("trigamma", _trigamma)
 erfinv_ufunc = _ufunc("erfinv", _erfinv)
 erfcx_ufunc = _ufunc("erfcx", _erfcx)
+ndtri_ufunc = _ufunc("ndtri", _ndtri)
 
 
 def lgamma(x: Array) -> Array:
@@ -164,6 +187,15 @@ def erfinv(x: Array) -> Array:
     array([0.47693628,        inf], dtype=float32)
     """
     return _applied(erfinv_ufunc, x)
+
+
+def ndtri(x: Array) -> Array:
+    """The y with Phi(y) = x, for 0 <= x <= 1, Phi the distribution function of the normal.
+
+    >>> ndtri(np.array([0.5, 0.975], np.float32))
+    array([0.      , 1.959964], dtype=float32)
+    """
+    return _applied(ndtri_ufunc, x)
 
 
 def erfcx(x: Array) -> Array:

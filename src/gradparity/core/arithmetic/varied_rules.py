@@ -283,6 +283,9 @@ Varied.UFUNCS |= {
     special.erfinv_ufunc: _elementary(
         special.erfinv_ufunc, lambda x, y: np.sqrt(np.pi) / 2 * np.exp(np.square(y))
     ),
+    special.ndtri_ufunc: _elementary(
+        special.ndtri_ufunc, lambda x, y: np.sqrt(2 * np.pi) * np.exp(np.square(y) / 2)
+    ),
     special.lgamma_ufunc: _elementary(
         special.lgamma_ufunc,
         lambda x, y: np.asarray(special.digamma_ufunc(x), np.float64),

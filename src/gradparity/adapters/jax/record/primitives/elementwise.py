@@ -13,6 +13,7 @@ from .....core.network.nodes import Node
 from .....core.programs import functions
 from .....core.programs.kinked import Clamp
 from .....core.programs.parts import Cast, Coarse, Stopped
+from .....core.programs.special import Polygamma
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, is_coarse, rule
 
@@ -75,6 +76,17 @@ def _(a: Operands) -> Mapped:
     if int(a.params["rounding_method"]) != 1:
         raise UnmappedError("rounding away from zero")
     return Mapped(ops.Step("nearest"))
+
+
+@rule("polygamma")
+def _(a: Operands) -> Mapped:
+    orders, x = np.unique(np.asarray(a.ins[0])), np.asarray(a.ins[1])
+    if orders.size != 1 or orders[0] != int(orders[0]) or orders[0] < 0:
+        raise UnmappedError(f"polygamma of the orders {orders.tolist()}")
+    n = int(orders[0])
+    if n and not (x > 0).all():
+        raise UnmappedError("polygamma of numbers that are not positive")
+    return Mapped(Polygamma(n) if n else ops.Digamma(), (1,))
 
 
 @rule("neg")

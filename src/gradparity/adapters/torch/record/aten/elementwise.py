@@ -28,6 +28,7 @@ from .....core.programs.functions import (
 )
 from .....core.programs.kinked import Clamp, SlopesBelow
 from .....core.programs.parts import Cast
+from .....core.programs.special import I0, I1, Erfcx, Ndtri, Polygamma, Zeta
 from .table import RULES, Arguments, Mapped, UnmappedError, chain, constant, rule
 from .tensors import numbers
 
@@ -47,6 +48,7 @@ for _name, _op in {
     "log_sigmoid_forward": ops.LogSigmoid, "erf": ops.Erf, "erfc": ops.Erfc,
     "erfinv": ops.Erfinv, "lgamma": ops.Lgamma, "digamma": ops.Digamma,
     "special_i0e": ops.I0e, "special_i1e": ops.I1e,
+    "special_i1": I1, "i0": I0, "special_erfcx": Erfcx, "special_ndtri": Ndtri,
     "special_log_ndtr": ops.LogNdtr, "tan": Tan, "sinh": Sinh, "cosh": Cosh, "asin": Arcsin,
     "acos": Arccos, "asinh": Arcsinh, "acosh": Arccosh, "atanh": Arctanh, "exp2": Exp2,
 }.items():  # fmt: skip
@@ -67,6 +69,35 @@ _unary("hardshrink", lambda a: ops.Hardshrink(float(a.lambd)))
 _unary("softshrink", lambda a: ops.Softshrink(float(a.lambd)))
 _unary("threshold", lambda a: ops.Threshold(float(a.threshold), float(a.value)))
 _unary("celu", lambda a: ops.CELU(float(a.alpha)))
+
+
+@rule("polygamma")
+def _(a: Arguments) -> Mapped:
+    if a.n and not bool((a.self > 0).all()):
+        raise UnmappedError("polygamma of numbers that are not positive")
+    return Mapped(Polygamma(int(a.n)) if a.n else ops.Digamma())
+
+
+@rule("special_zeta")
+def _(a: Arguments) -> Mapped:
+    s = np.unique(a.self if _is_number(a.self) else numbers(a.self))
+    if s.size != 1 or not s[0] > 1 or _is_number(a.other) or not bool((a.other > 0).all()):
+        raise UnmappedError("zeta of other numbers than one s > 1 and q > 0")
+    if not _is_number(a.self) and a.self.ndim and a.self.shape != a.other.shape:
+        raise UnmappedError("zeta of numbers that broadcast")
+    return Mapped(Zeta(float(s[0])), ("other",))
+
+
+@rule("mvlgamma")
+def _(a: Arguments) -> Mapped:
+    """log pi p (p - 1) / 4 + sum over j < p of lgamma(x - j / 2)."""
+    nodes = []
+    for j in range(a.p):
+        nodes += [Node(f"x{j}", ops.Scale(1.0, -j / 2), "x"), Node(f"g{j}", ops.Lgamma(), f"x{j}")]
+        nodes += [Node(f"s{j}", ops.Add(), f"s{j - 1}" if j > 1 else "g0", f"g{j}")] if j else []
+    shift = ops.Scale(1.0, math.log(math.pi) * a.p * (a.p - 1) / 4)
+    nodes.append(Node("z", shift, nodes[-1].name))
+    return Mapped(Composed("multigammaln", *nodes, inputs=("x",)))
 
 
 @rule("logit")
@@ -106,8 +137,16 @@ def _(a: Arguments) -> Mapped:
 @rule("rrelu_with_noise")
 def _(a: Arguments) -> Mapped:
     if a.training:
-        raise UnmappedError("training=True: its slopes are drawn")
+        return _drawn_slopes(a)
     return Mapped(ops.LeakyReLU((float(a.lower) + float(a.upper)) / 2))
+
+
+def _drawn_slopes(a: Arguments) -> Mapped:
+    """The slopes are what the op has written: 1 above 0, and between the bounds elsewhere."""
+    slopes, x = numbers(a.written_after.get("noise", a.noise)), numbers(a.self)
+    low, high = (constant(float(n), a.self) for n in (a.lower, a.upper))
+    drawn = np.clip(slopes, low, high)
+    return Mapped(ops.Multiply(), ("self", np.where(x > 0, np.ones_like(drawn), drawn)))
 
 
 @rule("xlogy.Tensor")

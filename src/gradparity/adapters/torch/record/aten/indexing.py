@@ -10,6 +10,7 @@ import torch
 from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
+from .....core.programs.embeddings import MeanEmbedding
 from .....core.programs.parts import Index, PutAt
 from ....mapped import put
 from .table import Arguments, Mapped, UnmappedError, constant, rule
@@ -21,10 +22,9 @@ __all__: list[str] = []
 @rule("embedding")
 def _(a: Arguments) -> Mapped:
     n, d = a.weight.shape
-    if a.given.get("scale_grad_by_freq"):
-        raise UnmappedError("scale_grad_by_freq")
     row = a.padding_idx if a.padding_idx >= 0 else None
-    return Mapped(ops.Embedding(n, d, row), ("indices", "weight"))
+    op = MeanEmbedding if a.given.get("scale_grad_by_freq") else ops.Embedding
+    return Mapped(op(n, d, row), ("indices", "weight"))
 
 
 def _ids(tensors: Any, shape: Any) -> list[Any]:
