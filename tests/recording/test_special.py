@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import gradparity as gp
+from gradparity.comparisons.recording.calls import findings_of_call
 from gradparity.core.programs.special import I0, I1, Erfcx, Ndtri, Polygamma, hurwitz
 
 torch = pytest.importorskip("torch")
@@ -33,6 +35,27 @@ OF_TORCH: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "multigammaln": (lambda x: S.multigammaln(x + 2, 3), POSITIVE),
     "rrelu": (lambda x: F.rrelu(x, training=True), REAL),
     "rrelu in place": (lambda x: F.rrelu(x * 1, training=True, inplace=True), REAL),
+    "bag": (
+        lambda w: F.embedding_bag(
+            torch.tensor([0, 2, 1, 2]),
+            w.reshape(3, 3),
+            torch.tensor([0, 1, 1]),
+            mode="mean",
+            padding_idx=1,
+        ),
+        REAL,
+    ),
+    "weighted bag": (
+        lambda w: F.embedding_bag(
+            torch.tensor([0, 2, 1]),
+            w.reshape(3, 3),
+            torch.tensor([0, 2]),
+            mode="sum",
+            padding_idx=2,
+            per_sample_weights=w[:3],
+        ),
+        REAL,
+    ),
     "embedding": (
         lambda w: F.embedding(torch.tensor([0, 2, 2, 2]), w.reshape(3, 3), scale_grad_by_freq=True),
         REAL,
@@ -48,7 +71,7 @@ def of_torch(f: Callable[[Any], Any], x: Any, dtype: str) -> gp.Recording:
         z = f(w)
         return (z * torch.linspace(0.5, 2, z.numel(), dtype=z.dtype).reshape(z.shape)).sum()
 
-    return gp.record(loss, w, strict=False)
+    return gp.record(loss, w, keep=True)
 
 
 @DTYPES
@@ -126,3 +149,17 @@ def test_a_wrong_slope_is_accused(name: str, dtype: str) -> None:
     step = of_torch(Planted.apply, x, dtype)
     wrong = {f.node for _, f in gp.check(step).findings() if f.parity is False}
     assert wrong == {"Planted_1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["rrelu", "embedding", "bag", "weighted bag", "multigammaln", "zeta"]
+)
+def test_another_gradient_is_accused(name: str) -> None:
+    step = of_torch(*OF_TORCH[name], "float64")
+    op = {"rrelu": "rrelu", "multigammaln": "mvlgamma", "zeta": "zeta"}.get(name, "embedding")
+    (call,) = (c for c in step.calls if op in c.place.function)
+    k = next(i for i, o in enumerate(call.inputs) if o.gradient is not None)
+    inputs = list(call.inputs)
+    inputs[k] = replace(inputs[k], gradient=1.01 * np.asarray(inputs[k].gradient))
+    found = findings_of_call(replace(call, inputs=inputs))
+    assert False in {f.parity for f in found if f.quantity.is_gradient}

@@ -140,20 +140,26 @@ def _(a: Arguments) -> Mapped:
 
 @rule("_embedding_bag")
 def _(a: Arguments) -> Mapped:
-    """Sums or means of the rows of each bag."""
+    """Sums or means of the rows of each bag, without those of the padding."""
     ids, starts = numbers(a.indices), numbers(a.offsets)
-    if a.mode > 1 or a.per_sample_weights is not None or a.scale_grad_by_freq or a.padding_idx >= 0:
-        raise UnmappedError("other bags than sums and means of all rows")
-    bag = np.searchsorted(starts, np.arange(ids.size), side="right") - 1
-    counts = np.maximum(np.bincount(bag, minlength=a.shape[0]), 1)[: a.shape[0], None]
-    nodes = [
-        Node("rows", Index((True,)), "i", "w"),
-        Node("sums", PutAt((True,), True), "b", "zero", "rows"),
-    ]
-    inputs, given = ["i", "w", "b", "zero"], [ids, "weight", bag, _zeros(a, a.weight)]
+    if a.mode > 1 or a.scale_grad_by_freq:
+        raise UnmappedError("largest elements of bags, or gradients that are scaled")
+    kept = np.flatnonzero(ids != a.padding_idx)
+    bag = (np.searchsorted(starts, np.arange(ids.size), side="right") - 1)[kept]
+    inputs: dict[str, Any] = {"i": ids[kept], "w": "weight", "b": bag, "zero": _zeros(a, a.weight)}
+    nodes = [Node("rows", Index((True,)), "i", "w")]
+    if a.per_sample_weights is not None:
+        inputs |= {"k": kept, "p": "per_sample_weights"}
+        nodes += [
+            Node("kept", Index((True,)), "k", "p"),
+            Node("column", ops.Reshape((kept.size, 1), keep=0), "kept"),
+            Node("weighted", ops.Multiply(), "rows", "column"),
+        ]
+    nodes.append(Node("sums", PutAt((True,), True), "b", "zero", nodes[-1].name))
     if a.mode == 1:
+        counts = np.maximum(np.bincount(bag, minlength=a.shape[0]), 1)[: a.shape[0], None]
         nodes.append(Node("means", ops.Divide(), "sums", "n"))
-        inputs.append("n")
-        given.append(counts.astype(constant(0.0, a.weight).dtype))
-    fixed = [name for name in inputs if name != "w"]
-    return Mapped(Composed("embedding_bag", *nodes, inputs=inputs, fixed=fixed), tuple(given))
+        inputs["n"] = counts.astype(constant(0.0, a.weight).dtype)
+    fixed = [name for name in inputs if name not in ("w", "p")]
+    op = Composed("embedding_bag", *nodes, inputs=tuple(inputs), fixed=fixed)
+    return Mapped(op, tuple(inputs.values()))
