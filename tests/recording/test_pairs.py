@@ -102,7 +102,15 @@ def test_the_fifth_set() -> None:
     assert not set(fifth.PAIRS) & {*first.PAIRS, *second.PAIRS, *third.PAIRS, *fourth.PAIRS}
 
 
-@pytest.mark.parametrize("which", ["third", "fourth", "fifth"])
+def test_the_sixth_set() -> None:
+    from benchmarks.pairs import fifth, first, fourth, second, sixth, third
+
+    assert len(sixth.PAIRS) == 25
+    for others in (first, second, third, fourth, fifth):
+        assert not set(sixth.PAIRS) & set(others.PAIRS)
+
+
+@pytest.mark.parametrize("which", ["third", "fourth", "fifth", "sixth"])
 def test_each_pair_has_three_faults_and_a_right_port(which: str) -> None:
     for name, make in importlib.import_module(f"benchmarks.pairs.{which}").PAIRS.items():
         pair = make()
@@ -131,7 +139,7 @@ def numbers(loss: Any, grads: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["third", "fourth", "fifth"])
+@pytest.mark.parametrize("which", ["third", "fourth", "fifth", "sixth"])
 def test_losses_of_a_set(which: str, monkeypatch: Any) -> None:
     """Right ports give the loss and gradients of the original in size, and faults change one."""
     import jax
