@@ -240,7 +240,8 @@ def vgg() -> Pair:
                 "pool|reduce_window|div|max", r"max|average|mean|avg|pool|\badd\b|sum"
             ),
             "std turned": Fault(
-                "div|sub|mul|data", r"revers|order|flip|exchang|swap|turned|permut|0\.229|0\.225"
+                "div|sub|mul|data",
+                r"revers|order|flip|mirror|exchang|swap|turned|permut|0\.229|0\.225",
             ),
         },
         harmless=("reshaped",),
@@ -339,10 +340,10 @@ def group_normed() -> Pair:
         def group_norm(x: Any, name: str, groups: int) -> Any:
             b, h, w, c = x.shape
             if fault == "interleaved":
-                y, axes = x.reshape(b, h, w, c // groups, groups), (1, 2, 3)
+                y, own = x.reshape(b, h, w, c // groups, groups), 3
             else:
-                y, axes = x.reshape(b, h, w, groups, c // groups), (1, 2, 4)
-            axes = axes[2:] if fault == "each pixel" else axes
+                y, own = x.reshape(b, h, w, groups, c // groups), 4
+            axes = (own,) if fault == "each pixel" else (1, 2, own)
             mean = y.mean(axes, keepdims=True)
             if fault == "one pass":
                 var = (y * y).mean(axes, keepdims=True) - mean * mean

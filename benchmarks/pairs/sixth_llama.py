@@ -115,7 +115,8 @@ def hf_llama() -> Pair:
                 jnp.tile(z, (1, 1, 2, 1)) if fault == "tiled" else jnp.repeat(z, 2, axis=2)
                 for z in (k, v)
             )
-            y = attend(*(z.transpose(0, 2, 1, 3) for z in (q, k, v)), 0.5, causal(5))
+            q, k, v = (z.transpose(0, 2, 1, 3) for z in (q, k, v))
+            y = attend(q, k, v, 0.5, causal(5))
         else:
             s = jnp.einsum("bigrd,bjgd->bgrij", q.reshape(2, 5, 2, 2, 4), k) * 0.5
             s = jax.nn.softmax(jnp.where(np.tri(5, dtype=bool), s, -1e30), -1)

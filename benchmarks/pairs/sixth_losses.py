@@ -115,8 +115,8 @@ def vq_vae() -> Pair:
         port,
         {
             "weights exchanged": Fault(
-                "mul|add|mean|mse|sum|div",
-                r"0\.25|\b4(\.0)?\b|exchang|swap|weight|scale|factor|constant",
+                "^(mul|mean|mse|sum|reduce_sum|div|sub|pow|integer_pow|square)",
+                r"0\.25|\b4(\.0)?\b|exchang|swap|weight|scale|factor",
             ),
             "not straight through": Fault(
                 "add|sub|gather|index|take|detach|stop|book|dec|linear|dot|mm",
@@ -180,7 +180,7 @@ def supervised_contrastive() -> Pair:
             ),
             "temperature": Fault(
                 "div|mul",
-                r"temperature|\b0\.1\b|\b10(\.0)?\b|\b100(\.0)?\b|scale|factor|recipro|invers",
+                r"temperature|\b0\.1\b|\b10(\.0)?\b|\b100(\.0)?\b|0\.01\b|scale|factor|recipro|invers",
             ),
         },
         harmless=("by exp",),
