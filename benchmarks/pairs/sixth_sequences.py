@@ -223,7 +223,7 @@ def lstm_autoencoder() -> Pair:
             ),
             "aim in order": Fault(
                 "sub|mse|rev|flip|data|select|unbind",
-                r"revers|order|flip|other|shift|turned|mirror",
+                r"revers|order|flip|shift|turned|mirror",
             ),
         },
         harmless=("one product",),
@@ -281,7 +281,7 @@ def weight_normed_tcn() -> Pair:
         port,
         {
             "both sides": Fault("conv|pad|slice", r"pad|shift|causal"),
-            "not dilated": Fault("conv", r"dilat"),
+            "not dilated": Fault("conv", r"dilation (is|of)|not dilated"),
             "one norm for all": Fault(
                 "norm|sqrt|sum|div|integer_pow|mul", r"axes|axis|norm|over|whole|all"
             ),
