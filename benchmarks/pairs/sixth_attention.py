@@ -278,7 +278,7 @@ def library_encoder() -> Pair:
             "silu": Fault(
                 "relu|silu|logistic|sigmoid|mul|max", r"relu|silu|logistic|sigmoid|swish"
             ),
-            "norm first": Fault(f"{NORM}|linear|in_proj", rf"{LEFT_OUT}|norm|before|after|order"),
+            "norm first": Fault(f"{NORM}|linear|in_proj", rf"{LEFT_OUT}|before|after|order"),
         },
         harmless=("sample by sample",),
     )

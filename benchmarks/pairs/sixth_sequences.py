@@ -283,7 +283,7 @@ def weight_normed_tcn() -> Pair:
             "both sides": Fault("conv|pad|slice", r"pad|shift|causal"),
             "not dilated": Fault("conv", r"dilation (is|of)|not dilated"),
             "one norm for all": Fault(
-                "norm|sqrt|sum|div|integer_pow|mul", r"axes|axis|norm|over|whole|all"
+                "norm|sqrt|sum|div|integer_pow|mul", r"axes|axis|\bover\b|whole"
             ),
         },
         harmless=("shifted sums",),
