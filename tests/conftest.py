@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,19 @@ os.environ |= {
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("ci")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test marked ``sample(n)``, n of its cases run by default; the others are `slow`."""
+    cases: dict[tuple[str, int], list[pytest.Item]] = {}
+    for item in items:
+        mark = item.get_closest_marker("sample")
+        if mark is not None and item.get_closest_marker("slow") is None:
+            cases.setdefault((item.nodeid.split("[")[0], *mark.args), []).append(item)
+    for (name, n), each in cases.items():
+        for item in Random(name).sample(each, max(0, len(each) - n)):
+            item.add_marker("slow")
 
 
 def pytest_collection_finish() -> None:

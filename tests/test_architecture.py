@@ -245,6 +245,7 @@ def run_python(code: str) -> str:
 class TestWeight:
     """What an import costs: the pytest entry point pays it in every run of every project."""
 
+    @pytest.mark.sample(5)
     @pytest.mark.parametrize(
         ("module", "without"),
         [

@@ -54,6 +54,7 @@ def every_op(name: str, dtype: str) -> dict[str, tuple[Case, Trace]]:
     ],
 )
 class TestEveryOpAndLoss:
+    @pytest.mark.sample(1)
     def test_can_be_expressed_and_traced_completely(self, name: str, dtype: str) -> None:
         for case, trace in every_op(name, dtype).values():
             check_trace(case, trace)
@@ -152,6 +153,7 @@ class TestUsesOfAValue:
 class TestTargets:
     """Class labels, their one-hot rows and distributions take different paths through a loss."""
 
+    @pytest.mark.sample(5)
     @pytest.mark.parametrize("on", ["logits", "probabilities"])
     @pytest.mark.parametrize("kind", [CrossEntropy, core.KL])
     def test_of_every_kind_give_the_same(self, name: str, kind: Any, on: str) -> None:

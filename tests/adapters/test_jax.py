@@ -156,6 +156,7 @@ class TestTwins:
 
     X, D = AT_A_KINK
 
+    @pytest.mark.sample(4)
     @pytest.mark.parametrize(
         ("twin", "function"),
         [
@@ -191,6 +192,7 @@ class TestTwins:
 class TestWithoutAFunctionOfItsOwn:
     """Options of ops that JAX's functions lack, composed in the adapter."""
 
+    @pytest.mark.sample(2)
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("padding_idx", [0, 5])
     def test_a_padding_row_of_an_embedding(self, padding_idx: int, dtype: str) -> None:
@@ -209,6 +211,7 @@ class TestWithoutAFunctionOfItsOwn:
         wrong = JAX.with_overrides({"e": lambda ids, E: E[ids]})
         assert gp.check(case, wrong, dtypes=[dtype]).exit_code == 1
 
+    @pytest.mark.sample(2)
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize(
         ("op", "shape"),

@@ -94,6 +94,7 @@ def accused(report: gp.Report) -> set[str]:
 
 @each_framework
 class TestAnOwnReLU:
+    @pytest.mark.sample(1)
     def test_passes_if_it_is_right(self, name: str) -> None:
         right = OWN[name](lambda z: z > 0)
         ours = gp.get_adapter(name).with_overrides({ReLU: right})
@@ -102,6 +103,7 @@ class TestAnOwnReLU:
         report = gp.check(relu_nets()[0], ours, dtypes=["bfloat16"])
         assert not accused(report) - {"z1", "z2", "z3"}, report  # where JAX sums b in bfloat16
 
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize(
         ("wrong", "dtype"),
         [
@@ -119,6 +121,7 @@ class TestAnOwnReLU:
         report = gp.check(relu_nets()[0], ours, dtypes=[dtype])
         assert accused(report) == {"y2"}
 
+    @pytest.mark.sample(1)
     def test_outside_the_kink_is_a_mismatch_and_inside_is_not(self, name: str) -> None:
         for at, valid in ((0.0, True), (0.5, True), (1.0, True), (1.7, False), (-0.1, False)):
             where = WHERE[name]
@@ -180,6 +183,7 @@ class TestKeys:
                                      ("y4", "y3", 1)):  # fmt: skip
             np.testing.assert_allclose(value[node], factor * np.tanh(value[before]), rtol=1e-12)
 
+    @pytest.mark.sample(1)
     def test_an_affine_map_is_given_W_as_the_core_has_it(self, name: str) -> None:
         def affine(y: Any, W: Any, b: Any) -> Any:
             assert tuple(W.shape) in ((3, 5), (5, 4), (4, 2))
@@ -205,6 +209,7 @@ class TestKeys:
         report = gp.check(gated(), wrong, dtypes=["float64"])
         assert accused(report) == {"m1", "q1"}  # both are products
 
+    @pytest.mark.sample(2)
     @pytest.mark.parametrize("key", ["Div", CrossEntropy])
     def test_the_divergence(self, name: str, key: Any) -> None:
         log_softmax = {"torch": partial(torch.log_softmax, dim=-1), "jax": jax.nn.log_softmax}[name]

@@ -40,6 +40,7 @@ each_network = pytest.mark.parametrize("network", list(NETWORKS))
 BATCHES = (33, 1)
 
 
+@pytest.mark.sample(2)
 @crossed("name, network", ["torch", "jax"], list(NETWORKS))
 def test_there_is_parity_and_no_false_alarm(name: str, network: str) -> None:
     pytest.importorskip(name)
@@ -60,6 +61,7 @@ class TestAgainstAFramework:
         for letter, p in case.params.items():
             np.testing.assert_array_equal(back[letter], p, strict=True)
 
+    @pytest.mark.sample(6)
     @each_network
     def test_it_trains_as_the_core_does(self, network: str, name: str) -> None:
         case = case_with(network)
@@ -249,6 +251,7 @@ class TestPlantedFaults:
         report = gp.check(case, final(TwiceTheGain(5)), dtypes=["float64"])
         assert [f.quantity for f in accused(report)] == ["grad g2"]
 
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize(
         "case",
         [

@@ -91,6 +91,7 @@ def of_two(op: Op) -> Case:
 
 @each_framework
 class TestAnOwnOp:
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
     def test_of_two_outputs_has_parity(self, name: str, dtype: str) -> None:
         report = gp.check(of_two(Halves()), name, dtypes=[dtype])
@@ -149,6 +150,7 @@ def cell_of(name: str, leaves: Callable[[Any, Any], Any] = lambda h, c: (h, c)) 
 
 @each_framework
 class TestAnLSTMCell:
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize("kind", [tuple, list])
     def test_that_is_right_has_parity(self, name: str, kind: Any) -> None:
         report = replaced(name, {LSTMCell: cell_of(name, lambda h, c: kind((h, c)))}, lstm())
@@ -201,6 +203,7 @@ def batch_norm(op: BatchNorm, count: int = 3) -> Any:
 
 @each_framework
 class TestABatchNorm:
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize("training", [True, False])
     def test_that_is_right_has_parity(self, name: str, training: bool) -> None:
         op = BatchNorm(3, training=training)
@@ -226,6 +229,7 @@ class TestAnEmbedding:
         net = Network(Node("e", Embedding(5, 3), "ids"), divergence=LinearLoss(), inputs=("ids",))
         return Case.random(net, x={"ids": np.array([[0, 1]])})
 
+    @pytest.mark.sample(4)
     @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
     def test_that_is_right_has_parity(self, name: str, dtype: str) -> None:
         report = replaced(name, {Embedding: lambda ids, E: E[ids]}, self.case(), dtype)

@@ -78,6 +78,7 @@ class TestTheModule:
             own["z1"](x).detach().numpy(), TORCH.run(case).value["z1"], strict=True
         )
 
+    @pytest.mark.sample(1)
     @each_dtype
     def test_computes_the_output_of_the_trace(self, dtype: str) -> None:
         for name in (*(f"net-{op}" for op in OPS), "gated", "shared-zero"):

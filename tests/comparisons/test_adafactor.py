@@ -27,6 +27,7 @@ def wrong(report: Any) -> list[Any]:
     return [f for run in report.runs for f in run.findings if f.parity is False]
 
 
+@pytest.mark.sample(9)
 @pytest.mark.parametrize(
     "settings",
     [{}, {"weight_decay": 0.1, "lr": 0.3, "d": 1.5, "eps": (1e-6, 0.1)},
@@ -168,6 +169,7 @@ def large(ps: list[Any]) -> list[Any]:
     return ps
 
 
+@pytest.mark.sample(9)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("mistake", "rule", "cause"), [pytest.param(*p, id=p[2]) for p in PLANTED])
 def test_a_planted_mistake_is_named(
@@ -225,6 +227,7 @@ def pytree(jnp: Any, dtype: str) -> dict[str, Any]:
     return {name: jnp.asarray(rng.normal(size=s), dtype) for name, s in shapes.items()}
 
 
+@pytest.mark.sample(2)
 @crossed("made, dtype", OPTAX, ["float32", "float64", "bfloat16", "float16"])
 def test_optax_is_right(made: tuple[Make, Adafactor], dtype: str) -> None:
     make, rule = made

@@ -48,6 +48,7 @@ class TestCorrect:
     def test_every_op_of_the_suite_has_a_pair(self) -> None:
         assert not missing()
 
+    @pytest.mark.sample(4)
     @crossed("name, seed", list(OWN), [0, 1], every=2)
     def test_independent_numpy(self, name: str, seed: int) -> None:
         own = OWN[name]
@@ -56,6 +57,7 @@ class TestCorrect:
         assert {run.dtype for run in report.runs} == {"float64", "float32"}
         assert {run.adapter for run in report.runs} == {name}
 
+    @pytest.mark.sample(5)
     @crossed(
         "name, dtype",
         [name for name in OWN if not OWN[name].reference.random],
@@ -69,6 +71,7 @@ class TestCorrect:
         )
         assert report, complaints(report)
 
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize("name", ["affine", "relu", "softmax", "multiply", "max-even"])
     def test_low_precision(self, name: str) -> None:
         own = OWN[name]
@@ -187,6 +190,7 @@ UNUSUAL: dict[str, tuple[Callable[..., Any], Callable[..., Any], Op]] = {
 }
 
 
+@pytest.mark.sample(6)
 @crossed("name, seed", list(UNUSUAL), [0, 3])
 def test_what_is_right_but_unusual_is_not_accused(name: str, seed: int) -> None:
     forward, backward, like = UNUSUAL[name]
@@ -266,6 +270,7 @@ class Differentiating:
 
 
 class TestDifferentiated:
+    @pytest.mark.sample(2)
     @pytest.mark.parametrize("name", ["relu", "gelu", "softmax", "affine", "multiply", "max"])
     def test_by_a_framework(self, name: str) -> None:
         torch = pytest.importorskip("torch")

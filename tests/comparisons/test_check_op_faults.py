@@ -281,12 +281,14 @@ def sampled(names: list[str], every: int) -> list[Any]:
     ]
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught_and_named(fault: str) -> None:
     own, check, quantity = FAULTS[fault]
     assert caught(report_of(own, check), quantity)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("fault", sampled(list(FAULTS), 4))
 def test_it_is_caught_by_the_same_check_with_other_numbers(fault: str) -> None:
     own, check, _ = FAULTS[fault]
@@ -308,6 +310,7 @@ FINE = {
 COARSE = [name for name in FAULTS if name not in FINE]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("fault", sampled(COARSE, 8))
 def test_in_float32_too(fault: str) -> None:
     own, _, _ = FAULTS[fault]

@@ -164,6 +164,7 @@ class TestJax:
         f.defvjp(lambda y: (jnp.tanh(y), y), backward)
         return f
 
+    @pytest.mark.slow
     def test_running_statistics(self) -> None:
         def forward(x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:
             g, b, m, v = (p[:, None] for p in (g, b, m, v))
@@ -197,6 +198,7 @@ class TestJax:
             "affine": (lambda y, W, b: y @ W + b, Affine(4, 3)),
         }
 
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
     @pytest.mark.parametrize(
         "name",

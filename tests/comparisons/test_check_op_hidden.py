@@ -156,6 +156,7 @@ def test_what_hides_is_caught(fault: str, seed: int) -> None:
 # No false alarm ---------------------------------------------------------------------------------
 
 
+@pytest.mark.sample(2)
 @crossed(
     "pair, seed",
     [
@@ -306,6 +307,7 @@ class TestScalarParameter:
         )
         assert wrong.exit_code == 1
 
+    @pytest.mark.slow
     def test_self_test(self) -> None:
         from gradparity.comparisons import selftest
         from gradparity.core import L2, Case, backprop, layered

@@ -100,6 +100,7 @@ class TestSeveralOutputs:
         report = gp.check_op(layer.forward, layer.backward, reference=LSTM, dtypes=ONE)
         assert report.exit_code == 0, failed(report)
 
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize("framework", ["torch", "jax"])
     def test_differentiated_by_a_framework(self, framework: str) -> None:
         pytest.importorskip(framework)

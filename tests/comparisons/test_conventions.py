@@ -170,6 +170,7 @@ OTHER_DIVERGENCES = [
 ]
 
 
+@pytest.mark.sample(4)
 @crossed("dtype, given", ["float64", "float32"], OTHER_DIVERGENCES)
 def test_another_divergence(dtype, given):
     asked, did, expected = given
@@ -195,6 +196,7 @@ def test_the_entropy_changes_the_value_alone(dtype, asked, did, name):
     assert first(named(case, backprop(with_network(case, did)))) == {"Div": (name, None)}
 
 
+@pytest.mark.sample(4)
 @both
 @pytest.mark.parametrize(
     ("last", "asked", "name"),
@@ -384,6 +386,7 @@ def test_a_fault_is_not_explained_away(dtype, net, fault):
         assert not found, (quantity, [(c.name, c.parameter) for c in found])
 
 
+@pytest.mark.sample(4)
 @crossed("dtype, fault", ["float64", "float32"], list(FAULTS))
 def test_a_fault_in_div_is_not_explained_away(dtype, fault):
     for divergence in (L2(), SMOOTHED, CrossEntropy(), BinaryCrossEntropy()):

@@ -67,6 +67,7 @@ def wrong(case: Case, trace: Trace) -> dict[str, str]:
     return {f.quantity: f.node for f in judge(case, trace, explain=False) if f.parity is False}
 
 
+@pytest.mark.sample(2)
 @crossed(
     "name, framework, dtype", list(NETWORKS), ["numpy", "torch", "jax"], ["float64", "float32"]
 )
@@ -91,6 +92,7 @@ def each_kind_of_op(case: Case) -> Iterator[FaultSite]:
             yield site
 
 
+@pytest.mark.sample(2)
 @crossed("name, fault", list(NETWORKS), FAULTS, every=2)
 def test_a_fault_in_each_kind_of_op_is_named_there(name: str, fault: str) -> None:
     case, trace = ran(name, "numpy", "float64")

@@ -147,6 +147,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.sample(2)
 @crossed("fault, act, at", FAULTS, [ReLU, Tanh], [(2, "grad W1"), (10, "grad b1"), (20, "grad x")])
 def test_a_planted_fault_is_a_mismatch_and_nothing_else_is(
     fault: tuple[str, str, float], act: Any, at: tuple[int, str]
@@ -202,6 +203,7 @@ def with_slope(case: Case, slope: Callable[[Any], Any]) -> Trace:
     return backprop(Case(case.network.changed(ops=odd), case.params, case.x, case.d))
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("hidden", [1, 2])
 @pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
@@ -214,6 +216,7 @@ def test_a_named_slope_at_the_kinks_is_parity(dtype: str, hidden: int, slope: fl
     assert ({0.0: "left", 0.5: "middle", 1.0: ""}[slope]) in taken.note
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", [1, 3, 5, 7])
 def test_any_slopes_in_the_interval_are_found_and_others_are_not_excused(
@@ -231,6 +234,7 @@ def test_any_slopes_in_the_interval_are_found_and_others_are_not_excused(
     )
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("seed", range(4))
 def test_kinks_do_not_excuse_a_fault_that_none_of_them_reaches(seed: int) -> None:
     case = integers(seed, T=32, hidden=2)
@@ -448,6 +452,7 @@ def test_a_wrong_slope_at_a_kink_is_said_to_be_at_the_kink() -> None:
     assert "12 at y1" in found.note
 
 
+@pytest.mark.slow
 def test_a_slope_that_is_zero_in_the_reference_lets_rounding_through() -> None:
     """A softmax that cancels to a residue: with a slope of zero the bound there is zero."""
     ops = [Affine(3, 1), ReLU(subgradient="left"), Affine(1, 4), ReLU(), Affine(4, 3)]

@@ -142,6 +142,7 @@ def deep_dag(depth: int = 20) -> Network:
     return Network(*nodes, divergence=CrossEntropy(eps=0.01))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("node", ["m7", "r13", "y1", "g20"])
 def test_a_fault_in_one_edge_of_a_twenty_deep_dag_names_that_edge(node, dtype):

@@ -109,6 +109,7 @@ LOGS: dict[str, tuple[Any, Formula]] = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("with_div", [True, False])
 @pytest.mark.parametrize("allowed", LOGS)
 def test_a_kept_logarithm_is_allowed_with_its_number(allowed: str, with_div: bool) -> None:
@@ -248,6 +249,7 @@ def test_matrix_products_of_strassen(level: int) -> None:
     assert gp.check(case, mine)
 
 
+@pytest.mark.sample(3)
 @crossed(
     "level, fault, dtype",
     [0, 1, 3],
@@ -404,6 +406,7 @@ def test_results_of_a_coarser_dtype_are_judged_as_that_dtype(traces: bool) -> No
     assert gp.check(case, mine, dtypes=["float32"])
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("used", [True, False])
 @pytest.mark.parametrize("only", ["value z1", "value y1", "grad z2", "grad y1", "grad W1"])
 def test_one_result_of_a_coarser_dtype_makes_no_other_a_mismatch(only: str, used: bool) -> None:

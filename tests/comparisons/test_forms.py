@@ -248,6 +248,7 @@ def test_a_wrong_gradient_beside_a_one_pass_variance_is_a_mismatch() -> None:
     assert "grad x" in wrong or "grad x -> y1" in wrong
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_saturated_attention_is_right(framework: str, dtype: str) -> None:
@@ -260,6 +261,7 @@ def test_saturated_attention_is_right(framework: str, dtype: str) -> None:
     assert report, str(report)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("factor", [-1.0, 2.0, 0.3])
 def test_a_form_of_a_saturated_output_is_zero_and_nothing_else(factor: float) -> None:
     """1 - y^2 for y = 1 is exactly 0: a number of the right size there is of no form."""

@@ -89,6 +89,7 @@ def wrong(report: Report) -> dict[str, str]:
     return {f.quantity: f.convention for _, f in report.findings() if not f.verdict.parity}
 
 
+@pytest.mark.sample(2)
 @every_loss
 def test_it_is_named_and_passes_where_it_is_declared(kind: Any, place: str) -> None:
     loss, asked, name, of = kind
@@ -107,6 +108,7 @@ def test_it_is_named_and_passes_where_it_is_declared(kind: Any, place: str) -> N
         assert check(case, mine, allow=others, dtypes=["float64"]).exit_code == 1
 
 
+@pytest.mark.sample(3)
 @every_loss
 def test_a_wrong_factor_is_a_mismatch_whatever_is_declared(kind: Any, place: str) -> None:
     loss, asked, name, of = kind
@@ -117,6 +119,7 @@ def test_a_wrong_factor_is_a_mismatch_whatever_is_declared(kind: Any, place: str
     assert {f.verdict for f in bad} == {Verdict.MISMATCH}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["sum+half", "sum"])
 @pytest.mark.parametrize("place", PLACES[:2])
 def test_a_sum_at_the_risk_may_be_undone_in_the_parameters_and_not_done_again(
@@ -164,6 +167,7 @@ def test_the_mean_over_the_outputs_may_be_in_err_and_not_in_div() -> None:
     assert check(case_of(L2()), mine, allow=["half", "mean-elements"])
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["sum", "mean-samples"])
 @pytest.mark.parametrize("quantities", ["all", "final"])
 def test_a_weighted_loss_divided_by_something_else_is_named(name: str, quantities: str) -> None:

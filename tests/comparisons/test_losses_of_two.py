@@ -53,6 +53,7 @@ def test_both_gradients_are_pytorchs(loss: Divergence) -> None:
         np.testing.assert_allclose(ours, tensor.grad.numpy(), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_frameworks_are_at_parity(framework: str) -> None:
     pytest.importorskip(framework)

@@ -57,6 +57,7 @@ def test_frameworks_have_triplets_right(framework: str) -> None:
     assert report.exit_code == 0, report.diagnosis()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", TRIPLETS[2:], ids=repr)
 def test_faults_in_a_triplet_are_caught(
     op: ops.TripletMargin, monkeypatch: pytest.MonkeyPatch
@@ -109,6 +110,7 @@ def judged(share: float, dtype: str) -> Verdict:
     return max((f.verdict for f in judge(case, trace)), key=lambda verdict: verdict.badness)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_at_the_least_variance_any_share_is_valid(dtype: str) -> None:
     for share in (0.0, 0.5):

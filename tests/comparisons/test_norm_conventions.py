@@ -102,6 +102,7 @@ PLANTED = [
 ]
 
 
+@pytest.mark.sample(3)
 @crossed("planted, whole", range(len(PLANTED)), [False, True])
 def test_it_is_named_and_passes_where_it_is_allowed(planted, whole):
     asked, computed, name = PLANTED[planted]
@@ -116,6 +117,7 @@ def test_it_is_named_and_passes_where_it_is_allowed(planted, whole):
     assert gp.check(case, mine, allow=name.split("+")).exit_code == 0
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("whole", [False, True], ids=["trace", "results"])
 @pytest.mark.parametrize(
     ("asked", "computed"),

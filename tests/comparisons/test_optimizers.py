@@ -329,6 +329,7 @@ PLANTED: list[tuple[Step, rules.Rule, str]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample(11)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("step", "rule", "cause"), [pytest.param(*p, id=f"{p[1].name}: {p[2]}") for p in PLANTED]
@@ -485,6 +486,7 @@ OPTAX: list[tuple[Callable[[Any], Any], rules.Rule]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("make", "rule"), OPTAX, ids=[f"{i}-{e[1].name}" for i, e in
                                                        enumerate(OPTAX)])  # fmt: skip
 def test_optax_is_right(optax: Any, make: Any, rule: Any) -> None:
@@ -510,6 +512,7 @@ def chained(*parts: str) -> Callable[[Any], Any]:
     return make
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("make", "clip", "decay", "cause"),
     [

@@ -156,6 +156,7 @@ class TestStable:
         assert wrong.to_html() == wrong.to_html()
         assert gp.Report.from_json(wrong.to_json()).to_html() == wrong.to_html()
 
+    @pytest.mark.slow
     def test_twelve_layers_are_below_two_megabytes(self) -> None:
         ops = [op for _ in range(11) for op in (Affine(16, 16), ReLU())]
         case = gp.Case.random(gp.layered([*ops, Affine(16, 10)], CrossEntropy()), batch=8)
@@ -206,6 +207,7 @@ class TestPicture:
             assert set(group.inputs) <= seen
             seen.add(group.name)
 
+    @pytest.mark.slow
     def test_a_thousand_nodes_stay_readable_and_the_wrong_one_stands_alone(self) -> None:
         deep = gp.layered([Affine(2, 2), Tanh()] * 500, L2())
 

@@ -53,6 +53,7 @@ WRONG: dict[str, Callable[[Array], Array]] = {
 }
 
 
+@pytest.mark.sample(2)
 @crossed("backward, where", [False, True], list(WRONG))
 def test_a_fault_anywhere_is_caught(backward: bool, where: str) -> None:
     """The value, or else the gradient, is 1.01 times too large somewhere."""

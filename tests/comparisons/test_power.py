@@ -36,6 +36,7 @@ def planted(case: Case, trace: gp.Trace, name: str, factor: np.ndarray) -> bool:
     return found[f"grad {name}"].parity is False
 
 
+@pytest.mark.sample(2)
 @crossed("dtype, name, seed", ["float64", "float32"], ["W1", "W2", "b2", "W3"], [0, 1])
 def test_of_a_single_element_and_of_a_whole_tensor(dtype, name, seed):
     case = case_of(dtype, seed)

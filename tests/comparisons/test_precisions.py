@@ -46,6 +46,7 @@ def right_in_float64(case: Case):
     return lambda: {f.quantity: f for f in judge(wide, backprop(wide))}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("precision", LOW)
 @pytest.mark.parametrize("implementation", ["numpy", "torch", "jax"])
 def test_a_right_implementation_is_never_a_mismatch(implementation, precision):
@@ -66,6 +67,7 @@ def test_a_right_op_of_any_shape_is_never_a_mismatch(name, precision):
     assert not [f for f in judge(case, backprop(case)) if f.verdict.parity is False]
 
 
+@pytest.mark.sample(9)
 @pytest.mark.parametrize("name", SHAPED)
 def test_scattered_errors_in_an_op_of_any_shape_are_explained_by_every_coarser_rounding(name):
     case = SHAPED[name].case().astype("float32")

@@ -241,6 +241,7 @@ class TestOneMistakeForAllResults:
         grad = backprop(wrong).grad
         return {f"grad {name}": grad[name] for name in case.network.trained}
 
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize(
         ("layers", "at", "mistake"),

@@ -94,6 +94,7 @@ def weighed(op: Op, slot: int, weights: Any) -> Op:
 class TestSamples:
     """A sample that is missing in one gradient, or there twice."""
 
+    @pytest.mark.sample(13)
     @pytest.mark.parametrize("dtypes", [("float64",), ("float32",), ("float64", "float32")])
     @pytest.mark.parametrize("slot", [1, 2])
     @pytest.mark.parametrize(
@@ -226,6 +227,7 @@ class TestCells:
 
         return mine
 
+    @pytest.mark.sample(3)
     @pytest.mark.parametrize("nodes", [("s1",), ("s1", "s2")])
     @pytest.mark.parametrize(("blocks", "gates"), [([1, 0, 2, 3], "f, i, g, o"),
                                                    ([0, 1, 3, 2], "i, f, o, g"),

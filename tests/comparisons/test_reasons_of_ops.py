@@ -59,6 +59,7 @@ class TestGates:
         assert len(found) == 7
         assert all(n.startswith("right with u and 1 - u exchanged") for n in found.values())
 
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize(("blocks", "gates"), [([1, 0, 2], "u, r, n"), ([2, 0, 1], "u, n, r")])
     def test_in_another_order(self, blocks: list[int], gates: str) -> None:
         order = np.concatenate([np.arange(4) + 4 * k for k in blocks])
@@ -142,6 +143,7 @@ class TestGroups:
 
 
 class TestTerms:
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize(
         ("slope", "words"),
         [

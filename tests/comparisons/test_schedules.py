@@ -73,6 +73,7 @@ def test_every_parameter_group_is_judged() -> None:
     assert report.exit_code == 0
 
 
+@pytest.mark.slow
 def test_schedules_of_optax_are_right() -> None:
     optax = pytest.importorskip("optax")
     pairs: list[tuple[Any, Schedule]] = [
@@ -131,6 +132,7 @@ PLANTED: list[tuple[str, Callable[[int], float], Schedule]] = [
 ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("words", "schedule", "rule"), PLANTED, ids=[p[0] for p in PLANTED])
 def test_a_planted_mistake_is_named(
     words: str, schedule: Callable[[int], float], rule: Schedule

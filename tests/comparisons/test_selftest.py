@@ -103,6 +103,7 @@ def test_every_fault_in_every_installed_adapter_is_caught():
     assert "numpy" in {r.adapter for r in found.results}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_faults_in_the_trace_of_a_framework_are_caught(dtype):
     pytest.importorskip("torch")
@@ -220,6 +221,7 @@ def test_below_the_bound_is_told_with_both_numbers():
 # Planting ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.sample(15)
 @pytest.mark.parametrize("index", range(len(fault_sites(gated()))))
 def test_a_replayed_trace_is_wrong_in_one_place_alone(index):
     case = gated()

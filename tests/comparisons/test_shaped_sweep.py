@@ -42,6 +42,7 @@ def sampled(values: Sequence[int]) -> list[Any]:
     ]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("framework", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("first", sampled(range(0, len(SEEDS), 12)))
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,6 +74,7 @@ def test_the_graphs_have_the_vocabulary() -> None:
     assert len(met) > 70
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("seed", sampled(SEEDS[::12]))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_at_each_node_is_named(kind: str, seed: int) -> None:

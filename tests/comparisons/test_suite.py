@@ -58,6 +58,7 @@ def report_of(adapter, every=1):
     return check([BUILTIN[name].make() for name in names], adapter)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("adapter", "every"),
     [

@@ -109,6 +109,7 @@ def of_matrices(seed: int) -> Case:
     return Case(network, params, x, case.d, f"matrices-{seed}")
 
 
+@pytest.mark.slow
 @each_amount
 def test_no_false_alarm_for_the_core_itself(every, least):
     count = compared(quick_cases(every), backprop)
@@ -124,6 +125,7 @@ def test_no_false_alarm_for_torch(every, least):
     assert count.total() > 5000 / every
 
 
+@pytest.mark.slow
 def test_no_false_alarm_for_jax():
     pytest.importorskip("jax")
     count = compared([*(random_dag(s) for s in range(1000, 1003)), of_matrices(0)], "jax")
@@ -290,6 +292,7 @@ def structural(seeds: Iterable[int], dtype: str) -> Counter[str]:
     return count
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("dtype", "seeds", "more_than"),
     [

@@ -92,6 +92,7 @@ def reordered(case: Case, seed: int) -> Trainer:
     return Trainer(core.step, original)
 
 
+@pytest.mark.sample(1)
 @crossed("dtype, seed", DTYPES, range(5), every=2)
 def test_a_correct_trainer_stays_inside(dtype: str, seed: int) -> None:
     case = make(dtype=dtype, seed=seed)
@@ -103,6 +104,7 @@ def test_a_correct_trainer_stays_inside(dtype: str, seed: int) -> None:
     assert 0 < found.ratios(run).max() < 0.5
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_framework_stays_inside(name: str, dtype: str) -> None:
@@ -126,6 +128,7 @@ def of_ids(dtype: str) -> Case:
     return Case.random(net, x=x, dtype=dtype)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("task", "dtype"),
     [

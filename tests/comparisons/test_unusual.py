@@ -26,12 +26,14 @@ def checked(pair: Pair) -> gp.Report:
         return gp.check_op(pair.forward, pair.backward, reference=pair.op, shape=pair.shape)
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("name", sampled(RIGHT))
 def test_a_right_implementation_is_not_accused(name: str) -> None:
     report = checked(RIGHT[name])
     assert report, str(report.diagnosis())
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("name", sampled(WRONG))
 def test_a_wrong_implementation_is_accused(name: str) -> None:
     assert checked(WRONG[name]).exit_code == 1

@@ -61,6 +61,7 @@ def test_slopes_between_both_sides_pass_and_others_do_not(divergence, dtype, wei
         assert taken(case, slope) is Verdict.MISMATCH
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("divergence", KINKED, ids=repr)
 def test_faults_beside_a_kink_are_caught(divergence, dtype):
@@ -68,6 +69,7 @@ def test_faults_beside_a_kink_are_caught(divergence, dtype):
     assert found.exit_code == 0, str(found)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 @pytest.mark.parametrize("divergence", KINKED, ids=repr)
 def test_what_frameworks_take_is_valid(divergence, framework):
@@ -88,6 +90,7 @@ def tokens(name: str) -> Case:
     return Case.random(network, x=x, seed=5, name=name)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_every_loss_of_tokens_with_weights(framework):
     if not find_spec(framework):

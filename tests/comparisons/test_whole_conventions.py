@@ -87,6 +87,7 @@ PLANTED = {
 }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", PLANTED)
 def test_it_is_named_in_both_dtypes_and_passes_only_where_declared(name):
     case, mine = PLANTED[name]

@@ -150,6 +150,7 @@ def test_a_rule_does_what_pytorch_does(
         np.testing.assert_allclose(np.asarray(value), kept, rtol=rtol, atol=1e-25)
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(("name", "settings", "rule"), named(OPTAX))
 def test_a_rule_does_what_optax_does(name: str, settings: dict[str, Any], rule: Rule) -> None:
     jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")

@@ -256,6 +256,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name_
 some = settings(derandomize=True, deadline=None, max_examples=40)
 
 
+@pytest.mark.sample(6)
 @each_kind
 @some
 @given(data=st.data())

@@ -66,6 +66,7 @@ class TestWeight:
 
 
 class TestWhere:
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize(
         "options",
         [

@@ -167,6 +167,7 @@ class TestExpectedFailures:
         pytester.runpytest("--gradparity-dtypes=float64").assert_outcomes(failed=1)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -123,6 +123,7 @@ class TestSettings:
 
 
 class TestReport:
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
     def test_it_is_in_the_merged_report(
         self, workers: tuple[str, ...], pytester: pytest.Pytester, project: Project

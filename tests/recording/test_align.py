@@ -56,6 +56,7 @@ def faults(names: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(name, fault) for name in names for fault in PAIRS[name]().faults]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("name", "fault"), right_cases(TUNED))
 def test_a_right_port_is_the_same(name: str, fault: str, turned: bool) -> None:
@@ -65,6 +66,7 @@ def test_a_right_port_is_the_same(name: str, fault: str, turned: bool) -> None:
     assert "are the same" in report.runs[0].about
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("turned", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "fault"), faults(TUNED))
 def test_place_and_cause_of_a_fault(name: str, fault: str, turned: bool) -> None:
@@ -218,6 +220,7 @@ CUTS = {
 }
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 @pytest.mark.parametrize("cut", CUTS)

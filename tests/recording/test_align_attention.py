@@ -127,6 +127,7 @@ def hidden(how: str, w: Any, u: Any) -> Any:
     return joined(s.softmax(-1) @ v, u)
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize(
     ("here", "there", "said"),
     [

@@ -165,6 +165,7 @@ def test_two_versions_import_modules_of_their_own(folder: Path, tmp_path: Path) 
     assert "differ: they first part at" in words(ran.stdout)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["my-port.py", "my port.py", "1.2.py", "v1.port.py", "class.py"])
 def test_a_file_may_have_any_name(folder: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(PORT)

@@ -181,6 +181,7 @@ MIXED: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("differs", "said"), MIXED)
 def test_several_differences(differs: dict[str, Any], said: list[str], turned: bool) -> None:

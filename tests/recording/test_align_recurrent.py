@@ -113,6 +113,7 @@ def wrong(report: Any) -> list[Any]:
     return [f for f in report.runs[0].findings if f.parity is False]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("summed", [False, True])
 @pytest.mark.parametrize("written", [loop, scan])
 @pytest.mark.parametrize("layers", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -209,6 +210,7 @@ def test_a_state_that_a_change_makes_constant_is_no_evidence() -> None:
     assert "a is 0.1 here and 0.2 there" in found[0].note
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("written", [loop, scan])
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_reset_gate_before_the_product(written: Any, turned: bool) -> None:

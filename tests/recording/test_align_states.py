@@ -117,6 +117,7 @@ def test_other_numbers_at_the_start_are_named() -> None:
     assert all("starts from other numbers" in note for note in found.values())
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_is_no_new_state_is_not_accused(turned: bool) -> None:
     both = [recorded(), ported(returned="output")][:: -1 if turned else 1]

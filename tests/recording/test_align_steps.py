@@ -164,6 +164,7 @@ RIGHT = [
 ]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("here", "there"), [r[1:] for r in RIGHT], ids=[r[0] for r in RIGHT])
 @pytest.mark.parametrize("single", [False, True], ids=["float64", "float32"])
 def test_right_optimizers_stay_together(here: Any, there: Any, single: bool) -> None:
@@ -275,6 +276,7 @@ PLANTED: list[tuple[str, Make, Make, int, str, str]] = [
 ]
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("one", "other", "step", "name", "words"), [p[1:] for p in PLANTED], ids=[p[0] for p in PLANTED]
 )

@@ -294,6 +294,7 @@ def checked(kind: Kind, **options: Any) -> gp.Report:
     return gp.check_function(kind.function, *kind.examples, **options)
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_function_has_parity(name: str) -> None:
     report = checked(RIGHT[name]())
@@ -301,6 +302,7 @@ def test_a_right_function_has_parity(name: str) -> None:
     assert {run.dtype for run in report.runs} == {"float64", "float32"}
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_function_is_named_where_it_is_wrong(name: str) -> None:
     kind = WRONG[name]()
@@ -449,6 +451,7 @@ REASONS: dict[str, tuple[Any, Any, tuple[Any, ...], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", REASONS)
 def test_the_reason_of_a_wrong_backward(name: str) -> None:
     forward, backward, examples, said = REASONS[name]

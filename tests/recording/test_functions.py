@@ -229,6 +229,7 @@ def applied(name: str, dtype: str, **options: Any) -> tuple[Any, list[Any]]:
     return report, [f for f in findings if f.quantity.is_gradient or not f.elements]
 
 
+@pytest.mark.sample(11)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_of_a_function(name: str, dtype: str) -> None:
@@ -253,6 +254,7 @@ def test_there_are_enough_of_them() -> None:
     assert sum(expected == "wrong" for expected, *_ in FUNCTIONS.values()) >= 16
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -181,6 +181,7 @@ def recorded(f: Callable[..., Any], dtype: str, **options: Any) -> Any:
     return gp.record(f, w, x, argnums=(0, 1), **options)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_is_judged(name: str, dtype: str) -> None:
     seen = recorded(PROGRAMS[name], dtype)
@@ -396,6 +397,7 @@ def collecting(w: Any, xs: Any) -> Any:
     return jax.lax.scan(step, jnp.zeros(4), xs)[1].mean()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("taps", [True, False])
 @pytest.mark.parametrize("steps", [9, 10, 65])
 @pytest.mark.parametrize("loss", [decaying, collecting])

@@ -48,6 +48,7 @@ def test_every_entry_takes_its_own_number_of_steps(factor: float, dtype: str) ->
     assert factor != 1.0 or report, report.diagnosis()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["exp1", "expi"])
 def test_exponential_integrals_pass(name: str) -> None:
     x = jnp.asarray(np.array([0.3, 2.0]), jnp.float32)

@@ -64,6 +64,7 @@ def sometimes(h: Any) -> Any:
 PARTS = [spectral, there_and_back, turned, sometimes]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("taps", [True, False])
 @pytest.mark.parametrize("factor", [2.0, 1.0], ids=["right", "wrong"])
 @pytest.mark.parametrize("part", PARTS)

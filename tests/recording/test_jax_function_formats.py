@@ -63,6 +63,7 @@ def times(f: Any, factor: float) -> Any:
     return made
 
 
+@pytest.mark.sample(3)
 @crossed(
     "formats, factor",
     [("float32", "same", False), ("float32", "same", True), ("float64", "same", True),
@@ -123,6 +124,7 @@ def bisected(x: Any) -> Any:
     return jnp.maximum(y - (low + high) / 2, 0).astype(x.dtype)
 
 
+@pytest.mark.sample(2)
 @crossed(
     "mode, dtype, factor", [(0, False), (1, True)], ["float32", "float16", "bfloat16"], [1.0, 1.25]
 )
@@ -142,6 +144,7 @@ def test_a_search_with_casts(mode: tuple[int, bool], dtype: str, factor: float) 
         assert gp.check(step).exit_code == (0 if factor == 1 else 1), gp.check(step).diagnosis()
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("taps", [True, False])
 @pytest.mark.parametrize("f", [jax.nn.relu, jax.nn.relu6, jax.nn.silu, jax.nn.gelu])
 def test_activations_in_bfloat16(f: Any, taps: bool) -> None:

@@ -66,6 +66,7 @@ def report_of(f: Any, *args: Any) -> Any:
 X = np.random.default_rng(0).uniform(0.3, 1.2, (2, 3)).astype(np.float32)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("how", [by_vjp, by_jvp])
 @pytest.mark.parametrize("name", ONE)
 def test_a_right_one_passes_and_a_wrong_one_is_named(name: str, how: Any) -> None:
@@ -134,6 +135,7 @@ def cubic_root(w: Any, x: Any, solver: Any, tangent: Any) -> Any:
     return jax.lax.custom_root(lambda y: y**3 + y - a, jnp.zeros_like(a), solver, tangent)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("solver", [by_while, by_fori])
 @pytest.mark.parametrize(("tangent", "code"), [
     (exactly, 0), (lambda g, y: y, 1), (lambda g, y: 1.25 * exactly(g, y), 1),
@@ -336,6 +338,7 @@ def around() -> Any:
     return doubled(outer)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("f", "name"), [
     (doubled(cubed), "cubed"), (doubled(partial(shifted, 1.0)), "shifted"),
     (doubled(jax.jit(cubed)), "cubed"), (doubled(Layer().act), "act"), (around(), "outer"),

@@ -153,6 +153,7 @@ def planted(name: str, factor: float = 1 + 1e-6) -> Iterator[list[str]]:
         table.update(kept)
 
 
+@pytest.mark.sample(11)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_wrong_derivative_is_accused_at_its_primitive_alone(name: str) -> None:
     with jax.enable_x64(True):

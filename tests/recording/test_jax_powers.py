@@ -37,6 +37,7 @@ def report_of(f: Callable[[Any], Any], dtype: str) -> gp.Report:
         return gp.check(gp.record(lambda x: jnp.sum(jnp.sin(f(x))), jnp.asarray(X, dtype)))
 
 
+@pytest.mark.sample(9)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_powers_pass(name: str, dtype: str) -> None:

@@ -41,6 +41,7 @@ def recorded(program: Program, dtype: str) -> Any:
     return gp.record(f, *given, argnums=tuple(range(len(given))))
 
 
+@pytest.mark.sample(60)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
 def test_a_rule_agrees_with_jax(program: Program, dtype: str) -> None:

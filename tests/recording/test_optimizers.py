@@ -89,6 +89,7 @@ def test_right_steps_pass_and_say_what_would_have_been_seen(make: Make, dtype: A
     assert all("test_optimizers.py" in f.source for f in found)
 
 
+@pytest.mark.sample(12)
 @EACH
 @pytest.mark.parametrize("clip", [None, 0.01])
 def test_the_run_is_bitwise_what_it_is_without_the_recording(

@@ -165,6 +165,7 @@ def written(folder: Path, source: str) -> Path:
 COMMON = {"plain", "argparse", "autocast"}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     "name", [n if n in COMMON else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT]
 )

@@ -188,6 +188,7 @@ def found_in(folder: Path) -> Any:
     return run
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     "name",
     [

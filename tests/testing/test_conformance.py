@@ -49,6 +49,7 @@ def _jax() -> list[Any]:
     ]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.skipif(not find_spec("jax"), reason="no jax")
 @pytest.mark.parametrize("name", _jax())
 def test_jax(name: str) -> None:
@@ -186,6 +187,7 @@ class TestABrokenAdapter:
             with pytest.raises(error, match=op.name):
                 checks(adapter())[f"op-{op.name.lower()}"]()
 
+    @pytest.mark.sample(13)
     @pytest.mark.parametrize("name", LOSSES)
     def test_without_a_divergence_or_wrong_at_it(self, name: str) -> None:
         divergence = LOSSES[name][0]
