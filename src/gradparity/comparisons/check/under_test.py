@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -60,14 +62,27 @@ class UnderTest:
     def judged(self, cases: Sequence[Case], steps: Steps) -> Judged:
         """The results and findings of these cases, each in its own dtype."""
         arrays, findings = [], []
-        for i in range(0, len(cases), TOGETHER):
-            some = cases[i : i + TOGETHER]
-            ran_all = outcomes(self.implementation, some, self.device)
+        groups = [cases[i : i + TOGETHER] for i in range(0, len(cases), TOGETHER)]
+        for some, ran_all in zip(groups, self._ran(groups), strict=True):
             for case, ran in zip(some, ran_all, strict=True):
                 findings.append([self._reported(f, case) for f in self._findings(case, ran)])
                 arrays.append(results_of(case, ran.result).arrays)
             steps.did(self.name, f"{self.name} {some[-1].precision.name}", len(some))
         return Judged(self.name, arrays, findings)
+
+    def _ran(self, groups: Sequence[Sequence[Case]]) -> Iterator[list[Outcome]]:
+        """The outcomes of each group; one is compiled while that before it is judged."""
+        run = partial(outcomes, self.implementation, device=self.device)
+        if not getattr(self.implementation, "compiles", False):
+            yield from map(run, groups)
+            return
+        with ThreadPoolExecutor(1) as ahead:
+            waiting = deque(ahead.submit(run, some) for some in groups[:1])
+            for some in groups[1:]:
+                ran = waiting.popleft().result()
+                waiting.append(ahead.submit(run, some))
+                yield ran
+            yield from (last.result() for last in waiting)
 
     def second_call(
         self, case: Case, arrays: Mapping[Quantity, NDArray], first: Sequence[Finding]
