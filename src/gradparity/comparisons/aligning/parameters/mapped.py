@@ -69,7 +69,7 @@ class Mapped(NamedTuple):
         """Whether the gradients are equal; None if the numbers differ."""
         sizes = {leaf.value.size for leaf in (*here, *there)}
         if sum(leaf.value.size for leaf in here) == sum(leaf.value.size for leaf in there):
-            if not are_near(_joined(here), _joined(there), near):
+            if not _have_same_numbers(here, there, near):
                 return None
             if len(here) == len(there) == 1:
                 return agree(here[0], there[0], near, self.axes, self.orders)
@@ -79,7 +79,7 @@ class Mapped(NamedTuple):
             mine, theirs = (
                 [leaf._replace(value=leaf.got) for leaf in each] for each in (here, there)
             )
-            return are_near(_joined(mine), _joined(theirs), near)
+            return _have_same_numbers(mine, theirs, near)
         if len(sizes) == 1 and 1 in (len(here), len(there)):  # a sum in one of them
             one, other = _summed(here), _summed(there)
             if not are_near(np.sort(one, axis=None), np.sort(other, axis=None), near):
@@ -187,6 +187,9 @@ def _summed(leaves: Sequence[Leaf]) -> NDArray:
     return np.asarray(np.sum([leaf.value.ravel() for leaf in leaves], axis=0))
 
 
-def _joined(leaves: Sequence[Leaf]) -> NDArray:
-    """The numbers of several parameters in ascending order."""
-    return sorted_elements(np.concatenate([leaf.value.ravel() for leaf in leaves]))
+def _have_same_numbers(here: Sequence[Leaf], there: Sequence[Leaf], near: float) -> bool:
+    """Whether parameters of one program have the numbers of those of the other, in any order."""
+    one, other = (np.concatenate([leaf.value.ravel() for leaf in each]) for each in (here, there))
+    return are_near(one, other, near) or are_near(
+        sorted_elements(one), sorted_elements(other), near
+    )
