@@ -53,12 +53,14 @@ from .core.vocabulary import (
     special,
     unfolding,
 )
+from .core.vocabulary import layers as _layers
 from .core.vocabulary.activations import *  # noqa: F403
 from .core.vocabulary.alignments import *  # noqa: F403
 from .core.vocabulary.contractions import *  # noqa: F403
 from .core.vocabulary.entropies import *  # noqa: F403
 from .core.vocabulary.indexing import *  # noqa: F403
 from .core.vocabulary.kinked import *  # noqa: F403
+from .core.vocabulary.layers import *  # noqa: F403
 from .core.vocabulary.likelihoods import *  # noqa: F403
 from .core.vocabulary.losses import *  # noqa: F403
 from .core.vocabulary.margins import *  # noqa: F403
@@ -79,7 +81,7 @@ from .core.vocabulary.unfolding import *  # noqa: F403
 _FAMILIES = (
     *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
     *(recurrent, windows),
-    *(activations, alignments, contractions, entropies, indexing, kinked, likelihoods),
+    *(activations, alignments, contractions, entropies, indexing, kinked, _layers, likelihoods),
     *(losses, margins),
     *(
         metric_losses,
@@ -96,7 +98,7 @@ _FAMILIES = (
 )
 
 #: Names of the families that no network can be written with.
-_NO_OPS = ("Normalisation", "Rearrangement", "first_of")
+_NO_OPS = ("Normalisation", "Rearrangement", "Recurrent", "first_of")
 
 
 def __dir__() -> list[str]:

@@ -280,7 +280,10 @@ def _check_names(network: Network) -> None:
 
 
 def _register(module: nn.Module, step: Step, letter: str, tensor: Tensor) -> None:
-    name = native_name(step.op, letter, NATIVE)
+    owner, _, name = native_name(step.op, letter, NATIVE).rpartition(".")
+    if owner and not hasattr(module, owner):  # a user's function, for a layer with layers inside
+        module.add_module(owner, nn.Module())
+    module = module.get_submodule(owner)
     if letter in step.op.buffers:
         module.register_buffer(name, tensor)
     else:
@@ -318,9 +321,8 @@ def _leaves(network: Network, module: TorchNetwork) -> dict[str, Tensor]:
     found: dict[str, Tensor] = dict(module.shared.items())
     for step in network.body:
         for letter, name in step.own.items():
-            found[name] = getattr(
-                module.get_submodule(step.name), native_name(step.op, letter, NATIVE)
-            )
+            native = native_name(step.op, letter, NATIVE)
+            found[name] = operator.attrgetter(native)(module.get_submodule(step.name))
     return found
 
 

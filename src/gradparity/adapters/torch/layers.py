@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..overrides import (
     no_function,
     twins_of,
 )
-from . import vocabulary
+from . import sequences, vocabulary
 
 __all__ = [
     "NATIVE",
@@ -47,9 +48,14 @@ NATIVE: Names = {
     core.LayerNorm: {"g": "weight", "b": "bias"},
     core.BatchNorm: {"g": "weight", "b": "bias", "m": "running_mean", "v": "running_var"},
     core.LSTMCell: {"W": "weight_ih", "U": "weight_hh", "b": "bias_ih"},
+    **sequences.NATIVE,
 }
 #: Parameters that PyTorch has as (out, in), where the lecture has (in, out).
-TRANSPOSED: dict[type[core.Op], str] = {core.Affine: "W", core.LSTMCell: "WU"}
+TRANSPOSED: dict[type[core.Op], Collection[str]] = {
+    core.Affine: "W",
+    core.LSTMCell: "WU",
+    **sequences.TRANSPOSED,
+}
 
 
 def layer(step: Step, overrides: Overrides, twin: str = "") -> nn.Module:
@@ -105,7 +111,7 @@ class OverrideLayer(nn.Module):
 
     def _parameter(self, letter: str) -> Tensor:
         """The parameter in the lecture's layout; gradients pass through."""
-        tensor: Tensor = getattr(self, native_name(self._op, letter, NATIVE))
+        tensor: Tensor = operator.attrgetter(native_name(self._op, letter, NATIVE))(self)
         return layout(self._op, letter, tensor)
 
     def extra_repr(self) -> str:
@@ -254,6 +260,7 @@ LAYERS: dict[type[core.Op], Callable[[Any], nn.Module]] = {
     core.LayerNorm: lambda op: nn.LayerNorm(op.n, op.eps, device="meta"),
     core.BatchNorm: BatchNorm,
     core.LSTMCell: lambda op: LSTMCell(),
+    **sequences.LAYERS,
     core.Identity: lambda op: nn.Identity(),
     core.Sigmoid: lambda op: nn.Sigmoid(),
     core.Tanh: lambda op: nn.Tanh(),

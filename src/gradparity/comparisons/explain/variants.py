@@ -19,6 +19,7 @@ from ...core.formulas.op import Op, Shape
 from ...core.formulas.recurrent import LSTMCell
 from ...core.formulas.smooth import sigmoid, sigmoid_slope, tanh, tanh_slope
 from ...core.network.nodes import Step
+from ...core.vocabulary.layers import GRU, LSTM
 from ...core.vocabulary.sequences import GRUCell
 from .hints import order_of_slices
 from .other_alignments import other_alignments
@@ -38,11 +39,12 @@ __all__ = [
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 #: Factors that a parameter may have by mistake.
 FACTORS = {0.0: "is left out", -1.0: "has the other sign", 2.0: "counts twice"}
-#: The gates of the recurrent cells, in the order of their blocks, each with its function.
+#: The gates of recurrent cells and layers, in the order of their blocks, each with its function.
 GATES: dict[type[Op], dict[str, str]] = {
     LSTMCell: {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid"},
     GRUCell: {"r": "sigmoid", "u": "sigmoid", "n": "tanh"},
 }
+GATES |= {LSTM: GATES[LSTMCell], GRU: GATES[GRUCell]}
 #: Slices of gradients in plain arithmetic are the same if they are this near.
 NEAR = 1e-9
 #: Maximum number of slices whose order is listed.

@@ -53,7 +53,13 @@ class RNNCell(Op):
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         x, h, W, U, _ = y
         ds = dz * tanh_slope(self._sum(y), z)
-        return ds @ W.mT, ds @ U.mT, _product(x, ds), _product(h, ds), _rows(ds).sum(axis=0)
+        return (
+            ds @ W.mT,
+            ds @ U.mT,
+            weight_gradient(x, ds),
+            weight_gradient(h, ds),
+            rows(ds).sum(axis=0),
+        )
 
 
 @dataclass(frozen=True)
@@ -126,15 +132,15 @@ class GRUCell(Op):
         through = ds_n * r if self.reset_after else ds_n @ U_n.mT
         ds_r = (ds_n * inner if self.reset_after else through * h) * sigmoid_slope(s_r, r)
         ds = np.concatenate([ds_r, ds_u, ds_n], axis=-1)
-        dW, db = _product(x, ds), _rows(ds).sum(axis=0)
+        dW, db = weight_gradient(x, ds), rows(ds).sum(axis=0)
         if self.reset_after:
             beside = np.concatenate([ds_r, ds_u, through], axis=-1)
             dh = dz * u + beside @ U.mT
-            dU = _product(h, beside)
-            return ds @ W.mT, dh, dW, dU, db, _rows(beside).sum(axis=0)
+            dU = weight_gradient(h, beside)
+            return ds @ W.mT, dh, dW, dU, db, rows(beside).sum(axis=0)
         gates = np.concatenate([ds_r, ds_u], axis=-1)
         dh = dz * u + through * r + gates @ U[:, : 2 * self.h].mT
-        dU = np.concatenate([_product(h, gates), _product(inner, ds_n)], axis=-1)
+        dU = np.concatenate([weight_gradient(h, gates), weight_gradient(inner, ds_n)], axis=-1)
         return ds @ W.mT, dh, dW, dU, db
 
 
@@ -143,13 +149,13 @@ def _states_fit(op: Any, x: Shape, h: Shape) -> None:
         raise ValueError(f"{op.name}({op.d}, {op.h}): x {x} and h {h} do not fit")
 
 
-def _rows(a: Array) -> Array:
+def rows(a: Array) -> Array:
     return a.reshape(-1, a.shape[-1])
 
 
-def _product(x: Array, ds: Array) -> Array:
+def weight_gradient(x: Array, ds: Array) -> Array:
     """x^T ds, summed over all axes but the last."""
-    return _rows(x).T @ _rows(ds)
+    return rows(x).T @ rows(ds)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from . import (
     contractions,
     indexing,
     kinked,
+    layers,
     losses,
     metric_losses,
     normalisation,
@@ -28,7 +29,7 @@ from . import (
 __all__ = ["FUNCTIONS", "LOSSES"]
 
 _FAMILIES = (
-    *(activations, alignments, contractions, indexing, kinked, metric_losses),
+    *(activations, alignments, contractions, indexing, kinked, layers, metric_losses),
     *(normalisation, pairs, pointwise, pooling, rearranging, reductions, resampling, scans),
     *(segments, sequences, special, unfolding),
 )

@@ -6,6 +6,7 @@ from . import (
     contractions,
     indexing,
     kinked,
+    layers,
     metric_losses,
     normalisation,
     pairs,
@@ -25,7 +26,7 @@ from .shaped import Shaped
 __all__ = ["VOCABULARY"]
 
 _FAMILIES = (
-    *(activations, alignments, contractions, indexing, kinked, metric_losses),
+    *(activations, alignments, contractions, indexing, kinked, layers, metric_losses),
     *(normalisation, pairs, pointwise, pooling, rearranging, reductions, resampling, scans),
     *(segments, sequences, special, unfolding),
 )
