@@ -39,7 +39,7 @@ class _Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Parameters registered after `__init__` are not in the layer's own list of weights.
-        names: list[str] = self._flat_weights_names  # type: ignore[assignment]
+        names: list[str] = self._flat_weights_names
         self._flat_weights: Any = [getattr(self, name) for name in names]
         found: Tensor = super().forward(x.reshape(-1, *x.shape[-2:]))[0]
         return found.reshape(*x.shape[:-1], -1)
@@ -87,7 +87,7 @@ class MultiHeadAttention(nn.MultiheadAttention):
         super().__init__(op.d, op.heads, bias=op.bias, batch_first=True, device="meta")
         self.causal = op.causal
 
-    def forward(self, *y: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, *y: Tensor) -> Tensor:
         flat = [a.reshape(-1, *a.shape[-2:]) for a in y]
         q, k, mask = flat[0], flat[-1], None
         if self.causal:

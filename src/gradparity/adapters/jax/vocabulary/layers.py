@@ -58,7 +58,7 @@ def _multi_head(op: ops.MultiHeadAttention, *y: Any) -> Any:
     q, k, v = map(of_heads, projected)
     scores = q @ jnp.swapaxes(k, -1, -2) / jnp.sqrt(q.shape[-1]).astype(q.dtype)
     if op.causal:
-        scores = jnp.where(jnp.tri(*scores.shape[-2:], dtype=bool), scores, -jnp.inf)
+        scores = jnp.where(jnp.tri(q.shape[-2], k.shape[-2], dtype=bool), scores, -jnp.inf)
     A = jnp.moveaxis(jax.nn.softmax(scores) @ v, -3, -2)
     return A.reshape(x.shape) @ V + c
 
