@@ -18,7 +18,7 @@ CASES: dict[str, Shaped] = {
     ),
     "lstm": Shaped(ops.LSTM(3, 2), STEPS, batch=3, scale=0.2, within=unsaturated),
     "rnn-both-ways": Shaped(
-        ops.RNN(3, 2, bidirectional=True), STEPS, batch=3, scale=0.2, within=unsaturated
+        ops.RNN(3, 2, bidirectional=True), STEPS, batch=2, scale=0.2, within=unsaturated
     ),
     "multi-head": Shaped(ops.MultiHeadAttention(4, 2), TOKENS, batch=3, within=unsaturated),
     "multi-head-causal": Shaped(
