@@ -42,6 +42,7 @@ from ..explain.reasons import as_consequence, reason_in_float64, reason_of
 from ..explain.whole_mistakes import exchanged
 from ..findings.finding import FOLLOWS, SILENT, SUM, Evidence, Finding, Verdict, as_written
 from ..measure.at_node import Reference, reference_at_node, reference_of_sum
+from ..measure.kept import KeptReferences
 from ..measure.kinks import at_kink, summary_of_kinks
 from ..measure.levels import (
     MINIMUM_SAMPLE,
@@ -74,6 +75,7 @@ def judge(
     allow: Sequence[str] = (),
     *,
     explain: bool = True,
+    kept: KeptReferences | None = None,
 ) -> list[Finding]:
     """Verdicts on everything in a trace, node by node, each on the implementation's own inputs.
 
@@ -85,6 +87,7 @@ def judge(
         an error is beyond what is usual at this precision.
     allow : conventions that pass, such as "sum" or "weight-decay=0.001".
     explain : whether to find out why a quantity is wrong; otherwise it is a mismatch.
+    kept : the references of other traces of this case, which saves time.
 
     Raises
     ------
@@ -98,7 +101,7 @@ def judge(
     """
     check_case("judge", case)
     check_trace(case, trace)
-    found = judge_what_is_there(case, trace, float64, allow, explain=explain)
+    found = judge_what_is_there(case, trace, float64, allow, explain=explain, kept=kept)
     return with_hidden_rows(case, found) if explain else found
 
 
@@ -122,13 +125,14 @@ def judge_what_is_there(
     *,
     explain: bool = True,
     node: str = "",
+    kept: KeptReferences | None = None,
 ) -> list[Finding]:
     """As `judge`, for a trace that may lack anything: what rests on it is left out.
 
     With `node`, only what the formulas of this node say, without sums.
     """
     parse_allowed(allow)
-    return meant_once(case, _Judge(case, trace, float64, allow, explain).findings(node))
+    return meant_once(case, _Judge(case, trace, float64, allow, explain, kept).findings(node))
 
 
 #: What is said of a result that is infinite or NaN where the formula is finite in this dtype.
@@ -151,9 +155,10 @@ class _Place(NamedTuple):
     step: Step | None = None
 
 
-def _places(case: Case, trace: Trace) -> Iterator[_Place]:
+def _places(case: Case, trace: Trace, kept: KeptReferences | None) -> Iterator[_Place]:
+    at_node = reference_at_node if kept is None else kept.at_node
     for step in case.network.steps:
-        here = partial(reference_at_node, step, case, trace)
+        here = partial(at_node, step, case, trace)
         yield _Place(step.name, as_written(step.op), here, step)
         for name in step.outputs:
             yield _Place(step.name, SUM, partial(reference_of_sum, name, case, trace))
@@ -171,10 +176,11 @@ class _Judge:
         float64: Evidence | None,
         allow: Sequence[str],
         explain: bool,
+        kept: KeptReferences | None = None,
     ) -> None:
         self.case, self.trace, self.precision = case, trace, case.precision
         self.float64 = None if self.precision.name == "float64" else float64  # it settles itself
-        self.allow, self.explain = allow, explain
+        self.allow, self.explain, self.kept = allow, explain, kept
         #: Gradients of parameters that are wrong, and nothing says why.
         self.unexplained: dict[Quantity, Measured] = {}
         #: The function that a node computes in place of its own, by the name of the node.
@@ -183,7 +189,7 @@ class _Judge:
     def findings(self, node: str = "") -> list[Finding]:
         """The verdict on every quantity in the trace, or at this node alone, without sums."""
         found: list[Finding] = []
-        for place in _places(self.case, self.trace):
+        for place in _places(self.case, self.trace, self.kept):
             if node and (place.step is None or place.node != node):
                 continue
             elementwise = place.step is not None and place.step.op.elementwise

@@ -33,6 +33,7 @@ __all__ = [
     "reference_at_node",
     "reference_of_loss",
     "reference_of_sum",
+    "results_at_node",
 ]
 
 
@@ -275,6 +276,18 @@ def reference_of_loss(case: Case, trace: Trace, rounding: Rounding) -> list[Refe
         for step in case.network.loss
         for found in reference_at_node(step, case, trace, rounding)
     ]
+
+
+def results_at_node(step: Step, case: Case, trace: Trace) -> dict[Quantity, NDArray | None]:
+    """What the implementation has at a node: its values, and the gradients through its inputs."""
+    network = case.network
+    found: dict[Quantity, NDArray | None] = {
+        Quantity.value(name): case.given.get(name, trace.get(name)) for name in step.values
+    }
+    for edge in step.edges:
+        if edge is not None:
+            found[Quantity.use(network, edge)] = _through(network, trace, edge)
+    return found
 
 
 def _through(network: Network, trace: Trace, edge: Edge) -> NDArray | None:

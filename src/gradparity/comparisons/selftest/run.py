@@ -22,6 +22,7 @@ from ..explain.fault_sites import FaultSite, fault_sites, quantity
 from ..explain.replay import mutants, replay
 from ..findings.finding import Finding, Verdict
 from ..judge.node_by_node import judge
+from ..measure.kept import KeptReferences
 from ..report.records import environment
 from ..running.progress import COMPILED, Progress, Steps, silent
 from .networks import Subject, builtin_subjects, elsewhere
@@ -147,11 +148,15 @@ class _Input:
         planted = self.trace if wrong is None else replay(self.case, self.trace, site, wrong)
         twin = self.in_float64
         evidence = None if twin is None else cache(lambda: twin.judged(site, fault))
-        findings = judge(self.case, planted, evidence, explain=False)
+        findings = judge(self.case, planted, evidence, explain=False, kept=self._references)
         found: dict[str, Finding] = {f.quantity: f for f in findings}
         if twin is None:  # float32 asks again for what was found in float64
             self._known[key] = found
         return found
+
+    @cached_property
+    def _references(self) -> KeptReferences:
+        return KeptReferences()
 
     @cached_property
     def _known(self) -> dict[Any, dict[str, Finding]]:
