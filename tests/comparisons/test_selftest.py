@@ -14,6 +14,7 @@ import pytest
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.cases.suite import LOSSES, OPS, gated
 from gradparity.comparisons.cases.vocabulary import VOCABULARY
+from gradparity.comparisons.cases.vocabulary.layers import CASES as LAYERS
 from gradparity.comparisons.cases.vocabulary.shaped import SHAPED
 from gradparity.comparisons.explain.derivations import BACKWARD, GRADIENTS
 from gradparity.comparisons.explain.fault_sites import fault_sites, quantity
@@ -83,6 +84,14 @@ def test_every_fault_in_every_op_and_divergence_is_caught_in_float32():
 def test_the_cases_of_attention_hide_no_fault(name):
     case = {**SHAPED, **VOCABULARY}[name].case()
     assert_all_caught(selftest(case, backprop), 300)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_sequences_hide_no_fault(monkeypatch, name):
+    some = [s for s in builtin_subjects() if s.name == f"op-{name}"]
+    run = sys.modules[selftest.__module__]
+    monkeypatch.setattr(run, "builtin_subjects", lambda seed: some)
+    assert_all_caught(selftest(None, backprop), 120)
 
 
 def test_every_op_and_divergence_is_a_subject():
@@ -268,6 +277,22 @@ def test_a_nudge_is_of_the_size_asked_for():
         assert moved.dtype == dtype
         assert (moved != g).tolist() == [False, True, False]
         assert abs(moved[1] / g[1] - 1) == pytest.approx(step, rel=0.02)
+
+
+def test_in_float32_a_nudge_is_larger_where_several_ops_lie_inside():
+    for dtype, step in ((np.float64, 1e-11), (np.float32, 6e-5)):
+        g = np.array([0.5, -2.0, 1.0], dtype)
+        assert nudged(g, ops_inside=3)[1] / g[1] - 1 == pytest.approx(step, rel=0.02)
+
+
+def test_the_nudge_of_a_layer_has_the_size_of_its_op():
+    case = VOCABULARY["multi-head"].case().astype("float32")
+    trace = backprop(case)
+    sites = {s.kind: s for s in fault_sites(case) if s.node == "y1"}
+    for kind, step in (("value", 6e-5), ("parameter", 6e-5), ("sum", 2e-5)):
+        right = quantity(trace, sites[kind])
+        wrong = dict(mutants(case, trace, sites[kind]))["one element off"]
+        assert np.max(wrong / right - 1) == pytest.approx(step, rel=0.05), kind
 
 
 def test_a_nudge_keeps_away_from_kinks():

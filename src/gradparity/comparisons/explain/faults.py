@@ -51,27 +51,31 @@ def with_op(case: Case, name: str, op: Op) -> Case:
 class Place(NamedTuple):
     """The place where the fault of an array is planted.
 
+    `ops_inside` is that of the op whose result it is; 1 for a sum over uses.
     `smooth` marks the elements for which one value alone is right: neither at a kink nor drawn at
     random, so that another is surely wrong.
     """
 
     T: int
     smooth: NDArray
+    ops_inside: int = 1
 
 
-#: A single wrong element is off by this share of itself, or the nearest thing the dtype can tell.
+#: A single wrong element is off by this share of itself, or the nearest thing the dtype can tell;
+#: in float32 times `Op.ops_inside`.
 STEP = {"float64": 1e-11, "float32": 2e-5}
 
 
-def nudged(g: NDArray, smooth: NDArray | None = None) -> NDArray:
-    """The largest element moved by 2e-5 (float32) or 1e-11 (float64) of itself.
+def nudged(g: NDArray, smooth: NDArray | None = None, ops_inside: int = 1) -> NDArray:
+    """The largest element moved by 2e-5 times `ops_inside` (float32) or 1e-11 (float64) of itself.
 
     The largest, for an element born of cancellation may be wrong by more and still be right.
 
     >>> nudged(np.array([1.0, -3.0])) == np.array([1.0, -3.0])
     array([ True, False])
     """
-    return _at_largest(g, smooth, lambda x: x * x.dtype.type(1 + STEP[x.dtype.name]))
+    share = STEP[g.dtype.name] * (ops_inside if g.dtype == np.float32 else 1)
+    return _at_largest(g, smooth, lambda x: x * x.dtype.type(1 + share))
 
 
 def _at_largest(
@@ -128,7 +132,7 @@ ARRAY: dict[str, ArrayFault] = {
     "doubled": lambda g, at: 2 * g,
     "wrong sign": lambda g, at: -g,
     "all zero": lambda g, at: np.zeros_like(g),
-    "one element off": lambda g, at: nudged(g, at.smooth),
+    "one element off": lambda g, at: nudged(g, at.smooth, at.ops_inside),
     "one element zero": _smooth_only(np.zeros_like),
     "one element NaN": lambda g, at: _at_largest(g, None, lambda x: x * np.nan, every=True),
     "transposed": _transposed,

@@ -32,7 +32,8 @@ __all__ = ["mutants", "plant", "replay"]
 def mutants(case: Case, trace: Trace, site: FaultSite) -> Iterator[tuple[str, NDArray | None]]:
     """(fault, wrong array) for all faults that apply; the array is None if nothing changes."""
     right = quantity(trace, site)
-    at = Place(case.T, _smooth(case, trace, site))
+    inside = site.step.op.ops_inside if site.step is not None and site.kind != "sum" else 1
+    at = Place(case.T, _smooth(case, trace, site), inside)
     with np.errstate(all="ignore"):
         for name, array_fault in ARRAY.items():
             wrong = array_fault(right, at)

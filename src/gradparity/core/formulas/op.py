@@ -209,6 +209,9 @@ class Op:
     elementwise: ClassVar[bool] = False
     #: Whether its formula is a function that a user gives, which others may have multiplied out.
     given: ClassVar[bool] = False
+    #: About how many ops lie inside it one after another; the smallest fault that float32 shows is
+    #: so many times larger than that of one op.
+    ops_inside: ClassVar[int] = 1
 
     def __repr__(self) -> str:
         given = (f"{name}={value!r}" for name, value in attributes(self).items())

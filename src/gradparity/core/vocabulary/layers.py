@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Recurrent(Op):
 
     x has shape (..., T, d), the batch first; z has (..., T, h), or (..., T, 2 h).
     """
+
+    ops_inside: ClassVar[int] = 8
 
     d: int
     h: int
@@ -86,7 +88,7 @@ class Recurrent(Op):
     def _of_layer(self, dx: Array, dp: tuple[Array, ...]) -> tuple[Array, ...]:
         """The gradients by x and by the layer's parameters, from those by what the cell takes."""
         dW, dU, db = dp
-        return dx[..., : self.d], dW[: self.d], dU, db, dW[self.d]
+        return dx[..., : self.d], dW[: self.d], dU, db, db
 
     def _ways(self, y: tuple[Array, ...]) -> list[tuple[Array, tuple[Array, ...]]]:
         """What the cell takes in each direction, in the order of its steps."""
@@ -245,6 +247,8 @@ class MultiHeadAttention(Op):
     >>> MultiHeadAttention(4, 2).output_shape((5, 6, 4))
     (5, 6, 4)
     """
+
+    ops_inside: ClassVar[int] = 3
 
     d: int
     heads: int

@@ -27,7 +27,7 @@ class Shaped:
     op : the op.
     shapes : input name -> shape; inputs whose names begin with "ids" are integers.
     fixed : input name -> numbers, for inputs without a gradient and without a batch axis.
-    batch : the only batch size that fits the op, or whose sums are short; None for any.
+    batch : the only batch size that fits the op; None for any.
     zeros : whether there are zeros among the whole numbers.
     within : a function into the domain of the op, applied to float inputs; None for none.
     scale : standard deviation of the numbers; small enough for 2e-5 to be above float32 bounds.
