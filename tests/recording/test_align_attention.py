@@ -118,6 +118,15 @@ def hidden(how: str, w: Any, u: Any) -> Any:
     seen = MASKS[name]
     if applied == "fused":
         return joined(F.scaled_dot_product_attention(q, k, v, attn_mask=seen), u)
+    if applied == "unmasked":
+        return joined(F.scaled_dot_product_attention(q, k, v), u)
+    if applied == "library":  # which adds the mask to the product of queries and keys
+        z = X.transpose(0, 1)
+        eye, none = torch.eye(ALL).to(X), torch.zeros(3 * ALL).to(X)
+        left = None if name == "none" else ~seen[:, 0, 0]
+        given = z, z, z, ALL, HEADS, w.T, none, None, None, False, 0.0, eye, none[:ALL]
+        y = F.multi_head_attention_forward(*given, key_padding_mask=left)[0]
+        return (y.transpose(0, 1) @ u).pow(3).sum()
     if applied == "itself":
         return joined(F.scaled_dot_product_attention(q, k, v, is_causal=True), u)
     s, low = q @ k.mT * WIDTH**-0.5, -1e9 if applied == "low" else -torch.inf
@@ -148,6 +157,13 @@ def hidden(how: str, w: Any, u: Any) -> Any:
         ("fused both", "itself causal", "causal and of padding"),
         ("fused both", "filled causal", "causal and of padding"),
         ("filled padded", "filled none", "of padding"),
+        ("library padded", "fused padded", ""),
+        ("library padded", "filled padded", ""),
+        ("library padded", "unmasked none", "its mask is"),
+        ("library none", "fused padded", "its mask is"),
+        ("library padded", "filled none", "its mask is"),
+        ("filled padded", "unmasked none", "its mask is"),
+        ("unmasked none", "fused padded", "its mask is"),
     ],
 )
 def test_another_mask(here: str, there: str, said: str) -> None:
@@ -182,3 +198,29 @@ def grouped(how: str, wq: Any, wk: Any, wv: Any, u: Any) -> Any:
 )
 def test_keys_shared_by_other_heads(here: str, there: str, said: str) -> None:
     both_ways(grouped, here, there, said, (ALL, ALL), (ALL, 6), (ALL, 6), (ALL, ALL))
+
+
+def weighed(how: str, w: Any, u: Any) -> Any:
+    """Attention with a softmax over an axis, or of one op, with a mask or without."""
+    applied, axis = how.split()
+    q, k, v = map(heads, (X @ w).split(ALL, -1))
+    if applied == "fused":
+        return joined(F.scaled_dot_product_attention(q, k, v, is_causal=axis == "causal"), u)
+    s = q @ k.mT * WIDTH**-0.5
+    s = s if applied == "all" else s.masked_fill(~SEEN, -torch.inf)
+    return joined(s.softmax(int(axis)) @ v, u)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "said"),
+    [
+        ("fused plain", "all -1", ""),
+        ("fused plain", "all -2", "-2"),
+        ("fused plain", "all -3", "-3"),
+        ("fused causal", "seen -1", ""),
+        ("fused causal", "seen -2", "-2"),
+        ("all -1", "all -2", "axis is -"),
+    ],
+)
+def test_a_softmax_over_another_axis(here: str, there: str, said: str) -> None:
+    both_ways(weighed, here, there, said, *PACKED)

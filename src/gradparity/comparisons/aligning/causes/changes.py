@@ -26,11 +26,13 @@ from ..programs.edits import Edit
 from ..programs.masks import Above
 from ..programs.roles import SCALE, role
 from ..programs.values import Program
+from .attention_axes import other_softmax_axes
 from .class_weights import other_weights, weights_of_labels
 from .constants import constants
 from .conventions import conventions, dropout_rate
 from .exchanged import exchanged
 from .masks import other_masks
+from .norm_axes import other_norm_axes
 from .replacements import replacements
 from .taken import other_parameters, other_values
 
@@ -91,6 +93,8 @@ def changes(
     roles = other.roles
     yield from _orders(call, before)
     yield from other_masks(call, y, other)
+    yield from other_softmax_axes(call)
+    yield from other_norm_axes(call)
     yield from other_weights(call, y, other)
     yield from weights_of_labels(call, y, program)
     yield from conventions(call, y, numbers_in(other))
@@ -196,13 +200,24 @@ def _of_windows(op: Op) -> Iterator[tuple[str, Op]]:
         return
     own: tuple[Any, Any] = getattr(op, "dilation"), getattr(op, "padding")  # noqa: B009
     for dilation in _choices("dilation", own[0], ()):
-        for padding in _choices("padding", own[1], ()):
+        for padding in (*_choices("padding", own[1], ()), *_as_long(op, dilation)):
             try:
                 changed = replace(op, dilation=dilation, padding=padding)
             except _REFUSED:
                 continue
             said = f"dilation is {own[0]} and padding {own[1]} {{here}}, "
             yield f"{said}{dilation} and {padding} {{there}}", changed
+
+
+def _as_long(op: Any, dilation: Any) -> Iterator[Any]:
+    """The paddings with which a value is as long as before with another dilation."""
+    kernel, padding = getattr(op, "kernel", None), op.padding
+    if not isinstance(kernel, tuple) or not isinstance(dilation, tuple) or not kernel:
+        return
+    alike = all(isinstance(p, tuple) and p == padding[0] for p in padding)
+    more = {(k - 1) * (d - own) for k, d, own in zip(kernel, dilation, op.dilation, strict=True)}
+    if alike and len(more) == 1 and (total := sum(padding[0]) + more.pop()) > 0:
+        yield from (((i, total - i),) * len(padding) for i in range(total, -1, -1))
 
 
 def _of_resizes(op: Op) -> Iterator[tuple[str, Op]]:

@@ -13,6 +13,7 @@ from ....core.formulas.attention import Attention
 from ....core.formulas.layers import Add
 from ....core.formulas.op import Op
 from ....core.network.calls import Call
+from ....core.programs.parts import PlusProduct
 from ....core.vocabulary.indexing import MaskedFill
 from ....core.vocabulary.pairs import Where
 from ..programs.edits import Edit
@@ -71,20 +72,32 @@ def other_masks(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Ed
     said = _in_words(own.hidden if own else None)
     seen = [np.broadcast_to(own.hidden if own else np.zeros((1, 1), bool), shape)]
     for mask in [*_distinct(found)[:MOST_MASKS], *_rearranged(own)]:
-        try:
-            hidden = np.broadcast_to(mask.hidden, shape)
-        except ValueError:
-            continue
-        if any(np.array_equal(hidden, s) for s in seen):
+        hidden = _in_shape(mask.hidden, shape)
+        if hidden is None or any(np.array_equal(hidden, s) for s in seen):
             continue
         seen.append(hidden)
-        edit = _with(call.op, y, mask)
+        edit = _with(call.op, y, _Mask(hidden, mask.fill))
         if edit is not None:
             there = _in_words(mask.hidden if mask.hidden.any() else None)
             said_of_both = (
                 f"its mask is {said} {{here}} and {there} {{there}}{_relation(own, mask)}"
             )
             yield Edit(said_of_both, *edit)
+
+
+def _in_shape(hidden: NDArray, shape: tuple[int, ...]) -> NDArray | None:
+    """A mask as one of logits of this shape, which may have samples and heads in one axis."""
+    batch = hidden.shape[:1]
+    if len(shape) == 3 and hidden.ndim == 4 and shape[0] % batch[0] == 0:
+        split = (*batch, shape[0] // batch[0], *shape[1:])
+    elif len(shape) == 4 and batch == (shape[0] * shape[1],) and hidden.ndim == 3:
+        hidden, split = hidden.reshape(*shape[:2], *hidden.shape[1:]), shape
+    else:
+        split = shape
+    try:
+        return np.broadcast_to(hidden, split).reshape(shape)
+    except ValueError:
+        return None
 
 
 def _with(op: Op, y: Sequence[NDArray], mask: _Mask) -> tuple[Op, dict[int, NDArray]] | None:
@@ -98,7 +111,10 @@ def _with(op: Op, y: Sequence[NDArray], mask: _Mask) -> tuple[Op, dict[int, NDAr
     if isinstance(op, Where):
         chosen = mask.hidden if _hides(y[1]) else ~mask.hidden
         return op, {0: np.broadcast_to(chosen, y[0].shape).astype(int)}
-    i = next(i for i, a in enumerate(y) if _additive(a) is not None)
+    if isinstance(op, PlusProduct):
+        i = 2
+    else:
+        i = next(i for i, a in enumerate(y) if _additive(a) is not None)
     fill = mask.fill if blind else float(y[i].min())
     return op, {i: np.where(mask.hidden, fill, 0.0)}
 
@@ -107,6 +123,8 @@ def _shape_of(op: Op, y: Sequence[NDArray]) -> tuple[int, ...]:
     """The shape of the logits of a node that may hide some of them."""
     if isinstance(op, Attention) and len(y) >= 3:
         return (*y[0].shape[:-1], y[1].shape[-2])
+    if isinstance(op, PlusProduct):
+        return (*y[0].shape[:-1], y[1].shape[-1])
     if isinstance(op, MaskedFill | Where | Add):
         try:
             return np.broadcast_shapes(*(a.shape for a in y))
@@ -126,6 +144,8 @@ def _mask_of(op: Op, y: Sequence[NDArray]) -> _Mask | None:
         return None
     if isinstance(op, Add):
         return next((m for a in y if (m := _additive(a))), None)
+    if isinstance(op, PlusProduct):
+        return _additive(y[2]) if op.beta == 1.0 else None
     if not isinstance(op, Attention):
         return None
     T, S = y[0].shape[-2], y[1].shape[-2]

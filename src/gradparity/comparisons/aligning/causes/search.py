@@ -94,7 +94,8 @@ class Search:
             if found and (best is None or found.lost < best.lost):
                 best = found
             told = best is not None and best.edit.plain and not best.edit.vague
-            if best and (best.lost < 0 or (told and where in ("gates", "at", "steps"))):
+            # heads in another order may pair a value that another argument makes as well
+            if best and (best.lost < 0 or (told and where in ("at", "steps"))):
                 break
         if best is None or (best.lost >= 0 and not best.edit.plain):
             best = self._first_of_two(best) or best
