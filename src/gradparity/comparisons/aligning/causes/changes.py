@@ -33,6 +33,7 @@ from .conventions import conventions, dropout_rate
 from .exchanged import exchanged
 from .masks import other_masks
 from .norm_axes import other_norm_axes
+from .parts import wholes
 from .replacements import replacements
 from .taken import other_parameters, other_values
 
@@ -112,6 +113,7 @@ def changes(
     yield from _complements(call)
     yield from constants(call, y, other, roles)
     yield from _left_out(call, y)
+    yield from wholes(call, program, value)
     yield from other_parameters(call, program)
     yield from _arrangements(call, y)
     yield from other_values(call, y, program, value)

@@ -94,8 +94,11 @@ class Fitting:
                     return
 
     def far(self, call: Call) -> Iterator[Edit]:
-        """The value half or twice as large, where only the loss shows it."""
-        for times in (0.5, 2.0):
+        """The value a number of times as large, where only the loss shows it."""
+        y = values_of(call, self.side.value)
+        z = self.side.first(Edit("", call.op), y)
+        ratios = self._written(z) if z is not None and z.size == 1 else ()
+        for times in dict.fromkeys((0.5, 2.0, *ratios)):
             said = f"its value is {times:.6g} times as large {{there}}"
             edit = Edit(said, call.op, times=times)
             if self.side.loss_pairs(call, edit, self.other):
@@ -173,14 +176,17 @@ class Fitting:
         sign = Edit("it has the other sign {there}", call.op, times=-1.0)
         if z.size <= FEW_FOR_SIGN and side.loss_pairs(call, sign, other):
             yield sign
-        roles = side.program.roles, other.program.roles
-        numbers = {n for each in roles for n in each.get("factor", ())}
-        factors = [t for t in self._ratios(z) if is_written(t, numbers, side.near)]
-        for times in factors[:FACTORS]:
+        for times in self._written(z):
             copy = z.size > 1 and bool(side.partners.of(z * times))  # it is left out
             if not copy and side.pairs(call.names[0], z * times, other):
                 said = f"its value is {times:.6g} times as large {{there}}"
                 yield Edit(said, call.op, times=times)
+
+    def _written(self, z: NDArray) -> list[float]:
+        """Those factors that a person writes."""
+        roles = self.side.program.roles, self.other.program.roles
+        numbers = {n for each in roles for n in each.get("factor", ())}
+        return [t for t in self._ratios(z) if is_written(t, numbers, self.side.near)][:FACTORS]
 
     def _ratios(self, z: NDArray) -> list[float]:
         """Factors with which a value may be one of those without a partner in the other program."""

@@ -21,6 +21,7 @@ from .replacements import ACTIVATIONS
 from .rolls import other_rolls
 from .roots import other_roots
 from .rotary import other_rotations
+from .tables import other_tables
 from .unused import unused_parameters
 
 __all__ = ["Found", "Search", "lost_in", "parted_of"]
@@ -183,6 +184,7 @@ class Search:
         for node in nodes[:FIRST] if where in ("before", "two") else nodes:
             call = side.nodes[node]
             if where == "gates":
+                yield from other_tables(side, call, other)
                 yield from islice(Orders(side).of(call, other), TRIED)
                 if self._in_steps:
                     yield from islice(other_activations(side, call, other), TRIED)
