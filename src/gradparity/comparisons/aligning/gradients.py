@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
 from ...core.network.calls import Call, Operand
+from ...core.programs.parts import Stopped
 from .programs.noise import is_noise
 from .programs.packed import partners_of_parts
 from .programs.partners import Elements, Known, Partners, sorted_elements
@@ -233,11 +234,14 @@ def cut_of(side: Side, other: Side) -> Cut | None:
     a value of the same numbers has a gradient through the same node, or through another one if
     that node has no partner.
     """
+    stopped = {
+        n for call in other.program.calls if isinstance(call.op, Stopped) for n in call.names
+    }
     flowing = {
         f"{call.place.node} {i}": (call.place.node, o)
         for call in other.program.calls
         for i, o in enumerate(call.inputs)
-        if o.source and _flows(o) and o.array.dtype.kind == "f"
+        if o.source and o.source not in stopped and _flows(o) and o.array.dtype.kind == "f"
     }
     near = side.near_recorded(other)
     pool = Partners({key: o.array for key, (_, o) in flowing.items()}, near)
@@ -251,6 +255,8 @@ def cut_of(side: Side, other: Side) -> Cut | None:
             uses = [flowing[key] for key in pool.of(o.array)]
             partners = _partners(call, o, side, other)
             same = [(node, use) for node, use in uses if node in partners]
+            if uses and not _is_cut_more(o, side, other):
+                continue
             if same:
                 return Cut(call.place.node, same[0][1].source, same[0][0], True)
             if uses and not partners and unsure is None:
@@ -272,6 +278,22 @@ def _partners(call: Call, o: Operand, side: Side, other: Side) -> list[str]:
             else:
                 found += [makers[n] for n in other.partners.of(z) if n in makers]
     return found
+
+
+def _is_cut_more(o: Operand, side: Side, other: Side) -> bool:
+    """Whether more inputs of these numbers have no gradient than in the other program."""
+    mine, theirs = (
+        sum(
+            not _flows(p) and p.array.size == o.array.size and pool.has(p.array)
+            for call in program.calls
+            if any(dz is not None and np.any(dz) for dz in call.dz)
+            for p in call.inputs
+            if p.array.dtype.kind == "f"
+        )
+        for pool in [Partners({"": o.array}, side.near_recorded(other))]
+        for program in (side.program, other.program)
+    )
+    return mine > theirs
 
 
 def _is_computed(o: Operand, side: Side, other: Side) -> bool:

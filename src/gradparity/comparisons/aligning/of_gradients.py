@@ -24,7 +24,9 @@ from .programs.backward import turns, with_gradients_in_float64
 from .programs.noise import is_noise, is_rounding
 from .programs.side import Side
 from .programs.values import NEAR
+from .rerouted import rerouted
 from .said import finding_on, where
+from .weighted import other_weights
 
 __all__ = ["GradientsOf", "choices_at_kinks", "in_float64"]
 
@@ -182,8 +184,11 @@ class GradientsOf:
         if not self._part(near, unpaired):
             shown = self.valid or self.valid_there
             return ("", "") if shown else self._parting(self.sides, bool(mine))
-        node, said = detached(near, unpaired_gradients)
-        return (node, said) if said else self._parting(near, bool(unpaired[0]))
+        for proved in (detached, other_weights, rerouted):
+            node, said = proved(near, unpaired_gradients)
+            if said:
+                return node, said
+        return self._parting(near, bool(unpaired[0]))
 
     def _excuse(self, near: tuple[Side, Side], unpaired: Unpaired) -> None:
         """Set apart the gradients that differ by choices at kinks alone: they pair close by."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple
 
+from ....core.formulas.op import Movement
 from ..programs.edits import Edit, at_others, general
 from ..programs.parting import after, healed_before, parting, preparations_of, without_partner
 from ..programs.repeats import repeats
@@ -21,6 +22,7 @@ from .replacements import ACTIVATIONS
 from .rolls import other_rolls
 from .roots import other_roots
 from .rotary import other_rotations
+from .swapped import swapped
 from .tables import other_tables
 from .unused import unused_parameters
 
@@ -151,7 +153,10 @@ class Search:
                         lost += side.copies(made, other)
                     found = Found(which, some[0], edit, made, lost)
                     if rest and lost < least and not side.heals(made, other, nodes_with_it):
-                        if edit.plain and lost < (self.weak.lost if self.weak else least):
+                        # Another part of what both have is no cause.
+                        moves = isinstance(side.nodes[some[0]].op, Movement)
+                        limit = self.weak.lost if self.weak else least
+                        if edit.plain and not moves and lost < limit:
                             self.weak = found
                         continue
                     if lost < least or (lost < 0 and edit.times == 1.0):
@@ -186,6 +191,7 @@ class Search:
             if where == "gates":
                 yield from other_tables(side, call, other)
                 yield from islice(Orders(side).of(call, other), TRIED)
+                yield from islice(swapped(side, call, other), TRIED)
                 if self._in_steps:
                     yield from islice(other_activations(side, call, other), TRIED)
                 yield from islice(other_joins(side, call, other), TRIED)

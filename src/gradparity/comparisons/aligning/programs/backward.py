@@ -28,7 +28,9 @@ SHOWN = 1e-6
 
 
 def with_gradients_in_float64(
-    program: Program, attached: Mapping[tuple[str, int], str] | None = None
+    program: Program,
+    attached: Mapping[tuple[str, int], str] | None = None,
+    times: Mapping[str, float] | None = None,
 ) -> Program | None:
     """A program with other gradients: those by formulas, along the same ways as in the recording.
 
@@ -37,14 +39,18 @@ def with_gradients_in_float64(
     Parameters
     ----------
     attached : (node, slot) -> the value that a constant is a copy of, or whose gradient is stopped
-        there: it has a gradient as well.
+        there: it has a gradient as well.  Or the value to which the gradient of another one goes.
+    times : value -> what the gradient that arrives at it is multiplied by.
     """
-    more = attached or {}
+    more, factors = attached or {}, times or {}
     flow: dict[str, NDArray] = {}
     calls: list[Call] = []
     for call in reversed(program.calls):
         arrived = tuple(map(_wide, call.dz))
-        arrived = tuple(flow.get(name, a) for name, a in zip(call.names, arrived, strict=False))
+        arrived = tuple(
+            _times(flow.get(name, a), factors.get(name))
+            for name, a in zip(call.names, arrived, strict=False)
+        )
         if all(dz is None for dz in arrived):
             calls.append(call)
             continue
@@ -60,6 +66,8 @@ def with_gradients_in_float64(
             if g is None or not (source != o.source or _flows(o, call) or (new and source)):
                 inputs.append(o)
                 continue
+            if o.source and source != o.source:
+                flow.setdefault(o.source, np.zeros(o.array.shape))
             inputs.append(replace(o, source=source, gradient=g))
             flow[source] = flow[source] + g.reshape(flow[source].shape) if source in flow else g
         calls.append(replace(call, inputs=tuple(inputs), dz=arrived, precision="float64"))
@@ -132,6 +140,10 @@ def _left(call: Call, arrived: Any, program: Program) -> tuple[NDArray | None, .
         None if g is None else g.reshape(o.array.shape)
         for g, o in zip(found, call.inputs, strict=True)
     ) if fits else None  # fmt: skip
+
+
+def _times(a: Any, factor: float | None) -> Any:
+    return a if a is None or factor is None else a * factor
 
 
 def _wide(a: Any) -> Any:

@@ -62,6 +62,7 @@ class Edit:
     each: Mapping[str, Edit] = field(default_factory=dict)
     everywhere: bool = False
     vague: bool = False
+    sure: bool = False
 
     def forward(self, y: Sequence[NDArray], value: Mapping[str, NDArray]) -> tuple[NDArray, ...]:
         """Compute the node from its inputs, and from the values of the program by name."""

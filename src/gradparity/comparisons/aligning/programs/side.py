@@ -259,10 +259,14 @@ class Side:
     def heals(self, made: Side, other: Side, nodes: Sequence[str]) -> bool:
         """Whether a change at nodes lets something pair that is made of these too, if it can.
 
-        Another number of an op says enough by the value of the op alone.
+        Another number of an op says enough by the value of the op alone.  Not that of a movement:
+        another part of what both programs have is a value of both, too.
         """
         first = self.nodes[nodes[0]]
-        if changes_a_number(made.edits[nodes[0]], first.op) and _size_of(first) >= SEVERAL:
+        if made.edits[nodes[0]].sure:
+            return True
+        moves = isinstance(first.op, Movement) or _size_of(first) < SEVERAL
+        if not moves and changes_a_number(made.edits[nodes[0]], first.op):
             return True
         reached: set[str] = {g for node in nodes for g in self.nodes[node].names}
         after: dict[str, None] = {}
