@@ -150,7 +150,7 @@ def test_a_norm_before_and_after() -> None:
         return h.pow(3).sum()
 
     found = aligned(loss, False, True, (5, 7), (7, 7))
-    assert "LayerNorm is applied before only here" in found[0].note
+    assert "before the branch of the sum add_1 here and after the sum there" in found[0].note
 
 
 def test_a_row_without_gradient() -> None:

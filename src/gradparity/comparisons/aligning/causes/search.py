@@ -96,9 +96,11 @@ class Search:
             found = self._best(where)
             if found and (best is None or found.lost < best.lost):
                 best = found
-            told = best is not None and best.edit.plain and not best.edit.vague
+            if best is None:
+                continue
             # heads in another order may pair a value that another argument makes as well
-            if best and (best.lost < 0 or (told and where in ("at", "steps"))):
+            told = best.edit.sure or (best.edit.plain and where in ("at", "steps"))
+            if best.lost < 0 or (told and not best.edit.vague):
                 break
         if best is None or (best.lost >= 0 and not best.edit.plain):
             best = self._first_of_two(best) or best

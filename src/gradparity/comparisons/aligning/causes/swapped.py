@@ -113,7 +113,7 @@ def swapped(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], Ed
         if z is None or z.shape != side.value[end].shape or not other.partners.has(z):
             continue
         each = {call.place.node: Edit(said, call.op, sure=True), last.place.node: edit}
-        yield list(each), Edit(said, op, taken, each=each)
+        yield list(each), Edit(said, op, taken, each=each, sure=True)
 
 
 def _in_a_row(

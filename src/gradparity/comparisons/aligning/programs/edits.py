@@ -48,6 +48,7 @@ class Edit:
     each : node -> the change of that node, where it is not the same for all.
     everywhere : whether it means the same at other nodes, although it has inputs.
     vague : whether it says no more than that numbers differ, so that anything else is better.
+    sure : whether its value alone says enough, though nothing that is made of it pairs yet.
     """
 
     said: str
