@@ -89,7 +89,7 @@ class Pool:
             if self.before is not None and self._are_kept(names):
                 found[node] = self.before._insides[node]
             else:
-                found[node] = self._inside(call) if call.names[0] in self.value else {}
+                found[node] = self.inside(call)
         return found
 
     def _are_kept(self, names: tuple[str, ...] | list[str]) -> bool:
@@ -97,7 +97,10 @@ class Pool:
         before = self.before.value if self.before else {}
         return all(self.value.get(name) is before.get(name) for name in names)
 
-    def _inside(self, call: Call) -> dict[str, NDArray]:
+    def inside(self, call: Call) -> dict[str, NDArray]:
+        """Words -> the values inside of the op of a call."""
+        if call.names[0] not in self.value:
+            return {}
         op = self.ops.get(call.place.node, call.op)
         try:
             each = [*insides(op, values_of(call, self.value), self.value[call.names[0]])]

@@ -83,12 +83,17 @@ class Side:
         return -1 if constant and len(constant) == len(new) else len(constant)
 
     def gives_back(self, node: str, edit: Edit) -> bool:
-        """Whether a changed node gives one of its own inputs, as if it were left out."""
+        """Whether a changed node gives one of its own inputs, as if it were left out.
+
+        Or what its op computes on the way, such as before its bias.
+        """
         call = self.nodes[node]
-        z = self.value.get(call.names[0])
+        z, before = self.value.get(call.names[0]), self._made_from
         if z is None or isinstance(edit.op, Movement) or isinstance(call.op, Movement):
             return False
-        taken = (a for a in values_of(call, self.value) if a.dtype.kind == "f")
+        taken = [a for a in values_of(call, self.value) if a.dtype.kind == "f"]
+        if before is not None:
+            taken += before.pool.inside(call).values()
         return any(are_near(a, z, self.near) for a in taken)
 
     def copies(self, made: Side, other: Side) -> int:
