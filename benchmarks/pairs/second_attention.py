@@ -168,7 +168,9 @@ def gpt() -> Pair:
         port,
         {
             "untied": Fault("wte|dot_general|mm|stop_gradient", "gradient"),
-            "post-norm": Fault("layer_norm|LayerNorm|n1|qkv|addmm", "skipped|left out|before"),
+            "post-norm": Fault(
+                "layer_norm|LayerNorm|n1|qkv|addmm|dot_general", "skipped|left out|before"
+            ),
             "leak": Fault("attention|where|add|softmax|exp|max", "mask|causal|diagonal"),
         },
     )

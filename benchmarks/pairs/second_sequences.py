@@ -146,7 +146,8 @@ def both_ways() -> Pair:
             "tanh": Fault("rnn|RNN|relu|tanh|max", "[Tt]anh"),
             "shared": Fault("rnn|RNN|dot_general|addmm|weight", "reverse|instead|weight|l0"),
             "same way": Fault(
-                "rnn|RNN|dot_general|cat|concatenate|addmm", "revers|flip|order|direction|mirrored"
+                "rnn|RNN|dot_general|cat|concatenate|addmm|add_17",  # z + h @ w of the first step
+                "revers|flip|order|direction|mirrored",
             ),
         },
     )
