@@ -104,7 +104,7 @@ def last(result: Result) -> str:
     [
         ("{", "Expecting property name"),
         ("[1]", "its schema is None"),
-        ('{"schema": "gradparity/atlas/1"}', "`gradparity probe --diff FILE` compares atlases"),
+        ('{"schema": "gradparity/atlas/2"}', "`gradparity probe --diff FILE` compares atlases"),
         ('{"schema": "gradparity/selftest/1"}', "self-tests are not compared"),
         ('{"schema": "gradparity/pytest/1"}', "tests"),
         ('{"schema": "gradparity/report/1", "runs": []}', "missing fields"),

@@ -31,7 +31,7 @@ def test_prints_the_atlas() -> None:
 
 def test_writes_json(tmp_path: Path) -> None:
     document = strictly(run(*RIGHT, "--json", "-").stdout)
-    assert document["schema"] == "gradparity/atlas/1"
+    assert document["schema"] == "gradparity/atlas/2"
     assert document["versions"] == {"right": {"right": "1.2"}}
     assert strictly(stored(tmp_path).read_text()) == document
 
@@ -63,7 +63,7 @@ def test_a_change_exits_1_and_is_told(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_is_a_usage_error(tmp_path: Path) -> None:
     refused(run(*RIGHT, "--diff", "nowhere.json"), "nowhere.json")
     Path("report.json").write_text('{"schema": "gradparity/report/1"}')
-    refused(run(*RIGHT, "--diff", "report.json"), "report.json", "gradparity/atlas/1")
+    refused(run(*RIGHT, "--diff", "report.json"), "report.json", "gradparity/atlas/2")
     Path("broken.json").write_bytes(b"\xff{")
     refused(run(*RIGHT, "--diff", "broken.json"), "broken.json")
     stored(tmp_path)

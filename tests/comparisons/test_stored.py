@@ -80,7 +80,7 @@ class TestBack:
         [
             ("{", "it is not valid JSON"),
             ("[]", "its schema is None"),
-            ('{"schema": "gradparity/atlas/1"}', "gradparity/atlas/1"),
+            ('{"schema": "gradparity/atlas/2"}', "gradparity/atlas/2"),
             ('{"schema": "gradparity/report/1"}', "missing fields: differences, environment"),
             ('{"schema": "gradparity/report/1", "runs": 3}', "missing fields"),
         ],

@@ -48,7 +48,7 @@ def command(before: Path, after: Path, json_path: Path | None, report_path: Path
 
 #: Schemas of other files that gradparity writes, and what to do instead of comparing them here.
 OTHERS = {
-    "gradparity/atlas/1": "`gradparity probe --diff FILE` compares atlases",
+    "gradparity/atlas/2": "`gradparity probe --diff FILE` compares atlases",
     "gradparity/selftest/1": "self-tests are not compared; give two reports of `gradparity check`",
     "gradparity/changes/1": "a comparison is not compared; give two reports of `gradparity check`",
 }

@@ -21,15 +21,25 @@ from .progress import progress_bar
 @click.option(
     "--compile", "compiled", is_flag=True, help="Also measure torch.compile, which is slow."
 )
+@click.option(
+    "--smooth", is_flag=True, help="Measure where functions lose digits, instead of kinks."
+)
 def command(
-    adapters: tuple[str, ...], json_path: Path | None, diff_path: Path | None, compiled: bool
+    adapters: tuple[str, ...],
+    json_path: Path | None,
+    diff_path: Path | None,
+    compiled: bool,
+    smooth: bool,
 ) -> None:
     """Measure each framework's subgradient at every kink and tie: the atlas of kinks.
+
+    With --smooth, measure where activations, losses and special functions lose digits.
 
     Exit codes: 0 success; 1 with --diff, if anything changed; 2 a usage error.
     """
     from ..comparisons.atlas.as_text import changes_text, renderable
     from ..comparisons.atlas.probe import probe
+    from ..comparisons.atlas.smooth_probe import probe_smooth
 
     to_stdout = str(json_path) == "-"
     refuse_unwritable(json_path)
@@ -38,7 +48,11 @@ def command(
     stored = None if diff_path is None else _stored(diff_path)
     with options.usage_errors():
         with progress_bar() as say:
-            atlas = probe(*adapters, compile=compiled, progress=say)
+            measure = probe_smooth if smooth else probe
+            try:
+                atlas = measure(*adapters, compile=compiled, progress=say)
+            except ImportError as error:
+                raise click.UsageError(str(error)) from error
         changes = [] if stored is None else stored.diff(atlas)
     write(json_path, atlas.to_json)
     if stored is not None:

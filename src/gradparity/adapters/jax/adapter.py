@@ -23,6 +23,7 @@ from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, own_taps, risk, walk
 from ..kinks import Kinks
 from ..overrides import NativeAdapter, Overrides, described, label, native_name
+from ..smooth import Smooth
 from .functions import NATIVE, affine, function, loss
 from .precision import affine_in_tf32
 
@@ -184,6 +185,12 @@ class JaxAdapter(NativeAdapter):
         from .kinks import JaxKinks
 
         return JaxKinks()
+
+    def smooth(self) -> Smooth:
+        """JAX's functions of one number, for `gradparity probe --smooth`."""
+        from .smooth import JaxSmooth
+
+        return JaxSmooth()
 
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Training with a compiled step, `jax.value_and_grad` and plain SGD; see `Trainer`."""

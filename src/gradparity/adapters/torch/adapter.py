@@ -21,6 +21,7 @@ from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
 from ..kinks import Kinks
 from ..overrides import NativeAdapter, Overrides, native_name
+from ..smooth import Smooth
 from .layers import NATIVE, layer, layout, loss, without_parameters
 from .precision import matrix_products, native_dtype
 from .vjp import call, to_numpy, vjp
@@ -181,6 +182,12 @@ class TorchAdapter(NativeAdapter):
         from .kinks import TorchKinks
 
         return TorchKinks()
+
+    def smooth(self) -> Smooth:
+        """PyTorch's functions of one number, for `gradparity probe --smooth`."""
+        from .smooth import TorchSmooth
+
+        return TorchSmooth()
 
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Eager training with `torch.optim.SGD`; see `Trainer`."""

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..findings.layout import Lines, grouped, plain_text, spaced
+from .smooth.as_text import smooth_renderable
+from .smooth.regions import RegionChange
 from .stored import Atlas, Change, Entry, point_name
 
 __all__ = ["changes_text", "renderable", "text"]
@@ -33,7 +35,7 @@ def text(atlas: Atlas) -> str:
     return plain_text(renderable(atlas))
 
 
-def changes_text(changes: Sequence[Change], before: Atlas, after: Atlas) -> str:
+def changes_text(changes: Sequence[Change | RegionChange], before: Atlas, after: Atlas) -> str:
     """The versions and the changes between two atlases, a line each."""
     lines = []
     for name, found in before.versions.items():
@@ -41,13 +43,21 @@ def changes_text(changes: Sequence[Change], before: Atlas, after: Atlas) -> str:
         for part, version in found.items():
             lines.append(f"{part} {version}" + f" -> {now.get(part)}" * (now.get(part) != version))
     lines += [str(change) for change in changes]
-    wrong = sum(c.after is not None and c.after.valid is False for c in changes)
-    said = f"{len(changes)} of {len(after.entries)} entries changed" if changes else "NO CHANGE"
+    wrong = sum(
+        isinstance(c, Change) and c.after is not None and c.after.valid is False for c in changes
+    )
+    n = f"{len(after.entries)} entries"
+    if after.smooth is not None:
+        n = f"{len(after.smooth.regions)} regions"
+    said = f"{len(changes)} of {n} changed" if changes else "NO CHANGE"
     return "\n".join([*lines, said + (f", {wrong} of them to outside" if wrong else "")])
 
 
 def renderable(atlas: Atlas) -> RenderableType:
-    """The atlas for `rich`: the core's ops side by side, then each adapter's own functions."""
+    """The atlas for `rich`: the core's ops side by side, then each adapter's own functions; or
+    the smooth regions."""
+    if atlas.smooth is not None:
+        return smooth_renderable(atlas.smooth, atlas.versions)
     adapters = [*atlas.versions]
     stamp = [f"{k} {v}" for found in atlas.versions.values() for k, v in found.items()]
     core = [e for e in atlas.entries if e.core]

@@ -16,13 +16,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ... import core
-from ...adapters.base import INSTALL, Adapter, AdapterError, get_adapter, installed
+from ...adapters.base import Adapter, AdapterError
 from ...adapters.kinks import Answer, Kinks, Question
 from ...core.formulas.op import Compound, Op
 from ...core.network.case import Case
 from ...core.network.network import layered
 from ...core.network.nodes import INPUT
 from ..running.progress import COMPILED, Progress, Steps, silent
+from .chosen import chosen_adapters, versions_of
 from .kink_points import Site, core_sites, site_of
 from .rules import set_rule, slope_rule, tie_rule
 from .stored import SCHEMA, Atlas, Change, Entry, point_name
@@ -79,13 +80,7 @@ def probe(
     >>> relu.taken, relu.interval, relu.rule, relu.valid
     ((1.0,), (0.0, 1.0), 'right', True)
     """
-    chosen = [get_adapter(a) if isinstance(a, str) else a for a in adapters]
-    chosen = chosen or [*installed().values()]
-    if not chosen:
-        raise AdapterError(f"no framework is installed to measure; {' or '.join(INSTALL.values())}")
-    called = [each.name for each in chosen]
-    if len(set(called)) != len(called):
-        raise ValueError(f"the adapters are named {called}; give each name once")
+    chosen = chosen_adapters(adapters)
     entries: list[Entry] = []
     steps = Steps(progress)
     for each in chosen:
@@ -94,13 +89,7 @@ def probe(
         for dtype in DTYPES:
             entries += _measured(each, dtype, compile, names, steps)
     steps.end()
-    versions = {each.name: _versions(each) for each in chosen}
-    return Atlas(versions, platform.machine(), compile, tuple(entries))
-
-
-def _versions(each: Adapter) -> dict[str, str]:
-    # The number of threads is not a version: another machine gives the same atlas.
-    return {k: v for k, v in each.versions().items() if not k.endswith("threads")}
+    return Atlas(versions_of(chosen), platform.machine(), compile, tuple(entries))
 
 
 def usual(adapter: Adapter, op: Op | Compound, twin: str = "") -> Taken:

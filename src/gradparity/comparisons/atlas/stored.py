@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from ...adapters.valid_sets import Ball, Box, Unjudged
 from ..findings.stored import parsed, plain, record
+from .smooth.regions import RegionChange, Smooth, changed_regions
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "point_name"]
 
-SCHEMA = "gradparity/atlas/1"
+SCHEMA = "gradparity/atlas/2"
 
 
 def point_name(point: tuple[float, ...]) -> str:
@@ -117,13 +118,15 @@ class Atlas:
     versions : adapter -> name -> version, as the adapter gives them.
     machine : the processor's architecture.
     compile : whether slow compilers were measured too.
-    entries : in the order of measurement.
+    entries : the kinks, in the order of measurement; none where smooth regions were measured.
+    smooth : the smooth regions; None where kinks were measured.
     """
 
     versions: Mapping[str, Mapping[str, str]]
     machine: str
     compile: bool
     entries: tuple[Entry, ...]
+    smooth: Smooth | None = None
 
     def to_json(self) -> str:
         """JSON, an entry a line, so that two files can also be compared by eye.
@@ -138,7 +141,16 @@ class Atlas:
         }
         lines = [json.dumps(plain(e), allow_nan=False) for e in self.entries]
         opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
-        return f'{opened},\n "entries": [\n' + ",\n".join(lines) + "\n ]\n}"
+        return f'{opened},\n "entries": [\n' + ",\n".join(lines) + "\n ]" + self._smooth() + "\n}"
+
+    def _smooth(self) -> str:
+        """The smooth regions as JSON, a region a line; what is last in the object."""
+        if self.smooth is None:
+            return ',\n "smooth": null'
+        head = {k: v for k, v in plain(self.smooth).items() if k != "regions"}
+        lines = [json.dumps(plain(region), allow_nan=False) for region in self.smooth.regions]
+        opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
+        return f',\n "smooth": {opened},\n "regions": [\n' + ",\n".join(lines) + "\n ]}"
 
     @classmethod
     def from_json(cls, text: str) -> Atlas:
@@ -154,14 +166,15 @@ class Atlas:
         """
         return record(cls, parsed(text), SCHEMA, "`gradparity probe --json FILE`")
 
-    def diff(self, other: Atlas) -> list[Change]:
+    def diff(self, other: Atlas) -> list[Change | RegionChange]:
         """Differences of `other`, in the order of this atlas; new entries come last.
 
         Numbers are compared to six digits: beyond, processors differ.
 
         Raises
         ------
-        ValueError : the atlases are of different adapters, or only one was measured with compilers.
+        ValueError : the atlases are of different adapters, only one was measured with compilers,
+            or one is of kinks and the other of smooth regions.
         """
         if set(self.versions) != set(other.versions):
             raise ValueError(
@@ -169,6 +182,10 @@ class Atlas:
             )
         if self.compile != other.compile:
             raise ValueError("one atlas was measured with --compile, the other without")
+        if (self.smooth is None) != (other.smooth is None):
+            raise ValueError("one atlas was measured with --smooth, the other without")
+        if self.smooth is not None and other.smooth is not None:
+            return [*changed_regions(self.smooth.regions, other.smooth.regions)]
         before, after = ({e.key: e for e in a.entries} for a in (self, other))
         pairs = [Change(before.get(key), after.get(key)) for key in {**before, **after}]
         return [pair for pair in pairs if _compared(pair.before) != _compared(pair.after)]

@@ -1,0 +1,85 @@
+"""JAX's and Optax's functions of one number, and the ways JAX evaluates and differentiates them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ..smooth import Answer, Found, discovered
+
+__all__ = ["JaxSmooth"]
+
+SPACES = {
+    "nn": jax.nn, "special": jax.scipy.special, "jnp": jnp, "optax": optax.losses, "lax": jax.lax,
+}  # fmt: skip
+#: Functions whose arguments choose between formulas.
+VARIANTS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
+    "nn.gelu": [
+        ("gelutanh", "nn.gelu(x)", jax.nn.gelu),
+        ("gelu", "nn.gelu(x, approximate=False)", lambda x: jax.nn.gelu(x, approximate=False)),
+    ],
+}
+#: Names of functions that are not of numbers.
+OTHERS = ("set", "save", "load", "print", "from")
+
+
+class JaxSmooth:
+    """See `gradparity.adapters.smooth.Smooth`."""
+
+    def found(self, known: Collection[str]) -> Found:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return discovered(
+                SPACES, known, variants=VARIANTS, works=_works, full_like=jnp.full_like,
+                listed=_listed,
+            )  # fmt: skip
+
+    def modes(self, compile: bool) -> Sequence[str]:
+        return "reverse", "forward", "jit reverse", "jit forward", "one element"
+
+    def answer(self, function: Callable[[Any], Any], z: Any, dtype: str, mode: str) -> Answer:
+        ask = _forward if mode.endswith("forward") else _reverse
+        with jax.enable_x64(dtype == "float64"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            x = jnp.asarray(np.asarray(z, np.float64).astype(jnp.dtype(dtype)))
+            if mode == "one element":
+                found = jax.jit(lambda x: jax.lax.map(lambda one: ask(function, one), x))(x)
+            elif mode.startswith("jit"):
+                found = jax.jit(lambda x: ask(function, x))(x)
+            else:
+                found = ask(function, x)
+            return Answer(*(np.asarray(each).astype(np.float64) for each in found))
+
+
+def _reverse(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    y, pull = jax.vjp(function, x)
+    return y, pull(jnp.ones_like(y))[0]
+
+
+def _forward(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
+    y, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
+    return y, slope
+
+
+def _works(function: Callable[[Any], Any]) -> bool:
+    """Whether it is elementwise and has a derivative, found by its shapes and dtypes."""
+    x = jax.ShapeDtypeStruct((3,), jnp.float32)
+    one = jax.ShapeDtypeStruct((), jnp.float32)
+    try:
+        shapes = [jax.eval_shape(lambda x: _forward(function, x), z) for z in (x, one)]
+        return all(
+            y.shape == z.shape and y.dtype == z.dtype
+            for (y, _), z in zip(shapes, (x, one), strict=True)
+        )
+    except Exception:  # it raises anything where its arguments are others
+        return False
+
+
+def _listed(spelling: str, native: Any) -> bool:
+    return not spelling.partition(".")[2].startswith(OTHERS)

@@ -1,0 +1,94 @@
+"""PyTorch's functions of one number, and the ways it evaluates and differentiates them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from types import BuiltinFunctionType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  (its universal name)
+from torch import Tensor
+
+from ..smooth import Answer, Found, discovered
+
+__all__ = ["TorchSmooth"]
+
+SPACES = {"F": F, "special": torch.special, "torch": torch}
+#: Functions whose arguments choose between formulas.
+VARIANTS: dict[str, list[tuple[str, str, Callable[[Tensor], Tensor]]]] = {
+    "F.gelu": [
+        ("gelu", "F.gelu(x)", F.gelu),
+        ("gelutanh", "F.gelu(x, approximate='tanh')", lambda x: F.gelu(x, approximate="tanh")),
+    ],
+    "F.kl_div": [
+        ("kldivergence(x, 0.5)", "F.kl_div(x, 0.5)",
+         lambda x: F.kl_div(x, torch.full_like(x, 0.5), reduction="none")),
+    ],
+    "torch.kl_div": [],  # the same function, with a name that SciPy has given to another
+}  # fmt: skip
+
+
+class TorchSmooth:
+    """See `gradparity.adapters.smooth.Smooth`."""
+
+    def found(self, known: Collection[str]) -> Found:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return discovered(
+                SPACES, known, variants=VARIANTS, works=_works, full_like=torch.full_like,
+                listed=_listed,
+            )  # fmt: skip
+
+    def modes(self, compile: bool) -> Sequence[str]:
+        slow = ("jit reverse", "jit forward") if compile else ()
+        return ("reverse", "forward", "one element", *slow)
+
+    def answer(self, function: Callable[[Tensor], Tensor], z: Any, dtype: str, mode: str) -> Answer:
+        ask = _forward if mode.endswith("forward") else _reverse
+        x = torch.tensor(np.asarray(z, np.float64)).to(getattr(torch, dtype))
+        with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if mode == "one element":
+                found = [ask(function, one) for one in x.split(1)]
+                return Answer(*(np.concatenate(each) for each in zip(*found, strict=True)))
+            if mode.startswith("jit"):
+                torch.compiler.reset()
+                function = torch.compile(function, fullgraph=True, dynamic=False)
+            return Answer(*ask(function, x))
+
+
+def _reverse(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Any, Any]:
+    x = x.clone().requires_grad_()
+    y = function(x)
+    (slope,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    return _numbers(y), _numbers(slope)
+
+
+def _forward(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Any, Any]:
+    y, slope = torch.func.jvp(function, (x,), (torch.ones_like(x),))
+    return _numbers(y), _numbers(slope)
+
+
+def _numbers(t: Tensor) -> Any:
+    return t.detach().to(torch.float64).numpy().copy()
+
+
+def _works(function: Callable[[Tensor], Tensor]) -> bool:
+    """Whether it is elementwise, has a derivative and is not random."""
+    x = torch.linspace(0.1, 0.9, 32, requires_grad=True)
+    try:
+        with torch.random.fork_rng(devices=()):
+            y, again, alone = function(x), function(x), function(x[:1])
+        right = y.shape == x.shape and y.dtype == x.dtype and y.requires_grad
+        return bool(right and torch.equal(y, again) and torch.isclose(y[:1], alone))
+    except Exception:  # it raises anything where its arguments are others
+        return False
+
+
+def _listed(spelling: str, native: Any) -> bool:
+    """PyTorch's own namespace has functions that change its settings beside those of tensors."""
+    own, _, name = spelling.rpartition(".")
+    return own != "torch" or (isinstance(native, BuiltinFunctionType) and hasattr(Tensor, name))

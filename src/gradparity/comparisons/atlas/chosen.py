@@ -1,0 +1,35 @@
+"""The adapters that an atlas is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...adapters.base import INSTALL, Adapter, AdapterError, get_adapter, installed
+
+__all__ = ["chosen_adapters", "versions_of"]
+
+
+def chosen_adapters(adapters: Sequence[str | Adapter]) -> list[Adapter]:
+    """Adapters by name or as they are; every installed one where none is given.
+
+    Raises
+    ------
+    AdapterError : an adapter is unknown or its framework is missing, or none is installed.
+    ValueError : two adapters have the same name.
+    """
+    chosen = [get_adapter(a) if isinstance(a, str) else a for a in adapters]
+    chosen = chosen or [*installed().values()]
+    if not chosen:
+        raise AdapterError(f"no framework is installed to measure; {' or '.join(INSTALL.values())}")
+    called = [each.name for each in chosen]
+    if len(set(called)) != len(called):
+        raise ValueError(f"the adapters are named {called}; give each name once")
+    return chosen
+
+
+def versions_of(chosen: Sequence[Adapter]) -> dict[str, dict[str, str]]:
+    """The versions of each adapter; another number of threads gives the same atlas."""
+    return {
+        each.name: {k: v for k, v in each.versions().items() if not k.endswith("threads")}
+        for each in chosen
+    }

@@ -1,0 +1,1 @@
+"""Values and slopes of functions of one number, written for mpmath."""

@@ -1,0 +1,14 @@
+"""Every function whose digits are measured, by name."""
+
+from __future__ import annotations
+
+from .activations import ACTIVATIONS
+from .elementary import ELEMENTARY
+from .formula import Formula
+from .losses import LOSSES
+from .special import SPECIAL
+
+__all__ = ["FORMULAS"]
+
+#: A name in lower case without underscores, and the arguments where it has several.
+FORMULAS: dict[str, Formula] = {**ACTIVATIONS, **ELEMENTARY, **SPECIAL, **LOSSES}

@@ -1,0 +1,189 @@
+"""Measure where the frameworks' functions of one number lose digits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....adapters.base import Adapter
+from ....adapters.smooth import Answer, NativeSmooth
+from ....adapters.smooth import Smooth as Native
+from ....core.arithmetic.precision import Precision
+from ...running.progress import Progress, Steps, silent
+from .errors import Errors, digits_of, errors, threshold
+from .points import FORMATS, points
+from .regions import Region, Smooth
+from .truth import FORMULAS, truth
+
+__all__ = ["measured"]
+
+QUANTITIES = ("value", "derivative")
+#: So many good numbers between bad ones do not part a region.
+GAP = 2
+#: Numbers that networks meet, and numbers that they meet seldom; the rest is rare.
+COMMON, SEEN = 10.0, 100.0
+USERS = ("common", "seen", "rare")
+#: Regions of two modes are one if the digits they lose differ by less than this.
+SAME = 0.3
+#: A result is ill-conditioned where the error is below so many changes by the argument's rounding.
+MOVES = 8.0
+
+
+class Row(NamedTuple):
+    """What one function, format and quantity is asked, and the truth."""
+
+    blank: Region
+    z: Any
+    precision: Precision
+
+
+def measured(
+    *adapters: Adapter,
+    compile: bool = False,
+    names: Sequence[str] = (),
+    dtypes: Sequence[str] = FORMATS,
+    progress: Progress = silent,
+) -> Smooth:
+    """Measure the digits that every function loses whose formula is known.
+
+    Parameters
+    ----------
+    *adapters : those without ``smooth()`` (`gradparity.adapters.smooth.Smooth`) have no functions.
+    compile : whether slow compilers are measured too.
+    names : only functions whose spelling contains one of these; all by default.
+    dtypes : number formats.
+    progress : called with a description of the current step and the fraction done.
+
+    Raises
+    ------
+    ImportError : mpmath is missing.
+    """
+    steps = Steps(progress)
+    work, uncovered = [], {}
+    for adapter in adapters:
+        if (native := _native(adapter)) is None:
+            continue
+        found = native.found(FORMULAS)
+        uncovered[adapter.name] = found.uncovered
+        chosen = [f for f in found.functions if not names or any(n in f.spelling for n in names)]
+        work.append((adapter.name, native, chosen))
+        steps.plan(adapter.name, len(chosen) * len(dtypes))
+    regions, unsupported, results = list[Region](), list[str](), 0
+    for name, native, chosen in work:
+        for dtype in dtypes:
+            for one in chosen:
+                asked, refused, count = _function(name, native, one, dtype, compile)
+                regions += asked
+                unsupported += refused
+                results += count
+                steps.did(name, f"{name} {dtype}, {one.spelling}")
+    steps.end()
+    functions = sum(len(chosen) for *_, chosen in work)
+    return Smooth(_sorted(regions), uncovered, tuple(unsupported), functions, results)
+
+
+def _native(adapter: Adapter) -> Native | None:
+    offer = getattr(adapter, "smooth", None)
+    return None if offer is None else offer()
+
+
+def _function(
+    name: str, native: Native, one: NativeSmooth, dtype: str, compile: bool
+) -> tuple[list[Region], list[str], int]:
+    """The regions of a function in one format, the modes that raise, and the number of results."""
+    formula, precision = FORMULAS[one.name], Precision.of(dtype)
+    z = points(dtype)
+    z = z[(z > formula.low) & (z < formula.high)]
+    if not len(z):
+        return [], [], 0
+    answers, refused = dict[str, Answer](), list[str]()
+    for mode in native.modes(compile):
+        try:
+            answers[mode] = native.answer(one.function, z, dtype, mode)
+        except Exception as error:  # frameworks raise anything for what they do not support
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            refused.append(f"{name}: {one.spelling}, {mode} {dtype}: {said}"[:200])
+    regions, count = list[Region](), 0
+    for quantity, results in zip(QUANTITIES, zip(*answers.values(), strict=True), strict=False):
+        blank = Region(name, one.spelling, one.name, quantity, dtype, (), 0, 0, 0, "", 0,
+                       digits_of(precision), 0, 0, 0, 0, False)  # fmt: skip
+        row, right = Row(blank, z, precision), truth(one.name, quantity, z)
+        of_modes = list[Region]()
+        for mode, got in zip(answers, results, strict=True):
+            compared = errors(got, right, precision)
+            count += int((~np.isnan(compared.lost)).sum())
+            of_modes += _regions(row, mode, got, right.nearest, compared)
+        regions += _together(of_modes)
+    return [replace(each, ill=_ill(each)) for each in regions], refused, count
+
+
+def _regions(row: Row, mode: str, got: Any, true: Any, compared: Errors) -> Iterator[Region]:
+    """Runs of neighbouring numbers with the same fault."""
+    bad = np.flatnonzero(compared.lost >= threshold(row.precision))
+    runs = list[list[int]]()
+    for i in bad:
+        new = not runs or i - runs[-1][-1] > GAP + 1
+        if new or np.isinf(compared.lost[i]) != np.isinf(compared.lost[runs[-1][-1]]):
+            runs.append([])
+        runs[-1].append(int(i))
+    for run in runs:
+        usual = min(run, key=lambda i: (USERS.index(_users(row, row.z[i])), -compared.lost[i]))
+        users = _users(row, row.z[usual])
+        near = [i for i in run if _users(row, row.z[i]) == users]
+        worst = max(near, key=lambda i: (compared.lost[i], -abs(row.z[i])))
+        yield replace(
+            row.blank, modes=(mode,), low=float(row.z[run[0]]), high=float(row.z[run[-1]]),
+            points=len(run), users=users, lost=float(compared.lost[worst]),
+            ulps=float(compared.ulps[worst]), at=float(row.z[worst]), got=float(got[worst]),
+            true=float(true[worst]),
+        )  # fmt: skip
+
+
+def _users(row: Row, z: float) -> str:
+    """How often networks meet a number: judged by its size alone."""
+    if 0 < abs(z) < max(1e-30, row.precision.tiny):
+        return "rare"
+    return "common" if abs(z) < COMMON else "seen" if abs(z) < SEEN else "rare"
+
+
+def _together(regions: Sequence[Region]) -> list[Region]:
+    """Join the regions of several modes that are the same fault."""
+    joined = list[Region]()
+    for region in regions:
+        for i, other in enumerate(joined):
+            same = region.lost == other.lost or abs(region.lost - other.lost) < SAME
+            if same and region.modes[0] not in other.modes and _overlap(region, other):
+                joined[i] = replace(
+                    other, modes=(*other.modes, *region.modes), low=min(region.low, other.low),
+                    high=max(region.high, other.high), points=max(region.points, other.points),
+                )  # fmt: skip
+                break
+        else:
+            joined.append(region)
+    return joined
+
+
+def _overlap(one: Region, other: Region) -> bool:
+    return one.low <= other.high and other.low <= one.high
+
+
+def _ill(region: Region) -> bool:
+    """Whether a rounding of the argument moves the true result as far as the result is off."""
+    if not np.isfinite([region.got, region.true]).all() or region.at == 0:
+        return False
+    step = 2 * Precision.of(region.dtype).unit
+    beside = [region.at * (1 + step), region.at * (1 - step)]
+    moved = np.abs(truth(region.function, region.quantity, beside).nearest - region.true)
+    return bool(abs(region.got - region.true) <= MOVES * np.max(moved))
+
+
+def _sorted(regions: Sequence[Region]) -> tuple[Region, ...]:
+    """By users, then by digits lost; two spellings of one function are listed once."""
+    kept: dict[tuple[Any, ...], Region] = {}
+    for r in regions:
+        same = (r.adapter, r.function, r.quantity, r.dtype, r.modes, r.low, r.high, str(r.got))
+        kept.setdefault(same, r)
+    return tuple(sorted(kept.values(), key=lambda r: (USERS.index(r.users), r.ill, -r.lost)))

@@ -1,0 +1,89 @@
+"""Values and slopes with more digits than any number format has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .formulas.table import FORMULAS
+
+__all__ = ["FORMULAS", "Truth", "truth"]
+
+#: Digits to compute with, one after the other until two results agree.
+DIGITS = (50, 90, 400, 1200)
+#: Two results agree when they differ by less than this part of them.
+AGREE = "1e-25"
+#: Beyond these powers of two a result over- or underflows in every format.
+RANGE = 1100
+
+
+class Truth(NamedTuple):
+    """Numbers as sums of two float64, the nearest one and the rest; NaN where there is no truth.
+
+    Infinite where the number is larger than float64 holds.
+    """
+
+    nearest: Any
+    rest: Any
+
+
+def truth(name: str, quantity: str, at: Sequence[float]) -> Truth:
+    """The values ("value") or slopes ("derivative") of a function of `FORMULAS` at these numbers.
+
+    >>> found = truth("exp", "value", [1.0])
+    >>> found.nearest.tolist(), found.rest.tolist()
+    ([2.718281828459045], [1.4456468917292502e-16])
+    """
+    pairs = [_known(name, quantity, float(x)) for x in at]
+    nearest, rest = np.array(pairs, np.float64).reshape(-1, 2).T
+    return Truth(nearest, rest)
+
+
+@cache
+def _known(name: str, quantity: str, x: float) -> tuple[float, float]:
+    formula = FORMULAS[name]
+    if not formula.low < x < formula.high or x in formula.kinks:
+        return np.nan, np.nan
+    function = formula.value if quantity == "value" else formula.slope
+    contexts, last = _contexts(), None
+    for m in contexts:
+        try:
+            found = m.mpf(function(m, m.mpf(x)))
+        except (ZeroDivisionError, ValueError, OverflowError, ArithmeticError, TypeError):
+            return np.nan, np.nan  # a pole, or a number too large for mpmath
+        if last and found and abs(found - last) <= abs(found) * m.mpf(AGREE):
+            break
+        last = found
+    return _as_two(found)
+
+
+def _as_two(found: Any) -> tuple[float, float]:
+    m = found.context
+    if m.isnan(found):
+        return np.nan, np.nan
+    if m.isinf(found) or (found and m.mag(found) > RANGE):
+        return float("inf") if found > 0 else -float("inf"), 0.0
+    if not found or m.mag(found) < -RANGE:
+        return 0.0, 0.0
+    nearest = float(found)
+    return nearest, float(found - nearest) if np.isfinite(nearest) else 0.0
+
+
+@cache
+def _contexts() -> list[Any]:
+    """One context of mpmath for each number of digits."""
+    try:
+        import mpmath
+    except ImportError:
+        raise ImportError(
+            "the true values need mpmath, which is missing; pip install 'gradparity[atlas]'"
+        ) from None
+    made = []
+    for digits in DIGITS:
+        context = mpmath.MPContext()
+        context.dps = digits
+        made.append(context)
+    return made
