@@ -127,6 +127,22 @@ def test_a_slope_that_is_nan_far_out_is_found() -> None:
     assert region.true == 1
 
 
+def stepwise_squareplus(z: Any) -> tuple[Any, Any]:
+    low = Precision.of("bfloat16")
+    root = np.float64(low.round(np.sqrt(np.float64(low.round(z * z)) + 4)))
+    return np.float64(low.round(z + root)) / 2, 2 / root / (np.abs(z) + root)
+
+
+def test_a_cancellation_is_not_ill_conditioned_and_a_root_is() -> None:
+    regions = measured(Mine(squareplus=stepwise_squareplus), dtypes=["bfloat16"]).regions
+    (values,) = [r for r in regions if r.quantity == "value" and r.low < -25 < r.high]
+    assert not values.ill
+    moved = {"kldivergence(x, 0.5)": lambda z: ((np.log(0.5) - z) / 2, -0.5 + 0 * z)}
+    (root,) = measured(Mine(**moved), dtypes=["float64"]).regions
+    assert root.ill
+    assert root.low < -math.log(2) < root.high
+
+
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_points_are_numbers_of_the_format(dtype: str) -> None:
     z, precision = points(dtype), Precision.of(dtype)

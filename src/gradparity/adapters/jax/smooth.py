@@ -32,6 +32,9 @@ OTHERS = ("set", "save", "load", "print", "from")
 class JaxSmooth:
     """See `gradparity.adapters.smooth.Smooth`."""
 
+    def __init__(self) -> None:
+        self._last = ""
+
     def found(self, known: Collection[str]) -> Found:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,6 +48,9 @@ class JaxSmooth:
 
     def answer(self, function: Callable[[Any], Any], z: Any, dtype: str, mode: str) -> Answer:
         ask = _forward if mode.endswith("forward") else _reverse
+        if dtype != self._last:  # the programs of another dtype take gigabytes
+            jax.clear_caches()
+            self._last = dtype
         with jax.enable_x64(dtype == "float64"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             x = jnp.asarray(np.asarray(z, np.float64).astype(jnp.dtype(dtype)))

@@ -24,7 +24,7 @@ lost. at: the worst number of the first of these formats, with the result and th
 true result there. A row is of numbers of one sign. Rows are sorted by how many
 users meet the numbers (common: |x| < 10, seen: |x| < 100, rare), then by digits.
 The JSON has each region with its ends and the modes in which digits are lost,
-and regions that are not shown: those where rounding the number itself moves the
+and regions that are not shown: those where the number's own last place moves the
 true result as far, as at a root."""
 
 

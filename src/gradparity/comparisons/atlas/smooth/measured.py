@@ -28,8 +28,6 @@ COMMON, SEEN = 10.0, 100.0
 USERS = ("common", "seen", "rare")
 #: Regions of two modes are one if the digits they lose differ by less than this.
 SAME = 0.3
-#: A result is ill-conditioned where the error is below so many changes by the argument's rounding.
-MOVES = 8.0
 
 
 class Row(NamedTuple):
@@ -74,8 +72,11 @@ def measured(
     regions, unsupported, results = list[Region](), list[str](), 0
     for name, native, chosen in work:
         for dtype in dtypes:
+            known: dict[str, list[Answer]] = {}
             for one in chosen:
-                asked, refused, count = _function(name, native, one, dtype, compile)
+                asked, refused, count = _function(
+                    name, native, one, dtype, compile, known.setdefault(one.name, [])
+                )
                 regions += asked
                 unsupported += refused
                 results += count
@@ -91,9 +92,18 @@ def _native(adapter: Adapter) -> Native | None:
 
 
 def _function(
-    name: str, native: Native, one: NativeSmooth, dtype: str, compile: bool
+    name: str,
+    native: Native,
+    one: NativeSmooth,
+    dtype: str,
+    compile: bool,
+    known: list[Answer],
 ) -> tuple[list[Region], list[str], int]:
-    """The regions of a function in one format, the modes that raise, and the number of results."""
+    """The regions of a function in one format, the modes that raise, and the number of results.
+
+    `known` : the first answers of other functions of this formula, to which this one's is added;
+    one that gives the same numbers is the same function by another name, and is not asked more.
+    """
     formula, precision = FORMULAS[one.name], Precision.of(dtype)
     z = points(dtype)
     z = z[(z > formula.low) & (z < formula.high)]
@@ -106,6 +116,11 @@ def _function(
         except Exception as error:  # frameworks raise anything for what they do not support
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             refused.append(f"{name}: {one.spelling}, {mode} {dtype}: {said}"[:200])
+            continue
+        if len(answers) == 1:
+            if any(_same(answers[mode], other) for other in known):
+                return [], [], 0
+            known.append(answers[mode])
     regions, count = list[Region](), 0
     for quantity, results in zip(QUANTITIES, zip(*answers.values(), strict=True), strict=False):
         blank = Region(name, one.spelling, one.name, quantity, dtype, (), 0, 0, 0, "", 0,
@@ -118,6 +133,10 @@ def _function(
             of_modes += _regions(row, mode, got, right.nearest, compared)
         regions += _together(of_modes)
     return [replace(each, ill=_ill(each)) for each in regions], refused, count
+
+
+def _same(one: Answer, other: Answer) -> bool:
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True))
 
 
 def _regions(row: Row, mode: str, got: Any, true: Any, compared: Errors) -> Iterator[Region]:
@@ -171,19 +190,15 @@ def _overlap(one: Region, other: Region) -> bool:
 
 
 def _ill(region: Region) -> bool:
-    """Whether a rounding of the argument moves the true result as far as the result is off."""
+    """Whether a last place of the number moves the true result as far as the result is off."""
     if not np.isfinite([region.got, region.true]).all() or region.at == 0:
         return False
     step = 2 * Precision.of(region.dtype).unit
     beside = [region.at * (1 + step), region.at * (1 - step)]
     moved = np.abs(truth(region.function, region.quantity, beside).nearest - region.true)
-    return bool(abs(region.got - region.true) <= MOVES * np.max(moved))
+    return bool(abs(region.got - region.true) <= np.max(moved))
 
 
 def _sorted(regions: Sequence[Region]) -> tuple[Region, ...]:
-    """By users, then by digits lost; two spellings of one function are listed once."""
-    kept: dict[tuple[Any, ...], Region] = {}
-    for r in regions:
-        same = (r.adapter, r.function, r.quantity, r.dtype, r.modes, r.low, r.high, str(r.got))
-        kept.setdefault(same, r)
-    return tuple(sorted(kept.values(), key=lambda r: (USERS.index(r.users), r.ill, -r.lost)))
+    """By users, then by digits lost, the ill-conditioned last."""
+    return tuple(sorted(regions, key=lambda r: (USERS.index(r.users), r.ill, -r.lost)))

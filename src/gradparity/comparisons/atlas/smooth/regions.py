@@ -27,7 +27,7 @@ class Region:
         finite; and the digits of the format.
     ulps : the error there in units in the last place of the true result.
     at, got, true : that number, the result and the true result, rounded to float64.
-    ill : whether a change of the number by its own rounding changes the true result as much.
+    ill : whether a change of the number's last place changes the true result as much.
     """
 
     adapter: str
