@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import json
 import math
+import sys
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -12,13 +13,15 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from gradparity.adapters.smooth import Answer, Found, NativeSmooth, parts, plain_name
+from gradparity.cli import main
 from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.smooth.errors import errors
 from gradparity.comparisons.atlas.smooth.measured import measured
 from gradparity.comparisons.atlas.smooth.points import FORMATS, points
-from gradparity.comparisons.atlas.smooth.truth import FORMULAS, Truth, truth
+from gradparity.comparisons.atlas.smooth.truth import FORMULAS, Truth, _contexts, truth
 from gradparity.comparisons.atlas.smooth_probe import probe_smooth
 from gradparity.comparisons.atlas.stored import Atlas
 from gradparity.core.arithmetic.precision import Precision
@@ -191,6 +194,16 @@ def test_slopes_are_the_derivatives_of_values(name: str) -> None:
                 difference = mpmath.diff(lambda at: formula.value(mpmath.mp, at), mpmath.mpf(x))
                 slope = formula.slope(mpmath.mp, mpmath.mpf(x))
                 assert abs(difference - slope) <= 1e-20 * max(abs(slope), mpmath.mpf("1e-20")), x
+
+
+def test_without_mpmath_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mpmath", None)
+    _contexts.cache_clear()
+    with pytest.raises(ImportError, match=r'pip install "gradparity\[atlas\]"'):
+        truth("exp", "value", [0.123])
+    result = CliRunner().invoke(main, ["probe", "--smooth", "--adapter", "torch"])
+    assert result.exit_code == 2
+    assert "gradparity[atlas]" in result.output
 
 
 def test_errors_at_the_edges_of_the_range() -> None:

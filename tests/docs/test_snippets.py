@@ -60,6 +60,7 @@ MARKERS = {
     "models": "tests/test_examples_own.py",
     "aligned": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
+    "accuracy": "tests/comparisons/test_smooth_page.py",
     "found": "tests/docs/test_found.py",
     "printed": "tests/docs/test_found.py",
     "quoted": "tests/docs/test_pages.py",

@@ -19,7 +19,7 @@ __all__ = ["Answer", "Found", "NativeSmooth", "Smooth", "discovered", "parts", "
 #: Other names of the same functions, in lower case without underscores.
 ALIASES = {
     "swish": "silu", "hardsilu": "hardswish", "expit": "sigmoid", "logistic": "sigmoid",
-    "psi": "digamma", "gammaln": "lgamma", "loggamma": "lgamma", "power": "pow",
+    "psi": "digamma", "gammaln": "lgamma", "power": "pow",
     "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "besseli0e": "i0e",
     "besseli1e": "i1e", "modifiedbesseli0": "i0", "modifiedbesseli1": "i1",

@@ -17,15 +17,15 @@ __all__ = ["smooth_renderable"]
 
 HEADINGS = {"float64": "f64", "float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 LEGEND = """\
-f64, f32, bf16, f16: decimal digits lost at the worst of the numbers that most
-users meet; of 16.0, 7.2, 2.4 and 3.3 that the format has. "inf": the result is
-infinite or NaN and the true one is not, or the reverse; "." where few digits are
-lost. at: the worst number of the first of these formats, with the result and the
-true result there. A row is of numbers of one sign. Rows are sorted by how many
-users meet the numbers (common: |x| < 10, seen: |x| < 100, rare), then by digits.
-The JSON has each region with its ends and the modes in which digits are lost,
-and regions that are not shown: those where the number's own last place moves the
-true result as far, as at a root."""
+f64, f32, bf16, f16: decimal digits lost at the worst of the numbers that
+most users meet; of 16.0, 7.2, 2.4 and 3.3 that the format has. "inf": the
+result is infinite or NaN and the true one is not, or the reverse; "." where
+few digits are lost. at: the worst number of the first of these formats, with
+the result and the true result there. A row is of numbers of one sign. Rows are
+sorted by how many users meet the numbers (common: |x| < 10, seen: |x| < 100,
+rare), then by digits. The JSON has each region with its ends and the modes in
+which digits are lost, and regions that are not shown: those where the number's
+own last place moves the true result as far, as at a root."""
 
 
 def smooth_renderable(smooth: Smooth, versions: Mapping[str, Mapping[str, str]]) -> RenderableType:

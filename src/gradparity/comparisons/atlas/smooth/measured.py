@@ -201,4 +201,9 @@ def _ill(region: Region) -> bool:
 
 def _sorted(regions: Sequence[Region]) -> tuple[Region, ...]:
     """By users, then by digits lost, the ill-conditioned last."""
-    return tuple(sorted(regions, key=lambda r: (USERS.index(r.users), r.ill, -r.lost)))
+
+    def order(r: Region) -> Any:
+        ties = r.adapter, FORMATS.index(r.dtype), r.spelling, r.quantity, r.low, r.modes
+        return USERS.index(r.users), r.ill, -r.lost, *ties
+
+    return tuple(sorted(regions, key=order))

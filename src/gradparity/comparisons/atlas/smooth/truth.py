@@ -79,7 +79,7 @@ def _contexts() -> list[Any]:
         import mpmath
     except ImportError:
         raise ImportError(
-            "the true values need mpmath, which is missing; pip install 'gradparity[atlas]'"
+            'the true values need mpmath, which is missing; pip install "gradparity[atlas]"'
         ) from None
     made = []
     for digits in DIGITS:

@@ -125,6 +125,7 @@ SPECIAL = {
     "logndtr": smooth(_log_normal, _log_normal_slope),
     "ndtri": Formula(_quantile, lambda m, x: 1 / normal_density(m, _quantile(m, x)), 0, 1),
     "lgamma": _poles(Formula(_log_gamma, lambda m, x: m.digamma(x))),
+    "loggamma": Formula(_log_gamma, lambda m, x: m.digamma(x), 0),  # complex below
     "digamma": _poles(Formula(lambda m, x: m.digamma(x), lambda m, x: m.polygamma(1, x))),
     "i0": _near(Formula(_bessel(0, False), lambda m, x: m.besseli(1, x))),
     "i0e": _near(Formula(_bessel(0, True), _scaled_slope(0), kinks=(0.0,))),
