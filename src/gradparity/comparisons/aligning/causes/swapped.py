@@ -13,6 +13,7 @@ from ....core.formulas.op import Movement, Op
 from ....core.network.calls import Call, Operand
 from ..programs.edits import Edit, values_of, wide
 from ..programs.side import Side
+from ..programs.values import are_near
 from .chains import listed
 
 __all__ = ["swapped"]
@@ -92,6 +93,8 @@ class _Steps(Op):
             made = part.of(self.side, z)
             if made is None:
                 raise ValueError("the parts make nothing of it")
+            if part.computes and are_near(made, z, self.side.near):
+                raise ValueError("a step leaves it as it is, so that it may as well be left out")
             z = made + value.reshape(made.shape) if i == self.first else made
         return z
 
