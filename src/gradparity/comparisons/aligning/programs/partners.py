@@ -7,7 +7,7 @@ few are ever sorted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,11 @@ __all__ = ["HIDES", "Elements", "Known", "Partners", "sorted_elements"]
 HIDES = -1e4
 #: How near the hidden elements are to each other, and how much larger than all others.
 ALIKE, FAR = 1e-2, 1e2
+
+#: Arrays of fewer elements are small; so many of them are kept.
+SMALL, MANY = 1024, 4096
+#: How many differences of summaries are looked at together.
+TOGETHER = 1_000_000
 
 #: How far rounding moves a sum of many elements, relative to the sum of the largest.
 ROUNDING = 1e-11
@@ -72,7 +77,7 @@ class Elements:
     @property
     def largest(self) -> float:
         """The largest magnitude of the finite elements."""
-        return max(-float(self.summary[3]), float(self.summary[4]))
+        return float(_largest(self.summary))
 
     def same(self, other: Elements, near: float) -> bool:
         """Whether both have the same elements within a tolerance, relative to the largest."""
@@ -117,20 +122,54 @@ def _within(a: NDArray, b: NDArray, within: float) -> bool:
     )
 
 
+def _largest(summary: NDArray) -> NDArray:
+    """The largest magnitude in each of some summaries."""
+    return np.maximum(-summary[..., 3], summary[..., 4])
+
+
+def _summaries(each: Sequence[Elements]) -> NDArray:
+    """The summary of each of several of one size, of many small ones at once."""
+    left = [
+        e for e in each if "summary" not in vars(e) and len(e.parts) == 1 and 0 < e.size < SMALL
+    ]
+    arrays = [(e, e.parts[0]) for e in left if isinstance(e.parts[0], np.ndarray)]
+    if len(arrays) > 1:
+        rows = np.array([np.ravel(a) for _, a in arrays], np.float64)
+        low, high = rows.min(axis=1), rows.max(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            root = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+            found = np.stack([np.full(len(rows), rows.shape[1]), rows.sum(1), root, low, high], 1)
+        for (e, _), summary in zip(arrays, found, strict=True):
+            if summary[3] > HIDES and np.isfinite(summary).all():  # nothing is hidden
+                vars(e)["summary"] = summary
+    return np.array([e.summary for e in each])
+
+
 class Known:
-    """The elements of arrays that are often asked for, summed and sorted once."""
+    """The elements of arrays that are often asked for, summed and sorted once.
+
+    Those given at the start, and the last small ones.
+    """
 
     def __init__(self, *values: Mapping[str, NDArray]) -> None:
         self._kept = {id(a): a for value in values for a in value.values()}
         self._found: dict[int, Elements] = {}
+        self._last: dict[int, Elements] = {}
 
     def of(self, a: NDArray | Elements) -> Elements:
         """The elements of an array."""
         if isinstance(a, Elements):
             return a
-        if self._kept.get(id(a)) is not a:
+        if self._kept.get(id(a)) is a:
+            return self._found.setdefault(id(a), Elements(a))
+        if a.size >= SMALL:
             return Elements(a)
-        return self._found.setdefault(id(a), Elements(a))
+        found = self._last.get(id(a))
+        if found is None or found.parts[0] is not a:
+            if len(self._last) >= MANY:
+                self._last.clear()
+            found = self._last[id(a)] = Elements(a)
+        return found
 
 
 class Partners:
@@ -156,6 +195,20 @@ class Partners:
     def first(self, array: NDArray | Elements) -> str | None:
         """The name of the first value that has the same elements; None if there is none."""
         return next(self._each(array), None)
+
+    def firsts(self, arrays: Mapping[str, NDArray]) -> dict[str, str | None]:
+        """What `first` finds for each of several arrays by name, which is quicker together."""
+        found: dict[str, str | None] = dict.fromkeys(arrays)
+        by_size: dict[int, list[str]] = {}
+        for name, array in arrays.items():
+            by_size.setdefault(array.size, []).append(name)
+        for size, names in by_size.items():
+            if (summed := self._of_size(size)) is None:
+                continue
+            own = [self.known.of(arrays[name]) for name in names]
+            for name, one, near in zip(names, own, summed.near_each(own, self.near), strict=True):
+                found[name] = next((n for n, other in near if one.same(other, self.near)), None)
+        return found
 
     def reaches(self, size: int, array: NDArray | Elements) -> bool:
         """Whether a value of so many elements has the largest of an array, as a part of it may."""
@@ -183,14 +236,23 @@ class _Summed:
 
     def __init__(self, each: list[tuple[str, Elements]]) -> None:
         self.each = each
-        self.summaries = np.array([a.summary for _, a in each])
-        self.largest = np.array([a.largest for _, a in each])
+        self.summaries = _summaries([a for _, a in each])
+        self.largest = _largest(self.summaries)
 
     def near(self, a: Elements, near: float) -> list[tuple[str, Elements]]:
         """Those of which the summary is near that of `a`, in the order given."""
-        count, summed = float(a.summary[0]), near + ROUNDING
+        return next(self.near_each([a], near))
+
+    def near_each(
+        self, asked: Sequence[Elements], near: float
+    ) -> Iterator[list[tuple[str, Elements]]]:
+        """`near` of each of several of this size."""
+        summed, count = near + ROUNDING, float(self.each[0][1].size)
         limits = np.array([0.0, count * summed, count**0.5 * summed, near, near])
-        largest = np.maximum(self.largest, a.largest)
-        with np.errstate(over="ignore", invalid="ignore"):
-            far = np.abs(self.summaries - a.summary) > largest[:, None] * limits
-        return [self.each[i] for i in np.flatnonzero(~far.any(axis=1))]
+        own, step = _summaries(asked), max(1, TOGETHER // self.summaries.size)
+        for some in (own[i : i + step, None] for i in range(0, len(own), step)):
+            largest = np.maximum(self.largest, _largest(some))
+            with np.errstate(over="ignore", invalid="ignore"):
+                far = np.abs(self.summaries - some) > largest[..., None] * limits
+            for row in ~far.any(axis=-1):
+                yield [self.each[i] for i in np.flatnonzero(row)]

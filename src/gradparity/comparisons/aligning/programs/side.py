@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -122,7 +122,7 @@ class Side:
         """The values without a partner in the other program, with the calls that gave them."""
         if other not in self._lost:
             makers = {n: call for call in self.program.calls for n in self.program.gives(call)}
-            found = {name: self._partner(name, other) for name in makers}
+            found = self._partners_of(makers, other)
             for names, joined in self.pool.joins.items():
                 left = [name for name in names if found.get(name, "") is None]
                 if left and (partner := other.partners.first(joined)):
@@ -131,23 +131,36 @@ class Side:
             self._lost[other] = {n: call for n, call in makers.items() if found[n] is None}
         return self._lost[other]
 
-    def _partner(self, name: str, other: Side) -> str | None:
-        """The first partner of a value; what a change left as it was is not looked for again."""
-        z = self.value[name]
-        if name in self.program.losses:
-            if not self.ends_alike(name, z, other):
-                return None
-            return name if self._sums_pair(name, other) else other.partners.first(z)
+    def _partners_of(self, names: Iterable[str], other: Side) -> dict[str, str | None]:
+        """The first partner of each value; what a change left as it was is not looked for again."""
         before, earlier = self._made_from, other._made_from
-        if before is not None and other in before._found and before.value[name] is z:
-            return before._found[other][name]
-        if earlier is not None and earlier in self._found:
-            known = self._found[earlier][name]
-            if known is None:
-                return other.pool.changed.first(z)
-            if other.pool.all.get(known) is earlier.pool.all[known]:
-                return known
-        return other.partners.first(z)
+        found: dict[str, str | None] = {}
+        asked: dict[Partners, dict[str, NDArray]] = {}
+        earlier_found = self._found.get(earlier, {}) if earlier is not None else {}
+        for name in names:
+            z = self.value[name]
+            known = earlier_found.get(name, "")
+            if name in self.program.losses:
+                found[name] = self._end_of(name, z, other)
+            elif before is not None and other in before._found and before.value[name] is z:
+                found[name] = before._found[other][name]
+            elif earlier is None or known == "":
+                asked.setdefault(other.partners, {})[name] = z
+            elif known is None:
+                asked.setdefault(other.pool.changed, {})[name] = z
+            elif other.pool.all.get(known) is earlier.pool.all[known]:
+                found[name] = known
+            else:
+                asked.setdefault(other.partners, {})[name] = z
+        for pool, arrays in asked.items():
+            found.update(pool.firsts(arrays))
+        return found
+
+    def _end_of(self, name: str, z: NDArray, other: Side) -> str | None:
+        """The partner of a loss."""
+        if not self.ends_alike(name, z, other):
+            return None
+        return name if self._sums_pair(name, other) else other.partners.first(z)
 
     def loss_pairs(
         self, call: Call, edit: Edit, other: Side, nodes: Sequence[str] | None = None
