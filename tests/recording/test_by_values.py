@@ -148,16 +148,6 @@ def test_a_function_that_draws_is_not_judged() -> None:
     assert gp.check(seen).exit_code == 2
 
 
-def test_a_gradient_by_frequency_is_no_derivative_and_not_accused() -> None:
-    weight = torch.randn(5, 3, requires_grad=True)
-    with gp.record() as seen:
-        F.embedding(
-            torch.tensor([1, 1, 3]), weight, scale_grad_by_freq=True
-        ).square().sum().backward()  # fmt: skip
-    assert [u.place.function for u in seen.unjudged] == ["aten.embedding.default"]
-    assert not [f for f in seen.findings if f.parity is False]
-
-
 def test_many_of_one_kind_are_not_all_asked() -> None:
     a = torch.rand(3, dtype=torch.float64, requires_grad=True)
     with gp.record() as seen:
