@@ -49,8 +49,10 @@ def compared(
             allowed = np.zeros(a.shape)
         else:
             allowed = allowed + FEW * setting.case.precision.unit * (np.abs(a) + np.abs(b))
-        error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        error = np.where(same, 0.0, np.abs(a - b))
         error = np.where(np.isnan(error), np.inf, error)
+        allowed = np.where(same & np.isnan(allowed), 0.0, allowed)  # the bound of NaN is NaN
         unknown = ~np.isfinite(allowed) & np.isfinite(a) & np.isfinite(b)
     m = Measured(b, a, error, np.asarray(allowed), np.broadcast_to(unknown, a.shape))
     verdict = Verdict.ROUNDING if error.any() else Verdict.EXACT

@@ -21,19 +21,16 @@ from ...core.network.contract import FormulaError
 from ...core.network.nodes import Step
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
+from ...core.vocabulary.layers import MultiHeadAttention
 from ..measure.at_node import Reference, reference_at_node
 from ..measure.levels import roundings
+from .arguments import arguments_of, complements
 from .at_node import explains, reference_of
 from .choices import ENOUGH, solve, spelled
+from .other_heads import OtherHeads
 from .plain import Nodes, Plain
-from .variants import (
-    Rescaled,
-    arguments_of,
-    complements,
-    rearranged_inputs,
-    rearranged_value,
-    variants,
-)
+from .variants import conventions, rearranged_inputs, rearranged_value, variants
+from .wrapped import Rescaled
 
 __all__ = ["Fit", "Known", "as_rearranged", "fitted", "is_explained", "reference_by"]
 
@@ -54,6 +51,8 @@ BEGINNINGS = (1.0, 1e-3, 1e3)
 SETTLED = 1e-2
 #: ... and is given up if the step leaves more than this part of the residual.
 FALLS = 0.99
+#: Fewer than `ENOUGH` elements tell a number where their bounds are this small, relatively.
+SHARP = 1e-9
 #: A number is confirmed where its plain result is this near, relative to the largest element ...
 COARSE = 1e-3
 #: ... or off by so many bounds.
@@ -111,7 +110,7 @@ def fitted(
                 return Fit(q, other, words)
         for name, value, other in _others(step, q, case, trace, e, plain):
             if is_explained(step, other, q, case, trace, e):
-                if isinstance(other, Rescaled):
+                if isinstance(other, Rescaled | OtherHeads):
                     return Fit(q, other, other.said)
                 found = getattr(other, name)
                 said = f"right with {name} = {found}, where the network has {name} = {value}"
@@ -142,7 +141,11 @@ def _near(plain: Plain | None, q: Quantity, case: Case, e: Reference) -> Iterato
 
     def tried() -> list[tuple[str, Op]]:
         wanted = plain.gradients(step.op)
-        return [*variants(step, y), *rearranged_inputs(step, y, plain.got, wanted)]
+        return [
+            *variants(step, y),
+            *conventions(step, y),
+            *rearranged_inputs(step, y, plain.got, wanted),
+        ]
 
     for words, other in plain.kept(step.op, "variants", tried):
         found = plain.result(other, q, keep=size <= MOST_KEPT)
@@ -189,7 +192,7 @@ def _others(
 
     for argument in arguments_of(step.op):
         value = getattr(step.op, argument.name)
-        if isinstance(value, float):
+        if isinstance(value, float) or (value is None and "float" in str(argument.type)):
             for found in _numbers(step.op, argument.name, e, at):
                 yield from _changed(step.op, argument.name, found)
         elif isinstance(value, bool):
@@ -199,6 +202,10 @@ def _others(
                 if axis != value % e.got.ndim:
                     yield from _changed(step.op, argument.name, axis)
 
+    if type(step.op) is MultiHeadAttention:
+        heads = OtherHeads.of(step.op)
+        for found in _numbers(heads, "scale", e, at):
+            yield from _changed(heads, "scale", found)
     composed = isinstance(step.op, Composed)  # of a program, where a temperature is no mistake
     if not step.op.states and not step.op.integers and not composed:
         for divided in (False, True):
@@ -232,11 +239,13 @@ def _numbers(op: Op, name: str, e: Reference, result: Callable[[Op], Any]) -> It
         found = None if other is None else result(other)
         return None if found is None or found.shape != got.shape else found
 
-    own = float(getattr(op, name))
+    own = float(getattr(op, name) or 0.0)
+    # Two numbers tell another one where their digits do: two of its digits in all of theirs.
+    sharp = bool(np.all(bound <= SHARP * np.abs(got)))
     tried: set[float] = set()
     for beginning in BEGINNINGS if own else (1e-8, 1e-3, 1.0):
         t, telling = _solved(at, got, bound, own * beginning if own else beginning)
-        if telling < ENOUGH or abs(t - own) <= 1e-9 * abs(own):
+        if telling < (2 if sharp else ENOUGH) or abs(t - own) <= 1e-9 * abs(own):
             continue
         for value in spelled(t, telling):
             found = None if value in tried else at(value)

@@ -19,8 +19,10 @@ PAIRS = 2_000_000
 SEVERAL = 4
 
 
-def hint(got: Array, want: Array, bound: Array) -> str:
+def hint(got: Array, want: Array, bound: Array, *, vague: bool = True) -> str:
     """Describe the wrong tensor by the right one, or return "".
+
+    Without `vague` it leaves out a description in which every slice has a number of its own.
 
     >>> hint(np.array([3.0, 6.0]), np.array([1.0, 2.0]), np.array([1e-9, 1e-9]))
     'every element is 3 times the formula'
@@ -32,10 +34,10 @@ def hint(got: Array, want: Array, bound: Array) -> str:
     """
     got = np.asarray(got, dtype=np.float64)
     with np.errstate(all="ignore"):
-        return next(_hints(got, want, np.broadcast_to(bound, want.shape)), "")
+        return next(_hints(got, want, np.broadcast_to(bound, want.shape), vague), "")
 
 
-def _hints(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
+def _hints(got: NDArray, want: NDArray, bound: NDArray, vague: bool) -> Iterator[str]:
     telling = np.abs(want) > ROOM * bound  # elsewhere a ratio says nothing
     if not np.isfinite(got).all():
         n = int((~np.isfinite(got) & np.isfinite(want)).sum())
@@ -56,7 +58,7 @@ def _hints(got: NDArray, want: NDArray, bound: NDArray) -> Iterator[str]:
         yield f"{away:.6g} is added to every element"
     yield from _rearranged(got, want, bound)
     for axis in range(got.ndim):
-        yield from _factors_of_slices(got, want, bound, axis)
+        yield from _factors_of_slices(got, want, bound, axis, vague)
 
 
 def where_it_is_wrong(got: Array, want: Array, bound: Array) -> str:
@@ -186,7 +188,9 @@ def _reordered(order: Sequence[int], names: tuple[str, str]) -> str:
 # --- a factor for each slice --------------------------------------------------------------------
 
 
-def _factors_of_slices(got: NDArray, want: NDArray, bound: NDArray, axis: int) -> Iterator[str]:
+def _factors_of_slices(
+    got: NDArray, want: NDArray, bound: NDArray, axis: int, vague: bool
+) -> Iterator[str]:
     """Slices that are multiples of the formula, such as the samples of one micro-batch."""
     n = want.shape[axis]
     if want.ndim < 2 or n < 2:
@@ -207,7 +211,9 @@ def _factors_of_slices(got: NDArray, want: NDArray, bound: NDArray, axis: int) -
         return
     if len(wrong) > SEVERAL:
         few = ", ".join(x or "1" for x in rounded[:SEVERAL])
-        yield f"every {one} is a multiple of the formula, by factors of their own: {few}, ..."
+        if vague:
+            every = f"every {one.removesuffix(' at')} is a multiple of the formula"
+            yield f"{every}, by factors of their own: {few}, ..."
         return
     said = []
     for factor in wrong:

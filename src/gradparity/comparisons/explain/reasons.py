@@ -63,7 +63,10 @@ def reason_of(
     else:
         with np.errstate(all="ignore"):
             found = _at_node(step, e, case, trace, bound, fits, known)
-    return found or ("" if e.valid else where_it_is_wrong(got, want, bound))
+    if found or e.valid:
+        return found
+    vague = "" if e.valid is not None else hint(got, want, bound)
+    return vague or where_it_is_wrong(got, want, bound)
 
 
 def _at_node(
@@ -123,7 +126,7 @@ def as_consequence(
 def _of(step: Step, e: Reference, case: Case, trace: Trace, bound: Array, fits: bool) -> str:
     """A reason by the formulas of the node's op."""
     q, got = e.quantity, e.got
-    found = hint(got, e.want.value, bound) if e.valid is None else ""
+    found = hint(got, e.want.value, bound, vague=not fits) if e.valid is None else ""
     if not found and fits and q.is_gradient_by(step.parameters.values()):
         found = weights_at_node(step, q, case, trace, np.asarray(got), np.asarray(bound))
     return found or mistake(case, trace, q, got, bound)

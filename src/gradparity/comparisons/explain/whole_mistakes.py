@@ -23,11 +23,11 @@ from ...core.network.quantity import Quantity, by_quantity
 from ...core.network.trace import Trace
 from ..measure.measured import Measured
 from .alternatives import with_network
+from .arguments import complements
 from .fault_sites import FaultSite, fault_sites, if_other, mistaken
 from .mistakes import lost_uses
 from .replay import replay
 from .samples import weights_of_samples
-from .variants import complements
 
 __all__ = ["KNOWN", "exchanged", "whole_mistakes"]
 

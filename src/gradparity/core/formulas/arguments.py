@@ -6,6 +6,7 @@ import difflib
 import keyword
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ import numpy as np
 from ..arithmetic.received import received
 
 __all__ = [
+    "ChoiceError",
     "axes_in",
     "between",
     "broadcast",
+    "choices_of",
     "did_you_mean",
     "finite",
     "fits",
@@ -186,7 +189,39 @@ def one_of(op: Any, name: str, choices: tuple[str, ...]) -> None:
     """One of a few words."""
     value = getattr(op, name)
     if not isinstance(value, str) or value not in choices:
-        raise refused(op, name, value, " or ".join(map(repr, choices)))
+        raise ChoiceError(str(refused(op, name, value, " or ".join(map(repr, choices)))), choices)
+
+
+class ChoiceError(ValueError):
+    """The error for an argument that is not one of a few words.
+
+    Attributes
+    ----------
+    choices : those words.
+    """
+
+    def __init__(self, message: str, choices: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.choices = choices
+
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.choices)
+
+
+def choices_of(op: Any, name: str) -> tuple[str, ...]:
+    """The words that an argument of an op may be, as the op itself lists them; () if it has none.
+
+    >>> from gradparity.core.formulas.activations import GELU
+    >>> choices_of(GELU(), "approximate"), choices_of(GELU(), "name")
+    (('none', 'tanh'), ())
+    """
+    try:
+        replace(op, **{name: ""})
+    except ChoiceError as error:
+        return error.choices
+    except (ValueError, TypeError, AttributeError):
+        pass
+    return ()
 
 
 def fits(op: Any, shape: tuple[int, ...], width: int) -> None:

@@ -62,13 +62,17 @@ class Attention(Op):
             )
         return (*q[:-1], v[-1])
 
+    def seen(self, T: int, S: int) -> NDArray:
+        """True where position t sees position s if it is causal; a variant replaces it."""
+        return np.tri(T, S, dtype=bool)
+
     def _weights(self, y: tuple[Array, ...]) -> tuple[Array, float]:
         q, k = y[:2]
         s = float(q.shape[-1] ** -0.5) if self.scale is None else self.scale
         logits = (q @ k.mT) * s
         if self.causal:
             T, S = q.shape[-2], k.shape[-2]
-            hidden: Any = np.where(np.tri(T, S, dtype=bool), 0.0, -np.inf)
+            hidden: Any = np.where(self.seen(T, S), 0.0, -np.inf)
             logits = logits + hidden.astype(q.dtype)
         logits = logits + y[3] if self.mask else logits
         return Softmax(safe=self.safe).f(logits), s
@@ -77,7 +81,7 @@ class Attention(Op):
         q, k = y[:2]
         hidden: NDArray = np.isneginf(y[3]) if self.mask else np.zeros((1, 1), bool)
         if self.causal:
-            hidden = hidden | ~np.tri(q.shape[-2], k.shape[-2], dtype=bool)
+            hidden = hidden | ~self.seen(q.shape[-2], k.shape[-2])
         hidden = np.broadcast_to(hidden, (*q.shape[:-1], k.shape[-2]))
         return np.asarray(hidden.all(axis=-1))
 

@@ -274,6 +274,11 @@ class MultiHeadAttention(Op):
     def n_inputs(self) -> int:  # type: ignore[override]
         return 2 if self.cross else 1
 
+    @property
+    def attention(self) -> Attention:
+        """The attention of every head."""
+        return Attention(self.causal)
+
     def parameter_shapes(self) -> dict[str, Shape]:
         d = self.d
         if not self.bias:
@@ -323,7 +328,7 @@ class MultiHeadAttention(Op):
             s = affine(y[i], W[:, first:last], b[first:last])
             blocks += split(s, (self.d,) * ((last - first) // self.d), -1)
         heads = tuple(self._heads(a) for a in blocks)
-        return heads, Attention(self.causal).forward(*heads)
+        return heads, self.attention.forward(*heads)
 
     def forward(self, *y: Array) -> Array:
         _, _, V, c = self._parameters(y)
@@ -333,7 +338,7 @@ class MultiHeadAttention(Op):
         W, _, V, _ = self._parameters(y)
         heads, found = self._attention(y)
         A = self._joined(found)
-        parts = Attention(self.causal).vjp(self._heads(dz @ V.mT), heads, found)
+        parts = self.attention.vjp(self._heads(dz @ V.mT), heads, found)
         ds = [self._joined(a) for a in parts]
         dy, dW, db = [], [], []
         for i, first, last in self._sources():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -47,12 +48,17 @@ class RNNCell(Op):
         x, h, W, U, b = y
         return affine(np.concatenate([x, h], axis=-1), np.concatenate([W, U], axis=0), b)
 
+    @property
+    def function(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """The function of the sum, and its slope; a variant replaces it."""
+        return tanh, tanh_slope
+
     def forward(self, *y: Array) -> Array:
-        return tanh(self._sum(y))
+        return self.function[0](self._sum(y))
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         x, h, W, U, _ = y
-        ds = dz * tanh_slope(self._sum(y), z)
+        ds = dz * self.function[1](self._sum(y), z)
         return (
             ds @ W.mT,
             ds @ U.mT,

@@ -21,7 +21,9 @@ from ....core.vocabulary.contractions import Einsum, MatMul
 from ....core.vocabulary.pointwise import Scale
 from ....core.vocabulary.rearranging import Slice
 from ....core.vocabulary.resampling import Resize
-from ...explain.variants import OnOther, arguments_of, variants
+from ...explain.arguments import arguments_of
+from ...explain.variants import variants
+from ...explain.wrapped import OnOther
 from ..programs.edits import Edit
 from ..programs.masks import Above
 from ..programs.roles import SCALE, role

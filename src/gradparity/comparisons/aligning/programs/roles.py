@@ -15,7 +15,7 @@ from ....core.network.calls import Call
 from ....core.network.composed import Composed
 from ....core.vocabulary.contractions import Einsum, MatMul
 from ....core.vocabulary.pairs import Divide, Minimum, Subtract
-from ...explain.variants import arguments_of
+from ...explain.arguments import arguments_of
 
 __all__ = ["SCALE", "is_written", "numbers_by_role", "role"]
 
