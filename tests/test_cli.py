@@ -207,6 +207,11 @@ class TestAProcess:
         (script,) = entry_points(group="console_scripts", name="gradparity")
         assert script.load() is main
 
+    def test_is_what_the_package_runs(self) -> None:
+        command = [sys.executable, "-m", "gradparity", "--help"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert found.stdout.startswith("Usage: gradparity ")
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
 def test_ctrl_c_ends_a_command_with_130_and_writes_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
-"""`python -m gradparity`, which is the command `gradparity`."""
+"""``python -m gradparity``, which is the command `gradparity`."""
 
 from .cli import main
 
-if __name__ == "__main__":
-    main()
+main(prog_name="gradparity")

@@ -170,7 +170,7 @@ class TestNumbers:
             return trace
 
         said = gp.check(case, mine, dtypes=["float64"]).diagnosis()
-        assert "right if its first input is multiplied by 2.0" in said
+        assert "right with scale = 1.0, where the network has scale = None" in said
 
     def test_a_right_value_is_not_asked(self) -> None:
         case = Case.random(layered([LeakyReLU(0.01)], L2()), batch=6, width=5)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
+from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Op
 from ...core.network.case import Case
 from ...core.network.composed import Composed
@@ -123,7 +124,16 @@ def fitted(
 def is_explained(step: Step, op: Op, q: Quantity, case: Case, trace: Trace, e: Reference) -> bool:
     """Whether a quantity is right by the formulas of another op."""
     there = reference_by(step, op, q, case, trace, e) if _is_plain(e) else None
-    return there is not None and explains(lambda _: there, case.precision)
+    if there is None:
+        return False
+
+    def under(rounding: Rounding) -> Reference:
+        """The reference under an arithmetic, such as one in which a usual form is chosen."""
+        if rounding == roundings(case.precision)[-1]:
+            return there
+        return reference_by(step, op, q, case, trace, e, rounding) or there
+
+    return explains(under, case.precision)
 
 
 def _is_plain(e: Reference) -> bool:
@@ -167,12 +177,21 @@ def as_rearranged(
 
 
 def reference_by(
-    step: Step, op: Op, q: Quantity, case: Case, trace: Trace, e: Reference
+    step: Step,
+    op: Op,
+    q: Quantity,
+    case: Case,
+    trace: Trace,
+    e: Reference,
+    rounding: Rounding | None = None,
 ) -> Reference | None:
-    """The reference by another op; None where its formulas refuse what is there."""
+    """The reference by another op; None where its formulas refuse what is there.
+
+    It has the widest bound, or that of a `rounding`.
+    """
     there = partial(reference_at_node, replace(step, op=op), case, trace)
     try:
-        found = reference_of(q, there, roundings(case.precision)[-1])
+        found = reference_of(q, there, rounding or roundings(case.precision)[-1])
     except (FormulaError, StopIteration):
         return None
     return found if found.want.shape == e.got.shape else None

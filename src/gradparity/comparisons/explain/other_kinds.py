@@ -60,12 +60,12 @@ def _activations() -> Iterator[Any]:
     for module in (activations, more_activations, kinked):
         for name in module.__all__:
             kind = getattr(module, name)
-            if isinstance(kind, type) and issubclass(kind, Activation) and not kind.random:
+            if isinstance(kind, type) and issubclass(kind, Activation):
                 try:
                     other = kind()
                 except TypeError:  # it has no usual arguments
                     continue
-                if other.elementwise:
+                if other.elementwise and not other.random:
                     yield other
 
 
@@ -85,8 +85,9 @@ class Exclusive(Wrapped):
         pads, axis = [(0, 0)] * a.ndim, self.op.axis % a.ndim
         pads[axis] = (by, 0) if by > 0 else (0, -by)
         kept = slice(None, -1) if by > 0 else slice(1, None)
-        found: NDArray = np.pad(a, pads, constant_values=fill)
-        return found[(slice(None),) * axis + (kept,)]
+        wide = np.pad(a, pads, constant_values=fill)
+        found: NDArray = wide[(slice(None),) * axis + (kept,)]
+        return found
 
     def forward(self, *y: Array) -> Array:
         z = self.op.forward(*y)
@@ -95,7 +96,8 @@ class Exclusive(Wrapped):
         return self._later(z)
 
     def _later(self, z: Array) -> Array:
-        return moved(z, lambda a, fill: self._shifted(a, fill, 1), self.first)
+        found: Array = moved(z, lambda a, fill: self._shifted(a, fill, 1), self.first)
+        return found
 
     def vjp(self, dz: Array, y: tuple[Array, ...], z: Array) -> tuple[Array, ...]:
         back = moved_back(dz, lambda a: self._shifted(a, 0.0, -1))
@@ -121,7 +123,8 @@ class Padded(Wrapped):
     @property
     def inside(self) -> Op:
         """The convolution without padding."""
-        return replace(self.op, padding=0)
+        found: Op = replace(self.op, padding=0)
+        return found
 
     def forward(self, *y: Array) -> Array:
         found: Array = self.inside.forward(self.pad.forward(y[0]), *y[1:])

@@ -15,7 +15,7 @@ from ..formulas.op import Op, Shape
 from ..formulas.recurrent import LSTMCell
 from .sequences import GRUCell, RNNCell, rows, weight_gradient
 
-__all__ = ["GRU", "LSTM", "RNN", "MultiHeadAttention", "Recurrent"]
+__all__ = ["GRU", "LSTM", "RNN", "MultiHeadAttention"]
 
 #: What is appended to the letters of the direction that runs backwards.
 REVERSE = "r"
