@@ -192,6 +192,13 @@ class TestTwins:
 class TestWithoutAFunctionOfItsOwn:
     """Options of ops that JAX's functions lack, composed in the adapter."""
 
+    @pytest.mark.parametrize("p", [2, 3])
+    def test_an_lp_pool_of_zeros(self, p: int) -> None:
+        network = Network(Node("y1", gp.ops.LpPool(p, (2,)), "x"), divergence=LinearLoss())
+        x = np.array([[[0.0, 0.0, 1.0, -2.0], [0.5, 0.0, 0.0, 0.0]]])
+        report = gp.check(Case.random(network, x=x, seed=3), "jax")
+        assert report.exit_code == 0, report
+
     @pytest.mark.sample(2)
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize("padding_idx", [0, 5])

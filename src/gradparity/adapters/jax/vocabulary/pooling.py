@@ -33,7 +33,10 @@ def _avg_pool(op: ops.AvgPool, y: Any) -> Any:
 
 def _lp_pool(op: ops.LpPool, y: Any) -> Any:
     total = _sum_pool(op.windows, abs(y) ** op.p)
-    return total if op.p == 1 else jnp.sqrt(total) if op.p == 2 else total ** (1 / op.p)
+    if op.p == 1:
+        return total
+    some = jnp.where(total == 0, 1, total)  # a root has no gradient at 0: that of the norm is 0
+    return jnp.where(total == 0, 0, jnp.sqrt(some) if op.p == 2 else some ** (1 / op.p))
 
 
 def _bins(size: Sequence[int], y: Any, reduced: Callable[..., Any]) -> Any:
