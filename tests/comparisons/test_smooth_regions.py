@@ -249,3 +249,15 @@ def test_diff_shows_what_changed() -> None:
     assert "4.0 of 7.2 digits lost" in str(after.diff(less)[0])
     with pytest.raises(ValueError, match="--smooth"):
         after.diff(replace(after, smooth=None))
+
+
+def test_beside_a_pole_is_ill_conditioned() -> None:
+    def digamma(z: Any) -> tuple[Any, Any]:
+        near = np.abs(z + 10) < 1e-5  # the reflection loses all digits there
+        slope = np.array([float(mpmath.polygamma(1, x)) if x else np.inf for x in z])
+        return np.array([float(mpmath.digamma(x)) if x else -np.inf for x in z]), np.where(
+            near, -np.inf, slope
+        )
+
+    regions = measured(Mine(digamma=digamma), dtypes=["float32"]).regions
+    assert all(r.ill for r in regions if r.quantity == "derivative" and r.low < -9)

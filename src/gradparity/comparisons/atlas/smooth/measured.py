@@ -190,13 +190,23 @@ def _overlap(one: Region, other: Region) -> bool:
 
 
 def _ill(region: Region) -> bool:
-    """Whether a last place of the number moves the true result as far as the result is off."""
-    if not np.isfinite([region.got, region.true]).all() or region.at == 0:
+    """Whether a last place of the number moves the true result as far as the result is off.
+
+    Beside a pole it moves it without limit.
+    """
+    if not np.isfinite(region.true) or region.at == 0:
         return False
-    step = 2 * Precision.of(region.dtype).unit
-    beside = [region.at * (1 + step), region.at * (1 - step)]
-    moved = np.abs(truth(region.function, region.quantity, beside).nearest - region.true)
-    return bool(abs(region.got - region.true) <= np.max(moved))
+    formula, precision = FORMULAS[region.function], Precision.of(region.dtype)
+    step = 2 * precision.unit
+    with np.errstate(over="ignore"):
+        spread = np.array([region.at * (1 + step), region.at * (1 - step)])
+        beside = np.asarray(precision.round(spread), np.float64)
+    near = truth(region.function, region.quantity, beside.tolist()).nearest
+    asked = (beside > formula.low) & (beside < formula.high) & ~np.isin(beside, formula.kinks)
+    if not np.isfinite(near[asked]).all():
+        return True
+    moved = np.abs(near[asked] - region.true)
+    return bool(abs(region.got - region.true) <= np.max(moved, initial=0.0))
 
 
 def _sorted(regions: Sequence[Region]) -> tuple[Region, ...]:
