@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train",
     "selftest": "selftest",
     "probe": "probe",
+    "finds": "finds",
 }
 
 

@@ -45,7 +45,7 @@ def command(
     refuse_unwritable(json_path)
     if to_stdout and diff_path is not None:
         raise click.UsageError("--json - and --diff both write to standard output; give a file")
-    stored = None if diff_path is None else _stored(diff_path)
+    stored = None if diff_path is None else stored_atlas(diff_path)
     with options.usage_errors():
         with progress_bar() as say:
             measure = probe_smooth if smooth else probe
@@ -62,11 +62,11 @@ def command(
     sys.exit(1 if changes else 0)
 
 
-def _stored(path: Path) -> Any:
-    """Read the atlas to compare with."""
+def stored_atlas(path: Path) -> Any:
+    """Read an atlas that a command was given."""
     from ..comparisons.atlas.stored import Atlas
 
     try:
         return Atlas.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise click.UsageError(f"cannot compare with {path}: {error}") from error
+        raise click.UsageError(f"cannot read the atlas {path}: {error}") from error

@@ -21,6 +21,7 @@ from ...core.network.network import Network
 from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, own_taps, risk, walk
+from ..finds import Finds
 from ..kinks import Kinks
 from ..overrides import NativeAdapter, Overrides, described, label, native_name
 from ..smooth import Smooth
@@ -191,6 +192,12 @@ class JaxAdapter(NativeAdapter):
         from .smooth import JaxSmooth
 
         return JaxSmooth()
+
+    def finds(self) -> Finds:
+        """Python that shows wrong results of JAX, for `gradparity finds`."""
+        from .finds import JaxFinds
+
+        return JaxFinds()
 
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Training with a compiled step, `jax.value_and_grad` and plain SGD; see `Trainer`."""

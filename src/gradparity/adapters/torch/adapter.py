@@ -19,6 +19,7 @@ from ...core.network.network import Network
 from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
+from ..finds import Finds
 from ..kinks import Kinks
 from ..overrides import NativeAdapter, Overrides, native_name
 from ..smooth import Smooth
@@ -188,6 +189,12 @@ class TorchAdapter(NativeAdapter):
         from .smooth import TorchSmooth
 
         return TorchSmooth()
+
+    def finds(self) -> Finds:
+        """Python that shows wrong results of PyTorch, for `gradparity finds`."""
+        from .finds import TorchFinds
+
+        return TorchFinds()
 
     def trainer(self, case: Case, eta: float) -> Trainer:
         """Eager training with `torch.optim.SGD`; see `Trainer`."""

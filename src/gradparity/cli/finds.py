@@ -1,0 +1,47 @@
+"""`gradparity finds`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+from .output import refuse_unwritable, show, write
+from .probe import stored_atlas
+from .progress import progress_bar
+
+
+@click.command("finds")
+@options.adapters
+@options.output_file("json", "the finds as JSON")
+@click.option("--function", "names", multiple=True,
+              help="Only functions whose spelling contains this (repeatable).")  # fmt: skip
+@click.option("--atlas", "atlas_paths", multiple=True,
+              type=click.Path(path_type=Path, dir_okay=False),
+              help="Look where this file of `gradparity probe --json` says, instead of measuring "
+              "all functions first (repeatable).")  # fmt: skip
+def command(
+    adapters: tuple[str, ...],
+    json_path: Path | None,
+    names: tuple[str, ...],
+    atlas_paths: tuple[Path, ...],
+) -> None:
+    """Print what the installed frameworks' functions get wrong, each with a line that shows it.
+
+    Every line is run, and compared with a truth of many digits.  Without --atlas, all functions
+    are measured first, which takes ten minutes.
+
+    Exit codes: 0 success; 2 a usage error.
+    """
+    from ..comparisons.atlas.finds.as_text import renderable
+    from ..comparisons.atlas.finds.catalogue import catalogue
+
+    refuse_unwritable(json_path)
+    atlases: list[Any] = [stored_atlas(path) for path in atlas_paths]
+    with options.usage_errors(), progress_bar() as say:
+        found = catalogue(*adapters, names=names, atlases=atlases, progress=say)
+    write(json_path, found.to_json)
+    if str(json_path) != "-":
+        show(renderable(found))

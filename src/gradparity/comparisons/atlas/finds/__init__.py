@@ -1,0 +1,1 @@
+"""The catalogue of finds: wrong results of released functions, each confirmed by running it."""

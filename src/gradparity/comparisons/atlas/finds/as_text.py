@@ -1,0 +1,93 @@
+"""The catalogue as text and as a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from ...findings.layout import Lines, plain_text, spaced
+from .find import Catalogue, Find
+
+__all__ = ["page", "renderable", "text"]
+
+COLUMNS = (
+    "#", "version", "function", "of", "formats", "input", "got", "true", "digits lost", "users",
+    "notes",
+)  # fmt: skip
+
+
+def text(catalogue: Catalogue) -> str:
+    """Plain text."""
+    return plain_text(renderable(catalogue))
+
+
+def renderable(catalogue: Catalogue) -> RenderableType:
+    """The finds for `rich`, each with its line of Python."""
+    sections: list[Lines] = [[Text(_stamp(catalogue), style="dim")]]
+    for find in catalogue.finds:
+        head = Text(f"{find.package} {find.version}: {find.spelling}", style="bold")
+        head.append(f"  {find.users}, {_lost(find)}")
+        lines: list[Text] = [head, Text(f"  {_said(find)}")]
+        lines += [Text(f"  {note}") for note in _notes(find)]
+        sections.append([*lines, Text(f"  {find.code}", style="dim")])
+    if catalogue.unconfirmed:
+        sections.append([Text(f"not reproduced: {', '.join(catalogue.unconfirmed)}")])
+    return spaced(sections, Text(counts(catalogue)))
+
+
+def page(catalogue: Catalogue) -> str:
+    """A table in Markdown, sorted as the finds are, and below it the lines of Python."""
+    head = [
+        _stamp(catalogue) + f" · {catalogue.machine}. {counts(catalogue)}.", "",
+        f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|",
+    ]  # fmt: skip
+    rows = [_row(n, find) for n, find in enumerate(catalogue.finds, 1)]
+    lines = [f"# {n}\n{find.code}" for n, find in enumerate(catalogue.finds, 1)]
+    return "\n".join([*head, *rows, "", "```text", *lines, "```"])
+
+
+def counts(catalogue: Catalogue) -> str:
+    """How many finds there are, and how many of them are documented choices."""
+    chosen = sum(bool(find.documented) for find in catalogue.finds)
+    return f"{len(catalogue.finds)} finds, {chosen} of them documented choices"
+
+
+def _stamp(catalogue: Catalogue) -> str:
+    found = (f"{k} {v}" for each in catalogue.versions.values() for k, v in each.items())
+    return " · ".join(dict.fromkeys(found))
+
+
+def _row(n: int, find: Find) -> str:
+    what = " and ".join(find.quantities).replace("derivative", "slope")
+    cells = (
+        str(n), f"{find.package} {find.version}", f"`{find.spelling}`", what,
+        ", ".join(find.dtypes), f"{find.at} ({_asked(find)})", find.got, find.true,
+        _digits(find), find.users, "; ".join(_notes(find)),
+    )  # fmt: skip
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _asked(find: Find) -> str:
+    return f"{find.quantity.replace('derivative', 'slope')}, {find.dtype}"
+
+
+def _said(find: Find) -> str:
+    return f"{_asked(find)} at {find.at}: {find.got}, true {find.true}"
+
+
+def _digits(find: Find) -> str:
+    return "all" if math.isinf(find.lost) else f"{find.lost:.1f} of {find.digits:.1f}"
+
+
+def _lost(find: Find) -> str:
+    return f"{_digits(find)} digits lost"
+
+
+def _notes(find: Find) -> Iterator[str]:
+    if find.documented:
+        yield f"documented: {find.documented}"
+    if find.upstream:
+        yield find.upstream

@@ -1,0 +1,214 @@
+"""Make the catalogue: candidates of the atlases, each confirmed by running its line of Python."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ....adapters.base import Adapter
+from ....adapters.finds import Asked, Finds, Told, begins
+from ....core.arithmetic.precision import Precision
+from ...running.progress import Progress, Steps, silent
+from ..chosen import chosen_adapters, versions_of
+from ..probe import probe
+from ..rules import set_rule
+from ..smooth.errors import digits_of, threshold
+from ..smooth.regions import Region
+from ..smooth_probe import probe_smooth
+from ..stored import Atlas, Entry
+from .causes import SHOWN, USERS, of_one_cause, users_of, worst_first, wrong_points
+from .confirmed import printed, run, true_again, wrong_by
+from .find import Catalogue, Find
+
+__all__ = ["catalogue"]
+
+#: So many regions of one cause are tried before it counts as not reproduced.
+TRIES = 6
+#: Two results are the same one if they differ by less than this part.
+SAME = 1e-3
+
+
+def catalogue(
+    *adapters: str | Adapter,
+    names: Sequence[str] = (),
+    atlases: Sequence[Atlas] = (),
+    progress: Progress = silent,
+) -> Catalogue:
+    """Find and confirm wrong results of the installed frameworks' functions.
+
+    Parameters
+    ----------
+    *adapters : names or adapters; every installed one by default.  Those with ``finds()``
+        (`gradparity.adapters.finds.Finds`) are asked.
+    names : only functions whose spelling contains one of these; all by default.
+    atlases : where to look, in place of measuring everything; each result is measured again.
+    progress : called with a description of the current step and the fraction done.
+
+    Raises
+    ------
+    AdapterError, ImportError, ValueError : see `gradparity.comparisons.atlas.probe.probe` and
+        `gradparity.comparisons.atlas.smooth_probe.probe_smooth`; or an atlas was measured with
+        other versions.
+    """
+    chosen = [each for each in chosen_adapters(adapters) if hasattr(each, "finds")]
+    found_versions = versions_of(chosen)
+    for atlas in atlases:
+        _refuse_other_versions(atlas, found_versions)
+    measured = list(atlases) or [
+        probe(*chosen, names=names, progress=progress),
+        probe_smooth(*chosen, names=names, progress=progress),
+    ]
+    finds, unconfirmed, steps = list[Find](), list[str](), Steps(progress)
+    for each in chosen:
+        native: Finds = each.finds()
+        work = [*_candidates(each.name, measured, native, names)]
+        steps.plan(each.name, len(work))
+        for one in work:
+            made = _confirmed(each.name, native, one, found_versions[each.name])
+            finds += [made] if isinstance(made, Find) else []
+            unconfirmed += [made] if isinstance(made, str) else []
+            steps.did(each.name, f"{each.name}: running finds")
+    steps.end()
+    order = sorted(finds, key=lambda f: (USERS.index(f.users), -f.lost, f.adapter, f.spelling))
+    return Catalogue(found_versions, platform.machine(), tuple(order), tuple(unconfirmed))
+
+
+def _refuse_other_versions(atlas: Atlas, installed: Any) -> None:
+    for name, versions in atlas.versions.items():
+        now = installed.get(name, versions)
+        if dict(now) != dict(versions):
+            raise ValueError(
+                f"the atlas was measured with {dict(versions)}, and {dict(now)} is installed; "
+                "write it again with `gradparity probe --json FILE`"
+            )
+
+
+Candidate = list[Region] | list[Entry] | Told
+
+
+def _candidates(
+    name: str, atlases: Sequence[Atlas], native: Finds, names: Sequence[str]
+) -> Iterator[Candidate]:
+    def asked(spelling: str) -> bool:
+        return not names or any(n in spelling for n in names)
+
+    for atlas in atlases:
+        regions = atlas.smooth.regions if atlas.smooth is not None else ()
+        yield from of_one_cause(r for r in regions if r.adapter == name and asked(r.spelling))
+        entries = (e for e in atlas.entries if e.adapter == name and asked(e.spelling))
+        yield from wrong_points(e for e in entries if e.spelling in native.calls)
+    yield from (told for told in native.told if asked(told.spelling))
+
+
+def _confirmed(name: str, native: Finds, one: Candidate, versions: Any) -> Find | str:
+    """A find, or the name of a candidate that no line reproduces."""
+    if isinstance(one, Told):
+        found = _of_told(one)
+    elif isinstance(one[0], Region):
+        found = _of_regions(native, one)
+    else:
+        found = _of_points(native, one)
+    spelling = one.spelling if isinstance(one, Told) else one[0].spelling
+    if found is None:
+        return f"{name}: {spelling}"
+    package = native.package_of(spelling)
+    return Find(
+        adapter=name, package=package, version=versions[package], spelling=spelling,
+        documented=begins(spelling, native.documented),
+        upstream=begins(spelling, native.upstream), **found,
+    )  # fmt: skip
+
+
+def _of_regions(native: Finds, group: Sequence[Region]) -> dict[str, Any] | None:
+    for region in worst_first(group)[:TRIES]:
+        truth = true_again(region.function, region.quantity, region.at)
+        true = float(truth.nearest[0])
+        said = f"{true:.9g}" if math.isfinite(true) else f"float('{true}')"
+        asked = Asked(region.spelling, shortest(region.at, region.dtype), said, region.dtype,
+                      region.quantity, region.modes)  # fmt: skip
+        for code in native.of_region(asked):
+            out = run(code)
+            if out is None or not _same(out.got, region.got):
+                continue
+            if lost := wrong_by(out.got, truth, region.dtype):
+                return {
+                    "found": "smooth", "quantity": region.quantity, "dtype": region.dtype,
+                    "quantities": tuple(sorted({r.quantity for r in group}, reverse=True)),
+                    "dtypes": tuple(d for d in SHOWN if any(r.dtype == d for r in group)),
+                    "at": asked.at, "got": printed(out.got), "true": printed(true), "lost": lost,
+                    "digits": region.digits, "users": region.users, "code": code,
+                }  # fmt: skip
+    return None
+
+
+def _same(one: float, other: float) -> bool:
+    return bool(np.isclose(one, other, rtol=SAME, atol=0, equal_nan=True))
+
+
+def shortest(x: float, dtype: str) -> str:
+    """The shortest decimal that is this number in the format, and near it where it has few digits.
+
+    >>> shortest(0.10000000149011612, "float32"), shortest(0.0999755859375, "float16")
+    ('0.1', '0.0999755859')
+    """
+    precision = Precision.of(dtype)
+    for n in range(9 if digits_of(precision) < 6 else 1, 18):
+        said = repr(float(f"{x:.{n}g}"))
+        if float(precision.round(np.float64(said))) == x:
+            return said
+    return repr(x)
+
+
+def _of_points(native: Finds, group: Sequence[Entry]) -> dict[str, Any] | None:
+    for entry in group[:TRIES]:
+        valid = "[{:g}, {:g}]".format(*entry.interval) if entry.interval else str(entry.valid_set)
+        call = native.calls[entry.spelling]
+        code = native.of_point(call, entry.point, entry.dtype, entry.mode, valid)
+        out = run(code)
+        if out is None or not _outside(out.got, entry):
+            continue
+        finite = bool(np.isfinite(out.got).all())
+        return {
+            "found": "kink", "quantities": ("derivative",), "quantity": "derivative",
+            "dtypes": tuple(d for d in SHOWN if any(e.dtype == d for e in group)),
+            "dtype": entry.dtype, "at": printed(entry.point), "got": printed(out.got),
+            "true": valid, "lost": _digits(entry.dtype) if finite else math.inf,
+            "digits": _digits(entry.dtype), "users": users_of(entry.point), "code": code,
+        }  # fmt: skip
+    return None
+
+
+def _outside(got: Any, entry: Entry) -> bool:
+    if entry.valid_set is not None:
+        return set_rule([got], entry.valid_set, entry.dtype)[1] is False
+    assert entry.interval is not None
+    low, high = entry.interval
+    near = SAME * max(1.0, abs(low), abs(high))
+    return not all(low - near <= g <= high + near for g in got)
+
+
+def _of_told(told: Told) -> dict[str, Any] | None:
+    out = run(told.code)
+    if out is None:
+        return None
+    got, true = (np.atleast_1d(np.asarray(each, np.float64)) for each in out)
+    with np.errstate(all="ignore"):
+        off = np.max(np.abs(got - true) / np.abs(np.where(true == 0, 1, true)))
+        digits = float(np.log10(off / Precision.of(told.dtype).unit))
+    lost = math.inf if np.isnan(off) else float(np.clip(digits, 0, _digits(told.dtype)))
+    if lost < threshold(Precision.of(told.dtype)):
+        return None
+    return {
+        "found": "told", "quantities": (told.quantity,), "quantity": told.quantity,
+        "dtypes": (told.dtype,), "dtype": told.dtype, "at": told.at, "got": printed(out.got),
+        "true": printed(out.true), "lost": lost, "digits": _digits(told.dtype),
+        "users": told.users, "code": told.code,
+    }  # fmt: skip
+
+
+def _digits(dtype: str) -> float:
+    return digits_of(Precision.of(dtype))

@@ -1,0 +1,136 @@
+"""Regions and points that have one cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ....adapters.smooth import parts
+from ....adapters.valid_sets import Box
+from ....core.arithmetic.precision import Precision
+from ..smooth.regions import Region
+from ..stored import Entry
+
+__all__ = ["of_one_cause", "worst_first", "wrong_points"]
+
+#: Regions whose sizes of numbers are nearer than this factor have one cause.
+NEAR = 10.0
+#: Numbers below so many times the smallest normal one are left out: hardware may flush them.
+FLUSHED = 4.0
+#: Formulas that are one function where both are defined.
+SAME = {"loggamma": "lgamma"}
+USERS = ("common", "seen", "rare")
+#: Arguments in the atlas of kinks that choose another function.
+OPTIONS = ("amax", "prod", "tanh")
+#: Formats in the order in which a find is shown.
+SHOWN = ("float32", "bfloat16", "float16", "float64")
+
+
+def of_one_cause(regions: Iterable[Region]) -> list[list[Region]]:
+    """Group regions of one function whose numbers are neighbours, or are equally small or large.
+
+    Both signs, values and slopes, all modes, formats, further arguments and names of the function
+    are together: several causes at one size of numbers count as one.  Regions that are
+    ill-conditioned, or of numbers and results that hardware may flush to 0, are left out.
+    """
+    by_function: dict[tuple[str, str], list[list[Region]]] = {}
+    for region in regions:
+        if region.ill or _flushed(region):
+            continue
+        name = parts(region.function)[0]
+        groups = by_function.setdefault((region.adapter, SAME.get(name, name)), [])
+        same = [g for g in groups if any(_near(region, other) for other in g)]
+        joined = [region, *(other for g in same for other in g)]
+        groups[:] = [g for g in groups if all(g is not other for other in same)] + [joined]
+    return [worst_first(group) for groups in by_function.values() for group in groups]
+
+
+def worst_first(group: Sequence[Region]) -> list[Region]:
+    """Sort by users, then by the part of the digits that is lost, in tenths.
+
+    True results that overflow come last.  Of equals the numbers nearer to 1 come first, and then
+    the most usual format.
+    """
+
+    def order(r: Region) -> Any:
+        part = 2.0 if np.isinf(r.lost) else round(r.lost / r.digits, 1)
+        far = bool(r.at) and abs(np.log10(abs(r.at))) > NEAR
+        over = abs(r.true) > Precision.of(r.dtype).largest
+        return USERS.index(r.users), over, -part, far, SHOWN.index(r.dtype), r.at > 0
+
+    return sorted(group, key=order)
+
+
+def _flushed(region: Region) -> bool:
+    tiny = 2.0**-1022 if region.dtype == "float64" else 2.0**-126
+    return any(0 < abs(x) < FLUSHED * tiny for x in (region.at, region.true))
+
+
+def _near(one: Region, other: Region) -> bool:
+    (a, b), (c, d) = _sizes(one), _sizes(other)
+    return (a <= NEAR * d and c <= NEAR * b) or _zone(one) == _zone(other)
+
+
+def _sizes(region: Region) -> tuple[float, float]:
+    low, high = sorted((abs(region.low), abs(region.high)))
+    return (0.0 if region.low <= 0 <= region.high else low), high
+
+
+def _zone(region: Region) -> str:
+    """Where squares lose their meaning: near 0, far out, or neither."""
+    precision = Precision.of(region.dtype)
+    size = abs(region.at)
+    if size < np.sqrt(precision.unit):
+        return "small"
+    return "large" if size > np.sqrt(precision.largest) / 2 else "middle"
+
+
+def wrong_points(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Group entries outside of the valid gradients by function, the most usual input first.
+
+    Left out: subnormal numbers; -0, where the sign of an infinite slope is that of the zero; and
+    points where every number is valid, because the value jumps.
+    """
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in entries:
+        kept = all(not np.signbit(p) if p == 0 else abs(p) > 1e-30 for p in entry.point)
+        if entry.valid is False and not entry.core and kept and not _all_valid(entry):
+            groups.setdefault((entry.adapter, *_function(entry.spelling)), []).append(entry)
+    return [
+        sorted(group, key=lambda e: (USERS.index(users_of(e.point)), SHOWN.index(e.dtype)))
+        for group in groups.values()
+    ]
+
+
+def _all_valid(entry: Entry) -> bool:
+    box = entry.valid_set
+    return isinstance(box, Box) and box.total is None and set(box.low) | set(box.high) == {
+        -np.inf, np.inf
+    }  # fmt: skip
+
+
+def _function(spelling: str) -> tuple[str, ...]:
+    """The name, and options that choose another function.
+
+    >>> _function("norm(z, 3)"), _function("scatter_reduce(z, amax), empty")
+    (('norm',), ('scatter_reduce', 'amax'))
+    """
+    name, _, inside = spelling.partition("(")
+    return name, *(word for word in re.findall("[a-z]+", inside.split(")")[0]) if word in OPTIONS)
+
+
+def users_of(point: Sequence[float]) -> str:
+    """How often networks meet an input: masks are rows of -inf, and other infinities are rare.
+
+    >>> users_of((0.0,)), users_of((-np.inf, 0.0)), users_of((-np.inf,))
+    ('common', 'seen', 'rare')
+    """
+    if np.inf in point or point == (-np.inf,):
+        return "rare"
+    if -np.inf in point:
+        return "seen"
+    largest = max(map(abs, point))
+    return "common" if largest < 10 else "seen" if largest < 100 else "rare"

@@ -1,0 +1,95 @@
+"""Run lines of Python that show a wrong result, and compare them with an independent truth."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....core.arithmetic.precision import Precision
+from ..smooth.errors import errors, threshold
+from ..smooth.truth import FORMULAS, Truth
+
+__all__ = ["printed", "run", "true_again", "wrong_by"]
+
+#: Digits of the truth, twice as many as the atlas takes, where numbers are ordinary and elsewhere.
+DIGITS, FAR_DIGITS = 180, 2400
+ORDINARY = 1e-12, 1e12
+
+
+class Printed(NamedTuple):
+    """The two things that a line prints."""
+
+    got: Any
+    true: Any
+
+
+def run(code: str) -> Printed | None:
+    """What a line prints, run with names of its own; None where it raises."""
+    said: list[tuple[Any, ...]] = []
+    try:
+        with _settings_kept(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(compile(code, "<find>", "exec"), {"print": lambda *each: said.append(each)})
+    except Exception:  # frameworks raise anything for what they do not support
+        return None
+    return Printed(*said[0]) if len(said) == 1 and len(said[0]) == 2 else None
+
+
+def printed(x: Any) -> str:
+    """A result as a table shows it.
+
+    >>> printed(-1.639127e-07), printed([0.5, float("nan")])
+    ('-1.6391e-07', '0.5 nan')
+    """
+    if isinstance(x, list | tuple):
+        return " ".join(printed(each) for each in x)
+    return x if isinstance(x, str) else f"{x + 0.0:.5g}"
+
+
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Lines of JAX may switch 64 bits on."""
+    jax: Any = sys.modules.get("jax")
+    before = None if jax is None else jax.config.jax_enable_x64
+    try:
+        yield
+    finally:
+        if (jax := sys.modules.get("jax")) is not None:
+            jax.config.update("jax_enable_x64", bool(before))
+
+
+def true_again(name: str, quantity: str, x: float) -> Truth:
+    """The true value with twice the digits; the slope by differences of values alone.
+
+    >>> float(true_again("exp", "derivative", 0.0).nearest[0])
+    1.0
+    """
+    import mpmath
+
+    m = mpmath.MPContext()
+    ordinary = x == 0 or ORDINARY[0] < abs(x) < ORDINARY[1]
+    m.dps = DIGITS if ordinary else FAR_DIGITS
+    value, at = FORMULAS[name].value, m.mpf(x)
+    try:
+        if quantity == "value":
+            found = m.mpf(value(m, at))
+        else:
+            h = (abs(at) or 1) * m.mpf(10) ** (-m.dps // 4)
+            found = (m.mpf(value(m, at + h)) - m.mpf(value(m, at - h))) / (2 * h)
+    except (ArithmeticError, TypeError, ValueError):
+        return Truth(np.array([np.nan]), np.array([0.0]))
+    nearest = float(found)
+    rest = float(found - nearest) if np.isfinite(nearest) else 0.0
+    return Truth(np.array([nearest]), np.array([rest]))
+
+
+def wrong_by(got: float, truth: Truth, dtype: str) -> float:
+    """The digits that a result loses; 0 where they are too few for a find, or nothing is known."""
+    precision = Precision.of(dtype)
+    lost = float(errors(np.array([got]), truth, precision).lost[0])
+    return lost if lost >= threshold(precision) else 0.0
