@@ -173,7 +173,7 @@ Row = dict[str, str]
 
 def rows() -> list[Row]:
     listed = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
-    table, _, lines = listed.partition("```text\n")
+    table, _, lines = listed.partition("<!-- reproductions -->\n```text\n")
     head, _, *body = [line for line in table.splitlines() if line.startswith("|")]
     names = [name.strip() for name in head.strip("|").split("|")]
     codes = [line for line in lines.splitlines() if not line.startswith(("#", "```"))]

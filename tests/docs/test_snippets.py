@@ -33,6 +33,9 @@ EXITS = {
 #: Commands that take longer than ten seconds, and why they must.
 SLOW = {
     "gradparity probe": "every function, point, mode and dtype of every framework",
+    "gradparity probe --smooth": "every function, number and dtype of every framework",
+    "gradparity finds": "both of these",
+    "gradparity probe --smooth --adapter torch --json smooth.json": "every function of PyTorch",
 }
 #: Commands that are not run, and what runs in their place.
 ELSEWHERE = {
@@ -61,6 +64,8 @@ MARKERS = {
     "aligned": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
     "accuracy": "tests/comparisons/test_smooth_page.py",
+    "reproductions": "tests/comparisons/test_finds.py",
+    "workflow": "tests/docs/test_upgrade.py",
     "found": "tests/docs/test_found.py",
     "printed": "tests/docs/test_found.py",
     "quoted": "tests/docs/test_pages.py",

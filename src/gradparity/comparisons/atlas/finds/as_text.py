@@ -46,7 +46,7 @@ def page(catalogue: Catalogue) -> str:
     ]  # fmt: skip
     rows = [_row(n, find) for n, find in enumerate(catalogue.finds, 1)]
     lines = [f"# {n}\n{find.code}" for n, find in enumerate(catalogue.finds, 1)]
-    return "\n".join([*head, *rows, "", "```text", *lines, "```"])
+    return "\n".join([*head, *rows, "", "<!-- reproductions -->", "```text", *lines, "```"])
 
 
 def counts(catalogue: Catalogue) -> str:
