@@ -16,6 +16,7 @@ from benchmarks.finds_page import BEGIN, END, PAGE, pasted
 from click.testing import CliRunner
 
 from gradparity.adapters.finds import Asked, Told
+from gradparity.adapters.valid_sets import Ball, Box
 from gradparity.cli import main
 from gradparity.comparisons.atlas.finds.as_text import text
 from gradparity.comparisons.atlas.finds.catalogue import catalogue, shortest
@@ -23,7 +24,7 @@ from gradparity.comparisons.atlas.finds.causes import of_one_cause
 from gradparity.comparisons.atlas.finds.confirmed import run, true_again
 from gradparity.comparisons.atlas.finds.find import Catalogue
 from gradparity.comparisons.atlas.smooth.regions import Region, Smooth
-from gradparity.comparisons.atlas.stored import Atlas
+from gradparity.comparisons.atlas.stored import Atlas, Entry
 
 BOTH = pytest.mark.skipif(not (find_spec("torch") and find_spec("jax")), reason="needs both")
 GELU = Region("mine", "gelu(x)", "gelu", "value", "float32", ("reverse",), -12.0, -5.5, 9,
@@ -33,7 +34,8 @@ GELU = Region("mine", "gelu(x)", "gelu", "value", "float32", ("reverse",), -12.0
 class Natives:
     """Lines that print `got`, and what is known about functions."""
 
-    package, calls = "mine", dict[str, str]()
+    package = "mine"
+    calls: ClassVar = {"norm(z)": "norm", "norm(z, 3)": "norm", "atan2(z1, z2)": "atan2"}
     told: tuple[Told, ...] = ()
     documented: ClassVar = {"softplus(": "a threshold"}
     upstream: ClassVar[dict[str, str]] = {}
@@ -47,6 +49,9 @@ class Natives:
     def of_region(self, asked: Asked) -> Iterator[str]:
         yield "raise ValueError"
         yield f"x = {asked.at}; print({self.got}, {asked.true})"
+
+    def of_point(self, call: str, point: Any, dtype: str, mode: str, valid: str) -> str:
+        return f"norm = atan2 = {self.got}; print([{call}], {valid!r})"
 
 
 class Mine:
@@ -123,6 +128,44 @@ def test_told_results_are_run() -> None:
     assert found("", told=(told("print(2.0)"),)).finds == ()
 
 
+KINK = Entry("mine", "norm(z)", False, (0.0,), "reverse", "float32", (math.nan,), (-1.0, 1.0),
+             False, "outside")  # fmt: skip
+
+
+def kinks(got: str, *entries: Entry) -> Catalogue:
+    atlas = Atlas({"mine": {"mine": "1.0"}}, "x86_64", False, entries)
+    return catalogue(Mine(got), atlases=[atlas])  # type: ignore[arg-type]
+
+
+def test_a_gradient_outside_is_a_find_and_one_inside_is_not() -> None:
+    other = replace(KINK, spelling="norm(z, 3)", dtype="float64")
+    (find,) = kinks("float('nan')", KINK, other).finds
+    assert (find.at, find.got, find.true, find.lost) == ("0", "nan", "[-1, 1]", math.inf)
+    assert find.dtypes == ("float32", "float64")
+    (find,) = kinks("1.5", KINK).finds
+    assert find.lost == pytest.approx(7.2, abs=0.05)
+    assert kinks("0.5", KINK).unconfirmed == ("mine: norm(z)",)
+
+
+def test_gradients_in_a_set_of_valid_ones() -> None:
+    entry = replace(KINK, interval=None, valid_set=Ball(2.0))
+    assert kinks("1.0", entry).finds == ()
+    assert len(kinks("1.1", entry).finds) == 1
+
+
+def test_points_that_are_left_out() -> None:
+    anything = Box((-math.inf, -math.inf), (math.inf, math.inf))
+    left_out = [
+        replace(KINK, point=(-0.0,)),
+        replace(KINK, point=(1e-39,)),
+        replace(KINK, spelling="sqrt(z * z)"),
+        replace(KINK, valid=True),
+        replace(KINK, spelling="atan2(z1, z2)", interval=None, valid_set=anything),
+    ]
+    made = kinks("float('nan')", *left_out)
+    assert (made.finds, made.unconfirmed) == ((), ())
+
+
 def test_json_and_back() -> None:
     made = found("0.0", GELU)
     assert Catalogue.from_json(made.to_json()) == made
@@ -132,6 +175,17 @@ def test_another_version_is_refused() -> None:
     atlas = Atlas({"mine": {"mine": "0.9"}}, "x86_64", False, ())
     with pytest.raises(ValueError, match=r"measured with .*0\.9.* and .*1\.0.* is installed"):
         catalogue(Mine(""), atlases=[atlas])  # type: ignore[arg-type]
+
+
+def test_an_adapter_without_finds_is_refused() -> None:
+    class Other:
+        name = "other"
+
+        def versions(self) -> dict[str, str]:
+            return {}
+
+    with pytest.raises(ValueError, match="no finds can be shown for other"):
+        catalogue(Other())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("quantity", ["value", "derivative"])

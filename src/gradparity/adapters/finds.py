@@ -30,7 +30,7 @@ class Asked(NamedTuple):
 class Told(NamedTuple):
     """A wrong result that no atlas visits, with the truth, which was derived by hand.
 
-    `code` prints the result and the truth; `at` : the input in words; `found` says where it was.
+    `code` prints the result and the truth; `at` : the input in words.
     """
 
     spelling: str

@@ -52,9 +52,15 @@ def catalogue(
     ------
     AdapterError, ImportError, ValueError : see `gradparity.comparisons.atlas.probe.probe` and
         `gradparity.comparisons.atlas.smooth_probe.probe_smooth`; or an atlas was measured with
-        other versions.
+        other versions, or no adapter has ``finds()``.
     """
-    chosen = [each for each in chosen_adapters(adapters) if hasattr(each, "finds")]
+    asked = chosen_adapters(adapters)
+    chosen = [each for each in asked if hasattr(each, "finds")]
+    if not chosen:
+        raise ValueError(
+            f"no finds can be shown for {', '.join(each.name for each in asked)}; give an adapter "
+            'of a framework, such as "torch" or "jax"'
+        )
     found_versions = versions_of(chosen)
     for atlas in atlases:
         _refuse_other_versions(atlas, found_versions)
