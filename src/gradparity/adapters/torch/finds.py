@@ -79,6 +79,13 @@ TOLD = (
          "x = torch.rand(1, 2, 2, 2, dtype=torch.float64, requires_grad=True); "
          "n(x).backward(torch.arange(8.0, dtype=torch.float64).as_strided((1, 2, 2, 2), "
          "(2, 1, 4, 2))); print(n.bias.grad.tolist(), [12.0, 16.0])"),
+    Told("F.instance_norm(x), channels last", "derivative", "float64",
+         "a batch of one, gradients with channels last, constant in each channel", "common",
+         "import torch, torch.nn.functional as F; "
+         "x = (torch.arange(16.0).double() ** 2).reshape(1, 4, 2, 2).requires_grad_(); "
+         "dy = torch.arange(4.0, dtype=torch.float64).reshape(1, 4, 1, 1).expand(1, 4, 2, 2); "
+         "F.instance_norm(x).backward(dy.contiguous(memory_format=torch.channels_last)); "
+         "print(x.grad.abs().max().item(), 0.0)"),
     Told("optim.SGD(fused=True)", "value", "bfloat16", "a step of 1 from 1", "common",
          "import torch; p = torch.nn.Parameter(torch.ones(64, dtype=torch.bfloat16)); "
          "p.grad = torch.ones_like(p); torch.optim.SGD([p], lr=1.0, fused=True).step(); "
