@@ -36,6 +36,7 @@ def case_of(op: Op, steps: int = 5, batch: int = 3, seed: int = 0) -> Case:
     return Case.random(network, seed=seed, x={n: rng.standard_normal(shapes[n]) for n in names})
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_right_layer_is_right(name: str, framework: str) -> None:

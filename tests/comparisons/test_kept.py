@@ -30,6 +30,7 @@ CASES = {
 FAULTS = ("one element off", "one element NaN")
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
 def test_kept_references_give_the_same_findings_for_every_fault(name, dtype):

@@ -209,6 +209,7 @@ def test_no_loss_is_left_out() -> None:
     assert {name for name in TWINS if f".{name}(" not in called} == set()
 
 
+@pytest.mark.sample(18)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_in_a_recording_each_is_judged_by_formulas(name: str, dtype: str) -> None:

@@ -63,6 +63,7 @@ def test_every_fault_in_every_op_and_divergence_is_caught_at_its_place():
     assert {r.fault for r in found.results if r.caught} == FAULTS
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_faults_in_a_sample_of_ops_are_caught_at_their_place(dtype, monkeypatch):
     """In one op or divergence of 24, others in float32; the slow tests have all of them."""
@@ -80,12 +81,14 @@ def test_every_fault_in_every_op_and_divergence_is_caught_in_float32():
     assert {r.fault for r in found.results if r.caught} >= FAULTS - {"through float32"}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["attention-bias", "attention-mask", "attention-scaled"])
 def test_the_cases_of_attention_hide_no_fault(name):
     case = {**SHAPED, **VOCABULARY}[name].case()
     assert_all_caught(selftest(case, backprop), 300)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_of_sequences_hide_no_fault(monkeypatch, name):
     some = [s for s in builtin_subjects() if s.name == f"op-{name}"]

@@ -26,6 +26,7 @@ def of(adapter: str, **chosen: list[str]) -> Smooth:
     return smooth
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("adapter", "spelling", "quantity", "dtype", "at"), KNOWN)
 def test_known_losses_are_found(
     adapter: str, spelling: str, quantity: str, dtype: str, at: float
@@ -36,6 +37,7 @@ def test_known_losses_are_found(
     assert quantity in [r.quantity for r in there if not r.ill]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("adapter", "few"),
     [

@@ -184,6 +184,7 @@ class TestFile:
             ["every report is in r.json, except those of 1 that did not finish"]
         )
 
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize("options", [(), ("-n1",)])
     def test_names_what_was_not_reached(
         self, pytester: pytest.Pytester, project: Project, options: tuple[str, ...]

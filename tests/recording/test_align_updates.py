@@ -77,6 +77,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("optimizer", "settings", "cause"), OTHERS)
 @pytest.mark.parametrize("turned", [False, True])
 def test_other_settings_are_named(optimizer: Any, settings: Any, cause: str, turned: bool) -> None:

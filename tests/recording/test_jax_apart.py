@@ -52,6 +52,7 @@ def verdicts(recording: Any) -> dict[tuple[str, str], Any]:
     return {(f.node, f.quantity): f.parity for _, f in found}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("function", [cube, wrong_cube], ids=["right", "wrong"])
 def test_the_same_is_judged_as_with_taps(function: Any) -> None:
     together, apart = (

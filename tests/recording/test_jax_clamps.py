@@ -41,6 +41,7 @@ def checked(f: Callable[[Any], Any], dtype: str = "float32", taps: bool = True) 
     return seen, gp.check(seen)
 
 
+@pytest.mark.sample(13)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("taps", [True, False])
 @pytest.mark.parametrize(

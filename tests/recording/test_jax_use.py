@@ -88,6 +88,7 @@ class TestWords:
             torch.ones(3).exp()
         assert guard.judged == 0
 
+    @pytest.mark.sample(1)
     @pytest.mark.parametrize("block", ["gp.record()", "gp.guard()"])
     def test_a_block_without_torch(self, block: str) -> None:
         source = f"import jax, gradparity as gp\nwith {block}:\n    jax.grad(jax.numpy.sin)(1.0)"

@@ -89,6 +89,7 @@ def network(name: str) -> tuple[Any, Any, Any, Any]:
     return loss, model, port, drawn(w1=(6, 8), b1=8, w2=(8, 3), b2=3)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", ["leaky", "turned", "elu", "factor", "six", "two"])
 def test_masks_of_values_are_computed_anew(name: str) -> None:
     parts = network(name)
@@ -160,6 +161,7 @@ def test_parameters_that_a_scan_takes_from_outside() -> None:
     assert parts_by(mapping, *parts) < 1e-12
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("change", [{"forget": 1.0}, {"reverse": True}])
 def test_another_scan_is_not_proved(change: Any) -> None:
     """What is behind the change is proposed by shapes and names."""

@@ -110,6 +110,7 @@ def test_the_sixth_set() -> None:
         assert not set(sixth.PAIRS) & set(others.PAIRS)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("which", ["third", "fourth", "fifth", "sixth"])
 def test_each_pair_has_three_faults_and_a_right_port(which: str) -> None:
     for name, make in importlib.import_module(f"benchmarks.pairs.{which}").PAIRS.items():

@@ -32,6 +32,7 @@ def test_of_torch(size: float, axis: int, dtype: str) -> None:
     assert gp.check(step).exit_code == 0, gp.check(step).diagnosis()
 
 
+@pytest.mark.sample(6)
 @DTYPES
 @pytest.mark.parametrize("size", [1, 10, 100])
 @pytest.mark.parametrize("reverse", [False, True])

@@ -140,6 +140,7 @@ def test_images_mirrored_kernels_and_another_flattening() -> None:
     there_and_back(module, mapping, params)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("depth", [3, 6])
 def test_stacked_layers(depth: int) -> None:
     module = stirred(torch.nn.ModuleList(torch.nn.Linear(6, 6) for _ in range(depth)))

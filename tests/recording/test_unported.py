@@ -123,6 +123,7 @@ def test_another_eps_leaves_the_map_without_a_proof() -> None:
     assert 1e-9 < apart < 0.1
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("change", "found"),
     [({"activation": jnp.cos}, {"conv.weight", "conv.bias", "norm.weight", "norm.bias"}),
@@ -280,6 +281,7 @@ def decoded_drawn() -> dict[str, Any]:
     return {"enc": [layers["enc.0"], layers["enc.1"]], "dec": blocks}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("turned", [False, True])
 def test_blocks_that_take_what_an_encoder_gives(turned: bool) -> None:
     params = decoded_drawn()
@@ -293,6 +295,7 @@ def test_blocks_that_take_what_an_encoder_gives(turned: bool) -> None:
     assert apart < 1e-12
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_guess_has_the_layout_that_was_proved_for_its_kind(turned: bool) -> None:
     """The second layer of the encoder is another one; the first one's matrix is proved."""
