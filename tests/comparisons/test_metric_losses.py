@@ -12,7 +12,7 @@ import gradparity as gp
 from gradparity import ops
 from gradparity.comparisons import Verdict, judge
 from gradparity.comparisons.check.check import check
-from gradparity.comparisons.selftest.networks import Subject
+from gradparity.comparisons.selftest.networks import Subject, builtin_subjects
 from gradparity.comparisons.selftest.run import selftest
 from gradparity.core import Case, LinearLoss, Network, Node, backprop
 
@@ -137,3 +137,11 @@ def test_pytorch_passes_the_clamp_unseen() -> None:
         da, dt, dv = op.vjp(np.ones(1), y, op.forward(*y))
         assert (da.item(), dt.item(), dv.item()) == (-8.0, 8.0, through)
     assert (a.grad.item(), t.grad.item(), v.grad.item()) == (-8.0, 8.0, -30.0)
+
+
+def test_a_sum_of_terms_at_the_least_variance_has_the_bound_of_a_sum() -> None:
+    """A variance at eps of three elements, whose slopes nearly cancel."""
+    subject = next(s for s in builtin_subjects(0) if s.name == "op-gaussian-nll")
+    for case in (case.astype("float32") for case in subject.cases):
+        found = judge(case, backprop(case), None)
+        assert not [f for f in found if f.parity is False]

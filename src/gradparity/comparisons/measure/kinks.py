@@ -94,8 +94,7 @@ def _in_intervals(
 ) -> Valid:
     """Slopes between low and high."""
     assert e.valid is not None
-    got, dz = np.asarray(e.got, dtype=np.float64), e.valid.dz.value
-    arrives = Bounded.exactly(dz, rounding)
+    got, arrives = np.asarray(e.got, dtype=np.float64), e.valid.dz  # with its error, as of a sum
     one, other = (Bounded.rounded(slope, rounding) * arrives for slope in (valid.low, valid.high))
     low, high = np.minimum(one.value, other.value), np.maximum(one.value, other.value)
     away = np.maximum(np.maximum(low - got, got - high), 0.0)

@@ -79,7 +79,7 @@ def selftest(
         for subject, inputs in each.inputs(subjects, dtypes, steps):
             for dtype in dtypes:
                 mine = inputs[dtype]
-                alarms += [alarm for one in mine for alarm in one.alarms]
+                alarms += [alarm for one in mine for alarm in one.alarms(subject.name)]
                 for site in _places(subject):
                     results += _plant_all(subject, site, mine)
                     steps.did(dtype, f"{each.name} {dtype}, planting faults: {subject.name}")
@@ -133,9 +133,8 @@ class _Input:
     def accused(self) -> set[str]:
         return {f.quantity for f in self.clean.values() if f.verdict.parity is False}
 
-    @property
-    def alarms(self) -> list[str]:
-        where = f"{self.case.name}, {self.trace.adapter} {self.case.dtype}"
+    def alarms(self, subject: str) -> list[str]:
+        where = f"{subject}, {self.trace.adapter} {self.case.dtype}"
         return [f"{where}: {self.clean[q]}" for q in self.clean if q in self.accused]
 
     def judged(self, site: FaultSite, fault: str, wrong: Any = None) -> dict[str, Finding]:

@@ -43,6 +43,7 @@ class CTC(Op):
     n: int
     blank: int = 0
     zero_infinity: bool = False
+    ops_inside: ClassVar[int] = 4
     n_inputs: ClassVar[int | None] = None
     integers: ClassVar[bool] = True
 
