@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -208,14 +207,10 @@ class TestAProcess:
         (script,) = entry_points(group="console_scripts", name="gradparity")
         assert script.load() is main
 
-    def test_is_what_the_package_runs(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setattr(sys, "argv", ["__main__.py", "--help"])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_module("gradparity", run_name="__main__")
-        assert end.value.code == 0
-        assert capsys.readouterr().out.startswith("Usage: gradparity ")
+    def test_is_what_the_package_runs(self) -> None:
+        command = [sys.executable, "-m", "gradparity", "--help"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert ran.stdout.startswith("Usage: gradparity ")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
