@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ...core.formulas.op import Movement
 from ..findings.finding import Finding
 from ..recording.recording import Recording
 from ..report.records import ALIGNED, Run
@@ -21,9 +20,7 @@ from .padding import untested_padding
 from .parameters.mapped import Mapped, by_names, parse_parameters
 from .parameters.mapping import ParameterMap
 from .programs.checked import check_recordings
-from .programs.edits import Edit
 from .programs.effort import Effort
-from .programs.parting import after
 from .programs.partners import Known
 from .programs.side import Side
 from .programs.values import Program, nearness
@@ -191,21 +188,12 @@ class _Alignment:
             if sure is None and self._is_weak(best):
                 sure = len(self.found), self.sides
             which, node, edit, made, _ = best
-            at = self._computing(node, edit) if which == 0 else self._explained(made, parted[0])
+            at = node if which == 0 else self._explained(made, parted[0])
             self.found.append(Difference(which, node, edit, at))
             self.sides = (made, self.sides[1]) if which == 0 else (self.sides[0], made)
         if sure is not None and any(parted_of(self.sides)):
             del self.found[sure[0] :]
             self.sides = sure[1]
-
-    def _computing(self, node: str, edit: Edit) -> str:
-        """A node, or the first that computes something of it where it only moves another input."""
-        one, other = self.sides
-        call = one.nodes[node]
-        if edit.op is not call.op or not isinstance(call.op, Movement):
-            return node
-        later = (n for n in after([node], one, other) if not isinstance(one.nodes[n].op, Movement))
-        return next(later, node)
 
     def _explained(self, made: Side, parted: list[str]) -> str:
         """Where this program parts from the other one, and pairs with a changed one."""
