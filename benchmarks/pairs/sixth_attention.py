@@ -25,6 +25,7 @@ from .pair import (
     tensor,
     torch_side,
 )
+from .sixth_places import NORM
 
 F = nn.functional
 
@@ -37,7 +38,6 @@ ATTEND = (
     "attention|attend|softmax|mul|div|mm|dot|split|chunk|slice|unbind|select|reshape|view|permute"
     "|transpose|qkv|linear"
 )
-NORM = "norm|mean|var|rsqrt|sqrt|reduce_sum|div|sub|add|mul|integer_pow|square"
 GELU = "gelu|tanh|erf|mul|add"
 
 

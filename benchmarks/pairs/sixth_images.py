@@ -25,6 +25,7 @@ from .pair import (
     stirred,
     tensor,
 )
+from .sixth_places import NORM
 
 F = nn.functional
 
@@ -34,7 +35,6 @@ PAIRS = Pairs()
 pair = PAIRS.add
 
 CONV = "conv"
-NORM = "norm|mean|var|rsqrt|sqrt|reduce_sum|div|sub|add|mul|integer_pow|square"
 
 
 def nhwc(x: Any) -> Any:

@@ -25,6 +25,7 @@ from .pair import (
     stirred,
     tensor,
 )
+from .sixth_places import ATTEND, LOSS, NORM_OR_POW
 
 F = nn.functional
 
@@ -32,10 +33,6 @@ __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
 pair = PAIRS.add
-
-ATTEND = "attention|softmax|mul|div|mm|dot|split|chunk|slice|select|reshape|view|expand|repeat"
-NORM = "norm|mean|var|rsqrt|sqrt|reduce_sum|div|sub|add|mul|integer_pow|square|pow"
-LOSS = "nll|cross|loss|gather|log_softmax|mean|div|sum|where|mul|select|softmax"
 
 
 class GptBlock(nn.Module):
@@ -113,7 +110,7 @@ def nano_gpt() -> Pair:
             "embedding scaled": Fault(
                 "mul|embedding|gather|take|add", rf"{LEFT_OUT}|scale|times|factor|2\.4|sqrt"
             ),
-            "no last norm": Fault(f"{NORM}|ln_f|dot|mm", rf"{LEFT_OUT}|norm|ln_f"),
+            "no last norm": Fault(f"{NORM_OR_POW}|ln_f|dot|mm", rf"{LEFT_OUT}|norm|ln_f"),
         },
         harmless=("by scan",),
     )
@@ -249,7 +246,7 @@ def library_translator() -> Pair:
         ),
         port,
         {
-            "memory not normed": Fault(f"{NORM}|linear|dot|mm", rf"{LEFT_OUT}|norm"),
+            "memory not normed": Fault(f"{NORM_OR_POW}|linear|dot|mm", rf"{LEFT_OUT}|norm"),
             "not causal": Fault(f"{ATTEND}|add|where|mask", rf"{LEFT_OUT}|mask|causal"),
             "shared by the others": Fault(
                 LOSS + "|add|sub", r"smooth|class|others|label|uniform|0\.02|0\.1\b|\b5\b|\b6\b"

@@ -25,6 +25,7 @@ from .pair import (
     stirred,
     tensor,
 )
+from .sixth_places import ATTEND, NORM_OR_POW
 
 F = nn.functional
 
@@ -32,10 +33,6 @@ __all__ = ["PAIRS"]
 
 PAIRS = Pairs()
 pair = PAIRS.add
-
-ATTEND = "attention|softmax|mul|div|mm|dot|split|chunk|slice|select|reshape|view|expand|repeat"
-NORM = "norm|mean|var|rsqrt|sqrt|reduce_sum|div|sub|add|mul|integer_pow|square|pow"
-LOSS = "nll|cross|loss|gather|log_softmax|mean|div|sum|where|mul|select|softmax"
 
 
 class LlamaNorm(nn.Module):
@@ -214,8 +211,8 @@ def qwen_attention() -> Pair:
         lambda m: F.cross_entropy(m(tensor(x)).flatten(0, 1), tensor(labels).flatten()),
         port,
         {
-            "one added": Fault(NORM, rf"{LEFT_OUT}|\b1(\.0)?\b|\bone\b|\+ 1"),
-            "norm after": Fault(f"{NORM}|cat|split|slice|neg", r"order|before|after|first"),
+            "one added": Fault(NORM_OR_POW, rf"{LEFT_OUT}|\b1(\.0)?\b|\bone\b|\+ 1"),
+            "norm after": Fault(f"{NORM_OR_POW}|cat|split|slice|neg", r"order|before|after|first"),
             "cap": Fault("div|mul|tanh", r"\b30(\.0)?\b|\b50(\.0)?\b|constant|\b0\.6|\b1\.6"),
         },
         harmless=("complex",),

@@ -1,4 +1,4 @@
-"""What the numbers of a case never exercise; a fault there would not be seen."""
+"""Branches that the numbers of a case never reach, where a fault would not be seen."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class InMode(Wrapped):
     added: tuple[tuple[str, str], ...] = ()
 
     def _taken(self, y: tuple[Array, ...]) -> tuple[tuple[Array, ...], dict[str, Array]]:
-        """What the other mode takes, and the network's parameters by letter."""
+        """The inputs of the op in its other mode, and the network's parameters by letter."""
         own, n = list(self.op.parameter_shapes()), len(y) - len(self.op.parameter_shapes())
         had = dict(zip(own, y[n:], strict=True))
         taken = dict(had)

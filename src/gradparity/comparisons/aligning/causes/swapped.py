@@ -41,7 +41,7 @@ class _Part:
     calls: tuple[Call, ...]
 
     def of(self, side: Side, z: NDArray) -> NDArray | None:
-        """What it makes of another value; None if it makes nothing of it."""
+        """Compute the end from another value at the start; None where an op has no result."""
         value = {self.start: z}
         for c in self.calls:
             own = values_of(c, side.value)

@@ -197,7 +197,7 @@ class Partners:
         return next(self._each(array), None)
 
     def firsts(self, arrays: Mapping[str, NDArray]) -> dict[str, str | None]:
-        """What `first` finds for each of several arrays by name, which is quicker together."""
+        """Return array name -> the name of the first equal value, or None; quick for many."""
         found: dict[str, str | None] = dict.fromkeys(arrays)
         by_size: dict[int, list[str]] = {}
         for name, array in arrays.items():

@@ -29,7 +29,7 @@ class Printed(NamedTuple):
 
 
 def run(code: str) -> Printed | None:
-    """What a line prints, run with names of its own; None where it raises."""
+    """Run a line of Python in a namespace of its own and return its results; None if it raises."""
     said: list[tuple[Any, ...]] = []
     try:
         with _settings_kept(), warnings.catch_warnings():

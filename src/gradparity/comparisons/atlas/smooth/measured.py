@@ -31,7 +31,7 @@ SAME = 0.3
 
 
 class Row(NamedTuple):
-    """What one function, format and quantity is asked, and the truth."""
+    """The numbers at which one function is measured in one format, and the true results."""
 
     blank: Region
     z: Any

@@ -50,7 +50,7 @@ class Region:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What a region shares with its counterparts in another atlas."""
+        """The fields by which a region is found again in another atlas."""
         return self.adapter, self.spelling, self.quantity, self.dtype
 
     @property

@@ -1,4 +1,4 @@
-"""What a formula of the atlas consists of."""
+"""The record of one formula of the atlas: the function, its slope and where it is asked."""
 
 from __future__ import annotations
 
