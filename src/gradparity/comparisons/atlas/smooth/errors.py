@@ -33,7 +33,7 @@ def digits_of(precision: Precision) -> float:
 
 
 def threshold(precision: Precision) -> float:
-    """Digits lost from which a number belongs to a region: half of them, or a few."""
+    """The least loss in digits that puts a number into a region: three, or half of all digits."""
     return min(LOST, digits_of(precision) / 2)
 
 
