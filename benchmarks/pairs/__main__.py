@@ -6,6 +6,7 @@ python -m benchmarks.pairs third                # pairs that it was tuned on aft
 python -m benchmarks.pairs fourth               # pairs that it was tuned on after their first run
 python -m benchmarks.pairs fifth                # pairs that it was tuned on after their first run
 python -m benchmarks.pairs sixth                # pairs that it was not tuned on
+python -m benchmarks.pairs seventh              # pairs that it was not tuned on
 python -m benchmarks.pairs second --only gpt    # one of them
 """
 
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    sets = ("first", "second", "third", "fourth", "fifth", "sixth")
+    sets = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh")
     parser.add_argument("which", nargs="?", default="second", choices=sets)
     parser.add_argument("--only", action="append", metavar="NAME", help="only this pair")
     parser.add_argument("--notes", action="store_true", help="print what each wrong answer says")

@@ -110,8 +110,16 @@ def test_the_sixth_set() -> None:
         assert not set(sixth.PAIRS) & set(others.PAIRS)
 
 
+def test_the_seventh_set() -> None:
+    from benchmarks.pairs import fifth, first, fourth, second, seventh, sixth, third
+
+    assert len(seventh.PAIRS) == 25
+    for others in (first, second, third, fourth, fifth, sixth):
+        assert not set(seventh.PAIRS) & set(others.PAIRS)
+
+
 @pytest.mark.sample(2)
-@pytest.mark.parametrize("which", ["third", "fourth", "fifth", "sixth"])
+@pytest.mark.parametrize("which", ["third", "fourth", "fifth", "sixth", "seventh"])
 def test_each_pair_has_three_faults_and_a_right_port(which: str) -> None:
     for name, make in importlib.import_module(f"benchmarks.pairs.{which}").PAIRS.items():
         pair = make()
@@ -140,7 +148,7 @@ def numbers(loss: Any, grads: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["third", "fourth", "fifth", "sixth"])
+@pytest.mark.parametrize("which", ["third", "fourth", "fifth", "sixth", "seventh"])
 def test_losses_of_a_set(which: str, monkeypatch: Any) -> None:
     """Right ports give the loss and gradients of the original in size, and faults change one."""
     import jax
