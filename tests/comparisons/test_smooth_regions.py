@@ -206,6 +206,20 @@ def test_without_mpmath_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     assert "gradparity[atlas]" in result.output
 
 
+def test_functions_without_a_derivative_are_asked_for_values() -> None:
+    class Valued(Smooth):
+        def found(self, known: Any) -> Found:
+            named = super().found(known)
+            return Found(tuple(one._replace(slope=False) for one in named.functions))
+
+    class Only(Mine):
+        def smooth(self) -> Smooth:
+            return Valued(self.functions)
+
+    wrong = measured(Only(softplus=lambda z: (z, np.nan * z)), dtypes=["bfloat16"])
+    assert {r.quantity for r in wrong.regions} == {"value"}
+
+
 def test_errors_at_the_edges_of_the_range() -> None:
     single = Precision.of("float32")
     true = Truth(np.array([1e39, 1e39, 1e39, 1e-40, 1e-40, np.nan, 1.0]), np.zeros(7))

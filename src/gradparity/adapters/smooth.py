@@ -19,7 +19,10 @@ __all__ = ["Answer", "Found", "NativeSmooth", "Smooth", "discovered", "parts", "
 #: Other names of the same functions, in lower case without underscores.
 ALIASES = {
     "swish": "silu", "hardsilu": "hardswish", "expit": "sigmoid", "logistic": "sigmoid",
-    "psi": "digamma", "gammaln": "lgamma", "power": "pow",
+    "psi": "digamma", "gammaln": "lgamma", "power": "pow", "floatpower": "pow",
+    "integerpow": "pow", "logexpit": "logsigmoid", "igamma": "gammainc", "igammac": "gammaincc",
+    "regularizedincompletebeta": "betainc", "mvlgamma": "multigammaln", "radians": "deg2rad",
+    "degrees": "rad2deg", "scaledmodifiedbesselk0": "k0e", "scaledmodifiedbesselk1": "k1e",
     "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "besseli0e": "i0e",
     "besseli1e": "i1e", "modifiedbesseli0": "i0", "modifiedbesseli1": "i1",
@@ -36,11 +39,13 @@ class NativeSmooth(NamedTuple):
     name : of the formula, such as "gelu" or "pow(x, 3)".
     spelling : as a user writes it.
     function : elementwise, from any shape to the same shape.
+    slope : whether it has a derivative; of others the values alone are measured.
     """
 
     name: str
     spelling: str
     function: Callable[[Any], Any]
+    slope: bool = True
 
 
 class Found(NamedTuple):
@@ -96,6 +101,7 @@ def discovered(
     works: Callable[[Callable[[Any], Any]], bool],
     full_like: Callable[[Any, float], Any],
     listed: Callable[[str, Any], bool],
+    slope: Callable[[Callable[[Any], Any]], bool] = bool,
 ) -> Found:
     """Search namespaces for functions that are known by name.
 
@@ -107,6 +113,7 @@ def discovered(
     works : whether a function takes an array of three numbers to three numbers.
     full_like : an array filled with one number.
     listed : whether a function without a formula may be called, to find out if it is elementwise.
+    slope : whether a function that works has a derivative; all by default.
     """
     by_name: dict[str, list[str]] = {}
     for each in known:
@@ -126,8 +133,9 @@ def discovered(
             if one.name in known:
                 functions.setdefault((one.name, id(native)), one)
         seen.add(id(native))
-    working = tuple(one for one in functions.values() if works(one.function))
-    return Found(working, tuple(uncovered))
+    working = [one for one in functions.values() if works(one.function)]
+    told = (one._replace(slope=slope(one.function)) for one in working)
+    return Found(tuple(told), tuple(uncovered))
 
 
 def _public(spaces: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:

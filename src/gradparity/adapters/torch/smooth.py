@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from types import BuiltinFunctionType
@@ -29,6 +30,8 @@ VARIANTS: dict[str, list[tuple[str, str, Callable[[Tensor], Tensor]]]] = {
     ],
     "torch.kl_div": [],  # the same function, with a name that SciPy has given to another
 }  # fmt: skip
+#: Numbers that are in the domain of every function, the former or the latter.
+ENDS = (0.1, 0.9), (1.1, 1.9)
 
 
 class TorchSmooth:
@@ -39,7 +42,7 @@ class TorchSmooth:
             warnings.simplefilter("ignore")
             return discovered(
                 SPACES, known, variants=VARIANTS, works=_works, full_like=torch.full_like,
-                listed=_listed,
+                listed=_listed, slope=_slope,
             )  # fmt: skip
 
     def modes(self, compile: bool) -> Sequence[str]:
@@ -63,6 +66,8 @@ class TorchSmooth:
 def _reverse(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Any, Any]:
     x = x.clone().requires_grad_()
     y = function(x)
+    if not y.requires_grad:
+        return _numbers(y), np.full(y.shape, np.nan)
     (slope,) = torch.autograd.grad(y, x, torch.ones_like(y))
     return _numbers(y), _numbers(slope)
 
@@ -77,15 +82,25 @@ def _numbers(t: Tensor) -> Any:
 
 
 def _works(function: Callable[[Tensor], Tensor]) -> bool:
-    """Whether it is elementwise, has a derivative and is not random."""
-    x = torch.linspace(0.1, 0.9, 32, requires_grad=True)
+    """Whether it is elementwise, and neither random nor NaN, below or above 1."""
+    return any(_elementwise(function, torch.linspace(*ends, 32)) for ends in ENDS)
+
+
+def _elementwise(function: Callable[[Tensor], Tensor], x: Tensor) -> bool:
     try:
         with torch.random.fork_rng(devices=()):
             y, again, alone = function(x), function(x), function(x[:1])
-        right = y.shape == x.shape and y.dtype == x.dtype and y.requires_grad
+        right = y.shape == x.shape and y.dtype == x.dtype
         return bool(right and torch.equal(y, again) and torch.isclose(y[:1], alone))
     except Exception:  # it raises anything where its arguments are others
         return False
+
+
+def _slope(function: Callable[[Tensor], Tensor]) -> bool:
+    for at in (0.5, 1.5):
+        with contextlib.suppress(Exception):  # it raises anything outside of its domain
+            return bool(function(torch.full((1,), at, requires_grad=True)).requires_grad)
+    return False
 
 
 def _listed(spelling: str, native: Any) -> bool:

@@ -122,7 +122,8 @@ def _function(
                 return [], [], 0
             known.append(answers[mode])
     regions, count = list[Region](), 0
-    for quantity, results in zip(QUANTITIES, zip(*answers.values(), strict=True), strict=False):
+    quantities = QUANTITIES if one.slope else QUANTITIES[:1]
+    for quantity, results in zip(quantities, zip(*answers.values(), strict=True), strict=False):
         blank = Region(name, one.spelling, one.name, quantity, dtype, (), 0, 0, 0, "", 0,
                        digits_of(precision), 0, 0, 0, 0, False)  # fmt: skip
         row, right = Row(blank, z, precision), truth(one.name, quantity, z)

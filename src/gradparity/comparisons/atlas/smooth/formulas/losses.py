@@ -24,6 +24,10 @@ def _cross_entropy(target: str) -> Formula:
     return smooth(value, slope)
 
 
+def _hinge(end: int, x: Any) -> Any:
+    return max(end - x, 0)
+
+
 def _log_cosh(m: Any, x: Any) -> Any:
     a = abs(x)
     if a < 1:
@@ -58,6 +62,13 @@ LOSSES = {
     "mse(x, 0)": smooth(lambda m, x: x * x, lambda m, x: 2 * x),
     "mse(x, 1)": smooth(lambda m, x: (x - 1) ** 2, lambda m, x: 2 * (x - 1)),
     "l2(x, 0)": smooth(lambda m, x: x * x / 2, lambda m, x: x),
+    "l1(x, 0)": Formula(lambda m, x: abs(x), lambda m, x: m.sign(x), kinks=(0.0,)),
+    "hinge(x, 1)": Formula(lambda m, x: _hinge(1, x), lambda m, x: -int(x < 1), kinks=(1.0,)),
+    "hingeembedding(x, -1)": Formula(lambda m, x: _hinge(1, x), lambda m, x: -int(x < 1),
+                                     kinks=(1.0,)),
+    "perceptron(x, 1)": Formula(lambda m, x: _hinge(0, x), lambda m, x: -int(x < 0),
+                                kinks=(0.0,)),
+    "huber(x, 1)": smooth(lambda m, x: _huber(m, x - 1), lambda m, x: _clipped(m, x - 1)),
     "huber(x, 0)": smooth(_huber, _clipped),
     "smoothl1(x, 0)": smooth(_huber, _clipped),
     "logcosh(x, 0)": smooth(_log_cosh, lambda m, x: m.tanh(x)),

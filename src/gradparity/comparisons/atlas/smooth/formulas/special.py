@@ -1,10 +1,10 @@
-"""Special functions: the error function's family, the gamma function's, Bessel functions."""
+"""Special functions: the error function's family, the gamma function's, entropies."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .activations import log_sigmoid, normal, normal_density, sigmoid
+from .activations import normal, normal_density
 from .formula import Formula, smooth
 
 __all__ = ["SPECIAL"]
@@ -87,35 +87,6 @@ def _log_gamma(m: Any, x: Any) -> Any:
     return m.log(m.pi / abs(m.sinpi(x))) - m.loggamma(1 - x)
 
 
-def _bessel(order: int, scaled: bool) -> Any:
-    def value(m: Any, x: Any) -> Any:
-        return m.besseli(order, x) * (m.exp(-abs(x)) if scaled else 1)
-
-    return value
-
-
-def _scaled_slope(order: int) -> Any:
-    def slope(m: Any, x: Any) -> Any:
-        sign = 1 if x > 0 else -1
-        inner = m.besseli(1, x) if order == 0 else (m.besseli(0, x) + m.besseli(2, x)) / 2
-        return (inner - sign * m.besseli(order, x)) * m.exp(-abs(x))
-
-    return slope
-
-
-def _i1_slope(m: Any, x: Any) -> Any:
-    return (m.besseli(0, x) + m.besseli(2, x)) / 2
-
-
-def _near(formula: Formula) -> Formula:
-    """Nothing is asked where mpmath's Bessel functions are slow."""
-    return formula._replace(low=-2000.0, high=2000.0)
-
-
-def _log(m: Any, x: Any) -> Any:
-    return m.log(x)
-
-
 SPECIAL = {
     "erf": smooth(lambda m, x: m.erf(x), _bell),
     "erfc": smooth(lambda m, x: m.erfc(x), lambda m, x: -_bell(m, x)),
@@ -127,22 +98,16 @@ SPECIAL = {
     "lgamma": _poles(Formula(_log_gamma, lambda m, x: m.digamma(x))),
     "loggamma": Formula(_log_gamma, lambda m, x: m.digamma(x), 0),  # complex below
     "digamma": _poles(Formula(lambda m, x: m.digamma(x), lambda m, x: m.polygamma(1, x))),
-    "i0": _near(Formula(_bessel(0, False), lambda m, x: m.besseli(1, x))),
-    "i0e": _near(Formula(_bessel(0, True), _scaled_slope(0), kinks=(0.0,))),
-    "i1": _near(Formula(_bessel(1, False), _i1_slope)),
-    "i1e": _near(Formula(_bessel(1, True), _scaled_slope(1))),
-    "besselj0": _near(Formula(lambda m, x: m.besselj(0, x), lambda m, x: -m.besselj(1, x))),
-    "besselj1": _near(Formula(lambda m, x: m.besselj(1, x),
-                              lambda m, x: (m.besselj(0, x) - m.besselj(2, x)) / 2)),
     "xlogy(x, 3)": smooth(lambda m, x: x * m.log(3), lambda m, x: m.log(3)),
     "xlogy(2, x)": Formula(lambda m, x: 2 * m.log(x), lambda m, x: 2 / x, 0),
     "xlog1py(2, x)": Formula(lambda m, x: 2 * m.log1p(x), lambda m, x: 2 / (1 + x), -1),
+    "xlog1py(x, 2)": smooth(lambda m, x: x * m.log(3), lambda m, x: m.log(3)),
     "entr": Formula(lambda m, x: -x * m.log(x), lambda m, x: -m.log(x) - 1, 0),
     "relentr(x, 2)": Formula(lambda m, x: x * m.log(x / 2), lambda m, x: m.log(x / 2) + 1, 0),
+    "relentr(2, x)": Formula(lambda m, x: 2 * m.log(2 / x), lambda m, x: -2 / x, 0),
+    "kldiv(2, x)": Formula(lambda m, x: 2 * m.log(2 / x) - 2 + x, lambda m, x: 1 - 2 / x, 0),
     "kldiv(x, 2)": Formula(lambda m, x: x * m.log(x / 2) - x + 2, lambda m, x: m.log(x / 2), 0),
     "logit": Formula(lambda m, x: m.log(x) - m.log1p(-x), lambda m, x: 1 / (x * (1 - x)), 0, 1),
-    "expit": smooth(sigmoid, lambda m, x: sigmoid(m, x) * sigmoid(m, -x)),
     "spence": Formula(lambda m, x: m.re(m.polylog(2, 1 - x)),
                       lambda m, x: m.log(x) / (1 - x) if x != 1 else -m.mpf(1), 1e-10, 1e3),
-    "logexpit": smooth(log_sigmoid, lambda m, x: sigmoid(m, -x)),
 }  # fmt: skip
