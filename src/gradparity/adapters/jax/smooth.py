@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ..smooth import Answer, Found, discovered
+from ..smooth import Answer, Found, NativeSmooth, discovered
 
 __all__ = ["JaxSmooth"]
 
@@ -25,6 +25,23 @@ VARIANTS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
         ("gelu", "nn.gelu(x, approximate=False)", lambda x: jax.nn.gelu(x, approximate=False)),
     ],
 }
+#: Functions of a vector x and the weights w, as (formula, as written, function) each.
+VECTORS: list[tuple[str, str, Callable[[Any, Any], Any]]] = [
+    ("softmax", "nn.softmax(x)", lambda x, w: jax.nn.softmax(x)),
+    ("logsoftmax", "nn.log_softmax(x)", lambda x, w: jax.nn.log_softmax(x)),
+    ("logsumexp", "nn.logsumexp(x)", lambda x, w: jax.nn.logsumexp(x)),
+    ("crossentropy", "optax.softmax_cross_entropy_with_integer_labels(x, 2)",
+     lambda x, w: optax.losses.softmax_cross_entropy_with_integer_labels(x, jnp.asarray(2))),
+    ("norm", "jnp.linalg.norm(x)", lambda x, w: jnp.linalg.norm(x)),
+    ("cosine", "optax.cosine_similarity(x, w)",
+     lambda x, w: optax.losses.cosine_similarity(x, w)),
+    ("var", "jnp.var(x)", lambda x, w: jnp.var(x)),
+    ("std", "jnp.std(x)", lambda x, w: jnp.std(x)),
+    ("var1", "jnp.var(x, ddof=1)", lambda x, w: jnp.var(x, ddof=1)),
+    ("std1", "jnp.std(x, ddof=1)", lambda x, w: jnp.std(x, ddof=1)),
+    ("layernorm", "nn.standardize(x, epsilon=1e-5)",
+     lambda x, w: jax.nn.standardize(x, epsilon=1e-5)),
+]  # fmt: skip
 #: Names of functions that are not of numbers.
 OTHERS = ("set", "save", "load", "print", "from")
 
@@ -61,6 +78,24 @@ class JaxSmooth:
             else:
                 found = ask(function, x)
             return Answer(*(np.asarray(each).astype(np.float64) for each in found))
+
+    def vectors(self) -> Sequence[NativeSmooth]:
+        return [NativeSmooth(*each) for each in VECTORS]
+
+    def vector_answer(
+        self, function: Any, v: Any, weights: Sequence[float], dtype: str, mode: str
+    ) -> Answer:
+        def pulled(x: Any) -> tuple[Any, Any]:
+            y, pull = jax.vjp(lambda x: function(x, w), x)
+            return y.reshape(-1), pull(w if y.ndim else jnp.ones_like(y))[0]
+
+        with jax.enable_x64(dtype == "float64"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows = jnp.asarray(np.asarray(v, np.float64).astype(jnp.dtype(dtype)))
+            w = jnp.asarray(weights, rows.dtype)
+            ask = jax.jit(pulled) if mode.startswith("jit") else pulled
+            found = [ask(row) for row in rows]
+            return Answer(*(np.stack(each).astype(np.float64) for each in zip(*found, strict=True)))
 
 
 def _reverse(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:

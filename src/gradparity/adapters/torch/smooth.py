@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its universal name)
 from torch import Tensor
 
-from ..smooth import Answer, Found, discovered
+from ..smooth import Answer, Found, NativeSmooth, discovered
 
 __all__ = ["TorchSmooth"]
 
@@ -30,6 +30,29 @@ VARIANTS: dict[str, list[tuple[str, str, Callable[[Tensor], Tensor]]]] = {
     ],
     "torch.kl_div": [],  # the same function, with a name that SciPy has given to another
 }  # fmt: skip
+#: Functions of a vector x and the weights w, as (formula, as written, function) each.
+VECTORS: list[tuple[str, str, Callable[[Tensor, Tensor], Tensor]]] = [
+    ("softmax", "F.softmax(x, 0)", lambda x, w: F.softmax(x, 0)),
+    ("logsoftmax", "F.log_softmax(x, 0)", lambda x, w: F.log_softmax(x, 0)),
+    ("logsumexp", "torch.logsumexp(x, 0)", lambda x, w: torch.logsumexp(x, 0)),
+    ("crossentropy", "F.cross_entropy(x, 2)",
+     lambda x, w: F.cross_entropy(x, torch.tensor(2))),
+    ("norm", "linalg.vector_norm(x)", lambda x, w: torch.linalg.vector_norm(x)),
+    ("normalize", "F.normalize(x, dim=0)", lambda x, w: F.normalize(x, dim=0)),
+    ("cosine", "F.cosine_similarity(x, w, 0)", lambda x, w: F.cosine_similarity(x, w, 0)),
+    ("var", "torch.var(x, correction=0)", lambda x, w: torch.var(x, correction=0)),
+    ("std", "torch.std(x, correction=0)", lambda x, w: torch.std(x, correction=0)),
+    ("var1", "torch.var(x)", lambda x, w: torch.var(x)),
+    ("std1", "torch.std(x)", lambda x, w: torch.std(x)),
+    ("layernorm", "F.layer_norm(x, [16])", lambda x, w: F.layer_norm(x, [16])),
+    ("layernorm", "F.group_norm(x, 1)",
+     lambda x, w: F.group_norm(x.reshape(1, 2, 8), 1).reshape(-1)),
+    ("layernorm", "F.instance_norm(x)",
+     lambda x, w: F.instance_norm(x.reshape(1, 1, 16)).reshape(-1)),
+    ("layernorm", "F.batch_norm(x, None, None, training=True)",
+     lambda x, w: F.batch_norm(x[:, None], None, None, training=True)[:, 0]),
+    ("rmsnorm", "F.rms_norm(x, [16], eps=1e-5)", lambda x, w: F.rms_norm(x, [16], eps=1e-5)),
+]  # fmt: skip
 #: Numbers that are in the domain of every function, the former or the latter.
 ENDS = (0.1, 0.9), (1.1, 1.9)
 
@@ -61,6 +84,28 @@ class TorchSmooth:
                 torch.compiler.reset()
                 function = torch.compile(function, fullgraph=True, dynamic=False)
             return Answer(*ask(function, x))
+
+    def vectors(self) -> Sequence[NativeSmooth]:
+        return [NativeSmooth(*each) for each in VECTORS]
+
+    def vector_answer(
+        self, function: Any, v: Any, weights: Sequence[float], dtype: str, mode: str
+    ) -> Answer:
+        rows = torch.tensor(np.asarray(v, np.float64)).to(getattr(torch, dtype))
+        w = torch.tensor(weights, dtype=rows.dtype)
+        if mode.startswith("jit"):
+            torch.compiler.reset()
+            function = torch.compile(function, fullgraph=True, dynamic=False)
+        with torch.inference_mode(False), torch.enable_grad():
+            found = [_pulled(function, row, w) for row in rows]
+        return Answer(*(np.stack(each) for each in zip(*found, strict=True)))
+
+
+def _pulled(function: Any, row: Tensor, w: Tensor) -> tuple[Any, Any]:
+    x = row.clone().requires_grad_()
+    y = function(x, w)
+    (slope,) = torch.autograd.grad(y, x, w if y.ndim else torch.ones_like(y))
+    return _numbers(y.reshape(-1)), _numbers(slope)
 
 
 def _reverse(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from ..probe import probe
 from ..rules import set_rule
 from ..smooth.errors import digits_of, threshold
 from ..smooth.regions import Region
+from ..smooth.truth import FORMULAS
 from ..smooth_probe import probe_smooth
 from ..stored import Atlas, Entry
 from .causes import SHOWN, USERS, of_one_cause, users_of, worst_first, wrong_points
@@ -104,7 +105,9 @@ def _candidates(
 
     for atlas in atlases:
         regions = atlas.smooth.regions if atlas.smooth is not None else ()
-        yield from of_one_cause(r for r in regions if r.adapter == name and asked(r.spelling))
+        yield from of_one_cause(
+            r for r in regions if r.adapter == name and r.function in FORMULAS and asked(r.spelling)
+        )
         entries = (e for e in atlas.entries if e.adapter == name and asked(e.spelling))
         yield from wrong_points(e for e in entries if e.spelling in native.calls)
     yield from (told for told in native.told if asked(told.spelling))

@@ -17,6 +17,7 @@ from .errors import Errors, digits_of, errors, threshold
 from .points import FORMATS, points
 from .regions import Region, Smooth
 from .truth import FORMULAS, truth
+from .vectors import columns
 
 __all__ = ["measured"]
 
@@ -67,10 +68,11 @@ def measured(
         found = native.found(FORMULAS)
         uncovered[adapter.name] = found.uncovered
         chosen = [f for f in found.functions if not names or any(n in f.spelling for n in names)]
-        work.append((adapter.name, native, chosen))
-        steps.plan(adapter.name, len(chosen) * len(dtypes))
+        vectors = [f for f in _vectors(native) if not names or any(n in f.spelling for n in names)]
+        work.append((adapter.name, native, chosen, vectors))
+        steps.plan(adapter.name, (len(chosen) + len(vectors)) * len(dtypes))
     regions, unsupported, results = list[Region](), list[str](), 0
-    for name, native, chosen in work:
+    for name, native, chosen, vectors in work:
         for dtype in dtypes:
             known: dict[str, list[Answer]] = {}
             for one in chosen:
@@ -81,14 +83,50 @@ def measured(
                 unsupported += refused
                 results += count
                 steps.did(name, f"{name} {dtype}, {one.spelling}")
+            for one in vectors:
+                asked, refused, count = _vector(name, native, one, dtype, compile)
+                regions += asked
+                unsupported += refused
+                results += count
+                steps.did(name, f"{name} {dtype}, {one.spelling}")
     steps.end()
-    functions = sum(len(chosen) for *_, chosen in work)
+    functions = sum(len(chosen) + len(vectors) for *_, chosen, vectors in work)
     return Smooth(_sorted(regions), uncovered, tuple(unsupported), functions, results)
 
 
 def _native(adapter: Adapter) -> Native | None:
     offer = getattr(adapter, "smooth", None)
     return None if offer is None else offer()
+
+
+def _vectors(native: Any) -> Sequence[NativeSmooth]:
+    offer = getattr(native, "vectors", None)
+    return () if offer is None else offer()
+
+
+def _vector(
+    name: str, native: Any, one: NativeSmooth, dtype: str, compile: bool
+) -> tuple[list[Region], list[str], int]:
+    """As `_function`, of a function of a vector that one number moves."""
+    precision, count = Precision.of(dtype), 0
+    regions, refused = dict[tuple[str, bool], list[Region]](), list[str]()
+    for column in columns(native, one, dtype, compile):
+        if isinstance(column, str):
+            refused.append(f"{name}: {column}"[:200])
+            continue
+        count += int((~np.isnan(column.compared.lost)).sum())
+        for ill in (False, True):
+            lost = np.where(column.ill == ill, column.compared.lost, 0.0)
+            row = Row(_blank(name, one, column.quantity, dtype, ill), column.x, precision)
+            compared = Errors(column.compared.ulps, lost)
+            found = regions.setdefault((column.quantity, ill), [])
+            found += _regions(row, column.mode, column.got, column.true, compared)
+    return [r for found in regions.values() for r in _together(found)], refused, count
+
+
+def _blank(name: str, one: NativeSmooth, quantity: str, dtype: str, ill: bool = False) -> Region:
+    return Region(name, one.spelling, one.name, quantity, dtype, (), 0, 0, 0, "", 0,
+                  digits_of(Precision.of(dtype)), 0, 0, 0, 0, ill)  # fmt: skip
 
 
 def _function(
@@ -124,8 +162,7 @@ def _function(
     regions, count = list[Region](), 0
     quantities = QUANTITIES if one.slope else QUANTITIES[:1]
     for quantity, results in zip(quantities, zip(*answers.values(), strict=True), strict=False):
-        blank = Region(name, one.spelling, one.name, quantity, dtype, (), 0, 0, 0, "", 0,
-                       digits_of(precision), 0, 0, 0, 0, False)  # fmt: skip
+        blank = _blank(name, one, quantity, dtype)
         row, right = Row(blank, z, precision), truth(one.name, quantity, z)
         of_modes = list[Region]()
         for mode, got in zip(answers, results, strict=True):
