@@ -131,3 +131,11 @@ def test_known_losses_are_found(adapter: str, spelling: str, quantity: str, dtyp
     smooth = probe_smooth(adapter, names=[spelling], dtypes=[dtype]).smooth
     assert smooth is not None
     assert quantity in [r.quantity for r in smooth.regions if r.users == "seen" and not r.ill]
+
+
+def test_norms_of_flax_lose_digits_by_their_fast_variance_alone() -> None:
+    pytest.importorskip("flax")
+    smooth = probe_smooth("jax", names=["linen.LayerNorm"], dtypes=["float32"]).smooth
+    assert smooth is not None
+    wrong = {r.spelling for r in smooth.regions if r.users == "seen" and not r.ill}
+    assert wrong == {"linen.LayerNorm()(x)"}

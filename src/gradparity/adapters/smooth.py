@@ -38,13 +38,13 @@ class NativeSmooth(NamedTuple):
     ----------
     name : of the formula, such as "gelu" or "pow(x, 3)".
     spelling : as a user writes it.
-    function : elementwise, from any shape to the same shape.
+    function : elementwise, from any shape to the same shape; or of a vector and weights.
     slope : whether it has a derivative; of others the values alone are measured.
     """
 
     name: str
     spelling: str
-    function: Callable[[Any], Any]
+    function: Callable[..., Any]
     slope: bool = True
 
 

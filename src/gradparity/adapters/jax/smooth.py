@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from ..smooth import Answer, Found, NativeSmooth, discovered
+from .libraries import library_norms
 
 __all__ = ["JaxSmooth"]
 
@@ -80,7 +81,7 @@ class JaxSmooth:
             return Answer(*(np.asarray(each).astype(np.float64) for each in found))
 
     def vectors(self) -> Sequence[NativeSmooth]:
-        return [NativeSmooth(*each) for each in VECTORS]
+        return [NativeSmooth(*each) for each in (*VECTORS, *library_norms())]
 
     def vector_answer(
         self, function: Any, v: Any, weights: Sequence[float], dtype: str, mode: str
