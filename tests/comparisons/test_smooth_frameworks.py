@@ -10,6 +10,7 @@ from gradparity.comparisons.atlas.smooth_probe import probe_smooth
 KNOWN = [
     ("torch", "F.gelu(x)", "value", "float32", -5.5),
     ("torch", "F.gelu(x)", "value", "float64", -8.5),
+    ("torch", "special.bessel_j0(x)", "value", "float64", 5.6),
     ("torch", "F.softsign(x)", "derivative", "bfloat16", 100.0),
     ("jax", "nn.gelu(x)", "derivative", "bfloat16", -3.0),
     ("jax", "nn.elu(x)", "derivative", "float32", -18.0),
