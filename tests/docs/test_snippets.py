@@ -34,6 +34,7 @@ EXITS = {
 SLOW = {
     "gradparity probe": "every function, point, mode and dtype of every framework",
     "gradparity probe --smooth": "every function, number and dtype of every framework",
+    "gradparity probe --structures": "every op, structure and dtype of every framework",
     "gradparity finds": "both of these",
     "gradparity probe --smooth --adapter torch --json smooth.json": "every function of PyTorch",
 }

@@ -24,23 +24,33 @@ from .progress import progress_bar
 @click.option(
     "--smooth", is_flag=True, help="Measure where functions lose digits, instead of kinks."
 )
+@click.option(
+    "--structures", is_flag=True,
+    help="Measure what ops give on structured inputs, instead of kinks.",
+)  # fmt: skip
 def command(
     adapters: tuple[str, ...],
     json_path: Path | None,
     diff_path: Path | None,
     compiled: bool,
     smooth: bool,
+    structures: bool,
 ) -> None:
     """Measure each framework's subgradient at every kink and tie: the atlas of kinks.
 
     With --smooth, measure where activations, losses and special functions lose digits.
+    With --structures, measure every op on equal values, large offsets, masked rows, empty axes,
+    labels out of range, and inputs stored in other ways; results that are not right are listed.
 
     Exit codes: 0 success; 1 with --diff, if anything changed; 2 a usage error.
     """
     from ..comparisons.atlas.as_text import changes_text, renderable
     from ..comparisons.atlas.probe import probe
     from ..comparisons.atlas.smooth_probe import probe_smooth
+    from ..comparisons.atlas.structure_probe import probe_structures
 
+    if smooth and structures:
+        raise click.UsageError("--smooth and --structures measure two atlases; give one of them")
     to_stdout = str(json_path) == "-"
     refuse_unwritable(json_path)
     if to_stdout and diff_path is not None:
@@ -48,7 +58,7 @@ def command(
     stored = None if diff_path is None else stored_atlas(diff_path)
     with options.usage_errors():
         with progress_bar() as say:
-            measure = probe_smooth if smooth else probe
+            measure = probe_smooth if smooth else probe_structures if structures else probe
             try:
                 atlas = measure(*adapters, compile=compiled, progress=say)
             except ImportError as error:

@@ -25,6 +25,7 @@ from ..finds import Finds
 from ..kinks import Kinks
 from ..overrides import NativeAdapter, Overrides, described, label, native_name
 from ..smooth import Smooth
+from ..structures import Structures
 from .functions import NATIVE, affine, function, loss
 from .precision import affine_in_tf32
 
@@ -192,6 +193,12 @@ class JaxAdapter(NativeAdapter):
         from .smooth import JaxSmooth
 
         return JaxSmooth()
+
+    def structures(self) -> Structures:
+        """JAX compiled and not, for `gradparity probe --structures`."""
+        from .structures import JaxStructures
+
+        return JaxStructures(self)
 
     def finds(self) -> Finds:
         """Python that shows wrong results of JAX, for `gradparity finds`."""

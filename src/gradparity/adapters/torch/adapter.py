@@ -23,6 +23,7 @@ from ..finds import Finds
 from ..kinks import Kinks
 from ..overrides import NativeAdapter, Overrides, native_name
 from ..smooth import Smooth
+from ..structures import Structures
 from .layers import NATIVE, layer, layout, loss, without_parameters
 from .precision import matrix_products, native_dtype
 from .vjp import call, to_numpy, vjp
@@ -189,6 +190,12 @@ class TorchAdapter(NativeAdapter):
         from .smooth import TorchSmooth
 
         return TorchSmooth()
+
+    def structures(self) -> Structures:
+        """PyTorch on tensors stored in other ways, for `gradparity probe --structures`."""
+        from .structures import TorchStructures
+
+        return TorchStructures(self)
 
     def finds(self) -> Finds:
         """Python that shows wrong results of PyTorch, for `gradparity finds`."""

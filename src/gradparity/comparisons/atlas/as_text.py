@@ -13,6 +13,8 @@ from ..findings.layout import Lines, grouped, plain_text, spaced
 from .smooth.as_text import smooth_renderable
 from .smooth.regions import RegionChange
 from .stored import Atlas, Change, Entry, point_name
+from .structures.as_text import structures_renderable
+from .structures.departures import DepartureChange
 
 __all__ = ["changes_text", "renderable", "text"]
 
@@ -35,7 +37,9 @@ def text(atlas: Atlas) -> str:
     return plain_text(renderable(atlas))
 
 
-def changes_text(changes: Sequence[Change | RegionChange], before: Atlas, after: Atlas) -> str:
+def changes_text(
+    changes: Sequence[Change | RegionChange | DepartureChange], before: Atlas, after: Atlas
+) -> str:
     """The versions and the changes between two atlases, a line each."""
     lines = []
     for name, found in before.versions.items():
@@ -49,15 +53,19 @@ def changes_text(changes: Sequence[Change | RegionChange], before: Atlas, after:
     n = f"{len(after.entries)} entries"
     if after.smooth is not None:
         n = f"{len(after.smooth.regions)} regions"
+    if after.structures is not None:
+        n = f"{len(after.structures.departures)} results"
     said = f"{len(changes)} of {n} changed" if changes else "NO CHANGE"
     return "\n".join([*lines, said + (f", {wrong} of them to outside" if wrong else "")])
 
 
 def renderable(atlas: Atlas) -> RenderableType:
     """The atlas for `rich`: the core's ops side by side, then each adapter's own functions; or
-    the smooth regions."""
+    the smooth regions, or the structures."""
     if atlas.smooth is not None:
         return smooth_renderable(atlas.smooth, atlas.versions)
+    if atlas.structures is not None:
+        return structures_renderable(atlas.structures, atlas.versions)
     adapters = [*atlas.versions]
     stamp = [f"{k} {v}" for found in atlas.versions.values() for k, v in found.items()]
     core = [e for e in atlas.entries if e.core]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...adapters.valid_sets import Ball, Box, Unjudged
 from ..findings.stored import parsed, plain, record
 from .smooth.regions import RegionChange, Smooth, changed_regions
+from .structures.departures import DepartureChange, Structures, changed_departures
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "point_name"]
 
@@ -119,7 +121,8 @@ class Atlas:
     machine : the processor's architecture.
     compile : whether slow compilers were measured too.
     entries : the kinks, in the order of measurement; none where smooth regions were measured.
-    smooth : the smooth regions; None where kinks were measured.
+    smooth : the smooth regions; None where they were not measured.
+    structures : the results on structured inputs; None where they were not measured.
     """
 
     versions: Mapping[str, Mapping[str, str]]
@@ -127,6 +130,14 @@ class Atlas:
     compile: bool
     entries: tuple[Entry, ...]
     smooth: Smooth | None = None
+    structures: Structures | None = None
+
+    @property
+    def option(self) -> str:
+        """The option of `gradparity probe` that measures this atlas; empty for kinks."""
+        if self.smooth is not None:
+            return "--smooth"
+        return "" if self.structures is None else "--structures"
 
     def to_json(self) -> str:
         """JSON, an entry a line, so that two files can also be compared by eye.
@@ -141,16 +152,12 @@ class Atlas:
         }
         lines = [json.dumps(plain(e), allow_nan=False) for e in self.entries]
         opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
-        return f'{opened},\n "entries": [\n' + ",\n".join(lines) + "\n ]" + self._smooth() + "\n}"
+        return f'{opened},\n "entries": [\n' + ",\n".join(lines) + "\n ]" + self._others() + "\n}"
 
-    def _smooth(self) -> str:
-        """The smooth regions as JSON, a region a line; what is last in the object."""
-        if self.smooth is None:
-            return ',\n "smooth": null'
-        head = {k: v for k, v in plain(self.smooth).items() if k != "regions"}
-        lines = [json.dumps(plain(region), allow_nan=False) for region in self.smooth.regions]
-        opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
-        return f',\n "smooth": {opened},\n "regions": [\n' + ",\n".join(lines) + "\n ]}"
+    def _others(self) -> str:
+        """The smooth regions and the structures as JSON; what is last in the object."""
+        smooth = _listed("smooth", self.smooth, "regions")
+        return smooth + _listed("structures", self.structures, "departures")
 
     @classmethod
     def from_json(cls, text: str) -> Atlas:
@@ -166,7 +173,7 @@ class Atlas:
         """
         return record(cls, parsed(text), SCHEMA, "`gradparity probe --json FILE`")
 
-    def diff(self, other: Atlas) -> list[Change | RegionChange]:
+    def diff(self, other: Atlas) -> list[Change | RegionChange | DepartureChange]:
         """Differences of `other`, in the order of this atlas; new entries come last.
 
         Numbers are compared to six digits: beyond, processors differ.
@@ -174,7 +181,7 @@ class Atlas:
         Raises
         ------
         ValueError : the atlases are of different adapters, only one was measured with compilers,
-            or one is of kinks and the other of smooth regions.
+            or one is of kinks and the other of smooth regions or structures.
         """
         if set(self.versions) != set(other.versions):
             raise ValueError(
@@ -182,10 +189,14 @@ class Atlas:
             )
         if self.compile != other.compile:
             raise ValueError("one atlas was measured with --compile, the other without")
-        if (self.smooth is None) != (other.smooth is None):
-            raise ValueError("one atlas was measured with --smooth, the other without")
+        if self.option != other.option:
+            option = self.option or other.option
+            raise ValueError(f"one atlas was measured with {option}, the other without")
         if self.smooth is not None and other.smooth is not None:
             return [*changed_regions(self.smooth.regions, other.smooth.regions)]
+        if self.structures is not None and other.structures is not None:
+            departures = self.structures.departures, other.structures.departures
+            return [*changed_departures(*departures)]
         before, after = ({e.key: e for e in a.entries} for a in (self, other))
         pairs = [Change(before.get(key), after.get(key)) for key in {**before, **after}]
         return [pair for pair in pairs if _compared(pair.before) != _compared(pair.after)]
@@ -193,3 +204,13 @@ class Atlas:
 
 def _compared(entry: Entry | None) -> tuple[str, ...]:
     return () if entry is None else (entry.said, _valid(entry))
+
+
+def _listed(name: str, found: Any, field: str) -> str:
+    """A field of the atlas as JSON, with one of its own fields last, an item a line."""
+    if found is None:
+        return f',\n "{name}": null'
+    head = {k: v for k, v in plain(found).items() if k != field}
+    lines = [json.dumps(plain(one), allow_nan=False) for one in getattr(found, field)]
+    opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
+    return f',\n "{name}": {opened},\n "{field}": [\n' + ",\n".join(lines) + "\n ]}"

@@ -1,0 +1,1 @@
+"""Structured inputs: where ops go wrong that are right on random numbers."""

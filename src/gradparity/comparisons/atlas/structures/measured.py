@@ -1,0 +1,229 @@
+"""Run the vocabulary on structured inputs, stored and compiled in every way, and judge it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....adapters.base import Adapter, one_line
+from ....adapters.structures import NativeEdge
+from ....adapters.structures import Structures as Native
+from ....core import Case
+from ...check.check import check
+from ...findings.finding import Finding, Verdict
+from ...findings.quantities import EVERYTHING
+from ...judge.by_name import judge_results
+from ...running.progress import COMPILED, Progress, Steps, silent
+from .cases import Structured, equal_samples, plain_cases, structured_cases
+from .departures import Departure, Structures
+from .edges import QUESTIONS, Edge, agrees, in_words
+
+__all__ = ["DTYPES", "measured"]
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+#: The formats measured of an adapter that compiles, which takes minutes for each.
+FEW = ("float32",)
+#: Cases per call.
+TOGETHER = 50
+#: The way that `check` runs a case.
+TRACE = "trace"
+STATUS = {Verdict.MISMATCH: "wrong", Verdict.CONVENTION: "wrong", Verdict.IMPRECISE: "imprecise"}
+
+
+class Tally(NamedTuple):
+    """What has been found so far."""
+
+    departures: list[Departure]
+    unsupported: dict[str, None]
+    counts: dict[str, int]
+
+    def add(self, departures: Sequence[Departure], results: int) -> None:
+        self.departures.extend(departures)
+        self.counts["cases"] += 1
+        self.counts["results"] += results
+
+    def cannot(self, blank: Departure, reason: str) -> None:
+        """Note an op that a framework does not support in a format."""
+        said = f"{blank.adapter}: {blank.function}, {blank.dtype}: {reason}"
+        self.unsupported[said[:200]] = None
+
+
+def measured(
+    *adapters: Adapter,
+    compile: bool = False,
+    names: Sequence[str] = (),
+    dtypes: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Structures:
+    """Measure every op of the vocabulary on structured inputs.
+
+    Parameters
+    ----------
+    *adapters : those without ``structures()`` (`gradparity.adapters.structures.Structures`) are
+        measured against the formulas alone.
+    compile : whether slow compilers are measured too.
+    names : only ops and functions whose name contains one of these; all by default.
+    dtypes : number formats; by default `DTYPES`, and float32 alone of an adapter that compiles.
+    progress : called with a description of the current step and the fraction done.
+    """
+    tally = Tally([], {}, {"cases": 0, "results": 0})
+    structured, plain = [*structured_cases(names)], [*plain_cases(names)]
+    steps = Steps(progress)
+    formats = {each.name: _formats(each, dtypes) for each in adapters}
+    for each in adapters:
+        cost = COMPILED if getattr(each, "compiles", False) else 1.0
+        n = len(formats[each.name])
+        steps.plan((each.name, TRACE), n * len(structured), cost)
+        steps.plan((each.name, "ways"), n * len(plain), 10 * cost)
+    for each in adapters:
+        native = _native(each)
+        for dtype in formats[each.name]:
+            for said, n in _against_formulas(each, native, structured, dtype, tally):
+                steps.did((each.name, TRACE), f"{said} {dtype}", n)
+            for one in plain:
+                if native is not None:
+                    own = one._replace(case=one.case.astype(dtype))
+                    _ways(each.name, native, own, compile, tally)
+                steps.did((each.name, "ways"), f"{each.name} {dtype}, {one.function}")
+        for edge in native.edges if native is not None else ():
+            if not names or any(name in edge.spelling for name in names):
+                _edges(each.name, edge, tally)
+    steps.end()
+    return Structures(tuple(tally.departures), tuple(tally.unsupported), **tally.counts)
+
+
+def _formats(each: Adapter, dtypes: Sequence[str]) -> Sequence[str]:
+    return dtypes or (FEW if getattr(each, "compiles", False) else DTYPES)
+
+
+def _native(adapter: Adapter) -> Native | None:
+    offer = getattr(adapter, "structures", None)
+    return None if offer is None else offer()
+
+
+def _against_formulas(
+    each: Adapter, native: Native | None, structured: Sequence[Structured], dtype: str, tally: Tally
+) -> Iterator[tuple[str, int]]:
+    """Run and judge the cases as `check` does."""
+    for i in range(0, len(structured), TOGETHER):
+        some = structured[i : i + TOGETHER]
+        report = check([one.case for one in some], each, dtypes=[dtype])
+        for one, run in zip(some, report.runs, strict=True):
+            blank = _blank(each.name, one, TRACE, dtype)
+            if native is not None:
+                said = native.documented.get((one.function, one.structure), "")
+                blank = replace(blank, status="documented" if said else "", note=said)
+            tally.add([*_departures(blank, run.findings, tally)], len(run.findings))
+        yield each.name, len(some)
+
+
+def _blank(adapter: str, one: Structured, way: str, dtype: str = "") -> Departure:
+    dtype = dtype or one.case.precision.name
+    return Departure(
+        adapter, one.function, one.structure, way, dtype, "", "", _given(one.case), "", ""
+    )
+
+
+def _departures(blank: Departure, findings: Sequence[Finding], tally: Tally) -> Iterator[Departure]:
+    """The findings that are wrong at their own node."""
+    for finding in findings:
+        if finding.quantity == EVERYTHING:
+            tally.cannot(blank, finding.note)
+        elif finding.verdict in STATUS and not finding.follows:
+            at = list(finding.index or ())
+            yield replace(
+                blank,
+                quantity=str(finding.quantity),
+                status=blank.status or STATUS[finding.verdict],
+                got=f"{finding.got + 0.0:.9g} at {at}",
+                true=f"{finding.expected + 0.0:.9g}",
+                note=blank.note or finding.note,
+            )
+
+
+def _ways(adapter: str, native: Native, one: Structured, compile: bool, tally: Tally) -> None:
+    """Compare all ways to run a case with the plain one; where bits differ, judge both."""
+    if any(step.op.random for step in one.case.network.body):
+        return  # other storage may draw other numbers
+    first, *others = native.ways(compile)
+    equal = one._replace(structure="equal samples", case=equal_samples(one.case))
+    plain: dict[bool, Mapping[str, Any]] = {}
+    for way in others:
+        own = equal if way.equal else one
+        if way.equal not in plain:
+            try:
+                plain[way.equal] = native.run(own.case, first.name)
+            except Exception as error:  # frameworks raise anything for what they do not support
+                tally.cannot(_blank(adapter, own, way.name), one_line(error))
+                return
+        there = plain[way.equal]
+        tally.add([*_way(native, own, _blank(adapter, own, way.name), there, tally)], len(there))
+
+
+def _way(
+    native: Native, one: Structured, blank: Departure, plain: Mapping[str, Any], tally: Tally
+) -> Iterator[Departure]:
+    """What is wrong in this way and right in the plain one."""
+    case = one.case
+    try:
+        found = native.run(case, blank.way)
+    except Exception as error:
+        yield replace(blank, quantity="value", status="refused", got=type(error).__name__,
+                      true="an answer", note=one_line(error))  # fmt: skip
+        return
+    if found.keys() == plain.keys() and all(_same(a, plain[q]) for q, a in found.items()):
+        return
+
+    def evidence() -> Mapping[str, Finding]:
+        wide = case.astype("float64")
+        return {f.quantity: f for f in judge_results(wide, native.run(wide, blank.way))}
+
+    known = {f.quantity for f in judge_results(case, plain) if f.verdict in STATUS}
+    judged = [f for f in judge_results(case, found, evidence) if f.quantity not in known]
+    yield from _departures(blank, judged, tally)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return np.array_equal(a, b, equal_nan=True)
+
+
+def _edges(adapter: str, native: NativeEdge, tally: Tally) -> None:
+    """Ask a function for what has an exact answer, or none."""
+    for edge in QUESTIONS[native.kind]:
+        found: Any
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the answer counts
+                found = np.asarray(native.function(*(a.copy() for a in edge.arrays)))
+        except Exception as error:  # an error is an answer here
+            found = error
+        tally.add([] if agrees(found, edge) else [_edge(adapter, native, edge, found)], 1)
+
+
+def _edge(adapter: str, native: NativeEdge, edge: Edge, found: Any) -> Departure:
+    documented = native.documented.get(edge.structure, "")
+    refused = "refused" if isinstance(found, Exception) else "wrong"
+    note = documented or (one_line(found) if isinstance(found, Exception) else "")
+    given = ", ".join(f"{in_words(a)}" if a.size else f"shape {a.shape}" for a in edge.arrays)
+    return Departure(
+        adapter, native.spelling, edge.structure, "eager", "float32", "value",
+        "documented" if documented else refused, given, in_words(found), in_words(edge.truth), note,
+    )  # fmt: skip
+
+
+def _given(case: Case) -> str:
+    """The inputs in a few words: their shapes, and the least and largest numbers.
+
+    >>> from gradparity.core import Case, LinearLoss, Tanh, layered
+    >>> _given(Case(layered([Tanh()], LinearLoss()), {}, np.ones((2, 3)), np.ones((2, 3))))
+    'x (2, 3) of 1'
+    """
+    said = []
+    for name, a in case.inputs.items():
+        low, high = a.min(), a.max()
+        said.append(f"{name} {a.shape} of {low:.4g}" + (f" to {high:.4g}" if low < high else ""))
+    return ", ".join(said)
