@@ -13,9 +13,9 @@ import pytest
 from gradparity.adapters.structures import NativeEdge, Way
 from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.stored import Atlas
-from gradparity.comparisons.atlas.structure_probe import probe_structures
-from gradparity.comparisons.atlas.structures.cases import SIZES, structured_cases
-from gradparity.comparisons.atlas.structures.edges import ERROR, QUESTIONS, Edge, agrees
+from gradparity.comparisons.structures.cases import SIZES, structured_cases
+from gradparity.comparisons.structures.edges import ERROR, QUESTIONS, Edge, agrees
+from gradparity.comparisons.structures.probe import probe_structures
 from gradparity.core import Case, Trace, backprop
 from gradparity.core.vocabulary.pointwise import Exp
 
@@ -238,3 +238,18 @@ def test_jax_with_and_without_jit() -> None:
     assert not found.unsupported
     assert {d.status for d in found.departures} == {"documented"}
     assert {d.function for d in found.departures} == {"jax.nn.one_hot(labels, 4)", "x[ids]"}
+
+
+def test_batch_norm_of_one_sample_stored_within_positions() -> None:
+    """The atlas lists PyTorch's batch norm exactly where it differs from itself."""
+    torch = pytest.importorskip("torch")
+    norm, dy = torch.nn.BatchNorm2d(2).double(), torch.arange(8.0, dtype=torch.float64)
+    x = torch.rand(1, 2, 2, 2, dtype=torch.float64)
+    norm(x).backward(dy.as_strided((1, 2, 2, 2), (2, 1, 4, 2)))
+    wrong = norm.bias.grad.tolist() != [12.0, 16.0]
+    found = probe_structures("torch", names=["batch-norm"], dtypes=["float64"]).structures
+    assert found is not None
+    ways = {(d.way, d.structure, d.status) for d in found.departures if "grad b" in d.quantity}
+    listed = {("batch inside", "batch of one", "wrong")}
+    listed |= {("gradient batch inside", "batch of one", "wrong")}
+    assert ways == (listed if wrong else set())

@@ -30,7 +30,7 @@ class NativeEdge(NamedTuple):
     Attributes
     ----------
     spelling : as a user writes it.
-    kind : what it computes, one of `gradparity.comparisons.atlas.structures.edges.QUESTIONS`.
+    kind : what it computes, one of `gradparity.comparisons.structures.edges.QUESTIONS`.
     function : from NumPy arrays, as the kind has them, to a NumPy array.
     documented : structure -> what the framework's documentation says about it, if it does.
     """

@@ -47,7 +47,7 @@ def command(
     from ..comparisons.atlas.as_text import changes_text, renderable
     from ..comparisons.atlas.probe import probe
     from ..comparisons.atlas.smooth_probe import probe_smooth
-    from ..comparisons.atlas.structure_probe import probe_structures
+    from ..comparisons.structures.probe import probe_structures
 
     if smooth and structures:
         raise click.UsageError("--smooth and --structures measure two atlases; give one of them")

@@ -196,9 +196,9 @@ class JaxAdapter(NativeAdapter):
 
     def structures(self) -> Structures:
         """JAX compiled and not, for `gradparity probe --structures`."""
-        from .structures import JaxStructures
+        from .structures import JaxStructures, Parts
 
-        return JaxStructures(self)
+        return JaxStructures(self, Parts(_array, _flat, _precision, _weighted))
 
     def finds(self) -> Finds:
         """Python that shows wrong results of JAX, for `gradparity finds`."""

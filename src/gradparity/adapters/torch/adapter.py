@@ -193,9 +193,9 @@ class TorchAdapter(NativeAdapter):
 
     def structures(self) -> Structures:
         """PyTorch on tensors stored in other ways, for `gradparity probe --structures`."""
-        from .structures import TorchStructures
+        from .structures import Parts, TorchStructures
 
-        return TorchStructures(self)
+        return TorchStructures(self, Parts(_leaves, _target, _weighted, _tensor))
 
     def finds(self) -> Finds:
         """Python that shows wrong results of PyTorch, for `gradparity finds`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,10 +13,11 @@ from ...core.network.nodes import DIV
 from ..base import risk
 from ..structures import NativeEdge, Way
 from .layers import layout
+from .precision import native_dtype
 from .structured_edges import EDGES
 from .vjp import to_numpy
 
-__all__ = ["LAYOUTS", "TorchStructures"]
+__all__ = ["LAYOUTS", "Parts", "TorchStructures"]
 
 
 def _transposed(t: Tensor) -> Tensor:
@@ -26,6 +27,15 @@ def _transposed(t: Tensor) -> Tensor:
 def _channels_last(t: Tensor) -> Tensor:
     """The second axis, of channels, is stored last."""
     return t.movedim(1, -1).contiguous().movedim(-1, 1) if t.ndim > 2 else t
+
+
+def _batch_inside(t: Tensor) -> Tensor:
+    """Samples are stored within positions: strides that a batch of one hides."""
+    if t.ndim < 3:
+        return t
+    order = (*range(2, t.ndim), 0, 1)
+    back = (t.ndim - 2, t.ndim - 1, *range(t.ndim - 2))
+    return t.permute(order).contiguous().permute(back)
 
 
 def _strided(t: Tensor) -> Tensor:
@@ -54,12 +64,22 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda t: t,
     "transposed": _transposed,
     "channels last": _channels_last,
+    "batch inside": _batch_inside,
     "strided": _strided,
     "storage offset": _offset,
     "zero stride": _expanded,
 }
 GRADIENT = "gradient "
 COMPILED = "compiled"
+
+
+class Parts(NamedTuple):
+    """Functions of the adapter that a run is made of."""
+
+    leaves: Callable[..., dict[str, Tensor]]
+    target: Callable[..., Tensor]
+    weighted: Callable[..., tuple[Tensor, Tensor | None]]
+    tensor: Callable[..., Tensor]
 
 
 class TorchStructures:
@@ -70,8 +90,8 @@ class TorchStructures:
         ("loss bce", "large offset"): "BCELoss clamps its logarithms to be at least -100",
     }
 
-    def __init__(self, adapter: Any) -> None:
-        self.adapter = adapter
+    def __init__(self, adapter: Any, parts: Parts) -> None:
+        self.adapter, self.parts = adapter, parts
 
     def ways(self, compile: bool) -> Sequence[Way]:
         names = [*LAYOUTS, *(GRADIENT + name for name in LAYOUTS if name != "contiguous")]
@@ -79,9 +99,6 @@ class TorchStructures:
         return [*ways, *([Way(COMPILED)] if compile else [])]
 
     def run(self, case: Case, way: str) -> Mapping[str, Any]:
-        from .adapter import _leaves, _target, _weighted
-        from .precision import native_dtype
-
         network = case.network
         stored = LAYOUTS.get(way, LAYOUTS["contiguous"])
         of_gradient = LAYOUTS[way.removeprefix(GRADIENT)] if way.startswith(GRADIENT) else None
@@ -92,11 +109,13 @@ class TorchStructures:
             called = torch.compile(module, dynamic=False) if way == COMPILED else module
             y = called(inputs)
             y = y if y.requires_grad else y.detach().requires_grad_()
-            Div = module.divergence(y, _target(case, None, self.adapter.overrides))
-            Div, weights = _weighted(network, Div, inputs)
+            Div = module.divergence(y, self.parts.target(case, None, self.adapter.overrides))
+            Div, weights = self.parts.weighted(network, Div, inputs)
             dDiv, dy = torch.autograd.grad(risk(network, Div, weights), [Div, y], retain_graph=True)
             letters = {n: (s.op, k) for s in network.body for k, n in s.own.items()}
-            wanted = {n: t for n, t in _leaves(network, module).items() if t.requires_grad}
+            wanted = {
+                n: t for n, t in self.parts.leaves(network, module).items() if t.requires_grad
+            }
             wanted |= {n: t for n, t in inputs.items() if t.requires_grad}
             arriving = dy if of_gradient is None else of_gradient(dy)
             gradients = torch.autograd.grad(y, [*wanted.values()], arriving, allow_unused=True)
@@ -109,13 +128,10 @@ class TorchStructures:
         return results
 
     def _input(self, case: Case, name: str, stored: Callable[[Tensor], Tensor]) -> Tensor:
-        from .adapter import _tensor
-        from .precision import native_dtype
-
         array = case.inputs[name]
         if array.dtype.kind != "f":
             return stored(
-                _tensor(array if array.dtype.kind == "b" else array.astype("int64"), None)
+                self.parts.tensor(array if array.dtype.kind == "b" else array.astype("int64"), None)
             )
-        tensor = stored(_tensor(array, None).to(native_dtype(case))).detach()
+        tensor = stored(self.parts.tensor(array, None).to(native_dtype(case))).detach()
         return tensor if name in case.network.fixed else tensor.requires_grad_()

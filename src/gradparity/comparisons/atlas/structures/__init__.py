@@ -1,1 +1,1 @@
-"""Structured inputs: where ops go wrong that are right on random numbers."""
+"""Results on structured inputs, as data and as text."""

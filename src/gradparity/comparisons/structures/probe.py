@@ -6,10 +6,10 @@ import platform
 from collections.abc import Sequence
 
 from ...adapters.base import Adapter
+from ..atlas.chosen import chosen_adapters, versions_of
+from ..atlas.stored import Atlas
 from ..running.progress import Progress, silent
-from .chosen import chosen_adapters, versions_of
-from .stored import Atlas
-from .structures.measured import measured
+from .measured import measured
 
 __all__ = ["probe_structures"]
 
@@ -26,7 +26,7 @@ def probe_structures(
     Parameters
     ----------
     *adapters : names or adapters; every installed one by default.
-    compile, names, dtypes, progress : see `gradparity.comparisons.atlas.structures.measured`.
+    compile, names, dtypes, progress : see `gradparity.comparisons.structures.measured`.
 
     Raises
     ------

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....adapters.base import Adapter, one_line
-from ....adapters.structures import NativeEdge
-from ....adapters.structures import Structures as Native
-from ....core import Case
-from ...check.check import check
-from ...findings.finding import Finding, Verdict
-from ...findings.quantities import EVERYTHING
-from ...judge.by_name import judge_results
-from ...running.progress import COMPILED, Progress, Steps, silent
+from ...adapters.base import Adapter, one_line
+from ...adapters.structures import NativeEdge
+from ...adapters.structures import Structures as Native
+from ...core import Case
+from ..atlas.structures.departures import Departure, Structures
+from ..check.check import check
+from ..findings.finding import Finding, Verdict
+from ..findings.quantities import EVERYTHING
+from ..judge.by_name import judge_results
+from ..running.progress import COMPILED, Progress, Steps, silent
 from .cases import Structured, equal_samples, plain_cases, structured_cases
-from .departures import Departure, Structures
 from .edges import QUESTIONS, Edge, agrees, in_words
 
 __all__ = ["DTYPES", "measured"]
@@ -38,7 +38,7 @@ class Tally(NamedTuple):
     """What has been found so far."""
 
     departures: list[Departure]
-    unsupported: dict[str, None]
+    unsupported: dict[str, str]
     counts: dict[str, int]
 
     def add(self, departures: Sequence[Departure], results: int) -> None:
@@ -48,8 +48,7 @@ class Tally(NamedTuple):
 
     def cannot(self, blank: Departure, reason: str) -> None:
         """Note an op that a framework does not support in a format."""
-        said = f"{blank.adapter}: {blank.function}, {blank.dtype}: {reason}"
-        self.unsupported[said[:200]] = None
+        self.unsupported.setdefault(f"{blank.adapter}: {blank.function}, {blank.dtype}", reason)
 
 
 def measured(
@@ -85,7 +84,8 @@ def measured(
             for said, n in _against_formulas(each, native, structured, dtype, tally):
                 steps.did((each.name, TRACE), f"{said} {dtype}", n)
             for one in plain:
-                if native is not None:
+                single = one.structure == "batch of one"
+                if native is not None and not (single and getattr(each, "compiles", False)):
                     own = one._replace(case=one.case.astype(dtype))
                     _ways(each.name, native, own, compile, tally)
                 steps.did((each.name, "ways"), f"{each.name} {dtype}, {one.function}")
@@ -93,7 +93,8 @@ def measured(
             if not names or any(name in edge.spelling for name in names):
                 _edges(each.name, edge, tally)
     steps.end()
-    return Structures(tuple(tally.departures), tuple(tally.unsupported), **tally.counts)
+    unsupported = tuple(f"{what}: {why}"[:200] for what, why in tally.unsupported.items())
+    return Structures(tuple(tally.departures), unsupported, **tally.counts)
 
 
 def _formats(each: Adapter, dtypes: Sequence[str]) -> Sequence[str]:

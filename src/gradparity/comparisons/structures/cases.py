@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .... import core
-from ....core import Case, LinearLoss, Network, layered
-from ....core.arithmetic.arrays import NDArray
-from ....core.vocabulary.reductions import Std
-from ...cases.suite import ELEMENTWISE, LOSSES, OPS, TWINS
-from ...cases.vocabulary import VOCABULARY, activations, pointwise, special
-from ...cases.vocabulary.shaped import SHAPED, Shaped
+from ... import core
+from ...core import Case, LinearLoss, Network, layered
+from ...core.arithmetic.arrays import NDArray
+from ...core.vocabulary.reductions import Std
+from ..cases.suite import ELEMENTWISE, LOSSES, OPS, TWINS
+from ..cases.vocabulary import VOCABULARY, activations, pointwise, special
+from ..cases.vocabulary.shaped import SHAPED, Shaped
 
 __all__ = ["OFFSET", "SIZES", "Structured", "equal_samples", "plain_cases", "structured_cases"]
 

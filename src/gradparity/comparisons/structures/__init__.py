@@ -1,0 +1,1 @@
+"""Every op on structured inputs, stored and run in other ways, and judged."""
