@@ -253,3 +253,25 @@ def test_batch_norm_of_one_sample_stored_within_positions() -> None:
     listed = {("batch inside", "batch of one", "wrong")}
     listed |= {("gradient batch inside", "batch of one", "wrong")}
     assert ways == (listed if wrong else set())
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_class_weights_with_smoothing(wrong: bool) -> None:
+    """The mean must be over the weights of the labels; a mean over samples is listed."""
+
+    def loss(x: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+        kept = labels != -100
+        p = np.exp(x - x.max(-1, keepdims=True)).astype(np.float64)
+        p /= p.sum(-1, keepdims=True)
+        t = 0.75 * np.eye(4)[labels * kept] * weights + 0.0625 * weights
+        t = kept[:, np.newaxis] * t / (kept.sum() if wrong else weights[labels[kept]].sum() + 0.0)
+        gradient = t.sum(-1, keepdims=True) * p - t
+        return np.float32(-(t * np.log(p)).sum()), gradient.astype(np.float32)
+
+    native = Native(edges=(NativeEdge("f(x)", "weighted labels", loss),))
+    found = atlas(Mine(native=native), ("f(x)",)).structures
+    assert found is not None
+    assert found.results >= 4
+    # The first structure's weights sum to the number of its samples.
+    structures = {"class weights, smoothing and an ignored label"} if wrong else set()
+    assert {d.structure for d in found.departures} == structures

@@ -30,7 +30,9 @@ class NativeEdge(NamedTuple):
     Attributes
     ----------
     spelling : as a user writes it.
-    kind : what it computes, one of `gradparity.comparisons.structures.edges.QUESTIONS`.
+    kind : what it computes, one of `gradparity.comparisons.structures.edges.QUESTIONS`; or
+        "weighted labels": from logits, labels and class weights to a loss and its gradient, with
+        a label smoothing of 1/4 and the labels -100 ignored.
     function : from NumPy arrays, as the kind has them, to a NumPy array.
     documented : structure -> what the framework's documentation says about it, if it does.
     """

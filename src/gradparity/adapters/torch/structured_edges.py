@@ -70,7 +70,20 @@ _FUNCTIONS: tuple[tuple[str, str, Callable[..., Any], dict[str, str]], ...] = (
     ("torch.logsumexp(x, -1)", "masked logsumexp", lambda x: x.logsumexp(-1), {}),
 )  # fmt: skip
 
-EDGES = tuple(
-    NativeEdge(spelling, kind, partial(_numpy, function), documented)
-    for spelling, kind, function, documented in _FUNCTIONS
+
+def _weighted(x: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+    logits = torch.tensor(x, requires_grad=True)
+    loss = F.cross_entropy(
+        logits, torch.tensor(labels), torch.tensor(weights), label_smoothing=0.25
+    )
+    (gradient,) = torch.autograd.grad(loss, logits)
+    return loss.detach().numpy(), gradient.numpy()
+
+
+EDGES = (
+    *(
+        NativeEdge(spelling, kind, partial(_numpy, function), documented)
+        for spelling, kind, function, documented in _FUNCTIONS
+    ),
+    NativeEdge("F.cross_entropy(x, labels, w, label_smoothing)", "weighted labels", _weighted),
 )

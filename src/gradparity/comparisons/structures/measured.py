@@ -21,6 +21,7 @@ from ..judge.by_name import judge_results
 from ..running.progress import COMPILED, Progress, Steps, silent
 from .cases import Structured, equal_samples, plain_cases, structured_cases
 from .edges import QUESTIONS, Edge, agrees, in_words
+from .weighted import WEIGHTS, weighted_cases
 
 __all__ = ["DTYPES", "measured"]
 
@@ -91,7 +92,8 @@ def measured(
                 steps.did((each.name, "ways"), f"{each.name} {dtype}, {one.function}")
         for edge in native.edges if native is not None else ():
             if not names or any(name in edge.spelling for name in names):
-                _edges(each.name, edge, tally)
+                ask = _weighted if edge.kind == "weighted labels" else _edges
+                ask(each.name, edge, tally)
     steps.end()
     unsupported = tuple(f"{what}: {why}"[:200] for what, why in tally.unsupported.items())
     return Structures(tuple(tally.departures), unsupported, **tally.counts)
@@ -203,6 +205,20 @@ def _edges(adapter: str, native: NativeEdge, tally: Tally) -> None:
         except Exception as error:  # an error is an answer here
             found = error
         tally.add([] if agrees(found, edge) else [_edge(adapter, native, edge, found)], 1)
+
+
+def _weighted(adapter: str, native: NativeEdge, tally: Tally) -> None:
+    """Judge a loss and its gradient by the logits, with class weights and label smoothing."""
+    for structure, (case, labels) in weighted_cases().items():
+        blank = _blank(adapter, Structured(native.spelling, structure, case), "eager")
+        given = case.x.copy(), labels.copy(), WEIGHTS.astype(np.float32)
+        try:
+            err, gradient = native.function(*given)
+        except Exception as error:  # frameworks raise anything for what they do not support
+            tally.cannot(blank, one_line(error))
+            continue
+        findings = judge_results(case, {"Err": err, "grad x": gradient})
+        tally.add([*_departures(blank, findings, tally)], len(findings))
 
 
 def _edge(adapter: str, native: NativeEdge, edge: Edge, found: Any) -> Departure:
