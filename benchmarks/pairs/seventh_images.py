@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import jax
@@ -173,8 +174,8 @@ def shuffle_net() -> Pair:
 
     move = "cat|stack|view|reshape|transpose|permute|slice|split|chunk|conv|clone|copy|index|gather"
     return Pair(
-        lambda: torch_side(published, m, name="published"),
-        lambda fault: torch_side(lambda m: rewritten(m, fault), m, name="rewritten"),
+        lambda: torch_side(published, copy.deepcopy(m), name="published"),
+        lambda fault: torch_side(lambda m: rewritten(m, fault), copy.deepcopy(m), name="rewritten"),
         {
             "first half": Fault(move, r"half|halves|slice|order|exchang|swap|channels|other part"),
             "joined turned": Fault(move, r"half|halves|order|exchang|swap|permut|shift"),

@@ -119,6 +119,9 @@ class _States:
         """Name in `one` -> how the state of the other program that belongs to it differs."""
         notes = dict.fromkeys(self._disordered, DISORDERED)
         self._forget(notes, notes)
+        went_on = {n for n in self._mine if n in self._theirs and self._goes_on(n)}
+        self.equal |= went_on
+        self._forget(went_on, went_on)
         self._by_steps(notes)
         for explain in (self._by_rates, self._by_ratio) if self.moves.exact else ():
             used: dict[str, str] = {}
@@ -131,6 +134,27 @@ class _States:
         for found in (self._by_names(), self._by_start()):
             notes.update(found)
         return notes
+
+    def _goes_on(self, name: str) -> bool:
+        """Whether one program starts a state where the other one left it, and moves it alike.
+
+        So it is if both ran the same model, one after the other.
+        """
+        mine, theirs = self.one[name], self.other[name]
+        one_after_other = any(
+            np.array_equal(start, end.after)
+            for state, end in ((mine, theirs), (theirs, mine))
+            for start in state.before
+        )
+        if not (mine.is_known and theirs.is_known and one_after_other):
+            return False
+        if mine.after.dtype.kind in "iu":
+            steps = [state.after - state.before[0] for state in (mine, theirs)]
+            return np.array_equal(*steps)
+        return any(
+            a.target == b.target and a.factor == b.factor and a.shares(b)
+            for a, b in product(self.moves.rates(mine), self.moves.rates(theirs))
+        )
 
     def _in_order(self, name: str) -> bool:
         """Whether the states of one name are equal in the layout in which they start alike."""

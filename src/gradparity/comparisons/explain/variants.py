@@ -51,6 +51,8 @@ def variants(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
     ['right if W1 is left out', 'right if W1 has the other sign']
     """
     op = step.op
+    if _is_empty(op, y):
+        return
     yield from other_modes(op)
     yield from other_alignments(op, y)
     yield from other_gates(op, y)
@@ -145,6 +147,15 @@ def _input(step: Step, slot: int, n: int) -> str:
     return (
         "its input" if n == 1 else f"its {ORDINALS[slot] if slot < len(ORDINALS) else slot} input"
     )
+
+
+def _is_empty(op: Op, y: Sequence[NDArray]) -> bool:
+    """Whether an op takes or gives a value without elements."""
+    try:
+        op.output_shape(*(a.shape for a in y))
+    except ValueError:
+        return True
+    return any(a.size == 0 for a in y)
 
 
 def _interleaved(step: Step, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:

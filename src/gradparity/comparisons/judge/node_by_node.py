@@ -427,6 +427,8 @@ def _unknown(e: Reference) -> str:
     """Why nothing can be decided."""
     if np.any(e.lost):
         return LOST
+    if np.size(e.want.value) == 0:
+        return "it has no elements"
     if np.all(np.isfinite(e.want.value)) and np.all(np.isfinite(e.want.full_error())):
         return "more ties are connected here than can be decided"
     return no_bound(np.asarray(e.want.value), e.want.rounding.largest)

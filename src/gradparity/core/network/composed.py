@@ -67,6 +67,18 @@ class Composed(Op):
         more = len(names) - FEW_NAMES
         return f"{self.title} = {few}" + (f", ... ({more} more)" if more > 0 else "")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Composed) and self._parts == other._parts
+
+    def __hash__(self) -> int:
+        return hash((self.title, self.gives, self.network.inputs))
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        """What two compositions have in common that compute the same in the same steps."""
+        steps = [(step.name, step.op, step.inputs) for step in self.network.body]
+        return self.title, self.gives, self.network.inputs, steps
+
     def with_op(self, node: str, op: Op) -> Composed:
         """The same with another op at one of its nodes."""
         changed = self.network.changed(ops={node: op})

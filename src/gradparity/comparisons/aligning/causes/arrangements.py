@@ -132,7 +132,7 @@ def _of_groups(order: tuple[int, ...]) -> bool:
 
 def _interleaved(n: int, d: int) -> str:
     said = f"its {n} parts of {d} elements, such as heads, are interleaved {{there}}: element c is "
-    return said + f"in part c % {n}, not in part c // {d}"
+    return said + f"in part c % {n}, not in part c // {d}, as if transposed from ({d}, {n})"
 
 
 def _per_block(op: Split, shape: tuple[int, ...]) -> Iterator[tuple[str, Op]]:

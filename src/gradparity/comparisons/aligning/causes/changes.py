@@ -113,7 +113,7 @@ def changes(
                     continue
                 yield Edit(f"{step.op.name}: {said}", changed)
     yield from _complements(call)
-    yield from constants(call, y, other, roles)
+    yield from constants(call, y, program, other)
     yield from _left_out(call, y)
     yield from wholes(call, program, value)
     yield from other_parameters(call, program)

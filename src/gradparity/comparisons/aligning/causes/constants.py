@@ -31,10 +31,9 @@ NEUTRAL: dict[type, float] = {Add: 0.0, Subtract: 0.0, Multiply: 1.0, Divide: 1.
 NUMBERS = "fiu"
 
 
-def constants(
-    call: Call, y: Sequence[NDArray], other: Program, roles: Mapping[str, Sequence[float]]
-) -> Iterator[Edit]:
+def constants(call: Call, y: Sequence[NDArray], program: Program, other: Program) -> Iterator[Edit]:
     """Yield a node with constants of the other program in the place of its own."""
+    roles = other.roles
     known: dict[int, list[NDArray]] = {}
     for there in other.calls:
         for o in there.inputs:
@@ -63,7 +62,19 @@ def constants(
             same = array.dtype.kind == own.dtype.kind
             if same and not np.array_equal(array.ravel(), own.ravel()):
                 said, vague = _difference(_name(call, i), own, wide(array))
+                if vague and (taken := _taken_by(call, array, program)):
+                    said = f"{_name(call, i)} is {{there}} what {taken} takes {{here}}: two parts "
+                    said, vague = f"{said}of data are exchanged", False
                 yield Edit(said, call.op, {i: wide(array).reshape(own.shape)}, vague=vague)
+
+
+def _taken_by(call: Call, array: NDArray, program: Program) -> str:
+    """The node of a program that takes the same constant; none if that is not another one."""
+    for c in program.calls:
+        alike = (o.array for o in c.inputs if not o.source and o.array.shape == array.shape)
+        if c is not call and any(np.array_equal(a, array) for a in alike):
+            return c.place.node
+    return ""
 
 
 def _name(call: Call, i: int) -> str:

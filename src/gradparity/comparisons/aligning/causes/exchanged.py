@@ -13,7 +13,9 @@ from ....core.formulas.layers import Add, Affine
 from ....core.formulas.maxima import Maximum
 from ....core.formulas.op import Movement, Op
 from ....core.network.calls import Call
+from ....core.network.composed import Composed
 from ....core.vocabulary.contractions import Einsum, MatMul
+from ....core.vocabulary.metric_losses import LossOfTwo
 from ....core.vocabulary.pairs import LogAddExp, Minimum, Subtract
 from ..programs.edits import Edit
 from ..programs.values import NEAR, Program, are_near
@@ -59,22 +61,42 @@ class _Then(Op):
         return made
 
 
+@dataclass(frozen=True)
+class _Mean(Op):
+    """The mean of two values."""
+
+    def forward(self, *y: Array) -> Array:
+        return 0.5 * (np.asarray(y[0]) + np.asarray(y[1]))
+
+
 def exchanged(call: Call, y: Sequence[NDArray], other: Program) -> Iterator[Edit]:
     """A sum and a difference, a maximum and a minimum, and activations in whatever form."""
     yield from _signs(call)
-    if isinstance(call.op, Maximum):
-        yield Edit("it is a maximum {here} and a minimum {there}", Minimum())
-    if isinstance(call.op, Minimum):
-        yield Edit("it is a minimum {here} and a maximum {there}", Maximum())
+    if isinstance(call.op, Maximum | Minimum):
+        own, op = ("maximum", Minimum()) if isinstance(call.op, Maximum) else ("minimum", Maximum())
+        yield Edit(f"it is a {own} {{here}} and a {op.name.lower()} {{there}}", op)
+        yield Edit(f"it is a {own} {{here}} and the mean of both {{there}}", _Mean())
     yield from _activations(call, y, other)
     yield from _roots(call)
     for i, (o, a) in enumerate(zip(call.inputs, y, strict=True)):
-        if not o.source and a.size > 1 and np.array_equal(np.unique(a), (0, 1)):
+        aim = i == 1 and _is_loss(call.op)
+        if o.source or a.size < 2:
+            continue
+        if aim and np.unique(a).size == 1 and a.flat[0] in (0, 1):
+            said = f"its target is {a.flat[0]:.0f} {{here}} and {1 - a.flat[0]:.0f} {{there}}"
+            yield Edit(said, call.op, {i: 1 - a})
+        elif np.array_equal(np.unique(a), (0, 1)):
             said = (
                 f"its constant {i + 1}, of zeros and ones, is inverted {{there}}, such as by the "
             )
             said += "other order of a sort or the other side of a comparison"
             yield Edit(said, call.op, {i: 1 - a})
+
+
+def _is_loss(op: Op) -> bool:
+    """Whether an op takes a target after its prediction."""
+    steps = op.network.body if isinstance(op, Composed) else ()
+    return any(isinstance(each, LossOfTwo) for each in (op, *(step.op for step in steps)))
 
 
 def _roots(call: Call) -> Iterator[Edit]:

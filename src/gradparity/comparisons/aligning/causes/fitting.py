@@ -14,7 +14,7 @@ from ....core.formulas.op import Movement
 from ....core.network.calls import Call
 from ..programs.edits import Edit, general, values_of
 from ..programs.partners import sorted_elements
-from ..programs.repeats import on_its_line
+from ..programs.repeats import repeats
 from ..programs.roles import is_written
 from ..programs.side import Side
 from ..programs.values import are_near
@@ -80,8 +80,10 @@ class Fitting:
         """Whether the losses pair with a change of a node, or of all that repeat it."""
         if self.side.loss_pairs(call, edit, self.other):
             return True
-        nodes = on_its_line(self.side, call.place.node) if general(edit) else []
-        return len(nodes) > 1 and self.side.loss_pairs(call, edit, self.other, nodes)
+        each = repeats(self.side, call.place.node) if general(edit) else ()
+        return any(
+            len(nodes) > 1 and self.side.loss_pairs(call, edit, self.other, nodes) for nodes in each
+        )
 
     def two(self, call: Call) -> Iterator[Edit]:
         """The first two changes at once of a node with which its value has a partner."""
@@ -103,6 +105,15 @@ class Fitting:
             edit = Edit(said, call.op, times=times)
             if self.side.loss_pairs(call, edit, self.other):
                 yield edit
+
+    def deep(self, call: Call, plain: bool) -> Iterator[Edit]:
+        """The changes of a node that only the loss shows, as all before it has no partner."""
+        if not self.side.lost(self.other).keys() & set(self.side.program.losses):
+            return
+        with np.errstate(all="ignore"):
+            for edit in self._changes(call):
+                if edit.plain is plain and not edit.vague and self._loss_pairs(call, edit):
+                    yield edit
 
     def before(self, call: Call) -> Iterator[tuple[str, Edit]]:
         """(node, change) of those before a node with which its value has a partner.
@@ -158,6 +169,11 @@ class Fitting:
 
     def _plainly(self, edit: Edit, call: Call, y: Sequence[NDArray], z: NDArray) -> Edit:
         """The change; "left out" where another op or argument makes it give its input back."""
+        own = self.side.value[call.names[0]]
+        ones = [a.size > 1 and are_near(a, np.ones_like(a), self.side.near) for a in (z, own)]
+        if ones == [True, False]:
+            said = "it is 1 everywhere {there}, so that what it multiplies goes on alone: left out"
+            return replace(edit, said=said, plain=False)
         same = (a for a in y if a.dtype.kind == "f" and are_near(a, z, self.side.near))
         argument = (type(edit.op) is type(call.op) or len(y) == 1) and edit.op != call.op
         moves = isinstance(call.op, Movement) or edit.inputs or edit.keeps is not None

@@ -149,6 +149,7 @@ def _in_words(name: str, made_by: Sequence[Call], before: NDArray, later: _Later
     for c in made_by:
         for reduced in _reduced(c, later.array):
             return f"it takes {name} {{here}}, and instead {reduced} {{there}}"
-    said = f"{listed(made_by)} left out {{here}}: {name} goes on without"
+    goes = "go" if " and " in name else "goes"
+    said = f"{listed(made_by)} left out {{here}}: {name} {goes} on without"
     tables = any(is_table(o.array) for c in made_by for o in c.inputs if not o.source)
     return f"{said}, such as the rotation by positions (rotary embeddings)" if tables else said

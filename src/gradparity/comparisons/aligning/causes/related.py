@@ -168,10 +168,18 @@ def _by_place(a: NDArray, b: NDArray) -> Iterator[str]:
         for by in sorted(product(*shifts), key=lambda t: sum(map(abs, t)))[:SHIFTS]:
             if _near(np.roll(a, by, axes), b):
                 moved = ", ".join(f"{k:+d} along axis {i}" for k, i in zip(by, axes, strict=True))
-                halves = len(axes) == 1 and 2 * abs(by[0]) == a.shape[axes[0]]
-                more = f", its halves along axis {axes[0]} exchanged" if halves else ""
-                yield f"rolled {{there}} by {moved}{more}"
+                yield f"rolled {{there}} by {moved}{_blocks(a.shape, by, axes)}"
     yield "{there} the same numbers in another order"
+
+
+def _blocks(shape: tuple[int, ...], by: tuple[int, ...], axes: tuple[int, ...]) -> str:
+    """A cyclic shift along one axis as an exchange of two blocks, in words."""
+    if len(axes) > 1:
+        return ""
+    n, first = shape[axes[0]], -by[0] % shape[axes[0]]
+    if 2 * first == n:
+        return f", its halves along axis {axes[0]} exchanged"
+    return f", two blocks in the other order: of {first} and of {n - first}"
 
 
 def _masked(a: NDArray, b: NDArray) -> Iterator[str]:

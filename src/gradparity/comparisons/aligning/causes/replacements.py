@@ -44,6 +44,7 @@ REDUCTIONS: dict[str, Callable[..., NDArray]] = {
     "mean": np.mean,
     "maximum": np.max,
     "minimum": np.min,
+    "log-sum-exp": np.logaddexp.reduce,
     "norm": lambda a, axis, keepdims: np.sqrt((a * a).sum(axis, keepdims=keepdims)),
 }
 #: The most axes of a value whose subsets are tried.

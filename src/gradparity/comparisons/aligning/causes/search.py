@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
 from ....core.formulas.op import Movement
 from ..programs.edits import Edit, at_others, general
 from ..programs.parting import after, healed_before, parting, preparations_of, without_partner
-from ..programs.repeats import repeats
+from ..programs.repeats import first_of_repeated, repeats
 from ..programs.side import Side
 from .activations import other_activations
 from .everywhere import everywhere
@@ -106,7 +107,7 @@ class Search:
             best = self._first_of_two(best) or best
         if self.weak and (best is None or 0 <= self.weak.lost < best.lost):
             best = self.weak
-        for where in ("unused", "two", "far"):
+        for where in ("unused", "two", "far", "deep", "deeper"):
             if best is None or best.edit.vague:
                 best = self._best(where) or best
         return best
@@ -123,7 +124,7 @@ class Search:
             side, other = self.sides[which], self.sides[1 - which]
             for node in nodes[:FEW]:
                 for edit in islice(Fitting(side, other).at(side.nodes[node]), FEW_CAUSES):
-                    made = side.changed([node], edit)
+                    made = side.changed([node], edit, other)
                     if made is None:
                         continue
                     sides = (made, other) if which == 0 else (other, made)
@@ -142,7 +143,7 @@ class Search:
             side, other = self.sides[which], self.sides[1 - which]
             for some, change in self._tried(side, other, nodes, where):
                 for nodes_with_it, edit in _places(side, some, change):
-                    made = side.changed(nodes_with_it, edit)
+                    made = side.changed(nodes_with_it, edit, other)
                     constant = -1 if made is None else side.constants(made, other)
                     if made is None or constant < 0:
                         continue
@@ -179,8 +180,11 @@ class Search:
                 healed_before(nodes, side, other, EARLIER)[:FEW_EARLIER],
             )
             nodes = [node for node in dict.fromkeys(chain(*later)) if node not in nodes]
-        if where == "far":
-            nodes = without_partner(side, other)[:FAR]
+        if where in ("far", "deep", "deeper"):
+            nodes = without_partner(side, other)
+            if where != "far":
+                nodes = first_of_repeated(side, nodes)
+            nodes = nodes[:FAR]
         before = preparations_of(nodes, side, other)[:PREPARED] if where in ("at", "data") else []
         if where == "data":
             nodes = [*before, *(n for n in nodes if side.is_preparation(side.nodes[n]))]
@@ -207,7 +211,12 @@ class Search:
             elif where == "before":
                 yield from (([at], edit) for at, edit in islice(fitting.before(call), TRIED))
             else:
-                fits = {"two": fitting.two, "far": fitting.far}.get(where, fitting.at)
+                fits = {
+                    "two": fitting.two,
+                    "far": fitting.far,
+                    "deep": partial(fitting.deep, plain=True),
+                    "deeper": partial(fitting.deep, plain=False),
+                }.get(where, fitting.at)
                 # What is done to data is changed by an argument first.
                 plain = where != "data" and side.is_preparation(call)
                 tried = islice(fits(call), TRIED)

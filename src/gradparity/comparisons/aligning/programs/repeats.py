@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .lines import unnumbered
@@ -10,7 +10,7 @@ from .lines import unnumbered
 if TYPE_CHECKING:
     from .side import Side
 
-__all__ = ["on_its_line", "repeats"]
+__all__ = ["first_of_repeated", "on_its_line", "repeats"]
 
 
 def on_its_line(side: Side, node: str) -> list[str]:
@@ -37,6 +37,18 @@ def repeats(side: Side, node: str) -> Iterator[list[str]]:
     for alike in (_parameters, _makers):
         yield [name for name in some if alike(side, name) == alike(side, node)]
     yield some
+
+
+def first_of_repeated(side: Side, nodes: Sequence[str]) -> list[str]:
+    """The nodes without those that repeat an earlier one on its line, of what the same ops give."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for node in nodes:
+        if node not in seen:
+            found.append(node)
+            makers = _makers(side, node)
+            seen.update(n for n in on_its_line(side, node) if _makers(side, n) == makers)
+    return found
 
 
 def _parameters(side: Side, node: str) -> list[str]:

@@ -60,15 +60,18 @@ class Side:
         """The tolerance for equal recorded numbers, such as gradients."""
         return max(self.program.near, other.program.near, self.near)
 
-    def changed(self, nodes: Sequence[str], edit: Edit) -> Side | None:
+    def changed(self, nodes: Sequence[str], edit: Edit, other: Side) -> Side | None:
         """The program with one more change, at nodes.
 
-        None if something has no value then, or a loss is not a number any more.
+        None if something has no value then, a loss is not one number any more, or it is NaN or
+        infinite and the losses of the other program are not.
         """
         made = Side(self.program, self.near, self.known, self.effort, self.opened)
         made.edits = {**self.edits, **{node: edit.each.get(node, edit) for node in nodes}}
         value = replayed(self.program, made.edits, self.effort)
         if value is None or any(value[name].size != 1 for name in self.program.losses):
+            return None
+        if not _are_finite(value, self.program) and _are_finite(other.value, other.program):
             return None
         made.value, made._made_from = value, self
         return made
@@ -166,7 +169,8 @@ class Side:
         self, call: Call, edit: Edit, other: Side, nodes: Sequence[str] | None = None
     ) -> bool:
         """Whether the losses are those of the other program with a change of a call or nodes."""
-        made, losses = self.changed(nodes or [call.place.node], edit), self.program.losses
+        made = self.changed(nodes or [call.place.node], edit, other)
+        losses = self.program.losses
         there = Partners({n: other.value[n] for n in other.program.losses}, self.near)
         return made is not None and bool(losses) and all(there.has(made.value[n]) for n in losses)
 
@@ -309,6 +313,11 @@ class Side:
 def _size_of(call: Call) -> int:
     """The number of elements of the largest result of a call."""
     return max((z.size for z in call.z if z is not None), default=0)
+
+
+def _are_finite(value: Mapping[str, NDArray], program: Program) -> bool:
+    """Whether all losses of a program are finite with these values."""
+    return all(np.isfinite(value[name]).all() for name in program.losses)
 
 
 def _is_constant(a: NDArray) -> bool:
