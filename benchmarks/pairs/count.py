@@ -47,7 +47,9 @@ def answer(first: Any, second: Any, fault: Fault | None) -> Answer:
     if not found:
         missed = None if fault is None else False
         return Answer(True, missed, missed, "the same")
-    f = found[0]
+    f, about = found[0], report.runs[0].about
+    if "the search for the cause failed" in about:
+        return Answer(False, *(None if fault is None else False,) * 2, about)
     place = f"{f.node} {f.op} {f.note}"
     return Answer(
         False,

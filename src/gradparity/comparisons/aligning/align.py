@@ -33,6 +33,7 @@ SEVERAL = 6
 #: The share of the values without a partner that pair with a change which says something.
 WEAK = 0.05
 SPENT = "; not every change was tried, as there are too many"
+BROKEN = "; a part of the search for the cause failed, please report it: {}"
 
 
 def align(
@@ -102,6 +103,7 @@ def align(
     about += rounded_in_words(alignment.rounded)
     about += formats_in_words(*programs, alignment.sides[0].near)
     about += SPENT if alignment.effort.is_spent else ""
+    about += BROKEN.format(alignment.effort.failed) if alignment.effort.failed else ""
     for recording, report in zip((one, other), reports, strict=True):
         about += f"; {recording.name!r} is not right by itself" if report.exit_code == 1 else ""
     run = Run(name, f"{one.framework} and {other.framework}", ALIGNED, findings, about=about)

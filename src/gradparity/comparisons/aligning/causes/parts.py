@@ -63,6 +63,8 @@ def _which(steps: list[Call], shape: tuple[int, ...]) -> str:
     ids = np.arange(np.prod(shape), dtype=float).reshape(shape)
     taken: NDArray = ids
     for c in steps:
+        if any(o.source and o.array.size != taken.size for o in c.inputs):
+            return ""  # a change before made it another one
         y = [taken.reshape(o.array.shape) if o.source else wide(o.array) for o in c.inputs]
         made = computed(c.op, y, {})
         if len(made) != 1:

@@ -9,7 +9,9 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from ....core.formulas.op import Movement
-from ..programs.edits import Edit, at_others, general
+from ....core.programs.parts import Unstack
+from ....core.vocabulary.rearranging import Split
+from ..programs.edits import FAILED, Edit, at_others, general
 from ..programs.parting import after, healed_before, parting, preparations_of, without_partner
 from ..programs.repeats import first_of_repeated, repeats
 from ..programs.side import Side
@@ -43,8 +45,9 @@ LATER = 8
 EARLIER, FEW_EARLIER = 4, 4
 #: How many nodes that prepare data for those where two programs part are looked at.
 PREPARED = 8
-#: How many nodes without a partner are tried with a factor that only the loss shows.
-FAR = 24
+#: How many nodes without a partner are tried with what only the loss shows, and the part of the
+#: work that this may cost.
+FAR, DEEP = 24, 0.1
 
 Nodes = tuple[list[str], list[str]]
 
@@ -107,10 +110,19 @@ class Search:
             best = self._first_of_two(best) or best
         if self.weak and (best is None or 0 <= self.weak.lost < best.lost):
             best = self.weak
-        for where in ("unused", "two", "far", "deep", "deeper"):
+        for where in ("unused", "two", "far"):
             if best is None or best.edit.vague:
                 best = self._best(where) or best
+        for where in ("deep", "deeper"):
+            if best is None or best.edit.vague or self._moves(best):
+                with self.sides[0].effort.part(DEEP):
+                    best = self._best(where) or best
         return best
+
+    def _moves(self, found: Found) -> bool:
+        """Whether a change only takes other parts of a value, and leaves others without partner."""
+        op = self.sides[found.which].nodes[found.node].op
+        return found.lost >= 0 and isinstance(op, Movement | Split | Unstack)
 
     def _first_of_two(self, best: Found | None) -> Found | None:
         """A change after which a second one, at the node where they part then, is plain.
@@ -169,6 +181,15 @@ class Search:
         return best
 
     def _tried(
+        self, side: Side, other: Side, nodes: list[str], where: str
+    ) -> Iterator[tuple[list[str], Edit]]:
+        """(nodes, change) that may be a cause; where that fails, the answer goes on without."""
+        try:
+            yield from self._changes(side, other, nodes, where)
+        except FAILED as error:
+            side.effort.failed = f"{type(error).__name__}: {error}"
+
+    def _changes(
         self, side: Side, other: Side, nodes: list[str], where: str
     ) -> Iterator[tuple[list[str], Edit]]:
         """(nodes, change) that may be a cause, the first few of each node."""

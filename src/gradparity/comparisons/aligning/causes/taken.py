@@ -33,37 +33,45 @@ def other_values(
     for i, o in enumerate(call.inputs):
         if y[i].dtype.kind != "f" or y[i].size < 2:
             continue
-        root, moves = _moved(o, program, known)
-        shape = known[root].shape if moves else y[i].shape
-        same = [n for n, a in known.items() if a.shape == shape and n not in (o.source, root)]
-        for name in same[-MANY:][::-1]:
-            array: NDArray | str = name if name in value and not moves else wide(known[name])
-            for move in moves:
-                array = move.forward(np.asarray(array))
-            own = root or f"constant {i + 1}"
-            said = f"it takes {own} {{here}} and {name} {{there}}"
-            for a, b, place in ((own, name, "here"), (name, own, "there")):
-                between = chain(program, b, a)
-                if between:
-                    missing = "there" if place == "here" else "here"
-                    one = len(between) == 1
-                    what = f"{between[0].op.name} is" if one else f"{listed(between)} are"
-                    said += f": {what} applied before only {{{place}}}, and left out {{{missing}}}"
-            yield Edit(said, call.op, {i: array}, plain=False)
+        for own, shape, moves in _moved(o, y[i], program, known):
+            same = [n for n, a in known.items() if a.shape == shape and n not in (o.source, own)]
+            for name in same[-MANY:][::-1]:
+                array: NDArray | str = name if name in value and not moves else wide(known[name])
+                for move in moves:
+                    array = move.forward(np.asarray(array))
+                said = _in_words(own or f"constant {i + 1}", name, program)
+                yield Edit(said, call.op, {i: array}, plain=False)
 
 
-def _moved(o: Operand, program: Program, known: Mapping[str, NDArray]) -> tuple[str, list[Op]]:
-    """The value that an input is a rearrangement of, and the ops that rearrange it."""
+def _in_words(own: str, name: str, program: Program) -> str:
+    """That a node takes another value, and what is left out with that."""
+    said = f"it takes {own} {{here}} and {name} {{there}}"
+    for a, b, place in ((own, name, "here"), (name, own, "there")):
+        between = chain(program, b, a)
+        if between:
+            missing = "there" if place == "here" else "here"
+            one = len(between) == 1
+            what = f"{between[0].op.name} is" if one else f"{listed(between)} are"
+            said += f": {what} applied before only {{{place}}}, and left out {{{missing}}}"
+    return said
+
+
+def _moved(
+    o: Operand, own: NDArray, program: Program, known: Mapping[str, NDArray]
+) -> list[tuple[str, tuple[int, ...], list[Op]]]:
+    """(name, shape, moves): the values that an input is a rearrangement of, the furthest first."""
     makers = {name: c for c in program.calls for name in c.names}
     name, moves = o.source, list[Op]()
+    found = [(name, own.shape, moves)]
     while (
         name in makers and isinstance(makers[name].op, Movement) and len(makers[name].inputs) == 1
     ):
         if makers[name].inputs[0].source not in known:
             break
-        moves.insert(0, makers[name].op)
+        moves = [makers[name].op, *moves]
         name = makers[name].inputs[0].source
-    return name, moves
+        found.append((name, known[name].shape, moves))
+    return found[::-1]
 
 
 def other_parameters(call: Call, program: Program) -> Iterator[Edit]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import sqrt
 
 from ....core.arithmetic.arrays import NDArray
@@ -25,15 +26,31 @@ class Effort:
     """Budget of the work that an answer may cost.
 
     One op costs as much in every run, so that a search ends at the same change on any machine.
+
+    Attributes
+    ----------
+    left : how much is left of it.
+    failed : why a part of the search ended before, if that is an error of ours.
     """
 
     def __init__(self, left: float = LIMIT) -> None:
-        self.left = left
+        self.left, self.failed = left, ""
+        self._kept = 0.0
+
+    @contextmanager
+    def part(self, share: float) -> Iterator[None]:
+        """Let what is done inside cost at most so much of the whole."""
+        before = self._kept
+        self._kept = max(before, self.left - share * LIMIT)
+        try:
+            yield
+        finally:
+            self._kept = before
 
     @property
     def is_spent(self) -> bool:
         """Whether nothing is left, so that the search ends."""
-        return self.left <= 0
+        return self.left <= self._kept
 
     def spend(self, op: Op, y: Sequence[NDArray], z: Sequence[NDArray]) -> None:
         """Count an op with its inputs and results.
