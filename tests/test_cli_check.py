@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gradparity.comparisons.cases import suite
+from gradparity.comparisons.running import implementations
+
 from command_line import check, elsewhere, last, refused, run, strictly
 
 _elsewhere = pytest.fixture(autouse=True)(elsewhere)
@@ -43,6 +46,21 @@ class TestCheck:
         for word in ("right f64", "right f32", "grad W1", "value z1", "Err", "Div"):
             assert word in result.stdout
         assert result.stderr == ""
+
+    @pytest.mark.parametrize("asked", [(), ("--dtype", "float64"), ("--case", "op-")])
+    def test_single_ops_take_turns_where_an_adapter_compiles(
+        self, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+    ) -> None:
+        """Half of them are checked in either format, networks in both; otherwise all in both."""
+        names = ["op-relu", "net-relu", "op-tanh"]
+        some = {n: b for n, b in suite.builtin_cases().items() if n in names}
+        monkeypatch.setattr(suite, "builtin_cases", lambda: some)
+        monkeypatch.setattr(implementations, "compiles", lambda adapters: True)
+        result = check("--detail", "none", *asked)
+        assert result.exit_code == 0, result.output
+        assert ("took turns" in result.stdout) == (not asked)
+        runs = {(): 4, ("--dtype", "float64"): 3, ("--case", "op-"): 4}[asked]
+        assert f"in {runs} runs" in last(result)
 
     def test_of_one_dtype_is_one_run(self) -> None:
         result = check("--case", "net-tanh", "--dtype", "float64")

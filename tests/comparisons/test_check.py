@@ -14,6 +14,7 @@ from gradparity.comparisons import Finding, Report, Run, Verdict
 from gradparity.comparisons.check.check import check
 from gradparity.comparisons.findings.finding import exit_code
 from gradparity.core import Affine, Case, CrossEntropy, ReLU, Tanh, backprop, layered
+from gradparity.core.network.quantity import Quantity
 
 
 def small() -> Case:
@@ -355,3 +356,25 @@ def test_a_fault_in_low_precision_alone_is_no_lack_of_precision_end_to_end():
     for dtype in ("float32", "bfloat16"):
         report = check(small(), negated, dtypes=["float64", dtype])
         assert [r.verdict for r in report.runs] == [report.runs[0].verdict, Verdict.MISMATCH]
+
+
+def test_dtypes_of_each_case() -> None:
+    """The cases that are named are checked in their dtypes, others in both; a wrong one is told."""
+    cases = [dataclasses.replace(small(), name=name) for name in ("a", "b", "c")]
+
+    def mine(case: Case) -> gp.Trace:
+        trace = backprop(case)
+        if case.name == "b" and case.precision.name == "float32":
+            trace.grad["W1"] = 2 * trace.grad["W1"]
+        return trace
+
+    report = check(cases, mine, dtypes={"a": ["float64"], "b": ["float32"]})
+    assert [(run.case, run.dtype) for run in report.runs] == [
+        ("a", "float64"), ("c", "float64"), ("b", "float32"), ("c", "float32"),
+    ]  # fmt: skip
+    assert {f.quantity for run, f in report.findings() if f.parity is False} == {
+        Quantity.parse("grad W1")
+    }
+    assert report.exit_code == 1
+    with pytest.raises(ValueError, match="'d', which is none of the cases"):
+        check(cases, mine, dtypes={"d": ["float64"]})

@@ -12,6 +12,9 @@ from .output import refuse_unwritable, show, write
 from .progress import progress_bar
 from .targets import builtin, load
 
+IN_TURN = """Single ops and losses took turns, half in float64 and half in float32; for both, add
+--dtype float64 --dtype float32."""
+
 
 @click.command("check")
 @click.argument("target", required=False)
@@ -43,23 +46,32 @@ def command(
 
     TARGET is file.py:object or package.module:object.  The object may also be a list of cases, or a
     function without arguments that returns any of these.
+
+    Each case is checked in float64 and in float32.  Without TARGET, --case and --dtype, single ops
+    and losses take turns where an adapter compiles each of them: half are checked in either.
     """
+    from ..comparisons.cases.suite import in_turn
     from ..comparisons.check.check import DTYPES
     from ..comparisons.check.check import check as run_check
     from ..comparisons.report.as_text import renderable
+    from ..comparisons.running.implementations import compiles
 
     refuse_unwritable(json_path, report_path)
     if target is not None and patterns:
         raise click.UsageError(f"--case chooses among the built-in cases; omit it with {target}")
     with options.usage_errors():
         cases, about = load(target) if target is not None else builtin(patterns)
+        turns = target is None and not patterns and not dtypes and compiles(adapters)
+        asked = in_turn(case.name for case in cases) if turns else dtypes or DTYPES
         with progress_bar() as say:
             report = run_check(
-                cases, *adapters, dtypes=dtypes or DTYPES, device=device, progress=say,
+                cases, *adapters, dtypes=asked, device=device, progress=say,
                 about=about, allow=allow, strict=strict,
             )  # fmt: skip
     write(json_path, report.to_json)
     write(report_path, lambda: report.to_html(title=target or "the built-in cases"))
     if "-" not in (str(json_path), str(report_path)):
+        if turns:
+            click.echo(f"{IN_TURN}\n")
         show(renderable(report, detail))
     sys.exit(report.exit_code)

@@ -6,7 +6,7 @@ Each op is tested where implementations differ: at +-0, exactly at its kinks and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -37,7 +37,7 @@ from .points import POINTS, whole_range
 from .vocabulary import VOCABULARY, losses
 from .vocabulary.shaped import SHAPED
 
-__all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases"]
+__all__ = ["LOSSES", "OPS", "Builtin", "builtin_cases", "in_turn"]
 
 
 def _polynomial(z: Any, columns: Callable[[list[int]], Any] = list) -> Any:
@@ -139,6 +139,16 @@ class Builtin:
 def builtin_cases() -> dict[str, Builtin]:
     """Every built-in case by name, digits first."""
     return {b.name: b for b in _builtins()}
+
+
+def in_turn(names: Iterable[str]) -> dict[str, tuple[str]]:
+    """Name -> the one dtype of a single op or loss, float64 and float32 in turn; no networks.
+
+    >>> in_turn(["op-relu", "net-relu", "loss-l2-mean", "loss-l2-sum"])
+    {'op-relu': ('float64',), 'loss-l2-mean': ('float32',), 'loss-l2-sum': ('float64',)}
+    """
+    single = [name for name in names if name.startswith(("op-", "loss-"))]
+    return {name: (("float64", "float32")[i % 2],) for i, name in enumerate(single)}
 
 
 def _builtins() -> Iterator[Builtin]:

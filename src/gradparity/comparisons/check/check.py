@@ -39,7 +39,7 @@ DTYPES = ("float64", "float32")
 def check(
     cases: Case | Network | Recording | Sequence[Case | Network] | Sequence[Recording],
     *implementations: Implementation,
-    dtypes: Sequence[Any] = DTYPES,
+    dtypes: Sequence[Any] | Mapping[str, Sequence[Any]] = DTYPES,
     device: str | None = None,
     progress: Progress | None = silent,
     about: Mapping[str, str] | None = None,
@@ -55,7 +55,8 @@ def check(
     *implementations : names of adapters, adapters, or functions from a `Case` to a `Trace`, or to
         some results such as ``{"Err": ..., "value z1": ..., "grad W1": ...}``, which are judged
         node by node where they allow it and else end to end; every installed adapter by default.
-    dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
+    dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16"; or case name -> these,
+        for cases that are not checked in float64 and float32.
     device : as the framework calls it; its default if None.  Your own functions choose theirs.
     progress : told what is being done, and which part of the whole is: ``progress("jax float64",
         0.25)``, from 0 to 1 and never falling; None: off.
@@ -103,7 +104,7 @@ def check(
         )
     about = {cut(str(name)): printable(str(text)) for name, text in (about or {}).items()}
     cases = _cases(cases)
-    names = [precision.name for precision in precisions(dtypes)]
+    asked = _by_dtype(cases, dtypes)
     chosen = resolved(implementations)
     check_device(device, chosen)
     skipped = {}
@@ -113,29 +114,44 @@ def check(
     tested = [UnderTest(each, device, allow, bool(strict)) for each in chosen]
     steps = Steps(progress)
     for each in tested:
-        steps.plan(each.name, len(names) * len(cases), each.cost)
+        steps.plan(each.name, sum(map(len, asked.values())), each.cost)
     runs: list[Run] = []
     idle = [unexercised(case) for case in cases]
     differences: list[Difference] = []
-    for dtype in names:
-        rounded, judged = [_rounded(case, dtype) for case in cases], []
+    for dtype, which in asked.items():
+        rounded, judged = [_rounded(cases[i], dtype) for i in which], []
         for each in tested:
             steps.say(f"{each.name} {dtype}")
             judged.append(each.judged(rounded, steps))
-            if dtype == names[0] and rounded and is_own(each.implementation):
+            if dtype == next(iter(asked)) and rounded and is_own(each.implementation):
                 _, arrays, findings = judged[-1]
                 findings[0] += each.second_call(rounded[0], arrays[0], findings[0])
-        for i, case in enumerate(rounded):
+        for k, (i, case) in enumerate(zip(which, rounded, strict=True)):
             said = about.get(case.name, "")
             for name, _, findings in judged:
-                found = tuple(findings[i])
+                found = tuple(findings[k])
                 missing = _missing(case, found)
                 runs.append(Run(case.name, name, dtype, found, said, missing, idle[i]))
-            differences += [difference(case, i, a, b) for a, b in combinations(judged, 2)]
+            differences += [difference(case, k, a, b) for a, b in combinations(judged, 2)]
     steps.end()
     versions = {k: v for each in chosen for k, v in each.versions().items()}
     graphs = {case.name: graph_of(case) for case in cases}
     return Report(tuple(runs), tuple(differences), skipped, {**environment(), **versions}, graphs)
+
+
+def _by_dtype(
+    cases: Sequence[Case], dtypes: Sequence[Any] | Mapping[str, Sequence[Any]]
+) -> dict[str, list[int]]:
+    """Dtype -> the positions of the cases that are checked in it, float64 first."""
+    every = range(len(cases))
+    if not isinstance(dtypes, Mapping):
+        return {precision.name: [*every] for precision in precisions(dtypes)}
+    unknown = dtypes.keys() - {case.name for case in cases}
+    if unknown:
+        raise ValueError(f"dtypes names {received(min(unknown))}, which is none of the cases")
+    of = [precisions(dtypes.get(case.name, DTYPES)) for case in cases]
+    found = {p.name: [i for i in every if p in of[i]] for p in PRECISIONS.values()}
+    return {name: which for name, which in found.items() if which}
 
 
 def recordings_among(given: Any) -> list[Recording]:

@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "Result",
     "check_device",
+    "compiles",
     "is_own",
     "outcomes",
     "resolved",
@@ -71,6 +72,11 @@ def resolved(given: Sequence[Implementation]) -> list[Any]:
             each.name = next(name for i in count(2) if (name := f"{each.name} ({i})") not in names)
         chosen.append(each)
     return chosen
+
+
+def compiles(given: Sequence[Implementation]) -> bool:
+    """Whether one of them compiles each program before it runs; all that are installed if none."""
+    return any(getattr(each, "compiles", False) for each in resolved(given))
 
 
 def _implementation(given: Implementation) -> Any:
