@@ -14,6 +14,9 @@ from .programs.side import Side
 
 __all__ = ["finding_on", "once", "said_of", "where"]
 
+#: That a node takes another value.
+TAKES = re.compile(r"it takes (?P<here>\S+) (?:here|there) and (?P<there>\S+) (?:here|there)")
+
 
 def finding_on(q: Quantity, place: Place, op: str, size: int, final: bool = False) -> Finding:
     """A finding that a quantity is the same in both programs."""
@@ -43,13 +46,31 @@ def said_of(sides: tuple[Side, Side], which: int, node: str, edit: Edit) -> str:
 def once(told: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield each sentence once, with its first node; numbers in it make no difference."""
     alike: dict[str, list[tuple[str, str]]] = {}
-    for at, said in told:
+    for at, said in _exchanges(told):
         alike.setdefault(re.sub(r"\d+", "#", said), []).append((at, said))
     for (at, said), *others in alike.values():
         if others:
             said += f", and so at {others[0][0]!r}"
             said += f" and {len(others) - 1} more" if others[1:] else ""
         yield at, said
+
+
+def _exchanges(told: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The sentences, those on two nodes that take each other's values as one."""
+    found: list[tuple[str, str]] = []
+    takes: dict[tuple[str, str], int] = {}
+    for at, said in told:
+        match = TAKES.search(said)
+        names = (match["here"], match["there"]) if match else ("", "")
+        if match and names[::-1] in takes:
+            i = takes.pop(names[::-1])
+            first, before = found[i]
+            found[i] = first, f"{before}; the reverse at {at!r}: the two are exchanged"
+            continue
+        if match:
+            takes[names] = len(found)
+        found.append((at, said))
+    return found
 
 
 def _named(side: Side, name: str) -> str:
