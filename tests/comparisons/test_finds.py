@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 from benchmarks.finds_page import BEGIN, END, PAGE, pasted
 from click.testing import CliRunner
 
-from gradparity.adapters.finds import Asked, Told
+from gradparity.adapters.finds import Told
 from gradparity.adapters.valid_sets import Ball, Box
 from gradparity.cli import main
 from gradparity.comparisons.atlas.finds.as_text import text
@@ -25,46 +25,11 @@ from gradparity.comparisons.atlas.finds.confirmed import run, true_again
 from gradparity.comparisons.atlas.finds.find import Catalogue
 from gradparity.comparisons.atlas.smooth.regions import Region, Smooth
 from gradparity.comparisons.atlas.stored import Atlas, Entry
+from own_finds import Mine
 
 BOTH = pytest.mark.skipif(not (find_spec("torch") and find_spec("jax")), reason="needs both")
 GELU = Region("mine", "gelu(x)", "gelu", "value", "float32", ("reverse",), -12.0, -5.5, 9,
               "common", 7.2, 7.2, 1e7, -5.5, 0.0, -1.0444e-07, False)  # fmt: skip
-
-
-class Natives:
-    """Lines that print `got`, and what is known about functions."""
-
-    package = "mine"
-    calls: ClassVar = {"norm(z)": "norm", "norm(z, 3)": "norm", "atan2(z1, z2)": "atan2"}
-    told: tuple[Told, ...] = ()
-    documented: ClassVar = {"softplus(": "a threshold"}
-    upstream: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, got: str, told: tuple[Told, ...] = ()) -> None:
-        self.got, self.told = got, told
-
-    def package_of(self, spelling: str) -> str:
-        return "mine"
-
-    def of_region(self, asked: Asked) -> Iterator[str]:
-        yield "raise ValueError"
-        yield f"x = {asked.at}; print({self.got}, {asked.true})"
-
-    def of_point(self, call: str, point: Any, dtype: str, mode: str, valid: str) -> str:
-        return f"norm = atan2 = {self.got}; print([{call}], {valid!r})"
-
-
-class Mine:
-    name = "mine"
-
-    def __init__(self, got: str, told: tuple[Told, ...] = ()) -> None:
-        self.natives = Natives(got, told)
-
-    def versions(self) -> dict[str, str]:
-        return {"mine": "1.0"}
-
-    def finds(self) -> Natives:
-        return self.natives
 
 
 def found(got: str, *regions: Region, told: tuple[Told, ...] = ()) -> Catalogue:

@@ -6,10 +6,12 @@ An adapter's ``finds()`` writes Python that anyone can run to see one wrong resu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-__all__ = ["Asked", "Finds", "Told", "begins", "spaced_call"]
+from .structures import NativeEdge
+
+__all__ = ["Asked", "AskedOfVector", "Finds", "Told", "begins", "filled", "listed", "spaced_call"]
 
 
 class Asked(NamedTuple):
@@ -27,8 +29,27 @@ class Asked(NamedTuple):
     modes: Sequence[str]
 
 
+class AskedOfVector(NamedTuple):
+    """One element of a result of a vector x, or of its gradient by x.
+
+    `numbers`, `true` : Python that gives the vector and the true element; `weights` : those of the
+    linear functional whose gradient it is, and the w of the call; `element` : its index, None for a
+    result that is one number; `several` : whether the value is a vector; the rest as in `Asked`.
+    """
+
+    call: str
+    numbers: Sequence[str]
+    weights: Sequence[float]
+    element: int | None
+    several: bool
+    true: str
+    dtype: str
+    quantity: str
+    modes: Sequence[str]
+
+
 class Told(NamedTuple):
-    """A wrong result that no atlas visits, with the truth, which was derived by hand.
+    """A wrong result with the truth, which was derived by hand.
 
     `code` prints the result and the truth; `at` : the input in words.
     """
@@ -51,6 +72,9 @@ class Finds(Protocol):
     calls : a function as the atlas of kinks writes it -> Python, of the tensor z.  Compositions
         that users write are left out.
     told : results that no atlas visits.
+    structured : (op of the vocabulary, structure) -> a result that is wrong where the op departs.
+    edges : functions of `gradparity.adapters.structures.Structures`.
+    written : ops that the adapter writes in the framework's operators; they are no functions.
     documented : the beginning of a spelling -> what the framework's documentation says about it.
     upstream : the beginning of a spelling -> the address of the framework's issue.
     """
@@ -58,6 +82,9 @@ class Finds(Protocol):
     package: str
     calls: Mapping[str, str]
     told: Sequence[Told]
+    structured: Mapping[tuple[str, str], Told]
+    edges: Sequence[NativeEdge]
+    written: Collection[str]
     documented: Mapping[str, str]
     upstream: Mapping[str, str]
 
@@ -67,6 +94,14 @@ class Finds(Protocol):
 
     def of_region(self, asked: Asked) -> Iterator[str]:
         """Lines of Python to try, the plainest first; each prints the result and the truth."""
+        ...
+
+    def of_vector(self, asked: AskedOfVector) -> Iterator[str]:
+        """As `of_region`, of an element of a vector."""
+        ...
+
+    def of_edge(self, call: str, arrays: Mapping[str, Any], truth: str) -> str:
+        """A line of Python that prints the answer for NumPy arrays, and the right one."""
         ...
 
     def of_point(self, call: str, point: Sequence[float], dtype: str, mode: str, valid: str) -> str:
@@ -96,6 +131,29 @@ def arrays(call: str, full_like: str) -> str:
         f"{full_like}(x, {one})" if number.fullmatch(one) else one for one in inside.split(", ")
     ]
     return f"{name}({', '.join(given)})"
+
+
+def listed(a: Any) -> str:
+    """Python of the numbers of an array.
+
+    >>> import numpy as np
+    >>> listed(np.array([[1.0, -np.inf]])), listed(np.array([0, -1]))
+    ("[[1.0, float('-inf')]]", '[0, -1]')
+    """
+    if a.ndim:
+        return f"[{', '.join(map(listed, a))}]"
+    return repr(a.item()) if abs(a) < float("inf") else f"float('{a.item()}')"
+
+
+def filled(numbers: Sequence[str], array: str, full: str, kind: str) -> str:
+    """Python of a vector, short where all its numbers are equal.
+
+    >>> filled(["1.0", "1.0"], "torch.tensor", "torch.full", "dtype=torch.float32")
+    'torch.full((2,), 1.0, dtype=torch.float32'
+    """
+    if len(set(numbers)) == 1:
+        return f"{full}(({len(numbers)},), {numbers[0]}, {kind}"
+    return f"{array}([{', '.join(numbers)}], {kind}"
 
 
 def begins(spelling: str, table: Mapping[str, str]) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
-from ..finds import Asked, Told, arrays, spaced_call
+from ..finds import Asked, AskedOfVector, Told, arrays, begins, filled, listed, spaced_call
+from ..structures import NativeEdge
+from .structured_edges import EDGES
 
 __all__ = ["JaxFinds"]
 
@@ -45,8 +48,40 @@ CALLS = {
 }
 DOCUMENTED = {"linalg.norm(": "NaN where the gradient is not unique works as intended"}
 ISSUES = "https://github.com/jax-ml/jax/issues/"
-UPSTREAM = {"linalg.norm(": f"{ISSUES}21723", "nn.logsumexp(": f"{ISSUES}6811"}
+UPSTREAM = {
+    "linalg.norm(": f"{ISSUES}21723",
+    "nn.logsumexp(": f"{ISSUES}6811",
+    "nn.standardize(": f"{ISSUES}37281",
+    "nn.tanh(": f"{ISSUES}40388",
+    "jnp.sinc(": f"{ISSUES}34139",
+    "std(": f"{ISSUES}11716",
+    "optax.softmax_cross_entropy_with_integer_labels(":
+        "https://github.com/google-deepmind/optax/issues/1185",
+}  # fmt: skip
 TOLD: tuple[Told, ...] = ()
+FAST = "use_fast_variance, on by default, is faster but numerically less stable"
+DOCUMENTED |= dict.fromkeys(("linen.LayerNorm()", "linen.GroupNorm(1)", "linen.BatchNorm()"), FAST)
+BARE = "epsilon=1e-5, use_bias=False, use_scale=False"
+EQX = "eps=1e-5, use_weight=False, use_bias=False"
+#: Functions of a vector as they are called.
+OF_VECTORS = {
+    "optax.softmax_cross_entropy_with_integer_labels(x, 2)":
+        "optax.softmax_cross_entropy_with_integer_labels(x, jnp.asarray(2))",
+    "linen.LayerNorm()(x)": f"linen.LayerNorm({BARE}).apply({{}}, x)",
+    "linen.LayerNorm(use_fast_variance=False)(x)":
+        f"linen.LayerNorm({BARE}, use_fast_variance=False).apply({{}}, x)",
+    "linen.GroupNorm(1)(x)": f"linen.GroupNorm(1, {BARE}).apply({{}}, x[None])[0]",
+    "linen.BatchNorm()(x)":
+        f"linen.BatchNorm(False, {BARE}).apply({{}}, x[:, None], mutable=['batch_stats'])[0][:, 0]",
+    "linen.RMSNorm()(x)": "linen.RMSNorm(epsilon=1e-5, use_scale=False).apply({}, x)",
+    "eqx.nn.LayerNorm(16)(x)": f"eqx.nn.LayerNorm(16, {EQX})(x)",
+    "eqx.nn.GroupNorm(1)(x)": "eqx.nn.GroupNorm(1, channelwise_affine=False, eps=1e-5)(x)",
+    "eqx.nn.RMSNorm(16)(x)": f"eqx.nn.RMSNorm(16, {EQX})(x)",
+}  # fmt: skip
+PACKAGES = {"optax.": "optax", "linen.": "flax", "eqx.": "equinox"}
+IMPORTS = {
+    "optax.": ", optax", "linen.": ", flax.linen as linen", "eqx.": ", equinox as eqx",
+}  # fmt: skip
 
 
 class JaxFinds:
@@ -55,11 +90,14 @@ class JaxFinds:
     package = "jax"
     calls: Mapping[str, str] = CALLS
     told: Sequence[Told] = TOLD
+    structured: Mapping[tuple[str, str], Told] = {}
+    edges: Sequence[NativeEdge] = EDGES
+    written: Collection[str] = ()
     documented: Mapping[str, str] = DOCUMENTED
     upstream: Mapping[str, str] = UPSTREAM
 
     def package_of(self, spelling: str) -> str:
-        return "optax" if spelling.startswith("optax.") else self.package
+        return begins(spelling, PACKAGES) or self.package
 
     def of_region(self, asked: Asked) -> Iterator[str]:
         call = spaced_call(asked.call, SPACES)
@@ -72,6 +110,28 @@ class JaxFinds:
                     for n in (0, VECTOR):
                         yield _line(function, asked, jit + mode, n)
 
+    def of_vector(self, asked: AskedOfVector) -> Iterator[str]:
+        call = OF_VECTORS.get(asked.call) or spaced_call(asked.call, SPACES)
+        kind = f"jnp.{asked.dtype}"
+        w = f"jnp.array({[*asked.weights]}, {kind})"
+        function = f"lambda x: {call.replace(', w)', f', {w})')}"
+        made = f"x = {filled(asked.numbers, 'jnp.array', 'jnp.full', kind)})"
+        got = f"({function})"
+        if asked.quantity == "derivative":
+            weighted = f"jax.vjp({function}, x)[1]({w})[0]"
+            got = f"(lambda x: {weighted})" if asked.several else f"jax.grad({function})"
+        last = "" if asked.element is None else f"[{asked.element}]"
+        for mode in ("reverse", "jit reverse"):
+            if mode in asked.modes:
+                one = f"jax.jit({got})(x)" if mode.startswith("jit") else f"{got}(x)"
+                one = one if one != f"({function})(x)" else function.removeprefix("lambda x: ")
+                yield (f"{_imports(function, asked.dtype)}; {made}; "
+                       f"print({one}{last}.item(), {asked.true})")  # fmt: skip
+
+    def of_edge(self, call: str, arrays: Mapping[str, Any], truth: str) -> str:
+        made = "; ".join(f"{name} = {_array(a)}" for name, a in arrays.items())
+        return f"{_imports(call, 'float32')}; {made}; print({call}.tolist(), {truth!r})"
+
     def of_point(self, call: str, point: Sequence[float], dtype: str, mode: str, valid: str) -> str:
         z = ", ".join(_number(p) for p in point)
         slope = "jax.jacfwd" if mode.endswith("forward") else "jax.grad"
@@ -79,6 +139,10 @@ class JaxFinds:
         slope = f"jax.jit({slope})" if mode.startswith("jit") else slope
         made = f"z = jnp.array([{z}], jnp.{dtype})"
         return f"{_imports(call, dtype)}; {made}; print({slope}(z).tolist(), {valid!r})"
+
+
+def _array(a: Any) -> str:
+    return f"jnp.array({listed(a)})" if a.size else f"jnp.zeros({a.shape})"
 
 
 def _line(function: str, asked: Asked, mode: str, n: int) -> str:
@@ -101,7 +165,8 @@ def _line(function: str, asked: Asked, mode: str, n: int) -> str:
 
 def _imports(call: str, dtype: str) -> str:
     wide = "; jax.config.update('jax_enable_x64', True)" if dtype == "float64" else ""
-    return "import jax, jax.numpy as jnp" + ", optax" * ("optax." in call) + wide
+    others = "".join(more for name, more in IMPORTS.items() if name in call)
+    return f"import jax, jax.numpy as jnp{others}{wide}"
 
 
 def _number(p: float) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
-from ..finds import Asked, Told, arrays, spaced_call
+from ..finds import Asked, AskedOfVector, Told, arrays, filled, listed, spaced_call
+from ..structures import NativeEdge
+from .structured_edges import EDGES
 
 __all__ = ["TorchFinds"]
 
@@ -47,12 +50,18 @@ CALLS = {
 }  # fmt: skip
 
 DOCUMENTED = {
+    "F.cosine_similarity(": "norms are at least eps, 1e-8 by default",
     "F.binary_cross_entropy(": "logarithms are clamped at -100, denominators of slopes at 1e-12",
     "F.softplus(": "the identity is taken above the threshold of 20",
-    "F.lp_pool1d(": "powers of negative elements are summed with their signs",
+    "F.lp_pool1d(x, 3, 2)": "powers of negative elements are summed with their signs",
 }
 ISSUES = "https://github.com/pytorch/pytorch/issues/"
 UPSTREAM = {
+    "F.tanh(": f"{ISSUES}195685",
+    "F.log_softmax(": f"{ISSUES}113708",
+    "torch.take_along_dim(": f"{ISSUES}196106",
+    "det(": f"{ISSUES}104675",
+    "clamp(": f"{ISSUES}184574",
     "optim.SGD(": f"{ISSUES}191763",
     "F.gelu(x)": f"{ISSUES}187806",
     "special.ndtr(": "https://github.com/pytorch/pytorch/pull/189234",
@@ -73,12 +82,6 @@ TOLD = (
          "import torch, torch.nn.functional as F; "
          "print(F.lp_pool1d(torch.tensor([[[-3.0, 2.0]]], dtype=torch.float64), 3, 2).item(), "
          "35 ** (1 / 3))"),
-    Told("F.batch_norm(x), channels last", "derivative", "float64",
-         "a batch of one, gradients with channels last", "common",
-         "import torch; n = torch.nn.BatchNorm2d(2).double(); "
-         "x = torch.rand(1, 2, 2, 2, dtype=torch.float64, requires_grad=True); "
-         "n(x).backward(torch.arange(8.0, dtype=torch.float64).as_strided((1, 2, 2, 2), "
-         "(2, 1, 4, 2))); print(n.bias.grad.tolist(), [12.0, 16.0])"),
     Told("F.instance_norm(x), channels last", "derivative", "float64",
          "a batch of one, gradients with channels last, constant in each channel", "common",
          "import torch, torch.nn.functional as F; "
@@ -93,12 +96,79 @@ TOLD = (
 )  # fmt: skip
 
 
+def _large(spelling: str, dtype: str, quantity: str, code: str) -> Told:
+    return Told(spelling, quantity, dtype, "all numbers 1024", "rare", code)
+
+
+NORM = Told(
+    "F.batch_norm(x), channels last",
+    "derivative",
+    "float64",
+    "a batch of one, gradients with channels last",
+    "common",
+    "import torch; n = torch.nn.BatchNorm2d(2).double(); "
+    "x = torch.rand(1, 2, 2, 2, dtype=torch.float64, requires_grad=True); "
+    "n(x).backward(torch.arange(8.0, dtype=torch.float64).as_strided((1, 2, 2, 2), "
+    "(2, 1, 4, 2))); print(n.bias.grad.tolist(), [12.0, 16.0])",
+)
+#: (op of the vocabulary, structure) -> what shows that it is wrong there.
+STRUCTURED = {
+    ("batch-norm", "batch of one"): NORM,
+    ("batch-norm-eval", "batch of one"): NORM,
+    ("loss bce", "large offset"):
+        Told("F.binary_cross_entropy(x, 0)", "derivative", "float64", "1", "common",
+             "import torch, torch.nn.functional as F; "
+             "x = torch.ones(1, dtype=torch.float64, requires_grad=True); "
+             "F.binary_cross_entropy(x, torch.zeros_like(x)).backward(); "
+             "print(x.grad.item(), float('inf'))"),
+    ("loss soft-margin", "large offset"):
+        Told("F.soft_margin_loss(x, y)", "value", "float32", "-1024", "rare",
+             "import torch, torch.nn.functional as F; "
+             "print(F.soft_margin_loss(torch.tensor([-1024.0]), torch.ones(1)).item(), 1024.0)"),
+    ("logsumexp", "large offset"):
+        _large("torch.logsumexp(x, 0)", "bfloat16", "derivative",
+               "import torch; x = torch.full((2,), 1024.0, dtype=torch.bfloat16, "
+               "requires_grad=True); x.logsumexp(0).backward(); print(x.grad[0].item(), 0.5)"),
+    ("logsumexp-axis", "large offset"):
+        _large("torch.logsumexp(x, 0)", "bfloat16", "derivative",
+               "import torch; x = torch.full((2,), 1024.0, dtype=torch.bfloat16, "
+               "requires_grad=True); x.logsumexp(0).backward(); print(x.grad[0].item(), 0.5)"),
+    ("lp-pool-2", "large offset"):
+        _large("F.lp_pool2d(x, 2, 2)", "float16", "value",
+               "import torch, torch.nn.functional as F; "
+               "x = torch.full((1, 1, 2, 2), 1024.0, dtype=torch.float16); "
+               "print(F.lp_pool2d(x, 2, 2).item(), 2048.0)"),
+    ("lp-pool-3", "large offset"):
+        _large("F.lp_pool1d(x, 3, 3)", "float16", "value",
+               "import torch, torch.nn.functional as F; "
+               "x = torch.full((1, 1, 3), 1024.0, dtype=torch.float16); "
+               "print(F.lp_pool1d(x, 3, 3).item(), 1024 * 3 ** (1 / 3))"),
+    ("vector-norm-3", "large offset"):
+        _large("linalg.vector_norm(x, 3)", "float16", "derivative",
+               "import torch; x = torch.full((2,), 1024.0, dtype=torch.float16, "
+               "requires_grad=True); torch.linalg.vector_norm(x, 3).backward(); "
+               "print(x.grad[0].item(), 0.6299605249474366)"),
+}  # fmt: skip
+#: Functions of a vector as they are called.
+OF_VECTORS = {
+    "F.cross_entropy(x, 2)": "F.cross_entropy(x, torch.tensor(2))",
+    "linalg.vector_norm(x)": "torch.linalg.vector_norm(x)",
+    "F.group_norm(x, 1)": "F.group_norm(x.reshape(1, 2, 8), 1).reshape(-1)",
+    "F.instance_norm(x)": "F.instance_norm(x.reshape(1, 1, 16)).reshape(-1)",
+    "F.batch_norm(x, None, None, training=True)":
+        "F.batch_norm(x[:, None], None, None, training=True)[:, 0]",
+}  # fmt: skip
+
+
 class TorchFinds:
     """See `gradparity.adapters.finds.Finds`."""
 
     package = "torch"
     calls: Mapping[str, str] = CALLS
     told: Sequence[Told] = TOLD
+    structured: Mapping[tuple[str, str], Told] = STRUCTURED
+    edges: Sequence[NativeEdge] = EDGES
+    written: Collection[str] = ("squareplus",)
     documented: Mapping[str, str] = DOCUMENTED
     upstream: Mapping[str, str] = UPSTREAM
 
@@ -117,6 +187,26 @@ class TorchFinds:
                 if "forward" in asked.modes:
                     yield _forward(one, asked, n)
 
+    def of_vector(self, asked: AskedOfVector) -> Iterator[str]:
+        if "reverse" not in asked.modes:
+            return
+        call = OF_VECTORS.get(asked.call, asked.call)
+        kind = f"dtype=torch.{asked.dtype}"
+        w = f"torch.tensor({[*asked.weights]}, {kind})"
+        call = call.replace(", w,", f", {w},")
+        last = "" if asked.element is None else f"[{asked.element}]"
+        x = filled(asked.numbers, "torch.tensor", "torch.full", kind)
+        made = f"{_imports(call)}; x = {x}"
+        if asked.quantity == "value":
+            yield f"{made}); print({call}{last}.item(), {asked.true})"
+            return
+        back = f"{call}.backward({w if asked.several else ''})"
+        yield f"{made}, requires_grad=True); {back}; print(x.grad{last}.item(), {asked.true})"
+
+    def of_edge(self, call: str, arrays: Mapping[str, Any], truth: str) -> str:
+        made = "; ".join(f"{name} = {_tensor(a)}" for name, a in arrays.items())
+        return f"{_imports(call)}; {made}; print({call}.tolist(), {truth!r})"
+
     def of_point(self, call: str, point: Sequence[float], dtype: str, mode: str, valid: str) -> str:
         z = ", ".join(_number(p) for p in point)
         made = f"z = torch.tensor([{z}], dtype=torch.{dtype}"
@@ -125,6 +215,10 @@ class TorchFinds:
             return f"{_imports(call)}; {made}); print({asked}, {valid!r})"
         back = f"({call}).sum().backward(); print(z.grad.tolist(), {valid!r})"
         return f"{_imports(call)}; {made}, requires_grad=True); {back}"
+
+
+def _tensor(a: Any) -> str:
+    return f"torch.tensor({listed(a)})" if a.size else f"torch.zeros({a.shape})"
 
 
 def _reverse(call: str, asked: Asked, n: int) -> str:

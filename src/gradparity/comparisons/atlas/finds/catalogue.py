@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,22 @@ from ....adapters.base import Adapter
 from ....adapters.finds import Asked, Finds, Told, begins
 from ....core.arithmetic.precision import Precision
 from ...running.progress import Progress, Steps, silent
+from ...structures.probe import probe_structures
 from ..chosen import chosen_adapters, versions_of
 from ..probe import probe
 from ..rules import set_rule
 from ..smooth.errors import digits_of, threshold
+from ..smooth.formulas.vectors import VECTORS
 from ..smooth.regions import Region
 from ..smooth.truth import FORMULAS
 from ..smooth_probe import probe_smooth
 from ..stored import Atlas, Entry
+from ..structures.departures import Departure
+from . import vectors
 from .causes import SHOWN, USERS, of_one_cause, users_of, worst_first, wrong_points
-from .confirmed import printed, run, true_again, wrong_by
+from .confirmed import exactly, printed, run, true_again, wrong_by
 from .find import Catalogue, Find
+from .structured import NUMBERS, asked_ops, edge_line, wrong_structures
 
 __all__ = ["catalogue"]
 
@@ -68,6 +74,7 @@ def catalogue(
     measured = list(atlases) or [
         probe(*chosen, names=names, progress=progress),
         probe_smooth(*chosen, names=names, progress=progress),
+        *(probe_structures(each, names=_ops(each, names), progress=progress) for each in chosen),
     ]
     finds, unconfirmed, steps = list[Find](), list[str](), Steps(progress)
     for each in chosen:
@@ -75,9 +82,10 @@ def catalogue(
         work = [*_candidates(each.name, measured, native, names)]
         steps.plan(each.name, len(work))
         for one in work:
-            made = _confirmed(each.name, native, one, found_versions[each.name])
-            finds += [made] if isinstance(made, Find) else []
-            unconfirmed += [made] if isinstance(made, str) else []
+            if not _known_by_numbers(one, native, finds):
+                made = _confirmed(each.name, native, one, found_versions[each.name])
+                finds += [made] if isinstance(made, Find) else []
+                unconfirmed += [made] if isinstance(made, str) else []
             steps.did(each.name, f"{each.name}: running finds")
     steps.end()
     order = sorted(finds, key=lambda f: (USERS.index(f.users), -f.lost, f.adapter, f.spelling))
@@ -94,7 +102,31 @@ def _refuse_other_versions(atlas: Atlas, installed: Any) -> None:
             )
 
 
-Candidate = list[Region] | list[Entry] | Told
+Candidate = list[Region] | list[Entry] | list[Departure] | Told
+
+
+def _ops(adapter: Any, names: Sequence[str]) -> Sequence[str]:
+    return asked_ops(adapter.finds(), names) if names else ()
+
+
+def _known_by_numbers(one: Candidate, native: Finds, finds: Sequence[Find]) -> bool:
+    """Whether a structure is of numbers alone, and the atlas of accuracy has the function."""
+    if isinstance(one, Told) or not isinstance(one[0], Departure):
+        return False
+    name = _spelling(one, native).partition("(")[0]
+    known = {f.spelling.partition("(")[0] for f in finds if f.found == "smooth"}
+    return one[0].structure in NUMBERS and name.rpartition(".")[2] in {
+        each.rpartition(".")[2] for each in known
+    }  # fmt: skip
+
+
+def _spelling(one: Candidate, native: Finds) -> str:
+    if isinstance(one, Told):
+        return one.spelling
+    if isinstance(one[0], Departure):
+        told = native.structured.get((one[0].function, one[0].structure))
+        return told.spelling if told else one[0].function
+    return one[0].spelling
 
 
 def _candidates(
@@ -106,11 +138,21 @@ def _candidates(
     for atlas in atlases:
         regions = atlas.smooth.regions if atlas.smooth is not None else ()
         yield from of_one_cause(
-            r for r in regions if r.adapter == name and r.function in FORMULAS and asked(r.spelling)
+            r for r in regions if r.adapter == name and asked(r.spelling) and _has_truth(r)
         )
         entries = (e for e in atlas.entries if e.adapter == name and asked(e.spelling))
         yield from wrong_points(e for e in entries if e.spelling in native.calls)
+        found = atlas.structures.departures if atlas.structures is not None else ()
+        departures = [d for d in found if d.adapter == name]
+        groups = wrong_structures(departures, native)
+        yield from (group for group in groups if asked(_spelling(group, native)))
     yield from (told for told in native.told if asked(told.spelling))
+
+
+def _has_truth(region: Region) -> bool:
+    if region.function in VECTORS:
+        return not region.ill and vectors.beyond_sums(region)
+    return region.function in FORMULAS
 
 
 def _confirmed(name: str, native: Finds, one: Candidate, versions: Any) -> Find | str:
@@ -119,24 +161,34 @@ def _confirmed(name: str, native: Finds, one: Candidate, versions: Any) -> Find 
         found = _of_told(one)
     elif isinstance(one[0], Region):
         found = _of_regions(native, one)
+    elif isinstance(one[0], Departure):
+        found = _of_structures(native, one)
     else:
         found = _of_points(native, one)
-    spelling = one.spelling if isinstance(one, Told) else one[0].spelling
+    spelling = _spelling(one, native)
     if found is None:
         return f"{name}: {spelling}"
     package = native.package_of(spelling)
     return Find(
-        adapter=name, package=package, version=versions[package], spelling=spelling,
-        documented=begins(spelling, native.documented),
-        upstream=begins(spelling, native.upstream), **found,
+        adapter=name, package=package, spelling=spelling,
+        version=versions.get(package) or metadata.version(package),
+        upstream=begins(spelling, native.upstream),
+        **{"documented": begins(spelling, native.documented)} | found,
     )  # fmt: skip
 
 
 def _of_regions(native: Finds, group: Sequence[Region]) -> dict[str, Any] | None:
     for region in worst_first(group)[:TRIES]:
+        if region.function in VECTORS:
+            v = [shortest(x, region.dtype) for x in vectors.vector(region).tolist()]
+            if (of_vector := vectors.shown(native, region, v)) is not None:
+                got, lost, code = of_vector
+                at, true = vectors.in_words(region), region.true
+                return _smooth(group, region, at, got, true, lost, code)
+            continue
         truth = true_again(region.function, region.quantity, region.at)
         true = float(truth.nearest[0])
-        said = f"{true:.9g}" if math.isfinite(true) else f"float('{true}')"
+        said = exactly(true, region.dtype)
         asked = Asked(region.spelling, shortest(region.at, region.dtype), said, region.dtype,
                       region.quantity, region.modes)  # fmt: skip
         for code in native.of_region(asked):
@@ -144,13 +196,44 @@ def _of_regions(native: Finds, group: Sequence[Region]) -> dict[str, Any] | None
             if out is None or not _same(out.got, region.got):
                 continue
             if lost := wrong_by(out.got, truth, region.dtype):
-                return {
-                    "found": "smooth", "quantity": region.quantity, "dtype": region.dtype,
-                    "quantities": tuple(sorted({r.quantity for r in group}, reverse=True)),
-                    "dtypes": tuple(d for d in SHOWN if any(r.dtype == d for r in group)),
-                    "at": asked.at, "got": printed(out.got), "true": printed(true), "lost": lost,
-                    "digits": region.digits, "users": region.users, "code": code,
-                }  # fmt: skip
+                return _smooth(group, region, asked.at, out.got, true, lost, code)
+    return None
+
+
+def _smooth(
+    group: Sequence[Region], one: Region, at: str, got: float, true: float, lost: float, code: str
+) -> dict[str, Any]:
+    return {
+        "found": "smooth", "quantity": one.quantity, "dtype": one.dtype,
+        "quantities": tuple(sorted({r.quantity for r in group}, reverse=True)),
+        "dtypes": tuple(d for d in SHOWN if any(r.dtype == d for r in group)),
+        "at": at, "got": printed(got), "true": printed(true), "lost": lost,
+        "digits": one.digits, "users": one.users, "code": code,
+    }  # fmt: skip
+
+
+def _of_structures(native: Finds, group: Sequence[Departure]) -> dict[str, Any] | None:
+    kinds = {edge.spelling: edge.kind for edge in native.edges}
+    for one in group[:TRIES]:
+        told = native.structured.get((one.function, one.structure))
+        documented = one.note if one.status == "documented" else ""
+        if told is not None:
+            found = _of_told(told)
+        elif (line := edge_line(native, one, kinds.get(one.function, ""))) is not None:
+            got, code = line
+            found = {
+                "quantities": ("value",), "quantity": "value", "dtypes": (one.dtype,),
+                "dtype": one.dtype, "at": one.structure, "got": printed(got), "true": one.true,
+                "lost": math.inf, "digits": _digits(one.dtype), "users": "seen", "code": code,
+            }  # fmt: skip
+        else:
+            found = None
+        if found is not None:
+            dtypes = {d.dtype for d in group}
+            return found | {
+                "found": "structure", "dtypes": tuple(d for d in SHOWN if d in dtypes),
+                **({"documented": documented} if documented else {}),
+            }  # fmt: skip
     return None
 
 

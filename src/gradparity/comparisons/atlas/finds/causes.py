@@ -11,6 +11,7 @@ import numpy as np
 from ....adapters.smooth import parts
 from ....adapters.valid_sets import Box
 from ....core.arithmetic.precision import Precision
+from ..smooth.formulas.vectors import VECTORS
 from ..smooth.regions import Region
 from ..stored import Entry
 
@@ -40,7 +41,7 @@ def of_one_cause(regions: Iterable[Region]) -> list[list[Region]]:
     for region in regions:
         if region.ill or _flushed(region):
             continue
-        name = parts(region.function)[0]
+        name = _named(region)
         groups = by_function.setdefault((region.adapter, SAME.get(name, name)), [])
         same = [g for g in groups if any(_near(region, other) for other in g)]
         joined = [region, *(other for g in same for other in g)]
@@ -62,6 +63,13 @@ def worst_first(group: Sequence[Region]) -> list[Region]:
         return USERS.index(r.users), over, -part, far, SHOWN.index(r.dtype), r.at > 0
 
     return sorted(group, key=order)
+
+
+def _named(region: Region) -> str:
+    """The formula of a number; of vectors the function itself, because one formula has several."""
+    if region.function in VECTORS:
+        return region.spelling.partition("(")[0]
+    return parts(region.function)[0]
 
 
 def _flushed(region: Region) -> bool:

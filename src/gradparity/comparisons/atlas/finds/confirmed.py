@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from ....core.arithmetic.precision import Precision
 from ..smooth.errors import errors, threshold
+from ..smooth.formulas.vectors import VECTORS, WEIGHTS
 from ..smooth.truth import FORMULAS, Truth
 
-__all__ = ["printed", "run", "true_again", "wrong_by"]
+__all__ = ["exactly", "printed", "run", "true_again", "vector_true_again", "wrong_by"]
 
 #: Digits of the truth, twice as many as the atlas takes, where numbers are ordinary and elsewhere.
 DIGITS, FAR_DIGITS = 180, 2400
@@ -51,6 +52,17 @@ def printed(x: Any) -> str:
     return x if isinstance(x, str) else f"{x + 0.0:.5g}"
 
 
+def exactly(true: float, dtype: str) -> str:
+    """Python of a true result, with more digits than the format has.
+
+    >>> exactly(1 / 3, "float32"), exactly(1 / 3, "float64"), exactly(-np.inf, "float32")
+    ('0.333333333', '0.33333333333333331', "float('-inf')")
+    """
+    return (
+        f"{true:.{17 if dtype == 'float64' else 9}g}" if np.isfinite(true) else f"float('{true}')"
+    )
+
+
 @contextmanager
 def _settings_kept() -> Iterator[None]:
     """Lines of JAX may switch 64 bits on."""
@@ -83,6 +95,35 @@ def true_again(name: str, quantity: str, x: float) -> Truth:
             found = (m.mpf(value(m, at + h)) - m.mpf(value(m, at - h))) / (2 * h)
     except (ArithmeticError, TypeError, ValueError):
         return Truth(np.array([np.nan]), np.array([0.0]))
+    return _in_two(found)
+
+
+def vector_true_again(name: str, quantity: str, v: Sequence[float], element: int) -> Truth:
+    """As `true_again`, of an element of a vector's value, or of its gradient by the vector."""
+    import mpmath
+
+    m = mpmath.MPContext()
+    m.dps = FAR_DIGITS
+    at = [m.mpf(x) for x in v]
+
+    def value(step: Any) -> Any:
+        found = VECTORS[name].value(m, [x + step * (i == element) for i, x in enumerate(at)])
+        if quantity == "value":
+            return found[element]
+        return (
+            found[0] if len(found) == 1 else sum(w * y for w, y in zip(WEIGHTS, found, strict=True))
+        )
+
+    try:
+        if quantity == "value":
+            return _in_two(value(0))
+        h = (abs(at[element]) or 1) * m.mpf(10) ** (-m.dps // 4)
+        return _in_two((value(h) - value(-h)) / (2 * h))
+    except (ArithmeticError, ValueError):
+        return Truth(np.array([np.nan]), np.array([0.0]))
+
+
+def _in_two(found: Any) -> Truth:
     nearest = float(found)
     rest = float(found - nearest) if np.isfinite(nearest) else 0.0
     return Truth(np.array([nearest]), np.array([rest]))

@@ -21,7 +21,7 @@ class Find:
     ----------
     adapter, package, version : the adapter, and the package of the function with its version.
     spelling : the function as a user writes it.
-    found : "smooth", "kink" or "told": the atlas that visits the input, or neither.
+    found : "smooth", "kink", "structure" or "told": the atlas that visits the input, or none.
     quantities, dtypes : what is wrong, and in which number formats.
     quantity, dtype : those of the result below.
     at, got, true : the input, the result and the true one; for gradients at kinks the valid ones.

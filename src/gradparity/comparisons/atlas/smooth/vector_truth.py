@@ -53,11 +53,11 @@ def _known(name: str, quantity: str, v: tuple[float, ...]) -> list[tuple[float, 
     return [_as_two(y) for y in found]
 
 
-def movable(name: str, quantity: str, v: Any, precision: Precision) -> Any:
-    """How far the results of one vector move when each element does by its last place."""
+def movable(name: str, quantity: str, v: Any, precision: Precision, places: int = 1) -> Any:
+    """How far the results of one vector move when each element does by its last places."""
     true = vector_truth(name, quantity, [v]).nearest[0]
     moved = np.repeat(v[None], len(v), axis=0)
-    moved[np.diag_indices(len(v))] *= 1 + 2 * precision.unit
+    moved[np.diag_indices(len(v))] *= 1 + 2 * places * precision.unit
     near = vector_truth(name, quantity, moved).nearest
     with np.errstate(invalid="ignore"):
         return np.sum(np.abs(near - true), axis=0)
