@@ -15,6 +15,7 @@ import pytest
 from benchmarks.finds_page import BEGIN, END, PAGE, pasted
 from click.testing import CliRunner
 
+from finds_rows import Row, other_versions, rows
 from gradparity.adapters.finds import Told
 from gradparity.adapters.valid_sets import Ball, Box
 from gradparity.cli import main
@@ -186,27 +187,6 @@ def test_the_command() -> None:
 
 
 # The page.
-
-Row = dict[str, str]
-
-
-def rows() -> list[Row]:
-    listed = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
-    table, _, lines = listed.partition("<!-- reproductions -->\n```text\n")
-    head, _, *body = [line for line in table.splitlines() if line.startswith("|")]
-    names = [name.strip() for name in head.strip("|").split("|")]
-    codes = [line for line in lines.splitlines() if not line.startswith(("#", "```"))]
-    cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in body]
-    assert len(cells) == len(codes)
-    return [
-        {"code": code, **dict(zip(names, map(str.strip, each), strict=True))}
-        for each, code in zip(cells, codes, strict=True)
-    ]
-
-
-def other_versions(row: Row) -> bool:
-    name, version = row["version"].split()
-    return bool(__import__(name).__version__ != version)
 
 
 def test_is_written_between_its_marks() -> None:

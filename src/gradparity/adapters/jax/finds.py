@@ -53,7 +53,12 @@ UPSTREAM = {
     "nn.logsumexp(": f"{ISSUES}6811",
     "nn.standardize(": f"{ISSUES}37281",
     "nn.tanh(": f"{ISSUES}40388",
+    "nn.elu(": f"{ISSUES}39795",
+    "nn.selu(": f"{ISSUES}39796",
+    "jnp.expm1(": f"{ISSUES}39794",
     "jnp.sinc(": f"{ISSUES}34139",
+    "special.i0(": f"{ISSUES}40628",
+    "special.loggamma(": f"{ISSUES}21284",
     "std(": f"{ISSUES}11716",
     "optax.softmax_cross_entropy_with_integer_labels(":
         "https://github.com/google-deepmind/optax/issues/1185",

@@ -49,7 +49,10 @@ CALLS = {
         "z.new_zeros(3).scatter_reduce(0, torch.tensor([0, 0, 2]), z, 'prod', include_self=False)",
 }  # fmt: skip
 
+SLEEF = "the library Sleef, which may be used, rounds very large results to infinity"
 DOCUMENTED = {
+    "torch.sinh(": SLEEF,
+    "torch.cosh(": SLEEF,
     "F.cosine_similarity(": "norms are at least eps, 1e-8 by default",
     "F.binary_cross_entropy(": "logarithms are clamped at -100, denominators of slopes at 1e-12",
     "F.softplus(": "the identity is taken above the threshold of 20",
@@ -58,6 +61,10 @@ DOCUMENTED = {
 ISSUES = "https://github.com/pytorch/pytorch/issues/"
 UPSTREAM = {
     "F.tanh(": f"{ISSUES}195685",
+    "F.sigmoid(": f"{ISSUES}195681",
+    "special.expm1(": f"{ISSUES}192406",
+    "torch.sinh(": f"{ISSUES}48641",
+    "torch.cosh(": f"{ISSUES}183765",
     "F.log_softmax(": f"{ISSUES}113708",
     "torch.take_along_dim(": f"{ISSUES}196106",
     "det(": f"{ISSUES}104675",
