@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gradparity.comparisons.atlas.stored import Atlas
+from gradparity.comparisons.atlas.structures.departures import Departure, Structures
+
 from command_line import elsewhere, last, refused, run, strictly
 
 _elsewhere = pytest.fixture(autouse=True)(elsewhere)
@@ -79,3 +82,25 @@ def test_other_usage_errors(tmp_path: Path) -> None:
     refused(run(*RIGHT, "--json", "no/such/folder.json"), "no/such/folder.json")
     stored(tmp_path)
     refused(run(*RIGHT, "--json", "-", "--diff", "atlas.json"), "--json - and --diff")
+
+
+def test_structures(tmp_path: Path) -> None:
+    """What a file has and the adapter has not is a change; other atlases are not compared."""
+    gone = Departure("right", "exp", "3 elements", "trace", "float32", "value y1", "wrong",
+                     "x", "0", "1")  # fmt: skip
+    versions = {"right": {"right": "1.1"}}
+    before = Atlas(versions, "x86_64", False, (), structures=Structures((gone,), (), 1, 1))
+    (tmp_path / "structures.json").write_text(before.to_json())
+    result = run(*RIGHT, "--structures", "--diff", "structures.json", "--json", "after.json")
+    assert result.exit_code == 1, result.output
+    assert "right 1.1 -> 1.2" in result.stdout
+    line = "right: exp, value y1 with 3 elements, trace float32: disappeared, was wrong: 0, true 1"
+    assert line in result.stdout
+    after = Atlas.from_json((tmp_path / "after.json").read_text())
+    assert after.structures is not None
+    assert not [d for d in after.structures.departures if d.status == "wrong"]
+    refused(run(*RIGHT, "--diff", "structures.json"), "--structures")
+
+
+def test_structures_and_smooth_are_two_atlases() -> None:
+    refused(run(*RIGHT, "--structures", "--smooth"), "give one of them")

@@ -44,7 +44,7 @@ def series(first: Decimal, ratio: Callable[[int], Decimal]) -> Decimal:
 
 
 def ndtr(x: Decimal) -> Decimal:
-    """1/2 + the density times x + x^3 / 3 + x^5 / 15 + ...; far below 0 Mills' continued fraction."""
+    """1/2 + the density times x + x^3 / 3 + x^5 / 15 + ...; far below 0 a continued fraction."""
     if x < -12:
         below = -x
         for n in range(2000, 0, -1):

@@ -46,6 +46,8 @@ class Native:
             raise RuntimeError("strided tensors are not supported")
         trace = backprop(case)
         y = trace.value[case.network.output]
+        if self.wrong == "each sample alone" and case.T == 1:
+            y = y * (1 + 1e-3)
         if way == self.wrong:
             y = y * (1 + 1e-3)
         return {f"value {case.network.output}": y}
@@ -144,6 +146,19 @@ def test_a_wrong_way_is_listed_and_one_that_raises() -> None:
         ("strided", "refused", "random numbers"), ("strided", "refused", "batch of one")
     }  # fmt: skip
     assert "strided tensors are not supported" in refused.departures[0].note
+
+
+def test_a_sample_that_differs_from_its_batch_is_listed() -> None:
+    found = atlas(Mine(native=Native("each sample alone")), ("exp", "batch-norm")).structures
+    assert found is not None
+    alone = [d for d in found.departures if d.structure == "random numbers"]
+    assert {(d.way, d.status, d.quantity) for d in alone} == {
+        ("each sample alone", "wrong", "value y1")
+    }
+    # Statistics of a batch depend on all of it, so its samples alone have other values.
+    functions = {d.function for d in alone}
+    assert "exp" in functions
+    assert "batch-norm" not in functions
 
 
 @pytest.mark.parametrize("kind", QUESTIONS)

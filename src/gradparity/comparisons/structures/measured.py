@@ -19,6 +19,7 @@ from ..findings.finding import Finding, Verdict
 from ..findings.quantities import EVERYTHING
 from ..judge.by_name import judge_results
 from ..running.progress import COMPILED, Progress, Steps, silent
+from .alone import ALONE, independent, samples, together
 from .cases import Structured, equal_samples, plain_cases, structured_cases
 from .edges import QUESTIONS, Edge, agrees, in_words
 from .weighted import WEIGHTS, weighted_cases
@@ -86,9 +87,12 @@ def measured(
                 steps.did((each.name, TRACE), f"{said} {dtype}", n)
             for one in plain:
                 single = one.structure == "batch of one"
-                if native is not None and not (single and getattr(each, "compiles", False)):
+                compiles = getattr(each, "compiles", False)
+                if native is not None and not (single and compiles):
                     own = one._replace(case=one.case.astype(dtype))
-                    _ways(each.name, native, own, compile, tally)
+                    plain_way = _ways(each.name, native, own, compile, tally)
+                    if plain_way and own.case.T > 1 and not compiles:
+                        _apart(each.name, native, own, plain_way, tally)
                 steps.did((each.name, "ways"), f"{each.name} {dtype}, {one.function}")
         for edge in native.edges if native is not None else ():
             if not names or any(name in edge.spelling for name in names):
@@ -148,10 +152,15 @@ def _departures(blank: Departure, findings: Sequence[Finding], tally: Tally) -> 
             )
 
 
-def _ways(adapter: str, native: Native, one: Structured, compile: bool, tally: Tally) -> None:
-    """Compare all ways to run a case with the plain one; where bits differ, judge both."""
+def _ways(
+    adapter: str, native: Native, one: Structured, compile: bool, tally: Tally
+) -> Mapping[str, Any]:
+    """Compare all ways to run a case with the plain one; where bits differ, judge both.
+
+    Returns the results of the plain way, none if it raises.
+    """
     if any(step.op.random for step in one.case.network.body):
-        return  # other storage may draw other numbers
+        return {}  # other storage may draw other numbers
     first, *others = native.ways(compile)
     equal = one._replace(structure="equal samples", case=equal_samples(one.case))
     plain: dict[bool, Mapping[str, Any]] = {}
@@ -162,9 +171,64 @@ def _ways(adapter: str, native: Native, one: Structured, compile: bool, tally: T
                 plain[way.equal] = native.run(own.case, first.name)
             except Exception as error:  # frameworks raise anything for what they do not support
                 tally.cannot(_blank(adapter, own, way.name), one_line(error))
-                return
+                return {}
         there = plain[way.equal]
         tally.add([*_way(native, own, _blank(adapter, own, way.name), there, tally)], len(there))
+    return plain.get(False, {})
+
+
+def _apart(
+    adapter: str, native: Native, one: Structured, plain: Mapping[str, Any], tally: Tally
+) -> None:
+    """Compare the batch with each of its samples alone."""
+    way = native.ways(False)[0].name
+    found = [*_alone(native, one, _blank(adapter, one, ALONE), way, plain, tally)]
+    tally.add(found, len(plain))
+
+
+def _alone(
+    native: Native,
+    one: Structured,
+    blank: Departure,
+    way: str,
+    plain: Mapping[str, Any],
+    tally: Tally,
+) -> Iterator[Departure]:
+    """What is wrong where each sample is run alone, and right in the batch."""
+    asked = independent(one.case)
+    if not asked:
+        return
+
+    def found(case: Case) -> dict[str, Any]:
+        apart = together(case, [native.run(sample, way) for sample in samples(case)])
+        return {name: a.astype(case.dtype) for name, a in apart.items() if name in asked}
+
+    try:
+        alone = found(one.case)
+    except Exception as error:  # frameworks raise anything for what they do not support
+        yield replace(blank, quantity="value", status="refused", got=type(error).__name__,
+                      true="an answer", note=one_line(error))  # fmt: skip
+        return
+    if all(_same(a, plain.get(name)) for name, a in alone.items()):
+        return
+
+    def evidence() -> Mapping[str, Finding]:
+        wide = one.case.astype("float64")
+        return {f.quantity: f for f in judge_results(wide, found(wide))}
+
+    yield from _not_known(one.case, plain, judge_results(one.case, alone, evidence), blank, tally)
+
+
+def _not_known(
+    case: Case,
+    plain: Mapping[str, Any],
+    judged: Sequence[Finding],
+    blank: Departure,
+    tally: Tally,
+) -> Iterator[Departure]:
+    """The departures of a way that the plain way does not have."""
+    known = {f.quantity for f in judge_results(case, plain) if f.verdict in STATUS}
+    yield from _departures(blank, [f for f in judged if f.quantity not in known], tally)
 
 
 def _way(
@@ -185,9 +249,7 @@ def _way(
         wide = case.astype("float64")
         return {f.quantity: f for f in judge_results(wide, native.run(wide, blank.way))}
 
-    known = {f.quantity for f in judge_results(case, plain) if f.verdict in STATUS}
-    judged = [f for f in judge_results(case, found, evidence) if f.quantity not in known]
-    yield from _departures(blank, judged, tally)
+    yield from _not_known(case, plain, judge_results(case, found, evidence), blank, tally)
 
 
 def _same(a: Any, b: Any) -> bool:
