@@ -65,7 +65,7 @@ MARKERS = {
     "aligned": "tests/test_examples_own.py",
     "atlas": "tests/comparisons/test_probe.py",
     "accuracy": "tests/comparisons/test_smooth_page.py",
-    "reproductions": "tests/comparisons/test_finds.py",
+    "reproductions": "tests/finds_rows.py",
     "workflow": "tests/docs/test_upgrade.py",
     "found": "tests/docs/test_found.py",
     "printed": "tests/docs/test_found.py",

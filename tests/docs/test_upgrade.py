@@ -26,5 +26,5 @@ def test_its_options_exist(command: str) -> None:
 def test_the_workflow_has_the_commands_of_the_job() -> None:
     after = PAGE.read_text("utf-8").partition("<!-- workflow -->")[2]
     workflow = after.partition("```yaml")[2].partition("```")[0]
-    for command in COMMANDS[3:7]:
+    for command in COMMANDS[4:9]:
         assert f"gradparity {command}" in workflow
