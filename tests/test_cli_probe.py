@@ -13,7 +13,7 @@ from gradparity.comparisons.atlas.structures.departures import Departure, Struct
 from command_line import elsewhere, last, refused, run, strictly
 
 _elsewhere = pytest.fixture(autouse=True)(elsewhere)
-RIGHT = ("probe", "--adapter", "right")
+RIGHT = ("probe", "--adapter", "right", "--workers", "0")
 
 
 def stored(path: Path, name: str = "atlas.json") -> Path:
@@ -70,8 +70,18 @@ def test_what_cannot_be_compared_is_a_usage_error(tmp_path: Path) -> None:
     Path("broken.json").write_bytes(b"\xff{")
     refused(run(*RIGHT, "--diff", "broken.json"), "broken.json")
     stored(tmp_path)
-    others = ("probe", "--adapter", "careless", "--diff", "atlas.json", "--json", "new.json")
-    refused(run(*others), "right", "careless")
+    others = (
+        "probe",
+        "--adapter",
+        "careless",
+        "--workers",
+        "0",
+        "--diff",
+        "atlas.json",
+        "--json",
+        "new.json",
+    )
+    refused(run(*others, "--json", "new.json"), "right", "careless")
     assert not (tmp_path / "new.json").exists()
     refused(run(*RIGHT, "--compile", "--diff", "atlas.json"), "--compile")
 

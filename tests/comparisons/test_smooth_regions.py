@@ -21,7 +21,7 @@ from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.smooth.errors import errors
 from gradparity.comparisons.atlas.smooth.measured import measured
 from gradparity.comparisons.atlas.smooth.points import FORMATS, points
-from gradparity.comparisons.atlas.smooth.truth import FORMULAS, Truth, _contexts, truth
+from gradparity.comparisons.atlas.smooth.truth import FORMULAS, Truth, contexts, truth
 from gradparity.comparisons.atlas.smooth_probe import probe_smooth
 from gradparity.comparisons.atlas.stored import Atlas
 from gradparity.core.arithmetic.precision import Precision
@@ -198,7 +198,7 @@ def test_slopes_are_the_derivatives_of_values(name: str) -> None:
 
 def test_without_mpmath_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpmath", None)
-    _contexts.cache_clear()
+    contexts.cache_clear()
     with pytest.raises(ImportError, match=r'pip install "gradparity\[atlas\]"'):
         truth("exp", "value", [0.123])
     result = CliRunner().invoke(main, ["probe", "--smooth", "--adapter", "torch"])

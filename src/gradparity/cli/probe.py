@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +29,39 @@ from .progress import progress_bar
     "--smooth", is_flag=True, help="Measure where functions lose digits, instead of kinks."
 )
 @click.option(
-    "--structures", is_flag=True,
+    "--structures",
+    is_flag=True,
     help="Measure what ops give on structured inputs, instead of kinks.",
-)  # fmt: skip
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Measure kinks, digits and structured inputs into one atlas.",
+)
+@click.option(
+    "--function",
+    "names",
+    multiple=True,
+    help="Only functions whose name contains this (repeatable).",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=None,
+    help="Number of processes, 0 to measure in this one without a limit; by default one for each "
+    "core up to 2, or 0 where Pebble is not installed.",
+)
+@click.option(
+    "--limit",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds that one function may take in one number format.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue a run with --json FILE that was interrupted."
+)
 def command(
     adapters: tuple[str, ...],
     json_path: Path | None,
@@ -35,34 +69,51 @@ def command(
     compiled: bool,
     smooth: bool,
     structures: bool,
+    everything: bool,
+    names: tuple[str, ...],
+    workers: int | None,
+    limit: float,
+    resume: bool,
 ) -> None:
     """Measure each framework's subgradient at every kink and tie: the atlas of kinks.
 
     With --smooth, measure where activations, losses and special functions lose digits.
     With --structures, measure every op on equal values, large offsets, masked rows, empty axes,
     labels out of range, and inputs stored in other ways; results that are not right are listed.
+    With --all, measure all three.
 
-    Exit codes: 0 success; 1 with --diff, if anything changed; 2 a usage error.
+    With --json FILE, the results so far are in FILE.partial, from which --resume continues.
+
+    Exit codes: 0 success; 1 with --diff, if anything changed; 2 a usage error; 130 interrupted.
     """
     from ..comparisons.atlas.as_text import changes_text, renderable
-    from ..comparisons.atlas.probe import probe
-    from ..comparisons.atlas.smooth_probe import probe_smooth
-    from ..comparisons.structures.probe import probe_structures
+    from ..comparisons.probing.measuring import PARTS
+    from ..comparisons.probing.probe import partial_of, probe_parts
 
-    if smooth and structures:
-        raise click.UsageError("--smooth and --structures measure two atlases; give one of them")
+    if smooth + structures + everything > 1:
+        raise click.UsageError("give one of --smooth, --structures and --all")
     to_stdout = str(json_path) == "-"
     refuse_unwritable(json_path)
     if to_stdout and diff_path is not None:
         raise click.UsageError("--json - and --diff both write to standard output; give a file")
+    partial = None if json_path is None or to_stdout else partial_of(json_path)
+    if resume and partial is None:
+        raise click.UsageError("--resume needs the file of the run to continue: give --json FILE")
+    parts = ("smooth",) if smooth else ("structures",) if structures else ("kinks",)
     stored = None if diff_path is None else stored_atlas(diff_path)
-    with options.usage_errors():
+    with options.usage_errors(), interrupted(partial):
         with progress_bar() as say:
-            measure = probe_smooth if smooth else probe_structures if structures else probe
-            try:
-                atlas = measure(*adapters, compile=compiled, progress=say)
-            except ImportError as error:
-                raise click.UsageError(str(error)) from error
+            atlas = probe_parts(
+                *adapters,
+                parts=PARTS if everything else parts,
+                compile=compiled,
+                names=names,
+                workers=usual_workers() if workers is None else workers,
+                limit=limit,
+                partial=partial,
+                resume=resume,
+                progress=say,
+            )
         changes = [] if stored is None else stored.diff(atlas)
     write(json_path, atlas.to_json)
     if stored is not None:
@@ -70,6 +121,22 @@ def command(
     elif not to_stdout:
         show(renderable(atlas))
     sys.exit(1 if changes else 0)
+
+
+def usual_workers() -> int:
+    """One process for each core up to 2, because a framework needs gigabytes in each."""
+    return min(2, os.cpu_count() or 1) if find_spec("pebble") else 0
+
+
+@contextmanager
+def interrupted(partial: Path | None) -> Iterator[None]:
+    """End the command with exit code 130 on Ctrl-C, and say how to continue."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "" if partial is None else "; the results so far are kept, --resume continues"
+        click.echo(f"interrupted{kept}", err=True)
+        sys.exit(130)
 
 
 def stored_atlas(path: Path) -> Any:

@@ -50,22 +50,32 @@ def changes_text(
     wrong = sum(
         isinstance(c, Change) and c.after is not None and c.after.valid is False for c in changes
     )
-    n = f"{len(after.entries)} entries"
+    counted = [f"{len(after.entries)} entries"] if _of_kinks(after) else []
     if after.smooth is not None:
-        n = f"{len(after.smooth.regions)} regions"
+        counted.append(f"{len(after.smooth.regions)} regions")
     if after.structures is not None:
-        n = f"{len(after.structures.departures)} results"
+        counted.append(f"{len(after.structures.departures)} results")
+    n = " and ".join(counted)
     said = f"{len(changes)} of {n} changed" if changes else "NO CHANGE"
     return "\n".join([*lines, said + (f", {wrong} of them to outside" if wrong else "")])
 
 
+def _of_kinks(atlas: Atlas) -> bool:
+    return atlas.option in ("", "--all")
+
+
 def renderable(atlas: Atlas) -> RenderableType:
-    """The atlas for `rich`: the core's ops side by side, then each adapter's own functions; or
-    the smooth regions, or the structures."""
+    """The atlas for `rich`: what was measured of kinks, smooth regions and structures."""
+    shown = [_kinks(atlas)] if _of_kinks(atlas) else []
     if atlas.smooth is not None:
-        return smooth_renderable(atlas.smooth, atlas.versions)
+        shown.append(smooth_renderable(atlas.smooth, atlas.versions))
     if atlas.structures is not None:
-        return structures_renderable(atlas.structures, atlas.versions)
+        shown.append(structures_renderable(atlas.structures, atlas.versions))
+    return shown[0] if len(shown) == 1 else Group(*shown)
+
+
+def _kinks(atlas: Atlas) -> RenderableType:
+    """The core's ops side by side, then each adapter's own functions."""
     adapters = [*atlas.versions]
     stamp = [f"{k} {v}" for found in atlas.versions.values() for k, v in found.items()]
     core = [e for e in atlas.entries if e.core]

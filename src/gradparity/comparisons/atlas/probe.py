@@ -43,6 +43,10 @@ TOGETHER = 16
 SLOW = 10.0
 
 
+#: Sites of the core, and of the adapter's own functions.
+Sites = tuple[list[Site], list[Site]]
+
+
 class Asked(NamedTuple):
     """One question about a site: an input, (T, k)."""
 
@@ -83,11 +87,12 @@ def probe(
     chosen = chosen_adapters(adapters)
     entries: list[Entry] = []
     steps = Steps(progress)
-    for each in chosen:
-        _plan(each, compile, names, steps)
-    for each in chosen:
+    work = [(each, sites_of(each, names)) for each in chosen]
+    for each, sites in work:
+        plan_sites(each, compile, sites, steps)
+    for each, sites in work:
         for dtype in DTYPES:
-            entries += _measured(each, dtype, compile, names, steps)
+            entries += measured_sites(each, dtype, compile, sites, steps)
     steps.end()
     return Atlas(versions_of(chosen), platform.machine(), compile, tuple(entries))
 
@@ -155,34 +160,34 @@ def _positive(entry: Entry) -> bool:
     return point_name(entry.point) != "-0"
 
 
-def _plan(each: Adapter, compile: bool, names: Sequence[str], steps: Steps) -> None:
+def plan_sites(each: Adapter, compile: bool, sites: Sites, steps: Steps) -> None:
     """Plan the questions in all modes."""
-    ours, own = _sites(each, names)
+    ours, own = sites
     cost = COMPILED if getattr(each, "compiles", False) else 1.0
     for dtype in DTYPES:
-        steps.plan((each.name, "trace"), len(_asked(ours, dtype)), cost)
+        steps.plan((each.name, "trace"), len(asked_of(ours, dtype)), cost)
         if (native := _kinks(each)) is not None:
             quick = native.modes(False)
             for mode in native.modes(compile):
-                n = len(_asked([*ours, *own], dtype, mode))
+                n = len(asked_of([*ours, *own], dtype, mode))
                 steps.plan((each.name, mode), n, cost if mode in quick else SLOW * COMPILED)
 
 
-def _measured(
-    each: Adapter, dtype: str, compile: bool, names: Sequence[str], steps: Steps
+def measured_sites(
+    each: Adapter, dtype: str, compile: bool, wanted: Sites, steps: Steps
 ) -> Iterator[Entry]:
     """All modes of one adapter in one dtype."""
-    ours, own = _sites(each, names)
+    ours, own = wanted
     steps.say(f"{each.name} {dtype}")
     yield from _traced(each, ours, dtype)
-    steps.did((each.name, "trace"), f"{each.name} {dtype}", len(_asked(ours, dtype)))
+    steps.did((each.name, "trace"), f"{each.name} {dtype}", len(asked_of(ours, dtype)))
     native = _kinks(each)
     if native is None:
         return
     sites = [*ours, *own]
     functions_of: dict[tuple[int, int], Any] = {}
     for mode in native.modes(compile):
-        asked = _asked(sites, dtype, mode)
+        asked = asked_of(sites, dtype, mode)
         for one in asked:
             key = id(one.site), one.z.shape[1]
             if key not in functions_of:
@@ -193,7 +198,7 @@ def _measured(
         for i in range(0, len(asked), TOGETHER):
             some = list(zip(asked, functions, strict=True))[i : i + TOGETHER]
             for (one, _), answer in zip(some, _answers(native, some, mode), strict=True):
-                yield from _entries(each.name, one, answer, mode, dtype)
+                yield from entries_of(each.name, one, answer, mode, dtype)
             steps.did((each.name, mode), said, len(some))
 
 
@@ -216,7 +221,7 @@ def _kinks(each: Adapter) -> Kinks | None:
     return None if offer is None else offer()
 
 
-def _sites(each: Adapter, names: Sequence[str]) -> tuple[list[Site], list[Site]]:
+def sites_of(each: Adapter, names: Sequence[str]) -> Sites:
     """The sites of the core, and those of the adapter's own functions."""
     native = _kinks(each)
     own = [
@@ -231,7 +236,7 @@ def _wanted(sites: Sequence[Site], names: Sequence[str]) -> list[Site]:
     return [site for site in sites if not names or any(name in site.name for name in names)]
 
 
-def _asked(sites: Iterable[Site], dtype: str, mode: str = "trace") -> list[Asked]:
+def asked_of(sites: Iterable[Site], dtype: str, mode: str = "trace") -> list[Asked]:
     wanted = (
         site for site in sites
         if mode in (site.modes or [mode]) and dtype in (site.dtypes or [dtype])
@@ -281,7 +286,7 @@ def _function(each: Adapter, native: Kinks, one: Asked) -> Any:
 
 def _traced(each: Adapter, sites: Sequence[Site], dtype: str) -> Iterator[Entry]:
     """Measure as `check` does: a network of this one op, with cotangents of one."""
-    asked = _asked(sites, dtype)
+    asked = asked_of(sites, dtype)
     cases = [_case(one) for one in asked]
     answers: list[Any]
     try:
@@ -296,7 +301,7 @@ def _traced(each: Adapter, sites: Sequence[Site], dtype: str) -> Iterator[Entry]
     for one, case, answer in zip(asked, cases, answers, strict=True):
         if not isinstance(answer, Exception):
             answer = Answer(answer.value[case.network.output], answer.grad[INPUT])
-        yield from _entries(each.name, one, answer, "trace", dtype)
+        yield from entries_of(each.name, one, answer, "trace", dtype)
 
 
 def _network(one: Asked) -> core.Network:
@@ -312,7 +317,7 @@ def _case(one: Asked) -> Case:
     return Case(network, {}, one.z, d, name=one.site.name, twin=twin)
 
 
-def _entries(
+def entries_of(
     name: str, one: Asked, answer: Answer | Exception, mode: str, dtype: str
 ) -> Iterator[Entry]:
     blank = Entry(name, one.site.name, one.site.core, (), mode, dtype)

@@ -120,7 +120,7 @@ class Atlas:
     versions : adapter -> name -> version, as the adapter gives them.
     machine : the processor's architecture.
     compile : whether slow compilers were measured too.
-    entries : the kinks, in the order of measurement; none where smooth regions were measured.
+    entries : the kinks, in the order of measurement; none where they were not measured.
     smooth : the smooth regions; None where they were not measured.
     structures : the results on structured inputs; None where they were not measured.
     """
@@ -136,7 +136,7 @@ class Atlas:
     def option(self) -> str:
         """The option of `gradparity probe` that measures this atlas; empty for kinks."""
         if self.smooth is not None:
-            return "--smooth"
+            return "--smooth" if self.structures is None else "--all"
         return "" if self.structures is None else "--structures"
 
     def to_json(self) -> str:
@@ -181,7 +181,7 @@ class Atlas:
         Raises
         ------
         ValueError : the atlases are of different adapters, only one was measured with compilers,
-            or one is of kinks and the other of smooth regions or structures.
+            or they were measured with other options of these: --smooth, --structures, --all.
         """
         if set(self.versions) != set(other.versions):
             raise ValueError(
@@ -190,16 +190,19 @@ class Atlas:
         if self.compile != other.compile:
             raise ValueError("one atlas was measured with --compile, the other without")
         if self.option != other.option:
-            option = self.option or other.option
-            raise ValueError(f"one atlas was measured with {option}, the other without")
-        if self.smooth is not None and other.smooth is not None:
-            return [*changed_regions(self.smooth.regions, other.smooth.regions)]
-        if self.structures is not None and other.structures is not None:
-            departures = self.structures.departures, other.structures.departures
-            return [*changed_departures(*departures)]
+            options = " and ".join(a.option or "no such option" for a in (self, other))
+            raise ValueError(f"the atlases were measured with {options}; give two of one kind")
         before, after = ({e.key: e for e in a.entries} for a in (self, other))
         pairs = [Change(before.get(key), after.get(key)) for key in {**before, **after}]
-        return [pair for pair in pairs if _compared(pair.before) != _compared(pair.after)]
+        changes: list[Change | RegionChange | DepartureChange] = [
+            pair for pair in pairs if _compared(pair.before) != _compared(pair.after)
+        ]
+        if self.smooth is not None and other.smooth is not None:
+            changes += changed_regions(self.smooth.regions, other.smooth.regions)
+        if self.structures is not None and other.structures is not None:
+            departures = self.structures.departures, other.structures.departures
+            changes += changed_departures(*departures)
+        return changes
 
 
 def _compared(entry: Entry | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from ...core import Case, backprop
 from ...core.network.nodes import DIV
 
-__all__ = ["ALONE", "independent", "samples", "together"]
+__all__ = ["ALONE", "independent", "samples", "as_batch"]
 
 ALONE = "each sample alone"
 #: The formulas in float64 agree so far where samples do not depend on each other.
@@ -38,7 +38,7 @@ def samples(case: Case) -> list[Case]:
     return found
 
 
-def together(case: Case, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def as_batch(case: Case, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The output, Div, and their gradients and those of the inputs, as the whole batch has them."""
     output, n = case.network.output, len(results) if case.network.reduction == "mean" else 1
     names = [f"grad {name}" for name in (*case.differentiated, output)]
@@ -55,7 +55,7 @@ def independent(case: Case) -> set[str]:
     wide = case.astype("float64")
     try:
         whole = _formulas(wide)
-        apart = together(wide, [_formulas(one) for one in samples(wide)])
+        apart = as_batch(wide, [_formulas(one) for one in samples(wide)])
     except ValueError:  # an op that needs several samples, or arrays that are not in samples
         return set()
     return {

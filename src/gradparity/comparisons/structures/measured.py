@@ -19,12 +19,13 @@ from ..findings.finding import Finding, Verdict
 from ..findings.quantities import EVERYTHING
 from ..judge.by_name import judge_results
 from ..running.progress import COMPILED, Progress, Steps, silent
-from .alone import ALONE, independent, samples, together
+from ..running.units import Unit
+from .alone import ALONE, as_batch, independent, samples
 from .cases import Structured, equal_samples, plain_cases, structured_cases
 from .edges import QUESTIONS, Edge, agrees, in_words
 from .weighted import WEIGHTS, weighted_cases
 
-__all__ = ["DTYPES", "measured"]
+__all__ = ["DTYPES", "Ops", "measured", "together"]
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 #: The formats measured of an adapter that compiles, which takes minutes for each.
@@ -71,40 +72,89 @@ def measured(
     dtypes : number formats; by default `DTYPES`, and float32 alone of an adapter that compiles.
     progress : called with a description of the current step and the fraction done.
     """
-    tally = Tally([], {}, {"cases": 0, "results": 0})
-    structured, plain = [*structured_cases(names)], [*plain_cases(names)]
-    steps = Steps(progress)
-    formats = {each.name: _formats(each, dtypes) for each in adapters}
-    for each in adapters:
-        cost = COMPILED if getattr(each, "compiles", False) else 1.0
-        n = len(formats[each.name])
-        steps.plan((each.name, TRACE), n * len(structured), cost)
-        steps.plan((each.name, "ways"), n * len(plain), 10 * cost)
-    for each in adapters:
-        native = _native(each)
-        for dtype in formats[each.name]:
-            for said, n in _against_formulas(each, native, structured, dtype, tally):
-                steps.did((each.name, TRACE), f"{said} {dtype}", n)
-            for one in plain:
-                single = one.structure == "batch of one"
-                compiles = getattr(each, "compiles", False)
-                if native is not None and not (single and compiles):
-                    own = one._replace(case=one.case.astype(dtype))
-                    plain_way = _ways(each.name, native, own, compile, tally)
-                    if plain_way and own.case.T > 1 and not compiles:
-                        _apart(each.name, native, own, plain_way, tally)
-                steps.did((each.name, "ways"), f"{each.name} {dtype}, {one.function}")
-        for edge in native.edges if native is not None else ():
-            if not names or any(name in edge.spelling for name in names):
-                ask = _weighted if edge.kind == "weighted labels" else _edges
-                ask(each.name, edge, tally)
+    steps, work = Steps(progress), [Ops(adapter, compile, names, dtypes) for adapter in adapters]
+    for ops in work:
+        for unit in ops.units():
+            steps.plan((unit.adapter, unit.name.split()[0]), unit.functions, ops.cost)
+    found = list[Structures]()
+    for ops in work:
+        for unit in ops.units():
+            found.append(ops.measured(unit))
+            steps.did((unit.adapter, unit.name.split()[0]), str(unit), unit.functions)
     steps.end()
-    unsupported = tuple(f"{what}: {why}"[:200] for what, why in tally.unsupported.items())
-    return Structures(tuple(tally.departures), unsupported, **tally.counts)
+    return together(found)
 
 
-def _formats(each: Adapter, dtypes: Sequence[str]) -> Sequence[str]:
-    return dtypes or (FEW if getattr(each, "compiles", False) else DTYPES)
+class Ops:
+    """The cases of one adapter, in groups of which each can be measured alone."""
+
+    def __init__(
+        self, adapter: Adapter, compile: bool, names: Sequence[str], dtypes: Sequence[str]
+    ) -> None:
+        self.adapter, self.compile, self.native = adapter, compile, _native(adapter)
+        self.compiles = bool(getattr(adapter, "compiles", False))
+        self.cost = COMPILED if self.compiles else 1.0
+        self.dtypes = dtypes or (FEW if self.compiles else DTYPES)
+        self.structured, self.plain = [*structured_cases(names)], [*plain_cases(names)]
+        edges = () if self.native is None else self.native.edges
+        self.edges = [e for e in edges if not names or any(name in e.spelling for name in names)]
+
+    def units(self) -> list[Unit]:
+        """Cases against formulas, ways of cases, and functions with exact answers."""
+        name, units = self.adapter.name, list[Unit]()
+        for dtype in self.dtypes:
+            for kind, every in (("formulas", self.structured), ("ways", self.plain)):
+                for i in range(0, len(every), TOGETHER):
+                    n = len(every[i : i + TOGETHER])
+                    units.append(Unit("structures", name, dtype, f"{kind} {i}", n))
+        every_edge = range(len(self.edges))
+        return units + [Unit("structures", name, "", f"edges {i}", 1) for i in every_edge]
+
+    def measured(self, unit: Unit) -> Structures:
+        """Measure one group."""
+        kind, first = unit.name.split()
+        tally = Tally([], {}, {"cases": 0, "results": 0})
+        some = slice(int(first), int(first) + unit.functions)
+        if kind == "formulas":
+            _against_formulas(self.adapter, self.native, self.structured[some], unit.dtype, tally)
+        elif kind == "ways":
+            for one in self.plain[some]:
+                self._ways(one._replace(case=one.case.astype(unit.dtype)), tally)
+        for edge in self.edges[some] if kind == "edges" else ():
+            ask = _weighted if edge.kind == "weighted labels" else _edges
+            ask(self.adapter.name, edge, tally)
+        unsupported = tuple(f"{what}: {why}"[:200] for what, why in tally.unsupported.items())
+        return Structures(tuple(tally.departures), unsupported, **tally.counts)
+
+    def _ways(self, one: Structured, tally: Tally) -> None:
+        single = one.structure == "batch of one"
+        if self.native is None or (single and self.compiles):
+            return
+        plain = _ways(self.adapter.name, self.native, one, self.compile, tally)
+        if plain and one.case.T > 1 and not self.compiles:
+            _apart(self.adapter.name, self.native, one, plain, tally)
+
+    def lost(self, unit: Unit, why: str) -> Structures:
+        """The result of a group that has none, with the reason."""
+        kind, first = unit.name.split()
+        every = {"formulas": self.structured, "ways": self.plain}.get(kind, ())
+        some = every[int(first) : int(first) + unit.functions]
+        names = [one.function for one in some] or [self.edges[int(first)].spelling]
+        said = f"{unit.adapter}: {', '.join(dict.fromkeys(names))}"
+        said += f", {unit.dtype}" * bool(unit.dtype)
+        return Structures((), (f"{said}: {why}",), 0, 0)
+
+
+def together(found: Sequence[Structures]) -> Structures:
+    """The results of all groups, given in their order; of an op in a format the first reason."""
+    departures = tuple(one for each in found for one in each.departures)
+    reasons = dict[str, str]()
+    for each in found:
+        for said in each.unsupported:
+            adapter, op, _ = (said + ": ").split(": ", 2)
+            reasons.setdefault(f"{adapter}: {op}", said)
+    cases, results = (sum(getattr(each, n) for each in found) for n in ("cases", "results"))
+    return Structures(departures, tuple(reasons.values()), cases, results)
 
 
 def _native(adapter: Adapter) -> Native | None:
@@ -113,19 +163,16 @@ def _native(adapter: Adapter) -> Native | None:
 
 
 def _against_formulas(
-    each: Adapter, native: Native | None, structured: Sequence[Structured], dtype: str, tally: Tally
-) -> Iterator[tuple[str, int]]:
-    """Run and judge the cases as `check` does."""
-    for i in range(0, len(structured), TOGETHER):
-        some = structured[i : i + TOGETHER]
-        report = check([one.case for one in some], each, dtypes=[dtype])
-        for one, run in zip(some, report.runs, strict=True):
-            blank = _blank(each.name, one, TRACE, dtype)
-            if native is not None:
-                said = native.documented.get((one.function, one.structure), "")
-                blank = replace(blank, status="documented" if said else "", note=said)
-            tally.add([*_departures(blank, run.findings, tally)], len(run.findings))
-        yield each.name, len(some)
+    each: Adapter, native: Native | None, some: Sequence[Structured], dtype: str, tally: Tally
+) -> None:
+    """Run and judge cases as `check` does."""
+    report = check([one.case for one in some], each, dtypes=[dtype])
+    for one, run in zip(some, report.runs, strict=True):
+        blank = _blank(each.name, one, TRACE, dtype)
+        if native is not None:
+            said = native.documented.get((one.function, one.structure), "")
+            blank = replace(blank, status="documented" if said else "", note=said)
+        tally.add([*_departures(blank, run.findings, tally)], len(run.findings))
 
 
 def _blank(adapter: str, one: Structured, way: str, dtype: str = "") -> Departure:
@@ -200,7 +247,7 @@ def _alone(
         return
 
     def found(case: Case) -> dict[str, Any]:
-        apart = together(case, [native.run(sample, way) for sample in samples(case)])
+        apart = as_batch(case, [native.run(sample, way) for sample in samples(case)])
         return {name: a.astype(case.dtype) for name, a in apart.items() if name in asked}
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +13,14 @@ from ....adapters.smooth import Answer, NativeSmooth
 from ....adapters.smooth import Smooth as Native
 from ....core.arithmetic.precision import Precision
 from ...running.progress import Progress, Steps, silent
+from ...running.units import Unit
 from .errors import Errors, digits_of, errors, threshold
 from .points import FORMATS, points
 from .regions import Region, Smooth
 from .truth import FORMULAS, truth
 from .vectors import columns
 
-__all__ = ["measured"]
+__all__ = ["Functions", "Part", "measured", "together"]
 
 QUANTITIES = ("value", "derivative")
 #: So many good numbers between bad ones do not part a region.
@@ -37,6 +38,64 @@ class Row(NamedTuple):
     blank: Region
     z: Any
     precision: Precision
+
+
+@dataclass(frozen=True)
+class Part:
+    """The results of one unit: see `Smooth`."""
+
+    regions: tuple[Region, ...] = ()
+    unsupported: tuple[str, ...] = ()
+    results: int = 0
+
+
+class Functions:
+    """The functions of one adapter whose formulas are known, by formula."""
+
+    def __init__(self, adapter: Adapter, names: Sequence[str] = ()) -> None:
+        self.adapter, self.native = adapter.name, _native(adapter)
+        self.by_formula = dict[str, list[NativeSmooth]]()
+        self.vectors = set[str]()
+        self.uncovered: tuple[str, ...] | None = None
+        if self.native is None:
+            return
+        found, vectors = self.native.found(FORMULAS), _vectors(self.native)
+        self.uncovered, self.vectors = found.uncovered, {one.name for one in vectors}
+        for one in (*found.functions, *vectors):
+            if not names or any(name in one.spelling for name in names):
+                self.by_formula.setdefault(one.name, []).append(one)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_formula.values()))
+
+    def units(self, dtypes: Sequence[str]) -> list[Unit]:
+        """All units, those of a format together: programs of several formats fill the memory."""
+        return [
+            Unit("smooth", self.adapter, dtype, formula, len(calls))
+            for dtype in dtypes
+            for formula, calls in self.by_formula.items()
+        ]
+
+    def lost(self, unit: Unit, why: str) -> Part:
+        """The part of a unit that has no result, with the reason."""
+        calls = ", ".join(one.spelling for one in self.by_formula[unit.name])
+        return Part(unsupported=(f"{self.adapter}: {calls}, {unit.dtype}: {why}"[:200],))
+
+    def measured(self, unit: Unit, compile: bool) -> Part:
+        """Measure one unit."""
+        regions, unsupported, results = list[Region](), list[str](), 0
+        known = list[Answer]()
+        for one in self.by_formula[unit.name]:
+            if one.name in self.vectors:
+                asked, refused, n = _vector(self.adapter, self.native, one, unit.dtype, compile)
+            else:
+                asked, refused, n = _function(
+                    self.adapter, self.native, one, unit.dtype, compile, known
+                )
+            regions += asked
+            unsupported += refused
+            results += n
+        return Part(tuple(regions), tuple(unsupported), results)
 
 
 def measured(
@@ -60,38 +119,25 @@ def measured(
     ------
     ImportError : mpmath is missing.
     """
-    steps = Steps(progress)
-    work, uncovered = [], {}
-    for adapter in adapters:
-        if (native := _native(adapter)) is None:
-            continue
-        found = native.found(FORMULAS)
-        uncovered[adapter.name] = found.uncovered
-        chosen = [f for f in found.functions if not names or any(n in f.spelling for n in names)]
-        vectors = [f for f in _vectors(native) if not names or any(n in f.spelling for n in names)]
-        work.append((adapter.name, native, chosen, vectors))
-        steps.plan(adapter.name, (len(chosen) + len(vectors)) * len(dtypes))
-    regions, unsupported, results = list[Region](), list[str](), 0
-    for name, native, chosen, vectors in work:
-        for dtype in dtypes:
-            known: dict[str, list[Answer]] = {}
-            for one in chosen:
-                asked, refused, count = _function(
-                    name, native, one, dtype, compile, known.setdefault(one.name, [])
-                )
-                regions += asked
-                unsupported += refused
-                results += count
-                steps.did(name, f"{name} {dtype}, {one.spelling}")
-            for one in vectors:
-                asked, refused, count = _vector(name, native, one, dtype, compile)
-                regions += asked
-                unsupported += refused
-                results += count
-                steps.did(name, f"{name} {dtype}, {one.spelling}")
+    steps, parts = Steps(progress), list[Part]()
+    work = [Functions(adapter, names) for adapter in adapters]
+    for functions in work:
+        steps.plan(functions.adapter, len(functions.units(dtypes)))
+    for functions in work:
+        for unit in functions.units(dtypes):
+            parts.append(functions.measured(unit, compile))
+            steps.did(unit.adapter, f"{unit.adapter} {unit.dtype}, {unit.name}")
     steps.end()
-    functions = sum(len(chosen) + len(vectors) for *_, chosen, vectors in work)
-    return Smooth(_sorted(regions), uncovered, tuple(unsupported), functions, results)
+    return together(work, parts)
+
+
+def together(work: Sequence[Functions], parts: Sequence[Part]) -> Smooth:
+    """The results of all units, given in their order."""
+    regions = [region for part in parts for region in part.regions]
+    unsupported = tuple(said for part in parts for said in part.unsupported)
+    uncovered = {one.adapter: one.uncovered for one in work if one.uncovered is not None}
+    results = sum(part.results for part in parts)
+    return Smooth(_sorted(regions), uncovered, unsupported, sum(map(len, work)), results)
 
 
 def _native(adapter: Adapter) -> Native | None:
@@ -131,7 +177,7 @@ def _blank(name: str, one: NativeSmooth, quantity: str, dtype: str, ill: bool = 
 
 def _function(
     name: str,
-    native: Native,
+    native: Any,
     one: NativeSmooth,
     dtype: str,
     compile: bool,

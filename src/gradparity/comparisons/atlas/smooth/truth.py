@@ -10,7 +10,7 @@ import numpy as np
 
 from .formulas.table import FORMULAS
 
-__all__ = ["FORMULAS", "Truth", "truth"]
+__all__ = ["FORMULAS", "Truth", "contexts", "truth"]
 
 #: Digits to compute with, one after the other until two results agree.
 DIGITS = (50, 90, 400, 1200)
@@ -48,8 +48,8 @@ def _known(name: str, quantity: str, x: float) -> tuple[float, float]:
     if not formula.low < x < formula.high or x in formula.kinks:
         return np.nan, np.nan
     function = formula.value if quantity == "value" else formula.slope
-    contexts, last = _contexts(), None
-    for m in contexts:
+    every, last = contexts(), None
+    for m in every:
         try:
             found = m.mpf(function(m, m.mpf(x)))
         except (ZeroDivisionError, ValueError, OverflowError, ArithmeticError, TypeError):
@@ -73,7 +73,7 @@ def _as_two(found: Any) -> tuple[float, float]:
 
 
 @cache
-def _contexts() -> list[Any]:
+def contexts() -> list[Any]:
     """One context of mpmath for each number of digits."""
     try:
         import mpmath

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....core.arithmetic.precision import Precision
 from .formulas.vectors import PATTERN, VECTORS
-from .truth import AGREE, Truth, _as_two, _contexts
+from .truth import AGREE, Truth, _as_two, contexts
 
 __all__ = ["movable", "parameters", "rows", "vector_truth"]
 
@@ -40,7 +40,7 @@ def vector_truth(name: str, quantity: str, v: Any) -> Truth:
 def _known(name: str, quantity: str, v: tuple[float, ...]) -> list[tuple[float, float]]:
     formula, last = VECTORS[name], None
     function = formula.value if quantity == "value" else formula.gradient
-    for m in _contexts():
+    for m in contexts():
         try:
             found = [m.mpf(y) for y in function(m, [m.mpf(x) for x in v])]
         except (ArithmeticError, ValueError):  # a deviation of 0

@@ -1,0 +1,130 @@
+"""The atlas in processes: nothing stops it, it can be resumed, and its result stays the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradparity.comparisons.atlas.as_text import changes_text, text
+from gradparity.comparisons.atlas.stored import Atlas
+from gradparity.comparisons.probing.measuring import Measuring
+from gradparity.comparisons.probing.partial import Partial
+from gradparity.comparisons.probing.probe import partial_of, probe_parts
+from planted_smooth import Planted
+
+from command_line import elsewhere, refused, run
+
+_elsewhere = pytest.fixture(elsewhere)
+SMOOTH: dict[str, Any] = {"parts": ["smooth"], "dtypes": ["float32", "float16"]}
+
+
+def test_the_result_is_that_of_one_process() -> None:
+    here = probe_parts(Planted("tanh", "exp"), **SMOOTH)
+    assert {r.spelling for r in here.smooth.regions} == {"tanh(x)"}
+    assert here.smooth.functions == 2
+    there = probe_parts(Planted("tanh", "exp"), **SMOOTH, workers=2)
+    assert there.to_json() == here.to_json()
+
+
+def test_what_does_not_return_or_ends_its_process_is_noted_and_the_rest_measured() -> None:
+    found = probe_parts(
+        Planted("sin", "cos", "tanh"), parts=["smooth"], dtypes=["float32"], workers=1, limit=2
+    )
+    assert found.smooth.unsupported == (
+        "planted: sin(x), float32: no answer in 2 s",
+        "planted: cos(x), float32: the process ended with exit code 7",
+    )
+    assert {r.spelling for r in found.smooth.regions} == {"tanh(x)"}
+
+
+class TestResumed:
+    def broken(self, path: Path) -> None:
+        """Begin a run that is interrupted after float32."""
+        with pytest.raises(KeyboardInterrupt):
+            probe_parts(Planted("tanh", "exp", interrupts="float16"), **SMOOTH, partial=path)
+
+    def test_gives_the_same_result_and_measures_the_rest(self, tmp_path: Path) -> None:
+        path = tmp_path / "atlas.json.partial"
+        self.broken(path)
+        assert len(path.read_text().splitlines()) == 3  # of options, and of two functions
+        told = list[str]()
+        found = probe_parts(Planted("tanh", "exp"), **SMOOTH, partial=path, resume=True,
+                            progress=lambda said, done: told.append(said))  # fmt: skip
+        assert found.to_json() == probe_parts(Planted("tanh", "exp"), **SMOOTH).to_json()
+        assert not any("float32" in said for said in told)
+        assert not path.exists()
+
+    @pytest.mark.parametrize("damage", ['{"schema": "gradpar', '{"unit": 1}\n{"uni'])
+    def test_without_a_last_line_that_is_not_whole(self, tmp_path: Path, damage: str) -> None:
+        path = tmp_path / "atlas.json.partial"
+        self.broken(path)
+        path.write_text(path.read_text() + damage)
+        again = {**SMOOTH, "partial": path, "resume": True}
+        if "\n" in damage:  # a line before the last one is damaged
+            with pytest.raises(ValueError, match=r"cannot resume from .*schema"):
+                probe_parts(Planted("tanh", "exp"), **again)
+        else:
+            found = probe_parts(Planted("tanh", "exp"), **again)
+            assert found.to_json() == probe_parts(Planted("tanh", "exp"), **SMOOTH).to_json()
+
+    def test_refuses_other_versions_and_options(self, tmp_path: Path) -> None:
+        path = tmp_path / "atlas.json.partial"
+        self.broken(path)
+        before = path.read_text()
+        again: dict[str, Any] = {**SMOOTH, "partial": path, "resume": True}
+        with pytest.raises(ValueError, match=r"versions is .*1\.0.*2\.0.*without --resume"):
+            probe_parts(Planted("tanh", "exp", version="2.0"), **again)
+        for option in ({"names": ["tanh"]}, {"limit": 5.0}, {"compile": True}):
+            with pytest.raises(ValueError, match=f"its {next(iter(option))} is"):
+                probe_parts(Planted("tanh", "exp"), **again, **option)
+        assert path.read_text() == before
+        with pytest.raises(ValueError, match="there is no"):
+            probe_parts(Planted("tanh"), **SMOOTH, partial=tmp_path / "no", resume=True)
+
+    def test_a_line_holds_what_was_measured(self, tmp_path: Path) -> None:
+        path = tmp_path / "atlas.json.partial"
+        self.broken(path)
+        measuring = Measuring(
+            [Planted("tanh", "exp")], ("smooth",), False, (), ("float32", "float16")
+        )
+        read = Partial(path, measuring, 60.0).read()
+        units = [unit for unit in measuring.units() if unit.dtype == "float32"]
+        assert read == {unit: measuring(unit) for unit in units}
+
+
+@pytest.mark.usefixtures("_elsewhere")
+class TestCommand:
+    RIGHT = ("probe", "--all", "--adapter", "right", "--function", "ReLU", "--function", "relu")
+
+    def test_all_parts_are_one_atlas_with_one_diff(self) -> None:
+        result = run(*self.RIGHT, "--json", "atlas.json", "--workers", "0")
+        assert result.exit_code == 0, result.output
+        atlas = Atlas.from_json(Path("atlas.json").read_text())
+        assert atlas.option == "--all"
+        assert atlas.entries
+        assert atlas.structures.cases > 0
+        assert not partial_of(Path("atlas.json")).exists()
+        for said in ("outside the subdifferential", "regions", "results"):
+            assert said in text(atlas)
+        again = run(*self.RIGHT, "--workers", "1", "--diff", "atlas.json")
+        assert again.exit_code == 0, again.output
+        refused(run("probe", "--adapter", "right", "--diff", "atlas.json"), "--all")
+        changed = Atlas(atlas.versions, atlas.machine, False, (), atlas.smooth, atlas.structures)
+        assert len(changed.diff(atlas)) == len(atlas.entries)
+        assert "entries and 0 regions and" in changes_text(changed.diff(atlas), changed, atlas)
+
+    def test_errors_say_what_to_do(self) -> None:
+        refused(run("probe", "--all", "--smooth"), "--all")
+        refused(run("probe", "--resume"), "--json FILE")
+        refused(run(*self.RIGHT, "--resume", "--json", "new.json"), "new.json.partial")
+
+    def test_an_interrupt_exits_130(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*args: Any, **kwargs: Any) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("gradparity.comparisons.probing.probe.probe_parts", interrupted)
+        result = run(*self.RIGHT, "--json", "atlas.json")
+        assert result.exit_code == 130
+        assert "--resume" in result.stderr
