@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.stored import Atlas
 from gradparity.comparisons.probing.measuring import Measuring
+from gradparity.comparisons.probing.page import _plot, atlas_page
 from gradparity.comparisons.probing.partial import Partial
 from gradparity.comparisons.probing.probe import partial_of, probe_parts
 from planted_smooth import Planted
@@ -99,7 +101,7 @@ class TestCommand:
     RIGHT = ("probe", "--all", "--adapter", "right", "--function", "ReLU", "--function", "relu")
 
     def test_all_parts_are_one_atlas_with_one_diff(self) -> None:
-        result = run(*self.RIGHT, "--json", "atlas.json", "--workers", "0")
+        result = run(*self.RIGHT, "--json", "atlas.json", "--report", "a.html", "--workers", "0")
         assert result.exit_code == 0, result.output
         atlas = Atlas.from_json(Path("atlas.json").read_text())
         assert atlas.option == "--all"
@@ -108,6 +110,9 @@ class TestCommand:
         assert not partial_of(Path("atlas.json")).exists()
         for said in ("outside the subdifferential", "regions", "results"):
             assert said in text(atlas)
+        page = Path("a.html").read_text()
+        for section in ("kinks", "digits", "structures"):
+            assert f'<h2 id="{section}">' in page
         again = run(*self.RIGHT, "--workers", "1", "--diff", "atlas.json")
         assert again.exit_code == 0, again.output
         refused(run("probe", "--adapter", "right", "--diff", "atlas.json"), "--all")
@@ -128,3 +133,26 @@ class TestCommand:
         result = run(*self.RIGHT, "--json", "atlas.json")
         assert result.exit_code == 130
         assert "--resume" in result.stderr
+
+
+class TestPage:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def page() -> str:
+        return atlas_page(probe_parts(Planted("tanh", "exp"), parts=["smooth"]))
+
+    def test_has_a_plot_of_each_function_that_loses_digits(self, page: str) -> None:
+        assert page.count("<h3>") == 1
+        assert "<h3>tanh(x)</h3>" in page
+        assert page.count('<path class="s0" d="M30') == page.count("<figure>") == 1
+        assert "<script" not in page
+        assert 'style="' not in page  # the page's policy refuses it
+
+    def test_a_line_steps_down_where_digits_are_lost(self) -> None:
+        found = probe_parts(Planted("tanh"), parts=["smooth"], dtypes=["float32"])
+        (region,) = [r for r in found.smooth.regions if not r.ill]
+        assert region.low > 1 > region.low / 1.01
+        left = (7.2247 - region.lost) / 16 * 100
+        *_, line = _plot("value", [region]).curves[1].path.partition("H")
+        levels = [float(y) for y in re.findall(r"V([\d.]+)", line)]
+        assert min(abs(106 - left - y) for y in levels) < 0.1

@@ -20,6 +20,7 @@ from .progress import progress_bar
 @click.command("probe")
 @options.adapters
 @options.output_file("json", "the atlas as JSON")
+@options.output_file("report", "the atlas as a page of HTML")
 @click.option("--diff", "diff_path", type=click.Path(path_type=Path, dir_okay=False),
               help="Print what changed since this atlas was written.")  # fmt: skip
 @click.option(
@@ -65,6 +66,7 @@ from .progress import progress_bar
 def command(
     adapters: tuple[str, ...],
     json_path: Path | None,
+    report_path: Path | None,
     diff_path: Path | None,
     compiled: bool,
     smooth: bool,
@@ -88,15 +90,16 @@ def command(
     """
     from ..comparisons.atlas.as_text import changes_text, renderable
     from ..comparisons.probing.measuring import PARTS
+    from ..comparisons.probing.page import atlas_page
     from ..comparisons.probing.probe import partial_of, probe_parts
 
     if smooth + structures + everything > 1:
         raise click.UsageError("give one of --smooth, --structures and --all")
-    to_stdout = str(json_path) == "-"
-    refuse_unwritable(json_path)
+    to_stdout = "-" in (str(json_path), str(report_path))
+    refuse_unwritable(json_path, report_path)
     if to_stdout and diff_path is not None:
-        raise click.UsageError("--json - and --diff both write to standard output; give a file")
-    partial = None if json_path is None or to_stdout else partial_of(json_path)
+        raise click.UsageError("'-' and --diff both write to standard output; give a file")
+    partial = None if json_path is None or str(json_path) == "-" else partial_of(json_path)
     if resume and partial is None:
         raise click.UsageError("--resume needs the file of the run to continue: give --json FILE")
     parts = ("smooth",) if smooth else ("structures",) if structures else ("kinks",)
@@ -116,6 +119,7 @@ def command(
             )
         changes = [] if stored is None else stored.diff(atlas)
     write(json_path, atlas.to_json)
+    write(report_path, lambda: atlas_page(atlas))
     if stored is not None:
         click.echo(changes_text(changes, stored, atlas))
     elif not to_stdout:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,7 +16,7 @@ from .stored import Atlas, Change, Entry, point_name
 from .structures.as_text import structures_renderable
 from .structures.departures import DepartureChange
 
-__all__ = ["changes_text", "renderable", "text"]
+__all__ = ["changes_text", "kink_rows", "renderable", "text"]
 
 LEGEND = """\
 A number is the slope taken at the kink, a word the rule at a tie: all of the
@@ -101,6 +101,15 @@ def _kinks(atlas: Atlas) -> RenderableType:
     )  # fmt: skip
     counts = f"{points} points, {len(atlas.entries)} entries, {outside} outside the subdifferential"
     return spaced(sections, Text(f"{counts}, {unsupported} unsupported"))
+
+
+def kink_rows(entries: Sequence[Entry]) -> Iterator[tuple[str, str, str, dict[str, str]]]:
+    """The function, the kink, what is valid there, and what most modes of each adapter take."""
+    for (spelling, where), found in _rows(entries).items():
+        taken = {
+            name: _majority(mine) for name, mine in grouped((e.adapter, e) for e in found).items()
+        }
+        yield spelling, where, _valid(found), taken
 
 
 def _table(title: str, entries: Sequence[Entry], adapters: Sequence[str]) -> Group:

@@ -22,7 +22,7 @@ from .picture import BOX
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["html"]
+__all__ = ["environment", "html", "policy", "source"]
 
 #: Maximum number of cases shown in full; with more, a table comes first and each case is folded.
 UNFOLDED = 3
@@ -51,13 +51,13 @@ def html(
     found = causes(report)
     kinks = sections.kinks(report)
     pairs, alike = sections.differences(report)
-    style = _source("style.css")
+    style = source("style.css")
     word, sentence, compared = sections.in_words(report)
-    return _environment().get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         title=title or "gradparity report",
         notes=notes,
         style=style,
-        policy=_policy(style),
+        policy=policy(style),
         report=report,
         changes=changes,
         told=told(changes)[:LIMIT] if changes else [],
@@ -98,7 +98,8 @@ def _places(cases: Sequence[CaseView]) -> dict[tuple[str, str, str], str]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of all pages."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -113,13 +114,14 @@ def _environment() -> Environment:
     return made
 
 
-def _source(name: str) -> str:
-    environment = _environment()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
+def source(name: str) -> str:
+    """The text of a template or style sheet."""
+    templates = environment()
+    assert templates.loader is not None
+    return templates.loader.get_source(templates, name)[0]
 
 
-def _policy(style: str) -> str:
+def policy(style: str) -> str:
     """The security policy: no scripts or requests; only this style sheet and inline images."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
