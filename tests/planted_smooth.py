@@ -42,9 +42,13 @@ class Planted:
 
     def __init__(self, *functions: str, version: str = "1.0", interrupts: str = "") -> None:
         self.functions, self.version, self.interrupts = functions, version, interrupts
+        self.known: dict[str, str] = {}
 
     def versions(self) -> dict[str, str]:
         return {"planted": self.version}
+
+    def libraries(self) -> dict[str, str]:
+        return self.known
 
     def run(self, case: Any, *, dtype: Any = None, device: Any = None) -> Any:
         raise NotImplementedError

@@ -41,6 +41,27 @@ def test_what_does_not_return_or_ends_its_process_is_noted_and_the_rest_measured
     assert {r.spelling for r in found.smooth.regions} == {"tanh(x)"}
 
 
+def test_versions_of_libraries_are_in_the_atlas_and_missing_ones_are_named() -> None:
+    adapter = Planted("exp")
+    adapter.known = {"here": "3.1", "gone": ""}
+    found = probe_parts(adapter, **SMOOTH)
+    assert found.versions == {"planted": {"planted": "1.0", "here": "3.1"}}
+    assert found.smooth.missing == {"planted": ("gone",)}
+    assert "planted: not installed: gone" in text(found)
+    assert "planted: not installed: gone" in atlas_page(found)
+    assert Atlas.from_json(found.to_json()) == found
+
+
+def test_functions_of_keras_and_equinox_are_found() -> None:
+    for library in ("jax", "keras", "equinox"):
+        pytest.importorskip(library)
+    found = probe_parts("jax", parts=["smooth"], names=["log_cosh", "PReLU"], dtypes=["float32"])
+    lost = {r.spelling: r.lost for r in found.smooth.regions if r.users == "common"}
+    assert lost["keras.losses.log_cosh([0], [x])"] > 7  # its value is 0 below 1e-4
+    assert "eqx.nn.PReLU(0.01)(x)" not in lost
+    assert {"keras", "equinox"} <= found.versions["jax"].keys()
+
+
 class TestResumed:
     def broken(self, path: Path) -> None:
         """Begin a run that is interrupted after float32."""

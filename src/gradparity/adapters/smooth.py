@@ -27,7 +27,7 @@ ALIASES = {
     "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "besseli0e": "i0e",
     "besseli1e": "i1e", "modifiedbesseli0": "i0", "modifiedbesseli1": "i1",
     "binarycrossentropywithlogits": "bcewithlogits", "sigmoidbinarycrossentropy": "bcewithlogits",
-    "binarycrossentropy": "bce", "squarederror": "mse",
+    "binarycrossentropy": "bce", "exponential": "exp", "squarederror": "mse",
 }  # fmt: skip
 
 

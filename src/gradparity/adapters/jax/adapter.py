@@ -27,6 +27,7 @@ from ..overrides import NativeAdapter, Overrides, described, label, native_name
 from ..smooth import Smooth
 from ..structures import Structures
 from .functions import NATIVE, affine, function, loss
+from .libraries import library_versions
 from .precision import affine_in_tf32
 
 __all__ = ["JaxAdapter", "JaxNetwork"]
@@ -133,6 +134,10 @@ class JaxAdapter(NativeAdapter):
 
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__, "optax": optax.__version__}
+
+    def libraries(self) -> dict[str, str]:
+        """Libraries on JAX whose functions are measured, with their versions; "" if missing."""
+        return library_versions()
 
     def build(
         self, network: Network, params: Mapping[str, Any], *, twin: Mapping[str, str] | None = None

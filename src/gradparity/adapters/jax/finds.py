@@ -83,9 +83,12 @@ OF_VECTORS = {
     "eqx.nn.GroupNorm(1)(x)": "eqx.nn.GroupNorm(1, channelwise_affine=False, eps=1e-5)(x)",
     "eqx.nn.RMSNorm(16)(x)": f"eqx.nn.RMSNorm(16, {EQX})(x)",
 }  # fmt: skip
-PACKAGES = {"optax.": "optax", "linen.": "flax", "eqx.": "equinox"}
+#: The beginning of a spelling -> the package, where that is not JAX.
+PACKAGES = {"optax.": "optax", "linen.": "flax", "eqx.": "equinox", "keras.": "keras"}
+#: Python that imports what a call needs beside JAX.
 IMPORTS = {
     "optax.": ", optax", "linen.": ", flax.linen as linen", "eqx.": ", equinox as eqx",
+    "keras.": "; import os; os.environ['KERAS_BACKEND'] = 'jax'; import keras",
 }  # fmt: skip
 
 

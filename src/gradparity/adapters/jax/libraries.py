@@ -1,15 +1,21 @@
-"""Norms of the libraries on JAX that are installed: Flax and Equinox."""
+"""Functions of the libraries on JAX that are installed: Flax, Equinox and Keras."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["library_norms"]
+import jax.numpy as jnp
+
+__all__ = ["library_functions", "library_norms", "library_spaces", "library_versions"]
+
+LIBRARIES = ("equinox", "flax", "keras")
 
 EPS = 1e-5
+Function = tuple[str, str, Callable[[Any], Any]]
 Norm = tuple[str, str, Callable[[Any, Any], Any]]
 
 
@@ -20,6 +26,61 @@ def library_norms() -> list[Norm]:
         if find_spec(name):
             norms += made()
     return norms
+
+
+def library_versions() -> dict[str, str]:
+    """Each library with its version; empty where it is not installed, or not on JAX."""
+    found = {name: metadata.version(name) if find_spec(name) else "" for name in LIBRARIES}
+    return {**found, "keras": found["keras"] if _keras() is not None else ""}
+
+
+def library_spaces() -> dict[str, Any]:
+    """Modules whose functions are found by their names."""
+    keras = _keras()
+    return {} if keras is None else {"keras.activations": keras.activations}
+
+
+def library_functions() -> list[Function]:
+    """Functions of a number x, as (formula, as written, function); of what is installed."""
+    functions = list[Function]()
+    if (keras := _keras()) is not None:
+        functions.append((
+            "leakyrelu", "keras.activations.leaky_relu(x, 0.01)",
+            lambda x: keras.activations.leaky_relu(x, 0.01),
+        ))  # fmt: skip
+        for formula, name, target in KERAS_LOSSES:
+            call = _keras_loss(getattr(keras.losses, name), target)
+            functions.append((formula, f"keras.losses.{name}([{target:g}], [x])", call))
+    if find_spec("equinox"):
+        layer = import_module("equinox.nn").PReLU(0.01)
+        functions.append(("leakyrelu", "eqx.nn.PReLU(0.01)(x)", layer))
+    return functions
+
+
+#: Losses of Keras: (formula, name, target).
+KERAS_LOSSES = (
+    ("bce(x, 0)", "binary_crossentropy", 0.0), ("bce(x, 1)", "binary_crossentropy", 1.0),
+    ("hinge(x, 1)", "hinge", 1.0), ("huber(x, 0)", "huber", 0.0), ("huber(x, 1)", "huber", 1.0),
+    ("l1(x, 0)", "mean_absolute_error", 0.0), ("logcosh(x, 0)", "log_cosh", 0.0),
+    ("mse(x, 0)", "mean_squared_error", 0.0), ("mse(x, 1)", "mean_squared_error", 1.0),
+)  # fmt: skip
+
+
+def _keras_loss(loss: Any, target: float) -> Callable[[Any], Any]:
+    """The loss of every number alone: Keras takes the mean of the last axis."""
+    return lambda x: loss(jnp.full_like(x, target)[..., None], x[..., None])
+
+
+def _keras() -> Any:
+    """Keras, where it is installed and runs on JAX; else None."""
+    if not find_spec("keras"):
+        return None
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    try:
+        keras: Any = import_module("keras")
+    except Exception:  # another backend was chosen, and is missing
+        return None
+    return keras if keras.backend.backend() == "jax" else None
 
 
 def _flax() -> list[Norm]:

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from ..smooth import Answer, Found, NativeSmooth, discovered
-from .libraries import library_norms
+from .libraries import library_functions, library_norms, library_spaces
 
 __all__ = ["JaxSmooth"]
 
@@ -25,6 +25,7 @@ VARIANTS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
         ("gelutanh", "nn.gelu(x)", jax.nn.gelu),
         ("gelu", "nn.gelu(x, approximate=False)", lambda x: jax.nn.gelu(x, approximate=False)),
     ],
+    "keras.activations.leaky_relu": [],  # its slope is 0.2 by default
 }
 #: Functions of a vector x and the weights w, as (formula, as written, function) each.
 VECTORS: list[tuple[str, str, Callable[[Any, Any], Any]]] = [
@@ -56,10 +57,13 @@ class JaxSmooth:
     def found(self, known: Collection[str]) -> Found:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return discovered(
-                SPACES, known, variants=VARIANTS, works=_works, full_like=jnp.full_like,
-                listed=_listed,
+            found = discovered(
+                {**SPACES, **library_spaces()}, known, variants=VARIANTS, works=_works,
+                full_like=jnp.full_like, listed=_listed,
             )  # fmt: skip
+            others = (NativeSmooth(*each) for each in library_functions())
+            known_others = tuple(o for o in others if o.name in known and _works(o.function))
+            return found._replace(functions=(*found.functions, *known_others))
 
     def modes(self, compile: bool) -> Sequence[str]:
         return "reverse", "forward", "jit reverse", "jit forward", "one element"

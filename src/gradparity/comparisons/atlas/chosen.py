@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...adapters.base import INSTALL, Adapter, AdapterError, get_adapter, installed
 
-__all__ = ["chosen_adapters", "versions_of"]
+__all__ = ["chosen_adapters", "missing_of", "versions_of"]
 
 
 def chosen_adapters(adapters: Sequence[str | Adapter]) -> list[Adapter]:
@@ -28,8 +28,21 @@ def chosen_adapters(adapters: Sequence[str | Adapter]) -> list[Adapter]:
 
 
 def versions_of(chosen: Sequence[Adapter]) -> dict[str, dict[str, str]]:
-    """The versions of each adapter; another number of threads gives the same atlas."""
+    """The versions of each adapter and its libraries; the number of threads changes no atlas."""
     return {
         each.name: {k: v for k, v in each.versions().items() if not k.endswith("threads")}
+        | {k: v for k, v in _libraries(each).items() if v}
         for each in chosen
     }
+
+
+def missing_of(chosen: Sequence[Adapter]) -> dict[str, tuple[str, ...]]:
+    """The libraries of each adapter that are not installed, where any is not."""
+    missing = {e.name: tuple(k for k, v in _libraries(e).items() if not v) for e in chosen}
+    return {name: libraries for name, libraries in missing.items() if libraries}
+
+
+def _libraries(adapter: Adapter) -> dict[str, str]:
+    """An adapter's optional ``libraries()``: name -> version, "" for those not installed."""
+    offer = getattr(adapter, "libraries", None)
+    return {} if offer is None else offer()

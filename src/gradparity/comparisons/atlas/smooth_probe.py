@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...adapters.base import Adapter
 from ..running.progress import Progress, silent
-from .chosen import chosen_adapters, versions_of
+from .chosen import chosen_adapters, missing_of, versions_of
 from .smooth.measured import measured
 from .smooth.points import FORMATS
 from .stored import Atlas
@@ -37,4 +38,5 @@ def probe_smooth(
     """
     chosen = chosen_adapters(adapters)
     found = measured(*chosen, compile=compile, names=names, dtypes=dtypes, progress=progress)
+    found = replace(found, missing=missing_of(chosen))
     return Atlas(versions_of(chosen), platform.machine(), compile, (), found)

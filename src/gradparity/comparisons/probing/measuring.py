@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...adapters.base import Adapter
-from ..atlas.chosen import versions_of
+from ..atlas.chosen import missing_of, versions_of
 from ..atlas.kink_groups import Groups
 from ..atlas.smooth.measured import Functions, Part
 from ..atlas.smooth.measured import together as smooth_together
@@ -102,6 +102,7 @@ class Measuring:
         order = [found[unit] for unit in self.units()]
         functions = [a for a in self.prepare().values() if isinstance(a, Functions)]
         smooth = smooth_together(functions, [one.smooth for one in order if one.smooth])
+        smooth = replace(smooth, missing=missing_of(self.adapters))
         structures = structures_together([one.structures for one in order if one.structures])
         return Atlas(
             versions_of(self.adapters), platform.machine(), self.compile,

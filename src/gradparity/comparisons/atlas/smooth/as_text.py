@@ -38,6 +38,8 @@ def smooth_renderable(smooth: Smooth, versions: Mapping[str, Mapping[str, str]])
     for name, functions in smooth.uncovered.items():
         if functions:
             sections.append([Text(f"{name}: no formula for {', '.join(functions)}")])
+    for name, libraries in smooth.missing.items():
+        sections.append([Text(f"{name}: not installed: {', '.join(libraries)}")])
     sections.append([Text(line) for line in LEGEND.splitlines()])
     counts = f"{smooth.functions} functions, {smooth.results} results, {len(shown)} regions"
     hidden = len(smooth.regions) - len(shown)

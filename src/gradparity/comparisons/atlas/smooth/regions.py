@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Region", "RegionChange", "Smooth", "changed_regions"]
 
@@ -81,6 +81,7 @@ class Smooth:
     uncovered : adapter -> elementwise functions for which there is no formula.
     unsupported : calls that raise in a dtype and mode, with the reason.
     functions, results : how many functions and numbers were compared.
+    missing : adapter -> libraries that are not installed, so that their functions are missing.
     """
 
     regions: tuple[Region, ...]
@@ -88,6 +89,7 @@ class Smooth:
     unsupported: tuple[str, ...]
     functions: int
     results: int
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
