@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,13 @@ def test_versions_of_libraries_are_in_the_atlas_and_missing_ones_are_named() -> 
     assert Atlas.from_json(found.to_json()) == found
 
 
+@pytest.mark.skipif(
+    not all(map(find_spec, ("jax", "keras", "equinox"))), reason="needs JAX, Keras and Equinox"
+)
 def test_functions_of_keras_and_equinox_are_found() -> None:
-    for library in ("jax", "keras", "equinox"):
-        pytest.importorskip(library)
     found = probe_parts("jax", parts=["smooth"], names=["log_cosh", "PReLU"], dtypes=["float32"])
-    lost = {r.spelling: r.lost for r in found.smooth.regions if r.users == "common"}
+    worst_last = reversed(found.smooth.regions)
+    lost = {r.spelling: r.lost for r in worst_last if r.users == "common"}
     assert lost["keras.losses.log_cosh([0], [x])"] > 7  # its value is 0 below 1e-4
     assert "eqx.nn.PReLU(0.01)(x)" not in lost
     assert {"keras", "equinox"} <= found.versions["jax"].keys()
