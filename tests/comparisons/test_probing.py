@@ -15,6 +15,7 @@ from gradparity.comparisons.probing.measuring import Measuring
 from gradparity.comparisons.probing.page import _plot, atlas_page
 from gradparity.comparisons.probing.partial import Partial
 from gradparity.comparisons.probing.probe import partial_of, probe_parts
+from gradparity.core import backprop
 from planted_smooth import Planted
 
 from command_line import elsewhere, refused, run
@@ -63,6 +64,29 @@ def test_functions_of_keras_and_equinox_are_found() -> None:
     assert lost["keras.losses.log_cosh([0], [x])"] > 7  # its value is 0 below 1e-4
     assert "eqx.nn.PReLU(0.01)(x)" not in lost
     assert {"keras", "equinox"} <= found.versions["jax"].keys()
+
+
+class Hand:
+    name = "hand"
+
+    def versions(self) -> dict[str, str]:
+        return {"hand": "1.0"}
+
+    def run(self, case: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        return backprop(case if dtype is None else case.astype(dtype))
+
+
+def test_groups_of_kinks_and_structures_without_an_answer_are_noted() -> None:
+    measuring = Measuring([Hand()], ("kinks", "structures"), names=["ReLU", "relu"])
+    units = measuring.units()
+    assert {unit.part for unit in units} == {"kinks", "structures"}
+    lost = measuring.atlas({unit: measuring.lost(unit, "no answer in 2 s") for unit in units})
+    known = measuring.atlas({unit: measuring(unit) for unit in units})
+    assert {e.key for e in lost.entries} == {e.key for e in known.entries}
+    assert all("no answer in 2 s" in e.note for e in lost.entries)
+    assert not any(e.note for e in known.entries)
+    assert all(said.endswith("no answer in 2 s") for said in lost.structures.unsupported)
+    assert len(lost.structures.unsupported) > 0 == len(known.structures.unsupported)
 
 
 class TestResumed:
