@@ -10,7 +10,7 @@ import numpy as np
 from ...core import Case, backprop
 from ...core.network.nodes import DIV
 
-__all__ = ["ALONE", "independent", "samples", "as_batch"]
+__all__ = ["ALONE", "as_batch", "independent", "samples"]
 
 ALONE = "each sample alone"
 #: The formulas in float64 agree so far where samples do not depend on each other.
