@@ -149,8 +149,8 @@ class _States:
         if not (mine.is_known and theirs.is_known and one_after_other):
             return False
         if mine.after.dtype.kind in "iu":
-            steps = [state.after - state.before[0] for state in (mine, theirs)]
-            return np.array_equal(*steps)
+            here, there = (state.after - state.before[0] for state in (mine, theirs))
+            return np.array_equal(here, there)
         return any(
             a.target == b.target and a.factor == b.factor and a.shares(b)
             for a, b in product(self.moves.rates(mine), self.moves.rates(theirs))

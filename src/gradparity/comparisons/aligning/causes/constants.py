@@ -63,8 +63,10 @@ def constants(call: Call, y: Sequence[NDArray], program: Program, other: Program
             if same and not np.array_equal(array.ravel(), own.ravel()):
                 said, vague = _difference(_name(call, i), own, wide(array))
                 if vague and (taken := _taken_by(call, array, program)):
-                    said = f"{_name(call, i)} is {{there}} what {taken} takes {{here}}: two parts "
-                    said, vague = f"{said}of data are exchanged", False
+                    said, vague = (
+                        f"{said}: what {taken} takes {{here}}, another part of data",
+                        False,
+                    )
                 yield Edit(said, call.op, {i: wide(array).reshape(own.shape)}, vague=vague)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
 from ....core.formulas.op import Movement
+from ....core.network.calls import Call
 from ....core.programs.parts import Unstack
 from ....core.vocabulary.rearranging import Split
 from ..programs.edits import FAILED, Edit, at_others, general
@@ -232,12 +233,13 @@ class Search:
             elif where == "before":
                 yield from (([at], edit) for at, edit in islice(fitting.before(call), TRIED))
             else:
-                fits = {
+                by_place: dict[str, Callable[[Call], Iterator[Edit]]] = {
                     "two": fitting.two,
                     "far": fitting.far,
                     "deep": partial(fitting.deep, plain=True),
                     "deeper": partial(fitting.deep, plain=False),
-                }.get(where, fitting.at)
+                }
+                fits = by_place.get(where, fitting.at)
                 # What is done to data is changed by an argument first.
                 plain = where != "data" and side.is_preparation(call)
                 tried = islice(fits(call), TRIED)
