@@ -52,7 +52,7 @@ class TestCheck:
         self, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
     ) -> None:
         """Half of them are checked in either format, networks in both; otherwise all in both."""
-        names = ["op-relu", "net-relu", "op-tanh"]
+        names = ["op-relu", "shared-zero", "op-tanh"]
         some = {n: b for n, b in suite.builtin_cases().items() if n in names}
         monkeypatch.setattr(suite, "builtin_cases", lambda: some)
         monkeypatch.setattr(implementations, "compiles", lambda adapters: True)

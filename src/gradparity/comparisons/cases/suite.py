@@ -142,12 +142,14 @@ def builtin_cases() -> dict[str, Builtin]:
 
 
 def in_turn(names: Iterable[str]) -> dict[str, tuple[str]]:
-    """Name -> the one dtype of a single op or loss, float64 and float32 in turn; no networks.
+    """Name -> the one dtype of an op or a loss, float64 and float32 in turn; of no other network.
 
-    >>> in_turn(["op-relu", "net-relu", "loss-l2-mean", "loss-l2-sum"])
-    {'op-relu': ('float64',), 'loss-l2-mean': ('float32',), 'loss-l2-sum': ('float64',)}
+    An op alone and the same in a network have another one.
+
+    >>> in_turn(["op-relu", "net-relu", "gpt", "loss-l2-mean"])
+    {'op-relu': ('float64',), 'net-relu': ('float32',), 'loss-l2-mean': ('float64',)}
     """
-    single = [name for name in names if name.startswith(("op-", "loss-"))]
+    single = [name for name in names if name.startswith(("op-", "net-", "loss-"))]
     return {name: (("float64", "float32")[i % 2],) for i, name in enumerate(single)}
 
 

@@ -120,9 +120,10 @@ def check(
     differences: list[Difference] = []
     for dtype, which in asked.items():
         rounded, judged = [_rounded(cases[i], dtype) for i in which], []
-        for each in tested:
+        begun = [each.begun(rounded) for each in tested]
+        for each, outcomes in zip(tested, begun, strict=True):
             steps.say(f"{each.name} {dtype}")
-            judged.append(each.judged(rounded, steps))
+            judged.append(each.judged(rounded, outcomes, steps))
             if dtype == next(iter(asked)) and rounded and is_own(each.implementation):
                 _, arrays, findings = judged[-1]
                 findings[0] += each.second_call(rounded[0], arrays[0], findings[0])
