@@ -28,6 +28,7 @@ from .roots import other_roots
 from .rotary import other_rotations
 from .swapped import swapped
 from .tables import other_tables
+from .turned import turned
 from .unused import unused_parameters
 
 __all__ = ["Found", "Search", "lost_in", "parted_of"]
@@ -218,6 +219,7 @@ class Search:
             call = side.nodes[node]
             if where == "gates":
                 yield from other_tables(side, call, other)
+                yield from turned(side, call)
                 yield from islice(Orders(side).of(call, other), TRIED)
                 yield from islice(swapped(side, call, other), TRIED)
                 if self._in_steps:
