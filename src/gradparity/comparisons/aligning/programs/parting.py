@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ....core.formulas.op import Movement
 from ....core.network.calls import Call
+from ....core.programs.parts import Unstack
+from ....core.vocabulary.rearranging import Split
 from .edits import wide
 from .prepared import tells
 from .side import Side
@@ -16,7 +19,7 @@ def parting(one: Side, other: Side) -> list[Call]:
     """The calls at which `one` parts from `other`, the earliest first."""
     lost, healed = one.lost(other), one.healed(other)
     found: dict[str, Call] = {}
-    skipped = _beyond_comparison(one, other)
+    skipped = _beyond_comparison(one, other) | _parts_of_all(one, other)
     for name, call in lost.items():
         if name in skipped:
             continue
@@ -43,6 +46,40 @@ def _beyond_comparison(one: Side, other: Side) -> set[str]:
         if not o.name and tells(o.array) and not other.partners.of(wide(o.array))
     )
     return {n for n in mine if one.value[n].size not in sizes} | {name for name, _ in alone}
+
+
+def _parts_of_all(one: Side, other: Side) -> set[str]:
+    """The parts without a partner of a value that `one` takes apart alone, such as in a loop.
+
+    Together they are the whole of it; and what only rearranges such a part.  Where the other
+    program takes it apart as well, in other parts, that may be the difference.
+    """
+    lost, there = one.lost(other), other.lost(one)
+    also = {o.name for call in there.values() if _takes_apart(call) for o in call.inputs}
+    parts: dict[str, list[str]] = {}
+    for call in one.program.calls:
+        if _takes_apart(call) and call.inputs[0].name not in lost:
+            parts.setdefault(call.inputs[0].name, []).extend(one.program.gives(call))
+    found: set[str] = set()
+    for name, each in parts.items():
+        whole = one.value.get(name)
+        if whole is None or sum(one.value[part].size for part in each) < whole.size:
+            continue
+        if not also.intersection(other.partners.of(whole)):
+            found.update(part for part in each if part in lost)
+    for name, call in lost.items():
+        if isinstance(call.op, Movement) and all(o.name in found for o in call.inputs):
+            found.add(name)
+    return found
+
+
+def _takes_apart(call: Call) -> bool:
+    """Whether a call gives a part of what it takes, or all of it in several."""
+    if isinstance(call.op, Split | Unstack):
+        return True
+    if not isinstance(call.op, Movement) or len(call.inputs) != 1 or call.z[0] is None:
+        return False
+    return call.z[0].size < call.inputs[0].array.size
 
 
 def without_partner(one: Side, other: Side) -> list[str]:
