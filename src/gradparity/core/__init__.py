@@ -31,6 +31,7 @@ from .formulas.activations import (
     Tanh,
 )
 from .formulas.attention import Attention
+from .formulas.choices import Ball, Kink, Slopes, Ties
 from .formulas.divergences import (
     KL,
     L2,
@@ -54,7 +55,7 @@ from .formulas.layers import (
 from .formulas.maxima import Max, Maximum, Maxout, MaxSubsets, Take
 from .formulas.movements import Broadcast, Mean, Reshape, Select, Sum, Transpose
 from .formulas.norms import BatchNorm, LayerNorm, Norm
-from .formulas.op import Activation, Ball, Compound, Kink, Kinked, Movement, Op, Slopes, Ties
+from .formulas.op import Activation, Compound, Kinked, Movement, Op
 from .formulas.recurrent import LSTMCell
 from .formulas.risk import Risk, Weighted
 from .formulas.windows import Conv, MaxPool, Windows

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...core import Case, Trace
 from ...core.arithmetic.arrays import NDArray, total
-from ...core.formulas.op import Slopes
+from ...core.formulas.choices import Slopes
 from ...core.network.backprop import arriving
 from ...core.network.nodes import DIV, ERR, Step
 from ...core.network.quantity import Quantity

@@ -18,7 +18,8 @@ from ...core.arithmetic.arrays import Array, NDArray, total
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.activations import GELU
-from ...core.formulas.op import Choice, Op, Slopes
+from ...core.formulas.choices import Choice, Slopes
+from ...core.formulas.op import Op
 from ...core.network.backprop import arriving
 from ...core.network.case import Case
 from ...core.network.contract import gradients_of, value_of

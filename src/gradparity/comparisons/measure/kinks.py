@@ -17,7 +17,7 @@ import numpy as np
 from ...core.arithmetic.arrays import Array, NDArray
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.op import Ball, Slopes, Ties
+from ...core.formulas.choices import Ball, Slopes, Ties
 from ..findings.finding import KinkSummary
 from .at_node import Kinked, Reference
 from .flows import feasible

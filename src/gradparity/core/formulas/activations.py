@@ -14,7 +14,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, erf, erfc, usual
 from .arguments import between, finite, one_of, true_or_false, whole
-from .op import Activation, Kink, Kinked
+from .choices import Kink
+from .op import Activation, Kinked
 from .smooth import (
     exp_minus_1,
     exp_slope,

@@ -25,8 +25,9 @@ from .arguments import (
     whole,
     whole_numbers,
 )
+from .choices import Ties
 from .layers import Affine
-from .op import Activation, Compound, Movement, Op, Shape, Ties
+from .op import Activation, Compound, Movement, Op, Shape
 
 __all__ = ["Max", "MaxSubsets", "Maximum", "Maxout", "Take", "first_of"]
 

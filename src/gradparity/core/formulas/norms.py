@@ -10,7 +10,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, usual
 from .arguments import between, fits, positive, true_or_false
-from .op import Ball, Op, Shape
+from .choices import Ball
+from .op import Op, Shape
 
 __all__ = ["BatchNorm", "LayerNorm", "Norm", "Normalisation"]
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast
 from .arguments import fits_into, is_finite, one_of, refused, true_or_false
+from .choices import Choice, Slopes
 from .divergences import Divergence
-from .op import Choice, Op, Shape, Slopes
+from .op import Op, Shape
 
 __all__ = ["Risk", "Weighted"]
 

@@ -24,8 +24,9 @@ from .arguments import (
     true_or_false,
     whole_numbers,
 )
+from .choices import Ties
 from .maxima import first_of
-from .op import Movement, Op, Shape, Ties
+from .op import Movement, Op, Shape
 
 __all__ = ["Conv", "MaxPool", "Windows"]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray
-from ..formulas.op import Choice, Movement, Op, Shape, Slots
+from ..formulas.choices import Choice, Slots
+from ..formulas.op import Movement, Op, Shape
 from ..vocabulary.pointwise import Scale
 from .backprop import backward_pass, forward_pass
 from .network import Network

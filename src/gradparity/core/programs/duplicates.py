@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, moved, unbroadcast
-from ..formulas.op import Op, Shape, Ties
+from ..formulas.choices import Ties
+from ..formulas.op import Op, Shape
 
 __all__ = ["PutOne", "winners"]
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray
-from ..formulas.op import Op, Shape, Ties
+from ..formulas.choices import Ties
+from ..formulas.op import Op, Shape
 from ..vocabulary.segments import SegmentMax
 
 __all__ = ["ExtremeAt", "ExtremeSize"]

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast
 from ..formulas.arguments import broadcast
-from ..formulas.op import Op, Shape, Ties
+from ..formulas.choices import Ties
+from ..formulas.op import Op, Shape
 from ..vocabulary.kinked import PReLU
 
 __all__ = ["Clamp", "SlopesBelow"]

@@ -22,7 +22,8 @@ from ..arithmetic.arrays import (
     unbroadcast,
 )
 from ..formulas.arguments import one_of
-from ..formulas.op import Activation, Movement, Op, Shape, Slopes
+from ..formulas.choices import Slopes
+from ..formulas.op import Activation, Movement, Op, Shape
 from ..vocabulary.contractions import MatMul
 from ..vocabulary.likelihoods import (
     positively_weighted,

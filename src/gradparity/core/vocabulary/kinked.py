@@ -8,7 +8,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, usual
 from ..formulas.arguments import above_zero, finite, positive
-from ..formulas.op import Kink, Kinked, Op, Shape, Slopes
+from ..formulas.choices import Kink, Slopes
+from ..formulas.op import Kinked, Op, Shape
 
 __all__ = [
     "Hardshrink",

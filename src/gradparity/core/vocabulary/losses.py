@@ -12,8 +12,9 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, usual
 from ..formulas.arguments import between, finite, refused, true_or_false
+from ..formulas.choices import Slopes
 from ..formulas.divergences import Divergence, OfDifference, not_a_number
-from ..formulas.op import Shape, Slopes
+from ..formulas.op import Shape
 from ..formulas.smooth import tanh
 
 __all__ = [

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, like, unbroadcast, usual, vanishes
 from ..formulas.arguments import broadcast, mask_of_0_and_1
+from ..formulas.choices import Ball
 from ..formulas.maxima import ExtremeOfTwo
-from ..formulas.op import Ball, Op, Shape
+from ..formulas.op import Op, Shape
 from ..formulas.smooth import sigmoid
 
 __all__ = [

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, erf, erfc, usual
 from ..formulas.arguments import finite, one_of, true_or_false, whole
-from ..formulas.op import Activation, Kink, Kinked
+from ..formulas.choices import Kink
+from ..formulas.op import Activation, Kinked
 
 __all__ = [
     "Abs",

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, usual
 from ..formulas.arguments import is_whole, one_of, refused, true_or_false, whole, whole_numbers
-from ..formulas.op import Ball, Movement, Op, Shape
+from ..formulas.choices import Ball
+from ..formulas.op import Movement, Op, Shape
 from ..formulas.windows import LargestOfWindows, Windows, window_arguments
 from .rearranging import Rearrangement
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, absorb, largest, like, split, usual
 from ..formulas.arguments import axes_in, finite, refused, whole
+from ..formulas.choices import Ball
 from ..formulas.maxima import Extreme
 from ..formulas.movements import OverAxes
 from ..formulas.norms import variance
-from ..formulas.op import Ball, Op, Shape
+from ..formulas.op import Op, Shape
 from ..formulas.softmax import Exponentials, softmax
 
 __all__ = ["LogSumExp", "Min", "Prod", "Std", "Variance", "VectorNorm"]

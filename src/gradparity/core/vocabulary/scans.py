@@ -10,8 +10,9 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, largest, moved, moved_back
 from ..formulas.arguments import axes_in, one_of, true_or_false, whole
+from ..formulas.choices import Ties
 from ..formulas.maxima import first_of
-from ..formulas.op import Op, Shape, Ties
+from ..formulas.op import Op, Shape
 
 __all__ = ["CumulativeMax", "CumulativeProduct", "CumulativeSum", "Sort"]
 

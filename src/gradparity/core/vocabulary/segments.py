@@ -14,8 +14,9 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, like, moved, moved_back
 from ..formulas.arguments import is_finite, one_of, positive, refused, whole
+from ..formulas.choices import Ties
 from ..formulas.maxima import first_of
-from ..formulas.op import Op, Shape, Ties
+from ..formulas.op import Op, Shape
 
 __all__ = ["SegmentMax", "SegmentMean", "SegmentSum"]
 

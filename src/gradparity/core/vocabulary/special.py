@@ -19,7 +19,8 @@ from ..arithmetic.special import (
     lgamma,
     trigamma,
 )
-from ..formulas.op import Activation, Kink, Kinked
+from ..formulas.choices import Kink
+from ..formulas.op import Activation, Kinked
 
 __all__ = ["Digamma", "Erfinv", "I0e", "I1e", "Lgamma", "LogNdtr", "Sinc"]
 
