@@ -10,23 +10,27 @@ from __future__ import annotations
 from .core.formulas import activations as _activations
 from .core.formulas import (
     attention,
+    cross_entropies,
     divergences,
     embedding,
     layers,
     maxima,
     movements,
     norms,
+    piecewise,
     recurrent,
     windows,
 )
 from .core.formulas.activations import *  # noqa: F403
 from .core.formulas.attention import *  # noqa: F403
+from .core.formulas.cross_entropies import *  # noqa: F403
 from .core.formulas.divergences import *  # noqa: F403
 from .core.formulas.embedding import *  # noqa: F403
 from .core.formulas.layers import *  # noqa: F403
 from .core.formulas.maxima import *  # noqa: F403
 from .core.formulas.movements import *  # noqa: F403
 from .core.formulas.norms import *  # noqa: F403
+from .core.formulas.piecewise import *  # noqa: F403
 from .core.formulas.recurrent import *  # noqa: F403
 from .core.formulas.windows import *  # noqa: F403
 from .core.vocabulary import (
@@ -79,7 +83,18 @@ from .core.vocabulary.special import *  # noqa: F403
 from .core.vocabulary.unfolding import *  # noqa: F403
 
 _FAMILIES = (
-    *(_activations, attention, divergences, embedding, layers, maxima, movements, norms),
+    *(
+        _activations,
+        piecewise,
+        attention,
+        divergences,
+        cross_entropies,
+        embedding,
+        layers,
+        maxima,
+        movements,
+        norms,
+    ),
     *(recurrent, windows),
     *(activations, alignments, contractions, entropies, indexing, kinked, _layers, likelihoods),
     *(losses, margins),

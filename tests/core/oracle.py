@@ -26,7 +26,7 @@ from gradparity.core import (
     VectorActivation,
 )
 from gradparity.core.arithmetic.arrays import total
-from gradparity.core.formulas.activations import SELU_A, SELU_SCALE
+from gradparity.core.formulas.piecewise import SELU_A, SELU_SCALE
 from gradparity.core.network.backprop import forward
 
 MP = mpmath.MPContext()

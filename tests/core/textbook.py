@@ -23,7 +23,7 @@ from gradparity.core import (
     Softplus,
     Tanh,
 )
-from gradparity.core.formulas.activations import SELU_A, SELU_SCALE
+from gradparity.core.formulas.piecewise import SELU_A, SELU_SCALE
 from gradparity.core.vocabulary.activations import (
     CELU,
     LogSigmoid,

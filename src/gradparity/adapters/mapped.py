@@ -17,7 +17,7 @@ from ..core.network.composed import Composed
 from ..core.network.nodes import Node
 from ..core.programs.duplicates import PutOne, winners
 from ..core.programs.extremes import ExtremeSize
-from ..core.programs.parts import PutAt
+from ..core.programs.indexing import PutAt
 from ..core.vocabulary.pointwise import Square, Step
 from ..core.vocabulary.reductions import VectorNorm
 

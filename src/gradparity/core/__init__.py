@@ -16,31 +16,11 @@ from .arithmetic import varied_rules as varied_rules  # fills the tables of `var
 from .arithmetic.bounded import Bounded
 from .arithmetic.precision import PRECISIONS, Precision
 from .arithmetic.rounding import Rounding
-from .formulas.activations import (
-    ELU,
-    GELU,
-    SELU,
-    Hardtanh,
-    Identity,
-    LeakyReLU,
-    RandomizedLeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Tanh,
-)
+from .formulas.activations import GELU, Identity, Sigmoid, SiLU, Softplus, Tanh
 from .formulas.attention import Attention
 from .formulas.choices import Ball, Kink, Slopes, Ties
-from .formulas.divergences import (
-    KL,
-    L2,
-    BinaryCrossEntropy,
-    BinaryKL,
-    CrossEntropy,
-    Divergence,
-    LinearLoss,
-)
+from .formulas.cross_entropies import KL, BinaryCrossEntropy, BinaryKL, CrossEntropy
+from .formulas.divergences import L2, Divergence, LinearLoss
 from .formulas.embedding import Embedding
 from .formulas.layers import (
     Add,
@@ -56,6 +36,7 @@ from .formulas.maxima import Max, Maximum, Maxout, MaxSubsets, Take
 from .formulas.movements import Broadcast, Mean, Reshape, Select, Sum, Transpose
 from .formulas.norms import BatchNorm, LayerNorm, Norm
 from .formulas.op import Activation, Compound, Kinked, Movement, Op
+from .formulas.piecewise import ELU, SELU, Hardtanh, LeakyReLU, RandomizedLeakyReLU, ReLU
 from .formulas.recurrent import LSTMCell
 from .formulas.risk import Risk, Weighted
 from .formulas.windows import Conv, MaxPool, Windows

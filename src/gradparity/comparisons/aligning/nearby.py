@@ -14,7 +14,7 @@ import numpy as np
 from ...core.arithmetic.arrays import NDArray
 from ...core.formulas.layers import Multiply
 from ...core.network.calls import Call, Operand
-from ...core.programs.parts import Index
+from ...core.programs.indexing import Index
 from ...core.vocabulary.pairs import Where
 from .parameters.agreement import tells_elements_apart
 from .parameters.arrangements import index_of

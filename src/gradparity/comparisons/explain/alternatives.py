@@ -14,7 +14,8 @@ import numpy as np
 
 from ...core.arithmetic.arrays import Array
 from ...core.arithmetic.bounded import Bounded
-from ...core.formulas.divergences import CrossEntropy, Divergence
+from ...core.formulas.cross_entropies import CrossEntropy
+from ...core.formulas.divergences import Divergence
 from ...core.formulas.op import Op, attributes
 from ...core.network.backprop import backprop
 from ...core.network.case import Case

@@ -28,7 +28,7 @@ def arguments_of(op: Op) -> tuple[Field[Any], ...]:
 def complements(op: Op) -> Iterator[tuple[str, Op]]:
     """(words, op) with 1 - a in place of each number a between 0 and 1.
 
-    >>> from gradparity.core.formulas.activations import LeakyReLU
+    >>> from gradparity.core.formulas.piecewise import LeakyReLU
     >>> [words for words, _ in complements(LeakyReLU(0.25))]
     ['right with a = 0.75, where the network has a = 0.25: 1 - a in place of a']
     """

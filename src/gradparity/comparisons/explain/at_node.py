@@ -17,7 +17,7 @@ import numpy as np
 from ...core.arithmetic.bounded import Bounded
 from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
-from ...core.formulas.divergences import CrossEntropy
+from ...core.formulas.cross_entropies import CrossEntropy
 from ...core.network.case import Case
 from ...core.network.nodes import DIV, ERR, Edge, Step
 from ...core.network.quantity import Quantity

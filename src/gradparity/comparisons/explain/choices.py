@@ -15,27 +15,14 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import Array
-from ...core.formulas.activations import (
-    ELU,
-    GELU,
-    LeakyReLU,
-    RandomizedLeakyReLU,
-    ReLU,
-    Sigmoid,
-    Softplus,
-)
-from ...core.formulas.divergences import (
-    KL,
-    L2,
-    BinaryCrossEntropy,
-    BinaryKL,
-    CrossEntropy,
-    Divergence,
-)
+from ...core.formulas.activations import GELU, Sigmoid, Softplus
+from ...core.formulas.cross_entropies import KL, BinaryCrossEntropy, BinaryKL, CrossEntropy
+from ...core.formulas.divergences import L2, Divergence
 from ...core.formulas.embedding import Embedding
 from ...core.formulas.layers import Softmax
 from ...core.formulas.norms import Normalisation
 from ...core.formulas.op import Activation, Op, Shape
+from ...core.formulas.piecewise import ELU, LeakyReLU, RandomizedLeakyReLU, ReLU
 from .allowed import Alternative
 from .other_norms import other_norms
 

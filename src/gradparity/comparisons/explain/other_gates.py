@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.formulas.activations import ReLU
 from ...core.formulas.op import Op
+from ...core.formulas.piecewise import ReLU
 from ...core.formulas.recurrent import LSTMCell
 from ...core.formulas.smooth import sigmoid, sigmoid_slope, tanh, tanh_slope
 from ...core.vocabulary.layers import GRU, LSTM, RNN

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray, moved, moved_back, usual
-from ...core.formulas import activations
+from ...core.formulas import activations, piecewise
 from ...core.formulas.activations import SiLU
 from ...core.formulas.norms import LayerNorm
 from ...core.formulas.op import Activation, Op, Shape
@@ -57,7 +57,7 @@ def other_kinds(op: Op, y: Sequence[NDArray]) -> Iterator[tuple[str, Op]]:
 
 def _activations() -> Iterator[Any]:
     yield SiLU(1.702)  # an approximation of GELU
-    for module in (activations, more_activations, kinked):
+    for module in (activations, piecewise, more_activations, kinked):
         for name in module.__all__:
             kind = getattr(module, name)
             if isinstance(kind, type) and issubclass(kind, Activation):

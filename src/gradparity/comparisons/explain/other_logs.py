@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...core.arithmetic.arrays import Array, NDArray
-from ...core.formulas.divergences import BinaryCrossEntropy, CrossEntropy, Divergence
+from ...core.formulas.cross_entropies import BinaryCrossEntropy, CrossEntropy
+from ...core.formulas.divergences import Divergence
 from ...core.formulas.op import Shape
 from ...core.formulas.smooth import sigmoid
 from ...core.formulas.softmax import log_softmax

@@ -24,7 +24,7 @@ from ...core.network.network import Network
 from ...core.network.nodes import Edge, Node
 from ...core.network.quantity import Quantity
 from ...core.network.trace import Trace
-from ...core.programs.parts import Within
+from ...core.programs.indexing import Within
 from ..explain.allowed import REDUCTIONS
 from ..findings.finding import Finding, Verdict, as_written
 from ..judge.node_by_node import judge_what_is_there

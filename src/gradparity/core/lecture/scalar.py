@@ -15,9 +15,11 @@ import numpy as np
 
 from ..arithmetic.arrays import NDArray
 from ..formulas import activations as act
+from ..formulas import cross_entropies as entropy
 from ..formulas import divergences as div
 from ..formulas import layers as lay
 from ..formulas import maxima
+from ..formulas import piecewise as pieces
 from ..formulas.embedding import Embedding
 from ..formulas.op import Kinked, Op
 from ..network.case import Case, check_case
@@ -219,18 +221,18 @@ def scalar(op: Op, z: float, a: float) -> tuple[float, float]:
         case act.Tanh():
             t = math.exp(-2 * abs(z))  # 1 - tanh^2 z cancels
             return math.tanh(z), 4 * t / (1 + t) ** 2
-        case act.ReLU():
+        case pieces.ReLU():
             return max(z, 0.0), slope(op, z, 0.0, 1.0)
-        case act.LeakyReLU() | act.RandomizedLeakyReLU():
+        case pieces.LeakyReLU() | pieces.RandomizedLeakyReLU():
             return z if z > 0 else a * z, slope(op, z, a, 1.0)
         case act.Softplus() if op.threshold is not None and z > op.threshold:
             return z, 1.0
         case act.Softplus():
             return log1p_exp(z), sigmoid(z)
-        case act.ELU():
+        case pieces.ELU():
             e = math.exp(min(z, 0.0))
             return z if z > 0 else op.a * math.expm1(z), slope(op, z, op.a * e, 1.0)
-        case act.SELU():
+        case pieces.SELU():
             s, sa, e = SELU_S, SELU_S * SELU_A, math.exp(min(z, 0.0))
             return s * z if z > 0 else sa * math.expm1(z), slope(op, z, sa * e, s)
         case act.SiLU():
@@ -245,7 +247,7 @@ def scalar(op: Op, z: float, a: float) -> tuple[float, float]:
             t = math.tanh(c * (z + 0.044715 * z * z * z))
             dt = (1 - t * t) * c * (1 + 3 * 0.044715 * z * z)
             return z * (1 + t) / 2, (1 + t) / 2 + z * dt / 2
-        case act.Hardtanh():
+        case pieces.Hardtanh():
             low, high = op.low, op.high
             left, right = slope(op, z, 0.0, 1.0, at=low), slope(op, z, 1.0, 0.0, at=high)
             return min(max(z, low), high), left if z < high else right
@@ -263,11 +265,11 @@ def slope(op: Kinked, z: float, left: float, right: float, at: float = 0.0) -> f
 
 def negative_slopes(op: Op, z: Rows) -> Rows:
     """For every unit of every instance, the slope for z < 0 of a leaky unit; 0 for the others."""
-    if isinstance(op, act.RandomizedLeakyReLU):
+    if isinstance(op, pieces.RandomizedLeakyReLU):
         rows = np.array(z)
         drawn: Rows = (op.sample(rows) if op.training else np.full_like(rows, op.mean)).tolist()
         return drawn
-    return [[op.a if isinstance(op, act.LeakyReLU) else 0.0 for _ in row] for row in z]
+    return [[op.a if isinstance(op, pieces.LeakyReLU) else 0.0 for _ in row] for row in z]
 
 
 def vector(op: Op, z: Row) -> tuple[Row, Rows]:
@@ -313,7 +315,7 @@ def groups_of(op: maxima.Max | maxima.MaxSubsets, n: int) -> Any:
 
 def divergence(op: div.Divergence, y: Row, d: Row) -> tuple[float, Row]:
     """Div(Y, d) of one instance and dDiv/dY_i, the table of section 3."""
-    if isinstance(op, div.CrossEntropy):  # the smoothed target; a soft d is a mixture of such
+    if isinstance(op, entropy.CrossEntropy):  # the smoothed target; a soft d is a mixture of such
         K, eps = len(d), op.eps
         d = [d_i * (1 - (K - 1) * eps) + (1 - d_i) * eps for d_i in d]
     pairs = list(zip(y, d, strict=True))
@@ -323,24 +325,24 @@ def divergence(op: div.Divergence, y: Row, d: Row) -> tuple[float, Row]:
             dY = [y_i - d_i for y_i, d_i in pairs]
         case div.LinearLoss():
             Div, dY = sum(d_i * y_i for y_i, d_i in pairs), list(d)
-        case div.BinaryCrossEntropy() if op.on == "logits":  # -log sigmoid(z) = log(1 + e^-z)
+        case entropy.BinaryCrossEntropy() if op.on == "logits":  # -log sigmoid(z) = log(1 + e^-z)
             Div = sum(d_i * log1p_exp(-z) + (1 - d_i) * log1p_exp(z) for z, d_i in pairs)
             dY = [sigmoid(z) - d_i for z, d_i in pairs]
-        case div.BinaryCrossEntropy():
+        case entropy.BinaryCrossEntropy():
             Div = sum(-d_log(d_i, y_i) - d_log(1 - d_i, 1 - y_i) for y_i, d_i in pairs)
             dY = [over(1 - d_i, 1 - y_i) - over(d_i, y_i) for y_i, d_i in pairs]
-        case div.CrossEntropy() if op.on == "logits":  # dDiv/dz_i = y_i sum_j d_j - d_i
+        case entropy.CrossEntropy() if op.on == "logits":  # dDiv/dz_i = y_i sum_j d_j - d_i
             Div = sum(d_i * (log_sum_exp(y) - z) for z, d_i in pairs)
             dY = [math.exp(z - log_sum_exp(y)) * sum(d) - d_i for z, d_i in pairs]
-        case div.CrossEntropy():
+        case entropy.CrossEntropy():
             Div = sum(-d_log(d_i, y_i) for y_i, d_i in pairs)
             dY = [-over(d_i, y_i) for y_i, d_i in pairs]
         case _:
             raise no_scalar_form(op)
     match op:  # KL is cross-entropy minus the entropy of d
-        case div.BinaryKL():
+        case entropy.BinaryKL():
             Div += sum(d_log(d_i, d_i) + d_log(1 - d_i, 1 - d_i) for d_i in d)
-        case div.KL():
+        case entropy.KL():
             Div += sum(d_log(d_i, d_i) for d_i in d)
     return Div, dY
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..arithmetic.arrays import Array
 from ..arithmetic.received import received
 from ..formulas.arguments import is_whole
-from ..formulas.divergences import BinaryCrossEntropy
+from ..formulas.cross_entropies import BinaryCrossEntropy
 from ..network.backprop import forward, training_gradients
 from ..network.batch import sample_rows
 from ..network.case import Case

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, usual
 from ..formulas.arguments import finite
-from ..formulas.divergences import CrossEntropy, Divergence, not_a_number
+from ..formulas.cross_entropies import CrossEntropy
+from ..formulas.divergences import Divergence, not_a_number
 from ..formulas.op import Shape
 from ..formulas.softmax import Exponentials, log_softmax, softmax_vjp
 from .likelihoods import KLDivergence

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..arithmetic.arrays import Array, usual
 from ..formulas.arguments import between, is_whole, refused, true_or_false
-from ..formulas.divergences import CrossEntropy, Divergence, OfBinaryTargets, not_a_number, one_hot
+from ..formulas.cross_entropies import CrossEntropy, OfBinaryTargets, one_hot
+from ..formulas.divergences import Divergence, not_a_number
 from ..formulas.op import Shape
 from ..formulas.smooth import sigmoid, sigmoid_slope, softplus, softplus_slope, stable_sigmoid
 from ..formulas.softmax import log_softmax

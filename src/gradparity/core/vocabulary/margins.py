@@ -11,7 +11,8 @@ import numpy as np
 from ..arithmetic.arrays import Array, NDArray
 from ..formulas.arguments import finite, is_finite, listed, refused
 from ..formulas.choices import Slopes
-from ..formulas.divergences import BinaryCrossEntropy, Divergence, OfBinaryTargets, one_hot
+from ..formulas.cross_entropies import BinaryCrossEntropy, OfBinaryTargets, one_hot
+from ..formulas.divergences import Divergence
 from ..formulas.op import Shape
 from ..formulas.smooth import softplus, softplus_slope
 

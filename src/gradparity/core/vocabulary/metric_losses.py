@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arithmetic.arrays import Array, NDArray, unbroadcast, usual
-from ..formulas.activations import ReLU
 from ..formulas.arguments import above_zero, between, finite, positive, refused, true_or_false
 from ..formulas.choices import Slopes
-from ..formulas.divergences import Divergence, OfBinaryTargets
+from ..formulas.cross_entropies import OfBinaryTargets
+from ..formulas.divergences import Divergence
 from ..formulas.layers import Add, Multiply
 from ..formulas.maxima import Max
 from ..formulas.movements import Reshape, Select, Sum
 from ..formulas.op import Compound, Op, Shape
+from ..formulas.piecewise import ReLU
 from .likelihoods import zero_or_one
 from .losses import L1
 from .margins import Hinge

@@ -12,7 +12,7 @@ import torch
 
 from ....core.arithmetic.arrays import NDArray
 from ....core.network.calls import Call, Operand, Unjudged
-from ....core.programs.parts import Within
+from ....core.programs.indexing import Within
 from . import aten  # noqa: F401  # the rules
 from .aten.table import Arguments, Mapped, UnmappedError, rule_of
 from .aten.tensors import format_of, is_plain, numbers, tensors_in

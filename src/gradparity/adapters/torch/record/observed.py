@@ -12,7 +12,7 @@ from ....core.formulas.movements import Reshape
 from ....core.network.calls import Place
 from ....core.network.composed import Composed
 from ....core.network.nodes import Node
-from ....core.programs.parts import Index
+from ....core.programs.indexing import Index
 from .aten.table import Mapped
 from .aten.tensors import memory_of, tensors_in
 from .views import index_of_view

@@ -10,7 +10,7 @@ import numpy as np
 from ....core.arithmetic.arrays import Array, NDArray
 from ....core.formulas.op import Movement, Op
 from ....core.network.calls import Call
-from ....core.programs.parts import Index
+from ....core.programs.indexing import Index
 from ....core.vocabulary.rearranging import Slice
 from ..programs.edits import Edit, computed, wide
 from ..programs.values import Program

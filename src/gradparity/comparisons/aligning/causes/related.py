@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from ....core.arithmetic.arrays import NDArray
-from ....core.formulas.activations import GELU, ReLU, Sigmoid, SiLU, Tanh
+from ....core.formulas.activations import GELU, Sigmoid, SiLU, Tanh
+from ....core.formulas.piecewise import ReLU
 from ..programs.partners import HIDES
 from ..programs.values import NEAR, are_near
 from .positions import bases

@@ -9,19 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from ....core.arithmetic.arrays import Array, NDArray
-from ....core.formulas.activations import (
-    ELU,
-    GELU,
-    SELU,
-    Identity,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Tanh,
-)
+from ....core.formulas.activations import GELU, Identity, Sigmoid, SiLU, Softplus, Tanh
 from ....core.formulas.op import Movement, Op
+from ....core.formulas.piecewise import ELU, SELU, LeakyReLU, ReLU
 from ....core.network.calls import Call
 from ....core.network.composed import Composed
 from ....core.vocabulary.activations import GLU, Mish, Softsign

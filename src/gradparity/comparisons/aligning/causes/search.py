@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
-from ....core.programs.parts import Unstack
+from ....core.programs.indexing import Unstack
 from ....core.vocabulary.rearranging import Split
 from ..programs.edits import FAILED, Edit, at_others, general
 from ..programs.parting import after, healed_before, parting, preparations_of, without_partner

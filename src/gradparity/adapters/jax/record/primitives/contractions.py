@@ -10,7 +10,7 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.programs.parts import Dilate, Index, PutAt
+from .....core.programs.indexing import Dilate, Index, PutAt
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, rule
 

@@ -13,7 +13,7 @@ from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.programs.duplicates import PutOne, winners
 from .....core.programs.extremes import ExtremeAt
-from .....core.programs.parts import Index, PutAt
+from .....core.programs.indexing import Index, PutAt
 from ....mapped import Mapped, UnmappedError
 from .table import Operands, rule
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..... import ops
 from .....core.formulas.op import Op
-from .....core.programs.parts import Dilate, Unstack
+from .....core.programs.indexing import Dilate, Unstack
 from ....mapped import Mapped, chain
 from .table import Operands, rule
 

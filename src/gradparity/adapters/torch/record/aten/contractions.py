@@ -11,7 +11,8 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.programs.parts import Index, PlusProduct
+from .....core.programs.indexing import Index
+from .....core.programs.parts import PlusProduct
 from ....mapped import norm_of
 from .table import Arguments, Mapped, UnmappedError, rule
 

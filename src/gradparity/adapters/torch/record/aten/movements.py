@@ -11,7 +11,8 @@ from ..... import ops
 from .....core.formulas.op import Op
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
-from .....core.programs.parts import Cast, Overwrite, Unstack
+from .....core.programs.indexing import Overwrite, Unstack
+from .....core.programs.parts import Cast
 from .table import Arguments, Mapped, UnmappedError, chain, rule
 
 __all__: list[str] = []

@@ -11,7 +11,7 @@ from ..... import ops
 from .....core.network.composed import Composed
 from .....core.network.nodes import Node
 from .....core.programs.duplicates import PutOne, winners
-from .....core.programs.parts import Index, PutAt
+from .....core.programs.indexing import Index, PutAt
 from .table import Arguments, Mapped, UnmappedError, constant, rule
 from .tensors import numbers
 
