@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
-from numbers import Integral
 from typing import Any
 
 from ..arithmetic.received import received
-from ..formulas.arguments import is_finite, is_identifier
 from ..formulas.divergences import Divergence
 from ..formulas.movements import Transpose
 from ..formulas.op import Compound, Op, Shape
 from ..formulas.risk import Risk, Weighted
+from .checks import (
+    check_collections,
+    check_factors,
+    check_several,
+    check_shared,
+    check_turned,
+    in_order,
+)
 from .declared import FormulaError, parameters_of, shapes_of_values
 from .nodes import (
     DIV,
     ERR,
     INPUT,
-    RESERVED,
     TARGET,
     Edge,
     Node,
     Step,
     check_letter,
-    check_name,
     steps_of,
     values_of_node,
 )
 
-__all__ = ["Edge", "Network", "Node", "Step", "layered"]
+__all__ = [
+    "Edge",
+    "Network",
+    "Node",
+    "Step",
+    "layered",
+]
 
 
 class Network:
@@ -101,18 +110,18 @@ class Network:
         if ends is not None and divergence is not None:
             raise TypeError("give either divergence= or ends=, not both")
         if ends is not None:
-            _check_factors(ends, weights)
-        _check_collections(inputs, fixed, parameters)
+            check_factors(ends, weights)
+        check_collections(inputs, fixed, parameters)
         self.inputs = tuple(inputs)
         self.fixed = frozenset(fixed) | {name for name in inputs if name == weights}
         self.parameters = {name: tuple(shape) for name, shape in (parameters or {}).items()}
         self._own = [node for given in nodes for node in given.expanded()]
-        _check_turned(self._own, self.parameters)
+        check_turned(self._own, self.parameters)
         names = sorted({p[:-2] for n in self._own for _, p in n.given if p.endswith(".T")})
         #: Nodes that no user has written: they transpose a shared parameter, by the node's name.
         self.turned = {f"{name}_T": name for name in names}
         turned = [Node(node, Transpose(), name) for node, name in self.turned.items()]
-        self.nodes = _in_order([*turned, *self._own], {*self.inputs, *self.parameters})
+        self.nodes = in_order([*turned, *self._own], {*self.inputs, *self.parameters})
         self.divergence, self.reduction, self.scale = divergence, reduction, scale
         self.weights = weights
         self.output = nodes[-1].name if output is None else output
@@ -154,7 +163,7 @@ class Network:
     def _loss(self, divergence: Divergence) -> list[Node]:
         """The two nodes that a divergence stands for."""
         names = [name for node in self.nodes for name in values_of_node(node)]
-        _check_several(self.output, self.nodes)
+        check_several(self.output, self.nodes)
         if self.output not in names:
             raise ValueError(f"output is {received(self.output)}; valid names: {names}")
         if self.weights is None:
@@ -237,7 +246,7 @@ class Network:
             names = [name for name in step.inputs if name != step.draw]
             try:
                 takes = [shapes[name] for name in names]
-                _check_shared(step, takes)
+                check_shared(step, takes)
                 if isinstance(step.op, Weighted):
                     step.op.check_weights(names[2], *takes)
                 shapes |= shapes_of_values(step.name, step.op, step.values, takes)
@@ -294,99 +303,6 @@ class Network:
         return shapes
 
 
-def _check_collections(inputs: Any, fixed: Any, parameters: Any) -> None:
-    for what, given in (("inputs", inputs), ("fixed", fixed)):
-        if isinstance(given, str):
-            raise TypeError(
-                f"{what} is {received(given)}; give a tuple of names, such as ({received(given)},)"
-            )
-        if not isinstance(given, Collection):
-            raise TypeError(f"{what} is {received(given)}; give a tuple of names, such as ('x',)")
-        unfit = next((name for name in given if not isinstance(name, str)), None)
-        if unfit is not None:
-            raise TypeError(f"{what} has {received(unfit)}; give names, such as 'x'")
-    if len(set(inputs)) < len(tuple(inputs)):
-        raise ValueError(f"inputs is {received(inputs)}; give each name once")
-    if not isinstance(parameters, Mapping | None):
-        raise TypeError(
-            f'parameters is {received(parameters)}; give name -> shape, such as {{"E": (9, 4)}}'
-        )
-    for name, shape in (parameters or {}).items():
-        sizes = shape if isinstance(shape, tuple | list) else (None,)
-        if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
-            raise ValueError(
-                f"parameters: {name!r} has shape {received(shape)}; give positive whole numbers"
-            )
-    for name in (*inputs, *(parameters or {})):
-        if not is_identifier(name):
-            raise ValueError(f"input or parameter {name!r}: give a Python identifier")
-        if name != INPUT and name in RESERVED:
-            raise ValueError(f"input or parameter {name!r}: the name is reserved; choose another")
-    for name in parameters or {}:
-        if name in inputs:
-            raise ValueError(
-                f"{name!r} is the name of an input and of a shared parameter; choose another name "
-                "for one of them"
-            )
-    unknown = {*fixed} - {*inputs}
-    if unknown:
-        raise ValueError(f"fixed names {sorted(unknown)}, which are not among {tuple(inputs)}")
-
-
-def _check_factors(ends: Any, weights: Any) -> None:
-    give = "give name -> factor, such as {'loss': 1.0}"
-    if not isinstance(ends, Mapping):
-        raise TypeError(f"ends is {received(ends)}; {give}")
-    if not ends:
-        raise ValueError(f"ends is {received(ends)}, so nothing would be differentiated; {give}")
-    for name, factor in ends.items():
-        if not is_finite(factor):
-            raise ValueError(
-                f"ends: the factor of {name!r} is {received(factor)}; give a finite number "
-                "!= 0, such as "
-                "{'loss': 1.0}"
-            )
-    if weights is not None:
-        raise TypeError(
-            f"weights is {received(weights)} together with ends=; weights belong to a "
-            "divergence, so give "
-            "divergence= instead of ends=, or leave out weights="
-        )
-
-
-def _check_several(output: str, nodes: Sequence[Node]) -> None:
-    """Refuse a node with named outputs as the output of the network, which is one of them."""
-    for node in nodes:
-        outputs = node.op.outputs  # type: ignore[union-attr]
-        if node.name == output not in values_of_node(node):
-            choices = " or ".join(f"output='{output}.{name}'" for name in outputs)
-            raise ValueError(
-                f"node {output!r} has the outputs {' and '.join(outputs)}; give {choices}"
-            )
-
-
-def _check_turned(nodes: Sequence[Node], parameters: Mapping[str, Shape]) -> None:
-    for node in nodes:
-        for letter, name in node.given:
-            if name.endswith(".T") and len(parameters.get(name[:-2], ())) != 2:
-                matrices = [name for name, shape in parameters.items() if len(shape) == 2]
-                raise ValueError(
-                    f"node {node.name!r}: {letter}={name!r}; .T takes a shared parameter of two "
-                    f"axes, and there are {matrices}"
-                )
-
-
-def _check_shared(step: Step, shapes: Sequence[Shape]) -> None:
-    """Check that each parameter given to a node has the shape that its op requires."""
-    own = step.op.parameter_shapes()
-    for (letter, shape), given in zip(own.items(), shapes[len(shapes) - len(own) :], strict=True):
-        if tuple(given) != tuple(shape):
-            raise ValueError(
-                f"the parameter {letter!r} of {step.op!r} has shape {tuple(shape)}, received "
-                f"{given}"
-            )
-
-
 def layered(
     ops: Sequence[Op | Compound],
     divergence: Divergence,
@@ -426,41 +342,3 @@ def layered(
             before = nodes[-1].name
             names.add(before)
     return Network(*nodes, divergence=divergence, reduction=reduction, scale=scale)
-
-
-def _in_order(nodes: list[Node], given: set[str]) -> tuple[Node, ...]:
-    """The nodes in topological order; every name checked."""
-    maker: dict[str, Node] = {}
-    for node in nodes:
-        check_name(node.name)
-        for name in values_of_node(node):
-            if name in maker or name in given:
-                raise ValueError(f"two nodes are named {name!r}; names are unique")
-            maker[name] = node
-    for node in nodes:
-        for name in node.takes:
-            if name not in given and name not in maker:
-                shown = received(name)
-                others = [n for n, made in maker.items() if made is not node]
-                raise ValueError(
-                    f"node {node.name!r} takes {shown}, which is not a node; valid names: "
-                    f"{', '.join(map(repr, [*sorted(given), *others]))}; an input is declared by "
-                    f"inputs=({shown},), a shared parameter by parameters={{{shown}: shape}}"
-                )
-        expected, n = node.op.n_inputs, len(node.inputs)  # type: ignore[union-attr]
-        if n != expected and not (expected is None and n >= 2):
-            takes = "two or more values" if expected is None else f"{expected} value(s)"
-            raise ValueError(
-                f"node {node.name!r}: {type(node.op).__name__} takes {takes}, received {n}"
-            )
-    graph = {n.name: [maker[i].name for i in n.takes if i not in given] for n in nodes}
-    try:
-        order = list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        cycle = " -> ".join(error.args[1])
-        raise ValueError(f"the network has a cycle: {cycle}; unroll it into nodes") from None
-    position = {node.name: i for i, node in enumerate(nodes)}
-    if all(position[before] < position[name] for name, takes in graph.items() for before in takes):
-        return tuple(nodes)
-    by_name = {node.name: node for node in nodes}
-    return tuple(by_name[name] for name in order)
