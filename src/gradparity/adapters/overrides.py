@@ -9,32 +9,24 @@ the op has several outputs or states.  A function that replaces a loss is called
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar
-
-import numpy as np
+from typing import Any, Self
 
 from ..core import Divergence, VectorActivation
 from ..core.arithmetic.received import received
-from ..core.formulas.op import Compound, Op, Shape
+from ..core.formulas.op import Compound, Op
 from ..core.network.case import Case
 from ..core.network.network import Network
 from ..core.network.nodes import Step
 from ..core.network.trace import Trace
-from .base import AdapterError, one_line
+from .base import AdapterError
+from .by_class import for_class
+from .user_function import Override, label
 
 __all__ = [
-    "Names",
     "NativeAdapter",
-    "Override",
     "Overrides",
-    "described",
-    "for_class",
-    "label",
-    "native_name",
     "no_function",
-    "twins_of",
 ]
 
 _GIVE = "give a dict such as {ReLU: MyReLU.apply}"
@@ -249,135 +241,11 @@ def _check_function(key: Any, function: Any) -> None:
         )
 
 
-def label(function: Any) -> str:
-    """The name of a function: "MyReLU" for `MyReLU.apply`."""
-    while isinstance(function, partial):
-        function = function.func
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, type):
-        return owner.__name__
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
 def _short(key: Any, function: Any) -> str:
     name, where = label(function), key if isinstance(key, str) else key.__name__
     if isinstance(key, str) or name == "<lambda>":
         return f"{name.strip('<>')} for {where}"
     return name
-
-
-Found = TypeVar("Found")
-
-#: Op -> the names that a framework has for its parameters, by the lecture's letters.
-Names = Mapping[type[Op], Mapping[str, str]]
-
-
-def for_class(table: Mapping[Any, Found], thing: object) -> Found | None:
-    """The entry of a table for the class of `thing`, or else for its nearest base class.
-
-    >>> for_class({int: "whole", object: "any"}, True)
-    'whole'
-    """
-    return next((table[kind] for kind in type(thing).__mro__ if kind in table), None)
-
-
-def twins_of(
-    op: Op, twin: str, known: Mapping[type[Op], Mapping[str, Callable[..., Any]]], framework: str
-) -> Mapping[str, Callable[..., Any]]:
-    """A framework's functions for an op by name, the default first; empty if it has only one.
-
-    Raises
-    ------
-    AdapterError : `twin` is not among them.
-    """
-    found = for_class(known, op) or {}
-    if twin and twin not in found:
-        names = ", ".join(found) or "one"
-        raise AdapterError(f"twin {twin!r} of {op.name}: {framework} has {names}")
-    return found
-
-
-def native_name(op: Op, letter: str, known: Names) -> str:
-    """The framework's name of a parameter; its letter where the framework has none."""
-    return (for_class(known, op) or {}).get(letter, letter)
-
-
-@dataclass(frozen=True)
-class Override:
-    """A user's function at a node; errors name the node and the function.
-
-    `op` and `n`, the number of its inputs, determine what the function must return: one array, or a
-    tuple with one array per output and state.  For a divergence `op` is None.
-    """
-
-    function: Callable[..., Any]
-    who: str
-    remedy: str = ""
-    op: Op | None = None
-    n: int = 1
-
-    def __call__(self, *arguments: Any) -> Any:
-        try:
-            found = self.function(*arguments)
-        except AdapterError:
-            raise
-        except Exception as error:
-            said = f"{self.who} failed ({type(error).__name__}: {one_line(error)})"
-            raise AdapterError("; ".join(filter(None, (said, self.remedy)))) from error
-        expected = self._expected(arguments)
-        if len(expected) == 1:
-            values = (found,)
-        elif isinstance(found, tuple | list) and len(found) == len(expected):
-            values = tuple(found)
-        else:
-            raise AdapterError(f"{self.who} returned {described(found)}; {_wanted(expected)}")
-        dtype = next((y.dtype for y in arguments if _is_floating(y.dtype)), None)
-        for value, (name, shape) in zip(values, expected, strict=True):
-            place = f" as {name}" if len(expected) > 1 else ""
-            plain = isinstance(value, np.ndarray) and not isinstance(arguments[0], np.ndarray)
-            if plain or not hasattr(value, "dtype") or tuple(value.shape) != shape:
-                raise AdapterError(
-                    f"{self.who} returned {described(value)}{place}; {_wanted(expected)}"
-                )
-            if dtype is not None and value.dtype != dtype:
-                raise AdapterError(
-                    f"{self.who} returned {value.dtype}{place}, and was given {dtype}; compute in "
-                    "the dtype of its inputs"
-                )
-        return values if len(expected) > 1 else found
-
-    def _expected(self, arguments: Sequence[Any]) -> list[tuple[str, Shape]]:
-        """Name and shape of each value to return, in order: outputs, then states."""
-        if self.op is None:
-            return [("Div", tuple(arguments[0].shape[:-1]))]
-        own = tuple(self.op.parameter_shapes().values())
-        shapes = self.op.output_shape(*(tuple(y.shape) for y in arguments[: self.n]), *own)
-        names = [name or "z" for name in (*self.op.outputs, *self.op.states)]
-        shapes = shapes if len(names) > 1 else (shapes,)
-        return [(name, tuple(shape)) for name, shape in zip(names, shapes, strict=True)]
-
-
-def _wanted(expected: Sequence[tuple[str, Shape]]) -> str:
-    """Describe the arrays that a function has to return.
-
-    >>> _wanted([("h", (4, 3)), ("c", (4, 3))])
-    'return a tuple of 2 arrays, h of shape (4, 3), c of shape (4, 3), in this order, of the ...'
-    """
-    if len(expected) == 1:
-        what = f"one array of shape {expected[0][1]}"
-    else:
-        each = ", ".join(f"{name} of shape {shape}" for name, shape in expected)
-        what = f"a tuple of {len(expected)} arrays, {each}, in this order"
-    return f"return {what}, of the framework that it was given"
-
-
-def _is_floating(dtype: Any) -> bool:
-    """Whether a framework's dtype is floating; NumPy calls bfloat16's kind "V".
-
-    >>> _is_floating(np.dtype("float16")), _is_floating(np.dtype("int64"))
-    (True, False)
-    """
-    return bool(getattr(dtype, "is_floating_point", getattr(dtype, "kind", "f") not in "biu"))
 
 
 def _changed(kind: type, formulas: tuple[str, ...]) -> bool:
@@ -391,20 +259,6 @@ def _remedy(op: Op, framework: str) -> str:
         return f"see {op.name}.native_function({framework!r})"
     given = f"VectorActivation(..., native={{{framework!r}: ...}})"
     return f"give the same function written for it: {given}"
-
-
-def described(found: Any) -> str:
-    """Describe the result of a function for a message.
-
-    >>> described((1.0, None))
-    'a tuple of 2 (float, NoneType)'
-    """
-    if isinstance(found, tuple | list):
-        kinds = ", ".join(type(each).__name__ for each in found)
-        return f"a {type(found).__name__} of {len(found)} ({kinds})"
-    if hasattr(found, "shape"):
-        return f"{type(found).__name__} of shape {tuple(found.shape)}"
-    return type(found).__name__
 
 
 def no_function(thing: Op | Divergence, framework: str) -> AdapterError:

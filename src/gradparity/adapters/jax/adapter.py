@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,19 +16,32 @@ from ...core.network.batch import sample_rows
 from ...core.network.case import Case
 from ...core.network.given import checked_params
 from ...core.network.network import Network
-from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace
-from ..base import AdapterError, DeviceError, Trainer, own_taps, risk, walk
+from ..base import AdapterError, DeviceError, Trainer, risk, walk
+from ..by_class import native_name
 from ..finds import Finds
 from ..kinks import Kinks
-from ..overrides import NativeAdapter, Overrides, described, label, native_name
+from ..overrides import NativeAdapter, Overrides
 from ..smooth import Smooth
 from ..structures import Structures
-from .functions import NATIVE, affine, function, loss
+from ..user_function import described, label
+from .functions import NATIVE, loss
 from .libraries import library_versions
-from .precision import affine_in_tf32
+from .program import (
+    SHARED,
+    called_with,
+    calls_of,
+    compiled_program,
+    flat_parameters,
+    nested,
+    tap_name,
+    weighted,
+)
 
-__all__ = ["JaxAdapter", "JaxNetwork"]
+__all__ = [
+    "JaxAdapter",
+    "JaxNetwork",
+]
 
 
 class JaxNetwork(NamedTuple):
@@ -148,22 +159,22 @@ class JaxAdapter(NativeAdapter):
         give ``case.astype("float32").params``.  `twin` is as in `Case`.
         """
         params = checked_params(network, params)
-        call = _calls(network, self.overrides, twin or {})
+        call = calls_of(network, self.overrides, twin or {})
 
         def apply(params: Any, x: Any) -> Any:
-            value = walk(network, x, _called(call, params), parameters=params.get(SHARED))
+            value = walk(network, x, called_with(call, params), parameters=params.get(SHARED))
             return value[network.output]
 
         dtypes = {np.asarray(p).dtype for p in params.values()}
         with _precision(max(dtypes, key=lambda t: t.itemsize, default=np.dtype(np.float32))):
             own = network.divergence
             divergence = None if own is None else loss(own, self.overrides)
-            return JaxNetwork(apply, _nested(network, params), divergence)
+            return JaxNetwork(apply, nested(network, params), divergence)
 
     def export(self, network: Network, native: Any) -> dict[str, Any]:
         """The parameters by the network's names; `native` is the pytree or a `JaxNetwork`."""
         tree = native.params if isinstance(native, JaxNetwork) else native
-        found = _flat(network, tree)
+        found = flat_parameters(network, tree)
         return {name: np.array(found[name]) for name in network.parameter_shapes}
 
     def run(self, case: Case, *, dtype: Any = None, device: str | None = None) -> Trace:
@@ -180,7 +191,7 @@ class JaxAdapter(NativeAdapter):
             with _precision(each.dtype), _place(device):
                 on_cpu = jax.devices(device)[0].platform == "cpu"
                 networks = tuple((cases[i].network, _key(cases[i].twin)) for i in chosen)
-                program = _program(networks, self.overrides, on_cpu, each.name == "tf32")
+                program = compiled_program(networks, self.overrides, on_cpu, each.name == "tf32")
                 out = program([self._arguments(cases[i]) for i in chosen])
                 out = jax.tree.map(_array, out)
             for i, (auxiliary, gradients) in zip(chosen, out, strict=True):
@@ -203,7 +214,7 @@ class JaxAdapter(NativeAdapter):
         """JAX compiled and not, for `gradparity probe --structures`."""
         from .structures import JaxStructures, Parts
 
-        return JaxStructures(self, Parts(_array, _flat, _precision, _weighted))
+        return JaxStructures(self, Parts(_array, flat_parameters, _precision, weighted))
 
     def finds(self) -> Finds:
         """Python that shows wrong results of JAX, for `gradparity finds`."""
@@ -223,7 +234,7 @@ class JaxAdapter(NativeAdapter):
         def err(params: Any, inputs: Any, d: Any) -> Any:
             assert native.divergence is not None
             Div = native.divergence(native.apply(params, inputs), d)
-            return risk(network, *_weighted(network, Div, inputs))
+            return risk(network, *weighted(network, Div, inputs))
 
         def update(params: Any, inputs: Any, d: Any) -> Any:
             Err, gradient = jax.value_and_grad(err)(params, inputs, d)
@@ -260,14 +271,14 @@ class JaxAdapter(NativeAdapter):
         if case.network.divergence is not None:
             labels = self.overrides.take_labels(case)
             d = jnp.array(case.d.astype(np.int32)) if labels else array(case.desired)
-        return _nested(case.network, case.params, dtype), free, rest, d
+        return nested(case.network, case.params, dtype), free, rest, d
 
     def _trace(self, case: Case, auxiliary: Any, gradients: Any) -> Trace:
         network = case.network
         risk_of, Div, value = auxiliary
         params, inputs, taps = gradients
-        flat = _flat(network, params)
-        edges = {_tap_name(edge): edge for edge in network.edges}
+        flat = flat_parameters(network, params)
+        edges = {tap_name(edge): edge for edge in network.edges}
         grad = {name: flat[name] for name in network.trained}
         grad |= {name: g for name, g in taps.items() if name not in edges}
         grad |= inputs
@@ -312,131 +323,5 @@ def _array(x: Any) -> Any:
     return np.array(x, dtype=np.float32 if x.dtype == jnp.bfloat16 else x.dtype)
 
 
-@functools.lru_cache(maxsize=64)
-def _program(
-    networks: tuple[tuple[Network, Any], ...], overrides: Overrides, on_cpu: bool, tf32: bool
-) -> Any:
-    """One compiled function for all the networks: (arguments, ...) -> (values, gradients), ..."""
-
-    def everything(arguments: list[Any]) -> list[Any]:
-        with jax.default_matmul_precision("tensorfloat32") if tf32 else contextlib.nullcontext():
-            pairs = zip(networks, arguments, strict=True)
-            return [
-                _traced(n, dict(twin), overrides, tf32 and on_cpu, *a) for (n, twin), a in pairs
-            ]
-
-    # On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.
-    keep = {"xla_disable_hlo_passes": "cse_barrier_expander"} if on_cpu else None
-    return jax.jit(everything, compiler_options=keep)
-
-
-def _traced(
-    network: Network,
-    twin: Mapping[str, str],
-    overrides: Overrides,
-    emulate_tf32: bool,
-    params: Any,
-    inputs: Any,
-    fixed: Any,
-    d: Any,
-) -> Any:
-    call = _calls(network, overrides, twin, affine_in_tf32 if emulate_tf32 else affine)
-    divergence = None if network.divergence is None else loss(network.divergence, overrides)
-
-    def err(params: Any, inputs: Any, taps: Any) -> Any:
-        shown = {}
-
-        def tapped(name: str, y: Any) -> Any:
-            # The derivative by an added zero is the gradient at this point.  The barrier keeps XLA
-            # from computing the value again, with other roundings, at its uses.
-            y = jax.lax.optimization_barrier(y + taps[name]) if taps else y
-            shown[name] = y
-            return y
-
-        def see(key: str | Edge, y: Any) -> Any:
-            floats = jnp.issubdtype(y.dtype, jnp.floating)
-            return tapped(_tap_name(key), y) if floats and own_taps(network, key) else y
-
-        shared = params.get(SHARED)
-        value = walk(network, {**inputs, **fixed}, _called(call, params), see, shared)
-        states = {name: value[name] for step in network.body for name in step.states}
-        if divergence is None:
-            ends = (factor * value[name] for name, factor in network.ends.items())
-            Err = functools.reduce(operator.add, ends)
-            return Err, (Err, None, shown, states)
-        Div, weights = _weighted(network, divergence(value[DIV], d), {**inputs, **fixed})
-        Div = tapped(DIV, Div)
-        Err = risk(network, Div, weights)
-        return Err, (Err, Div, shown, states)
-
-    shapes = jax.eval_shape(err, params, inputs, None)[1][2]
-    taps = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    gradient = jax.value_and_grad(err, argnums=(0, 1, 2), has_aux=True)
-    (_, (Err, Div, shown, states)), gradients = gradient(params, inputs, taps)
-    value = {name: shown[name] for step in network.body for name in step.outputs if name in shown}
-    return (Err, Div, {**value, **states}), gradients
-
-
-#: The key of the parameters that nodes share.
-SHARED = "shared"
-
-
-def _tap_name(key: str | Edge) -> str:
-    return f"{key.source} -> {key.target}" if isinstance(key, Edge) else key
-
-
 def _key(twin: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(twin.items()))
-
-
-def _called(call: Mapping[str, Any], params: Mapping[str, Any]) -> Any:
-    """The `call` of `walk`: evaluate a node with its own and the shared parameters."""
-
-    def called(step: Step, y: list[Any], given: dict[str, Any]) -> Any:
-        named = {native_name(step.op, letter, NATIVE): a for letter, a in given.items()}
-        return call[step.name]({**params.get(step.name, {}), **named}, *y)
-
-    return called
-
-
-def _nested(
-    network: Network, params: Mapping[str, Any], dtype: Any = None
-) -> dict[str, dict[str, Any]]:
-    tree = {
-        step.name: {
-            native_name(step.op, letter, NATIVE): jnp.array(params[full], dtype)
-            for letter, full in step.own.items()
-        }
-        for step in network.body
-        if step.own
-    }
-    shared = {name: jnp.array(params[name], dtype) for name in network.parameters}
-    return {**tree, SHARED: shared} if shared else tree
-
-
-def _weighted(network: Network, Div: Any, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Div with the weights of the samples in it, and these weights, if there are any."""
-    if network.weights is None:
-        return Div, None
-    weights = jnp.broadcast_to(inputs[network.weights], Div.shape)
-    return jnp.where(weights == 0, 0, Div * weights), weights
-
-
-def _flat(network: Network, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of the pytree by the network's names."""
-    own = {
-        full: tree[step.name][native_name(step.op, letter, NATIVE)]
-        for step in network.body
-        for letter, full in step.own.items()
-    }
-    return {**own, **tree.get(SHARED, {})}
-
-
-def _calls(
-    network: Network, overrides: Overrides, twin: Mapping[str, str], affine: Any = affine
-) -> dict[str, Any]:
-    overrides.check(network)
-    return {
-        step.name: function(step, overrides, affine, twin.get(step.name, ""))
-        for step in network.body
-    }

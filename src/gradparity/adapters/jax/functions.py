@@ -15,8 +15,9 @@ import optax
 from ... import core
 from ...core.network.nodes import Step
 from ...core.vocabulary.metric_losses import LossOfTwo
+from ..by_class import Names, for_class, native_name, twins_of
 from ..operators import OPERATORS
-from ..overrides import Names, Overrides, for_class, native_name, no_function, twins_of
+from ..overrides import Overrides, no_function
 from . import vocabulary
 
 __all__ = ["NATIVE", "affine", "function", "loss"]

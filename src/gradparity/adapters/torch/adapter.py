@@ -19,9 +19,10 @@ from ...core.network.network import Network
 from ...core.network.nodes import DIV, Edge, Step
 from ...core.network.trace import Trace
 from ..base import AdapterError, DeviceError, Trainer, risk, walk
+from ..by_class import native_name
 from ..finds import Finds
 from ..kinks import Kinks
-from ..overrides import NativeAdapter, Overrides, native_name
+from ..overrides import NativeAdapter, Overrides
 from ..smooth import Smooth
 from ..structures import Structures
 from .layers import NATIVE, layer, layout, loss, without_parameters

@@ -16,17 +16,10 @@ from torch import Tensor, nn
 from ... import core
 from ...core.network.nodes import Step
 from ...core.vocabulary.metric_losses import LossOfTwo
+from ..by_class import Names, for_class, native_name, twins_of
 from ..operators import OPERATORS
-from ..overrides import (
-    Names,
-    Override,
-    Overrides,
-    for_class,
-    label,
-    native_name,
-    no_function,
-    twins_of,
-)
+from ..overrides import Overrides, no_function
+from ..user_function import Override, label
 from . import sequences, vocabulary
 
 __all__ = [

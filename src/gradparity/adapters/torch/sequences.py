@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.vocabulary import layers as ops
-from ..overrides import Names
+from ..by_class import Names
 from .vocabulary.sequences import FUNCTIONS as CELLS
 
 __all__ = ["LAYERS", "NATIVE", "TRANSPOSED"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...core.arithmetic.precision import Precision
 from ..base import AdapterError, InPlaceError
-from ..overrides import described, label
+from ..user_function import described, label
 
 __all__ = ["call", "to_numpy", "vjp"]
 
