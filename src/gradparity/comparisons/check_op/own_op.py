@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...adapters.base import AdapterError, available, get_adapter
-from ...core import Compound, Divergence, Op
+from ...core import Op
 from ...core.arithmetic.precision import PRECISIONS, Precision, precisions
 from ...core.arithmetic.received import check_flag, check_text, received
 from ...core.formulas.op import Shape
@@ -23,13 +22,25 @@ from ..report.records import Run, environment
 from ..report.report import Report
 from . import against_formulas as formulas
 from . import algebra, calls, frameworks
+from .arguments import (
+    BATCHES,
+    check_batches,
+    check_callable,
+    check_fixed,
+    check_reference,
+    check_signature,
+    name_of,
+)
 from .calling import Pair
 from .points import Points
-from .setting import letters_of, names_of_inputs, network_of, shapes_of_z
+from .setting import letters_of, names_of_inputs
 from .task import Check, Task
 from .widths import shapes_of, stand_alone, suggested
 
-__all__ = ["OwnOp", "check_op"]
+__all__ = [
+    "OwnOp",
+    "check_op",
+]
 
 DTYPES = ("float64", "float32")
 
@@ -88,19 +99,19 @@ class OwnOp:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        _check_reference(self.reference)
+        check_reference(self.reference)
         parse_allowed(self.allow)
-        _check_callable("forward", self.forward)
+        check_callable("forward", self.forward)
         if isinstance(self.backward, str):
             if self.backward not in available():
                 get_adapter(self.backward)  # raises an error with the valid names
         elif not hasattr(self.backward, "vjp"):
-            _check_callable("backward", self.backward)
+            check_callable("backward", self.backward)
         try:
             shapes = shapes_of(self.reference, self.forward, self.width, self.shape)
             object.__setattr__(self, "shape", shapes)
-            _check_fixed(self.fixed, len(shapes))
-            _check_batches(self.reference, shapes)
+            check_fixed(self.fixed, len(shapes))
+            check_batches(self.reference, shapes)
             self._points(PRECISIONS["float64"], 0).random(2)
             self._check_samples()
         except NotImplementedError as error:
@@ -109,14 +120,14 @@ class OwnOp:
             ) from None
         check_text("name", self.name)
         check_flag("strict", self.strict)
-        object.__setattr__(self, "name", self.name or _name(self.forward, self.reference))
+        object.__setattr__(self, "name", self.name or name_of(self.forward, self.reference))
         letters = names_of_inputs(len(self.shapes))
         letters += letters_of(self.reference)
-        _check_signature("forward", self.forward, letters, letters)
+        check_signature("forward", self.forward, letters, letters)
         by_hand = not isinstance(self.backward, str) and not self.pair.differentiated
         if by_hand:
             given = ["dz"] if self.pair.stateful else ["dz", *letters]
-            _check_signature("backward", self.backward, given, letters)
+            check_signature("backward", self.backward, given, letters)
 
     @property
     def pair(self) -> Pair:
@@ -328,94 +339,3 @@ def _badness(finding: Finding) -> tuple[int, float]:
         return finding.verdict.badness, 0.0  # the first wrong one is reported
     badness = 0 if finding.declared else finding.verdict.badness
     return badness, finding.error / finding.bound if finding.bound else 0.0
-
-
-def _check_reference(reference: Any) -> None:
-    if isinstance(reference, Compound):
-        parts = " and ".join(f"reference={op!r}" for _, op in reference.chain())
-        raise TypeError(
-            f"{reference!r} stands for a chain of ops, each with inner kinks of its own; "
-            f"check them one by one: {parts}"
-        )
-    if inspect.isclass(reference) and issubclass(reference, Op):
-        raise TypeError(f"reference is the class {reference.__name__}; give an instance of it")
-    if isinstance(reference, Divergence):
-        raise TypeError(
-            f"reference is {received(reference)}, a divergence; give an op such as ReLU().  "
-            "Check a "
-            "loss of your own in a network, by gp.check, as docs/how-to/own-network.md shows"
-        )
-    if not isinstance(reference, Op):
-        raise TypeError(
-            f"reference is {received(reference)}; give an op such as ReLU() or Affine(4, 3)"
-        )
-
-
-#: Sizes of batches that the checks draw.
-BATCHES = (2, 5, 7, 9)
-
-
-def _check_batches(reference: Op, shapes: Sequence[Shape]) -> None:
-    """Raise ValueError for an op that takes only one size of batch."""
-    network = network_of(reference, len(shapes))
-    for T in BATCHES:
-        try:
-            shapes_of_z(network, [(T, *shape) for shape in shapes])
-        except ValueError as error:
-            raise ValueError(
-                f"check_op draws batches of several sizes, and {reference!r} does not take "
-                f"{T} samples: {error}; check it in a network, by gp.check "
-                "(docs/how-to/own-network.md)"
-            ) from None
-
-
-def _check_fixed(fixed: Any, n: int) -> None:
-    names = names_of_inputs(n)
-    valid = ", ".join(map(repr, names))
-    if isinstance(fixed, str) or not isinstance(fixed, Sequence):
-        raise TypeError(
-            f"fixed is {received(fixed)}; give a list of names, such as [{names[-1]!r}]"
-        )
-    unknown = [name for name in fixed if name not in names]
-    if unknown:
-        raise ValueError(f"fixed: {unknown[0]!r} is not an input; valid names: {valid}")
-
-
-def _check_callable(what: str, given: Any) -> None:
-    if callable(given):
-        return
-    if hasattr(given, "run"):
-        raise TypeError(
-            f"{what} is the adapter {getattr(given, 'name', given)!r}, which cannot differentiate "
-            "a function (it has no vjp); give a backward function"
-        )
-    other = ', or "torch", "jax" or an adapter' if what == "backward" else ""
-    raise TypeError(f"{what} is {received(given)}; give a function{other}")
-
-
-def _check_signature(
-    what: str, function: Callable[..., Any], given: list[str], letters: list[str]
-) -> None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # built into a framework
-        return
-    try:
-        signature.bind(*given)
-    except TypeError as error:
-        called = f"{what}({', '.join(letters)})"
-        if what == "backward":
-            called = f"backward({', '.join(['dz', *letters])}), or as backward(dz)"
-        raise TypeError(
-            f"{what} is called as {called}, all by place, but takes {signature} ({error})"
-        ) from None
-
-
-def _name(forward: Any, reference: Op) -> str:
-    owner = getattr(forward, "__self__", None)
-    if inspect.isclass(owner):  # MyReLU.apply
-        return owner.__name__
-    if inspect.ismethod(forward) and owner is not None:
-        return type(owner).__name__
-    name = getattr(forward, "__name__", "")
-    return name if name.isidentifier() else f"own {reference.name}"

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.arithmetic.arrays import NDArray
-from ...core.arithmetic.precision import Precision
 from ...core.arithmetic.rounding import Rounding
 from ...core.formulas.op import Activation
 from ...core.network.case import Case, check_case
@@ -50,22 +49,34 @@ from ..measure.levels import (
     Levels,
     SharedBias,
     has_outlier,
-    no_bound,
     shared_bias,
 )
 from ..measure.measured import Measured
 from ..measure.scatter import MINIMUM as MINIMUM_SCATTER
 from ..measure.scatter import is_scattered
 from .hidden_rows import LOST, with_hidden_rows
+from .notes import (
+    ASK,
+    ON_THE_WAY,
+    OVERFLOW,
+    beyond_usual,
+    entitled,
+    joined,
+    lost_range,
+    why_unknown,
+    with_bias,
+)
 from .reductions import meant_once
 from .traces import check_trace
 
-__all__ = ["judge", "judge_node", "judge_what_is_there"]
+__all__ = [
+    "judge",
+    "judge_node",
+    "judge_what_is_there",
+]
 
 #: In units of 10 sigma: twice the worst that was measured (7.4), for tensors of few elements.
 FEW_ELEMENTS = 1.5
-#: The note of a quantity that float64 has to decide.
-ASK = "beyond 10 sigma, inside the worst case: check in float64 too"
 
 
 def judge(
@@ -133,14 +144,6 @@ def judge_what_is_there(
     """
     parse_allowed(allow)
     return meant_once(case, _Judge(case, trace, float64, allow, explain, kept).findings(node))
-
-
-#: What is said of a result that is infinite or NaN where the formula is finite in this dtype.
-OVERFLOW = "not finite where the function is"
-#: The names of coarser formats begin with this; a result that is off by half has no digit of one.
-STORED, HALF = "a result stored in", 0.5
-#: What is added where that is a lack of range.
-ON_THE_WAY = ": a number on the way to it overflows or underflows"
 
 
 class _Place(NamedTuple):
@@ -270,16 +273,16 @@ class _Judge:
             right = self._right_in_float64(q)
             # Roundings are not independent where the data of a program repeat.
             if right is not None and not (right and self.case.recorded):
-                return _with_bias(found, measured, bias, right)
+                return with_bias(found, measured, bias, right)
         if found.verdict is Verdict.MISMATCH and not self.explain:
             return found
         if found.verdict is Verdict.MISMATCH:
             return self._explained(found, place.step, e, measured, levels)
         if found.verdict is Verdict.VACUOUS:
             unbounded = not np.isfinite(measured.bound).any()
-            return replace(found, note=note or (_unknown(e) if unbounded else SILENT))
+            return replace(found, note=note or (why_unknown(e) if unbounded else SILENT))
         if found.verdict is Verdict.INCONCLUSIVE:
-            return replace(found, note=note or _unknown(e))
+            return replace(found, note=note or why_unknown(e))
         power = (measured if form is None else form).power(at_kink(e))
         if power is not None and bias is not None:
             power = replace(power, tensor=min(power.tensor, bias.power))
@@ -315,7 +318,7 @@ class _Judge:
             return worst, ""
         # Rounding stands out where the data of a program repeat, and the op itself is right.
         if self.case.recorded and self._right_in_float64(q):
-            return worst, _beyond_usual(sharp)
+            return worst, beyond_usual(sharp)
         if has_outlier(sharp):
             return sharp, "stands out of its tensor by far more than rounding scatters"
         if sharp.ratio.size < MINIMUM_SAMPLE and sharp.furthest > FEW_ELEMENTS:
@@ -325,7 +328,7 @@ class _Judge:
             return sharp, ASK
         if not right:
             return sharp, "wrong in float64 too"
-        return worst, _beyond_usual(sharp)
+        return worst, beyond_usual(sharp)
 
     def _bias(self, m: Measured, levels: Levels) -> SharedBias | None:
         """The bias that the elements share: tested in float32, where float64 can confirm it."""
@@ -362,13 +365,13 @@ class _Judge:
         coarse = next(levels.explanations(q), "")
         if self._right_in_float64(q):
             times = measured.furthest
-            beyond = f"{times:.3g} times what {_entitled(self.precision)} can be off"
+            beyond = f"{times:.3g} times what {entitled(self.precision)} can be off"
             said = f"right in float64; {beyond if np.isfinite(times) else OVERFLOW}"
             if coarse:
-                said += ON_THE_WAY if _lost_range(measured, coarse) else f", as far as {coarse}"
+                said += ON_THE_WAY if lost_range(measured, coarse) else f", as far as {coarse}"
                 return replace(found, verdict=Verdict.IMPRECISE, note=said)
             what = hint(measured.got, measured.want, measured.bound)
-            return replace(found, note=_joined(what, said, found.note))
+            return replace(found, note=joined(what, said, found.note))
         if step is not None and is_distinct(self.precision, q, self.float64):
             named = list(conventions(step, q, case, trace, e))
             determined = [c for c in named if c.determined]
@@ -386,33 +389,7 @@ class _Judge:
         few = measured.got.size < MINIMUM_SCATTER
         scatters = few or is_scattered(measured.got, measured.want, measured.bound)
         as_far = f"as far off as {coarse} is" if coarse and not reason and scatters else ""
-        return replace(found, note=_joined(reason, found.note, as_far))
-
-
-def _lost_range(m: Measured, coarse: str) -> bool:
-    """Whether most wrong elements are not finite, or lack the digits that a coarser format has."""
-    with np.errstate(all="ignore"):
-        gone = m.outside & (m.error >= HALF * np.abs(m.want))
-    most = 2 * np.count_nonzero(gone) >= np.count_nonzero(m.outside)
-    return not np.isfinite(m.furthest) or (coarse.startswith(STORED) and bool(most))
-
-
-def _beyond_usual(sharp: Measured) -> str:
-    return f"{10 * sharp.furthest:.0f} sigma for a usual order of summation; right in float64"
-
-
-def _with_bias(found: Finding, m: Measured, bias: SharedBias, right: bool) -> Finding:
-    """The finding of a tensor whose elements are inside their bounds, but share a bias.
-
-    One that is `right` in float64 is a lack of precision here.
-    """
-    factor = float(np.sum(m.got / m.largest * m.want) / np.sum(m.want / m.largest * m.want))
-    said = (
-        f"each element is inside its bound, but on average they are (1 {factor - 1:+.1e}) "
-        f"times the formula, {bias.ratio:.2g} times what independent roundings give; "
-        f"{'right' if right else 'wrong'} in float64{'' if right else ' too'}"
-    )
-    return replace(found, verdict=Verdict.IMPRECISE if right else Verdict.MISMATCH, note=said)
+        return replace(found, note=joined(reason, found.note, as_far))
 
 
 def _joint(form: UsualForm | None, verdict: Verdict) -> Verdict:
@@ -421,23 +398,3 @@ def _joint(form: UsualForm | None, verdict: Verdict) -> Verdict:
         return verdict
     chosen = verdict is Verdict.SUBGRADIENT and form.verdict is Verdict.ROUNDING
     return verdict if chosen else form.verdict
-
-
-def _unknown(e: Reference) -> str:
-    """Why nothing can be decided."""
-    if np.any(e.lost):
-        return LOST
-    if np.size(e.want.value) == 0:
-        return "it has no elements"
-    if np.all(np.isfinite(e.want.value)) and np.all(np.isfinite(e.want.full_error())):
-        return "more ties are connected here than can be decided"
-    return no_bound(np.asarray(e.want.value), e.want.rounding.largest)
-
-
-def _entitled(p: Precision) -> str:
-    """The arithmetic that a correct implementation has at this precision."""
-    return f"{p.name} with sums in float32" if p.sums > p.digits else p.name
-
-
-def _joined(*said: str) -> str:
-    return "; ".join(filter(None, said))

@@ -14,13 +14,14 @@ from ...core.network.states import State, states_of_update
 from ...core.optimizers.update import ChangedGradient, Clipping, Update
 from ..findings.finding import STRUCTURE, SUM, Finding, Verdict
 from ..optimizers.in_recordings import finding_of_changed, findings_of_clipped, findings_of_update
-from ..report.graph import Graph, GraphNode
+from ..report.graph import Graph
 from ..report.records import Run, environment
 from ..report.report import Report
 from ..running.progress import Progress, Steps
 from .by_values import findings_by_values
 from .calls import findings_of_call
 from .functions import is_loose
+from .graph import graph_of_nodes, in_order
 from .not_finite import NotFinite
 from .stale import CallsOfFunctions
 from .sums import findings_of_sum
@@ -383,33 +384,13 @@ class Recording(Listener):
         """The program as a graph, its nodes in the order in which they ran."""
         finals = {total.source: total.got.shape for total in self._finals}
         inputs = {name: shape for name, shape in finals.items() if name not in self.places}
-        order = self.order()
-        makers = {**{name: name for name in inputs}, **{node: node for node in order}}
-        nodes = []
-        for node in order:
-            sources = (s if s in inputs else s.partition(".")[0] for s in self._taken[node])
-            taken = tuple(dict.fromkeys(makers[s] for s in sources if s in makers))
-            nodes.append(GraphNode(node, self._ops[node], taken, {}))
-        return Graph(tuple(nodes), "", "", inputs)
+        return graph_of_nodes(self.order(), self._taken, self._ops, inputs)
 
     def order(self) -> list[str]:
-        """Every node after those whose values it takes, in the order in which they ran.
-
-        PyTorch's are told in the order of backward, the last one first; JAX's as they run.
-        """
-        done: dict[str, None] = {}
-        told = list(self.places)
-        for last in told if self.framework == "jax" else reversed(told):
-            todo = [last]
-            while todo:
-                node = todo[-1]
-                before = (s.partition(".")[0] for s in self._taken.get(node, ()))
-                missing = [s for s in before if s in self.places and s not in done and s != node]
-                if missing:
-                    todo += missing
-                else:
-                    done.setdefault(todo.pop())
-        return list(done)
+        """Every node after those whose values it takes, in the order in which they ran."""
+        # PyTorch's are told in the order of backward, the last one first; JAX's as they run.
+        nodes = list(self.places)
+        return in_order(nodes if self.framework == "jax" else nodes[::-1], self._taken)
 
 
 def _what(unjudged: Unjudged) -> str:
