@@ -183,7 +183,7 @@ def parting_of_gradients(one: Side, other: Side) -> tuple[str, str]:
 
 
 def _missing(name: str, node: str, through: list[str], rest: list[str]) -> str:
-    """That one use's gradient is missing in the other program, or is that by another parameter."""
+    """Say that one use's gradient is missing there, or belongs to another parameter there."""
     said = f"the gradient of {name} through {node} is "
     if not through or not rest or through[0] == rest[0]:
         return f"{said}missing {{there}}"

@@ -65,7 +65,7 @@ def moved(
 def _index(
     one: Program, other: Program, a: str, program: Program, b: str, near: float, sure: bool
 ) -> NDArray | None:
-    """For every element of a parameter which element of one of `one` it is.
+    """The index in parameter `a` of `one` of every element of parameter `b`.
 
     None if that cannot be told; if it has to be `sure`, neither by its number nor its gradient.
     """

@@ -38,7 +38,7 @@ def unexercised(case: Case) -> tuple[str, ...]:
 
 
 def _of_loss(loss: Divergence, y: NDArray, d: NDArray) -> str:
-    """What a loss says itself, and its branches that no element takes."""
+    """Describe the branches of a loss that no element takes; "" if there are none."""
     said = [loss.unexercised((y, d))] if y.size else []
     branches = BRANCHES.get(type(loss))
     if branches is not None and y.size:

@@ -18,7 +18,7 @@ __all__ = ["CHECKS"]
 
 
 def shape_and_dtype(task: Task) -> Iterator[Finding]:
-    """There is one array per gradient, with the shape and dtype of its argument."""
+    """Require one array per gradient, with the shape and dtype of its argument."""
     setting = task.random()
     outcome = task.pair.run(setting)
     yield from outcome.problems
@@ -30,7 +30,7 @@ def shape_and_dtype(task: Task) -> Iterator[Finding]:
 
 @everywhere
 def finite(task: Task, setting: Setting) -> Iterator[Finding]:
-    """Every number is finite, as the op's formulas are at these points."""
+    """Require finite numbers, as the op's formulas are finite at these points."""
     outcome = task.pair.run(setting)
     yield from (p for p in outcome.problems if p.verdict is Verdict.INCONCLUSIVE)
     for name, got in outcome.results.items():

@@ -45,7 +45,7 @@ def _cut(op: Op, dz: Array, y: Any, z: Array) -> Any:
 
 
 def _first_left_out(dz: Any) -> Any:
-    """Nothing arrives for the first sample."""
+    """Set the gradient of the first sample to zero."""
     if isinstance(dz, tuple):
         return tuple(map(_first_left_out, dz))
     kept = (np.arange(len(dz)) > 0) if np.ndim(dz) else np.zeros(())

@@ -117,7 +117,7 @@ def if_other(wrong: Any, right: Any) -> NDArray | None:
 
 
 def completed(case: Case, value: Mapping[str, Any]) -> dict[str, Any]:
-    """With all that was given, and the weights that a loss passes on, which no trace has."""
+    """The values with all inputs, and the weights that a loss passes on, which no trace has."""
     known = {**value, **case.given}
     for step in case.network.loss:
         if {*step.values} - {*known} and {*step.inputs} <= {*known}:

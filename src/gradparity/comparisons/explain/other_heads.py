@@ -52,7 +52,7 @@ class OtherHeads(MultiHeadAttention):
 
     @classmethod
     def of(cls, op: MultiHeadAttention, **given: Any) -> OtherHeads:
-        """That of an op with other arguments."""
+        """Make one with the arguments of an op, and others in their place."""
         return cls(**{a.name: getattr(op, a.name) for a in fields(op)}, **given)
 
 

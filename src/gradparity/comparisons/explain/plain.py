@@ -54,7 +54,7 @@ class Plain:
         return cls(step, case, trace)
 
     def kept(self, of: Any, quantity: str, compute: Callable[[], Any]) -> Any:
-        """What is computed once of an object for all quantities of the node."""
+        """The result of `compute`, cached for an object and a quantity of the node."""
         key = id(of), quantity
         if key not in self._kept:
             self._kept[key] = of, compute()  # the object is kept too, so its id stays its own

@@ -303,7 +303,7 @@ class Places:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """With commas, and an "and" before the last.
+    """Join names by commas, the last one by "and".
 
     >>> _listed(["a", "b", "c"])
     'a, b and c'

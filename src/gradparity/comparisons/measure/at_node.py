@@ -271,7 +271,7 @@ def reference_of_sum(name: str, case: Case, trace: Trace, rounding: Rounding) ->
 
 
 def reference_of_loss(case: Case, trace: Trace, rounding: Rounding) -> list[Reference]:
-    """Everything that is tested at the nodes the loss is made of."""
+    """The references of every quantity at the nodes that make up the loss."""
     return [
         found
         for step in case.network.loss
@@ -280,7 +280,7 @@ def reference_of_loss(case: Case, trace: Trace, rounding: Rounding) -> list[Refe
 
 
 def results_at_node(step: Step, case: Case, trace: Trace) -> dict[Quantity, NDArray | None]:
-    """What the implementation has at a node: its values, and the gradients through its inputs."""
+    """The implementation's results at a node: its values, and the gradients through its inputs."""
     network = case.network
     found: dict[Quantity, NDArray | None] = {
         Quantity.value(name): case.given.get(name, trace.get(name)) for name in step.values

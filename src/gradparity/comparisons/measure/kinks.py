@@ -144,7 +144,7 @@ class _Slots:
         return found
 
     def judged(self) -> tuple[NDArray, NDArray, NDArray]:
-        """For every slot how far off it is, how far it may be, and whether that is undecided."""
+        """The error of every slot, its bound, and whether it is undecided."""
         if isinstance(self.choice, Ball):
             return self._ball(self.choice.order)
         return self._ties()

@@ -195,7 +195,7 @@ def _runs(steps: list[list[Update]], name: str, framework: str) -> tuple[Run, ..
 
 
 def _notes(steps: list[list[Update]], findings: list[Finding]) -> dict[str, str]:
-    """For every parameter that is wrong in some step, the mistake that explains all steps."""
+    """The mistake that explains all steps, for every parameter that is wrong in one."""
     wrong = dict.fromkeys(f.node for f in findings if f.parity is False)
     notes: dict[str, str] = {}
     groups: dict[int, list[Update]] = {}

@@ -149,7 +149,7 @@ def _of_elements(f: Finding, call: Call, position: int, got: NDArray, room: floa
 
 
 def _rounded(call: Call, position: int, at: tuple[int, ...]) -> float:
-    """What a derivative by one element may be off by, as the values are rounded.
+    """Bound on the error of a measured derivative by one element, due to rounded values.
 
     The values change at random where the inputs change in their last digit.  Those outputs alone
     count that depend on the element; their differences are divided by the step.

@@ -326,7 +326,7 @@ def _pairs(z: Sequence[NDArray], call: Call) -> list[tuple[NDArray, NDArray]]:
 
 
 def _change(call: Call, position: int, to: NDArray, start: NDArray) -> float:
-    """By how much the weighted sum of the outputs changes; outputs that stay add no rounding."""
+    """The change of the weighted sum of the outputs; unchanged outputs add no rounding."""
     assert call.evaluate is not None
     arrays = [np.asarray(o.array) for o in call.inputs]
     out = [call.evaluate([*arrays[:position], y, *arrays[position + 1 :]]) for y in (to, start)]

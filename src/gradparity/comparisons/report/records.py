@@ -65,7 +65,7 @@ class Run:
 
     @property
     def answer(self) -> str:
-        """Of two programs that were compared, whether they are the same, in one sentence."""
+        """One sentence on whether two compared programs are the same; "" for any other run."""
         return self.about if self.dtype == ALIGNED else ""
 
     @property

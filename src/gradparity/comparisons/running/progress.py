@@ -64,11 +64,11 @@ class Steps:
         self.fraction, self.since = 0.0, clock()
 
     def plan(self, kind: Hashable, n: int, cost: float = 1.0) -> None:
-        """There are n steps (more) of this kind; `cost` of one is a guess, until one is done."""
+        """Add n steps of this kind; `cost` is a guess at the time of one, until one is done."""
         self.kinds.setdefault(kind, _Kind(cost, 0)).left += n
 
     def left(self, kind: Hashable, n: int, cost: float = 1.0) -> None:
-        """There are n steps of this kind left, whatever was planned."""
+        """Set the number of steps of this kind that are left."""
         self.kinds.setdefault(kind, _Kind(cost, 0)).left = n
 
     def say(self, message: str) -> None:

@@ -9,7 +9,7 @@ __all__ = ["Unit"]
 
 @dataclass(frozen=True)
 class Unit:
-    """What is measured in one piece.
+    """A part of the work that is measured in one piece.
 
     Attributes
     ----------

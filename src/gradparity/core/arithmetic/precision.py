@@ -52,7 +52,7 @@ class Precision:
 
     @classmethod
     def of(cls, given: Any) -> Precision:
-        """By name or NumPy dtype (or a `Precision` itself).
+        """Look up a precision by name or NumPy dtype; a `Precision` is returned as it is.
 
         Raises
         ------

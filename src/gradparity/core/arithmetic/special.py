@@ -52,7 +52,7 @@ BERNOULLI = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12,
 
 
 def _digamma(x: float) -> float:
-    """By psi(x) = psi(x + 1) - 1/x up to where the series is right to 4e-17."""
+    """psi(x) by psi(x) = psi(x + 1) - 1/x, up to where the series is right to 4e-17."""
     if not x > 0:
         return -math.inf if x == 0 else math.nan
     steps = []
@@ -64,7 +64,7 @@ def _digamma(x: float) -> float:
 
 
 def _trigamma(x: float) -> float:
-    """By psi'(x) = psi'(x + 1) + 1/x^2, and by the derivative of the same series."""
+    """psi'(x) by psi'(x) = psi'(x + 1) + 1/x^2 and the derivative of the same series."""
     if not x > 0:
         return math.inf if x == 0 else math.nan
     steps = []
@@ -76,7 +76,7 @@ def _trigamma(x: float) -> float:
 
 
 def _erfinv(x: float) -> float:
-    """From the normal quantile (Wichura 1988, AS 241); its tail is given by 1 - |x|, exactly."""
+    """The inverse error function from the normal quantile (Wichura 1988, AS 241)."""
     if not abs(x) < 1:
         return math.copysign(math.inf, x) if abs(x) == 1 else math.nan
     if abs(x) > 0.5:
@@ -102,7 +102,7 @@ FRACTION, LEVELS = 1.5, 100
 
 
 def _erfcx(x: float) -> float:
-    """By e^(x^2) erfc(x), and by Laplace's continued fraction (DLMF 7.9.2)."""
+    """e^(x^2) erfc(x), far out by Laplace's continued fraction (DLMF 7.9.2)."""
     if x < FRACTION:
         return math.exp(x * x) * math.erfc(x) if x > -26 else math.inf
     tail = x

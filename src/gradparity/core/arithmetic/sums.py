@@ -103,7 +103,7 @@ def _longest_run(ordered: NDArray) -> NDArray:
 
 
 def _repeats_of_product(a: NDArray, b: NDArray, u: float) -> Array:
-    """Of a product both factors have to be equal; the smaller of them is looked at first."""
+    """How often the terms of A @ B repeat, which they do where both factors do."""
     both = [(a, -1), (b, -2)]
     both.sort(key=lambda factor: factor[0].size)
     first = _repeats(*both[0], u)

@@ -264,7 +264,7 @@ def slope(op: Kinked, z: float, left: float, right: float, at: float = 0.0) -> f
 
 
 def negative_slopes(op: Op, z: Rows) -> Rows:
-    """For every unit of every instance, the slope for z < 0 of a leaky unit; 0 for the others."""
+    """The slope for z < 0 of every unit of every instance; 0 for units that are not leaky."""
     if isinstance(op, pieces.RandomizedLeakyReLU):
         rows = np.array(z)
         drawn: Rows = (op.sample(rows) if op.training else np.full_like(rows, op.mean)).tolist()

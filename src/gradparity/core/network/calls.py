@@ -1,4 +1,4 @@
-"""What a real program did at one of its ops, as plain arrays: the unit of a recording.
+"""Records of one op of a real program as plain arrays: the units of a recording.
 
 A framework's op is mapped to an op of the core, and its tensors to that op's inputs and outputs, so
 that it can be judged by the same formulas as a node of a written network.
@@ -26,7 +26,7 @@ DATA = "data."
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a program something happened.
+    """A location in a program.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class Call:
 
     @property
     def elements(self) -> int:
-        """How many numbers went in and came out, forward."""
+        """The number of elements of all inputs and outputs."""
         arrays = (*(operand.array for operand in self.inputs), *self.z)
         return sum(a.size for a in arrays if a is not None)
 
@@ -242,4 +242,4 @@ class Listener:
         """The program has left a state, such as a running mean."""
 
     def sampled(self, node: str, steps: int, judged: int) -> None:
-        """Of a loop with this many steps only some are judged."""
+        """Only `judged` of the `steps` of a loop are judged."""

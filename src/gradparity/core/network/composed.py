@@ -76,7 +76,7 @@ class Composed(Op):
 
     @property
     def _parts(self) -> tuple[Any, ...]:
-        """What two compositions have in common that compute the same in the same steps."""
+        """A key that is equal for compositions of the same steps."""
         steps = [(step.name, step.op, step.inputs) for step in self.network.body]
         return self.title, self.gives, self.network.inputs, steps
 

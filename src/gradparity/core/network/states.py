@@ -36,7 +36,7 @@ class State:
 
     @property
     def is_changed(self) -> bool:
-        """Whether it is not what it certainly was before."""
+        """Whether the state differs from a known earlier value."""
         same = (np.array_equal(a, self.after, equal_nan=True) for a in self.before)
         return not (self.is_known and any(same))
 

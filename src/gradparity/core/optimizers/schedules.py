@@ -48,7 +48,7 @@ def _number(x: float, one: Array) -> Array:
 
 
 def _between(first: Array, last: Array, share: Array) -> Array:
-    """From `first` to `last` by a share of the way, in both forms that are in use."""
+    """Interpolate from `first` to `last`, in both forms that are in use."""
     return covering(
         first + (last - first) * share,
         {"from the last": lambda: (first - last) * (1.0 - share) + last},
@@ -56,7 +56,7 @@ def _between(first: Array, last: Array, share: Array) -> Array:
 
 
 def _half_wave(share: Array) -> Array:
-    """From 0 to 1 along a half wave of the cosine."""
+    """Half a cosine wave that rises from 0 to 1."""
     return (1.0 - np.cos(share * math.pi)) / 2.0
 
 
@@ -119,7 +119,7 @@ class StepDecay(Exponential):
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """From `first` to `last` in equal parts in so many steps, and constant after.
+    """Change from `first` to `last` in equal parts, then stay constant.
 
     >>> [Linear(0.0, 1.0, 4)(t) for t in (0, 1, 4, 9)]
     [0.0, 0.25, 1.0, 1.0]
@@ -233,7 +233,7 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """From peak / div to the peak along a cosine, and down to peak / (div final_div).
+    """Rise from peak / div to the peak along a cosine, then fall to peak / (div final_div).
 
     Parameters
     ----------

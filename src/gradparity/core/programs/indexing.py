@@ -233,7 +233,7 @@ class Within(Op):
         return (*y[: self.first], part, *y[self.first + 1 :])
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Slopes | None:
-        """That of an elementwise op; of others nothing is known, see `meets_kinks`."""
+        """The valid slopes of an elementwise op; None for any other op, see `meets_kinks`."""
         found = self.op.subdifferential(self.inner(y), tiny)
         if not isinstance(found, Slopes) or self.first:
             return None

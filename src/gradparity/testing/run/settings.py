@@ -53,7 +53,7 @@ class Settings:
         return {name: value for name, value in given.items() if value}
 
     def changed(self, **given: Any) -> Settings:
-        """With these settings replaced; TypeError or ValueError for what one cannot be."""
+        """A copy with these settings replaced; raises TypeError or ValueError for invalid ones."""
         return replace(self, **{name: PARSERS[name](value) for name, value in given.items()})
 
 

@@ -93,7 +93,7 @@ def is_complex(x: Any) -> bool:
 
 
 def is_key(x: Any) -> bool:
-    """Whether it holds random keys, which are no arrays."""
+    """Whether it holds random keys, which are not arrays."""
     return bool(jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key))
 
 

@@ -25,7 +25,7 @@ SUMS = {"add", "sub", "add_any"}
 
 
 class Remade:
-    """By how much the inputs of equations may differ from what was recorded.
+    """Bounds on how far inputs of equations may differ from what was recorded.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def _offsets(tensor: torch.Tensor) -> NDArray:
 
 
 def index_of_view(view: torch.Tensor, base: torch.Tensor) -> NDArray:
-    """For every element of a view its position in the flattened base."""
+    """The position in the flattened base of every element of a view."""
     places = _offsets(base).ravel()
     order = np.argsort(places)
     found: NDArray = order[np.searchsorted(places, _offsets(view), sorter=order)]

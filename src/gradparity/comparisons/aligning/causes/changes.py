@@ -256,7 +256,7 @@ def _choices(name: str, own: Any, numbers: Sequence[float]) -> tuple[Any, ...]:
 
 
 def _moved_padding(own: tuple[Any, ...]) -> Iterator[Any]:
-    """As much padding as before, distributed over the two sides in all other ways."""
+    """All other ways to distribute the same amount of padding over the two sides."""
     if not own or own.count(own[0]) != len(own) or not isinstance(own[0], tuple):
         return
     total = sum(own[0])

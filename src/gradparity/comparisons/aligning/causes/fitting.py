@@ -199,7 +199,7 @@ class Fitting:
                 yield Edit(said, call.op, times=times)
 
     def _written(self, z: NDArray) -> list[float]:
-        """Those factors that a person writes."""
+        """The factors that a person would write."""
         roles = self.side.program.roles, self.other.program.roles
         numbers = {n for each in roles for n in each.get("factor", ())}
         return [t for t in self._ratios(z) if is_written(t, numbers, self.side.near)][:FACTORS]

@@ -207,7 +207,7 @@ def _relation(own: _Mask | None, there: _Mask) -> str:
 
 
 def _causal_by(hidden: NDArray) -> int | None:
-    """By how much the diagonal of a causal mask is moved; None if it is none."""
+    """The offset of the diagonal of a causal mask; None if the mask is not causal."""
     each = hidden.reshape(-1, *hidden.shape[-2:])
     T, S = each.shape[1:]
     k = int((~each[0, 0]).sum()) - 1 if each[0, 0].size else 0

@@ -244,6 +244,6 @@ def _by_slices(a: NDArray, b: NDArray) -> Iterator[str]:
 
 
 def _share(a: NDArray, b: NDArray, axis: int) -> NDArray:
-    """By what the slices along an axis are multiplied, by least squares."""
+    """The factors of the slices along an axis of `a` that fit `b` best, by least squares."""
     found: NDArray = (a * b).sum(axis, keepdims=True) / (a * a).sum(axis, keepdims=True)
     return found

@@ -71,7 +71,7 @@ def _before(side: Side, call: Call, most: int) -> list[Call]:
 
 
 def _roll_of(side: Side, call: Call) -> dict[int, int] | None:
-    """By how much a call, with those just before it, shifts a value along each axis."""
+    """The shift along each axis by a call and those just before it; None if it is not a shift."""
     steps = call.op.network.body if isinstance(call.op, Composed) else ()
     ops = (call.op, *(step.op for step in steps))
     if not any(isinstance(op, Roll | Concatenate) for op in ops):

@@ -44,7 +44,7 @@ def other_values(
 
 
 def _in_words(own: str, name: str, program: Program) -> str:
-    """That a node takes another value, and what is left out with that."""
+    """Say in words that a node takes another value, and which ops are left out because of it."""
     said = f"it takes {own} {{here}} and {name} {{there}}"
     for a, b, place in ((own, name, "here"), (name, own, "there")):
         between = chain(program, b, a)

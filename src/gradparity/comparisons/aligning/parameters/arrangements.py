@@ -28,7 +28,7 @@ def arrangements(n: int) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]
 
 def index_of(value: NDArray, other: NDArray, gradients: tuple[NDArray, NDArray], near: float
              ) -> NDArray | None:  # fmt: skip
-    """For every element of `other` which element of `value`, counted flat, it is.
+    """The flat index in `value` of every element of `other`.
 
     None if that cannot be told, as of equal elements in no regular order.
     """

@@ -136,7 +136,7 @@ class Layouts:
             orders += [order for order in _flattenings(shape) if order not in orders]
 
     def of(self, shape: Shape, taken: Sequence[Part]) -> list[Layout]:
-        """Everything that a parameter of a shape may be, what is used next first."""
+        """All layouts that a parameter of this shape may have, the likeliest first."""
         position = {name: i for i, name in enumerate(self.free)}
         return sorted(self._all(shape, taken), key=lambda each: position[each.parts[0].name])
 

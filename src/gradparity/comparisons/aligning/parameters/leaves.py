@@ -28,7 +28,7 @@ class Leaves:
 
     @classmethod
     def of(cls, program: Program) -> Leaves:
-        """Those of a recorded program."""
+        """The leaves of a recorded program."""
         value, leaves = dict(program.leaves), program.recording.leaves
         gradient = {n: t.got for n, t in leaves.items() if n in value}
         names = tuple({**value, **leaves})

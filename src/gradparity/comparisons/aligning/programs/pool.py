@@ -50,7 +50,7 @@ class Pool:
 
     @cached_property
     def changed(self) -> Partners:
-        """Those that the last change has changed."""
+        """The nodes whose values the last change has changed."""
         before = self.before.all if self.before else {}
         changed = {n: a for n, a in self.all.items() if a is not before.get(n)}
         return Partners(changed, self.near, self.known)

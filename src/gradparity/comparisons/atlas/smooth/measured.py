@@ -294,7 +294,7 @@ def _ill(region: Region) -> bool:
 
 
 def _sorted(regions: Sequence[Region]) -> tuple[Region, ...]:
-    """By users, then by digits lost, the ill-conditioned last."""
+    """Sort by how often networks meet them, then by digits lost, the ill-conditioned last."""
 
     def order(r: Region) -> Any:
         ties = r.adapter, FORMATS.index(r.dtype), r.spelling, r.quantity, r.low, r.modes

@@ -54,7 +54,7 @@ def _(a: Operands) -> Mapped:
 
 
 def _positions(a: Operands, numbers: Any, sizes: tuple[int, ...], mode: Any) -> Any:
-    """For every element that is taken its index along each axis, and whether it is inside.
+    """The index along each axis of every element that is taken, and whether it is inside.
 
     The axes of the result are those of the indices, and the offset axes in their places.
     """

@@ -121,7 +121,7 @@ def _(a: Arguments) -> Mapped:
 
 @rule("masked_scatter")
 def _(a: Arguments) -> Mapped:
-    """As many elements of the source as there are places, in order."""
+    """Put the first elements of the source, in order, where the mask is true."""
     mask = np.broadcast_to(numbers(a.mask), a.self.shape)
     places = np.nonzero(mask)
     names = [f"i{k}" for k in range(len(places))]

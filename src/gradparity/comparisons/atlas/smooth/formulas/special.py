@@ -77,7 +77,7 @@ def _log_normal(m: Any, x: Any) -> Any:
 
 
 def _poles(formula: Formula) -> Formula:
-    """Nothing is asked far out, where all numbers of a format are integers."""
+    """Leave out large arguments, where all numbers of a format are integers."""
     return formula._replace(low=-1e4)
 
 
