@@ -74,7 +74,7 @@ class Finds(Protocol):
     told : results that no atlas visits.
     structured : (op of the vocabulary, structure) -> a result that is wrong where the op departs.
     edges : functions of `gradparity.adapters.structures.Structures`.
-    written : ops that the adapter writes in the framework's operators; they are no functions.
+    written : ops that the adapter writes in the framework's operators, not as one function.
     documented : the beginning of a spelling -> what the framework's documentation says about it.
     upstream : the beginning of a spelling -> the address of the framework's issue.
     """

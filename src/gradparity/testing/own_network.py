@@ -29,7 +29,7 @@ class OwnNetwork:
         adapter or its name.
     name : the implementation's name in the names of tests; by default its own.
     allow : conventions that pass.
-    strict : whether `lossy` is no parity.
+    strict : whether `lossy` fails.
 
     Raises
     ------

@@ -69,7 +69,7 @@ def _reverse(function: Callable[[Any], Any], z: Any, elementwise: bool) -> tuple
 
 
 def _forward(function: Callable[[Any], Any], z: Any, elementwise: bool) -> tuple[Any, Any]:
-    like = np.zeros(z.shape, z.dtype)  # under jit, z itself is no array
+    like = np.zeros(z.shape, z.dtype)  # under jit, z itself is not an array
     directions = [jnp.array(tangent) for tangent in tangents(like, elementwise)]
     found = [jax.jvp(function, (z,), (tangent,)) for tangent in directions]
     return found[0][0], [change for _, change in found]

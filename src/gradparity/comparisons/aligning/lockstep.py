@@ -132,12 +132,12 @@ class Compared:
 
     @property
     def apart(self) -> list[str]:
-        """The names of what is farther apart than its bound, the loss first."""
+        """The names of values that are farther apart than their bounds, the loss first."""
         return [name for name in self.one if self.outside(name).any()]
 
     @property
     def lost(self) -> list[str]:
-        """The names of what is NaN at the same place in both, and of losses that are not finite."""
+        """The names of values that are NaN at the same place in both, and of losses not finite."""
         both = ((n, _wide(a), _wide(self.other[n])) for n, a in self.one.items())
         return [
             n

@@ -81,7 +81,7 @@ def findings_on_values(one: Side, other: Side, notes: dict[str, str]) -> Iterato
 
 
 def findings_on_losses(one: Side, other: Side) -> Iterator[Finding]:
-    """Yield the losses that differ, for programs of which all other values pair."""
+    """Yield the losses that differ, for programs whose other values all pair."""
     for name in one.program.losses:
         there = [other.value[n] for n in other.program.losses]
         if one.ends_alike(name, one.value[name], other):

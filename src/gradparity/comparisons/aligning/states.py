@@ -169,7 +169,7 @@ class _States:
         )
 
     def _forget(self, mine: Iterable[str], theirs: Iterable[str]) -> None:
-        """Take states out of what is still to be paired."""
+        """Remove states from those that are still to be paired."""
         here, there = {*mine}, {*theirs}
         self._mine = {n: s for n, s in self._mine.items() if n not in here}
         self._theirs = {n: s for n, s in self._theirs.items() if n not in there}
@@ -355,7 +355,7 @@ def _of_other(said: str, *names: str) -> str:
 
 
 def _apart(a: State, b: State) -> str:
-    """How two states differ of which one is the other's partner."""
+    """How a state differs from its partner."""
     if a.is_changed != b.is_changed:
         return STILL.format("there" if a.is_changed else "here")
     if a.after.size == 1:

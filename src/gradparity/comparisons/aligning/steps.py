@@ -126,7 +126,7 @@ def align_steps(
 
 
 def _starts(one: Mapping[str, NDArray], other: Mapping[str, NDArray]) -> list[str]:
-    """The names of what starts from other numbers, beyond a cast."""
+    """The names of parameters and states that start from other numbers, beyond a cast."""
     return [
         name
         for name, a in one.items()

@@ -62,7 +62,7 @@ def check(
         0.25)``, from 0 to 1 and never falling; None: off.
     about : case name -> what it is, for the report.
     allow : conventions that pass, such as "sum" or "weight-decay=0.001".
-    strict : whether `lossy` is no parity: a result that is right for a usual form of the formula
+    strict : whether `lossy` fails: a result that is right for a usual form of the formula
         and keeps fewer than half of the digits of some element.
 
     Returns

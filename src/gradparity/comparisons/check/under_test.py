@@ -50,7 +50,7 @@ class UnderTest:
     implementation : an adapter, or a `Function`.
     device : as the framework calls it; its default if None.
     allow : conventions that pass.
-    strict : whether `lossy` is no parity.
+    strict : whether `lossy` fails.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ def _unknown(q: Quantity, note: str) -> Finding:
 def _ahead(
     run: Callable[[Sequence[Case]], list[Outcome]], groups: Sequence[Sequence[Case]]
 ) -> Iterator[list[Outcome]]:
-    """The outcomes of groups, of which a few run in threads before they are asked for."""
+    """The outcomes of groups; a few run in threads before they are asked for."""
     pool = ThreadPoolExecutor(AT_ONCE)
     waiting = deque(pool.submit(run, some) for some in groups[:AHEAD])
 

@@ -70,7 +70,7 @@ class OwnOp:
         of shapes for several inputs.  Give either `width` or `shape`.
     fixed : inputs without a gradient, such as a mask: "y" alone, or of "y1", "y2", ...
     allow : conventions that pass, such as "mean" or "weight-decay=0.001".
-    strict : whether `lossy` is no parity, as for `check`.
+    strict : whether `lossy` fails, as for `check`.
 
     Raises
     ------
@@ -212,7 +212,7 @@ class OwnOp:
         ----------
         dtypes : any of "float64", "float32", "tf32", "float16" and "bfloat16".
         seed : the seed of the numbers that the op is tested on.
-        strict : whether `lossy` is no parity, whatever the op says.
+        strict : whether `lossy` fails, whatever the op says.
         """
         chosen = precisions(dtypes)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:

@@ -76,7 +76,7 @@ class Points:
 
     @kept
     def random(self, T: int = SOME, draw: int = 0) -> Setting:
-        """Normal inputs and weights, T samples, of which the first has a nonzero gradient."""
+        """Normal inputs and weights of T samples; the first sample has a nonzero gradient."""
         where = f"at random points, {T} sample{'s' if T > 1 else ''}"
         for i in range(TRIES):
             rng = np.random.default_rng((self.seed, T, draw, i))

@@ -225,7 +225,7 @@ def _others(
         heads = OtherHeads.of(step.op)
         for found in _numbers(heads, "scale", e, at):
             yield from _changed(heads, "scale", found)
-    composed = isinstance(step.op, Composed)  # of a program, where a temperature is no mistake
+    composed = isinstance(step.op, Composed)  # of a program, where a temperature is not a mistake
     if not step.op.states and not step.op.integers and not composed:
         for divided in (False, True):
             rescaled = Rescaled(step.op, divided)

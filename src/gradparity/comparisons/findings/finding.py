@@ -173,7 +173,7 @@ class Finding:
     final : it is the gradient of a parameter or of the input x: what a user trains with.
     worst : some elements outside their bound, the furthest first.
     follows : the quantity whose fault this one follows from, or may; "" for a fault of its own.
-    strict : the user asked that lossy is no parity.
+    strict : whether the user asked that lossy fails.
     module, source : of a recording, the module that ran and the line of the user's code.
     """
 
@@ -223,7 +223,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """The node in words, such as "at node 'z1'"; the loss is no node that a user has named."""
+        """The node in words, such as "at node 'z1'", or the loss, which is not a user's node."""
         if self.node in (DIV, ERR):
             return "at the loss"
         where = ", ".join(filter(None, (self.module, self.source)))

@@ -242,7 +242,7 @@ def _names_of_uses(case: Case, arrays: Mapping[Quantity, NDArray]) -> dict[Quant
 
 
 def _trace(case: Case, arrays: Mapping[Quantity, NDArray]) -> Trace:
-    """A trace of what was returned, and of nothing else."""
+    """A trace of the returned results alone."""
     network = case.network
     names = [name for step in network.body for name in step.values]
     value = {name: a for name in names if (a := arrays.get(Quantity.value(name))) is not None}

@@ -84,7 +84,7 @@ class Measured:
 
     @cached_property
     def identical(self) -> bool:
-        """Whether no element may be off, as of what is only moved, and none is."""
+        """Whether no element may be off, as where values are only moved, and none is."""
         return not (np.any(self.bound) or np.any(self.error) or np.any(self.undecidable))
 
     @cached_property

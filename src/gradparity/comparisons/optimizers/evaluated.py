@@ -56,7 +56,7 @@ class Variant:
 
 
 def change_of(name: str) -> Quantity:
-    """The name of what a step adds to a parameter."""
+    """The name of the amount that a step adds to a parameter."""
     return Quantity.update(name)
 
 

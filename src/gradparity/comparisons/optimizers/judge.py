@@ -74,7 +74,7 @@ def _finding(levels: Levels, q: Quantity, at: tuple[str, str], **more: Any) -> F
 
 
 def _of_change(f: Finding, update: Update, moved: Moved) -> Finding:
-    """The finding of what a step adds to a parameter."""
+    """The finding on the amount that a step adds to a parameter."""
     if f.verdict is Verdict.VACUOUS and f.elements:
         if is_without_rate(update, moved):
             return replace(f, note=NO_RATE)

@@ -49,7 +49,7 @@ def check_function(
     dtypes : number formats that the floating-point tensors are converted to; one that `f` refuses
         is listed in ``Report.skipped``.
     allow : conventions that pass, such as "straight-through".
-    strict : whether `lossy` is no parity.
+    strict : whether `lossy` fails.
 
     Returns
     -------

@@ -208,7 +208,7 @@ def guard(
         diagnosis, or a function that is given the number of the step and its `Report`.
     name : shown in reports, with the number of the step.
     allow : conventions that pass.
-    strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
+    strict : whether `lossy` fails, and all nodes have to be judged, not 95 % of them.
     sample : PyTorch: of large matrix products, convolutions and attention, judge so many channels.
 
     Returns

@@ -205,7 +205,7 @@ class _Line:
         return Slope(measured, given, known, scale, settled, self.seed)
 
     def terms(self, step: float) -> float:
-        """The sum of the sizes of what the derivative adds up, one from each output."""
+        """The sum of the sizes of the terms of the derivative, one from each output."""
         both = self._moved(step)
         return sum(float(np.abs((a - b) * dz).sum()) for a, b, dz in both) / step
 

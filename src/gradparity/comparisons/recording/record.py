@@ -95,7 +95,7 @@ def record(
         None: the arguments themselves.
     name : shown in reports.
     allow : conventions that pass.
-    strict : whether `lossy` is no parity, and all nodes have to be judged, not 95 % of them.
+    strict : whether `lossy` fails, and all nodes have to be judged, not 95 % of them.
     keep : whether to keep the numbers of every node, and states that change; `align` needs them.
     sample : PyTorch: how many channels of a matrix product, a convolution or attention to judge,
         with all rows of the batch; the report lists the ops that had more.  None: all channels.

@@ -54,7 +54,7 @@ class Recording(Listener):
     Parameters
     ----------
     allow : conventions that pass.
-    strict : whether `lossy` is no parity, and every node has to be judged.
+    strict : whether `lossy` fails, and every node has to be judged.
     keep : whether to keep the numbers of every node in `calls`, for `align`.
     sample : how many channels of large matrix products and convolutions are judged; None for all.
     progress : told which part of the backward pass is done, as by `check`.

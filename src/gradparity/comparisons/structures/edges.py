@@ -38,7 +38,7 @@ MASKED = np.array([[-INF, -INF, -INF]], np.float32)
 
 
 def _one(index: int) -> Any:
-    """Labels or indices of which the second is out of range."""
+    """Labels or indices, the second of them out of range."""
     return np.array([0, index, 1])
 
 

@@ -86,7 +86,7 @@ def measured(
 
 
 class Ops:
-    """The cases of one adapter, in groups of which each can be measured alone."""
+    """The cases of one adapter, in groups that can be measured alone."""
 
     def __init__(
         self, adapter: Adapter, compile: bool, names: Sequence[str], dtypes: Sequence[str]

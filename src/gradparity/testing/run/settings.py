@@ -28,7 +28,7 @@ class Settings:
     dtypes : names; those of `gradparity.check` if None.
     allow : conventions that pass.
     seed : seed of the random numbers that a network is given.
-    strict : whether `lossy` is no parity.
+    strict : whether `lossy` fails.
     required : adapters whose absence fails instead of skipping.
     """
 

@@ -33,7 +33,7 @@ class _OnFlat(Op):
 
 
 def wholes(call: Call, program: Program, value: Mapping[str, NDArray]) -> Iterator[Edit]:
-    """Yield a node of one input on the whole of what it takes a part of, after several steps."""
+    """Yield a node applied to a whole value, of which it takes a part several steps later."""
     if len(call.inputs) != 1 or isinstance(call.op, Movement | Slice | Index):
         return
     makers = {name: c for c in program.calls for name in c.names}

@@ -70,7 +70,7 @@ def _chains(side: Side, call: Call) -> Iterator[tuple[Call, Call]]:
 
 
 def _added(call: Call) -> tuple[int, float] | None:
-    """The slot of what a number is added to, and that number; None for anything else."""
+    """The slot that a number is added to, and that number; None for anything else."""
     if isinstance(call.op, Scale) and call.op.a == 1.0:
         return 0, call.op.b
     if isinstance(call.op, Add) and len(call.inputs) == 2:

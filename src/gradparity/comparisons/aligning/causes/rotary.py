@@ -23,7 +23,7 @@ MOST, FEWEST = 16, 4
 
 @dataclass(frozen=True, eq=False)
 class _Arranged(Op):
-    """An op of which one input, or the result if `slot` is None, has its last axis rearranged."""
+    """An op with the last axis of one input, or of the result if `slot` is None, rearranged."""
 
     op: Op
     slot: int | None

@@ -122,7 +122,7 @@ def swapped(side: Side, call: Call, other: Side) -> Iterator[tuple[list[str], Ed
 def _in_a_row(
     side: Side, call: Call, lost: dict[str, Call]
 ) -> Iterator[tuple[_Steps, str, str, str]]:
-    """Yield two steps one after the other, of which the first has the call."""
+    """Yield pairs of consecutive steps, the first of which has the call."""
     size = side.value[call.names[0]].size
     for end in _later(side, call, AFTER):
         arranges = isinstance(side.makers[end].op, Movement)
@@ -187,14 +187,14 @@ def _around_sums(side: Side, call: Call) -> Iterator[tuple[_Steps, str, str, str
 
 
 def _key(o: Operand) -> str:
-    """The name of what a call takes; of data without one a name by their numbers."""
+    """The name of an input of a call; data without a name get one by their numbers."""
     if o.name or o.array.dtype.kind != "f" or o.array.size < SEVERAL:
         return o.name
     return f"data {o.array.shape} {hash(o.array.tobytes())}"
 
 
 def _array(side: Side, key: str) -> NDArray:
-    """The numbers of what calls take by this name; none if it is none of these."""
+    """The numbers of the input of calls with this name; none if there is no such input."""
     if key in side.value:
         return side.value[key]
     each = (o.array for c in side.program.calls for o in c.inputs if _key(o) == key)
@@ -250,7 +250,7 @@ def _earlier(side: Side, call: Call, steps: int) -> list[str]:
 
 
 def _later(side: Side, call: Call, most: int) -> list[str]:
-    """The values that are made of what a call gives, in their order, and so many nodes."""
+    """The values that are made of the results of a call, in order, and the number of nodes."""
     reached, found = set(call.names), list[str]()
     calls = side.program.calls
     index = next(i for i, c in enumerate(calls) if c is call)

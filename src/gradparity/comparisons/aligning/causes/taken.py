@@ -1,4 +1,4 @@
-"""Other values of a program in the place of what a node takes: earlier ones, or parameters."""
+"""Other values of a program as inputs of a node: earlier ones, or parameters."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _slice(whole: Operand, name: str, index: int) -> Call:
 
 
 def _rewired(call: Call, known: set[str], renamed: Mapping[str, str]) -> Call:
-    """A call of a step with the names of what it takes; another first carry is a constant."""
+    """A call of a step with the names of its inputs; another first carry is a constant."""
     found = STEP.match(call.place.node)
     if not found or all(not o.source or o.source in known for o in call.inputs):
         return call

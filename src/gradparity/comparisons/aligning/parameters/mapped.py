@@ -91,7 +91,7 @@ class Mapped(NamedTuple):
 
 
 def by_names(one: Program, other: Program) -> dict[str, Mapped]:
-    """The leaves of equal names, shapes and numbers of which the gradients differ in place."""
+    """The leaves of equal names, shapes and numbers whose gradients differ in place."""
     near = max(one.near, other.near)
     both = [n for n in one.leaves if n in other.leaves]
     pairs = [(one.leaves[n], other.leaves[n]) for n in both]

@@ -150,7 +150,7 @@ def _safetensors(mapping: ParameterMap) -> Any:
 
 @contextmanager
 def _told(files: Any, path: str, done: str) -> Iterator[None]:
-    """Name the file in errors of what is done to it."""
+    """Name the file in errors that are raised inside."""
     try:
         yield
     except FileNotFoundError as error:
@@ -165,7 +165,7 @@ def _told(files: Any, path: str, done: str) -> Iterator[None]:
 
 
 def _read(given: Any, side: Leaves, source: Any, files: Any) -> Mapping[str, Any]:
-    """The arrays of what was given, by name."""
+    """The arrays of an argument, by name."""
     if isinstance(given, str | PathLike):
         with _told(files, fspath(given), "read"):
             found: Mapping[str, Any] = source.read(files, fspath(given))

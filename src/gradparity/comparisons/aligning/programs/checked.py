@@ -12,7 +12,7 @@ __all__ = ["check_recordings"]
 
 
 def check_recordings(who: str, one: Recording, other: Recording) -> None:
-    """Refuse anything else than two recordings of which the numbers are known."""
+    """Refuse anything but two recordings whose numbers are known."""
     for what, given in (("one", one), ("other", other)):
         if not isinstance(given, Recording):
             raise TypeError(f"{who}: {what} is {received(given)}; give a recording, gp.record(...)")

@@ -105,7 +105,7 @@ def _parts(of: Sequence[Operand], above: NDArray) -> bool:
 def _compared(
     mask: NDArray, call: Call, made: Sequence[Operand], numbers: Sequence[float]
 ) -> Iterator[tuple[Above, tuple[Operand, ...]]]:
-    """The comparisons that give a mask, and of what, the last values first."""
+    """The comparisons that give a mask, and what they compare, the last values first."""
     own = [o for o in call.inputs if o.name and o.array.shape == mask.shape]
     low, high = mask.min(), mask.max()
     is_high = mask == high

@@ -65,7 +65,7 @@ def splits(array: NDArray, count: int) -> Iterator[list[NDArray]]:
 
 
 def _turns(array: NDArray, axis: int, turn: NDArray, count: int) -> Iterator[NDArray]:
-    """Yield the parts of an array of which the entries along an axis come by turns."""
+    """Yield the parts of an array whose entries take turns along an axis."""
     return (np.compress(turn == i, array, axis) for i in range(count))
 
 

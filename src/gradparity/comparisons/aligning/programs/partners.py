@@ -88,7 +88,7 @@ class Elements:
 
 
 def _shown(a: NDArray) -> NDArray:
-    """An array with -inf in the place of what a mask hides, which programs do with any number."""
+    """An array with -inf where a mask hides elements; programs write any number there."""
     if a.dtype.kind != "f" or not a.size or not a.min() <= HIDES:
         return a
     hidden = (a <= HIDES) & np.isfinite(a)
@@ -240,7 +240,7 @@ class _Summed:
         self.largest = _largest(self.summaries)
 
     def near(self, a: Elements, near: float) -> list[tuple[str, Elements]]:
-        """Those of which the summary is near that of `a`, in the order given."""
+        """The arrays whose summary is near that of `a`, in the order given."""
         return next(self.near_each([a], near))
 
     def near_each(

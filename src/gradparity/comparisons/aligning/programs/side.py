@@ -200,7 +200,7 @@ class Side:
         return abs(here - there) <= self.near * max(abs(here), abs(there))
 
     def healed(self, other: Side) -> set[str]:
-        """The values of which all that is made has a partner in the end, or that end nowhere."""
+        """The values whose later values all have a partner in the end, or that are not used."""
         if other not in self._healed:
             lost, healed = self.lost(other), set[str]()
             for call in reversed(self.program.calls):

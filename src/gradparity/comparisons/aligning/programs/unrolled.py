@@ -29,7 +29,7 @@ SLICE = re.compile(r".*\.xs\d+$")
 
 
 def unrolled(recording: Recording) -> tuple[Call, ...]:
-    """The calls in the order in which they ran, all of what they take by name."""
+    """The calls in the order in which they ran, all their inputs by name."""
     known = {call.place.node: call for call in recording.calls}
     if all(call.names and not STEP.match(call.place.node) for call in recording.calls):
         return tuple(known[node] for node in recording.order() if node in known)

@@ -125,7 +125,7 @@ class Program:
         return cls(recording, calls, value, formats, users, leaves, tuple(ends), first, got)
 
     def gives(self, call: Call) -> Iterator[str]:
-        """The names of what a call gave; a mask is no value that is compared."""
+        """The names of the values that a call gave, without masks, which are not compared."""
         return (n for n in call.names if n in self.value and not isinstance(call.op, Above))
 
     def uses(self, name: str) -> Iterator[Call]:
