@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from gradparity.cli import main
 
@@ -116,9 +117,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def align(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, in a process of its own."""
     command = [sys.executable, "-m", "gradparity.cli", "align", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def align(folder: Path, monkeypatch: pytest.MonkeyPatch, in_float64: None) -> Callable[..., Result]:
+    """Run the command in the folder of the programs, in this process."""
+    monkeypatch.chdir(folder)
+    return lambda *arguments: CliRunner().invoke(main, ["align", *arguments])
 
 
 def words(text: str) -> str:
@@ -126,15 +135,15 @@ def words(text: str) -> str:
 
 
 def test_a_model_and_its_port_are_the_same(folder: Path) -> None:
-    ran = align(folder, "original.py:make", "port.py:make")
+    ran = process(folder, "original.py:make", "port.py:make")
     assert ran.returncode == 0, ran.stderr
     assert "'original.py:make' and 'port.py:make' are the same" in words(ran.stdout)
 
 
-def test_a_difference_with_its_files(folder: Path) -> None:
+def test_a_difference_with_its_files(folder: Path, align: Callable[..., Result]) -> None:
     files = ("--report", "page.html", "--json", "found.json")
-    ran = align(folder, *files, "original.py:make_nested", "port:other_eps")
-    assert ran.returncode == 1, ran.stderr
+    ran = align(*files, "original.py:make_nested", "port:other_eps")
+    assert ran.exit_code == 1, ran.stderr
     assert "differ: they first part at 'native_layer_norm_1'" in words(ran.stdout)
     assert "eps is 1e-05 here and 0.001 there" in words(ran.stdout)
     document = json.loads((folder / "found.json").read_text())
@@ -142,37 +151,41 @@ def test_a_difference_with_its_files(folder: Path) -> None:
     assert "eps is 1e-05 here" in (folder / "page.html").read_text()
 
 
-def test_states_that_a_jax_function_returns(folder: Path) -> None:
-    ran = align(folder, "--has-aux", "original.py:running", "port.py:running")
-    assert ran.returncode == 0, ran.stderr
+def test_states_that_a_jax_function_returns(align: Callable[..., Result]) -> None:
+    ran = align("--has-aux", "original.py:running", "port.py:running")
+    assert ran.exit_code == 0, ran.stderr
     assert "and 2 of 3 states after the step" in words(ran.stdout)
-    ran = align(folder, "--has-aux", "port.py:other_start", "original.py:running")
-    assert ran.returncode == 1, ran.stderr
+    ran = align("--has-aux", "port.py:other_start", "original.py:running")
+    assert ran.exit_code == 1, ran.stderr
     assert "states first part at 'stats.var': it starts from other numbers" in words(ran.stdout)
 
 
 def test_json_on_standard_output_is_alone_there(folder: Path) -> None:
-    ran = align(folder, "--json", "-", "original.py:make", "original:make_without_arguments")
+    ran = process(folder, "--json", "-", "original.py:make", "original:make_without_arguments")
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["runs"]
 
 
-def test_two_versions_import_modules_of_their_own(folder: Path, tmp_path: Path) -> None:
+def test_two_versions_import_modules_of_their_own(
+    tmp_path: Path, align: Callable[..., Result]
+) -> None:
     (tmp_path / "original.py").write_text(ORIGINAL)
     (tmp_path / "data.py").write_text(DATA.replace("FACTOR = 1.0", "FACTOR = 2.0"))
-    ran = align(folder, "original.py:make", f"{tmp_path}/original.py:make")
-    assert ran.returncode == 1, ran.stderr
+    ran = align("original.py:make", f"{tmp_path}/original.py:make")
+    assert ran.exit_code == 1, ran.stderr
     assert "differ: they first part at" in words(ran.stdout)
 
 
 @pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["my-port.py", "my port.py", "1.2.py", "v1.port.py", "class.py"])
-def test_a_file_may_have_any_name(folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_file_may_have_any_name(
+    folder: Path, tmp_path: Path, name: str, align: Callable[..., Result]
+) -> None:
     (tmp_path / name).write_text(PORT)
     for module in ("original.py", "data.py"):
         (tmp_path / module).write_text((folder / module).read_text())
-    ran = align(folder, "original.py:make", f"{tmp_path / name}:make")
-    assert ran.returncode == 0, ran.stderr
+    ran = align("original.py:make", f"{tmp_path / name}:make")
+    assert ran.exit_code == 0, ran.stderr
     assert "are the same" in words(ran.stdout)
 
 
