@@ -29,6 +29,12 @@ def report(change=lambda trace: None, case=CASE, dtypes=("float64",), **options)
     return gp.check(case, mine, dtypes=dtypes, **options)
 
 
+def in_cases(n: int, case: gp.Case, change) -> gp.Report:
+    """The report of one case under n names, as if there were so many."""
+    (run,) = (one := report(change, case)).runs
+    return replace(one, runs=tuple(replace(run, case=f"case-{i}") for i in range(n)))
+
+
 def edited(given: gp.Report, quantity: str, **changes: object) -> gp.Report:
     """With one finding changed, in every run."""
     runs = [
@@ -365,12 +371,10 @@ def _used(share: float) -> gp.Report:
 
 class TestTold:
     def test_one_cause_is_told_once(self) -> None:
-        cases = [replace(CASE, name=f"case-{i}") for i in range(30)]
-
         def off(trace: gp.Trace) -> None:
             trace.grad["W1"] = trace.grad["W1"] * 2
 
-        before, after = (report(c, case=cases) for c in (lambda trace: None, off))
+        before, after = (in_cases(30, CASE, c) for c in (lambda trace: None, off))
         changes = compare(before, after)
         assert len(changes.changes) == 30
         assert len(told(changes)) == 1
@@ -381,13 +385,12 @@ class TestTold:
     def test_a_cause_in_many_ops_and_an_adapter_that_is_gone_are_short(self) -> None:
         layers = [op for _ in range(25) for op in (Affine(3, 3), Tanh())]
         deep = gp.Case.random(gp.layered([*layers, Affine(3, 2)], CrossEntropy()), batch=2)
-        cases = [replace(deep, name=f"case-{i}") for i in range(8)]
 
         def off(trace: gp.Trace) -> None:
             for name in trace.grad:
                 trace.grad[name] = trace.grad[name] * (2 if name.startswith("W") else 1)
 
-        before, after = (report(c, case=cases) for c in (lambda trace: None, off))
+        before, after = (in_cases(8, deep, c) for c in (lambda trace: None, off))
         changes = compare(before, after)
         assert len(changes.changes) == 8 * 26
         assert "WORSE  208 quantities of Affine: " in text(changes)

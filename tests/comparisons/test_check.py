@@ -27,8 +27,13 @@ def wrong(case: Case) -> gp.Trace:
     return trace
 
 
-def test_parity_is_true_and_exit_code_zero():
-    report = check(small(), "torch", "jax")
+@pytest.fixture(scope="module")
+def of_both() -> Report:
+    return check(small(), "torch", "jax")
+
+
+def test_parity_is_true_and_exit_code_zero(of_both):
+    report = of_both
     assert bool(report) is True
     assert report.exit_code == 0
     assert [run.column for run in report.runs] == [
@@ -90,8 +95,8 @@ def test_float64_is_asked_even_if_only_float32_was_wanted():
     assert asked in (["float32"] * 2, ["float32", "float64", "float32"])  # a second call last
 
 
-def test_torch_against_jax_is_a_conclusion_from_both():
-    (difference, *_) = check(small(), "torch", "jax").differences
+def test_torch_against_jax_is_a_conclusion_from_both(of_both):
+    (difference, *_) = of_both.differences
     assert (difference.first, difference.second, difference.parity) == ("torch", "jax", True)
     (difference, *_) = check(small(), "torch", wrong).differences
     assert difference.parity is False
