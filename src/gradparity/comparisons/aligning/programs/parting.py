@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ....core.formulas.op import Movement
 from ....core.network.calls import Call
-from ....core.programs.parts import Unstack
+from ....core.programs.indexing import Unstack
 from ....core.vocabulary.rearranging import Split
 from .edits import wide
 from .prepared import tells
