@@ -5,8 +5,8 @@ python -m benchmarks.pairs second               # pairs that it was tuned on aft
 python -m benchmarks.pairs third                # pairs that it was tuned on after their first run
 python -m benchmarks.pairs fourth               # pairs that it was tuned on after their first run
 python -m benchmarks.pairs fifth                # pairs that it was tuned on after their first run
-python -m benchmarks.pairs sixth                # pairs that it was not tuned on
-python -m benchmarks.pairs seventh              # pairs that it was not tuned on
+python -m benchmarks.pairs sixth                # pairs that it was tuned on after their first run
+python -m benchmarks.pairs seventh              # pairs that it was tuned on after their first run
 python -m benchmarks.pairs second --only gpt    # one of them
 """
 
