@@ -104,6 +104,7 @@ def check(
     return found
 
 
+@pytest.mark.sample(31)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("formula", FORMULAS, ids=lambda f: repr(f.op))

@@ -146,6 +146,7 @@ BINARY = {
 }
 
 
+@pytest.mark.sample(16)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", BINARY)
 def test_binary_rules(name, seed):

@@ -72,6 +72,7 @@ def check_derivative(network, given, name):
         assert abs(difference - gradient[index]) <= Real.of(TOLERANCE) * size, (name, index)
 
 
+@pytest.mark.sample(30)
 @pytest.mark.parametrize("op", OPS, ids=label)
 def test_the_backward_formula_is_the_derivative_of_the_forward_formula(op):
     network = alone(op)
@@ -158,6 +159,7 @@ def check_inside(case, rounding, draws=None):
         assert all(near), f"{name}: {np.ravel(off)[~np.array(near)][:3]}"
 
 
+@pytest.mark.sample(38)
 @pytest.mark.parametrize("statistical", [False, True], ids=["worst", "statistical"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("op", OPS, ids=label)
@@ -181,6 +183,7 @@ def test_saturated_logits_of_300_and_1000_classes():
             check_inside(case, Rounding.of(dtype, statistical=True))
 
 
+@pytest.mark.sample(21)
 @pytest.mark.parametrize("statistical", [False, True], ids=["worst", "statistical"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("divergence", DIVERGENCES, ids=label)

@@ -302,6 +302,7 @@ def test_vjp_is_the_transpose_of_the_derivative(kind, data):
     assert abs(sum(along) - sum(back)) <= TOLERANCE * size, op
 
 
+@pytest.mark.sample(5)
 @each_kind
 @some
 @given(data=st.data())

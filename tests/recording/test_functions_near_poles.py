@@ -79,6 +79,7 @@ def last(z: Any) -> Any:
     return 1 + 0.01 * (torch.arange(len(z)) == len(z) - 1)
 
 
+@pytest.mark.sample(32)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -89,6 +89,7 @@ CLAMPS = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("how", [by_jvp, by_vjp])
 @pytest.mark.parametrize("name", CLAMPS)
 def test_both_kinks_of_a_clamp(name: str, how: Any) -> None:

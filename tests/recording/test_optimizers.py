@@ -73,6 +73,7 @@ OPTIMIZERS: list[tuple[str, Make]] = [
 EACH = pytest.mark.parametrize("make", [m for _, m in OPTIMIZERS], ids=[n for n, _ in OPTIMIZERS])
 
 
+@pytest.mark.sample(15)
 @EACH
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_right_steps_pass_and_say_what_would_have_been_seen(make: Make, dtype: Any) -> None:
@@ -360,6 +361,7 @@ def test_an_unusual_use_of_a_closure_is_not_judged(kind: Any, why: str) -> None:
     assert f"{kind.__name__}.step ({why}" in coverage(lambda ps: kind(ps, lr=0.1), train)
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize(("name", "make"), OPTIMIZERS, ids=[name for name, _ in OPTIMIZERS])
 def test_a_step_by_a_closure_is_judged_and_runs_as_it_would(name: str, make: Make) -> None:
     model = network()

@@ -26,6 +26,7 @@ def packed(layer: nn.Module, x: torch.Tensor, batch_first: bool = False) -> torc
     return out.square().sum() + (last[0] if isinstance(last, tuple) else last).exp().sum()
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
 def test_packed_sequences_are_judged(kind: Any, batch_first: bool) -> None:

@@ -108,6 +108,7 @@ def forward_calls(program: Program) -> list[int]:
     return [plant.calls.index(name) for name in dict.fromkeys(plant.calls) if name in recorded]
 
 
+@pytest.mark.sample(82)
 @pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
 def test_a_wrong_kernel_in_backward_is_accused_at_its_op_alone(program: Program) -> None:
     if program.off.get("float64"):
@@ -144,6 +145,7 @@ def test_a_fault_of_three_times_the_median_bound_is_accused() -> None:
     assert met > 100
 
 
+@pytest.mark.sample(210)
 @pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
 def test_a_wrong_kernel_in_forward_is_accused_at_its_op_alone(program: Program) -> None:
     if program.off.get("float64"):

@@ -34,6 +34,7 @@ def seen(step: Any) -> set[str]:
     return {str(name_of(place.function)) for place in step.places.values()}
 
 
+@pytest.mark.sample(473)
 @pytest.mark.parametrize("dtype", FORMATS, ids=lambda d: str(d).removeprefix("torch."))
 @pytest.mark.parametrize("program", PROGRAMS, ids=NAMES)
 def test_a_rule_agrees_with_pytorch(program: Program, dtype: torch.dtype) -> None:
