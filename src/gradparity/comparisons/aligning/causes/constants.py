@@ -63,10 +63,7 @@ def constants(call: Call, y: Sequence[NDArray], program: Program, other: Program
             if same and not np.array_equal(array.ravel(), own.ravel()):
                 said, vague = _difference(_name(call, i), own, wide(array))
                 if vague and (taken := _taken_by(call, array, program)):
-                    said, vague = (
-                        f"{said}: what {taken} takes {{here}}, another part of data",
-                        False,
-                    )
+                    said += f": what {taken} takes {{here}}, another part of data"
                 yield Edit(said, call.op, {i: wide(array).reshape(own.shape)}, vague=vague)
 
 
