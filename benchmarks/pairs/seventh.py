@@ -1,8 +1,8 @@
 """The seventh pairs.
 
-They and their patterns were written before their first run, without knowledge of how the comparison
-works.  After it no pattern was changed; `shuffle_net` was given a model of its own for each program,
-as one recording moved the running statistics of the other.
+They and their patterns were written before their first run, without knowledge of how the
+comparison works.  After it no pattern was changed; `shuffle_net` was given a model of its own for
+each program, as one recording moved the running statistics of the other.
 """
 
 from __future__ import annotations

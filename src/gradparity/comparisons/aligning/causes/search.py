@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -100,12 +101,15 @@ class Search:
         best: Found | None = None
         for where in ("gates", "at", "steps", "after", "before", "data"):
             found = self._best(where)
-            if found and (best is None or found.lost < best.lost):
+            # one change with which all pairs is likelier than one that is sure of its own value
+            limit = 0 if best and best.edit.sure else best.lost if best else math.inf
+            if found and found.lost < limit:
                 best = found
             if best is None:
                 continue
             # heads in another order may pair a value that another argument makes as well
-            told = best.edit.sure or (best.edit.plain and where in ("at", "steps"))
+            told = best.edit.sure and where != "gates"
+            told |= best.edit.plain and where in ("at", "steps")
             if best.lost < 0 or (told and not best.edit.vague):
                 break
         if best is None or (best.lost >= 0 and not best.edit.plain):
