@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 import gradparity as gp
+from gradparity.comparisons.atlas.smooth_probe import probe_smooth
+from gradparity.comparisons.probing.page import atlas_page
 from gradparity.core import Affine, CrossEntropy, Multiply, ReLU, Sigmoid
 
 pytestmark = pytest.mark.browser
@@ -80,13 +82,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "many": gp.check([gated() for _ in range(5)], mine, dtypes=["float64"]),
     }
     reports["recorded"] = recorded()
-    found = {name: folder / f"{name}.html" for name in reports}
-    for name, report in reports.items():
-        found[name].write_text(report.to_html(), encoding="utf-8")
+    texts = {name: report.to_html() for name, report in reports.items()}
+    texts["atlas"] = atlas_page(probe_smooth("torch", names=["F.gelu", "F.relu", "F.softmax("]))
+    found = {name: folder / f"{name}.html" for name in texts}
+    for name, text in texts.items():
+        found[name].write_text(text, encoding="utf-8")
     return found
 
 
-@pytest.mark.parametrize("name", ["parity", "wrong", "many", "recorded"])
+@pytest.mark.parametrize("name", ["parity", "wrong", "many", "recorded", "atlas"])
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_renders_asks_for_nothing_and_is_accessible(
@@ -103,12 +107,13 @@ def test_it_renders_asks_for_nothing_and_is_accessible(
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(pages[name].as_uri())
-    assert page.locator("h1").inner_text() in ("Parity", "No parity")
+    assert page.locator("h1").inner_text() in ("Parity", "No parity", "gradparity atlas")
     assert not said
     assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
-    plots = page.get_by_role("img", name="Error against bound")
+    label, height = ("Digits left", 90) if name == "atlas" else ("Error against bound", 100)
+    plots = page.get_by_role("img", name=label)
     assert plots.count()
-    assert all(plot.bounding_box()["height"] > 100 for plot in plots.all())
+    assert all(plot.bounding_box()["height"] > height for plot in plots.all())
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= WIDTHS[width], "the page itself is scrolled to the side"
     context.close()

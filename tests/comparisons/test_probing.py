@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from gradparity.comparisons.atlas.as_text import changes_text, text
 from gradparity.comparisons.atlas.stored import Atlas
 from gradparity.comparisons.probing.measuring import Measuring
-from gradparity.comparisons.probing.page import _plot, atlas_page
+from gradparity.comparisons.probing.page import atlas_page
 from gradparity.comparisons.probing.partial import Partial
 from gradparity.comparisons.probing.probe import partial_of, probe_parts
 from gradparity.core import backprop
@@ -181,26 +180,3 @@ class TestCommand:
         result = run(*self.RIGHT, "--json", "atlas.json")
         assert result.exit_code == 130
         assert "--resume" in result.stderr
-
-
-class TestPage:
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def page() -> str:
-        return atlas_page(probe_parts(Planted("tanh", "exp"), parts=["smooth"]))
-
-    def test_has_a_plot_of_each_function_that_loses_digits(self, page: str) -> None:
-        assert page.count("<h3>") == 1
-        assert "<h3>tanh(x)</h3>" in page
-        assert page.count('<path class="s0" d="M30') == page.count("<figure>") == 1
-        assert "<script" not in page
-        assert 'style="' not in page  # the page's policy refuses it
-
-    def test_a_line_steps_down_where_digits_are_lost(self) -> None:
-        found = probe_parts(Planted("tanh"), parts=["smooth"], dtypes=["float32"])
-        (region,) = [r for r in found.smooth.regions if not r.ill]
-        assert region.low > 1 > region.low / 1.01
-        left = (7.2247 - region.lost) / 16 * 100
-        *_, line = _plot("value", [region]).curves[1].path.partition("H")
-        levels = [float(y) for y in re.findall(r"V([\d.]+)", line)]
-        assert min(abs(106 - left - y) for y in levels) < 0.1

@@ -14,6 +14,7 @@ from ....adapters.smooth import Smooth as Native
 from ....core.arithmetic.precision import Precision
 from ...running.progress import Progress, Steps, silent
 from ...running.units import Unit
+from .curves import QUANTITIES, Curve, curves_of, joined
 from .errors import Errors, digits_of, errors, threshold
 from .points import FORMATS, points
 from .regions import Region, Smooth
@@ -22,7 +23,6 @@ from .vectors import columns
 
 __all__ = ["Functions", "Part", "measured", "together"]
 
-QUANTITIES = ("value", "derivative")
 #: So many good numbers between bad ones do not part a region.
 GAP = 2
 #: Numbers that networks meet, and numbers that they meet seldom; the rest is rare.
@@ -47,6 +47,7 @@ class Part:
     regions: tuple[Region, ...] = ()
     unsupported: tuple[str, ...] = ()
     results: int = 0
+    curves: tuple[Curve, ...] = ()
 
 
 class Functions:
@@ -83,19 +84,12 @@ class Functions:
 
     def measured(self, unit: Unit, compile: bool) -> Part:
         """Measure one unit."""
-        regions, unsupported, results = list[Region](), list[str](), 0
-        known = list[Answer]()
+        parts, known = list[Part](), list[Answer]()
         for one in self.by_formula[unit.name]:
-            if one.name in self.vectors:
-                asked, refused, n = _vector(self.adapter, self.native, one, unit.dtype, compile)
-            else:
-                asked, refused, n = _function(
-                    self.adapter, self.native, one, unit.dtype, compile, known
-                )
-            regions += asked
-            unsupported += refused
-            results += n
-        return Part(tuple(regions), tuple(unsupported), results)
+            asked = self.adapter, self.native, one, unit.dtype, compile
+            vector = one.name in self.vectors
+            parts.append(_vector(*asked) if vector else _function(*asked, known))
+        return Part(*_all_of(parts), tuple(curve for part in parts for curve in part.curves))
 
 
 def measured(
@@ -133,11 +127,18 @@ def measured(
 
 def together(work: Sequence[Functions], parts: Sequence[Part]) -> Smooth:
     """The results of all units, given in their order."""
-    regions = [region for part in parts for region in part.regions]
-    unsupported = tuple(said for part in parts for said in part.unsupported)
+    regions, unsupported, results = _all_of(parts)
     uncovered = {one.adapter: one.uncovered for one in work if one.uncovered is not None}
-    results = sum(part.results for part in parts)
-    return Smooth(_sorted(regions), uncovered, unsupported, sum(map(len, work)), results)
+    curves = joined(curve for part in parts for curve in part.curves)
+    functions = sum(map(len, work))
+    return Smooth(_sorted(regions), uncovered, unsupported, functions, results, curves=curves)
+
+
+def _all_of(parts: Sequence[Part]) -> tuple[tuple[Region, ...], tuple[str, ...], int]:
+    """Regions, unsupported calls and the number of results of several parts."""
+    regions = tuple(region for part in parts for region in part.regions)
+    unsupported = tuple(said for part in parts for said in part.unsupported)
+    return regions, unsupported, sum(part.results for part in parts)
 
 
 def _native(adapter: Adapter) -> Native | None:
@@ -150,24 +151,26 @@ def _vectors(native: Any) -> Sequence[NativeSmooth]:
     return () if offer is None else offer()
 
 
-def _vector(
-    name: str, native: Any, one: NativeSmooth, dtype: str, compile: bool
-) -> tuple[list[Region], list[str], int]:
+def _vector(name: str, native: Any, one: NativeSmooth, dtype: str, compile: bool) -> Part:
     """As `_function`, of a function of a vector that one number moves."""
     precision, count = Precision.of(dtype), 0
     regions, refused = dict[tuple[str, bool], list[Region]](), list[str]()
+    lost = list[tuple[str, Any, Any]]()
     for column in columns(native, one, dtype, compile):
         if isinstance(column, str):
             refused.append(f"{name}: {column}"[:200])
             continue
         count += int((~np.isnan(column.compared.lost)).sum())
+        sound = np.where(column.ill, np.nan, column.compared.lost)
+        lost.append((column.quantity, column.x, sound))
         for ill in (False, True):
-            lost = np.where(column.ill == ill, column.compared.lost, 0.0)
+            of_kind = np.where(column.ill == ill, column.compared.lost, 0.0)
             row = Row(_blank(name, one, column.quantity, dtype, ill), column.x, precision)
-            compared = Errors(column.compared.ulps, lost)
+            compared = Errors(column.compared.ulps, of_kind)
             found = regions.setdefault((column.quantity, ill), [])
             found += _regions(row, column.mode, column.got, column.true, compared)
-    return [r for found in regions.values() for r in _together(found)], refused, count
+    every = tuple(r for found in regions.values() for r in _together(found))
+    return Part(every, tuple(refused), count, curves_of(name, one, dtype, lost))
 
 
 def _blank(name: str, one: NativeSmooth, quantity: str, dtype: str, ill: bool = False) -> Region:
@@ -182,8 +185,8 @@ def _function(
     dtype: str,
     compile: bool,
     known: list[Answer],
-) -> tuple[list[Region], list[str], int]:
-    """The regions of a function in one format, the modes that raise, and the number of results.
+) -> Part:
+    """The regions and the curve of a function in one format, and the modes that raise.
 
     `known` : the first answers of other functions of this formula, to which this one's is added;
     one that gives the same numbers is the same function by another name, and is not asked more.
@@ -192,7 +195,7 @@ def _function(
     z = points(dtype)
     z = z[(z > formula.low) & (z < formula.high)]
     if not len(z):
-        return [], [], 0
+        return Part()
     answers, refused = dict[str, Answer](), list[str]()
     for mode in native.modes(compile):
         try:
@@ -203,20 +206,32 @@ def _function(
             continue
         if len(answers) == 1:
             if any(_same(answers[mode], other) for other in known):
-                return [], [], 0
+                return Part()
             known.append(answers[mode])
-    regions, count = list[Region](), 0
+    regions, count, sound = list[Region](), 0, list[tuple[str, Any, Any]]()
     quantities = QUANTITIES if one.slope else QUANTITIES[:1]
     for quantity, results in zip(quantities, zip(*answers.values(), strict=True), strict=False):
         blank = _blank(name, one, quantity, dtype)
         row, right = Row(blank, z, precision), truth(one.name, quantity, z)
-        of_modes = list[Region]()
+        of_modes, lost = list[Region](), list[Any]()
         for mode, got in zip(answers, results, strict=True):
             compared = errors(got, right, precision)
+            lost.append(compared.lost)
             count += int((~np.isnan(compared.lost)).sum())
             of_modes += _regions(row, mode, got, right.nearest, compared)
-        regions += _together(of_modes)
-    return [replace(each, ill=_ill(each)) for each in regions], refused, count
+        found = [replace(each, ill=_ill(each)) for each in _together(of_modes)]
+        regions += found
+        sound += [(quantity, z, _sound(found, z, each, precision)) for each in lost]
+    return Part(tuple(regions), tuple(refused), count, curves_of(name, one, dtype, sound))
+
+
+def _sound(regions: Sequence[Region], z: Any, lost: Any, precision: Precision) -> Any:
+    """The digits lost, NaN where they belong to ill-conditioned regions alone."""
+    inside = {ill: np.zeros(len(z), bool) for ill in (False, True)}
+    for r in regions:
+        inside[r.ill] |= (z >= r.low) & (z <= r.high)
+    alone = inside[True] & ~inside[False] & (lost >= threshold(precision))
+    return np.where(alone, np.nan, lost)
 
 
 def _same(one: Answer, other: Answer) -> bool:

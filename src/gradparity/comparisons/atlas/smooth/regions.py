@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from .curves import Curve
+
 __all__ = ["Region", "RegionChange", "Smooth", "changed_regions"]
 
 #: A region has changed when its worst loss differs by more digits than this.
@@ -82,6 +84,7 @@ class Smooth:
     unsupported : calls that raise in a dtype and mode, with the reason.
     functions, results : how many functions and numbers were compared.
     missing : adapter -> libraries that are not installed, so that their functions are missing.
+    curves : the digits that each function loses, by intervals; older atlases have none.
     """
 
     regions: tuple[Region, ...]
@@ -90,6 +93,7 @@ class Smooth:
     functions: int
     results: int
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
 
 
 @dataclass(frozen=True)
