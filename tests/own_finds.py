@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from gradparity.adapters.finds import Asked, AskedOfVector, Told
+from gradparity.adapters.smooth import Found, NativeSmooth
 from gradparity.adapters.structures import NativeEdge
+
+#: The functions that the adapter finds, with the formulas that tests compare them with.
+OWN = (
+    ("gelu(x)", "gelu"), ("softplus(x)", "gelu"), ("relu6(x)", "relu6"), ("norm(x)", "norm"),
+    ("pow(x, -1)", "pow(x, -1)"), ("reciprocal(x)", "reciprocal"), ("var(x)", "var"),
+)  # fmt: skip
 
 
 class Natives:
@@ -42,14 +49,20 @@ class Natives:
         return f"norm = atan2 = {self.got}; print([{call}], {valid!r})"
 
 
-class Mine:
-    name = "mine"
+class Smooth:
+    def found(self, known: Any) -> Found:
+        return Found(tuple(NativeSmooth(formula, spelling, abs) for spelling, formula in OWN))
 
-    def __init__(self, got: str, told: tuple[Told, ...] = ()) -> None:
-        self.natives = Natives(got, told)
+
+class Mine:
+    def __init__(self, got: str, told: tuple[Told, ...] = (), name: str = "mine") -> None:
+        self.name, self.natives = name, Natives(got, told)
 
     def versions(self) -> dict[str, str]:
         return {"mine": "1.0"}
+
+    def smooth(self) -> Smooth:
+        return Smooth()
 
     def finds(self) -> Natives:
         return self.natives

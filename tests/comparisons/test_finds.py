@@ -80,7 +80,7 @@ def test_a_region_whose_true_result_is_not_the_truth_is_no_find() -> None:
 def test_documented_choices_say_so() -> None:
     (find,) = found("0.0", replace(GELU, spelling="softplus(x)")).finds
     assert find.documented == "a threshold"
-    assert "1 finds, 1 of them documented choices" in text(found("0.0", replace(
+    assert "1 find, 1 of them documented choices" in text(found("0.0", replace(
         GELU, spelling="softplus(x)")))  # fmt: skip
 
 
@@ -208,8 +208,8 @@ def reproduces(row: Row) -> None:
 
     out = run(row["code"])
     assert out is not None, row["code"]
-    assert printed(out.got) == row["got"]
-    assert row["got"] != row["true"] or row["digits lost"] != "all"
+    assert row["got"] in {printed(out.got, digits) for digits in range(5, 18)}
+    assert row["got"] != row["true"]
 
 
 @BOTH

@@ -11,7 +11,14 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .structures import NativeEdge
 
-__all__ = ["Asked", "AskedOfVector", "Finds", "Told", "begins", "filled", "listed", "spaced_call"]
+__all__ = [
+    "NO_ANSWER", "Asked", "AskedOfVector", "Finds", "Told", "begins", "filled", "listed",
+    "spaced_call", "waited",
+]  # fmt: skip
+
+#: Seconds that a call has, and what is said where it needs more.
+LIMIT = 20
+NO_ANSWER = f"no answer in {LIMIT} s"
 
 
 class Asked(NamedTuple):
@@ -51,7 +58,8 @@ class AskedOfVector(NamedTuple):
 class Told(NamedTuple):
     """A wrong result with the truth, which was derived by hand.
 
-    `code` prints the result and the truth; `at` : the input in words.
+    `code` prints the result, `NO_ANSWER` where the call does not return, and the truth; `at` : the
+    input in words.
     """
 
     spelling: str
@@ -143,6 +151,22 @@ def listed(a: Any) -> str:
     if a.ndim:
         return f"[{', '.join(map(listed, a))}]"
     return repr(a.item()) if abs(a) < float("inf") else f"float('{a.item()}')"
+
+
+def waited(made: str, usual: str, asked: str, true: str, limit: float = LIMIT) -> str:
+    """A line of Python that asks a process of its own, and prints `NO_ANSWER` if it gets none.
+
+    `made` : statements, which define f, a function that returns a list of numbers; `usual`,
+    `asked` : its arguments, those of the first call return.  Time counts from its answer.
+    """
+    code = f"{made}; print(f({usual}), flush=True); print(f({asked}))"
+    return (
+        "import json, subprocess, sys, threading; "
+        f"p = subprocess.Popen([sys.executable, '-c', {code!r}], stdout=subprocess.PIPE, "
+        f"text=True); p.stdout.readline(); t = threading.Timer({limit:g}, p.kill); t.start(); "
+        "out = p.communicate()[0]; t.cancel(); "
+        f"print({NO_ANSWER!r} if p.returncode == -9 else json.loads(out), {true})"
+    )
 
 
 def filled(numbers: Sequence[str], array: str, full: str, kind: str) -> str:

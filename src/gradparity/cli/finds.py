@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import click
@@ -12,12 +15,22 @@ from .output import refuse_unwritable, show, write
 from .probe import stored_atlas
 from .progress import progress_bar
 
+#: Seconds between lines of progress.
+EVERY = 30.0
+
 
 @click.command("finds")
 @options.adapters
 @options.output_file("json", "the finds as JSON")
 @click.option("--function", "names", multiple=True,
               help="Only functions whose spelling contains this (repeatable).")  # fmt: skip
+@click.option(
+    "--version",
+    "versions",
+    is_flag=True,
+    expose_value=False,
+    help="The finds of the installed versions, measured now: what is printed anyway.",
+)
 @click.option("--atlas", "atlas_paths", multiple=True,
               type=click.Path(path_type=Path, dir_okay=False),
               help="Look where this file of `gradparity probe --json` says, instead of measuring "
@@ -35,13 +48,32 @@ def command(
 
     Exit codes: 0 success; 2 a usage error.
     """
-    from ..comparisons.atlas.finds.as_text import renderable
+    from ..comparisons.atlas.finds.as_text import parts
     from ..comparisons.atlas.finds.catalogue import catalogue
+    from ..core.arithmetic.received import printable
 
     refuse_unwritable(json_path)
     atlases: list[Any] = [stored_atlas(path) for path in atlas_paths]
     with options.usage_errors(), progress_bar() as say:
-        found = catalogue(*adapters, names=names, atlases=atlases, progress=say)
+        progress = say if sys.stderr.isatty() else now_and_then()
+        found = catalogue(*adapters, names=names, atlases=atlases, progress=progress)
     write(json_path, found.to_json)
     if str(json_path) != "-":
-        show(renderable(found))
+        for part in parts(found):
+            if isinstance(part, str):
+                click.secho(printable(part), dim=True)
+            else:
+                show(part)
+
+
+def now_and_then(clock: Callable[[], float] = monotonic) -> Callable[[str, float], None]:
+    """Progress as a line on standard error every `EVERY` seconds, for logs."""
+    last = clock()
+
+    def say(message: str, done: float) -> None:
+        nonlocal last
+        if clock() - last >= EVERY:
+            last = clock()
+            click.echo(f"{done:.0%} {message}", err=True)
+
+    return say

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..finds import Asked, AskedOfVector, Told, arrays, begins, filled, listed, spaced_call
+from ..finds import (
+    Asked,
+    AskedOfVector,
+    Told,
+    arrays,
+    begins,
+    filled,
+    listed,
+    spaced_call,
+    waited,
+)
 from ..structures import NativeEdge
 from .structured_edges import EDGES
 
@@ -63,7 +73,12 @@ UPSTREAM = {
     "optax.softmax_cross_entropy_with_integer_labels(":
         "https://github.com/google-deepmind/optax/issues/1185",
 }  # fmt: skip
-TOLD: tuple[Told, ...] = ()
+TOLD = (
+    Told("special.exp1(x)", "value", "float32", "(1e-20, 1e-25)", "rare", waited(
+        "import jax, jax.numpy as jnp; "
+        "f = lambda x: jax.scipy.special.exp1(jnp.array(x, jnp.float32)).tolist()",
+        "[1.0, 2.0]", "[1e-20, 1e-25]", "[45.47448622671386, 56.987411640408126]")),
+)  # fmt: skip
 FAST = "use_fast_variance, on by default, is faster but numerically less stable"
 DOCUMENTED |= dict.fromkeys(("linen.LayerNorm()", "linen.GroupNorm(1)", "linen.BatchNorm()"), FAST)
 BARE = "epsilon=1e-5, use_bias=False, use_scale=False"

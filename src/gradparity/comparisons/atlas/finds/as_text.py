@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ...findings.layout import Lines, plain_text, spaced
+from ...findings.layout import plain_text
 from .find import Catalogue, Find
 
-__all__ = ["page", "renderable", "text"]
+__all__ = ["page", "parts", "text"]
 
 COLUMNS = (
     "#", "version", "function", "of", "formats", "input", "got", "true", "digits lost", "users",
@@ -21,21 +21,27 @@ COLUMNS = (
 
 def text(catalogue: Catalogue) -> str:
     """Plain text."""
-    return plain_text(renderable(catalogue))
+    return "\n".join(
+        part if isinstance(part, str) else plain_text(part) for part in parts(catalogue)
+    )
 
 
-def renderable(catalogue: Catalogue) -> RenderableType:
-    """The finds for `rich`, each with its line of Python."""
-    sections: list[Lines] = [[Text(_stamp(catalogue), style="dim")]]
+def parts(catalogue: Catalogue) -> Iterator[RenderableType | str]:
+    """The finds for `rich`, and as text their lines of Python, which are to be printed unbroken."""
+    yield Group(Text(f"measured with {_stamp(catalogue)}", style="dim"), Text())
     for find in catalogue.finds:
         head = Text(f"{find.package} {find.version}: {find.spelling}", style="bold")
         head.append(f"  {find.users}, {_lost(find)}")
-        lines: list[Text] = [head, Text(f"  {_said(find)}")]
-        lines += [Text(f"  {note}") for note in _notes(find)]
-        sections.append([*lines, Text(f"  {find.code}", style="dim")])
-    if catalogue.unconfirmed:
-        sections.append([Text(f"not reproduced: {', '.join(catalogue.unconfirmed)}")])
-    return spaced(sections, Text(counts(catalogue)))
+        yield Group(head, Text(f"  {_said(find)}"), *(Text(f"  {n}") for n in _notes(find)))
+        yield find.code
+        yield Text()
+    for what, names in (
+        ("not reproduced", catalogue.unconfirmed),
+        ("not run, because the adapter finds no such function", catalogue.refused),
+    ):
+        if names:
+            yield Group(Text(f"{what}: {', '.join(names)}"), Text())
+    yield Text(counts(catalogue))
 
 
 def page(catalogue: Catalogue) -> str:
@@ -52,7 +58,8 @@ def page(catalogue: Catalogue) -> str:
 def counts(catalogue: Catalogue) -> str:
     """How many finds there are, and how many of them are documented choices."""
     chosen = sum(bool(find.documented) for find in catalogue.finds)
-    return f"{len(catalogue.finds)} finds, {chosen} of them documented choices"
+    n = len(catalogue.finds)
+    return f"{n} find{'s' * (n != 1)}, {chosen} of them documented choices"
 
 
 def _stamp(catalogue: Catalogue) -> str:
@@ -91,3 +98,5 @@ def _notes(find: Find) -> Iterator[str]:
         yield f"documented: {find.documented}"
     if find.upstream:
         yield find.upstream
+    if find.also:
+        yield f"also {', '.join(find.also)}"

@@ -18,18 +18,20 @@ from ...structures.probe import probe_structures
 from ..chosen import chosen_adapters, versions_of
 from ..probe import probe
 from ..rules import set_rule
-from ..smooth.errors import digits_of, threshold
+from ..smooth.errors import digits_of
 from ..smooth.formulas.vectors import VECTORS
 from ..smooth.regions import Region
-from ..smooth.truth import FORMULAS
+from ..smooth.truth import FORMULAS, next_to_kink
 from ..smooth_probe import probe_smooth
 from ..stored import Atlas, Entry
 from ..structures.departures import Departure
 from . import vectors
-from .causes import SHOWN, USERS, of_one_cause, users_of, worst_first, wrong_points
-from .confirmed import exactly, printed, run, true_again, wrong_by
+from .causes import SHOWN, USERS, of_one_cause, once, users_of, worst_first, wrong_points
+from .confirmed import Printed, exactly, printed, run, told_apart, true_again, wrong_by
 from .find import Catalogue, Find
+from .own import known_to, own_part
 from .structured import NUMBERS, asked_ops, edge_line, wrong_structures
+from .told import of_told
 
 __all__ = ["catalogue"]
 
@@ -52,7 +54,8 @@ def catalogue(
     *adapters : names or adapters; every installed one by default.  Those with ``finds()``
         (`gradparity.adapters.finds.Finds`) are asked.
     names : only functions whose spelling contains one of these; all by default.
-    atlases : where to look, in place of measuring everything; each result is measured again.
+    atlases : where to look, in place of measuring everything; each result is measured again.  Only
+        functions that the adapters themselves find are run.
     progress : called with a description of the current step and the fraction done.
 
     Raises
@@ -71,7 +74,10 @@ def catalogue(
     found_versions = versions_of(chosen)
     for atlas in atlases:
         _refuse_other_versions(atlas, found_versions)
-    measured = list(atlases) or [
+    known = known_to(chosen)
+    owned = [own_part(atlas, known, found_versions) for atlas in atlases]
+    refused = tuple(dict.fromkeys(said for _, left in owned for said in left))
+    measured = [atlas for atlas, _ in owned] or [
         probe(*chosen, names=names, progress=progress),
         probe_smooth(*chosen, names=names, progress=progress),
         *(probe_structures(each, names=_ops(each, names), progress=progress) for each in chosen),
@@ -88,8 +94,11 @@ def catalogue(
                 unconfirmed += [made] if isinstance(made, str) else []
             steps.did(each.name, f"{each.name}: running finds")
     steps.end()
-    order = sorted(finds, key=lambda f: (USERS.index(f.users), -f.lost, f.adapter, f.spelling))
-    return Catalogue(found_versions, platform.machine(), tuple(order), tuple(unconfirmed))
+    order = sorted(
+        once(finds), key=lambda f: (USERS.index(f.users), -f.lost, f.adapter, f.spelling)
+    )
+    machine = platform.machine()
+    return Catalogue(found_versions, machine, tuple(order), tuple(unconfirmed), refused)
 
 
 def _refuse_other_versions(atlas: Atlas, installed: Any) -> None:
@@ -152,13 +161,16 @@ def _candidates(
 def _has_truth(region: Region) -> bool:
     if region.function in VECTORS:
         return not region.ill and vectors.beyond_sums(region)
-    return region.function in FORMULAS
+    if region.function not in FORMULAS:
+        return False
+    slope = region.quantity == "derivative"
+    return not (slope and next_to_kink(region.function, region.at, Precision.of(region.dtype)))
 
 
 def _confirmed(name: str, native: Finds, one: Candidate, versions: Any) -> Find | str:
     """A find, or the name of a candidate that no line reproduces."""
     if isinstance(one, Told):
-        found = _of_told(one)
+        found = of_told(one)
     elif isinstance(one[0], Region):
         found = _of_regions(native, one)
     elif isinstance(one[0], Departure):
@@ -182,13 +194,10 @@ def _of_regions(native: Finds, group: Sequence[Region]) -> dict[str, Any] | None
         if region.function in VECTORS:
             v = [shortest(x, region.dtype) for x in vectors.vector(region).tolist()]
             if (of_vector := vectors.shown(native, region, v)) is not None:
-                got, lost, code = of_vector
-                at, true = vectors.in_words(region), region.true
-                return _smooth(group, region, at, got, true, lost, code)
+                return _smooth(group, region, vectors.in_words(region), *of_vector)
             continue
         truth = true_again(region.function, region.quantity, region.at)
-        true = float(truth.nearest[0])
-        said = exactly(true, region.dtype)
+        said = exactly(float(truth.nearest[0]))
         asked = Asked(region.spelling, shortest(region.at, region.dtype), said, region.dtype,
                       region.quantity, region.modes)  # fmt: skip
         for code in native.of_region(asked):
@@ -196,19 +205,21 @@ def _of_regions(native: Finds, group: Sequence[Region]) -> dict[str, Any] | None
             if out is None or not _same(out.got, region.got):
                 continue
             if lost := wrong_by(out.got, truth, region.dtype):
-                return _smooth(group, region, asked.at, out.got, true, lost, code)
+                return _smooth(group, region, asked.at, out, lost, code)
     return None
 
 
 def _smooth(
-    group: Sequence[Region], one: Region, at: str, got: float, true: float, lost: float, code: str
+    group: Sequence[Region], one: Region, at: str, out: Printed, lost: float, code: str
 ) -> dict[str, Any]:
+    got, true = told_apart(*out)
     return {
         "found": "smooth", "quantity": one.quantity, "dtype": one.dtype,
         "quantities": tuple(sorted({r.quantity for r in group}, reverse=True)),
         "dtypes": tuple(d for d in SHOWN if any(r.dtype == d for r in group)),
-        "at": at, "got": printed(got), "true": printed(true), "lost": lost,
-        "digits": one.digits, "users": one.users, "code": code,
+        "at": at, "got": got, "true": true, "lost": lost, "digits": one.digits,
+        "users": one.users, "code": code,
+        "also": tuple(sorted({r.spelling for r in group} - {one.spelling})),
     }  # fmt: skip
 
 
@@ -218,7 +229,7 @@ def _of_structures(native: Finds, group: Sequence[Departure]) -> dict[str, Any] 
         told = native.structured.get((one.function, one.structure))
         documented = one.note if one.status == "documented" else ""
         if told is not None:
-            found = _of_told(told)
+            found = of_told(told)
         elif (line := edge_line(native, one, kinds.get(one.function, ""))) is not None:
             got, code = line
             found = {
@@ -269,7 +280,8 @@ def _of_points(native: Finds, group: Sequence[Entry]) -> dict[str, Any] | None:
             "dtypes": tuple(d for d in SHOWN if any(e.dtype == d for e in group)),
             "dtype": entry.dtype, "at": printed(entry.point), "got": printed(out.got),
             "true": valid, "lost": _digits(entry.dtype) if finite else math.inf,
-            "digits": _digits(entry.dtype), "users": users_of(entry.point), "code": code,
+            "digits": _digits(entry.dtype), "users": users_of(entry.point, entry.spelling),
+            "code": code,
         }  # fmt: skip
     return None
 
@@ -281,25 +293,6 @@ def _outside(got: Any, entry: Entry) -> bool:
     low, high = entry.interval
     near = SAME * max(1.0, abs(low), abs(high))
     return not all(low - near <= g <= high + near for g in got)
-
-
-def _of_told(told: Told) -> dict[str, Any] | None:
-    out = run(told.code)
-    if out is None:
-        return None
-    got, true = (np.atleast_1d(np.asarray(each, np.float64)) for each in out)
-    with np.errstate(all="ignore"):
-        off = np.max(np.abs(got - true) / np.abs(np.where(true == 0, 1, true)))
-        digits = float(np.log10(off / Precision.of(told.dtype).unit))
-    lost = math.inf if np.isnan(off) else float(np.clip(digits, 0, _digits(told.dtype)))
-    if lost < threshold(Precision.of(told.dtype)):
-        return None
-    return {
-        "found": "told", "quantities": (told.quantity,), "quantity": told.quantity,
-        "dtypes": (told.dtype,), "dtype": told.dtype, "at": told.at, "got": printed(out.got),
-        "true": printed(out.true), "lost": lost, "digits": _digits(told.dtype),
-        "users": told.users, "code": told.code,
-    }  # fmt: skip
 
 
 def _digits(dtype: str) -> float:

@@ -14,18 +14,24 @@ from ....core.arithmetic.precision import Precision
 from ..smooth.formulas.vectors import VECTORS
 from ..smooth.regions import Region
 from ..stored import Entry
+from .find import Find
 
-__all__ = ["of_one_cause", "worst_first", "wrong_points"]
+__all__ = ["of_one_cause", "once", "users_of", "worst_first", "wrong_points"]
 
 #: Regions whose sizes of numbers are nearer than this factor have one cause.
 NEAR = 10.0
 #: Numbers below so many times the smallest normal one are left out: hardware may flush them.
 FLUSHED = 4.0
 #: Formulas that are one function where both are defined.
-SAME = {"loggamma": "lgamma"}
+SAME = {
+    "loggamma": "lgamma", "pow(x, -1)": "reciprocal", "pow(x, 2)": "square", "pow(x, 0.5)": "sqrt",
+    "pow(x, -0.5)": "rsqrt", "pow(2, x)": "exp2",
+}  # fmt: skip
 USERS = ("common", "seen", "rare")
 #: Arguments in the atlas of kinks that choose another function.
 OPTIONS = ("amax", "prod", "tanh")
+#: Functions whose further arguments are settings, of which 0 and infinity are degenerate.
+SETTINGS = ("clamp", "clip", "softshrink", "hardshrink", "squareplus", "power", "cdist")
 #: Formats in the order in which a find is shown.
 SHOWN = ("float32", "bfloat16", "float16", "float64")
 
@@ -41,26 +47,34 @@ def of_one_cause(regions: Iterable[Region]) -> list[list[Region]]:
     for region in regions:
         if region.ill or _flushed(region):
             continue
-        name = _named(region)
-        groups = by_function.setdefault((region.adapter, SAME.get(name, name)), [])
+        groups = by_function.setdefault((region.adapter, _named(region)), [])
         same = [g for g in groups if any(_near(region, other) for other in g)]
         joined = [region, *(other for g in same for other in g)]
         groups[:] = [g for g in groups if all(g is not other for other in same)] + [joined]
     return [worst_first(group) for groups in by_function.values() for group in groups]
 
 
+def once(finds: Iterable[Find]) -> list[Find]:
+    """Leave out what another adapter of the same framework has found."""
+    first: dict[tuple[str, ...], Find] = {}
+    for f in finds:
+        first.setdefault((f.package, f.spelling, f.found, f.quantity, f.dtype, f.at), f)
+    return [*first.values()]
+
+
 def worst_first(group: Sequence[Region]) -> list[Region]:
     """Sort by users, then by the part of the digits that is lost, in tenths.
 
-    True results that overflow come last.  Of equals the numbers nearer to 1 come first, and then
-    the most usual format.
+    True results that overflow come last.  Of equals the numbers nearer to 1 come first, then the
+    most usual format, and the function with fewer arguments.
     """
 
     def order(r: Region) -> Any:
         part = 2.0 if np.isinf(r.lost) else round(r.lost / r.digits, 1)
         far = bool(r.at) and abs(np.log10(abs(r.at))) > NEAR
         over = abs(r.true) > Precision.of(r.dtype).largest
-        return USERS.index(r.users), over, -part, far, SHOWN.index(r.dtype), r.at > 0
+        ties = SHOWN.index(r.dtype), r.spelling.count(","), r.at > 0
+        return USERS.index(r.users), over, -part, far, *ties
 
     return sorted(group, key=order)
 
@@ -69,7 +83,8 @@ def _named(region: Region) -> str:
     """The formula of a number; of vectors the function itself, because one formula has several."""
     if region.function in VECTORS:
         return region.spelling.partition("(")[0]
-    return parts(region.function)[0]
+    same = SAME.get(region.function, region.function)
+    return parts(same)[0]
 
 
 def _flushed(region: Region) -> bool:
@@ -108,7 +123,9 @@ def wrong_points(entries: Iterable[Entry]) -> list[list[Entry]]:
         if entry.valid is False and not entry.core and kept and not _all_valid(entry):
             groups.setdefault((entry.adapter, *_function(entry.spelling)), []).append(entry)
     return [
-        sorted(group, key=lambda e: (USERS.index(users_of(e.point)), SHOWN.index(e.dtype)))
+        sorted(
+            group, key=lambda e: (USERS.index(users_of(e.point, e.spelling)), SHOWN.index(e.dtype))
+        )
         for group in groups.values()
     ]
 
@@ -130,12 +147,24 @@ def _function(spelling: str) -> tuple[str, ...]:
     return name, *(word for word in re.findall("[a-z]+", inside.split(")")[0]) if word in OPTIONS)
 
 
-def users_of(point: Sequence[float]) -> str:
+def users_of(point: Sequence[float], spelling: str = "") -> str:
     """How often networks meet an input: masks are rows of -inf, and other infinities are rare.
+
+    So are limits, thresholds and exponents of 0 and norms of infinite order; outputs of which
+    nothing is a part are seen.
 
     >>> users_of((0.0,)), users_of((-np.inf, 0.0)), users_of((-np.inf,))
     ('common', 'seen', 'rare')
+    >>> users_of((0.0,), "clamp(z, 0, 0)"), users_of((0.0,), "scatter_reduce(z, prod), empty")
+    ('rare', 'seen')
     """
+    name, _, inside = spelling.partition("(")
+    settings = set(re.findall(r"\b(?:0|inf)\b", inside)) if name.endswith(SETTINGS) else set()
+    least = "rare" if settings else "seen" if spelling.endswith(", empty") else "common"
+    return max(least, _by_size(point), key=USERS.index)
+
+
+def _by_size(point: Sequence[float]) -> str:
     if np.inf in point or point == (-np.inf,):
         return "rare"
     if -np.inf in point:

@@ -15,11 +15,15 @@ from ..smooth.errors import errors, threshold
 from ..smooth.formulas.vectors import VECTORS, WEIGHTS
 from ..smooth.truth import FORMULAS, Truth
 
-__all__ = ["exactly", "printed", "run", "true_again", "vector_true_again", "wrong_by"]
+__all__ = [
+    "exactly", "printed", "run", "told_apart", "true_again", "vector_true_again", "wrong_by",
+]  # fmt: skip
 
 #: Digits of the truth, twice as many as the atlas takes, where numbers are ordinary and elsewhere.
 DIGITS, FAR_DIGITS = 180, 2400
 ORDINARY = 1e-12, 1e12
+#: Digits that a table shows where two results differ in them, and all that float64 has.
+SHOWN_DIGITS, ALL_DIGITS = 5, 17
 
 
 class Printed(NamedTuple):
@@ -41,26 +45,37 @@ def run(code: str) -> Printed | None:
     return Printed(*said[0]) if len(said) == 1 and len(said[0]) == 2 else None
 
 
-def printed(x: Any) -> str:
+def printed(x: Any, digits: int = SHOWN_DIGITS) -> str:
     """A result as a table shows it.
 
     >>> printed(-1.639127e-07), printed([0.5, float("nan")])
     ('-1.6391e-07', '0.5 nan')
     """
     if isinstance(x, list | tuple):
-        return " ".join(printed(each) for each in x)
-    return x if isinstance(x, str) else f"{x + 0.0:.5g}"
+        return " ".join(printed(each, digits) for each in x)
+    return x if isinstance(x, str) else f"{x + 0.0:.{digits}g}"
 
 
-def exactly(true: float, dtype: str) -> str:
-    """Python of a true result, with more digits than the format has.
+def told_apart(got: Any, true: Any) -> tuple[str, str]:
+    """Two results as a table shows them, with as many digits as it takes to see that they differ.
 
-    >>> exactly(1 / 3, "float32"), exactly(1 / 3, "float64"), exactly(-np.inf, "float32")
-    ('0.333333333', '0.33333333333333331', "float('-inf')")
+    >>> told_apart(1.0, 0.9999999979), told_apart(0.0, -1.0444e-07)
+    (('1', '0.999999998'), ('0', '-1.0444e-07'))
     """
-    return (
-        f"{true:.{17 if dtype == 'float64' else 9}g}" if np.isfinite(true) else f"float('{true}')"
-    )
+    for digits in range(SHOWN_DIGITS, ALL_DIGITS + 1):
+        both = printed(got, digits), printed(true, digits)
+        if both[0] != both[1]:
+            break
+    return both
+
+
+def exactly(true: float) -> str:
+    """Python of a true result, with all digits that float64 has.
+
+    >>> exactly(1 / 3), exactly(-np.inf)
+    ('0.33333333333333331', "float('-inf')")
+    """
+    return f"{true:.{ALL_DIGITS}g}" if np.isfinite(true) else f"float('{true}')"
 
 
 @contextmanager

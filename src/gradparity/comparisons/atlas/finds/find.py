@@ -21,7 +21,8 @@ class Find:
     ----------
     adapter, package, version : the adapter, and the package of the function with its version.
     spelling : the function as a user writes it.
-    found : "smooth", "kink", "structure" or "told": the atlas that visits the input, or none.
+    found : "smooth", "kink" or "structure", the atlas that visits the input; "told" where none
+        does; "no answer" where the function does not return.
     quantities, dtypes : what is wrong, and in which number formats.
     quantity, dtype : those of the result below.
     at, got, true : the input, the result and the true one; for gradients at kinks the valid ones.
@@ -31,6 +32,7 @@ class Find:
     documented : what the framework's documentation says where it chose the result; else "".
     upstream : the address of the framework's issue; "" where none is known.
     code : one line of Python that prints the result and the true one.
+    also : other functions, and calls with further arguments, that are wrong for the same cause.
     """
 
     adapter: str
@@ -51,6 +53,7 @@ class Find:
     documented: str
     upstream: str
     code: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,14 @@ class Catalogue:
     versions, machine : as in an atlas.
     finds : sorted by how many users meet the input, then by the digits lost.
     unconfirmed : candidates of the atlases that no line of Python reproduces; they are no finds.
+    refused : functions of stored atlases that no adapter finds itself; they were not run.
     """
 
     versions: Mapping[str, Mapping[str, str]]
     machine: str
     finds: tuple[Find, ...]
     unconfirmed: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """JSON; infinities and NaN, for which JSON has no literal, are strings."""

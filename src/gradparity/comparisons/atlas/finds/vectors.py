@@ -12,7 +12,7 @@ from ....core.arithmetic.precision import Precision
 from ..smooth.formulas.vectors import VECTORS, WEIGHTS
 from ..smooth.regions import Region
 from ..smooth.vector_truth import movable, parameters, rows, vector_truth
-from .confirmed import exactly, run, vector_true_again, wrong_by
+from .confirmed import Printed, exactly, run, vector_true_again, wrong_by
 
 __all__ = ["beyond_sums", "in_words", "shown", "vector"]
 
@@ -36,8 +36,10 @@ def beyond_sums(region: Region) -> bool:
     return not all(off <= moved[element] for element in _elements(region, v))
 
 
-def shown(native: Finds, region: Region, numbers: Sequence[str]) -> tuple[Any, float, str] | None:
-    """A result, the digits it loses, and a line of Python that prints it; None if none does."""
+def shown(
+    native: Finds, region: Region, numbers: Sequence[str]
+) -> tuple[Printed, float, str] | None:
+    """What a line of Python prints, the digits lost, and the line; None if no line shows it."""
     v = vector(region)
     for element in _elements(region, v):
         truth = vector_true_again(region.function, region.quantity, v.tolist(), element)
@@ -49,7 +51,7 @@ def shown(native: Finds, region: Region, numbers: Sequence[str]) -> tuple[Any, f
             if out is None or not _near(out.got, region.got, SAME):
                 continue
             if lost := wrong_by(out.got, truth, region.dtype):
-                return out.got, lost, code
+                return out, lost, code
     return None
 
 
@@ -77,7 +79,7 @@ def _asked(region: Region, numbers: Sequence[str], element: int, true: float) ->
     single = ones == 1 and region.quantity == "value"
     return AskedOfVector(
         region.spelling, numbers, WEIGHTS, None if single else element, ones > 1,
-        exactly(true, region.dtype), region.dtype, region.quantity, region.modes,
+        exactly(true), region.dtype, region.quantity, region.modes,
     )  # fmt: skip
 
 

@@ -212,7 +212,7 @@ def _function(
     quantities = QUANTITIES if one.slope else QUANTITIES[:1]
     for quantity, results in zip(quantities, zip(*answers.values(), strict=True), strict=False):
         blank = _blank(name, one, quantity, dtype)
-        row, right = Row(blank, z, precision), truth(one.name, quantity, z)
+        row, right = Row(blank, z, precision), truth(one.name, quantity, z, precision)
         of_modes, lost = list[Region](), list[Any]()
         for mode, got in zip(answers, results, strict=True):
             compared = errors(got, right, precision)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ....core.arithmetic.precision import Precision
 from .formulas.table import FORMULAS
 
-__all__ = ["FORMULAS", "Truth", "contexts", "truth"]
+__all__ = ["FORMULAS", "Truth", "contexts", "next_to_kink", "truth"]
 
 #: Digits to compute with, one after the other until two results agree.
 DIGITS = (50, 90, 400, 1200)
@@ -18,6 +20,8 @@ DIGITS = (50, 90, 400, 1200)
 AGREE = "1e-25"
 #: Beyond these powers of two a result over- or underflows in every format.
 RANGE = 1100
+#: Where there is no truth.
+NOTHING = np.nan, np.nan
 
 
 class Truth(NamedTuple):
@@ -30,16 +34,38 @@ class Truth(NamedTuple):
     rest: Any
 
 
-def truth(name: str, quantity: str, at: Sequence[float]) -> Truth:
+def truth(
+    name: str, quantity: str, at: Sequence[float], precision: Precision | None = None
+) -> Truth:
     """The values ("value") or slopes ("derivative") of a function of `FORMULAS` at these numbers.
+
+    `precision` : no slope is asked at numbers next to a kink in this format.
 
     >>> found = truth("exp", "value", [1.0])
     >>> found.nearest.tolist(), found.rest.tolist()
     ([2.718281828459045], [1.4456468917292502e-16])
     """
     pairs = [_known(name, quantity, float(x)) for x in at]
+    if precision is not None and quantity == "derivative":
+        beside = [next_to_kink(name, float(x), precision) for x in at]
+        pairs = [NOTHING if b else each for each, b in zip(pairs, beside, strict=True)]
     nearest, rest = np.array(pairs, np.float64).reshape(-1, 2).T
     return Truth(nearest, rest)
+
+
+def next_to_kink(name: str, x: float, precision: Precision) -> bool:
+    """Whether a unit in the last place brings a number to a kink of a function.
+
+    Its slope is ill-conditioned there: beyond the kink another one is right.
+
+    >>> one = Precision.of("float32")
+    >>> [next_to_kink("hardtanh", 1 + k * 2.0**-23, one) for k in (-1, 1, 2)]
+    [True, True, False]
+    """
+    kinks = FORMULAS[name].kinks
+    sizes = (max(abs(x), abs(kink)) for kink in kinks)
+    units = (math.ldexp(1.0, math.frexp(size)[1] - precision.digits) for size in sizes)
+    return any(abs(x - kink) <= unit for kink, unit in zip(kinks, units, strict=True))
 
 
 @cache
