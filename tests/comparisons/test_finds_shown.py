@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from gradparity.adapters.finds import NO_ANSWER, Told, waited
 from gradparity.cli import main
-from gradparity.cli.finds import EVERY, now_and_then
 from gradparity.comparisons.atlas.finds.as_text import page, text
 from gradparity.comparisons.atlas.finds.catalogue import catalogue
 from gradparity.comparisons.atlas.finds.causes import of_one_cause
@@ -196,14 +195,3 @@ def test_jax_does_not_return() -> None:
     pytest.importorskip("jax")
     (find,) = catalogue("jax", names=["special.exp1"], atlases=[Atlas({}, "", False, ())]).finds
     assert (find.found, find.got) == ("no answer", NO_ANSWER)
-
-
-# Progress without a terminal.
-
-
-def test_progress_is_told_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([0.0, EVERY - 1, EVERY, EVERY, EVERY + 1])
-    say = now_and_then(lambda: next(times))
-    for done in (0.1, 0.2, 0.3):
-        say("torch: running finds", done)
-    assert capsys.readouterr().err == "20% torch: running finds\n"

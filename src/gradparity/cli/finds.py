@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import click
@@ -14,9 +11,6 @@ from . import options
 from .output import refuse_unwritable, show, write
 from .probe import stored_atlas
 from .progress import progress_bar
-
-#: Seconds between lines of progress.
-EVERY = 30.0
 
 
 @click.command("finds")
@@ -55,8 +49,7 @@ def command(
     refuse_unwritable(json_path)
     atlases: list[Any] = [stored_atlas(path) for path in atlas_paths]
     with options.usage_errors(), progress_bar() as say:
-        progress = say if sys.stderr.isatty() else now_and_then()
-        found = catalogue(*adapters, names=names, atlases=atlases, progress=progress)
+        found = catalogue(*adapters, names=names, atlases=atlases, progress=say)
     write(json_path, found.to_json)
     if str(json_path) != "-":
         for part in parts(found):
@@ -64,16 +57,3 @@ def command(
                 click.secho(printable(part), dim=True)
             else:
                 show(part)
-
-
-def now_and_then(clock: Callable[[], float] = monotonic) -> Callable[[str, float], None]:
-    """Progress as a line on standard error every `EVERY` seconds, for logs."""
-    last = clock()
-
-    def say(message: str, done: float) -> None:
-        nonlocal last
-        if clock() - last >= EVERY:
-            last = clock()
-            click.echo(f"{done:.0%} {message}", err=True)
-
-    return say
