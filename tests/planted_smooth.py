@@ -32,7 +32,12 @@ def _ending_cos(z: Any) -> tuple[Any, Any]:
     os._exit(7)
 
 
+def _raising(z: Any) -> tuple[Any, Any]:
+    raise ValueError("not implemented for this format")
+
+
 QUICK = {"tanh": _wrong_tanh, "exp": _right_exp}
+OTHERS = {"sin": _endless_sin, "cos": _ending_cos, "raising": _raising}
 
 
 class Planted:
@@ -43,6 +48,7 @@ class Planted:
     def __init__(self, *functions: str, version: str = "1.0", interrupts: str = "") -> None:
         self.functions, self.version, self.interrupts = functions, version, interrupts
         self.known: dict[str, str] = {}
+        self.instead: dict[str, str] = {}  # name of a function -> what it does, by name
 
     def versions(self) -> dict[str, str]:
         return {"planted": self.version}
@@ -54,18 +60,21 @@ class Planted:
         raise NotImplementedError
 
     def smooth(self) -> Smooth:
-        return Smooth(self.functions, self.interrupts)
+        return Smooth(self.functions, self.interrupts, self.instead)
 
 
 class Smooth:
     """`interrupts` : the process is interrupted, as by Ctrl-C, before that format."""
 
-    def __init__(self, functions: tuple[str, ...], interrupts: str) -> None:
-        self.functions, self.interrupts = functions, interrupts
+    def __init__(
+        self, functions: tuple[str, ...], interrupts: str, instead: dict[str, str]
+    ) -> None:
+        self.functions, self.interrupts, self.instead = functions, interrupts, instead
 
     def found(self, known: Any) -> Found:
-        every = {**QUICK, "sin": _endless_sin, "cos": _ending_cos}
-        return Found(tuple(NativeSmooth(n, f"{n}(x)", every[n]) for n in self.functions))
+        every = {**QUICK, **OTHERS}
+        does = {name: every[self.instead.get(name, name)] for name in self.functions}
+        return Found(tuple(NativeSmooth(name, f"{name}(x)", does[name]) for name in self.functions))
 
     def modes(self, compile: bool) -> tuple[str, ...]:
         return ("reverse",)

@@ -358,13 +358,15 @@ class TestStored:
         first = next(e for e in before.entries if e.spelling == "ReLU")
         changed = dataclasses.replace(first, taken=(0.0,), rule="left")
         rest = tuple(e for e in before.entries if e is not first)
-        (change,) = before.diff(dataclasses.replace(before, entries=(*rest, changed)))
+        after = dataclasses.replace(before, entries=(*rest, changed))
+        (change,) = before.diff(after)
         assert str(change) == "hand1: ReLU at 0, trace float64: 1 -> 0"
         (gone,) = before.diff(dataclasses.replace(before, entries=rest))
         assert str(gone) == "hand1: ReLU at 0, trace float64: disappeared, was 1"
         (new,) = dataclasses.replace(before, entries=rest).diff(before)
         assert str(new) == "hand1: ReLU at 0, trace float64: appeared, 1"
-        assert changes_text([change], before, before).endswith("entries changed")
+        said = changes_text(before.compared(after), before, after).splitlines()[-1]
+        assert said.startswith(f"1 of {len(before.entries)} entries, 0 of ")
 
     def test_others_are_not_compared(self) -> None:
         with pytest.raises(ValueError, match=r"hand1.*hand1\.7"):

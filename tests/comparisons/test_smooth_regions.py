@@ -256,7 +256,7 @@ def test_diff_shows_what_changed() -> None:
     assert "appeared, infinitely wrong" in str(change)
     assert "disappeared" in str(after.diff(before)[0])
     assert not after.diff(after)
-    assert changes_text(after.diff(after), after, after).endswith("NO CHANGE")
+    assert changes_text(after.compared(after), after, after).endswith("NO CHANGE")
     assert after.smooth is not None
     (region,) = after.smooth.regions
     less = replace(after, smooth=replace(after.smooth, regions=(replace(region, lost=4.0),)))

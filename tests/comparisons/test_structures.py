@@ -206,7 +206,7 @@ def test_stored_and_compared() -> None:
     changes = before.diff(after)
     assert changes
     assert "appeared, wrong" in str(changes[0])
-    assert "gather" in changes_text(changes, before, after)
+    assert "gather" in changes_text(before.compared(after), before, after)
     assert "0 documented" in text(after)
     with pytest.raises(ValueError, match="--structures"):
         before.diff(replace(before, structures=None))

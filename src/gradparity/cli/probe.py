@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ import click
 from . import options
 from .output import refuse_unwritable, show, write
 from .progress import progress_bar
+
+
+def finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse infinity and nan, which are within every range for click."""
+    if not 0 < value < math.inf:
+        raise click.BadParameter(f"{value} is not a number of seconds above 0; give one such as 60")
+    return value
 
 
 @click.command("probe")
@@ -58,6 +66,7 @@ from .progress import progress_bar
     type=click.FloatRange(0, min_open=True),
     default=60.0,
     show_default=True,
+    callback=finite,
     help="Seconds that one function may take in one number format.",
 )
 @click.option(
@@ -117,14 +126,14 @@ def command(
                 resume=resume,
                 progress=say,
             )
-        changes = [] if stored is None else stored.diff(atlas)
+        found = None if stored is None else stored.compared(atlas)
     write(json_path, atlas.to_json)
     write(report_path, lambda: atlas_page(atlas))
-    if stored is not None:
-        click.echo(changes_text(changes, stored, atlas))
+    if found is not None:
+        click.echo(changes_text(found, stored, atlas))
     elif not to_stdout:
         show(renderable(atlas))
-    sys.exit(1 if changes else 0)
+    sys.exit(1 if found is not None and found.changes else 0)
 
 
 def usual_workers() -> int:
@@ -138,7 +147,8 @@ def interrupted(partial: Path | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        kept = "" if partial is None else "; the results so far are kept, --resume continues"
+        none = partial is None or not partial.exists()
+        kept = "" if none else "; the results so far are kept, --resume continues"
         click.echo(f"interrupted{kept}", err=True)
         sys.exit(130)
 

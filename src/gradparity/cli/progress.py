@@ -6,21 +6,37 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
+from time import monotonic
 
 __all__ = ["progress_bar"]
 
 #: Seconds before anything is shown.
 AFTER = 2.0
+#: Seconds between lines where there is no terminal.
+EVERY = 30.0
+
+
+def _lines(clock: Callable[[], float] = monotonic) -> Callable[[str, float], None]:
+    """A line on standard error every `EVERY` seconds."""
+    last = clock()
+
+    def say(message: str, done: float) -> None:
+        nonlocal last
+        if clock() - last >= EVERY:
+            last = clock()
+            print(f"{done:.0%} {message}", file=sys.stderr, flush=True)
+
+    return say
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float], None]]:
-    """``with progress_bar() as say``: a bar on standard error, erased at the end; none if piped.
+    """``with progress_bar() as say``: a bar on standard error, erased at the end; lines if piped.
 
     `say` is for ``progress=``: it takes a description of the current step and the fraction done.
     """
     if not sys.stderr.isatty():
-        yield lambda message, done: None
+        yield _lines()
         return
     from rich.console import Console
     from rich.progress import (

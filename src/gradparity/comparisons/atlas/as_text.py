@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..findings.layout import Lines, grouped, plain_text, spaced
+from .compared import Comparison, FunctionChange
 from .smooth.as_text import smooth_renderable
 from .smooth.regions import RegionChange
 from .stored import Atlas, Change, Entry, point_name
@@ -37,27 +38,32 @@ def text(atlas: Atlas) -> str:
     return plain_text(renderable(atlas))
 
 
-def changes_text(
-    changes: Sequence[Change | RegionChange | DepartureChange], before: Atlas, after: Atlas
-) -> str:
-    """The versions and the changes between two atlases, a line each."""
-    lines = []
-    for name, found in before.versions.items():
+def changes_text(found: Comparison, before: Atlas, after: Atlas) -> str:
+    """The versions, what was not compared, and the changes between two atlases, a line each."""
+    lines, changes = list[str](), found.changes
+    for name, found_before in before.versions.items():
         now = after.versions.get(name, {})
-        for part, version in found.items():
-            lines.append(f"{part} {version}" + f" -> {now.get(part)}" * (now.get(part) != version))
-    lines += [str(change) for change in changes]
+        for part, version in found_before.items():
+            new = now.get(part, "not measured")
+            lines.append(f"{part} {version}" + f" -> {new}" * (new != version))
+        lines += [f"{part} {new}, not measured before" for part, new in now.items()
+                  if part not in found_before]  # fmt: skip
+    lines += [*found.notes, *map(str, changes)]
     wrong = sum(
         isinstance(c, Change) and c.after is not None and c.after.valid is False for c in changes
     )
-    counted = [f"{len(after.entries)} entries"] if _of_kinks(after) else []
-    if after.smooth is not None:
-        counted.append(f"{len(after.smooth.regions)} regions")
-    if after.structures is not None:
-        counted.append(f"{len(after.structures.departures)} results")
-    n = " and ".join(counted)
-    said = f"{len(changes)} of {n} changed" if changes else "NO CHANGE"
+    kinds = Counter(KINDS[type(change)] for change in changes)
+    counted = ", ".join(
+        f"{kinds[kind]} of {n} {kind}"
+        for kind in KINDS.values()
+        if (n := found.counts.get(kind, 0))
+    )
+    said = f"{counted} changed" if changes else "NO CHANGE"
     return "\n".join([*lines, said + (f", {wrong} of them to outside" if wrong else "")])
+
+
+KINDS = {Change: "entries", RegionChange: "regions", DepartureChange: "results",
+         FunctionChange: "functions"}  # fmt: skip
 
 
 def _of_kinks(atlas: Atlas) -> bool:
@@ -66,11 +72,14 @@ def _of_kinks(atlas: Atlas) -> bool:
 
 def renderable(atlas: Atlas) -> RenderableType:
     """The atlas for `rich`: what was measured of kinks, smooth regions and structures."""
-    shown = [_kinks(atlas)] if _of_kinks(atlas) else []
-    if atlas.smooth is not None:
-        shown.append(smooth_renderable(atlas.smooth, atlas.versions))
-    if atlas.structures is not None:
-        shown.append(structures_renderable(atlas.structures, atlas.versions))
+    smooth, structures, chosen = atlas.smooth, atlas.structures, bool(atlas.names)
+    shown: list[RenderableType] = []
+    if _of_kinks(atlas) and (atlas.entries or not chosen):
+        shown.append(_kinks(atlas))
+    if smooth is not None and (smooth.functions or not chosen):
+        shown.append(smooth_renderable(smooth, atlas.versions, chosen))
+    if structures is not None and (structures.measured or structures.cases or not chosen):
+        shown.append(structures_renderable(structures, atlas.versions))
     return shown[0] if len(shown) == 1 else Group(*shown)
 
 
@@ -87,12 +96,15 @@ def _kinks(atlas: Atlas) -> RenderableType:
     )
     sections: list[Lines] = [
         [Text(" · ".join([*stamp, atlas.machine]), style="dim")],
-        [_table("ops of the core", core, adapters)],
     ]
+    if core or not atlas.names:
+        sections.append([_table("ops of the core", core, adapters)])
     for name in adapters:
         if own[name]:
             sections.append([_table(f"{name}: its own functions", own[name], [name])])
-    sections += [[Text(line)] for line in (*subnormals, LEGEND)]
+    sections += [[Text(line)] for line in ((LEGEND,) if atlas.names else (*subnormals, LEGEND))]
+    if lost := [*_no_answer(atlas.entries)]:
+        sections.append([Text(line) for line in ("no answer", *lost)])
     outside = sum(e.valid is False for e in atlas.entries)
     unsupported = sum(bool(e.note) for e in atlas.entries)
     points = len(
@@ -101,6 +113,13 @@ def _kinks(atlas: Atlas) -> RenderableType:
     )  # fmt: skip
     counts = f"{points} points, {len(atlas.entries)} entries, {outside} outside the subdifferential"
     return spaced(sections, Text(f"{counts}, {unsupported} unsupported"))
+
+
+def _no_answer(entries: Sequence[Entry]) -> Iterator[str]:
+    """The functions of each reason for which there is no answer."""
+    lost = grouped(((e.adapter, e.note.partition(": ")[2]), e.spelling) for e in entries if e.note)
+    for (adapter, why), functions in lost.items():
+        yield f"  {adapter}: {', '.join(dict.fromkeys(functions))}: {why}"
 
 
 def kink_rows(entries: Sequence[Entry]) -> Iterator[tuple[str, str, str, dict[str, str]]]:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...adapters.base import Adapter, AdapterError
 from ..running.progress import Steps, silent
 from ..running.units import Unit
 from .kink_points import Site
-from .probe import DTYPES, TOGETHER, asked_of, entries_of, measured_sites, plan_sites, sites_of
+from .probe import (
+    DTYPES,
+    TOGETHER,
+    asked_of,
+    entries_of,
+    measured_sites,
+    modes_of,
+    plan_sites,
+    sites_of,
+)
 from .stored import Entry
 
 __all__ = ["Groups"]
@@ -42,8 +52,15 @@ class Groups:
 
     def lost(self, unit: Unit, why: str) -> tuple[Entry, ...]:
         """The entries of a group that has no result, with the reason."""
-        ours, own = self._of(unit)
-        asked = asked_of([*ours, *own], unit.dtype)
-        reason = AdapterError(why)
-        name, dtype = self.adapter.name, unit.dtype
-        return tuple(e for one in asked for e in entries_of(name, one, reason, "trace", dtype))
+        reason, name, dtype = AdapterError(why), self.adapter.name, unit.dtype
+        return tuple(
+            replace(entry, note=f"unsupported: {why}")
+            for mode, sites in modes_of(self.adapter, self.compile, self._of(unit))
+            for one in asked_of(sites, dtype, mode)
+            for entry in entries_of(name, one, reason, mode, dtype)
+        )
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All functions, by name."""
+        return tuple(dict.fromkeys(site.name for site in (*self.ours, *self.own)))

@@ -173,6 +173,14 @@ def plan_sites(each: Adapter, compile: bool, sites: Sites, steps: Steps) -> None
                 steps.plan((each.name, mode), n, cost if mode in quick else SLOW * COMPILED)
 
 
+def modes_of(each: Adapter, compile: bool, sites: Sites) -> Iterator[tuple[str, list[Site]]]:
+    """Every mode of an adapter with the sites that are measured in it."""
+    ours, own = sites
+    yield "trace", ours
+    if (native := _kinks(each)) is not None:
+        yield from ((mode, [*ours, *own]) for mode in native.modes(compile))
+
+
 def measured_sites(
     each: Adapter, dtype: str, compile: bool, wanted: Sites, steps: Steps
 ) -> Iterator[Entry]:

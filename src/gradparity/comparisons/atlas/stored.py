@@ -1,114 +1,23 @@
-"""The atlas of kinks: the measured subgradients of every framework, as data.  See `probe`."""
+"""The atlas, as data: kinks, smooth regions and structured inputs.  See `probe`."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...adapters.valid_sets import Ball, Box, Unjudged
 from ..findings.stored import parsed, plain, record
-from .smooth.regions import RegionChange, Smooth, changed_regions
-from .structures.departures import DepartureChange, Structures, changed_departures
+from .compared import AnyChange, Comparison, compared
+from .entry import Change, Entry, point_name
+from .smooth.regions import Smooth
+from .structures.departures import Structures
 
 __all__ = ["SCHEMA", "Atlas", "Change", "Entry", "point_name"]
 
 SCHEMA = "gradparity/atlas/2"
-
-
-def point_name(point: tuple[float, ...]) -> str:
-    """A point as text, for printing and comparing; the sign of a zero counts.
-
-    >>> point_name((-0.0,)), point_name((1.0, 1.0, 0.0))
-    ('-0', '1 1 0')
-    """
-    return " ".join(f"{p:g}" for p in point)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """The subgradient of one implementation at one kink, in one mode and dtype.
-
-    Attributes
-    ----------
-    adapter, spelling : the adapter and the name of the function.
-    core : whether the function is the adapter's twin of an op of the core.
-    point : the kink, one number; or the input at which elements tie.
-    mode : "trace" (what `check` sees), or another of the adapter's ways to differentiate.
-    dtype : "float32" or "float64".
-    taken : the slope at the kink (several if the same number gave several), or the weight of each
-        input of a tie; empty where there is no answer.
-    interval : the slopes measured just beside the kink, sorted; None for ties.
-    valid : whether `taken` is in the subdifferential; None where there is none, or no answer.
-    rule : "left", "right", "half", "between", "outside", "smooth" (no kink), "jump" (the value
-        jumps), "singular" (no finite slope on one side); for ties "first", "last", "even", "mixed",
-        "all" (one to each), "single" (no tie for this function), "outside"; for singular points
-        "inside", "outside" and "unjudged".
-    note : "unsupported: ..." where there is no answer.
-    valid_set : the valid gradients at a singular point, given by the adapter's table; else None.
-    """
-
-    adapter: str
-    spelling: str
-    core: bool
-    point: tuple[float, ...]
-    mode: str
-    dtype: str
-    taken: tuple[float, ...] = ()
-    interval: tuple[float, float] | None = None
-    valid: bool | None = None
-    rule: str = ""
-    note: str = ""
-    valid_set: Box | Ball | Unjudged | None = None
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The key that an entry shares with its counterpart in another atlas."""
-        kind = "op" if self.core else "spelling"
-        where = point_name(self.point)
-        return self.adapter, kind, self.spelling, where, self.mode, self.dtype
-
-    @property
-    def said(self) -> str:
-        """The measured value to six digits: more depends on the processor.
-
-        >>> Entry("a", "relu", True, (0.0,), "trace", "float32", (0.5,), (0.0, 1.0), True).said
-        '0.5'
-        """
-        if self.note:
-            return self.note.partition(":")[0]
-        numbers = " ".join(f"{t + 0.0:.6g}" for t in self.taken)
-        told = numbers if self.interval or self.valid_set else f"{self.rule} ({numbers})"
-        return told + (" OUTSIDE" if self.valid is False else "")
-
-
-@dataclass(frozen=True)
-class Change:
-    """A difference between two atlases: an entry before and after, None where there is none."""
-
-    before: Entry | None
-    after: Entry | None
-
-    def __str__(self) -> str:
-        one = self.before or self.after
-        assert one is not None
-        where = f"{one.adapter}: {one.spelling} at {point_name(one.point)}, {one.mode} {one.dtype}"
-        if self.before is None:
-            return f"{where}: appeared, {one.said}"
-        if self.after is None:
-            return f"{where}: disappeared, was {one.said}"
-        if self.before.said != self.after.said:
-            return f"{where}: {self.before.said} -> {self.after.said}"
-        return f"{where}: {one.said}, valid {_valid(self.before)} -> {_valid(self.after)}"
-
-
-def _valid(entry: Entry) -> str:
-    if entry.valid_set is not None:
-        return str(entry.valid_set)
-    if entry.interval is None:
-        return {True: "yes", False: "no", None: "unknown"}[entry.valid]
-    return "[{:.6g}, {:.6g}]".format(*(x + 0.0 for x in entry.interval))
+SOURCE = "`gradparity probe --json FILE`"
 
 
 @dataclass(frozen=True)
@@ -123,6 +32,7 @@ class Atlas:
     entries : the kinks, in the order of measurement; none where they were not measured.
     smooth : the smooth regions; None where they were not measured.
     structures : the results on structured inputs; None where they were not measured.
+    names : the functions were chosen whose name contains one of these; all where there is none.
     """
 
     versions: Mapping[str, Mapping[str, str]]
@@ -131,6 +41,7 @@ class Atlas:
     entries: tuple[Entry, ...]
     smooth: Smooth | None = None
     structures: Structures | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def option(self) -> str:
@@ -149,6 +60,7 @@ class Atlas:
             "versions": {name: dict(found) for name, found in self.versions.items()},
             "machine": self.machine,
             "compile": self.compile,
+            "names": list(self.names),
         }
         lines = [json.dumps(plain(e), allow_nan=False) for e in self.entries]
         opened = json.dumps(head, allow_nan=False, indent=1).removesuffix("\n}")
@@ -171,17 +83,29 @@ class Atlas:
         >>> Atlas.from_json(atlas.to_json()) == atlas
         True
         """
-        return record(cls, parsed(text), SCHEMA, "`gradparity probe --json FILE`")
+        atlas = record(cls, parsed(text), SCHEMA, SOURCE)
+        for region in () if atlas.smooth is None else atlas.smooth.regions:
+            if math.isnan(region.lost):
+                raise ValueError(
+                    f"the region of {region.spelling} in {region.dtype} has lost nan, not a number "
+                    f"of digits or inf; write it again with {SOURCE}"
+                )
+        return atlas
 
-    def diff(self, other: Atlas) -> list[Change | RegionChange | DepartureChange]:
-        """Differences of `other`, in the order of this atlas; new entries come last.
+    def diff(self, other: Atlas) -> list[AnyChange]:
+        """Differences of `other`; see `compared`."""
+        return self.compared(other).changes
+
+    def compared(self, other: Atlas) -> Comparison:
+        """Compare what both atlases measured.
 
         Numbers are compared to six digits: beyond, processors differ.
 
         Raises
         ------
         ValueError : the atlases are of different adapters, only one was measured with compilers,
-            or they were measured with other options of these: --smooth, --structures, --all.
+            they were measured with other options of these: --smooth, --structures, --all; or no
+            function was measured in both.
         """
         if set(self.versions) != set(other.versions):
             raise ValueError(
@@ -190,23 +114,11 @@ class Atlas:
         if self.compile != other.compile:
             raise ValueError("one atlas was measured with --compile, the other without")
         if self.option != other.option:
-            options = " and ".join(a.option or "no such option" for a in (self, other))
-            raise ValueError(f"the atlases were measured with {options}; give two of one kind")
-        before, after = ({e.key: e for e in a.entries} for a in (self, other))
-        pairs = [Change(before.get(key), after.get(key)) for key in {**before, **after}]
-        changes: list[Change | RegionChange | DepartureChange] = [
-            pair for pair in pairs if _compared(pair.before) != _compared(pair.after)
-        ]
-        if self.smooth is not None and other.smooth is not None:
-            changes += changed_regions(self.smooth.regions, other.smooth.regions)
-        if self.structures is not None and other.structures is not None:
-            departures = self.structures.departures, other.structures.departures
-            changes += changed_departures(*departures)
-        return changes
-
-
-def _compared(entry: Entry | None) -> tuple[str, ...]:
-    return () if entry is None else (entry.said, _valid(entry))
+            first, second = (f"with {a.option}" if a.option else "of kinks" for a in (self, other))
+            raise ValueError(
+                f"one atlas was measured {first}, the other {second}; give two of one kind"
+            )
+        return compared(self, other)
 
 
 def _listed(name: str, found: Any, field: str) -> str:

@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 #: Fields that older files lack.
 LATER = {
-    "coverage", "curves", "follows", "graphs", "missing", "module", "source", "strict",
-    "structures", "valid_set", "worst", "unexercised",
+    "coverage", "curves", "follows", "graphs", "measured", "missing", "module", "names", "source",
+    "strict", "structures", "valid_set", "worst", "unexercised",
 }  # fmt: skip
 #: Type of a field -> its types in JSON, and their name in a message.
 IN_JSON: dict[Any, tuple[tuple[type, ...], str]] = {

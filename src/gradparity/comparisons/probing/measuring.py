@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...adapters.base import Adapter
-from ..atlas.chosen import missing_of, versions_of
+from ..atlas.chosen import missing_of, refuse_unknown, versions_of
 from ..atlas.kink_groups import Groups
 from ..atlas.smooth.measured import Functions, Part
 from ..atlas.smooth.measured import together as smooth_together
@@ -50,6 +50,8 @@ class Measuring:
         unknown = [part for part in parts if part not in PARTS]
         if unknown or not parts:
             raise ValueError(f"the parts are {list(parts)}; valid parts: {', '.join(PARTS)}")
+        if "" in names:
+            raise ValueError("a name of functions is ''; give a part of a name, such as 'gelu'")
         self.given = (adapters, parts, compile, names, dtypes)
         self.adapters, self.parts, self.compile, self.names, self.dtypes = self.given
         self._areas: dict[tuple[str, str], Any] | None = None
@@ -97,18 +99,36 @@ class Measuring:
         """The results of a unit that has none, with the reason."""
         return _result(unit, self.prepare()[unit.part, unit.adapter].lost(unit, why))
 
+    def spellings(self) -> dict[tuple[str, str], tuple[str, ...]]:
+        """The functions of every part and adapter, by name."""
+        return {key: area.spellings for key, area in self.prepare().items()}
+
+    def refuse_unknown(self) -> None:
+        """Raise ValueError where a name that was given is part of no function's."""
+        known = [name for names in self.spellings().values() for name in names]
+        lost = [name for name in self.names if not any(name in one for one in known)]
+        if lost:
+            every = Measuring(self.adapters, self.parts, self.compile, (), self.dtypes)
+            refuse_unknown(lost, [name for names in every.spellings().values() for name in names])
+
+    def _functions(self, part: str) -> dict[str, tuple[str, ...]]:
+        return {name: found for (each, name), found in self.spellings().items() if each == part}
+
     def atlas(self, found: Mapping[Unit, Measured]) -> Atlas:
         """The atlas of the results of all units."""
         order = [found[unit] for unit in self.units()]
         functions = [a for a in self.prepare().values() if isinstance(a, Functions)]
         smooth = smooth_together(functions, [one.smooth for one in order if one.smooth])
-        smooth = replace(smooth, missing=missing_of(self.adapters))
+        missing = missing_of(self.adapters)
+        smooth = replace(smooth, missing=missing, measured=self._functions("smooth"))
         structures = structures_together([one.structures for one in order if one.structures])
+        structures = replace(structures, measured=self._functions("structures"))
         return Atlas(
             versions_of(self.adapters), platform.machine(), self.compile,
             tuple(entry for one in order for entry in one.entries),
             smooth if "smooth" in self.parts else None,
             structures if "structures" in self.parts else None,
+            tuple(self.names),
         )  # fmt: skip
 
 

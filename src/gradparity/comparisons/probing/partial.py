@@ -58,7 +58,7 @@ class Partial:
         for name, mine in self.head.items():
             theirs = head.get(name) if isinstance(head, dict) else None
             if theirs != mine:
-                raise ValueError(f"its {name} is {theirs!r}, not {mine!r}; {HINT}")
+                raise ValueError(f"it has {name} {theirs!r}, and this run {mine!r}; {HINT}")
 
     @contextmanager
     def written(self, found: dict[Unit, Measured]) -> Iterator[_Lines]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -57,10 +58,15 @@ def probe_parts(
     Raises
     ------
     AdapterError, ImportError : see `gradparity.comparisons.atlas.smooth_probe.probe_smooth`.
-    ValueError : a part is unknown, or there is nothing to resume that has these options.
+    ValueError : a part is unknown, or there is nothing to resume that has these options, or no
+        function has a name that was given, or `limit` is not a positive number.
     """
     chosen = chosen_adapters(adapters)
     measuring = Measuring(chosen, tuple(parts), compile, tuple(names), tuple(dtypes))
+    if not (isinstance(limit, int | float) and 0 < limit < math.inf):
+        raise ValueError(f"limit is {limit!r}; give a number of seconds above 0")
+    progress("looking for functions", 0.0)
+    measuring.refuse_unknown()
     file = None if partial is None else Partial(partial, measuring, limit)
     if resume and file is None:
         raise ValueError("there is no file to resume from; give one")
@@ -68,6 +74,8 @@ def probe_parts(
     left, steps = [unit for unit in measuring.units() if unit not in found], Steps(progress)
     for unit in left:
         steps.plan(_kind(unit), unit.functions)
+    if left:
+        steps.say(str(left[0]))
     with nullcontext() if file is None else file.written(found) as lines:
         for one in _measured(measuring, left, workers, limit):
             found[one.unit] = one

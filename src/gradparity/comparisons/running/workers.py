@@ -6,6 +6,8 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError, as_completed
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 __all__ = ["NoAnswer", "in_workers"]
@@ -39,10 +41,12 @@ def in_workers(
             "workers need Pebble; run: pip install 'gradparity[atlas]', or give --workers 0"
         ) from error
     context = multiprocessing.get_context("spawn")  # threads of frameworks do not survive a fork
+    resource_tracker.ensure_running()  # it would unblock signals
     pool = ProcessPool(number, initializer=_begin, initargs=(call,), context=context)
     try:
-        asked = {pool.schedule(_do, args=(one,), timeout=limit): (one, limit)
-                 for one, limit in work}  # fmt: skip
+        with _interrupts_blocked():  # processes start with the first piece of work
+            asked = {pool.schedule(_do, args=(one,), timeout=limit): (one, limit)
+                     for one, limit in work}  # fmt: skip
         for future in as_completed(asked):
             one, limit = asked[future]
             try:
@@ -54,6 +58,19 @@ def in_workers(
     finally:
         pool.stop()
         pool.join()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Threads that start here, and their processes, get no Ctrl-C; it comes here afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _CALL: list[Any] = []

@@ -140,9 +140,15 @@ class Ops:
         every = {"formulas": self.structured, "ways": self.plain}.get(kind, ())
         some = every[int(first) : int(first) + unit.functions]
         names = [one.function for one in some] or [self.edges[int(first)].spelling]
-        said = f"{unit.adapter}: {', '.join(dict.fromkeys(names))}"
-        said += f", {unit.dtype}" * bool(unit.dtype)
-        return Structures((), (f"{said}: {why}",), 0, 0)
+        where = f", {unit.dtype}" * bool(unit.dtype)
+        lines = tuple(f"{unit.adapter}: {name}{where}: {why}" for name in dict.fromkeys(names))
+        return Structures((), lines, 0, 0)
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All ops and functions, by name."""
+        names = (one.function for one in (*self.structured, *self.plain))
+        return tuple(dict.fromkeys([*names, *(edge.spelling for edge in self.edges)]))
 
 
 def together(found: Sequence[Structures]) -> Structures:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...findings.layout import Lines, grouped, spaced
+from ..unanswered import no_answers
 from .points import FORMATS
 from .regions import Region, Smooth
 
@@ -28,22 +29,30 @@ which digits are lost, and regions that are not shown: those where the number's
 own last place moves the true result as far, as at a root."""
 
 
-def smooth_renderable(smooth: Smooth, versions: Mapping[str, Mapping[str, str]]) -> RenderableType:
-    """The regions for `rich`, most users first; those of all formats are one row."""
+def smooth_renderable(
+    smooth: Smooth, versions: Mapping[str, Mapping[str, str]], chosen: bool = False
+) -> RenderableType:
+    """The regions for `rich`, most users first; those of all formats are one row.
+
+    `chosen` : only functions that were chosen by name were measured, so others are not listed.
+    """
     stamp = " · ".join(f"{k} {v}" for found in versions.values() for k, v in found.items())
     shown = [region for region in smooth.regions if not region.ill]
     sections: list[Lines] = [[Text(stamp, style="dim")]]
     for (users, adapter), regions in grouped(((r.users, r.adapter), r) for r in shown).items():
         sections.append([_table(f"{adapter}, {users}", regions)])
     for name, functions in smooth.uncovered.items():
-        if functions:
+        if functions and not chosen:
             sections.append([Text(f"{name}: no formula for {', '.join(functions)}")])
-    for name, libraries in smooth.missing.items():
+    for name, libraries in () if chosen else smooth.missing.items():
         sections.append([Text(f"{name}: not installed: {', '.join(libraries)}")])
+    if smooth.unsupported:
+        sections.append([Text(line) for line in ("no answer", *no_answers(smooth.unsupported))])
     sections.append([Text(line) for line in LEGEND.splitlines()])
-    counts = f"{smooth.functions} functions, {smooth.results} results, {len(shown)} regions"
+    counts = f"{smooth.functions} function{'s' * (smooth.functions != 1)}"
+    counts += f", {smooth.results} results, {len(shown)} region{'s' * (len(shown) != 1)}"
     hidden = len(smooth.regions) - len(shown)
-    end = f"{counts}, {hidden} ill-conditioned, {len(smooth.unsupported)} unsupported"
+    end = f"{counts}, {hidden} ill-conditioned, {len(smooth.unsupported)} without an answer"
     return spaced(sections, Text(end))
 
 

@@ -79,8 +79,13 @@ class Functions:
 
     def lost(self, unit: Unit, why: str) -> Part:
         """The part of a unit that has no result, with the reason."""
-        calls = ", ".join(one.spelling for one in self.by_formula[unit.name])
-        return Part(unsupported=(f"{self.adapter}: {calls}, {unit.dtype}: {why}"[:200],))
+        calls = (one.spelling for one in self.by_formula[unit.name])
+        return Part(unsupported=tuple(f"{self.adapter}: {c}, {unit.dtype}: {why}" for c in calls))
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All calls, as a user writes them."""
+        return tuple(one.spelling for calls in self.by_formula.values() for one in calls)
 
     def measured(self, unit: Unit, compile: bool) -> Part:
         """Measure one unit."""

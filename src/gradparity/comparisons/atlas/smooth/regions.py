@@ -85,6 +85,7 @@ class Smooth:
     functions, results : how many functions and numbers were compared.
     missing : adapter -> libraries that are not installed, so that their functions are missing.
     curves : the digits that each function loses, by intervals; older atlases have none.
+    measured : adapter -> the calls that were measured; empty where that is not known.
     """
 
     regions: tuple[Region, ...]
@@ -94,6 +95,7 @@ class Smooth:
     results: int
     missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    measured: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

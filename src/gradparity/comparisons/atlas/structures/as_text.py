@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...findings.layout import Lines, grouped, spaced
+from ..unanswered import no_answers
 from .departures import Departure, Structures
 
 __all__ = ["structures_renderable"]
@@ -19,8 +20,8 @@ A row is a function on one structure whose result is outside its rounding bound
 ("wrong"), or outside what the format allows a right implementation
 ("imprecise"), an exception where there is an answer ("refused"), or a choice
 that the framework documents ("documented"). way: how the input, or the
-gradient that arrives, was stored, or how it was run. The JSON has each result
-with its input and the reason."""
+gradient that arrives, was stored, or how it was run. The JSON has each row's
+results with their inputs and reasons; results that are right are not listed."""
 
 
 def structures_renderable(
@@ -32,7 +33,7 @@ def structures_renderable(
     for adapter, found in grouped((one.adapter, one) for one in structures.departures).items():
         sections.append([_table(adapter, found)])
     if structures.unsupported:
-        sections.append([Text(line) for line in ("unsupported", *structures.unsupported)])
+        sections.append([Text(line) for line in ("no answer", *no_answers(structures.unsupported))])
     sections.append([Text(line) for line in LEGEND.splitlines()])
     counts = Counter(one.status for one in structures.departures)
     kinds = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Departure", "DepartureChange", "Structures", "changed_departures"]
 
@@ -57,12 +57,14 @@ class Structures:
     departures : those that are not right, in the order of measurement.
     unsupported : functions that an adapter cannot build, with the reason.
     cases, results : how many cases were run, and how many results of them were judged.
+    measured : adapter -> the functions that were measured; empty where that is not known.
     """
 
     departures: tuple[Departure, ...]
     unsupported: tuple[str, ...]
     cases: int
     results: int
+    measured: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
