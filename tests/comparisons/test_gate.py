@@ -206,3 +206,13 @@ class TestMisspelt:
         assert not list(Path().glob("a.json*"))
         for limit in ("nan", "inf", "0", "-1"):
             refused(run(*command, "--limit", limit, "--json", "a.json"), "limit")
+
+    @pytest.mark.usefixtures("_elsewhere")
+    def test_finds_refuse_it_too(self) -> None:
+        pytest.importorskip("torch")
+        smooth_atlas = probe_parts("torch", parts=["smooth"], names=["F.gelu(x)"])
+        Path("a.json").write_text(smooth_atlas.to_json())
+        command = ("finds", "--adapter", "torch", "--json", "f.json", "--function", "gleu")
+        for atlas in ((), ("--atlas", "a.json")):
+            refused(run(*command, *atlas), "gleu", "F.gelu(x)")
+        assert not Path("f.json").exists()

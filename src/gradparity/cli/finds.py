@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def command(
 
     Exit codes: 0 success; 2 a usage error.
     """
+    from ..comparisons.atlas.chosen import refuse_unknown
     from ..comparisons.atlas.finds.as_text import parts
     from ..comparisons.atlas.finds.catalogue import catalogue
     from ..core.arithmetic.received import printable
@@ -49,6 +51,8 @@ def command(
     refuse_unwritable(json_path)
     atlases: list[Any] = [stored_atlas(path) for path in atlas_paths]
     with options.usage_errors(), progress_bar() as say:
+        if names:
+            refuse_unknown(names, known_functions(adapters, atlases))
         found = catalogue(*adapters, names=names, atlases=atlases, progress=say)
     write(json_path, found.to_json)
     if str(json_path) != "-":
@@ -57,3 +61,19 @@ def command(
                 click.secho(printable(part), dim=True)
             else:
                 show(part)
+
+
+def known_functions(adapters: Sequence[str], atlases: Sequence[Any]) -> list[str]:
+    """The functions of atlases, or else those that would be measured, and those of other finds."""
+    from ..comparisons.atlas.chosen import chosen_adapters
+    from ..comparisons.atlas.compared import names_in
+    from ..comparisons.probing.measuring import Measuring
+
+    chosen = [each for each in chosen_adapters(adapters) if hasattr(each, "finds")]
+    known = [name for atlas in atlases for name in names_in(atlas)]
+    if chosen and not atlases:
+        known = [name for names in Measuring(chosen).spellings().values() for name in names]
+    for each in chosen:
+        native = each.finds()
+        known += [one.spelling for one in (*native.structured.values(), *native.told)]
+    return known

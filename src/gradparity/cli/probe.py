@@ -129,7 +129,7 @@ def command(
         found = None if stored is None else stored.compared(atlas)
     write(json_path, atlas.to_json)
     write(report_path, lambda: atlas_page(atlas))
-    if found is not None:
+    if stored is not None and found is not None:
         click.echo(changes_text(found, stored, atlas))
     elif not to_stdout:
         show(renderable(atlas))

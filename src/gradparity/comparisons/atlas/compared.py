@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from .entry import Change, changed_entries
-from .smooth.regions import RegionChange, changed_regions
-from .structures.departures import DepartureChange, changed_departures
-from .unanswered import Reasons, answers_again, by_reason, covers, no_longer, reasons
+from ..findings.unanswered import Reasons, answers_again, by_reason, covers, no_longer, reasons
+from .entry import Change, Entry, changed_entries
+from .smooth.regions import RegionChange, Smooth, changed_regions
+from .structures.departures import DepartureChange, Structures, changed_departures
 
-if TYPE_CHECKING:
-    from .stored import Atlas
+__all__ = ["AnyChange", "Comparison", "FunctionChange", "compared", "functions_of", "names_in"]
 
-__all__ = ["AnyChange", "Comparison", "FunctionChange", "compared", "functions_of", "lines_of"]
-
+#: The parts of an atlas.
+PARTS = ("kinks", "smooth", "structures")
 #: First word of a function -> the library that it is of.
 LIBRARIES = {
     "eqx": "equinox", "flax": "flax", "keras": "keras", "linen": "flax", "nnx": "flax",
     "optax": "optax",
 }  # fmt: skip
+
+
+class Atlas(Protocol):
+    """What is compared of an atlas; see `gradparity.comparisons.atlas.stored.Atlas`."""
+
+    @property
+    def versions(self) -> Mapping[str, Mapping[str, str]]: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def entries(self) -> Sequence[Entry]: ...
+    @property
+    def smooth(self) -> Smooth | None: ...
+    @property
+    def structures(self) -> Structures | None: ...
 
 
 @dataclass(frozen=True)
@@ -69,10 +83,12 @@ def functions_of(atlas: Atlas, part: str) -> Mapping[str, Sequence[str]]:
     return {} if kept is None else {name: each for name, each in kept.measured.items() if each}
 
 
-def lines_of(atlas: Atlas, part: str) -> Sequence[str]:
-    """The lines of functions without an answer; those of kinks are entries."""
-    kept = None if part == "kinks" else getattr(atlas, part)
-    return () if kept is None else kept.unsupported
+def names_in(atlas: Atlas) -> list[str]:
+    """The functions of all parts and adapters; those with results where no others are known."""
+    names = [n for part in PARTS for found in functions_of(atlas, part).values() for n in found]
+    regions = () if atlas.smooth is None else atlas.smooth.regions
+    departures = () if atlas.structures is None else atlas.structures.departures
+    return [*dict.fromkeys([*names, *map(_name, (*regions, *departures))])]
 
 
 def compared(before: Atlas, after: Atlas) -> Comparison:
@@ -84,7 +100,7 @@ def compared(before: Atlas, after: Atlas) -> Comparison:
     """
     found = Comparison(notes=[*_restricted(before, after)])
     known = False
-    if before.option in ("", "--all"):
+    if before.entries or after.entries:
         sides = [Side(a.entries, functions_of(a, "kinks"), ()) for a in (before, after)]
         known |= _part(before, after, sides, "entries", _entries, found)
     if before.smooth is not None and after.smooth is not None:
@@ -150,7 +166,7 @@ def _part(
     found.count(kind, 0)
     dropped = [[one for one in s.results if _name(one) in left[one.adapter]] for s in sides]
     found.changes += [
-        change for change in differ(*kept, found)
+        change for change in differ(kept[0], kept[1], found)
         if not (isinstance(change, RegionChange) and _by_another_name(change, *dropped))
     ]  # fmt: skip
     return known

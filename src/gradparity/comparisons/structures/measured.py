@@ -124,7 +124,9 @@ class Ops:
             ask = _weighted if edge.kind == "weighted labels" else _edges
             ask(self.adapter.name, edge, tally)
         unsupported = tuple(f"{what}: {why}"[:200] for what, why in tally.unsupported.items())
-        return Structures(tuple(tally.departures), unsupported, **tally.counts)
+        return Structures(
+            tuple(tally.departures), unsupported, tally.counts["cases"], tally.counts["results"]
+        )
 
     def _ways(self, one: Structured, tally: Tally) -> None:
         single = one.structure == "batch of one"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...findings.layout import Lines, grouped, spaced
-from ..unanswered import no_answers
+from ...findings.unanswered import no_answers
 from .points import FORMATS
 from .regions import Region, Smooth
 

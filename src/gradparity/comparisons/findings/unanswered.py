@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..findings.layout import grouped
+from .layout import grouped
 
 __all__ = ["Reasons", "answers_again", "by_reason", "covers", "no_answers", "no_longer", "reasons"]
 
