@@ -178,11 +178,14 @@ class TestCommand:
         refused(run("probe", "--resume"), "--json FILE")
         refused(run(*self.RIGHT, "--resume", "--json", "new.json"), "new.json.partial")
 
-    def test_an_interrupt_exits_130(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupted(*args: Any, **kwargs: Any) -> Any:
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_an_interrupt_exits_130(self, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*args: Any, partial: Path, **kwargs: Any) -> Any:
+            if kept:
+                partial.write_text("{}")
             raise KeyboardInterrupt
 
         monkeypatch.setattr("gradparity.comparisons.probing.probe.probe_parts", interrupted)
         result = run(*self.RIGHT, "--json", "atlas.json")
         assert result.exit_code == 130
-        assert "--resume" in result.stderr
+        assert ("--resume" in result.stderr) == kept
