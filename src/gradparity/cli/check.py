@@ -12,7 +12,7 @@ from .output import refuse_unwritable, show, write
 from .progress import progress_bar
 from .targets import builtin, load
 
-IN_TURN = """Single ops and losses took turns, half in float64 and half in float32; for both, add
+IN_TURN = """All cases but the digits took turns, half in float64 and half in float32; for both, add
 --dtype float64 --dtype float32."""
 
 
@@ -47,8 +47,9 @@ def command(
     TARGET is file.py:object or package.module:object.  The object may also be a list of cases, or a
     function without arguments that returns any of these.
 
-    Each case is checked in float64 and in float32.  Without TARGET, --case and --dtype, single ops
-    and losses take turns where an adapter compiles each of them: half are checked in either.
+    Each case is checked in float64 and in float32.  Without TARGET, --case and --dtype, all
+    cases but the digits take turns where an adapter compiles each of them: half are checked in
+    either.
     """
     from ..comparisons.cases.suite import in_turn
     from ..comparisons.check.check import DTYPES

@@ -32,6 +32,13 @@ __all__ = [
 
 #: The key of the parameters that nodes share.
 SHARED = "shared"
+#: On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.  The
+#: programs are small, and splitting them to generate machine code in parallel costs more than it
+#: saves.
+ON_CPU = {
+    "xla_disable_hlo_passes": "cse_barrier_expander",
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
 @functools.lru_cache(maxsize=64)
@@ -47,9 +54,7 @@ def compiled_program(
                 _traced(n, dict(twin), overrides, tf32 and on_cpu, *a) for (n, twin), a in pairs
             ]
 
-    # On the CPU, XLA drops the barriers before it fuses: x x - max, fused, is not (x x) - max.
-    keep = {"xla_disable_hlo_passes": "cse_barrier_expander"} if on_cpu else None
-    return jax.jit(everything, compiler_options=keep)
+    return jax.jit(everything, compiler_options=ON_CPU if on_cpu else None)
 
 
 def _traced(

@@ -142,14 +142,14 @@ def builtin_cases() -> dict[str, Builtin]:
 
 
 def in_turn(names: Iterable[str]) -> dict[str, tuple[str]]:
-    """Name -> the one dtype of an op or a loss, float64 and float32 in turn; of no other network.
+    """Name -> the one dtype of a case, float64 and float32 in turn; the digits have both.
 
     An op alone and the same in a network have another one.
 
-    >>> in_turn(["op-relu", "net-relu", "gpt", "loss-l2-mean"])
-    {'op-relu': ('float64',), 'net-relu': ('float32',), 'loss-l2-mean': ('float64',)}
+    >>> in_turn(["digits-ten", "op-relu", "net-relu", "gpt"])
+    {'op-relu': ('float64',), 'net-relu': ('float32',), 'gpt': ('float64',)}
     """
-    single = [name for name in names if name.startswith(("op-", "net-", "loss-"))]
+    single = [name for name in names if not name.startswith("digits-")]
     return {name: (("float64", "float32")[i % 2],) for i, name in enumerate(single)}
 
 

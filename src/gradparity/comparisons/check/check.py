@@ -118,16 +118,17 @@ def check(
     runs: list[Run] = []
     idle = [unexercised(case) for case in cases]
     differences: list[Difference] = []
-    for dtype, which in asked.items():
-        rounded, judged = [_rounded(cases[i], dtype) for i in which], []
-        begun = [each.begun(rounded) for each in tested]
+    by_dtype = {dtype: [_rounded(cases[i], dtype) for i in which] for dtype, which in asked.items()}
+    begun = [each.begun(by_dtype.values()) for each in tested]
+    for dtype, rounded in by_dtype.items():
+        judged = []
         for each, outcomes in zip(tested, begun, strict=True):
             steps.say(f"{each.name} {dtype}")
             judged.append(each.judged(rounded, outcomes, steps))
             if dtype == next(iter(asked)) and rounded and is_own(each.implementation):
                 _, arrays, findings = judged[-1]
                 findings[0] += each.second_call(rounded[0], arrays[0], findings[0])
-        for k, (i, case) in enumerate(zip(which, rounded, strict=True)):
+        for k, (i, case) in enumerate(zip(asked[dtype], rounded, strict=True)):
             said = about.get(case.name, "")
             for name, _, findings in judged:
                 found = tuple(findings[k])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,14 +25,11 @@ from ..judge.returned import Results
 from ..judge.zeros import with_untested
 from ..report.differences import Judged
 from ..running.implementations import Function, Outcome, outcomes
+from ..running.in_groups import run_in_groups
 from ..running.progress import COMPILED, Steps
 
 __all__ = ["UnderTest"]
 
-#: Cases that are run together before the next are: JAX compiles as many in one program.
-TOGETHER = 16
-#: Groups that an adapter compiles at the same time, and those begun before they are judged.
-AT_ONCE, AHEAD = 2, 4
 #: The note of a quantity that was right at the first call.
 SECOND = (
     "right at the first call, and not at a second with the same numbers: does it keep something"
@@ -62,25 +56,17 @@ class UnderTest:
         self.cost = COMPILED if getattr(implementation, "compiles", False) else 1.0
         self._in_float64: dict[str, list[Finding]] = {}
 
-    def begun(self, cases: Sequence[Case]) -> Iterator[list[Outcome]]:
-        """The outcomes of the cases, a group at a time; an adapter that compiles begins at once."""
-        run = partial(outcomes, self.implementation, device=self.device)
-        groups = [cases[i : i + TOGETHER] for i in range(0, len(cases), TOGETHER)]
-        if getattr(self.implementation, "compiles", False):
-            return _ahead(run, groups)
-        return map(run, groups)
+    def begun(self, cases: Iterable[Sequence[Case]]) -> Iterator[Outcome]:
+        """The outcomes of cases, those of each dtype together; what compiles begins at once."""
+        return run_in_groups(self.implementation, cases, self.device)
 
-    def judged(
-        self, cases: Sequence[Case], outcomes: Iterator[list[Outcome]], steps: Steps
-    ) -> Judged:
+    def judged(self, cases: Sequence[Case], outcomes: Iterator[Outcome], steps: Steps) -> Judged:
         """The results and findings of these cases, each in its own dtype."""
         arrays, findings = [], []
-        left = iter(cases)
-        for group in outcomes:
-            for case, ran in zip(islice(left, len(group)), group, strict=True):
-                findings.append([self._reported(f, case) for f in self._findings(case, ran)])
-                arrays.append(results_of(case, ran.result).arrays)
-            steps.did(self.name, f"{self.name} {case.precision.name}", len(group))
+        for case, ran in zip(cases, outcomes, strict=False):  # those of other dtypes may follow
+            findings.append([self._reported(f, case) for f in self._findings(case, ran)])
+            arrays.append(results_of(case, ran.result).arrays)
+            steps.did(self.name, f"{self.name} {case.precision.name}")
         return Judged(self.name, arrays, findings)
 
     def second_call(
@@ -222,23 +208,3 @@ def _fits_in(precision: Precision, array: NDArray) -> bool:
 
 def _unknown(q: Quantity, note: str) -> Finding:
     return Finding(q, "", "", Verdict.INCONCLUSIVE, 0, note=note)
-
-
-def _ahead(
-    run: Callable[[Sequence[Case]], list[Outcome]], groups: Sequence[Sequence[Case]]
-) -> Iterator[list[Outcome]]:
-    """The outcomes of groups; a few run in threads before they are asked for."""
-    pool = ThreadPoolExecutor(AT_ONCE)
-    waiting = deque(pool.submit(run, some) for some in groups[:AHEAD])
-
-    def each() -> Iterator[list[Outcome]]:
-        try:
-            for some in (*groups[AHEAD:], *(None,) * len(waiting)):
-                ran = waiting.popleft().result()
-                if some is not None:
-                    waiting.append(pool.submit(run, some))
-                yield ran
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    return each()
