@@ -29,7 +29,7 @@ def test_several_cases_in_one_dtype() -> None:
 def test_a_wrong_implementation_is_accused_without_a_fault() -> None:
     result = run("selftest", "my_targets:case", "--adapter", "wrong")
     assert result.exit_code == 1
-    assert "FALSE ALARMS" in result.stdout
+    assert "ACCUSED WITHOUT A FAULT" in result.stdout
     assert "grad W1" in result.stdout
 
 

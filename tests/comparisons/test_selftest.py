@@ -177,7 +177,7 @@ def test_an_accusation_without_a_fault_is_told():
     assert len(found.alarms) == 1
     assert "grad W1" in found.alarms[0]
     assert "grad W1" not in {r.quantity for r in found.results}  # a fault beside a fault
-    assert "FALSE ALARMS" in str(found)
+    assert "ACCUSED WITHOUT A FAULT" in str(found)
 
 
 # Equivalent mutants and survivors ---------------------------------------------------------------

@@ -13,7 +13,7 @@ from .results import Result, SelfTest
 __all__ = ["SCHEMA", "text", "to_json"]
 
 SCHEMA = "gradparity/selftest/1"
-#: Maximum number of survivors or false alarms before the rest is only counted.
+#: Maximum number of survivors or accusations before the rest is only counted.
 LIMIT = 40
 PLACES = {
     "value": "values",
@@ -36,7 +36,7 @@ def text(test: SelfTest) -> str:
     )
     for title, key in tables:
         lines += [*_table(test, title, key), ""]
-    lines += _listed("FALSE ALARMS", list(test.alarms))
+    lines += _listed("ACCUSED WITHOUT A FAULT", list(test.alarms))
     lines += _listed("SURVIVED", list(_survivors(test)))
     return "\n".join([*lines, *_conclusion(test)])
 
@@ -79,7 +79,7 @@ def _conclusion(test: SelfTest) -> list[str]:
         return ["UNKNOWN  nothing was planted"]
     named = sum(r.named_rightly for r in caught)
     said = f"{len(caught)} of {planted} faults caught, {named} of them at the right place"
-    rest = f"{same} more changed no bit; {len(test.alarms)} false alarms without a fault"
+    rest = f"{same} more changed no bit; {len(test.alarms)} accused without a fault"
     word = {0: "CAUGHT", 1: "SURVIVORS", 2: "UNKNOWN"}[test.exit_code]
     if test.alarms and not test.survivors:
         word = "ACCUSED"

@@ -70,7 +70,7 @@ class SelfTest(Shown):
 
     @property
     def exit_code(self) -> int:
-        """0 all caught, 1 a survivor or a false alarm, 2 nothing was planted."""
+        """0 all caught, 1 a survivor or an accusation without a fault, 2 nothing was planted."""
         if self.survivors or self.alarms:
             return 1
         return 0 if any(r.caught for r in self.results) else 2
