@@ -9,12 +9,21 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .kinks import Answer
 
-__all__ = ["Answer", "Found", "NativeSmooth", "Smooth", "discovered", "parts", "plain_name"]
+__all__ = [
+    "Answer",
+    "Found",
+    "NativeSmooth",
+    "Smooth",
+    "discovered",
+    "parts",
+    "plain_name",
+    "public",
+]
 
 #: Other names of the same functions, in lower case without underscores.
 ALIASES = {
@@ -49,10 +58,18 @@ class NativeSmooth(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Functions that have a formula, and the names of elementwise functions that have none."""
+    """All functions of a framework's namespaces.
+
+    Attributes
+    ----------
+    functions : those that have a formula.
+    uncovered : as a user writes them, those that have none.
+    excluded : those that need none, with the reason.
+    """
 
     functions: tuple[NativeSmooth, ...]
     uncovered: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = MappingProxyType({})
 
 
 @runtime_checkable
@@ -100,9 +117,8 @@ def discovered(
     variants: Mapping[str, Sequence[tuple[str, str, Callable[[Any], Any]]]],
     works: Callable[[Callable[[Any], Any]], bool],
     full_like: Callable[[Any, float], Any],
-    listed: Callable[[str, Any], bool],
     slope: Callable[[Callable[[Any], Any]], bool] = bool,
-) -> Found:
+) -> tuple[NativeSmooth, ...]:
     """Search namespaces for functions that are known by name.
 
     Parameters
@@ -112,33 +128,27 @@ def discovered(
         function) each; empty for those that are left out.
     works : whether a function takes an array of three numbers to three numbers.
     full_like : an array filled with one number.
-    listed : whether a function without a formula may be called, to find out if it is elementwise.
     slope : whether a function that works has a derivative; all by default.
     """
     by_name: dict[str, list[str]] = {}
     for each in known:
         by_name.setdefault(parts(each)[0], []).append(each)
     functions: dict[Any, NativeSmooth] = {}
-    uncovered: list[str] = []
-    seen: set[int] = set()
-    for spelling, name, native in _public(spaces):
+    for spelling, name, native in public(spaces):
         if spelling in variants:
             made = [NativeSmooth(*variant) for variant in variants[spelling]]
         else:
             names = by_name.get(plain_name(name), [])
             made = [_called(one, spelling, native, works, full_like) for one in names]
-            if not names and id(native) not in seen and listed(spelling, native) and works(native):
-                uncovered.append(spelling)
         for one in made:
             if one.name in known:
                 functions.setdefault((one.name, id(native)), one)
-        seen.add(id(native))
     working = [one for one in functions.values() if works(one.function)]
-    told = (one._replace(slope=slope(one.function)) for one in working)
-    return Found(tuple(told), tuple(uncovered))
+    return tuple(one._replace(slope=slope(one.function)) for one in working)
 
 
-def _public(spaces: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def public(spaces: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Every function of the namespaces: as a user writes it, its name, and itself."""
     for space, module in spaces.items():
         for name in sorted(dir(module)):
             native = getattr(module, name, None)

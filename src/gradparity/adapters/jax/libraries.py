@@ -10,6 +10,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from .smooth_calls import first, pair
+
 __all__ = ["library_functions", "library_norms", "library_spaces", "library_versions"]
 
 LIBRARIES = ("equinox", "flax", "keras")
@@ -25,6 +27,12 @@ def library_norms() -> list[Norm]:
     for name, made in (("flax", _flax), ("equinox", _equinox)):
         if find_spec(name):
             norms += made()
+    if (keras := _keras()) is not None:
+        norms += [
+            ("softmax", "keras.activations.softmax(x)", lambda x, w: keras.activations.softmax(x)),
+            ("logsoftmax", "keras.activations.log_softmax(x)",
+             lambda x, w: keras.activations.log_softmax(x)),
+        ]  # fmt: skip
     return norms
 
 
@@ -36,18 +44,31 @@ def library_versions() -> dict[str, str]:
 
 def library_spaces() -> dict[str, Any]:
     """Modules whose functions are found by their names."""
-    keras = _keras()
-    return {} if keras is None else {"keras.activations": keras.activations}
+    spaces = dict[str, Any]()
+    if (keras := _keras()) is not None:
+        spaces |= {"keras.activations": keras.activations, "keras.losses": keras.losses}
+    if find_spec("flax"):
+        spaces |= {name: import_module(f"flax.{name}") for name in ("linen", "nnx")}
+    if find_spec("equinox"):
+        spaces["eqx.nn"] = import_module("equinox.nn")
+    return spaces
 
 
 def library_functions() -> list[Function]:
     """Functions of a number x, as (formula, as written, function); of what is installed."""
     functions = list[Function]()
     if (keras := _keras()) is not None:
-        functions.append((
-            "leakyrelu", "keras.activations.leaky_relu(x, 0.01)",
-            lambda x: keras.activations.leaky_relu(x, 0.01),
-        ))  # fmt: skip
+        one = keras.activations
+        functions += [
+            ("leakyrelu", "keras.activations.leaky_relu(x, 0.01)",
+             lambda x: one.leaky_relu(x, 0.01)),
+            ("relu", "keras.activations.threshold(x, 0, 0)", lambda x: one.threshold(x, 0, 0)),
+            ("glu(x, 1)", "keras.activations.glu([x, 1])", lambda x: one.glu(pair(x, 1))[..., 0]),
+            ("hinge(x, 1)", "keras.losses.categorical_hinge([1, 0], [x, 0])",
+             lambda x: keras.losses.categorical_hinge(first(x), pair(x, 0))),
+            ("bcewithlogits(x, 1)", "keras.losses.categorical_crossentropy([1, 0], [x, 0], True)",
+             lambda x: keras.losses.categorical_crossentropy(first(x), pair(x, 0), True)),
+        ]  # fmt: skip
         for formula, name, target in KERAS_LOSSES:
             call = _keras_loss(getattr(keras.losses, name), target)
             functions.append((formula, f"keras.losses.{name}([{target:g}], [x])", call))
@@ -60,9 +81,12 @@ def library_functions() -> list[Function]:
 #: Losses of Keras: (formula, name, target).
 KERAS_LOSSES = (
     ("bce(x, 0)", "binary_crossentropy", 0.0), ("bce(x, 1)", "binary_crossentropy", 1.0),
-    ("hinge(x, 1)", "hinge", 1.0), ("huber(x, 0)", "huber", 0.0), ("huber(x, 1)", "huber", 1.0),
+    ("hinge(x, 1)", "hinge", 1.0), ("squaredhinge(x, 1)", "squared_hinge", 1.0),
+    ("huber(x, 0)", "huber", 0.0), ("huber(x, 1)", "huber", 1.0),
     ("l1(x, 0)", "mean_absolute_error", 0.0), ("logcosh(x, 0)", "log_cosh", 0.0),
     ("mse(x, 0)", "mean_squared_error", 0.0), ("mse(x, 1)", "mean_squared_error", 1.0),
+    ("squaredlogarithmic(x, 1)", "mean_squared_logarithmic_error", 1.0),
+    ("percentage(x, 2)", "mean_absolute_percentage_error", 2.0),
 )  # fmt: skip
 
 
@@ -102,6 +126,22 @@ def _flax() -> list[Norm]:
          lambda x, w: linen.GroupNorm(1, use_bias=False, **bare).apply({}, x[None])[0]),
         ("layernorm", "linen.BatchNorm()(x)", batch),
         ("rmsnorm", "linen.RMSNorm()(x)", of(linen.RMSNorm(**bare))),
+        *_nnx(bare),
+    ]  # fmt: skip
+
+
+def _nnx(bare: dict[str, Any]) -> list[Norm]:
+    nnx: Any = import_module("flax.nnx")
+    options = {**bare, "rngs": nnx.Rngs(0)}
+    layer = nnx.LayerNorm(16, use_bias=False, **options)
+    exact = nnx.LayerNorm(16, use_bias=False, use_fast_variance=False, **options)
+    group = nnx.GroupNorm(16, num_groups=1, use_bias=False, **options)
+    rms = nnx.RMSNorm(16, **options)
+    return [
+        ("layernorm", "nnx.LayerNorm(16)(x)", lambda x, w: layer(x)),
+        ("layernorm", "nnx.LayerNorm(16, use_fast_variance=False)(x)", lambda x, w: exact(x)),
+        ("layernorm", "nnx.GroupNorm(16, 1)(x)", lambda x, w: group(x[None])[0]),
+        ("rmsnorm", "nnx.RMSNorm(16)(x)", lambda x, w: rms(x)),
     ]  # fmt: skip
 
 

@@ -12,40 +12,15 @@ import numpy as np
 import optax
 
 from ..smooth import Answer, Found, NativeSmooth, discovered
+from ..smooth_excluded import with_unmeasured
 from .libraries import library_functions, library_norms, library_spaces
+from .smooth_calls import VARIANTS, VECTORS
 
 __all__ = ["JaxSmooth"]
 
 SPACES = {
     "nn": jax.nn, "special": jax.scipy.special, "jnp": jnp, "optax": optax.losses, "lax": jax.lax,
 }  # fmt: skip
-#: Functions whose arguments choose between formulas.
-VARIANTS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
-    "nn.gelu": [
-        ("gelutanh", "nn.gelu(x)", jax.nn.gelu),
-        ("gelu", "nn.gelu(x, approximate=False)", lambda x: jax.nn.gelu(x, approximate=False)),
-    ],
-    "keras.activations.leaky_relu": [],  # its slope is 0.2 by default
-}
-#: Functions of a vector x and the weights w, as (formula, as written, function) each.
-VECTORS: list[tuple[str, str, Callable[[Any, Any], Any]]] = [
-    ("softmax", "nn.softmax(x)", lambda x, w: jax.nn.softmax(x)),
-    ("logsoftmax", "nn.log_softmax(x)", lambda x, w: jax.nn.log_softmax(x)),
-    ("logsumexp", "nn.logsumexp(x)", lambda x, w: jax.nn.logsumexp(x)),
-    ("crossentropy", "optax.softmax_cross_entropy_with_integer_labels(x, 2)",
-     lambda x, w: optax.losses.softmax_cross_entropy_with_integer_labels(x, jnp.asarray(2))),
-    ("norm", "jnp.linalg.norm(x)", lambda x, w: jnp.linalg.norm(x)),
-    ("cosine", "optax.cosine_similarity(x, w)",
-     lambda x, w: optax.losses.cosine_similarity(x, w)),
-    ("var", "jnp.var(x)", lambda x, w: jnp.var(x)),
-    ("std", "jnp.std(x)", lambda x, w: jnp.std(x)),
-    ("var1", "jnp.var(x, ddof=1)", lambda x, w: jnp.var(x, ddof=1)),
-    ("std1", "jnp.std(x, ddof=1)", lambda x, w: jnp.std(x, ddof=1)),
-    ("layernorm", "nn.standardize(x, epsilon=1e-5)",
-     lambda x, w: jax.nn.standardize(x, epsilon=1e-5)),
-]  # fmt: skip
-#: Names of functions that are not of numbers.
-OTHERS = ("set", "save", "load", "print", "from")
 
 
 class JaxSmooth:
@@ -57,13 +32,13 @@ class JaxSmooth:
     def found(self, known: Collection[str]) -> Found:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            spaces = {**SPACES, **library_spaces()}
             found = discovered(
-                {**SPACES, **library_spaces()}, known, variants=VARIANTS, works=_works,
-                full_like=jnp.full_like, listed=_listed,
-            )  # fmt: skip
+                spaces, known, variants=VARIANTS, works=_works, full_like=jnp.full_like
+            )
             others = (NativeSmooth(*each) for each in library_functions())
             known_others = tuple(o for o in others if o.name in known and _works(o.function))
-            return found._replace(functions=(*found.functions, *known_others))
+        return with_unmeasured(spaces, (*found, *known_others), self.vectors())
 
     def modes(self, compile: bool) -> Sequence[str]:
         return "reverse", "forward", "jit reverse", "jit forward", "one element"
@@ -125,7 +100,3 @@ def _works(function: Callable[[Any], Any]) -> bool:
         )
     except Exception:  # it raises anything where its arguments are others
         return False
-
-
-def _listed(spelling: str, native: Any) -> bool:
-    return not spelling.partition(".")[2].startswith(OTHERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from types import BuiltinFunctionType
 from typing import Any
 
 import numpy as np
@@ -14,45 +13,12 @@ import torch.nn.functional as F  # noqa: N812  (its universal name)
 from torch import Tensor
 
 from ..smooth import Answer, Found, NativeSmooth, discovered
+from ..smooth_excluded import with_unmeasured
+from .smooth_calls import VARIANTS, VECTORS
 
 __all__ = ["TorchSmooth"]
 
 SPACES = {"F": F, "special": torch.special, "torch": torch}
-#: Functions whose arguments choose between formulas.
-VARIANTS: dict[str, list[tuple[str, str, Callable[[Tensor], Tensor]]]] = {
-    "F.gelu": [
-        ("gelu", "F.gelu(x)", F.gelu),
-        ("gelutanh", "F.gelu(x, approximate='tanh')", lambda x: F.gelu(x, approximate="tanh")),
-    ],
-    "F.kl_div": [
-        ("kldivergence(x, 0.5)", "F.kl_div(x, 0.5)",
-         lambda x: F.kl_div(x, torch.full_like(x, 0.5), reduction="none")),
-    ],
-    "torch.kl_div": [],  # the same function, with a name that SciPy has given to another
-}  # fmt: skip
-#: Functions of a vector x and the weights w, as (formula, as written, function) each.
-VECTORS: list[tuple[str, str, Callable[[Tensor, Tensor], Tensor]]] = [
-    ("softmax", "F.softmax(x, 0)", lambda x, w: F.softmax(x, 0)),
-    ("logsoftmax", "F.log_softmax(x, 0)", lambda x, w: F.log_softmax(x, 0)),
-    ("logsumexp", "torch.logsumexp(x, 0)", lambda x, w: torch.logsumexp(x, 0)),
-    ("crossentropy", "F.cross_entropy(x, 2)",
-     lambda x, w: F.cross_entropy(x, torch.tensor(2))),
-    ("norm", "linalg.vector_norm(x)", lambda x, w: torch.linalg.vector_norm(x)),
-    ("normalize", "F.normalize(x, dim=0)", lambda x, w: F.normalize(x, dim=0)),
-    ("cosine", "F.cosine_similarity(x, w, 0)", lambda x, w: F.cosine_similarity(x, w, 0)),
-    ("var", "torch.var(x, correction=0)", lambda x, w: torch.var(x, correction=0)),
-    ("std", "torch.std(x, correction=0)", lambda x, w: torch.std(x, correction=0)),
-    ("var1", "torch.var(x)", lambda x, w: torch.var(x)),
-    ("std1", "torch.std(x)", lambda x, w: torch.std(x)),
-    ("layernorm", "F.layer_norm(x, [16])", lambda x, w: F.layer_norm(x, [16])),
-    ("layernorm", "F.group_norm(x, 1)",
-     lambda x, w: F.group_norm(x.reshape(1, 2, 8), 1).reshape(-1)),
-    ("layernorm", "F.instance_norm(x)",
-     lambda x, w: F.instance_norm(x.reshape(1, 1, 16)).reshape(-1)),
-    ("layernorm", "F.batch_norm(x, None, None, training=True)",
-     lambda x, w: F.batch_norm(x[:, None], None, None, training=True)[:, 0]),
-    ("rmsnorm", "F.rms_norm(x, [16], eps=1e-5)", lambda x, w: F.rms_norm(x, [16], eps=1e-5)),
-]  # fmt: skip
 #: Numbers that are in the domain of every function, the former or the latter.
 ENDS = (0.1, 0.9), (1.1, 1.9)
 
@@ -63,10 +29,11 @@ class TorchSmooth:
     def found(self, known: Collection[str]) -> Found:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return discovered(
+            functions = discovered(
                 SPACES, known, variants=VARIANTS, works=_works, full_like=torch.full_like,
-                listed=_listed, slope=_slope,
+                slope=_slope,
             )  # fmt: skip
+        return with_unmeasured(SPACES, functions, self.vectors())
 
     def modes(self, compile: bool) -> Sequence[str]:
         slow = ("jit reverse", "jit forward") if compile else ()
@@ -146,9 +113,3 @@ def _slope(function: Callable[[Tensor], Tensor]) -> bool:
         with contextlib.suppress(Exception):  # it raises anything outside of its domain
             return bool(function(torch.full((1,), at, requires_grad=True)).requires_grad)
     return False
-
-
-def _listed(spelling: str, native: Any) -> bool:
-    """PyTorch's own namespace has functions that change its settings beside those of tensors."""
-    own, _, name = spelling.rpartition(".")
-    return own != "torch" or (isinstance(native, BuiltinFunctionType) and hasattr(Tensor, name))

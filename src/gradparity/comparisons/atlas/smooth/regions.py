@@ -80,7 +80,7 @@ class Smooth:
     Attributes
     ----------
     regions : sorted by users, then by the digits lost.
-    uncovered : adapter -> elementwise functions for which there is no formula.
+    uncovered : adapter -> functions for which there is no formula.
     unsupported : calls that raise in a dtype and mode, with the reason.
     functions, results : how many functions and numbers were compared.
     missing : adapter -> libraries that are not installed, so that their functions are missing.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Formula", "smooth"]
+__all__ = ["Formula", "Function", "smooth"]
 
 #: A function of a context of mpmath and a number of it.
 Function = Callable[[Any, Any], Any]

@@ -70,6 +70,14 @@ def _softmax_gradient(m: Any, v: Vector) -> list[Any]:
     return [p * (w - middle) for p, w in zip(s, WEIGHTS, strict=True)]
 
 
+def _softmin(m: Any, v: Vector) -> list[Any]:
+    return _softmax(m, [-x for x in v])
+
+
+def _softmin_gradient(m: Any, v: Vector) -> list[Any]:
+    return [-g for g in _softmax_gradient(m, [-x for x in v])]
+
+
 def _log_softmax(m: Any, v: Vector) -> list[Any]:
     log_sum = _log_sum(m, v)
     return [x - log_sum for x in v]
@@ -122,8 +130,10 @@ def _cosine_gradient(m: Any, v: Vector) -> list[Any]:
 
 VECTORS = {
     "softmax": VectorFormula(_softmax, _softmax_gradient, False),
+    "softmin": VectorFormula(_softmin, _softmin_gradient, False),
     "logsoftmax": VectorFormula(_log_softmax, _log_softmax_gradient, False),
     "logsumexp": VectorFormula(lambda m, v: [_log_sum(m, v)], _softmax, False),
+    "logmeanexp": VectorFormula(lambda m, v: [_log_sum(m, v) - m.log(len(v))], _softmax, False),
     "crossentropy": VectorFormula(lambda m, v: [_log_sum(m, v) - v[LABEL]],
                                   _cross_entropy_gradient, False),
     "norm": VectorFormula(lambda m, v: [_norm(m, v)],
