@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gradparity import get_adapter
+from gradparity.adapters.finds import Asked
 from gradparity.comparisons.atlas.smooth.measured import measured
 from gradparity.comparisons.atlas.smooth.regions import Region
+from gradparity.comparisons.atlas.smooth.truth import FORMULAS, truth
 from gradparity.comparisons.atlas.smooth_probe import probe_smooth
 
 from .test_smooth_regions import Mine
@@ -73,3 +78,28 @@ def test_frameworks_are_measured(adapter: str, few: list[str]) -> None:
     (spellings,) = [{r.spelling for r in smooth.regions if r.users == "seen" and not r.ill}]
     assert any("triplet" in spelling for spelling in spellings)
     assert not any("glu" in r.spelling and r.users != "rare" for r in smooth.regions)
+
+
+def results(line: str) -> list[float]:
+    """What a line of Python prints; nothing where it raises."""
+    out = io.StringIO()
+    with contextlib.suppress(Exception), contextlib.redirect_stdout(out):
+        exec(line, {})
+    return [float(word) for word in out.getvalue().split()]
+
+
+@pytest.mark.parametrize("adapter", ["torch", "jax"])
+@pytest.mark.parametrize("quantity", ["value", "derivative"])
+def test_a_line_of_finds_runs_each_function_of_lists(adapter: str, quantity: str) -> None:
+    pytest.importorskip(adapter)
+    one: Any = get_adapter(adapter)
+    finds = one.finds()
+    calls = [f for f in one.smooth().found(FORMULAS).functions if "[" in f.spelling]
+    assert len(calls) > 10
+    for native in calls:
+        true = float(truth(native.name, quantity, [0.7]).nearest[0])
+        modes = ("reverse", "forward", "jit reverse")
+        asked = Asked(native.spelling, "0.7", repr(true), "float32", quantity, modes)
+        near = (results(line) == pytest.approx([true, true], rel=1e-4, abs=1e-7)
+                for line in finds.of_region(asked))  # fmt: skip
+        assert any(near), native.spelling

@@ -13,7 +13,7 @@ from .structures import NativeEdge
 
 __all__ = [
     "NO_ANSWER", "Asked", "AskedOfVector", "Finds", "Told", "begins", "filled", "listed",
-    "spaced_call", "waited",
+    "spaced_call", "stacked", "waited",
 ]  # fmt: skip
 
 #: Seconds that a call has, and what is said where it needs more.
@@ -135,10 +135,24 @@ def arrays(call: str, full_like: str) -> str:
     """
     name, _, inside = call.removesuffix(")").partition("(")
     number = re.compile(r"-?[\d.]+(e-?\d+)?")
-    given = [
-        f"{full_like}(x, {one})" if number.fullmatch(one) else one for one in inside.split(", ")
-    ]
+    each = re.split(r", (?![^\[]*\])", inside)  # not inside of brackets
+    given = [f"{full_like}(x, {one})" if number.fullmatch(one) else one for one in each]
     return f"{name}({', '.join(given)})"
+
+
+def stacked(call: str, stack: str, full_like: str) -> str:
+    """A call whose lists of numbers are arrays, with the numbers in their last axis.
+
+    >>> stacked("f([x, 1], 0)", "stack", "full_like")
+    'f(stack([x, full_like(x, 1)], -1), 0)'
+    """
+
+    def made(found: re.Match[str]) -> str:
+        each = found[1].split(", ")
+        columns = (one if one == "x" else f"{full_like}(x, {one})" for one in each)
+        return f"{stack}([{', '.join(columns)}], -1)"
+
+    return re.sub(r"\[([^\[\]]+)\]", made, call)
 
 
 def listed(a: Any) -> str:

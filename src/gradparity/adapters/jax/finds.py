@@ -14,6 +14,7 @@ from ..finds import (
     filled,
     listed,
     spaced_call,
+    stacked,
     waited,
 )
 from ..structures import NativeEdge
@@ -80,7 +81,10 @@ TOLD = (
         "[1.0, 2.0]", "[1e-20, 1e-25]", "[45.47448622671386, 56.987411640408126]")),
 )  # fmt: skip
 FAST = "use_fast_variance, on by default, is faster but numerically less stable"
-DOCUMENTED |= dict.fromkeys(("linen.LayerNorm()", "linen.GroupNorm(1)", "linen.BatchNorm()"), FAST)
+DOCUMENTED |= dict.fromkeys((
+    "linen.LayerNorm()", "linen.GroupNorm(1)", "linen.BatchNorm()", "nnx.LayerNorm(16)",
+    "nnx.GroupNorm(16, 1)",
+), FAST)  # fmt: skip
 BARE = "epsilon=1e-5, use_bias=False, use_scale=False"
 EQX = "eps=1e-5, use_weight=False, use_bias=False"
 #: Functions of a vector as they are called.
@@ -94,15 +98,23 @@ OF_VECTORS = {
     "linen.BatchNorm()(x)":
         f"linen.BatchNorm(False, {BARE}).apply({{}}, x[:, None], mutable=['batch_stats'])[0][:, 0]",
     "linen.RMSNorm()(x)": "linen.RMSNorm(epsilon=1e-5, use_scale=False).apply({}, x)",
+    "nnx.LayerNorm(16)(x)": f"nnx.LayerNorm(16, {BARE}, rngs=nnx.Rngs(0))(x)",
+    "nnx.LayerNorm(16, use_fast_variance=False)(x)":
+        f"nnx.LayerNorm(16, {BARE}, use_fast_variance=False, rngs=nnx.Rngs(0))(x)",
+    "nnx.GroupNorm(16, 1)(x)":
+        f"nnx.GroupNorm(16, num_groups=1, {BARE}, rngs=nnx.Rngs(0))(x[None])[0]",
+    "nnx.RMSNorm(16)(x)": "nnx.RMSNorm(16, epsilon=1e-5, use_scale=False, rngs=nnx.Rngs(0))(x)",
     "eqx.nn.LayerNorm(16)(x)": f"eqx.nn.LayerNorm(16, {EQX})(x)",
     "eqx.nn.GroupNorm(1)(x)": "eqx.nn.GroupNorm(1, channelwise_affine=False, eps=1e-5)(x)",
     "eqx.nn.RMSNorm(16)(x)": f"eqx.nn.RMSNorm(16, {EQX})(x)",
 }  # fmt: skip
 #: The beginning of a spelling -> the package, where that is not JAX.
-PACKAGES = {"optax.": "optax", "linen.": "flax", "eqx.": "equinox", "keras.": "keras"}
+PACKAGES = {"optax.": "optax", "linen.": "flax", "nnx.": "flax", "eqx.": "equinox",
+            "keras.": "keras"}  # fmt: skip
 #: Python that imports what a call needs beside JAX.
 IMPORTS = {
-    "optax.": ", optax", "linen.": ", flax.linen as linen", "eqx.": ", equinox as eqx",
+    "optax.": ", optax", "linen.": ", flax.linen as linen", "nnx.": ", flax.nnx as nnx",
+    "eqx.": ", equinox as eqx",
     "keras.": "; import os; os.environ['KERAS_BACKEND'] = 'jax'; import keras",
 }  # fmt: skip
 
@@ -125,7 +137,7 @@ class JaxFinds:
     def of_region(self, asked: Asked) -> Iterator[str]:
         call = spaced_call(asked.call, SPACES)
         for one in dict.fromkeys([call, arrays(call, "jnp.full_like")]):
-            function = f"lambda x: {one}"
+            function = f"lambda x: {stacked(one, 'jnp.stack', 'jnp.full_like')}"
             for jit in ("", "jit "):
                 for mode in ("reverse", "forward"):
                     if jit + mode not in asked.modes:

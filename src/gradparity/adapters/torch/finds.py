@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..finds import Asked, AskedOfVector, Told, arrays, filled, listed, spaced_call
+from ..finds import Asked, AskedOfVector, Told, arrays, filled, listed, spaced_call, stacked
 from ..structures import NativeEdge
 from .structured_edges import EDGES
 
@@ -156,6 +156,15 @@ STRUCTURED = {
                "requires_grad=True); torch.linalg.vector_norm(x, 3).backward(); "
                "print(x.grad[0].item(), 0.6299605249474366)"),
 }  # fmt: skip
+#: Functions of several numbers, of which some are labels, as they are called.
+OF_NUMBERS = {
+    "F.local_response_norm([[x]], 1)": "F.local_response_norm(x.view(-1, 1, 1), 1)",
+    "F.multi_margin_loss([x, 0], 0)": "F.multi_margin_loss([x, 0], torch.zeros_like(x).long())",
+    "F.multilabel_margin_loss([x, 0], [0, -1])":
+        "F.multilabel_margin_loss([x, 0], [0, -1].long())",
+    "F.prelu(x, 0.01)": "F.prelu(x, torch.full((1,), 0.01).to(x))",
+    "torch.cdist([[x, 1]], [[0, 0]])": "torch.cdist([x, 1], torch.zeros(1, 2).to(x))",
+}  # fmt: skip
 #: Functions of a vector as they are called.
 OF_VECTORS = {
     "F.cross_entropy(x, 2)": "F.cross_entropy(x, torch.tensor(2))",
@@ -183,9 +192,9 @@ class TorchFinds:
         return self.package
 
     def of_region(self, asked: Asked) -> Iterator[str]:
-        call = spaced_call(asked.call, SPACES)
-        several = arrays(call, "torch.full_like")
-        plain = dict.fromkeys([call, several])
+        call = spaced_call(OF_NUMBERS.get(asked.call, asked.call), SPACES)
+        both = call, arrays(call, "torch.full_like")
+        plain = dict.fromkeys(stacked(one, "torch.stack", "torch.full_like") for one in both)
         each = [f"{one.removesuffix(')')}, reduction='none')" for one in plain]
         for n in (1, VECTOR):
             for one in [*plain, *(each if n > 1 else [])]:
