@@ -42,7 +42,7 @@ EXCLUDED = {
         optimization_barrier pad *partition constant_pad_nd permute* piecewise *percentile *quantile
         pixel_* place positive put* ravel real reduce_precision repeat* reshape resize resolve_*
         rev roll* rot90 row_stack scatter* select* setdiff1d setxor1d slice* sort* *split* squeeze
-        stack stage stop_gradient swap* t take* tensor_split tile top_k topk transpose trim_zeros
+        stack stage stop_* swap* t take* tensor_split tile top_k topk transpose trim_zeros
         tril triu unbind unflatten unfold union1d unique* unsafe_chunk unsqueeze unstack upsample*
         view_as_* vsplit vstack where""",
     "sums, products, quotients and extrema": """
