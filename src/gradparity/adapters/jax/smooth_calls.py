@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -31,6 +32,10 @@ VARIANTS: dict[str, list[tuple[str, str, Callable[[Any], Any]]]] = {
     "nn.glu": [
         ("glu(x, 1)", "nn.glu([x, 1])", lambda x: jax.nn.glu(pair(x, 1))[..., 0]),
         ("sigmoid", "nn.glu([1, x])", lambda x: jax.nn.glu(pair(x, 1)[..., ::-1])[..., 0]),
+    ],
+    "lax.integer_pow": [
+        (f"pow(x, {n})", f"lax.integer_pow(x, {n})", partial(jax.lax.integer_pow, y=n))
+        for n in (2, 3, -1, 4, 7, -2)
     ],
     "optax.softmax_cross_entropy": [
         ("bcewithlogits(x, 1)", "optax.softmax_cross_entropy([x, 0], [1, 0])",
