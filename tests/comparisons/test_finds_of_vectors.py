@@ -167,6 +167,7 @@ def test_numbers_alone_are_the_atlas_of_accuracys() -> None:
 # The frameworks.
 
 
+@pytest.mark.slow
 def test_pytorch() -> None:
     """Each is listed exactly if PyTorch does it."""
     torch = pytest.importorskip("torch")
@@ -186,6 +187,7 @@ def test_pytorch() -> None:
     assert ("F.log_softmax(x, 0)" in listed) == (z.log_softmax(0)[0].item() == 0)
 
 
+@pytest.mark.slow
 def test_jax() -> None:
     jax = pytest.importorskip("jax")
     names = ["nn.standardize", "one_hot", "with_integer_labels(x, labels)"]
