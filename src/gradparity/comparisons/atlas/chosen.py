@@ -62,10 +62,10 @@ def refuse_unknown(names: Sequence[str], known: Iterable[str]) -> None:
 
 
 def _near(name: str, known: Sequence[str]) -> list[str]:
-    """At most five functions whose own word is spelt nearly like that of a name."""
+    """Functions whose own word is spelt nearly like that of a name, at most three of a word."""
     by_word = grouped((_word(one), one) for one in known)
     words = difflib.get_close_matches(_word(name), by_word, n=3, cutoff=0.6)
-    return [one for word in words for one in by_word[word]][:5]
+    return [one for word in words for one in by_word[word][:3]]
 
 
 def _word(name: str) -> str:
