@@ -227,7 +227,7 @@ def pytree(jnp: Any, dtype: str) -> dict[str, Any]:
     return {name: jnp.asarray(rng.normal(size=s), dtype) for name, s in shapes.items()}
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @crossed("made, dtype", OPTAX, ["float32", "float64", "bfloat16", "float16"])
 def test_optax_is_right(made: tuple[Make, Adafactor], dtype: str) -> None:
     make, rule = made

@@ -99,7 +99,7 @@ def test_frameworks_have_them_right(framework: str) -> None:
     assert report.exit_code == 0, report.diagnosis()
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("make", [
     lambda seed, whole: margins(1, seed=seed, whole=whole),
     pytest.param(lambda seed, whole: margins(2, 0.5, seed, whole), marks=pytest.mark.slow),

@@ -208,7 +208,7 @@ class TestConventions:
         assert found
         assert all(note.startswith(f"right with {words}") for note in found.values()), found
 
-    @pytest.mark.sample(6)
+    @pytest.mark.sample(4)
     @pytest.mark.parametrize("name", OTHERS)
     def test_that_no_argument_names(self, name: str) -> None:
         f, op, shape, words = OTHERS[name]

@@ -93,6 +93,7 @@ def results(line: str) -> list[float]:
     return [float(word) for word in out.getvalue().split()]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("adapter", ["torch", "jax"])
 @pytest.mark.parametrize("quantity", ["value", "derivative"])
 def test_frameworks_agree_with_the_formulas_in_lines_of_finds(adapter: str, quantity: str) -> None:

@@ -85,7 +85,7 @@ def test_a_biased_variance_of_many_numbers_in_float32(n: int, turned: bool) -> N
     assert f"the {'biased' if turned else 'unbiased'} variance of {n} numbers here" in note
 
 
-@pytest.mark.sample(9)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.9])
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize(("n", "offset"), [(4, 0.0), (64, 10.0), (3000, 1.0), (3000, 4.0)])

@@ -229,7 +229,7 @@ def applied(name: str, dtype: str, **options: Any) -> tuple[Any, list[Any]]:
     return report, [f for f in findings if f.quantity.is_gradient or not f.elements]
 
 
-@pytest.mark.sample(11)
+@pytest.mark.sample(9)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_of_a_function(name: str, dtype: str) -> None:
