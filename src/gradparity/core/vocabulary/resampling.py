@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class Resize(Op):
     size: tuple[int, ...]
     mode: str = "nearest"
     align_corners: bool = False
+    ops_inside: ClassVar[int] = 2  # the weights, and the sums
 
     def __post_init__(self) -> None:
         one_of(self, "mode", tuple(AXES))

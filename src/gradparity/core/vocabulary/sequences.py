@@ -90,6 +90,7 @@ class GRUCell(Op):
     h: int
     reset_after: bool = True
     n_inputs: ClassVar[int | None] = 2
+    ops_inside: ClassVar[int] = 2  # the gates, and the candidate
 
     def __post_init__(self) -> None:
         positive(self, "d", "h")
