@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gradparity.comparisons.atlas.finds.as_text import page
-from gradparity.comparisons.atlas.finds.catalogue import catalogue
 from gradparity.comparisons.atlas.stored import Atlas
+from gradparity.comparisons.catalogue.as_text import page
+from gradparity.comparisons.catalogue.catalogue import catalogue
 
 PAGE = Path(__file__).parents[1] / "docs" / "finds.md"
 BEGIN, END = "<!-- finds -->\n", "\n<!-- end of finds -->"

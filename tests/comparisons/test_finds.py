@@ -19,13 +19,13 @@ from finds_rows import Row, other_versions, rows
 from gradparity.adapters.finds import Told
 from gradparity.adapters.valid_sets import Ball, Box
 from gradparity.cli import main
-from gradparity.comparisons.atlas.finds.as_text import text
-from gradparity.comparisons.atlas.finds.catalogue import catalogue, shortest
-from gradparity.comparisons.atlas.finds.causes import of_one_cause
-from gradparity.comparisons.atlas.finds.confirmed import run, true_again
-from gradparity.comparisons.atlas.finds.find import Catalogue
 from gradparity.comparisons.atlas.smooth.regions import Region, Smooth
 from gradparity.comparisons.atlas.stored import Atlas, Entry
+from gradparity.comparisons.catalogue.as_text import text
+from gradparity.comparisons.catalogue.catalogue import catalogue, shortest
+from gradparity.comparisons.catalogue.causes import of_one_cause
+from gradparity.comparisons.catalogue.confirmed import run, true_again
+from gradparity.comparisons.catalogue.find import Catalogue
 from own_finds import Mine
 
 BOTH = pytest.mark.skipif(not (find_spec("torch") and find_spec("jax")), reason="needs both")
@@ -204,7 +204,7 @@ def test_most_users_come_first() -> None:
 def reproduces(row: Row) -> None:
     if other_versions(row):
         pytest.skip("other versions than those of the document")
-    from gradparity.comparisons.atlas.finds.confirmed import printed
+    from gradparity.comparisons.catalogue.confirmed import printed
 
     out = run(row["code"])
     assert out is not None, row["code"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from finds_rows import Row, other_versions, rows
-from gradparity.comparisons.atlas.finds.confirmed import run
+from gradparity.comparisons.catalogue.confirmed import run
 from gradparity.core.arithmetic.precision import Precision
 
 #: Digits; the terms of the series of erf near 12 are as large as 1e62.

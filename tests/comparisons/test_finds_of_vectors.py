@@ -10,16 +10,16 @@ import pytest
 
 from gradparity.adapters.finds import Told
 from gradparity.adapters.structures import NativeEdge
-from gradparity.comparisons.atlas.finds.catalogue import catalogue
-from gradparity.comparisons.atlas.finds.causes import of_one_cause
-from gradparity.comparisons.atlas.finds.confirmed import vector_true_again
-from gradparity.comparisons.atlas.finds.find import Catalogue
-from gradparity.comparisons.atlas.finds.vectors import beyond_sums, vector
 from gradparity.comparisons.atlas.smooth.formulas.vectors import VECTORS, WEIGHTS
 from gradparity.comparisons.atlas.smooth.regions import Region, Smooth
 from gradparity.comparisons.atlas.smooth.vector_truth import rows, vector_truth
 from gradparity.comparisons.atlas.stored import Atlas
 from gradparity.comparisons.atlas.structures.departures import Departure, Structures
+from gradparity.comparisons.catalogue.catalogue import catalogue
+from gradparity.comparisons.catalogue.causes import of_one_cause
+from gradparity.comparisons.catalogue.confirmed import vector_true_again
+from gradparity.comparisons.catalogue.find import Catalogue
+from gradparity.comparisons.catalogue.vectors import beyond_sums, vector
 from own_finds import Mine
 
 #: A norm that is 0 where the squares underflow.

@@ -13,14 +13,14 @@ from click.testing import CliRunner
 
 from gradparity.adapters.finds import NO_ANSWER, Told, waited
 from gradparity.cli import main
-from gradparity.comparisons.atlas.finds.as_text import page, text
-from gradparity.comparisons.atlas.finds.catalogue import catalogue
-from gradparity.comparisons.atlas.finds.causes import of_one_cause
-from gradparity.comparisons.atlas.finds.confirmed import run
-from gradparity.comparisons.atlas.finds.find import Catalogue
 from gradparity.comparisons.atlas.smooth.regions import Region, Smooth
 from gradparity.comparisons.atlas.smooth.truth import truth
 from gradparity.comparisons.atlas.stored import Atlas, Entry
+from gradparity.comparisons.catalogue.as_text import page, text
+from gradparity.comparisons.catalogue.catalogue import catalogue
+from gradparity.comparisons.catalogue.causes import of_one_cause
+from gradparity.comparisons.catalogue.confirmed import run
+from gradparity.comparisons.catalogue.find import Catalogue
 from gradparity.core.arithmetic.precision import Precision
 from own_finds import Mine
 

@@ -44,8 +44,8 @@ def command(
     Exit codes: 0 success; 2 a usage error.
     """
     from ..comparisons.atlas.chosen import refuse_unknown
-    from ..comparisons.atlas.finds.as_text import parts
-    from ..comparisons.atlas.finds.catalogue import catalogue
+    from ..comparisons.catalogue.as_text import parts
+    from ..comparisons.catalogue.catalogue import catalogue
     from ..core.arithmetic.received import printable
 
     refuse_unwritable(json_path)

@@ -10,21 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from ....adapters.base import Adapter
-from ....adapters.finds import Asked, Finds, Told, begins
-from ....core.arithmetic.precision import Precision
-from ...running.progress import Progress, Steps, silent
-from ...structures.probe import probe_structures
-from ..chosen import chosen_adapters, versions_of
-from ..probe import probe
-from ..rules import set_rule
-from ..smooth.errors import digits_of
-from ..smooth.formulas.vectors import VECTORS
-from ..smooth.regions import Region
-from ..smooth.truth import FORMULAS, next_to_kink
-from ..smooth_probe import probe_smooth
-from ..stored import Atlas, Entry
-from ..structures.departures import Departure
+from ...adapters.base import Adapter
+from ...adapters.finds import Asked, Finds, Told, begins
+from ...core.arithmetic.precision import Precision
+from ..atlas.chosen import chosen_adapters, versions_of
+from ..atlas.probe import probe
+from ..atlas.rules import set_rule
+from ..atlas.smooth.errors import digits_of
+from ..atlas.smooth.formulas.vectors import VECTORS
+from ..atlas.smooth.regions import Region
+from ..atlas.smooth.truth import FORMULAS, next_to_kink
+from ..atlas.smooth_probe import probe_smooth
+from ..atlas.stored import Atlas, Entry
+from ..atlas.structures.departures import Departure
+from ..running.progress import Progress, Steps, silent
+from ..structures.probe import probe_structures
 from . import vectors
 from .causes import SHOWN, USERS, of_one_cause, once, users_of, worst_first, wrong_points
 from .confirmed import Printed, exactly, printed, run, told_apart, true_again, wrong_by

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....core.arithmetic.precision import Precision
-from ..smooth.errors import errors, threshold
-from ..smooth.formulas.vectors import VECTORS, WEIGHTS
-from ..smooth.truth import FORMULAS, Truth
+from ...core.arithmetic.precision import Precision
+from ..atlas.smooth.errors import errors, threshold
+from ..atlas.smooth.formulas.vectors import VECTORS, WEIGHTS
+from ..atlas.smooth.truth import FORMULAS, Truth
 
 __all__ = [
     "exactly", "printed", "run", "told_apart", "true_again", "vector_true_again", "wrong_by",

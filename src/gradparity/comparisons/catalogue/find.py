@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...findings.stored import parsed, plain, record
+from ..findings.stored import parsed, plain, record
 
 __all__ = ["SCHEMA", "Catalogue", "Find"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ....adapters.finds import Finds
-from ...structures.edges import ERROR, QUESTIONS, Edge, in_words
-from ..structures.departures import Departure
+from ...adapters.finds import Finds
+from ..atlas.structures.departures import Departure
+from ..structures.edges import ERROR, QUESTIONS, Edge, in_words
 from .confirmed import run
 
 __all__ = ["NUMBERS", "asked_ops", "edge_line", "wrong_structures"]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ....adapters.smooth import parts
-from ....adapters.valid_sets import Box
-from ....core.arithmetic.precision import Precision
-from ..smooth.formulas.vectors import VECTORS
-from ..smooth.regions import Region
-from ..stored import Entry
+from ...adapters.smooth import parts
+from ...adapters.valid_sets import Box
+from ...core.arithmetic.precision import Precision
+from ..atlas.smooth.formulas.vectors import VECTORS
+from ..atlas.smooth.regions import Region
+from ..atlas.stored import Entry
 from .find import Find
 
 __all__ = ["of_one_cause", "once", "users_of", "worst_first", "wrong_points"]

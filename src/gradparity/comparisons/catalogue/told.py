@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ....adapters.finds import NO_ANSWER, Told
-from ....core.arithmetic.precision import Precision
-from ..smooth.errors import digits_of, threshold
+from ...adapters.finds import NO_ANSWER, Told
+from ...core.arithmetic.precision import Precision
+from ..atlas.smooth.errors import digits_of, threshold
 from .confirmed import Printed, run, told_apart
 
 __all__ = ["of_told"]

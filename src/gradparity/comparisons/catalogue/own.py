@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cache
 
-from ....adapters.base import Adapter
-from ..smooth.regions import Region
-from ..smooth.truth import FORMULAS
-from ..stored import Atlas, Entry
+from ...adapters.base import Adapter
+from ..atlas.smooth.regions import Region
+from ..atlas.smooth.truth import FORMULAS
+from ..atlas.stored import Atlas, Entry
 from .causes import SHOWN
 
 __all__ = ["known_to", "own_part"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ...findings.layout import plain_text
+from ..findings.layout import plain_text
 from .find import Catalogue, Find
 
 __all__ = ["page", "parts", "text"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ....adapters.finds import AskedOfVector, Finds
-from ....core.arithmetic.precision import Precision
-from ..smooth.formulas.vectors import VECTORS, WEIGHTS
-from ..smooth.regions import Region
-from ..smooth.vector_truth import movable, parameters, rows, vector_truth
+from ...adapters.finds import AskedOfVector, Finds
+from ...core.arithmetic.precision import Precision
+from ..atlas.smooth.formulas.vectors import VECTORS, WEIGHTS
+from ..atlas.smooth.regions import Region
+from ..atlas.smooth.vector_truth import movable, parameters, rows, vector_truth
 from .confirmed import Printed, exactly, run, vector_true_again, wrong_by
 
 __all__ = ["beyond_sums", "in_words", "shown", "vector"]
