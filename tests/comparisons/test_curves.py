@@ -94,12 +94,12 @@ class TestCurve:
         assert {"10¹⁰", "10¹⁶"} <= set(ends)
 
 
-class TestStored:
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def atlas() -> Atlas:
-        return probe_parts(Planted("tanh", "exp"), parts=["smooth"])
+@pytest.fixture(scope="module")
+def atlas() -> Atlas:
+    return probe_parts(Planted("tanh", "exp"), parts=["smooth"])
 
+
+class TestStored:
     def test_curves_are_read_again_and_small(self, atlas: Atlas) -> None:
         text = atlas.to_json()
         assert Atlas.from_json(text) == atlas
@@ -135,11 +135,6 @@ class TestStored:
 
 
 class TestPage:
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def atlas() -> Atlas:
-        return probe_parts(Planted("tanh", "exp"), parts=["smooth"])
-
     def test_has_one_plot_for_each_function(self, atlas: Atlas) -> None:
         page = atlas_page(atlas)
         plots = page.split("<figure>")[1:]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from benchmarks.finds_page import BEGIN, END, PAGE, pasted
@@ -20,6 +21,7 @@ from gradparity.adapters.finds import Told
 from gradparity.adapters.valid_sets import Ball, Box
 from gradparity.cli import main
 from gradparity.comparisons.atlas.smooth.regions import Region, Smooth
+from gradparity.comparisons.atlas.smooth.truth import FORMULAS
 from gradparity.comparisons.atlas.stored import Atlas, Entry
 from gradparity.comparisons.catalogue.as_text import text
 from gradparity.comparisons.catalogue.catalogue import catalogue, shortest
@@ -158,6 +160,16 @@ def test_an_adapter_without_finds_is_refused() -> None:
 @pytest.mark.parametrize("x", [-80.0, -1.0, 1e-20, 3.0])
 def test_the_truth_again_is_the_truth(quantity: str, x: float) -> None:
     assert float(true_again("exp", quantity, x).nearest[0]) == pytest.approx(math.exp(x), rel=1e-15)
+
+
+@pytest.mark.parametrize(("x", "true"), [(65504.0, 0.0), (-3.0, 0.0), (0.5, 2 / math.pi)])
+def test_the_truth_again_is_0_where_rounding_alone_is_left(
+    x: float, true: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded = FORMULAS["sinc"]._replace(value=lambda m, x: m.sin(m.pi * x) / (m.pi * x))
+    assert rounded.value(mpmath.mp, mpmath.mpf(3)) != 0
+    monkeypatch.setitem(FORMULAS, "sinc", rounded)
+    assert float(true_again("sinc", "value", x).nearest[0]) == true
 
 
 def test_shortest_decimals() -> None:

@@ -17,8 +17,7 @@ from gradparity.comparisons.atlas.stored import Atlas
 from gradparity.comparisons.atlas.structures.departures import Departure, Structures
 from gradparity.comparisons.probing.measuring import Measuring
 from gradparity.comparisons.probing.probe import probe_parts
-from gradparity.core import backprop
-from planted_smooth import Planted
+from planted_smooth import Hand, Planted
 
 from command_line import elsewhere, refused, run
 
@@ -153,16 +152,6 @@ def test_a_structured_result_that_is_gone_without_an_answer_is_not_an_improvemen
     ]
     assert "disappeared" in said(of((wrong,), (line,)), of((), (line,)))[0]
     assert "appeared" in said(of((), (line,)), of((wrong,), (line,)))[0]
-
-
-class Hand:
-    name = "hand"
-
-    def versions(self) -> dict[str, str]:
-        return {"hand": "1.0"}
-
-    def run(self, case: Any, *, dtype: Any = None, device: Any = None) -> Any:
-        return backprop(case if dtype is None else case.astype(dtype))
 
 
 def test_kinks_without_an_answer_are_changes() -> None:

@@ -15,8 +15,7 @@ from gradparity.comparisons.probing.measuring import Measuring
 from gradparity.comparisons.probing.page import atlas_page
 from gradparity.comparisons.probing.partial import Partial
 from gradparity.comparisons.probing.probe import partial_of, probe_parts
-from gradparity.core import backprop
-from planted_smooth import Planted
+from planted_smooth import Hand, Planted
 
 from command_line import elsewhere, refused, run
 
@@ -64,16 +63,6 @@ def test_functions_of_keras_and_equinox_are_found() -> None:
     assert lost["keras.losses.log_cosh([0], [x])"] > 7  # its value is 0 below 1e-4
     assert "eqx.nn.PReLU(0.01)(x)" not in lost
     assert {"keras", "equinox"} <= found.versions["jax"].keys()
-
-
-class Hand:
-    name = "hand"
-
-    def versions(self) -> dict[str, str]:
-        return {"hand": "1.0"}
-
-    def run(self, case: Any, *, dtype: Any = None, device: Any = None) -> Any:
-        return backprop(case if dtype is None else case.astype(dtype))
 
 
 def test_groups_of_kinks_and_structures_without_an_answer_are_noted() -> None:

@@ -56,6 +56,7 @@ DOCUMENTED = {
     "F.cosine_similarity(": "norms are at least eps, 1e-8 by default",
     "F.binary_cross_entropy(": "logarithms are clamped at -100, denominators of slopes at 1e-12",
     "F.softplus(": "the identity is taken above the threshold of 20",
+    "F.interpolate(x, size=46)": "the mode 'nearest' has known issues that 'nearest-exact' mends",
     "F.lp_pool1d(x, 3, 2)": "powers of negative elements are summed with their signs",
 }
 ISSUES = "https://github.com/pytorch/pytorch/issues/"

@@ -23,7 +23,7 @@ LIBRARIES = {
 
 
 class Atlas(Protocol):
-    """What is compared of an atlas; see `gradparity.comparisons.atlas.stored.Atlas`."""
+    """The parts of an atlas that are compared; see `gradparity.comparisons.atlas.stored.Atlas`."""
 
     @property
     def versions(self) -> Mapping[str, Mapping[str, str]]: ...
@@ -54,7 +54,7 @@ AnyChange = Change | RegionChange | DepartureChange | FunctionChange
 
 @dataclass
 class Comparison:
-    """What changed; what was not compared, in words; and how many of each kind were compared."""
+    """The changes, notes on what was not compared, and how many of each kind were compared."""
 
     changes: list[AnyChange] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -95,22 +95,34 @@ def true_again(name: str, quantity: str, x: float) -> Truth:
 
     >>> float(true_again("exp", "derivative", 0.0).nearest[0])
     1.0
+    >>> float(true_again("sin", "value", np.pi).nearest[0])  # pi is rounded
+    1.2246467991473532e-16
     """
+    found = _true_with(DIGITS, name, quantity, x) if _ordinary(x) else None
+    # A number as small as this may be what rounding left of an exact 0, such as sin(pi n).
+    if found is None or (found and found.context.mag(found) < -found.context.prec // 2):
+        found = _true_with(FAR_DIGITS, name, quantity, x)
+    return Truth(np.array([np.nan]), np.array([0.0])) if found is None else _in_two(found)
+
+
+def _ordinary(x: float) -> bool:
+    return x == 0 or ORDINARY[0] < abs(x) < ORDINARY[1]
+
+
+def _true_with(digits: int, name: str, quantity: str, x: float) -> Any:
+    """A number of mpmath; None where the function has none."""
     import mpmath
 
     m = mpmath.MPContext()
-    ordinary = x == 0 or ORDINARY[0] < abs(x) < ORDINARY[1]
-    m.dps = DIGITS if ordinary else FAR_DIGITS
+    m.dps = digits
     value, at = FORMULAS[name].value, m.mpf(x)
     try:
         if quantity == "value":
-            found = m.mpf(value(m, at))
-        else:
-            h = (abs(at) or 1) * m.mpf(10) ** (-m.dps // 4)
-            found = (m.mpf(value(m, at + h)) - m.mpf(value(m, at - h))) / (2 * h)
+            return m.mpf(value(m, at))
+        h = (abs(at) or 1) * m.mpf(10) ** (-m.dps // 4)
+        return (m.mpf(value(m, at + h)) - m.mpf(value(m, at - h))) / (2 * h)
     except (ArithmeticError, TypeError, ValueError):
-        return Truth(np.array([np.nan]), np.array([0.0]))
-    return _in_two(found)
+        return None
 
 
 def vector_true_again(name: str, quantity: str, v: Sequence[float], element: int) -> Truth:

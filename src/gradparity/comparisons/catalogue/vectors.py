@@ -39,7 +39,7 @@ def beyond_sums(region: Region) -> bool:
 def shown(
     native: Finds, region: Region, numbers: Sequence[str]
 ) -> tuple[Printed, float, str] | None:
-    """What a line of Python prints, the digits lost, and the line; None if no line shows it."""
+    """The output of a line of Python, the digits lost, and the line; None if no line shows it."""
     v = vector(region)
     for element in _elements(region, v):
         truth = vector_true_again(region.function, region.quantity, v.tolist(), element)

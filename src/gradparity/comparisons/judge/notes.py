@@ -1,4 +1,4 @@
-"""What the note of a finding says, and why nothing could be decided."""
+"""Notes of findings, and reasons why nothing could be decided."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def lost_range(m: Measured, coarse: str) -> bool:
 
 
 def beyond_usual(sharp: Measured) -> str:
-    """How far a result is off that an unforeseen order of summation explains."""
+    """The error of a result that an unforeseen order of summation explains."""
     return f"{10 * sharp.furthest:.0f} sigma for a usual order of summation; right in float64"
 
 

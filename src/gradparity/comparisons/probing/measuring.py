@@ -37,7 +37,7 @@ class Measured:
 
 
 class Measuring:
-    """What is measured: adapters, parts of the atlas, and options.  It can be pickled."""
+    """The adapters, parts of the atlas and options to measure; it can be pickled."""
 
     def __init__(
         self,

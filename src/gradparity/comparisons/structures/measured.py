@@ -38,7 +38,7 @@ STATUS = {Verdict.MISMATCH: "wrong", Verdict.CONVENTION: "wrong", Verdict.IMPREC
 
 
 class Tally(NamedTuple):
-    """What has been found so far."""
+    """The results found so far."""
 
     departures: list[Departure]
     unsupported: dict[str, str]
@@ -249,7 +249,7 @@ def _alone(
     plain: Mapping[str, Any],
     tally: Tally,
 ) -> Iterator[Departure]:
-    """What is wrong where each sample is run alone, and right in the batch."""
+    """Yield results that are wrong where each sample is run alone, and right in the batch."""
     asked = independent(one.case)
     if not asked:
         return
@@ -289,7 +289,7 @@ def _not_known(
 def _way(
     native: Native, one: Structured, blank: Departure, plain: Mapping[str, Any], tally: Tally
 ) -> Iterator[Departure]:
-    """What is wrong in this way and right in the plain one."""
+    """Yield results that are wrong in this way and right in the plain one."""
     case = one.case
     try:
         found = native.run(case, blank.way)

@@ -116,7 +116,7 @@ class Composed(Op):
         return tuple(grad.get(name) for name in self.network.inputs)
 
     def subdifferential(self, y: tuple[NDArray, ...], tiny: float) -> Choice | None:
-        """What is valid where one op with kinks stands between movements; see `meets_kinks`.
+        """The valid set where one op with kinks stands between movements; see `meets_kinks`.
 
         Its routes are followed where every element comes from one other at most.
         """

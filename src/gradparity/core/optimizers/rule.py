@@ -149,7 +149,7 @@ class Rule:
         return p
 
     def size(self, t: int, p: Array) -> Any:
-        """What the direction is multiplied by in step t: the learning rate."""
+        """The factor of the direction in step t: the learning rate."""
         return self.rate(t, p)
 
     def step(self, p: Array, g: Array, state: State, t: int) -> tuple[Array, State]:

@@ -79,7 +79,7 @@ class Recurrent(Op):
         return (*x[:-1], self.h * (2 if self.bidirectional else 1))
 
     def _of_cell(self, x: Array, p: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        """What the cell takes: the second bias is one more row of W, for an input of 1."""
+        """The inputs of the cell: the second bias is one more row of W, for an input of 1."""
         W, U, b, c = p
         one = like(np.ones((*x.shape[:-1], 1)), x)
         row = np.reshape(c, (1, -1))
@@ -91,7 +91,7 @@ class Recurrent(Op):
         return dx[..., : self.d], dW[: self.d], dU, db, db
 
     def _ways(self, y: tuple[Array, ...]) -> list[tuple[Array, tuple[Array, ...]]]:
-        """What the cell takes in each direction, in the order of its steps."""
+        """The inputs of the cell in each direction, in the order of its steps."""
         x, n = y[0], len(self.letters)
         turned = [x, x[..., ::-1, :]][: 2 if self.bidirectional else 1]
         return [self._of_cell(a, y[1 + i * n : 1 + (i + 1) * n]) for i, a in enumerate(turned)]

@@ -54,7 +54,7 @@ def _known(name: str, quantity: str, v: tuple[float, ...]) -> list[tuple[float, 
 
 
 def movable(name: str, quantity: str, v: Any, precision: Precision, places: int = 1) -> Any:
-    """How far the results of one vector move when each element moves by its last places."""
+    """The distances that results of one vector move when each element moves by its last places."""
     true = vector_truth(name, quantity, [v]).nearest[0]
     moved = np.repeat(v[None], len(v), axis=0)
     moved[np.diag_indices(len(v))] *= 1 + 2 * places * precision.unit

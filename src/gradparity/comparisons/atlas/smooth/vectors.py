@@ -54,7 +54,7 @@ def columns(native: Any, one: NativeSmooth, dtype: str, compile: bool) -> Iterat
 
 
 def _moved(name: str, quantity: str, v: Any, got: Any, true: Truth, precision: Precision) -> Any:
-    """How far last places move the results, for vectors on which digits are lost."""
+    """The distances that last places move results, for vectors on which digits are lost."""
     moved = np.zeros_like(true.nearest)
     lost = errors(got, true, precision).lost
     for i in np.flatnonzero((lost >= threshold(precision)).any(axis=1)):

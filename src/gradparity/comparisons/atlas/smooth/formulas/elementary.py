@@ -36,12 +36,11 @@ def _cosine(m: Any, x: Any) -> Any:
 
 
 def _sinc(m: Any, x: Any) -> Any:
-    return m.sin(m.pi * x) / (m.pi * x) if x else m.mpf(1)
+    return m.sincpi(x)
 
 
 def _sinc_slope(m: Any, x: Any) -> Any:
-    u = m.pi * x
-    return m.pi * (m.cos(u) / u - m.sin(u) / u**2) if x else m.mpf(0)
+    return (m.cospi(x) - m.sincpi(x)) / x if x else m.mpf(0)
 
 
 def _power(exponent: float) -> Formula:
